@@ -1,0 +1,12 @@
+"""Canonical bytes: the one form of a value that is hashed, signed and measured (DESIGN §4)."""
+
+import json
+from typing import Any
+
+
+def canonical(value: Any) -> bytes:
+    """Bytes of `value` with sorted keys and ASCII escapes, exactly as the tutorial hashes its blocks.
+
+    The caller has checked that `value` holds only objects, arrays, strings and ints.
+    """
+    return json.dumps(value, sort_keys=True).encode()

@@ -1,0 +1,184 @@
+"""The chain spec: every constant that two nodes must share. Its hash is in the genesis block, so specs cannot be mixed."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from shared.addresses import parse_address, require_address
+from shared.amounts import MAX_AMOUNT, format_amount, parse_amount
+from shared.canonical import canonical
+from shared.errors import InputError, NodeError
+from shared.hashing import sha256
+from shared.wire import is_plain_text
+
+RulesName = Literal["standard", "tutorial"]
+
+# Chain ids of the specs that come with Quarry. Wallets remember chains by id, so no other spec may take one.
+BUILT_IN_CHAIN_IDS = {"dev": 847731, "network": 847732, "tutorial": 847733}
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+# Wallets do arithmetic on chain ids in doubles (EIP-2294 bounds them likewise).
+_MAX_CHAIN_ID = 2**53 - 1
+_MAX_SECONDS = 2**53 - 1
+
+
+class BadChainSpec(NodeError):
+    """The chain spec file cannot be used. The message names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The built-in ERC-20 contract over the chain's own coin."""
+
+    name: str = "Quarry"
+    symbol: str = "QRY"
+    decimals: int = 18
+    address: str = "0x0000000000000000000000000000000000005eed"  # replaced by its EIP-55 form when read
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSpec:
+    """One chain's constants. Amounts in base units, times in seconds, sizes in bytes of canonical block."""
+
+    name: str
+    chain_id: int
+    genesis_timestamp: int  # Unix seconds
+    development: bool = False  # its keys are public: never bound to anything but loopback
+    rules: RulesName = "standard"
+    token: Token = field(default_factory=Token)
+    reward: int = 10**18
+    allocations: Mapping[str, int] = field(default_factory=dict)  # address -> balance before genesis
+    difficulty: int = 65536  # of the first blocks; expected hashes. 65536 = the tutorial's four hex zeros
+    block_interval: int = 0  # 0: the difficulty never changes
+    max_block_bytes: int = 2**20
+    max_block_transactions: int = 4000  # the reward included
+
+    def to_object(self) -> dict[str, Any]:
+        """The JSON object that is hashed and that `GET /spec` serves: every field, defaults filled in."""
+        return {
+            "name": self.name,
+            "development": self.development,
+            "rules": self.rules,
+            "chain_id": self.chain_id,
+            "token": {
+                "name": self.token.name,
+                "symbol": self.token.symbol,
+                "decimals": self.token.decimals,
+                "address": self.token.address,
+            },
+            "reward": format_amount(self.reward),
+            "genesis_timestamp": self.genesis_timestamp,
+            "allocations": {address: format_amount(amount) for address, amount in self.allocations.items()},
+            "difficulty": self.difficulty,
+            "block_interval": self.block_interval,
+            "max_block_bytes": self.max_block_bytes,
+            "max_block_transactions": self.max_block_transactions,
+        }
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical spec, hex: the genesis block's `previous_hash`."""
+        return sha256(canonical(self.to_object())).hex()
+
+
+def read_spec(text: str) -> ChainSpec:
+    """A chain spec from TOML.
+
+    Raises:
+        BadChainSpec: naming the field that is unknown, missing or out of range.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadChainSpec(f"The chain spec is not valid TOML: {error}.") from None
+    return spec_from_object(table)
+
+
+def spec_from_object(table: Mapping[str, Any]) -> ChainSpec:
+    """A chain spec from the shape of `ChainSpec.to_object`; fields that have a default may be missing."""
+    known = set(ChainSpec.__dataclass_fields__)
+    if unknown := sorted(set(table) - known):
+        raise BadChainSpec(f"The chain spec has an unknown field: {unknown[0]}.")
+    for name in ("name", "chain_id", "genesis_timestamp"):
+        if name not in table:
+            raise BadChainSpec(f"The chain spec lacks {name}.")
+    name = table["name"]
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BadChainSpec("name must be 1 to 32 lower-case letters, digits and hyphens.")
+    rules = table.get("rules", "standard")
+    if rules not in ("standard", "tutorial"):
+        raise BadChainSpec("rules must be standard or tutorial.")
+    development = table.get("development", False)
+    if type(development) is not bool:
+        raise BadChainSpec("development must be true or false.")
+    spec = ChainSpec(
+        name=name,
+        development=development,
+        rules=cast(RulesName, rules),
+        chain_id=_integer(table, "chain_id", 1, _MAX_CHAIN_ID),
+        token=_token(table.get("token", {})),
+        reward=_amount(table.get("reward", "1"), "reward"),
+        genesis_timestamp=_integer(table, "genesis_timestamp", 0, _MAX_SECONDS),
+        allocations=_allocations(table.get("allocations", {})),
+        difficulty=_integer(table, "difficulty", 1, 2**200, 65536),
+        block_interval=_integer(table, "block_interval", 0, 86400, 0),
+        max_block_bytes=_integer(table, "max_block_bytes", 10_000, 2**24, 2**20),
+        max_block_transactions=_integer(table, "max_block_transactions", 1, 100_000, 4000),
+    )
+    if sum(spec.allocations.values()) + spec.reward > MAX_AMOUNT:
+        raise BadChainSpec("allocations and reward together must stay below 2^256 base units.")
+    return spec
+
+
+def _integer(table: Mapping[str, Any], name: str, low: int, high: int, default: int | None = None) -> int:
+    value = table.get(name, default)
+    if type(value) is not int or not low <= value <= high:
+        raise BadChainSpec(f"{name} must be a whole number from {low} to {high}.")
+    return value
+
+
+def _amount(value: Any, name: str) -> int:
+    try:
+        return parse_amount(value, field=name)
+    except InputError as error:
+        raise BadChainSpec(error.message) from None
+
+
+def _allocations(table: Any) -> dict[str, int]:
+    if not isinstance(table, dict):
+        raise BadChainSpec("allocations must be a table of addresses and amounts.")
+    allocations: dict[str, int] = {}
+    for text, value in table.items():
+        try:
+            address = parse_address(text, field="allocations")
+        except InputError as error:
+            raise BadChainSpec(error.message) from None
+        if address in allocations:
+            raise BadChainSpec("allocations names one address twice.")
+        allocations[address] = _amount(value, "allocations")
+    return allocations
+
+
+def _token(table: Any) -> Token:
+    if not isinstance(table, dict) or set(table) - set(Token.__dataclass_fields__):
+        raise BadChainSpec("token takes name, symbol, decimals and address.")
+    default = Token()
+    try:
+        address = parse_address(table.get("address", default.address), field="token.address")
+        require_address(address, field="token.address")
+    except InputError as error:
+        raise BadChainSpec(error.message) from None
+    token = Token(
+        name=table.get("name", default.name),
+        symbol=table.get("symbol", default.symbol),
+        decimals=table.get("decimals", default.decimals),
+        address=address,
+    )
+    if type(token.decimals) is not int or token.decimals != 18:
+        raise BadChainSpec("token.decimals must be 18: amounts are counted in units of 10^-18.")
+    for name, text in (("token.name", token.name), ("token.symbol", token.symbol)):
+        if not isinstance(text, str) or not 0 < len(text) <= 32 or not is_plain_text(text):
+            raise BadChainSpec(f"{name} must be 1 to 32 characters.")
+    return token

@@ -1,0 +1,44 @@
+"""How hard the next block must be, so that blocks come at the spec's interval whatever the miners' speed."""
+
+from collections.abc import Sequence
+
+from shared.block import Header
+from shared.chain_spec import ChainSpec
+
+# Headers that `next_difficulty` looks back on: 60 solve times have 61 ends.
+WINDOW = 61
+MIN_DIFFICULTY = 256
+# Below this height there are too few solve times to judge by.
+FIRST_ADJUSTED = 6
+
+
+def next_difficulty(window: Sequence[Header], spec: ChainSpec) -> int:
+    """Difficulty (expected hashes) of the block after `window`.
+
+    LWMA: recent blocks weigh more, so a jump in hash rate is followed within about thirty blocks, and one idle night
+    counts as six intervals at most (zawy12, difficulty-algorithms #3).
+
+    Args:
+        window: headers that end at the parent, oldest first; all of the chain, or at least its last `WINDOW`.
+            Timestamps are Unix seconds and may be out of order: each is taken as at least one second after the
+            one before, because clamping raw differences would let a minority of liars drive the interval down.
+
+    Integers only: a rounding difference here is a fork.
+    """
+    parent = window[-1]
+    height = parent.index + 1
+    interval = spec.block_interval
+    if interval == 0 or height < FIRST_ADJUSTED:
+        return spec.difficulty
+    count = min(WINDOW - 1, height - 3)
+    blocks = window[-count:]
+    previous = int(window[-count - 1].timestamp)
+    difficulties = weighted = 0
+    for weight, block in enumerate(blocks, start=1):
+        solved = max(int(block.timestamp), previous + 1)
+        weighted += weight * min(solved - previous, 6 * interval)
+        difficulties += block.difficulty
+        previous = solved
+    target = difficulties * interval * (count + 1) // (2 * weighted)
+    bounded = min(max(target, parent.difficulty * 3 // 4), parent.difficulty * 5 // 4)
+    return max(bounded, MIN_DIFFICULTY)

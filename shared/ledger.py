@@ -1,0 +1,178 @@
+"""The ledger: accounts, allowances and supply, and how one transaction after another changes them.
+
+The order of the statements in `_apply_transaction` is the specification (DESIGN §4, "Applied in order").
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from shared.amounts import MAX_AMOUNT
+from shared.chain_spec import ChainSpec
+from shared.errors import RuleError
+from shared.transaction import Transaction
+
+
+class Account(NamedTuple):
+    """What the ledger knows of an address."""
+
+    balance: int = 0  # base units
+    nonce: int = 0  # of its next transaction
+
+
+NO_ACCOUNT = Account()
+
+# owner, spender
+AllowanceKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Part of a ledger: the accounts and allowances that a block touches. What is absent is zero.
+
+    A block's delta and its undo record have this shape too: the values after it, and the values before it.
+    """
+
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    allowances: Mapping[AllowanceKey, int] = field(default_factory=dict)
+    supply: int = 0  # base units, of the whole ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a block does to the ledger. `after` and `before` name the same accounts and allowances."""
+
+    after: Entries
+    before: Entries
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The keys of a ledger that a list of transactions reads or writes."""
+
+    accounts: frozenset[str]
+    allowances: frozenset[AllowanceKey]
+
+
+def touched(transactions: Iterable[Transaction]) -> Touched:
+    """What must be known of the ledger to apply `transactions`."""
+    accounts: set[str] = set()
+    allowances: set[AllowanceKey] = set()
+    for transaction in transactions:
+        accounts.add(transaction.recipient)
+        if transaction.type == "reward":
+            continue
+        accounts.add(transaction.sender)
+        if transaction.type == "approve":
+            allowances.add((transaction.sender, transaction.recipient))
+        elif transaction.owner is not None:
+            accounts.add(transaction.owner)
+            allowances.add((transaction.owner, transaction.sender))
+    return Touched(frozenset(accounts), frozenset(allowances))
+
+
+class Ledger:
+    """A ledger in progress: entries that are known, and the changes made so far.
+
+    Args:
+        known: at least the touched entries of whatever will be applied.
+    """
+
+    def __init__(self, known: Entries) -> None:
+        self._known = known
+        self._accounts: dict[str, Account] = {}
+        self._allowances: dict[AllowanceKey, int] = {}
+        self._supply = known.supply
+
+    def account(self, address: str) -> Account:
+        found = self._accounts.get(address)
+        return self._known.accounts.get(address, NO_ACCOUNT) if found is None else found
+
+    def allowance(self, owner: str, spender: str) -> int:
+        key = (owner, spender)
+        found = self._allowances.get(key)
+        return self._known.allowances.get(key, 0) if found is None else found
+
+    def reward(self, transaction: Transaction, minted: int) -> None:
+        """Credit a block's reward. `minted` is the part of it that is new coin; the rest are the block's fees."""
+        self._credit(transaction.recipient, transaction.amount)
+        self._supply += minted
+
+    def apply(self, transaction: Transaction, spec: ChainSpec) -> None:
+        """Apply one transaction whose signature is known to be good.
+
+        Raises:
+            RuleError: `wrong_chain_id`, `nonce_too_low`, `nonce_too_high`, `insufficient_funds`,
+                `insufficient_allowance`, `balance_overflow`. Then nothing has changed.
+        """
+        sender = self.account(transaction.sender)
+        if transaction.chain_id != spec.chain_id:
+            raise RuleError("wrong_chain_id", f"chain_id must be {spec.chain_id} on this chain.", field="chain_id")
+        if transaction.nonce != sender.nonce:
+            rule = "nonce_too_low" if transaction.nonce < sender.nonce else "nonce_gap"
+            raise RuleError(rule, f"The account's next nonce is {sender.nonce}.", field="nonce")
+        paid = sender.balance - transaction.fee
+        if paid < 0:
+            raise RuleError("insufficient_funds", "The sender's balance does not cover the fee.", field="fee")
+        payer, amount = transaction.payer, transaction.amount
+        if payer is not None:
+            available = paid if payer == transaction.sender else self.account(payer).balance
+            if available < amount:
+                raise RuleError("insufficient_funds", "The payer's balance does not cover the amount.", field="amount")
+        if transaction.owner is not None and self.allowance(transaction.owner, transaction.sender) < amount:
+            raise RuleError("insufficient_allowance", "The allowance does not cover the amount.", field="amount")
+
+        self._accounts[transaction.sender] = Account(paid, sender.nonce + 1)
+        if payer is None:
+            self._allowances[transaction.sender, transaction.recipient] = amount
+            return
+        if transaction.owner is not None:
+            key = (transaction.owner, transaction.sender)
+            self._allowances[key] = self.allowance(*key) - amount
+        source = self.account(payer)
+        self._accounts[payer] = source._replace(balance=source.balance - amount)
+        self._credit(transaction.recipient, amount)
+
+    def change(self) -> Change:
+        """What has changed since `known`, and what was there before."""
+        return Change(
+            after=Entries(self._accounts, self._allowances, self._supply),
+            before=Entries(
+                {address: self._known.accounts.get(address, NO_ACCOUNT) for address in self._accounts},
+                {key: self._known.allowances.get(key, 0) for key in self._allowances},
+                self._known.supply,
+            ),
+        )
+
+    def _credit(self, address: str, amount: int) -> None:
+        account = self.account(address)
+        # Cannot happen while supply < 2^256, which read_spec and the assertion in apply_block see to.
+        if account.balance + amount > MAX_AMOUNT:
+            raise RuleError("balance_overflow", "A balance must stay below 2^256 base units.", field="amount")
+        self._accounts[address] = account._replace(balance=account.balance + amount)
+
+
+def apply_block(transactions: Sequence[Transaction], known: Entries, spec: ChainSpec) -> Change:
+    """Apply a block's transactions, the reward first.
+
+    Args:
+        known: the ledger's entries for `touched(transactions)`, and its supply.
+
+    Raises:
+        RuleError: whichever rule the first failing transaction breaks.
+    """
+    ledger = Ledger(known)
+    ledger.reward(transactions[0], minted=spec.reward)
+    for transaction in transactions[1:]:
+        ledger.apply(transaction, spec)
+    change = ledger.change()
+    moved = sum(account.balance for account in change.after.accounts.values())
+    moved -= sum(account.balance for account in change.before.accounts.values())
+    if moved != spec.reward or change.after.supply > MAX_AMOUNT:
+        raise RuleError("supply_not_conserved", "A block may create its reward and no other coin.")
+    return change
+
+
+def merge(base: Entries, over: Entries) -> Entries:
+    """`base` with the entries of `over` on top; the supply is that of `over`."""
+    return Entries({**base.accounts, **over.accounts}, {**base.allowances, **over.allowances}, over.supply)

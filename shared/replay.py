@@ -1,0 +1,81 @@
+"""Replaying a chain from nothing: the reference against which every faster path is tested."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from shared.block import Block, Header
+from shared.forkchoice import TipClaim
+from shared.ledger import NO_ACCOUNT, Change, Entries
+from shared.rules import Rules
+from shared.validation import validate
+
+
+class Replay:
+    """A whole ledger in memory, fed block by block from genesis; every rule is checked on the way."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.accounts = dict(rules.initial().accounts)
+        self.allowances = dict(rules.initial().allowances)
+        self.supply = rules.initial().supply
+        self.chainwork = 0
+        self._window: deque[Header] = deque(maxlen=rules.window_size)
+
+    @property
+    def tip(self) -> Header | None:
+        """The last header that was accepted; None before genesis."""
+        return self._window[-1] if self._window else None
+
+    @property
+    def window(self) -> Sequence[Header]:
+        """The last headers, oldest first: what the next block is checked against."""
+        return tuple(self._window)
+
+    @property
+    def claim(self) -> TipClaim:
+        assert self._window, "a chain begins with its genesis block"
+        return TipClaim(self.chainwork, self._window[-1].hash)
+
+    def add(self, value: Any, now: float | None = None) -> Block:
+        """Accept the next block, as JSON object.
+
+        Raises:
+            RuleError: naming the rule it breaks; then nothing has changed.
+        """
+        if not self._window:
+            return self._add_genesis(value)
+        block = self.rules.read_block(value)
+        change = validate(self.rules, block, self.window, self.known(block), now)
+        self._accept(block, change)
+        return block
+
+    def known(self, block: Block) -> Entries:
+        """The entries that `block` touches."""
+        keys = self.rules.touched(block.transactions)
+        return Entries(
+            {address: self.accounts.get(address, NO_ACCOUNT) for address in keys.accounts},
+            {key: self.allowances.get(key, 0) for key in keys.allowances},
+            self.supply,
+        )
+
+    def _add_genesis(self, value: Any) -> Block:
+        block = self.rules.adopt_genesis(value)
+        self._window.append(block.header)
+        return block
+
+    def _accept(self, block: Block, change: Change) -> None:
+        for address, account in change.after.accounts.items():
+            if account == NO_ACCOUNT:
+                self.accounts.pop(address, None)
+            else:
+                self.accounts[address] = account
+        for key, amount in change.after.allowances.items():
+            if amount:
+                self.allowances[key] = amount
+            else:
+                self.allowances.pop(key, None)
+        self.supply = change.after.supply
+        self.chainwork += self.rules.work(block.header)
+        self._window.append(block.header)
+

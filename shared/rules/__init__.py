@@ -1,0 +1,79 @@
+"""The rules of a chain, behind one small interface: the standard rules, and the tutorial's own.
+
+Nothing outside `shared/` asks which rules are in force.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from shared.block import Block, Header, Template
+from shared.chain_spec import ChainSpec
+from shared.ledger import Change, Entries, Touched
+from shared.proof import Seal
+from shared.transaction import Transaction
+
+
+class Rules(Protocol):
+    """What two nodes must agree on, for one chain spec.
+
+    A `window` is a list of headers that ends at the parent, oldest first: all of the chain, or at least its last
+    `window_size`.
+    """
+
+    spec: ChainSpec
+    window_size: int
+
+    def genesis(self) -> Block:
+        """The first block, the same on every node of the chain."""
+
+    def adopt_genesis(self, value: Any) -> Block:
+        """The first block of a chain, from its JSON object, if a chain under these rules may begin with it."""
+
+    def initial(self) -> Entries:
+        """The ledger before genesis: the allocations."""
+
+    def read_header(self, value: Any) -> Header:
+        """A header from its JSON object, its shape checked and its hash computed."""
+
+    def read_block(self, value: Any) -> Block:
+        """A block from its JSON object, its shape and the link from header to body checked."""
+
+    def read_request(self, value: Any) -> Transaction:
+        """A transaction as people submit it: normalised, shape, chain and signature checked."""
+
+    def seal(self, template: Template) -> Seal:
+        """What a search for the template's proof needs to know."""
+
+    def template(
+        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
+    ) -> Template:
+        """The next block without its proof: `transactions` in their order, and the reward to `recipient`."""
+
+    def room(self) -> int:
+        """Bytes of canonical transactions that a template can hold, separators and reward aside."""
+
+    def check_header(self, header: Header, window: Sequence[Header], now: float | None) -> None:
+        """A header against its ancestors: link, time, difficulty, proof. `now` None: do not judge the future."""
+
+    def check_body(self, block: Block) -> None:
+        """What a block's body must satisfy by itself: sizes, the reward, every signature."""
+
+    def touched(self, transactions: Sequence[Transaction]) -> Touched:
+        """The ledger entries that a block with these transactions needs."""
+
+    def apply(self, block: Block, known: Entries) -> Change:
+        """The block's effect on the ledger."""
+
+    def work(self, header: Header) -> int:
+        """What the header adds to chainwork."""
+
+
+def rules_for(spec: ChainSpec) -> Rules:
+    """The rules that `spec` names."""
+    from shared.rules.standard import StandardRules
+
+    if spec.rules == "standard":
+        return StandardRules(spec)
+    from shared.rules.tutorial import TutorialRules
+
+    return TutorialRules(spec)

@@ -1,0 +1,262 @@
+"""Transactions: their exact fields, their normal form, their ids and their signatures (DESIGN §4)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared import ethereum, keys
+from shared.addresses import REWARD_SENDER, address_of_public_key, parse_address, require_address
+from shared.amounts import MAX_AMOUNT, format_amount, parse_amount
+from shared.canonical import canonical
+from shared.chain_spec import ChainSpec
+from shared.errors import InputError, RuleError, ShapeError
+from shared.hashing import keccak256, sha256
+from shared.wire import is_plain_text
+
+TYPES = ("transfer", "approve", "transfer_from")
+SCHEMES = ("ed25519", "ethereum")
+
+# Bytes of the canonical whole. A consensus rule: it bounds what a peer can make us read.
+MAX_TRANSACTION_BYTES = 8192
+# EIP-2681: a nonce above this could never be followed by another.
+MAX_NONCE = 2**64 - 2
+
+_DOMAIN = b"quarry-transaction:"
+_UNSIGNED = frozenset({"type", "chain_id", "nonce", "sender", "recipient", "amount", "fee"})
+_REWARD = _UNSIGNED
+_SIGNATURE_FIELDS = frozenset({"scheme", "signature", "public_key"})
+_HEX = re.compile(r"(?:[0-9a-f]{2})+")
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transaction whose shape has been checked. Its signature has not: see `check_signature`.
+
+    Amounts are base units. `fields` is the JSON object exactly as hashed.
+    """
+
+    id: str  # hex
+    type: str  # transfer | approve | transfer_from | reward
+    chain_id: int
+    nonce: int
+    sender: str
+    recipient: str  # the spender, for approve
+    amount: int
+    fee: int
+    owner: str | None
+    fields: dict[str, Any]
+    canonical: bytes
+
+    @property
+    def payer(self) -> str | None:
+        """Whose balance the amount comes from: nobody's for an approval, which moves nothing."""
+        if self.type == "approve":
+            return None
+        return self.owner if self.type == "transfer_from" else self.sender
+
+    @property
+    def size(self) -> int:
+        """Bytes of the canonical whole."""
+        return len(self.canonical)
+
+
+def normalise(request: Any) -> dict[str, Any]:
+    """A request in the normal form that is hashed: addresses with checksum, amounts as strings.
+
+    The signature must have been made over the normal form. Whatever cannot be normalised is left for
+    `read_transaction` to refuse.
+    """
+    if not isinstance(request, dict):
+        raise InputError("not_an_object", "A transaction is a JSON object.")
+    fields = dict(request)
+    for name in ("sender", "recipient", "owner"):
+        if name in fields:
+            fields[name] = parse_address(fields[name], field=name)
+    for name in ("amount", "fee"):
+        if type(fields.get(name)) is int:
+            if not 0 <= fields[name] <= MAX_AMOUNT:
+                raise InputError("bad_amount", f"{name} must be from 0 to below 2^256 base units.", field=name)
+            fields[name] = str(fields[name])
+    return fields
+
+
+def read_transaction(value: Any) -> Transaction:
+    """Check the shape of a signed transaction in its normal form.
+
+    Raises:
+        ShapeError: `unknown_field`, `missing_field`.
+        InputError: `bad_amount`, `bad_address`, `bad_nonce` and the like: a field that can never be right.
+        RuleError: `transaction_too_large`.
+    """
+    if not isinstance(value, dict):
+        raise InputError("not_an_object", "A transaction is a JSON object.")
+    kind, scheme = value.get("type"), value.get("scheme")
+    _require_fields(value, kind, scheme)
+    if kind not in TYPES:
+        raise InputError("unknown_type", f"type must be one of {', '.join(TYPES)}.", field="type")
+    if scheme not in SCHEMES:
+        raise InputError("unknown_scheme", f"scheme must be one of {', '.join(SCHEMES)}.", field="scheme")
+    nonce = value["nonce"]
+    if type(nonce) is not int or nonce < 0:
+        raise InputError("bad_nonce", "nonce must be a whole number from 0.", field="nonce")
+    if nonce > MAX_NONCE:
+        raise InputError("nonce_too_high", "nonce must be below 2^64 - 1 (EIP-2681).", field="nonce")
+    if type(value["chain_id"]) is not int or not 0 < value["chain_id"] < 2**53:
+        raise InputError("bad_chain_id", "chain_id must be a whole number from 1 to 2^53 - 1.", field="chain_id")
+    data = value.get("data")
+    if "data" in value and not (isinstance(data, str) and data and is_plain_text(data)):
+        raise InputError("bad_data", "data must be non-empty text without NUL.", field="data")
+    sender = require_address(value["sender"], field="sender")
+    recipient = require_address(value["recipient"], field="recipient")
+    owner = require_address(value["owner"], field="owner") if kind == "transfer_from" else None
+    amount = parse_amount(value["amount"])
+    fee = parse_amount(value["fee"], field="fee")
+    signature = value["signature"]
+    if scheme == "ed25519":
+        _require_hex(signature, "signature", 64)
+        _require_hex(value["public_key"], "public_key", 32)
+        identifier = sha256(signing_message(value))
+    else:
+        _require_hex(signature, "signature", None)
+        identifier = keccak256(bytes.fromhex(signature))
+    whole = canonical(value)
+    if len(whole) > MAX_TRANSACTION_BYTES:
+        raise RuleError("transaction_too_large", f"A transaction may have {MAX_TRANSACTION_BYTES} bytes at most.")
+    return Transaction(
+        id=identifier.hex(),
+        type=kind,
+        chain_id=value["chain_id"],
+        nonce=nonce,
+        sender=sender,
+        recipient=recipient,
+        amount=amount,
+        fee=fee,
+        owner=owner,
+        fields=value,
+        canonical=whole,
+    )
+
+
+def read_reward(value: Any) -> Transaction:
+    """Check the shape of the reward, the first transaction of every block but genesis."""
+    if not isinstance(value, dict) or set(value) != _REWARD or value["type"] != "reward":
+        raise RuleError("reward_missing", "The first transaction of a block must be its reward, and only the first.")
+    if type(value["chain_id"]) is not int or type(value["nonce"]) is not int or value["nonce"] < 0:
+        raise RuleError("bad_reward", "chain_id and nonce of the reward must be whole numbers.")
+    if value["sender"] != REWARD_SENDER or value["fee"] != "0":
+        raise RuleError("bad_reward", "A reward is sent by \"0\" and pays no fee.")
+    recipient = require_address(value["recipient"], field="recipient")
+    return Transaction(
+        id=sha256(signing_message(value)).hex(),
+        type="reward",
+        chain_id=value["chain_id"],
+        nonce=value["nonce"],
+        sender=REWARD_SENDER,
+        recipient=recipient,
+        amount=parse_amount(value["amount"]),
+        fee=0,
+        owner=None,
+        fields=value,
+        canonical=canonical(value),
+    )
+
+
+def make_reward(chain_id: int, index: int, recipient: str, amount: int) -> Transaction:
+    """The reward of block `index`: `amount` is the spec's reward and all fees of the block, in base units."""
+    return read_reward(
+        {
+            "type": "reward",
+            "chain_id": chain_id,
+            "nonce": index,
+            "sender": REWARD_SENDER,
+            "recipient": recipient,
+            "amount": format_amount(amount),
+            "fee": "0",
+        }
+    )
+
+
+def signing_message(fields: Mapping[str, Any]) -> bytes:
+    """What an Ed25519 signature signs, and what the id is the SHA-256 of: the unsigned part behind a domain tag."""
+    return _DOMAIN + canonical({name: value for name, value in fields.items() if name not in _SIGNATURE_FIELDS})
+
+
+def sign(unsigned: Mapping[str, Any], key: keys.KeyPair) -> dict[str, Any]:
+    """The signed transaction's JSON object (ed25519). `unsigned` is in its normal form; its sender is the key's."""
+    return {
+        **unsigned,
+        "scheme": "ed25519",
+        "public_key": key.public_key.hex(),
+        "signature": key.sign(signing_message(unsigned)).hex(),
+    }
+
+
+def from_raw(raw: bytes, spec: ChainSpec) -> dict[str, Any]:
+    """The JSON object of a raw signed Ethereum transaction: what a wallet sends, as it stands in a block.
+
+    Raises:
+        RuleError: whatever `shared.ethereum` finds wrong with it.
+    """
+    call = ethereum.interpret(ethereum.decode_raw(raw), spec.token.address)
+    fields = {
+        "type": call.type,
+        "chain_id": call.chain_id,
+        "nonce": call.nonce,
+        "sender": call.sender,
+        "recipient": call.recipient,
+        "amount": format_amount(call.amount),
+        "fee": _fee(call.fee),
+        "scheme": "ethereum",
+        "signature": raw.hex(),
+    }
+    return fields if call.owner is None else {**fields, "owner": call.owner}
+
+
+def check_signature(transaction: Transaction, spec: ChainSpec) -> None:
+    """Whether the sender signed this transaction, all of it.
+
+    Raises:
+        RuleError: `wrong_public_key`, `bad_signature`; for the ethereum scheme also its own rules, and
+            `fields_differ` where a field is not what the raw bytes say.
+    """
+    fields = transaction.fields
+    signature = bytes.fromhex(fields["signature"])
+    if fields["scheme"] == "ed25519":
+        public_key = bytes.fromhex(fields["public_key"])
+        if address_of_public_key(public_key) != transaction.sender:
+            raise RuleError("wrong_public_key", "public_key is not the sender's.", field="public_key")
+        if not keys.verify(public_key, signing_message(fields), signature):
+            raise RuleError("bad_signature", "The signature does not fit the transaction.", field="signature")
+    elif from_raw(signature, spec) != fields:
+        raise RuleError("fields_differ", "A field differs from the raw transaction that was signed.", field="signature")
+
+
+def _fee(units: int) -> str:
+    if units > MAX_AMOUNT:
+        raise RuleError("fee_too_high", "gas times price must be below 2^256 base units.", field="fee")
+    return format_amount(units)
+
+
+def _require_fields(value: dict[str, Any], kind: Any, scheme: Any) -> None:
+    """Exactly the listed fields. Where `type` or `scheme` is unknown, what all have in common."""
+    required = _UNSIGNED | {"scheme", "signature"}
+    if kind == "transfer_from":
+        required |= {"owner"}
+    if scheme == "ed25519":
+        required |= {"public_key"}
+    allowed = required if scheme == "ethereum" else required | {"data"}
+    if not required <= value.keys():
+        name = min(required - value.keys())
+        raise ShapeError("missing_field", f"{name} is missing.", field=name)
+    if value.keys() - allowed:
+        name = min(value.keys() - allowed)
+        shown = name if name in _UNSIGNED | _SIGNATURE_FIELDS | {"data", "owner"} else None
+        raise ShapeError("unknown_field", "A transaction has a field that it should not have.", field=shown)
+
+
+def _require_hex(value: Any, field: str, size: int | None) -> None:
+    """`size` bytes (any number but 0, for None) in lower-case hex."""
+    if not isinstance(value, str) or not _HEX.fullmatch(value) or (size is not None and len(value) != 2 * size):
+        length = f"{size} bytes" if size else "bytes"
+        raise InputError(f"bad_{field}", f"{field} must be {length} in lower-case hexadecimal.", field=field)

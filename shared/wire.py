@@ -1,0 +1,101 @@
+"""Reading JSON strictly: what Python's `json` lets pass would be two values on two nodes.
+
+Refused: duplicate keys (which one counts?), floats, NaN, Infinity (not in hashed data), unpaired surrogates and NUL
+(no UTF-8 or C string holds them), nesting deeper than 32, and numbers so long that reading them is an attack.
+"""
+
+import json
+from typing import Any, NoReturn
+
+from shared.errors import InputError
+
+MAX_DEPTH = 32
+# Python itself refuses to convert longer ones; 2^256 has 78 digits.
+MAX_DIGITS = 4300
+
+
+def parse(text: bytes) -> Any:
+    """The value of one strict JSON text.
+
+    Raises:
+        InputError: `malformed_json`, `duplicate_key`, `float_refused`, `number_too_long`, `too_deep`, `bad_text`.
+    """
+    try:
+        decoded = text.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("malformed_json", "The body is not UTF-8.") from None
+    try:
+        value = _DECODER.decode(decoded)
+    except InputError:
+        raise
+    except RecursionError:
+        raise InputError("too_deep", f"JSON is nested deeper than {MAX_DEPTH} levels.") from None
+    except ValueError:
+        raise InputError("malformed_json", "The body is not valid JSON.") from None
+    # Counting brackets is an upper bound of the depth, so most texts need no walk.
+    if decoded.count("[") + decoded.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise InputError("too_deep", f"JSON is nested deeper than {MAX_DEPTH} levels.")
+    # Raw surrogates and NUL cannot stand in UTF-8 JSON; only escapes can smuggle them in.
+    if "\\u" in decoded:
+        _check_text(value)
+    return value
+
+
+def _depth(value: Any) -> int:
+    deepest, level = 0, [value]
+    while level:
+        containers = [item for item in level if isinstance(item, dict | list)]
+        if not containers:
+            break
+        deepest += 1
+        level = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
+    return deepest
+
+
+def _check_text(value: Any) -> None:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if not is_plain_text(item):
+                raise InputError("bad_text", "Text holds NUL or an unpaired surrogate.")
+        elif isinstance(item, dict):
+            stack.extend(item)
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+
+
+def is_plain_text(text: str) -> bool:
+    """Whether `text` can be written as UTF-8 and holds no NUL."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise InputError("duplicate_key", "A JSON object has the same key twice.")
+    return value
+
+
+def _no_float(_: str) -> NoReturn:
+    raise InputError("float_refused", "Write amounts as strings: JSON fractions and exponents are refused.")
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise InputError("malformed_json", "NaN and Infinity are not JSON.")
+
+
+def _int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise InputError("number_too_long", f"A number has more than {MAX_DIGITS} digits.")
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_no_float, parse_int=_int, parse_constant=_no_constant
+)
