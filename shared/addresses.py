@@ -21,7 +21,6 @@ def checksummed(address: bytes) -> str:
     return "0x" + "".join(c.upper() if m >= "8" else c for c, m in zip(digits, mask[:40], strict=True))
 
 
-@lru_cache(maxsize=65536)
 def is_address(text: str) -> bool:
     """Whether `text` is an address in its normal form, checksum included."""
     return _HEX_ADDRESS.fullmatch(text) is not None and checksummed(bytes.fromhex(text[2:])) == text

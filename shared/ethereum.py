@@ -83,7 +83,7 @@ def decode_raw(raw: bytes) -> RawTransaction:
 
     Raises:
         RuleError: and nothing else, whatever the bytes. `transaction_too_large`, `unsupported_type`,
-            `malformed_transaction`, `number_too_large`, `nonce_too_large`, `gas_limit_too_large`, `contract_creation`,
+            `malformed_transaction`, `number_too_large`, `nonce_too_high`, `gas_limit_too_large`, `contract_creation`,
             `access_list_not_empty`, `priority_above_max`, `unprotected_transaction`, `bad_signature`, `high_s`.
     """
     if len(raw) > MAX_RAW_BYTES:
@@ -139,7 +139,7 @@ def interpret(tx: RawTransaction, token: str) -> Call:
     """What `tx` does on a ledger whose token shows itself at the address `token` (EIP-55).
 
     Raises:
-        RuleError: `intrinsic_gas_too_low`, `gas_too_low`, `fee_too_large`, `no_such_contract`, `token_takes_no_value`,
+        RuleError: `intrinsic_gas_too_low`, `gas_too_low`, `fee_too_high`, `no_such_contract`, `token_takes_no_value`,
             `bad_call_data`, `unknown_selector`, `read_only_call`.
     """
     if tx.gas < INTRINSIC_GAS:
@@ -156,7 +156,7 @@ def interpret(tx: RawTransaction, token: str) -> Call:
         raise RuleError("gas_too_low", f"The gas limit of this call must be at least {gas_used}.")
     fee = gas_used * tx.gas_price
     if fee > MAX_AMOUNT:
-        raise RuleError("fee_too_large", "Gas used times gas price must be below 2^256 base units.")
+        raise RuleError("fee_too_high", "Gas used times gas price must be below 2^256 base units.")
     return Call(
         type="transfer" if kind == "token_transfer" else kind,
         chain_id=tx.chain_id,
@@ -271,7 +271,7 @@ def _number(item: Any, name: str) -> int:
 
 def _check_fields(fields: dict[str, Any], number: dict[str, int]) -> None:
     if number["nonce"] > MAX_NONCE:
-        raise RuleError("nonce_too_large", "The nonce must be below 2^64 - 1 (EIP-2681).")
+        raise RuleError("nonce_too_high", "The nonce must be below 2^64 - 1 (EIP-2681).")
     if number["gas"] > MAX_GAS:
         raise RuleError("gas_limit_too_large", "The gas limit must be below 2^64.")
     if not fields["to"]:

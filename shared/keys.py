@@ -11,6 +11,7 @@ from shared.addresses import address_of_public_key
 from shared.errors import NodeError
 
 SEED_BYTES = 32
+SIGNATURE_BYTES = 64
 
 # DER of PKCS#8 PrivateKeyInfo and X.509 SubjectPublicKeyInfo around a 32-byte Ed25519 key (RFC 8410, appendix A).
 _PKCS8_PREFIX = bytes.fromhex("302e020100300506032b657004220420")
@@ -44,11 +45,14 @@ class KeyPair:
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether `signature` (64 bytes) over `message` is valid for `public_key` (32 bytes).
+    """Whether `signature` over `message` is valid for `public_key`; one of a wrong length never is.
 
     Valid as DESIGN asks, which is what libsodium checks: S below the group order, A and R canonical and not of small
     order, the equation without cofactor. Frozen vectors hold every release of the library to that.
     """
+    # libsodium is given the two joined: a shorter signature would borrow its last bytes from the message.
+    if len(signature) != SIGNATURE_BYTES:
+        return False
     try:
         nacl.bindings.crypto_sign_open(signature + message, public_key)
     except (nacl.exceptions.BadSignatureError, nacl.exceptions.CryptoError, ValueError):

@@ -102,7 +102,7 @@ class Ledger:
         """Apply one transaction whose signature is known to be good.
 
         Raises:
-            RuleError: `wrong_chain_id`, `nonce_too_low`, `nonce_too_high`, `insufficient_funds`,
+            RuleError: `wrong_chain_id`, `nonce_too_low`, `nonce_gap`, `insufficient_funds`,
                 `insufficient_allowance`, `balance_overflow`. Then nothing has changed.
         """
         sender = self.account(transaction.sender)
@@ -173,6 +173,24 @@ def apply_block(transactions: Sequence[Transaction], known: Entries, spec: Chain
     return change
 
 
-def merge(base: Entries, over: Entries) -> Entries:
-    """`base` with the entries of `over` on top; the supply is that of `over`."""
-    return Entries({**base.accounts, **over.accounts}, {**base.allowances, **over.allowances}, over.supply)
+class Trial:
+    """Applying transactions one by one to see which the next block can hold. Fees and reward are left out."""
+
+    def __init__(self, spec: ChainSpec) -> None:
+        self._spec = spec
+        self._known_accounts: dict[str, Account] = {}
+        self._known_allowances: dict[AllowanceKey, int] = {}
+        self._ledger = Ledger(Entries(self._known_accounts, self._known_allowances))
+
+    def learn(self, entries: Entries) -> None:
+        """Entries of the tip's ledger, before they are needed. What was learnt earlier stays."""
+        self._known_accounts.update(entries.accounts)
+        self._known_allowances.update(entries.allowances)
+
+    def next_nonce(self, address: str) -> int:
+        """The nonce that a transaction of `address` must have now."""
+        return self._ledger.account(address).nonce
+
+    def apply(self, transaction: Transaction) -> None:
+        """Apply a transaction, or raise its RuleError and change nothing."""
+        self._ledger.apply(transaction, self._spec)

@@ -145,7 +145,7 @@ def read_reward(value: Any) -> Transaction:
     if type(value["chain_id"]) is not int or type(value["nonce"]) is not int or value["nonce"] < 0:
         raise RuleError("bad_reward", "chain_id and nonce of the reward must be whole numbers.")
     if value["sender"] != REWARD_SENDER or value["fee"] != "0":
-        raise RuleError("bad_reward", "A reward is sent by \"0\" and pays no fee.")
+        raise RuleError("bad_reward", 'A reward is sent by "0" and pays no fee.')
     recipient = require_address(value["recipient"], field="recipient")
     return Transaction(
         id=sha256(signing_message(value)).hex(),

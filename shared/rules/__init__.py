@@ -13,6 +13,19 @@ from shared.proof import Seal
 from shared.transaction import Transaction
 
 
+class Trial(Protocol):
+    """Applying transactions one by one, to see which the next block can hold."""
+
+    def learn(self, entries: Entries) -> None:
+        """Entries of the tip's ledger, before they are needed."""
+
+    def next_nonce(self, address: str) -> int:
+        """The nonce that a transaction of `address` must have now."""
+
+    def apply(self, transaction: Transaction) -> None:
+        """Apply a transaction, or raise its RuleError and change nothing."""
+
+
 class Rules(Protocol):
     """What two nodes must agree on, for one chain spec.
 
@@ -29,6 +42,9 @@ class Rules(Protocol):
     def adopt_genesis(self, value: Any) -> Block:
         """The first block of a chain, from its JSON object, if a chain under these rules may begin with it."""
 
+    def may_begin_with(self, genesis_hash: str) -> bool:
+        """Whether a stored chain that began with this genesis block is one of ours."""
+
     def initial(self) -> Entries:
         """The ledger before genesis: the allocations."""
 
@@ -40,6 +56,9 @@ class Rules(Protocol):
 
     def read_request(self, value: Any) -> Transaction:
         """A transaction as people submit it: normalised, shape, chain and signature checked."""
+
+    def read_stored(self, value: Any) -> Transaction:
+        """A transaction that `read_request` accepted before, without checking its signature again."""
 
     def seal(self, template: Template) -> Seal:
         """What a search for the template's proof needs to know."""
@@ -63,6 +82,9 @@ class Rules(Protocol):
 
     def apply(self, block: Block, known: Entries) -> Change:
         """The block's effect on the ledger."""
+
+    def trial(self) -> Trial:
+        """An empty trial on top of the tip's ledger."""
 
     def work(self, header: Header) -> int:
         """What the header adds to chainwork."""

@@ -58,6 +58,9 @@ class StandardRules:
             raise RuleError("wrong_genesis", f"The chain does not begin with {genesis.hash}: another chain spec.")
         return genesis
 
+    def may_begin_with(self, genesis_hash: str) -> bool:
+        return genesis_hash == self.genesis().hash
+
     def initial(self) -> ledger.Entries:
         accounts = {address: ledger.Account(amount) for address, amount in self.spec.allocations.items() if amount}
         return ledger.Entries(accounts, {}, sum(self.spec.allocations.values()))
@@ -107,6 +110,9 @@ class StandardRules:
         check_signature(transaction, self.spec)
         return transaction
 
+    def read_stored(self, value: Any) -> Transaction:
+        return read_transaction(value)
+
     def seal(self, template: Template) -> Seal:
         return Seal(template.prefix, template.difficulty)
 
@@ -141,7 +147,9 @@ class StandardRules:
         if not meets(bytes.fromhex(header.hash), header.difficulty):
             raise RuleError("wrong_proof", "The hash is not as rare as the difficulty asks.", field="proof")
         if header.timestamp < median_time(window):
-            raise RuleError("timestamp_too_low", "timestamp lies before the median of the last 11 blocks.", field="timestamp")
+            raise RuleError(
+                "timestamp_too_low", "timestamp lies before the median of the last 11 blocks.", field="timestamp"
+            )
         if now is not None and header.timestamp > now + MAX_AHEAD:
             raise TooEarly(f"The block's timestamp lies more than {MAX_AHEAD} s in the future.")
 
@@ -163,6 +171,9 @@ class StandardRules:
 
     def apply(self, block: Block, known: ledger.Entries) -> ledger.Change:
         return ledger.apply_block(block.transactions, known, self.spec)
+
+    def trial(self) -> ledger.Trial:
+        return ledger.Trial(self.spec)
 
     def work(self, header: Header) -> int:
         return header.difficulty if header.index > 1 else 0

@@ -1,0 +1,56 @@
+"""The Flask application: one node behind HTTP."""
+
+from flask import Flask, Response
+from flask.json.provider import DefaultJSONProvider
+
+from api import accounts, blocks, documentation, errors, health, mempool, mining, transactions
+from api.access import Doorkeeper
+from services.node import Node
+
+
+class _Json(DefaultJSONProvider):
+    sort_keys = False
+    ensure_ascii = True
+    compact = True
+
+
+def create_app(node: Node, admin_token: str | None = None) -> Flask:
+    """The application for one node, whose chain has been initialised.
+
+    Args:
+        admin_token: what registers peers, cancels rounds and opens the dashboard; None: nobody may.
+    """
+    app = Flask("api")
+    app.json = _Json(app)
+    app.url_map.strict_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = node.settings.max_body
+    doorkeeper = Doorkeeper(
+        admin_token, node.settings.loopback, frozenset(host.lower() for host in node.settings.allowed_hosts)
+    )
+    app.extensions["quarry"] = node
+    app.extensions["quarry.doorkeeper"] = doorkeeper
+    app.before_request(doorkeeper.check_host)
+    app.after_request(_harden)
+    errors.install(app)
+    for blueprint in (
+        transactions.blueprint,
+        mempool.blueprint,
+        mining.blueprint,
+        blocks.blueprint,
+        accounts.blueprint,
+        health.blueprint,
+        documentation.blueprint,
+    ):
+        app.register_blueprint(blueprint)
+    return app
+
+
+def _harden(response: Response) -> Response:
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    response.headers.setdefault(
+        "Content-Security-Policy",
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    )
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response

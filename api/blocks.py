@@ -1,0 +1,102 @@
+"""The chain over HTTP: as it is hashed under `/chain`, with what is known of each block under `/blocks`."""
+
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, jsonify
+from flask.typing import ResponseReturnValue
+
+from api.access import node
+from api.errors import Refusal
+from api.reading import MAX_PAGE, is_hash, is_height, number_argument
+from api.views import block_view, header_view
+from services.node import Node
+from services.store.records import StoredHeader, Tip
+
+blueprint = Blueprint("blocks", __name__)
+
+_MAX_HEIGHT = 10**15 - 1
+
+
+@blueprint.get("/chain")
+def chain() -> ResponseReturnValue:
+    """Stream the chain.
+    ---
+    get:
+      summary: The whole chain, or a page of it, exactly as it is hashed
+      description: >-
+        Streamed. If the chain is reorganised while it is sent, the response is cut off: begin again.
+      parameters:
+        - {in: query, name: from, schema: {type: integer, minimum: 1}, description: First height.}
+        - {in: query, name: limit, schema: {type: integer, minimum: 1, maximum: 500}, description: How many blocks.}
+      responses:
+        '200': {description: 'chain (blocks) and length (of the whole chain).'}
+    """
+    here = node()
+    tip = here.chain.tip()
+    first = number_argument("from", 1, 1, _MAX_HEIGHT)
+    limit = number_argument("limit", 0, 1, MAX_PAGE)
+    last = min(tip.height, first + limit - 1) if limit else tip.height
+    return Response(_stream(here, first, last, tip.height), mimetype="application/json")
+
+
+def _stream(here: Node, first: int, last: int, length: int) -> Iterator[bytes]:
+    """`{"chain": […], "length": n}`, in pieces of a few hundred kilobytes at most."""
+    piece = bytearray(b'{"chain": [')
+    separator = b""
+    for block in here.chain.stream(first, last):
+        piece += separator
+        piece += block
+        separator = b", "
+        if len(piece) > 64_000:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece) + b'], "length": %d}' % length
+
+
+@blueprint.get("/blocks")
+def index() -> ResponseReturnValue:
+    """List blocks.
+    ---
+    get:
+      summary: Blocks without their transactions, newest first
+      parameters:
+        - {in: query, name: before, schema: {type: integer}, description: Only blocks below this height.}
+        - {in: query, name: limit, schema: {type: integer, default: 20, maximum: 500}}
+      responses:
+        '200': {description: 'blocks, and length of the chain.'}
+    """
+    here = node()
+    tip = here.chain.tip()
+    limit = number_argument("limit", 20, 1, MAX_PAGE)
+    before = min(number_argument("before", tip.height + 1, 1, _MAX_HEIGHT), tip.height + 1)
+    first = max(1, before - limit)
+    headers = here.chain.headers(first, before - first)
+    return jsonify(blocks=[header_view(stored, tip) for stored in reversed(headers)], length=tip.height)
+
+
+@blueprint.get("/blocks/<name>")
+def show(name: str) -> ResponseReturnValue:
+    """Look at one block.
+    ---
+    get:
+      summary: A block by height, hash, or "latest"
+      parameters: [{in: path, name: name, required: true, schema: {type: string}}]
+      responses:
+        '200': {description: 'The hashed fields, and hash, chainwork, size, confirmations; transactions with ids.'}
+        '404': {$ref: '#/components/responses/Problem'}
+    """
+    here = node()
+    tip = here.chain.tip()
+    stored = _find(here, name, tip)
+    if stored is None:
+        raise Refusal(404, "unknown_block", "There is no such block.")
+    return jsonify(block_view(here, stored, tip))
+
+
+def _find(here: Node, name: str, tip: Tip) -> StoredHeader | None:
+    if name == "latest":
+        return here.chain.header(tip.hash)
+    if is_hash(name):
+        return here.chain.header(name)
+    block_hash = here.chain.hash_at(int(name)) if is_height(name) else None
+    return here.chain.header(block_hash) if block_hash else None

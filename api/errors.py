@@ -1,0 +1,114 @@
+"""Every error as RFC 9457 problem+json: a stable code, one sentence, the field; never a traceback or the input."""
+
+from typing import Any
+
+import structlog
+from flask import Flask, Response, json
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
+
+from services.errors import Busy, NotFound, PolicyError, TipMoved
+from shared.errors import InputError, NodeError, RuleError, ShapeError, TooEarly
+
+_log = structlog.get_logger(__name__)
+
+# Codes of Busy that mean "you, slow down" rather than "this node is full".
+_TOO_MANY = frozenset({"too_many_requests", "contended", "too_many_streams"})
+_TITLES = {
+    400: "Bad request",
+    401: "Not authorised",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Wrong fields",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Unavailable",
+}
+
+
+class Refusal(Exception):
+    """A request that HTTP itself lets us refuse: wrong type, too large, not allowed."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+
+def problem(status: int, code: str, detail: str, field: str | None = None) -> Response:
+    """One problem+json response."""
+    body: dict[str, Any] = {
+        "type": f"urn:quarry:problem:{code}",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    if field is not None:
+        body["field"] = field
+    response = Response(json.dumps(body), status, mimetype="application/problem+json")
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="quarry", Basic realm="quarry"'
+    if status in (429, 503):
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def describe(error: NodeError) -> tuple[int, str, str, str | None]:
+    """Status, code, sentence and field of a refusal; also what batches report per transaction."""
+    match error:
+        case ShapeError():
+            return 422, error.rule, error.message, error.field
+        case RuleError() | InputError():
+            return 400, error.rule, error.message, error.field
+        case Busy():
+            return (429 if error.code in _TOO_MANY else 503), error.code, error.message, error.field
+        case PolicyError():
+            return 400, error.code, error.message, error.field
+        case NotFound():
+            return 404, "not_found", str(error), None
+        case TooEarly():
+            return 400, "too_early", str(error), None
+        case TipMoved():
+            return 503, "tip_moved", "The chain changed meanwhile; try again.", None
+        case _:
+            return 503, "unavailable", str(error), None
+
+
+def install(app: Flask) -> None:
+    """Map what is raised in a view to its response."""
+
+    @app.errorhandler(NodeError)
+    def refused(error: NodeError) -> Response:
+        return problem(*describe(error))
+
+    @app.errorhandler(Refusal)
+    def not_allowed(error: Refusal) -> Response:
+        return problem(error.status, error.code, error.detail)
+
+    @app.errorhandler(RedisError)
+    def store_unavailable(error: RedisError) -> Response:
+        _log.error("store_unavailable", error=type(error).__name__)
+        return problem(
+            503, "store_unavailable", "The store does not answer. If this was a write, repeat it: that is harmless."
+        )
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        status = error.code or 500
+        code = (error.name or "error").lower().replace(" ", "_")
+        response = problem(status, code, f"{error.description or error.name}")
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers["Allow"] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def bug(error: Exception) -> Response:
+        _log.exception("bug", error=type(error).__name__)
+        return problem(500, "internal_error", "A fault of ours; it has been logged.")

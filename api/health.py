@@ -1,0 +1,85 @@
+"""Whether the node lives, whether it can work, and what it is doing."""
+
+from importlib.metadata import version
+
+from flask import Blueprint, jsonify
+from flask.typing import ResponseReturnValue
+
+from api.access import node
+from api.views import round_view
+from shared.amounts import format_amount
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> ResponseReturnValue:
+    """Tell that the process answers.
+    ---
+    get:
+      summary: The process is alive
+      responses: {'200': {description: 'status: ok'}}
+    """
+    return jsonify(status="ok")
+
+
+@blueprint.get("/readyz")
+def readyz() -> ResponseReturnValue:
+    """Tell whether requests can be served.
+    ---
+    get:
+      summary: Store and chain can be read
+      responses:
+        '200': {description: 'status: ready'}
+        '503': {$ref: '#/components/responses/Problem'}
+    """
+    node().chain.tip()
+    return jsonify(status="ready")
+
+
+@blueprint.get("/spec")
+def spec() -> ResponseReturnValue:
+    """Show the chain spec.
+    ---
+    get:
+      summary: The chain spec, exactly the object that is hashed
+      responses: {'200': {description: 'Its SHA-256 is the previous_hash of the genesis block.'}}
+    """
+    return jsonify(node().settings.spec.to_object())
+
+
+@blueprint.get("/status")
+def status() -> ResponseReturnValue:
+    """Show what the node is doing.
+    ---
+    get:
+      summary: Tip, mempool, peers, workers and the round in progress
+      responses:
+        '200': {description: 'node, spec, height, tip, chainwork, mempool, peers, workers, round and more.'}
+    """
+    here = node()
+    tip = here.chain.tip()
+    situation = here.mining.situation()
+    size, used = here.pool.totals()
+    counters = here.mining.counters()
+    return jsonify(
+        node=here.settings.node,
+        version=version("quarry"),
+        spec=here.settings.spec.name,
+        chain_id=here.settings.spec.chain_id,
+        genesis=here.chain.hash_at(1),
+        address=here.settings.reward_address or None,
+        height=tip.height,
+        tip=tip.hash,
+        chainwork=tip.chainwork,
+        supply=format_amount(tip.supply),
+        min_fee=format_amount(here.settings.min_fee),
+        mempool={"size": size, "bytes": used},
+        peers=[],
+        workers={"mining": here.queue.mining_workers(), "network": here.queue.network_workers()},
+        round=round_view(here, situation.open_round) if situation.open_round else None,
+        requests=situation.requests,
+        automine=here.settings.automine,
+        hashes=counters.get("hashes", 0),
+        wasted_hashes=counters.get("wasted_hashes", 0),
+    )

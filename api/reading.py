@@ -1,0 +1,63 @@
+"""Reading requests strictly: bodies, and the few numbers and hashes in paths and queries."""
+
+import re
+from typing import Any
+
+from flask import request
+
+from api.errors import Refusal
+from shared import wire
+from shared.errors import InputError
+
+MAX_PAGE = 500
+_HASH = re.compile(r"[0-9a-f]{64}")
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
+
+
+def json_body() -> Any:
+    """The request's JSON, read strictly.
+
+    Raises:
+        Refusal: 413 for a body that is too large or of unknown length, 415 for another type or an encoded one.
+        InputError: it is not strict JSON.
+    """
+    if request.content_length is None:
+        raise Refusal(413, "length_required", "The request must say the length of its body (Content-Length).")
+    if request.max_content_length is not None and request.content_length > request.max_content_length:
+        raise Refusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
+    if request.mimetype != "application/json":
+        raise Refusal(415, "wrong_content_type", "Send Content-Type: application/json.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Refusal(415, "encoded_body", "Send the body as it is: compressed requests are refused.")
+    return wire.parse(request.get_data(cache=False))
+
+
+def number_argument(name: str, default: int, low: int, high: int) -> int:
+    """A whole number from the query, in its range."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
+        raise InputError("bad_argument", f"{name} must be a whole number from {low} to {high}.", field=name)
+    return int(text)
+
+
+def seconds_argument(name: str, default: float, high: float) -> float:
+    """Seconds from the query, at most `high`."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not _SECONDS.fullmatch(text) or float(text) > high:
+        raise InputError("bad_argument", f"{name} must be seconds from 0 to {high:g}.", field=name)
+    return float(text)
+
+
+def is_hash(text: str) -> bool:
+    """Whether `text` is 32 bytes in lower-case hex, as ids and hashes are written."""
+    return _HASH.fullmatch(text) is not None
+
+
+def is_height(text: str) -> bool:
+    """Whether `text` can be a height."""
+    return _NUMBER.fullmatch(text) is not None

@@ -1,0 +1,54 @@
+"""Serving the application: granian, several processes, a thread for each request that waits."""
+
+import os
+import sys
+
+from flask import Flask
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+
+from api.app import create_app
+from services import logs, registry
+from services.connections import connect_for_requests
+from services.node import build_node
+from services.queues import RqJobs
+from services.settings import Settings, load
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop. The first thing is the genesis block: another chain spec ends it here, with one line."""
+    logs.configure(settings.log_level, settings.log_format)
+    store = connect_for_requests(settings.redis_url)
+    broker = connect_for_requests(settings.broker_url)
+    node = build_node(settings, store=store, queue=RqJobs(broker))
+    node.chain.initialise()
+    registry.register(broker, settings)
+    store.close()
+    broker.close()
+    Granian(
+        "api.server:application",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.api_processes,
+        blocking_threads=settings.api_threads,
+        blocking_threads_idle_timeout=30,
+        backpressure=settings.api_threads,
+        websockets=False,
+        respawn_failed_workers=True,
+        log_level=LogLevels.warning,
+    ).serve()
+
+
+def application() -> Flask:
+    """The application of one server process, from the environment."""
+    settings = load(os.environ)
+    logs.configure(settings.log_level, settings.log_format)
+    store = connect_for_requests(settings.redis_url)
+    broker = store if settings.broker_url == settings.redis_url else connect_for_requests(settings.broker_url)
+    token = settings.admin_token_file.read_text("utf-8").strip() if settings.admin_token_file else None
+    # Short slices of the interpreter keep a batch from holding up the other requests of this process.
+    sys.setswitchinterval(0.002)
+    return create_app(build_node(settings, store=store, queue=RqJobs(broker)), token)

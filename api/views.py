@@ -1,0 +1,103 @@
+"""How blocks, transactions and rounds look over HTTP: their hashed fields, and what is known about them."""
+
+from typing import Any
+
+from services.node import Node
+from services.store.pool import Entry
+from services.store.records import StoredHeader, Tip
+
+
+def block_view(node: Node, stored: StoredHeader, tip: Tip) -> dict[str, Any]:
+    """A block exactly as it is hashed, and hash, chainwork, size and confirmations; its transactions with their ids."""
+    block_hash = stored.header.hash
+    fields = node.chain.block_object(block_hash)
+    ids = node.chain.transaction_ids(block_hash)
+    on_chain = node.chain.is_on_chain(stored)
+    return {
+        **fields,
+        "transactions": [
+            {**item, "id": identifier} for item, identifier in zip(fields["transactions"], ids, strict=True)
+        ],
+        **_known(stored, tip, on_chain),
+    }
+
+
+def header_view(stored: StoredHeader, tip: Tip) -> dict[str, Any]:
+    """A block of the chain without its transactions."""
+    return {
+        **stored.header.to_object(),
+        **_known(stored, tip, on_chain=True),
+        "transaction_count": stored.transactions,
+    }
+
+
+def _known(stored: StoredHeader, tip: Tip, on_chain: bool) -> dict[str, Any]:
+    return {
+        "hash": stored.header.hash,
+        "chainwork": stored.chainwork,
+        "size": stored.size,
+        "confirmations": tip.height - stored.header.index + 1 if on_chain else 0,
+        "on_chain": on_chain,
+    }
+
+
+def transaction_view(node: Node, transaction_id: str) -> dict[str, Any] | None:
+    """A transaction wherever it is: on the chain, waiting, or gone with a reason. None: never seen, or forgotten."""
+    location = node.chain.locate(transaction_id)
+    if location is not None:
+        fields = node.chain.block_object(location.block_hash)["transactions"][location.position]
+        return {
+            **fields,
+            "id": transaction_id,
+            "status": "confirmed",
+            "block": location.block_hash,
+            "index": location.height,
+            "position": location.position,
+            "confirmations": node.chain.tip().height - location.height + 1,
+        }
+    entry = node.pool.entry(transaction_id)
+    if entry is not None:
+        return pending_view(entry)
+    record = node.pool.record(transaction_id)
+    if record is not None:
+        return {"id": transaction_id, **record}
+    return None
+
+
+def pending_view(entry: Entry) -> dict[str, Any]:
+    """A transaction that waits in the mempool."""
+    return {**entry.fields(), "id": entry.id, "status": "pending", "admitted_at": entry.admitted_at}
+
+
+def round_view(node: Node, round_id: str) -> dict[str, Any] | None:
+    """One round and who works on it; rates in hashes per second."""
+    found = node.mining.round(round_id)
+    if found is None:
+        return None
+    opened = float(found["opened_at"])
+    ended = float(found["ended_at"]) if found["ended_at"] else node.clock.now()
+    hashes, difficulty = int(found["hashes"]), int(found["difficulty"])
+    workers: list[dict[str, Any]] = []
+    for name, (done, since, last) in sorted(node.mining.round_workers(round_id).items()):
+        workers.append({"name": name, "hashes": done, "rate": _rate(done, min(since, opened), last)})
+    rate = _rate(hashes, opened, ended)
+    return {
+        "id": round_id,
+        "height": int(found["height"]),
+        "difficulty": difficulty,
+        "hashes": hashes,
+        "wasted": int(found["wasted"]),
+        "rate": rate,
+        # The search has no memory: what is left to expect is always the whole difficulty.
+        "expected_seconds": round(difficulty / rate, 3) if rate and found["state"] == "open" else None,
+        "workers": workers,
+        "state": found["state"],
+        "transactions": int(found["transactions"] or 0),
+        "block": found["block"] or None,
+        "sealed_by": found["sealed_by"] or None,
+        "opened_at": opened,
+    }
+
+
+def _rate(hashes: int, since: float, until: float) -> int:
+    return int(hashes / (until - since)) if until > since else 0

@@ -1,0 +1,1 @@
+"""Everything that touches the world: stores, mempool, mining rounds, peers, wallets."""

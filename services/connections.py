@@ -1,0 +1,31 @@
+"""Connections to Redis or Valkey: one way for those who wait with a person, one for those who wait by themselves."""
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.retry import Retry
+
+# A request that Redis does not answer in this time is told so; the caller decides whether to try again.
+REQUEST_TIMEOUT = 2.0
+
+
+def connect_for_requests(url: str) -> "Redis[bytes]":
+    """For the API: no retries, since after a cut reply a retried command may run twice, and no long waits."""
+    return Redis.from_url(
+        url,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=REQUEST_TIMEOUT,
+        socket_connect_timeout=REQUEST_TIMEOUT,
+        socket_keepalive=True,
+        health_check_interval=15,
+    )
+
+
+def connect_for_jobs(url: str) -> "Redis[bytes]":
+    """For workers and tickers: outlives a restart of Redis by about a minute. Every script is safe to repeat."""
+    return Redis.from_url(
+        url,
+        retry=Retry(ExponentialBackoff(cap=2, base=0.1), 40),
+        socket_connect_timeout=REQUEST_TIMEOUT,
+        socket_keepalive=True,
+        health_check_interval=15,
+    )

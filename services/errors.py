@@ -1,0 +1,41 @@
+"""Refusals that depend on this node's state or policy, not on consensus: another node may say yes, or this one later."""
+
+from shared.errors import NodeError
+
+
+class PolicyError(NodeError):
+    """This node will not take a valid transaction or request, now or at this price.
+
+    Args:
+        code: stable snake_case name; programs match on it.
+    """
+
+    def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+class Busy(PolicyError):
+    """A queue or the mempool is full. Worth trying again later."""
+
+
+class TipMoved(NodeError):
+    """The tip changed between reading it and committing. Retry from the new tip."""
+
+
+class NotFound(NodeError):
+    """There is no such block, transaction, round or job."""
+
+
+class WrongChain(NodeError):
+    """The store, or a peer, holds a chain of another chain spec. The message names both genesis blocks."""
+
+
+class StoreUnavailable(NodeError):
+    """Redis did not answer in time. Whether the last write happened is unknown; the scripts are safe to repeat."""
+
+
+class BadSettings(NodeError):
+    """A setting is unknown or has an impossible value. The message names it."""

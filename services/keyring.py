@@ -1,0 +1,330 @@
+"""Keys on disk (DESIGN §9): a directory with `private.key`, `public.key` and `certificate.pem`, as OpenSSL reads them.
+
+Two schemes share the layout: `ed25519` (ours), and `ethereum` (secp256k1), for keys that people bring from wallets. The
+private key is one PKCS#8 PEM either way; which scheme it is, its algorithm says.
+"""
+
+import os
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from shared import ethereum, keys, transaction
+from shared.addresses import address_of_public_key, checksummed
+from shared.amounts import format_amount, parse_amount
+from shared.chain_spec import ChainSpec
+from shared.errors import NodeError
+from shared.hashing import keccak256
+from shared.keys import BadKey, KeyPair
+
+PRIVATE_KEY = "private.key"
+PUBLIC_KEY = "public.key"
+CERTIFICATE = "certificate.pem"
+
+Scheme = Literal["ed25519", "ethereum"]
+
+_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+# A PKCS#8 PEM of either scheme has at most some 400 bytes. Whatever is larger is another file, given by mistake.
+_MAX_KEY_FILE = 16_384
+# DER of SubjectPublicKeyInfo around an uncompressed secp256k1 point of 65 bytes (RFC 5480).
+_SECP256K1_SPKI = bytes.fromhex("3056301006072a8648ce3d020106052b8104000a034200")
+
+
+class KeyringError(NodeError):
+    """A key file is missing, unsafe, unreadable or locked. The message names the file, never what is in it."""
+
+
+class PassphraseNeeded(KeyringError):
+    """The private key is encrypted, and no passphrase was given, or a wrong one."""
+
+
+class Signer(Protocol):
+    """A private key that signs transactions, of whichever scheme."""
+
+    scheme: Scheme
+    address: str
+
+    def sign(self, unsigned: dict[str, Any], spec: ChainSpec) -> dict[str, Any]:
+        """The signed transaction's JSON object.
+
+        Args:
+            unsigned: the unsigned part in its normal form; its sender is our address.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Ed25519Signer:
+    """Signs as DESIGN §4 says: the canonical unsigned part, with Ed25519."""
+
+    key: KeyPair
+    scheme: Scheme = "ed25519"
+
+    @property
+    def address(self) -> str:
+        return self.key.address
+
+    def sign(self, unsigned: dict[str, Any], spec: ChainSpec) -> dict[str, Any]:
+        return transaction.sign(unsigned, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class EthereumSigner:
+    """Signs as wallets do: the signature is a raw EIP-1559 transaction. Transfers of the coin only."""
+
+    private_key: bytes  # 32 bytes
+    address: str
+    scheme: Scheme = "ethereum"
+
+    def sign(self, unsigned: dict[str, Any], spec: ChainSpec) -> dict[str, Any]:
+        """Sign a transfer. Its fee is rounded up to a whole price per gas: by less than 21,000 base units.
+
+        Raises:
+            KeyringError: it is not a plain transfer.
+        """
+        if unsigned["type"] != "transfer" or "data" in unsigned:
+            raise KeyringError("A wallet of the ethereum scheme signs plain transfers only, without data.")
+        gas = ethereum.GAS["transfer"]
+        raw = ethereum.sign_raw(
+            private_key=self.private_key,
+            chain_id=unsigned["chain_id"],
+            nonce=unsigned["nonce"],
+            to=unsigned["recipient"],
+            gas=gas,
+            gas_price=-(-parse_amount(unsigned["fee"], field="fee") // gas),
+            value=parse_amount(unsigned["amount"]),
+        )
+        return transaction.from_raw(raw, spec)
+
+
+def payable_fee(signer_scheme: Scheme, fee: int) -> int:
+    """The fee that a transfer of that scheme really pays when `fee` base units are asked for."""
+    gas = ethereum.GAS["transfer"]
+    return -(-fee // gas) * gas if signer_scheme == "ethereum" else fee
+
+
+# --- Making keys -----------------------------------------------------------------------------------------------------
+
+
+def create(directory: Path, passphrase: str | None = None) -> KeyPair:
+    """Make a key directory with a fresh Ed25519 key; `directory` is made, mode 0700, if it is missing.
+
+    Raises:
+        KeyringError: there is a private key already (it is never replaced), or the disk refuses.
+    """
+    return store(directory, os.urandom(keys.SEED_BYTES), passphrase)
+
+
+def store(directory: Path, seed: bytes, passphrase: str | None = None) -> KeyPair:
+    """Write the key directory of an Ed25519 key that exists already."""
+    from cryptography import x509
+
+    from shared.certificates import self_signed
+
+    key = KeyPair(seed)
+    pem = keys.private_key_pem(seed) if passphrase is None else _encrypted(_ed25519(seed), passphrase)
+    now = datetime.now(UTC).replace(microsecond=0)
+    certificate = self_signed(key, serial_number=x509.random_serial_number(), not_before=now)
+    _write(directory, pem, keys.public_key_pem(key.public_key), certificate)
+    return key
+
+
+def store_ethereum(directory: Path, private_key: bytes, passphrase: str | None = None) -> EthereumSigner:
+    """Write the key directory of a secp256k1 key (32 bytes). It has no certificate: those bind Ed25519 keys."""
+    from cryptography.hazmat.primitives import serialization as s
+
+    address = ethereum.address_of_private_key(private_key)
+    key = _secp256k1(private_key)
+    encryption = s.NoEncryption() if passphrase is None else s.BestAvailableEncryption(passphrase.encode())
+    pem = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, encryption)
+    public = key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
+    _write(directory, pem, public, None)
+    return EthereumSigner(private_key, address)
+
+
+def _write(directory: Path, private: bytes, public: bytes, certificate: bytes | None) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The private key first and exclusively: whoever loses a race, or names an old wallet, changes nothing.
+        _write_new(directory / PRIVATE_KEY, private, 0o600)
+        _replace(directory / PUBLIC_KEY, public)
+        if certificate is not None:
+            _replace(directory / CERTIFICATE, certificate)
+    except FileExistsError:
+        raise KeyringError(f"There is a key in {directory} already; keys are never replaced.") from None
+    except OSError as error:
+        raise KeyringError(f"The key cannot be written to {directory}: {error.strerror}.") from None
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)  # half a key would bar the name for good
+        raise
+
+
+def _replace(path: Path, content: bytes) -> None:
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    _write_new(new, content, 0o644)
+    new.replace(path)
+
+
+# --- Reading keys ----------------------------------------------------------------------------------------------------
+
+
+def load(path: Path, passphrase: str | None = None) -> KeyPair:
+    """The Ed25519 key in a key directory or in one PEM file, such as OpenSSL's.
+
+    Raises:
+        PassphraseNeeded: it is encrypted, and `passphrase` is missing or wrong.
+        KeyringError: it is missing, can be read by others, or holds no Ed25519 key.
+    """
+    signer = load_signer(path, passphrase)
+    if not isinstance(signer, Ed25519Signer):
+        raise KeyringError(f"{_private_file(path)} holds no Ed25519 key.")
+    return signer.key
+
+
+def load_signer(path: Path, passphrase: str | None = None) -> Signer:
+    """The private key in a key directory or a PEM file, of either scheme. Raises as `load`."""
+    file = _private_file(path)
+    pem = _read_private(file)
+    if pem.lstrip().startswith(_ENCRYPTED):
+        return _decrypted(file, pem, passphrase)
+    try:
+        return Ed25519Signer(KeyPair(keys.read_private_key_pem(pem)))
+    except BadKey:
+        return _by_algorithm(file, pem, None)
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether a passphrase is needed. The same refusals as `load`."""
+    return _read_private(_private_file(path)).lstrip().startswith(_ENCRYPTED)
+
+
+def public_key(directory: Path) -> tuple[Scheme, bytes]:
+    """Scheme and public key (32 bytes, or a point of 65) of a key directory, without touching the private key."""
+    file = directory / PUBLIC_KEY
+    try:
+        text = _read(file)
+    except FileNotFoundError:
+        raise KeyringError(f"There is no public key at {file}.") from None
+    except OSError as error:
+        raise KeyringError(f"The public key {file} cannot be read: {error.strerror}.") from None
+    try:
+        return "ed25519", keys.read_public_key_pem(text)
+    except BadKey:
+        der = _der(text, "PUBLIC KEY")
+        if not der.startswith(_SECP256K1_SPKI) or len(der) != len(_SECP256K1_SPKI) + 65:
+            raise KeyringError(f"{file} holds neither an Ed25519 nor a secp256k1 public key.") from None
+        return "ethereum", der[len(_SECP256K1_SPKI) :]
+
+
+def address_of(directory: Path) -> str:
+    """The address of a key directory, from `public.key` alone."""
+    scheme, key = public_key(directory)
+    return address_of_public_key(key) if scheme == "ed25519" else checksummed(keccak256(key[1:])[-20:])
+
+
+def _private_file(path: Path) -> Path:
+    return path / PRIVATE_KEY if path.is_dir() else path
+
+
+def _read_private(file: Path) -> bytes:
+    try:
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise KeyringError(f"{file} is not a file.")
+        if found.st_mode & 0o077:
+            raise KeyringError(f"The private key {file} can be read by others: run chmod 600 on it.")
+        return _read(file)
+    except FileNotFoundError:
+        raise KeyringError(f"There is no private key at {file}.") from None
+    except OSError as error:
+        raise KeyringError(f"The private key {file} cannot be read: {error.strerror}.") from None
+
+
+def _read(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        content = opened.read(_MAX_KEY_FILE + 1)
+    if len(content) > _MAX_KEY_FILE:
+        raise KeyringError(f"{file} is too large for a key.")
+    return content
+
+
+def _der(text: bytes, label: str) -> bytes:
+    import base64
+    import binascii
+
+    lines = text.decode("ascii", errors="replace").strip().splitlines()
+    if len(lines) < 3 or lines[0] != f"-----BEGIN {label}-----" or lines[-1] != f"-----END {label}-----":
+        return b""
+    try:
+        return base64.b64decode("".join(lines[1:-1]), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _decrypted(file: Path, pem: bytes, passphrase: str | None) -> Signer:
+    if passphrase is None:
+        raise PassphraseNeeded(f"The private key {file} is encrypted: its passphrase is needed.")
+    return _by_algorithm(file, pem, passphrase.encode())
+
+
+def _by_algorithm(file: Path, pem: bytes, passphrase: bytes | None) -> Signer:
+    """Keys that the plain reader leaves alone: encrypted, secp256k1, or with attributes that RFC 5958 allows."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    try:
+        key = serialization.load_pem_private_key(pem, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        if passphrase is not None:
+            raise PassphraseNeeded(f"The private key {file} is not opened by this passphrase.") from None
+        raise KeyringError(f"{file} holds no private key in PEM that Quarry can use.") from None
+    if isinstance(key, Ed25519PrivateKey):
+        return Ed25519Signer(KeyPair(key.private_bytes_raw()))
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256K1):
+        secret = key.private_numbers().private_value.to_bytes(32, "big")
+        return EthereumSigner(secret, ethereum.address_of_private_key(secret))
+    raise KeyringError(f"{file} holds neither an Ed25519 nor a secp256k1 private key.")
+
+
+def _ed25519(seed: bytes) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def _secp256k1(private_key: bytes) -> Any:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.derive_private_key(int.from_bytes(private_key, "big"), ec.SECP256K1())
+
+
+def _encrypted(key: Any, passphrase: str) -> bytes:
+    from cryptography.hazmat.primitives import serialization as s
+
+    encryption = s.BestAvailableEncryption(passphrase.encode())
+    pem: bytes = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, encryption)
+    return pem
+
+
+def describe(directory: Path) -> dict[str, str]:
+    """Address, scheme and public key (hex) of a key directory."""
+    scheme, key = public_key(directory)
+    return {"address": address_of(directory), "scheme": scheme, "public_key": key.hex()}
+
+
+def fee_text(scheme: Scheme, fee: int) -> str:
+    """The normal form of what `payable_fee` gives."""
+    return format_amount(payable_fee(scheme, fee))

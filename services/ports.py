@@ -1,0 +1,58 @@
+"""The five ports between a node and the world: clock, randomness, HTTP to peers, store, queue.
+
+Production and the simulation differ in nothing else. `time`, `random` and HTTP clients are imported here only.
+"""
+
+import secrets
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall-clock time."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Randomness(Protocol):
+    """Where ids come from."""
+
+    def token(self) -> str:
+        """32 lower-case hex digits that nobody can guess."""
+
+
+class Queue(Protocol):
+    """Where jobs go. Jobs are hints: a lost one is rebuilt by the reconciler, a doubled one is harmless."""
+
+    def enqueue_search(self, node: str, round_id: str, height: int, copies: int) -> None:
+        """Ask `copies` mining workers to take part in a round."""
+
+    def enqueue_network(self, function: str, node: str, job_id: str, *args: str) -> bool:
+        """Enqueue a job on the network queue once per `job_id`; False when it is there already."""
+
+    def mining_workers(self) -> int:
+        """How many mining workers are alive."""
+
+    def network_workers(self) -> int:
+        """How many network workers are alive."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class SystemRandomness:
+    """The operating system's randomness."""
+
+    def token(self) -> str:
+        return secrets.token_hex(16)

@@ -1,0 +1,122 @@
+"""RQ as Quarry uses it: JSON instead of pickle, an allow-list of functions, names, ids and time limits of jobs.
+
+Whoever can write to the broker chooses what workers run. JSON keeps them from choosing code, the allow-list keeps them
+from choosing any importable function.
+"""
+
+import rq.serializers
+
+# RQ takes pickle as default in places that no argument reaches (groups, the dashboard), so the default itself is
+# changed, before anything else of RQ is imported.
+rq.serializers.DefaultSerializer = rq.serializers.JSONSerializer  # type: ignore[misc, assignment] # see above
+rq.serializers.PickleSerializer = rq.serializers.JSONSerializer  # type: ignore[misc, assignment] # see above
+rq.serializers.SERIALIZER_ALIASES["pickle"] = rq.serializers.JSONSerializer
+
+from typing import Any  # noqa: E402 - after the serializer, on purpose
+
+from redis import Redis  # noqa: E402
+from rq import Queue as RqQueue  # noqa: E402
+from rq import Worker  # noqa: E402
+from rq.exceptions import DuplicateJobError  # noqa: E402
+from rq.job import Job  # noqa: E402
+
+MINING = "mining"
+NETWORK = "network"
+
+SEARCH = "worker.jobs.search.search"
+HOUSEKEEPING = "worker.jobs.upkeep.housekeeping"
+RESOLVE = "worker.jobs.network.resolve"
+ANNOUNCE = "worker.jobs.network.announce"
+RELAY = "worker.jobs.network.relay"
+ALLOWED = frozenset({SEARCH, HOUSEKEEPING, RESOLVE, ANNOUNCE, RELAY})
+
+# A search hands over to a fresh job after SEARCH_SECONDS, so its time limit only ever meets a stuck one.
+SEARCH_SECONDS = 300
+SEARCH_TIMEOUT = SEARCH_SECONDS + 60
+NETWORK_TIMEOUT = 120
+# Seconds that finished and failed jobs stay visible in the dashboard. RQ keeps failed ones for a year.
+RESULT_TTL = 60
+FAILURE_TTL = 86_400
+# A search that nobody took in this time is outdated; the reconciler asks again.
+SEARCH_TTL = 600
+
+
+class ForbiddenJob(Exception):
+    """A job names a function that is not on Quarry's list. Somebody else writes to the broker."""
+
+
+class AllowListedJob(Job):
+    """A job that runs nothing but the functions in `ALLOWED`."""
+
+    def restore(self, raw_data: Any) -> None:
+        super().restore(raw_data)
+        # RQ would import and call these even for a job that was refused.
+        self._asks_for_more = bool(
+            self._success_callback_name or self._failure_callback_name or self._stopped_callback_name or self.webhooks
+        )
+        self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
+        self.webhooks = []
+
+    def perform(self) -> Any:
+        self.require_allowed()
+        return super().perform()
+
+    def require_allowed(self) -> None:
+        """Refuse a job whose function, instance, callbacks or webhooks are not ours.
+
+        Raises:
+            ForbiddenJob: naming nothing, since the name is the intruder's text.
+        """
+        if self.func_name not in ALLOWED or self.instance is not None or getattr(self, "_asks_for_more", False):
+            raise ForbiddenJob("This job's function is not on the list of Quarry's jobs.")
+
+
+class RqJobs:
+    """The queue port over RQ."""
+
+    def __init__(self, broker: "Redis[bytes]") -> None:
+        self.broker = broker
+        self._mining = queue(MINING, broker)
+        self._network = queue(NETWORK, broker)
+
+    def enqueue_search(self, node: str, round_id: str, height: int, copies: int) -> None:
+        for _ in range(copies):
+            self._mining.enqueue_call(
+                SEARCH,
+                args=(node, round_id),
+                timeout=SEARCH_TIMEOUT,
+                ttl=SEARCH_TTL,
+                result_ttl=RESULT_TTL,
+                failure_ttl=FAILURE_TTL,
+                description=f"search round {round_id[:8]} height {height} for {node}",
+            )
+
+    def enqueue_network(self, function: str, node: str, job_id: str, *args: str) -> bool:
+        name = function.rpartition(".")[2]
+        try:
+            self._network.enqueue(
+                function,
+                node,
+                *args,
+                job_id=job_id,
+                unique=True,
+                job_timeout=NETWORK_TIMEOUT,
+                ttl=RESULT_TTL,
+                result_ttl=RESULT_TTL,
+                failure_ttl=FAILURE_TTL,
+                description=f"{name} for {node}",
+            )
+        except DuplicateJobError:
+            return False
+        return True
+
+    def mining_workers(self) -> int:
+        return Worker.count(connection=self.broker, queue=self._mining)
+
+    def network_workers(self) -> int:
+        return Worker.count(connection=self.broker, queue=self._network)
+
+
+def queue(name: str, broker: "Redis[bytes]") -> RqQueue:
+    """One of the two queues."""
+    return RqQueue(name, connection=broker, serializer="json", job_class=AllowListedJob)

@@ -1,0 +1,59 @@
+"""The nodes that a broker's workers serve: what a worker must know of a node, under the node's name, in the broker.
+
+So a worker on any machine needs the broker's URL and nothing else.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from redis import Redis
+
+from services.errors import NotFound
+from services.settings import Settings
+from services.store.keys import NODES
+from shared.amounts import format_amount, parse_amount
+from shared.chain_spec import spec_from_object
+
+
+def register(broker: "Redis[bytes]", settings: Settings) -> None:
+    """Make a node known to the broker's workers. Repeating it is harmless."""
+    shared_redis = settings.redis_url == settings.broker_url
+    card: dict[str, Any] = {
+        # Where chain and broker are one Redis, each worker reaches it by the URL that it has for it.
+        "redis_url": "" if shared_redis else settings.redis_url,
+        "spec": settings.spec.to_object(),
+        "reward_address": settings.reward_address,
+        "automine": settings.automine,
+        "min_fee": format_amount(settings.min_fee),
+        "max_requests": settings.max_requests,
+        "max_mempool": settings.max_mempool,
+        "nonces_ahead": settings.nonces_ahead,
+        "expiry_seconds": settings.expiry_seconds,
+        "record_seconds": settings.record_seconds,
+        "max_records": settings.max_records,
+        "resolve_seconds": settings.resolve_seconds,
+        "peers": list(settings.peers),
+        "max_peers": settings.max_peers,
+        "private_peers": settings.private_peers,
+    }
+    text = json.dumps(card, sort_keys=True)
+    if broker.hget(NODES, settings.node) != text.encode():
+        broker.hset(NODES, settings.node, text)
+
+
+def look_up(broker: "Redis[bytes]", node: str, own: Settings) -> Settings:
+    """The settings of a node that this worker serves: the node's card over the worker's own settings.
+
+    Raises:
+        NotFound: no node of that name has registered.
+    """
+    text = broker.hget(NODES, node)
+    if text is None:
+        raise NotFound("No node of that name has registered at this broker.")
+    card = json.loads(text)
+    spec = spec_from_object(card.pop("spec"))
+    card["redis_url"] = card["redis_url"] or own.broker_url
+    card["min_fee"] = parse_amount(card["min_fee"])
+    card["peers"] = tuple(card["peers"])
+    return replace(own, node=node, spec=spec, **card)

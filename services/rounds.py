@@ -1,0 +1,213 @@
+"""Rounds: the search for one block's proof, by any number of workers.
+
+Walk: `ask` (a request waits) → `ensure_open` (a template, a round, search jobs) → workers `claim` ranges of proofs →
+`seal` (the block is appended, the oldest request answered) → the next round, if anything waits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from services.accept import Accepted, Acceptor
+from services.errors import Busy, NotFound, TipMoved
+from services.mempool import Mempool
+from services.ports import Clock, Queue, Randomness
+from services.store.chain import SealedBy
+from services.store.mining import Claim, MiningStore, Searched
+from services.templates import TemplateMaker
+from shared.errors import RuleError
+from shared.rules import Rules
+
+_log = structlog.get_logger(__name__)
+
+# A template gets a fresh timestamp and what has arrived since, even while nobody finds its proof.
+REFRESH_SECONDS = 30.0
+# A searching worker says so at least this often.
+HEARTBEAT_SECONDS = 3.0
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPolicy:
+    """How one node mines."""
+
+    node: str
+    recipient: str  # of the rewards
+    automine: bool
+    max_requests: int
+
+
+class Rounds:
+    """The rounds of one node."""
+
+    def __init__(
+        self,
+        policy: RoundPolicy,
+        store: MiningStore,
+        templates: TemplateMaker,
+        acceptor: Acceptor,
+        mempool: Mempool,
+        rules: Rules,
+        queue: Queue,
+        clock: Clock,
+        randomness: Randomness,
+        on_block: Callable[[Accepted], None],
+    ) -> None:
+        self.policy = policy
+        self.store = store
+        self._templates = templates
+        self._acceptor = acceptor
+        self._mempool = mempool
+        self._rules = rules
+        self._queue = queue
+        self._clock = clock
+        self._randomness = randomness
+        self._on_block = on_block
+
+    # --- for the API and the ticker ---
+
+    def ask(self) -> str:
+        """Queue one mining request and see to it that a round is open; the request's id.
+
+        Raises:
+            Busy: `too_many_requests`.
+        """
+        request_id = self._randomness.token()
+        if not self.store.add_request(request_id, self._clock.now(), self.policy.max_requests):
+            raise Busy("too_many_requests", f"{self.policy.max_requests} mining requests are waiting already.")
+        self.ensure_open()
+        return request_id
+
+    def ensure_open(self) -> str | None:
+        """Open a round and ask workers to search, if one is wanted; the id of the open round.
+
+        A round is wanted while a mining request waits, and, with auto-mining, while a template would hold a
+        transaction besides the reward.
+        """
+        situation = self.store.situation()
+        if situation.open_round:
+            return situation.open_round
+        wanted = situation.requests > 0
+        automine = self.policy.automine and situation.pool_size > 0 and situation.held != situation.tip
+        if not wanted and not automine:
+            return None
+        opened = self._open(self._randomness.token(), "0", empty=wanted)
+        if opened is None:
+            return None
+        self.call_workers(*opened)
+        return opened[0]
+
+    def call_workers(self, round_id: str, height: int) -> None:
+        """Enqueue a search job for every mining worker that is not searching already; one at least if none is."""
+        searching = self.store.searchers(self._clock.now())
+        copies = self._queue.mining_workers() - searching
+        if copies > 0 or searching == 0:
+            self._queue.enqueue_search(self.policy.node, round_id, height, max(copies, 1))
+
+    def reconcile(self) -> None:
+        """Bring back what a lost job, a killed worker or an emptied broker has left undone."""
+        round_id = self.ensure_open()
+        if round_id is None or self.store.searchers(self._clock.now()):
+            return
+        found = self.store.round(round_id)
+        if found is not None:
+            self._queue.enqueue_search(
+                self.policy.node, round_id, int(found["height"]), max(self._queue.mining_workers(), 1)
+            )
+
+    def cancel(self, round_id: str) -> None:
+        """Cancel an open round, and the request that it would have answered.
+
+        Raises:
+            NotFound: there is no such round.
+        """
+        state = self.store.cancel(round_id, self._clock.now())
+        if state is None:
+            raise NotFound("There is no such round.")
+        self.ensure_open()
+
+    # --- for the search job ---
+
+    def claim(self, round_id: str, worker: str, wanted: int, searched: Searched) -> Claim | None:
+        """Report what was searched and take the next `wanted` proofs. None: the round has ended.
+
+        Where the tip has moved or the template is old, the round first gets a new template.
+        """
+        report = searched
+        for _ in range(_ATTEMPTS):
+            now = self._clock.now()
+            outcome = self.store.claim(round_id, worker, wanted, report, now, REFRESH_SECONDS, now + HEARTBEAT_SECONDS)
+            if isinstance(outcome, Claim):
+                return outcome
+            if outcome == "ended":
+                return None
+            report = Searched()
+            self._renew(round_id)
+        return None
+
+    def report(self, round_id: str, worker: str, searched: Searched) -> None:
+        """Report what was searched without taking more."""
+        now = self._clock.now()
+        self.store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now)
+
+    def linger(self, worker: str, seconds: float) -> None:
+        """Tell that `worker` searches nothing now, but will look at a round that opens within `seconds`."""
+        self.store.linger(worker, self._clock.now() + seconds)
+
+    def seal(self, claim: Claim, proof: int, worker: str) -> Accepted | None:
+        """Make the block that `proof` completes and append it. None: another block was first, and the round goes on
+        or has ended.
+        """
+        found = self.store.template(claim.round_id)
+        if found is None or found[0] != claim.version:
+            return None
+        block = self._rules.read_block(found[1].with_proof(proof))
+        try:
+            accepted = self._acceptor.accept(block, SealedBy(claim.round_id, worker))
+        except TipMoved:
+            return None
+        _log.info("block_sealed", height=block.index, hash=block.hash, round=claim.round_id, worker=worker)
+        self._on_block(accepted)
+        return accepted
+
+    def _renew(self, round_id: str) -> None:
+        found = self.store.round(round_id)
+        if found is not None and found["state"] == "open":
+            self._open(round_id, found["version"], empty=True)
+
+    def _open(self, round_id: str, version: str, *, empty: bool) -> tuple[str, int] | None:
+        """Open or renew a round; id and height. None: there is nothing to mine, or the tip does not hold still."""
+        for _ in range(_ATTEMPTS):
+            try:
+                made = self._templates.make(self.policy.recipient)
+                self._drop(made.refused)
+                if not empty and not made.transactions:
+                    return None
+                opened, _ = self.store.open(round_id, version, made.template, made.transactions, self._clock.now())
+            except TipMoved:
+                continue
+            return (opened, made.template.index) if opened else None
+        return None
+
+    def _drop(self, refused: list[tuple[str, RuleError]]) -> None:
+        if refused:
+            self._mempool.drop_invalid(refused)
+
+    # --- for the API ---
+
+    def wait(self, request_id: str, seconds: float) -> dict[str, str]:
+        """The state of a request, once it is answered or `seconds` have passed.
+
+        Raises:
+            NotFound: there is no such request, or not any more.
+        """
+        deadline = self._clock.now() + seconds
+        while True:
+            found = self.store.request(request_id)
+            if found is None:
+                raise NotFound("There is no such job.")
+            left = deadline - self._clock.now()
+            if found["status"] not in ("queued", "started") or left <= 0:
+                return found
+            self.store.wait_for_answer(request_id, min(left, 1.0))

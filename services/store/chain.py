@@ -1,0 +1,299 @@
+"""The chain of one node: reading it, and the one way to make it longer."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from redis import Redis
+
+from services.errors import NotFound, TipMoved, WrongChain
+from services.store.keys import Keys
+from services.store.records import (
+    StoredHeader,
+    Tip,
+    allowance_field,
+    decode_account,
+    decode_entries,
+    decode_header,
+    decode_tip,
+    encode_account,
+    encode_entries,
+    encode_header,
+)
+from services.store.scripts import Scripts
+from shared.block import Block, Header
+from shared.ledger import Account, Change, Entries, Touched
+from shared.rules import Rules
+from shared.transaction import Transaction
+
+# Ended rounds and answered requests stay readable for a day.
+KEEP_SECONDS = 86_400
+# Blocks that are read at once while streaming: bounds memory, whatever the chain's length.
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a transaction stands on the chain."""
+
+    height: int
+    position: int  # 0 is the reward
+    block_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBy:
+    """The round and worker that found a block's proof."""
+
+    round_id: str
+    worker: str
+
+
+class ChainStore:
+    """Blocks, headers, transaction index and ledger of one node."""
+
+    def __init__(self, redis: "Redis[bytes]", keys: Keys, rules: Rules) -> None:
+        self.redis = redis
+        self.keys = keys
+        self.rules = rules
+        self.scripts = Scripts(redis)
+        self._window = lru_cache(maxsize=4)(self._read_window)
+
+    # --- reading ---
+
+    def initialise(self) -> None:
+        """Write the genesis block, unless the chain has begun.
+
+        Raises:
+            WrongChain: the store holds a chain that began with another genesis block.
+        """
+        genesis, ledger = self.rules.genesis(), self.rules.initial()
+        args: list[Any] = [genesis.hash, genesis.canonical, encode_header(genesis, 0), genesis.header.timestamp]
+        args.append(ledger.supply)
+        for address, account in ledger.accounts.items():
+            args += [address, encode_account(account)]
+        found = self.scripts.run("initialise", [self.keys.prefix], args).decode()
+        if not self.rules.may_begin_with(found):
+            raise WrongChain(
+                f"The store holds a chain with genesis block {found}, but the chain spec {self.rules.spec.name} has "
+                f"{genesis.hash}: use another QUARRY_NODE or data directory, or the spec that it began with."
+            )
+
+    def tip(self) -> Tip:
+        fields = self.redis.hgetall(self.keys.tip)
+        if not fields:
+            raise NotFound("The chain has not begun: its genesis block is missing.")
+        return decode_tip(fields)
+
+    def window(self, tip: Tip) -> Sequence[Header]:
+        """The headers that end at `tip`, as the rules want them for its child.
+
+        Raises:
+            TipMoved: `tip` is not the tip any more.
+        """
+        return self._window(tip.hash)
+
+    def _read_window(self, tip_hash: str) -> Sequence[Header]:
+        hashes = self.redis.lrange(self.keys.heights, -self.rules.window_size, -1)
+        if not hashes or hashes[-1].decode() != tip_hash:
+            raise TipMoved("The tip moved while its ancestors were read.")
+        return [stored.header for stored in self._headers(hashes)]
+
+    def header(self, block_hash: str) -> StoredHeader | None:
+        text = self.redis.hget(self.keys.headers, block_hash)
+        return None if text is None else decode_header(text)
+
+    def headers(self, first: int, limit: int) -> list[StoredHeader]:
+        """The headers of heights `first` to `first + limit - 1`, as far as there are any."""
+        return self._headers(self._hashes(first, limit))
+
+    def hash_at(self, height: int) -> str | None:
+        """The hash of the block at `height` on the chain."""
+        found = self.redis.lindex(self.keys.heights, height - 1) if height > 0 else None
+        return None if found is None else found.decode()
+
+    def is_on_chain(self, stored: StoredHeader) -> bool:
+        """Whether a block that is stored is part of the chain now, and not only a branch that was left."""
+        return self.hash_at(stored.header.index) == stored.header.hash
+
+    def block_bytes(self, block_hash: str) -> bytes | None:
+        """The canonical block."""
+        return self.redis.hget(self.keys.blocks, block_hash)
+
+    def block_object(self, block_hash: str) -> dict[str, Any]:
+        """The block's JSON object."""
+        text = self.block_bytes(block_hash)
+        if text is None:
+            raise NotFound("There is no such block.")
+        value: dict[str, Any] = json.loads(text)
+        return value
+
+    def blocks(self, first: int, limit: int) -> list[bytes]:
+        """The canonical blocks of heights `first` to `first + limit - 1`, as far as there are any."""
+        hashes = self._hashes(first, limit)
+        found = self.redis.hmget(self.keys.blocks, hashes) if hashes else []
+        return [text for text in found if text is not None]
+
+    def stream(self, first: int, last: int) -> Iterator[bytes]:
+        """The canonical blocks from one height to another, read page by page.
+
+        Raises:
+            TipMoved: a reorganisation replaced what has been sent already; the reader must start again.
+        """
+        sent: str | None = None
+        for start in range(first, last + 1, PAGE):
+            hashes = self._hashes(start, min(PAGE, last + 1 - start))
+            if not hashes:
+                raise TipMoved("The chain became shorter while it was read.")
+            texts, headers = self.redis.hmget(self.keys.blocks, hashes), self._headers(hashes)
+            for text, stored in zip(texts, headers, strict=True):
+                if sent is not None and stored.header.previous_hash != sent:
+                    raise TipMoved("The chain was reorganised while it was read.")
+                sent = stored.header.hash
+                yield text
+
+    def transaction_ids(self, block_hash: str) -> list[str]:
+        """The ids of a block's transactions, in order."""
+        packed = (self.redis.hget(self.keys.ids, block_hash) or b"").hex()
+        return [packed[i : i + 64] for i in range(0, len(packed), 64)]
+
+    def locate(self, transaction_id: str) -> Location | None:
+        """Where a transaction stands on the chain, or None."""
+        found = self.redis.hget(self.keys.transactions, bytes.fromhex(transaction_id))
+        if found is None:
+            return None
+        height, position = map(int, found.split(b":"))
+        block_hash = self.hash_at(height)
+        # The index is finished a moment after a reorganisation; the chain itself is the judge.
+        if block_hash is None:
+            return None
+        packed = self.redis.hget(self.keys.ids, block_hash) or b""
+        if packed[32 * position : 32 * position + 32].hex() != transaction_id:
+            return None
+        return Location(height, position, block_hash)
+
+    def history(self, address: str, *, newest: int, limit: int) -> list[tuple[int, int]]:
+        """(height, position) of the transactions that name `address`, newest first, after skipping `newest`."""
+        found = self.redis.lrange(self.keys.history(address), -newest - limit, -newest - 1)
+        return [(int(height), int(position)) for height, position in (item.split(b":") for item in reversed(found))]
+
+    def account(self, address: str) -> Account:
+        return decode_account(self.redis.hget(self.keys.accounts, address))
+
+    def allowance(self, owner: str, spender: str) -> int:
+        return int(self.redis.hget(self.keys.allowances, allowance_field((owner, spender))) or 0)
+
+    def entries(self, keys: Touched) -> tuple[Tip, Entries]:
+        """The ledger's entries for `keys`, and the tip that they belong to: one moment."""
+        addresses, pairs = sorted(keys.accounts), sorted(keys.allowances)
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.hgetall(self.keys.tip)
+        if addresses:
+            pipeline.hmget(self.keys.accounts, addresses)
+        if pairs:
+            pipeline.hmget(self.keys.allowances, [allowance_field(pair) for pair in pairs])
+        replies = pipeline.execute()
+        tip = decode_tip(replies.pop(0))
+        accounts = replies.pop(0) if addresses else []
+        allowances = replies.pop(0) if pairs else []
+        return tip, Entries(
+            {address: decode_account(value) for address, value in zip(addresses, accounts, strict=True)},
+            {pair: int(value or 0) for pair, value in zip(pairs, allowances, strict=True)},
+            tip.supply,
+        )
+
+    def undo(self, block_hash: str) -> Entries:
+        """The ledger entries before a block."""
+        text = self.redis.hget(self.keys.undo, block_hash)
+        if text is None:
+            raise NotFound("There is no undo record for that block.")
+        return decode_entries(text)
+
+    def _hashes(self, first: int, limit: int) -> list[bytes]:
+        if first < 1 or limit < 1:
+            return []
+        return self.redis.lrange(self.keys.heights, first - 1, first + limit - 2)
+
+    def _headers(self, hashes: Sequence[bytes]) -> list[StoredHeader]:
+        found = self.redis.hmget(self.keys.headers, list(hashes)) if hashes else []
+        return [decode_header(text) for text in found if text is not None]
+
+    # --- writing ---
+
+    def append(self, block: Block, change: Change, tip: Tip, now: float, sealed_by: SealedBy | None) -> str | None:
+        """Append a block that was validated against `tip`; return the id of the mining request that it answers.
+
+        Everything moves together: block, ledger, undo record, indexes, mempool, the round and its request.
+        A block that is on the chain already is a success that changes nothing.
+
+        Raises:
+            TipMoved: another block was appended first. Nothing is written.
+        """
+        ids = "".join(transaction.id for transaction in block.transactions)
+        chainwork = tip.chainwork + self.rules.work(block.header)
+        args: list[Any] = [
+            tip.hash,
+            block.hash,
+            block.index,
+            block.header.timestamp,
+            chainwork,
+            change.after.supply,
+            block.canonical,
+            encode_header(block, chainwork),
+            encode_entries(change.before),
+            bytes.fromhex(ids),
+            ids,
+            sealed_by.round_id if sealed_by else "",
+            sealed_by.worker if sealed_by else "",
+            KEEP_SECONDS,
+            now,
+        ]
+        for items in ledger_lists(change.after), index_lists(block), [nonce_list(change)]:
+            for values in items:
+                args.append(len(values))
+                args += values
+        outcome, answered = self.scripts.run("append", [self.keys.prefix], args)
+        if outcome == b"moved":
+            raise TipMoved("Another block was appended first.")
+        return answered.decode() or None
+
+
+def ledger_lists(entries: Entries) -> list[list[Any]]:
+    """Accounts and allowances as append.lua takes them."""
+    accounts: list[Any] = []
+    for address, account in entries.accounts.items():
+        accounts += [address, encode_account(account)]
+    allowances: list[Any] = []
+    for key, amount in entries.allowances.items():
+        allowances += [allowance_field(key), amount or ""]
+    return [accounts, allowances]
+
+
+def index_lists(block: Block) -> list[list[Any]]:
+    """Transaction index and address history as append.lua takes them."""
+    index: list[Any] = []
+    history: list[Any] = []
+    for position, transaction in enumerate(block.transactions):
+        place = f"{block.index}:{position}"
+        index += [bytes.fromhex(transaction.id), place]
+        for address in named_addresses(transaction):
+            history += [address, place]
+    return [index, history]
+
+
+def named_addresses(transaction: Transaction) -> Iterable[str]:
+    """The addresses whose history a transaction belongs to, each once."""
+    names = [transaction.sender] if transaction.type != "reward" else []
+    return dict.fromkeys([*names, transaction.recipient, *([transaction.owner] if transaction.owner else [])])
+
+
+def nonce_list(change: Change) -> list[Any]:
+    """Senders and their nonces before and after, as append.lua takes them."""
+    values: list[Any] = []
+    for address, account in change.after.accounts.items():
+        before = change.before.accounts[address].nonce
+        if account.nonce > before:
+            values += [address, before, account.nonce]
+    return values

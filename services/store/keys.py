@@ -1,0 +1,172 @@
+"""The whole Redis schema: every key of a node, what it holds, and who writes it.
+
+All keys of a node begin with `quarry:{NODE}:`; the braces put them in one slot of a Redis Cluster, so one script may
+touch any of them. `docs/redis-schema.md` is this file as a page; a test holds the two together.
+"""
+
+import re
+
+_NODE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+
+# Broker-wide: node name -> JSON of what a worker needs to serve it (services/registry.py).
+NODES = "quarry:nodes"
+
+
+class Keys:
+    """Names of one node's keys. Types and writers are beside each."""
+
+    def __init__(self, node: str) -> None:
+        if not _NODE.fullmatch(node):
+            raise ValueError("a node's name is 1 to 32 lower-case letters, digits and hyphens")
+        self.prefix = f"quarry:{{{node}}}:"
+
+    def _key(self, name: str) -> str:
+        return self.prefix + name
+
+    # --- chain: append.lua, reorg.lua, initialise.lua ---
+
+    @property
+    def tip(self) -> str:
+        """HASH {hash, height, chainwork, supply, timestamp}: the last block. The one key that every commit compares."""
+        return self._key("tip")
+
+    @property
+    def blocks(self) -> str:
+        """HASH block hash -> canonical block, exactly the bytes that were hashed."""
+        return self._key("blocks")
+
+    @property
+    def headers(self) -> str:
+        """HASH block hash -> JSON {header…, chainwork, size, transactions}."""
+        return self._key("headers")
+
+    @property
+    def heights(self) -> str:
+        """LIST of block hashes; the block of height h is at position h - 1."""
+        return self._key("heights")
+
+    @property
+    def ids(self) -> str:
+        """HASH block hash -> its transaction ids, 32 bytes each, in order."""
+        return self._key("ids")
+
+    @property
+    def undo(self) -> str:
+        """HASH block hash -> JSON of the ledger entries before it."""
+        return self._key("undo")
+
+    @property
+    def transactions(self) -> str:
+        """HASH transaction id (32 bytes) -> "height:position". Readers check it against `ids`."""
+        return self._key("transactions")
+
+    def history(self, address: str) -> str:
+        """LIST of "height:position": the transactions that name an address, oldest first."""
+        return self._key(f"history:{address}")
+
+    # --- ledger: append.lua, reorg.lua, initialise.lua ---
+
+    @property
+    def accounts(self) -> str:
+        """HASH address -> "balance:nonce", balance in base units. Absent: 0:0."""
+        return self._key("accounts")
+
+    @property
+    def allowances(self) -> str:
+        """HASH "owner:spender" -> base units. Absent: 0."""
+        return self._key("allowances")
+
+    # --- mempool: admit.lua, drop.lua, append.lua, reorg.lua ---
+
+    @property
+    def entries(self) -> str:
+        """HASH id -> "sender nonce admitted_at replacements" and, after a newline, the canonical transaction."""
+        return self._key("pool:entries")
+
+    @property
+    def order(self) -> str:
+        """ZSET (all scores 0) of order members: highest fee first, then arrival (services/mempool.py)."""
+        return self._key("pool:order")
+
+    @property
+    def ends(self) -> str:
+        """ZSET (all scores 0) of the order member of each queue's highest nonce: what may be displaced."""
+        return self._key("pool:ends")
+
+    @property
+    def expiry(self) -> str:
+        """ZSET id -> Unix seconds of admission."""
+        return self._key("pool:expiry")
+
+    @property
+    def pool(self) -> str:
+        """HASH {sequence, bytes}: arrivals so far, which also serve as revisions; bytes of the entries."""
+        return self._key("pool:totals")
+
+    def queue(self, sender: str) -> str:
+        """ZSET order member, scored by nonce: one sender's transactions."""
+        return self._key(f"pool:queue:{sender}")
+
+    def sender(self, sender: str) -> str:
+        """HASH {revision, next, total, total_revision}: a queue's last change, its first free nonce, what it costs."""
+        return self._key(f"pool:sender:{sender}")
+
+    @property
+    def records(self) -> str:
+        """HASH id -> JSON {status, reason, at}: why a transaction left the mempool without being mined."""
+        return self._key("pool:records")
+
+    @property
+    def record_times(self) -> str:
+        """ZSET id -> Unix seconds of its record."""
+        return self._key("pool:record-times")
+
+    # --- mining: request.lua, open_round.lua, claim.lua, cancel.lua, append.lua ---
+
+    @property
+    def requests(self) -> str:
+        """LIST of the ids of waiting mining requests, oldest first."""
+        return self._key("requests")
+
+    def request(self, request_id: str) -> str:
+        """HASH {status, round, block, created_at}: one mining request. Expires."""
+        return self._key(f"request:{request_id}")
+
+    def answer(self, request_id: str) -> str:
+        """LIST that receives one item when the request is answered: what `/mine` blocks on. Expires."""
+        return self._key(f"answer:{request_id}")
+
+    @property
+    def open_round(self) -> str:
+        """STRING id of the round in progress; absent when there is none."""
+        return self._key("round")
+
+    def round(self, round_id: str) -> str:
+        """HASH of one round: template, seal, cursor, hashes, state (services/rounds.py). Expires once it has ended."""
+        return self._key(f"round:{round_id}")
+
+    def round_workers(self, round_id: str) -> str:
+        """HASH worker name -> "hashes:since:last": its part of the round. Expires with the round."""
+        return self._key(f"round-workers:{round_id}")
+
+    @property
+    def searchers(self) -> str:
+        """ZSET search job name -> Unix seconds until which it is known to be searching or lingering."""
+        return self._key("searchers")
+
+    @property
+    def held(self) -> str:
+        """STRING tip hash on which a cancelled round must not be opened again by auto-mining."""
+        return self._key("held")
+
+    # --- news: every script that changes something ---
+
+    @property
+    def events(self) -> str:
+        """STREAM of {type, data}: what happened, for `/events` and for waiting workers. Capped."""
+        return self._key("events")
+
+    @property
+    def counters(self) -> str:
+        """HASH name -> total since the chain began: blocks by origin, hashes, wasted hashes, reorgs, refusals."""
+        return self._key("counters")

@@ -1,0 +1,175 @@
+"""Mining requests and rounds in Redis. What they mean is in `services/rounds.py`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redis import Redis
+
+from services.errors import TipMoved
+from services.store.chain import KEEP_SECONDS
+from services.store.keys import Keys
+from services.store.scripts import Scripts
+from shared.block import Template
+
+RoundState = Literal["open", "sealed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A range of proofs that one worker took, and what it needs to search them."""
+
+    round_id: str
+    version: str  # of the template that the seal belongs to
+    prefix: bytes
+    difficulty: int
+    proofs: range
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What a worker reports: hashes done for one version of a round's template."""
+
+    version: str = ""
+    hashes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Whether a round is open, or should be."""
+
+    open_round: str
+    requests: int
+    pool_size: int
+    tip: str
+    held: str  # the tip on which auto-mining must not open a round again
+
+
+class MiningStore:
+    """The mining keys of one node."""
+
+    def __init__(self, redis: "Redis[bytes]", keys: Keys) -> None:
+        self.redis = redis
+        self.keys = keys
+        self.scripts = Scripts(redis)
+
+    def add_request(self, request_id: str, now: float, cap: int) -> bool:
+        """Queue a mining request; False when too many wait."""
+        return bool(self.scripts.run("request", [self.keys.prefix], [request_id, now, cap, KEEP_SECONDS]))
+
+    def request(self, request_id: str) -> dict[str, str] | None:
+        found = self.redis.hgetall(self.keys.request(request_id))
+        return {name.decode(): value.decode() for name, value in found.items()} or None
+
+    def wait_for_answer(self, request_id: str, seconds: float) -> None:
+        """Block until the request is answered, or for `seconds`, whichever is earlier."""
+        key = self.keys.answer(request_id)
+        # A second waiter must find the answer too, so it is put back; the list keeps its expiry.
+        if self.redis.blmove(key, key, seconds, src="LEFT", dest="RIGHT") is None:
+            return
+
+    def situation(self) -> Situation:
+        open_round, requests, pool_size, tip, held = self.scripts.run("next_round", [self.keys.prefix], [])
+        return Situation(open_round.decode(), requests, pool_size, tip.decode(), held.decode())
+
+    def open(self, round_id: str, version: str, template: Template, transactions: int, now: float) -> tuple[str, str]:
+        """Open a round (version "0"), or renew the template of the one that has `version`.
+
+        Returns:
+            id and version of the round that is open now, which may be another's.
+
+        Raises:
+            TipMoved: the template does not extend the tip any more.
+        """
+        args = [
+            round_id,
+            version,
+            template.previous_hash,
+            template.index,
+            template.difficulty,
+            template.prefix,
+            json.dumps(template.fields),
+            now,
+            transactions,
+        ]
+        reply = self.scripts.run("open_round", [self.keys.prefix], args)
+        if reply[0] == b"moved":
+            raise TipMoved("The tip moved while a template was made.")
+        return reply[1].decode(), reply[2].decode()
+
+    def claim(
+        self, round_id: str, worker: str, wanted: int, searched: Searched, now: float, refresh: float, until: float
+    ) -> Claim | Literal["stale", "ended"]:
+        """Report what was searched and take the next `wanted` proofs."""
+        args = [round_id, worker, wanted, searched.version or "0", searched.hashes, now, refresh, until]
+        reply = self.scripts.run("claim", [self.keys.prefix], args)
+        if reply[0] == b"ended":
+            return "ended"
+        if reply[0] == b"stale":
+            return "stale"
+        _, version, prefix, difficulty, first = reply
+        start = int(first)
+        return Claim(round_id, version.decode(), prefix, int(difficulty), range(start, start + wanted))
+
+    def cancel(self, round_id: str, now: float) -> str | None:
+        """Cancel a round; the state that it had before, or None if there is no such round."""
+        found = self.scripts.run("cancel", [self.keys.prefix], [round_id, now, KEEP_SECONDS])
+        return None if found is None else found.decode()
+
+    def round(self, round_id: str) -> dict[str, str] | None:
+        """The fields of one round, without its template."""
+        names = (
+            "id", "state", "height", "difficulty", "hashes", "wasted", "version", "parent", "opened_at",
+            "ended_at", "block", "sealed_by", "transactions",
+        )  # fmt: skip
+        values = self.redis.hmget(self.keys.round(round_id), names)
+        if values[0] is None:
+            return None
+        return {name: (value or b"").decode() for name, value in zip(names, values, strict=True)}
+
+    def template(self, round_id: str) -> tuple[str, Template] | None:
+        """Version and template of a round."""
+        names = ["version", "template", "prefix", "difficulty"]
+        version, text, prefix, difficulty = self.redis.hmget(self.keys.round(round_id), names)
+        if text is None:
+            return None
+        return version.decode(), Template(json.loads(text), prefix, int(difficulty))
+
+    def round_workers(self, round_id: str) -> Mapping[str, tuple[int, float, float]]:
+        """Per worker: hashes, and the Unix seconds of its first and its last report."""
+        found = self.redis.hgetall(self.keys.round_workers(round_id))
+        result: dict[str, tuple[int, float, float]] = {}
+        for name, value in found.items():
+            hashes, since, last = value.split(b":")
+            result[name.decode()] = (int(hashes), float(since), float(last))
+        return result
+
+    def searchers(self, now: float) -> int:
+        """How many search jobs are known to be searching or lingering."""
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.zremrangebyscore(self.keys.searchers, "-inf", now)
+        pipeline.zcard(self.keys.searchers)
+        return int(pipeline.execute()[1])
+
+    def linger(self, worker: str, until: float) -> None:
+        """Tell that a search job without a round will look at the next one until `until`."""
+        self.redis.zadd(self.keys.searchers, {worker: until})
+
+    def leave(self, worker: str) -> None:
+        """Tell that a search job ends."""
+        self.redis.zrem(self.keys.searchers, worker)
+
+    def last_event(self) -> str:
+        """The id of the newest event: where to wait from, taken before looking at anything else."""
+        found = self.redis.xrevrange(self.keys.events, count=1)
+        return found[0][0].decode() if found else "0-0"
+
+    def wait_for_event(self, after: str, seconds: float) -> str:
+        """Block until something happens after event `after`, or for `seconds`; the newest id seen."""
+        found = self.redis.xread({self.keys.events: after}, count=100, block=max(1, int(seconds * 1000)))
+        return found[0][1][-1][0].decode() if found else after
+
+    def counters(self) -> dict[str, int]:
+        found: dict[bytes, Any] = self.redis.hgetall(self.keys.counters)
+        return {name.decode(): int(value) for name, value in found.items()}

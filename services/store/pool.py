@@ -1,0 +1,198 @@
+"""The mempool in Redis: what is read of it, and the scripts that change it. The policy is in `services/mempool.py`."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from services.store.keys import Keys
+from services.store.records import allowance_field, decode_account
+from services.store.scripts import Scripts
+from shared.amounts import MAX_AMOUNT
+from shared.ledger import Account, AllowanceKey
+from shared.transaction import Transaction
+
+# Entries that are read at once, from a mempool of any size.
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One transaction in the mempool, as its indexes know it."""
+
+    id: str
+    fee: int  # base units
+    member: str  # its order member
+    replacements: int = 0  # how often this nonce was replaced
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """What admission must know of one sender. Valid while account and revision are what they were."""
+
+    account: Account
+    revision: str  # "" when the sender has nothing queued
+    next_nonce: int  # the first that neither the account nor the queue has used
+    total: int | None  # what the queue costs the sender, base units; None when it must be summed up again
+    pool_size: int
+    cheapest_end: Waiting | None  # of all queues' last transactions
+    cheapest_sender: str
+    height: int  # of the tip
+    payer: Account
+    allowance: int
+    open_round: str
+    at_nonce: dict[int, Waiting]  # what is queued at the nonces that were asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One transaction of the mempool with its bookkeeping."""
+
+    id: str
+    sender: str
+    nonce: int
+    admitted_at: float  # Unix seconds
+    replacements: int
+    text: bytes  # the canonical transaction
+
+    def fields(self) -> dict[str, Any]:
+        """The transaction's JSON object."""
+        value: dict[str, Any] = json.loads(self.text)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What one admission writes: transactions of one sender, judged by `view`."""
+
+    sender: str
+    view: PoolView
+    transactions: Sequence[Transaction]
+    replacements: Sequence[int]  # per transaction, how often its nonce was replaced so far
+    total: int  # what the sender's queue costs afterwards
+    displaced: Waiting | None  # the view's cheapest end, where the pool is full
+
+
+class PoolStore:
+    """The mempool's keys of one node."""
+
+    def __init__(self, redis: "Redis[bytes]", keys: Keys) -> None:
+        self.redis = redis
+        self.keys = keys
+        self.scripts = Scripts(redis)
+
+    def view(self, sender: str, nonces: Sequence[int], payer: str = "", pair: AllowanceKey | None = None) -> PoolView:
+        """What admission must know, read at one moment.
+
+        Args:
+            payer: whose balance the amount comes from, where that is not the sender; `view.payer` is its account.
+            pair: owner and spender whose allowance is wanted.
+        """
+        field = allowance_field(pair) if pair else ""
+        reply = self.scripts.run("pool_view", [self.keys.prefix], [sender, payer, field, *nonces])
+        account, revision, next_nonce, total, total_revision, size, end, height, other, allowance, open_round = reply[
+            :11
+        ]
+        own = decode_account(account)
+        return PoolView(
+            account=own,
+            revision=revision.decode(),
+            next_nonce=int(next_nonce) if next_nonce else own.nonce,
+            total=0 if not revision else int(total) if total_revision == revision else None,
+            pool_size=size,
+            cheapest_end=_waiting(end, 0) if end else None,
+            cheapest_sender=reply[13].decode(),
+            height=int(height),
+            payer=decode_account(other),
+            allowance=int(allowance),
+            open_round=open_round.decode(),
+            at_nonce={
+                nonce: _waiting(member, int(count))
+                for nonce, member, count in zip(nonces, reply[11], reply[12], strict=True)
+                if member
+            },
+        )
+
+    def queue(self, sender: str) -> list[Entry]:
+        """A sender's transactions, by nonce."""
+        members = self.redis.zrange(self.keys.queue(sender), 0, -1)
+        return self.entries([member[-64:].decode() for member in members])
+
+    def admit(self, admission: Admission, now: float, cap: int) -> tuple[int, str] | None:
+        """Write an admission; the tip's height and the open round. None: the view no longer holds, view again."""
+        displaced = admission.displaced
+        args: list[Any] = [
+            admission.sender,
+            f"{admission.view.account.balance}:{admission.view.account.nonce}",
+            admission.view.revision,
+            now,
+            cap,
+            displaced.member if displaced else "",
+            admission.view.cheapest_sender if displaced else "",
+            admission.total,
+        ]
+        for transaction, replacements in zip(admission.transactions, admission.replacements, strict=True):
+            fee = f"{MAX_AMOUNT - transaction.fee:064x}"
+            args += [transaction.id, transaction.nonce, fee, replacements, transaction.canonical]
+        reply = self.scripts.run("admit", [self.keys.prefix], args)
+        return (int(reply[1]), reply[2].decode()) if reply[0] == b"ok" else None
+
+    def drop(self, ids: Sequence[str], status: str, reason: str, now: float) -> int:
+        """Take transactions out and record why; how many were there."""
+        return int(self.scripts.run("drop", [self.keys.prefix], [status, reason, now, *ids])) if ids else 0
+
+    def entry(self, transaction_id: str) -> Entry | None:
+        found = self.entries([transaction_id])
+        return found[0] if found else None
+
+    def entries(self, ids: Sequence[str]) -> list[Entry]:
+        """The entries with these ids, in their order, without those that have left."""
+        found = self.redis.hmget(self.keys.entries, list(ids)) if ids else []
+        return [_entry(name, value) for name, value in zip(ids, found, strict=True) if value is not None]
+
+    def by_fee(self, page: int = PAGE) -> Iterator[list[Entry]]:
+        """The mempool in pages: highest fee first, then arrival. What moves while it is read may be missed."""
+        after = "-"
+        while members := self.redis.zrange(self.keys.order, after, "+", bylex=True, offset=0, num=page):
+            after = "(" + members[-1].decode()
+            yield self.entries([member[-64:].decode() for member in members])
+
+    def totals(self) -> tuple[int, int]:
+        """How many transactions are waiting, and the bytes of their entries."""
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.hlen(self.keys.entries)
+        pipeline.hget(self.keys.pool, "bytes")
+        size, used = pipeline.execute()
+        return size, int(used or 0)
+
+    def next_nonce(self, sender: str) -> int | None:
+        """The first nonce that the queue has not used, or None when nothing is queued."""
+        found = self.redis.hget(self.keys.sender(sender), "next")
+        return None if found is None else int(found)
+
+    def record(self, transaction_id: str) -> dict[str, Any] | None:
+        """Why a transaction left without being mined: {status, reason, at}."""
+        found = self.redis.hget(self.keys.records, transaction_id)
+        return None if found is None else json.loads(found)
+
+    def older_than(self, moment: float, limit: int) -> list[str]:
+        """Ids of transactions that were admitted before `moment`."""
+        found = self.redis.zrange(self.keys.expiry, "-inf", moment, byscore=True, offset=0, num=limit)
+        return [item.decode() for item in found]
+
+    def forget_records(self, before: float, keep: int, limit: int) -> int:
+        """Forget records older than `before`, and the oldest above `keep`; how many."""
+        return int(self.scripts.run("forget_records", [self.keys.prefix], [before, keep, limit]))
+
+
+def _waiting(member: bytes, replacements: int) -> Waiting:
+    text = member.decode()
+    return Waiting(text[-64:], MAX_AMOUNT - int(text[:64], 16), text, replacements)
+
+
+def _entry(transaction_id: str, value: bytes) -> Entry:
+    head, _, text = value.partition(b"\n")
+    sender, nonce, admitted_at, replacements = head.split(b" ")
+    return Entry(transaction_id, sender.decode(), int(nonce), float(admitted_at), int(replacements), text)

@@ -1,0 +1,33 @@
+"""Loading the Lua scripts beside this file. A line `-- include: NAME` is replaced by that file's text."""
+
+import re
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from redis import Redis
+from redis.commands.core import Script
+
+_INCLUDE = re.compile(r"^-- include: (\S+)$", re.MULTILINE)
+
+
+@cache
+def source(name: str) -> str:
+    """The text of `scripts/NAME.lua` with what it includes."""
+    text = resources.files("services.store").joinpath("scripts", f"{name}.lua").read_text("utf-8")
+    return _INCLUDE.sub(lambda match: source(match.group(1)), text)
+
+
+class Scripts:
+    """The scripts, bound to one connection. Each is sent by its SHA-1 and loaded where the server lacks it."""
+
+    def __init__(self, redis: "Redis[bytes]") -> None:
+        self._redis = redis
+        self._scripts: dict[str, Script] = {}
+
+    def run(self, name: str, keys: list[str], args: list[Any]) -> Any:
+        """Run `scripts/NAME.lua` atomically; what it returns, with bulk strings as bytes."""
+        script = self._scripts.get(name)
+        if script is None:
+            script = self._scripts[name] = self._redis.register_script(source(name))
+        return script(keys=keys, args=args)

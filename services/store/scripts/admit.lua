@@ -1,0 +1,72 @@
+-- Put transactions of one sender into the mempool, if the view that they were judged by still holds.
+-- KEYS: 1 the node's prefix.
+-- ARGV: 1 sender, 2 account as viewed, 3 revision as viewed, 4 now, 5 cap of the pool, 6 order member to displace or "",
+--   7 its sender, 8 total cost of the queue afterwards (base units), then per transaction: id, nonce, 64 hex digits of
+--   (2^256 - 1 - fee), replacements so far, canonical transaction.
+-- Returns {"ok", tip height, open round or ""}, or {"moved"}: nothing was written, view again.
+local P = KEYS[1]
+-- include: pool
+
+local sender, now = ARGV[1], ARGV[4]
+local queue = P .. 'pool:queue:' .. sender
+if (redis.call('HGET', P .. 'accounts', sender) or '0:0') ~= ARGV[2] then
+  return {'moved'}
+end
+if (redis.call('HGET', P .. 'pool:sender:' .. sender, 'revision') or '') ~= ARGV[3] then
+  return {'moved'}
+end
+local added = (#ARGV - 8) / 5
+local replaced = 0
+for i = 9, #ARGV, 5 do
+  if pool_at(sender, ARGV[i + 1]) then
+    replaced = replaced + 1
+  end
+end
+local after = redis.call('HLEN', P .. 'pool:entries') + added - replaced
+local victim = ARGV[6]
+if victim ~= '' then
+  if redis.call('ZREVRANGE', P .. 'pool:ends', 0, 0)[1] ~= victim then
+    return {'moved'}
+  end
+  after = after - 1
+end
+if after > tonumber(ARGV[5]) then
+  return {'moved'}
+end
+
+if victim ~= '' then
+  local other = ARGV[7]
+  local nonce = tonumber(redis.call('ZSCORE', P .. 'pool:queue:' .. other, victim))
+  pool_record(pool_remove(other, victim), 'evicted', 'displaced by a higher fee', now)
+  local next = tonumber(redis.call('HGET', P .. 'pool:sender:' .. other, 'next'))
+  pool_settle(other, math.min(next, nonce))
+end
+local end_before = redis.call('ZREVRANGE', queue, 0, 0)[1]
+for i = 9, #ARGV, 5 do
+  local id, nonce, fee, replacements, transaction = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local old = pool_at(sender, nonce)
+  if old then
+    pool_record(pool_remove(sender, old), 'replaced', 'replaced by ' .. id, now)
+  end
+  local member = fee .. string.format('%012x', pool_sequence()) .. id
+  local entry = sender .. ' ' .. nonce .. ' ' .. now .. ' ' .. replacements .. '\n' .. transaction
+  redis.call('HSET', P .. 'pool:entries', id, entry)
+  redis.call('HINCRBY', P .. 'pool:totals', 'bytes', string.len(entry))
+  redis.call('ZADD', queue, nonce, member)
+  redis.call('ZADD', P .. 'pool:order', 0, member)
+  redis.call('ZADD', P .. 'pool:expiry', now, id)
+  -- A record of an earlier life (evicted, then sent again) would contradict the entry.
+  if redis.call('HDEL', P .. 'pool:records', id) == 1 then
+    redis.call('ZREM', P .. 'pool:record-times', id)
+  end
+end
+if end_before then
+  redis.call('ZREM', P .. 'pool:ends', end_before)
+end
+local from = tonumber(redis.call('HGET', P .. 'pool:sender:' .. sender, 'next') or string.match(ARGV[2], ':(%d+)$'))
+local _, revision = pool_settle(sender, from)
+redis.call('HSET', P .. 'pool:sender:' .. sender, 'total', ARGV[8], 'total_revision', revision)
+for i = 9, #ARGV, 5 do
+  redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', 'transaction', 'data', ARGV[i])
+end
+return {'ok', redis.call('HGET', P .. 'tip', 'height'), redis.call('GET', P .. 'round') or ''}

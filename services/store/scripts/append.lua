@@ -1,0 +1,113 @@
+-- Append one block, only if its parent is still the tip. All checks come before the first write.
+-- KEYS: 1 the node's prefix.
+-- ARGV: 1 parent hash, 2 block hash, 3 height, 4 timestamp, 5 chainwork, 6 supply, 7 block, 8 header, 9 undo,
+--   10 ids (32 bytes each), 11 the same in hex, 12 round that sealed it or "", 13 worker that sealed it or "",
+--   14 seconds to keep answered requests and ended rounds, 15 now, then five lists, each behind its length:
+--   accounts: address, "balance:nonce" or "" for none · allowances: "owner:spender", units or "" for none ·
+--   transaction index: id, "height:position" · history: address, "height:position" ·
+--   senders: address, nonce before, nonce after.
+-- Returns {"appended", answered request or ""}, "already" if the block is part of the chain, or "moved".
+-- Nothing is written but on "appended".
+local P = KEYS[1]
+-- include: pool
+
+local tip = redis.call('HGET', P .. 'tip', 'hash')
+local height = tonumber(ARGV[3])
+if tip ~= ARGV[1] then
+  if redis.call('LINDEX', P .. 'heights', height - 1) == ARGV[2] then
+    return {'already', ''}
+  end
+  return {'moved', ''}
+end
+
+local position = 16
+local function list()
+  local length = tonumber(ARGV[position])
+  local first = position + 1
+  position = first + length
+  return first, position - 1
+end
+local function write(command, key, first, last)
+  for i = first, last, 2000 do
+    redis.call(command, key, unpack(ARGV, i, math.min(i + 1999, last)))
+  end
+end
+-- Values that are zero again are deleted, so that equal ledgers are equal keys.
+local function write_ledger(key, first, last)
+  local set, gone = {}, {}
+  for i = first, last, 2 do
+    if ARGV[i + 1] == '' then
+      gone[#gone + 1] = ARGV[i]
+    else
+      set[#set + 1] = ARGV[i]
+      set[#set + 1] = ARGV[i + 1]
+    end
+  end
+  for i = 1, #set, 2000 do
+    redis.call('HSET', key, unpack(set, i, math.min(i + 1999, #set)))
+  end
+  for i = 1, #gone, 2000 do
+    redis.call('HDEL', key, unpack(gone, i, math.min(i + 1999, #gone)))
+  end
+end
+
+redis.call('HSET', P .. 'blocks', ARGV[2], ARGV[7])
+redis.call('HSET', P .. 'headers', ARGV[2], ARGV[8])
+redis.call('HSET', P .. 'undo', ARGV[2], ARGV[9])
+redis.call('HSET', P .. 'ids', ARGV[2], ARGV[10])
+redis.call('RPUSH', P .. 'heights', ARGV[2])
+redis.call('HSET', P .. 'tip', 'hash', ARGV[2], 'height', ARGV[3], 'timestamp', ARGV[4], 'chainwork', ARGV[5],
+  'supply', ARGV[6])
+write_ledger(P .. 'accounts', list())
+write_ledger(P .. 'allowances', list())
+write('HSET', P .. 'transactions', list())
+local first, last = list()
+for i = first, last, 2 do
+  redis.call('RPUSH', P .. 'history:' .. ARGV[i], ARGV[i + 1])
+end
+
+-- What the block holds leaves the mempool; so does whatever it makes impossible.
+local mined = {}
+for i = 1, string.len(ARGV[11]), 64 do
+  mined[string.sub(ARGV[11], i, i + 63)] = true
+end
+first, last = list()
+for i = first, last, 3 do
+  local sender, before, after = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local state = redis.call('HGET', P .. 'pool:sender:' .. sender, 'next')
+  if state then
+    for nonce = before, after - 1 do
+      local member = pool_at(sender, nonce)
+      if member then
+        local id = pool_remove(sender, member)
+        if not mined[id] then
+          pool_record(id, 'dropped', 'nonce used by another transaction in block ' .. ARGV[3], ARGV[15])
+        end
+      end
+    end
+    pool_settle(sender, math.max(tonumber(state), after))
+  end
+end
+
+local answered = ''
+if ARGV[12] ~= '' then
+  local keep = ARGV[14]
+  local round = P .. 'round:' .. ARGV[12]
+  redis.call('HSET', round, 'state', 'sealed', 'block', ARGV[2], 'sealed_by', ARGV[13], 'ended_at', ARGV[15])
+  redis.call('EXPIRE', round, keep)
+  redis.call('EXPIRE', P .. 'round-workers:' .. ARGV[12], keep)
+  if redis.call('GET', P .. 'round') == ARGV[12] then
+    redis.call('DEL', P .. 'round')
+  end
+  answered = redis.call('LPOP', P .. 'requests') or ''
+  if answered ~= '' then
+    local request = P .. 'request:' .. answered
+    redis.call('HSET', request, 'status', 'finished', 'round', ARGV[12], 'block', ARGV[2])
+    redis.call('EXPIRE', request, keep)
+    redis.call('RPUSH', P .. 'answer:' .. answered, ARGV[2])
+    redis.call('EXPIRE', P .. 'answer:' .. answered, keep)
+  end
+end
+redis.call('HINCRBY', P .. 'counters', ARGV[12] ~= '' and 'blocks_mined' or 'blocks_fetched', 1)
+redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', 'block', 'data', ARGV[3] .. ' ' .. ARGV[2])
+return {'appended', answered}

@@ -1,0 +1,379 @@
+"""The child processes of one node: started together, restarted when they die, ended without a remainder."""
+
+import contextlib
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from shared.errors import NodeError
+
+log = structlog.get_logger(__name__)
+
+# Seconds.
+FIRST_DELAY = 0.2
+LONGEST_DELAY = 5.0
+LONG_LIFE = 10.0  # a child that lived this long was healthy: its next restart is quick again
+_TICK = 0.1
+_KILL_PATIENCE = 5.0
+
+_ON_LINUX = sys.platform == "linux"
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+# Inherited by every descendant, so that one is found even after it left the session and lost its parent. Not a
+# setting, hence not spelled like one.
+_MARK = "_QUARRY_CHILD"
+
+# What `die_with_parent` does, for a program that is not ours. An exec'd shim instead of preexec_fn: Python code between
+# fork and exec can deadlock on a lock that another thread held. It costs 9 ms a start.
+# Python ignores SIGPIPE and exec would pass that on.
+_SHIM = """
+import ctypes, os, sys, _signal
+parent, signum, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+_signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
+failed = ctypes.CDLL(None).prctl(1, ctypes.c_ulong(signum))
+if failed or os.getppid() != parent:
+    os._exit(125)
+try:
+    os.execvp(command[0], command)
+except OSError as error:
+    sys.exit(f"cannot start {command[0]}: {error.strerror}")
+"""
+
+
+class ProgramNotFound(NodeError):
+    """A program that was to be supervised does not exist, or may not be executed."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command to keep running."""
+
+    name: str  # for logs and status; unique within a supervisor
+    argv: list[str]
+    env: dict[str, str] = field(default_factory=dict)  # added to our own environment
+    log: Path | None = None  # stdout and stderr are appended to it; None: they go where ours go
+
+
+@dataclass(frozen=True)
+class ProgramStatus:
+    """What can be said of a program at one moment."""
+
+    name: str
+    pid: int | None  # None: it waits for its restart, or was stopped
+    restarts: int
+    alive: bool
+
+
+def die_with_parent(parent: int, signum: signal.Signals = signal.SIGKILL) -> bool:
+    """Ask the kernel to send this process `signum` when its parent dies, however it dies.
+
+    Call it in the child, after a fork, with the parent's pid as taken before the fork: if the parent is already gone,
+    the signal is sent here and now. The request is lost at the next fork, so grandchildren make their own. Linux ties
+    it to the *thread* that forked: it fires when that thread ends.
+
+    Returns:
+        False where the system has nothing of the kind (macOS); nothing was done then.
+    """
+    if not _ON_LINUX:
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signum)) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signum)
+    return True
+
+
+# --- The process table ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Process:
+    parent: int
+    session: int
+    started: str  # opaque; with the pid it names one process, even after the pid was given away again
+    zombie: bool
+
+
+def started_at(pid: int) -> str | None:
+    """When the process began, as an opaque text; None if it has ended (a zombie has ended).
+
+    Equal pid and equal text mean the same process, until the next boot.
+    """
+    process = _read_proc(pid) if _has_proc() else _read_ps(["-p", str(pid)]).get(pid)
+    return None if process is None or process.zombie else process.started
+
+
+def _has_proc() -> bool:
+    return os.path.exists("/proc/self/stat")
+
+
+def _processes() -> dict[int, _Process]:
+    if not _has_proc():
+        return _read_ps(["-ax"])
+    found = ((int(name), _read_proc(int(name))) for name in os.listdir("/proc") if name.isdecimal())
+    return {pid: process for pid, process in found if process is not None}
+
+
+def _read_proc(pid: int) -> _Process | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
+    return _Process(int(fields[1]), int(fields[3]), fields[19], fields[0] in "ZX")
+
+
+def _read_ps(selection: list[str]) -> dict[int, _Process]:
+    command = ["ps", *selection, "-o", "pid=,ppid=,stat=,lstart="]
+    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}  # lstart is a date in words
+    listing = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
+    table = {}
+    for line in listing.splitlines():
+        pid, parent, state, started = line.split(maxsplit=3)
+        try:
+            session = os.getsid(int(pid))
+        except OSError:  # ended since, or not ours to ask about
+            session = -1
+        table[int(pid)] = _Process(int(parent), session, started, state.startswith("Z"))
+    return table
+
+
+def _carries(pid: int, marks: Collection[bytes]) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # another user's, or there is no /proc
+        return False
+    return any(mark in environment for mark in marks)
+
+
+def _family(sessions: Collection[int], marks: Collection[bytes], known: Mapping[int, str]) -> dict[int, _Process]:
+    """Our children and all that descend from them, zombies included.
+
+    A descendant is known by its parents, by the session it did not leave, or by the mark in its environment: an RQ
+    work horse leaves the process group, a daemon the session, an orphan its parents.
+
+    Args:
+        sessions: pids of our children, which lead them. Not yet reaped: until then the kernel gives none of them away.
+        marks: what the environment of any descendant holds.
+        known: pid → start of processes seen earlier; members while they are the same.
+    """
+    table = _processes()
+    members = {
+        pid
+        for pid, process in table.items()
+        if process.session in sessions or known.get(pid) == process.started or _carries(pid, marks)
+    }
+    size = 0
+    while size != len(members):
+        size = len(members)
+        members.update(pid for pid, process in table.items() if process.parent in members)
+    members.discard(os.getpid())
+    return {pid: table[pid] for pid in members}
+
+
+# --- The supervisor ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Child:
+    program: Program
+    process: subprocess.Popen[bytes] | None = None
+    mark: str = ""
+    restarts: int = 0
+    born: float = 0.0
+    delay: float = 0.0
+    due: float = 0.0
+
+
+def _has_exited(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the child has ended, without reaping it where the system can tell (macOS: from Python 3.13)."""
+    if process.returncode is None and hasattr(os, "waitid"):
+        with contextlib.suppress(ChildProcessError):  # reaped in this instant by another thread
+            return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    return process.poll() is not None
+
+
+class Supervisor:
+    """Keeps programs running, each in a session of its own, so that a terminal's Ctrl-C reaches only us.
+
+    On Linux a child gets SIGTERM when the thread that started it dies: call `start` and `run` from one thread that
+    lives as long as the programs, best the main one. Elsewhere children survive our `kill -9`.
+
+    Not found by `stop`: a process that left its session, lost its parent *and* (where there is no /proc, or where it
+    has overwritten its environment) did so before `stop` was called.
+    """
+
+    def __init__(
+        self,
+        programs: Iterable[Program],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._children = [_Child(program) for program in programs]
+        self._clock = clock
+        self._sleep = sleep
+        self._stopping = True
+        self._lock = threading.RLock()  # `stop` may come from another thread while `run` restarts a child
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def programs(self) -> list[ProgramStatus]:
+        """The programs in the order they were given."""
+        return [_status(child) for child in self._children]
+
+    def start(self) -> None:
+        """Start every program that does not run, in order; if one cannot start, none is left.
+
+        Raises:
+            ProgramNotFound: before anything was started.
+            OSError: the system refused a process or a log file.
+        """
+        for child in self._children:
+            command = child.program.argv[0]
+            if shutil.which(command, path=child.program.env.get("PATH")) is None:
+                raise ProgramNotFound(f"The program {child.program.name} cannot be started: {command} was not found.")
+        with self._lock:
+            self._stopping = False
+            try:
+                for child in self._children:
+                    if child.process is None:
+                        self._spawn(child)
+            except BaseException:
+                self.stop(timeout=0)
+                raise
+
+    def run(self, stop: threading.Event) -> None:
+        """Restart programs that exit, until `stop` is set. Then call `stop()`: this leaves them running."""
+        while not stop.wait(_TICK):
+            self.tick()
+
+    def tick(self) -> None:
+        """Look once at every program: bury the dead, start those whose delay is over."""
+        with self._lock:
+            if self._stopping:
+                return
+            for child in self._children:
+                if child.process is not None and _has_exited(child.process):
+                    self._bury(child, child.process)
+                if child.process is None and self._clock() >= child.due:
+                    try:
+                        self._spawn(child)
+                        child.restarts += 1
+                    except OSError as error:  # out of processes or of disk: that may pass
+                        log.error("program_not_started", program=child.program.name, error=error.strerror)
+                        self._back_off(child, lived=0.0)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """End all programs: SIGTERM in reverse order, after `timeout` seconds SIGKILL, and no descendant is left.
+
+        Safe to call twice. Interrupted, it waits no longer but still kills.
+        """
+        with self._lock:
+            self._stopping = True
+            living = [(child, child.process) for child in self._children if child.process is not None]
+            seen = self._descendants([child for child, _ in living], {})
+            known = {pid: process.started for pid, process in seen.items()}
+            try:
+                for _, process in reversed(living):
+                    if not _has_exited(process):
+                        # Not Popen.terminate, which would reap. Once only: a second one makes RQ abandon its job.
+                        os.kill(process.pid, signal.SIGTERM)
+                deadline = self._clock() + timeout
+                while self._clock() < deadline and not all(_has_exited(process) for _, process in living):
+                    self._sleep(0.02)
+            finally:
+                for child, process in living:
+                    if not _has_exited(process):
+                        log.warning("program_killed", program=child.program.name, pid=process.pid, after=timeout)
+                self._kill([child for child, _ in living], known)
+                for child, process in living:
+                    with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel; already reported
+                        process.wait(_KILL_PATIENCE)
+                        log.info("program_stopped", program=child.program.name, code=process.returncode)
+                    child.process = None
+
+    def _spawn(self, child: _Child) -> None:
+        program = child.program
+        child.mark = secrets.token_hex(16)
+        shim = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), str(int(signal.SIGTERM))]
+        with contextlib.ExitStack() as stack:
+            output = None
+            if program.log is not None:
+                output = os.open(program.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                stack.callback(os.close, output)
+            child.process = subprocess.Popen(
+                [*shim, *program.argv] if _ON_LINUX else program.argv,
+                env={**os.environ, **program.env, _MARK: child.mark},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        child.born = self._clock()
+        log.info("program_started", program=program.name, pid=child.process.pid)
+
+    def _bury(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
+        lived = self._clock() - child.born
+        # What it left (a horse whose worker was killed) would work beside its successor.
+        self._kill([child], {})
+        code = process.wait()
+        child.process = None
+        self._back_off(child, lived)
+        log.warning(
+            "program_exited", program=child.program.name, pid=process.pid, code=code, restart_in=round(child.delay, 1)
+        )
+
+    def _back_off(self, child: _Child, lived: float) -> None:
+        longer = FIRST_DELAY if lived >= LONG_LIFE else child.delay * 2
+        child.delay = min(max(longer, FIRST_DELAY), LONGEST_DELAY)
+        child.due = self._clock() + child.delay
+
+    def _descendants(self, children: Sequence[_Child], known: Mapping[int, str]) -> dict[int, _Process]:
+        sessions = {child.process.pid for child in children if child.process is not None}
+        return _family(sessions, [f"{_MARK}={child.mark}".encode() for child in children], known)
+
+    def _kill(self, children: Sequence[_Child], known: Mapping[int, str]) -> None:
+        """SIGKILL the children and their descendants until none is seen; what is killed may have forked just before."""
+        roots = {child.process.pid for child in children if child.process is not None}
+        deadline = self._clock() + _KILL_PATIENCE
+        while family := self._descendants(children, known):
+            living = [pid for pid, process in family.items() if not process.zombie]
+            for pid in living:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in family.keys() - roots:  # orphans come to us where we are the first process, in a container
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            if not living:
+                return
+            if self._clock() >= deadline:
+                log.error("processes_not_killed", pids=sorted(living))
+                return
+            self._sleep(0.01)
+
+
+def _status(child: _Child) -> ProgramStatus:
+    process = child.process
+    alive = process is not None and process.returncode is None and not _has_exited(process)
+    return ProgramStatus(child.program.name, process.pid if process and alive else None, child.restarts, alive)

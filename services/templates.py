@@ -1,0 +1,117 @@
+"""Making a template: the transactions of the mempool that fit the next block, best fee first, nonces in sequence."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from services.errors import TipMoved
+from services.ports import Clock
+from services.store.chain import ChainStore
+from services.store.pool import Entry, PoolStore
+from services.store.records import Tip
+from shared.block import Template
+from shared.errors import RuleError
+from shared.rules import Rules
+from shared.transaction import Transaction
+
+# Canonical JSON puts ", " between two transactions.
+_SEPARATOR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTemplate:
+    """A template, the tip it extends, and the waiting transactions that the ledger will not take."""
+
+    template: Template
+    tip: Tip
+    transactions: int  # besides the reward
+    refused: list[tuple[str, RuleError]]  # id, broken rule
+
+
+class TemplateMaker:
+    """Makes templates from the chain and the mempool."""
+
+    def __init__(self, chain: ChainStore, pool: PoolStore, rules: Rules, clock: Clock) -> None:
+        self._chain = chain
+        self._pool = pool
+        self._rules = rules
+        self._clock = clock
+
+    def make(self, recipient: str) -> MadeTemplate:
+        """The next block without its proof; its reward goes to `recipient`.
+
+        Raises:
+            TipMoved: the tip moved while it was made.
+        """
+        tip = self._chain.tip()
+        selection = _Selection(self._rules, self._chain, tip)
+        for page in self._pool.by_fee():
+            selection.consider(page)
+            if selection.full:
+                break
+        window = self._chain.window(tip)
+        template = self._rules.template(window, selection.chosen, recipient, self._clock.now())
+        return MadeTemplate(template, tip, len(selection.chosen), selection.refused())
+
+
+class _Selection:
+    """Choosing transactions, page by page, by applying each to the ledger as the block will."""
+
+    def __init__(self, rules: Rules, chain: ChainStore, tip: Tip) -> None:
+        self._rules = rules
+        self._chain = chain
+        self._tip = tip
+        self._trial = rules.trial()
+        self._room = rules.room()
+        self._places = rules.spec.max_block_transactions - 1  # the reward has one
+        self._early: dict[str, dict[int, Transaction]] = {}  # sender -> nonce -> waits for the nonces before it
+        self._failed: dict[str, tuple[Transaction, RuleError]] = {}
+        self.chosen: list[Transaction] = []
+        self.full = False
+
+    def consider(self, page: list[Entry]) -> None:
+        """Take what fits of one page, in its order; a transaction whose predecessor comes later waits for it."""
+        transactions = [self._rules.read_stored(entry.fields()) for entry in page]
+        tip, known = self._chain.entries(self._rules.touched(transactions))
+        if tip.hash != self._tip.hash:
+            raise TipMoved("The tip moved while a template was made.")
+        self._trial.learn(known)
+        for transaction in transactions:
+            for candidate in self._ready(transaction):
+                if self.full:
+                    return
+                self._take(candidate)
+
+    def _ready(self, transaction: Transaction) -> Iterator[Transaction]:
+        """`transaction` if its nonce is next, and then those that waited for it."""
+        sender = transaction.sender
+        if transaction.nonce > self._trial.next_nonce(sender):
+            self._early.setdefault(sender, {})[transaction.nonce] = transaction
+            return
+        yield transaction
+        waiting = self._early.get(sender, {})
+        while (follower := waiting.pop(self._trial.next_nonce(sender), None)) is not None:
+            yield follower
+
+    def _take(self, transaction: Transaction) -> None:
+        if transaction.size + _SEPARATOR > self._room or not self._places:
+            self.full = True
+            return
+        try:
+            self._trial.apply(transaction)
+        except RuleError as error:
+            self._failed[transaction.id] = (transaction, error)
+            return
+        self._room -= transaction.size + _SEPARATOR
+        self._places -= 1
+        self.chosen.append(transaction)
+
+    def refused(self) -> list[tuple[str, RuleError]]:
+        """Those that failed and would fail even after all that was chosen: waiting will not help them."""
+        refused = []
+        for transaction_id, (transaction, _) in self._failed.items():
+            try:
+                self._trial.apply(transaction)
+            except RuleError as error:
+                if error.rule not in ("nonce_gap", "nonce_too_low"):
+                    refused.append((transaction_id, error))
+        return refused

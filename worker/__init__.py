@@ -1,0 +1,1 @@
+"""The door for jobs: RQ job functions, the hash kernel, worker and ticker processes."""

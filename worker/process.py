@@ -1,0 +1,75 @@
+"""The worker process: RQ's worker with settings under which a dead worker's job is taken over within seconds."""
+
+import os
+import signal
+from types import FrameType
+
+import structlog
+from rq import Worker
+from rq.job import Job
+
+from services import logs
+from services.connections import connect_for_jobs
+from services.queues import MINING, AllowListedJob, queue
+from services.settings import Settings
+from services.supervisor import die_with_parent
+from worker import context
+from worker.claims import measure_speed
+from worker.kernel import choose
+
+_log = structlog.get_logger(__name__)
+
+# RQ's defaults find a dead worker after 13 minutes. See docs/operations.md.
+MONITORING_SECONDS = 2
+MAINTENANCE_SECONDS = 5
+WORKER_TTL = 20
+
+
+class NodeWorker(Worker):
+    """An RQ worker on one queue (on several, RQ can lose a job), with fast recovery and a prompt end."""
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
+        """Three missed heartbeats and the job is taken for abandoned."""
+        return 3 * self.job_monitoring_interval
+
+    def setup_work_horse_signals(self) -> None:
+        """In the horse: SIGTERM ends the job at its next slice, and the end of the worker ends the horse."""
+        parent = os.getppid()
+        super().setup_work_horse_signals()
+        context.current().stop_on_signal()
+        die_with_parent(parent, signal.SIGKILL)
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Stop taking jobs, and ask the running one to end now: it can be continued by anybody."""
+        horse = self.horse_pid
+        if horse:
+            try:
+                os.kill(horse, signal.SIGTERM)
+            except ProcessLookupError:
+                pass
+        super().request_stop(signum, frame)
+
+
+def run_worker(settings: Settings, queue_name: str) -> None:
+    """Work on one queue until told to stop."""
+    logs.configure(settings.log_level, settings.log_format)
+    broker = connect_for_jobs(settings.broker_url)
+    if queue_name == MINING:
+        kernel = choose(settings.kernel)
+        kernel.warm_up()
+        speed = measure_speed(kernel)
+        _log.info("kernel_ready", kernel=kernel.name, note=kernel.note, hashes_per_second=round(speed))
+        context.install(context.Context(settings, broker, kernel, speed))
+    else:
+        context.install(context.Context(settings, broker))
+    worker = NodeWorker(
+        [queue(queue_name, broker)],
+        connection=broker,
+        serializer="json",
+        job_class=AllowListedJob,
+        job_monitoring_interval=MONITORING_SECONDS,
+        maintenance_interval=MAINTENANCE_SECONDS,
+        worker_ttl=WORKER_TTL,
+        log_job_description=False,
+    )
+    worker.work(with_scheduler=False, logging_level="WARNING")  # our own lines say what the jobs did
