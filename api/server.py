@@ -10,20 +10,20 @@ from granian.log import LogLevels
 
 from api.app import create_app
 from services import logs, registry
-from services.connections import connect_for_requests
+from services.connections import as_store, connect_for_requests
 from services.node import build_node
 from services.queues import RqJobs
 from services.settings import Settings, load
 
 
 def serve(settings: Settings) -> None:
-    """Serve until told to stop. The first thing is the genesis block: another chain spec ends it here, with one line."""
+    """Serve until told to stop. The genesis block comes first: another chain spec ends it here, with one line."""
     logs.configure(settings.log_level, settings.log_format)
     store = connect_for_requests(settings.redis_url)
     broker = connect_for_requests(settings.broker_url)
-    node = build_node(settings, store=store, queue=RqJobs(broker))
+    node = build_node(settings, store=as_store(store), queue=RqJobs(broker))
     node.chain.initialise()
-    registry.register(broker, settings)
+    registry.register(as_store(broker), settings)
     store.close()
     broker.close()
     Granian(
@@ -51,4 +51,4 @@ def application() -> Flask:
     token = settings.admin_token_file.read_text("utf-8").strip() if settings.admin_token_file else None
     # Short slices of the interpreter keep a batch from holding up the other requests of this process.
     sys.setswitchinterval(0.002)
-    return create_app(build_node(settings, store=store, queue=RqJobs(broker)), token)
+    return create_app(build_node(settings, store=as_store(store), queue=RqJobs(broker)), token)

@@ -1,14 +1,18 @@
 """Connections to Redis or Valkey: one way for those who wait with a person, one for those who wait by themselves."""
 
+from typing import cast
+
 from redis import Redis
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
+
+from services.store.port import Store
 
 # A request that Redis does not answer in this time is told so; the caller decides whether to try again.
 REQUEST_TIMEOUT = 2.0
 
 
-def connect_for_requests(url: str) -> "Redis[bytes]":
+def connect_for_requests(url: str) -> Redis:
     """For the API: no retries, since after a cut reply a retried command may run twice, and no long waits."""
     return Redis.from_url(
         url,
@@ -20,7 +24,7 @@ def connect_for_requests(url: str) -> "Redis[bytes]":
     )
 
 
-def connect_for_jobs(url: str) -> "Redis[bytes]":
+def connect_for_jobs(url: str) -> Redis:
     """For workers and tickers: outlives a restart of Redis by about a minute. Every script is safe to repeat."""
     return Redis.from_url(
         url,
@@ -29,3 +33,8 @@ def connect_for_jobs(url: str) -> "Redis[bytes]":
         socket_keepalive=True,
         health_check_interval=15,
     )
+
+
+def as_store(redis: Redis) -> Store:
+    """The connection as the store port: the same object, with the types that replies have here."""
+    return cast(Store, redis)

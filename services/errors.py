@@ -1,4 +1,4 @@
-"""Refusals that depend on this node's state or policy, not on consensus: another node may say yes, or this one later."""
+"""Refusals that depend on this node's state or policy, not on consensus: another may say yes, or this one later."""
 
 from shared.errors import NodeError
 

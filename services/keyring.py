@@ -4,17 +4,17 @@ Two schemes share the layout: `ed25519` (ours), and `ethereum` (secp256k1), for 
 private key is one PKCS#8 PEM either way; which scheme it is, its algorithm says.
 """
 
+import base64
+import binascii
 import os
 import stat
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
-from shared import ethereum, keys, transaction
+from services.signers import Ed25519Signer, EthereumSigner, Scheme, Signer
+from shared import ethereum, keys
 from shared.addresses import address_of_public_key, checksummed
-from shared.amounts import format_amount, parse_amount
-from shared.chain_spec import ChainSpec
 from shared.errors import NodeError
 from shared.hashing import keccak256
 from shared.keys import BadKey, KeyPair
@@ -22,8 +22,6 @@ from shared.keys import BadKey, KeyPair
 PRIVATE_KEY = "private.key"
 PUBLIC_KEY = "public.key"
 CERTIFICATE = "certificate.pem"
-
-Scheme = Literal["ed25519", "ethereum"]
 
 _ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 # A PKCS#8 PEM of either scheme has at most some 400 bytes. Whatever is larger is another file, given by mistake.
@@ -38,70 +36,6 @@ class KeyringError(NodeError):
 
 class PassphraseNeeded(KeyringError):
     """The private key is encrypted, and no passphrase was given, or a wrong one."""
-
-
-class Signer(Protocol):
-    """A private key that signs transactions, of whichever scheme."""
-
-    scheme: Scheme
-    address: str
-
-    def sign(self, unsigned: dict[str, Any], spec: ChainSpec) -> dict[str, Any]:
-        """The signed transaction's JSON object.
-
-        Args:
-            unsigned: the unsigned part in its normal form; its sender is our address.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Ed25519Signer:
-    """Signs as DESIGN §4 says: the canonical unsigned part, with Ed25519."""
-
-    key: KeyPair
-    scheme: Scheme = "ed25519"
-
-    @property
-    def address(self) -> str:
-        return self.key.address
-
-    def sign(self, unsigned: dict[str, Any], spec: ChainSpec) -> dict[str, Any]:
-        return transaction.sign(unsigned, self.key)
-
-
-@dataclass(frozen=True, slots=True)
-class EthereumSigner:
-    """Signs as wallets do: the signature is a raw EIP-1559 transaction. Transfers of the coin only."""
-
-    private_key: bytes  # 32 bytes
-    address: str
-    scheme: Scheme = "ethereum"
-
-    def sign(self, unsigned: dict[str, Any], spec: ChainSpec) -> dict[str, Any]:
-        """Sign a transfer. Its fee is rounded up to a whole price per gas: by less than 21,000 base units.
-
-        Raises:
-            KeyringError: it is not a plain transfer.
-        """
-        if unsigned["type"] != "transfer" or "data" in unsigned:
-            raise KeyringError("A wallet of the ethereum scheme signs plain transfers only, without data.")
-        gas = ethereum.GAS["transfer"]
-        raw = ethereum.sign_raw(
-            private_key=self.private_key,
-            chain_id=unsigned["chain_id"],
-            nonce=unsigned["nonce"],
-            to=unsigned["recipient"],
-            gas=gas,
-            gas_price=-(-parse_amount(unsigned["fee"], field="fee") // gas),
-            value=parse_amount(unsigned["amount"]),
-        )
-        return transaction.from_raw(raw, spec)
-
-
-def payable_fee(signer_scheme: Scheme, fee: int) -> int:
-    """The fee that a transfer of that scheme really pays when `fee` base units are asked for."""
-    gas = ethereum.GAS["transfer"]
-    return -(-fee // gas) * gas if signer_scheme == "ethereum" else fee
 
 
 # --- Making keys -----------------------------------------------------------------------------------------------------
@@ -260,9 +194,6 @@ def _read(file: Path) -> bytes:
 
 
 def _der(text: bytes, label: str) -> bytes:
-    import base64
-    import binascii
-
     lines = text.decode("ascii", errors="replace").strip().splitlines()
     if len(lines) < 3 or lines[0] != f"-----BEGIN {label}-----" or lines[-1] != f"-----END {label}-----":
         return b""
@@ -323,8 +254,3 @@ def describe(directory: Path) -> dict[str, str]:
     """Address, scheme and public key (hex) of a key directory."""
     scheme, key = public_key(directory)
     return {"address": address_of(directory), "scheme": scheme, "public_key": key.hex()}
-
-
-def fee_text(scheme: Scheme, fee: int) -> str:
-    """The normal form of what `payable_fee` gives."""
-    return format_amount(payable_fee(scheme, fee))

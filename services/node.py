@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from redis import Redis
-
 from services.accept import Accepted, Acceptor
 from services.mempool import Mempool
 from services.ports import Clock, Queue, Randomness, SystemClock, SystemRandomness
@@ -13,6 +11,7 @@ from services.store.chain import ChainStore
 from services.store.keys import Keys
 from services.store.mining import MiningStore
 from services.store.pool import PoolStore
+from services.store.port import Store
 from services.templates import TemplateMaker
 from shared.rules import Rules, rules_for
 
@@ -36,7 +35,7 @@ class Node:
 def build_node(
     settings: Settings,
     *,
-    store: "Redis[bytes]",
+    store: Store,
     queue: Queue,
     clock: Clock | None = None,
     randomness: Randomness | None = None,

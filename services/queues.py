@@ -8,8 +8,8 @@ import rq.serializers
 
 # RQ takes pickle as default in places that no argument reaches (groups, the dashboard), so the default itself is
 # changed, before anything else of RQ is imported.
-rq.serializers.DefaultSerializer = rq.serializers.JSONSerializer  # type: ignore[misc, assignment] # see above
-rq.serializers.PickleSerializer = rq.serializers.JSONSerializer  # type: ignore[misc, assignment] # see above
+rq.serializers.DefaultSerializer = rq.serializers.JSONSerializer  # type: ignore[assignment, misc] # see above
+rq.serializers.PickleSerializer = rq.serializers.JSONSerializer  # type: ignore[misc] # see above
 rq.serializers.SERIALIZER_ALIASES["pickle"] = rq.serializers.JSONSerializer
 
 from typing import Any  # noqa: E402 - after the serializer, on purpose
@@ -74,7 +74,7 @@ class AllowListedJob(Job):
 class RqJobs:
     """The queue port over RQ."""
 
-    def __init__(self, broker: "Redis[bytes]") -> None:
+    def __init__(self, broker: Redis) -> None:
         self.broker = broker
         self._mining = queue(MINING, broker)
         self._network = queue(NETWORK, broker)
@@ -117,6 +117,6 @@ class RqJobs:
         return Worker.count(connection=self.broker, queue=self._network)
 
 
-def queue(name: str, broker: "Redis[bytes]") -> RqQueue:
+def queue(name: str, broker: Redis) -> RqQueue:
     """One of the two queues."""
     return RqQueue(name, connection=broker, serializer="json", job_class=AllowListedJob)

@@ -7,16 +7,15 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from redis import Redis
-
 from services.errors import NotFound
 from services.settings import Settings
 from services.store.keys import NODES
+from services.store.port import Store
 from shared.amounts import format_amount, parse_amount
 from shared.chain_spec import spec_from_object
 
 
-def register(broker: "Redis[bytes]", settings: Settings) -> None:
+def register(broker: Store, settings: Settings) -> None:
     """Make a node known to the broker's workers. Repeating it is harmless."""
     shared_redis = settings.redis_url == settings.broker_url
     card: dict[str, Any] = {
@@ -42,7 +41,7 @@ def register(broker: "Redis[bytes]", settings: Settings) -> None:
         broker.hset(NODES, settings.node, text)
 
 
-def look_up(broker: "Redis[bytes]", node: str, own: Settings) -> Settings:
+def look_up(broker: Store, node: str, own: Settings) -> Settings:
     """The settings of a node that this worker serves: the node's card over the worker's own settings.
 
     Raises:

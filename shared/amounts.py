@@ -6,7 +6,7 @@ from typing import Any
 from shared.errors import InputError
 
 DECIMALS = 18
-COIN = 10**DECIMALS
+COIN: int = 10**DECIMALS
 MAX_AMOUNT = 2**256 - 1
 
 # One spelling per amount: no sign, no exponent, no leading or trailing zeros. [0-9], since \d also takes "１２".
@@ -23,7 +23,7 @@ def parse_amount(text: Any, *, field: str = "amount") -> int:
     """
     if not isinstance(text, str) or len(text) > _MAX_LENGTH or not _AMOUNT.fullmatch(text):
         raise InputError(
-            "bad_amount", f"{field} must be a decimal string such as \"5\" or \"0.25\" (at most 18 decimals).", field=field
+            "bad_amount", f'{field} must be a decimal string such as "5" or "0.25" (at most 18 decimals).', field=field
         )
     whole, _, fraction = text.partition(".")
     units = int(whole) * COIN + (int(fraction.ljust(DECIMALS, "0")) if fraction else 0)

@@ -1,4 +1,4 @@
-"""The chain spec: every constant that two nodes must share. Its hash is in the genesis block, so specs cannot be mixed."""
+"""The chain spec: every constant that two nodes must share. Its hash is in the genesis block: specs cannot be mixed."""
 
 import re
 import tomllib

@@ -11,6 +11,7 @@ from shared.addresses import address_of_public_key
 from shared.errors import NodeError
 
 SEED_BYTES = 32
+PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 
 # DER of PKCS#8 PrivateKeyInfo and X.509 SubjectPublicKeyInfo around a 32-byte Ed25519 key (RFC 8410, appendix A).
@@ -50,8 +51,9 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     Valid as DESIGN asks, which is what libsodium checks: S below the group order, A and R canonical and not of small
     order, the equation without cofactor. Frozen vectors hold every release of the library to that.
     """
-    # libsodium is given the two joined: a shorter signature would borrow its last bytes from the message.
-    if len(signature) != SIGNATURE_BYTES:
+    # libsodium is given signature and message joined, so a short signature would borrow its last bytes from the message;
+    # and PyNaCl hands it keys of any length, of which it reads the first 32 bytes.
+    if len(signature) != SIGNATURE_BYTES or len(public_key) != PUBLIC_KEY_BYTES:
         return False
     try:
         nacl.bindings.crypto_sign_open(signature + message, public_key)

@@ -7,7 +7,7 @@ from typing import Any
 from redis import Redis
 
 from services import registry
-from services.connections import connect_for_jobs
+from services.connections import as_store, connect_for_jobs
 from services.node import Node, build_node
 from services.queues import RqJobs
 from services.settings import Settings
@@ -18,7 +18,7 @@ class Context:
     """Built once by the worker process, before it takes jobs; horses inherit it."""
 
     def __init__(
-        self, settings: Settings, broker: "Redis[bytes]", kernel: Kernel | None = None, speed: float = 0.0
+        self, settings: Settings, broker: Redis, kernel: Kernel | None = None, speed: float = 0.0
     ) -> None:
         """`speed`: hashes per second of the kernel, as measured at the start."""
         self.settings = settings
@@ -47,9 +47,9 @@ class Context:
         """
         known = self._nodes.get(name)
         if known is None:
-            settings = registry.look_up(self.broker, name, self.settings)
+            settings = registry.look_up(as_store(self.broker), name, self.settings)
             store = self.broker if settings.redis_url == settings.broker_url else connect_for_jobs(settings.redis_url)
-            known = self._nodes[name] = build_node(settings, store=store, queue=RqJobs(self.broker))
+            known = self._nodes[name] = build_node(settings, store=as_store(store), queue=RqJobs(self.broker))
         return known
 
     def stop_on_signal(self) -> None:

@@ -30,14 +30,14 @@ class NodeWorker(Worker):
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """Three missed heartbeats and the job is taken for abandoned."""
-        return 3 * self.job_monitoring_interval
+        return 3 * MONITORING_SECONDS
 
     def setup_work_horse_signals(self) -> None:
         """In the horse: SIGTERM ends the job at its next slice, and the end of the worker ends the horse."""
-        parent = os.getppid()
-        super().setup_work_horse_signals()
+        super().setup_work_horse_signals()  # type: ignore[no-untyped-call] # RQ leaves it untyped
         context.current().stop_on_signal()
-        die_with_parent(parent, signal.SIGKILL)
+        if self.pid is not None:  # the worker's: RQ notes it before it forks
+            die_with_parent(self.pid, signal.SIGKILL)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Stop taking jobs, and ask the running one to end now: it can be continued by anybody."""
@@ -47,7 +47,7 @@ class NodeWorker(Worker):
                 os.kill(horse, signal.SIGTERM)
             except ProcessLookupError:
                 pass
-        super().request_stop(signum, frame)
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call] # RQ leaves it untyped
 
 
 def run_worker(settings: Settings, queue_name: str) -> None:

@@ -8,7 +8,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services import logs, registry
-from services.connections import connect_for_jobs
+from services.connections import as_store, connect_for_jobs
 from services.ports import Clock, Queue, SystemClock
 from services.queues import HOUSEKEEPING, RqJobs
 from services.settings import Settings
@@ -53,7 +53,7 @@ def run_ticker(settings: Settings) -> None:
     while not stop.is_set():
         try:
             # The broker may have been emptied meanwhile.
-            registry.register(broker, settings)
+            registry.register(as_store(broker), settings)
             ticker.tick()
         except RedisError as error:
             _log.warning("broker_unavailable", error=type(error).__name__)

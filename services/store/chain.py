@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from redis import Redis
-
 from services.errors import NotFound, TipMoved, WrongChain
 from services.store.keys import Keys
+from services.store.port import Store
 from services.store.records import (
     StoredHeader,
     Tip,
@@ -54,7 +53,7 @@ class SealedBy:
 class ChainStore:
     """Blocks, headers, transaction index and ledger of one node."""
 
-    def __init__(self, redis: "Redis[bytes]", keys: Keys, rules: Rules) -> None:
+    def __init__(self, redis: Store, keys: Keys, rules: Rules) -> None:
         self.redis = redis
         self.keys = keys
         self.rules = rules
@@ -149,6 +148,7 @@ class ChainStore:
                 raise TipMoved("The chain became shorter while it was read.")
             texts, headers = self.redis.hmget(self.keys.blocks, hashes), self._headers(hashes)
             for text, stored in zip(texts, headers, strict=True):
+                assert text is not None, "append.lua writes block and height together"
                 if sent is not None and stored.header.previous_hash != sent:
                     raise TipMoved("The chain was reorganised while it was read.")
                 sent = stored.header.hash

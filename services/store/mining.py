@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from redis import Redis
-
 from services.errors import TipMoved
 from services.store.chain import KEEP_SECONDS
 from services.store.keys import Keys
+from services.store.port import Store
 from services.store.scripts import Scripts
 from shared.block import Template
 
@@ -49,7 +48,7 @@ class Situation:
 class MiningStore:
     """The mining keys of one node."""
 
-    def __init__(self, redis: "Redis[bytes]", keys: Keys) -> None:
+    def __init__(self, redis: Store, keys: Keys) -> None:
         self.redis = redis
         self.keys = keys
         self.scripts = Scripts(redis)
@@ -119,10 +118,10 @@ class MiningStore:
 
     def round(self, round_id: str) -> dict[str, str] | None:
         """The fields of one round, without its template."""
-        names = (
+        names = [
             "id", "state", "height", "difficulty", "hashes", "wasted", "version", "parent", "opened_at",
             "ended_at", "block", "sealed_by", "transactions",
-        )  # fmt: skip
+        ]  # fmt: skip
         values = self.redis.hmget(self.keys.round(round_id), names)
         if values[0] is None:
             return None
@@ -132,7 +131,7 @@ class MiningStore:
         """Version and template of a round."""
         names = ["version", "template", "prefix", "difficulty"]
         version, text, prefix, difficulty = self.redis.hmget(self.keys.round(round_id), names)
-        if text is None:
+        if version is None or text is None or prefix is None or difficulty is None:
             return None
         return version.decode(), Template(json.loads(text), prefix, int(difficulty))
 

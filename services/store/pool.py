@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis import Redis
-
 from services.store.keys import Keys
+from services.store.port import Store
 from services.store.records import allowance_field, decode_account
 from services.store.scripts import Scripts
 from shared.amounts import MAX_AMOUNT
@@ -78,7 +77,7 @@ class Admission:
 class PoolStore:
     """The mempool's keys of one node."""
 
-    def __init__(self, redis: "Redis[bytes]", keys: Keys) -> None:
+    def __init__(self, redis: Store, keys: Keys) -> None:
         self.redis = redis
         self.keys = keys
         self.scripts = Scripts(redis)

@@ -1,12 +1,12 @@
 """Loading the Lua scripts beside this file. A line `-- include: NAME` is replaced by that file's text."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from typing import Any
 
-from redis import Redis
-from redis.commands.core import Script
+from services.store.port import Store
 
 _INCLUDE = re.compile(r"^-- include: (\S+)$", re.MULTILINE)
 
@@ -21,9 +21,9 @@ def source(name: str) -> str:
 class Scripts:
     """The scripts, bound to one connection. Each is sent by its SHA-1 and loaded where the server lacks it."""
 
-    def __init__(self, redis: "Redis[bytes]") -> None:
+    def __init__(self, redis: Store) -> None:
         self._redis = redis
-        self._scripts: dict[str, Script] = {}
+        self._scripts: dict[str, Callable[..., Any]] = {}
 
     def run(self, name: str, keys: list[str], args: list[Any]) -> Any:
         """Run `scripts/NAME.lua` atomically; what it returns, with bulk strings as bytes."""

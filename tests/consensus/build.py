@@ -132,16 +132,16 @@ class Chain:
             body = [right if reward is None else reward, *transactions]
         tip = self.replay.tip
         assert tip is not None
-        block = {
+        asked = next_difficulty(self.replay.window, self.spec)
+        block: Json = {
             "index": self.height + 1,
             "timestamp": int(tip.timestamp) + 10,
             "previous_hash": tip.hash,
-            "difficulty": next_difficulty(self.replay.window, self.spec),
+            "difficulty": asked,
             "transactions_root": root_of(body),
             "transactions": body,
         }
-        difficulty = int(block["difficulty"])  # what the chain asks, not what the draft claims
-        return sealed({**block, **fields}, difficulty, valid=proof_valid)
+        return sealed({**block, **fields}, asked, valid=proof_valid)  # as rare as the chain asks, whatever is claimed
 
     def mine(self, *transactions: Any, **changes: Any) -> Block:
         """Accept the next block, which must be valid."""

@@ -112,10 +112,8 @@ def test_missing_field(field: str) -> None:
     chain.mine(chain.approve(ALICE, BOB, "5"))
     payment = chain.transfer_from(BOB, ALICE, CAROL, "1")
     del payment[field]
-    # Without its type, an owner is one field too many; without its scheme, a public key is no field too many yet:
-    # what is missing is named first.
-    expected = "missing_field"
-    assert chain.rejects(chain.draft(payment)) == expected
+    # What is missing is named before what is too much: without its type, the owner would be.
+    assert chain.rejects(chain.draft(payment)) == "missing_field"
 
 
 @pytest.mark.parametrize("changes", [{"memo": "x"}, {"id": "0" * 64}, {"owner": ALICE.address}, {"gas": 1}], ids=str)
@@ -182,8 +180,9 @@ def test_bad_chain_id(chain_id: Any) -> None:
         1.5,
         True,
         None,
-    ]
-    + [str(2**256 // 10**18 + 1), "9" * 4000],
+        str(2**256 // 10**18 + 1),
+        "9" * 4000,
+    ],
     ids=lambda value: repr(value)[:30],
 )
 def test_bad_amount(field: str, amount: Any) -> None:

@@ -1,0 +1,344 @@
+"""Everything of a node on one machine: its embedded Valkey, API, workers and ticker, started and stopped in order.
+
+Walk: `NodePlan` (what is wanted) → `RunningNode.start` (Valkey → programs → ready) → `Launch.run` → `stop`.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from services.embedded import EmbeddedValkey
+from services.node_files import NodeFiles, NodeRecord
+from services.programs import module_command
+from services.settings import CLIENT_VARIABLES, Settings, load
+from services.supervisor import Program, Supervisor, started_at
+from shared.errors import NodeError
+
+log = structlog.get_logger(__name__)
+
+START_TIMEOUT = 60.0  # seconds until the API answers and every worker has registered
+STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL
+_POLL = 0.05
+_TAIL_LINES = 12
+_REQUEST_TIMEOUT = 5.0
+# RQ's registry of workers (rq.worker_registration), named here since importing RQ would cost this process 10 MB.
+_WORKER_REGISTRY = ("rq:workers", "rq:workers:mining", "rq:workers:network")
+
+
+class LaunchFailed(NodeError):
+    """A node did not start.
+
+    Args:
+        tail: the last lines that the program at fault wrote, for people.
+    """
+
+    def __init__(self, message: str, tail: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.tail = tuple(tail)
+
+
+class PortInUse(LaunchFailed):
+    """Another program listens where the API should."""
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """One node to be started on this machine."""
+
+    name: str
+    files: NodeFiles
+    spec: str  # name of a built-in spec, or a file
+    host: str = "127.0.0.1"
+    port: int = 5000  # 0: any that is free
+    workers: int = 1  # mining workers
+    automine: bool = True
+    redis_url: str | None = None  # None: an embedded Valkey
+    unsafe_development: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)  # QUARRY_ variables besides
+
+    def environment(self, address: str, port: int, redis_url: str) -> dict[str, str]:
+        """The QUARRY_ variables of the node's processes."""
+        return {
+            **self.settings,
+            "QUARRY_NODE": self.name,
+            "QUARRY_SPEC": self.spec,
+            "QUARRY_HOST": self.host,
+            "QUARRY_PORT": str(port),
+            "QUARRY_REDIS_URL": redis_url,
+            "QUARRY_DATA_DIR": str(self.files.directory),
+            "QUARRY_REWARD_ADDRESS": address,
+            "QUARRY_ADMIN_TOKEN_FILE": str(self.files.admin_token),
+            "QUARRY_AUTOMINE": str(self.automine).lower(),
+            "QUARRY_UNSAFE_DEVELOPMENT": str(self.unsafe_development).lower(),
+        }
+
+    def check(self) -> Settings:
+        """The settings that the node will have; before anything is started or written.
+
+        Raises:
+            BadSettings: naming the one that cannot be used.
+        """
+        return load(self.environment("", self.port, self.redis_url or "redis://127.0.0.1/0"))
+
+
+def passed_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The node settings in our own environment, for `NodePlan.settings`; those of the client stay out.
+
+    Unknown QUARRY_ variables are passed too, so that `NodePlan.check` can name them.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("QUARRY_") and name not in CLIENT_VARIABLES
+    }
+
+
+class RunningNode:
+    """One node while it runs."""
+
+    def __init__(self, plan: NodePlan) -> None:
+        self.plan = plan
+        self.settings = plan.check()
+        self.address = ""
+        self.port = plan.port
+        self.redis_url = plan.redis_url or ""
+        self._valkey: EmbeddedValkey | None = None
+        self._supervisor: Supervisor | None = None
+        self._programs: list[Program] = []
+        self._stack = contextlib.ExitStack()
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.plan.host, self.plan.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def start(self) -> None:
+        """Start Valkey and the programs. `wait` tells when they are ready; `stop` ends whatever has been started.
+
+        Raises:
+            PortInUse: the port is taken.
+            NodeError: keys, Valkey or a program; the message is for people.
+        """
+        files, plan = self.plan.files, self.plan
+        # On Linux the port stays ours until `stop`, even while the API restarts.
+        self.port = self._stack.enter_context(_port(plan.host, plan.port))
+        self.address = files.prepare()
+        if plan.redis_url is None:
+            self._valkey = EmbeddedValkey(files.valkey, durability=self.settings.durability)
+            self._stack.callback(self._valkey.stop)
+            self._valkey.start()
+            self.redis_url = self._valkey.url
+            _forget_workers(self.redis_url)
+        self._programs = self._make_programs()
+        for program in self._programs:
+            _rotate(program.log)
+        self._supervisor = Supervisor(self._programs)
+        self._stack.callback(self._supervisor.stop, STOP_TIMEOUT)
+        self._supervisor.start()
+
+    def wait(self, timeout: float = START_TIMEOUT) -> None:
+        """Wait until the API answers and every worker has registered; then write the node's record.
+
+        Raises:
+            LaunchFailed: a program ended, or the time is over.
+        """
+        deadline = time.monotonic() + timeout
+        while not self._is_ready():
+            self._require_alive()
+            if time.monotonic() > deadline:
+                raise LaunchFailed(
+                    f"{self.plan.name} was not ready within {timeout:g} s; its logs are in {self.plan.files.logs}.",
+                    _tail(self.plan.files.logs / "api.log"),
+                )
+            time.sleep(_POLL)
+        self._stack.callback(self.plan.files.remove_record)
+        self.plan.files.write_record(
+            NodeRecord(
+                name=self.plan.name,
+                spec=self.settings.spec.name,
+                url=self.url,
+                address=self.address,
+                redis_url=self.redis_url,
+                admin_token_file=str(self.plan.files.admin_token),
+                pid=os.getpid(),
+                started=started_at(os.getpid()) or "",
+                started_at=time.time(),
+            )
+        )
+
+    def tick(self) -> None:
+        """Restart what has died. Call it every tenth of a second or so, from the thread that called `start`."""
+        if self._valkey is not None and not self._valkey.alive:
+            log.warning("valkey_exited", node=self.plan.name)
+            self._valkey.start()
+        if self._supervisor is not None:
+            self._supervisor.tick()
+
+    def stop(self) -> None:
+        """End the programs, then Valkey. Safe to call twice."""
+        self._stack.close()
+
+    def _make_programs(self) -> list[Program]:
+        environment = self.plan.environment(self.address, self.port, self.redis_url)
+
+        def program(name: str, command: list[str]) -> Program:
+            return Program(name, command, environment, self.plan.files.logs / f"{name}.log")
+
+        mining = module_command("worker", "worker", "--queue", "mining")
+        return [
+            program("api", module_command("api.cli", "api")),
+            *(program(f"mining{number}", mining) for number in range(1, self.plan.workers + 1)),
+            program("network", module_command("worker", "worker", "--queue", "network")),
+            program("ticker", module_command("worker", "ticker")),
+        ]
+
+    def _is_ready(self) -> bool:
+        if _get(self.url, "/readyz") is None:
+            return False
+        status = _get(self.url, "/status") or {}
+        workers = status.get("workers", {})
+        return (
+            status.get("node") == self.plan.name
+            and workers.get("mining", 0) >= self.plan.workers
+            and workers.get("network", 0) >= 1
+        )
+
+    def _require_alive(self) -> None:
+        """While starting nothing is restarted: what fails at once would fail again."""
+        assert self._supervisor is not None, "start comes first"
+        for status, program in zip(self._supervisor.programs, self._programs, strict=True):
+            if status.alive or program.log is None:
+                continue
+            tail = _tail(program.log)
+            reason = f": {tail[-1]}" if tail else ", and said nothing"
+            raise LaunchFailed(f"{program.name} of {self.plan.name} ended while starting{reason}", tail)
+
+
+class Launch:
+    """Several nodes, started together and kept running."""
+
+    def __init__(self, plans: Sequence[NodePlan]) -> None:
+        self.nodes = [RunningNode(plan) for plan in plans]
+
+    def start(self) -> None:
+        """Start all nodes and wait until they are ready; if one fails, or we are interrupted, nothing is left."""
+        try:
+            for node in self.nodes:
+                node.start()
+            for node in self.nodes:
+                node.wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def run(self, stop: threading.Event) -> None:
+        """Keep everything running until `stop` is set. Then call `stop()`."""
+        while not stop.wait(0.1):
+            for node in self.nodes:
+                node.tick()
+
+    def stop(self) -> None:
+        """Stop every node, the last first; what goes wrong with one does not keep the others from being stopped."""
+        with contextlib.ExitStack() as stack:
+            for node in self.nodes:
+                stack.callback(node.stop)
+
+    def to_object(self, data_dir: Path) -> dict[str, Any]:
+        """What `quarry up --json` prints (DESIGN §7). Holds the store's password."""
+        from services.development import ACCOUNTS
+
+        first = self.nodes[0]
+        value: dict[str, Any] = {
+            "nodes": [{"name": node.plan.name, "url": node.url, "address": node.address} for node in self.nodes],
+            "data_dir": str(data_dir),
+            "admin_token_file": str(first.plan.files.admin_token),
+            "redis_url": first.redis_url,
+        }
+        if first.settings.spec.development:
+            value["development_accounts"] = [
+                {"address": account.address, "private_key": account.private_key} for account in ACCOUNTS
+            ]
+        return value
+
+
+@contextlib.contextmanager
+def _port(host: str, wanted: int) -> Iterator[int]:
+    """A port that nobody listens on. Nodes that start together get different ones.
+
+    Bound, but not listening: on Linux the server can still bind and listen, as both set SO_REUSEADDR, and nobody else
+    is given the port. Elsewhere it cannot, so there the port is free until the server takes it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, wanted))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUse(f"Port {wanted} on {host} is in use: choose another with --port.") from None
+            raise PortInUse(f"Port {wanted} on {host} cannot be used: {error.strerror}.") from None
+        port = sock.getsockname()[1]
+        if sys.platform != "linux":
+            sock.close()
+        yield port
+
+
+def _get(url: str, path: str) -> dict[str, Any] | None:
+    """The JSON object at a path of our own API; None while it does not answer 200.
+
+    http.client, since this process lives as long as the node and urllib3 would cost it 7 MB.
+    """
+    host = url.removeprefix("http://")
+    connection = HTTPConnection(host, timeout=_REQUEST_TIMEOUT)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read()
+        value = json.loads(body) if response.status == 200 else None
+        return value if isinstance(value, dict) else None
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
+def _forget_workers(redis_url: str) -> None:
+    """Drop the registrations of workers that were killed with the last run; no worker lives while Valkey starts."""
+    from services.connections import connect_for_requests
+
+    with connect_for_requests(redis_url) as connection:
+        connection.delete(*_WORKER_REGISTRY)
+
+
+def _rotate(path: Path | None) -> None:
+    """Keep the last run's log beside this one's, so that logs neither mix nor grow from run to run."""
+    if path is not None and path.exists():
+        path.replace(path.with_name(path.name + ".1"))
+
+
+def _tail(path: Path) -> list[str]:
+    try:
+        lines = path.read_bytes()[-8192:].decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line.rstrip() for line in lines if line.strip()][-_TAIL_LINES:]
+
+
+def default_workers() -> int:
+    """A mining worker for each core that we may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

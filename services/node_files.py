@@ -1,0 +1,160 @@
+"""What a node that `quarry up` made keeps on disk, and how the other commands find it.
+
+DATA_DIR/SPEC/NODE/   private.key public.key certificate.pem admin-token node.json valkey/ logs/
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from services import keyring
+from shared.errors import NodeError
+
+_MODE_PRIVATE = 0o600
+
+
+class NodeFilesError(NodeError):
+    """A node's directory cannot be made, read or trusted. The message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """`node.json`: what a client needs to talk to a node. Holds the store's password, so its mode is 0600."""
+
+    name: str
+    spec: str  # the chain spec's name
+    url: str
+    address: str
+    redis_url: str
+    admin_token_file: str
+    pid: int  # of `quarry up`
+    started: str  # when that process began, as `services.supervisor.started_at` tells it
+    started_at: float  # Unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFiles:
+    """The files of one node."""
+
+    directory: Path
+
+    @property
+    def valkey(self) -> Path:
+        return self.directory / "valkey"
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def admin_token(self) -> Path:
+        return self.directory / "admin-token"
+
+    @property
+    def record(self) -> Path:
+        return self.directory / "node.json"
+
+    def prepare(self) -> str:
+        """Make directories, keys and admin token where they are missing; the node's address.
+
+        Raises:
+            NodeFilesError, KeyringError: the disk refuses, or a secret can be read by others.
+        """
+        try:
+            for directory in (self.directory, self.logs):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise NodeFilesError(f"The directory {self.directory} cannot be made: {error.strerror}.") from None
+        if (self.directory / keyring.PRIVATE_KEY).exists():
+            require_private(self.directory / keyring.PRIVATE_KEY)
+            address = keyring.address_of(self.directory)
+        else:
+            address = keyring.create(self.directory).address
+        if not self.admin_token.exists():
+            write_private(self.admin_token, secrets.token_urlsafe(32) + "\n")
+        require_private(self.admin_token)
+        return address
+
+    def write_record(self, record: NodeRecord) -> None:
+        """Say that the node runs."""
+        write_private(self.record, json.dumps(asdict(record), indent=2) + "\n")
+
+    def remove_record(self) -> None:
+        """Say that the node was stopped."""
+        self.record.unlink(missing_ok=True)
+
+    def read_record(self) -> NodeRecord | None:
+        """The record, whether its process lives or not; None without one that can be read and trusted."""
+        try:
+            if self.record.stat().st_mode & 0o077:
+                return None
+            value: Any = json.loads(self.record.read_bytes())
+            return NodeRecord(**value)
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def node_files(data_home: Path, spec: str, node: str) -> NodeFiles:
+    """The files of the node `node` of the chain `spec`."""
+    return NodeFiles(data_home / spec / node)
+
+
+def data_home(environment: Mapping[str, str]) -> Path:
+    """Where nodes and wallets are kept: QUARRY_DATA_HOME, or `~/.quarry`."""
+    return Path(environment.get("QUARRY_DATA_HOME") or "~/.quarry").expanduser()
+
+
+def running_nodes(home: Path) -> list[tuple[NodeFiles, NodeRecord]]:
+    """The nodes under `home` whose `quarry up` lives, the one started last first."""
+    found = []
+    for file in _records(home):
+        files = NodeFiles(file.parent)
+        record = files.read_record()
+        if record is not None and is_alive(record):
+            found.append((files, record))
+    return sorted(found, key=lambda item: item[1].started_at, reverse=True)
+
+
+def is_alive(record: NodeRecord) -> bool:
+    """Whether the process that wrote the record still runs."""
+    from services.supervisor import started_at  # imports much, and most records need no such question
+
+    return started_at(record.pid) == record.started
+
+
+def _records(home: Path) -> Iterable[Path]:
+    try:
+        return sorted(home.glob("*/*/node.json"))
+    except OSError:
+        return []
+
+
+def require_private(path: Path) -> None:
+    """Refuse a secret that others can read.
+
+    Raises:
+        NodeFilesError: naming the file.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise NodeFilesError(f"The file {path} cannot be read: {error.strerror}.") from None
+    if mode & 0o077:
+        raise NodeFilesError(f"The file {path} can be read by others: run chmod 600 on it.")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step, mode 0600: a reader sees the old text or the new, never half."""
+    new = path.with_name(path.name + ".new")
+    try:
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE_PRIVATE)
+        with open(descriptor, "w") as file:
+            file.write(text)
+        new.replace(path)
+    except OSError as error:
+        raise NodeFilesError(f"The file {path} cannot be written: {error.strerror}.") from None

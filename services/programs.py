@@ -1,0 +1,35 @@
+"""How our own Python modules are started as programs: the same code as this process, whatever the working directory."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What a node's processes get of our environment. The rest may hold secrets, or change how Python behaves.
+_KEPT = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "VIRTUAL_ENV"})
+_KEPT_PREFIXES = ("LC_", "LD_LIBRARY_", "DYLD_", "NUMBA_", "PYTHON", "COVERAGE_")
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs `python -m module`.
+
+    -P: a directory of the user's that happens to be called `worker` or `api` must not be run in our stead.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def scrub_environment() -> None:
+    """Reduce this process's environment to what its children may have: a supervisor's children inherit it."""
+    kept = scrubbed(os.environ)
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
+    """What is harmless in `environment`, without any QUARRY_ variable, and with a way to find our modules."""
+    kept = {name: value for name, value in environment.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    if ROOT.name not in ("site-packages", "dist-packages"):  # a checkout: found by -m only from its own directory
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH", "")]))
+    return kept

@@ -1,0 +1,91 @@
+"""The frozen vectors: still what an independent calculation gives, and what our code gives."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.block import Header
+from shared.canonical import canonical
+from shared.chain_spec import read_spec
+from shared.difficulty import next_difficulty
+from shared.hashing import sha256
+from shared.keys import KeyPair, verify
+from shared.merkle import leaf_hash
+from shared.proof import Seal
+from shared.rules import rules_for
+from shared.rules.standard import StandardRules
+from shared.transaction import read_transaction, sign, signing_message
+from tests.consensus.build import make_spec, seal_of
+from tests.vectors import freeze
+
+VECTORS = Path(freeze.__file__).parent
+FILES = freeze.files()
+
+
+def load(name: str) -> list[dict[str, Any]]:
+    return list(json.loads((VECTORS / f"{name}.json").read_text()))
+
+
+def named(vector: dict[str, Any]) -> str:
+    return str(vector["name"])
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_frozen_file_is_what_the_definitions_give(name: str) -> None:
+    assert (VECTORS / name).read_text() == FILES[name]
+
+
+def test_every_frozen_file_is_written_by_the_script_or_tested_with_ethereum() -> None:
+    frozen = {path.name for path in VECTORS.glob("*.json") if not path.name.startswith("ethereum_")}
+    assert frozen == set(FILES)
+
+
+@pytest.mark.parametrize("vector", load("ed25519"), ids=named)
+def test_ed25519(vector: dict[str, Any]) -> None:
+    key, message, signature = (bytes.fromhex(vector[name]) for name in ("public_key", "message", "signature"))
+    assert verify(key, message, signature) is vector["valid"]
+
+
+@pytest.mark.parametrize("vector", load("transactions"), ids=lambda v: v["unsigned"]["type"])
+def test_transaction(vector: dict[str, Any]) -> None:
+    key = KeyPair(bytes.fromhex(vector["seed"]))
+    whole = sign(vector["unsigned"], key)
+    assert signing_message(whole).hex() == vector["message"]
+    assert whole["signature"] == vector["signature"]
+    transaction = read_transaction(whole)
+    assert transaction.id == vector["id"]
+    assert leaf_hash(transaction.canonical).hex() == vector["leaf"]
+
+
+@pytest.mark.parametrize(
+    "vector", load("headers"), ids=lambda v: f"{v['header']['difficulty']}, {v['header']['proof']}"[-30:]
+)
+def test_header(vector: dict[str, Any]) -> None:
+    header = StandardRules(make_spec()).read_header(vector["header"])
+    assert header.hash == vector["hash"]
+    seal = Seal(seal_of(vector["header"]), header.difficulty)
+    assert seal.prefix.decode() == vector["seal"] and len(seal.prefix) == 64
+    assert seal.hash(header.proof).hex() == vector["hash"]
+    assert seal.accepts(header.proof) is vector["valid"]
+
+
+@pytest.mark.parametrize("vector", load("genesis"), ids=named)
+def test_genesis(vector: dict[str, Any]) -> None:
+    spec = read_spec((freeze.SPECS / f"{vector['name']}.toml").read_text())
+    assert spec.to_object() == vector["spec"]
+    assert spec.hash == vector["spec_hash"] == sha256(canonical(vector["spec"])).hex()
+    genesis = rules_for(spec).genesis()
+    assert genesis.hash == vector["hash"]
+    assert genesis.canonical == canonical(vector["genesis"])
+
+
+@pytest.mark.parametrize("vector", load("difficulty"), ids=named)
+def test_difficulty(vector: dict[str, Any]) -> None:
+    spec = make_spec(block_interval=vector["interval"], difficulty=vector["spec_difficulty"])
+    window = [
+        Header(vector["first_index"] + i, timestamp, "", difficulty, "", 0, "")
+        for i, (timestamp, difficulty) in enumerate(zip(vector["timestamps"], vector["difficulties"], strict=True))
+    ]
+    assert next_difficulty(window, spec) == vector["next"]

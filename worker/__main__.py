@@ -1,0 +1,39 @@
+"""`python -m worker worker --queue mining|network` and `python -m worker ticker`; settings from the environment.
+
+`quarry worker` and `quarry ticker` become this program, so that neither side imports the other.
+"""
+
+import argparse
+import os
+import sys
+
+from services.errors import BadSettings
+from services.queues import MINING, NETWORK
+from services.settings import load
+
+
+def main(arguments: list[str]) -> int:
+    """Run one process until it is told to stop; its exit code (2: wrong usage or settings)."""
+    parser = argparse.ArgumentParser("worker")
+    programs = parser.add_subparsers(dest="program", required=True)
+    programs.add_parser("worker").add_argument("--queue", required=True, choices=(MINING, NETWORK))
+    programs.add_parser("ticker")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = load(os.environ)
+    except BadSettings as error:
+        print(f"quarry: {error}", file=sys.stderr)
+        return 2
+    if chosen.program == "ticker":
+        from worker.ticker import run_ticker
+
+        run_ticker(settings)
+    else:
+        from worker.process import run_worker  # not for the ticker, which needs no kernel
+
+        run_worker(settings, chosen.queue)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
