@@ -4,13 +4,12 @@ Walk: `admit` → judge against one view of the sender (`_judge`) → one script
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.errors import Busy, PolicyError
 from services.ports import Clock
-from services.store.pool import Admission, PoolStore, PoolView, Waiting
+from services.store.pool import Admission, PoolStore, PoolView, Question, Receipt, Waiting
 from shared.errors import NodeError, RuleError
-from shared.ledger import AllowanceKey
 from shared.rules import Rules
 from shared.transaction import Transaction
 
@@ -48,6 +47,7 @@ class Mempool:
         self.store = store
         self.policy = policy
         self._rules = rules
+        self._recent = _RecentViews()
         self._clock = clock
 
     def admit(self, transaction: Transaction) -> Admitted:
@@ -68,60 +68,75 @@ class Mempool:
     def admit_many(self, transactions: Sequence[Transaction]) -> list[Admitted | NodeError]:
         """Admit transactions independently of each other; per transaction, the acknowledgement or the refusal.
 
-        Those of one sender are written together, in the order given.
+        Those of one sender are taken in the order given, and those of different senders side by side.
         """
         outcomes: dict[int, Admitted | NodeError] = {}
-        senders: dict[str, list[int]] = {}
-        for position, transaction in enumerate(transactions):
-            senders.setdefault(transaction.sender, []).append(position)
-        for positions in senders.values():
-            for batch in self._batches(transactions, positions):
-                results = self._admit_sender([transactions[position] for position in batch])
-                outcomes.update(zip(batch, results, strict=True))
+        queues = self._batches(transactions)
+        attempts = 0
+        while queues:
+            heads = [batches[0] for batches in queues]
+            results = self._try([[transactions[position] for position in batch] for batch in heads])
+            progress = False
+            for batches, result in zip(queues, results, strict=True):
+                if result is not None:
+                    outcomes.update(zip(batches.pop(0), result, strict=True))
+                    progress = True
+            queues = [batches for batches in queues if batches]
+            attempts = 0 if progress else attempts + 1
+            if attempts == _ATTEMPTS:
+                busy = Busy("contended", "Too many transactions of this sender arrive at once; try again.")
+                outcomes.update((position, busy) for batches in queues for batch in batches for position in batch)
+                break
         return [outcomes[position] for position in range(len(transactions))]
 
-    def _batches(self, transactions: Sequence[Transaction], positions: list[int]) -> Iterable[list[int]]:
-        """Positions in groups that one view can judge: each nonce once, and each transfer_from by itself."""
-        batch: dict[int, int] = {}  # nonce -> position
-        for position in positions:
-            transaction = transactions[position]
+    def _batches(self, transactions: Sequence[Transaction]) -> list[list[list[int]]]:
+        """Per sender, positions in groups that one view can judge: each nonce once, each transfer_from by itself."""
+        queues: dict[str, list[dict[int, int]]] = {}  # sender -> groups of nonce -> position
+        for position, transaction in enumerate(transactions):
+            groups = queues.setdefault(transaction.sender, [])
             alone = transaction.type == "transfer_from"
-            if batch and (alone or transaction.nonce in batch):
-                yield list(batch.values())
-                batch = {}
-            batch[transaction.nonce] = position
-            if alone:
-                yield [position]
-                batch = {}
-        if batch:
-            yield list(batch.values())
+            last = transactions[next(reversed(groups[-1].values()))] if groups else None
+            if last is None or alone or last.type == "transfer_from" or transaction.nonce in groups[-1]:
+                groups.append({})
+            groups[-1][transaction.nonce] = position
+        return [[list(group.values()) for group in groups] for groups in queues.values()]
 
-    def _admit_sender(self, transactions: Sequence[Transaction]) -> list[Admitted | NodeError]:
-        first = transactions[0]
-        pair: AllowanceKey | None = None
-        payer = ""
-        if first.owner is not None:
-            pair, payer = (first.owner, first.sender), first.owner
-        nonces = sorted({transaction.nonce for transaction in transactions})
-        for _ in range(_ATTEMPTS):
-            view = self.store.view(first.sender, nonces, payer, pair)
-            total = self._queue_total(first.sender) if view.total is None else view.total
-            judged = _Judgement(self.policy, view, total, self._costs(view))
-            outcomes = [judged.take(transaction) for transaction in transactions]
-            if not judged.accepted:
-                return outcomes
-            written = self.store.admit(judged.admission(), self._clock.now(), self.policy.max_transactions)
-            if written is not None:
-                height, open_round = written
-                return [
-                    Admitted(outcome.id, height + 1, open_round, outcome.new)
-                    if isinstance(outcome, Admitted)
-                    else outcome
-                    for outcome in outcomes
-                ]
-        return [Busy("contended", "Too many transactions of this sender arrive at once; try again.")] * len(
-            transactions
+    def _try(self, batches: Sequence[Sequence[Transaction]]) -> list[list[Admitted | NodeError] | None]:
+        """View, judge and write each sender's batch once. None: its view no longer held when it was written."""
+        judged: list[tuple[_Judgement, list[Admitted | NodeError]]] = []
+        for batch, view in zip(batches, self._views(batches), strict=True):
+            total = self._queue_total(batch[0].sender) if view.total is None else view.total
+            judgement = _Judgement(self.policy, view, total, self._costs(view))
+            judged.append((judgement, [judgement.take(transaction) for transaction in batch]))
+        admissions = [judgement.admission() for judgement, _ in judged if judgement.accepted]
+        written = iter(
+            self.store.admit(admissions, self._clock.now(), self.policy.max_transactions) if admissions else []
         )
+        results: list[list[Admitted | NodeError] | None] = []
+        for judgement, outcomes in judged:
+            view = judgement.view
+            if not judgement.accepted:
+                answers = [_acknowledge(outcome, view.height, view.open_round) for outcome in outcomes]
+                # What is remembered may be out of date, so it lets in (the script checks) but never refuses.
+                results.append(answers if view.fresh else None)
+                continue
+            receipt = next(written)
+            if receipt is None:
+                results.append(None)
+                continue
+            self._recent.put(judgement.accepted[0].sender, judgement.after(receipt))
+            results.append([_acknowledge(outcome, receipt.height, receipt.open_round) for outcome in outcomes])
+        return results
+
+    def _views(self, batches: Sequence[Sequence[Transaction]]) -> list[PoolView]:
+        """A view for each batch: the one that the sender's last admission left, where that suffices, else a fresh one.
+
+        Taking a remembered view forgets it, so the attempt after a failed one looks afresh.
+        """
+        found = [self._recent.take(batch) for batch in batches]
+        missing = [_question(batch) for batch, view in zip(batches, found, strict=True) if view is None]
+        asked = iter(self.store.view(missing) if missing else [])
+        return [view or next(asked) for view in found]
 
     def _queue_total(self, sender: str) -> int:
         """What a sender's queue costs. Judged together with the revision that the view read before it: whatever
@@ -148,12 +163,37 @@ class Mempool:
             self.store.drop([transaction_id], "dropped", f"{error.rule}: {error.message}", self._clock.now())
 
 
+class _RecentViews:
+    """What this process knows of senders from their last admissions: saves a round trip per transaction.
+
+    Only good for a transaction that continues its sender's queue, since nothing is known of other nonces.
+    """
+
+    _CAP = 10_000
+
+    def __init__(self) -> None:
+        self._views: dict[str, PoolView] = {}
+
+    def take(self, batch: Sequence[Transaction]) -> PoolView | None:
+        """The view to judge `batch` by, if there is one. It is forgotten, so a failure is not repeated."""
+        first = batch[0]
+        view = self._views.pop(first.sender, None)
+        if view is None or len(batch) > 1 or first.nonce != view.next_nonce or first.owner is not None:
+            return None
+        return view
+
+    def put(self, sender: str, view: PoolView) -> None:
+        if len(self._views) >= self._CAP:
+            self._views.clear()
+        self._views[sender] = view
+
+
 class _Judgement:
     """Judging some transactions of one sender, one after the other, against one view."""
 
     def __init__(self, policy: PoolPolicy, view: PoolView, total: int, costs: dict[str, int]) -> None:
         self._policy = policy
-        self._view = view
+        self.view = view
         self._total = total
         self._costs = costs
         self._next = view.next_nonce
@@ -168,10 +208,10 @@ class _Judgement:
             new = self._check(transaction)
         except (RuleError, PolicyError) as refusal:
             return refusal
-        return Admitted(transaction.id, self._view.height + 1, self._view.open_round, new)
+        return Admitted(transaction.id, self.view.height + 1, self.view.open_round, new)
 
     def _check(self, transaction: Transaction) -> bool:
-        view, policy = self._view, self._policy
+        view, policy = self.view, self._policy
         if transaction.nonce < view.account.nonce:
             raise RuleError("nonce_too_low", f"The account's next nonce is {view.account.nonce}.", field="nonce")
         old = view.at_nonce.get(transaction.nonce)
@@ -212,20 +252,33 @@ class _Judgement:
             )
         return old.replacements + 1
 
+    def after(self, receipt: Receipt) -> PoolView:
+        """The view that a fresh look would give now, as far as the sender's next transaction is concerned."""
+        return replace(
+            self.view,
+            revision=receipt.revision,
+            next_nonce=receipt.next_nonce,
+            total=self._total,
+            height=receipt.height,
+            open_round=receipt.open_round,
+            at_nonce={},
+            fresh=False,
+        )
+
     def _check_funds(self, transaction: Transaction, total: int) -> None:
-        if total > self._view.account.balance:
+        if total > self.view.account.balance:
             raise RuleError(
                 "insufficient_funds", "The balance does not cover the sender's waiting transactions.", field="amount"
             )
         if transaction.owner is None:
             return
-        if transaction.owner != transaction.sender and self._view.payer.balance < transaction.amount:
+        if transaction.owner != transaction.sender and self.view.payer.balance < transaction.amount:
             raise RuleError("insufficient_funds", "The owner's balance does not cover the amount.", field="amount")
-        if self._view.allowance < transaction.amount:
+        if self.view.allowance < transaction.amount:
             raise RuleError("insufficient_allowance", "The allowance does not cover the amount.", field="amount")
 
     def _check_room(self, transaction: Transaction) -> None:
-        view = self._view
+        view = self.view
         if view.pool_size + self._new < self._policy.max_transactions:
             return
         end = view.cheapest_end
@@ -241,12 +294,24 @@ class _Judgement:
         """What is to be written."""
         return Admission(
             sender=self.accepted[0].sender,
-            view=self._view,
+            view=self.view,
             transactions=self.accepted,
             replacements=self._replacements,
             total=self._total,
             displaced=self._displaced,
         )
+
+
+def _question(batch: Sequence[Transaction]) -> Question:
+    first = batch[0]
+    nonces = sorted({transaction.nonce for transaction in batch})
+    if first.owner is None:
+        return Question(first.sender, nonces)
+    return Question(first.sender, nonces, payer=first.owner, pair=(first.owner, first.sender))
+
+
+def _acknowledge(outcome: Admitted | NodeError, height: int, open_round: str) -> Admitted | NodeError:
+    return replace(outcome, height=height + 1, open_round=open_round) if isinstance(outcome, Admitted) else outcome
 
 
 def _outbids(new: int, old: int) -> bool:

@@ -30,6 +30,11 @@ def scrub_environment() -> None:
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     """What is harmless in `environment`, without any QUARRY_ variable, and with a way to find our modules."""
     kept = {name: value for name, value in environment.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
-    if ROOT.name not in ("site-packages", "dist-packages"):  # a checkout: found by -m only from its own directory
-        kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH", "")]))
-    return kept
+    return {**kept, **module_path(environment)}
+
+
+def module_path(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variable that lets `module_command` find our modules, where they are not installed: in a checkout."""
+    if ROOT.name in ("site-packages", "dist-packages"):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH", "")]))}

@@ -8,8 +8,8 @@ import rq.serializers
 
 # RQ takes pickle as default in places that no argument reaches (groups, the dashboard), so the default itself is
 # changed, before anything else of RQ is imported.
-rq.serializers.DefaultSerializer = rq.serializers.JSONSerializer  # type: ignore[assignment, misc] # see above
-rq.serializers.PickleSerializer = rq.serializers.JSONSerializer  # type: ignore[misc] # see above
+rq.serializers.DefaultSerializer = rq.serializers.JSONSerializer  # type: ignore[misc, assignment] # see above
+rq.serializers.PickleSerializer = rq.serializers.JSONSerializer  # type: ignore[assignment] # see above
 rq.serializers.SERIALIZER_ALIASES["pickle"] = rq.serializers.JSONSerializer
 
 from typing import Any  # noqa: E402 - after the serializer, on purpose

@@ -13,6 +13,9 @@ MAX_DEPTH = 32
 # Python itself refuses to convert longer ones; 2^256 has 78 digits.
 MAX_DIGITS = 4300
 
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b'"[]{}')
+
 
 def parse(text: bytes) -> Any:
     """The value of one strict JSON text.
@@ -24,32 +27,36 @@ def parse(text: bytes) -> Any:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError:
         raise InputError("malformed_json", "The body is not UTF-8.") from None
+    _check_depth(text)
     try:
         value = _DECODER.decode(decoded)
     except InputError:
         raise
-    except RecursionError:
-        raise InputError("too_deep", f"JSON is nested deeper than {MAX_DEPTH} levels.") from None
     except ValueError:
         raise InputError("malformed_json", "The body is not valid JSON.") from None
-    # Counting brackets is an upper bound of the depth, so most texts need no walk.
-    if decoded.count("[") + decoded.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise InputError("too_deep", f"JSON is nested deeper than {MAX_DEPTH} levels.")
     # Raw surrogates and NUL cannot stand in UTF-8 JSON; only escapes can smuggle them in.
     if "\\u" in decoded:
         _check_text(value)
     return value
 
 
-def _depth(value: Any) -> int:
-    deepest, level = 0, [value]
-    while level:
-        containers = [item for item in level if isinstance(item, dict | list)]
-        if not containers:
-            break
-        deepest += 1
-        level = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
-    return deepest
+def _check_depth(text: bytes) -> None:
+    """Refuse deep nesting before the decoder meets it.
+
+    The decoder recurses in C. Python's recursion limit would stop it, but some libraries raise that limit for the whole
+    process, and then 100 kB of brackets end it. Here brackets cancel from the inside outwards, one level a round.
+    """
+    # An upper bound of the depth, which spares most texts the rest.
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return
+    unescaped = text.replace(rb"\\", b"").replace(rb"\"", b"")
+    outside = b"".join(unescaped.translate(_ONE_KIND, _ALL_BUT_BRACKETS).split(b'"')[::2])
+    for _ in range(MAX_DEPTH):
+        outside = outside.replace(b"[]", b"")
+    if b"[]" in outside:
+        raise InputError("too_deep", f"JSON is nested deeper than {MAX_DEPTH} levels.")
+    if outside:
+        raise InputError("malformed_json", "The body is not valid JSON: its brackets do not match.")
 
 
 def _check_text(value: Any) -> None:

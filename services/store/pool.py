@@ -43,6 +43,7 @@ class PoolView:
     allowance: int
     open_round: str
     at_nonce: dict[int, Waiting]  # what is queued at the nonces that were asked for
+    fresh: bool = True  # read from the store for this judgement, not remembered from the sender's last admission
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,26 @@ class Admission:
     displaced: Waiting | None  # the view's cheapest end, where the pool is full
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an admission left behind."""
+
+    height: int  # of the tip
+    open_round: str  # or ""
+    revision: str
+    next_nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to view for one admission."""
+
+    sender: str
+    nonces: Sequence[int]
+    payer: str = ""  # whose balance the amounts come from, where that is not the sender
+    pair: AllowanceKey | None = None  # owner and spender whose allowance is wanted
+
+
 class PoolStore:
     """The mempool's keys of one node."""
 
@@ -82,61 +103,29 @@ class PoolStore:
         self.keys = keys
         self.scripts = Scripts(redis)
 
-    def view(self, sender: str, nonces: Sequence[int], payer: str = "", pair: AllowanceKey | None = None) -> PoolView:
-        """What admission must know, read at one moment.
-
-        Args:
-            payer: whose balance the amount comes from, where that is not the sender; `view.payer` is its account.
-            pair: owner and spender whose allowance is wanted.
-        """
-        field = allowance_field(pair) if pair else ""
-        reply = self.scripts.run("pool_view", [self.keys.prefix], [sender, payer, field, *nonces])
-        account, revision, next_nonce, total, total_revision, size, end, height, other, allowance, open_round = reply[
-            :11
-        ]
-        own = decode_account(account)
-        return PoolView(
-            account=own,
-            revision=revision.decode(),
-            next_nonce=int(next_nonce) if next_nonce else own.nonce,
-            total=0 if not revision else int(total) if total_revision == revision else None,
-            pool_size=size,
-            cheapest_end=_waiting(end, 0) if end else None,
-            cheapest_sender=reply[13].decode(),
-            height=int(height),
-            payer=decode_account(other),
-            allowance=int(allowance),
-            open_round=open_round.decode(),
-            at_nonce={
-                nonce: _waiting(member, int(count))
-                for nonce, member, count in zip(nonces, reply[11], reply[12], strict=True)
-                if member
-            },
-        )
+    def view(self, questions: Sequence[Question]) -> list[PoolView]:
+        """What admission must know of each sender, each read at one moment, all in one round trip."""
+        calls: list[list[Any]] = []
+        for question in questions:
+            field = allowance_field(question.pair) if question.pair else ""
+            calls.append([question.sender, question.payer, field, *question.nonces])
+        replies = self.scripts.run_many("pool_view", [self.keys.prefix], calls)
+        return [_view(reply, question.nonces) for reply, question in zip(replies, questions, strict=True)]
 
     def queue(self, sender: str) -> list[Entry]:
         """A sender's transactions, by nonce."""
         members = self.redis.zrange(self.keys.queue(sender), 0, -1)
         return self.entries([member[-64:].decode() for member in members])
 
-    def admit(self, admission: Admission, now: float, cap: int) -> tuple[int, str] | None:
-        """Write an admission; the tip's height and the open round. None: the view no longer holds, view again."""
-        displaced = admission.displaced
-        args: list[Any] = [
-            admission.sender,
-            f"{admission.view.account.balance}:{admission.view.account.nonce}",
-            admission.view.revision,
-            now,
-            cap,
-            displaced.member if displaced else "",
-            admission.view.cheapest_sender if displaced else "",
-            admission.total,
-        ]
-        for transaction, replacements in zip(admission.transactions, admission.replacements, strict=True):
-            fee = f"{MAX_AMOUNT - transaction.fee:064x}"
-            args += [transaction.id, transaction.nonce, fee, replacements, transaction.canonical]
-        reply = self.scripts.run("admit", [self.keys.prefix], args)
-        return (int(reply[1]), reply[2].decode()) if reply[0] == b"ok" else None
+    def admit(self, admissions: Sequence[Admission], now: float, cap: int) -> list[Receipt | None]:
+        """Write admissions in one round trip, each atomically.
+
+        Returns:
+            per admission a receipt, or None: its view no longer holds, view again.
+        """
+        calls = [_admission_args(admission, now, cap) for admission in admissions]
+        replies = self.scripts.run_many("admit", [self.keys.prefix], calls)
+        return [_receipt(reply) if reply[0] == b"ok" else None for reply in replies]
 
     def drop(self, ids: Sequence[str], status: str, reason: str, now: float) -> int:
         """Take transactions out and record why; how many were there."""
@@ -184,6 +173,51 @@ class PoolStore:
     def forget_records(self, before: float, keep: int, limit: int) -> int:
         """Forget records older than `before`, and the oldest above `keep`; how many."""
         return int(self.scripts.run("forget_records", [self.keys.prefix], [before, keep, limit]))
+
+
+def _view(reply: Sequence[Any], nonces: Sequence[int]) -> PoolView:
+    account, revision, next_nonce, total, total_revision, size, end, height, other, allowance, open_round = reply[:11]
+    own = decode_account(account)
+    return PoolView(
+        account=own,
+        revision=revision.decode(),
+        next_nonce=int(next_nonce) if next_nonce else own.nonce,
+        total=0 if not revision else int(total) if total_revision == revision else None,
+        pool_size=size,
+        cheapest_end=_waiting(end, 0) if end else None,
+        cheapest_sender=reply[13].decode(),
+        height=int(height),
+        payer=decode_account(other),
+        allowance=int(allowance),
+        open_round=open_round.decode(),
+        at_nonce={
+            nonce: _waiting(member, int(count))
+            for nonce, member, count in zip(nonces, reply[11], reply[12], strict=True)
+            if member
+        },
+    )
+
+
+def _receipt(reply: Sequence[Any]) -> Receipt:
+    return Receipt(int(reply[1]), reply[2].decode(), str(reply[3]), int(reply[4]))
+
+
+def _admission_args(admission: Admission, now: float, cap: int) -> list[Any]:
+    view, displaced = admission.view, admission.displaced
+    args: list[Any] = [
+        admission.sender,
+        f"{view.account.balance}:{view.account.nonce}",
+        view.revision,
+        now,
+        cap,
+        displaced.member if displaced else "",
+        view.cheapest_sender if displaced else "",
+        admission.total,
+    ]
+    for transaction, replacements in zip(admission.transactions, admission.replacements, strict=True):
+        fee = f"{MAX_AMOUNT - transaction.fee:064x}"
+        args += [transaction.id, transaction.nonce, fee, replacements, transaction.canonical]
+    return args
 
 
 def _waiting(member: bytes, replacements: int) -> Waiting:

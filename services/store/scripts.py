@@ -27,7 +27,20 @@ class Scripts:
 
     def run(self, name: str, keys: list[str], args: list[Any]) -> Any:
         """Run `scripts/NAME.lua` atomically; what it returns, with bulk strings as bytes."""
+        return self._script(name)(keys=keys, args=args)
+
+    def run_many(self, name: str, keys: list[str], calls: list[list[Any]]) -> list[Any]:
+        """Run a script once per list of arguments, in one round trip. Each run is atomic, all together are not."""
+        if len(calls) == 1:
+            return [self.run(name, keys, calls[0])]
+        script = self._script(name)
+        pipeline = self._redis.pipeline(transaction=False)
+        for args in calls:
+            script(keys=keys, args=args, client=pipeline)
+        return pipeline.execute()
+
+    def _script(self, name: str) -> Callable[..., Any]:
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = self._redis.register_script(source(name))
-        return script(keys=keys, args=args)
+        return script

@@ -1,6 +1,7 @@
 """Strict JSON: one text, one value, on every node."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -49,7 +50,8 @@ REFUSED = {
     "33 arrays": (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "too_deep"),
     "33 objects": (b'{"a": ' * MAX_DEPTH + b"{}" + b"}" * MAX_DEPTH, "too_deep"),
     "100,000 arrays": (b"[" * 10**5 + b"]" * 10**5, "too_deep"),
-    "100,000 arrays, cut": (b"[" * 10**5, "too_deep"),
+    "100,000 arrays, never closed": (b"[" * 10**5, "malformed_json"),
+    "brackets in a cut text": (b'["' + b"[" * 100, "malformed_json"),
     "lone high surrogate": (b'"\\ud83d"', "bad_text"),
     "lone low surrogate": (b'"\\ude00"', "bad_text"),
     "surrogates swapped": (b'["\\ude00\\ud83d"]', "bad_text"),
@@ -88,6 +90,10 @@ def test_refused(text: bytes, rule: str) -> None:
         (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH)),
         (b"[" + b"[]," * 100 + b"[]]", [[]] * 101),
         (b'"' + b"[" * 100 + b'"', "[" * 100),
+        (
+            rb'["\"' + b"[" * 100 + rb'\\", "\\\"' + b"{" * 100 + rb'\n"]',
+            ['"' + "[" * 100 + "\\", '\\"' + "{" * 100 + "\n"],
+        ),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -114,10 +120,36 @@ def test_any_bytes_are_read_as_json_would_or_refused(text: bytes) -> None:
     assert parse(canonical(value)) == value
 
 
-def test_messages_never_echo_the_input() -> None:
-    for text, _ in REFUSED.values():
+@pytest.mark.parametrize("text", [b"[" * 10**6 + b"]" * 10**6, b'[{"a":' * 10**5 + b"1" + b"}]" * 10**5])
+def test_deep_nesting_is_refused_whatever_the_recursion_limit(text: bytes) -> None:
+    # py_ecc, which eth-account brings along, raises the limit; the decoder would then overrun the C stack.
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)
+    try:
         with pytest.raises(InputError) as caught:
-            parse(text.replace(b'"a"', b'"secret"'))
+            parse(text)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert caught.value.rule == "too_deep"
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.integers(0, MAX_DEPTH + 5), st.text('[]{}"\\\n', max_size=40), st.booleans())
+def test_depth_is_counted_outside_text_only(depth: int, text: str, wide: bool) -> None:
+    value: Any = [text] * (50 if wide else 1)
+    for level in range(depth):
+        value = {text: value} if level % 2 else [value, text]
+    if depth + 1 > MAX_DEPTH:
+        with pytest.raises(InputError, match="nested deeper"):
+            parse(canonical(value))
+    else:
+        assert parse(canonical(value)) == value
+
+
+def test_messages_never_echo_the_input() -> None:
+    for text in (b'{"secret": 1, "secret": 2}', b'{"secret": 1.5}', b'{"secret"', b'["secret\\u0000"]', b"secret"):
+        with pytest.raises(InputError) as caught:
+            parse(text)
         assert "secret" not in caught.value.message
 
 

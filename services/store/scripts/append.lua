@@ -20,22 +20,37 @@ if tip ~= ARGV[1] then
   return {'moved', ''}
 end
 
-local position = 16
-local function list()
-  local length = tonumber(ARGV[position])
-  local first = position + 1
-  position = first + length
-  return first, position - 1
+-- An error in the middle would keep the writes before it, so whatever is used as a number is looked at now.
+if not (height and tonumber(ARGV[14]) and tonumber(ARGV[15])) then
+  return redis.error_reply('ERR append: height, seconds and now are numbers')
 end
-local function write(command, key, first, last)
-  for i = first, last, 2000 do
-    redis.call(command, key, unpack(ARGV, i, math.min(i + 1999, last)))
+local lists, position = {}, 16
+for i = 1, 5 do
+  local length = tonumber(ARGV[position]) or -1
+  lists[i] = {first = position + 1, last = position + length}
+  if length < 0 or length % (i == 5 and 3 or 2) ~= 0 or lists[i].last > #ARGV then
+    return redis.error_reply('ERR append: a list does not have the length that it says')
+  end
+  position = lists[i].last + 1
+end
+for i = lists[5].first, lists[5].last, 3 do
+  if not (tonumber(ARGV[i + 1]) and tonumber(ARGV[i + 2])) then
+    return redis.error_reply('ERR append: nonces are numbers')
+  end
+end
+if position ~= #ARGV + 1 then
+  return redis.error_reply('ERR append: there is something behind the lists')
+end
+
+local function write(command, key, list)
+  for i = list.first, list.last, 2000 do
+    redis.call(command, key, unpack(ARGV, i, math.min(i + 1999, list.last)))
   end
 end
 -- Values that are zero again are deleted, so that equal ledgers are equal keys.
-local function write_ledger(key, first, last)
+local function write_ledger(key, list)
   local set, gone = {}, {}
-  for i = first, last, 2 do
+  for i = list.first, list.last, 2 do
     if ARGV[i + 1] == '' then
       gone[#gone + 1] = ARGV[i]
     else
@@ -58,36 +73,35 @@ redis.call('HSET', P .. 'ids', ARGV[2], ARGV[10])
 redis.call('RPUSH', P .. 'heights', ARGV[2])
 redis.call('HSET', P .. 'tip', 'hash', ARGV[2], 'height', ARGV[3], 'timestamp', ARGV[4], 'chainwork', ARGV[5],
   'supply', ARGV[6])
-write_ledger(P .. 'accounts', list())
-write_ledger(P .. 'allowances', list())
-write('HSET', P .. 'transactions', list())
-local first, last = list()
-for i = first, last, 2 do
+write_ledger(P .. 'accounts', lists[1])
+write_ledger(P .. 'allowances', lists[2])
+write('HSET', P .. 'transactions', lists[3])
+for i = lists[4].first, lists[4].last, 2 do
   redis.call('RPUSH', P .. 'history:' .. ARGV[i], ARGV[i + 1])
 end
 
 -- What the block holds leaves the mempool; so does whatever it makes impossible.
-local mined = {}
+local mined, left = {}, {}
 for i = 1, string.len(ARGV[11]), 64 do
   mined[string.sub(ARGV[11], i, i + 63)] = true
 end
-first, last = list()
-for i = first, last, 3 do
-  local sender, before, after = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-  local state = redis.call('HGET', P .. 'pool:sender:' .. sender, 'next')
-  if state then
-    for nonce = before, after - 1 do
-      local member = pool_at(sender, nonce)
-      if member then
-        local id = pool_remove(sender, member)
-        if not mined[id] then
-          pool_record(id, 'dropped', 'nonce used by another transaction in block ' .. ARGV[3], ARGV[15])
-        end
+for i = lists[5].first, lists[5].last, 3 do
+  local sender, after = ARGV[i], tonumber(ARGV[i + 2])
+  local next = redis.call('HGET', P .. 'pool:sender:' .. sender, 'next')
+  if next then
+    local queue = P .. 'pool:queue:' .. sender
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', '(' .. ARGV[i + 2])) do
+      left[#left + 1] = member
+      local id = pool_id(member)
+      if not mined[id] then
+        pool_record(id, 'dropped', 'nonce used by another transaction in block ' .. ARGV[3], ARGV[15])
       end
     end
-    pool_settle(sender, math.max(tonumber(state), after))
+    redis.call('ZREMRANGEBYSCORE', queue, '-inf', '(' .. ARGV[i + 2])
+    pool_settle(sender, math.max(tonumber(next), after))
   end
 end
+pool_forget(left)
 
 local answered = ''
 if ARGV[12] ~= '' then

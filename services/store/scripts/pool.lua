@@ -21,19 +21,31 @@ local function pool_record(id, status, reason, now)
   redis.call('HINCRBY', P .. 'counters', 'mempool_' .. status, 1)
 end
 
+-- Take entries out of every index but their queues. In bulk: a block may hold thousands.
+local function pool_forget(members)
+  local bytes = 0
+  for i = 1, #members, 2000 do
+    local slice = {unpack(members, i, math.min(i + 1999, #members))}
+    local ids = {}
+    for j, member in ipairs(slice) do
+      ids[j] = pool_id(member)
+    end
+    for _, entry in ipairs(redis.call('HMGET', P .. 'pool:entries', unpack(ids))) do
+      bytes = bytes + (entry and string.len(entry) or 0)
+    end
+    redis.call('HDEL', P .. 'pool:entries', unpack(ids))
+    redis.call('ZREM', P .. 'pool:expiry', unpack(ids))
+    redis.call('ZREM', P .. 'pool:order', unpack(slice))
+    redis.call('ZREM', P .. 'pool:ends', unpack(slice))
+  end
+  redis.call('HINCRBY', P .. 'pool:totals', 'bytes', -bytes)
+end
+
 -- Take one entry out of every index. The caller records why, and then calls pool_settle for the sender.
 local function pool_remove(sender, member)
-  local id = pool_id(member)
-  local entry = redis.call('HGET', P .. 'pool:entries', id)
-  if entry then
-    redis.call('HINCRBY', P .. 'pool:totals', 'bytes', -string.len(entry))
-    redis.call('HDEL', P .. 'pool:entries', id)
-  end
   redis.call('ZREM', P .. 'pool:queue:' .. sender, member)
-  redis.call('ZREM', P .. 'pool:order', member)
-  redis.call('ZREM', P .. 'pool:expiry', id)
-  redis.call('ZREM', P .. 'pool:ends', member)
-  return id
+  pool_forget({member})
+  return pool_id(member)
 end
 
 -- After a sender's queue changed: a new revision, the first free nonce from `from` on, the end of the queue.

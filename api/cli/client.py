@@ -1,0 +1,189 @@
+"""A node over HTTP, for the commands."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import urllib3
+
+from api.cli.group import USAGE, Failure, Unreachable
+from shared.chain_spec import ChainSpec, spec_from_object
+
+_CONNECT_TIMEOUT = 3.0
+_READ_TIMEOUT = 15.0
+_MAX_BYTES = 2**28  # what we hold in memory of one answer
+# Blocks may have a megabyte each, so pages are sized by what the last one weighed.
+_PAGE_BYTES = 2**22
+_MAX_PAGE = 500
+
+
+class Refused(Failure):
+    """The node answered with an error.
+
+    Args:
+        status: of HTTP.
+        code: the broken rule or condition, as in the problem+json; "" where there is none.
+    """
+
+    def __init__(self, message: str, status: int, code: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class NodeClient:
+    """The HTTP API of one node.
+
+    Args:
+        url: http(s), with host; a path before the API's own is kept.
+        token: the admin's, sent as Bearer.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        parsed = _parse(url)
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise Failure("The node's address must look like http://127.0.0.1:5000.", USAGE)
+        if parsed.auth is not None or parsed.query is not None:
+            raise Failure("The node's address must have no user, password or query.", USAGE)
+        self.url = url.rstrip("/")
+        self._headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._pool = urllib3.PoolManager(retries=False)
+
+    def get(self, path: str, *, timeout: float = _READ_TIMEOUT, **query: Any) -> Any:
+        """The JSON at `path`.
+
+        Raises:
+            Refused: the node says no.
+            Unreachable: nobody answers, or not in time.
+        """
+        return self._ask("GET", path, query, None, timeout)
+
+    def post(self, path: str, body: Any = None, *, timeout: float = _READ_TIMEOUT, **query: Any) -> Any:
+        """What the node answers to `body`. Raises as `get`."""
+        return self._ask("POST", path, query, body, timeout)
+
+    def find(self, path: str) -> Any | None:
+        """The JSON at `path`; None where the node knows of nothing there."""
+        try:
+            return self.get(path)
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def spec(self) -> ChainSpec:
+        """The node's chain spec."""
+        return spec_from_object(self.get("/spec"))
+
+    def account(self, address: str) -> dict[str, Any]:
+        """Balance, nonce and pending nonce of an address."""
+        found: dict[str, Any] = self.get(f"/accounts/{quote(address)}")
+        return found
+
+    def blocks(self, first: int = 1, last: int | None = None) -> Iterator[tuple[dict[str, Any], int]]:
+        """Blocks as they are hashed, oldest first, each with the length of the chain, page by page.
+
+        Args:
+            first, last: heights; None for `last`: to the tip, wherever that is by then.
+        """
+        limit = 20
+        while last is None or first <= last:
+            wanted = limit if last is None else min(limit, last - first + 1)
+            text = self._request("GET", "/chain", {"from": first, "limit": wanted}, None, _READ_TIMEOUT)
+            page = _read(text)
+            try:
+                blocks, length = list(page["chain"]), int(page["length"])
+            except (KeyError, TypeError, ValueError):
+                raise Failure("The node's answer is not a page of a chain.") from None
+            for block in blocks:
+                yield block, length
+            first += len(blocks)
+            if not blocks or (last is None and first > length):
+                return
+            limit = max(1, min(_MAX_PAGE, limit * _PAGE_BYTES // max(len(text), 1), limit * 4))
+
+    def transaction_until_mined(self, identifier: str, seconds: float) -> dict[str, Any]:
+        """The transaction once it is in a block.
+
+        Raises:
+            Failure: it left the mempool, with the reason; or it still waits when the time is over.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            found: dict[str, Any] = self.get(f"/transactions/{identifier}")
+            if found.get("block"):
+                return found
+            if found.get("status") not in ("pending", "queued", "waiting"):
+                reason = found.get("reason") or found.get("status")
+                raise Failure(f"The transaction {identifier} will not be mined: {reason}.")
+            if time.monotonic() >= deadline:
+                raise Failure(
+                    f"The transaction {identifier} still waits to be mined after {seconds:g} s; `quarry mine` asks "
+                    "for a block."
+                )
+            time.sleep(0.1)
+
+    def _ask(self, method: str, path: str, query: dict[str, Any], body: Any, timeout: float) -> Any:
+        return _read(self._request(method, path, query, body, timeout))
+
+    def _request(self, method: str, path: str, query: dict[str, Any], body: Any, timeout: float) -> bytes:
+        address = self.url + path + (f"?{urlencode(query)}" if query else "")
+        headers = dict(self._headers)
+        content = None
+        if body is not None:
+            content = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        try:
+            response = self._pool.request(
+                method,
+                address,
+                body=content,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=timeout),
+                redirect=False,
+                preload_content=False,
+            )
+            text: bytes = response.read(_MAX_BYTES + 1)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unreachable(_unreachable(self.url, error)) from None
+        if len(text) > _MAX_BYTES:
+            raise Failure("The node's answer is too large.")
+        response.release_conn()
+        if not 200 <= response.status < 300:
+            raise _refused(response.status, text)
+        return text
+
+
+def _parse(url: str) -> urllib3.util.Url:
+    try:
+        return urllib3.util.parse_url(url)
+    except urllib3.exceptions.LocationParseError:
+        raise Failure("The node's address must look like http://127.0.0.1:5000.", USAGE) from None
+
+
+def _unreachable(url: str, error: Exception) -> str:
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        return f"The node at {url} did not answer in time."
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return f"The node at {url} broke off its answer."
+    return f"No node answers at {url}; `quarry up` starts one, --url names another."
+
+
+def _refused(status: int, text: bytes) -> Refused:
+    try:
+        problem = json.loads(text)
+        code, detail = str(problem["code"]), str(problem["detail"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return Refused(f"The node answered with HTTP status {status}.", status, "")
+    return Refused(f"{detail.rstrip('.')} ({code}).", status, code)
+
+
+def _read(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise Failure("The node's answer is not JSON.") from None

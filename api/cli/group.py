@@ -1,0 +1,113 @@
+"""The root command: a table of commands, imported on use, and the one place that turns errors into sentences."""
+
+import os
+import sys
+import traceback
+from importlib import import_module
+from typing import Any
+
+import click
+
+from shared.errors import NodeError
+
+OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+# name: (module, attribute, one line for --help)
+COMMANDS = {
+    "up": ("api.cli.up", "up", "Start a node with everything it needs on this machine."),
+    "demo": ("api.cli.demo", "demo", "See it work: a node, two wallets, transactions, blocks, all checked."),
+    "status": ("api.cli.status", "status", "Show what the node is doing."),
+    "wallet": ("api.cli.wallets", "wallet", "Make, list, show and import wallets; sign."),
+    "send": ("api.cli.spending", "send", "Send coins from a wallet."),
+    "tx": ("api.cli.spending", "tx", "Look up a transaction."),
+    "mine": ("api.cli.mining", "mine", "Ask the node for blocks."),
+    "chain": ("api.cli.chain", "chain", "Show, verify, export and import the chain."),
+    "anchor": ("api.cli.anchoring", "anchor", "Put a file's digest on the chain."),
+    "verify-anchor": ("api.cli.anchoring", "verify_anchor", "Verify that a file is anchored, without a node."),
+    "doctor": ("api.cli.doctor", "doctor", "Check this machine and the node, point by point."),
+    "api": ("api.cli.processes", "api", "Run the HTTP server (settings from the environment)."),
+    "worker": ("api.cli.processes", "worker", "Run one worker (settings from the environment)."),
+    "ticker": ("api.cli.processes", "ticker", "Run the ticker (settings from the environment)."),
+}
+
+
+class Failure(click.ClickException):
+    """A command failed in a way that one sentence explains."""
+
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc] # click reads it from the instance
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"quarry: {self.format_message()}", err=True)
+
+
+class Unreachable(Failure):
+    """Nobody answers where the node should be."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, UNREACHABLE)
+
+
+class LazyGroup(click.Group):
+    """Commands from `COMMANDS`, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Without importing a single one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; whatever goes wrong ends as one sentence on standard error and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            raise Failure("Interrupted.", INTERRUPTED) from None
+        except NodeError as error:
+            raise Failure(_sentence(str(error)), _exit_code(error)) from None
+        except OSError as error:
+            named = f"{error.filename}: " if error.filename else ""
+            raise Failure(f"{named}{error.strerror or type(error).__name__}.") from None
+        except Exception as error:  # a bug of ours: one line for people, all of it where a developer asks for it
+            if os.environ.get("PYTHONDEVMODE") or sys.flags.dev_mode:
+                traceback.print_exc()
+            raise Failure(f"A fault in Quarry itself ({_where(error)}); python -X dev shows all of it.") from None
+
+
+def _exit_code(error: NodeError) -> int:
+    from services.errors import BadSettings
+    from shared.chain_spec import BadChainSpec
+
+    return USAGE if isinstance(error, BadSettings | BadChainSpec) else FAILED
+
+
+def _sentence(message: str) -> str:
+    return " ".join(message.split())
+
+
+def _where(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    last = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{last}"
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="quarry", prog_name="quarry")
+def quarry() -> None:
+    """Quarry: a proof-of-work ledger that runs as a queue of jobs.
+
+    Begin with `quarry demo` or `quarry up`. Commands that talk to a node use --url, QUARRY_URL, or the node that runs
+    on this machine.
+    """

@@ -1,0 +1,262 @@
+"""Nodes on a real Valkey for tests of the store, the mempool, rounds and workers; and a replay to compare them with.
+
+Import the fixture where it is needed: `from tests.integration.stores import valkey_fixture  # noqa: F401 - a fixture`.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import pytest
+from redis import Redis
+
+from services.accept import Accepted
+from services.connections import as_store, connect_for_requests
+from services.embedded import EmbeddedValkey
+from services.node import Node, build_node
+from services.settings import Settings, load
+from services.store.records import decode_account
+from shared.amounts import format_amount
+from shared.block import Block, Template
+from shared.chain_spec import ChainSpec, spec_from_object
+from shared.keys import KeyPair
+from shared.ledger import Account, Entries
+from shared.replay import Replay
+from shared.rules import rules_for
+from shared.transaction import Transaction, read_transaction, sign
+
+START = 1_800_000_000
+KEYS = tuple(KeyPair(bytes([0, number]) * 16) for number in range(1, 65))
+ALICE, BOB, CAROL, DAVE = KEYS[:4]
+MINER = KeyPair(b"\xee" * 32).address
+COIN = 10**18
+
+
+def make_spec(**changes: Any) -> ChainSpec:
+    """A spec under which any proof is valid, with 1,000 coins for each of KEYS."""
+    fields = {"name": "test", "chain_id": 4243, "genesis_timestamp": START - 1000, "difficulty": 1}
+    fields["allocations"] = {key.address: "1000" for key in KEYS}
+    return spec_from_object({**fields, **changes})
+
+
+def make_settings(spec: ChainSpec | None = None, **changes: Any) -> Settings:
+    """The default settings of a node that mines `spec`, free transactions allowed."""
+    fields = {"spec": spec or make_spec(), "min_fee": 0, "nonces_ahead": 64, "reward_address": MINER, **changes}
+    return dataclasses.replace(load({}), **fields)
+
+
+class FakeClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: float = START) -> None:
+        self.time = now
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class RecordingQueue:
+    """A queue that keeps what was enqueued."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+        self.searches: list[tuple[str, int]] = []  # round, copies
+        self.jobs: dict[str, str] = {}  # id -> function
+
+    def enqueue_search(self, node: str, round_id: str, height: int, copies: int) -> None:
+        self.searches.append((round_id, copies))
+
+    def enqueue_network(self, function: str, node: str, job_id: str, *args: str) -> bool:
+        new = job_id not in self.jobs
+        self.jobs.setdefault(job_id, function)
+        return new
+
+    def mining_workers(self) -> int:
+        return self.workers
+
+    def network_workers(self) -> int:
+        return 1
+
+
+@pytest.fixture(name="valkey", scope="module")
+def valkey_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """A server for one module's tests. Its data directory is `valkey.directory`."""
+    # Not "always": no test of this module pulls the plug, and an fsync per command is most of their time.
+    with EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durability="unsafe") as server:
+        yield server
+
+
+def connect(server: EmbeddedValkey) -> Redis:
+    """An empty database, connected as the API connects."""
+    redis = connect_for_requests(server.url)
+    redis.flushall()
+    return redis
+
+
+class TestNode:
+    """One node, with hands: it signs, admits and mines."""
+
+    __test__ = False  # not a class of tests, whatever its name
+
+    def __init__(self, redis: Redis, settings: Settings | None = None, *, clock: FakeClock | None = None) -> None:
+        self.redis = redis
+        self.clock = clock or FakeClock()
+        self.queue = RecordingQueue()
+        self.settings = settings or make_settings()
+        self.node = self.build(redis)
+        self.node.chain.initialise()
+
+    def build(self, redis: Redis) -> Node:
+        """Another node object on the same keys, for another thread or connection."""
+        return build_node(self.settings, store=as_store(redis), queue=self.queue, clock=self.clock)
+
+    @property
+    def spec(self) -> ChainSpec:
+        return self.settings.spec
+
+    # --- transactions ---
+
+    def sign(self, key: KeyPair, nonce: int, **fields: Any) -> Transaction:
+        """A transfer of 1 coin to Bob, unless `fields` say otherwise. `fee` and `amount` may be base units."""
+        for name in ("amount", "fee"):
+            if isinstance(fields.get(name), int):
+                fields[name] = format_amount(fields[name])
+        unsigned = {
+            "type": "transfer",
+            "chain_id": self.spec.chain_id,
+            "nonce": nonce,
+            "sender": key.address,
+            "recipient": BOB.address,
+            "amount": "1",
+            "fee": "0",
+        }
+        return read_transaction(sign({**unsigned, **fields}, key))
+
+    def admit(self, key: KeyPair, nonce: int, **fields: Any) -> Transaction:
+        """Sign a transaction and admit it."""
+        transaction = self.sign(key, nonce, **fields)
+        self.node.mempool.admit(transaction)
+        return transaction
+
+    # --- blocks ---
+
+    def template(self, transactions: Sequence[Transaction], recipient: str = MINER) -> Template:
+        tip = self.node.chain.tip()
+        return self.node.rules.template(self.node.chain.window(tip), transactions, recipient, self.clock.now())
+
+    def block(self, *transactions: Transaction, recipient: str = MINER) -> Block:
+        """A valid next block."""
+        return self.sealed(self.template(transactions, recipient))
+
+    def sealed(self, template: Template) -> Block:
+        """The block that a template becomes with its smallest proof."""
+        seal, proof = self.node.rules.seal(template), 0
+        while not seal.accepts(proof):
+            proof += 1
+        return self.node.rules.read_block(template.with_proof(proof))
+
+    def mine(self, *transactions: Transaction, recipient: str = MINER) -> Block:
+        """Append a block of another node's with these transactions."""
+        return self.node.acceptor.accept(self.block(*transactions, recipient=recipient)).block
+
+    def mine_pool(self) -> Accepted:
+        """Append the block that the mempool's template makes."""
+        made = self.node.rounds._templates.make(MINER)
+        self.node.mempool.drop_invalid(made.refused)
+        return self.node.acceptor.accept(self.sealed(made.template))
+
+
+def spec_rules_replay(blocks: Sequence[bytes], spec: ChainSpec) -> tuple[Replay, list[tuple[Any, Any, int]]]:
+    """A replay of canonical blocks, and the ledger after each: accounts, allowances, supply."""
+    replay = Replay(rules_for(spec))
+    ledgers = []
+    for text in blocks:
+        replay.add(json.loads(text))
+        ledgers.append((dict(replay.accounts), dict(replay.allowances), replay.supply))
+    return replay, ledgers
+
+
+def assert_store_equals_replay(node: Node, redis: Redis) -> Replay:
+    """Every key of the chain says what a replay of its blocks computes; the replay."""
+    keys, rules = node.chain.keys, node.rules
+    tip = node.chain.tip()
+    texts = list(node.chain.stream(1, tip.height))
+    replay, ledgers = spec_rules_replay(texts, node.settings.spec)
+    blocks = [rules.genesis(), *(rules.read_block(json.loads(text)) for text in texts[1:])]
+    hashes = [block.hash for block in blocks]
+
+    assert [item.decode() for item in _lrange(redis, keys.heights)] == hashes
+    assert (tip.height, tip.hash, tip.chainwork, tip.supply, tip.timestamp) == (
+        len(blocks), hashes[-1], replay.chainwork, replay.supply, blocks[-1].header.timestamp,
+    )  # fmt: skip
+    accounts = {name.decode(): decode_account(value) for name, value in _hash(redis, keys.accounts).items()}
+    assert accounts == replay.accounts
+    allowances = {name.decode(): int(value) for name, value in _hash(redis, keys.allowances).items()}
+    assert allowances == {f"{owner}:{spender}": amount for (owner, spender), amount in replay.allowances.items()}
+    minted = node.settings.spec.reward * (len(blocks) - 1)
+    assert replay.supply == sum(node.settings.spec.allocations.values()) + minted
+    assert sum(account.balance for account in accounts.values()) == replay.supply
+
+    assert {name.decode() for name in _hash(redis, keys.blocks)} >= set(hashes)
+    work = 0
+    for block in blocks:
+        work += rules.work(block.header)
+        stored = node.chain.header(block.hash)
+        assert stored is not None
+        assert (stored.header, stored.chainwork, stored.size, stored.transactions) == (
+            block.header, work, block.size, len(block.transactions),
+        )  # fmt: skip
+        assert node.chain.transaction_ids(block.hash) == [transaction.id for transaction in block.transactions]
+
+    index, history = _expected_indexes(blocks)
+    assert _hash(redis, keys.transactions) == index
+    prefix = keys.history("")
+    stored_history = {
+        name.decode().removeprefix(prefix): [item.decode() for item in _lrange(redis, name.decode())]
+        for name in redis.scan_iter(match=prefix.replace("[", "\\[") + "*", count=1000)
+    }
+    assert stored_history == history
+
+    for height in range(len(blocks), 1, -1):
+        assert _undone(ledgers[height - 1], node.chain.undo(hashes[height - 1])) == ledgers[height - 2]
+    return replay
+
+
+def _expected_indexes(blocks: Sequence[Block]) -> tuple[dict[bytes, bytes], dict[str, list[str]]]:
+    index: dict[bytes, bytes] = {}
+    history: dict[str, list[str]] = {}
+    for block in blocks:
+        for position, item in enumerate(block.transactions):
+            place = f"{block.index}:{position}"
+            index[bytes.fromhex(item.id)] = place.encode()
+            names = {item.fields.get(name) for name in ("sender", "recipient", "owner")} - {None, "0"}
+            for name in names:
+                history.setdefault(str(name), []).append(place)
+    return index, history
+
+
+def _undone(ledger: tuple[Any, Any, int], undo: Entries) -> tuple[Any, Any, int]:
+    accounts: dict[str, Account] = {**ledger[0], **undo.accounts}
+    allowances: dict[tuple[str, str], int] = {**ledger[1], **undo.allowances}
+    return (
+        {address: account for address, account in accounts.items() if account != Account()},
+        {key: amount for key, amount in allowances.items() if amount},
+        undo.supply,
+    )
+
+
+def dump(redis: Redis) -> dict[bytes, bytes]:
+    """Every key and its serialised value: equal dumps are equal databases."""
+    return {name: cast(bytes, redis.dump(name)) for name in redis.scan_iter(count=1000)}
+
+
+def _hash(redis: Redis, name: str) -> dict[bytes, bytes]:
+    return cast(dict[bytes, bytes], redis.hgetall(name))
+
+
+def _lrange(redis: Redis, name: str) -> list[bytes]:
+    return cast(list[bytes], redis.lrange(name, 0, -1))
