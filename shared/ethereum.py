@@ -5,9 +5,9 @@ encoding: whatever could be written in two ways (padding, long lengths, high s) 
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NoReturn
 
-import rlp
 from coincurve import PrivateKey, PublicKey
 
 from shared import erc20
@@ -214,7 +214,7 @@ def sign_raw(
     y_parity = signature[64]
     v = 35 + 2 * chain_id + y_parity if envelope == LEGACY else y_parity
     # Leading zeros of r and s must go: they are numbers in RLP, not strings of 32 bytes.
-    body = rlp.encode([*unsigned, _item(v), signature[:32].lstrip(b"\0"), signature[32:64].lstrip(b"\0")])
+    body = _rlp().encode([*unsigned, _item(v), signature[:32].lstrip(b"\0"), signature[32:64].lstrip(b"\0")])
     return bytes(body) if envelope == LEGACY else bytes([envelope]) + body
 
 
@@ -225,6 +225,14 @@ def address_of_private_key(key: bytes) -> str:
         InputError: `bad_private_key`.
     """
     return _address(_private_key(key).public_key)
+
+
+@cache
+def _rlp() -> Any:
+    """The RLP library, imported at its first use: it costs 13 MB, which processes without raw transactions spare."""
+    import rlp
+
+    return rlp
 
 
 def _malformed(message: str) -> NoReturn:
@@ -251,8 +259,8 @@ def _items(body: bytes) -> list[Any]:
     by the hundred exhaust Python's stack; no transaction nests deeper than an access list.
     """
     try:
-        items = rlp.decode(body)
-    except (rlp.DecodingError, RecursionError):
+        items = _rlp().decode(body)
+    except (_rlp().DecodingError, RecursionError):
         _malformed("The raw transaction is not canonical RLP.")
     if not isinstance(items, list):
         _malformed("The raw transaction is not a list.")
@@ -292,8 +300,8 @@ def _check_fields(fields: dict[str, Any], number: dict[str, int]) -> None:
 def _signing_hash(envelope: int, unsigned: list[Any], chain_id: int) -> bytes:
     """What was signed: the Keccak-256 of the fields before the signature, with the chain appended for EIP-155."""
     if envelope == LEGACY:
-        return keccak256(rlp.encode([*unsigned, _item(chain_id), b"", b""], infer_serializer=False))
-    return keccak256(bytes([envelope]) + rlp.encode(unsigned, infer_serializer=False))
+        return keccak256(_rlp().encode([*unsigned, _item(chain_id), b"", b""], infer_serializer=False))
+    return keccak256(bytes([envelope]) + _rlp().encode(unsigned, infer_serializer=False))
 
 
 def _item(value: Any) -> Any:

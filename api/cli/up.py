@@ -11,6 +11,7 @@ import click
 
 from api.cli.group import INTERRUPTED, USAGE, Failure
 from services import logs
+from services.development import ACCOUNTS
 from services.launcher import Launch, LaunchFailed, NodePlan, PortInUse, default_workers, passed_settings
 from services.node_files import data_home, node_files
 from services.programs import scrub_environment

@@ -38,7 +38,9 @@ local function pool_forget(members)
     redis.call('ZREM', P .. 'pool:order', unpack(slice))
     redis.call('ZREM', P .. 'pool:ends', unpack(slice))
   end
-  redis.call('HINCRBY', P .. 'pool:totals', 'bytes', -bytes)
+  if bytes > 0 then -- minus nothing would be "-0", which is no integer to HINCRBY
+    redis.call('HINCRBY', P .. 'pool:totals', 'bytes', -bytes)
+  end
 end
 
 -- Take one entry out of every index. The caller records why, and then calls pool_settle for the sender.

@@ -1,0 +1,136 @@
+"""Anchors: the digest of a file in a transaction, and the proof that the transaction is in a block. No network here."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from shared import keys, merkle
+from shared.addresses import address_of_public_key
+from shared.chain_spec import BadChainSpec, spec_from_object
+from shared.errors import NodeError, RuleError
+from shared.proof import meets
+from shared.rules import rules_for
+from shared.transaction import Transaction, read_transaction, signing_message
+
+FORMAT = "quarry-proof-1"
+SUFFIX = ".quarry-proof.json"
+_PREFIX = "sha256:"
+# RFC 6962 trees of 2^32 leaves: no block has more.
+_MAX_BRANCH = 32
+
+
+class BadAnchor(NodeError):
+    """The proof does not show that the file is anchored. The message says which step failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What a proof shows, once its block hash is known to be on the chain."""
+
+    block: str  # hash
+    height: int
+    timestamp: int | float  # Unix seconds, as the block's miner set it
+    difficulty: int  # expected hashes that the block cost
+    transaction: str  # id
+    sender: str
+    chain: str  # name of the chain spec
+    chain_id: int
+    genesis: str
+
+
+def digest_text(path: Path) -> str:
+    """What goes into the transaction's data: `sha256:` and the digest of the file, which is read as a stream."""
+    with path.open("rb") as file:
+        return _PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def proof_path(file: Path) -> Path:
+    """Where the proof of a file is kept: beside it."""
+    return file.with_name(file.name + SUFFIX)
+
+
+def make_proof(file: Path, spec: dict[str, Any], inclusion: dict[str, Any]) -> dict[str, Any]:
+    """The proof file's content.
+
+    Args:
+        spec, inclusion: what the node serves at `/spec` and `/transactions/{id}/proof`.
+    """
+    return {"format": FORMAT, "file": file.name, "spec": spec, **inclusion}
+
+
+def verify(data: str, proof: Any) -> Anchor:
+    """Check each step from the digest to the block's hash.
+
+    Args:
+        data: `digest_text` of the file.
+        proof: the proof file's JSON.
+
+    Raises:
+        BadAnchor: at the first step that fails.
+    """
+    if not isinstance(proof, dict) or proof.get("format") != FORMAT:
+        raise BadAnchor(f"The proof is not of the format {FORMAT}.")
+    try:
+        spec = spec_from_object(proof["spec"])
+        rules = rules_for(spec)
+        transaction = read_transaction(proof["transaction"])
+        header = rules.read_header(proof["header"])
+        steps = _steps(proof["branch"])
+        claimed = proof["block"]
+    except KeyError as error:
+        raise BadAnchor(f"The proof lacks {error.args[0]}.") from None
+    except (TypeError, ValueError):
+        raise BadAnchor("The proof is damaged.") from None
+    except (RuleError, BadChainSpec) as error:
+        raise BadAnchor(f"The proof is damaged: {error}") from None
+    if transaction.fields.get("data") != data:
+        raise BadAnchor("The transaction does not hold this file's digest: the file or the proof is another one.")
+    _check_signature(transaction)
+    if merkle.follow(merkle.leaf_hash(transaction.canonical), steps).hex() != header.transactions_root:
+        raise BadAnchor("The branch does not lead from the transaction to the block's root.")
+    if header.hash != claimed:
+        raise BadAnchor("The header does not have the block hash that the proof names.")
+    if not meets(bytes.fromhex(header.hash), header.difficulty):
+        raise BadAnchor("The block's hash is not as rare as its difficulty asks.")
+    if transaction.chain_id != spec.chain_id:
+        raise BadAnchor("The transaction belongs to another chain than the proof names.")
+    return Anchor(
+        block=header.hash,
+        height=header.index,
+        timestamp=header.timestamp,
+        difficulty=header.difficulty,
+        transaction=transaction.id,
+        sender=transaction.sender,
+        chain=spec.name,
+        chain_id=spec.chain_id,
+        genesis=rules.genesis().hash,
+    )
+
+
+def _steps(branch: Any) -> list[merkle.Step]:
+    if not isinstance(branch, list) or len(branch) > _MAX_BRANCH:
+        raise ValueError("not a branch")
+    steps = []
+    for item in branch:
+        sibling = bytes.fromhex(item["hash"])
+        if item["side"] not in ("left", "right") or len(sibling) != 32:
+            raise ValueError("not a step")
+        steps.append(merkle.Step(item["side"], sibling))
+    return steps
+
+
+def _check_signature(transaction: Transaction) -> None:
+    fields = transaction.fields
+    if fields["scheme"] != "ed25519":
+        raise BadAnchor("Only Ed25519 transactions carry data.")
+    public_key = bytes.fromhex(fields["public_key"])
+    signature = bytes.fromhex(fields["signature"])
+    if address_of_public_key(public_key) != transaction.sender:
+        _bad_signature()
+    if not keys.verify(public_key, signing_message(fields), signature):
+        _bad_signature()
+
+
+def _bad_signature() -> NoReturn:
+    raise BadAnchor("The transaction's signature is not its sender's.")

@@ -1,0 +1,65 @@
+"""`quarry mine`: ask for blocks, and watch the search."""
+
+import time
+from typing import Any
+
+import click
+
+from api.cli.client import NodeClient
+from api.cli.group import Failure
+from api.cli.options import Target, with_node
+from api.cli.progress import line, rate_text
+
+_LONG_POLL = 0.5  # seconds that the node may hold a question about a job
+
+
+@click.command()
+@with_node
+@click.argument("count", metavar="[N]", default=1, type=click.IntRange(1, 10_000))
+@click.option("--wait", default=600.0, show_default=True, type=click.FloatRange(0, 86400), help="Seconds per block.")
+def mine(target: Target, count: int, wait: float) -> None:
+    """Mine N blocks, one after the other. [default: 1]"""
+    blocks = []
+    for number in range(1, count + 1):
+        with line(quiet=target.as_json) as say:
+            block = mine_one(target.client, wait, lambda text, n=number: say(f"block {n} of {count}: {text}"))
+        blocks.append(block)
+        target.note(
+            f"Block {block['index']}: {block['hash']}, {len(block['transactions'])} transaction(s), "
+            f"proof {block['proof']}"
+        )
+    if target.as_json:
+        target.show(blocks, "")
+
+
+def mine_one(client: NodeClient, wait: float, say: Any = lambda text: None) -> dict[str, Any]:
+    """Ask for one block and wait for it; its hashed fields and its hash.
+
+    Raises:
+        Failure: the request was cancelled, or not answered within `wait` seconds (then the node still works on it).
+    """
+    answer: dict[str, Any] = client.post("/mine", wait=0)
+    if "job" not in answer:
+        return answer
+    job = str(answer["job"])
+    deadline = time.monotonic() + wait
+    while True:
+        found = client.get(f"/jobs/{job}", wait=_LONG_POLL)
+        if found["status"] == "finished":
+            block: dict[str, Any] = client.get(f"/blocks/{found['block']}")
+            return block
+        if found["status"] in ("failed", "cancelled"):
+            raise Failure(f"The mining request was {found['status']}.")
+        if time.monotonic() >= deadline:
+            raise Failure(f"No block within {wait:g} s; the request {job} goes on. Are workers alive (quarry status)?")
+        say(_progress(client, found.get("round")))
+
+
+def _progress(client: NodeClient, round_id: str | None) -> str:
+    found = client.find(f"/rounds/{round_id}") if round_id else None
+    if found is None:
+        return "waiting for its turn"
+    hashes, difficulty, rate = found["hashes"], found["difficulty"], found["rate"]
+    text = f"{hashes:,} hashes, {rate_text(rate)} by {len(found['workers'])} worker(s)"
+    # The search has no memory: however long it took so far, this is what is still to be expected.
+    return f"{text}, {difficulty / rate:.1f} s expected from here" if rate else text

@@ -1,0 +1,41 @@
+"""Progress for people at a terminal: on standard error, and only where somebody watches."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def bar(label: str, *, quiet: bool = False, unit: str = "") -> Iterator[Callable[[int, int], None]]:
+    """A function `(done, total)` that moves a progress bar; one that does nothing where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label)
+        yield lambda done, total: progress.update(task, completed=done, total=max(total, done))
+
+
+@contextmanager
+def line(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """A function that replaces one live line of text; one that does nothing where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("…") as status:
+        yield lambda text: status.update(text)
+
+
+def rate_text(rate: float) -> str:
+    """Hashes per second as people say it: 1.5 MH/s."""
+    for unit in ("H/s", "kH/s", "MH/s"):
+        if rate < 1000:
+            return f"{rate:.3g} {unit}"
+        rate /= 1000
+    return f"{rate:.3g} GH/s"

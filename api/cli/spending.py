@@ -1,0 +1,144 @@
+"""`quarry send` and `quarry tx`."""
+
+import json
+import time
+from typing import Any
+
+import click
+
+from api.cli import walletstore
+from api.cli.client import NodeClient, Refused
+from api.cli.group import USAGE, Failure, Unreachable
+from api.cli.options import Target, with_node
+from services.signers import Signer
+from shared.amounts import format_amount, parse_amount
+from shared.transaction import read_transaction
+
+_ATTEMPTS = 3
+_PAUSE = 1.0  # seconds
+_HASH_DIGITS = 64
+
+
+def submit_transfer(
+    client: NodeClient,
+    signer: Signer,
+    recipient: str,
+    amount: int,
+    *,
+    fee: int | None = None,
+    nonce: int | None = None,
+    data: str | None = None,
+) -> dict[str, Any]:
+    """Sign a transfer and hand it to the node; the signed transaction with its id.
+
+    Args:
+        amount, fee: base units; no fee means the least that the node takes.
+        nonce: None for the first that is free.
+    """
+    spec = client.spec()
+    if spec.rules != "standard":
+        raise Failure("This node's chain follows the tutorial's rules: it has no signed transactions.")
+    if fee is None:
+        fee = parse_amount(client.get("/status")["min_fee"], field="min_fee")
+    if nonce is None:
+        nonce = int(client.account(signer.address)["pending_nonce"])
+    unsigned: dict[str, Any] = {
+        "type": "transfer",
+        "chain_id": spec.chain_id,
+        "nonce": nonce,
+        "sender": signer.address,
+        "recipient": recipient,
+        "amount": format_amount(amount),
+        "fee": format_amount(signer.payable_fee(fee)),
+    }
+    if data is not None:
+        unsigned["data"] = data
+    signed = signer.sign(unsigned, spec)
+    answer = _submit(client, signed)
+    return {**signed, "id": answer["id"], "message": answer["message"]}
+
+
+def _submit(client: NodeClient, signed: dict[str, Any]) -> dict[str, Any]:
+    """Hand a signed transaction to the node; again, if the answer was lost: repeating the same one is harmless.
+
+    Sending anew would not be: a fresh nonce pays twice. So the error names the transaction.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            answer: dict[str, Any] = client.post("/transactions/new", signed)
+            return answer
+        except (Unreachable, Refused) as error:
+            lost = isinstance(error, Unreachable) or error.code == "store_unavailable"
+            if not lost or attempt == _ATTEMPTS - 1:
+                if lost:
+                    identifier = read_transaction(signed).id
+                    error.message += (
+                        f" It may have taken the transaction: see quarry tx {identifier} before sending again."
+                    )
+                raise
+            time.sleep(_PAUSE)
+    raise AssertionError("the last attempt returned or raised")
+
+
+@click.command()
+@with_node
+@click.option("--from", "sender", required=True, help="The wallet that pays: its name, or `node`.")
+@click.option("--to", "recipient", required=True, help="An address, or the name of a wallet.")
+@click.argument("amount")
+@click.option("--fee", help="What the miner gets. [default: the least that the node takes]")
+@click.option("--data", help="Text to go with it (Ed25519 wallets).")
+@click.option("--nonce", type=click.IntRange(0), help="The account nonce. [default: the next that is free]")
+@click.option("--wait", is_flag=True, help="Wait until it is in a block.")
+@click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0, 86400), help="Seconds for --wait.")
+def send(
+    target: Target,
+    sender: str,
+    recipient: str,
+    amount: str,
+    fee: str | None,
+    data: str | None,
+    nonce: int | None,
+    wait: bool,
+    timeout: float,
+) -> None:
+    """Send AMOUNT coins, such as 5 or 0.25."""
+    units = _amount(amount, "AMOUNT")
+    fee_units = None if fee is None else _amount(fee, "--fee")
+    if data == "":
+        raise Failure("--data must not be empty.", USAGE)
+    to = walletstore.address(recipient)
+    sent = submit_transfer(
+        target.client, walletstore.open_wallet(sender), to, units, fee=fee_units, nonce=nonce, data=data
+    )
+    if not wait:
+        target.show(sent, f"{sent['message']}\n{sent['id']}")
+        return
+    found = target.client.transaction_until_mined(sent["id"], timeout)
+    target.show(found, f"{found['id']}\nis in block {found['index']}, {found['block']}")
+
+
+@click.command()
+@with_node
+@click.argument("identifier", metavar="ID")
+def tx(target: Target, identifier: str) -> None:
+    """Look up a transaction by its id."""
+    identifier = identifier.lower().removeprefix("0x")
+    if len(identifier) != _HASH_DIGITS or set(identifier) - set("0123456789abcdef"):
+        raise Failure("A transaction's id is 64 hexadecimal digits.", USAGE)
+    found = target.client.find(f"/transactions/{identifier}")
+    if found is None:
+        raise Failure("The node knows of no transaction with this id.")
+    target.show(found, "\n".join(f"{name:14}{_text(value)}" for name, value in found.items()))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _amount(text: str, name: str) -> int:
+    from shared.errors import InputError
+
+    try:
+        return parse_amount(text, field=name)
+    except InputError as error:
+        raise Failure(error.message, USAGE) from None

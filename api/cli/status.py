@@ -1,0 +1,30 @@
+"""`quarry status`."""
+
+import click
+
+from api.cli.options import Target, with_node
+from api.cli.progress import rate_text
+
+
+@click.command()
+@with_node
+def status(target: Target) -> None:
+    """Show what the node is doing."""
+    found = target.client.get("/status")
+    pool, workers = found["mempool"], found["workers"]
+    lines = [
+        f"{found['node']} at {target.client.url}",
+        f"  chain      {found['spec']}, height {found['height']}, chainwork {found['chainwork']}",
+        f"  tip        {found['tip']}",
+        f"  mempool    {pool['size']} transaction(s), {pool['bytes']} bytes",
+        f"  workers    {workers['mining']} mining, {workers['network']} network",
+        f"  peers      {len(found['peers'])}",
+    ]
+    searching = found["round"]
+    if searching:
+        lines.append(
+            f"  round      block {searching['height']}: {searching['hashes']:,} hashes, {rate_text(searching['rate'])}"
+        )
+    if not workers["mining"]:
+        lines.append("No mining worker is alive: blocks will wait.")
+    target.show(found, "\n".join(lines))

@@ -1,0 +1,104 @@
+"""The wallets on this machine: a key directory each, and `node`, the key of the node that runs here."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from api.cli.group import USAGE, Failure
+from api.cli.options import home, running_node
+from services import keyring
+from services.keyring import KeyringError, PassphraseNeeded
+from services.signers import Signer
+
+NODE = "node"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def wallets_directory() -> Path:
+    """QUARRY_WALLETS, or `wallets` where the nodes are."""
+    given = os.environ.get("QUARRY_WALLETS")
+    return Path(given).expanduser() if given else home() / "wallets"
+
+
+def wallet_names() -> list[str]:
+    """The wallets that exist, `node` aside."""
+    try:
+        found = [entry.name for entry in wallets_directory().iterdir() if (entry / keyring.PUBLIC_KEY).is_file()]
+    except OSError:
+        return []
+    return sorted(found)
+
+
+def new_wallet_directory(name: str) -> Path:
+    """Where a wallet of that name is to be made.
+
+    Raises:
+        Failure: the name is not usable, or taken.
+    """
+    if name == NODE or not _NAME.fullmatch(name):
+        raise Failure(
+            f"A wallet's name is 1 to 64 letters, digits, - and _, and not {NODE}, which is the running node's.", USAGE
+        )
+    directory = wallets_directory() / name
+    if (directory / keyring.PRIVATE_KEY).exists():
+        raise Failure(f"There is a wallet {name} already; wallets are never replaced.")
+    return directory
+
+
+def wallet_directory(name: str) -> Path:
+    """The key directory of a wallet, by its name, or of the running node.
+
+    Raises:
+        Failure: there is none.
+    """
+    if name == NODE:
+        found = running_node()
+        if found is None:
+            raise Failure("No node runs on this machine, so there is no wallet of its own; `quarry up` starts one.")
+        return found[0].directory
+    directory = wallets_directory() / name
+    if not _NAME.fullmatch(name) or not directory.is_dir():
+        known = ", ".join(wallet_names()) or "none yet; `quarry wallet new NAME` makes one"
+        raise Failure(f"There is no wallet of that name in {wallets_directory()} (there: {known}).")
+    return directory
+
+
+def address(name_or_address: str) -> str:
+    """The address that a wallet's name stands for; an address stands for itself.
+
+    Raises:
+        InputError: a bad address. Failure: no such wallet.
+    """
+    from shared.addresses import parse_address
+
+    if name_or_address.startswith("0x"):
+        return parse_address(name_or_address)
+    return keyring.address_of(wallet_directory(name_or_address))
+
+
+def open_wallet(name: str) -> Signer:
+    """The signer of a wallet. An encrypted key asks for its passphrase: QUARRY_PASSPHRASE, else at the terminal."""
+    directory = wallet_directory(name)
+    if not keyring.is_encrypted(directory):
+        return keyring.load_signer(directory)
+    given = os.environ.get("QUARRY_PASSPHRASE")
+    if given is None:
+        if not sys.stdin.isatty():
+            raise PassphraseNeeded(f"The wallet {name} is encrypted: set QUARRY_PASSPHRASE, or run at a terminal.")
+        given = str(click.prompt(f"Passphrase of {name}", hide_input=True, err=True))
+    return keyring.load_signer(directory, given)
+
+
+def new_passphrase() -> str:
+    """A passphrase for a new key: QUARRY_PASSPHRASE, else asked for twice."""
+    given = os.environ.get("QUARRY_PASSPHRASE")
+    if given is None:
+        if not sys.stdin.isatty():
+            raise Failure("--passphrase needs QUARRY_PASSPHRASE, or a terminal to ask at.", USAGE)
+        given = str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True))
+    if not given:
+        raise KeyringError("The passphrase must not be empty.")
+    return given
