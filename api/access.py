@@ -1,6 +1,7 @@
 """What every view starts from: the node behind the request, and who may do what."""
 
 import hmac
+import re
 from dataclasses import dataclass
 from typing import cast
 
@@ -9,7 +10,9 @@ from flask import current_app, request
 from api.errors import Refusal
 from services.node import Node
 
-_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_LOOPBACK_HOSTS = frozenset({"localhost", "::1"})
+# The whole address: 127.0.0.1.example.org is a name that anybody can point at us.
+_LOOPBACK_ADDRESS = re.compile(r"127(\.[0-9]{1,3}){3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Doorkeeper:
         name = name.strip("[]").lower()
         if not self.loopback and not self.hosts:
             return
-        if name not in _LOOPBACK_HOSTS and not name.startswith("127.") and name not in self.hosts:
+        if name not in _LOOPBACK_HOSTS and not _LOOPBACK_ADDRESS.fullmatch(name) and name not in self.hosts:
             raise Refusal(403, "host_refused", "The Host header names a host that this node does not answer for.")
 
 

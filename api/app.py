@@ -3,7 +3,7 @@
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
-from api import accounts, blocks, documentation, errors, health, mempool, mining, transactions
+from api import accounts, blocks, documentation, errors, health, mempool, mining, peers, transactions
 from api.access import Doorkeeper
 from services.node import Node
 
@@ -23,6 +23,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app = Flask("api")
     app.json = _Json(app)
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # it redirects, and the redirection repeats path and Host
     app.config["MAX_CONTENT_LENGTH"] = node.settings.max_body
     doorkeeper = Doorkeeper(
         admin_token, node.settings.loopback, frozenset(host.lower() for host in node.settings.allowed_hosts)
@@ -38,6 +39,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         mining.blueprint,
         blocks.blueprint,
         accounts.blueprint,
+        peers.blueprint,
         health.blueprint,
         documentation.blueprint,
     ):

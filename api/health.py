@@ -75,7 +75,10 @@ def status() -> ResponseReturnValue:
         supply=format_amount(tip.supply),
         min_fee=format_amount(here.settings.min_fee),
         mempool={"size": size, "bytes": used},
-        peers=[],
+        peers=[
+            {"url": peer.url, "height": peer.height, "tip": peer.tip or None, "state": peer.state}
+            for peer in here.peers.approved()
+        ],
         workers={"mining": here.queue.mining_workers(), "network": here.queue.network_workers()},
         round=round_view(here, situation.open_round) if situation.open_round else None,
         requests=situation.requests,

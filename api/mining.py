@@ -1,17 +1,20 @@
 """Asking for blocks, and watching the search."""
 
-from flask import Blueprint, jsonify, url_for
+from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
 
 from api.access import doorkeeper, node
 from api.errors import Refusal, problem
 from api.reading import is_hash, seconds_argument
 from api.views import round_view
+from services.errors import NotFound
 
 blueprint = Blueprint("mining", __name__)
 
 # Waiting holds a thread of the server.
 MAX_WAIT = 60.0
+_UNKNOWN_JOB = "No mining request with this id is known here."
 
 
 @blueprint.route("/mine", methods=["GET", "POST"])
@@ -32,6 +35,8 @@ def mine() -> ResponseReturnValue:
         '429': {$ref: '#/components/responses/Problem'}
     post: *mine
     """
+    if request.method == "HEAD":  # Flask adds it to every GET, but only a look is meant
+        raise MethodNotAllowed(["GET", "POST", "OPTIONS"])
     doorkeeper().require_miner()
     here = node()
     seconds = seconds_argument("wait", here.settings.mine_wait, MAX_WAIT)
@@ -59,9 +64,13 @@ def job(job_id: str) -> ResponseReturnValue:
         '200': {description: 'id, status (queued, started, finished, failed, cancelled), round and block (hash).'}
         '404': {$ref: '#/components/responses/Problem'}
     """
-    found = node().rounds.wait(job_id, seconds_argument("wait", 0.0, MAX_WAIT)) if _is_id(job_id) else None
-    if found is None:
-        raise Refusal(404, "unknown_job", "No mining request with this id is known here.")
+    seconds = seconds_argument("wait", 0.0, MAX_WAIT)
+    if not _is_id(job_id):
+        raise Refusal(404, "unknown_job", _UNKNOWN_JOB)
+    try:
+        found = node().rounds.wait(job_id, seconds)
+    except NotFound:
+        raise Refusal(404, "unknown_job", _UNKNOWN_JOB) from None
     return jsonify(id=job_id, status=found["status"], round=found["round"] or None, block=found["block"] or None)
 
 

@@ -22,7 +22,7 @@ def serve(settings: Settings) -> None:
     store = connect_for_requests(settings.redis_url)
     broker = connect_for_requests(settings.broker_url)
     node = build_node(settings, store=as_store(store), queue=RqJobs(broker))
-    node.chain.initialise()
+    node.begin()
     registry.register(as_store(broker), settings)
     store.close()
     broker.close()

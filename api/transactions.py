@@ -43,7 +43,7 @@ def submit() -> ResponseReturnValue:
     """
     here = node()
     admitted = here.mempool.admit(here.rules.read_request(json_body()))
-    _mine_if_idle(here, admitted.open_round)
+    _follow_up(here, [admitted])
     message = f"Transaction will be added to Block {admitted.height}."
     return jsonify(message=message, id=admitted.id), 201
 
@@ -84,8 +84,7 @@ def submit_batch() -> ResponseReturnValue:
     for position, admission in zip(readable, admissions, strict=True):
         outcomes[position] = admission
     admitted = [outcome for outcome in outcomes if isinstance(outcome, Admitted)]
-    if admitted:
-        _mine_if_idle(here, admitted[-1].open_round)
+    _follow_up(here, admitted)
     return jsonify(results=[_result(outcome) for outcome in outcomes], accepted=len(admitted))
 
 
@@ -141,7 +140,9 @@ def _result(outcome: Transaction | Admitted | NodeError) -> dict[str, Any]:
     return {"status": "refused", "code": code, "detail": detail, **({"field": field} if field else {})}
 
 
-def _mine_if_idle(here: Node, open_round: str) -> None:
-    """With auto-mining, the first transaction that finds no round in progress opens one."""
-    if here.settings.automine and not open_round:
+def _follow_up(here: Node, admitted: list[Admitted]) -> None:
+    """What an admission sets going: with auto-mining the round that it finds missing, and the relay to peers."""
+    new = [item.id for item in admitted if item.new]
+    if new and here.settings.automine and not admitted[-1].open_round:
         here.rounds.ensure_open()
+    here.announcer.admitted(new)

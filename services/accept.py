@@ -1,8 +1,9 @@
 """Accepting one block: read → validate → append. The same three steps for blocks we mined and blocks we fetched."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.errors import TipMoved
+from services.errors import TipMoved, Unfinished
 from services.ports import Clock
 from services.store.chain import ChainStore, SealedBy
 from shared.block import Block
@@ -21,7 +22,9 @@ class Accepted:
 class Acceptor:
     """The only door through which a block that extends the tip gets in."""
 
-    def __init__(self, chain: ChainStore, rules: Rules, clock: Clock) -> None:
+    def __init__(self, chain: ChainStore, rules: Rules, clock: Clock, finish: Callable[[], None]) -> None:
+        """`finish` finishes a reorganisation that was interrupted."""
+        self._finish = finish
         self._chain = chain
         self._rules = rules
         self._clock = clock
@@ -44,4 +47,8 @@ class Acceptor:
             raise TipMoved("The block does not extend the tip.")
         now = self._clock.now()
         change = validate(self._rules, block, self._chain.window(tip), known, now)
-        return Accepted(block, self._chain.append(block, change, tip, now, sealed_by))
+        try:
+            return Accepted(block, self._chain.append(block, change, tip, now, sealed_by))
+        except Unfinished:
+            self._finish()
+            return Accepted(block, self._chain.append(block, change, tip, now, sealed_by))

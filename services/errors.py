@@ -25,6 +25,10 @@ class TipMoved(NodeError):
     """The tip changed between reading it and committing. Retry from the new tip."""
 
 
+class Unfinished(TipMoved):
+    """A reorganisation has swapped the chain; its indexes and mempool are not finished yet. Finish it, then retry."""
+
+
 class NotFound(NodeError):
     """There is no such block, transaction, round or job."""
 
@@ -39,3 +43,11 @@ class StoreUnavailable(NodeError):
 
 class BadSettings(NodeError):
     """A setting is unknown or has an impossible value. The message names it."""
+
+
+class PeerFailed(NodeError):
+    """A peer did not answer, or not as it should. It is asked again later, and less often."""
+
+
+class PeerLied(PeerFailed):
+    """A peer's answer breaks the rules or contradicts what it claimed. It is passed over for longer."""

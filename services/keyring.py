@@ -34,6 +34,13 @@ class KeyringError(NodeError):
     """A key file is missing, unsafe, unreadable or locked. The message names the file, never what is in it."""
 
 
+class UnsafePermissions(KeyringError):
+    """A secret can be read by other users of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"The secret in {path} can be read by others: run chmod 600 on it.")
+
+
 class PassphraseNeeded(KeyringError):
     """The private key is encrypted, and no passphrase was given, or a wrong one."""
 
@@ -117,8 +124,9 @@ def load(path: Path, passphrase: str | None = None) -> KeyPair:
     """The Ed25519 key in a key directory or in one PEM file, such as OpenSSL's.
 
     Raises:
+        UnsafePermissions: others can read it.
         PassphraseNeeded: it is encrypted, and `passphrase` is missing or wrong.
-        KeyringError: it is missing, can be read by others, or holds no Ed25519 key.
+        KeyringError: it is missing, or holds no Ed25519 key.
     """
     signer = load_signer(path, passphrase)
     if not isinstance(signer, Ed25519Signer):
@@ -177,7 +185,7 @@ def _read_private(file: Path) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise KeyringError(f"{file} is not a file.")
         if found.st_mode & 0o077:
-            raise KeyringError(f"The private key {file} can be read by others: run chmod 600 on it.")
+            raise UnsafePermissions(file)
         return _read(file)
     except FileNotFoundError:
         raise KeyringError(f"There is no private key at {file}.") from None
@@ -248,6 +256,20 @@ def _encrypted(key: Any, passphrase: str) -> bytes:
     encryption = s.BestAvailableEncryption(passphrase.encode())
     pem: bytes = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, encryption)
     return pem
+
+
+def require_private(path: Path) -> None:
+    """Refuse a secret that others can read.
+
+    Raises:
+        UnsafePermissions, KeyringError: naming the file.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise KeyringError(f"The file {path} cannot be read: {error.strerror}.") from None
+    if mode & 0o077:
+        raise UnsafePermissions(path)
 
 
 def describe(directory: Path) -> dict[str, str]:

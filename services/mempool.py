@@ -142,12 +142,16 @@ class Mempool:
         """What a sender's queue costs. Judged together with the revision that the view read before it: whatever
         changed since then also fails the admission.
         """
-        return sum(cost(self._rules.read_stored(entry.fields())) for entry in self.store.queue(sender))
+        return sum(cost(transaction) for transaction in self.queued(sender))
 
     def _costs(self, view: PoolView) -> dict[str, int]:
         """What each transaction costs that may be replaced, by id."""
         entries = self.store.entries([waiting.id for waiting in view.at_nonce.values()])
         return {entry.id: cost(self._rules.read_stored(entry.fields())) for entry in entries}
+
+    def queued(self, sender: str) -> list[Transaction]:
+        """A sender's waiting transactions, by nonce."""
+        return [self._rules.read_stored(entry.fields()) for entry in self.store.queue(sender)]
 
     def expire(self) -> int:
         """Drop what has waited too long, and forget old records; how many transactions expired."""

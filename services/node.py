@@ -3,13 +3,22 @@
 from dataclasses import dataclass
 
 from services.accept import Accepted, Acceptor
+from services.announcer import Announcer
+from services.consensus import Consensus
 from services.mempool import Mempool
+from services.peer_book import PeerBook
+from services.peer_client import PeerClient
+from services.peer_http import PeerHttp, SystemPeerHttp
 from services.ports import Clock, Queue, Randomness, SystemClock, SystemRandomness
+from services.reorganiser import Reorganiser
+from services.resolver import Resolver
 from services.rounds import RoundPolicy, Rounds
 from services.settings import Settings
+from services.store.branch import BranchStore
 from services.store.chain import ChainStore
 from services.store.keys import Keys
 from services.store.mining import MiningStore
+from services.store.outbox import Outbox
 from services.store.pool import PoolStore
 from services.store.port import Store
 from services.templates import TemplateMaker
@@ -30,6 +39,23 @@ class Node:
     mempool: Mempool
     acceptor: Acceptor
     rounds: Rounds
+    peers: PeerBook
+    reorganiser: Reorganiser
+    resolver: Resolver
+    announcer: Announcer
+    consensus: Consensus
+
+    def begin(self) -> None:
+        """Write the genesis block and the peers from the settings, unless they are there; finish what was interrupted.
+
+        Raises:
+            WrongChain: the store holds a chain of another spec.
+        """
+        self.chain.initialise()
+        self.reorganiser.finish()
+        for url in self.settings.peers:
+            if url != self.settings.public_url and self.peers.get(url) is None:
+                self.peers.add(url)
 
 
 def build_node(
@@ -39,20 +65,28 @@ def build_node(
     queue: Queue,
     clock: Clock | None = None,
     randomness: Randomness | None = None,
+    http: PeerHttp | None = None,
 ) -> Node:
-    """A node on `store`, whose jobs go to `queue`. Nothing is written before `node.chain.initialise()`."""
+    """A node on `store`, whose jobs go to `queue`. Nothing is written before `begin`."""
     clock = clock or SystemClock()
     randomness = randomness or SystemRandomness()
+    http = http or SystemPeerHttp(private=settings.reaches_private_peers)
     rules = rules_for(settings.spec)
     keys = Keys(settings.node)
     chain = ChainStore(store, keys, rules)
     pool = PoolStore(store, keys)
     mining = MiningStore(store, keys)
     mempool = Mempool(pool, settings.pool_policy, rules, clock)
-    acceptor = Acceptor(chain, rules, clock)
+    reorganiser = Reorganiser(chain, BranchStore(store, keys), mempool, rules, clock)
+    acceptor = Acceptor(chain, rules, clock, reorganiser.finish)
+    book = PeerBook(store, keys, clock, settings.max_peers)
+    client = PeerClient(http, settings.spec.max_block_bytes)
+    announcer = Announcer(
+        settings.node, settings.public_url, chain, pool, Outbox(store, keys), book, client, queue, clock
+    )
 
     def on_block(_: Accepted) -> None:
-        """What follows a block of our own."""
+        announcer.tip_changed()
 
     rounds = Rounds(
         RoundPolicy(settings.node, settings.reward_address, settings.automine, settings.max_requests),
@@ -66,4 +100,21 @@ def build_node(
         randomness,
         on_block,
     )
-    return Node(settings, rules, clock, queue, chain, pool, mining, mempool, acceptor, rounds)
+    resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
+    return Node(
+        settings=settings,
+        rules=rules,
+        clock=clock,
+        queue=queue,
+        chain=chain,
+        pool=pool,
+        mining=mining,
+        mempool=mempool,
+        acceptor=acceptor,
+        rounds=rounds,
+        peers=book,
+        reorganiser=reorganiser,
+        resolver=resolver,
+        announcer=announcer,
+        consensus=Consensus(settings.node, store, keys, resolver, queue, clock),
+    )

@@ -62,7 +62,7 @@ class NodeFiles:
         """Make directories, keys and admin token where they are missing; the node's address.
 
         Raises:
-            NodeFilesError, KeyringError: the disk refuses, or a secret can be read by others.
+            NodeFilesError, KeyringError: the disk refuses, or a secret can be read by others (UnsafePermissions).
         """
         try:
             for directory in (self.directory, self.logs):
@@ -70,13 +70,13 @@ class NodeFiles:
         except OSError as error:
             raise NodeFilesError(f"The directory {self.directory} cannot be made: {error.strerror}.") from None
         if (self.directory / keyring.PRIVATE_KEY).exists():
-            require_private(self.directory / keyring.PRIVATE_KEY)
+            keyring.require_private(self.directory / keyring.PRIVATE_KEY)
             address = keyring.address_of(self.directory)
         else:
             address = keyring.create(self.directory).address
         if not self.admin_token.exists():
             write_private(self.admin_token, secrets.token_urlsafe(32) + "\n")
-        require_private(self.admin_token)
+        keyring.require_private(self.admin_token)
         return address
 
     def write_record(self, record: NodeRecord) -> None:
@@ -131,20 +131,6 @@ def _records(home: Path) -> Iterable[Path]:
         return sorted(home.glob("*/*/node.json"))
     except OSError:
         return []
-
-
-def require_private(path: Path) -> None:
-    """Refuse a secret that others can read.
-
-    Raises:
-        NodeFilesError: naming the file.
-    """
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise NodeFilesError(f"The file {path} cannot be read: {error.strerror}.") from None
-    if mode & 0o077:
-        raise NodeFilesError(f"The file {path} can be read by others: run chmod 600 on it.")
 
 
 def write_private(path: Path, text: str) -> None:

@@ -28,7 +28,8 @@ HOUSEKEEPING = "worker.jobs.upkeep.housekeeping"
 RESOLVE = "worker.jobs.network.resolve"
 ANNOUNCE = "worker.jobs.network.announce"
 RELAY = "worker.jobs.network.relay"
-ALLOWED = frozenset({SEARCH, HOUSEKEEPING, RESOLVE, ANNOUNCE, RELAY})
+ANSWER = "worker.jobs.network.answer"
+ALLOWED = frozenset({SEARCH, HOUSEKEEPING, RESOLVE, ANSWER, ANNOUNCE, RELAY})
 
 # A search hands over to a fresh job after SEARCH_SECONDS, so its time limit only ever meets a stuck one.
 SEARCH_SECONDS = 300

@@ -34,7 +34,8 @@ def register(broker: Store, settings: Settings) -> None:
         "resolve_seconds": settings.resolve_seconds,
         "peers": list(settings.peers),
         "max_peers": settings.max_peers,
-        "private_peers": settings.private_peers,
+        "private_peers": settings.reaches_private_peers,
+        "public_url": settings.public_url,
     }
     text = json.dumps(card, sort_keys=True)
     if broker.hget(NODES, settings.node) != text.encode():

@@ -9,6 +9,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from services.errors import BadSettings
 from services.mempool import PoolPolicy
+from services.peer_urls import normal_url
 from shared.addresses import parse_address
 from shared.amounts import parse_amount
 from shared.chain_spec import BadChainSpec, ChainSpec, read_spec
@@ -51,6 +52,7 @@ class Settings:
     peers: tuple[str, ...]
     max_peers: int
     private_peers: bool
+    public_url: str  # where peers reach this node; "" announces nothing
     durability: Literal["always", "everysec", "unsafe"]
     unsafe_development: bool
     allowed_hosts: tuple[str, ...]
@@ -62,6 +64,11 @@ class Settings:
     def loopback(self) -> bool:
         """Whether only this machine can reach the node."""
         return self.host.startswith(_LOOPBACK)
+
+    @property
+    def reaches_private_peers(self) -> bool:
+        """Whether peers may be on this machine or in a private network (QUARRY_PRIVATE_PEERS, or a loopback bind)."""
+        return self.private_peers or self.loopback
 
     @property
     def pool_policy(self) -> PoolPolicy:
@@ -130,6 +137,7 @@ class _Variables(Schema):
     peers = _text("PEERS", "")
     max_peers = _number("MAX_PEERS", 64, 0, 1024)
     private_peers = _flag("PRIVATE_PEERS")
+    public_url = _text("PUBLIC_URL", "")
     durability = _choice("DURABILITY", "always", "everysec", "unsafe")
     unsafe_development = _flag("UNSAFE_DEVELOPMENT")
     allowed_hosts = _text("ALLOWED_HOSTS", "")
@@ -168,7 +176,8 @@ def load(environment: Mapping[str, str]) -> Settings:
             "admin_token_file": Path(values["admin_token_file"]) if values["admin_token_file"] else None,
             "min_fee": _min_fee(values["min_fee"], spec),
             "nonces_ahead": values["nonces_ahead"] or (1024 if spec.development else 64),
-            "peers": _list(values["peers"]),
+            "peers": tuple(_peer_url(item) for item in _list(values["peers"])),
+            "public_url": _peer_url(values["public_url"]) if values["public_url"] else "",
             "allowed_hosts": _list(values["allowed_hosts"]),
             "cors_origins": _list(values["cors_origins"]),
         }
@@ -182,6 +191,13 @@ def _address(text: str) -> str:
         return parse_address(text, field="QUARRY_REWARD_ADDRESS") if text else ""
     except InputError as error:
         raise BadSettings(error.message) from None
+
+
+def _peer_url(text: str) -> str:
+    try:
+        return normal_url(text)
+    except InputError as error:
+        raise BadSettings(f"QUARRY_PEERS or QUARRY_PUBLIC_URL: {error.message}") from None
 
 
 def _min_fee(text: str | None, spec: ChainSpec) -> int:

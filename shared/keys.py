@@ -51,7 +51,7 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     Valid as DESIGN asks, which is what libsodium checks: S below the group order, A and R canonical and not of small
     order, the equation without cofactor. Frozen vectors hold every release of the library to that.
     """
-    # libsodium is given signature and message joined, so a short signature would borrow its last bytes from the message;
+    # libsodium gets signature and message joined, so a short signature would borrow its last bytes from the message;
     # and PyNaCl hands it keys of any length, of which it reads the first 32 bytes.
     if len(signature) != SIGNATURE_BYTES or len(public_key) != PUBLIC_KEY_BYTES:
         return False

@@ -78,4 +78,3 @@ class Replay:
         self.supply = change.after.supply
         self.chainwork += self.rules.work(block.header)
         self._window.append(block.header)
-

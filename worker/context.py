@@ -17,9 +17,7 @@ from worker.kernel import Kernel
 class Context:
     """Built once by the worker process, before it takes jobs; horses inherit it."""
 
-    def __init__(
-        self, settings: Settings, broker: Redis, kernel: Kernel | None = None, speed: float = 0.0
-    ) -> None:
+    def __init__(self, settings: Settings, broker: Redis, kernel: Kernel | None = None, speed: float = 0.0) -> None:
         """`speed`: hashes per second of the kernel, as measured at the start."""
         self.settings = settings
         self.broker = broker

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from services import logs, registry
 from services.connections import as_store, connect_for_jobs
 from services.ports import Clock, Queue, SystemClock
-from services.queues import HOUSEKEEPING, RqJobs
+from services.queues import HOUSEKEEPING, RESOLVE, RqJobs
 from services.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ class Ticker:
         self._settings = settings
         self._queue = queue
         self._clock = clock
-        self._schedule = [(HOUSEKEEPING, HOUSEKEEPING_SECONDS)]
+        self._schedule = [(HOUSEKEEPING, HOUSEKEEPING_SECONDS), (RESOLVE, settings.resolve_seconds)]
 
     def tick(self) -> int:
         """Enqueue what is due; how many jobs were new. The slot's number in the job's id makes it once per slot."""

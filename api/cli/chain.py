@@ -103,6 +103,9 @@ def import_(file: Path, redis_url: str | None, node: str, as_json: bool) -> None
     Without --redis-url the node is the one under the data directory that follows the file's chain spec; it may run or
     be stopped. Blocks that it has already are compared; an import that was interrupted can be run again.
     """
+    from services import logs
+
+    logs.configure("warning", "console")
     try:
         source: Any = sys.stdin.buffer if str(file) == "-" else file.open("rb")
     except OSError as error:

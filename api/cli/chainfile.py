@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from api.cli.client import NodeClient
@@ -118,17 +118,15 @@ class _Importer:
     """Appends blocks to one node's chain, through the door that every block comes through."""
 
     def __init__(self, redis_url: str, node: str, spec: ChainSpec, genesis: str) -> None:
-        from services.connections import connect_for_jobs
+        from services.connections import as_store, connect_for_jobs
         from services.node import build_node
         from services.queues import RqJobs
         from services.settings import load
 
         # The rules come from the file; whether the store's chain follows them, its genesis block tells.
         settings = load({"QUARRY_NODE": node, "QUARRY_REDIS_URL": redis_url})
-        from dataclasses import replace
-
         redis = connect_for_jobs(redis_url)
-        self._node = build_node(replace(settings, spec=spec), store=redis, queue=RqJobs(redis))
+        self._node = build_node(replace(settings, spec=spec), store=as_store(redis), queue=RqJobs(redis))
         self._rules: Rules = self._node.rules
         self._node.chain.initialise()
         if self._node.chain.hash_at(1) != genesis:

@@ -67,10 +67,24 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise _one_line(error) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; whatever goes wrong ends as one sentence on standard error and an exit code."""
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise _one_line(error) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
@@ -81,16 +95,23 @@ class LazyGroup(click.Group):
             named = f"{error.filename}: " if error.filename else ""
             raise Failure(f"{named}{error.strerror or type(error).__name__}.") from None
         except Exception as error:  # a bug of ours: one line for people, all of it where a developer asks for it
-            if os.environ.get("PYTHONDEVMODE") or sys.flags.dev_mode:
+            if sys.flags.dev_mode or ctx.invoked_subcommand == "api":  # a server's standard error is its log
                 traceback.print_exc()
             raise Failure(f"A fault in Quarry itself ({_where(error)}); python -X dev shows all of it.") from None
 
 
+def _one_line(error: click.UsageError) -> Failure:
+    """Wrong usage without click's three lines around it."""
+    path = error.ctx.command_path if error.ctx is not None else "quarry"
+    return Failure(f"{_sentence(error.format_message())} See {path} --help.", USAGE)
+
+
 def _exit_code(error: NodeError) -> int:
     from services.errors import BadSettings
+    from services.keyring import UnsafePermissions
     from shared.chain_spec import BadChainSpec
 
-    return USAGE if isinstance(error, BadSettings | BadChainSpec) else FAILED
+    return USAGE if isinstance(error, BadSettings | BadChainSpec | UnsafePermissions) else FAILED
 
 
 def _sentence(message: str) -> str:

@@ -63,21 +63,21 @@ def _submit(client: NodeClient, signed: dict[str, Any]) -> dict[str, Any]:
 
     Sending anew would not be: a fresh nonce pays twice. So the error names the transaction.
     """
-    for attempt in range(_ATTEMPTS):
+    identifier = read_transaction(signed).id
+    for _ in range(_ATTEMPTS):
         try:
             answer: dict[str, Any] = client.post("/transactions/new", signed)
             return answer
-        except (Unreachable, Refused) as error:
-            lost = isinstance(error, Unreachable) or error.code == "store_unavailable"
-            if not lost or attempt == _ATTEMPTS - 1:
-                if lost:
-                    identifier = read_transaction(signed).id
-                    error.message += (
-                        f" It may have taken the transaction: see quarry tx {identifier} before sending again."
-                    )
+        except Unreachable:
+            time.sleep(_PAUSE)
+        except Refused as error:
+            if error.code != "store_unavailable":
                 raise
             time.sleep(_PAUSE)
-    raise AssertionError("the last attempt returned or raised")
+    raise Unreachable(
+        f"The node at {client.url} does not answer, and may have taken the transaction: look with `quarry tx "
+        f"{identifier}` before sending again."
+    )
 
 
 @click.command()

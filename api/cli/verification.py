@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from api.cli.client import NodeClient
 from api.cli.group import Failure
+from shared.block import Header
 from shared.chain_spec import ChainSpec
 from shared.errors import RuleError
 from shared.replay import Replay
@@ -73,7 +74,7 @@ def verify_recent(client: NodeClient, spec: ChainSpec, count: int) -> int:
     rules = rules_for(spec)
     height = int(client.get("/status")["height"])
     first = max(1, height - count + 1 - rules.window_size)
-    window = []
+    window: list[Header] = []
     checked = 0
     for value, _ in client.blocks(first, height):
         at = first + len(window)

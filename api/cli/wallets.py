@@ -68,7 +68,8 @@ def show(name: str, as_json: bool) -> None:
 def import_wallet(file: Path, name: str | None, scheme: str, passphrase: bool, as_json: bool) -> None:
     """Make a wallet of an existing private key: a PEM file as OpenSSL writes it (Ed25519 or secp256k1, mode 0600).
 
-    With --scheme ethereum FILE holds 64 hexadecimal digits, as Ethereum's wallets export them; - asks for them.
+    With --scheme ethereum FILE holds 64 hexadecimal digits, as Ethereum's wallets export them (mode 0600);
+    - asks for them, or reads standard input.
     """
     if name is None and str(file) == "-":
         raise Failure("Say what to call the wallet: --name NAME.", USAGE)
@@ -135,6 +136,8 @@ def _hexadecimal_key(file: Path) -> bytes:
     if str(file) == "-" and sys.stdin.isatty():
         text = str(click.prompt("Private key (64 hexadecimal digits)", hide_input=True, err=True))
     else:
+        if str(file) != "-":
+            keyring.require_private(file)
         text = _read(file).decode("ascii", errors="replace")
     digits = text.strip().removeprefix("0x")
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from services.errors import NotFound, TipMoved, WrongChain
+from services.errors import NotFound, TipMoved, Unfinished, WrongChain
 from services.store.keys import Keys
 from services.store.port import Store
 from services.store.records import (
@@ -135,6 +135,29 @@ class ChainStore:
         found = self.redis.hmget(self.keys.blocks, hashes) if hashes else []
         return [text for text in found if text is not None]
 
+    def locator(self) -> list[str]:
+        """Hashes of our chain from the tip down to genesis: the last ten, then at doubling distances.
+
+        The first that a peer has too is the fork point, or lies at most twice as deep.
+        """
+        height = self.tip().height
+        heights, step = [], 1
+        while height > 1:
+            heights.append(height)
+            if len(heights) >= 10:
+                step *= 2
+            height -= step
+        hashes = [self.hash_at(height) for height in [*heights, 1]]
+        return [found for found in hashes if found is not None]
+
+    def fork_height(self, locator: Sequence[str]) -> int:
+        """The height of the first hash of a locator that is on our chain; 0 if none is."""
+        for block_hash in locator:
+            stored = self.header(block_hash)
+            if stored is not None and self.is_on_chain(stored):
+                return stored.header.index
+        return 0
+
     def stream(self, first: int, last: int) -> Iterator[bytes]:
         """The canonical blocks from one height to another, read page by page.
 
@@ -230,6 +253,7 @@ class ChainStore:
 
         Raises:
             TipMoved: another block was appended first. Nothing is written.
+            Unfinished: the journal of a reorganisation waits (services/reorganiser.py). Nothing is written.
         """
         ids = "".join(transaction.id for transaction in block.transactions)
         chainwork = tip.chainwork + self.rules.work(block.header)
@@ -257,6 +281,8 @@ class ChainStore:
         outcome, answered = self.scripts.run("append", [self.keys.prefix], args)
         if outcome == b"moved":
             raise TipMoved("Another block was appended first.")
+        if outcome == b"unfinished":
+            raise Unfinished("A reorganisation must be finished first.")
         return answered.decode() or None
 
 

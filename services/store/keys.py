@@ -159,6 +159,38 @@ class Keys:
         """STRING tip hash on which a cancelled round must not be opened again by auto-mining."""
         return self._key("held")
 
+    # --- peers and reorganisations: services/peer_book.py, services/reorganiser.py ---
+
+    @property
+    def peers(self) -> str:
+        """HASH peer URL -> JSON of what is known of it (services/peer_book.py)."""
+        return self._key("peers")
+
+    @property
+    def staged(self) -> str:
+        """ZSET hash of a verified block that is stored but not on the chain (yet) -> Unix seconds of its staging."""
+        return self._key("staged")
+
+    @property
+    def journal(self) -> str:
+        """STRING JSON of the reorganisation whose indexes and mempool are being finished; absent when there is none."""
+        return self._key("journal")
+
+    @property
+    def outbox(self) -> str:
+        """LIST of ids of transactions to hand on to peers, in order of admission. Capped."""
+        return self._key("outbox")
+
+    @property
+    def resolve_asked(self) -> str:
+        """STRING counter of resolutions asked for over HTTP."""
+        return self._key("resolve-asked")
+
+    @property
+    def resolve_done(self) -> str:
+        """STRING JSON {number, replaced, reason}: the last resolution that was finished, and what came of it."""
+        return self._key("resolve-done")
+
     # --- news: every script that changes something ---
 
     @property

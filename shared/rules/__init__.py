@@ -35,6 +35,8 @@ class Rules(Protocol):
 
     spec: ChainSpec
     window_size: int
+    open_registration: bool  # whether anybody may register peers, as in the tutorial
+    floats: bool  # whether blocks and transactions may hold fractions (see `wire.parse`)
 
     def genesis(self) -> Block:
         """The first block, the same on every node of the chain."""
@@ -44,6 +46,9 @@ class Rules(Protocol):
 
     def may_begin_with(self, genesis_hash: str) -> bool:
         """Whether a stored chain that began with this genesis block is one of ours."""
+
+    def may_share_genesis(self, ours: str, theirs: str) -> bool:
+        """Whether a peer whose chain begins with `theirs` can be on our chain, which begins with `ours`."""
 
     def initial(self) -> Entries:
         """The ledger before genesis: the allocations."""
@@ -59,6 +64,16 @@ class Rules(Protocol):
 
     def read_stored(self, value: Any) -> Transaction:
         """A transaction that `read_request` accepted before, without checking its signature again."""
+
+    def numbered(self, transaction: Transaction, nonce: int) -> Transaction:
+        """A transaction as it stands at `nonce` of its sender's queue. One that says its nonce itself is left alone."""
+
+    def placed(self, block: Block, before: Entries) -> Block:
+        """A block whose transactions have their final nonces and ids.
+
+        Args:
+            before: entries of the ledger before the block, for `touched` of its transactions.
+        """
 
     def seal(self, template: Template) -> Seal:
         """What a search for the template's proof needs to know."""

@@ -36,6 +36,8 @@ class StandardRules:
     """Signed transactions, a ledger, seals that commit to the whole block."""
 
     window_size = WINDOW
+    open_registration = False
+    floats = False
 
     def __init__(self, spec: ChainSpec) -> None:
         self.spec = spec
@@ -60,6 +62,9 @@ class StandardRules:
 
     def may_begin_with(self, genesis_hash: str) -> bool:
         return genesis_hash == self.genesis().hash
+
+    def may_share_genesis(self, ours: str, theirs: str) -> bool:
+        return ours == theirs
 
     def initial(self) -> ledger.Entries:
         accounts = {address: ledger.Account(amount) for address, amount in self.spec.allocations.items() if amount}
@@ -113,6 +118,12 @@ class StandardRules:
     def read_stored(self, value: Any) -> Transaction:
         return read_transaction(value)
 
+    def numbered(self, transaction: Transaction, nonce: int) -> Transaction:
+        return transaction
+
+    def placed(self, block: Block, before: ledger.Entries) -> Block:
+        return block
+
     def seal(self, template: Template) -> Seal:
         return Seal(template.prefix, template.difficulty)
 
@@ -131,7 +142,7 @@ class StandardRules:
             "transactions_root": merkle.root([merkle.leaf_hash(item.canonical) for item in body]).hex(),
         }
         fields = {**header, "transactions": [item.fields for item in body]}
-        return Template(fields, _prefix(header), next_difficulty(window, self.spec))
+        return Template(fields, _prefix(header), header["difficulty"])
 
     def room(self) -> int:
         return self.spec.max_block_bytes - _HEADER_ROOM - _REWARD_ROOM

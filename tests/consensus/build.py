@@ -202,11 +202,6 @@ def _fee(item: Any) -> int:
         return 0
 
 
-def coins(amount: str) -> int:
-    """Base units."""
-    return parse_amount(amount)
-
-
 def reward_fields(chain: Chain, **changes: Any) -> Json:
     """The right reward of the next block without fees, with `changes`."""
     fields = make_reward(chain.spec.chain_id, chain.height + 1, MINER, chain.spec.reward).fields

@@ -120,6 +120,13 @@ def test_approve_overwrites_and_zero_transfers_need_no_leave(used: Chain) -> Non
     used.verified()
 
 
+def test_nothing_sent_to_somebody_new_makes_no_account() -> None:
+    # Else two nodes could differ in what they store of the same ledger.
+    chain = Chain()
+    chain.mine(chain.transfer(ALICE, CAROL, "0"))
+    assert CAROL.address not in chain.replay.accounts
+
+
 def test_one_failing_transaction_undoes_the_good_ones_before_it(used: Chain) -> None:
     good = used.transfer(ALICE, BOB, "1")
     assert used.rejects(used.draft(good, used.transfer(CAROL, BOB, "1000"))) == "insufficient_funds"

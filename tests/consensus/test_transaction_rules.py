@@ -88,13 +88,14 @@ def test_wrong_public_key(chain: Chain) -> None:
         ("signature", lambda text: text[:-2]),
         ("signature", lambda text: text + "00"),
         ("signature", lambda text: text[:-1] + "G"),
-        ("signature", lambda text: "AB" + text[2:]),
+        ("signature", str.upper),
         ("signature", lambda text: "0x" + text[2:]),
         ("signature", lambda text: ""),
         ("signature", lambda text: None),
         ("public_key", lambda text: text[:-2]),
         ("public_key", lambda text: text + "00"),
         ("public_key", lambda text: 5),
+        ("public_key", str.upper),
     ],
 )
 def test_bad_hexadecimal(field: str, change: Any) -> None:

@@ -5,8 +5,16 @@ Import the fixture where it is needed: `from tests.integration.stores import val
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any, cast
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
 
 import pytest
 from redis import Redis
@@ -15,6 +23,7 @@ from services.accept import Accepted
 from services.connections import as_store, connect_for_requests
 from services.embedded import EmbeddedValkey
 from services.node import Node, build_node
+from services.programs import module_command, scrubbed
 from services.settings import Settings, load
 from services.store.records import decode_account
 from shared.amounts import format_amount
@@ -26,7 +35,7 @@ from shared.replay import Replay
 from shared.rules import rules_for
 from shared.transaction import Transaction, read_transaction, sign
 
-START = 1_800_000_000
+START = 1_750_000_000  # long past, so that real clocks can mine on it too
 KEYS = tuple(KeyPair(bytes([0, number]) * 16) for number in range(1, 65))
 ALICE, BOB, CAROL, DAVE = KEYS[:4]
 MINER = KeyPair(b"\xee" * 32).address
@@ -260,3 +269,97 @@ def _hash(redis: Redis, name: str) -> dict[bytes, bytes]:
 
 def _lrange(redis: Redis, name: str) -> list[bytes]:
     return cast(list[bytes], redis.lrange(name, 0, -1))
+
+
+# --- processes ---
+
+
+def eventually(true: Callable[[], object], seconds: float = 20.0, what: str = "it") -> float:
+    """Wait until `true()` is; how many seconds that took."""
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < seconds, f"{what} did not happen within {seconds:g} s"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def write_spec(path: Path, spec: ChainSpec) -> Path:
+    """The spec as a TOML file. Its strings and numbers are written in TOML as in JSON."""
+    tables = {name: value for name, value in spec.to_object().items() if isinstance(value, dict)}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in spec.to_object().items() if name not in tables]
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items())]
+    path.write_text("\n".join(lines))
+    return path
+
+
+class Crew:
+    """A node's processes on one Valkey. All are killed at the end, each with a log in `directory`."""
+
+    def __init__(self, directory: Path, url: str, spec: ChainSpec, **settings: str) -> None:
+        self.directory = directory
+        self.environment = {
+            **scrubbed(os.environ),
+            "QUARRY_REDIS_URL": url,
+            "QUARRY_SPEC": str(write_spec(directory / "spec.toml", spec)),
+            "QUARRY_REWARD_ADDRESS": MINER,
+            "QUARRY_MIN_FEE": "0",
+            "QUARRY_KERNEL": "plain",
+            "QUARRY_LINGER": "0",
+            **{f"QUARRY_{name.upper()}": value for name, value in settings.items()},
+        }
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for process in self.started:
+            for pid in children(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.kill()
+            process.wait(10)
+        if error is not None:
+            for log in sorted(self.directory.glob("*.log")):
+                print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
+
+    def run(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
+        """Start a program; its standard error goes to NAME.log."""
+        with open(self.directory / f"{name}.log", "ab") as log:
+            process = subprocess.Popen(
+                command,
+                env={**self.environment, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+    def worker(self, queue: str = "mining", name: str = "") -> subprocess.Popen[bytes]:
+        return self.run(name or queue, module_command("worker", "worker", "--queue", queue))
+
+    def ticker(self) -> subprocess.Popen[bytes]:
+        return self.run("ticker", module_command("worker", "ticker"))
+
+    def script(self, name: str, text: str, **environment: str) -> subprocess.Popen[bytes]:
+        """A worker that a test has changed: `text` is Python."""
+        return self.run(name, [sys.executable, "-c", text], **environment)
+
+
+def children(pid: int) -> list[int]:
+    """Pids of a process's children."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return []
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: zombies do not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -24,9 +24,9 @@ from tests.integration.stores import (
     valkey_fixture,  # noqa: F401 - a fixture
 )
 
-SENDERS = KEYS[8:12]
+SENDERS = KEYS[8:11]
 BALANCE = 60  # base units, each
-CAP, AHEAD, MIN_FEE, EXPIRY, PER_BLOCK = 8, 6, 1, 100, 4
+CAP, AHEAD, MIN_FEE, EXPIRY, PER_BLOCK = 6, 5, 1, 100, 4
 
 
 @dataclass
@@ -172,10 +172,12 @@ class Machine(RuleBasedStateMachine):
         nonce = max(0, self.model.nonce[sender.address] + ahead)
         self._send(self.here.sign(sender, nonce, fee=fee, amount=amount, recipient=DAVE.address))
 
-    @rule(sender=st.sampled_from(SENDERS), amount=st.integers(0, 3), fee=st.integers(1, 20))
-    def admit_next(self, sender, amount, fee):  # type: ignore[no-untyped-def] # Hypothesis gives the arguments
-        nonce = self.model.next_nonce(sender.address)
-        self._send(self.here.sign(sender, nonce, fee=fee, amount=amount, recipient=DAVE.address))
+    @rule(offers=st.lists(st.tuples(st.sampled_from(SENDERS), st.integers(1, 20)), min_size=1, max_size=6))
+    def admit_in_turn(self, offers):  # type: ignore[no-untyped-def] # Hypothesis gives the arguments
+        """Several that continue their queues: this fills the pool, and then some."""
+        for sender, fee in offers:
+            nonce = self.model.next_nonce(sender.address)
+            self._send(self.here.sign(sender, nonce, fee=fee, amount=1, recipient=DAVE.address))
 
     @precondition(lambda self: self.model.waiting)
     @rule(data=st.data(), change=st.integers(-1, 4))

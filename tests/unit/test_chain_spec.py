@@ -24,7 +24,7 @@ def test_defaults_are_those_of_the_design() -> None:
             "name": "Quarry",
             "symbol": "QRY",
             "decimals": 18,
-            "address": "0x0000000000000000000000000000000000005eEd",
+            "address": "0x0000000000000000000000000000000000005eed",
         },
         "reward": "1",
         "allocations": {},

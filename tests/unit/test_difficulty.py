@@ -133,18 +133,20 @@ def ready(seed: int, factor: float) -> tuple[int, float]:
 
 @pytest.mark.parametrize(
     ("factor", "most_blocks", "most_time"),
-    [(2, 40, 35), (10, 75, 40)],
+    [(2, 40, 25), (10, 68, 26)],
     ids=["twice the hash rate", "ten times the hash rate"],
 )
 def test_a_jump_in_hash_rate_is_followed(factor: float, most_blocks: float, most_time: float) -> None:
-    # Means of 60 seeds. The window holds sixty blocks, and the slow ones in it have to be outweighed.
+    # Means of 60 seeds, measured: twice, 33 blocks in 21 intervals of time; ten times, 59 blocks in 22. The window
+    # holds sixty blocks, and the slow ones in it have to be outweighed.
     found = [ready(seed, factor) for seed in range(60)]
     blocks, time = (statistics.mean(column) for column in zip(*found, strict=True))
     assert blocks < most_blocks and time < most_time, (blocks, time)
 
 
 def test_a_fall_in_hash_rate_is_followed() -> None:
-    blocks = statistics.mean(ready(seed, 0.1)[0] for seed in range(40))
+    # Measured: 87 blocks; a window of ten times too hard blocks, each capped at six intervals, is slow to outweigh.
+    blocks = statistics.mean(ready(seed, 0.1)[0] for seed in range(60))
     assert blocks < 100, blocks
 
 

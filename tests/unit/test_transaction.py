@@ -1,4 +1,4 @@
-"""Transactions as people submit them: normalised, then verified. What blocks may hold: consensus/test_transaction_rules."""
+"""Transactions as people submit them: normalised, then verified. In blocks: consensus/test_transaction_rules."""
 
 from typing import Any
 

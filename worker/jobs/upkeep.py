@@ -4,9 +4,12 @@ from worker import context
 
 
 def housekeeping(node: str) -> int:
-    """Bring back lost searches and expire old transactions; how many expired. Safe to run at any time, any number of
+    """Bring back lost work and expire what is old; how many transactions expired. Safe to run at any time, any number of
     times.
     """
     served = context.current().node(node)
+    served.reorganiser.finish()
     served.rounds.reconcile()
+    served.announcer.transactions_waiting()
+    served.reorganiser.forget_abandoned()
     return served.mempool.expire()

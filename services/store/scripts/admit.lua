@@ -26,7 +26,8 @@ end
 local after = redis.call('HLEN', P .. 'pool:entries') + added - replaced
 local victim = ARGV[6]
 if victim ~= '' then
-  if redis.call('ZREVRANGE', P .. 'pool:ends', 0, 0)[1] ~= victim then
+  -- Nobody is put out once there is room again.
+  if after <= tonumber(ARGV[5]) or redis.call('ZREVRANGE', P .. 'pool:ends', 0, 0)[1] ~= victim then
     return {'moved'}
   end
   after = after - 1

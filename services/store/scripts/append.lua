@@ -6,10 +6,12 @@
 --   accounts: address, "balance:nonce" or "" for none · allowances: "owner:spender", units or "" for none ·
 --   transaction index: id, "height:position" · history: address, "height:position" ·
 --   senders: address, nonce before, nonce after.
--- Returns {"appended", answered request or ""}, "already" if the block is part of the chain, or "moved".
+-- Returns {"appended", answered request or ""}, {"already"} if the block is part of the chain, {"moved"}, or
+-- {"unfinished"} while the journal of a reorganisation waits to be finished.
 -- Nothing is written but on "appended".
 local P = KEYS[1]
 -- include: pool
+-- include: lists
 
 local tip = redis.call('HGET', P .. 'tip', 'hash')
 local height = tonumber(ARGV[3])
@@ -19,50 +21,26 @@ if tip ~= ARGV[1] then
   end
   return {'moved', ''}
 end
+if redis.call('EXISTS', P .. 'journal') == 1 then
+  return {'unfinished', ''}
+end
+
+-- A round that was cancelled seals nothing, however late its proof comes: the next request is another round's.
+if ARGV[12] ~= '' and redis.call('HGET', P .. 'round:' .. ARGV[12], 'state') ~= 'open' then
+  return {'moved', ''}
+end
 
 -- An error in the middle would keep the writes before it, so whatever is used as a number is looked at now.
 if not (height and tonumber(ARGV[14]) and tonumber(ARGV[15])) then
   return redis.error_reply('ERR append: height, seconds and now are numbers')
 end
-local lists, position = {}, 16
-for i = 1, 5 do
-  local length = tonumber(ARGV[position]) or -1
-  lists[i] = {first = position + 1, last = position + length}
-  if length < 0 or length % (i == 5 and 3 or 2) ~= 0 or lists[i].last > #ARGV then
-    return redis.error_reply('ERR append: a list does not have the length that it says')
-  end
-  position = lists[i].last + 1
+local lists, wrong = read_lists(16, {2, 2, 2, 2, 3})
+if not lists then
+  return wrong
 end
 for i = lists[5].first, lists[5].last, 3 do
   if not (tonumber(ARGV[i + 1]) and tonumber(ARGV[i + 2])) then
     return redis.error_reply('ERR append: nonces are numbers')
-  end
-end
-if position ~= #ARGV + 1 then
-  return redis.error_reply('ERR append: there is something behind the lists')
-end
-
-local function write(command, key, list)
-  for i = list.first, list.last, 2000 do
-    redis.call(command, key, unpack(ARGV, i, math.min(i + 1999, list.last)))
-  end
-end
--- Values that are zero again are deleted, so that equal ledgers are equal keys.
-local function write_ledger(key, list)
-  local set, gone = {}, {}
-  for i = list.first, list.last, 2 do
-    if ARGV[i + 1] == '' then
-      gone[#gone + 1] = ARGV[i]
-    else
-      set[#set + 1] = ARGV[i]
-      set[#set + 1] = ARGV[i + 1]
-    end
-  end
-  for i = 1, #set, 2000 do
-    redis.call('HSET', key, unpack(set, i, math.min(i + 1999, #set)))
-  end
-  for i = 1, #gone, 2000 do
-    redis.call('HDEL', key, unpack(gone, i, math.min(i + 1999, #gone)))
   end
 end
 
@@ -71,11 +49,12 @@ redis.call('HSET', P .. 'headers', ARGV[2], ARGV[8])
 redis.call('HSET', P .. 'undo', ARGV[2], ARGV[9])
 redis.call('HSET', P .. 'ids', ARGV[2], ARGV[10])
 redis.call('RPUSH', P .. 'heights', ARGV[2])
+redis.call('ZREM', P .. 'staged', ARGV[2])
 redis.call('HSET', P .. 'tip', 'hash', ARGV[2], 'height', ARGV[3], 'timestamp', ARGV[4], 'chainwork', ARGV[5],
   'supply', ARGV[6])
 write_ledger(P .. 'accounts', lists[1])
 write_ledger(P .. 'allowances', lists[2])
-write('HSET', P .. 'transactions', lists[3])
+write_list('HSET', P .. 'transactions', lists[3])
 for i = lists[4].first, lists[4].last, 2 do
   redis.call('RPUSH', P .. 'history:' .. ARGV[i], ARGV[i + 1])
 end

@@ -1,0 +1,58 @@
+# Two commands do everything on a machine with Python 3.11 or later, git and make:
+#   make up      a node on this machine; Ctrl-C stops it        make test    import contracts and all tests
+# Each makes its own virtual environment in .venv, and installs what it needs and nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo test lint bench clean
+
+help:
+	@echo "make up     start a node on this machine (ARGS='--port 0 --spec network'); Ctrl-C stops it"
+	@echo "make demo   see it work, without a person: exits 0, or says what failed"
+	@echo "make test   import contracts and all tests"
+	@echo "make lint   ruff, mypy and import contracts"
+	@echo "make bench  the benchmarks"
+	@echo "make clean  remove what make made; keys and chains in ~/.quarry stay"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Quarry needs Python 3.11 or later; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Reinstalled when the dependencies change; the code itself is used where it lies (-e).
+$(RUN): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(DEV): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,fast]'
+	@touch $(RUN) $@
+
+# exec: Ctrl-C and SIGTERM reach the node itself, and its exit code is make's.
+up: $(RUN)
+	@exec $(BIN)/quarry up $(ARGS)
+
+demo: $(RUN)
+	@exec $(BIN)/quarry demo $(ARGS)
+
+test: $(DEV)
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

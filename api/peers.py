@@ -1,0 +1,215 @@
+"""Peers over HTTP: who they are, what they announce, and agreeing with them."""
+
+from typing import Any
+
+from flask import Blueprint, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from api.access import doorkeeper, node
+from api.errors import problem
+from api.reading import MAX_PAGE, is_hash, json_body, number_argument, seconds_argument
+from services.errors import PeerFailed
+from services.node import Node
+from services.peer_urls import normal_url
+from shared.errors import InputError, ShapeError
+
+blueprint = Blueprint("peers", __name__)
+
+_SHOWN_BLOCKS = 100
+_MAX_LOCATOR = 64
+_MAX_NODES = 64
+_MAX_WAIT = 60.0
+
+
+@blueprint.get("/nodes")
+def index() -> ResponseReturnValue:
+    """List peers.
+    ---
+    get:
+      summary: Peers, what they last claimed, and how they are doing
+      responses:
+        '200': {description: 'nodes: url, state, height, tip, chainwork, reason. Candidates await approval.'}
+    """
+    return jsonify(nodes=[_peer(item) for item in node().peers.all()])
+
+
+@blueprint.post("/nodes/register")
+@blueprint.post("/miner/register")
+def register() -> ResponseReturnValue:
+    """Register peers.
+    ---
+    post:
+      summary: Register peers (admin, except under the tutorial's rules)
+      description: >-
+        A peer that answers is asked for its genesis block first; one on another chain is refused. One that does not
+        answer is registered, and asked again later.
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [nodes]
+              properties: {nodes: {type: array, items: {type: string}, example: ['http://127.0.0.1:5001']}}
+      responses:
+        '201': {description: 'message, all_nodes, total_nodes (URLs).'}
+        '400': {$ref: '#/components/responses/Problem'}
+        '401': {$ref: '#/components/responses/Problem'}
+    """
+    here = node()
+    if not here.rules.open_registration:
+        doorkeeper().require_admin()
+    urls = [normal_url(item) for item in _nodes(json_body())]
+    for url in urls:
+        try:
+            here.resolver.handshake(url)
+        except PeerFailed:
+            pass  # not there yet: the resolver keeps asking
+    for url in urls:
+        here.peers.add(url)
+    known = [peer.url for peer in here.peers.approved()]
+    return jsonify(message="New nodes have been added.", all_nodes=known, total_nodes=known), 201
+
+
+@blueprint.delete("/nodes")
+def remove() -> ResponseReturnValue:
+    """Forget peers.
+    ---
+    delete:
+      summary: Forget peers (admin)
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema: {type: object, required: [nodes], properties: {nodes: {type: array, items: {type: string}}}}
+      responses:
+        '200': {description: 'removed: how many, and the remaining nodes.'}
+        '401': {$ref: '#/components/responses/Problem'}
+    """
+    doorkeeper().require_admin()
+    here = node()
+    removed = sum(here.peers.remove(normal_url(item)) for item in _nodes(json_body()))
+    return jsonify(removed=removed, nodes=[_peer(item) for item in here.peers.all()])
+
+
+@blueprint.route("/nodes/resolve", methods=["GET", "POST"])
+@blueprint.route("/miner/nodes/resolve", methods=["GET", "POST"])
+def resolve() -> ResponseReturnValue:
+    """Agree with the peers now.
+    ---
+    get: &resolve
+      summary: Adopt the best valid chain among the peers
+      description: Requests that arrive together are answered by one run.
+      parameters:
+        - {in: query, name: wait, schema: {type: number, default: 30, maximum: 60}, description: Seconds to wait.}
+      responses:
+        '200': {description: 'message, and chain or new_chain: its first 100 blocks; more under `more`.'}
+        '202': {description: 'Still at it: ask /status, or again.'}
+    post: *resolve
+    """
+    here = node()
+    answer = here.consensus.ask(seconds_argument("wait", 30.0, _MAX_WAIT))
+    if answer is None:
+        return jsonify(message="Still resolving."), 202
+    shown = [here.chain.block_object(found) for found in _first_hashes(here)]
+    length = here.chain.tip().height
+    body: dict[str, Any] = {"message": "Our chain was replaced." if answer.replaced else "Our chain is authoritative."}
+    body["new_chain" if answer.replaced else "chain"] = shown
+    body["length"] = length
+    if length > _SHOWN_BLOCKS:
+        body["more"] = f"/chain?from={_SHOWN_BLOCKS + 1}&limit={MAX_PAGE}"
+    return jsonify(body)
+
+
+@blueprint.post("/nodes/announce")
+def announce() -> ResponseReturnValue:
+    """Hear of a peer's tip.
+    ---
+    post:
+      summary: A peer's new tip
+      description: Heeded only from registered peers; it causes a resolution with that peer and nothing else.
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [url, hash, height, chainwork]
+              properties:
+                url: {type: string}
+                hash: {type: string}
+                height: {type: integer}
+                chainwork: {type: integer}
+      responses:
+        '202': {description: 'heeded: whether it will be looked at.'}
+        '400': {$ref: '#/components/responses/Problem'}
+    """
+    body = json_body()
+    if not isinstance(body, dict):
+        raise InputError("not_an_object", "An announcement is a JSON object.")
+    if body.keys() != {"url", "hash", "height", "chainwork"}:
+        raise ShapeError("wrong_fields", "An announcement has exactly url, hash, height and chainwork.")
+    url, block_hash = normal_url(body["url"]), body["hash"]
+    if not isinstance(block_hash, str) or not is_hash(block_hash):
+        raise InputError("bad_hash", "hash must be 64 lower-case hexadecimal digits.", field="hash")
+    for name in ("height", "chainwork"):
+        if type(body[name]) is not int or not 0 <= body[name] < 2**256:
+            raise InputError("bad_number", f"{name} must be a whole number.", field=name)
+    return jsonify(heeded=node().announcer.heard(url, block_hash)), 202
+
+
+@blueprint.get("/headers")
+def headers() -> ResponseReturnValue:
+    """Page through headers.
+    ---
+    get:
+      summary: The headers after the first hash of a locator that is on our chain
+      parameters:
+        - {in: query, name: locator, schema: {type: string}, description: 'Block hashes with commas, newest first.'}
+        - {in: query, name: limit, schema: {type: integer, default: 500, maximum: 500}}
+      responses:
+        '200': {description: 'headers (as they are hashed, with proof), from (their first height), length.'}
+        '400': {$ref: '#/components/responses/Problem'}
+    """
+    here = node()
+    names = [item for item in request.args.get("locator", "").split(",") if item]
+    if len(names) > _MAX_LOCATOR or not all(is_hash(item) for item in names):
+        raise InputError("bad_locator", f"locator is at most {_MAX_LOCATOR} block hashes with commas.", field="locator")
+    first = here.chain.fork_height(names) + 1
+    found = here.chain.headers(first, number_argument("limit", MAX_PAGE, 1, MAX_PAGE))
+    return jsonify(
+        {"headers": [item.header.to_object() for item in found], "from": first, "length": here.chain.tip().height}
+    )
+
+
+@blueprint.errorhandler(PeerFailed)
+def peer_failed(error: PeerFailed) -> ResponseReturnValue:
+    """A peer is to blame, not the request."""
+    return problem(502, "peer_failed", str(error))
+
+
+def _nodes(body: Any) -> list[Any]:
+    if not isinstance(body, dict):
+        raise InputError("not_an_object", 'Send {"nodes": ["http://HOST:PORT"]}.')
+    if body.keys() != {"nodes"}:
+        raise ShapeError("wrong_fields", 'Send {"nodes": ["http://HOST:PORT"]}.', field="nodes")
+    nodes = body["nodes"]
+    if not isinstance(nodes, list) or not 0 < len(nodes) <= _MAX_NODES:
+        raise InputError("bad_nodes", f"nodes is a list of 1 to {_MAX_NODES} URLs.", field="nodes")
+    return nodes
+
+
+def _first_hashes(here: Node) -> list[str]:
+    return [stored.header.hash for stored in here.chain.headers(1, _SHOWN_BLOCKS)]
+
+
+def _peer(peer: Any) -> dict[str, Any]:
+    return {
+        "url": peer.url,
+        "state": peer.state,
+        "height": peer.height,
+        "tip": peer.tip or None,
+        "chainwork": peer.chainwork,
+        "failures": peer.failures,
+        "reason": peer.reason or None,
+    }

@@ -1,0 +1,123 @@
+"""Telling peers: of a new tip at once, of new transactions in batches. Lost news is repaired by the resolver."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+
+from services.errors import PeerFailed
+from services.peer_book import PeerBook
+from services.peer_client import PeerClient
+from services.ports import Clock, Queue
+from services.queues import ANNOUNCE, RELAY, RESOLVE
+from services.store.chain import ChainStore
+from services.store.outbox import Outbox
+from services.store.pool import PoolStore
+
+_log = structlog.get_logger(__name__)
+
+RELAY_BATCH = 200
+
+
+class Announcer:
+    """News of one node, out to its peers and in from them."""
+
+    def __init__(
+        self,
+        node: str,
+        public_url: str,
+        chain: ChainStore,
+        pool: PoolStore,
+        outbox: Outbox,
+        book: PeerBook,
+        client: PeerClient,
+        queue: Queue,
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
+        self._has_peers = False
+        self._looked_at = 0.0
+        self._node = node
+        self._public_url = public_url
+        self._chain = chain
+        self._pool = pool
+        self._outbox = outbox
+        self._book = book
+        self._client = client
+        self._queue = queue
+
+    # --- asking for the jobs ---
+
+    def tip_changed(self) -> None:
+        """Have the tip announced, if there is anybody to tell. Once per tip."""
+        if self._public_url and self._book.approved():
+            tip = self._chain.tip().hash
+            self._queue.enqueue_network(ANNOUNCE, self._node, f"announce-{self._node}-{tip[:32]}", tip)
+
+    def admitted(self, ids: Sequence[str]) -> None:
+        """Have new transactions handed on to peers, if there are any."""
+        if ids and self._anybody() and self._outbox.put(ids) == len(ids):
+            self.transactions_waiting()  # the outbox was empty, so no relay is under way
+
+    def _anybody(self) -> bool:
+        """Whether there are peers; looked up once a second at most, since every admission asks."""
+        now = self._clock.now()
+        if now - self._looked_at > 1.0:
+            self._has_peers, self._looked_at = bool(self._book.approved()), now
+        return self._has_peers
+
+    def transactions_waiting(self) -> None:
+        """Have the outbox relayed, if there is anything in it: once per first transaction and five seconds."""
+        first = self._outbox.first()
+        if first is not None:
+            slot = int(self._clock.now() // 5)
+            self._queue.enqueue_network(RELAY, self._node, f"relay-{self._node}-{first[:24]}-{slot}")
+
+    def heard(self, url: str, block_hash: str) -> bool:
+        """A peer announced a tip: resolve with it, unless we have that block; whether that was asked for.
+
+        The announcement itself is believed in nothing. Strangers are not heeded.
+        """
+        peer = self._book.get(url)
+        if peer is None or not peer.approved:
+            return False
+        stored = self._chain.header(block_hash)
+        if stored is not None and self._chain.is_on_chain(stored):
+            return False
+        job = f"resolve-{self._node}-{block_hash[:32]}"
+        return self._queue.enqueue_network(RESOLVE, self._node, job, url)
+
+    # --- the jobs ---
+
+    def announce(self, tip: str) -> int:
+        """Tell all peers of our tip, unless it has moved since; how many were told."""
+        ours = self._chain.tip()
+        if ours.hash != tip:
+            return 0
+        news = {"url": self._public_url, "hash": ours.hash, "height": ours.height, "chainwork": ours.chainwork}
+        return self._tell(lambda url: self._client.announce(url, news))
+
+    def relay(self) -> int:
+        """Hand on what is in the outbox; how many transactions."""
+        sent = 0
+        while ids := self._outbox.peek(RELAY_BATCH):
+            entries = sorted(self._pool.entries(ids), key=lambda entry: (entry.sender, entry.nonce))
+            fields = [entry.fields() for entry in entries]
+            if fields:
+                self._tell(partial(self._submit, fields))
+            self._outbox.take(ids)
+            sent += len(fields)
+        return sent
+
+    def _submit(self, fields: list[dict[str, Any]], url: str) -> None:
+        self._client.submit(url, fields)
+
+    def _tell(self, tell: Callable[[str], None]) -> int:
+        told = 0
+        for answer in self._client.in_parallel(tell, [peer.url for peer in self._book.due()]):
+            if isinstance(answer, PeerFailed):
+                _log.info("peer_not_told", reason=str(answer))
+            else:
+                told += 1
+        return told

@@ -1,0 +1,58 @@
+"""Resolving on demand: many may ask at once, one run answers all who asked before it began."""
+
+import json
+from dataclasses import dataclass
+
+from services.ports import Clock, Queue
+from services.queues import ANSWER
+from services.resolver import Resolver
+from services.store.keys import Keys
+from services.store.port import Store
+
+_LOOK_EVERY = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a resolution that somebody asked for."""
+
+    number: int  # of the last request that it answers
+    replaced: bool
+
+
+class Consensus:
+    """The door to the resolver for people who wait."""
+
+    def __init__(self, node: str, redis: Store, keys: Keys, resolver: Resolver, queue: Queue, clock: Clock) -> None:
+        self._node = node
+        self._redis = redis
+        self._keys = keys
+        self._resolver = resolver
+        self._queue = queue
+        self._clock = clock
+
+    def ask(self, seconds: float) -> Answer | None:
+        """Have a network worker resolve, and wait for it; None when that takes longer than `seconds`."""
+        number = self._redis.incr(self._keys.resolve_asked)
+        self._queue.enqueue_network(ANSWER, self._node, f"answer-{self._node}-{number}", str(number))
+        ends = self._clock.now() + seconds
+        while self._clock.now() < ends:
+            done = self._done()
+            if done is not None and done.number >= number:
+                return done
+            self._clock.sleep(_LOOK_EVERY)
+        return None
+
+    def answer(self, number: int) -> bool:
+        """Resolve for all who asked so far, unless that was done since request `number`; whether our chain changed."""
+        done = self._done()
+        if done is not None and done.number >= number:
+            return done.replaced
+        asked = int(self._redis.get(self._keys.resolve_asked) or number)
+        resolution = self._resolver.resolve()
+        self._redis.set(self._keys.resolve_done, json.dumps({"number": asked, "replaced": resolution.replaced}))
+        return resolution.replaced
+
+    def _done(self) -> Answer | None:
+        found = self._redis.get(self._keys.resolve_done)
+        return None if found is None else Answer(**json.loads(found))

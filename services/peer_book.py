@@ -1,0 +1,110 @@
+"""The peers of one node: whom to ask, what they last said, and whom to leave alone for a while."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+from services.errors import PolicyError
+from services.ports import Clock
+from services.store.keys import Keys
+from services.store.port import Store
+
+State = Literal["new", "ok", "unreachable", "lying", "other_chain", "candidate"]
+
+# Learnt from peers: kept for the operator to approve, never asked.
+MAX_CANDIDATES = 64
+_FIRST_PAUSE = 5.0
+_LONGEST_PAUSE = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What is known of one peer."""
+
+    url: str
+    state: State = "new"
+    height: int = 0  # as it last claimed
+    tip: str = ""
+    chainwork: int = 0
+    failures: int = 0  # in a row
+    next_try: float = 0.0  # Unix seconds; until then it is left alone
+    reason: str = ""  # why it is not ok, one sentence
+    seen_at: float = 0.0  # its last good answer
+
+    @property
+    def approved(self) -> bool:
+        return self.state != "candidate"
+
+
+class PeerBook:
+    """Peers in Redis. A peer's record is a hint: a lost update costs one needless question."""
+
+    def __init__(self, redis: Store, keys: Keys, clock: Clock, max_peers: int) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._clock = clock
+        self._max_peers = max_peers
+
+    def all(self) -> list[Peer]:
+        """Every peer and candidate, by URL."""
+        found = self._redis.hgetall(self._keys.peers)
+        return sorted((Peer(**json.loads(text)) for text in found.values()), key=lambda peer: peer.url)
+
+    def approved(self) -> list[Peer]:
+        """The peers that the operator registered."""
+        return [peer for peer in self.all() if peer.approved]
+
+    def due(self) -> list[Peer]:
+        """Approved peers that are not to be left alone just now."""
+        now = self._clock.now()
+        return [peer for peer in self.approved() if peer.next_try <= now]
+
+    def get(self, url: str) -> Peer | None:
+        text = self._redis.hget(self._keys.peers, url)
+        return None if text is None else Peer(**json.loads(text))
+
+    def add(self, url: str) -> None:
+        """Register a peer, or approve a candidate. Repeating it is harmless and ends any pause.
+
+        Raises:
+            PolicyError: `too_many_peers`.
+        """
+        known = self.get(url)
+        if known is None or not known.approved:
+            if len(self.approved()) >= self._max_peers:
+                raise PolicyError("too_many_peers", f"A node has at most {self._max_peers} peers.", field="nodes")
+            self._save(Peer(url))
+        else:
+            self._save(replace(known, failures=0, next_try=0.0))
+
+    def learn(self, urls: Iterable[str]) -> None:
+        """Note peers of peers as candidates."""
+        known = {peer.url for peer in self.all()}
+        room = MAX_CANDIDATES - sum(1 for peer in self.all() if not peer.approved)
+        for url in list(dict.fromkeys(url for url in urls if url not in known))[: max(room, 0)]:
+            self._save(Peer(url, state="candidate"))
+
+    def remove(self, url: str) -> bool:
+        """Forget a peer; whether it was known."""
+        return bool(self._redis.hdel(self._keys.peers, url))
+
+    def answered(self, url: str, height: int, tip: str, chainwork: int) -> None:
+        """Note a good answer and what it claimed."""
+        known = self.get(url)
+        if known is not None:
+            now = self._clock.now()
+            self._save(Peer(url, "ok", height=height, tip=tip, chainwork=chainwork, seen_at=now))
+
+    def failed(self, url: str, state: State, reason: str) -> None:
+        """Note a failure; the pause doubles with each in a row, and begins long for a liar."""
+        known = self.get(url)
+        if known is None:
+            return
+        failures = known.failures + 1
+        first = _FIRST_PAUSE if state == "unreachable" else 6 * _FIRST_PAUSE
+        pause = min(first * 2 ** min(failures - 1, 10), _LONGEST_PAUSE)
+        self._save(replace(known, state=state, reason=reason, failures=failures, next_try=self._clock.now() + pause))
+
+    def _save(self, peer: Peer) -> None:
+        self._redis.hset(self._keys.peers, peer.url, json.dumps(asdict(peer)))

@@ -1,0 +1,266 @@
+"""The tutorial's own rules (DESIGN §4), kept as it runs them: a node under them is a node of its network.
+
+What they lack is the tutorial's: nothing is signed, nobody has a balance, a proof does not depend on its block, and of a
+foreign chain only links and proofs are judged. Refused as well is what no node of it writes (numbers that are not
+finite, transactions that are no objects), and what cannot be stored by height.
+
+The ledger knows one thing here. Equal transactions are told apart by counting: all with one canonical text form a queue
+of their own, whose account is the SHA-256 of the text, with the balance 0 and, as nonce, how many of them are mined. So
+the mempool, templates, undo records and reorganisations treat them as they treat the transactions of one sender.
+"""
+
+import dataclasses
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from shared.addresses import REWARD_SENDER
+from shared.block import Block, Header, Template
+from shared.chain_spec import ChainSpec
+from shared.errors import InputError, RuleError
+from shared.hashing import sha256
+from shared.ledger import NO_ACCOUNT, Change, Entries, Touched
+from shared.proof import MAX_PROOF, Seal
+from shared.transaction import MAX_TRANSACTION_BYTES, Transaction
+
+_GENESIS = {"index": 1, "previous_hash": 1, "proof": 100}
+_REQUIRED = ("sender", "recipient", "amount")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_MAX_INTEGER = 2**53 - 1
+# The tutorial has no limit. One append of more would hold the store too long, and pass its limit of arguments.
+_MAX_TRANSACTIONS = 50_000
+# Canonical bytes of a block with the longest numbers and no transactions, and of the longest reward.
+_HEADER_ROOM = 512
+_REWARD_ROOM = 512
+
+
+class TutorialRules:
+    """Unsigned transactions, proofs over the last proof, the longest chain.
+
+    Of the spec, `difficulty` counts (65536 is the tutorial's four hex zeros), and the two limits of a block, for the
+    blocks that are made here only.
+    """
+
+    window_size = 1
+    floats = True
+
+    def __init__(self, spec: ChainSpec) -> None:
+        self.spec = spec
+
+    def genesis(self) -> Block:
+        return self.adopt_genesis({**_GENESIS, "timestamp": self.spec.genesis_timestamp, "transactions": []})
+
+    def adopt_genesis(self, value: Any) -> Block:
+        header, canonical = self._read_header(value)
+        if any(type(value[name]) is not int or value[name] != item for name, item in _GENESIS.items()):
+            raise RuleError("wrong_genesis", "A chain begins with index 1, previous_hash 1 and proof 100.")
+        if value["transactions"]:
+            raise RuleError("wrong_genesis", "The first block holds no transactions.")
+        return Block(header, (), canonical)
+
+    def may_begin_with(self, genesis_hash: str) -> bool:
+        """True of every hash: each node's first block has a time of its own. `adopt_genesis` judges the block."""
+        return _HASH.fullmatch(genesis_hash) is not None
+
+    def may_share_genesis(self, ours: str, theirs: str) -> bool:
+        """Always: a longer chain replaces ours, its first block included."""
+        return True
+
+    def initial(self) -> Entries:
+        return Entries()
+
+    def read_header(self, value: Any) -> Header:
+        """A header from the JSON object of the whole block: the hash covers the transactions too."""
+        return self._read_header(value)[0]
+
+    def read_block(self, value: Any) -> Block:
+        header, canonical = self._read_header(value)
+        if not isinstance(header.previous_hash, str) or not _HASH.fullmatch(header.previous_hash):
+            raise _bad_field("previous_hash", "must be 64 lower-case hexadecimal digits")
+        transactions = [self._transaction(item) for item in value["transactions"]]
+        if transactions and _is_reward(transactions[-1].fields):
+            transactions[-1] = _reward(transactions[-1], header.index, len(transactions) - 1)
+        return self.placed(Block(header, tuple(transactions), canonical), Entries())
+
+    def read_request(self, value: Any) -> Transaction:
+        if not isinstance(value, dict):
+            raise InputError("not_an_object", "A transaction is a JSON object.")
+        for name in _REQUIRED:
+            if name not in value:
+                raise InputError("missing_field", f"{name} is missing.", field=name)
+        transaction = self._transaction(value)
+        if transaction.size > MAX_TRANSACTION_BYTES:
+            raise RuleError("transaction_too_large", f"A transaction may have {MAX_TRANSACTION_BYTES} bytes at most.")
+        return transaction
+
+    def read_stored(self, value: Any) -> Transaction:
+        return self._transaction(value)
+
+    def numbered(self, transaction: Transaction, nonce: int) -> Transaction:
+        identifier = sha256(f"{nonce}:".encode() + transaction.canonical).hex()
+        return dataclasses.replace(transaction, nonce=nonce, id=identifier)
+
+    def placed(self, block: Block, before: Entries) -> Block:
+        seen: Counter[str] = Counter()
+        transactions = []
+        for transaction in block.transactions:
+            if transaction.type != "reward":
+                text = transaction.sender
+                mined = before.accounts.get(text, NO_ACCOUNT).nonce
+                transaction = self.numbered(transaction, mined + seen[text])
+                seen[text] += 1
+            transactions.append(transaction)
+        return dataclasses.replace(block, transactions=tuple(transactions))
+
+    def seal(self, template: Template) -> Seal:
+        return Seal(template.prefix, template.difficulty)
+
+    def template(
+        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
+    ) -> Template:
+        parent = window[-1]
+        reward = {"sender": REWARD_SENDER, "recipient": recipient, "amount": 1}
+        fields = {
+            "index": parent.index + 1,
+            "timestamp": float(now),
+            "transactions": [*(item.fields for item in transactions), reward],
+            "previous_hash": parent.hash,
+        }
+        return Template(fields, _prefix(parent), self.spec.difficulty)
+
+    def room(self) -> int:
+        return self.spec.max_block_bytes - _HEADER_ROOM - _REWARD_ROOM
+
+    def check_header(self, header: Header, window: Sequence[Header], now: float | None) -> None:
+        """The link and the proof, which is what the tutorial checks, and the index.
+
+        It does not look at the index, but a chain that is stored by height must have each block at its own. Nor does
+        it look at the time, so no block is ever too early.
+        """
+        parent = window[-1]
+        if header.index != parent.index + 1:
+            raise RuleError("wrong_index", "index must be the parent's plus one.", field="index")
+        if header.previous_hash != parent.hash:
+            raise RuleError("wrong_previous_hash", "previous_hash must be the parent's hash.", field="previous_hash")
+        if not Seal(_prefix(parent), self.spec.difficulty).accepts(header.proof):
+            raise RuleError("wrong_proof", "The hash of the last proof and this one is not rare enough.", field="proof")
+
+    def check_body(self, block: Block) -> None:
+        """Nothing: the tutorial takes blocks of any size, with rewards of any number and amount."""
+
+    def touched(self, transactions: Sequence[Transaction]) -> Touched:
+        return Touched(frozenset(_texts(transactions)), frozenset())
+
+    def apply(self, block: Block, known: Entries) -> Change:
+        mined = _texts(block.transactions)
+        before = {text: known.accounts.get(text, NO_ACCOUNT) for text in mined}
+        after = {text: account._replace(nonce=account.nonce + mined[text]) for text, account in before.items()}
+        return Change(Entries(after, {}, known.supply), Entries(before, {}, known.supply))
+
+    def trial(self) -> "Turns":
+        return Turns()
+
+    def work(self, header: Header) -> int:
+        return 1 if header.index > 1 else 0
+
+    def _read_header(self, value: Any) -> tuple[Header, bytes]:
+        """The header and the canonical bytes of a block. Fields that the tutorial does not know are hashed and kept."""
+        if not isinstance(value, dict) or not value.keys() >= {*_GENESIS, "timestamp", "transactions"}:
+            raise RuleError("bad_block_fields", "A block has index, timestamp, transactions, proof, previous_hash.")
+        for name, low, high in (("index", 1, _MAX_INTEGER), ("proof", 0, MAX_PROOF)):
+            if type(value[name]) is not int or not low <= value[name] <= high:
+                raise _bad_field(name, "must be a whole number in its range")
+        timestamp = value["timestamp"]
+        if type(timestamp) not in (int, float) or not 0 <= timestamp <= _MAX_INTEGER:  # NaN fails as well
+            raise _bad_field("timestamp", "must be a number of seconds in its range")
+        body = value["transactions"]
+        if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
+            raise RuleError("bad_block_fields", "transactions must be a list of objects.", field="transactions")
+        if len(body) > _MAX_TRANSACTIONS:
+            raise RuleError("too_many_transactions", f"A block may have {_MAX_TRANSACTIONS} transactions at most.")
+        canonical = _canonical(value)
+        header = Header(
+            index=value["index"],
+            timestamp=timestamp,
+            previous_hash=value["previous_hash"],
+            difficulty=self.spec.difficulty,
+            transactions_root="",
+            proof=value["proof"],
+            hash=sha256(canonical).hex(),
+        )
+        return header, canonical
+
+    def _transaction(self, value: dict[str, Any]) -> Transaction:
+        """The first of all transactions with this text: see `numbered`."""
+        canonical = _canonical(value)
+        recipient = value.get("recipient")
+        return Transaction(
+            id=sha256(b"0:" + canonical).hex(),
+            type="transfer",
+            chain_id=self.spec.chain_id,
+            nonce=0,
+            sender=sha256(canonical).hex(),
+            recipient=recipient if isinstance(recipient, str) else "",
+            amount=0,
+            fee=0,
+            owner=None,
+            fields=value,
+            canonical=canonical,
+        )
+
+
+class Turns:
+    """How many transactions of each text have had their turn: the `Trial` of these rules."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, int] = {}
+
+    def learn(self, entries: Entries) -> None:
+        for text, account in entries.accounts.items():
+            self._next.setdefault(text, account.nonce)
+
+    def next_nonce(self, address: str) -> int:
+        return self._next.get(address, 0)
+
+    def apply(self, transaction: Transaction) -> None:
+        expected = self.next_nonce(transaction.sender)
+        if transaction.nonce != expected:
+            rule = "nonce_too_low" if transaction.nonce < expected else "nonce_gap"
+            raise RuleError(rule, f"{expected} transactions with this text came before.", field="nonce")
+        self._next[transaction.sender] = expected + 1
+
+
+def _texts(transactions: Sequence[Transaction]) -> Counter[str]:
+    """The accounts of the transactions' texts, and how many transactions of each there are, rewards aside."""
+    return Counter(transaction.sender for transaction in transactions if transaction.type != "reward")
+
+
+def _is_reward(fields: dict[str, Any]) -> bool:
+    """Whether the last transaction of a block is its reward. The tutorial writes its sender as 0 and as "0"."""
+    sender = fields.get("sender")
+    return sender == REWARD_SENDER or (type(sender) is int and sender == 0)
+
+
+def _reward(transaction: Transaction, height: int, position: int) -> Transaction:
+    """The reward of a block. Its text is the same in every block of a miner, so its place tells it from others."""
+    identifier = sha256(f"{height}:{position}:".encode() + transaction.canonical).hex()
+    return dataclasses.replace(transaction, type="reward", nonce=height, sender=REWARD_SENDER, id=identifier)
+
+
+def _prefix(parent: Header) -> bytes:
+    """What the next proof is appended to: the digits of the last one."""
+    return str(parent.proof).encode()
+
+
+def _canonical(value: dict[str, Any]) -> bytes:
+    """Canonical bytes of a value that may hold fractions, which Python writes back exactly as it read them."""
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise InputError("not_finite", "A number is not finite, or the nesting has no end.") from None
+
+
+def _bad_field(name: str, must: str) -> RuleError:
+    return RuleError("bad_block_field", f"{name} {must}.", field=name)

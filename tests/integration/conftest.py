@@ -1,0 +1,92 @@
+"""Fixtures of the integration tests: a real Valkey per test process, nodes on it, and nodes of real processes."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from api.app import create_app
+from services.embedded import EmbeddedValkey
+from services.node import Node
+from tests.integration.node_fixture import TOKEN, Client, FlaskDoor, RunningNode, local_node
+
+MakeNode = Callable[..., Node]
+StartNode = Callable[..., RunningNode]
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server: QUARRY_TEST_REDIS_URL, or an embedded Valkey of this test process.
+
+    Nodes on it keep apart by their names. Durability is not what these tests are about, so nothing is synced.
+    """
+    given = os.environ.get("QUARRY_TEST_REDIS_URL")
+    if given:
+        yield given
+        return
+    with EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durability="unsafe") as valkey:
+        yield valkey.url
+
+
+@pytest.fixture
+def make_node(redis_url: str, tmp_path: Path) -> Iterator[MakeNode]:
+    """Make nodes in this process: `make_node(spec={…}, MIN_FEE="0.1")`. Their keys are removed afterwards."""
+    made: list[Node] = []
+
+    def make(spec: dict[str, Any] | None = None, **variables: str) -> Node:
+        made.append(local_node(redis_url, tmp_path, spec, **variables))
+        return made[-1]
+
+    yield make
+    for node in made:
+        redis = node.chain.redis
+        assert isinstance(redis, Redis)
+        with redis:
+            for key in redis.scan_iter(f"{node.chain.keys.prefix}*", count=1000):
+                redis.unlink(key)
+
+
+@pytest.fixture
+def node(make_node: MakeNode) -> Node:
+    """A node in this process, with the settings of development."""
+    return make_node()
+
+
+@pytest.fixture
+def client(node: Node) -> Client:
+    """Flask's test client on `node`. Nobody mines unless the test does."""
+    return Client(FlaskDoor(create_app(node, TOKEN)))
+
+
+@pytest.fixture
+def start_node(tmp_path: Path) -> Iterator[StartNode]:
+    """Start nodes of real processes, by the arguments of `RunningNode`; they are stopped after the test."""
+    with ExitStack() as stack:
+        count = 0
+
+        def start(**arguments: Any) -> RunningNode:
+            nonlocal count
+            count += 1
+            return stack.enter_context(RunningNode(tmp_path / f"node{count}", **arguments))
+
+        yield start
+
+
+@pytest.fixture
+def running_node(start_node: StartNode) -> RunningNode:
+    """A node of real processes for one test: API, two mining workers, network worker and ticker."""
+    return start_node()
+
+
+@pytest.fixture(scope="session")
+def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    """A node like `running_node` that many tests use, as starting one takes seconds.
+
+    Take keys from `fresh_key`, expect blocks of other tests, and leave settings and processes alone.
+    """
+    with RunningNode(tmp_path_factory.mktemp("shared") / "node") as running:
+        yield running

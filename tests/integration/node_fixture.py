@@ -1,0 +1,424 @@
+"""Nodes for tests: one in this process on a store of its own, or one of real processes; and a client for both."""
+
+import hashlib
+import http.client
+import itertools
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from flask import Flask
+from redis import Redis
+
+from services.embedded import EmbeddedValkey
+from services.node import Node, build_node
+from services.programs import module_command, scrubbed
+from services.queues import RqJobs
+from services.settings import Settings, load
+from services.store.mining import Searched
+from services.templates import TemplateMaker
+from shared.block import Block
+from shared.keys import KeyPair
+from shared.transaction import sign
+from worker.kernel.plain import PlainKernel
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+CHAIN_ID = 4242
+TOKEN = "the-admin-token-of-these-tests"
+MINER = KeyPair(bytes([255]) * 32).address
+# With 1,000 coins each. A test on a node that others use too takes keys that no other test takes (`fresh_key`).
+KEYS = [KeyPair(bytes([i]) * 32) for i in range(1, 101)]
+ALICE, BOB, CAROL, *_OTHERS = KEYS
+_fresh = itertools.cycle(_OTHERS)
+
+
+def fresh_key() -> KeyPair:
+    """A key with money that no other test of this process has used."""
+    return next(_fresh)
+
+
+def eventually(true: Callable[[], T], seconds: float = 10.0) -> T:
+    """Wait until `true()` is; its value then."""
+    deadline = time.monotonic() + seconds
+    while not (value := true()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return value
+
+
+def write_spec(directory: Path, **changes: Any) -> Path:
+    """A chain spec file: development, one proof in `difficulty` (64) fits, 1,000 coins for each of `KEYS`."""
+    fields = {
+        "name": "test", "development": True, "chain_id": CHAIN_ID, "genesis_timestamp": 1767225600, "difficulty": 64,
+    } | changes  # fmt: skip
+    lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
+    lines += ["[allocations]", *(f'{key.address} = "1000"' for key in KEYS)]
+    path = directory / "spec.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def transfer(key: KeyPair, nonce: int, **changes: Any) -> Json:
+    """A signed transfer of one coin to Bob. `changes` are made before it is signed; None takes a field away."""
+    fields = {
+        "type": "transfer", "chain_id": CHAIN_ID, "nonce": nonce, "sender": key.address, "recipient": BOB.address,
+        "amount": "1", "fee": "0.001",
+    } | changes  # fmt: skip
+    return sign({name: value for name, value in fields.items() if value is not None}, key)
+
+
+# --- Asking -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, its body read."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+    @property
+    def type(self) -> str:
+        return self.headers.get("content-type", "")
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def ok(self, status: int = 200) -> Any:
+        """The JSON of a response that must have this status."""
+        assert (self.status, self.type) == (status, "application/json"), self.body[:500]
+        return self.json
+
+    def refused(self, status: int, code: str) -> Json:
+        """The problem of a refusal that must have this status and code."""
+        assert (self.status, self.type) == (status, "application/problem+json"), (self.status, self.body[:500])
+        problem: Json = self.json
+        assert (problem["status"], problem["code"], problem["type"]) == (status, code, f"urn:quarry:problem:{code}")
+        assert problem["title"] and problem["detail"]
+        assert set(problem) <= {"type", "title", "status", "code", "detail", "field"}
+        return problem
+
+
+class Door(Protocol):
+    """A node's HTTP door."""
+
+    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        """One request; `Content_Type` stands for the header Content-Type. `path` is sent as it is."""
+
+
+class Client:
+    """What tests ask a node."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.door.call("GET", path, **headers)
+
+    def post(self, path: str, value: Any = None, **headers: str) -> Answer:
+        if value is None:
+            return self.door.call("POST", path, **headers)
+        return self.door.call("POST", path, json.dumps(value).encode(), Content_Type="application/json", **headers)
+
+    def submit(self, transaction: Json) -> str:
+        """The id of a transaction that must be admitted."""
+        identifier = self.post("/transactions/new", transaction).ok(201)["id"]
+        assert isinstance(identifier, str)
+        return identifier
+
+
+class FlaskDoor:
+    """Flask's test client."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+
+    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        # Werkzeug would not announce the length of an empty body.
+        length = {} if body is None else {"CONTENT_LENGTH": str(len(body))}
+        with self.app.test_client().open(
+            path, method=method, data=body, headers=given, environ_overrides=length
+        ) as response:
+            return Answer(
+                response.status_code, {k.lower(): v for k, v in response.headers}, b"".join(response.iter_encoded())
+            )
+
+
+class SocketDoor:
+    """A real server on a port."""
+
+    def __init__(self, port: int, timeout: float = 30.0) -> None:
+        self.port = port
+        self.timeout = timeout
+
+    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        with self.open(method, path, body, **headers) as response:
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+    @contextmanager
+    def open(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> Iterator[http.client.HTTPResponse]:
+        """A response whose body has not been read."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+        try:
+            connection.putrequest(method, path, skip_host="Host" in headers)
+            for name, value in headers.items():
+                connection.putheader(name.replace("_", "-"), value)
+            if body is not None and "Content_Length" not in headers:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            with connection.getresponse() as response:
+                yield response
+        finally:
+            connection.close()
+
+    def raw(self, data: bytes, timeout: float = 10.0) -> socket.socket:
+        """A connection on which `data` was sent."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout)
+        connection.sendall(data)
+        return connection
+
+
+# --- A node in this process -------------------------------------------------------------------------------------------
+
+
+class RecordedJobs(RqJobs):
+    """RQ's queues, and how many jobs went in."""
+
+    enqueued = 0
+
+    def enqueue_search(self, node: str, round_id: str, height: int, copies: int) -> None:
+        self.enqueued += copies
+        super().enqueue_search(node, round_id, height, copies)
+
+
+def local_node(redis_url: str, directory: Path, spec: Mapping[str, Any] | None = None, **variables: str) -> Node:
+    """A node with a name of its own; `variables` are settings without QUARRY_. Its genesis block is written."""
+    settings = load(
+        {
+            "QUARRY_NODE": f"test-{secrets.token_hex(6)}",
+            "QUARRY_SPEC": str(write_spec(directory, **(spec or {}))),
+            "QUARRY_REDIS_URL": redis_url,
+            "QUARRY_REWARD_ADDRESS": MINER,
+            "QUARRY_DATA_DIR": str(directory),
+        }
+        | {f"QUARRY_{name}": value for name, value in variables.items()}
+    )
+    redis = Redis.from_url(redis_url)
+    node = build_node(settings, store=redis, queue=RecordedJobs(redis))
+    node.chain.initialise()
+    return node
+
+
+def mine(node: Node) -> Block:
+    """Do in this process what a worker does: search the open round and seal it. If there is none, ask for a block."""
+    if node.rounds.ensure_open() is None:
+        node.rounds.ask()
+    round_id, kernel = node.mining.situation().open_round, PlainKernel()
+    while (claim := node.rounds.claim(round_id, "test", 10_000, Searched())) is not None:
+        proof = kernel.scan(claim.prefix, claim.difficulty, claim.proofs.start, claim.proofs.stop)
+        if proof is not None and (accepted := node.rounds.seal(claim, proof, "test")) is not None:
+            return accepted.block
+    raise AssertionError("the round ended without a block")
+
+
+def grow(node: Node, *transactions: Json, recipient: str = MINER) -> Block:
+    """Append a block with `transactions` and whatever waits, without a round. The difficulty must be low."""
+    made = TemplateMaker(node.chain, node.pool, node.rules, node.clock).make(recipient)
+    template = made.template
+    if transactions:
+        items = [node.rules.read_request(item) for item in transactions]
+        template = node.rules.template(node.chain.window(made.tip), items, recipient, node.clock.now())
+    proof = PlainKernel().scan(template.prefix, template.difficulty, 0, 10**6)
+    assert proof is not None
+    return node.acceptor.accept(node.rules.read_block(template.with_proof(proof))).block
+
+
+def digest(redis: "Redis", node: str) -> str:
+    """A digest of everything that a node has stored: every key, counters and events included."""
+    keys = sorted(redis.scan_iter(f"quarry:{{{node}}}:*", count=1000))
+    whole = hashlib.sha256()
+    for key in keys:
+        whole.update(key + b"\0" + (redis.dump(key) or b"") + b"\0")
+    return whole.hexdigest()
+
+
+# --- A node of real processes -----------------------------------------------------------------------------------------
+
+_API = "import os; from services.settings import load; from api.server import serve; serve(load(os.environ))"
+
+
+@dataclass
+class RunningNode:
+    """A node of real processes on a Valkey of its own. Stopping it proves that nothing is left behind.
+
+    Args:
+        directory: holds data, logs and spec.
+        variables: settings, without QUARRY_.
+    """
+
+    directory: Path
+    workers: int = 2  # for mining
+    upkeep: bool = True  # a network worker and the ticker, too
+    spec: Json = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.valkey = EmbeddedValkey(self.directory / "valkey", durability="unsafe")
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.name = f"test-{secrets.token_hex(6)}"
+        self._reservation: socket.socket | None = None
+        self._sessions: set[int] = set()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start all of it and wait until the API is ready and the workers have reported."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.valkey.start()
+        # Bound and never listened on: the kernel gives the port to nobody else, and the server, which like us sets
+        # SO_REUSEPORT, may still have it.
+        self._reservation = socket.socket()
+        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._reservation.bind(("127.0.0.1", 0))
+        self.door = SocketDoor(self._reservation.getsockname()[1])
+        self.client = Client(self.door)
+        token = self.directory / "token"
+        token.write_text(TOKEN)
+        self.environment = {
+            "QUARRY_NODE": self.name,
+            "QUARRY_SPEC": str(write_spec(self.directory, **self.spec)),
+            "QUARRY_REDIS_URL": self.valkey.url,
+            "QUARRY_PORT": str(self.door.port),
+            "QUARRY_REWARD_ADDRESS": MINER,
+            "QUARRY_DATA_DIR": str(self.directory),
+            "QUARRY_ADMIN_TOKEN_FILE": str(token),
+            "QUARRY_KERNEL": "plain",
+            "QUARRY_LOG_FORMAT": "json",
+        } | {f"QUARRY_{name}": value for name, value in self.variables.items()}
+        self._launch("api", [sys.executable, "-P", "-c", _API])
+        for number in range(self.workers):
+            self._launch(f"mining{number}", module_command("worker", "worker", "--queue", "mining"))
+        if self.upkeep:
+            self._launch("network", module_command("worker", "worker", "--queue", "network"))
+            self._launch("ticker", module_command("worker", "ticker"))
+        eventually(self._is_ready, 30)
+
+    def _launch(self, name: str, command: list[str]) -> None:
+        with (self.directory / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=self.directory,
+                env=scrubbed(os.environ) | self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.processes[name] = process
+        self._sessions.add(process.pid)
+
+    def _is_ready(self) -> bool:
+        for name, process in self.processes.items():
+            log = self.directory / f"{name}.log"
+            assert process.poll() is None, f"{name} ended with {process.returncode}: {log.read_text()[-2000:]}"
+        with suppress(OSError, http.client.HTTPException):
+            if self.client.get("/readyz").status == 200:
+                expected = {"mining": self.workers, "network": int(self.upkeep)}
+                return bool(self.client.get("/status").ok()["workers"] == expected)
+        return False
+
+    @contextmanager
+    def redis(self) -> Iterator["Redis"]:
+        """The node's store."""
+        with Redis.from_url(self.valkey.url) as redis:
+            yield redis
+
+    @property
+    def settings(self) -> Settings:
+        return load(self.environment)
+
+    def digest(self) -> str:
+        with self.redis() as redis:
+            return digest(redis, self.name)
+
+    def log(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text(errors="replace")
+
+    def pids(self, name: str) -> list[int]:
+        """The live processes of one program, with its children."""
+        return _members({self.processes[name].pid})
+
+    def stop(self) -> None:
+        """End all processes, workers first; fail if one outlives its program."""
+        for process in self.processes.values():
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGCONT)
+                process.terminate()
+        late = []
+        for name, process in self.processes.items():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                late.append(name)
+        # A forked search ends at its next look at its parent; what is left after that is left behind.
+        deadline = time.monotonic() + 3
+        while (left := _members(self._sessions)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for name in late:
+            self.processes[name].wait()
+        self.processes.clear()
+        if self.valkey.pid is not None:
+            os.kill(self.valkey.pid, signal.SIGCONT)
+        self.valkey.stop()
+        if self._reservation is not None:
+            self._reservation.close()
+        assert not late, f"these did not end when told to: {late}"
+        assert not left, f"processes were left behind: {left}"
+
+
+def _members(sessions: set[int]) -> list[int]:
+    """Pids of the live processes of these sessions. Needs /proc; elsewhere nothing is found."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError):
+            state, _, _, session = (entry / "stat").read_text().rpartition(") ")[2].split()[:4]
+            if int(session) in sessions and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def rss(pids: list[int]) -> int:
+    """Resident bytes of some processes together. Needs /proc."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in pids)

@@ -1,0 +1,155 @@
+"""Whoever writes to the broker chooses which jobs run, and nothing else: planted ones fail without running."""
+
+import http.server
+import json
+import pickle
+import threading
+import uuid
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from services.connections import connect_for_requests
+from services.embedded import EmbeddedValkey
+from services.queues import MINING, AllowListedJob, queue
+from tests.integration.stores import (
+    Crew,
+    connect,
+    eventually,
+    make_spec,
+    valkey_fixture,  # noqa: F401 - a fixture
+)
+
+SEARCH = "worker.jobs.search.search"
+
+
+@pytest.fixture
+def redis(valkey: EmbeddedValkey) -> Redis:
+    return connect(valkey)
+
+
+@pytest.fixture
+def calls() -> Iterator[tuple[str, list[str]]]:
+    """The address of a web server, and the paths that were asked of it."""
+    paths: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            paths.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        do_GET = do_POST  # noqa: N815 - the name that http.server looks for
+
+        def log_message(self, *args: Any) -> None:
+            """Nothing to the test's output."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", paths
+        server.shutdown()
+        thread.join()
+
+
+class Runs:
+    """Whether pickle ran something: unpickling this touches a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def plant(redis: Redis, data: bytes, **fields: str) -> str:
+    """A job as somebody with access to the broker writes it, past all of our own code."""
+    job_id = str(uuid.uuid4())
+    moment = "2025-06-15T15:06:40.000000Z"
+    redis.hset(
+        f"rq:job:{job_id}",
+        mapping={
+            "data": data,
+            "created_at": moment,
+            "enqueued_at": moment,
+            "origin": MINING,
+            "status": "queued",
+            "timeout": "60",
+            **fields,
+        },
+    )
+    redis.sadd("rq:queues", f"rq:queue:{MINING}")
+    redis.rpush(f"rq:queue:{MINING}", job_id)
+    return job_id
+
+
+def json_data(function: str, *args: Any, instance: Any = None) -> bytes:
+    return zlib.compress(json.dumps([function, instance, args, {}]).encode())
+
+
+def webhook(url: str) -> str:
+    return json.dumps([{"url": url, "on": status, "statuses": [status], "method": "POST"} for status in ("failed",)])
+
+
+def test_planted_jobs_do_not_run(
+    valkey: EmbeddedValkey, redis: Redis, tmp_path: Path, calls: tuple[str, list[str]]
+) -> None:
+    url, asked = calls
+    touched = tmp_path / "touched"
+
+    def touch(name: str) -> str:
+        return f"touch {touched}-{name}"
+
+    planted = {
+        "function": plant(redis, json_data("os.system", touch("function"))),
+        "builtin": plant(redis, json_data("builtins.exec", f"open({str(touched) + '-builtin'!r}, 'w')")),
+        "import": plant(redis, json_data("worker.jobs.search._log.info", "no job")),
+        "instance": plant(redis, json_data("search", touch("instance"), instance="os")),
+        "pickle": plant(redis, zlib.compress(pickle.dumps(Runs(Path(f"{touched}-pickle"))))),
+        "raw pickle": plant(redis, pickle.dumps(Runs(Path(f"{touched}-raw-pickle")))),
+    }
+    for moment in ("success", "failure", "stopped"):
+        # RQ calls these with (job, connection, …): as text of a command that is a syntax error, but it would be run.
+        data, name = json_data(SEARCH, "nobody", "0" * 32), f"{moment}_callback_name"
+        planted[moment] = plant(redis, data, **{name: "os.abort", f"{moment}_callback_timeout": "60"})
+    planted["webhook"] = plant(redis, json_data(SEARCH, "nobody", "0" * 32), webhooks=webhook(f"{url}/hook"))
+    planted["both"] = plant(
+        redis, json_data("os.system", touch("both")), failure_callback_name="os.abort", webhooks=webhook(f"{url}/both")
+    )
+    # One that a worker seems to have died of: maintenance looks at it in the worker itself, not in a horse.
+    abandoned = plant(
+        redis, json_data(SEARCH, "nobody", "0" * 32), failure_callback_name="os.abort", webhooks=webhook(f"{url}/lost")
+    )
+    redis.lrem(f"rq:queue:{MINING}", 1, abandoned)
+    redis.hset(f"rq:job:{abandoned}", "status", "started")
+    redis.zadd(f"rq:wip:{MINING}", {f"{abandoned}:{uuid.uuid4().hex}": 1})
+
+    with Crew(tmp_path, valkey.url, make_spec(development=True)) as crew:
+        worker = crew.worker()
+        names = {f"rq:job:{job_id}" for job_id in [*planted.values(), abandoned]}
+        eventually(lambda: redis.llen(f"rq:queue:{MINING}") == 0)
+        eventually(
+            lambda: all(redis.hget(name, "status") in (b"failed", None) for name in names), what="the end of all jobs"
+        )
+        assert worker.poll() is None, "the worker itself outlived them"
+        failed = {name.decode() for name in redis.zrange(f"rq:failed:{MINING}", 0, -1)}
+        assert set(planted.values()) <= failed
+    assert list(tmp_path.glob("touched*")) == []
+    assert asked == []
+
+
+def test_our_own_jobs_are_json_and_carry_nothing_but_ids(redis: Redis, valkey: EmbeddedValkey) -> None:
+    from services.queues import RqJobs
+
+    with connect_for_requests(valkey.url) as broker:
+        RqJobs(broker).enqueue_search("node1", "a" * 32, 2, 1)
+        (job_id,) = queue(MINING, broker).get_job_ids()
+        raw = redis.hget(f"rq:job:{job_id}", "data") or b""
+        assert json.loads(zlib.decompress(raw)) == [SEARCH, None, ["node1", "a" * 32], {}]
+        job = AllowListedJob.fetch(job_id, connection=broker, serializer="json")
+        job.require_allowed()
+        assert job.failure_ttl is not None and job.failure_ttl <= 86_400  # RQ's default is a year

@@ -1,0 +1,30 @@
+"""The network jobs: agree with peers, and tell them."""
+
+import structlog
+
+from worker import context
+
+_log = structlog.get_logger(__name__)
+
+
+def resolve(node: str, url: str = "") -> bool:
+    """Adopt the best valid chain among the peers, or of one peer; whether ours changed. Safe at any time."""
+    resolution = context.current().node(node).resolver.resolve(url or None)
+    for note in resolution.notes:
+        _log.info("peer_passed_over", node=node, reason=note)
+    return resolution.replaced
+
+
+def answer(node: str, number: str) -> bool:
+    """Resolve because somebody asked over HTTP (the `number`-th), unless a later run has answered that already."""
+    return context.current().node(node).consensus.answer(int(number))
+
+
+def announce(node: str, tip: str) -> int:
+    """Tell all peers of a tip, unless it has moved since; how many were told."""
+    return context.current().node(node).announcer.announce(tip)
+
+
+def relay(node: str) -> int:
+    """Hand new transactions on to all peers; how many."""
+    return context.current().node(node).announcer.relay()
