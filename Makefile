@@ -26,11 +26,11 @@ $(BIN)/python:
 
 # Reinstalled when the dependencies change; the code itself is used where it lies (-e).
 $(RUN): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fast]'
 	@touch $@
 
 $(DEV): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,fast]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,fast,bench]'
 	@touch $(RUN) $@
 
 # exec: Ctrl-C and SIGTERM reach the node itself, and its exit code is make's.

@@ -1,5 +1,7 @@
 """The Flask application: one node behind HTTP."""
 
+from threading import BoundedSemaphore
+
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
@@ -30,6 +32,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     )
     app.extensions["quarry"] = node
     app.extensions["quarry.doorkeeper"] = doorkeeper
+    app.extensions["quarry.bodies"] = BoundedSemaphore(node.settings.api_threads * 3 // 4)
     app.before_request(doorkeeper.check_host)
     app.after_request(_harden)
     errors.install(app)

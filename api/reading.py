@@ -1,11 +1,13 @@
 """Reading requests strictly: bodies, and the few numbers and hashes in paths and queries."""
 
 import re
-from typing import Any
+from threading import BoundedSemaphore
+from typing import Any, cast
 
-from flask import request
+from flask import current_app, request
 
 from api.errors import Refusal
+from services.errors import Busy
 from shared import wire
 from shared.errors import InputError
 
@@ -21,6 +23,7 @@ def json_body() -> Any:
     Raises:
         Refusal: 413 for a body that is too large or of unknown length, 415 for another type or an encoded one.
         InputError: it is not strict JSON.
+        Busy: `too_many_bodies`.
     """
     if request.content_length is None:
         raise Refusal(413, "length_required", "The request must say the length of its body (Content-Length).")
@@ -30,7 +33,15 @@ def json_body() -> Any:
         raise Refusal(415, "wrong_content_type", "Send Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refusal(415, "encoded_body", "Send the body as it is: compressed requests are refused.")
-    return wire.parse(request.get_data(cache=False))
+    # Who sends a body slowly holds a thread. Some are kept back, so that reading goes on whatever is being sent.
+    bodies = cast(BoundedSemaphore, current_app.extensions["quarry.bodies"])
+    if not bodies.acquire(blocking=False):
+        raise Busy("too_many_bodies", "Too many requests are being received at once; try again.")
+    try:
+        data = request.get_data(cache=False)
+    finally:
+        bodies.release()
+    return wire.parse(data)
 
 
 def number_argument(name: str, default: int, low: int, high: int) -> int:

@@ -1,19 +1,27 @@
 """Serving the application: granian, several processes, a thread for each request that waits."""
 
 import os
+import resource
 import sys
 
 from flask import Flask
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from api import idle
 from api.app import create_app
 from services import logs, registry
 from services.connections import as_store, connect_for_requests
 from services.node import build_node
 from services.queues import RqJobs
 from services.settings import Settings, load
+
+# Per process. Idle connections count as well, so this is no measure of work: the threads are.
+CONNECTIONS = 2048
+# To send a request's head, and between two requests of one connection.
+HEAD_SECONDS = 10
 
 
 def serve(settings: Settings) -> None:
@@ -26,6 +34,7 @@ def serve(settings: Settings) -> None:
     registry.register(as_store(broker), settings)
     store.close()
     broker.close()
+    _allow_files(2 * CONNECTIONS)
     Granian(
         "api.server:application",
         factory=True,
@@ -35,11 +44,21 @@ def serve(settings: Settings) -> None:
         workers=settings.api_processes,
         blocking_threads=settings.api_threads,
         blocking_threads_idle_timeout=30,
-        backpressure=settings.api_threads,
+        backpressure=CONNECTIONS,
+        http=HTTPModes.http1,  # "auto" waits without limit for the first byte, and HTTP/2 has no limit for the head
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_SECONDS * 1000),
         websockets=False,
         respawn_failed_workers=True,
         log_level=LogLevels.warning,
     ).serve()
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise this process's limit of open files, sockets included, and thereby its children's, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
 
 
 def application() -> Flask:
@@ -49,6 +68,7 @@ def application() -> Flask:
     store = connect_for_requests(settings.redis_url)
     broker = store if settings.broker_url == settings.redis_url else connect_for_requests(settings.broker_url)
     token = settings.admin_token_file.read_text("utf-8").strip() if settings.admin_token_file else None
+    idle.watch(settings.port)
     # Short slices of the interpreter keep a batch from holding up the other requests of this process.
     sys.setswitchinterval(0.002)
     return create_app(build_node(settings, store=as_store(store), queue=RqJobs(broker)), token)

@@ -20,6 +20,11 @@ def module_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def do_without_rich() -> None:
+    """In a process that writes to a log: keep structlog from loading rich, which costs 3 MB. Before it is imported."""
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type] # None is how Python spells "cannot be imported"
+
+
 def scrub_environment() -> None:
     """Reduce this process's environment to what its children may have: a supervisor's children inherit it."""
     kept = scrubbed(os.environ)

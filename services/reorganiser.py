@@ -1,8 +1,8 @@
 """Reorganisations: verify a whole branch, swap it in at once, then finish what follows from it.
 
-Walk: `Branch` starts at the fork point, with the ledger rolled back by undo records → `add` verifies and stages one block
-after the other → `swap` changes heights, ledger and tip in one script → `finish` brings indexes, histories and mempool
-in line, slice by slice, and can be continued by anybody after a crash.
+Walk: a `Branch` starts at the fork point, with the ledger rolled back by undo records → `add` verifies and stages block
+after block → `swap` changes heights, ledger and tip in one script → `finish` brings indexes, histories and mempool in
+line, slice by slice, and can be continued by anybody after a crash.
 """
 
 import json

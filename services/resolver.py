@@ -14,7 +14,7 @@ import structlog
 
 from services.accept import Acceptor
 from services.errors import PeerFailed, PeerLied, TipMoved
-from services.peer_book import PeerBook
+from services.peer_book import PeerBook, State
 from services.peer_client import PAGE_LIMIT, Claim, PeerClient
 from services.ports import Clock
 from services.reorganiser import Reorganiser
@@ -108,7 +108,7 @@ class Resolver:
                 self._book.answered(url, answer.height, answer.tip.hash, answer.tip.chainwork)
                 claims.append(answer)
             else:
-                state = "other_chain" if isinstance(answer, RuleError) else "unreachable"
+                state: State = "other_chain" if isinstance(answer, RuleError) else "unreachable"
                 self._book.failed(url, state, str(answer))
                 notes.append(f"{url}: {answer}")
         return claims

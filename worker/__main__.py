@@ -8,6 +8,7 @@ import os
 import sys
 
 from services.errors import BadSettings
+from services.programs import do_without_rich
 from services.queues import MINING, NETWORK
 from services.settings import load
 
@@ -24,6 +25,7 @@ def main(arguments: list[str]) -> int:
     except BadSettings as error:
         print(f"quarry: {error}", file=sys.stderr)
         return 2
+    do_without_rich()
     if chosen.program == "ticker":
         from worker.ticker import run_ticker
 

@@ -128,7 +128,7 @@ class _Importer:
         redis = connect_for_jobs(redis_url)
         self._node = build_node(replace(settings, spec=spec), store=as_store(redis), queue=RqJobs(redis))
         self._rules: Rules = self._node.rules
-        self._node.chain.initialise()
+        self._node.begin()
         if self._node.chain.hash_at(1) != genesis:
             raise Failure("The node's chain begins with another genesis block than the file's.")
         self._known: list[str] = []  # hashes from `_first` on

@@ -5,12 +5,13 @@ import os
 import click
 
 from api.cli.group import USAGE, Failure
-from services.programs import module_command, module_path
+from services.programs import do_without_rich, module_command, module_path
 
 
 @click.command()
 def api() -> None:
     """Run the HTTP server until it is told to stop. Settings come from the environment (QUARRY_…)."""
+    do_without_rich()
     from api.server import serve
     from services.settings import load
 

@@ -134,15 +134,16 @@ class StandardRules:
         fees = sum(transaction.fee for transaction in transactions)
         reward = make_reward(self.spec.chain_id, parent.index + 1, recipient, self.spec.reward + fees)
         body = [reward, *transactions]
+        difficulty = next_difficulty(window, self.spec)
         header = {
             "index": parent.index + 1,
             "timestamp": max(int(now), median_time(window)),
             "previous_hash": parent.hash,
-            "difficulty": next_difficulty(window, self.spec),
+            "difficulty": difficulty,
             "transactions_root": merkle.root([merkle.leaf_hash(item.canonical) for item in body]).hex(),
         }
         fields = {**header, "transactions": [item.fields for item in body]}
-        return Template(fields, _prefix(header), header["difficulty"])
+        return Template(fields, _prefix(header), difficulty)
 
     def room(self) -> int:
         return self.spec.max_block_bytes - _HEADER_ROOM - _REWARD_ROOM

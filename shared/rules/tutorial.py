@@ -1,7 +1,7 @@
 """The tutorial's own rules (DESIGN §4), kept as it runs them: a node under them is a node of its network.
 
-What they lack is the tutorial's: nothing is signed, nobody has a balance, a proof does not depend on its block, and of a
-foreign chain only links and proofs are judged. Refused as well is what no node of it writes (numbers that are not
+What they lack is the tutorial's: nothing is signed, nobody has a balance, a proof does not depend on its block, and of
+a foreign chain only links and proofs are judged. Refused as well is what none of its nodes writes (numbers that are not
 finite, transactions that are no objects), and what cannot be stored by height.
 
 The ledger knows one thing here. Equal transactions are told apart by counting: all with one canonical text form a queue
@@ -45,6 +45,7 @@ class TutorialRules:
 
     window_size = 1
     floats = True
+    open_registration = True
 
     def __init__(self, spec: ChainSpec) -> None:
         self.spec = spec

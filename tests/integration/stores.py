@@ -44,7 +44,7 @@ COIN = 10**18
 
 def make_spec(**changes: Any) -> ChainSpec:
     """A spec under which any proof is valid, with 1,000 coins for each of KEYS."""
-    fields = {"name": "test", "chain_id": 4243, "genesis_timestamp": START - 1000, "difficulty": 1}
+    fields = {"name": "test", "development": True, "chain_id": 4243, "genesis_timestamp": START - 1000, "difficulty": 1}
     fields["allocations"] = {key.address: "1000" for key in KEYS}
     return spec_from_object({**fields, **changes})
 
@@ -303,7 +303,6 @@ class Crew:
             "QUARRY_REDIS_URL": url,
             "QUARRY_SPEC": str(write_spec(directory / "spec.toml", spec)),
             "QUARRY_REWARD_ADDRESS": MINER,
-            "QUARRY_MIN_FEE": "0",
             "QUARRY_KERNEL": "plain",
             "QUARRY_LINGER": "0",
             **{f"QUARRY_{name.upper()}": value for name, value in settings.items()},

@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from services.connections import connect_for_requests
+from services import registry
+from services.connections import as_store, connect_for_requests
 from services.embedded import EmbeddedValkey
 from services.queues import MINING, AllowListedJob, queue
 from tests.integration.stores import (
     Crew,
     connect,
     eventually,
+    make_settings,
     make_spec,
     valkey_fixture,  # noqa: F401 - a fixture
 )
@@ -92,7 +94,7 @@ def json_data(function: str, *args: Any, instance: Any = None) -> bytes:
 
 
 def webhook(url: str) -> str:
-    return json.dumps([{"url": url, "on": status, "statuses": [status], "method": "POST"} for status in ("failed",)])
+    return json.dumps([{"url": url, "job_status": status, "method": "POST"} for status in ("failed", "finished")])
 
 
 def test_planted_jobs_do_not_run(
@@ -100,10 +102,17 @@ def test_planted_jobs_do_not_run(
 ) -> None:
     url, asked = calls
     touched = tmp_path / "touched"
+    intruder = "import pathlib\n" + "".join(
+        f"def {name}(*_): pathlib.Path({str(touched) + '-' + name!r}).touch()\n"
+        for name in ("success", "failure", "stopped", "lost")
+    )
+    (tmp_path / "intruder.py").write_text(intruder)
 
     def touch(name: str) -> str:
         return f"touch {touched}-{name}"
 
+    # A job that is ours and would succeed: only its company is wrong.
+    harmless = json_data(SEARCH, "node1", "0" * 32)
     planted = {
         "function": plant(redis, json_data("os.system", touch("function"))),
         "builtin": plant(redis, json_data("builtins.exec", f"open({str(touched) + '-builtin'!r}, 'w')")),
@@ -111,33 +120,35 @@ def test_planted_jobs_do_not_run(
         "instance": plant(redis, json_data("search", touch("instance"), instance="os")),
         "pickle": plant(redis, zlib.compress(pickle.dumps(Runs(Path(f"{touched}-pickle"))))),
         "raw pickle": plant(redis, pickle.dumps(Runs(Path(f"{touched}-raw-pickle")))),
+        "webhook": plant(redis, harmless, webhooks=webhook(f"{url}/hook")),
     }
     for moment in ("success", "failure", "stopped"):
-        # RQ calls these with (job, connection, …): as text of a command that is a syntax error, but it would be run.
-        data, name = json_data(SEARCH, "nobody", "0" * 32), f"{moment}_callback_name"
-        planted[moment] = plant(redis, data, **{name: "os.abort", f"{moment}_callback_timeout": "60"})
-    planted["webhook"] = plant(redis, json_data(SEARCH, "nobody", "0" * 32), webhooks=webhook(f"{url}/hook"))
-    planted["both"] = plant(
-        redis, json_data("os.system", touch("both")), failure_callback_name="os.abort", webhooks=webhook(f"{url}/both")
-    )
+        callback = {f"{moment}_callback_name": f"intruder.{moment}", f"{moment}_callback_timeout": "60"}
+        planted[moment] = plant(redis, harmless, **callback)
+        planted[f"{moment} of another"] = plant(redis, json_data("os.getpid"), **callback)
     # One that a worker seems to have died of: maintenance looks at it in the worker itself, not in a horse.
     abandoned = plant(
-        redis, json_data(SEARCH, "nobody", "0" * 32), failure_callback_name="os.abort", webhooks=webhook(f"{url}/lost")
+        redis,
+        harmless,
+        failure_callback_name="intruder.lost",
+        failure_callback_timeout="60",
+        webhooks=webhook(f"{url}/lost"),
     )
     redis.lrem(f"rq:queue:{MINING}", 1, abandoned)
     redis.hset(f"rq:job:{abandoned}", "status", "started")
     redis.zadd(f"rq:wip:{MINING}", {f"{abandoned}:{uuid.uuid4().hex}": 1})
 
-    with Crew(tmp_path, valkey.url, make_spec(development=True)) as crew:
+    spec = make_spec()
+    registry.register(as_store(redis), make_settings(spec, redis_url=valkey.url, broker_url=valkey.url))
+    with Crew(tmp_path, valkey.url, spec) as crew:
+        crew.environment["PYTHONPATH"] += f":{tmp_path}"
         worker = crew.worker()
         names = {f"rq:job:{job_id}" for job_id in [*planted.values(), abandoned]}
-        eventually(lambda: redis.llen(f"rq:queue:{MINING}") == 0)
         eventually(
-            lambda: all(redis.hget(name, "status") in (b"failed", None) for name in names), what="the end of all jobs"
+            lambda: all(redis.hget(name, "status") in (b"failed", b"finished") for name in names), what="all jobs' end"
         )
         assert worker.poll() is None, "the worker itself outlived them"
-        failed = {name.decode() for name in redis.zrange(f"rq:failed:{MINING}", 0, -1)}
-        assert set(planted.values()) <= failed
+    assert [name for name in names if redis.hget(name, "status") != b"failed"] == []
     assert list(tmp_path.glob("touched*")) == []
     assert asked == []
 

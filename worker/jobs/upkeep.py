@@ -4,9 +4,7 @@ from worker import context
 
 
 def housekeeping(node: str) -> int:
-    """Bring back lost work and expire what is old; how many transactions expired. Safe to run at any time, any number of
-    times.
-    """
+    """Bring back lost work and expire what is old; how many transactions expired. Safe to run at any time."""
     served = context.current().node(node)
     served.reorganiser.finish()
     served.rounds.reconcile()
