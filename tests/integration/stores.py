@@ -314,14 +314,19 @@ class Crew:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for process in self.started:
-            for pid in children(process.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
             process.kill()
             process.wait(10)
+        for pid in self.left():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         if error is not None:
             for log in sorted(self.directory.glob("*.log")):
                 print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
+
+    def left(self) -> list[int]:
+        """Pids of all processes that stem from ours: each program has a session of its own."""
+        sessions = {process.pid for process in self.started}
+        return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _session(int(entry.name)) in sessions]
 
     def run(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
         """Start a program; its standard error goes to NAME.log."""
@@ -358,7 +363,21 @@ def children(pid: int) -> list[int]:
 
 def alive(pid: int) -> bool:
     """Whether a process runs: zombies do not."""
+    return state(pid) not in ("", "Z")
+
+
+def state(pid: int) -> str:
+    """One letter: R, S, T for stopped, Z for a zombie; empty for none."""
+    return _stat(pid)[0]
+
+
+def _session(pid: int) -> int:
+    return int(_stat(pid)[3])
+
+
+def _stat(pid: int) -> list[str]:
+    """state, parent, group, session, …"""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return ["", "0", "0", "0"]

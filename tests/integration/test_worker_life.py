@@ -28,6 +28,7 @@ from tests.integration.stores import (
     eventually,
     make_settings,
     make_spec,
+    state,
     valkey_fixture,  # noqa: F401 - a fixture
 )
 
@@ -135,7 +136,7 @@ def scene(valkey: EmbeddedValkey, tmp_path: Path, request: pytest.FixtureRequest
         yield scene
         # The assertions of a test end with its own; this holds after each.
         assert_store_equals_replay(scene.node, redis)
-    assert not [pid for process in scene.crew.started for pid in [process.pid, *children(process.pid)] if alive(pid)]
+    assert not [pid for pid in scene.crew.left() if alive(pid)]
 
 
 # --- SIGTERM ---
@@ -253,7 +254,7 @@ def test_a_worker_that_was_frozen_with_its_proof_is_harmless_when_it_wakes(scene
     mark = scene.directory / "mark"
     eventually(mark.exists, what="the proof")
     horse = scene.horse(frozen)
-    eventually(lambda: all(Path(f"/proc/{pid}/stat").read_text().split()[2] == "T" for pid in (horse, frozen.pid)))
+    eventually(lambda: [state(pid) for pid in (horse, frozen.pid)] == ["T", "T"], what="the freeze")
     assert scene.node.chain.tip().height == 1
 
     scene.crew.worker(name="other")
