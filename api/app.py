@@ -7,6 +7,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from api import accounts, blocks, documentation, errors, health, mempool, mining, peers, transactions
 from api.access import Doorkeeper
+from api.rpc import dispatch
 from services.node import Node
 
 
@@ -43,6 +44,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         blocks.blueprint,
         accounts.blueprint,
         peers.blueprint,
+        dispatch.blueprint,
         health.blueprint,
         documentation.blueprint,
     ):

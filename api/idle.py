@@ -77,5 +77,7 @@ def _is_ours(connection: socket.socket, port: int) -> bool:
 def _silent_for(connection: socket.socket) -> float:
     """Seconds since data was last sent or received."""
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECEIVED + 4)
-    (sent,), (received,) = struct.unpack_from("I", info, _LAST_DATA_SENT), struct.unpack_from("I", info, _LAST_DATA_RECEIVED)
-    return min(sent, received) / 1000
+    milliseconds: int = min(
+        struct.unpack_from("I", info, offset)[0] for offset in (_LAST_DATA_SENT, _LAST_DATA_RECEIVED)
+    )
+    return milliseconds / 1000

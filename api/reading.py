@@ -17,8 +17,8 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
 
 
-def json_body() -> Any:
-    """The request's JSON, read strictly.
+def json_body(*, floats: bool = False) -> Any:
+    """The request's JSON, read strictly; with fractions only where `floats` says so.
 
     Raises:
         Refusal: 413 for a body that is too large or of unknown length, 415 for another type or an encoded one.
@@ -41,7 +41,7 @@ def json_body() -> Any:
         data = request.get_data(cache=False)
     finally:
         bodies.release()
-    return wire.parse(data)
+    return wire.parse(data, floats=floats)
 
 
 def number_argument(name: str, default: int, low: int, high: int) -> int:

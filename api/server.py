@@ -22,6 +22,9 @@ from services.settings import Settings, load
 CONNECTIONS = 2048
 # To send a request's head, and between two requests of one connection.
 HEAD_SECONDS = 10
+# From SIGTERM to the end of requests that still wait. Also for a process that was told so while it was starting: it
+# misses the signal.
+STOP_SECONDS = 5
 
 
 def serve(settings: Settings) -> None:
@@ -49,6 +52,7 @@ def serve(settings: Settings) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=HEAD_SECONDS * 1000),
         websockets=False,
         respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.warning,
     ).serve()
 

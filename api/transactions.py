@@ -10,7 +10,6 @@ from api.errors import Refusal, describe
 from api.reading import is_hash, json_body
 from api.views import transaction_view
 from services.mempool import Admitted
-from services.node import Node
 from services.proofs import inclusion_proof
 from shared.errors import InputError, NodeError, RuleError
 from shared.transaction import Transaction
@@ -42,8 +41,9 @@ def submit() -> ResponseReturnValue:
         '503': {$ref: '#/components/responses/Problem'}
     """
     here = node()
-    admitted = here.mempool.admit(here.rules.read_request(json_body()))
-    _follow_up(here, [admitted])
+    admitted = here.submit([here.rules.read_request(json_body(floats=here.rules.floats))])[0]
+    if isinstance(admitted, NodeError):
+        raise admitted
     message = f"Transaction will be added to Block {admitted.height}."
     return jsonify(message=message, id=admitted.id), 201
 
@@ -72,7 +72,7 @@ def submit_batch() -> ResponseReturnValue:
         '413': {$ref: '#/components/responses/Problem'}
     """
     here = node()
-    items = _batch(json_body())
+    items = _batch(json_body(floats=here.rules.floats))
     outcomes: list[Transaction | Admitted | NodeError] = []
     for item in items:
         try:
@@ -80,11 +80,10 @@ def submit_batch() -> ResponseReturnValue:
         except RuleError as error:
             outcomes.append(error)
     readable = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, Transaction)]
-    admissions = here.mempool.admit_many([item for item in outcomes if isinstance(item, Transaction)])
+    admissions = here.submit([item for item in outcomes if isinstance(item, Transaction)])
     for position, admission in zip(readable, admissions, strict=True):
         outcomes[position] = admission
     admitted = [outcome for outcome in outcomes if isinstance(outcome, Admitted)]
-    _follow_up(here, admitted)
     return jsonify(results=[_result(outcome) for outcome in outcomes], accepted=len(admitted))
 
 
@@ -138,11 +137,3 @@ def _result(outcome: Transaction | Admitted | NodeError) -> dict[str, Any]:
     assert isinstance(outcome, NodeError), "every transaction that could be read was judged"
     _, code, detail, field = describe(outcome)
     return {"status": "refused", "code": code, "detail": detail, **({"field": field} if field else {})}
-
-
-def _follow_up(here: Node, admitted: list[Admitted]) -> None:
-    """What an admission sets going: with auto-mining the round that it finds missing, and the relay to peers."""
-    new = [item.id for item in admitted if item.new]
-    if new and here.settings.automine and not admitted[-1].open_round:
-        here.rounds.ensure_open()
-    here.announcer.admitted(new)

@@ -1,11 +1,13 @@
 """The composition root: one node, put together behind its ports."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.accept import Accepted, Acceptor
 from services.announcer import Announcer
 from services.consensus import Consensus
-from services.mempool import Mempool
+from services.log_search import LogSearch
+from services.mempool import Admitted, Mempool
 from services.peer_book import PeerBook
 from services.peer_client import PeerClient
 from services.peer_http import PeerHttp, SystemPeerHttp
@@ -14,15 +16,20 @@ from services.reorganiser import Reorganiser
 from services.resolver import Resolver
 from services.rounds import RoundPolicy, Rounds
 from services.settings import Settings
+from services.snapshots import Snapshots
 from services.store.branch import BranchStore
 from services.store.chain import ChainStore
+from services.store.filters import FilterStore
 from services.store.keys import Keys
 from services.store.mining import MiningStore
 from services.store.outbox import Outbox
 from services.store.pool import PoolStore
 from services.store.port import Store
 from services.templates import TemplateMaker
+from services.wallet_blocks import WalletBlocks
+from shared.errors import NodeError
 from shared.rules import Rules, rules_for
+from shared.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,22 @@ class Node:
     resolver: Resolver
     announcer: Announcer
     consensus: Consensus
+    snapshots: Snapshots
+    wallet_blocks: WalletBlocks
+    logs: LogSearch
+    filters: FilterStore
+    randomness: Randomness
+
+    def submit(self, transactions: Sequence[Transaction]) -> list[Admitted | NodeError]:
+        """Admit transactions whose signatures are good, and set going what follows: with auto-mining the round that
+        they find missing, and the relay to peers. Per transaction, the acknowledgement or the refusal.
+        """
+        outcomes = self.mempool.admit_many(transactions)
+        new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
+        if new and self.settings.automine and not new[-1].open_round:
+            self.rounds.ensure_open()
+        self.announcer.admitted([item.id for item in new])
+        return outcomes
 
     def begin(self) -> None:
         """Write the genesis block and the peers from the settings, unless they are there; finish what was interrupted.
@@ -100,6 +123,7 @@ def build_node(
         randomness,
         on_block,
     )
+    wallet_blocks = WalletBlocks(chain, rules)
     resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
     return Node(
         settings=settings,
@@ -117,4 +141,9 @@ def build_node(
         resolver=resolver,
         announcer=announcer,
         consensus=Consensus(settings.node, store, keys, resolver, queue, clock),
+        snapshots=Snapshots(chain),
+        wallet_blocks=wallet_blocks,
+        logs=LogSearch(chain, wallet_blocks, settings.spec.token.address),
+        filters=FilterStore(store, keys),
+        randomness=randomness,
     )

@@ -15,8 +15,8 @@ FIRST_ADJUSTED = 6
 def next_difficulty(window: Sequence[Header], spec: ChainSpec) -> int:
     """Difficulty (expected hashes) of the block after `window`.
 
-    LWMA: recent blocks weigh more, so a jump in hash rate is followed within about thirty intervals of time, and one idle
-    night counts as six intervals at most (zawy12, difficulty-algorithms #3).
+    LWMA: recent blocks weigh more, so a jump in hash rate is followed within about thirty intervals of time, and one
+    idle night counts as six intervals at most (zawy12, difficulty-algorithms #3).
 
     Args:
         window: headers that end at the parent, oldest first; all of the chain, or at least its last `WINDOW`.

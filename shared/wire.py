@@ -5,6 +5,7 @@ Refused: duplicate keys (which one counts?), floats, NaN, Infinity (not in hashe
 """
 
 import json
+import math
 from typing import Any, NoReturn
 
 from shared.errors import InputError
@@ -17,8 +18,11 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b'"[]{}')
 
 
-def parse(text: bytes) -> Any:
+def parse(text: bytes, *, floats: bool = False) -> Any:
     """The value of one strict JSON text.
+
+    Args:
+        floats: whether fractions and exponents are taken, where what is read is not hashed by the standard rules.
 
     Raises:
         InputError: `malformed_json`, `duplicate_key`, `float_refused`, `number_too_long`, `too_deep`, `bad_text`.
@@ -29,7 +33,7 @@ def parse(text: bytes) -> Any:
         raise InputError("malformed_json", "The body is not UTF-8.") from None
     _check_depth(text)
     try:
-        value = _DECODER.decode(decoded)
+        value = (_WITH_FLOATS if floats else _DECODER).decode(decoded)
     except InputError:
         raise
     except ValueError:
@@ -103,6 +107,16 @@ def _int(digits: str) -> int:
     return int(digits)
 
 
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise InputError("float_refused", "A number is too large for a fraction.")
+    return value
+
+
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_no_float, parse_int=_int, parse_constant=_no_constant
+)
+_WITH_FLOATS = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_float, parse_int=_int, parse_constant=_no_constant
 )

@@ -191,6 +191,17 @@ class Keys:
         """STRING JSON {number, replaced, reason}: the last resolution that was finished, and what came of it."""
         return self._key("resolve-done")
 
+    # --- wallets: services/store/filters.py ---
+
+    def filter(self, filter_id: str) -> str:
+        """STRING JSON of one JSON-RPC filter. Expires when nobody polls it."""
+        return self._key(f"filter:{filter_id}")
+
+    @property
+    def filters(self) -> str:
+        """ZSET id of a filter -> Unix seconds of its expiry: how many there are."""
+        return self._key("filters")
+
     # --- news: every script that changes something ---
 
     @property

@@ -35,6 +35,7 @@ class Rules(Protocol):
 
     spec: ChainSpec
     window_size: int
+    has_accounts: bool  # balances, nonces and signatures, without which wallets have nothing to show
     open_registration: bool  # whether anybody may register peers, as in the tutorial
     floats: bool  # whether blocks and transactions may hold fractions (see `wire.parse`)
 
@@ -61,6 +62,9 @@ class Rules(Protocol):
 
     def read_request(self, value: Any) -> Transaction:
         """A transaction as people submit it: normalised, shape, chain and signature checked."""
+
+    def read_raw(self, raw: bytes) -> Transaction:
+        """A transaction from the raw bytes that an Ethereum wallet signed, checked as `read_request` does."""
 
     def read_stored(self, value: Any) -> Transaction:
         """A transaction that `read_request` accepted before, without checking its signature again."""

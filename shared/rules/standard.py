@@ -16,6 +16,7 @@ from shared.timestamps import MAX_AHEAD, median_time
 from shared.transaction import (
     Transaction,
     check_signature,
+    from_raw,
     make_reward,
     normalise,
     read_reward,
@@ -37,6 +38,7 @@ class StandardRules:
 
     window_size = WINDOW
     open_registration = False
+    has_accounts = True
     floats = False
 
     def __init__(self, spec: ChainSpec) -> None:
@@ -110,9 +112,18 @@ class StandardRules:
 
     def read_request(self, value: Any) -> Transaction:
         transaction = read_transaction(normalise(value))
+        self._check_chain(transaction)
+        check_signature(transaction, self.spec)
+        return transaction
+
+    def _check_chain(self, transaction: Transaction) -> None:
         if transaction.chain_id != self.spec.chain_id:
             raise RuleError("wrong_chain_id", f"chain_id must be {self.spec.chain_id} on this chain.", field="chain_id")
-        check_signature(transaction, self.spec)
+
+    def read_raw(self, raw: bytes) -> Transaction:
+        # The fields come from the raw bytes, so there is no signature left to compare them with.
+        transaction = read_transaction(from_raw(raw, self.spec))
+        self._check_chain(transaction)
         return transaction
 
     def read_stored(self, value: Any) -> Transaction:

@@ -1,25 +1,25 @@
 """Bad input, one by one: a stable code in one envelope, no traceback, no echo, and nothing has changed."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
 from api.app import create_app
-from tests.integration.bad_requests import MARKER, TABLE, Bad
+from tests.integration.bad_requests import TABLE
+from tests.integration.bad_transactions import MARKER, Bad
+from tests.integration.http_client import Client, Door, FlaskDoor
 from tests.integration.node_fixture import (
     ALICE,
     TOKEN,
-    Client,
-    Door,
-    FlaskDoor,
     RecordedJobs,
     RunningNode,
     digest,
     grow,
     local_node,
+    redis_of,
     transfer,
 )
 
@@ -42,8 +42,8 @@ def watched_app(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     grow(node, transfer(ALICE, 0))
     door = FlaskDoor(create_app(node, TOKEN))
     Client(door).submit(transfer(ALICE, 3))
-    redis, queue = node.chain.redis, node.queue
-    assert isinstance(redis, Redis) and isinstance(queue, RecordedJobs)
+    redis, queue = redis_of(node), node.queue
+    assert isinstance(queue, RecordedJobs)
     yield Watched(door, lambda: (digest(redis, node.settings.node), queue.enqueued))
     redis.close()
 
@@ -55,7 +55,6 @@ def watched_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched
         with running.redis() as redis:
             here = local_node(running.valkey.url, Path(running.directory), SPEC, NODE=running.name)
             grow(here, transfer(ALICE, 0))
-            assert isinstance(here.chain.redis, Redis)
             here.chain.redis.close()
             running.client.submit(transfer(ALICE, 3))
             yield Watched(running.door, lambda: (digest(redis, running.name), redis.keys("rq:queue:*")))
@@ -105,8 +104,8 @@ def test_what_is_not_wrong_is_accepted(watched_app: Watched) -> None:
     client.door.call("POST", "/transactions/new", b" \n" + repeated, Content_Type="application/json").ok(201)
     for host in ("localhost", "LOCALHOST:5000", "127.0.0.1", "127.1.2.3:80", "[::1]:5000", "[::1]"):
         client.get("/status", Host=host).ok()
-    for authorization in (f"Bearer {TOKEN}", "Basic " + __import__("base64").b64encode(f"x:{TOKEN}".encode()).decode()):
-        answer = client.door.call("DELETE", "/rounds/" + "0" * 32, Authorization=authorization)
+    for authorization in (f"Bearer {TOKEN}", "Basic " + base64.b64encode(f"x:{TOKEN}".encode()).decode()):
+        answer = client.door.call("DELETE", "/rounds/" + "0" * 32, None, Authorization=authorization)
         answer.refused(404, "unknown_round")
     deep = b"[" * 32 + b"]" * 32
     client.door.call("POST", "/transactions/new", deep, Content_Type="application/json").refused(400, "not_an_object")

@@ -4,6 +4,7 @@ import http.client
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -12,17 +13,16 @@ from services.errors import TipMoved
 from services.node import Node
 from services.store.chain import PAGE
 from tests.integration.conftest import MakeNode
+from tests.integration.http_client import FlaskDoor, SocketDoor
 from tests.integration.node_fixture import (
     ALICE,
     BOB,
     CAROL,
     KEYS,
-    FlaskDoor,
     RunningNode,
-    SocketDoor,
-    eventually,
     grow,
     local_node,
+    redis_of,
     rss,
     transfer,
 )
@@ -90,17 +90,19 @@ def test_a_reorganisation_cuts_a_real_response_off(long_chain: RunningNode) -> N
     heights = f"quarry:{{{long_chain.name}}}:heights"
     with long_chain.redis() as redis, long_chain.door.open("GET", "/chain") as response:
         hashes = redis.lrange(heights, 0, -1)
-        received = len(response.read(1000))
+        received = response.read(1000)
         try:
             # The chain that was being sent ends early: everything behind its first tenth is replaced by less.
             redis.ltrim(heights, 0, BLOCKS // 10)
-            with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-                while piece := response.read(MEBIBYTE):
-                    received += len(piece)
+            # The server ends a chunked response properly even where the application broke it off. The text shows it.
+            with suppress(http.client.IncompleteRead, ConnectionError):
+                received += response.read()
         finally:
             redis.rpush(heights, *hashes[BLOCKS // 10 + 1 :])
-    assert received > 1000
-    eventually(lambda: "TipMoved" in long_chain.log("api") or "reorganised" in long_chain.log("api"), 3)
+    assert len(received) > 1000
+    with pytest.raises(ValueError):
+        json.loads(received)
+    assert "TipMoved" in long_chain.log("api")
     assert len(read_whole(long_chain.door)["chain"]) == BLOCKS
 
 
@@ -117,10 +119,10 @@ def branches(make_node: MakeNode) -> tuple[Node, Node]:
         for _ in range(2 * PAGE + 50):
             grow(node, recipient=recipient.address)
     # Until the swap, ours knows nothing of their blocks but what they say.
-    redis = ours.chain.redis
+    redis = redis_of(ours)
     for name in ("blocks", "headers"):
         for field, value in redis.hgetall(f"{theirs.chain.keys.prefix}{name}").items():
-            redis.hset(f"{ours.chain.keys.prefix}{name}", field, value)  # type: ignore[arg-type] # bytes will do
+            redis.hset(f"{ours.chain.keys.prefix}{name}", field, value)
     return ours, theirs
 
 
@@ -131,7 +133,7 @@ def test_a_reorganisation_between_two_pages_aborts_the_response(make_node: MakeN
         assert response.status_code == 200
         pieces = response.iter_encoded()
         sent = next(pieces)
-        ours.chain.redis.copy(theirs.chain.keys.heights, ours.chain.keys.heights, replace=True)  # type: ignore[attr-defined] # of Redis, not of the port
+        redis_of(ours).copy(theirs.chain.keys.heights, ours.chain.keys.heights, replace=True)
         with pytest.raises(TipMoved):
             for piece in pieces:
                 sent += piece
@@ -149,7 +151,7 @@ def test_a_chain_that_became_shorter_aborts_the_response(make_node: MakeNode) ->
     blocks = node.chain.stream(1, node.chain.tip().height)
     for _ in range(PAGE):
         next(blocks)
-    node.chain.redis.ltrim(node.chain.keys.heights, 0, PAGE - 10)  # type: ignore[attr-defined] # of Redis, not of the port
+    redis_of(node).ltrim(node.chain.keys.heights, 0, PAGE - 10)
     with pytest.raises(TipMoved):
         list(blocks)
 

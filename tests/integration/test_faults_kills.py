@@ -26,12 +26,12 @@ from shared.rules import rules_for
 from shared.transaction import Transaction
 from tests.integration.stores import (
     KEYS,
+    Crew,
     TestNode,
     alive,
     assert_store_equals_replay,
     children,
     connect,
-    Crew,
     eventually,
     make_settings,
     make_spec,

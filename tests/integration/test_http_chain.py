@@ -9,7 +9,8 @@ import pytest
 from services.node import Node
 from shared.canonical import canonical
 from tests import verifier
-from tests.integration.node_fixture import ALICE, BOB, CAROL, Client, RunningNode, fresh_key, grow, mine, transfer
+from tests.integration.http_client import Client
+from tests.integration.node_fixture import ALICE, BOB, CAROL, RunningNode, fresh_key, grow, mine, transfer
 
 BLOCK = {"index", "timestamp", "transactions", "proof", "previous_hash", "difficulty", "transactions_root"}
 KNOWN = {"hash", "chainwork", "size", "confirmations", "on_chain"}
@@ -62,7 +63,13 @@ def test_blocks_lists_the_newest_first_without_transactions(client: Client, bloc
 
 @pytest.mark.parametrize(
     ("query", "heights"),
-    [("limit=2", [5, 4]), ("before=4&limit=2", [3, 2]), ("before=2", [1]), ("before=1", []), ("before=99", [5, 4, 3, 2, 1])],
+    [
+        ("limit=2", [5, 4]),
+        ("before=4&limit=2", [3, 2]),
+        ("before=2", [1]),
+        ("before=1", []),
+        ("before=99", [5, 4, 3, 2, 1]),
+    ],
 )
 def test_blocks_are_read_page_by_page(client: Client, blocks: list[Any], query: str, heights: list[int]) -> None:
     assert [block["index"] for block in client.get(f"/blocks?{query}").ok()["blocks"]] == heights
@@ -74,7 +81,9 @@ def test_a_block_is_found_by_height_by_hash_and_as_the_latest(client: Client, bl
     assert set(by_height) == BLOCK | KNOWN
     assert by_height["hash"] == verifier.block_hash(blocks[1]) == blocks[2]["previous_hash"]
     assert by_height["size"] == len(canonical(blocks[1])) and by_height["confirmations"] == 4
-    assert [{k: v for k, v in item.items() if k != "id"} for item in by_height["transactions"]] == blocks[1]["transactions"]
+    assert [{k: v for k, v in item.items() if k != "id"} for item in by_height["transactions"]] == blocks[1][
+        "transactions"
+    ]
     for position, item in enumerate(by_height["transactions"]):
         found = client.get(f"/transactions/{item['id']}").ok()
         assert (found["block"], found["index"], found["position"]) == (by_height["hash"], 2, position)
@@ -116,7 +125,10 @@ def test_status_tells_what_the_node_is_doing(client: Client, node: Node) -> None
     idle = client.get("/status").ok()
     assert (idle["node"], idle["spec"], idle["chain_id"]) == (node.settings.node, "test", 4242)
     assert (idle["height"], idle["tip"], idle["chainwork"]) == (1, client.get("/blocks/1").ok()["hash"], 0)
-    assert idle["mempool"] == {k: client.get("/mempool").ok()[k] for k in ("size", "bytes")} and idle["mempool"]["size"] == 1
+    assert (
+        idle["mempool"] == {k: client.get("/mempool").ok()[k] for k in ("size", "bytes")}
+        and idle["mempool"]["size"] == 1
+    )
     assert (idle["peers"], idle["round"], idle["requests"]) == ([], None, 0)
     assert set(idle["workers"]) == {"mining", "network"}
     client.post("/mine?wait=0").ok(202)

@@ -7,7 +7,7 @@ import pytest
 
 from api.app import create_app
 from services.node import Node
-from tests.integration.node_fixture import Client, FlaskDoor
+from tests.integration.http_client import Client, FlaskDoor
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 
@@ -112,7 +112,7 @@ def test_the_page_shows_every_endpoint(client: Client, document: dict[str, Any])
     assert (page.status, page.type) == (200, "text/html; charset=utf-8")
     text = page.body.decode()
     for method, path in documented(document):
-        assert f'{method.upper()}</span> <code>{path}</code>' in text
+        assert f"{method.upper()}</span> <code>{path}</code>" in text
     assert "<script" not in text and "style=" not in text  # the content security policy would not let them in
     for target in re.findall(r'(?:href|src)="([^"]+)"', text):
         assert target.startswith("/") and client.get(target).status == 200, target

@@ -9,7 +9,8 @@ from services.node import Node
 from services.store.mining import Searched
 from tests import verifier
 from tests.integration.conftest import StartNode
-from tests.integration.node_fixture import ALICE, TOKEN, Answer, Client, RunningNode, eventually, fresh_key, mine, transfer
+from tests.integration.http_client import Answer, Client
+from tests.integration.node_fixture import ALICE, TOKEN, RunningNode, eventually, fresh_key, mine, transfer
 
 BEARER = f"Bearer {TOKEN}"
 
@@ -114,13 +115,14 @@ def test_cancelling_a_round_ends_the_search_and_the_request(hopeless_node: Runni
         round_id = eventually(lambda: client.get("/status").ok()["round"], 15)["id"]
         eventually(lambda: len(client.get(f"/rounds/{round_id}").ok()["workers"]) == 2, 15)
 
-        for authorization in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic Og=="}):
-            answer = client.door.call("DELETE", f"/rounds/{round_id}", **authorization)
+        headers: list[dict[str, str]] = [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic Og=="}]
+        for authorization in headers:
+            answer = client.door.call("DELETE", f"/rounds/{round_id}", None, **authorization)
             answer.refused(401, "admin_token_required")
             assert "Bearer" in answer.headers["www-authenticate"]
         assert client.get(f"/rounds/{round_id}").ok()["state"] == "open"
 
-        cancelled = client.door.call("DELETE", f"/rounds/{round_id}", Authorization=BEARER).ok()
+        cancelled = client.door.call("DELETE", f"/rounds/{round_id}", None, Authorization=BEARER).ok()
         assert (cancelled["id"], cancelled["state"]) == (round_id, "cancelled")
         waiting.result(10).refused(409, "round_cancelled")
 
@@ -141,7 +143,7 @@ def test_cancelling_a_round_ends_the_search_and_the_request(hopeless_node: Runni
 def test_cancelling_answers_the_oldest_request_and_goes_on_with_the_next(client: Client) -> None:
     first, second = (client.post("/mine?wait=0").ok(202)["job"] for _ in range(2))
     round_id = client.get(f"/jobs/{first}").ok()["round"]
-    client.door.call("DELETE", f"/rounds/{round_id}", Authorization=BEARER).ok()
+    client.door.call("DELETE", f"/rounds/{round_id}", None, Authorization=BEARER).ok()
     assert client.get(f"/jobs/{first}").ok()["status"] == "cancelled"
     started = client.get(f"/jobs/{second}").ok()
     assert started["status"] == "started" and started["round"] != round_id
@@ -149,7 +151,7 @@ def test_cancelling_answers_the_oldest_request_and_goes_on_with_the_next(client:
 
 def test_only_an_open_round_can_be_cancelled(client: Client, node: Node) -> None:
     def cancel(round_id: str) -> Answer:
-        return client.door.call("DELETE", f"/rounds/{round_id}", Authorization=BEARER)
+        return client.door.call("DELETE", f"/rounds/{round_id}", None, Authorization=BEARER)
 
     cancel("0" * 32).refused(404, "unknown_round")
     client.post("/mine?wait=0").ok(202)

@@ -13,9 +13,11 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from api import idle
+from api.server import HEAD_SECONDS
 from services.programs import ROOT, scrubbed
 from tests.integration.conftest import StartNode
-from tests.integration.node_fixture import ALICE, Answer, RunningNode, SocketDoor, eventually, transfer
+from tests.integration.http_client import Answer, SocketDoor
+from tests.integration.node_fixture import ALICE, RunningNode, eventually, transfer
 
 POST = b"POST /transactions/new HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 SOON = 1.0
@@ -52,7 +54,6 @@ def test_a_body_that_is_too_large_is_refused_by_its_head_alone(api: RunningNode,
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        b"\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00",  # TLS
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -105,14 +106,18 @@ def test_slow_clients_hold_up_nobody_else(api: RunningNode) -> None:
     assert max(took) < SOON
 
 
-def test_idle_connections_take_no_place(api: RunningNode) -> None:
+def test_idle_connections_take_no_place_and_are_ended(api: RunningNode) -> None:
     """More than the threads of both processes: connecting is no work."""
-    threads = 2 * api.settings.api_threads
+    kinds = (b"", b"GET /status HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     with ExitStack() as stack:
-        for number in range(threads + 50):
-            data = (b"", b"GET /status HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")[number % 3]
-            stack.enter_context(api.door.raw(data))
+        idlers = [
+            stack.enter_context(api.door.raw(kinds[number % 3], timeout=HEAD_SECONDS + 5))
+            for number in range(2 * api.settings.api_threads + 50)
+        ]
         assert max(timed(lambda: api.client.get("/status")) for _ in range(10)) < SOON
+        for idler in idlers:
+            while idler.recv(4096):
+                pass
 
 
 def test_bodies_that_never_come_leave_threads_for_reading(start_node: StartNode) -> None:
@@ -169,6 +174,7 @@ import sys
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from api import idle
+from api.server import HEAD_SECONDS
 
 def application(environ, start_response):
     length = int(environ.get("CONTENT_LENGTH") or 0)

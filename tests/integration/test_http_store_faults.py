@@ -12,7 +12,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.integration.conftest import StartNode
-from tests.integration.node_fixture import ALICE, BOB, Answer, RunningNode, eventually, transfer
+from tests.integration.http_client import Answer
+from tests.integration.node_fixture import ALICE, BOB, RunningNode, eventually, transfer
 
 # The socket timeout is two seconds; the third is for slow machines.
 SOON = 3.0
@@ -79,7 +80,8 @@ def test_workers_mine_on_once_the_store_is_back(running_node: RunningNode) -> No
         answer = client.post("/mine?wait=20")
         return answer if answer.status == 200 else None
 
-    assert eventually(mined, 25).ok()["index"] > before
+    block = eventually(mined, 25)
+    assert block is not None and block.ok()["index"] > before
 
 
 # Ways in which a server refuses writes: what it answers, and how it is brought to that.
@@ -119,11 +121,11 @@ def too_few_replicas(redis: "Redis", directory: Path) -> Iterator[None]:
 
 @contextmanager
 def read_only(redis: "Redis", directory: Path) -> Iterator[None]:
-    redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    redis.replicaof("127.0.0.1", "1")
     try:
         yield
     finally:
-        redis.execute_command("REPLICAOF", "NO", "ONE")
+        redis.replicaof("NO", "ONE")
 
 
 @pytest.mark.parametrize(

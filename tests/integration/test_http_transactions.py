@@ -13,18 +13,18 @@ from shared import merkle
 from shared.canonical import canonical
 from shared.transaction import MAX_TRANSACTION_BYTES, read_transaction
 from tests.integration.conftest import MakeNode
+from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.node_fixture import (
     ALICE,
     BOB,
     CAROL,
     KEYS,
     MINER,
-    Client,
-    FlaskDoor,
     RunningNode,
     digest,
     fresh_key,
     mine,
+    redis_of,
     transfer,
 )
 
@@ -41,9 +41,9 @@ def test_an_admitted_transaction_will_be_in_the_next_block(client: Client, node:
 def test_sending_again_while_it_waits_is_acknowledged_again(client: Client, node: Node) -> None:
     sent = transfer(ALICE, 0)
     first = client.post("/transactions/new", sent).ok(201)
-    before = digest(node.chain.redis, node.settings.node)
+    before = digest(redis_of(node), node.settings.node)
     assert client.post("/transactions/new", sent).ok(201) == first
-    assert digest(node.chain.redis, node.settings.node) == before
+    assert digest(redis_of(node), node.settings.node) == before
 
 
 def test_sending_again_once_it_is_mined_is_refused(client: Client, node: Node) -> None:

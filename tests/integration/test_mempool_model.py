@@ -73,7 +73,7 @@ class Model:
         return sorted(last, key=lambda item: (-item.transaction.fee, item.arrival))
 
     def admit(self, new: Transaction, now: float) -> str:
-        """"ok", or the code of the refusal."""
+        """ "ok", or the code of the refusal."""
         place = (new.sender, new.nonce)
         old = self.waiting.get(place)
         if new.nonce < self.nonce[new.sender]:

@@ -41,7 +41,9 @@ def automining(redis: Redis) -> TestNode:
     return TestNode(redis, make_settings(automine=True))
 
 
-def claim(here: TestNode, round_id: str, wanted: int = 10, worker: str = "w1", searched: Searched | None = None) -> Claim:
+def claim(
+    here: TestNode, round_id: str, wanted: int = 10, worker: str = "w1", searched: Searched | None = None
+) -> Claim:
     found = here.node.rounds.claim(round_id, worker, wanted, searched or Searched())
     assert found is not None
     return found

@@ -10,12 +10,11 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from services.accept import Acceptor
 from services.connections import as_store, connect_for_requests
 from services.embedded import EmbeddedValkey
 from services.errors import TipMoved, WrongChain
 from services.node import build_node
-from services.store.chain import ChainStore, SealedBy
+from services.store.chain import SealedBy
 from shared.errors import RuleError
 from shared.keys import KeyPair
 from tests.integration.stores import (
@@ -152,7 +151,9 @@ def test_an_invalid_block_writes_nothing(here: TestNode, redis: Redis) -> None:
     assert dump(redis) == before
 
 
-def test_an_error_in_the_arguments_writes_nothing(here: TestNode, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_arguments_writes_nothing(
+    here: TestNode, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Any of the arguments that the script reads as numbers, damaged one at a time."""
     here.admit(ALICE, 0)
     block = here.block(here.sign(ALICE, 0))
@@ -188,27 +189,21 @@ def test_an_error_in_the_arguments_writes_nothing(here: TestNode, redis: Redis, 
 # --- races ---
 
 
-class _Waits(ChainStore):
-    """A chain that waits for the other process right before it writes."""
-
-    barrier: Barrier
-
-    def append(self, *args: Any, **kwargs: Any) -> str | None:
-        self.barrier.wait(20)
-        return super().append(*args, **kwargs)
-
-
 def _race(url: str, barrier: Barrier, results: Any, number: int) -> None:
-    here = TestNode(connect_for_requests(url), clock=FakeClock())
-    chain = _Waits(as_store(here.redis), here.node.chain.keys, here.node.rules)
-    chain.barrier = barrier
-    acceptor = Acceptor(chain, here.node.rules, here.clock)
+    here = TestNode(connect_for_requests(url))
+    append = here.node.chain.append
+
+    def wait_and_append(*args: Any) -> str | None:
+        barrier.wait(20)  # both have validated against this tip
+        return append(*args)
+
+    vars(here.node.chain)["append"] = wait_and_append
     outcomes = []
     for _ in range(RACES):
         block = here.block(recipient=KEYS[number].address)
         barrier.wait(20)  # both have read the tip
         try:
-            outcomes.append((block.hash, acceptor.accept(block).block.hash == block.hash))
+            outcomes.append((block.hash, here.node.acceptor.accept(block).block.hash == block.hash))
         except TipMoved:
             outcomes.append((block.hash, False))
         barrier.wait(20)
@@ -224,7 +219,7 @@ def test_of_two_processes_that_append_on_one_tip_exactly_one_succeeds(valkey: Em
     for process in processes:
         process.start()
     try:
-        found = dict(results.get(timeout=60) for _ in processes)
+        found = dict(results.get(timeout=40) for _ in processes)
     finally:
         for process in processes:
             process.join(10)

@@ -45,7 +45,7 @@ def calls() -> Iterator[tuple[str, list[str]]]:
             self.send_response(200)
             self.end_headers()
 
-        do_GET = do_POST  # noqa: N815 - the name that http.server looks for
+        do_GET = do_POST
 
         def log_message(self, *args: Any) -> None:
             """Nothing to the test's output."""

@@ -1,0 +1,1 @@
+"""Ethereum JSON-RPC over the same ledger, for regular wallets."""

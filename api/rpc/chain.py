@@ -1,0 +1,168 @@
+"""Methods about the chain itself: which it is, how long, what fees, and its blocks."""
+
+from importlib.metadata import version
+from typing import Any
+
+from api.rpc.errors import invalid_params
+from api.rpc.methods import method
+from api.rpc.quantity import quantity, read_quantity
+from api.rpc.shapes import block_object, gas_limit, mined_object, receipt_object
+from api.rpc.tags import find_block, find_by_hash
+from services.node import Node
+from services.store.records import StoredHeader
+from shared.ethereum import GAS
+
+_GWEI = 10**9
+_MAX_HISTORY = 1024
+_MAX_PERCENTILES = 100
+
+
+@method("eth_chainId")
+def chain_id(node: Node) -> str:
+    return quantity(node.settings.spec.chain_id)
+
+
+@method("net_version")
+def network(node: Node) -> str:
+    return str(node.settings.spec.chain_id)
+
+
+@method("net_listening")
+def listening(node: Node) -> bool:
+    return True
+
+
+@method("web3_clientVersion")
+def client_version(node: Node) -> str:
+    return f"Quarry/v{version('quarry')}/python"
+
+
+@method("eth_syncing")
+def syncing(node: Node) -> bool:
+    return False
+
+
+@method("eth_accounts")
+def accounts(node: Node) -> list[str]:
+    """None: the node signs for nobody."""
+    return []
+
+
+@method("eth_blockNumber")
+def block_number(node: Node) -> str:
+    return quantity(node.chain.tip().height)
+
+
+def suggested_price(node: Node) -> int:
+    """A gas price that this node admits: at least one gwei, so that a replacement can cost a tenth more."""
+    return max(_GWEI, -(-node.settings.min_fee // GAS["transfer"]))
+
+
+@method("eth_gasPrice")
+def gas_price(node: Node) -> str:
+    return quantity(suggested_price(node))
+
+
+@method("eth_maxPriorityFeePerGas")
+def max_priority_fee(node: Node) -> str:
+    return quantity(suggested_price(node))
+
+
+@method("eth_feeHistory", 2, 3)
+def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) -> dict[str, Any]:
+    wanted = min(read_quantity(count, "block count"), _MAX_HISTORY)
+    ranks = [] if percentiles is None else percentiles
+    if not isinstance(ranks, list) or len(ranks) > _MAX_PERCENTILES or not all(_is_percentile(rank) for rank in ranks):
+        raise invalid_params("percentiles is a list of numbers from 0 to 100")
+    last = find_block(node, newest)
+    if last is None:
+        raise invalid_params("request beyond head block")
+    first = max(1, last.header.index - wanted + 1)
+    headers = node.chain.headers(first, last.header.index - first + 1) if wanted else []
+    limit = gas_limit(node.settings.spec)
+    ratios, rewards = [], []
+    for stored in headers:
+        block = node.wallet_blocks.block(stored)
+        ratios.append(block.gas_used / limit)
+        prices = sorted(item.gas_price for item in block.transactions[1:]) or [suggested_price(node)]
+        rewards.append([quantity(prices[int(rank / 100 * (len(prices) - 1))]) for rank in ranks])
+    return {
+        "oldestBlock": quantity(first),
+        "baseFeePerGas": ["0x0"] * (len(headers) + 1),
+        "gasUsedRatio": ratios,
+        "reward": rewards,
+    }
+
+
+def _is_percentile(rank: Any) -> bool:
+    return type(rank) in (int, float) and 0 <= rank <= 100
+
+
+@method("eth_getBlockByNumber", 1, 2)
+def block_by_number(node: Node, tag: Any, whole: Any = False) -> Any:
+    return _block(node, find_block(node, tag), whole)
+
+
+@method("eth_getBlockByHash", 1, 2)
+def block_by_hash(node: Node, value: Any, whole: Any = False) -> Any:
+    return _block(node, find_by_hash(node, value), whole)
+
+
+def _block(node: Node, stored: StoredHeader | None, whole: Any) -> Any:
+    if type(whole) is not bool:
+        raise invalid_params("the second parameter says whether transactions are shown whole")
+    if stored is None:
+        return None
+    return block_object(node.wallet_blocks.block(stored), node.settings.spec, whole=whole)
+
+
+@method("eth_getBlockTransactionCountByNumber", 1)
+def count_by_number(node: Node, tag: Any) -> Any:
+    stored = find_block(node, tag)
+    return None if stored is None else quantity(stored.transactions)
+
+
+@method("eth_getBlockTransactionCountByHash", 1)
+def count_by_hash(node: Node, value: Any) -> Any:
+    stored = find_by_hash(node, value)
+    return None if stored is None else quantity(stored.transactions)
+
+
+@method("eth_getTransactionByBlockNumberAndIndex", 2)
+def transaction_by_number(node: Node, tag: Any, index: Any) -> Any:
+    return _transaction(node, find_block(node, tag), index)
+
+
+@method("eth_getTransactionByBlockHashAndIndex", 2)
+def transaction_by_hash(node: Node, value: Any, index: Any) -> Any:
+    return _transaction(node, find_by_hash(node, value), index)
+
+
+def _transaction(node: Node, stored: StoredHeader | None, index: Any) -> Any:
+    position = read_quantity(index, "index")
+    if stored is None:
+        return None
+    block = node.wallet_blocks.block(stored)
+    if position >= len(block.transactions):
+        return None
+    return mined_object(block.transactions[position], block, node.settings.spec)
+
+
+@method("eth_getUncleCountByBlockNumber", 1)
+def uncles_by_number(node: Node, tag: Any) -> Any:
+    return None if find_block(node, tag) is None else "0x0"
+
+
+@method("eth_getUncleCountByBlockHash", 1)
+def uncles_by_hash(node: Node, value: Any) -> Any:
+    return None if find_by_hash(node, value) is None else "0x0"
+
+
+@method("eth_getBlockReceipts", 1)
+def block_receipts(node: Node, tag: Any) -> Any:
+    by_hash = isinstance(tag, str) and len(tag) == 66
+    stored = find_by_hash(node, tag) if by_hash else find_block(node, tag)
+    if stored is None:
+        return None
+    block = node.wallet_blocks.block(stored)
+    return [receipt_object(item, block, node.settings.spec) for item in block.transactions]

@@ -1,0 +1,63 @@
+"""JSON-RPC errors. Clients match codes and messages, so both are geth's where geth has them."""
+
+from typing import Any
+
+from services.errors import Busy, PolicyError
+from services.snapshots import StateUnavailable
+from shared import erc20
+from shared.errors import NodeError, RuleError
+
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
+REFUSED = -32000
+REVERTED = 3
+
+_MESSAGES = {
+    "insufficient_funds": "insufficient funds for gas * price + value",
+    "nonce_too_low": "nonce too low",
+    "nonce_too_far": "nonce too high",
+    "nonce_too_high": "nonce has max value",
+    "replacement_underpriced": "replacement transaction underpriced",
+    "too_many_replacements": "replacement transaction underpriced",
+    "wrong_chain_id": "invalid chain id for signer",
+    "unprotected_transaction": "only replay-protected (EIP-155) transactions allowed over RPC",
+    "intrinsic_gas_too_low": "intrinsic gas too low",
+    "gas_too_low": "intrinsic gas too low",
+    "fee_too_low": "transaction underpriced",
+    "mempool_full": "txpool is full",
+}
+
+
+class RpcError(Exception):
+    """One error object of a JSON-RPC response."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+    def to_object(self) -> dict[str, Any]:
+        error = {"code": self.code, "message": self.message}
+        return error if self.data is None else {**error, "data": self.data}
+
+
+def invalid_params(message: str) -> RpcError:
+    return RpcError(INVALID_PARAMS, message)
+
+
+def reverted(reason: str) -> RpcError:
+    """A call of the token that would fail, with its reason as a contract gives it."""
+    return RpcError(REVERTED, f"execution reverted: {reason}", "0x" + erc20.encode_error(reason).hex())
+
+
+def refusal(error: NodeError) -> RpcError:
+    """What a client is told when the node refuses. Never a code that clients retry."""
+    if isinstance(error, RuleError):
+        if error.rule == "insufficient_allowance":
+            return reverted("ERC20: insufficient allowance")
+        return RpcError(REFUSED, _MESSAGES.get(error.rule, error.message))
+    if isinstance(error, PolicyError | Busy):
+        return RpcError(REFUSED, _MESSAGES.get(error.code, error.message))
+    if isinstance(error, StateUnavailable):
+        return RpcError(REFUSED, f"missing trie node: {error}")
+    return RpcError(REFUSED, str(error))

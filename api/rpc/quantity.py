@@ -1,0 +1,56 @@
+"""The two formats of JSON-RPC values: quantities (numbers) and data (bytes)."""
+
+import re
+from typing import Any
+
+from api.rpc.errors import invalid_params
+from shared.addresses import checksummed, parse_address
+from shared.errors import InputError
+
+_QUANTITY = re.compile(r"0x(?:0|[1-9a-fA-F][0-9a-fA-F]{0,63})")
+_DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+
+
+def quantity(number: int) -> str:
+    """A number: hex without leading zeros."""
+    return hex(number)
+
+
+def data(value: bytes) -> str:
+    """Bytes: hex of even length."""
+    return "0x" + value.hex()
+
+
+def word(number: int) -> str:
+    """A number as 32 bytes."""
+    return "0x" + number.to_bytes(32, "big").hex()
+
+
+def read_quantity(value: Any, name: str = "quantity") -> int:
+    """A number from a client; plain JSON integers are taken too, as geth does."""
+    if type(value) is int and 0 <= value < 2**256:
+        return value
+    if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
+        raise invalid_params(f"{name} must be a hex quantity without leading zeros")
+    return int(value, 16)
+
+
+def read_data(value: Any, name: str = "data", size: int | None = None) -> bytes:
+    """Bytes from a client; `size` of them, where it is given."""
+    if not isinstance(value, str) or not _DATA.fullmatch(value) or (size is not None and len(value) != 2 + 2 * size):
+        length = "an even number of hex digits" if size is None else f"{size} bytes of hex"
+        raise invalid_params(f"{name} must be 0x and {length}")
+    return bytes.fromhex(value[2:])
+
+
+def read_address(value: Any, name: str = "address") -> str:
+    """An address from a client, in its normal form."""
+    try:
+        return parse_address(value, field=name)
+    except InputError as error:
+        raise invalid_params(error.message) from None
+
+
+def topic_address(topic: bytes) -> str | None:
+    """The address in a topic, if it holds one."""
+    return None if any(topic[:12]) else checksummed(topic[12:])

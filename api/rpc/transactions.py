@@ -1,0 +1,58 @@
+"""Methods about transactions: sending raw ones, looking them up, their receipts."""
+
+from typing import Any
+
+from api.rpc.errors import REFUSED, RpcError, reverted
+from api.rpc.methods import method
+from api.rpc.quantity import read_data
+from api.rpc.shapes import mined_object, pending_object, receipt_object
+from services.node import Node
+from services.wallet_blocks import Executed, WalletBlock
+from shared.errors import RuleError
+from shared.transaction import Transaction
+
+
+@method("eth_sendRawTransaction", 1)
+def send_raw(node: Node, raw: Any) -> str:
+    transaction = node.rules.read_raw(read_data(raw, "transaction"))
+    try:
+        admitted = node.submit([transaction])[0]
+    except RuleError as error:
+        raise _explained(transaction, error) from None
+    if isinstance(admitted, Exception):
+        raise _explained(transaction, admitted) if isinstance(admitted, RuleError) else admitted
+    if not admitted.new:
+        raise RpcError(REFUSED, "already known")
+    return f"0x{transaction.id}"
+
+
+def _explained(transaction: Transaction, error: RuleError) -> Exception:
+    """A call of the token that would fail reverts; a lack of coin for gas or value is the sender's."""
+    if error.rule == "insufficient_funds" and transaction.owner is not None:
+        return reverted("ERC20: transfer amount exceeds balance")
+    return error
+
+
+@method("eth_getTransactionByHash", 1)
+def by_hash(node: Node, value: Any) -> Any:
+    identifier = read_data(value, "hash", 32).hex()
+    found = _mined(node, identifier)
+    if found is not None:
+        return mined_object(*found, node.settings.spec)
+    entry = node.pool.entry(identifier)
+    return None if entry is None else pending_object(node.rules.read_stored(entry.fields()), node.settings.spec)
+
+
+@method("eth_getTransactionReceipt", 1)
+def receipt(node: Node, value: Any) -> Any:
+    found = _mined(node, read_data(value, "hash", 32).hex())
+    return None if found is None else receipt_object(*found, node.settings.spec)
+
+
+def _mined(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None:
+    location = node.chain.locate(identifier)
+    stored = None if location is None else node.chain.header(location.block_hash)
+    if location is None or stored is None:
+        return None
+    block = node.wallet_blocks.block(stored)
+    return block.transactions[location.position], block

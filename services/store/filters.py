@@ -1,0 +1,73 @@
+"""JSON-RPC filters in Redis: what a client watches, and how far it has looked. They expire when nobody polls them."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from services.store.keys import Keys
+from services.store.port import Store
+
+# A filter that nobody polls is forgotten after this many seconds, as in geth.
+KEEP_SECONDS = 300
+# Filters that one node keeps at once.
+MAX_FILTERS = 1000
+
+Kind = Literal["logs", "blocks", "pending"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One filter."""
+
+    kind: Kind
+    criteria: dict[str, Any]  # of logs, as the client gave them
+    height: int  # the last block that was looked at
+    hash: str
+    event: str  # the last event that was looked at
+
+
+class FilterStore:
+    """The filters of one node; any of its API processes can answer any of them."""
+
+    def __init__(self, redis: Store, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    def add(self, filter_id: str, new: Filter, now: float) -> bool:
+        """Keep a new filter; False when there are too many."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.zremrangebyscore(self._keys.filters, "-inf", now)
+        pipeline.zcard(self._keys.filters)
+        if int(pipeline.execute()[1]) >= MAX_FILTERS:
+            return False
+        self.save(filter_id, new, now)
+        return True
+
+    def get(self, filter_id: str) -> Filter | None:
+        found = self._redis.get(self._keys.filter(filter_id))
+        return None if found is None else Filter(**json.loads(found))
+
+    def save(self, filter_id: str, current: Filter, now: float) -> None:
+        """Keep a filter as it is now, for another while."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.setex(self._keys.filter(filter_id), KEEP_SECONDS, json.dumps(asdict(current)))
+        pipeline.zadd(self._keys.filters, {filter_id: now + KEEP_SECONDS})
+        pipeline.execute()
+
+    def remove(self, filter_id: str) -> bool:
+        """Forget a filter; whether it was there."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.delete(self._keys.filter(filter_id))
+        pipeline.zrem(self._keys.filters, filter_id)
+        return bool(pipeline.execute()[0])
+
+    def last_event(self) -> str:
+        """The id of the newest event."""
+        found = self._redis.xrevrange(self._keys.events, count=1)
+        return found[0][0].decode() if found else "0-0"
+
+    def transactions_since(self, event: str, limit: int) -> tuple[list[str], str]:
+        """Ids of transactions that were admitted after an event, and the last event that was looked at."""
+        found = self._redis.xrange(self._keys.events, min=f"({event}", max="+", count=limit)
+        ids = [fields[b"data"].decode() for _, fields in found if fields[b"type"] == b"transaction"]
+        return ids, found[-1][0].decode() if found else event

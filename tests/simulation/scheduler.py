@@ -1,0 +1,202 @@
+"""Simulated time: one heap of events, and tasks that run one at a time and take turns where they wait.
+
+A task is plain blocking code on a thread of its own, but only the holder of the baton runs, so whoever is next is decided
+by the heap alone. Code under test waits in `sleep`: for the network, for its clock, or because it is preempted between
+two commands to the store.
+"""
+
+import heapq
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Killed(BaseException):
+    """A process died here: nothing of its code runs any more, not even what catches errors."""
+
+    def __init__(self, process: "Process | None") -> None:
+        super().__init__()
+        self.process = process
+
+
+class Process:
+    """What dies as one: an API process, or a worker."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.alive = True
+
+
+class _Carrier:
+    """A thread that runs tasks. Kept for the next one."""
+
+    idle: "list[_Carrier]" = []  # noqa: RUF012 - one pool for all schedulers
+
+    def __init__(self) -> None:
+        self.go = threading.Lock()
+        self.go.acquire()
+        self.run: Callable[[], None] | None = None
+        threading.Thread(target=self._loop, name="simulated", daemon=True).start()
+
+    def _loop(self) -> None:
+        while True:
+            self.go.acquire()
+            assert self.run is not None
+            self.run()
+
+    @classmethod
+    def take(cls) -> "_Carrier":
+        return cls.idle.pop() if cls.idle else cls()
+
+
+class Task:
+    """One flow of control."""
+
+    def __init__(self, scheduler: "Scheduler", name: str, process: Process, work: Callable[[], Any]) -> None:
+        self.scheduler = scheduler
+        self.name = name
+        self.owners = [process]  # the last is who runs now: a request is served on the caller's thread
+        self.work = work
+        self.done = False
+        self.carrier: _Carrier | None = None
+        self.waiting: Task | None = None  # who wants to know that this one is done
+
+    def run(self) -> None:
+        """On the carrier's thread, from the first switch to the end."""
+        scheduler, carrier = self.scheduler, self.carrier
+        assert carrier is not None
+        try:
+            scheduler.checkpoint()
+            self.work()
+        except Killed:
+            pass
+        except BaseException as error:
+            scheduler.crashed(self, error)
+        self.done = True
+        if self.waiting is not None:
+            scheduler.wake(self.waiting)
+        _Carrier.idle.append(carrier)
+        scheduler.back.release()
+
+
+class Scheduler:
+    """Time, and who runs."""
+
+    def __init__(self, on_crash: Callable[[str, BaseException], None]) -> None:
+        self.now = 0.0
+        self.back = threading.Lock()
+        self.back.acquire()
+        self.current: Task | None = None
+        self.switches = 0
+        self._heap: list[tuple[float, int, Callable[[], None] | Task]] = []
+        self._sequence = 0
+        self._tasks: dict[Task, None] = {}
+        self._ended = False
+        self._on_crash = on_crash
+
+    # --- outside of tasks ---
+
+    def after(self, delay: float, action: Callable[[], None]) -> None:
+        """Call `action` later, in no task: it must not wait."""
+        self._push(self.now + delay, action)
+
+    def spawn(self, name: str, process: Process, work: Callable[[], Any], delay: float = 0.0) -> Task:
+        """Start a task later."""
+        task = Task(self, name, process, work)
+        self._push(self.now + delay, task)
+        return task
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Run events in order of time until `until()`, which is asked before each."""
+        while self._heap and not until():
+            when, _, event = heapq.heappop(self._heap)
+            self.now = max(self.now, when)
+            if isinstance(event, Task):
+                self._switch(event)
+            else:
+                event()
+
+    def end(self) -> None:
+        """Kill whatever still waits, so that its threads are free again."""
+        self._ended = True
+        for task in list(self._tasks):
+            if not task.done:
+                self._switch(task)
+
+    # --- inside of tasks ---
+
+    def checkpoint(self) -> None:
+        """Raise Killed if somebody on whose behalf the current task runs is dead."""
+        if self._ended:
+            raise Killed(None)
+        if self.current is not None:
+            for owner in self.current.owners:
+                if not owner.alive:
+                    raise Killed(owner)
+
+    def sleep(self, seconds: float) -> None:
+        """Let others run for so long. Nothing, outside of tasks."""
+        task = self.current
+        if task is None:
+            return
+        self.checkpoint()
+        wakes = self.now + seconds
+        if not self._heap or self._heap[0][0] > wakes:
+            self.now = wakes  # nobody else's turn comes before ours again
+            return
+        self._push(wakes, task)
+        self._park(task)
+
+    def join(self, tasks: list[Task]) -> None:
+        """Wait for tasks."""
+        task = self.current
+        assert task is not None
+        for other in tasks:
+            if not other.done:
+                other.waiting = task
+                self._park(task)
+
+    def wake(self, task: Task) -> None:
+        """Put a parked task's turn at now."""
+        self._push(self.now, task)
+
+    @contextmanager
+    def acting_for(self, process: Process) -> Iterator[None]:
+        """Run on behalf of another process, as a request is served."""
+        task = self.current
+        assert task is not None
+        task.owners.append(process)
+        try:
+            yield
+        finally:
+            task.owners.pop()
+
+    def crashed(self, task: Task, error: BaseException) -> None:
+        self._on_crash(task.name, error)
+
+    def _push(self, when: float, event: Callable[[], None] | Task) -> None:
+        self._sequence += 1
+        heapq.heappush(self._heap, (when, self._sequence, event))
+
+    def _park(self, task: Task) -> None:
+        assert task.carrier is not None
+        self.back.release()
+        task.carrier.go.acquire()
+        self.checkpoint()
+
+    def _switch(self, task: Task) -> None:
+        """Hand the baton to a task and wait until it gives it back."""
+        if task.done:
+            return
+        if task.carrier is None:
+            task.carrier = _Carrier.take()
+            task.carrier.run = task.run
+            self._tasks[task] = None
+        self.switches += 1
+        self.current = task
+        task.carrier.go.release()
+        self.back.acquire()
+        self.current = None
+        if task.done:
+            del self._tasks[task]
