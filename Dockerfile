@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # One image for every service of docker-compose.yml: API, workers, ticker, and the Valkey that the lock pins.
 
 FROM python:3.12-slim AS build
@@ -21,8 +20,11 @@ COPY api api
 RUN tools/bin/python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir wheels . \
  && python -m pip --python /opt/quarry/bin/python install --no-deps --no-index wheels/*.whl
 
-COPY --chmod=0755 deploy/in-node deploy/health deploy/make-cluster /opt/quarry/bin/
-RUN ln -s "$(/opt/quarry/bin/python -c 'from services.embedded import find_server; print(find_server())')" \
+COPY deploy/in_node.py /opt/quarry/bin/in-node
+COPY deploy/health.py /opt/quarry/bin/health
+COPY deploy/make_cluster.py /opt/quarry/bin/make-cluster
+RUN chmod 0755 /opt/quarry/bin/in-node /opt/quarry/bin/health /opt/quarry/bin/make-cluster \
+ && ln -s "$(/opt/quarry/bin/python -c 'from services.embedded import find_server; print(find_server())')" \
     /opt/quarry/bin/valkey-server
 
 

@@ -4,14 +4,17 @@ The name is resolved once and the connection goes to an address that was checked
 nor compression are used.
 """
 
+import http.client
 import ipaddress
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,10 +22,15 @@ import urllib3.connection
 import urllib3.exceptions
 
 from services.errors import PeerFailed
-from services.peer_urls import may_connect
+from services.peer_urls import Address, literal_address, may_connect
 from shared.errors import NodeError
 
 Answer = TypeVar("Answer")
+
+# Addresses of one name that are tried, one after the other.
+_MAX_ADDRESSES = 4
+# What a broken answer, or a socket that is cut between two steps of http.client (AttributeError), ends in.
+_FAULTS = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,10 @@ class PeerRequest:
         return "GET" if self.body is None else "POST"
 
 
+class AnswerTooLong(PeerFailed):
+    """A peer's answer has more bytes than were asked for. Asking for less may help."""
+
+
 class PeerHttp(Protocol):
     """The HTTP port."""
 
@@ -47,7 +59,8 @@ class PeerHttp(Protocol):
         """Status and body.
 
         Raises:
-            PeerFailed: no answer in time, too long an answer, or an address that may not be connected to.
+            PeerFailed: no answer in time, or an address that may not be connected to.
+            AnswerTooLong: the body is longer than asked for.
         """
 
     def in_parallel(self, ask: Callable[[str], Answer], urls: Sequence[str]) -> list[Answer | NodeError]:
@@ -73,30 +86,31 @@ class SystemPeerHttp:
 
     def __init__(self, *, private: bool) -> None:
         self._private = private
-        self._tls = ssl.create_default_context()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made at first use: reading the system's certificates takes longer than most exchanges."""
+        return ssl.create_default_context()
 
     def exchange(self, request: PeerRequest) -> tuple[int, bytes]:
         ends = time.monotonic() + request.deadline
         parts = urlsplit(request.url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        address = self._resolve(host, port)
-        connection = self._connection(parts.scheme, host, address, port, request.deadline)
-        # Read timeouts begin anew with every byte, so a dripping peer would never meet one. The watchdog cuts the
-        # connection when the time is up, whatever it is doing.
-        watchdog = threading.Timer(request.deadline, _cut, [connection])
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            return self._exchange(connection, request, parts.netloc, ends)
-        except PeerFailed:
-            raise
-        except (OSError, urllib3.exceptions.HTTPError, ValueError, AttributeError) as error:
-            # AttributeError: http.client finds its socket gone when the watchdog cuts it between two steps.
-            raise PeerFailed(f"The peer did not answer as it should ({type(error).__name__}).") from None
-        finally:
-            watchdog.cancel()
-            connection.close()
+        refused: OSError | urllib3.exceptions.HTTPError | None = None
+        for address in self._addresses(host, port, ends):
+            connection = self._connection(parts.scheme, host, str(address), port, _left(ends))
+            try:
+                with _cut_after(connection, ends):
+                    try:
+                        connection.connect()
+                    except (OSError, urllib3.exceptions.HTTPError) as error:
+                        refused = error  # a name may have an address that nobody listens on, besides a good one
+                        continue
+                    return self._exchange(connection, request, parts.netloc, ends)
+            except _FAULTS as error:
+                raise PeerFailed(f"The peer did not answer as it should ({type(error).__name__}).") from None
+        raise PeerFailed(f"The peer cannot be connected to ({type(refused).__name__}).")
 
     def in_parallel(self, ask: Callable[[str], Answer], urls: Sequence[str]) -> list[Answer | NodeError]:
         if len(urls) < 2:
@@ -127,21 +141,27 @@ class SystemPeerHttp:
                 raise PeerFailed("The peer did not finish its answer in time.")
             chunk = response.read1(self._CHUNK)
             if not chunk:
-                return response.status, bytes(body)
+                break
             body += chunk
             if len(body) > request.max_bytes:
-                raise PeerFailed(f"The peer's answer is longer than {request.max_bytes} bytes.")
+                raise AnswerTooLong(f"The peer's answer is longer than {request.max_bytes} bytes.")
+        announced = response.headers.get("Content-Length")
+        if time.monotonic() > ends or (announced is not None and announced != str(len(body))):
+            raise PeerFailed("The peer's answer was cut off.")
+        return response.status, bytes(body)
 
-    def _resolve(self, host: str, port: int) -> str:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise PeerFailed("The peer's name cannot be resolved.") from None
-        for *_, name in found:
-            address = ipaddress.ip_address(str(name[0]).partition("%")[0])
-            if may_connect(address, private=self._private):
-                return str(address)
-        raise PeerFailed("The peer is at an address that this node does not connect to (QUARRY_PRIVATE_PEERS).")
+    def _addresses(self, host: str, port: int, ends: float) -> list[Address]:
+        """The addresses of a host that may be connected to, resolved once.
+
+        Raises:
+            PeerFailed: there is none, or the resolver does not answer in time.
+        """
+        literal = literal_address(host)
+        found = [literal] if literal is not None else _resolve(host, port, ends)
+        allowed = [address for address in found if may_connect(address, private=self._private)]
+        if not allowed:
+            raise PeerFailed("The peer is at an address that this node does not connect to (QUARRY_PRIVATE_PEERS).")
+        return allowed[:_MAX_ADDRESSES]
 
     def _connection(
         self, scheme: str, host: str, address: str, port: int, timeout: float
@@ -151,6 +171,52 @@ class SystemPeerHttp:
         return urllib3.connection.HTTPSConnection(
             address, port, timeout=timeout, ssl_context=self._tls, server_hostname=host, assert_hostname=host
         )
+
+
+def _resolve(host: str, port: int, ends: float) -> list[Address]:
+    """All addresses of a name. The system's resolver knows no deadline, so it is left behind when time is up."""
+    found: list[Address] = []
+
+    def look_up() -> None:
+        try:
+            for *_, name in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+                found.append(ipaddress.ip_address(str(name[0]).partition("%")[0]))
+        except (OSError, UnicodeError, ValueError):
+            pass  # found stays empty
+
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(_left(ends))
+    if thread.is_alive() or not found:
+        raise PeerFailed("The peer's name cannot be resolved.")
+    return found
+
+
+def _left(ends: float) -> float:
+    """Seconds until `ends`; a little above zero when it is over, since a timeout of zero means none."""
+    return max(ends - time.monotonic(), 0.001)
+
+
+@contextmanager
+def _cut_after(connection: urllib3.connection.HTTPConnection, ends: float) -> Iterator[None]:
+    """Cut the connection when the time is up, whatever it is doing, and close it in the end.
+
+    Read timeouts begin anew with every byte, so a dripping peer would never meet one. While TLS is negotiated there is
+    no socket to cut, so the watchdog does not stop at its first try.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(max(ends - time.monotonic(), 0.05)):
+            _cut(connection)
+
+    watchdog = threading.Thread(target=watch, daemon=True)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        done.set()
+        connection.close()
 
 
 def _cut(connection: urllib3.connection.HTTPConnection) -> None:

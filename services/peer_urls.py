@@ -12,13 +12,18 @@ from shared.errors import InputError
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MAX_URL = 255
+# Host, port and nothing else: what is not matched here is never looked at by a more forgiving parser.
+_URL = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<host>[a-z0-9._-]+))(?::(?P<port>[0-9]+))?/?"
+)
 # Names by RFC 1123. The last label must not be a number, or the name would be another spelling of an IPv4 address.
 _NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-_]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-_]{0,61}[a-z0-9])?")
 _NUMERIC_END = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)")
 
 # Cloud metadata services outside the link-local range.
 _METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "168.63.129.16")))
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# NAT64 (RFC 6052), its local prefix (RFC 8215), and the IPv4-compatible addresses of old.
+_IPV4_AT_THE_END = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
 
 
 def normal_url(text: object) -> str:
@@ -27,36 +32,49 @@ def normal_url(text: object) -> str:
     Raises:
         InputError: `bad_peer_url`: not http(s), with user, path or query, or with an address in an odd spelling.
     """
-    if not isinstance(text, str) or not 0 < len(text) <= MAX_URL or not text.isascii() or not text.isprintable():
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_URL or not text.isascii():
         raise _bad("A peer's URL is http(s)://HOST:PORT.")
-    # The tutorial registers peers without a scheme too.
-    parts = urlsplit(text if "://" in text else f"http://{text}")
+    parts = _URL.fullmatch(text.lower())
+    if parts is None:
+        raise _bad("A peer's URL is http(s)://HOST:PORT, without user, path, query or fragment.")
+    scheme = parts["scheme"] or "http"  # the tutorial registers peers without a scheme too
+    port = parts["port"]
+    if port is not None and (port.startswith("0") or len(port) > 5 or int(port) > 65535):
+        raise _bad("The port of a peer's URL is a number from 1 to 65535.")
+    host = _normal_host(parts["host"]) if parts["six"] is None else _normal_six(parts["six"])
+    standard = "443" if scheme == "https" else "80"
+    return f"{scheme}://{host}" + ("" if port in (None, standard) else f":{port}")
+
+
+def check_address(url: str, *, private: bool) -> None:
+    """Refuse a URL in normal form whose host is an address that this node never connects to.
+
+    What a name stands for is only known when it is resolved, so names pass here and are judged at each connection.
+
+    Raises:
+        InputError: `bad_peer_url`.
+    """
+    address = literal_address(urlsplit(url).hostname or "")
+    if address is not None and not may_connect(address, private=private):
+        raise _bad("The address is one that this node does not connect to (QUARRY_PRIVATE_PEERS).")
+
+
+def literal_address(host: str) -> Address | None:
+    """The address that a host of a normal URL is, without brackets; None for a name."""
     try:
-        port = parts.port
+        return ipaddress.ip_address(host)
     except ValueError:
-        raise _bad("The port of a peer's URL is a number from 1 to 65535.") from None
-    if parts.scheme not in ("http", "https") or port == 0:
-        raise _bad("A peer's URL is http(s)://HOST:PORT.")
-    if (
-        "@" in parts.netloc
-        or parts.path not in ("", "/")
-        or parts.query
-        or parts.fragment
-        or "\\" in text
-        or " " in text
-    ):
-        raise _bad("A peer's URL has no user, path, query or fragment.")
-    host = _normal_host(parts.hostname or "")
-    standard = 443 if parts.scheme == "https" else 80
-    return f"{parts.scheme}://{host}" + ("" if port in (None, standard) else f":{port}")
+        return None
+
+
+def _normal_six(text: str) -> str:
+    try:
+        return f"[{ipaddress.IPv6Address(text)}]"
+    except ValueError:
+        raise _bad("The host of a peer's URL is not an address.") from None
 
 
 def _normal_host(host: str) -> str:
-    if ":" in host:
-        try:
-            return f"[{ipaddress.IPv6Address(host)}]"
-        except ValueError:
-            raise _bad("The host of a peer's URL is not an address.") from None
     try:
         return str(ipaddress.IPv4Address(host))
     except ValueError:
@@ -79,14 +97,18 @@ def may_connect(address: Address, *, private: bool) -> bool:
         return private and may_connect(inner, private=True)
     if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
-    if address.is_loopback or not address.is_global:
-        return private and not address.is_reserved
+    if address.is_loopback:
+        return private
+    if address.is_reserved:
+        return False
+    if not address.is_global or (isinstance(address, ipaddress.IPv6Address) and address.is_site_local):
+        return private
     return True
 
 
 def _embedded(address: Address) -> Address | None:
-    """The IPv4 address inside an IPv4-mapped, 6to4, Teredo or NAT64 address."""
-    if isinstance(address, ipaddress.IPv4Address):
+    """The IPv4 address inside an IPv4-mapped, IPv4-compatible, 6to4, Teredo or NAT64 address."""
+    if isinstance(address, ipaddress.IPv4Address) or address.is_loopback or address.is_unspecified:
         return None
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
@@ -94,7 +116,7 @@ def _embedded(address: Address) -> Address | None:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if address in _NAT64:
+    if any(address in network for network in _IPV4_AT_THE_END):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return None
 

@@ -46,6 +46,7 @@ class TutorialRules:
     window_size = 1
     floats = True
     open_registration = True
+    has_accounts = False
 
     def __init__(self, spec: ChainSpec) -> None:
         self.spec = spec
@@ -95,6 +96,9 @@ class TutorialRules:
         if transaction.size > MAX_TRANSACTION_BYTES:
             raise RuleError("transaction_too_large", f"A transaction may have {MAX_TRANSACTION_BYTES} bytes at most.")
         return transaction
+
+    def read_raw(self, raw: bytes) -> Transaction:
+        raise RuleError("no_accounts", "Under the tutorial's rules there are no signed transactions.")
 
     def read_stored(self, value: Any) -> Transaction:
         return self._transaction(value)

@@ -179,7 +179,7 @@ class TestNode:
         return self.node.acceptor.accept(self.sealed(made.template))
 
 
-def spec_rules_replay(blocks: Sequence[bytes], spec: ChainSpec) -> tuple[Replay, list[tuple[Any, Any, int]]]:
+def replayed(blocks: Sequence[bytes], spec: ChainSpec) -> tuple[Replay, list[tuple[Any, Any, int]]]:
     """A replay of canonical blocks, and the ledger after each: accounts, allowances, supply."""
     replay = Replay(rules_for(spec))
     ledgers = []
@@ -193,12 +193,12 @@ def assert_store_equals_replay(node: Node, redis: Redis) -> Replay:
     """Every key of the chain says what a replay of its blocks computes; the replay."""
     keys, rules = node.chain.keys, node.rules
     tip = node.chain.tip()
-    texts = list(node.chain.stream(1, tip.height))
-    replay, ledgers = spec_rules_replay(texts, node.settings.spec)
-    blocks = [rules.genesis(), *(rules.read_block(json.loads(text)) for text in texts[1:])]
+    streamed = list(node.chain.stream(1, tip.height))
+    replay, ledgers = replayed(streamed, node.settings.spec)
+    blocks = [rules.genesis(), *(rules.read_block(json.loads(text)) for text in streamed[1:])]
     hashes = [block.hash for block in blocks]
 
-    assert [item.decode() for item in _lrange(redis, keys.heights)] == hashes
+    assert texts(redis.lrange(keys.heights, 0, -1)) == hashes
     assert (tip.height, tip.hash, tip.chainwork, tip.supply, tip.timestamp) == (
         len(blocks), hashes[-1], replay.chainwork, replay.supply, blocks[-1].header.timestamp,
     )  # fmt: skip
@@ -210,7 +210,7 @@ def assert_store_equals_replay(node: Node, redis: Redis) -> Replay:
     assert replay.supply == sum(node.settings.spec.allocations.values()) + minted
     assert sum(account.balance for account in accounts.values()) == replay.supply
 
-    assert {name.decode() for name in _hash(redis, keys.blocks)} >= set(hashes)
+    assert set(texts(redis.hkeys(keys.blocks))) >= set(hashes)
     work = 0
     for block in blocks:
         work += rules.work(block.header)
@@ -225,8 +225,8 @@ def assert_store_equals_replay(node: Node, redis: Redis) -> Replay:
     assert _hash(redis, keys.transactions) == index
     prefix = keys.history("")
     stored_history = {
-        name.decode().removeprefix(prefix): [item.decode() for item in _lrange(redis, name.decode())]
-        for name in redis.scan_iter(match=prefix.replace("[", "\\[") + "*", count=1000)
+        name.removeprefix(prefix): texts(redis.lrange(name, 0, -1))
+        for name in texts(redis.scan_iter(match=prefix + "*", count=1000))
     }
     assert stored_history == history
 
@@ -258,6 +258,11 @@ def _undone(ledger: tuple[Any, Any, int], undo: Entries) -> tuple[Any, Any, int]
     )
 
 
+def texts(values: Any) -> list[str]:
+    """A reply's byte strings as text."""
+    return [value.decode() for value in values]
+
+
 def dump(redis: Redis) -> dict[bytes, bytes]:
     """Every key and its serialised value: equal dumps are equal databases."""
     return {name: cast(bytes, redis.dump(name)) for name in redis.scan_iter(count=1000)}
@@ -265,10 +270,6 @@ def dump(redis: Redis) -> dict[bytes, bytes]:
 
 def _hash(redis: Redis, name: str) -> dict[bytes, bytes]:
     return cast(dict[bytes, bytes], redis.hgetall(name))
-
-
-def _lrange(redis: Redis, name: str) -> list[bytes]:
-    return cast(list[bytes], redis.lrange(name, 0, -1))
 
 
 # --- processes ---

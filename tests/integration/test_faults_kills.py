@@ -35,7 +35,7 @@ from tests.integration.stores import (
     eventually,
     make_settings,
     make_spec,
-    spec_rules_replay,
+    replayed,
 )
 
 KINDS = ("api", "mining", "horse", "network", "ticker", "valkey")
@@ -215,7 +215,7 @@ def check(load: Load, spec_genesis: str, signer: TestNode) -> None:
     """The chain replays clean over HTTP, the store says the same, and every acknowledgement is kept."""
     status, answer = load.ask("GET", "/chain")
     assert status == 200 and answer["length"] == len(answer["chain"])
-    replay, _ = spec_rules_replay([json.dumps(block).encode() for block in answer["chain"]], signer.spec)
+    replay, _ = replayed([json.dumps(block).encode() for block in answer["chain"]], signer.spec)
     assert replay.supply == sum(signer.spec.allocations.values()) + signer.spec.reward * (answer["length"] - 1)
     stored = assert_store_equals_replay(signer.node, signer.redis)
     assert answer["length"] > 3

@@ -22,6 +22,7 @@ from tests.integration.stores import (
     TestNode,
     connect,
     make_settings,
+    texts,
     valkey_fixture,  # noqa: F401 - a fixture
 )
 
@@ -171,7 +172,7 @@ def test_the_cap_holds_against_eight_threads(valkey: EmbeddedValkey, redis: Redi
     side_by_side(here, valkey.url, send)
     assert max(sizes) == cap
     waiting = {entry.id for page in here.node.pool.by_fee() for entry in page}
-    evicted = {name.decode() for name in here.redis.hkeys(here.node.pool.keys.records)}
+    evicted = set(texts(here.redis.hkeys(here.node.pool.keys.records)))
     assert waiting | evicted == set(acknowledged)
     assert not waiting & evicted
     assert len(waiting) == cap and evicted

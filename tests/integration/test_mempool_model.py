@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from tests.integration.stores import (
     connect,
     make_settings,
     make_spec,
+    texts,
     valkey_fixture,  # noqa: F401 - a fixture
 )
 
@@ -256,13 +258,15 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def order_and_ends(self) -> None:
         redis, keys = self.here.redis, self.here.node.pool.keys
-        order = [member.decode()[-64:] for member in redis.zrange(keys.order, 0, -1)]
+        order = [member[-64:] for member in texts(redis.zrange(keys.order, 0, -1))]
         assert order == [item.transaction.id for item in self.model.in_order()]
-        ends = [member.decode()[-64:] for member in redis.zrange(keys.ends, 0, -1)]
+        ends = [member[-64:] for member in texts(redis.zrange(keys.ends, 0, -1))]
         assert ends == [item.transaction.id for item in self.model.ends()]
         assert [entry.id for page in self.here.node.pool.by_fee(3) for entry in page] == order
-        expiry = {name.decode(): when for name, when in redis.zrange(keys.expiry, 0, -1, withscores=True)}
-        assert expiry == {item.transaction.id: item.admitted_at for item in self.model.waiting.values()}
+        expiry: Any = redis.zrange(keys.expiry, 0, -1, withscores=True)
+        assert {name.decode(): when for name, when in expiry} == {
+            item.transaction.id: item.admitted_at for item in self.model.waiting.values()
+        }
 
     @invariant()
     def queues(self) -> None:
@@ -289,9 +293,9 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost(self) -> None:
         redis, keys = self.here.redis, self.here.node.pool.keys
-        records = {name.decode() for name in redis.hkeys(keys.records)}
+        records = set(texts(redis.hkeys(keys.records)))
         assert records == set(self.model.records)
-        assert records == {name.decode() for name in redis.zrange(keys.record_times, 0, -1)}
+        assert records == set(texts(redis.zrange(keys.record_times, 0, -1)))
         for name, status in self.model.records.items():
             record = self.here.node.pool.record(name)
             assert record is not None and record["status"] == status and record["reason"]

@@ -1,5 +1,6 @@
 """Rounds as workers meet them: claims, seals, templates that age, and what is counted."""
 
+import itertools
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from tests.integration.stores import (
     assert_store_equals_replay,
     connect,
     make_settings,
+    texts,
     valkey_fixture,  # noqa: F401 - a fixture
 )
 
@@ -87,7 +89,7 @@ def test_claims_never_overlap_and_leave_nothing_out(valkey: EmbeddedValkey, here
     assert {(item.version, item.prefix, item.difficulty) for item in claims} == {("1", claims[0].prefix, 1)}
     ranges = sorted((item.proofs.start, item.proofs.stop) for item in claims)
     assert ranges[0][0] == 0
-    assert all(before[1] == after[0] for before, after in zip(ranges, ranges[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(ranges))
 
 
 def test_a_claim_of_a_moved_tip_renews_the_round_and_starts_from_nothing(here: TestNode) -> None:
@@ -224,8 +226,8 @@ def test_requests_beyond_the_limit_are_refused(redis: Redis) -> None:
         here.node.rounds.ask()
     assert caught.value.code == "too_many_requests"
     # One that waits already may be sent again.
-    waiting = here.redis.lindex(here.node.mining.keys.requests, 0)
-    assert here.node.mining.add_request((waiting or b"").decode(), START, 3)
+    waiting = texts(here.redis.lrange(here.node.mining.keys.requests, 0, -1))
+    assert here.node.mining.add_request(waiting[0], START, 3)
     assert here.node.mining.situation().requests == 3
 
 

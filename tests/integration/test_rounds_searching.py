@@ -25,12 +25,13 @@ from tests.integration.stores import (
     eventually,
     make_settings,
     make_spec,
+    texts,
     valkey_fixture,  # noqa: F401 - a fixture
 )
 from worker import context
 from worker.context import Context
 from worker.jobs.search import _Search, search
-from worker.kernel import PlainKernel
+from worker.kernel.plain import PlainKernel
 
 SPEED = 200_000.0
 
@@ -111,7 +112,7 @@ def test_ten_requests_at_once_are_ten_blocks(valkey: EmbeddedValkey, redis: Redi
             answers = list(callers.map(lambda name: node.rounds.wait(name, 30), requests))
         eventually(lambda: not node.mining.situation().open_round)
     assert [answer["status"] for answer in answers] == ["finished"] * 10
-    hashes = [(item or b"").decode() for item in redis.lrange(node.chain.keys.heights, 1, -1)]
+    hashes = texts(redis.lrange(node.chain.keys.heights, 1, -1))
     assert sorted(answer["block"] for answer in answers) == sorted(hashes)
     assert len({answer["round"] for answer in answers}) == 10
     assert queue.found == 10

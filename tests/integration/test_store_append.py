@@ -34,6 +34,7 @@ from tests.integration.stores import (
     dump,
     make_settings,
     make_spec,
+    texts,
     valkey_fixture,  # noqa: F401 - a fixture
 )
 
@@ -151,9 +152,7 @@ def test_an_invalid_block_writes_nothing(here: TestNode, redis: Redis) -> None:
     assert dump(redis) == before
 
 
-def test_an_error_in_the_arguments_writes_nothing(
-    here: TestNode, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_argument_writes_nothing(here: TestNode, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any of the arguments that the script reads as numbers, damaged one at a time."""
     here.admit(ALICE, 0)
     block = here.block(here.sign(ALICE, 0))
@@ -230,7 +229,7 @@ def test_of_two_processes_that_append_on_one_tip_exactly_one_succeeds(valkey: Em
         assert first != second, "exactly one of the two is appended"
         winners.append(first_hash if first else second_hash)
     assert len(winners) == RACES
-    assert [item.decode() for item in redis.lrange(here.node.chain.keys.heights, 1, -1)] == winners
+    assert texts(redis.lrange(here.node.chain.keys.heights, 1, -1)) == winners
     # Both really took part: a race that one process always wins would prove little.
     assert min(Counter(first for _, first in found[0]).values()) > RACES // 20
     assert_store_equals_replay(here.node, redis)

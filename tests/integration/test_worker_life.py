@@ -1,4 +1,4 @@
-"""Worker processes that are told to stop, killed, frozen, or die at the worst moment: requests are answered all the same.
+"""Worker processes that are told to stop, killed, frozen, or die at the worst moment: requests are answered anyway.
 
 Valkey and the processes are real. A test-only worker, where one is needed, differs by a few lines from ours.
 """
@@ -29,6 +29,7 @@ from tests.integration.stores import (
     make_settings,
     make_spec,
     state,
+    texts,
     valkey_fixture,  # noqa: F401 - a fixture
 )
 
@@ -120,7 +121,7 @@ class Scene:
     def await_answer(self, request_id: str, seconds: float = 20.0) -> float:
         taken = eventually(lambda: self.status(request_id) == "finished", seconds, "an answer")
         block = (self.mining.request(request_id) or {})["block"]
-        assert block in [(item or b"").decode() for item in self.redis.lrange(self.node.chain.keys.heights, 1, -1)]
+        assert block in texts(self.redis.lrange(self.node.chain.keys.heights, 1, -1))
         return taken
 
     def status(self, request_id: str) -> str:

@@ -16,7 +16,7 @@ from redis import Redis
 from services import registry
 from services.connections import as_store, connect_for_requests
 from services.embedded import EmbeddedValkey
-from services.queues import MINING, AllowListedJob, queue
+from services.queues import MINING, AllowListedJob, RqJobs, queue
 from tests.integration.stores import (
     Crew,
     connect,
@@ -72,18 +72,16 @@ def plant(redis: Redis, data: bytes, **fields: str) -> str:
     """A job as somebody with access to the broker writes it, past all of our own code."""
     job_id = str(uuid.uuid4())
     moment = "2025-06-15T15:06:40.000000Z"
-    redis.hset(
-        f"rq:job:{job_id}",
-        mapping={
-            "data": data,
-            "created_at": moment,
-            "enqueued_at": moment,
-            "origin": MINING,
-            "status": "queued",
-            "timeout": "60",
-            **fields,
-        },
-    )
+    mapping: Any = {
+        "data": data,
+        "created_at": moment,
+        "enqueued_at": moment,
+        "origin": MINING,
+        "status": "queued",
+        "timeout": "60",
+        **fields,
+    }
+    redis.hset(f"rq:job:{job_id}", mapping=mapping)
     redis.sadd("rq:queues", f"rq:queue:{MINING}")
     redis.rpush(f"rq:queue:{MINING}", job_id)
     return job_id
@@ -154,13 +152,12 @@ def test_planted_jobs_do_not_run(
 
 
 def test_our_own_jobs_are_json_and_carry_nothing_but_ids(redis: Redis, valkey: EmbeddedValkey) -> None:
-    from services.queues import RqJobs
-
     with connect_for_requests(valkey.url) as broker:
         RqJobs(broker).enqueue_search("node1", "a" * 32, 2, 1)
         (job_id,) = queue(MINING, broker).get_job_ids()
-        raw = redis.hget(f"rq:job:{job_id}", "data") or b""
+        raw: Any = redis.hget(f"rq:job:{job_id}", "data")
         assert json.loads(zlib.decompress(raw)) == [SEARCH, None, ["node1", "a" * 32], {}]
         job = AllowListedJob.fetch(job_id, connection=broker, serializer="json")
+        assert isinstance(job, AllowListedJob)
         job.require_allowed()
         assert job.failure_ttl is not None and job.failure_ttl <= 86_400  # RQ's default is a year

@@ -3,7 +3,7 @@
 import pytest
 
 from worker.claims import CLAIM_SECONDS, ClaimSize, measure_speed
-from worker.kernel import PlainKernel
+from worker.kernel.plain import PlainKernel
 
 
 def learnt(speed: float, difficulty: int) -> ClaimSize:

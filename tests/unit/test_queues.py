@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import rq.serializers
 from fakeredis import FakeRedis
-from rq import SimpleWorker
-from rq.job import Callback, Job
+from rq import Callback, SimpleWorker
+from rq.job import Job
 
 from services.queues import (
     ALLOWED,
@@ -41,7 +41,7 @@ def job(broker: FakeRedis, function: Any, **options: Any) -> AllowListedJob:
 
 
 def test_pickle_is_nowhere_the_default() -> None:
-    serializer = rq.serializers.JSONSerializer
+    serializer: object = rq.serializers.JSONSerializer
     assert rq.serializers.DefaultSerializer is serializer
     assert rq.serializers.resolve_serializer(None) is serializer
     assert rq.serializers.resolve_serializer("pickle") is serializer
@@ -77,7 +77,7 @@ def test_methods_of_objects_are_refused(broker: FakeRedis) -> None:
     data = zlib.compress(json.dumps([SEARCH, "worker.jobs", [], {}]).encode())
     broker.hset(found.key, "data", data)
     with pytest.raises(ForbiddenJob):
-        AllowListedJob.fetch(found.id, connection=broker, serializer="json").require_allowed()
+        AllowListedJob.fetch(found.id, connection=broker, serializer="json").perform()
 
 
 def test_searches_wait_run_and_are_remembered_for_so_long(broker: FakeRedis) -> None:
@@ -112,7 +112,7 @@ def test_workers_are_counted_by_queue(broker: FakeRedis) -> None:
     jobs = RqJobs(broker)
     assert (jobs.mining_workers(), jobs.network_workers()) == (0, 0)
     worker = SimpleWorker([queue(MINING, broker)], connection=broker, serializer="json")
-    worker.register_birth()
+    worker.register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
     assert (jobs.mining_workers(), jobs.network_workers()) == (1, 0)
-    worker.register_death()
+    worker.register_death()  # type: ignore[no-untyped-call] # RQ leaves it untyped
     assert (jobs.mining_workers(), jobs.network_workers()) == (0, 0)

@@ -17,8 +17,9 @@ from services.store.keys import NODES
 BROKER = "redis://127.0.0.1:6379/0"
 # What concerns a process and not its node: each worker has its own, and secrets stay where they are.
 OWN = {
-    "broker_url", "host", "port", "data_dir", "admin_token_file", "mine_wait", "max_body", "api_processes", "api_threads",
-    "kernel", "linger", "durability", "unsafe_development", "allowed_hosts", "cors_origins", "log_level", "log_format",
+    "broker_url", "host", "port", "data_dir", "admin_token_file", "mine_wait", "max_body", "api_processes",
+    "api_threads", "kernel", "linger", "durability", "unsafe_development", "allowed_hosts", "cors_origins",
+    "log_level", "log_format",
 }  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def test_an_impossible_value_is_refused_by_the_name_of_its_variable(name: str, v
     assert refusal(**{name: value}).startswith(f"QUARRY_{name.upper()}: ")
 
 
-@pytest.mark.parametrize("fee", ["1e5", "-1", "01", "0.0000000000000000001", "١"])
+@pytest.mark.parametrize("fee", ["1e5", "-1", "01", "0.0000000000000000001", "\N{ARABIC-INDIC DIGIT ONE}"])
 def test_a_minimum_fee_is_an_amount(fee: str) -> None:
     assert "QUARRY_MIN_FEE" in refusal(min_fee=fee)
 

@@ -213,6 +213,13 @@ def test_what_is_refused_at_the_door(value: Any, rule: str) -> None:
     assert caught.value.rule == rule
 
 
+def test_a_wallet_has_nothing_to_send() -> None:
+    assert not RULES.has_accounts
+    with pytest.raises(RuleError) as caught:
+        RULES.read_raw(b"")
+    assert caught.value.rule == "no_accounts"
+
+
 def test_two_equal_posts_are_two_transactions_of_one_queue() -> None:
     one, two = (RULES.numbered(RULES.read_request(dict(POST)), nonce) for nonce in (0, 1))
     assert one.sender == two.sender == digest(written(POST)) and one.id != two.id

@@ -1,0 +1,113 @@
+#!/usr/bin/env -S python -P
+"""`health api URL | valkey HOST:PORT | worker | ticker`: exit code 0 if the container's program does its work, else 1.
+
+Health checks run every few seconds in every container, so each loads only what it needs.
+"""
+
+import os
+import socket
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+_TIMEOUT = 3.0  # seconds; below that of the checks in docker-compose.yml
+# A worker's heartbeat is at most 5 s old while it waits, and 2 s while it works.
+_HEARTBEAT_SECONDS = 45.0
+_TICKER_SECONDS = 30
+_PID_FILE = "in-node.pid"  # written by in_node.py
+
+
+class Unhealthy(Exception):
+    """What is wrong, in one sentence."""
+
+
+def api(url: str) -> None:
+    """The API answers, and can read its chain."""
+    from urllib.request import ProxyHandler, build_opener
+
+    with build_opener(ProxyHandler({})).open(url, timeout=_TIMEOUT) as response:  # raises OSError unless 2xx
+        response.read()
+
+
+def valkey(address: str) -> None:
+    """Valkey lets our user in and answers: its data is loaded.
+
+    By a socket, since loading a client takes longer than all the rest.
+    """
+    host, _, port = address.rpartition(":")
+    password = Path(os.environ["VALKEY_PASSWORD_FILE"]).read_text("utf-8").strip()
+    with socket.create_connection((host, int(port)), _TIMEOUT) as connection, connection.makefile("rb") as replies:
+        connection.sendall(f"AUTH quarry {password}\r\nPING\r\n".encode())
+        for expected in (b"+OK", b"+PONG"):
+            reply = replies.readline(512).strip()
+            if reply != expected:
+                raise Unhealthy(f"Valkey answered {reply.decode(errors='replace')}")
+
+
+def worker() -> None:
+    """This container's worker is registered at the broker, and its last heartbeat is recent."""
+    pid = Path(tempfile.gettempdir(), _PID_FILE).read_bytes().strip()
+    with _broker() as broker:
+        pipeline = broker.pipeline(transaction=False)
+        for key in broker.smembers("rq:workers"):
+            pipeline.hmget(key, ["hostname", "pid", "last_heartbeat"])
+        own = (socket.gethostname().encode(), pid)
+        beats = [beat for host, number, beat in pipeline.execute() if (host, number) == own and beat]
+    if not beats:
+        raise Unhealthy("the worker is not registered at the broker")
+    age = min((datetime.now(UTC) - _parse(beat.decode())).total_seconds() for beat in beats)
+    if age > _HEARTBEAT_SECONDS:
+        raise Unhealthy(f"the worker's last heartbeat is {age:.0f} s old")
+
+
+def ticker() -> None:
+    """The node's scheduled jobs are enqueued: one of the last slots has its job."""
+    from worker.ticker import HOUSEKEEPING_SECONDS
+
+    now, node = int(time.time()) // HOUSEKEEPING_SECONDS, os.environ["QUARRY_NODE"]
+    slots = range(now - _TICKER_SECONDS // HOUSEKEEPING_SECONDS, now + 1)
+    with _broker() as broker:
+        if not broker.exists(*(f"rq:job:housekeeping-{node}-{slot}" for slot in slots)):
+            raise Unhealthy(f"no scheduled job was enqueued in the last {_TICKER_SECONDS} s")
+
+
+def _broker() -> "Redis":
+    from redis import Redis
+
+    return Redis.from_url(os.environ["QUARRY_BROKER_URL"], socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
+
+
+def _parse(moment: str) -> datetime:
+    found = datetime.fromisoformat(moment)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 0: healthy; 1: not, with one line that says why; 2: wrong usage."""
+    try:
+        match arguments:
+            case ["api", url]:
+                api(url)
+            case ["valkey", address]:
+                valkey(address)
+            case ["worker"]:
+                worker()
+            case ["ticker"]:
+                ticker()
+            case _:
+                print("usage: health api URL | valkey HOST:PORT | worker | ticker", file=sys.stderr)
+                return 2
+    except Exception as error:  # whatever keeps the question from being answered is the answer
+        print(f"unhealthy: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,308 @@
+"""One simulated node: its store, and the processes that serve it and die."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Flask
+from redis.exceptions import RedisError
+
+from api.access import Doorkeeper
+from api.app import create_app
+from services.node import Node, build_node
+from services.queues import ALLOWED
+from services.settings import Settings, load
+from services.store.mining import Claim, Searched
+from services.store.port import Store
+from shared.errors import NodeError
+from shared.proof import Seal
+from tests.simulation.checker import Checker, Tree, Violation
+from tests.simulation.ports import SeededRandomness, SimClock, SimHttp, SimQueue, SimStore
+from tests.simulation.scheduler import Killed, Process
+from worker import context
+from worker.jobs import network, upkeep
+from worker.ticker import Ticker
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_JOBS: dict[str, Callable[..., Any]] = {
+    f"{function.__module__}.{function.__name__}": function
+    for function in (network.resolve, network.answer, network.announce, network.relay, upkeep.housekeeping)
+}
+assert set(_JOBS) < ALLOWED
+
+# Building an application takes longer than half a schedule, and it holds nothing but its node.
+_APPS: list[Flask] = []
+
+
+class SimProcess(Process):
+    """A process of a node, with its own idea of what was read last."""
+
+    def __init__(self, name: str, node: Node) -> None:
+        super().__init__(name)
+        self.node = node
+        self.busy = False
+        self.app: Flask | None = None
+
+
+class SimNode:
+    """A node, and the hands that keep it going: its ticker, its supervisor, its workers."""
+
+    def __init__(self, world: World, index: int, raw: Any, peers: tuple[str, ...]) -> None:
+        plan = world.plan
+        self.world = world
+        self.name = f"node{index}"
+        self.url = url_of(index)
+        self.skew = plan.skew[index]
+        self.speed = plan.hashes_per_second[index]
+        self.raw = raw
+        self.store_down = False
+        self.settings = replace(
+            _defaults(),
+            node=self.name,
+            spec=plan.spec,
+            reward_address=world.miners[index],
+            automine=plan.automine[index],
+            min_fee=0,
+            peers=peers,
+            public_url=self.url,
+            **plan.settings,
+        )
+        self.clock = SimClock(world, self)
+        self.queue = SimQueue(world, self)
+        self.checker = Checker(self.name, raw, world.tree, world.honest)
+        self.workers: dict[str, list[SimProcess]] = {
+            "mining": [self._process(f"miner{i}") for i in range(plan.mining_workers)],
+            "network": [self._process(f"network{i}") for i in range(plan.network_workers)],
+        }
+        self.api = [self._process(f"api{i}") for i in range(plan.api_processes)]
+        self.mining = True
+        self.ticker = Ticker(self.settings, self.queue, self.clock)
+
+    # --- processes ---
+
+    def _build(self, *, job: bool) -> Node:
+        store = SimStore(self.world, self, self.raw, repeats=job)
+        return build_node(
+            self.settings,
+            store=cast(Store, store),
+            queue=self.queue,
+            clock=self.clock,
+            randomness=SeededRandomness(self.world),
+            http=SimHttp(self.world, self),
+        )
+
+    def _process(self, kind: str) -> SimProcess:
+        return SimProcess(f"{self.name}.{kind}", self._build(job=not kind.startswith("api")))
+
+    def begin(self) -> None:
+        """What an API process does before it serves."""
+        process = self.world.random.choice(self.api)
+        self.world.scheduler.spawn(f"{process.name} begin", process, lambda: self._guarded(process.node.begin))
+
+    def crash(self) -> None:
+        """All processes die at once."""
+        for process in [*self.api, *self.workers["mining"], *self.workers["network"]]:
+            process.alive = False
+
+    def repair(self) -> None:
+        """The supervisor: start again what has died."""
+        started = False
+        for processes in (self.api, *self.workers.values()):
+            for index, process in enumerate(processes):
+                if not process.alive:
+                    if process.app is not None:
+                        self.world.apps.append(process.app)
+                    processes[index] = self._process(process.name.partition(".")[2])
+                    started = started or processes is self.api
+        if started:
+            self.begin()
+
+    def close(self) -> None:
+        self.world.apps.extend(process.app for process in self.api if process.app is not None)
+
+    def written(self) -> None:
+        """A command ran: judge what it left behind."""
+        database = self.raw.database
+        if database.changed:
+            changed, database.changed = database.changed, set()
+            try:
+                before = self.checker.tip
+                self.checker.check(changed)
+                if self.checker.tip is not before:
+                    tip = self.checker.tip.block
+                    self.world.log(f"{self.name} tip {tip.index} {tip.hash[:12]}")
+            except Violation as violation:
+                self.world.fail(f"{self.name}: {violation}")
+
+    # --- jobs ---
+
+    def tick(self) -> None:
+        self.ticker.tick()
+        for queue in self.workers:
+            self.take_jobs(queue)
+
+    def take_jobs(self, queue: str) -> None:
+        """Give waiting jobs to workers that have none."""
+        waiting, world = self.queue.waiting[queue], self.world
+        if queue == "mining" and not self.mining:
+            waiting.clear()
+        for worker in self.workers[queue]:
+            if waiting and worker.alive and not worker.busy:
+                function, args = waiting.pop(0)
+                worker.busy = True
+                name = f"{worker.name} {function.rpartition('.')[2]}"
+                world.scheduler.spawn(name, worker, partial(self._work, worker, function, args), world.delay())
+
+    def _work(self, worker: SimProcess, function: str, args: tuple[str, ...]) -> None:
+        self.world.log(f"{worker.name} {function.rpartition('.')[2]} {args[1:]}")
+        try:
+            if function == "search":
+                self._guarded(lambda: self._search(worker, args[1]))
+            else:
+                with_context(worker)
+                self._guarded(lambda: _JOBS[function](*args))
+        finally:
+            worker.busy = False
+        self.take_jobs("network")
+        self.take_jobs("mining")
+
+    def _guarded(self, work: Callable[[], Any]) -> None:
+        """A job that fails is a job that failed; a bug is not."""
+        try:
+            work()
+        except (NodeError, RedisError) as error:
+            self.world.met("job failed")
+            self.world.log(f"{self.name} job failed: {type(error).__name__} {error}")
+
+    def _search(self, worker: SimProcess, first: str) -> None:
+        """As worker/jobs/search.py, with simulated speed."""
+        rounds, store = worker.node.rounds, worker.node.mining
+        current: str | None = first
+        try:
+            while current is not None and self.mining:
+                searched = Searched()
+                while self.mining:
+                    size = max(1, self.world.plan.spec.difficulty // 4)
+                    claim = rounds.claim(current, worker.name, size, searched)
+                    if claim is None:
+                        break
+                    searched = self._scan(worker, claim)
+                current = rounds.ensure_open() if self.mining else None
+        finally:
+            store.leave(worker.name)
+
+    def _scan(self, worker: SimProcess, claim: Claim) -> Searched:
+        world, rounds = self.world, worker.node.rounds
+        seal = Seal(claim.prefix, claim.difficulty)
+        proof = next((number for number in claim.proofs if seal.accepts(number)), None)
+        done = len(claim.proofs) if proof is None else proof - claim.proofs.start + 1
+        world.scheduler.sleep(done / self.speed * world.random.uniform(0.5, 1.5))
+        if proof is None:
+            return Searched(claim.version, done)
+        rounds.report(claim.round_id, worker.name, Searched(claim.version, done))
+        if world.random.random() < world.faults.proof_death:
+            world.met("death between proof and append")
+            worker.alive = False
+            world.scheduler.checkpoint()
+        if rounds.seal(claim, proof, worker.name) is not None:
+            world.met("sealed")
+        return Searched()
+
+    # --- requests ---
+
+    def serve(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes] | None:
+        """Answer a request on the current task's thread; None: nobody listens, or who did has died."""
+        alive = [process for process in self.api if process.alive]
+        if not alive:
+            return None
+        process = self.world.random.choice(alive)
+        if process.app is None:
+            process.app = self.world.apps.pop() if self.world.apps else _new_app(process.node)
+            process.app.extensions["quarry"] = process.node
+        try:
+            with self.world.scheduler.acting_for(process):
+                status, answer = _wsgi(process.app, method, path, body)
+        except Killed as killed:
+            if killed.process is process:
+                return None
+            raise
+        if status == 500:
+            self.world.fail(f"{self.name} answered {path[:40]} with 500: {self.world.last_bug}")
+        return status, answer
+
+
+def _new_app(node: Node) -> Flask:
+    app = create_app(node)
+    app.extensions["quarry.doorkeeper"] = Doorkeeper(None, True, frozenset())
+    return app
+
+
+def with_context(worker: SimProcess) -> None:
+    """Let job functions find the node of the worker that runs them.
+
+    They look it up as their first step, before anybody else can take a turn.
+    """
+
+    class Here:
+        def node(self, name: str) -> Node:
+            return worker.node
+
+    context.install(cast(context.Context, Here()))
+
+
+def url_of(index: int) -> str:
+    return f"http://127.0.0.1:{5001 + index}"
+
+
+_settings: list[Settings] = []
+
+
+def _defaults() -> Settings:
+    if not _settings:
+        _settings.append(replace(load({}), data_dir=Path("/nonexistent")))
+    return _settings[0]
+
+
+def _wsgi(app: Flask, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+    """Status and body; Flask's test client takes as long as the views themselves."""
+    name, _, query = path.partition("?")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": name,
+        "QUERY_STRING": query,
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "80",
+        "HTTP_HOST": "127.0.0.1",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body or b""),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    if body is not None:
+        environ |= {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body))}
+    statuses: list[int] = []
+
+    def start_response(status: str, headers: list[Any], error: Any = None) -> Callable[[bytes], object]:
+        statuses.append(int(status[:3]))
+        return statuses.append  # type: ignore[return-value] # nobody writes by it
+
+    answer = app.wsgi_app(environ, start_response)
+    try:
+        return statuses[0], b"".join(answer)
+    finally:
+        close = getattr(answer, "close", None)
+        if close is not None:
+            close()
