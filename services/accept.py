@@ -47,6 +47,7 @@ class Acceptor:
             raise TipMoved("The block does not extend the tip.")
         now = self._clock.now()
         change = validate(self._rules, block, self._chain.window(tip), known, now)
+        block = self._rules.placed(block, change.before)
         try:
             return Accepted(block, self._chain.append(block, change, tip, now, sealed_by))
         except Unfinished:

@@ -107,7 +107,8 @@ class Mempool:
         for batch, view in zip(batches, self._views(batches), strict=True):
             total = self._queue_total(batch[0].sender) if view.total is None else view.total
             judgement = _Judgement(self.policy, view, total, self._costs(view))
-            judged.append((judgement, [judgement.take(transaction) for transaction in batch]))
+            outcomes = [judgement.take(self._rules.numbered(item, judgement.next_nonce)) for item in batch]
+            judged.append((judgement, outcomes))
         admissions = [judgement.admission() for judgement, _ in judged if judgement.accepted]
         written = iter(
             self.store.admit(admissions, self._clock.now(), self.policy.max_transactions) if admissions else []
@@ -151,7 +152,8 @@ class Mempool:
 
     def queued(self, sender: str) -> list[Transaction]:
         """A sender's waiting transactions, by nonce."""
-        return [self._rules.read_stored(entry.fields()) for entry in self.store.queue(sender)]
+        entries = self.store.queue(sender)
+        return [self._rules.numbered(self._rules.read_stored(entry.fields()), entry.nonce) for entry in entries]
 
     def expire(self) -> int:
         """Drop what has waited too long, and forget old records; how many transactions expired."""
@@ -200,7 +202,7 @@ class _Judgement:
         self.view = view
         self._total = total
         self._costs = costs
-        self._next = view.next_nonce
+        self.next_nonce = view.next_nonce
         self._new = 0  # accepted ones that replace nothing
         self._displaced: Waiting | None = None
         self._replacements: list[int] = []
@@ -237,8 +239,8 @@ class _Judgement:
         self._total = total
         self._replacements.append(replacements)
         self.accepted.append(transaction)
-        if transaction.nonce == self._next:
-            self._next += 1
+        if transaction.nonce == self.next_nonce:
+            self.next_nonce += 1
         return True
 
     def _check_replacement(self, transaction: Transaction, old: Waiting | None) -> int:
@@ -288,7 +290,7 @@ class _Judgement:
         end = view.cheapest_end
         full = Busy("mempool_full", "The mempool is full; offer a higher fee or try again later.", field="fee")
         # One displacement per write, never of the sender's own queue, and never for one that must wait for a gap.
-        if self._displaced is not None or end is None or transaction.nonce > self._next:
+        if self._displaced is not None or end is None or transaction.nonce > self.next_nonce:
             raise full
         if not _outbids(transaction.fee, end.fee) or view.cheapest_sender == transaction.sender:
             raise full

@@ -61,8 +61,11 @@ class Reorganiser:
         self._rules = rules
         self._clock = clock
 
-    def begin(self, fork: int) -> Branch:
+    def begin(self, fork: int, genesis: Block | None = None) -> Branch:
         """A branch that leaves our chain after height `fork`: the ledger is rolled back to there.
+
+        Args:
+            genesis: where `fork` is 0, the branch's own first block (`Rules.adopt_genesis`).
 
         Raises:
             TipMoved: the chain changed while it was read.
@@ -74,11 +77,16 @@ class Reorganiser:
         accounts: dict[str, Account] = {}
         allowances: dict[AllowanceKey, int] = {}
         supply = tip.supply
-        for block_hash in detached:  # tip first, so the oldest record of an entry is the last to be written
+        # Tip first, so the oldest record of an entry is the last to be written. Before genesis there was nothing.
+        for block_hash in detached[: tip.height - max(fork, 1)]:
             before = self._chain.undo(block_hash)
             accounts.update(before.accounts)
             allowances.update(before.allowances)
             supply = before.supply
+        if genesis is not None:
+            self._branches.stage(genesis, Entries(), 0, self._clock.now())
+            window = deque([genesis.header], maxlen=self._rules.window_size)
+            return Branch(tip, 0, detached, window, 0, supply, accounts, allowances, [genesis.hash])
         size = self._rules.window_size
         stored = self._chain.headers(max(1, fork - size + 1), min(fork, size))
         if not stored or stored[-1].header.index != fork:
@@ -97,7 +105,7 @@ class Reorganiser:
         now = self._clock.now()
         change = validate(self._rules, block, tuple(branch.window), known, now)
         branch.chainwork += self._rules.work(block.header)
-        self._branches.stage(block, change.before, branch.chainwork, now)
+        self._branches.stage(self._rules.placed(block, change.before), change.before, branch.chainwork, now)
         branch.accounts.update(change.after.accounts)
         branch.allowances.update(change.after.allowances)
         branch.supply = change.after.supply
@@ -152,7 +160,10 @@ class Reorganiser:
     def _transactions(self, block_hash: str) -> list[Transaction]:
         text = self._chain.block_bytes(block_hash)
         assert text is not None, "a swap names stored blocks"
-        return list(self._rules.read_block(json.loads(text)).transactions)
+        value = json.loads(text)
+        if value["index"] == 1:  # genesis: no transactions, no undo record
+            return []
+        return list(self._rules.placed(self._rules.read_block(value), self._chain.undo(block_hash)).transactions)
 
     def _requeue(
         self, journal: Journal, detached: list[list[Transaction]], attached: list[list[Transaction]]

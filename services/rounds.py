@@ -146,10 +146,10 @@ class Rounds:
             self._renew(round_id)
         return None
 
-    def report(self, round_id: str, worker: str, searched: Searched) -> None:
-        """Report what was searched without taking more."""
+    def report(self, round_id: str, worker: str, searched: Searched) -> bool:
+        """Report what was searched without taking more; whether the round is still open."""
         now = self._clock.now()
-        self.store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now)
+        return self.store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now) != "ended"
 
     def linger(self, worker: str, seconds: float) -> None:
         """Tell that `worker` searches nothing now, but will look at a round that opens within `seconds`."""

@@ -70,7 +70,8 @@ class _Selection:
 
     def consider(self, page: list[Entry]) -> None:
         """Take what fits of one page, in its order; a transaction whose predecessor comes later waits for it."""
-        transactions = [self._rules.read_stored(entry.fields()) for entry in page]
+        read, numbered = self._rules.read_stored, self._rules.numbered
+        transactions = [numbered(read(entry.fields()), entry.nonce) for entry in page]
         tip, known = self._chain.entries(self._rules.touched(transactions))
         if tip.hash != self._tip.hash:
             raise TipMoved("The tip moved while a template was made.")

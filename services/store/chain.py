@@ -22,7 +22,9 @@ from services.store.records import (
     encode_header,
 )
 from services.store.scripts import Scripts
+from shared.addresses import is_address
 from shared.block import Block, Header
+from shared.errors import RuleError
 from shared.ledger import Account, Change, Entries, Touched
 from shared.rules import Rules
 from shared.transaction import Transaction
@@ -74,11 +76,13 @@ class ChainStore:
         for address, account in ledger.accounts.items():
             args += [address, encode_account(account)]
         found = self.scripts.run("initialise", [self.keys.prefix], args).decode()
-        if not self.rules.may_begin_with(found):
+        try:
+            self.rules.adopt_genesis(self.block_object(found))
+        except RuleError:
             raise WrongChain(
                 f"The store holds a chain with genesis block {found}, but the chain spec {self.rules.spec.name} has "
                 f"{genesis.hash}: use another QUARRY_NODE or data directory, or the spec that it began with."
-            )
+            ) from None
 
     def tip(self) -> Tip:
         fields = self.redis.hgetall(self.keys.tip)
@@ -311,8 +315,8 @@ def index_lists(block: Block) -> list[list[Any]]:
 
 def named_addresses(transaction: Transaction) -> Iterable[str]:
     """The addresses whose history a transaction belongs to, each once."""
-    names = [transaction.sender] if transaction.type != "reward" else []
-    return dict.fromkeys([*names, transaction.recipient, *([transaction.owner] if transaction.owner else [])])
+    names = [transaction.fields.get(role) for role in ("sender", "recipient", "owner")]
+    return dict.fromkeys(name for name in names if isinstance(name, str) and is_address(name))
 
 
 def nonce_list(change: Change) -> list[Any]:

@@ -3,7 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
+
+from redis import Redis
+from redis.connection import ConnectionInterface
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.errors import TipMoved
 from services.store.chain import KEEP_SECONDS
@@ -169,6 +173,66 @@ class MiningStore:
         found = self.redis.xread({self.keys.events: after}, count=100, block=max(1, int(seconds * 1000)))
         return found[0][1][-1][0].decode() if found else after
 
+    def watch(self) -> "Watch":
+        """Notice what happens from now on. To be closed."""
+        return Watch(self.redis, self.keys.events, self.last_event())
+
     def counters(self) -> dict[str, int]:
         found: dict[bytes, Any] = self.redis.hgetall(self.keys.counters)
         return {name.decode(): int(value) for name, value in found.items()}
+
+
+class Watch:
+    """Notices rounds and blocks that come and go, however often it is asked, without a command until one does.
+
+    One XREAD stays open on a connection of its own: a search looks between two slices whether a reply has come.
+    Not for use by two threads at once. `opened` is the round that opened last, as far as it has noticed.
+    """
+
+    def __init__(self, redis: Store, key: str, after: str) -> None:
+        """`after`: the event since when everything is to be noticed."""
+        self._redis = cast(Redis, redis)  # the port has no use for connections
+        self._key = key
+        self._after = after
+        self._connection: ConnectionInterface | None = None
+        self.opened = ""
+        self._send()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether anything has happened, waiting for it up to `seconds`; new transactions count too."""
+        return bool(self._read(seconds))
+
+    def news(self) -> bool:
+        """Whether a round or the tip has changed since the last call (or may have: the connection was lost)."""
+        return any(kind != b"transaction" for kind in self._read(0.0))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.disconnect()  # the XREAD is still open on it: nobody else can use it
+            self._redis.connection_pool.release(self._connection)
+            self._connection = None
+
+    def _send(self) -> None:
+        if self._connection is None:
+            self._connection = self._redis.connection_pool.get_connection()
+        self._connection.send_command("XREAD", "COUNT", 1000, "BLOCK", 0, "STREAMS", self._key, self._after)
+
+    def _read(self, seconds: float) -> list[bytes]:
+        """The types of the events that have come."""
+        try:
+            if self._connection is None:
+                self._send()
+            assert self._connection is not None
+            if not self._connection.can_read(seconds):
+                return []
+            reply = self._redis.parse_response(self._connection, "XREAD")
+            events = [event for _, found in reply for event in found]
+            self._after = events[-1][0].decode()
+            self._send()
+        except RedisConnectionError:
+            self.close()  # opened again at the next call; meanwhile anything may have happened
+            return [b"unknown"]
+        for _, fields in events:
+            if fields[b"type"] == b"round":
+                self.opened = fields[b"data"].split()[0].decode()
+        return [fields[b"type"] for _, fields in events]

@@ -97,11 +97,10 @@ def decode_header(text: bytes) -> StoredHeader:
 
 
 def decode_tip(fields: Mapping[bytes, bytes]) -> Tip:
-    timestamp = fields[b"timestamp"]
     return Tip(
         hash=fields[b"hash"].decode(),
         height=int(fields[b"height"]),
         chainwork=int(fields[b"chainwork"]),
         supply=int(fields[b"supply"]),
-        timestamp=float(timestamp) if b"." in timestamp else int(timestamp),
+        timestamp=json.loads(fields[b"timestamp"]),
     )

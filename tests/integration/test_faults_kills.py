@@ -1,7 +1,7 @@
 """A whole node under load while its processes are killed at random: nothing acknowledged is lost, nothing is invented.
 
-Every process is real, and every kill is SIGKILL. The order of kills comes from a seed, which is printed; what happens in
-between is up to the machine.
+Every process is real, and every kill is SIGKILL. The order of kills comes from a seed, which is printed; what happens
+in between is up to the machine.
 """
 
 import json
@@ -168,9 +168,8 @@ def run(tmp_path: Path, seed: int, seconds: float) -> None:
     port = free_port()
     with EmbeddedValkey(tmp_path / "valkey", durability="always") as server:
         signer = TestNode(connect(server), make_settings(spec))
-        crew = Crew(
-            tmp_path, server.url, spec, port=str(port), automine="true", linger="0.5", api_processes="1", api_threads="16"
-        )  # fmt: skip
+        mining = {"automine": "true", "linger": "0.5"}
+        crew = Crew(tmp_path, server.url, spec, port=str(port), api_processes="1", api_threads="16", **mining)
         with crew:
             supervised = Supervised(crew, server)
             load = Load(f"http://127.0.0.1:{port}", signer.sign, KEYS[:4])

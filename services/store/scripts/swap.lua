@@ -18,7 +18,11 @@ local lists, wrong = read_lists(9, {1, 2, 2})
 if not lists then
   return wrong
 end
-redis.call('LTRIM', P .. 'heights', 0, tonumber(ARGV[2]) - 1)
+if ARGV[2] == '0' then -- LTRIM to -1 would keep all
+  redis.call('DEL', P .. 'heights')
+else
+  redis.call('LTRIM', P .. 'heights', 0, tonumber(ARGV[2]) - 1)
+end
 write_list('RPUSH', P .. 'heights', lists[1])
 write_list('ZREM', P .. 'staged', lists[1])
 write_ledger(P .. 'accounts', lists[2])
