@@ -5,9 +5,22 @@ from threading import BoundedSemaphore
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
-from api import accounts, blocks, documentation, errors, health, mempool, mining, peers, transactions
+from api import (
+    accounts,
+    blocks,
+    documentation,
+    errors,
+    health,
+    mempool,
+    mining,
+    peers,
+    stream,
+    transactions,
+)
 from api.access import Doorkeeper
+from api.dashboard import LazyDashboard
 from api.rpc import dispatch
+from services.news import News
 from services.node import Node
 
 
@@ -34,6 +47,8 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app.extensions["quarry"] = node
     app.extensions["quarry.doorkeeper"] = doorkeeper
     app.extensions["quarry.bodies"] = BoundedSemaphore(node.settings.api_threads * 3 // 4)
+    # A stream holds a thread for as long as it is open: some are kept for those who ask and go.
+    app.extensions["quarry.news"] = News(node.mining, node.pool, node.clock, node.settings.api_threads * 2 // 3)
     app.before_request(doorkeeper.check_host)
     app.after_request(_harden)
     errors.install(app)
@@ -45,10 +60,13 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         accounts.blueprint,
         peers.blueprint,
         dispatch.blueprint,
+        stream.blueprint,
         health.blueprint,
         documentation.blueprint,
     ):
         app.register_blueprint(blueprint)
+    # Flask's own way to put something in front; mypy takes it for a method.
+    app.wsgi_app = LazyDashboard(app.wsgi_app, doorkeeper, node.settings.broker_url)  # type: ignore[method-assign]
     return app
 
 

@@ -3,20 +3,22 @@
 import os
 import resource
 import sys
+from typing import TYPE_CHECKING
 
-from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from api import idle
-from api.app import create_app
 from services import logs, registry
 from services.connections import as_store, connect_for_requests
 from services.node import build_node
 from services.queues import RqJobs
 from services.settings import Settings, load
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 # Per process. Idle connections count as well, so this is no measure of work: the threads are.
 CONNECTIONS = 2048
@@ -65,8 +67,10 @@ def _allow_files(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
 
 
-def application() -> Flask:
+def application() -> "Flask":
     """The application of one server process, from the environment."""
+    from api.app import create_app  # here: the process that only watches the others does not need it
+
     settings = load(os.environ)
     logs.configure(settings.log_level, settings.log_format)
     store = connect_for_requests(settings.redis_url)

@@ -3,8 +3,12 @@
 from typing import Any
 
 from services.node import Node
+from services.rounds import HEARTBEAT_SECONDS
 from services.store.pool import Entry
 from services.store.records import StoredHeader, Tip
+
+# A worker that has reported nothing for so long has left the round, or is dead.
+_ACTIVE_SECONDS = 2 * HEARTBEAT_SECONDS
 
 
 def block_view(node: Node, stored: StoredHeader, tip: Tip) -> dict[str, Any]:
@@ -74,13 +78,17 @@ def round_view(node: Node, round_id: str) -> dict[str, Any] | None:
     found = node.mining.round(round_id)
     if found is None:
         return None
-    opened = float(found["opened_at"])
-    ended = float(found["ended_at"]) if found["ended_at"] else node.clock.now()
+    opened, now = float(found["opened_at"]), node.clock.now()
     hashes, difficulty = int(found["hashes"]), int(found["difficulty"])
     workers: list[dict[str, Any]] = []
+    together = 0
     for name, (done, since, last) in sorted(node.mining.round_workers(round_id).items()):
-        workers.append({"name": name, "hashes": done, "rate": _rate(done, min(since, opened), last)})
-    rate = _rate(hashes, opened, ended)
+        rate = _rate(done, since, last)
+        workers.append({"name": name, "hashes": done, "rate": rate})
+        if now - last < _ACTIVE_SECONDS:
+            together += rate
+    # An open round is as fast as those who search it now; of one that has ended, the average is left.
+    rate = _rate(hashes, opened, float(found["ended_at"])) if found["ended_at"] else together
     return {
         "id": round_id,
         "height": int(found["height"]),

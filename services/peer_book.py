@@ -9,13 +9,17 @@ from services.errors import PolicyError
 from services.ports import Clock
 from services.store.keys import Keys
 from services.store.port import Store
+from services.store.scripts import Scripts
 
 State = Literal["new", "ok", "unreachable", "lying", "other_chain", "candidate"]
 
 # Learnt from peers: kept for the operator to approve, never asked.
 MAX_CANDIDATES = 64
+# Seconds. A partition is found healed within the longest pause, even if nobody mines.
 _FIRST_PAUSE = 5.0
-_LONGEST_PAUSE = 600.0
+_LONGEST_PAUSE = 60.0
+_LIARS_PAUSE = 30.0
+_LIARS_LONGEST_PAUSE = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class PeerBook:
 
     def __init__(self, redis: Store, keys: Keys, clock: Clock, max_peers: int) -> None:
         self._redis = redis
+        self._scripts = Scripts(redis)
         self._keys = keys
         self._clock = clock
         self._max_peers = max_peers
@@ -64,24 +69,22 @@ class PeerBook:
         text = self._redis.hget(self._keys.peers, url)
         return None if text is None else Peer(**json.loads(text))
 
-    def add(self, url: str) -> None:
-        """Register a peer, or approve a candidate. Repeating it is harmless and ends any pause.
+    def add(self, *urls: str) -> None:
+        """Register peers, or approve candidates. Repeating it is harmless and ends any pause.
 
         Raises:
-            PolicyError: `too_many_peers`.
+            PolicyError: `too_many_peers`. None is registered.
         """
-        known = self.get(url)
-        if known is None or not known.approved:
-            if len(self.approved()) >= self._max_peers:
-                raise PolicyError("too_many_peers", f"A node has at most {self._max_peers} peers.", field="nodes")
-            self._save(Peer(url))
-        else:
-            self._save(replace(known, failures=0, next_try=0.0))
+        known = {peer.url: peer for peer in self.approved()}
+        if len(known.keys() | set(urls)) > max(self._max_peers, len(known)):
+            raise PolicyError("too_many_peers", f"A node has at most {self._max_peers} peers.", field="nodes")
+        for url in urls:
+            self._save(replace(known.get(url, Peer(url)), failures=0, next_try=0.0))
 
     def learn(self, urls: Iterable[str]) -> None:
         """Note peers of peers as candidates."""
-        known = {peer.url for peer in self.all()}
-        room = MAX_CANDIDATES - sum(1 for peer in self.all() if not peer.approved)
+        known = {peer.url: peer for peer in self.all()}
+        room = MAX_CANDIDATES - sum(1 for peer in known.values() if not peer.approved)
         for url in list(dict.fromkeys(url for url in urls if url not in known))[: max(room, 0)]:
             self._save(Peer(url, state="candidate"))
 
@@ -90,21 +93,34 @@ class PeerBook:
         return bool(self._redis.hdel(self._keys.peers, url))
 
     def answered(self, url: str, height: int, tip: str, chainwork: int) -> None:
-        """Note a good answer and what it claimed."""
+        """Note what a peer claims. Anybody can claim: it ends no row of failures."""
         known = self.get(url)
         if known is not None:
+            state: State = "ok" if known.failures == 0 else known.state
             now = self._clock.now()
-            self._save(Peer(url, "ok", height=height, tip=tip, chainwork=chainwork, seen_at=now))
+            self._update(replace(known, state=state, height=height, tip=tip, chainwork=chainwork, seen_at=now))
+
+    def proved(self, url: str) -> None:
+        """Note that a peer has delivered what it claimed, or claims nothing that it would have to prove."""
+        known = self.get(url)
+        if known is not None and (known.failures or known.state != "ok"):
+            self._update(replace(known, state="ok", failures=0, next_try=0.0, reason=""))
 
     def failed(self, url: str, state: State, reason: str) -> None:
-        """Note a failure; the pause doubles with each in a row, and begins long for a liar."""
+        """Note a failure; the pause doubles with each in a row, and is longer for a liar."""
         known = self.get(url)
         if known is None:
             return
         failures = known.failures + 1
-        first = _FIRST_PAUSE if state == "unreachable" else 6 * _FIRST_PAUSE
-        pause = min(first * 2 ** min(failures - 1, 10), _LONGEST_PAUSE)
-        self._save(replace(known, state=state, reason=reason, failures=failures, next_try=self._clock.now() + pause))
+        first, longest = (
+            (_FIRST_PAUSE, _LONGEST_PAUSE) if state == "unreachable" else (_LIARS_PAUSE, _LIARS_LONGEST_PAUSE)
+        )
+        pause = min(first * 2 ** min(failures - 1, 10), longest)
+        self._update(replace(known, state=state, reason=reason, failures=failures, next_try=self._clock.now() + pause))
+
+    def _update(self, peer: Peer) -> None:
+        """Save, unless the operator has removed the peer while it was asked."""
+        self._scripts.run("update_peer", [self._keys.prefix], [peer.url, json.dumps(asdict(peer))])
 
     def _save(self, peer: Peer) -> None:
         self._redis.hset(self._keys.peers, peer.url, json.dumps(asdict(peer)))

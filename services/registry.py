@@ -5,6 +5,7 @@ So a worker on any machine needs the broker's URL and nothing else.
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 from services.errors import NotFound
@@ -12,13 +13,23 @@ from services.settings import Settings
 from services.store.keys import NODES
 from services.store.port import Store
 from shared.amounts import format_amount, parse_amount
-from shared.chain_spec import spec_from_object
+from shared.chain_spec import BadChainSpec, spec_from_object
+from shared.errors import NodeError
+
+# Raised with every change after which a worker of older code would misread a node's card, its rounds or its chain.
+PROTOCOL = 1
+
+
+class Unserved(NodeError):
+    """A worker cannot serve a node: its code is of another version, or it is bound to another chain spec."""
 
 
 def register(broker: Store, settings: Settings) -> None:
     """Make a node known to the broker's workers. Repeating it is harmless."""
     shared_redis = settings.redis_url == settings.broker_url
     card: dict[str, Any] = {
+        "protocol": PROTOCOL,
+        "version": version("quarry"),
         # Where chain and broker are one Redis, each worker reaches it by the URL that it has for it.
         "redis_url": "" if shared_redis else settings.redis_url,
         "spec": settings.spec.to_object(),
@@ -42,17 +53,32 @@ def register(broker: Store, settings: Settings) -> None:
         broker.hset(NODES, settings.node, text)
 
 
+def names(broker: Store) -> list[str]:
+    """The nodes that have registered."""
+    return sorted(name.decode() for name in broker.hgetall(NODES))
+
+
 def look_up(broker: Store, node: str, own: Settings) -> Settings:
     """The settings of a node that this worker serves: the node's card over the worker's own settings.
 
     Raises:
         NotFound: no node of that name has registered.
+        Unserved: the node runs code with which this worker's does not go together. The message names both versions.
     """
     text = broker.hget(NODES, node)
     if text is None:
         raise NotFound("No node of that name has registered at this broker.")
     card = json.loads(text)
-    spec = spec_from_object(card.pop("spec"))
+    protocol, release = card.pop("protocol", None), card.pop("version", "unknown")
+    if protocol != PROTOCOL:
+        raise Unserved(
+            f"This worker (Quarry {version('quarry')}, protocol {PROTOCOL}) cannot serve the node {node} "
+            f"(Quarry {release}, protocol {protocol}): run the same version on both."
+        )
+    try:
+        spec = spec_from_object(card.pop("spec"))
+    except BadChainSpec as error:
+        raise Unserved(f"This worker cannot read the chain spec of the node {node}: {error}") from None
     card["redis_url"] = card["redis_url"] or own.broker_url
     card["min_fee"] = parse_amount(card["min_fee"])
     card["peers"] = tuple(card["peers"])

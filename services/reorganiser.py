@@ -6,21 +6,23 @@ line, slice by slice, and can be continued by anybody after a crash.
 """
 
 import json
+from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
-from services.errors import TipMoved, Unfinished
+from services.errors import TipMoved
 from services.mempool import Mempool
 from services.ports import Clock
-from services.store.branch import BranchStore, Journal, Swap
+from services.store.branch import BranchStore, Journal, Returning, Swap
 from services.store.chain import ChainStore, named_addresses
 from services.store.records import Tip
 from shared.block import Block, Header
 from shared.errors import RuleError
-from shared.ledger import Account, AllowanceKey, Entries
+from shared.forkchoice import is_better
+from shared.ledger import Account, AllowanceKey, Change, Entries
 from shared.rules import Rules
 from shared.transaction import Transaction
 from shared.validation import validate
@@ -29,6 +31,11 @@ _log = structlog.get_logger(__name__)
 
 # A branch that was given up is kept this long: the peer may come back with more of it.
 KEEP_STAGED = 3600.0
+# A place in 64 bits; a block has 50,000 transactions at most.
+_POSITION_BITS = 20
+_TRIES = 20
+# How often senders whose transactions wait for each other are gone through.
+_PASSES = 50
 
 
 @dataclass(slots=True)
@@ -99,13 +106,30 @@ class Reorganiser:
 
         Raises:
             RuleError, TooEarly: as `validate`.
-            TipMoved: the chain is not the one that the branch was begun on.
+            TipMoved: the chain is not the one that the branch was begun on, nor that one with more blocks.
         """
         known = self._known(branch, block.transactions)
-        now = self._clock.now()
-        change = validate(self._rules, block, tuple(branch.window), known, now)
+        change = validate(self._rules, block, tuple(branch.window), known, self._clock.now())
+        self._extend(branch, block, change)
+
+    def add_known(self, branch: Branch, block_hash: str) -> bool:
+        """Make a block that we hold the branch's next; False if we do not hold it.
+
+        Only what was verified is ever stored, and a hash names all that came before it. So a branch that was left, or
+        that an earlier attempt did not finish, costs neither its bodies nor its signatures again.
+        """
+        text = self._chain.block_bytes(block_hash)
+        if text is None:
+            return False
+        block = self._rules.read_block(json.loads(text))
+        self._extend(branch, block, self._rules.apply(block, self._known(branch, block.transactions)))
+        return True
+
+    def _extend(self, branch: Branch, block: Block, change: Change) -> None:
         branch.chainwork += self._rules.work(block.header)
-        self._branches.stage(self._rules.placed(block, change.before), change.before, branch.chainwork, now)
+        # Staged again even if we hold it, or it might be forgotten before the branch is complete.
+        placed = self._rules.placed(block, change.before)
+        self._branches.stage(placed, change.before, branch.chainwork, self._clock.now())
         branch.accounts.update(change.after.accounts)
         branch.allowances.update(change.after.allowances)
         branch.supply = change.after.supply
@@ -115,28 +139,62 @@ class Reorganiser:
     def _known(self, branch: Branch, transactions: Sequence[Transaction]) -> Entries:
         keys = self._rules.touched(transactions)
         tip, stored = self._chain.entries(keys)
-        if tip.hash != branch.old_tip.hash:
-            raise TipMoved("The tip moved while a branch was verified.")
+        while tip.hash != branch.old_tip.hash:
+            self._follow(branch)
+            tip, stored = self._chain.entries(keys)
         return Entries(
             {address: branch.accounts.get(address, stored.accounts[address]) for address in keys.accounts},
             {key: branch.allowances.get(key, stored.allowances[key]) for key in keys.allowances},
             branch.supply,
         )
 
+    def _follow(self, branch: Branch) -> None:
+        """Our chain has grown meanwhile: let the branch detach the new blocks too. A busy miner must not stop it.
+
+        Raises:
+            TipMoved: the chain has not only grown.
+        """
+        old, tip = branch.old_tip, self._chain.tip()
+        ours = [item.header.hash for item in self._chain.headers(old.height, tip.height - old.height + 1)]
+        if len(ours) < 2 or (ours[0], ours[-1]) != (old.hash, tip.hash):
+            raise TipMoved("The chain changed while a branch was verified.")
+        new = ours[:0:-1]
+        accounts: dict[str, Account] = {}
+        allowances: dict[AllowanceKey, int] = {}
+        for block_hash in new:
+            before = self._chain.undo(block_hash)
+            accounts.update(before.accounts)
+            allowances.update(before.allowances)
+        # What the branch knows already is as it is after the branch, whatever our chain has done since.
+        branch.accounts = accounts | branch.accounts
+        branch.allowances = allowances | branch.allowances
+        branch.detached = [*new, *branch.detached]
+        branch.old_tip = tip
+
     def swap(self, branch: Branch) -> None:
         """Make the branch the chain, and finish.
 
         Raises:
-            TipMoved: the tip is not the one that the branch was verified against. Nothing has changed.
+            TipMoved: the chain is not the one that the branch was verified against, or is not worse than the branch
+                any more. Nothing has changed.
         """
-        ledger = Entries(branch.accounts, branch.allowances, branch.supply)
-        swap = Swap(branch.old_tip, branch.fork, branch.detached, branch.attached, branch.tip, ledger)
-        outcome = self._branches.swap(swap)
-        if outcome == "unfinished":
-            self.finish()
-            raise Unfinished("An earlier reorganisation had to be finished first.")
-        if outcome == "moved":
-            raise TipMoved("Another block was appended first.")
+        for _ in range(_TRIES):
+            if not is_better(branch.tip.claim, branch.old_tip.claim):
+                raise TipMoved("Our chain has become better than the branch.")
+            ledger = Entries(branch.accounts, branch.allowances, branch.supply)
+            outcome = self._branches.swap(
+                Swap(branch.old_tip, branch.fork, branch.detached, branch.attached, branch.tip, ledger)
+            )
+            if outcome == "swapped":
+                break
+            if outcome == "missing":
+                raise TipMoved("Blocks of the branch were forgotten before it was complete.")
+            if outcome == "unfinished":
+                self.finish()
+            else:
+                self._follow(branch)
+        else:
+            raise TipMoved("The tip does not hold still.")
         _log.info(
             "reorganised", fork=branch.fork, detached=len(branch.detached), attached=len(branch.attached),
             tip=branch.tip.hash, height=branch.tip.height,
@@ -144,18 +202,52 @@ class Reorganiser:
         self.finish()
 
     def finish(self) -> None:
-        """Finish the last swap, if it is not: indexes, histories, mempool. Safe to repeat and beside itself."""
+        """Finish the last swap, if it is not: indexes, histories, mempool. Safe to repeat and beside itself.
+
+        Each slice leaves what the next attempt leaves too, so it may end anywhere. One block is held at a time, besides
+        the senders and the places of addresses.
+        """
         journal = self._branches.journal()
         if journal is None:
             return
-        detached = [self._transactions(block_hash) for block_hash in reversed(journal.detached)]
-        attached = [self._transactions(block_hash) for block_hash in journal.attached]
-        first = journal.fork + 1
-        self._branches.reindex(journal, _index(first, detached), _index(first, attached))
-        self._branches.rehistory(journal, _places(first, detached, attached))
-        senders = self._requeue(journal, detached, attached)
+        now = self._clock.now()
+        senders: set[str] = set()
+        histories: dict[str, array[int]] = {}
+        # Attached first: the index then says which of the detached ones are still on the chain.
+        for height, block_hash in enumerate(journal.attached, start=journal.fork + 1):
+            index: list[object] = []
+            for position, transaction in enumerate(self._transactions(block_hash)):
+                index += [bytes.fromhex(transaction.id), _place(height, position)]
+                senders.update(_senders([transaction]))
+                for address in named_addresses(transaction):
+                    histories.setdefault(address, array("Q")).append(height << _POSITION_BITS | position)
+            self._branches.reindex(journal, [], index)
+        for height, block_hash in enumerate(reversed(journal.detached), start=journal.fork + 1):
+            there = self._transaction_ids_at(journal, height)
+            returning: dict[str, list[Returning]] = {}
+            gone: list[object] = []
+            for position, transaction in enumerate(self._transactions(block_hash)):
+                for address in named_addresses(transaction):
+                    histories.setdefault(address, array("Q"))
+                if there[position : position + 1] == [transaction.id]:
+                    continue  # it stays where it is
+                if transaction.type == "reward":
+                    gone += [bytes.fromhex(transaction.id), _place(height, position)]
+                else:
+                    item = Returning(transaction, _place(height, position))
+                    returning.setdefault(transaction.sender, []).append(item)
+            senders.update(returning)
+            self._branches.reindex(journal, gone, [])
+            self._branches.requeue(journal, returning, now)
+        self._branches.requeue(journal, {sender: [] for sender in senders}, now)
+        self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
         self._branches.finish(journal)
-        self._drop_invalid(senders)
+        self._drop_invalid(sorted(senders))
+
+    def _transaction_ids_at(self, journal: Journal, height: int) -> list[str]:
+        """The ids of the branch's block at a height."""
+        position = height - journal.fork - 1
+        return self._chain.transaction_ids(journal.attached[position]) if position < len(journal.attached) else []
 
     def _transactions(self, block_hash: str) -> list[Transaction]:
         text = self._chain.block_bytes(block_hash)
@@ -165,67 +257,52 @@ class Reorganiser:
             return []
         return list(self._rules.placed(self._rules.read_block(value), self._chain.undo(block_hash)).transactions)
 
-    def _requeue(
-        self, journal: Journal, detached: list[list[Transaction]], attached: list[list[Transaction]]
-    ) -> list[str]:
-        """Bring the queues of all senders in line who appear in either branch; who they are."""
-        returning: dict[str, list[Transaction]] = {}
-        for block in attached:
-            for transaction in block:
-                if transaction.type != "reward":
-                    returning.setdefault(transaction.sender, [])
-        for block in detached:
-            for transaction in block:
-                if transaction.type != "reward":
-                    returning.setdefault(transaction.sender, []).append(transaction)
-        now = self._clock.now()
-        for sender, transactions in returning.items():
-            self._branches.requeue(journal, sender, transactions, now)
-        return list(returning)
-
     def _drop_invalid(self, senders: Sequence[str]) -> None:
-        """Drop what the new ledger will never take, such as a payment from a reward that is gone."""
-        for sender in senders:
-            queued = self._mempool.queued(sender)
-            trial = self._rules.trial()
-            _, known = self._chain.entries(self._rules.touched(queued))
-            trial.learn(known)
-            refused: list[tuple[str, RuleError]] = []
-            for transaction in queued:
-                try:
-                    trial.apply(transaction)
-                except RuleError as error:
-                    if error.rule not in ("nonce_gap", "nonce_too_low"):
-                        refused.append((transaction.id, error))
-            self._mempool.drop_invalid(refused)
+        """Drop what the new ledger will never take, such as a payment from a reward that is gone.
+
+        All are tried together, since one may live on what another pays it; whoever fails is tried again after the
+        others. What fails when nobody gets any further has no hope.
+        """
+        trial = self._rules.trial()
+        waiting: list[list[Transaction]] = []
+        for some in self._branches.queued(senders):
+            queues = [
+                [self._rules.numbered(self._rules.read_stored(fields), nonce) for nonce, fields in reversed(items)]
+                for items in some
+            ]
+            touched = self._rules.touched([transaction for queue in queues for transaction in queue])
+            trial.learn(self._chain.entries(touched)[1])
+            waiting += queues
+        refused: list[tuple[str, RuleError]] = []
+        for _ in range(_PASSES):
+            refused, progress = [], False
+            for queue in waiting:
+                while queue:
+                    try:
+                        trial.apply(queue[-1])
+                    except RuleError as error:
+                        if error.rule not in ("nonce_gap", "nonce_too_low"):
+                            refused.append((queue[-1].id, error))
+                        break
+                    queue.pop()
+                    progress = True
+            if not progress:
+                self._mempool.drop_invalid(refused)
+                return
 
     def forget_abandoned(self) -> int:
         """Delete blocks that were staged long ago and never adopted; how many."""
-        hashes = self._branches.abandoned(self._clock.now() - KEEP_STAGED, 500)
-        self._branches.forget(hashes)
-        return len(hashes)
+        return self._branches.forget(self._clock.now() - KEEP_STAGED, 100)
 
 
-def _index(first: int, blocks: Sequence[Sequence[Transaction]]) -> list[object]:
-    """id, place, id, place, … of blocks that begin at height `first`."""
-    result: list[object] = []
-    for height, block in enumerate(blocks, start=first):
-        for position, transaction in enumerate(block):
-            result += [bytes.fromhex(transaction.id), f"{height}:{position}"]
-    return result
+def _senders(transactions: Iterable[Transaction]) -> list[str]:
+    return [transaction.sender for transaction in transactions if transaction.type != "reward"]
 
 
-def _places(
-    first: int, detached: Sequence[Sequence[Transaction]], attached: Sequence[Sequence[Transaction]]
-) -> dict[str, list[str]]:
-    """Per address that either branch names, its places in the attached one."""
-    places: dict[str, list[str]] = {}
-    for block in detached:
-        for transaction in block:
-            for address in named_addresses(transaction):
-                places.setdefault(address, [])
-    for height, block in enumerate(attached, start=first):
-        for position, transaction in enumerate(block):
-            for address in named_addresses(transaction):
-                places.setdefault(address, []).append(f"{height}:{position}")
-    return places
+def _place(height: int, position: int) -> str:
+    return f"{height}:{position}"
+
+
+def _places(items: Iterable[int]) -> list[str]:
+    """Places from their packed form: a long branch has many."""
+    return [_place(item >> _POSITION_BITS, item & (1 << _POSITION_BITS) - 1) for item in items]

@@ -155,6 +155,12 @@ class Rounds:
         """Tell that `worker` searches nothing now, but will look at a round that opens within `seconds`."""
         self.store.linger(worker, self._clock.now() + seconds)
 
+    def hand_over(self, round_id: str) -> None:
+        """Ask for one worker in place of the caller, who leaves an open round."""
+        found = self.store.round(round_id)
+        if found is not None and found["state"] == "open":
+            self._queue.enqueue_search(self.policy.node, round_id, int(found["height"]), 1)
+
     def seal(self, claim: Claim, proof: int, worker: str) -> Accepted | None:
         """Make the block that `proof` completes and append it. None: another block was first, and the round goes on
         or has ended.

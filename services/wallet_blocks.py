@@ -1,7 +1,7 @@
 """Blocks as wallets see them: gas, token events and their bloom filters, computed from the block itself.
 
-Nothing of this is stored or agreed upon: the ledger has neither gas nor contracts. Since it follows from the block alone,
-a receipt can never contradict the chain, also after a reorganisation.
+Nothing of this is stored or agreed upon: the ledger has neither gas nor contracts. Since it follows from the block
+alone, a receipt can never contradict the chain, also after a reorganisation.
 """
 
 import json

@@ -1,11 +1,16 @@
-"""How many proofs a worker claims at once."""
+"""How many proofs a worker claims at once, and how many of them it scans between two looks around."""
 
 import time
 
 from worker.kernel import Kernel
 
-# A claim lasts about this long: Redis sees four commands per worker and second, and an ended round is noticed soon.
-CLAIM_SECONDS = 0.25
+# Between two slices a search looks whether its round still goes on; an alarm or SIGTERM waits for the end of a slice.
+SLICE_SECONDS = 0.25
+# A claim costs Redis eight commands, those inside its script included, and RQ's heartbeats cost a worker about three a
+# second: this keeps the sum below ten. It also is what the death of a worker costs at most.
+LONGEST_SECONDS = 1.5
+# What is left of a claim after this long is left for good: the worker has become slower, and must report.
+GIVE_UP_SECONDS = 2.0
 # Below this the round trip to Redis would cost more than it saves.
 _SHORTEST_SECONDS = 0.004
 # A round of low difficulty is likely over before a long claim is: whoever searches on then searches in vain.
@@ -22,18 +27,29 @@ class ClaimSize:
     def __init__(self, speed: float) -> None:
         self._speed = max(speed, 1000.0)
         self._difficulty = 0
+        self._spent = 0.0  # seconds scanned for this round
+
+    def begin(self) -> None:
+        """A new round: its first claims are small, so that its first figures come soon."""
+        self._spent = 0.0
 
     @property
     def proofs(self) -> int:
         """Proofs to claim."""
-        longest = self._speed * CLAIM_SECONDS
         shortest = self._speed * _SHORTEST_SECONDS
+        longest = self._speed * min(LONGEST_SECONDS, max(SLICE_SECONDS, self._spent))
         part = self._difficulty / _PART_OF_ROUND if self._difficulty else shortest
         return int(min(longest, max(shortest, part)))
+
+    @property
+    def slice(self) -> int:
+        """Proofs to scan before looking whether the round still goes on."""
+        return int(self._speed * SLICE_SECONDS)
 
     def learn(self, hashes: int, seconds: float, difficulty: int) -> None:
         """Take in how long a scan took."""
         self._difficulty = difficulty
+        self._spent += seconds
         # Very short scans are mostly overhead, and say little.
         if seconds > _SHORTEST_SECONDS / 4:
             self._speed = max(1000.0, 0.7 * self._speed + 0.3 * hashes / seconds)

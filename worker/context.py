@@ -2,24 +2,41 @@
 
 import os
 import signal
+import time
 from typing import Any
 
 from redis import Redis
 
 from services import registry
-from services.connections import as_store, connect_for_jobs
+from services.connections import as_store, connect_for_jobs, connect_for_requests
 from services.node import Node, build_node
-from services.queues import RqJobs
+from services.queues import MINING, RqJobs, queue
+from services.registry import Unserved
 from services.settings import Settings
+from services.store.keys import Keys
+from services.store.mining import MiningStore
+from services.store.port import Store
 from worker.kernel import Kernel
 
 
 class Context:
     """Built once by the worker process, before it takes jobs; horses inherit it."""
 
-    def __init__(self, settings: Settings, broker: Redis, kernel: Kernel | None = None, speed: float = 0.0) -> None:
-        """`speed`: hashes per second of the kernel, as measured at the start."""
+    def __init__(
+        self,
+        settings: Settings,
+        broker: Redis,
+        kernel: Kernel | None = None,
+        speed: float = 0.0,
+        one_spec: bool = False,
+    ) -> None:
+        """
+        Args:
+            speed: hashes per second of the kernel, as measured at the start.
+            one_spec: serve only nodes with the chain spec of `settings`; else any.
+        """
         self.settings = settings
+        self._one_spec = one_spec
         self.broker = broker
         self.speed = speed
         self._kernel = kernel
@@ -42,13 +59,52 @@ class Context:
 
         Raises:
             NotFound: no such node has registered.
+            Unserved: it runs another version of Quarry, or has another chain spec than this worker is bound to.
         """
         known = self._nodes.get(name)
         if known is None:
-            settings = registry.look_up(as_store(self.broker), name, self.settings)
+            settings = self._settings_of(name)
             store = self.broker if settings.redis_url == settings.broker_url else connect_for_jobs(settings.redis_url)
             known = self._nodes[name] = build_node(settings, store=as_store(store), queue=RqJobs(self.broker))
         return known
+
+    def open_round(self, name: str) -> dict[str, str] | None:
+        """The open round of a node, or None. Nothing is kept: the caller is the parent of jobs to come.
+
+        Raises:
+            NotFound, Unserved: as `node`.
+            RedisError: the node's store does not answer; it is not waited for.
+        """
+        settings = self._settings_of(name)
+        if settings.redis_url == settings.broker_url:
+            return self._open_round(as_store(self.broker), name)
+        with connect_for_requests(settings.redis_url) as store:
+            return self._open_round(as_store(store), name)
+
+    def _open_round(self, store: Store, name: str) -> dict[str, str] | None:
+        mining = MiningStore(store, Keys(name))
+        open_round = mining.situation().open_round
+        return mining.round(open_round) if open_round else None
+
+    def _settings_of(self, name: str) -> Settings:
+        settings = registry.look_up(as_store(self.broker), name, self.settings)
+        if self._one_spec and settings.spec.hash != self.settings.spec.hash:
+            raise Unserved(
+                f"This worker is bound to the chain spec {self.settings.spec.name} by QUARRY_SPEC, and the node {name} "
+                f"has {settings.spec.name}, whose hash differs."
+            )
+        return settings
+
+    def searches_waiting(self) -> int:
+        """How many search jobs wait for a worker, of whatever node."""
+        return queue(MINING, self.broker).count
+
+    def hand_back(self, node: str, round_id: str, seconds: float) -> None:
+        """Put a search job back for another worker, if there is one, and stay away from the queue for `seconds`."""
+        jobs = RqJobs(self.broker)
+        if jobs.mining_workers() > 1:
+            jobs.enqueue_search(node, round_id, 0, 1)
+        time.sleep(seconds)
 
     def stop_on_signal(self) -> None:
         """Let SIGTERM end the running job at its next slice, instead of in the middle of something."""

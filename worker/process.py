@@ -2,20 +2,24 @@
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 
 import structlog
+from redis.exceptions import RedisError
 from rq import Worker
 from rq.job import Job
 
-from services import logs
-from services.connections import connect_for_jobs
-from services.queues import MINING, AllowListedJob, queue
+from services import logs, registry
+from services.connections import as_store, connect_for_jobs
+from services.errors import NotFound
+from services.queues import MINING, AllowListedJob, RqJobs, queue
+from services.registry import Unserved
 from services.settings import Settings
 from services.supervisor import die_with_parent
 from worker import context
 from worker.claims import measure_speed
-from worker.kernel import choose
+from worker.kernel import Kernel, choose
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +43,12 @@ class NodeWorker(Worker):
         if self.pid is not None:  # the worker's: RQ notes it before it forks
             die_with_parent(self.pid, signal.SIGKILL)
 
+    def register_birth(self) -> None:
+        """Be counted among the workers, and then join the rounds that are open already."""
+        super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
+        if self.queues[0].name == MINING:
+            join_open_rounds(context.current())
+
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Stop taking jobs, and ask the running one to end now: it can be continued by anybody."""
         horse = self.horse_pid
@@ -50,16 +60,51 @@ class NodeWorker(Worker):
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call] # RQ leaves it untyped
 
 
+def join_open_rounds(here: context.Context) -> None:
+    """Enqueue one search for each node's open round: whoever opened it has called the workers that there were then."""
+    broker = here.broker
+    for name in registry.names(as_store(broker)):
+        try:
+            found = here.open_round(name)
+        except Unserved as error:
+            _log.error("node_refused", node=name, reason=str(error))
+        except (NotFound, RedisError) as error:  # gone, or away for now: it will call when it is back
+            _log.warning("node_unreachable", node=name, error=type(error).__name__)
+        else:
+            if found is not None:
+                RqJobs(broker).enqueue_search(name, found["id"], int(found["height"]), 1)
+
+
+def ready_kernel(preference: str) -> Kernel:
+    """The kernel for a setting, compiled or loaded.
+
+    Compiling leaves some 60 MB in a process that loading does not, so a child compiles what the cache may lack.
+    """
+    with suppress(ImportError):
+        kernel = choose("plain" if preference == "plain" else "fast")
+        if kernel.name != "plain":
+            child = os.fork()
+            if child == 0:
+                with suppress(BaseException):  # the parent will see for itself, and say what is wrong
+                    kernel.warm_up()
+                os._exit(0)
+            os.waitpid(child, 0)
+    kernel = choose(preference)
+    kernel.warm_up()
+    return kernel
+
+
 def run_worker(settings: Settings, queue_name: str) -> None:
     """Work on one queue until told to stop."""
     logs.configure(settings.log_level, settings.log_format)
     broker = connect_for_jobs(settings.broker_url)
     if queue_name == MINING:
-        kernel = choose(settings.kernel)
-        kernel.warm_up()
+        kernel = ready_kernel(settings.kernel)
         speed = measure_speed(kernel)
         _log.info("kernel_ready", kernel=kernel.name, note=kernel.note, hashes_per_second=round(speed))
-        context.install(context.Context(settings, broker, kernel, speed))
+        # Most workers are told nothing but a broker; one that is told a chain spec means it.
+        one_spec = bool(os.environ.get("QUARRY_SPEC"))
+        context.install(context.Context(settings, broker, kernel, speed, one_spec))
     else:
         context.install(context.Context(settings, broker))
     worker = NodeWorker(

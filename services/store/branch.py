@@ -1,7 +1,7 @@
 """Branches in Redis: staging verified blocks, swapping them in, and finishing what a swap leaves to be done."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +17,28 @@ from shared.transaction import Transaction
 
 # Arguments per slice: no slice holds Redis for more than some milliseconds.
 SLICE = 1000
+# Transactions of one sender per slice, slices sent together, and transactions read of one queue.
+REQUEUED = 400
+TOGETHER = 100
+JUDGED = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Journal:
     """What a swap has changed, for those who finish its indexes and mempool."""
 
-    text: str  # as stored: every slice compares it
+    beginning: str  # of its text, with its id: every slice compares it
     fork: int  # height of the last block that both branches have
     detached: tuple[str, ...]  # hashes, the old tip first
     attached: tuple[str, ...]  # hashes, oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """A detached transaction, and the place that it had."""
+
+    transaction: Transaction
+    place: str  # "height:position"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +72,17 @@ class BranchStore:
         pipeline.execute()
 
     def swap(self, swap: Swap) -> str:
-        """Make a staged branch the chain: "swapped", "moved" or "unfinished"."""
+        """Make a staged branch the chain: "swapped", "moved", "missing" or "unfinished"."""
         tip = swap.new_tip
-        journal = json.dumps({"fork": swap.fork, "detached": list(swap.detached), "attached": list(swap.attached)})
+        # The two tips say all that the rest says. They come first, so that slices can compare the beginning only.
+        journal = json.dumps(
+            {
+                "id": f"{swap.old_tip.hash}:{tip.hash}",
+                "fork": swap.fork,
+                "detached": list(swap.detached),
+                "attached": list(swap.attached),
+            }
+        )
         args: list[Any] = [
             swap.old_tip.hash,
             swap.fork,
@@ -84,49 +104,65 @@ class BranchStore:
         if found is None:
             return None
         value = json.loads(found)
-        return Journal(found.decode(), value["fork"], tuple(value["detached"]), tuple(value["attached"]))
+        beginning = found.decode().partition(",")[0]
+        return Journal(beginning, value["fork"], tuple(value["detached"]), tuple(value["attached"]))
 
     def reindex(self, journal: Journal, detached: list[Any], attached: list[Any]) -> None:
         """Take detached transactions out of the index and put attached ones in; each: id, place, id, place, …"""
-        for start in range(0, len(detached), SLICE):
-            part = detached[start : start + SLICE]
-            self._scripts.run("reindex", [self._keys.prefix], [journal.text, len(part), *part, 0])
+        calls: list[list[Any]] = []
         for start in range(0, len(attached), SLICE):
             part = attached[start : start + SLICE]
-            self._scripts.run("reindex", [self._keys.prefix], [journal.text, 0, len(part), *part])
+            calls.append([journal.beginning, 0, len(part), *part])
+        for start in range(0, len(detached), SLICE):
+            part = detached[start : start + SLICE]
+            calls.append([journal.beginning, len(part), *part, 0])
+        self._run("reindex", calls)
 
-    def rehistory(self, journal: Journal, places: dict[str, list[str]]) -> None:
-        """Give addresses the history that the branch gives them."""
+    def rehistory(self, journal: Journal, histories: Iterable[tuple[str, list[str]]]) -> None:
+        """Give addresses the history that the branch gives them: (address, places in the branch, oldest first)."""
         args: list[Any] = []
-        for address, items in places.items():
-            args += [1 + len(items), address, *items]
+        for address, places in histories:
+            args += [1 + len(places), address, *places]
             if len(args) > SLICE:
-                self._scripts.run("rehistory", [self._keys.prefix], [journal.text, journal.fork, *args])
+                self._run("rehistory", [[journal.beginning, journal.fork, *args]])
                 args = []
         if args:
-            self._scripts.run("rehistory", [self._keys.prefix], [journal.text, journal.fork, *args])
+            self._run("rehistory", [[journal.beginning, journal.fork, *args]])
 
-    def requeue(self, journal: Journal, sender: str, detached: Sequence[Transaction], now: float) -> None:
-        """Bring one sender's mempool queue in line with the branch."""
-        args: list[Any] = [journal.text, now, sender]
-        for item in detached:
-            args += [item.id, item.nonce, f"{MAX_AMOUNT - item.fee:064x}", item.canonical]
-        self._scripts.run("requeue", [self._keys.prefix], args)
+    def requeue(self, journal: Journal, senders: Mapping[str, Sequence[Returning]], now: float) -> None:
+        """Bring the mempool queues of some senders in line with the branch; per sender, what was detached."""
+        calls: list[list[Any]] = []
+        for sender, detached in senders.items():
+            for start in range(0, max(len(detached), 1), REQUEUED):
+                args: list[Any] = [journal.beginning, now, sender]
+                for item in detached[start : start + REQUEUED]:
+                    of = item.transaction
+                    args += [of.id, of.nonce, f"{MAX_AMOUNT - of.fee:064x}", item.place, of.canonical]
+                calls.append(args)
+        self._run("requeue", calls)
+
+    def queued(self, senders: Sequence[str]) -> Iterator[list[list[tuple[int, Any]]]]:
+        """Some senders at a time, per sender: nonce and JSON object of what waits; of a long queue the first."""
+        for start in range(0, len(senders), TOGETHER):
+            calls: list[list[Any]] = [[sender, JUDGED] for sender in senders[start : start + TOGETHER]]
+            yield [[_queued(entry) for entry in entries] for entries in self._run("queued", calls)]
+
+    def _run(self, name: str, calls: Sequence[list[Any]]) -> list[Any]:
+        """Run a script with each list of arguments. Each run is a slice by itself; some travel together."""
+        replies: list[Any] = []
+        for start in range(0, len(calls), TOGETHER):
+            replies += self._scripts.run_many(name, [self._keys.prefix], list(calls[start : start + TOGETHER]))
+        return replies
 
     def finish(self, journal: Journal) -> None:
         """The journal is done."""
-        self._scripts.run("finish", [self._keys.prefix], [journal.text])
+        self._scripts.run("finish", [self._keys.prefix], [journal.beginning])
 
-    def abandoned(self, before: float, limit: int) -> list[str]:
-        """Hashes of blocks that were staged before a time and never became part of the chain."""
-        found = self._redis.zrange(self._keys.staged, "-inf", before, byscore=True, offset=0, num=limit)
-        return [item.decode() for item in found]
+    def forget(self, before: float, limit: int) -> int:
+        """Delete blocks that were staged before a time and never became part of the chain; how many."""
+        return int(self._scripts.run("forget", [self._keys.prefix], [before, limit]))
 
-    def forget(self, hashes: Sequence[str]) -> None:
-        """Delete staged blocks."""
-        if hashes:
-            pipeline = self._redis.pipeline(transaction=True)
-            for name in (self._keys.blocks, self._keys.headers, self._keys.undo, self._keys.ids):
-                pipeline.hdel(name, *hashes)
-            pipeline.zrem(self._keys.staged, *hashes)
-            pipeline.execute()
+
+def _queued(entry: bytes) -> tuple[int, Any]:
+    head, _, text = entry.partition(b"\n")
+    return int(head.split(b" ")[1]), json.loads(text)

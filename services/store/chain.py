@@ -33,6 +33,8 @@ from shared.transaction import Transaction
 KEEP_SECONDS = 86_400
 # Blocks that are read at once while streaming: bounds memory, whatever the chain's length.
 PAGE = 100
+# How often a read that spans several commands is repeated when the chain changes in between.
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,25 @@ class ChainStore:
                 return stored.header.index
         return 0
 
+    def after(self, locator: Sequence[str], limit: int) -> tuple[int, list[StoredHeader]]:
+        """The height behind the first hash of a locator that is on our chain (1: none is), and headers from there on.
+
+        Raises:
+            TipMoved: the chain is reorganised again and again while it is read.
+        """
+        for _ in range(_ATTEMPTS):
+            first = self.fork_height(locator) + 1
+            found = self.headers(first, limit)
+            # A reorganisation in between would give headers that do not follow what was asked for.
+            if (
+                first == 1
+                or (not found and self.tip().height < first)
+                or found
+                and found[0].header.previous_hash in locator
+            ):
+                return first, found
+        raise TipMoved("The chain was reorganised while it was read.")
+
     def stream(self, first: int, last: int) -> Iterator[bytes]:
         """The canonical blocks from one height to another, read page by page.
 
@@ -200,6 +221,26 @@ class ChainStore:
         if packed[32 * position : 32 * position + 32].hex() != transaction_id:
             return None
         return Location(height, position, block_hash)
+
+    def returning(self, transaction_id: str) -> dict[str, Any] | None:
+        """The JSON object of a transaction that a reorganisation has detached and not yet brought back.
+
+        A moment later it is in the mempool, or has a record.
+        """
+        found, journal = self.redis.hget(self.keys.transactions, bytes.fromhex(transaction_id)), None
+        if found is not None:
+            journal = self.redis.get(self.keys.journal)
+        if found is None or journal is None:
+            return None
+        (height, position), value = map(int, found.split(b":")), json.loads(journal)
+        detached: list[str] = value["detached"][::-1]
+        if not 0 < height - value["fork"] <= len(detached):
+            return None
+        block_hash = detached[height - value["fork"] - 1]
+        if self.transaction_ids(block_hash)[position : position + 1] != [transaction_id]:
+            return None
+        fields: dict[str, Any] = self.block_object(block_hash)["transactions"][position]
+        return fields
 
     def history(self, address: str, *, newest: int, limit: int) -> list[tuple[int, int]]:
         """(height, position) of the transactions that name `address`, newest first, after skipping `newest`."""

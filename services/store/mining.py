@@ -3,10 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from redis import Redis
-from redis.connection import ConnectionInterface
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.errors import TipMoved
@@ -47,6 +45,15 @@ class Situation:
     pool_size: int
     tip: str
     held: str  # the tip on which auto-mining must not open a round again
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the stream of events."""
+
+    id: str
+    type: str
+    data: str
 
 
 class MiningStore:
@@ -140,7 +147,7 @@ class MiningStore:
         return version.decode(), Template(json.loads(text), prefix, int(difficulty))
 
     def round_workers(self, round_id: str) -> Mapping[str, tuple[int, float, float]]:
-        """Per worker: hashes, and the Unix seconds of its first and its last report."""
+        """Per worker: hashes, and the Unix seconds of its first claim and its last report."""
         found = self.redis.hgetall(self.keys.round_workers(round_id))
         result: dict[str, tuple[int, float, float]] = {}
         for name, value in found.items():
@@ -177,6 +184,12 @@ class MiningStore:
         """Notice what happens from now on. To be closed."""
         return Watch(self.redis, self.keys.events, self.last_event())
 
+    def events_since(self, after: str, seconds: float) -> list[Event]:
+        """What happened after event `after`; waits up to `seconds` for the first."""
+        found = self.redis.xread({self.keys.events: after}, count=1000, block=max(1, int(seconds * 1000)))
+        items = found[0][1] if found else []
+        return [Event(name.decode(), fields[b"type"].decode(), fields[b"data"].decode()) for name, fields in items]
+
     def counters(self) -> dict[str, int]:
         found: dict[bytes, Any] = self.redis.hgetall(self.keys.counters)
         return {name.decode(): int(value) for name, value in found.items()}
@@ -186,15 +199,16 @@ class Watch:
     """Notices rounds and blocks that come and go, however often it is asked, without a command until one does.
 
     One XREAD stays open on a connection of its own: a search looks between two slices whether a reply has come.
-    Not for use by two threads at once. `opened` is the round that opened last, as far as it has noticed.
+    Not for use by two threads at once. `opened` is the round that was last noticed to open, if nothing followed it.
     """
 
     def __init__(self, redis: Store, key: str, after: str) -> None:
         """`after`: the event since when everything is to be noticed."""
-        self._redis = cast(Redis, redis)  # the port has no use for connections
+        # redis-py leaves its connections untyped, and the port has no use for them.
+        self._redis: Any = redis
+        self._connection: Any = None
         self._key = key
         self._after = after
-        self._connection: ConnectionInterface | None = None
         self.opened = ""
         self._send()
 
@@ -222,7 +236,6 @@ class Watch:
         try:
             if self._connection is None:
                 self._send()
-            assert self._connection is not None
             if not self._connection.can_read(seconds):
                 return []
             reply = self._redis.parse_response(self._connection, "XREAD")
@@ -235,4 +248,6 @@ class Watch:
         for _, fields in events:
             if fields[b"type"] == b"round":
                 self.opened = fields[b"data"].split()[0].decode()
+            elif fields[b"type"] != b"transaction":
+                self.opened = ""
         return [fields[b"type"] for _, fields in events]

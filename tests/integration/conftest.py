@@ -12,7 +12,7 @@ from api.app import create_app
 from services.embedded import EmbeddedValkey
 from services.node import Node
 from tests.integration.http_client import Client, FlaskDoor
-from tests.integration.node_fixture import TOKEN, RunningNode, local_node, redis_of
+from tests.integration.node_fixture import TOKEN, RunningNode, forget, local_node
 
 MakeNode = Callable[..., Node]
 StartNode = Callable[..., RunningNode]
@@ -43,9 +43,7 @@ def make_node(redis_url: str, tmp_path: Path) -> Iterator[MakeNode]:
 
     yield make
     for node in made:
-        with redis_of(node) as redis:
-            for key in redis.scan_iter(f"{node.chain.keys.prefix}*", count=1000):
-                redis.unlink(key)
+        forget(node)
 
 
 @pytest.fixture

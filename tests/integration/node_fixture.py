@@ -141,6 +141,13 @@ def redis_of(node: Node) -> "Redis":
     return redis
 
 
+def forget(node: Node) -> None:
+    """Remove all keys of a node in this process and close its connection."""
+    with redis_of(node) as redis:
+        for key in redis.scan_iter(f"{node.chain.keys.prefix}*", count=1000):
+            redis.unlink(key)
+
+
 def digest(redis: "Redis", node: str) -> str:
     """A digest of everything that a node has stored: every key, counters and events included."""
     keys = sorted(redis.scan_iter(f"quarry:{{{node}}}:*", count=1000))

@@ -17,6 +17,7 @@ from tests.integration.node_fixture import (
     RecordedJobs,
     RunningNode,
     digest,
+    forget,
     grow,
     local_node,
     redis_of,
@@ -45,7 +46,7 @@ def watched_app(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     redis, queue = redis_of(node), node.queue
     assert isinstance(queue, RecordedJobs)
     yield Watched(door, lambda: (digest(redis, node.settings.node), queue.enqueued))
-    redis.close()
+    forget(node)
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +88,8 @@ def test_the_real_server_refuses_the_same(watched_server: Watched) -> None:
     # One test, since what the application says of each was tested above; here it is what the server makes of them.
     wrong = []
     for bad in TABLE:
+        if bad.status == 413:
+            continue  # answered while we still send, which may break our pipe: test_http_server.py sends the head alone
         try:
             check(watched_server, bad)
         except (AssertionError, OSError) as error:

@@ -55,7 +55,7 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
     assert set(document) <= {"openapi", "info", "paths", "components", "servers", "tags"}
     for path, item in document["paths"].items():
         assert path.startswith("/")
-        assert set(item) <= METHODS | {"parameters", "summary", "description"}
+        assert set(item) <= METHODS | {"options", "head", "parameters", "summary", "description"}
         for method in METHODS & set(item):
             check_operation(document, path, item[method], item.get("parameters", []))
 

@@ -65,6 +65,23 @@ class Tree:
         replay.add(json.loads(genesis.canonical))
         self.genesis = State(genesis, None, replay, {}, {})
         self.states = {genesis.hash: self.genesis}
+        self._transactions: dict[bytes, Transaction] = {}
+
+    def transaction(self, text: bytes) -> Transaction:
+        """A waiting transaction, read once.
+
+        Raises:
+            Violation: it is not validly signed.
+        """
+        known = self._transactions.get(text)
+        if known is None:
+            known = self.rules.read_stored(json.loads(text))
+            try:
+                check_signature(known, self.rules.spec)
+            except NodeError as error:
+                raise Violation(f"the mempool holds a forged transaction: {error}") from None
+            self._transactions[text] = known
+        return known
 
     def learn(self, block_hash: str, text: bytes) -> State:
         """The state after a stored block.
@@ -203,7 +220,7 @@ class Checker:
 
     def _check_pool(self, *, settled: bool) -> None:
         """`settled`: no reorganisation is half done."""
-        keys, raw, rules = self.keys, self.raw, self.tree.rules
+        keys, raw = self.keys, self.raw
         entries = raw.hgetall(keys.entries)
         ids = {name.decode() for name in entries}
         order = [item.decode() for item in raw.zrange(keys.order, 0, -1)]
@@ -216,14 +233,10 @@ class Checker:
         for name, text in entries.items():
             head, _, body = text.partition(b"\n")
             sender, nonce = head.decode().split(" ")[:2]
-            item = rules.read_stored(json.loads(body))
+            item = self.tree.transaction(body)
             require((item.sender, item.nonce, item.id) == (sender, int(nonce), name.decode()), "an entry is mislabelled")
             require(int(nonce) not in queued.setdefault(sender, {}), "two entries have one nonce")
             queued[sender][int(nonce)] = (members[item.id], item)
-            try:
-                check_signature(item, rules.spec)
-            except NodeError as error:
-                raise Violation(f"the mempool holds a forged transaction: {error}") from None
         ends = {item.decode() for item in raw.zrange(keys.ends, 0, -1)}
         require(ends == {queue[max(queue)][0] for queue in queued.values()}, "pool:ends is not the end of each queue")
         for sender, queue in queued.items():

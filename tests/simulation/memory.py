@@ -103,6 +103,10 @@ class Database:
         self.keys[key] = value
         return True
 
+    def getrange(self, key: bytes, start: bytes, end: bytes) -> bytes:
+        value: bytes = self.keys.get(key, b"")
+        return value[_slice(start, end, len(value))]
+
     def incr(self, key: bytes) -> int:
         value = int(self.keys.get(key, b"0")) + 1
         self.set(key, b"%d" % value)
@@ -133,6 +137,9 @@ class Database:
         before = len(value)
         value.update(zip(pairs[::2], pairs[1::2], strict=True))
         return len(value) - before
+
+    def hsetnx(self, key: bytes, field: bytes, value: bytes) -> int:
+        return 0 if self.hexists(key, field) else self.hset(key, field, value)
 
     def hdel(self, key: bytes, *fields: bytes) -> int:
         value = self._get(key, dict)

@@ -122,7 +122,7 @@ class SimNode:
                         self.world.apps.append(process.app)
                     processes[index] = self._process(process.name.partition(".")[2])
                     started = started or processes is self.api
-        if started:
+        if started or not self.raw.hgetall(self.checker.keys.tip):
             self.begin()
 
     def close(self) -> None:
@@ -234,6 +234,9 @@ class SimNode:
             if killed.process is process:
                 return None
             raise
+        except (NodeError, RedisError):  # in the middle of a streamed answer: the connection is cut
+            self.world.met("stream cut")
+            return None
         if status == 500:
             self.world.fail(f"{self.name} answered {path[:40]} with 500: {self.world.last_bug}")
         return status, answer

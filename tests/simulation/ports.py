@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from services.errors import PeerFailed
 from services.peer_http import PeerRequest, outcome
 from shared.errors import NodeError
-from tests.simulation.scheduler import Killed, Process
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
@@ -222,14 +222,19 @@ class SimHttp:
         parent = scheduler.current
         assert parent is not None, "jobs run in tasks"
         answers: dict[str, Answer | NodeError] = {}
+        broken: list[RedisError] = []
 
         def keep(url: str) -> None:
-            answers[url] = outcome(ask, url)
+            try:
+                answers[url] = outcome(ask, url)
+            except RedisError as error:
+                broken.append(error)
 
         process = parent.owners[-1]
         scheduler.join([scheduler.spawn(f"{parent.name} {url}", process, partial(keep, url)) for url in urls])
         scheduler.checkpoint()
-        # A thread that broke takes the whole call with it, as `pool.map` does.
+        if broken:  # one thread takes the whole call with it, as `pool.map` does
+            raise broken[0]
         return [answers[url] for url in urls]
 
 
@@ -278,6 +283,3 @@ class SimQueue:
         for _ in range(copies):
             self.waiting[queue].append((function, args))
         self._node.take_jobs(queue)
-
-
-__all__ = ["Killed", "Process", "SeededRandomness", "SimClock", "SimHttp", "SimQueue", "SimStore"]

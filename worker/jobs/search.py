@@ -1,17 +1,27 @@
 """The search job: take part in rounds until there is nothing more to search."""
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
+from services.errors import TipMoved
 from services.queues import SEARCH_SECONDS
+from services.registry import Unserved
 from services.rounds import Rounds
-from services.store.mining import Claim, MiningStore, Searched
+from services.store.mining import Claim, MiningStore, Searched, Watch
 from worker import context
-from worker.claims import ClaimSize
+from worker.claims import GIVE_UP_SECONDS, ClaimSize
 from worker.kernel import Kernel
 
 _log = structlog.get_logger(__name__)
+
+# Where another node's search waits for a worker, this one hands over after so long, and lingers no longer than this.
+TURN_SECONDS = 5.0
+_LOOK_SECONDS = 0.5
+# A worker that refuses a job stays away from the queue this long, so that another may take it.
+REFUSAL_SECONDS = 2.0
 
 
 def search(node: str, round_id: str) -> int:
@@ -21,69 +31,114 @@ def search(node: str, round_id: str) -> int:
     kills it costs its current claim and nothing else.
     """
     here = context.current()
-    served = here.node(node)
     structlog.contextvars.bind_contextvars(node=node, worker=here.worker_name)
-    with_rounds = _Search(served.rounds, served.mining, here, served.settings.linger)
-    return with_rounds.run(round_id)
+    try:
+        served = here.node(node)
+    except Unserved as error:
+        _log.error("search_refused", reason=str(error))
+        here.hand_back(node, round_id, REFUSAL_SECONDS)
+        return 0
+
+    def prepare() -> None:
+        with suppress(TipMoved):
+            served.chain.window(served.chain.tip())
+
+    return _Search(served.rounds, served.mining, here, served.settings.linger, prepare).run(round_id)
 
 
 class _Search:
-    def __init__(self, rounds: Rounds, store: MiningStore, here: context.Context, linger: float) -> None:
+    def __init__(
+        self,
+        rounds: Rounds,
+        store: MiningStore,
+        here: context.Context,
+        linger: float,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`prepare` reads ahead, while there is time, what sealing the next block will need."""
         self._rounds = rounds
         self._store = store
         self._here = here
         self._kernel: Kernel = here.kernel
         self._name = here.worker_name
         self._linger = linger
+        self._prepare = prepare
         self._size = ClaimSize(here.speed)
         self._found = 0
 
     def run(self, first: str) -> int:
-        ends = time.monotonic() + SEARCH_SECONDS
+        started = time.monotonic()
         current: str | None = first
+        self._watch: Watch = self._store.watch()
         try:
-            while current is not None and not self._here.stopping and time.monotonic() < ends:
-                self._search(current, ends)
+            while current is not None and not self._here.stopping and not self._turn_is_over(started):
+                self._search(current, started)
                 current = self._next()
         finally:
+            self._watch.close()
             self._store.leave(self._name)
         if current is not None and not self._here.stopping:
-            self._rounds.reconcile()  # the time is up, the round is not: a fresh job takes over
+            self._rounds.hand_over(current)  # the time is up, the round is not: a fresh job takes over
         return self._found
 
-    def _search(self, round_id: str, ends: float) -> None:
+    def _turn_is_over(self, started: float) -> bool:
+        spent = time.monotonic() - started
+        return spent > SEARCH_SECONDS or (spent > TURN_SECONDS and self._here.searches_waiting() > 0)
+
+    def _search(self, round_id: str, started: float) -> None:
         """Claim and scan ranges of proofs until the round ends."""
         searched = Searched()
-        while not self._here.stopping and time.monotonic() < ends:
+        self._size.begin()
+        while not self._here.stopping and not self._turn_is_over(started):
             claim = self._rounds.claim(round_id, self._name, self._size.proofs, searched)
             if claim is None:  # sealed or cancelled
                 return
-            searched = self._scan(claim)
+            proof, searched = self._scan(claim)
+            if proof is not None:
+                if self._rounds.report(round_id, self._name, searched) and self._rounds.seal(claim, proof, self._name):
+                    self._found += 1
+                    return
+                searched = Searched()
         self._rounds.report(round_id, self._name, searched)
 
-    def _scan(self, claim: Claim) -> Searched:
-        """Scan one claim, and seal the round with the first proof that completes a block."""
-        started = time.perf_counter()
-        proofs = claim.proofs
-        proof = self._kernel.scan(claim.prefix, claim.difficulty, proofs.start, proofs.stop)
-        done = len(proofs) if proof is None else proof - proofs.start + 1
-        self._size.learn(done, time.perf_counter() - started, claim.difficulty)
-        if proof is None:
-            return Searched(claim.version, done)
-        self._rounds.report(claim.round_id, self._name, Searched(claim.version, done))
-        if self._rounds.seal(claim, proof, self._name) is not None:
-            self._found += 1
-        return Searched()
+    def _scan(self, claim: Claim) -> tuple[int | None, Searched]:
+        """Scan one claim slice by slice up to its first proof; the proof, and what was done.
+
+        The rest of a claim is left for good when anything happens to the round or the tip.
+        """
+        began, done = time.monotonic(), 0
+        start, stop = claim.proofs.start, claim.proofs.stop
+        while start < stop:
+            end = min(stop, start + self._size.slice)
+            slice_began = time.perf_counter()
+            proof = self._kernel.scan(claim.prefix, claim.difficulty, start, end)
+            hashes = end - start if proof is None else proof - start + 1
+            self._size.learn(hashes, time.perf_counter() - slice_began, claim.difficulty)
+            done += hashes
+            if proof is not None:
+                return proof, Searched(claim.version, done)
+            start = end
+            if self._here.stopping or time.monotonic() - began > GIVE_UP_SECONDS or self._watch.news():
+                break
+        return None, Searched(claim.version, done)
 
     def _next(self) -> str | None:
         """The next round, if one is open or opens while this job lingers: that spares the next one a fork."""
         until = time.monotonic() + self._linger
+        prepared = False
         while not self._here.stopping:
-            seen = self._store.last_event()  # before looking, so that nothing happens unseen in between
+            self._watch.news()  # from here on; what was before, `ensure_open` sees
             open_round = self._rounds.ensure_open()
             left = until - time.monotonic()
             if open_round is not None or left <= 0:
                 return open_round
             self._rounds.linger(self._name, left)
-            self._store.wait_for_event(seen, min(left, 0.5))
+            if not prepared:
+                self._prepare()
+                prepared = True
+            happened = self._watch.wait(min(left, _LOOK_SECONDS))
+            if self._watch.opened:  # most likely still open; if not, the claim will tell
+                return self._watch.opened
+            if not happened and self._here.searches_waiting() > 0:
+                return None
         return None

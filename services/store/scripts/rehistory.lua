@@ -1,21 +1,47 @@
 -- One slice of a swap's journal: the histories of some addresses.
 -- KEYS: 1 the node's prefix.
--- ARGV: 1 journal, 2 height of the fork point, then one list per address behind its length: address, "height:position" of
---   the branch, oldest first.
+-- ARGV: 1 beginning of the journal, 2 height of the fork point, then one list per address behind its length: address,
+--   "height:position" of the branch, oldest first.
 -- Returns 1, or 0 when the journal is another's or done. Safe to repeat.
 local P = KEYS[1]
-if redis.call('GET', P .. 'journal') ~= ARGV[1] then
+-- include: journal
+
+if not journal_is_ours() then
   return 0
 end
 local fork = tonumber(ARGV[2])
+
+-- How many items of a history lie at or below the fork point. Heights only rise along it.
+local function common(key)
+  local newest = redis.call('LINDEX', key, -1)
+  if not newest then
+    return 0, 0
+  end
+  local length = redis.call('LLEN', key)
+  if tonumber(string.match(newest, '^%d+')) <= fork then
+    return length, length
+  end
+  local low, high = 0, length - 1 -- the item at `high` lies above
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if tonumber(string.match(redis.call('LINDEX', key, middle), '^%d+')) > fork then
+      high = middle
+    else
+      low = middle + 1
+    end
+  end
+  return low, length
+end
+
 local position = 3
 while position < #ARGV do
   local key = P .. 'history:' .. ARGV[position + 1]
   local last = position + tonumber(ARGV[position])
-  local newest = redis.call('LINDEX', key, -1)
-  while newest and tonumber(string.match(newest, '^%d+')) > fork do
-    redis.call('RPOP', key)
-    newest = redis.call('LINDEX', key, -1)
+  local kept, length = common(key)
+  if kept == 0 then
+    redis.call('DEL', key)
+  elseif kept < length then
+    redis.call('LTRIM', key, 0, kept - 1)
   end
   for i = position + 2, last, 2000 do
     redis.call('RPUSH', key, unpack(ARGV, i, math.min(i + 1999, last)))

@@ -1,12 +1,13 @@
 -- One slice of a swap's journal: the transaction index.
 -- KEYS: 1 the node's prefix.
--- ARGV: 1 journal, then two lists behind their lengths: detached: id (32 bytes), "height:position" ·
+-- ARGV: 1 beginning of the journal, then two lists behind their lengths: detached: id (32 bytes), "height:position" ·
 --   attached: the same.
 -- Returns 1, or 0 when the journal is another's or done. Safe to repeat.
 local P = KEYS[1]
+-- include: journal
 -- include: lists
 
-if redis.call('GET', P .. 'journal') ~= ARGV[1] then
+if not journal_is_ours() then
   return 0
 end
 local lists, wrong = read_lists(2, {2, 2})

@@ -3,7 +3,8 @@
 -- ARGV: 1 tip that the branch was verified against, 2 height of the fork point, 3 new tip, 4 its height, 5 its timestamp,
 --   6 its chainwork, 7 its supply, 8 journal, then three lists, each behind its length: hashes of the branch, oldest
 --   first · accounts: address, "balance:nonce" or "" · allowances: "owner:spender", units or "".
--- Returns "swapped", "moved" (the tip is another), or "unfinished" (an earlier swap's journal is still there).
+-- Returns "swapped", "moved" (the tip is another), "missing" (a block of the branch was forgotten), or "unfinished" (an
+-- earlier swap's journal is still there). Nothing is written but on "swapped".
 -- Indexes, histories and the mempool follow in slices, from the journal.
 local P = KEYS[1]
 -- include: lists
@@ -17,6 +18,13 @@ end
 local lists, wrong = read_lists(9, {1, 2, 2})
 if not lists then
   return wrong
+end
+for i = lists[1].first, lists[1].last do
+  for _, name in ipairs({'blocks', 'headers', 'undo', 'ids'}) do
+    if redis.call('HEXISTS', P .. name, ARGV[i]) == 0 then
+      return 'missing'
+    end
+  end
 end
 if ARGV[2] == '0' then -- LTRIM to -1 would keep all
   redis.call('DEL', P .. 'heights')

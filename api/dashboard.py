@@ -1,0 +1,97 @@
+"""rq-dashboard at `/rq`: behind the admin token, read-only, and without its known faults.
+
+It prints a job's description, exception and metadata as HTML, changes state on GET /requeue/…, and answers 500 for a
+job that is unknown. Whoever can write to the broker chooses those texts, so all of that is shut out here. It is an
+application of its own, made when somebody first looks: it costs a process 15 MB.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any
+
+from flask import Flask, Response, json, request
+from rq.exceptions import NoSuchJobError
+
+import services.queues  # noqa: F401 - makes JSON RQ's default before the dashboard asks for it
+from api import errors
+from api.access import Doorkeeper
+from api.errors import Refusal, problem
+
+PREFIX = "/rq"
+# The dashboard's pages carry their scripts inline and compile their templates.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class LazyDashboard:
+    """A WSGI application that answers below `/rq` itself, and hands everything else on."""
+
+    def __init__(self, inner: WsgiApp, doorkeeper: Doorkeeper, broker_url: str) -> None:
+        self._inner = inner
+        self._doorkeeper = doorkeeper
+        self._broker_url = broker_url
+        self._app: Flask | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path != PREFIX and not path.startswith(PREFIX + "/"):
+            return self._inner(environ, start_response)
+        with self._lock:
+            if self._app is None:
+                self._app = make_dashboard(self._doorkeeper, self._broker_url)
+        return self._app(environ, start_response)
+
+
+def make_dashboard(doorkeeper: Doorkeeper, broker_url: str) -> Flask:
+    """The dashboard's application."""
+    import rq_dashboard
+    from rq_dashboard.web import setup_rq_connection
+
+    app = Flask("api.dashboard", static_folder=None)
+    app.config["RQ_DASHBOARD_REDIS_URL"] = broker_url
+    app.config["RQ_DASHBOARD_DISABLE_DELETE"] = True
+    app.extensions["quarry.doorkeeper"] = doorkeeper
+    errors.install(app)
+    setup_rq_connection(app)
+
+    def guard() -> None:
+        doorkeeper.check_host()
+        doorkeeper.require_admin()
+        if request.method not in ("GET", "HEAD") or (request.endpoint or "").endswith("requeue_all"):
+            raise Refusal(403, "read_only", "The dashboard only shows; workers and the reconciler look after jobs.")
+
+    app.before_request(guard)  # before the blueprint's own, so that nothing is read for strangers
+    app.register_blueprint(rq_dashboard.blueprint, url_prefix=PREFIX)
+    app.after_request(_disarm)
+    app.register_error_handler(NoSuchJobError, _unknown_job)
+    # The pages ask for the favicon under this name.
+    app.add_url_rule(f"{PREFIX}/favicon.ico", "static", lambda filename="": Response(status=404))
+    return app
+
+
+def _disarm(response: Response) -> Response:
+    """Escape what the job page would insert as HTML, and let the browser load nothing from elsewhere."""
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    if (request.endpoint or "").endswith("job_info") and response.is_json:
+        response.set_data(json.dumps(_escaped(response.get_json())))
+    return response
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, dict):
+        return {escape(name): _escaped(item) for name, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
+
+
+def _unknown_job(error: NoSuchJobError) -> Response:
+    return problem(404, "unknown_job", "No job with this id is known to the broker.")

@@ -1,0 +1,48 @@
+"""Server-sent events: what happens on the node, as it happens."""
+
+import queue
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, current_app
+from flask.typing import ResponseReturnValue
+
+from services.news import News, as_text
+
+blueprint = Blueprint("stream", __name__)
+
+# Proxies and browsers take a silent connection for a dead one; a comment keeps it alive, and tells us if it is.
+_HEARTBEAT_SECONDS = 10.0
+
+
+@blueprint.get("/events")
+def events() -> ResponseReturnValue:
+    """Stream what happens.
+    ---
+    get:
+      summary: Server-sent events
+      description: >-
+        block {height, hash}, round {id, height}, reorganisation {fork, height, hash}, cancelled {id}, and state
+        {mempool, requests, round} twice a second at most while something changes. Streams are capped: 429 means poll
+        /status instead.
+      responses:
+        '200': {description: text/event-stream}
+        '429': {$ref: '#/components/responses/Problem'}
+    """
+    news: News = current_app.extensions["quarry.news"]
+    listening = news.listen()
+    listener = listening.__enter__()  # here, so that a refusal is an answer and not a broken stream
+
+    def stream() -> Iterator[str]:
+        try:
+            yield "retry: 2000\n\n"
+            while True:
+                try:
+                    yield as_text(listener.get(timeout=_HEARTBEAT_SECONDS))
+                except queue.Empty:
+                    yield ": still here\n\n"
+        finally:
+            listening.__exit__(None, None, None)
+
+    response = Response(stream(), mimetype="text/event-stream")
+    response.headers["X-Accel-Buffering"] = "no"
+    return response

@@ -1,0 +1,144 @@
+"""What happens on a node, told to many listeners: one reader per process, however many listen.
+
+Blocks, rounds and reorganisations are told one by one; arriving transactions and the progress of a round as the state
+that they lead to, twice a second at most, since nobody can look faster.
+"""
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from services.errors import Busy
+from services.ports import Clock
+from services.store.mining import MiningStore
+from services.store.pool import PoolStore
+
+_log = structlog.get_logger(__name__)
+
+_TOLD_ONE_BY_ONE = frozenset({"block", "round", "reorganisation", "cancelled"})
+_STATE_SECONDS = 0.5
+# A listener that is this far behind is too slow: it loses the oldest, and reads the state anyway.
+_BACKLOG = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing that happened."""
+
+    id: str  # of the event in the store; "" for states
+    type: str
+    data: dict[str, Any]
+
+
+class News:
+    """The listeners of one process."""
+
+    def __init__(self, mining: MiningStore, pool: PoolStore, clock: Clock, max_listeners: int) -> None:
+        self._mining = mining
+        self._pool = pool
+        self._clock = clock
+        self._max_listeners = max_listeners
+        self._lock = threading.Lock()
+        self._listeners: set[queue.Queue[Message]] = set()
+        self._reader: threading.Thread | None = None
+
+    @contextmanager
+    def listen(self) -> Iterator["queue.Queue[Message]"]:
+        """A queue of messages from now on.
+
+        Raises:
+            Busy: `too_many_streams`.
+        """
+        listener: queue.Queue[Message] = queue.Queue(_BACKLOG)
+        with self._lock:
+            if len(self._listeners) >= self._max_listeners:
+                raise Busy("too_many_streams", f"{self._max_listeners} listeners are served at once; poll instead.")
+            self._listeners.add(listener)
+            if self._reader is None:
+                self._reader = threading.Thread(target=self._read, name="news", daemon=True)
+                self._reader.start()
+        try:
+            yield listener
+        finally:
+            with self._lock:
+                self._listeners.discard(listener)
+
+    def _read(self) -> None:
+        """Read events and tell them, until nobody listens."""
+        seen, told_at, changed = "", 0.0, False
+        while True:
+            with self._lock:
+                if not self._listeners:
+                    self._reader = None
+                    return
+            try:
+                seen = seen or self._mining.last_event()
+                for event in self._mining.events_since(seen, _STATE_SECONDS):
+                    seen = event.id
+                    if event.type in _TOLD_ONE_BY_ONE:
+                        self._tell(Message(event.id, event.type, _details(event.type, event.data)))
+                    changed = True
+                now = self._clock.now()
+                if now - told_at >= _STATE_SECONDS:
+                    state = self._state()
+                    if changed or state["round"] is not None:
+                        self._tell(Message("", "state", state))
+                    told_at, changed = now, False
+            except RedisError as error:
+                _log.warning("news_interrupted", error=type(error).__name__)
+                self._clock.sleep(1.0)
+
+    def _state(self) -> dict[str, Any]:
+        situation = self._mining.situation()
+        size, used = self._pool.totals()
+        found = self._mining.round(situation.open_round) if situation.open_round else None
+        progress = None
+        if found is not None:
+            progress = {
+                "id": found["id"],
+                "height": int(found["height"]),
+                "difficulty": int(found["difficulty"]),
+                "hashes": int(found["hashes"]),
+                "workers": {name: hashes for name, (hashes, _, _) in self._mining.round_workers(found["id"]).items()},
+            }
+        return {"mempool": {"size": size, "bytes": used}, "requests": situation.requests, "round": progress}
+
+    def _tell(self, message: Message) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            try:
+                listener.put_nowait(message)
+            except queue.Full:
+                try:
+                    listener.get_nowait()
+                    listener.put_nowait(message)
+                except (queue.Empty, queue.Full):
+                    pass
+
+
+def _details(kind: str, data: str) -> dict[str, Any]:
+    """The fields of an event, which the scripts write as words."""
+    words = data.split()
+    match kind, words:
+        case "block", [height, block_hash]:
+            return {"height": int(height), "hash": block_hash}
+        case "round", [round_id, height]:
+            return {"id": round_id, "height": int(height)}
+        case "reorganisation", [fork, height, tip]:
+            return {"fork": int(fork), "height": int(height), "hash": tip}
+        case _:
+            return {"id": data}
+
+
+def as_text(message: Message) -> str:
+    """A message as a server-sent event."""
+    head = f"id: {message.id}\n" if message.id else ""
+    return f"{head}event: {message.type}\ndata: {json.dumps(message.data)}\n\n"

@@ -1,0 +1,329 @@
+"""A whole network in one process: the nodes, what connects them, and what goes wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from unittest import mock
+
+import structlog
+from flask import Flask
+
+from shared import keys
+from shared.errors import NodeError
+from shared.keys import KeyPair
+from shared.ledger import Account
+from shared.rules import rules_for
+from tests.simulation.checker import Tree, Violation
+from tests.simulation.clients import Clients
+from tests.simulation.liar import Liar
+from tests.simulation.memory import MemoryRedis
+from tests.simulation.node import SimNode, url_of
+from tests.simulation.plan import START, Plan
+from tests.simulation.scheduler import Killed, Process, Scheduler
+
+_TICK = 1.0
+# Applications without a node. They are slow to build, so all schedules share them.
+_apps: list[Flask] = []
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one schedule."""
+
+    seed: int
+    mode: str
+    failure: str | None  # one sentence, and where it happened
+    digest: str  # SHA-256 of the log
+    met: Counter[str]  # faults and events, with how often
+    lines: list[str]
+    seconds: float  # simulated
+    height: int
+
+
+class World:
+    """One schedule."""
+
+    def __init__(self, plan: Plan, *, store: Callable[[], Any] = MemoryRedis, keep_log: bool = False) -> None:
+        self.plan = plan
+        self.random = random.Random(f"{plan.seed}-{plan.mode}-run")
+        self.faults = plan.faults
+        self.scheduler = Scheduler(self._crashed)
+        self.counts: Counter[str] = Counter()
+        self.failure: str | None = None
+        self.last_bug = ""
+        self.lines: list[str] = []
+        self._keep = keep_log
+        self._digest = hashlib.sha256()
+        self.apps = _apps
+        self.tree = Tree(rules_for(plan.spec))
+        self.miners = [KeyPair(bytes([7, index]) * 16).address for index in range(plan.nodes)]
+        self.honest = frozenset(url_of(index) for index in range(plan.nodes))
+        self._sides: dict[str, int] = {}  # URL -> part of a network that has fallen apart
+        liars = [url_of(plan.nodes + index) for index in range(plan.liars)]
+        self.nodes: list[SimNode] = []
+        for index in range(plan.nodes):
+            peers = [url_of(b if a == index else a) for a, b in plan.links if index in (a, b)]
+            known = [url for url in liars if self.random.random() < 0.7]
+            self.nodes.append(SimNode(self, index, store(), tuple(peers + known)))
+        self.liars = {url: Liar(self, url) for url in liars}
+        self.by_url = {node.url: node for node in self.nodes}
+        self._users = Process("users")
+        self._clients = Clients(self)
+
+    # --- for the ports ---
+
+    @property
+    def time(self) -> float:
+        """Unix seconds on a clock that is right."""
+        return START + self.scheduler.now
+
+    def delay(self) -> float:
+        """Until something small happens: a job is picked up, a process starts."""
+        return self.random.expovariate(10.0)
+
+    def met(self, what: str) -> None:
+        self.counts[what] += 1
+
+    def log(self, line: str) -> None:
+        """One event. All of them together are what a replay must repeat."""
+        text = f"{self.scheduler.now:.6f} {line}"
+        self._digest.update(text.encode())
+        if self._keep:
+            self.lines.append(text)
+
+    def fail(self, what: str) -> None:
+        """End the schedule: a promise is broken. Does not return inside of tasks."""
+        if self.failure is None:
+            self.failure = what
+            self.log(f"FAILED {what}")
+        raise Killed(None)
+
+    def connected(self, a: str, b: str) -> bool:
+        return self._sides.get(a, 0) == self._sides.get(b, 0)
+
+    def serve(self, url: str, method: str, path: str, body: bytes | None) -> tuple[int, bytes] | None:
+        """Let whoever is at `url` answer; None: the connection is refused or cut."""
+        if url in self.liars:
+            return self.liars[url].serve(method, path, body)
+        node = self.by_url[url]
+        answer = node.serve(method, path, body)
+        if answer is not None and path.startswith("/transactions/") and 200 <= answer[0] < 300:
+            self._acknowledged(node, json.loads(answer[1]))
+        return answer
+
+    def _acknowledged(self, node: SimNode, answer: Any) -> None:
+        """From now on the node answers for these."""
+        results = answer.get("results", [{"status": "accepted", **answer}])
+        new = {item["id"] for item in results if item["status"] == "accepted"} - node.checker.acknowledged
+        if new:
+            self.counts["acknowledged"] += len(new)
+            self.log(f"{node.name} acknowledged {sorted(item[:8] for item in new)}")
+            node.checker.acknowledged |= new
+            self._judge(node, node.checker.check_all)
+
+    def _judge(self, node: SimNode, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except Violation as violation:
+            self.fail(f"{node.name}: {violation}")
+
+    def _crashed(self, task: str, error: BaseException) -> None:
+        if self.failure is None:
+            where = "".join(traceback.format_exception(error))
+            self.failure = f"{task}: {type(error).__name__}: {error}\n{where}"
+
+    # --- the schedule ---
+
+    def run(self) -> Outcome:
+        """Run the plan to its end, or to the first broken promise."""
+        with _surroundings(self):
+            try:
+                self._run()
+            except Killed:
+                pass
+            except Violation as violation:
+                self.failure = self.failure or str(violation)
+            finally:
+                self.scheduler.end()
+                for node in self.nodes:
+                    node.close()
+        self.log(" ".join(node.checker.tip.block.hash for node in self.nodes))
+        self.counts["reorganisations"] = sum(node.checker.reorganisations for node in self.nodes)
+        for node in self.nodes:
+            self.counts.update(f"record: {status}" for status in node.checker.statuses)
+        height = max(node.checker.tip.block.index for node in self.nodes)
+        return Outcome(
+            self.plan.seed, self.plan.mode, self.failure, self._digest.hexdigest(), self.counts, self.lines,
+            self.scheduler.now, height,
+        )  # fmt: skip
+
+    def _run(self) -> None:
+        for index, node in enumerate(self.nodes):
+            node.begin()
+            self._every(_TICK, node.tick, self.random.uniform(0.0, _TICK))
+            self._every(3.0, node.repair, 3.0 + index / 10)
+        self._user_acts(self.plan.transactions, self._clients.transact)
+        self._user_acts(self.plan.requests, self._clients.mine)
+        self._user_acts(0.03, self._clients.resolve)
+        self._user_acts(0.02, self._clients.cancel)
+        for liar in self.liars.values():
+            self._user_acts(0.2, liar.announce)
+            self._user_acts(0.08, liar.renew)
+        self._every(1.0, self._disaster, 1.0)
+        self._until(self.plan.seconds)
+        if self.plan.mode == "liveness":
+            self._heal()
+            self._converge()
+            self._mine_the_rest()
+        for node in self.nodes:
+            self._judge(node, node.checker.check_all)
+
+    def _until(self, when: float, done: Callable[[], bool] = lambda: False) -> bool:
+        """Run until `done`, or `when`; whether it was done."""
+        self.scheduler.run(lambda: self.failure is not None or self.scheduler.now >= when or done())
+        if self.failure is not None:
+            raise Killed(None)
+        return done()
+
+    def _every(self, seconds: float, action: Callable[[], None], first: float) -> None:
+        def again() -> None:
+            action()
+            self.scheduler.after(seconds, again)
+
+        self.scheduler.after(first, again)
+
+    def _user_acts(self, per_second: float, act: Callable[[], None]) -> None:
+        """Let somebody do something at random moments, until the network is healed."""
+
+        def again() -> None:
+            if self._users.alive:
+                self.scheduler.spawn(f"user {act.__name__}", self._users, lambda: self._tolerate(act))
+                self.scheduler.after(self.random.expovariate(per_second), again)
+
+        self.scheduler.after(self.random.expovariate(per_second), again)
+
+    def _tolerate(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except NodeError:
+            pass  # a refusal is an answer
+        except Violation as violation:
+            self.fail(str(violation))
+
+    def _disaster(self) -> None:
+        """Once a second: what hits more than one process."""
+        faults, random = self.faults, self.random
+        if random.random() < faults.partition:
+            self.met("network fell apart")
+            self._sides = {url: random.randrange(2) for url in [*self.by_url, *self.liars]}
+            self.scheduler.after(random.uniform(3.0, 20.0), self._sides.clear)
+        if random.random() < faults.crash:
+            self.met("node crashed")
+            random.choice(self.nodes).crash()
+        if random.random() < faults.flush:
+            self.met("broker flushed")
+            random.choice(self.nodes).queue.flush()
+        if random.random() < faults.cut_reply:
+            self.met("store down")
+            node = random.choice(self.nodes)
+            node.store_down = True
+            self.scheduler.after(random.uniform(1.0, 8.0), lambda: setattr(node, "store_down", False))
+
+    # --- liveness ---
+
+    def _heal(self) -> None:
+        """No more faults, no more load, no more mining."""
+        self.faults = self.faults.healed()
+        self._sides.clear()
+        self._users.alive = False
+        for node in self.nodes:
+            node.store_down = False
+            node.mining = False
+            node.repair()
+        self.log("healed")
+
+    def _converge(self) -> None:
+        """All nodes have the best chain within bounded time, though nobody mines."""
+        # Stalled processes and slow requests end, claims run out, and then the resolver's tick must do.
+        self._until(self.scheduler.now + 35.0)
+        pauses = [0.0]
+        for node in self.nodes:
+            for text in node.raw.hgetall(node.checker.keys.peers).values():
+                peer = json.loads(text)
+                if peer["url"] in self.honest:
+                    pauses.append(peer["next_try"] - node.clock.now())
+        bound = max(pauses) + 12.0 * self.plan.nodes
+        if not self._until(self.scheduler.now + bound, lambda: len({node.checker.tip.block.hash for node in self.nodes}) == 1):
+            tips = [(node.checker.tip.block.index, node.checker.tip.block.hash[:8]) for node in self.nodes]
+            raise Violation(f"the nodes have not the same tip {bound:.0f} s after they were healed: {tips}")
+        self.met("converged")
+        for node in self.nodes:
+            found = node.raw.get(node.checker.keys.journal)
+            if found is not None and not self._until(
+                self.scheduler.now + 12.0, lambda node=node: node.raw.get(node.checker.keys.journal) is None
+            ):
+                raise Violation(f"{node.name}: a journal is unfinished two housekeeping slots after the network healed")
+
+    def _mine_the_rest(self) -> None:
+        """With one live worker each, what waits and can be mined is mined, and all requests are answered."""
+        for node in self.nodes:
+            node.mining = True
+            node.tick()
+        for _ in range(6):
+            for node in self.nodes:
+                self.scheduler.spawn("user mine", Process("user"), lambda node=node: self._tolerate(lambda: self._clients.mine(node)))
+            if self._until(self.scheduler.now + 45.0, self._all_done):
+                self.met("all mined")
+                return
+        raise Violation(f"something waits for ever: {self._left()}")
+
+    def _all_done(self) -> bool:
+        return not self._left()
+
+    def _left(self) -> list[str]:
+        left = []
+        for node in self.nodes:
+            keys_, raw = node.checker.keys, node.raw
+            if raw.lrange(keys_.requests, 0, -1):
+                left.append(f"{node.name}: a mining request")
+            accounts = node.checker.tip.replay.accounts
+            for text in raw.hgetall(keys_.entries).values():
+                sender, nonce = text.decode().split(" ")[:2]
+                if int(nonce) == accounts.get(sender, Account()).nonce:
+                    left.append(f"{node.name}: nonce {nonce} of {sender[:8]}")
+        return left
+
+
+@lru_cache(maxsize=100_000)
+def _verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    return _REAL_VERIFY(public_key, message, signature)
+
+
+_REAL_VERIFY = keys.verify
+
+
+@contextmanager
+def _surroundings(world: World) -> Iterator[None]:
+    """Silence, one memory for what is pure and slow, and the bug behind a 500."""
+
+    def keep_bug(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+        if event.get("event") == "bug":
+            world.last_bug = traceback.format_exc()
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[keep_bug], cache_logger_on_first_use=False)
+    try:
+        with mock.patch.object(keys, "verify", _verify), mock.patch("api.health.version", lambda name: "simulated"):
+            yield
+    finally:
+        structlog.configure(**before)
