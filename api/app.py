@@ -12,6 +12,7 @@ from api import (
     errors,
     health,
     mempool,
+    metrics,
     mining,
     peers,
     stream,
@@ -52,6 +53,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app.before_request(doorkeeper.check_host)
     app.after_request(_harden)
     errors.install(app)
+    metrics.install(app)
     for blueprint in (
         transactions.blueprint,
         mempool.blueprint,

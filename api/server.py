@@ -3,6 +3,7 @@
 import os
 import resource
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 from granian import Granian
@@ -40,6 +41,13 @@ def serve(settings: Settings) -> None:
     store.close()
     broker.close()
     _allow_files(2 * CONNECTIONS)
+    with tempfile.TemporaryDirectory(prefix="quarry-metrics-") as directory:
+        # Where the processes keep their request times, for whichever of them is asked for /metrics.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
     Granian(
         "api.server:application",
         factory=True,

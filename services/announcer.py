@@ -1,23 +1,28 @@
 """Telling peers: of a new tip at once, of new transactions in batches. Lost news is repaired by the resolver."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import structlog
 
-from services.errors import PeerFailed
 from services.peer_book import PeerBook
 from services.peer_client import PeerClient
 from services.ports import Clock, Queue
 from services.queues import ANNOUNCE, RELAY, RESOLVE
 from services.store.chain import ChainStore
 from services.store.outbox import Outbox
-from services.store.pool import PoolStore
+from services.store.pool import Entry, PoolStore
+from shared.errors import NodeError
 
 _log = structlog.get_logger(__name__)
 
+# At most this many transactions, and bytes, in one request: a body may have 1 MiB.
 RELAY_BATCH = 200
+RELAY_BYTES = 500_000
+# Announcements per second and process that cause a resolution.
+MAX_HEEDED = 16
 
 
 class Announcer:
@@ -38,6 +43,7 @@ class Announcer:
         self._clock = clock
         self._has_peers = False
         self._looked_at = 0.0
+        self._heeded: deque[float] = deque()  # when announcements were heeded, the last second's
         self._node = node
         self._public_url = public_url
         self._chain = chain
@@ -77,14 +83,23 @@ class Announcer:
     def heard(self, url: str, block_hash: str) -> bool:
         """A peer announced a tip: resolve with it, unless we have that block; whether that was asked for.
 
-        The announcement itself is believed in nothing. Strangers are not heeded.
+        The announcement itself is believed in nothing. Strangers are not heeded, nor are peers that are left alone for
+        their lies; one that could not be reached is, since it may be back.
         """
         peer = self._book.get(url)
-        if peer is None or not peer.approved:
+        now = self._clock.now()
+        if peer is None or not peer.approved or (peer.state in ("lying", "other_chain") and peer.next_try > now):
             return False
         stored = self._chain.header(block_hash)
         if stored is not None and self._chain.is_on_chain(stored):
             return False
+        # Anybody can sign as one of our peers. Each announcement costs a job, so there is a limit; the scheduled
+        # resolver finds what is lost by it.
+        while self._heeded and self._heeded[0] <= now - 1.0:
+            self._heeded.popleft()
+        if len(self._heeded) >= MAX_HEEDED:
+            return False
+        self._heeded.append(now)
         job = f"resolve-{self._node}-{block_hash[:32]}"
         return self._queue.enqueue_network(RESOLVE, self._node, job, url)
 
@@ -103,21 +118,36 @@ class Announcer:
         sent = 0
         while ids := self._outbox.peek(RELAY_BATCH):
             entries = sorted(self._pool.entries(ids), key=lambda entry: (entry.sender, entry.nonce))
-            fields = [entry.fields() for entry in entries]
-            if fields:
-                self._tell(partial(self._submit, fields))
+            for batch in _batches(entries):
+                self._tell(partial(self._submit, [entry.fields() for entry in batch]))
+                sent += len(batch)
             self._outbox.take(ids)
-            sent += len(fields)
         return sent
 
     def _submit(self, fields: list[dict[str, Any]], url: str) -> None:
         self._client.submit(url, fields)
 
     def _tell(self, tell: Callable[[str], None]) -> int:
+        urls = [peer.url for peer in self._book.due()]
         told = 0
-        for answer in self._client.in_parallel(tell, [peer.url for peer in self._book.due()]):
-            if isinstance(answer, PeerFailed):
-                _log.info("peer_not_told", reason=str(answer))
+        for url, answer in zip(urls, self._client.in_parallel(tell, urls), strict=True):
+            if isinstance(answer, NodeError):
+                _log.info("peer_not_told", peer=url, reason=str(answer))
+                self._book.failed(url, "unreachable", str(answer))  # or each piece of news would wait for it again
             else:
                 told += 1
         return told
+
+
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Entries in requests that a peer with the usual limit takes, in their order."""
+    batch: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if batch and size + len(entry.text) > RELAY_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += len(entry.text)
+    if batch:
+        yield batch

@@ -9,7 +9,9 @@ from services.resolver import Resolver
 from services.store.keys import Keys
 from services.store.port import Store
 
+# Seconds.
 _LOOK_EVERY = 0.1
+_ASK_AGAIN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,19 @@ class Consensus:
     def ask(self, seconds: float) -> Answer | None:
         """Have a network worker resolve, and wait for it; None when that takes longer than `seconds`."""
         number = self._redis.incr(self._keys.resolve_asked)
-        self._queue.enqueue_network(ANSWER, self._node, f"answer-{self._node}-{number}", str(number))
-        ends = self._clock.now() + seconds
-        while self._clock.now() < ends:
-            done = self._done()
+        ends, asked = self._clock.now() + seconds, ""
+        while True:
+            done, now = self._done(), self._clock.now()
             if done is not None and done.number >= number:
                 return done
+            # One job for all who wait for the same run, however many; another where it was lost.
+            job = f"answer-{self._node}-{done.number if done else 0}-{int(now // _ASK_AGAIN)}"
+            if job != asked:
+                self._queue.enqueue_network(ANSWER, self._node, job, str(number))
+                asked = job
+            if now >= ends:
+                return None
             self._clock.sleep(_LOOK_EVERY)
-        return None
 
     def answer(self, number: int) -> bool:
         """Resolve for all who asked so far, unless that was done since request `number`; whether our chain changed."""
@@ -50,7 +57,9 @@ class Consensus:
             return done.replaced
         asked = int(self._redis.get(self._keys.resolve_asked) or number)
         resolution = self._resolver.resolve()
-        self._redis.set(self._keys.resolve_done, json.dumps({"number": asked, "replaced": resolution.replaced}))
+        done = self._done()
+        if done is None or done.number < asked:  # a run that began later may have ended earlier
+            self._redis.set(self._keys.resolve_done, json.dumps({"number": asked, "replaced": resolution.replaced}))
         return resolution.replaced
 
     def _done(self) -> Answer | None:

@@ -5,6 +5,8 @@ Production and the simulation differ in nothing else. `time`, `random` and HTTP 
 
 import secrets
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -25,6 +27,24 @@ class Randomness(Protocol):
         """32 lower-case hex digits that nobody can guess."""
 
 
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """One queue, as it is now."""
+
+    name: str
+    jobs: int  # that wait
+    oldest_seconds: float  # how long the oldest has waited
+    workers: int  # that are alive
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReport:
+    """What operators want to know of the queues."""
+
+    queues: tuple[QueueState, ...]
+    totals: Mapping[tuple[str, str], float]  # (function, finished | failed | seconds)
+
+
 class Queue(Protocol):
     """Where jobs go. Jobs are hints: a lost one is rebuilt by the reconciler, a doubled one is harmless."""
 
@@ -39,6 +59,9 @@ class Queue(Protocol):
 
     def network_workers(self) -> int:
         """How many network workers are alive."""
+
+    def report(self) -> QueueReport:
+        """How the queues are doing."""
 
 
 class SystemClock:

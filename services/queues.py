@@ -12,13 +12,18 @@ rq.serializers.DefaultSerializer = rq.serializers.JSONSerializer  # type: ignore
 rq.serializers.PickleSerializer = rq.serializers.JSONSerializer  # type: ignore[assignment] # see above
 rq.serializers.SERIALIZER_ALIASES["pickle"] = rq.serializers.JSONSerializer
 
-from typing import Any  # noqa: E402 - after the serializer, on purpose
+import time  # noqa: E402 - after the serializer, on purpose, like all that follow
+from datetime import UTC, datetime  # noqa: E402
+from typing import Any  # noqa: E402
 
 from redis import Redis  # noqa: E402
 from rq import Queue as RqQueue  # noqa: E402
 from rq import Worker  # noqa: E402
 from rq.exceptions import DuplicateJobError  # noqa: E402
 from rq.job import Job  # noqa: E402
+
+from services import job_totals  # noqa: E402
+from services.ports import QueueReport, QueueState  # noqa: E402
 
 MINING = "mining"
 NETWORK = "network"
@@ -60,7 +65,13 @@ class AllowListedJob(Job):
 
     def perform(self) -> Any:
         self.require_allowed()
-        return super().perform()
+        started, failed = time.perf_counter(), True
+        try:
+            result = super().perform()
+            failed = False
+            return result
+        finally:
+            job_totals.count(self.connection, self.func_name or "", time.perf_counter() - started, failed=failed)
 
     def require_allowed(self) -> None:
         """Refuse a job whose function, instance, callbacks or webhooks are not ours.
@@ -116,6 +127,16 @@ class RqJobs:
 
     def network_workers(self) -> int:
         return Worker.count(connection=self.broker, queue=self._network)
+
+    def report(self) -> QueueReport:
+        states = []
+        for one, workers in ((self._mining, self.mining_workers()), (self._network, self.network_workers())):
+            ids = one.get_job_ids(0, 1)
+            first = AllowListedJob.fetch_many(ids, self.broker, serializer=one.serializer)[0] if ids else None
+            since = first.enqueued_at if first is not None else None
+            age = (datetime.now(UTC) - since).total_seconds() if since is not None else 0.0
+            states.append(QueueState(one.name, one.count, max(age, 0.0), workers))
+        return QueueReport(tuple(states), job_totals.read(self.broker))
 
 
 def queue(name: str, broker: Redis) -> RqQueue:

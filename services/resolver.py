@@ -7,7 +7,7 @@ they are small and cannot be made without work.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -16,12 +16,13 @@ from services.accept import Acceptor
 from services.errors import PeerFailed, PeerLied, TipMoved
 from services.peer_book import PeerBook, State
 from services.peer_client import PAGE_LIMIT, Claim, PeerClient
+from services.peer_http import AnswerTooLong
 from services.ports import Clock
 from services.reorganiser import Reorganiser
 from services.store.chain import ChainStore
 from services.store.records import Tip
 from shared.block import Block, Header
-from shared.errors import RuleError, TooEarly
+from shared.errors import NodeError, RuleError, TooEarly
 from shared.forkchoice import TipClaim, is_better
 from shared.rules import Rules
 
@@ -29,10 +30,24 @@ _log = structlog.get_logger(__name__)
 
 # Headers of one peer that are held without knowing that they outweigh our chain. They are held as hashes: 32 MB.
 MAX_UNPROVEN = 1_000_000
-# Blocks asked for at once. The answer is capped in bytes too, so a page may be shorter.
+# Blocks asked for at once; fewer after an answer that was too long.
 BODIES = 100
+# Seconds that one peer may take without a block of its chain being adopted or staged, and that one run may take: less
+# than a network job may, so that a slow peer is noted as such and the others have their turn.
+PEER_SECONDS = 30.0
+RUN_SECONDS = 90.0
+# Peers of peers are asked for once in this many seconds.
+DISCOVERY_SECONDS = 60
 _HASH_BYTES = 32
 _TRIES = 5
+
+
+class _Changed(PeerFailed):
+    """The peer's chain is not the one any more that it claimed a moment ago."""
+
+
+class _OutOfTime(PeerFailed):
+    """The peer, or the run, has taken all the time that it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,7 @@ class Resolver:
         self._client = client
         self._clock = clock
         self._on_adopted = on_adopted
+        self._bodies_limit = BODIES
 
     def resolve(self, only: str | None = None) -> Resolution:
         """Adopt the best valid chain among the peers that are due, or of one peer."""
@@ -75,13 +91,34 @@ class Resolver:
         urls = [peer.url for peer in peers if peer.approved]
         notes: list[str] = []
         claims = self._claims(urls, notes)
+        run_ends = self._clock.now() + RUN_SECONDS
         for claim in sorted(claims, key=lambda item: (-item.tip.chainwork, item.tip.hash)):
-            if is_better(claim.tip, self._chain.tip().claim):
-                self._try(claim, notes)
+            if not is_better(claim.tip, self._chain.tip().claim):
+                self._book.proved(claim.url)
+            elif self._clock.now() < run_ends:
+                self._try(claim, _Budget(self._clock, run_ends), notes)
         replaced = self._chain.tip().hash != before
         if replaced:
             self._on_adopted()
         return Resolution(replaced, len(urls), tuple(notes))
+
+    def discover(self, own: str) -> None:
+        """Ask one peer for its peers, now and then, and keep them as candidates. `own` is our URL, which it knows."""
+        slot = int(self._clock.now() // DISCOVERY_SECONDS)
+        peers = [peer for peer in self._book.due() if peer.state == "ok"]
+        if not peers or not self._book.first_in_slot(slot):
+            return
+        peer = peers[slot % len(peers)]
+        try:
+            named = self._client.peers(peer.url)
+        except PeerFailed as error:
+            _log.info("peers_not_told", peer=peer.url, reason=str(error))
+            return
+        self._book.learn(url for url in named if url != own)
+
+    def handshakes(self, urls: Sequence[str]) -> list[Claim | NodeError]:
+        """Handshakes with several peers at once; per peer its claim or the refusal."""
+        return self._client.in_parallel(self.handshake, urls)
 
     def handshake(self, url: str) -> Claim:
         """Ask a peer for its tip and compare genesis blocks.
@@ -103,7 +140,7 @@ class Resolver:
     def _claims(self, urls: list[str], notes: list[str]) -> list[Claim]:
         """What the peers claim, asked all at once."""
         claims: list[Claim] = []
-        for url, answer in zip(urls, self._client.in_parallel(self.handshake, urls), strict=True):
+        for url, answer in zip(urls, self.handshakes(urls), strict=True):
             if isinstance(answer, Claim):
                 self._book.answered(url, answer.height, answer.tip.hash, answer.tip.chainwork)
                 claims.append(answer)
@@ -113,10 +150,11 @@ class Resolver:
                 notes.append(f"{url}: {answer}")
         return claims
 
-    def _try(self, claim: Claim, notes: list[str]) -> None:
+    def _try(self, claim: Claim, budget: "_Budget", notes: list[str]) -> None:
         """Adopt one peer's chain, or note why not."""
         try:
-            self._adopt(claim)
+            self._adopt(claim, budget)
+            self._book.proved(claim.url)
         except TooEarly as error:
             notes.append(f"{claim.url}: {error}")  # nobody's fault: asked again at the next run
         except (RuleError, PeerLied) as error:
@@ -125,20 +163,28 @@ class Resolver:
             self._book.failed(claim.url, "lying", f"{rule}{error}")
             notes.append(f"{claim.url}: {rule}{error}")
         except PeerFailed as error:
-            self._book.failed(claim.url, "unreachable", str(error))
+            # A long chain takes more than one run. What was adopted or staged is not fetched again.
+            if not (isinstance(error, _OutOfTime) and budget.progress):
+                self._book.failed(claim.url, "unreachable", str(error))
             notes.append(f"{claim.url}: {error}")
 
-    def _adopt(self, claim: Claim) -> None:
+    def _adopt(self, claim: Claim, budget: "_Budget") -> None:
         """Follow a peer's chain as far as it goes, while it is better than ours."""
+        changed: _Changed | None = None
         for _ in range(_TRIES):
             try:
-                while self._step(claim):
+                while self._step(claim, budget):
                     pass
                 return
             except TipMoved:
                 continue  # we mined or adopted meanwhile: from the new tip, if the claim is still better
+            except _Changed as error:
+                changed = error
+                claim = self.handshake(claim.url)
+        if changed is not None:
+            raise changed
 
-    def _step(self, claim: Claim) -> bool:
+    def _step(self, claim: Claim, budget: "_Budget") -> bool:
         """Adopt one stretch of a peer's chain; whether there may be more.
 
         Stretches that extend our tip are appended block by block, so a sync that is killed goes on where it was.
@@ -146,81 +192,148 @@ class Resolver:
         tip = self._chain.tip()
         if not is_better(claim.tip, tip.claim):
             return False
-        stretch = self._headers(claim, tip)
+        stretch = self._headers(claim, tip, budget)
         if stretch.fork == tip.height:
-            self._extend(claim, stretch)
+            for block in self._bodies(claim, stretch, 0, budget):
+                self._acceptor.accept(block)
+                budget.extend()
         else:
-            self._reorganise(claim, stretch)
+            self._reorganise(claim, stretch, budget)
         return not stretch.ended
 
     # --- headers ---
 
-    def _headers(self, claim: Claim, tip: Tip) -> "_Stretch":
+    def _headers(self, claim: Claim, tip: Tip, budget: "_Budget") -> "_Stretch":
         """Verified headers from the fork point on: as few pages as prove that they outweigh our chain.
 
         Raises:
             PeerLied: they do not connect, or do not outweigh our chain though the peer claimed that.
+            TooEarly: they would outweigh our chain only with headers whose time has not come.
         """
-        page = self._page(claim, self._chain.locator())
-        stretch = self._connect(page)
+        stretch, page = self._connect(claim, tip, budget)
         while True:
-            for header in page:
-                self._rules.check_header(header, tuple(stretch.window), self._clock.now())
-                stretch.add(header, self._rules.work(header))
-            stretch.ended = len(page) < PAGE_LIMIT
+            early = self._check(stretch, page)
+            if early is not None or len(page) < PAGE_LIMIT:
+                stretch.ended = True
             if is_better(stretch.claim, tip.claim):
                 return stretch
+            if early is not None:
+                raise early
             if stretch.ended or len(stretch) >= MAX_UNPROVEN or stretch.chainwork > claim.tip.chainwork:
-                raise PeerLied("The peer's headers do not hold the work that it claimed.")
-            page = self._page(claim, [stretch.window[-1].hash])
+                raise self._lie(tip, "The peer's headers do not hold the work that it claimed.")
+            page = self._next_page(claim, stretch.window[-1].hash, budget)
 
-    def _page(self, claim: Claim, locator: list[str]) -> list[Header]:
-        page = [self._rules.read_header(value) for value in self._client.headers(claim.url, locator)]
-        if not page:
-            raise PeerLied("The peer has no headers where it claims a better chain.")
-        return page
+    def _check(self, stretch: "_Stretch", page: list[Header]) -> TooEarly | None:
+        """Verify a page's headers and add them to the stretch; the first whose time has not come ends it."""
+        now = self._clock.now()
+        for header in page:
+            try:
+                self._rules.check_header(header, tuple(stretch.window), now)
+            except TooEarly as error:
+                return error
+            stretch.add(header, self._rules.work(header))
+        return None
 
-    def _connect(self, page: list[Header]) -> "_Stretch":
-        """The stretch that begins at the parent of the page's first header, which must be on our chain."""
-        fork = page[0].index - 1
-        if fork < 1 or self._chain.hash_at(fork) != page[0].previous_hash:
-            raise PeerLied("The peer's headers do not connect to our chain.")
+    def _connect(self, claim: Claim, tip: Tip, budget: "_Budget") -> tuple["_Stretch", list[Header]]:
+        """The stretch that begins at the fork point, empty, and the headers of the first page behind that.
+
+        The peer answers from the first hash of our locator that it has, which may lie below the fork point.
+        """
+        page = self._page(claim, self._chain.locator(), budget)
+        while True:
+            if not page:
+                raise self._lie(tip, "The peer has no headers where it claims a better chain.")
+            fork = page[0].index - 1
+            if fork < 1 or self._chain.hash_at(fork) != page[0].previous_hash:
+                raise self._lie(tip, "The peer's headers do not connect to our chain.")
+            ours = [item.header.hash for item in self._chain.headers(fork + 1, len(page))]
+            common = next(
+                (i for i, (own, other) in enumerate(zip(ours, page, strict=False)) if own != other.hash), len(ours)
+            )
+            if common < len(page):
+                return self._begin(fork + common), page[common:]
+            full = len(page) == PAGE_LIMIT
+            page = self._next_page(claim, page[-1].hash, budget) if full else []
+
+    def _begin(self, fork: int) -> "_Stretch":
         size = self._rules.window_size
         stored = self._chain.headers(max(1, fork - size + 1), min(fork, size))
-        if not stored or stored[-1].header.hash != page[0].previous_hash:
+        if not stored or stored[-1].header.index != fork:
             raise TipMoved("The chain changed while headers were read.")
-        window = deque((item.header for item in stored), maxlen=size)
-        return _Stretch(fork, window, stored[-1].chainwork)
+        return _Stretch(fork, deque((item.header for item in stored), maxlen=size), stored[-1].chainwork)
+
+    def _next_page(self, claim: Claim, last: str, budget: "_Budget") -> list[Header]:
+        """The headers behind one that the peer has just sent."""
+        page = self._page(claim, [last], budget)
+        if page and page[0].previous_hash != last:
+            raise _Changed("The peer's headers do not follow those before: its chain has changed.")
+        return page
+
+    def _page(self, claim: Claim, locator: list[str], budget: "_Budget") -> list[Header]:
+        budget.check()
+        return [self._rules.read_header(value) for value in self._client.headers(claim.url, locator)]
+
+    def _lie(self, tip: Tip, message: str) -> NodeError:
+        """The peer's headers do not fit our chain; that is our own doing if our chain has changed since `tip`."""
+        moved = self._chain.tip().hash != tip.hash
+        return TipMoved("The chain changed while headers were read.") if moved else PeerLied(message)
 
     # --- bodies ---
 
-    def _extend(self, claim: Claim, stretch: "_Stretch") -> None:
-        for block in self._bodies(claim, stretch):
-            self._acceptor.accept(block)
-
-    def _reorganise(self, claim: Claim, stretch: "_Stretch") -> None:
+    def _reorganise(self, claim: Claim, stretch: "_Stretch", budget: "_Budget") -> None:
         branch = self._reorganiser.begin(stretch.fork)
-        for block in self._bodies(claim, stretch):
+        held = 0
+        while held < len(stretch) and self._reorganiser.add_known(branch, stretch.hash_at(held)):
+            held += 1
+        for block in self._bodies(claim, stretch, held, budget):
             self._reorganiser.add(branch, block)
-        # Our own chain may have grown since the headers were weighed; then the swap finds another tip.
+            budget.extend()
         self._reorganiser.swap(branch)
 
-    def _bodies(self, claim: Claim, stretch: "_Stretch") -> Iterator[Block]:
-        """The blocks of a stretch, each compared with the header that was verified.
+    def _bodies(self, claim: Claim, stretch: "_Stretch", held: int, budget: "_Budget") -> Iterator[Block]:
+        """The blocks of a stretch but the first `held`, each compared with the header that was verified.
 
         Raises:
             RuleError: a body is not what its own header commits to. The peer is to blame, never the hash.
             PeerFailed: the peer serves another chain by now.
         """
-        wanted = 0
+        wanted = held
         while wanted < len(stretch):
-            limit = min(BODIES, len(stretch) - wanted)
-            for value in self._client.blocks(claim.url, stretch.fork + 1 + wanted, limit):
+            budget.check()
+            limit = min(self._bodies_limit, len(stretch) - wanted)
+            try:
+                values = self._client.blocks(claim.url, stretch.fork + 1 + wanted, limit)
+            except AnswerTooLong:
+                if limit == 1:
+                    raise
+                self._bodies_limit = limit // 2  # blocks are larger here than they usually are
+                continue
+            for value in values:
                 block = self._rules.read_block(value)
                 if block.hash != stretch.hash_at(wanted):
-                    raise PeerFailed("The peer's blocks are not those of its headers: its chain has changed.")
+                    raise _Changed("The peer's blocks are not those of its headers: its chain has changed.")
                 wanted += 1
                 yield block
+
+
+class _Budget:
+    """The time that one peer may take in one run."""
+
+    def __init__(self, clock: Clock, run_ends: float) -> None:
+        self._clock = clock
+        self._run_ends = run_ends
+        self._ends = clock.now() + PEER_SECONDS
+        self.progress = False  # whether a block was adopted or staged
+
+    def extend(self) -> None:
+        """A block was adopted or staged: it may go on."""
+        self.progress = True
+        self._ends = self._clock.now() + PEER_SECONDS
+
+    def check(self) -> None:
+        """Raises: _OutOfTime."""
+        if self._clock.now() > min(self._ends, self._run_ends):
+            raise _OutOfTime("The peer's chain could not be fetched in time.")
 
 
 class _Stretch:

@@ -174,12 +174,8 @@ class ChainStore:
             first = self.fork_height(locator) + 1
             found = self.headers(first, limit)
             # A reorganisation in between would give headers that do not follow what was asked for.
-            if (
-                first == 1
-                or (not found and self.tip().height < first)
-                or found
-                and found[0].header.previous_hash in locator
-            ):
+            follows = found[0].header.previous_hash in locator if found else self.tip().height < first
+            if first == 1 or follows:
                 return first, found
         raise TipMoved("The chain was reorganised while it was read.")
 

@@ -84,6 +84,7 @@ class SimNode:
         }
         self.api = [self._process(f"api{i}") for i in range(plan.api_processes)]
         self.mining = True
+        self.begun = False
         self.ticker = Ticker(self.settings, self.queue, self.clock)
 
     # --- processes ---
@@ -105,7 +106,13 @@ class SimNode:
     def begin(self) -> None:
         """What an API process does before it serves."""
         process = self.world.random.choice(self.api)
-        self.world.scheduler.spawn(f"{process.name} begin", process, lambda: self._guarded(process.node.begin))
+        self.begun = False
+
+        def begin() -> None:
+            process.node.begin()
+            self.begun = True
+
+        self.world.scheduler.spawn(f"{process.name} begin", process, lambda: self._guarded(begin))
 
     def crash(self) -> None:
         """All processes die at once."""
@@ -122,7 +129,7 @@ class SimNode:
                         self.world.apps.append(process.app)
                     processes[index] = self._process(process.name.partition(".")[2])
                     started = started or processes is self.api
-        if started or not self.raw.hgetall(self.checker.keys.tip):
+        if started or not self.begun:
             self.begin()
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ for i = lists[1].first, lists[1].last do
     end
   end
 end
+local height_before = tonumber(redis.call('HGET', P .. 'tip', 'height'))
 if ARGV[2] == '0' then -- LTRIM to -1 would keep all
   redis.call('DEL', P .. 'heights')
 else
@@ -39,6 +40,11 @@ redis.call('HSET', P .. 'tip', 'hash', ARGV[3], 'height', ARGV[4], 'timestamp', 
   'supply', ARGV[7])
 redis.call('SET', P .. 'journal', ARGV[8])
 redis.call('HINCRBY', P .. 'counters', 'reorganisations', 1)
+local depth, bucket = height_before - tonumber(ARGV[2]), 0
+for _, bound in ipairs({1, 2, 5, 10, 100}) do
+  bucket = depth >= bound and bound or bucket
+end
+redis.call('HINCRBY', P .. 'counters', 'reorganisations_' .. bucket, 1)
 redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', 'reorganisation', 'data',
   ARGV[2] .. ' ' .. ARGV[4] .. ' ' .. ARGV[3])
 return 'swapped'
