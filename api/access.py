@@ -36,7 +36,9 @@ class Doorkeeper:
             raise Refusal(401, "admin_token_required", "This needs the admin token (Authorization: Bearer …).")
 
     def require_miner(self) -> None:
-        """Mining is open to this machine, and to the admin from elsewhere."""
+        """Mining is open to this machine, and to the admin from elsewhere. Not to web pages: `<img src=…/mine>`."""
+        if request.headers.get("Sec-Fetch-Site") == "cross-site":
+            raise Refusal(403, "cross_site", "A page of another site may not mine here.")
         if not self.loopback:
             self.require_admin()
 

@@ -10,12 +10,13 @@ from api.errors import problem
 from api.reading import MAX_PAGE, is_hash, json_body, number_argument, seconds_argument
 from services.errors import PeerFailed
 from services.node import Node
-from services.peer_urls import normal_url
-from shared.errors import InputError, ShapeError
+from services.peer_urls import check_address, normal_url
+from shared.errors import InputError, NodeError, ShapeError
 
 blueprint = Blueprint("peers", __name__)
 
 _SHOWN_BLOCKS = 100
+_SHOWN_BYTES = 4 * 2**20
 _MAX_LOCATOR = 64
 _MAX_NODES = 64
 _MAX_WAIT = 60.0
@@ -59,14 +60,15 @@ def register() -> ResponseReturnValue:
     here = node()
     if not here.rules.open_registration:
         doorkeeper().require_admin()
-    urls = [normal_url(item) for item in _nodes(json_body())]
+    given = dict.fromkeys(normal_url(item) for item in _nodes(json_body()))
+    urls = [url for url in given if url != here.settings.public_url]  # the tutorial's readers name all nodes to each
     for url in urls:
-        try:
-            here.resolver.handshake(url)
-        except PeerFailed:
-            pass  # not there yet: the resolver keeps asking
-    for url in urls:
-        here.peers.add(url)
+        check_address(url, private=here.settings.reaches_private_peers)
+    for answer in here.resolver.handshakes(urls):
+        # One that does not answer is not there yet: the resolver keeps asking.
+        if isinstance(answer, NodeError) and not isinstance(answer, PeerFailed):
+            raise answer
+    here.peers.add(*urls)
     known = [peer.url for peer in here.peers.approved()]
     return jsonify(message="New nodes have been added.", all_nodes=known, total_nodes=known), 201
 
@@ -111,13 +113,13 @@ def resolve() -> ResponseReturnValue:
     answer = here.consensus.ask(seconds_argument("wait", 30.0, _MAX_WAIT))
     if answer is None:
         return jsonify(message="Still resolving."), 202
-    shown = [here.chain.block_object(found) for found in _first_hashes(here)]
+    shown = _first_blocks(here)
     length = here.chain.tip().height
     body: dict[str, Any] = {"message": "Our chain was replaced." if answer.replaced else "Our chain is authoritative."}
     body["new_chain" if answer.replaced else "chain"] = shown
     body["length"] = length
-    if length > _SHOWN_BLOCKS:
-        body["more"] = f"/chain?from={_SHOWN_BLOCKS + 1}&limit={MAX_PAGE}"
+    if length > len(shown):
+        body["more"] = f"/chain?from={len(shown) + 1}&limit={MAX_PAGE}"
     return jsonify(body)
 
 
@@ -172,11 +174,11 @@ def headers() -> ResponseReturnValue:
         '400': {$ref: '#/components/responses/Problem'}
     """
     here = node()
-    names = [item for item in request.args.get("locator", "").split(",") if item]
+    text = request.args.get("locator", "")
+    names = text.split(",") if text else []
     if len(names) > _MAX_LOCATOR or not all(is_hash(item) for item in names):
         raise InputError("bad_locator", f"locator is at most {_MAX_LOCATOR} block hashes with commas.", field="locator")
-    first = here.chain.fork_height(names) + 1
-    found = here.chain.headers(first, number_argument("limit", MAX_PAGE, 1, MAX_PAGE))
+    first, found = here.chain.after(names, number_argument("limit", MAX_PAGE, 1, MAX_PAGE))
     return jsonify(
         {"headers": [item.header.to_object() for item in found], "from": first, "length": here.chain.tip().height}
     )
@@ -199,8 +201,15 @@ def _nodes(body: Any) -> list[Any]:
     return nodes
 
 
-def _first_hashes(here: Node) -> list[str]:
-    return [stored.header.hash for stored in here.chain.headers(1, _SHOWN_BLOCKS)]
+def _first_blocks(here: Node) -> list[dict[str, Any]]:
+    """The first hundred blocks, or fewer where they are large."""
+    room, blocks = _SHOWN_BYTES, []
+    for stored in here.chain.headers(1, _SHOWN_BLOCKS):
+        room -= stored.size
+        if room < 0:
+            break
+        blocks.append(here.chain.block_object(stored.header.hash))
+    return blocks
 
 
 def _peer(peer: Any) -> dict[str, Any]:

@@ -17,13 +17,15 @@ from services.errors import PeerFailed, PeerLied, TipMoved
 from services.peer_book import PeerBook, State
 from services.peer_client import PAGE_LIMIT, Claim, PeerClient
 from services.peer_http import AnswerTooLong
+from services.peer_urls import normal_url
 from services.ports import Clock
 from services.reorganiser import Reorganiser
 from services.store.chain import ChainStore
 from services.store.records import Tip
+from services.stretch import Budget, OutOfTime, Stretch
 from shared.block import Block, Header
-from shared.errors import NodeError, RuleError, TooEarly
-from shared.forkchoice import TipClaim, is_better
+from shared.errors import InputError, NodeError, RuleError, TooEarly
+from shared.forkchoice import is_better
 from shared.rules import Rules
 
 _log = structlog.get_logger(__name__)
@@ -32,22 +34,15 @@ _log = structlog.get_logger(__name__)
 MAX_UNPROVEN = 1_000_000
 # Blocks asked for at once; fewer after an answer that was too long.
 BODIES = 100
-# Seconds that one peer may take without a block of its chain being adopted or staged, and that one run may take: less
-# than a network job may, so that a slow peer is noted as such and the others have their turn.
-PEER_SECONDS = 30.0
+# Seconds that one run may take: less than a network job may, which would be killed and leave no note.
 RUN_SECONDS = 90.0
-# Peers of peers are asked for once in this many seconds.
+# Peers are asked for their peers once in this many seconds.
 DISCOVERY_SECONDS = 60
-_HASH_BYTES = 32
 _TRIES = 5
 
 
 class _Changed(PeerFailed):
     """The peer's chain is not the one any more that it claimed a moment ago."""
-
-
-class _OutOfTime(PeerFailed):
-    """The peer, or the run, has taken all the time that it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +91,24 @@ class Resolver:
             if not is_better(claim.tip, self._chain.tip().claim):
                 self._book.proved(claim.url)
             elif self._clock.now() < run_ends:
-                self._try(claim, _Budget(self._clock, run_ends), notes)
+                self._try(claim, Budget(self._clock, run_ends), notes)
         replaced = self._chain.tip().hash != before
         if replaced:
             self._on_adopted()
         return Resolution(replaced, len(urls), tuple(notes))
 
     def discover(self, own: str) -> None:
-        """Ask one peer for its peers, now and then, and keep them as candidates. `own` is our URL, which it knows."""
-        slot = int(self._clock.now() // DISCOVERY_SECONDS)
-        peers = [peer for peer in self._book.due() if peer.state == "ok"]
-        if not peers or not self._book.first_in_slot(slot):
+        """Ask one peer, each time another, for its peers, and keep them as candidates. `own` is our URL."""
+        peers = [peer.url for peer in self._book.due() if peer.state == "ok"]
+        if not peers:
             return
-        peer = peers[slot % len(peers)]
+        asked = peers[int(self._clock.now() // DISCOVERY_SECONDS) % len(peers)]
         try:
-            named = self._client.peers(peer.url)
+            named = self._client.peers(asked)
         except PeerFailed as error:
-            _log.info("peers_not_told", peer=peer.url, reason=str(error))
+            _log.info("peers_not_told", peer=asked, reason=str(error))
             return
-        self._book.learn(url for url in named if url != own)
+        self._book.learn(url for url in map(_normal, named) if url is not None and url != own)
 
     def handshakes(self, urls: Sequence[str]) -> list[Claim | NodeError]:
         """Handshakes with several peers at once; per peer its claim or the refusal."""
@@ -150,7 +144,7 @@ class Resolver:
                 notes.append(f"{url}: {answer}")
         return claims
 
-    def _try(self, claim: Claim, budget: "_Budget", notes: list[str]) -> None:
+    def _try(self, claim: Claim, budget: Budget, notes: list[str]) -> None:
         """Adopt one peer's chain, or note why not."""
         try:
             self._adopt(claim, budget)
@@ -164,11 +158,11 @@ class Resolver:
             notes.append(f"{claim.url}: {rule}{error}")
         except PeerFailed as error:
             # A long chain takes more than one run. What was adopted or staged is not fetched again.
-            if not (isinstance(error, _OutOfTime) and budget.progress):
+            if not (isinstance(error, OutOfTime) and budget.progress):
                 self._book.failed(claim.url, "unreachable", str(error))
             notes.append(f"{claim.url}: {error}")
 
-    def _adopt(self, claim: Claim, budget: "_Budget") -> None:
+    def _adopt(self, claim: Claim, budget: Budget) -> None:
         """Follow a peer's chain as far as it goes, while it is better than ours."""
         changed: _Changed | None = None
         for _ in range(_TRIES):
@@ -184,7 +178,7 @@ class Resolver:
         if changed is not None:
             raise changed
 
-    def _step(self, claim: Claim, budget: "_Budget") -> bool:
+    def _step(self, claim: Claim, budget: Budget) -> bool:
         """Adopt one stretch of a peer's chain; whether there may be more.
 
         Stretches that extend our tip are appended block by block, so a sync that is killed goes on where it was.
@@ -203,7 +197,7 @@ class Resolver:
 
     # --- headers ---
 
-    def _headers(self, claim: Claim, tip: Tip, budget: "_Budget") -> "_Stretch":
+    def _headers(self, claim: Claim, tip: Tip, budget: Budget) -> Stretch:
         """Verified headers from the fork point on: as few pages as prove that they outweigh our chain.
 
         Raises:
@@ -223,7 +217,7 @@ class Resolver:
                 raise self._lie(tip, "The peer's headers do not hold the work that it claimed.")
             page = self._next_page(claim, stretch.window[-1].hash, budget)
 
-    def _check(self, stretch: "_Stretch", page: list[Header]) -> TooEarly | None:
+    def _check(self, stretch: Stretch, page: list[Header]) -> TooEarly | None:
         """Verify a page's headers and add them to the stretch; the first whose time has not come ends it."""
         now = self._clock.now()
         for header in page:
@@ -234,7 +228,7 @@ class Resolver:
             stretch.add(header, self._rules.work(header))
         return None
 
-    def _connect(self, claim: Claim, tip: Tip, budget: "_Budget") -> tuple["_Stretch", list[Header]]:
+    def _connect(self, claim: Claim, tip: Tip, budget: Budget) -> tuple[Stretch, list[Header]]:
         """The stretch that begins at the fork point, empty, and the headers of the first page behind that.
 
         The peer answers from the first hash of our locator that it has, which may lie below the fork point.
@@ -255,21 +249,21 @@ class Resolver:
             full = len(page) == PAGE_LIMIT
             page = self._next_page(claim, page[-1].hash, budget) if full else []
 
-    def _begin(self, fork: int) -> "_Stretch":
+    def _begin(self, fork: int) -> Stretch:
         size = self._rules.window_size
         stored = self._chain.headers(max(1, fork - size + 1), min(fork, size))
         if not stored or stored[-1].header.index != fork:
             raise TipMoved("The chain changed while headers were read.")
-        return _Stretch(fork, deque((item.header for item in stored), maxlen=size), stored[-1].chainwork)
+        return Stretch(fork, deque((item.header for item in stored), maxlen=size), stored[-1].chainwork)
 
-    def _next_page(self, claim: Claim, last: str, budget: "_Budget") -> list[Header]:
+    def _next_page(self, claim: Claim, last: str, budget: Budget) -> list[Header]:
         """The headers behind one that the peer has just sent."""
         page = self._page(claim, [last], budget)
         if page and page[0].previous_hash != last:
             raise _Changed("The peer's headers do not follow those before: its chain has changed.")
         return page
 
-    def _page(self, claim: Claim, locator: list[str], budget: "_Budget") -> list[Header]:
+    def _page(self, claim: Claim, locator: list[str], budget: Budget) -> list[Header]:
         budget.check()
         return [self._rules.read_header(value) for value in self._client.headers(claim.url, locator)]
 
@@ -280,7 +274,7 @@ class Resolver:
 
     # --- bodies ---
 
-    def _reorganise(self, claim: Claim, stretch: "_Stretch", budget: "_Budget") -> None:
+    def _reorganise(self, claim: Claim, stretch: Stretch, budget: Budget) -> None:
         branch = self._reorganiser.begin(stretch.fork)
         held = 0
         while held < len(stretch) and self._reorganiser.add_known(branch, stretch.hash_at(held)):
@@ -290,7 +284,7 @@ class Resolver:
             budget.extend()
         self._reorganiser.swap(branch)
 
-    def _bodies(self, claim: Claim, stretch: "_Stretch", held: int, budget: "_Budget") -> Iterator[Block]:
+    def _bodies(self, claim: Claim, stretch: Stretch, held: int, budget: Budget) -> Iterator[Block]:
         """The blocks of a stretch but the first `held`, each compared with the header that was verified.
 
         Raises:
@@ -316,47 +310,9 @@ class Resolver:
                 yield block
 
 
-class _Budget:
-    """The time that one peer may take in one run."""
-
-    def __init__(self, clock: Clock, run_ends: float) -> None:
-        self._clock = clock
-        self._run_ends = run_ends
-        self._ends = clock.now() + PEER_SECONDS
-        self.progress = False  # whether a block was adopted or staged
-
-    def extend(self) -> None:
-        """A block was adopted or staged: it may go on."""
-        self.progress = True
-        self._ends = self._clock.now() + PEER_SECONDS
-
-    def check(self) -> None:
-        """Raises: _OutOfTime."""
-        if self._clock.now() > min(self._ends, self._run_ends):
-            raise _OutOfTime("The peer's chain could not be fetched in time.")
-
-
-class _Stretch:
-    """Verified headers after a fork point, held as their hashes."""
-
-    def __init__(self, fork: int, window: deque[Header], chainwork: int) -> None:
-        self.fork = fork
-        self.window = window
-        self.chainwork = chainwork
-        self.ended = False  # the peer had no more headers
-        self._hashes = bytearray()
-
-    def __len__(self) -> int:
-        return len(self._hashes) // _HASH_BYTES
-
-    def add(self, header: Header, work: int) -> None:
-        self._hashes += bytes.fromhex(header.hash)
-        self.window.append(header)
-        self.chainwork += work
-
-    def hash_at(self, position: int) -> str:
-        return self._hashes[position * _HASH_BYTES : (position + 1) * _HASH_BYTES].hex()
-
-    @property
-    def claim(self) -> TipClaim:
-        return TipClaim(self.chainwork, self.window[-1].hash)
+def _normal(url: str) -> str | None:
+    """A URL that a peer names, in normal form; None if it can be no peer's."""
+    try:
+        return normal_url(url)
+    except InputError:
+        return None

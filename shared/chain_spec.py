@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from shared.addresses import parse_address, require_address
-from shared.amounts import MAX_AMOUNT, format_amount, parse_amount
+from shared.amounts import COIN, MAX_AMOUNT, format_amount, parse_amount
 from shared.canonical import canonical
 from shared.errors import InputError, NodeError
 from shared.hashing import sha256
@@ -129,7 +129,21 @@ def spec_from_object(table: Mapping[str, Any]) -> ChainSpec:
     )
     if sum(spec.allocations.values()) + spec.reward > MAX_AMOUNT:
         raise BadChainSpec("allocations and reward together must stay below 2^256 base units.")
+    if spec.rules == "tutorial":
+        _check_tutorial(spec)
     return spec
+
+
+def _check_tutorial(spec: ChainSpec) -> None:
+    """Refuse what the tutorial's rules would pass over in silence."""
+    if not spec.development:
+        raise BadChainSpec('development must be true with rules = "tutorial": nothing is signed there.')
+    if spec.allocations:
+        raise BadChainSpec('allocations must be empty with rules = "tutorial": nobody has a balance there.')
+    if spec.reward != COIN:
+        raise BadChainSpec('reward must be "1" with rules = "tutorial".')
+    if spec.block_interval:
+        raise BadChainSpec('block_interval must be 0 with rules = "tutorial": the difficulty never changes there.')
 
 
 def _integer(table: Mapping[str, Any], name: str, low: int, high: int, default: int | None = None) -> int:

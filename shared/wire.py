@@ -108,6 +108,8 @@ def _int(digits: str) -> int:
 
 
 def _float(text: str) -> float:
+    if len(text) > MAX_DIGITS:
+        raise InputError("number_too_long", f"A number has more than {MAX_DIGITS} digits.")
     value = float(text)
     if not math.isfinite(value):
         raise InputError("float_refused", "A number is too large for a fraction.")

@@ -6,7 +6,7 @@ from worker.kernel import Kernel
 
 # Between two slices a search looks whether its round still goes on; an alarm or SIGTERM waits for the end of a slice.
 SLICE_SECONDS = 0.25
-# A claim costs Redis eight commands, those inside its script included, and RQ's heartbeats cost a worker about three a
+# A claim costs Redis eight commands, those inside its script included, and RQ's heartbeats cost a worker three a
 # second: this keeps the sum below ten. It also is what the death of a worker costs at most.
 LONGEST_SECONDS = 1.5
 # What is left of a claim after this long is left for good: the worker has become slower, and must report.

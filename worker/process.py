@@ -25,6 +25,8 @@ _log = structlog.get_logger(__name__)
 
 # RQ's defaults find a dead worker after 13 minutes. See docs/operations.md.
 MONITORING_SECONDS = 2
+# A lost search is brought back by the node's reconciler, and each look costs Redis eleven commands.
+MINING_MONITORING_SECONDS = 4
 MAINTENANCE_SECONDS = 5
 WORKER_TTL = 20
 
@@ -34,7 +36,7 @@ class NodeWorker(Worker):
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """Three missed heartbeats and the job is taken for abandoned."""
-        return 3 * MONITORING_SECONDS
+        return 3 * int(self.job_monitoring_interval)
 
     def setup_work_horse_signals(self) -> None:
         """In the horse: SIGTERM ends the job at its next slice, and the end of the worker ends the horse."""
@@ -112,7 +114,7 @@ def run_worker(settings: Settings, queue_name: str) -> None:
         connection=broker,
         serializer="json",
         job_class=AllowListedJob,
-        job_monitoring_interval=MONITORING_SECONDS,
+        job_monitoring_interval=MINING_MONITORING_SECONDS if queue_name == MINING else MONITORING_SECONDS,
         maintenance_interval=MAINTENANCE_SECONDS,
         worker_ttl=WORKER_TTL,
         log_job_description=False,

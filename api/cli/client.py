@@ -9,7 +9,9 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from api.cli.group import USAGE, Failure, Unreachable
+from shared import wire
 from shared.chain_spec import ChainSpec, spec_from_object
+from shared.errors import InputError
 
 _CONNECT_TIMEOUT = 3.0
 _READ_TIMEOUT = 15.0
@@ -175,15 +177,15 @@ def _unreachable(url: str, error: Exception) -> str:
 
 def _refused(status: int, text: bytes) -> Refused:
     try:
-        problem = json.loads(text)
+        problem = wire.parse(text, floats=True)
         code, detail = str(problem["code"]), str(problem["detail"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (InputError, KeyError, TypeError):
         return Refused(f"The node answered with HTTP status {status}.", status, "")
     return Refused(f"{detail.rstrip('.')} ({code}).", status, code)
 
 
 def _read(text: bytes) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return wire.parse(text, floats=True)
+    except InputError:
         raise Failure("The node's answer is not JSON.") from None

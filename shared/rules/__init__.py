@@ -37,6 +37,7 @@ class Rules(Protocol):
     window_size: int
     has_accounts: bool  # balances, nonces and signatures, without which wallets have nothing to show
     open_registration: bool  # whether anybody may register peers, as in the tutorial
+    headers_alone: bool  # whether a header can be judged without its block; if not, peers are asked for /chain
     floats: bool  # whether blocks and transactions may hold fractions (see `wire.parse`)
 
     def genesis(self) -> Block:

@@ -44,6 +44,7 @@ class TutorialRules:
     """
 
     window_size = 1
+    headers_alone = False  # a hash covers the whole block
     floats = True
     open_registration = True
     has_accounts = False

@@ -175,3 +175,9 @@ def test_without_a_request_auto_mining_confirms_a_transaction(start_node: StartN
     # Nothing waits, so nothing is mined.
     assert status["height"] == client.get("/status").ok()["height"] <= 3
     assert client.get(f"/accounts/{ALICE.address}").ok()["nonce"] == 2
+
+
+def test_a_page_of_another_site_cannot_mine(client: Client, node: Node) -> None:
+    answer = client.door.call("GET", "/mine", headers={"Sec-Fetch-Site": "cross-site"})
+    answer.refused(403, "cross_site")
+    assert node.mining.situation().requests == 0

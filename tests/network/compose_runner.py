@@ -126,7 +126,7 @@ class Container:
         """The one mapping from a container to this machine.
 
         - `//SERVICE` or `@SERVICE` before a port: the service's address;
-        - 127.0.0.1, a container's own loopback, and 0.0.0.0, which in a container is reached by others: its own address;
+        - 127.0.0.1, a container's own loopback, and 0.0.0.0, where others reach a container: its own address;
         - the path of a volume, of /tmp or of /etc/quarry: the directory that stands for it.
         """
         names = self.cluster.addresses
@@ -267,6 +267,13 @@ class Cluster:
             added[-1].start()
         return added
 
+    def remove(self, container: Container) -> None:
+        """Stop one container, as a smaller `--scale` does."""
+        assert container.process is not None
+        container.process.terminate()
+        assert container.process.wait(20.0) == 0, container.log()[-2000:]
+        self.containers.remove(container)
+
     def wait_until_healthy(self) -> None:
         """Run the health checks until every container has passed its own."""
         deadline = time.monotonic() + START_SECONDS
@@ -275,6 +282,7 @@ class Cluster:
                 said = container.check_health()
                 self._require_alive(container)
             self._require_time(deadline, f"unhealthy: {[item.service for item in sick]}, the last one said: {said}")
+            time.sleep(0.2)  # a check costs a third of a second of the time that the others need to start
 
     def _may_start(self, definition: dict[str, Any]) -> bool:
         return all(self._is(wanted["condition"], name) for name, wanted in definition.get("depends_on", {}).items())

@@ -17,6 +17,7 @@ from unittest import mock
 import structlog
 from flask import Flask
 
+from services.peer_client import PeerClient
 from shared import keys
 from shared.errors import NodeError
 from shared.keys import KeyPair
@@ -31,6 +32,7 @@ from tests.simulation.plan import START, Plan
 from tests.simulation.scheduler import Killed, Process, Scheduler
 
 _TICK = 1.0
+_PAGE = 4
 # Applications without a node. They are slow to build, so all schedules share them.
 _apps: list[Flask] = []
 
@@ -323,7 +325,14 @@ def _surroundings(world: World) -> Iterator[None]:
     before = structlog.get_config()
     structlog.configure(processors=[keep_bug], cache_logger_on_first_use=False)
     try:
-        with mock.patch.object(keys, "verify", _verify), mock.patch("api.health.version", lambda name: "simulated"):
+        with (
+            mock.patch.object(keys, "verify", _verify),
+            mock.patch("api.health.version", lambda name: "simulated"),
+            # Chains are short here, so pages are too: what happens between two pages is what matters.
+            mock.patch.object(PeerClient.headers, "__defaults__", (_PAGE,)),
+            mock.patch("services.resolver.PAGE_LIMIT", _PAGE),
+            mock.patch("services.resolver.BODIES", 2),
+        ):
             yield
     finally:
         structlog.configure(**before)

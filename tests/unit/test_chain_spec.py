@@ -58,7 +58,7 @@ def test_a_served_spec_is_read_back_with_the_same_hash() -> None:
         {"chain_id": 6},
         {"genesis_timestamp": 1767225601},
         {"development": True},
-        {"rules": "tutorial"},
+        {"rules": "tutorial", "development": True},
         {"token": {"symbol": "QRZ"}},
         {"token": {"address": ADDRESS}},
         {"reward": "2"},
@@ -117,6 +117,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "allocation negative": ({"allocations": {ADDRESS: "-1"}}, "allocations"),
     "allocation a number": ({"allocations": {ADDRESS: 1}}, "allocations"),
     "one account twice": ({"allocations": {ADDRESS: "1", ADDRESS.lower(): "1"}}, "allocations"),
+    "tutorial, not for development": ({"rules": "tutorial"}, "development"),
+    "tutorial with balances": ({**TUTORIAL, "allocations": {ADDRESS: "1"}}, "allocations"),
+    "tutorial with a reward of its own": ({**TUTORIAL, "reward": "2"}, "reward"),
+    "tutorial with an interval": ({**TUTORIAL, "block_interval": 10}, "block_interval"),
     "more than 2^256": ({"allocations": {ADDRESS: format_amount(MAX_AMOUNT)}}, "allocations"),
 }
 

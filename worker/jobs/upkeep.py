@@ -1,6 +1,8 @@
 """Housekeeping: what must be looked after even when nobody asks."""
 
+from services.resolver import DISCOVERY_SECONDS
 from worker import context
+from worker.ticker import HOUSEKEEPING_SECONDS
 
 
 def housekeeping(node: str) -> int:
@@ -10,4 +12,6 @@ def housekeeping(node: str) -> int:
     served.rounds.reconcile()
     served.announcer.transactions_waiting()
     served.reorganiser.forget_abandoned()
+    if served.clock.now() % DISCOVERY_SECONDS < HOUSEKEEPING_SECONDS:
+        served.resolver.discover(served.settings.public_url)
     return served.mempool.expire()

@@ -1,0 +1,59 @@
+"""`python -m benchmarks [NAME…] [--json] [--quick] [--plots DIRECTORY]`."""
+
+import argparse
+import json
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.report import Result, as_json, machine
+
+# name: what it measures. Each is a module with run(say, quick) -> results.
+BENCHMARKS = {
+    "mining": "hash rate against the tutorial's loop, one and two workers, commands, memory, stopping",
+    "latency": "/mine at difficulty 65,536 against the tutorial's search",
+    "submission": "signed transactions over HTTP, singly and by batch, against a bare prototype",
+    "storage": "Redis bytes per transaction and per block; idle memory of a node",
+    "catch_up": "a node one block behind on a long chain; initial sync; a deep reorganisation",
+    "scaling_simulation": "1 to 10,000 workers on one broker, simulated",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named benchmarks, or all; 1 if a target was missed."""
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    parser.add_argument("--quick", action="store_true", help="shorter runs, for a first look")
+    parser.add_argument("--plots", type=Path, metavar="DIRECTORY", help="write PNG files (needs the extra `bench`)")
+    chosen = parser.parse_args(arguments)
+    unknown = [name for name in chosen.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"there is no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+    # Benchmarks read no settings of a node that happens to be configured here.
+    for name in [name for name in os.environ if name.startswith("QUARRY_")]:
+        del os.environ[name]
+
+    def say(text: str) -> None:
+        print(f"… {text}", file=sys.stderr, flush=True)
+
+    where = machine()
+    results: list[Result] = []
+    for name in chosen.names or BENCHMARKS:
+        for result in import_module(f"benchmarks.{name}").run(say, chosen.quick):
+            results.append(result)
+            if not chosen.json:
+                print(result.text(), flush=True)
+    if chosen.json:
+        print(json.dumps(as_json(results, where), indent=2))
+    if chosen.plots is not None:
+        from benchmarks.plots import write
+
+        for path in write(results, where, chosen.plots):
+            say(f"wrote {path}")
+    return int(any(figure.met is False for result in results for figure in result.figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

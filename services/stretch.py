@@ -1,0 +1,62 @@
+"""What the resolver holds of one peer's chain while it judges it: hashes of verified headers, and time."""
+
+from collections import deque
+
+from services.errors import PeerFailed
+from services.ports import Clock
+from shared.block import Header
+from shared.forkchoice import TipClaim
+
+# Seconds that a peer may take without a block of its chain being adopted or staged.
+PEER_SECONDS = 30.0
+_HASH_BYTES = 32
+
+
+class OutOfTime(PeerFailed):
+    """A peer, or a run of the resolver, has taken all the time that it may."""
+
+
+class Budget:
+    """The time that one peer may take in one run."""
+
+    def __init__(self, clock: Clock, run_ends: float) -> None:
+        self._clock = clock
+        self._run_ends = run_ends
+        self._ends = clock.now() + PEER_SECONDS
+        self.progress = False  # whether a block was adopted or staged
+
+    def extend(self) -> None:
+        """A block was adopted or staged: it may go on."""
+        self.progress = True
+        self._ends = self._clock.now() + PEER_SECONDS
+
+    def check(self) -> None:
+        """Raises: OutOfTime."""
+        if self._clock.now() > min(self._ends, self._run_ends):
+            raise OutOfTime("The peer's chain could not be fetched in time.")
+
+
+class Stretch:
+    """Verified headers after a fork point, held as their hashes."""
+
+    def __init__(self, fork: int, window: deque[Header], chainwork: int) -> None:
+        self.fork = fork
+        self.window = window
+        self.chainwork = chainwork
+        self.ended = False  # the peer had no more headers
+        self._hashes = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._hashes) // _HASH_BYTES
+
+    def add(self, header: Header, work: int) -> None:
+        self._hashes += bytes.fromhex(header.hash)
+        self.window.append(header)
+        self.chainwork += work
+
+    def hash_at(self, position: int) -> str:
+        return self._hashes[position * _HASH_BYTES : (position + 1) * _HASH_BYTES].hex()
+
+    @property
+    def claim(self) -> TipClaim:
+        return TipClaim(self.chainwork, self.window[-1].hash)

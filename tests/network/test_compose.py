@@ -1,0 +1,282 @@
+"""docker-compose.yml: what it promises by its text, and the main job on what it starts."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from redis.exceptions import AuthenticationError, NoPermissionError
+
+from api.cli.client import NodeClient, Refused
+from deploy.in_node import complete
+from deploy.make_cluster import BadCluster, make_cluster
+from services.connections import connect_for_requests
+from services.programs import ROOT
+from services.settings import VARIABLES, load
+from tests.integration.node_fixture import eventually
+from tests.network.compose_runner import Cluster, Container, load_compose
+
+NODES = ("node1", "node2", "node3")
+VALKEYS = ("broker", "valkey1", "valkey2", "valkey3")
+DEFAULT = load_compose({})
+EVERY_SERVICE = pytest.mark.parametrize("name", DEFAULT["services"])
+
+
+# --- What the files say -----------------------------------------------------------------------------------------------
+
+
+@EVERY_SERVICE
+def test_a_container_has_no_more_rights_than_it_needs(name: str) -> None:
+    service = DEFAULT["services"][name]
+    assert service["user"] == "10001:10001"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"] and "cap_add" not in service and "privileged" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert all(not volume.startswith((".", "/")) for volume in service.get("volumes", ())), "only named volumes"
+    # What all share is written by `init` and by nobody else.
+    assert ("cluster:/cluster" in service["volumes"]) == (name == "init")
+
+
+@EVERY_SERVICE
+def test_a_container_is_looked_after(name: str) -> None:
+    service = DEFAULT["services"][name]
+    assert service["image"] == "quarry:local"
+    once = name == "init"
+    assert service["restart"] == ("no" if once else "unless-stopped")
+    assert ("healthcheck" in service) == (not once)
+
+
+def test_only_the_apis_have_ports_and_those_on_this_machine_only() -> None:
+    published = {name: item["ports"] for name, item in DEFAULT["services"].items() if "ports" in item}
+    assert published == {name: [f"127.0.0.1:{5000 + number}:5000"] for number, name in enumerate(NODES)}
+    assert DEFAULT["networks"]["private"] == {"internal": True}
+    for name in (*VALKEYS, "miner"):
+        assert DEFAULT["services"][name]["networks"] == ["private"]
+
+
+def test_each_node_has_its_own_volume_and_valkey_and_all_share_the_broker() -> None:
+    for number, name in enumerate(NODES, start=1):
+        node, ticker = DEFAULT["services"][name], DEFAULT["services"][f"ticker{number}"]
+        assert node["environment"] == ticker["environment"], "they would tell the workers different things"
+        assert node["environment"]["QUARRY_REDIS_URL"] == f"redis://quarry@valkey{number}:6379/0"
+        assert f"{name}:/data" in node["volumes"] and f"{name}:/data:ro" in ticker["volumes"]
+        assert f"valkey{number}:/data" in DEFAULT["services"][f"valkey{number}"]["volumes"]
+        assert DEFAULT["services"][f"network{number}"]["command"] == ["quarry", "worker", "--queue", "network"]
+    brokers = {item["environment"].get("QUARRY_BROKER_URL") for item in DEFAULT["services"].values()} - {None}
+    assert brokers == {"redis://quarry@broker:6379/0"}
+
+
+def test_env_example_documents_every_variable_with_its_default() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    used = {name: default for name, default in re.findall(r"\$\{(\w+):-([^}]*)\}", text)}
+    assert text.count("${") == len(re.findall(r"\$\{\w+:-[^}]*\}", text)), "each has a default, if an empty one"
+    lines = (ROOT / "deploy/.env.example").read_text().splitlines()
+    assert dict(line.split("=", 1) for line in lines if line and not line.startswith("#")) == used
+
+
+def test_every_setting_can_be_made() -> None:
+    # The embedded Valkey is not used; a development chain is not for a cluster; in-node knows the token's file.
+    pointless = {"QUARRY_DURABILITY", "QUARRY_UNSAFE_DEVELOPMENT", "QUARRY_ADMIN_TOKEN_FILE"}
+    made = {name for service in DEFAULT["services"].values() for name in service["environment"]}
+    assert set(VARIABLES) - made == pointless, "docker-compose.yml and deploy/.env.example lack a setting"
+
+
+@pytest.mark.parametrize("name", ["miner", "network1", *NODES, "ticker1"])
+def test_the_environment_is_one_that_a_node_takes(name: str, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("p" * 16)
+    given = DEFAULT["services"][name]["environment"] | {"VALKEY_PASSWORD_FILE": str(tmp_path / "password")}
+    if "QUARRY_DATA_DIR" in given:
+        given["QUARRY_DATA_DIR"] = str(tmp_path / "keys")
+    settings = load(complete(given, service=True))
+    assert settings.broker_url == f"redis://quarry:{'p' * 16}@broker:6379/0"
+    if name in NODES:
+        assert settings.spec.name == "network" and not settings.loopback and settings.reaches_private_peers
+        assert settings.reward_address.startswith("0x") and settings.admin_token_file is not None
+        assert len(settings.peers) == 3 and settings.public_url in settings.peers
+
+
+def test_the_image_is_built_from_what_is_pinned_and_runs_as_nobody() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert {line.split()[1] for line in text.splitlines() if line.startswith("FROM ")} == {"python:3.12-slim"}
+    final = text[text.rindex("\nFROM ") :]
+    assert "\nUSER 10001:10001\n" in final
+    assert not re.search(r"apt-get|pip install|COPY \. ", final), "no tools, and nothing that was not built before"
+    installs = re.findall(r"pip (?:--python \S+ )?(?:install|wheel)(.*)", text)
+    assert installs and all("--require-hashes" in item or "--no-index" in item for item in installs)
+
+
+def test_the_lock_pins_what_the_project_asks_for() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text, "where it was made is nobody's business"
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\$", text, re.MULTILINE))
+    blocks = re.split(r"\n(?=[a-z0-9])", text[text.index("\n") :])
+    assert all("--hash=sha256:" in block for block in blocks if "==" in block.split("\n")[0])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for wanted in map(Requirement, project["dependencies"] + project["optional-dependencies"]["fast"]):
+        name = re.sub(r"[-_.]+", "-", wanted.name).lower()
+        assert wanted.specifier.contains(pinned.get(name, "0")), f"make requirements.lock again: {wanted}"
+
+
+def _compose_command() -> list[str] | None:
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    plugin = ["docker", "compose"]
+    if (
+        shutil.which("docker")
+        and subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode == 0
+    ):
+        return plugin
+    return None
+
+
+def test_docker_compose_accepts_the_file() -> None:
+    command = _compose_command()
+    if command is None:
+        pytest.skip("neither docker-compose nor docker compose is installed here")
+    call = [*command, "--env-file", "deploy/.env.example", "-f", "docker-compose.yml", "config", "--services"]
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    done = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == set(DEFAULT["services"])
+
+
+# --- The programs of the image ----------------------------------------------------------------------------------------
+
+
+def test_make_cluster_keeps_the_password_that_it_made(tmp_path: Path) -> None:
+    rules = ROOT / "deploy/users.acl"
+    make_cluster(rules, tmp_path, "")
+    first, acl = (tmp_path / "password").read_text(), (tmp_path / "users.acl").read_text()
+    assert len(first) > 40 and first.strip() not in acl and "{" not in acl
+    make_cluster(rules, tmp_path, "")
+    assert ((tmp_path / "password").read_text(), (tmp_path / "users.acl").read_text()) == (first, acl)
+    make_cluster(rules, tmp_path, "chosen-by-the-operator")
+    assert (tmp_path / "password").read_text() == "chosen-by-the-operator\n"
+    assert (tmp_path / "users.acl").read_text() != acl
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("password", ["too-short", "with spaces and more", "with@signs:in/it-------", "ü" * 20])
+def test_make_cluster_refuses_a_password_that_urls_or_valkey_would_misread(password: str, tmp_path: Path) -> None:
+    with pytest.raises(BadCluster) as refused:
+        make_cluster(ROOT / "deploy/users.acl", tmp_path, password)
+    assert password not in str(refused.value) and not list(tmp_path.iterdir())
+
+
+def test_in_node_leaves_what_the_operator_has_set(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    given = {
+        "VALKEY_PASSWORD_FILE": str(tmp_path / "password"),
+        "QUARRY_REDIS_URL": "redis://me:mine@elsewhere:6380/2",
+        "QUARRY_BROKER_URL": "redis://nobody-asked:6379/0",
+        "QUARRY_REWARD_ADDRESS": "0x0000000000000000000000000000000000005eed",
+        "QUARRY_DATA_DIR": str(tmp_path / "keys"),
+        "QUARRY_MIN_FEE": "",
+    }
+    got = complete(given, service=False)
+    assert {name: got.get(name) for name in given} == given | {"VALKEY_PASSWORD_FILE": None, "QUARRY_MIN_FEE": None}
+    assert got["QUARRY_TOKEN"] == (tmp_path / "keys/admin-token").read_text().strip()
+    assert "QUARRY_TOKEN" not in complete(given, service=True)
+
+
+# --- The main job -----------------------------------------------------------------------------------------------------
+
+
+def _quarry(container: Container, *arguments: str) -> str:
+    """As `docker compose exec SERVICE in-node quarry …`, which must succeed."""
+    code, output = container.execute("in-node", "quarry", *arguments)
+    assert code == 0, output
+    return output
+
+
+def _address(container: Container, wallet: str) -> str:
+    found = re.search(r"0x[0-9a-fA-F]{40}", _quarry(container, "wallet", "show", wallet))
+    assert found is not None
+    return found[0]
+
+
+def _agreement(clients: list[NodeClient]) -> dict[str, Any] | None:
+    """The status that all nodes share; None while they differ, or a transaction waits."""
+    found = [client.get("/status") for client in clients]
+    same = len({item["tip"] for item in found}) == 1 and not any(item["mempool"]["size"] for item in found)
+    return dict(found[0]) if same else None
+
+
+def _expected_balances(client: NodeClient, accounts: dict[str, str]) -> dict[str, Decimal]:
+    """What each account must have, added up from the blocks themselves: rewards (fees included), amounts and fees."""
+    balances = dict.fromkeys(accounts.values(), Decimal(0))
+    for block, _ in client.blocks():
+        for transaction in block["transactions"]:
+            balances[transaction["recipient"]] += Decimal(transaction["amount"])
+            if transaction["type"] != "reward":
+                balances[transaction["sender"]] -= Decimal(transaction["amount"]) + Decimal(transaction["fee"])
+    return balances
+
+
+def _check_access(cluster: Cluster, password: str) -> None:
+    """Strangers get nothing; our user has what our code needs and nothing that ruins the server."""
+    for name in VALKEYS:
+        place = f"{cluster.addresses[name]}:6379/0"
+        with connect_for_requests(f"redis://quarry:{password}@{place}") as redis:
+            statistics = redis.info("stats")
+            denied = {key: count for key, count in statistics.items() if key.startswith("acl_access_denied")}
+            assert len(denied) >= 4 and not any(denied.values()), (
+                f"{name} refused something that our code needs: {denied}"
+            )
+            assert redis.info("persistence")["aof_enabled"] == 1
+            for command in (["FLUSHALL"], ["CONFIG", "GET", "*"], ["KEYS", "*"], ["SET", "other", "1"], ["SHUTDOWN"]):
+                with pytest.raises(NoPermissionError):
+                    redis.execute_command(*command)
+        with connect_for_requests(f"redis://{place}") as stranger, pytest.raises(AuthenticationError):
+            stranger.ping()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program bind any address of 127.0.0.0/8")
+def test_three_nodes_agree_and_more_miners_join(tmp_path: Path) -> None:
+    # Compiling the fast kernel costs each fresh miner five seconds of a core, and tests have two cores.
+    changes = {"MINERS": "1", "QUARRY_KERNEL": "plain", "QUARRY_API_PROCESSES": "1", "QUARRY_RESOLVE_SECONDS": "2"}
+    with Cluster(tmp_path / "cluster", changes) as cluster:
+        node1, node3 = cluster["node1"], cluster["node3"]
+        clients = [NodeClient(cluster.url(name)) for name in NODES]
+
+        with pytest.raises(Refused) as refused:
+            clients[0].post("/mine")
+        assert (refused.value.status, refused.value.code) == (401, "admin_token_required")
+        token_file = cluster.directory / "volumes/node1/node1/admin-token"
+        admin = NodeClient(cluster.url("node1"), token_file.read_text().strip())
+        for height in (2, 3):
+            assert admin.post("/mine", wait=30, timeout=40)["index"] == height
+
+        _quarry(node1, "wallet", "new", "alice")
+        _quarry(node1, "wallet", "new", "bob")
+        accounts = {name: _address(node1, name) for name in ("node1", "alice", "bob")}
+        accounts |= {name: _address(cluster[name], name) for name in ("node2", "node3")}
+        _quarry(node1, "send", "--from", "node1", "--to", "alice", "0.5", "--wait")
+        # Handed to a node that does not mine: it reaches node1, whose block comes back.
+        _quarry(node1, "send", "--url", cluster.url("node2"), "--from", "alice", "--to", "bob", "0.2", "--wait")
+        _quarry(node3, "mine")
+
+        first = cluster["miner"]
+        cluster.scale("miner", 3)
+        cluster.wait_until_healthy()
+        eventually(lambda: clients[0].get("/status")["workers"] == {"mining": 3, "network": 3})
+        cluster.remove(first)  # so that only one of those that have joined can find the next block
+        _quarry(cluster["node2"], "mine")
+
+        status = eventually(lambda: _agreement(clients), 20)
+        assert status is not None
+        assert Decimal(status["supply"]) == status["height"] - 1 >= 6
+        expected = _expected_balances(clients[1], accounts)
+        assert expected[accounts["bob"]] == Decimal("0.2")
+        assert expected[accounts["node2"]] == expected[accounts["node3"]] == 1
+        for client in clients:
+            for address, balance in expected.items():
+                assert Decimal(client.account(address)["balance"]) == balance
+        _check_access(cluster, (cluster.directory / "volumes/cluster/password").read_text().strip())

@@ -1,0 +1,55 @@
+"""`python -m tests.simulation --seeds 1000 --mode safety|liveness`: many schedules; prints every seed that fails.
+
+    python -m tests.simulation --first 42 --seeds 1 --log    # one seed, event by event
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.simulation.plan import Mode, draw
+from tests.simulation.world import Outcome, World
+
+
+def run_seed(seed: int, mode: Mode, keep_log: bool = False) -> Outcome:
+    """One schedule."""
+    return World(draw(seed, mode), keep_log=keep_log).run()
+
+
+def main(arguments: list[str]) -> int:
+    """0: no promise was broken; 1: a seed failed, and was printed."""
+    parser = argparse.ArgumentParser("python -m tests.simulation")
+    parser.add_argument("--seeds", type=int, default=100, help="how many")
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
+    parser.add_argument("--mode", choices=("safety", "liveness"), default="safety")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--log", action="store_true", help="print every event")
+    chosen = parser.parse_args(arguments)
+    seeds = range(chosen.first, chosen.first + chosen.seeds)
+    started, simulated, failed = time.monotonic(), 0.0, 0
+    met: Counter[str] = Counter()
+    with ProcessPoolExecutor(chosen.processes) as pool:
+        runs = [pool.submit(run_seed, seed, chosen.mode, chosen.log) for seed in seeds]
+        for run in runs:
+            outcome = run.result()
+            met.update(outcome.met)
+            simulated += outcome.seconds
+            for line in outcome.lines:
+                print(line)
+            if outcome.failure is not None:
+                failed += 1
+                print(f"{chosen.mode} seed {outcome.seed} FAILED: {outcome.failure}", flush=True)
+    elapsed = time.monotonic() - started
+    for what, count in sorted(met.items()):
+        print(f"{count:9}  {what}")
+    print(
+        f"{len(seeds)} {chosen.mode} schedules, {failed} failed; {simulated / len(seeds):.0f} s simulated each; "
+        f"{len(seeds) / elapsed / chosen.processes:.2f} per second and process"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,101 @@
+"""Clock, randomness and HTTP come in through the ports: who else imports them is listed here, with the reason.
+
+A module that asks the machine for the time cannot be simulated, and a schedule that cannot be repeated finds a bug once.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WATCHED = frozenset({"time", "random", "secrets", "socket", "http", "urllib", "urllib3", "uuid", "datetime", "requests"})
+# Pure parts of packages that are watched for their sockets and clocks.
+HARMLESS = frozenset({"urllib.parse"})
+
+# (module, imported package) -> why it may
+ALLOWED = {
+    ("services/ports.py", "time"): "the clock port",
+    ("services/ports.py", "secrets"): "the randomness port",
+    ("services/peer_http.py", "socket"): "the HTTP port",
+    ("services/peer_http.py", "time"): "the HTTP port: deadlines of a whole exchange",
+    ("services/peer_http.py", "urllib3"): "the HTTP port",
+    ("services/node_files.py", "secrets"): "makes the admin token, before there is a node",
+    ("services/embedded.py", "secrets"): "makes the embedded server's password",
+    ("services/embedded.py", "socket"): "looks for a free port",
+    ("services/embedded.py", "time"): "waits for a child process",
+    ("services/supervisor.py", "secrets"): "names its processes",
+    ("services/supervisor.py", "time"): "waits for child processes",
+    ("services/launcher.py", "http"): "asks the API process that it started whether it is ready",
+    ("services/launcher.py", "socket"): "looks for a free port",
+    ("services/launcher.py", "time"): "waits for child processes",
+    ("api/idle.py", "socket"): "closes connections that send nothing",
+    ("api/cli/client.py", "time"): "the command line waits for a node",
+    ("api/cli/client.py", "urllib3"): "the command line is a client",
+    ("api/cli/demo.py", "time"): "measures what it shows",
+    ("api/cli/doctor.py", "time"): "measures latency",
+    ("api/cli/mining.py", "time"): "shows a rate",
+    ("api/cli/spending.py", "time"): "waits for a confirmation",
+    ("worker/claims.py", "time"): "measures the kernel's speed",
+    ("worker/jobs/search.py", "time"): "measures scans; a job's time limit is real",
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def watched(root: Path) -> set[tuple[str, str]]:
+    """(module, package) for every import of a watched package under `root`."""
+    found = set()
+    for package in ("shared", "services", "worker", "api"):
+        for path in sorted((root / package).rglob("*.py")):
+            for name in imports(path):
+                top = name.partition(".")[0]
+                harmless = any(name == safe or name.startswith(f"{safe}.") for safe in HARMLESS)
+                if top in WATCHED and not harmless and not (name == top and _only_harmless(path, top)):
+                    found.add((path.relative_to(root).as_posix(), top))
+    return found
+
+
+def _only_harmless(path: Path, top: str) -> bool:
+    """Whether `from urllib import parse` is all that brings `top` in."""
+    return all(name == top or name in HARMLESS for name in imports(path) if name.partition(".")[0] == top) and any(
+        name in HARMLESS for name in imports(path)
+    )
+
+
+def test_nothing_imports_the_world_past_the_ports() -> None:
+    found = watched(ROOT)
+    assert found - ALLOWED.keys() == set(), "put it behind a port (services/ports.py), or say here why not"
+
+
+def test_every_allowance_is_used() -> None:
+    assert ALLOWED.keys() - watched(ROOT) == set(), "an allowance that nobody needs hides the next import"
+
+
+@pytest.mark.parametrize(
+    ("text", "caught"),
+    [
+        ("import time", {"time"}),
+        ("def f():\n    import random as r", {"random"}),
+        ("from urllib3.connection import HTTPConnection", {"urllib3"}),
+        ("import http.client", {"http"}),
+        ("from urllib.request import urlopen", {"urllib"}),
+        ("from urllib import request", {"urllib"}),
+        ("from urllib.parse import urlsplit", set()),
+        ("from urllib import parse", set()),
+        ("import timeit\nfrom .time import x", set()),
+    ],
+)
+def test_an_import_is_seen_in_every_spelling(tmp_path: Path, text: str, caught: set[str]) -> None:
+    (tmp_path / "services").mkdir()
+    (tmp_path / "services" / "module.py").write_text(text)
+    assert watched(tmp_path) == {("services/module.py", name) for name in caught}
