@@ -47,24 +47,29 @@ def _known(stored: StoredHeader, tip: Tip, on_chain: bool) -> dict[str, Any]:
 
 def transaction_view(node: Node, transaction_id: str) -> dict[str, Any] | None:
     """A transaction wherever it is: on the chain, waiting, or gone with a reason. None: never seen, or forgotten."""
-    location = node.chain.locate(transaction_id)
-    if location is not None:
-        fields = node.chain.block_object(location.block_hash)["transactions"][location.position]
-        return {
-            **fields,
-            "id": transaction_id,
-            "status": "confirmed",
-            "block": location.block_hash,
-            "index": location.height,
-            "position": location.position,
-            "confirmations": node.chain.tip().height - location.height + 1,
-        }
-    entry = node.pool.entry(transaction_id)
-    if entry is not None:
-        return pending_view(entry)
-    record = node.pool.record(transaction_id)
-    if record is not None:
-        return {"id": transaction_id, **record}
+    # It may go from one place to the next between two looks, so the second time round misses nothing.
+    for _ in range(2):
+        location = node.chain.locate(transaction_id)
+        if location is not None:
+            fields = node.chain.block_object(location.block_hash)["transactions"][location.position]
+            return {
+                **fields,
+                "id": transaction_id,
+                "status": "confirmed",
+                "block": location.block_hash,
+                "index": location.height,
+                "position": location.position,
+                "confirmations": node.chain.tip().height - location.height + 1,
+            }
+        returning = node.chain.returning(transaction_id)
+        if returning is not None:
+            return {**returning, "id": transaction_id, "status": "pending"}
+        entry = node.pool.entry(transaction_id)
+        if entry is not None:
+            return pending_view(entry)
+        record = node.pool.record(transaction_id)
+        if record is not None:
+            return {"id": transaction_id, **record}
     return None
 
 

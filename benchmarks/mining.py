@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.loops import midstate_rate, tutorial_rate
-from benchmarks.node import BenchNode, children, counted, memory
+from benchmarks.node import BenchNode, children, counted, memory, waited
 from benchmarks.report import Plot, Result, Series
 
 ENDLESS = 2**60
@@ -84,7 +84,9 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     (parent, _), (horse, _) = after
     mining.add("worker_rss_mb", max(parent, horse), "MB", target=180, better="lower", than="the larger of both below")
     for name, start, end in zip(("parent", "horse"), before, after, strict=True):
-        mining.add(f"{name}_rss_mb", end[0], "MB", than=f"{start[0]:.1f} MB {seconds_searched:.0f} s before; PSS {end[1]:.1f}")
+        mining.add(
+            f"{name}_rss_mb", end[0], "MB", than=f"{start[0]:.1f} MB {seconds_searched:.0f} s before; PSS {end[1]:.1f}"
+        )
     mining.add("growth_mb", after[1][0] - before[1][0], "MB", than=f"the searching process in {seconds_searched:.0f} s")
     mining.add(
         "stop_seconds", stop_seconds, "s", target=0.5, better="lower",
@@ -125,14 +127,17 @@ class _Search:
             os.kill(pid, signal.SIGCONT)
 
     def rate(self, seconds: float, programs: list[str]) -> float:
-        """Hashes per second of these workers together: each from its last report before to its last one after."""
-        before = self._reports()
+        """Hashes per second of these workers together, each from its last report before to its last one after.
+
+        A second counts as far as the worker had a core, or wanted none: waiting for Redis counts, other programs do not.
+        """
+        before, shares_before = self._reports(), [waited(self._node.horse(program)) for program in programs]
         time.sleep(seconds)
-        after = self._reports()
+        after, shares = self._reports(), [waited(self._node.horse(program)) for program in programs]
         total = 0.0
-        for program in programs:
+        for program, start, end in zip(programs, shares_before, shares, strict=True):
             (done, at), (done_before, at_before) = after[self._names[program]], before[self._names[program]]
-            total += (done - done_before) / (at - at_before)
+            total += (done - done_before) / (at - at_before) / (1 - (end - start) / seconds)
         return total
 
     def _reports(self) -> dict[str, tuple[int, float]]:

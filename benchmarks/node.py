@@ -198,6 +198,14 @@ def memory(pid: int) -> tuple[float, float]:
     return sizes["Rss:"], sizes["Pss:"]
 
 
+def waited(pid: int) -> float:
+    """Seconds that a process's main thread has spent ready to run while others had the cores. 0 where nobody counts."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except FileNotFoundError:
+        return 0.0
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -73,11 +73,9 @@ class _Cutter:
             else:
                 self._depth -= 1
                 if self._in_array and self._depth == 2:
-                    self._keep(chunk[kept : position + 1])
+                    self._item += chunk[kept : position + 1]
                     kept = position + 1
-                    self._items += 1
-                    yield bytes(self._item)
-                    self._item.clear()
+                    yield self._take_item()
                 elif self._in_array and self._depth == 1:
                     self._gap += chunk[kept:position]
                     self._check_gap(last=True)
@@ -102,27 +100,41 @@ class _Cutter:
                 self._in_array, kept = True, position + 1
         elif self._depth == 2:
             self._gap += chunk[kept:position]
+            if chunk[position] != ord("{"):
+                raise _malformed()
             self._check_gap(last=False)
             kept = position
         self._depth += 1
         return kept
 
     def _check_gap(self, *, last: bool) -> None:
-        if self._gap.strip(b" \t\r\n") != (b"," if self._items and not last else b""):
+        comma = b"," if self._items and not last else b""
+        if len(self._gap) > _MAX_GAP or bytes(self._gap.strip(b" \t\r\n")) != comma:
             raise _malformed()
         self._gap.clear()
 
-    def _keep(self, piece: bytes) -> None:
-        if not self._in_array:
-            self._envelope += piece
-        elif self._depth == 2 and not self._item:
-            self._gap += piece
-        else:
-            self._item += piece
-        if len(self._envelope) > _MAX_ENVELOPE or len(self._gap) > _MAX_GAP:
-            raise _malformed()
+    def _take_item(self) -> bytes:
+        self._check_item()
+        item = bytes(self._item)
+        self._item.clear()
+        self._items += 1
+        return item
+
+    def _check_item(self) -> None:
         if len(self._item) > self._max_item:
             raise InputError("item_too_long", f"An item has more than {self._max_item} bytes.")
+
+    def _keep(self, rest: bytes) -> None:
+        """Keep the rest of a chunk where it belongs."""
+        if not self._in_array:
+            self._envelope += rest
+        elif self._depth == 2:
+            self._gap += rest
+        else:
+            self._item += rest
+            self._check_item()
+        if len(self._envelope) > _MAX_ENVELOPE or len(self._gap) > _MAX_GAP:
+            raise _malformed()
 
 
 def _end(pattern: re.Pattern[bytes], chunk: bytes, position: int) -> int:

@@ -103,7 +103,7 @@ def build_node(
     reorganiser = Reorganiser(chain, BranchStore(store, keys), mempool, rules, clock)
     acceptor = Acceptor(chain, rules, clock, reorganiser.finish)
     book = PeerBook(store, keys, clock, settings.max_peers)
-    client = PeerClient(http, settings.spec.max_block_bytes)
+    client = PeerClient(http, settings.spec.max_block_bytes, floats=rules.floats)
     announcer = Announcer(
         settings.node, settings.public_url, chain, pool, Outbox(store, keys), book, client, queue, clock
     )

@@ -1,15 +1,17 @@
 """What a node asks of its peers. Every answer is checked for its shape here, and for its truth by the resolver."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from services.errors import PeerFailed, PeerLied
+from services.json_array import array_items
 from services.peer_http import PeerHttp, PeerRequest
 from shared import wire
-from shared.errors import InputError, RuleError
+from shared.errors import InputError
 from shared.forkchoice import TipClaim
 
 STATUS_DEADLINE = 2.0
@@ -19,6 +21,14 @@ MAX_STATUS = 65_536
 # One block may take max_block_bytes by itself; the serving side ends a page early to stay below this.
 MAX_PAGE_BYTES = 4 * 2**20
 PAGE_LIMIT = 500
+# A chain in one piece, for rules under which nothing less can be judged; and one block of it.
+CHAIN_DEADLINE = 20.0
+MAX_CHAIN_BYTES = 64 * 2**20
+MAX_CHAIN_BLOCK = 8 * 2**20
+
+
+class NoSuchAnswer(PeerFailed):
+    """A peer answers, but not as a Quarry node does: it may be a node of the tutorial's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +44,28 @@ class Claim:
 class PeerClient:
     """The questions, over the HTTP port."""
 
-    def __init__(self, http: PeerHttp, max_block_bytes: int) -> None:
+    def __init__(self, http: PeerHttp, max_block_bytes: int, *, floats: bool = False) -> None:
+        """`floats` as `Rules.floats`."""
         self._http = http
+        self._floats = floats
         self.in_parallel = http.in_parallel
         # Escapes can make a block longer on the way than its canonical form, but never ours.
         self._max_page = MAX_PAGE_BYTES + max_block_bytes
 
     def status(self, url: str) -> Claim:
-        """The peer's genesis and tip."""
+        """The peer's genesis and tip.
+
+        Raises:
+            NoSuchAnswer: it has no status, or that of another program.
+        """
         value = self._get(url, "/status", STATUS_DEADLINE, MAX_STATUS)
         try:
             genesis, tip = value["genesis"], value["tip"]
             height, chainwork = value["height"], value["chainwork"]
         except (KeyError, TypeError):
-            raise PeerFailed("The peer's status is not that of a Quarry node.") from None
+            raise NoSuchAnswer("The peer's status is not that of a Quarry node.") from None
         if not (_is_hash(genesis) and _is_hash(tip) and type(height) is int and type(chainwork) is int):
-            raise PeerFailed("The peer's status is not that of a Quarry node.")
+            raise NoSuchAnswer("The peer's status is not that of a Quarry node.")
         if not (0 < height < 2**53 and 0 <= chainwork < 2**256):
             raise PeerFailed("The peer claims an impossible chain.")
         return Claim(url, genesis, height, TipClaim(chainwork, tip))
@@ -69,6 +85,27 @@ class PeerClient:
         if not isinstance(blocks, list) or not 0 < len(blocks) <= limit:
             raise PeerFailed("The peer does not have the blocks that it claimed.")
         return blocks
+
+    @contextmanager
+    def chain(self, url: str) -> Iterator[Iterator[bytes]]:
+        """The text of the peer's whole chain, chunk by chunk, inside the `with` block."""
+        with self._http.stream(PeerRequest(url, "/chain", CHAIN_DEADLINE, MAX_CHAIN_BYTES)) as answer:
+            _require_success("/chain", answer.status)
+            yield answer.chunks
+
+    def chain_blocks(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The texts of the blocks of a chain, one by one. Only the end tells whether it was a whole chain."""
+        try:
+            yield from array_items(chunks, "chain", MAX_CHAIN_BLOCK)
+        except InputError as error:
+            raise PeerLied(f"The peer's chain is not a list of blocks ({error.rule}).") from None
+
+    def parse(self, text: bytes) -> Any:
+        """The value of a peer's JSON, read strictly."""
+        try:
+            return wire.parse(text, floats=self._floats)
+        except InputError:
+            raise PeerLied("The peer's answer is not strict JSON.") from None
 
     def peers(self, url: str) -> list[str]:
         """The URLs of the peer's peers, as it writes them."""
@@ -94,12 +131,14 @@ class PeerClient:
 
     def _read(self, request: PeerRequest) -> Any:
         status, body = self._http.exchange(request)
-        if not 200 <= status < 300:
-            raise PeerFailed(f"The peer answered {request.path.partition('?')[0]} with status {status}.")
-        try:
-            return wire.parse(body)
-        except (InputError, RuleError):
-            raise PeerLied("The peer's answer is not strict JSON.") from None
+        _require_success(request.path.partition("?")[0], status)
+        return self.parse(body)
+
+
+def _require_success(path: str, status: int) -> None:
+    if not 200 <= status < 300:
+        failure = NoSuchAnswer if status in (404, 405) else PeerFailed
+        raise failure(f"The peer answered {path} with status {status}.")
 
 
 def _is_hash(value: Any) -> bool:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, TypeVar
@@ -52,8 +52,22 @@ class AnswerTooLong(PeerFailed):
     """A peer's answer has more bytes than were asked for. Asking for less may help."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer whose body is still to come."""
+
+    status: int
+    chunks: Iterator[bytes]  # raises as `PeerHttp.exchange`, also at its end: all of it counts, or nothing
+
+
 class PeerHttp(Protocol):
     """The HTTP port."""
+
+    def stream(self, request: PeerRequest) -> AbstractContextManager[Stream]:
+        """The answer, whose body is read chunk by chunk inside the `with` block; the limits are the same.
+
+        Raises: as `exchange`.
+        """
 
     def exchange(self, request: PeerRequest) -> tuple[int, bytes]:
         """Status and body.
@@ -93,24 +107,17 @@ class SystemPeerHttp:
         return ssl.create_default_context()
 
     def exchange(self, request: PeerRequest) -> tuple[int, bytes]:
+        with self.stream(request) as answer:
+            return answer.status, b"".join(answer.chunks)
+
+    @contextmanager
+    def stream(self, request: PeerRequest) -> Iterator[Stream]:
         ends = time.monotonic() + request.deadline
-        parts = urlsplit(request.url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        refused: OSError | urllib3.exceptions.HTTPError | None = None
-        for address in self._addresses(host, port, ends):
-            connection = self._connection(parts.scheme, host, str(address), port, _left(ends))
-            try:
-                with _cut_after(connection, ends):
-                    try:
-                        connection.connect()
-                    except (OSError, urllib3.exceptions.HTTPError) as error:
-                        refused = error  # a name may have an address that nobody listens on, besides a good one
-                        continue
-                    return self._exchange(connection, request, parts.netloc, ends)
-            except _FAULTS as error:
-                raise PeerFailed(f"The peer did not answer as it should ({type(error).__name__}).") from None
-        raise PeerFailed(f"The peer cannot be connected to ({type(refused).__name__}).")
+        with ExitStack() as stack:
+            with _faults_are_the_peers():
+                connection = self._connect(request, ends, stack)
+                response = _ask(connection, request)
+            yield Stream(response.status, self._chunks(response, request.max_bytes, ends))
 
     def in_parallel(self, ask: Callable[[str], Answer], urls: Sequence[str]) -> list[Answer | NodeError]:
         if len(urls) < 2:
@@ -118,37 +125,41 @@ class SystemPeerHttp:
         with ThreadPoolExecutor(max_workers=len(urls)) as pool:  # as many as a node may have peers
             return list(pool.map(lambda url: outcome(ask, url), urls))
 
-    def _exchange(
-        self, connection: urllib3.connection.HTTPConnection, request: PeerRequest, host: str, ends: float
-    ) -> tuple[int, bytes]:
-        headers = {"Host": host, "Accept-Encoding": "identity", "Accept": "application/json", "Connection": "close"}
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
-        connection.request(
-            request.method,
-            request.path,
-            body=request.body,
-            headers=headers,
-            preload_content=False,
-            decode_content=False,
-        )
-        response = connection.getresponse()
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise PeerFailed("The peer compressed its answer, though it was asked not to.")
-        body = bytearray()
+    def _connect(self, request: PeerRequest, ends: float, stack: ExitStack) -> urllib3.connection.HTTPConnection:
+        """A connection to the peer, which is cut when the time is up, and closed with `stack`."""
+        parts = urlsplit(request.url)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        refused: OSError | urllib3.exceptions.HTTPError | None = None
+        for address in self._addresses(host, port, ends):
+            connection = self._connection(parts.scheme, host, str(address), port, _left(ends))
+            with ExitStack() as attempt:
+                attempt.enter_context(_cut_after(connection, ends))
+                try:
+                    connection.connect()
+                except (OSError, urllib3.exceptions.HTTPError) as error:
+                    refused = error  # a name may have an address that nobody listens on, besides a good one
+                    continue
+                stack.push(attempt.pop_all())
+                return connection
+        raise PeerFailed(f"The peer cannot be connected to ({type(refused).__name__}).")
+
+    def _chunks(self, response: urllib3.BaseHTTPResponse, max_bytes: int, ends: float) -> Iterator[bytes]:
+        length = 0
         while True:
             if time.monotonic() > ends:
                 raise PeerFailed("The peer did not finish its answer in time.")
-            chunk = response.read1(self._CHUNK)
+            with _faults_are_the_peers():
+                chunk = response.read1(self._CHUNK)
             if not chunk:
                 break
-            body += chunk
-            if len(body) > request.max_bytes:
-                raise AnswerTooLong(f"The peer's answer is longer than {request.max_bytes} bytes.")
+            length += len(chunk)
+            if length > max_bytes:
+                raise AnswerTooLong(f"The peer's answer is longer than {max_bytes} bytes.")
+            yield chunk
         announced = response.headers.get("Content-Length")
-        if time.monotonic() > ends or (announced is not None and announced != str(len(body))):
+        if time.monotonic() > ends or (announced is not None and announced != str(length)):
             raise PeerFailed("The peer's answer was cut off.")
-        return response.status, bytes(body)
 
     def _addresses(self, host: str, port: int, ends: float) -> list[Address]:
         """The addresses of a host that may be connected to, resolved once.
@@ -171,6 +182,39 @@ class SystemPeerHttp:
         return urllib3.connection.HTTPSConnection(
             address, port, timeout=timeout, ssl_context=self._tls, server_hostname=host, assert_hostname=host
         )
+
+
+def _ask(connection: urllib3.connection.HTTPConnection, request: PeerRequest) -> urllib3.BaseHTTPResponse:
+    """Send a request; the answer, its headers read."""
+    headers = {
+        "Host": urlsplit(request.url).netloc,
+        "Accept-Encoding": "identity",
+        "Accept": "application/json",
+        "Connection": "close",
+    }
+    if request.body is not None:
+        headers["Content-Type"] = "application/json"
+    connection.request(
+        request.method,
+        request.path,
+        body=request.body,
+        headers=headers,
+        preload_content=False,
+        decode_content=False,
+    )
+    response = connection.getresponse()
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise PeerFailed("The peer compressed its answer, though it was asked not to.")
+    return response
+
+
+@contextmanager
+def _faults_are_the_peers() -> Iterator[None]:
+    """Whatever goes wrong with the connection is a fault of the peer."""
+    try:
+        yield
+    except _FAULTS as error:
+        raise PeerFailed(f"The peer did not answer as it should ({type(error).__name__}).") from None
 
 
 def _resolve(host: str, port: int, ends: float) -> list[Address]:

@@ -15,7 +15,7 @@ import structlog
 from services.accept import Acceptor
 from services.errors import PeerFailed, PeerLied, TipMoved
 from services.peer_book import PeerBook, State
-from services.peer_client import PAGE_LIMIT, Claim, PeerClient
+from services.peer_client import PAGE_LIMIT, Claim, NoSuchAnswer, PeerClient
 from services.peer_http import AnswerTooLong
 from services.peer_urls import normal_url
 from services.ports import Clock
@@ -23,6 +23,7 @@ from services.reorganiser import Reorganiser
 from services.store.chain import ChainStore
 from services.store.records import Tip
 from services.stretch import Budget, OutOfTime, Stretch
+from services.whole_chain import WholeChains
 from shared.block import Block, Header
 from shared.errors import InputError, NodeError, RuleError, TooEarly
 from shared.forkchoice import is_better
@@ -76,6 +77,7 @@ class Resolver:
         self._client = client
         self._clock = clock
         self._on_adopted = on_adopted
+        self._whole_chains = WholeChains(chain, rules, acceptor, reorganiser, client, clock)
         self._bodies_limit = BODIES
 
     def resolve(self, only: str | None = None) -> Resolution:
@@ -121,7 +123,7 @@ class Resolver:
             PeerFailed: it does not answer.
             RuleError: `wrong_genesis`, naming both: it is on another chain.
         """
-        claim = self._client.status(url)
+        claim = self._claim(url)
         ours = self._chain.hash_at(1)
         if ours is None or not self._rules.may_share_genesis(ours, claim.genesis):
             raise RuleError(
@@ -130,6 +132,14 @@ class Resolver:
                 field="nodes",
             )
         return claim
+
+    def _claim(self, url: str) -> Claim:
+        try:
+            return self._client.status(url)
+        except NoSuchAnswer:
+            if self._rules.headers_alone:
+                raise
+            return self._whole_chains.claim(url)
 
     def _claims(self, urls: list[str], notes: list[str]) -> list[Claim]:
         """What the peers claim, asked all at once."""
@@ -154,7 +164,7 @@ class Resolver:
         except (RuleError, PeerLied) as error:
             rule = f"{error.rule}: " if isinstance(error, RuleError) else ""
             _log.warning("peer_lied", peer=claim.url, reason=f"{rule}{error}")
-            self._book.failed(claim.url, "lying", f"{rule}{error}")
+            self._book.failed(claim.url, "other_chain" if rule == "wrong_genesis: " else "lying", f"{rule}{error}")
             notes.append(f"{claim.url}: {rule}{error}")
         except PeerFailed as error:
             # A long chain takes more than one run. What was adopted or staged is not fetched again.
@@ -186,6 +196,9 @@ class Resolver:
         tip = self._chain.tip()
         if not is_better(claim.tip, tip.claim):
             return False
+        if not self._rules.headers_alone:
+            self._whole_chains.adopt(claim, budget)
+            return False
         stretch = self._headers(claim, tip, budget)
         if stretch.fork == tip.height:
             for block in self._bodies(claim, stretch, 0, budget):
@@ -207,7 +220,7 @@ class Resolver:
         stretch, page = self._connect(claim, tip, budget)
         while True:
             early = self._check(stretch, page)
-            if early is not None or len(page) < PAGE_LIMIT:
+            if early is not None:
                 stretch.ended = True
             if is_better(stretch.claim, tip.claim):
                 return stretch
@@ -216,6 +229,7 @@ class Resolver:
             if stretch.ended or len(stretch) >= MAX_UNPROVEN or stretch.chainwork > claim.tip.chainwork:
                 raise self._lie(tip, "The peer's headers do not hold the work that it claimed.")
             page = self._next_page(claim, stretch.window[-1].hash, budget)
+            stretch.ended = len(page) < PAGE_LIMIT
 
     def _check(self, stretch: Stretch, page: list[Header]) -> TooEarly | None:
         """Verify a page's headers and add them to the stretch; the first whose time has not come ends it."""
@@ -245,7 +259,9 @@ class Resolver:
                 (i for i, (own, other) in enumerate(zip(ours, page, strict=False)) if own != other.hash), len(ours)
             )
             if common < len(page):
-                return self._begin(fork + common), page[common:]
+                stretch = self._begin(fork + common)
+                stretch.ended = len(page) < PAGE_LIMIT  # the page as it came, not what is left of it
+                return stretch, page[common:]
             full = len(page) == PAGE_LIMIT
             page = self._next_page(claim, page[-1].hash, budget) if full else []
 

@@ -1,53 +1,110 @@
-"""The ledger at a recent height, from the undo records: wallets ask at the height that they last saw."""
+"""The ledger at a recent height, from the undo records: wallets ask at the height that they last saw.
+
+An undo record holds what its block changed, as it was before. So the value at a height stands in the first record above
+it that names the entry, or in the ledger itself where none does.
+"""
 
 from functools import lru_cache
 
-from services.errors import NotFound
+from services.errors import NotFound, TipMoved
 from services.store.chain import ChainStore
-from shared.ledger import Account, Entries
+from services.store.records import Tip, allowance_field, decode_account
+from shared.ledger import Account, Entries, Touched
 
 # Blocks back from the tip. Older states would need a replay, so they are refused by name.
 DEPTH = 128
+_ATTEMPTS = 10
+_SUPPLY = b'"supply":"'
 
 
 class StateUnavailable(NotFound):
-    """The state at that height is too old to be answered, or the height is above the tip."""
+    """The state at that height is too old to be answered."""
+
+
+class HeightUnknown(NotFound):
+    """The chain has no block at that height."""
 
 
 class Snapshots:
-    """Accounts and allowances at the last `DEPTH` heights."""
+    """Accounts and allowances at the last `DEPTH` heights and at the tip.
+
+    Raises, all methods:
+        HeightUnknown, StateUnavailable: by `height`; None is the tip, whatever it is.
+        TipMoved: the chain changed again and again while it was read.
+    """
 
     def __init__(self, chain: ChainStore) -> None:
         self._chain = chain
-        self._undo = lru_cache(maxsize=DEPTH + 8)(chain.undo)  # immutable, by block hash
+        # Kept as they are stored, and searched as text: of a full block's, decoding takes ten times as long and as
+        # much memory. They never change, and the largest has some 300 kB.
+        self._undo = lru_cache(maxsize=DEPTH + 8)(self._read_undo)
 
-    def account(self, address: str, height: int) -> Account:
+    def account(self, address: str, height: int | None) -> Account:
         """The account after the block at `height`."""
-        for before in self._since(height):
-            found = before.accounts.get(address)
-            if found is not None:
-                return found
-        return self._chain.account(address)
+        if height is None:
+            return self._chain.account(address)
+        texts, now = self._since(height, Touched(frozenset({address}), frozenset()))
+        found = _first(texts, f'"{address}":"'.encode())
+        return now.accounts[address] if found is None else decode_account(found)
 
-    def allowance(self, owner: str, spender: str, height: int) -> int:
+    def allowance(self, owner: str, spender: str, height: int | None) -> int:
         """The allowance after the block at `height`, in base units."""
-        for before in self._since(height):
-            found = before.allowances.get((owner, spender))
-            if found is not None:
-                return found
-        return self._chain.allowance(owner, spender)
+        if height is None:
+            return self._chain.allowance(owner, spender)
+        pair = (owner, spender)
+        texts, now = self._since(height, Touched(frozenset(), frozenset({pair})))
+        found = _first(texts, f'"{allowance_field(pair)}":"'.encode())
+        return now.allowances[pair] if found is None else int(found)
 
-    def supply(self, height: int) -> int:
+    def supply(self, height: int | None) -> int:
         """All coins after the block at `height`, in base units."""
-        since = self._since(height)
-        return since[0].supply if since else self._chain.tip().supply
+        if height is None:
+            return self._chain.tip().supply
+        texts, now = self._since(height, Touched(frozenset(), frozenset()))
+        found = _first(texts, _SUPPLY)
+        return now.supply if found is None else int(found)
 
-    def _since(self, height: int) -> list[Entries]:
-        """Undo records of the blocks above `height`, oldest first: the first that knows an entry has its value."""
-        tip = self._chain.tip().height
-        if height == tip:
+    def require_height(self, height: int | None) -> None:
+        """Refuse a height that the chain does not have."""
+        if height is not None and not 1 <= height <= self._chain.tip().height:
+            raise HeightUnknown("The chain has no block at that height.")
+
+    def _since(self, height: int, wanted: Touched) -> tuple[list[bytes], Entries]:
+        """Undo records of the blocks above `height`, oldest first, and the ledger that they lead back from."""
+        for _ in range(_ATTEMPTS):
+            tip, now = self._chain.entries(wanted)
+            hashes = self._above(height, tip)
+            if hashes is not None:
+                return [self._undo(block_hash) for block_hash in hashes], now
+        raise TipMoved("The chain changed while its past was read.")
+
+    def _above(self, height: int, tip: Tip) -> list[str] | None:
+        """Hashes of the blocks above `height` up to `tip`, oldest first. None: `tip` is not the tip any more."""
+        if not 1 <= height <= tip.height:
+            raise HeightUnknown("The chain has no block at that height.")
+        if height < tip.height - DEPTH:
+            raise StateUnavailable(f"the state is kept for the last {DEPTH} blocks")
+        if height == tip.height:
             return []
-        if not max(1, tip - DEPTH) <= height <= tip:
-            raise StateUnavailable(f"State is kept for the last {DEPTH} blocks; the chain has {tip}.")
-        headers = self._chain.headers(height + 1, tip - height)
-        return [self._undo(stored.header.hash) for stored in headers]
+        found = self._chain.redis.lrange(self._chain.keys.heights, height, tip.height - 1)
+        hashes = [block_hash.decode() for block_hash in found]
+        return hashes if hashes and hashes[-1] == tip.hash else None
+
+    def _read_undo(self, block_hash: str) -> bytes:
+        text = self._chain.redis.hget(self._chain.keys.undo, block_hash)
+        if text is None:
+            raise NotFound("There is no undo record for that block.")
+        return text
+
+
+def _first(texts: list[bytes], key: bytes) -> bytes | None:
+    """The value behind `key` in the first text that has it.
+
+    `encode_entries` writes keys and values in double quotes, without spaces; neither ever holds a quote.
+    """
+    for text in texts:
+        start = text.find(key)
+        if start >= 0:
+            start += len(key)
+            return text[start : text.index(b'"', start)]
+    return None

@@ -3,11 +3,13 @@
 from typing import Any
 
 from services.errors import Busy, PolicyError
-from services.snapshots import StateUnavailable
+from services.snapshots import HeightUnknown, StateUnavailable
 from shared import erc20
 from shared.errors import NodeError, RuleError
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
+# Clients try again after this one, so it is for faults of the node and never for a refusal.
+INTERNAL_ERROR = -32603
 REFUSED = -32000
 REVERTED = 3
 
@@ -19,6 +21,9 @@ _MESSAGES = {
     "replacement_underpriced": "replacement transaction underpriced",
     "too_many_replacements": "replacement transaction underpriced",
     "wrong_chain_id": "invalid chain id for signer",
+    "bad_chain_id": "invalid chain id for signer",
+    "priority_above_max": "max priority fee per gas higher than max fee per gas",
+    "unsupported_type": "transaction type not supported",
     "unprotected_transaction": "only replay-protected (EIP-155) transactions allowed over RPC",
     "intrinsic_gas_too_low": "intrinsic gas too low",
     "gas_too_low": "intrinsic gas too low",
@@ -58,6 +63,8 @@ def refusal(error: NodeError) -> RpcError:
         return RpcError(REFUSED, _MESSAGES.get(error.rule, error.message))
     if isinstance(error, PolicyError | Busy):
         return RpcError(REFUSED, _MESSAGES.get(error.code, error.message))
+    if isinstance(error, HeightUnknown):
+        return RpcError(REFUSED, "header not found")
     if isinstance(error, StateUnavailable):
         return RpcError(REFUSED, f"missing trie node: {error}")
     return RpcError(REFUSED, str(error))

@@ -1,5 +1,6 @@
 """Methods about accounts and the token: balances, nonces, calls, estimates, at the tip or a recent height."""
 
+import re
 from typing import Any
 
 from api.rpc.errors import REFUSED, RpcError, invalid_params, reverted
@@ -11,21 +12,23 @@ from services.wallet_blocks import ZERO_ADDRESS
 from shared import erc20
 from shared.errors import RuleError
 from shared.ethereum import GAS
-from shared.ledger import Account
 
 # What eth_getCode says of the token: one invalid instruction, so that wallets see a contract and nobody runs it.
 TOKEN_CODE = b"\xfe"
+# What the token answers without looking at the ledger.
+_STATELESS = frozenset({"name", "symbol", "decimals", "approve"})
+_SLOT = re.compile(r"0x[0-9a-fA-F]{0,64}")
 
 
 @method("eth_getBalance", 1, 2)
 def balance(node: Node, address: Any, tag: Any = None) -> str:
-    return quantity(_account(node, read_address(address), tag).balance)
+    return quantity(node.snapshots.account(read_address(address), read_height(node, tag)).balance)
 
 
 @method("eth_getTransactionCount", 1, 2)
 def transaction_count(node: Node, address: Any, tag: Any = None) -> str:
     normal = read_address(address)
-    nonce = _account(node, normal, tag).nonce
+    nonce = node.snapshots.account(normal, read_height(node, tag)).nonce
     if is_pending(tag):
         nonce = max(nonce, node.pool.next_nonce(normal) or 0)
     return quantity(nonce)
@@ -34,46 +37,59 @@ def transaction_count(node: Node, address: Any, tag: Any = None) -> str:
 @method("eth_getCode", 1, 2)
 def code(node: Node, address: Any, tag: Any = None) -> str:
     is_token = read_address(address) == node.settings.spec.token.address
-    read_height(node, tag)
+    node.snapshots.require_height(read_height(node, tag))
     return data(TOKEN_CODE) if is_token else "0x"
 
 
 @method("eth_getStorageAt", 2, 3)
 def storage(node: Node, address: Any, slot: Any, tag: Any = None) -> str:
     read_address(address)
-    if isinstance(slot, str) and len(slot) == 66:
-        read_data(slot, "slot", 32)
-    else:
-        read_quantity(slot, "slot")
-    read_height(node, tag)
+    if type(slot) is not int and not (isinstance(slot, str) and _SLOT.fullmatch(slot)):
+        raise invalid_params("slot must be a hex number of at most 32 bytes")
+    node.snapshots.require_height(read_height(node, tag))
     return word(0)
 
 
 @method("eth_call", 1, 3)
 def call(node: Node, request: Any, tag: Any = None, overrides: Any = None) -> str:
-    asked = _Call(request)
-    height = read_height(node, tag)
+    asked, height = _asked(node, request, tag, overrides)
     if asked.to != node.settings.spec.token.address:
+        node.snapshots.require_height(height)
         return "0x"  # no code there
     return data(_execute(node, asked, height))
 
 
 @method("eth_estimateGas", 1, 3)
 def estimate(node: Node, request: Any, tag: Any = None, overrides: Any = None) -> str:
-    asked = _Call(request)
-    height = read_height(node, tag)
-    if asked.to is None:
-        raise RpcError(REFUSED, "contract creation is not supported: this chain has one built-in token and no others")
+    asked, height = _asked(node, request, tag, overrides)
     if asked.to == node.settings.spec.token.address:
         _execute(node, asked, height)
-        function = erc20.decode_call(asked.input).function
-        kinds = {"transfer": "token_transfer", "approve": "approve", "transferFrom": "transfer_from"}
-        return quantity(GAS[kinds.get(function, "token_transfer")])
+        return quantity(_token_gas(asked))
     if asked.input:
         raise RpcError(REFUSED, "there is no contract at that address")
-    if asked.value > node.snapshots.account(asked.sender, height).balance and asked.value:
+    balance = node.snapshots.account(asked.sender, height).balance
+    if asked.value > balance:
         raise RpcError(REFUSED, "insufficient funds for gas * price + value")
     return quantity(GAS["transfer"])
+
+
+def _asked(node: Node, request: Any, tag: Any, overrides: Any) -> tuple["_Call", int | None]:
+    asked = _Call(request)
+    # Wrong answers would be worse than none.
+    if overrides:
+        raise invalid_params("state overrides are not supported")
+    if asked.to is None:
+        raise RpcError(REFUSED, "contract creation is not supported: this chain has one built-in token and no others")
+    return asked, read_height(node, tag)
+
+
+def _token_gas(asked: "_Call") -> int:
+    """The gas of a call of the token. Functions that only read would be refused in a transaction."""
+    kind = {"transfer": "token_transfer", "approve": "approve", "transferFrom": "transfer_from"}
+    function = erc20.decode_call(asked.input).function
+    if function not in kind:
+        raise RpcError(REFUSED, f"{function} only reads: ask it with eth_call, without a transaction")
+    return GAS[kind[function]]
 
 
 class _Call:
@@ -95,15 +111,17 @@ class _Call:
         self.value = 0 if value is None else read_quantity(value, "value")
 
 
-def _execute(node: Node, asked: _Call, height: int) -> bytes:
+def _execute(node: Node, asked: _Call, height: int | None) -> bytes:
     """What the token returns, or why it reverts."""
     if asked.value:
         raise reverted("the token takes no value")
     try:
         called = erc20.decode_call(asked.input)
     except RuleError as error:
-        raise reverted(error.message) from None
+        raise reverted(error.message.rstrip(".")) from None
     token, ledger = node.settings.spec.token, node.snapshots
+    if called.function in _STATELESS:
+        ledger.require_height(height)  # the others find out when they read
     match called.function, called.addresses:
         case "name", _:
             return erc20.encode_string(token.name)
@@ -126,9 +144,3 @@ def _execute(node: Node, asked: _Call, height: int) -> bytes:
             if ledger.account(owner, height).balance < called.amount:
                 raise reverted("ERC20: transfer amount exceeds balance")
     return erc20.encode_bool(True)
-
-
-def _account(node: Node, address: str, tag: Any) -> Account:
-    if tag is None or (isinstance(tag, str) and tag in ("latest", "pending")):
-        return node.chain.account(address)  # the common case: one read
-    return node.snapshots.account(address, read_height(node, tag))

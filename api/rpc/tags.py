@@ -7,22 +7,28 @@ from api.rpc.quantity import read_data, read_quantity
 from services.node import Node
 from services.store.records import StoredHeader
 
-_LATEST = frozenset({"latest", "pending", "safe", "finalized"})
+LATEST = frozenset({"latest", "pending", "safe", "finalized"})
+# Heights that Redis can count; the chain's are exact in JavaScript, too.
+_MAX_HEIGHT = 2**53
 
 
-def read_height(node: Node, tag: Any) -> int:
-    """The height that a tag names; it may be above the tip. A hash that is not on the chain is an error."""
-    if tag is None or (isinstance(tag, str) and tag in _LATEST):
-        return node.chain.tip().height
+def read_height(node: Node, tag: Any) -> int | None:
+    """The height that a tag names, which may be above the tip; None stands for the tip itself.
+
+    Raises:
+        RpcError: bad parameters, or a hash that is not on the chain.
+    """
+    if tag is None or (isinstance(tag, str) and tag in LATEST):
+        return None
     if tag == "earliest":
         return 1
     if isinstance(tag, dict):
-        if "blockHash" in tag:
-            stored = node.chain.header(read_data(tag["blockHash"], "blockHash", 32).hex())
-            if stored is None or not node.chain.is_on_chain(stored):
+        if tag.get("blockHash") is not None:
+            stored = find_by_hash(node, tag["blockHash"], "blockHash")
+            if stored is None:
                 raise RpcError(REFUSED, "header for hash not found")
             return stored.header.index
-        if "blockNumber" in tag:
+        if tag.get("blockNumber") is not None:
             return read_quantity(tag["blockNumber"], "blockNumber")
         raise invalid_params("a block object has blockNumber or blockHash")
     return read_quantity(tag, "block")
@@ -33,12 +39,15 @@ def is_pending(tag: Any) -> bool:
 
 
 def find_block(node: Node, tag: Any) -> StoredHeader | None:
-    """The block that a tag names, or None if the chain has none there."""
-    block_hash = node.chain.hash_at(read_height(node, tag))
+    """The block that a tag names, or None if the chain has none there. `pending` is taken for `latest`."""
+    height = read_height(node, tag)
+    if height is None:
+        return node.chain.header(node.chain.tip().hash)
+    block_hash = node.chain.hash_at(height) if height <= _MAX_HEIGHT else None
     return None if block_hash is None else node.chain.header(block_hash)
 
 
-def find_by_hash(node: Node, value: Any) -> StoredHeader | None:
+def find_by_hash(node: Node, value: Any, name: str = "hash") -> StoredHeader | None:
     """The block with a hash, if it is on the chain."""
-    stored = node.chain.header(read_data(value, "hash", 32).hex())
+    stored = node.chain.header(read_data(value, name, 32).hex())
     return stored if stored is not None and node.chain.is_on_chain(stored) else None

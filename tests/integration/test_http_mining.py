@@ -178,6 +178,6 @@ def test_without_a_request_auto_mining_confirms_a_transaction(start_node: StartN
 
 
 def test_a_page_of_another_site_cannot_mine(client: Client, node: Node) -> None:
-    answer = client.door.call("GET", "/mine", headers={"Sec-Fetch-Site": "cross-site"})
+    answer = client.door.call("GET", "/mine", **{"Sec-Fetch-Site": "cross-site"})
     answer.refused(403, "cross_site")
     assert node.mining.situation().requests == 0

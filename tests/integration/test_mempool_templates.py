@@ -130,6 +130,16 @@ def test_a_block_never_has_more_bytes_than_the_spec_allows(
             assert block.size + waiting[0].size + RESERVED > limit, "the next would have fitted"
 
 
+def test_what_stands_between_transactions_counts_too(redis: Redis) -> None:
+    limit = 40_000
+    here = TestNode(redis, make_settings(make_spec(max_block_bytes=limit), nonces_ahead=200))
+    waiting = [here.admit(ALICE, nonce) for nonce in range(120)]
+    block = here.mine_pool().block
+    mined = len(block.transactions) - 1
+    assert 60 < mined < len(waiting)
+    assert block.size <= limit < block.size + waiting[mined].size + RESERVED
+
+
 @pytest.mark.parametrize("places", [1, 2, 5])
 def test_the_number_of_transactions_is_exact(redis: Redis, places: int) -> None:
     here = TestNode(redis, make_settings(make_spec(max_block_transactions=places)))

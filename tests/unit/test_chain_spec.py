@@ -13,6 +13,7 @@ from tests.vectors.freeze import SPECS
 
 SMALL = {"name": "small", "chain_id": 5, "genesis_timestamp": 1767225600}
 ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+TUTORIAL = {"rules": "tutorial", "development": True}
 
 
 def test_defaults_are_those_of_the_design() -> None:

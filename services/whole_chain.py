@@ -1,0 +1,156 @@
+"""Adopting a peer's chain in one piece, under rules whose headers cannot be judged without their blocks.
+
+Walk: `/chain` into a file → every block against its parent, one at a time → where it leaves our chain → what is better
+than ours is staged and swapped in, the rest appended. All of it is judged before anything of it is adopted, so a chain
+with one bad block changes nothing.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from tempfile import SpooledTemporaryFile
+from typing import IO
+
+from services.accept import Acceptor
+from services.errors import PeerLied, TipMoved
+from services.peer_client import Claim, PeerClient
+from services.ports import Clock
+from services.reorganiser import Branch, Reorganiser
+from services.store.chain import ChainStore
+from services.store.records import Tip
+from services.stretch import Budget
+from shared.block import Block, Header
+from shared.forkchoice import TipClaim, is_better
+from shared.rules import Rules
+
+_CHUNK = 65_536
+# Chains up to here are kept in memory, longer ones on disk.
+_IN_MEMORY = 2**20
+# Heights of our chain that are compared at once.
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """A peer's chain, every block of it judged."""
+
+    fork: int  # the last height at which it has our block; 0: not even the first
+    tip: TipClaim
+
+
+class WholeChains:
+    """Peers of which nothing but `/chain` is asked."""
+
+    def __init__(
+        self,
+        chain: ChainStore,
+        rules: Rules,
+        acceptor: Acceptor,
+        reorganiser: Reorganiser,
+        client: PeerClient,
+        clock: Clock,
+    ) -> None:
+        self._chain = chain
+        self._rules = rules
+        self._acceptor = acceptor
+        self._reorganiser = reorganiser
+        self._client = client
+        self._clock = clock
+
+    def claim(self, url: str) -> Claim:
+        """What a peer without a status claims by its chain: its blocks are counted, and only the ends looked at.
+
+        Raises:
+            PeerFailed: it does not answer, or not with a chain.
+            RuleError: `wrong_genesis`, or its last block is none.
+        """
+        height, genesis, text = 0, "", b""
+        with self._client.chain(url) as chunks:
+            for text in self._client.chain_blocks(chunks):
+                height += 1
+                if height == 1:
+                    genesis = self._rules.adopt_genesis(self._client.parse(text)).hash
+        if not height:
+            raise PeerLied("The peer's chain is empty.")
+        last = self._rules.read_header(self._client.parse(text))
+        # Without difficulties every block is worth the same.
+        return Claim(url, genesis, height, TipClaim(self._rules.work(last) * (height - 1), last.hash))
+
+    def adopt(self, claim: Claim, budget: Budget) -> None:
+        """Adopt a peer's chain, if it is valid and better than ours.
+
+        Raises:
+            RuleError: a block is invalid. Nothing has changed.
+            PeerLied: the chain is not better than ours, though the peer claimed that. Nothing has changed.
+            PeerFailed: it is too long, or the time is over. What has been appended stays.
+            TipMoved: our chain changed meanwhile.
+        """
+        tip = self._chain.tip()
+        with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+            with self._client.chain(claim.url) as chunks:
+                for chunk in chunks:  # `writelines` would not look at max_size before the end
+                    file.write(chunk)
+            survey = self._survey(file, budget)
+            if is_better(survey.tip, tip.claim):
+                self._follow(file, survey, tip, budget)
+            elif self._chain.tip().hash == tip.hash:
+                raise PeerLied("The peer's chain does not hold the work that it claimed.")
+            else:
+                raise TipMoved("The chain changed while a peer's was read.")
+
+    def _survey(self, file: IO[bytes], budget: Budget) -> _Survey:
+        """Judge every block, and find where the chain leaves ours."""
+        window: deque[Header] = deque(maxlen=self._rules.window_size)
+        fork = chainwork = 0
+        ours = self._our_hashes()
+        same = True
+        for block in self._blocks(file, 0):
+            if window:
+                self._rules.check_header(block.header, tuple(window), self._clock.now())
+                self._rules.check_body(block)
+            window.append(block.header)
+            chainwork += self._rules.work(block.header)
+            same = same and next(ours, None) == block.hash
+            fork += same
+            if block.index % _PAGE == 0:
+                budget.check()
+        if not window:
+            raise PeerLied("The peer's chain is empty.")
+        return _Survey(fork, TipClaim(chainwork, window[-1].hash))
+
+    def _follow(self, file: IO[bytes], survey: _Survey, tip: Tip, budget: Budget) -> None:
+        """Make a chain that was judged ours: swap in as much as is better than ours, then append block by block."""
+        with closing(self._blocks(file, survey.fork)) as blocks:
+            if survey.fork < tip.height:
+                branch = self._begin(survey.fork, blocks)
+                while not is_better(branch.tip.claim, branch.old_tip.claim):
+                    block = next(blocks, None)
+                    if block is None:
+                        raise TipMoved("Our chain has become better than the peer's.")
+                    self._reorganiser.add(branch, block)
+                    budget.extend()
+                self._reorganiser.swap(branch)
+            for block in blocks:
+                self._acceptor.accept(block)
+                budget.extend()
+                budget.check()
+
+    def _begin(self, fork: int, blocks: Iterator[Block]) -> Branch:
+        return self._reorganiser.begin(fork, next(blocks) if fork == 0 else None)
+
+    def _our_hashes(self) -> Iterator[str]:
+        first = 1
+        while page := self._chain.headers(first, _PAGE):
+            yield from (stored.header.hash for stored in page)
+            first += len(page)
+
+    def _blocks(self, file: IO[bytes], skipped: int) -> Iterator[Block]:
+        """The blocks in the file but the first ones, read when they are wanted."""
+        file.seek(0)
+        chunks = iter(lambda: file.read(_CHUNK), b"")
+        for text in islice(self._client.chain_blocks(chunks), skipped, None):
+            value = self._client.parse(text)
+            yield self._rules.read_block(value) if skipped else self._rules.adopt_genesis(value)
+            skipped += 1

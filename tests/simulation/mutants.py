@@ -1,0 +1,230 @@
+"""`python -m tests.simulation.mutants`: does the simulation find bugs?
+
+Each mutant is one bug, planted where the node would have it; schedules run until one of them fails. A mutant that survives
+means that a promise is not checked, or that the fault which breaks it never comes.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest import mock
+
+from services.accept import Acceptor
+from services.peer_book import PeerBook
+from services.reorganiser import Reorganiser
+from services.rounds import Rounds
+from services.store import scripts
+from services.store.pool import PoolStore, Receipt
+from shared.forkchoice import TipClaim
+from shared.ledger import Entries
+from tests.simulation.__main__ import run_seed
+from tests.simulation.plan import Mode
+
+Planting = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One bug."""
+
+    name: str
+    plant: Planting
+    mode: Mode = "safety"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one mutant ended."""
+
+    mutant: Mutant
+    seed: int | None  # that found it; None: it survived
+    schedules: int
+    seconds: float
+    failure: str
+
+
+def script(name: str, old: str, new: str) -> Planting:
+    """A bug in a Lua script: `old`, which must be there, replaced by `new`."""
+
+    @contextmanager
+    def plant() -> Iterator[None]:
+        real = scripts.source.__wrapped__
+
+        def mutated(wanted: str) -> str:
+            text: str = real(wanted)
+            if wanted == name:
+                assert old in text, f"{name}.lua has changed: {old!r} is not in it any more, so the mutant is none"
+                return text.replace(old, new)
+            return text
+
+        with mock.patch.object(scripts, "source", mutated):
+            yield
+
+    return plant
+
+
+def python(*patches: tuple[Any, str, Any]) -> Planting:
+    """Bugs in Python: (module or class, name, what stands there instead)."""
+
+    @contextmanager
+    def plant() -> Iterator[None]:
+        with ExitStack() as stack:
+            for target, name, other in patches:
+                patcher = mock.patch(f"{target}.{name}", other) if isinstance(target, str) else None
+                stack.enter_context(patcher or mock.patch.object(target, name, other))
+            yield
+
+    return plant
+
+
+def _unvalidated(rules: Any, block: Any, window: Any, known: Any, now: Any) -> Any:
+    return rules.apply(block, known)
+
+
+def _first_seen(candidate: TipClaim, current: TipClaim) -> bool:
+    return candidate.chainwork > current.chainwork
+
+
+def _trusting(candidate: TipClaim, current: TipClaim) -> bool:
+    return candidate.hash != current.hash
+
+
+def _without_allowances(encode: Callable[[Entries], str]) -> Callable[[Entries], str]:
+    return lambda entries: encode(replace(entries, allowances={}))
+
+
+def _always_written(self: PoolStore, admissions: Any, now: float, cap: int) -> list[Receipt | None]:
+    found = _REAL_ADMIT(self, admissions, now, cap)
+    return [receipt or Receipt(1, "", "", 0) for receipt in found]
+
+
+_REAL_ADMIT = PoolStore.admit
+
+
+def _accept_unfinished(self: Acceptor, block: Any, sealed_by: Any = None) -> Any:
+    self._finish = lambda: None
+    return _REAL_ACCEPT(self, block, sealed_by)
+
+
+_REAL_ACCEPT = Acceptor.accept
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _never_again(self: PeerBook) -> list[Any]:
+    return [peer for peer in self.approved() if not peer.failures]
+
+
+def _mutants() -> tuple[Mutant, ...]:
+    from services.store.records import encode_entries
+
+    undo = _without_allowances(encode_entries)
+    return (
+        Mutant("append does not compare the tip", script("append", "if tip ~= ARGV[1] then", "if false then")),
+        Mutant(
+            "append ignores the journal",
+            script("append", "if redis.call('EXISTS', P .. 'journal') == 1 then", "if false then"),
+        ),
+        Mutant(
+            "append leaves no record of what it makes impossible",
+            script("append", "if not mined[id] then", "if false then"),
+        ),
+        Mutant(
+            "blocks are not validated",
+            python(("services.accept", "validate", _unvalidated), ("services.reorganiser", "validate", _unvalidated)),
+        ),
+        Mutant(
+            "swap does not compare the tip",
+            script("swap", "if redis.call('HGET', P .. 'tip', 'hash') ~= ARGV[1] then", "if false then"),
+        ),
+        Mutant(
+            "swap ignores an unfinished journal",
+            script("swap", "if redis.call('EXISTS', P .. 'journal') == 1 then", "if false then"),
+        ),
+        Mutant("a reorganisation drops transactions", script("requeue", "for i = 4, #ARGV, 5 do", "for i = 4, 0, 5 do")),
+        Mutant(
+            "a reorganisation does not lower the first free nonce",
+            script(
+                "requeue",
+                "pool_settle(sender, low)",
+                "pool_settle(sender, math.max(low, "
+                "tonumber(redis.call('HGET', P .. 'pool:sender:' .. sender, 'next') or 0)))",
+            ),
+        ),
+        Mutant("a reorganisation does not index its branch", script("reindex", "write_list('HSET'", "local _ = ('HSET'")),
+        Mutant("zero balances stay behind", script("lists", "redis.call('HDEL', key,", "local _ = (key,")),
+        Mutant(
+            "undo records miss allowances",
+            python(("services.store.chain", "encode_entries", undo), ("services.store.branch", "encode_entries", undo)),
+        ),
+        Mutant(
+            "the branch is believed to be better",
+            python(("services.resolver", "is_better", _trusting), ("services.reorganiser", "is_better", _trusting)),
+        ),
+        Mutant(
+            "admission does not compare the account",
+            script("admit", "if (redis.call('HGET', P .. 'accounts', sender) or '0:0') ~= ARGV[2] then", "if false then"),
+        ),
+        Mutant(
+            "admission does not compare the queue",
+            script("admit", "if (redis.call('HGET', P .. 'pool:sender:' .. sender, 'revision') or '') ~= ARGV[3] then",
+                   "if false then"),
+        ),  # fmt: skip
+        Mutant("admission acknowledges before it is written", python((PoolStore, "admit", _always_written))),
+        Mutant(
+            "eviction leaves no record",
+            script("admit", "pool_record(pool_remove(other, victim), 'evicted', 'displaced by a higher fee', now)",
+                   "pool_remove(other, victim)"),
+        ),  # fmt: skip
+        Mutant("a drop does not lower the first free nonce", script("drop", "math.min(next, tonumber(nonce))", "next")),
+        Mutant(
+            "a tie is not broken",
+            python(("services.resolver", "is_better", _first_seen), ("services.reorganiser", "is_better", _first_seen)),
+            "liveness",
+        ),
+        Mutant("an interrupted reorganisation is left alone", python((Reorganiser, "finish", _nothing)), "liveness"),
+        Mutant("a peer that failed is never asked again", python((PeerBook, "due", _never_again)), "liveness"),
+        Mutant("lost search jobs are not brought back", python((Rounds, "reconcile", _nothing)), "liveness"),
+    )
+
+
+MUTANTS = _mutants()
+
+
+def judge(mutant: Mutant, seeds: range) -> Verdict:
+    """Run schedules until one fails."""
+    started = time.monotonic()
+    for number, seed in enumerate(seeds, start=1):
+        with mutant.plant():
+            outcome = run_seed(seed, mutant.mode)
+        if outcome.failure is not None:
+            return Verdict(mutant, seed, number, time.monotonic() - started, outcome.failure.partition("\n")[0])
+    return Verdict(mutant, None, len(seeds), time.monotonic() - started, "")
+
+
+def main(arguments: list[str]) -> int:
+    """0: every mutant was killed."""
+    parser = argparse.ArgumentParser("python -m tests.simulation.mutants")
+    parser.add_argument("--seeds", type=int, default=40, help="schedules per mutant, at most")
+    parser.add_argument("--only", default="", help="mutants with this in their name")
+    chosen = parser.parse_args(arguments)
+    survivors = 0
+    print(f"{'mutant':54} {'killed by':>13} {'schedules':>9} {'seconds':>7}  failure")
+    for mutant in (item for item in MUTANTS if chosen.only in item.name):
+        verdict = judge(mutant, range(1, chosen.seeds + 1))
+        survivors += verdict.seed is None
+        by = "SURVIVED" if verdict.seed is None else f"{mutant.mode} {verdict.seed}"
+        line = f"{mutant.name:54} {by:>13} {verdict.schedules:>9} {verdict.seconds:>7.1f}  {verdict.failure[:90]}"
+        print(line, flush=True)
+    print(f"{survivors} survived" if survivors else "all killed")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
