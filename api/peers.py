@@ -6,7 +6,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from api.access import doorkeeper, node
-from api.errors import problem
+from api.errors import Refusal, problem
 from api.reading import MAX_PAGE, is_hash, json_body, number_argument, seconds_argument
 from services.errors import PeerFailed
 from services.node import Node
@@ -172,8 +172,11 @@ def headers() -> ResponseReturnValue:
       responses:
         '200': {description: 'headers (as they are hashed, with proof), from (their first height), length.'}
         '400': {$ref: '#/components/responses/Problem'}
+        '404': {$ref: '#/components/responses/Problem'}
     """
     here = node()
+    if not here.rules.headers_alone:
+        raise Refusal(404, "no_headers", "Under the rules of this chain a hash covers the whole block: ask /chain.")
     text = request.args.get("locator", "")
     names = text.split(",") if text else []
     if len(names) > _MAX_LOCATOR or not all(is_hash(item) for item in names):

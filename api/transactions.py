@@ -116,6 +116,8 @@ def proof(transaction_id: str) -> ResponseReturnValue:
         '404': {$ref: '#/components/responses/Problem'}
     """
     here = node()
+    if not here.rules.headers_alone:
+        raise Refusal(404, "no_merkle_root", "Blocks have no Merkle root under the rules of this chain.")
     found = inclusion_proof(here.chain, transaction_id) if is_hash(transaction_id) else None
     if found is None:
         raise Refusal(404, "unknown_transaction", "No transaction with this id is on the chain.")

@@ -18,8 +18,9 @@ from shared.errors import NodeError
 
 _URLS = ("QUARRY_REDIS_URL", "QUARRY_BROKER_URL")
 # The programs that the container exists for; all else is asked for by a person.
-_SERVICES = (["quarry", "api"], ["quarry", "ticker"], ["quarry", "worker"])
-# The process id of the container's program, by which `health` finds its worker at the broker.
+_WORKER = ["quarry", "worker"]
+_SERVICES = (_WORKER, ["quarry", "api"], ["quarry", "ticker"])
+# A worker's process id, by which `health` finds it at the broker.
 PID_FILE = "in-node.pid"
 
 
@@ -66,10 +67,10 @@ def main(command: Sequence[str]) -> int:
     if not command:
         print("usage: in-node COMMAND [ARGUMENT …]", file=sys.stderr)
         return 2
-    service = list(command[:2]) in _SERVICES
+    program = list(command[:2])
     try:
-        environment = complete(os.environ, service=service)
-        if service:
+        environment = complete(os.environ, service=program in _SERVICES)
+        if program == _WORKER:  # it stays this process, whatever it becomes
             Path(tempfile.gettempdir(), PID_FILE).write_text(str(os.getpid()))
     except (NodeError, OSError) as error:
         print(f"in-node: {error}", file=sys.stderr)

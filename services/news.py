@@ -124,6 +124,16 @@ class News:
                     pass
 
 
+def latest(mining: MiningStore, limit: int) -> list[Message]:
+    """What happened last, the oldest first: blocks, rounds and reorganisations among the newest `limit` events."""
+    found = mining.redis.xrevrange(mining.keys.events, count=limit)
+    return [
+        Message(name.decode(), kind, _details(kind, fields[b"data"].decode()))
+        for name, fields in reversed(found)
+        if (kind := fields[b"type"].decode()) in _TOLD_ONE_BY_ONE
+    ]
+
+
 def _details(kind: str, data: str) -> dict[str, Any]:
     """The fields of an event, which the scripts write as words."""
     words = data.split()

@@ -65,7 +65,8 @@ class Node:
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
         if new and self.settings.automine and not new[-1].open_round:
             self.rounds.ensure_open()
-        self.announcer.admitted([item.id for item in new])
+        if self.rules.relays:
+            self.announcer.admitted([item.id for item in new])
         return outcomes
 
     def begin(self) -> None:

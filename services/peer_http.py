@@ -117,6 +117,9 @@ class SystemPeerHttp:
             with _faults_are_the_peers():
                 connection = self._connect(request, ends, stack)
                 response = _ask(connection, request)
+            stack.callback(response.close)  # it holds the socket open, whatever becomes of the connection
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise PeerFailed("The peer compressed its answer, though it was asked not to.")
             yield Stream(response.status, self._chunks(response, request.max_bytes, ends))
 
     def in_parallel(self, ask: Callable[[str], Answer], urls: Sequence[str]) -> list[Answer | NodeError]:
@@ -202,10 +205,7 @@ def _ask(connection: urllib3.connection.HTTPConnection, request: PeerRequest) ->
         preload_content=False,
         decode_content=False,
     )
-    response = connection.getresponse()
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise PeerFailed("The peer compressed its answer, though it was asked not to.")
-    return response
+    return connection.getresponse()
 
 
 @contextmanager

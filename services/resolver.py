@@ -164,7 +164,8 @@ class Resolver:
         except (RuleError, PeerLied) as error:
             rule = f"{error.rule}: " if isinstance(error, RuleError) else ""
             _log.warning("peer_lied", peer=claim.url, reason=f"{rule}{error}")
-            self._book.failed(claim.url, "other_chain" if rule == "wrong_genesis: " else "lying", f"{rule}{error}")
+            other = isinstance(error, RuleError) and error.rule == "wrong_genesis"
+            self._book.failed(claim.url, "other_chain" if other else "lying", f"{rule}{error}")
             notes.append(f"{claim.url}: {rule}{error}")
         except PeerFailed as error:
             # A long chain takes more than one run. What was adopted or staged is not fetched again.

@@ -26,6 +26,8 @@ REFRESH_SECONDS = 30.0
 # A searching worker says so at least this often.
 HEARTBEAT_SECONDS = 3.0
 _ATTEMPTS = 20
+# Times the difficulty: so many proofs in the hands of others contain a valid one with a probability of 86 %.
+ENOUGH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +131,30 @@ class Rounds:
 
     # --- for the search job ---
 
-    def claim(self, round_id: str, worker: str, wanted: int, searched: Searched) -> Claim | None:
+    def claim(
+        self, round_id: str, worker: str, wanted: int, searched: Searched, *, if_needed: bool = False
+    ) -> Claim | None:
         """Report what was searched and take the next `wanted` proofs. None: the round has ended.
 
         Where the tip has moved or the template is old, the round first gets a new template.
+
+        Args:
+            if_needed: for a worker that has nothing to report: take none, and get an empty claim, where what others
+                hold will most likely do. One more worker would only be in their way, and in the way of the block.
         """
         report = searched
         for _ in range(_ATTEMPTS):
             now = self._clock.now()
-            outcome = self.store.claim(round_id, worker, wanted, report, now, REFRESH_SECONDS, now + HEARTBEAT_SECONDS)
+            outcome = self.store.claim(
+                round_id,
+                worker,
+                wanted,
+                report,
+                now,
+                REFRESH_SECONDS,
+                now + HEARTBEAT_SECONDS,
+                ENOUGH if if_needed else 0,
+            )
             if isinstance(outcome, Claim):
                 return outcome
             if outcome == "ended":
@@ -147,9 +164,12 @@ class Rounds:
         return None
 
     def report(self, round_id: str, worker: str, searched: Searched) -> bool:
-        """Report what was searched without taking more; whether the round is still open."""
+        """Report what was searched without taking more; whether the round is still open.
+
+        The worker still counts as searching for a while, or whoever opens the next round would call another.
+        """
         now = self._clock.now()
-        return self.store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now) != "ended"
+        return self.store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now + HEARTBEAT_SECONDS) != "ended"
 
     def linger(self, worker: str, seconds: float) -> None:
         """Tell that `worker` searches nothing now, but will look at a round that opens within `seconds`."""

@@ -5,19 +5,35 @@ alone, a receipt can never contradict the chain, also after a reorganisation.
 """
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Generic, TypeVar
 
 from services.store.chain import ChainStore
 from services.store.records import StoredHeader
 from shared import erc20, ethereum
+from shared.amounts import parse_amount
 from shared.chain_spec import ChainSpec
 from shared.erc20 import Log
 from shared.rules import Rules
 from shared.transaction import Transaction
 
 ZERO_ADDRESS = "0x0000000000000000000000000000000000000000"
+
+# Transactions whose blocks are kept executed, some 5 kB each, and events, some 1 kB each.
+_KEPT_TRANSACTIONS = 8_000
+_KEPT_EVENTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of the token, and where it stands in its block."""
+
+    log: Log
+    transaction_id: str  # hex
+    position: int  # of its transaction
+    index: int  # among the block's events
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +46,7 @@ class Executed:
     gas_used: int
     gas_price: int  # effective, base units
     cumulative_gas: int  # of the block, up to and with this one
-    logs: tuple[Log, ...]
-    first_log: int  # index in the block
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,45 +63,95 @@ class WalletBlock:
 
 
 class WalletBlocks:
-    """Reads blocks from the chain; the last few are kept."""
+    """Reads blocks from the chain; the last that were asked for are kept."""
 
     def __init__(self, chain: ChainStore, rules: Rules) -> None:
         self._chain = chain
         self._rules = rules
-        self._block = lru_cache(maxsize=32)(self._read)
+        self._blocks = _Kept[WalletBlock](_KEPT_TRANSACTIONS)
+        self._events = _Kept[tuple[Event, ...]](_KEPT_EVENTS)
 
     def block(self, stored: StoredHeader) -> WalletBlock:
-        """The block of a stored header."""
-        return self._block(stored)
+        """The block of a stored header, executed."""
+        return self._blocks.get(stored.header.hash, stored.transactions, lambda: self._read_block(stored))
 
-    def _read(self, stored: StoredHeader) -> WalletBlock:
+    def events(self, stored: StoredHeader) -> tuple[Event, ...]:
+        """The events alone, which cost a tenth."""
+        return self._events.get(stored.header.hash, stored.transactions, lambda: self._read_events(stored))
+
+    def _read_block(self, stored: StoredHeader) -> WalletBlock:
         text = self._chain.block_bytes(stored.header.hash)
         transactions = self._rules.read_block(json.loads(text)).transactions if text else ()
         executed = execute(transactions, self._rules.spec)
-        logs = [log for item in executed for log in item.logs]
-        return WalletBlock(stored, executed, erc20.bloom(logs))
+        return WalletBlock(stored, executed, erc20.bloom(event.log for item in executed for event in item.events))
+
+    def _read_events(self, stored: StoredHeader) -> tuple[Event, ...]:
+        token = self._rules.spec.token.address
+        body = self._chain.block_object(stored.header.hash)["transactions"]
+        result: list[Event] = []
+        for position, (name, item) in enumerate(
+            zip(self._chain.transaction_ids(stored.header.hash), body, strict=True)
+        ):
+            log = _log(
+                token, item["type"], item["sender"], item["recipient"], item.get("owner"), parse_amount(item["amount"])
+            )
+            result.append(Event(log, name, position, len(result)))
+        return tuple(result)
+
+
+V = TypeVar("V")
+
+
+class _Kept(Generic[V]):
+    """What was made of the last blocks that were asked for. Their hashes say what is in them: nothing goes stale."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._values: dict[str, tuple[V, int]] = {}
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: str, size: int, make: Callable[[], V]) -> V:
+        found = self._values.get(key)
+        if found is not None:
+            return found[0]
+        # One maker at a time: everybody waits for the same new block, and each would make it for itself.
+        with self._lock:
+            found = self._values.get(key)
+            if found is not None:
+                return found[0]
+            value = make()
+            self._values[key] = value, size
+            self._used += size
+            while self._used > self._budget and len(self._values) > 1:
+                oldest = next(iter(self._values))
+                self._used -= self._values.pop(oldest)[1]
+            return value
 
 
 def execute(transactions: Sequence[Transaction], spec: ChainSpec) -> tuple[Executed, ...]:
-    """What wallets are told of a block's transactions, in order."""
+    """What wallets are told of a block's transactions, in order. Their signatures are known to be good."""
     result: list[Executed] = []
-    cumulative = logs_so_far = 0
+    cumulative = events_so_far = 0
     for position, transaction in enumerate(transactions):
         raw = raw_of(transaction)
         gas = gas_of(transaction, raw)
-        logs = logs_of(transaction, spec)
+        events = tuple(
+            Event(log, transaction.id, position, events_so_far + offset)
+            for offset, log in enumerate(logs_of(transaction, spec))
+        )
         cumulative += gas
         price = raw.gas_price if raw else transaction.fee // gas
-        result.append(Executed(transaction, raw, position, gas, price, cumulative, logs, logs_so_far))
-        logs_so_far += len(logs)
+        result.append(Executed(transaction, raw, position, gas, price, cumulative, events))
+        events_so_far += len(events)
     return tuple(result)
 
 
 def raw_of(transaction: Transaction) -> ethereum.RawTransaction | None:
-    """The raw transaction that a wallet signed, if one did."""
+    """The raw transaction that a wallet signed, if one did. Its signature is known to be good."""
     if transaction.fields.get("scheme") != "ethereum":
         return None
-    return ethereum.decode_raw(bytes.fromhex(transaction.fields["signature"]))
+    return ethereum.decode_raw(bytes.fromhex(transaction.fields["signature"]), sender=transaction.sender)
 
 
 def gas_of(transaction: Transaction, raw: ethereum.RawTransaction | None) -> int:
@@ -98,11 +163,23 @@ def gas_of(transaction: Transaction, raw: ethereum.RawTransaction | None) -> int
 
 def logs_of(transaction: Transaction, spec: ChainSpec) -> tuple[Log, ...]:
     """The token's events: one for every movement of coin, whoever signed it; rewards come from the zero address."""
-    token = spec.token.address
-    if transaction.type == "approve":
-        return (erc20.approval_log(token, transaction.sender, transaction.recipient, transaction.amount),)
-    source = ZERO_ADDRESS if transaction.type == "reward" else transaction.owner or transaction.sender
-    return (erc20.transfer_log(token, source, transaction.recipient, transaction.amount),)
+    return (
+        _log(
+            spec.token.address,
+            transaction.type,
+            transaction.sender,
+            transaction.recipient,
+            transaction.owner,
+            transaction.amount,
+        ),
+    )
+
+
+def _log(token: str, kind: str, sender: str, recipient: str, owner: str | None, amount: int) -> Log:
+    if kind == "approve":
+        return erc20.approval_log(token, sender, recipient, amount)
+    source = ZERO_ADDRESS if kind == "reward" else owner or sender
+    return erc20.transfer_log(token, source, recipient, amount)
 
 
 def call_data_of(transaction: Transaction) -> bytes:

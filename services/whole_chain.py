@@ -7,7 +7,6 @@ with one bad block changes nothing.
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from tempfile import SpooledTemporaryFile
@@ -17,7 +16,7 @@ from services.accept import Acceptor
 from services.errors import PeerLied, TipMoved
 from services.peer_client import Claim, PeerClient
 from services.ports import Clock
-from services.reorganiser import Branch, Reorganiser
+from services.reorganiser import Reorganiser
 from services.store.chain import ChainStore
 from services.store.records import Tip
 from services.stretch import Budget
@@ -122,23 +121,20 @@ class WholeChains:
 
     def _follow(self, file: IO[bytes], survey: _Survey, tip: Tip, budget: Budget) -> None:
         """Make a chain that was judged ours: swap in as much as is better than ours, then append block by block."""
-        with closing(self._blocks(file, survey.fork)) as blocks:
-            if survey.fork < tip.height:
-                branch = self._begin(survey.fork, blocks)
-                while not is_better(branch.tip.claim, branch.old_tip.claim):
-                    block = next(blocks, None)
-                    if block is None:
-                        raise TipMoved("Our chain has become better than the peer's.")
-                    self._reorganiser.add(branch, block)
-                    budget.extend()
-                self._reorganiser.swap(branch)
-            for block in blocks:
-                self._acceptor.accept(block)
+        blocks = self._blocks(file, survey.fork)
+        if survey.fork < tip.height:
+            branch = self._reorganiser.begin(survey.fork, next(blocks) if survey.fork == 0 else None)
+            while not is_better(branch.tip.claim, branch.old_tip.claim):
+                block = next(blocks, None)
+                if block is None:
+                    raise TipMoved("Our chain has become better than the peer's.")
+                self._reorganiser.add(branch, block)
                 budget.extend()
-                budget.check()
-
-    def _begin(self, fork: int, blocks: Iterator[Block]) -> Branch:
-        return self._reorganiser.begin(fork, next(blocks) if fork == 0 else None)
+            self._reorganiser.swap(branch)
+        for block in blocks:
+            self._acceptor.accept(block)
+            budget.extend()
+            budget.check()
 
     def _our_hashes(self) -> Iterator[str]:
         first = 1

@@ -78,8 +78,12 @@ class Call:
     gas_used: int
 
 
-def decode_raw(raw: bytes) -> RawTransaction:
+def decode_raw(raw: bytes, *, sender: str | None = None) -> RawTransaction:
     """Read a raw transaction, check its encoding and signature, and recover its sender.
+
+    Args:
+        sender: whose signature is known to be good, as in a block of the chain: then it is not verified again, which is
+            most of the work.
 
     Raises:
         RuleError: and nothing else, whatever the bytes. `transaction_too_large`, `unsupported_type`,
@@ -89,7 +93,8 @@ def decode_raw(raw: bytes) -> RawTransaction:
     if len(raw) > MAX_RAW_BYTES:
         raise RuleError("transaction_too_large", f"A raw transaction is at most {MAX_RAW_BYTES} bytes.")
     envelope = _envelope(raw)
-    items = _items(raw if envelope == LEGACY else raw[1:])
+    body = raw if envelope == LEGACY else raw[1:]
+    items = _items(body)
     layout = _LAYOUTS[envelope]
     if len(items) != len(layout):
         _malformed("The raw transaction has too few or too many fields.")
@@ -117,7 +122,7 @@ def decode_raw(raw: bytes) -> RawTransaction:
         envelope=envelope,
         chain_id=chain_id,
         nonce=number["nonce"],
-        sender=_recover(_signing_hash(envelope, items[:-3], chain_id), y_parity, r, s),
+        sender=sender or _recover(_signed_hash(envelope, body, items[-3:], chain_id), y_parity, r, s),
         to=checksummed(fields["to"]),
         value=number["value"],
         gas=number["gas"],
@@ -302,6 +307,28 @@ def _signing_hash(envelope: int, unsigned: list[Any], chain_id: int) -> bytes:
     if envelope == LEGACY:
         return keccak256(_rlp().encode([*unsigned, _item(chain_id), b"", b""], infer_serializer=False))
     return keccak256(bytes([envelope]) + _rlp().encode(unsigned, infer_serializer=False))
+
+
+def _signed_hash(envelope: int, body: bytes, signature: list[bytes], chain_id: int) -> bytes:
+    """The same of a raw transaction that was read: canonical RLP has one encoding, so the signed fields are the bytes
+    before the signature's. Encoding them anew would take as long as all the rest of reading.
+
+    Args:
+        body: the RLP list. signature: its last three items, numbers of at most 32 bytes.
+    """
+    start = 1 if body[0] <= 0xF7 else body[0] - 0xF6
+    end = len(body) - sum(len(_short(item)) for item in signature)
+    fields = body[start:end]
+    if envelope == LEGACY:
+        fields += _short(_item(chain_id)) + b"\x80\x80"
+    length = _item(len(fields))
+    head = bytes([0xC0 + len(fields)]) if len(fields) < 56 else bytes([0xF7 + len(length)]) + length
+    return keccak256(head + fields if envelope == LEGACY else bytes([envelope]) + head + fields)
+
+
+def _short(item: bytes) -> bytes:
+    """The RLP of less than 56 bytes."""
+    return item if len(item) == 1 and item[0] < 0x80 else bytes([0x80 + len(item)]) + item
 
 
 def _item(value: Any) -> Any:

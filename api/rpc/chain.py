@@ -6,15 +6,20 @@ from typing import Any
 from api.rpc.errors import invalid_params
 from api.rpc.methods import method
 from api.rpc.quantity import quantity, read_quantity
-from api.rpc.shapes import block_object, gas_limit, mined_object, receipt_object
-from api.rpc.tags import find_block, find_by_hash
+from api.rpc.shapes import block_object, gas_limit, mined_object, pending_block, pending_object, receipt_object
+from api.rpc.tags import find_block, find_by_hash, is_pending
 from services.node import Node
 from services.store.records import StoredHeader
 from shared.ethereum import GAS
+from shared.transaction import Transaction
 
 _GWEI = 10**9
+# Of a fee history; geth's, and what costs us a second.
 _MAX_HISTORY = 1024
+_MAX_TRANSACTIONS = 10_000
 _MAX_PERCENTILES = 100
+# Transactions that are shown of the block that comes next.
+_MAX_PENDING = 500
 
 
 @method("eth_chainId")
@@ -77,8 +82,8 @@ def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) ->
     last = find_block(node, newest)
     if last is None:
         raise invalid_params("request beyond head block")
-    first = max(1, last.header.index - wanted + 1)
-    headers = node.chain.headers(first, last.header.index - first + 1) if wanted else []
+    headers = _as_many(node.chain.headers(max(1, last.header.index - wanted + 1), min(wanted, last.header.index)))
+    first = headers[0].header.index if headers else last.header.index + 1
     limit = gas_limit(node.settings.spec)
     ratios, rewards = [], []
     for stored in headers:
@@ -94,13 +99,32 @@ def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) ->
     }
 
 
+def _as_many(headers: list[StoredHeader]) -> list[StoredHeader]:
+    """The last of the blocks, as long as they do not hold too many transactions. Callers expect fewer at times."""
+    left = _MAX_TRANSACTIONS
+    for count, stored in enumerate(reversed(headers)):
+        left -= stored.transactions
+        if left < 0 and count:
+            return headers[-count:]
+    return headers
+
+
 def _is_percentile(rank: Any) -> bool:
     return type(rank) in (int, float) and 0 <= rank <= 100
 
 
 @method("eth_getBlockByNumber", 1, 2)
 def block_by_number(node: Node, tag: Any, whole: Any = False) -> Any:
-    return _block(node, find_block(node, tag), whole)
+    stored = find_block(node, tag)
+    if stored is not None and is_pending(tag):
+        return pending_block(stored, _waiting(node), node.settings.spec, whole=_is_whole(whole))
+    return _block(node, stored, whole)
+
+
+def _waiting(node: Node) -> list[Transaction]:
+    """What the mempool would put first into a block, as far as one page goes."""
+    page = next(node.pool.by_fee(_MAX_PENDING), [])
+    return [node.rules.read_stored(entry.fields()) for entry in page]
 
 
 @method("eth_getBlockByHash", 1, 2)
@@ -109,15 +133,22 @@ def block_by_hash(node: Node, value: Any, whole: Any = False) -> Any:
 
 
 def _block(node: Node, stored: StoredHeader | None, whole: Any) -> Any:
-    if type(whole) is not bool:
-        raise invalid_params("the second parameter says whether transactions are shown whole")
+    is_whole = _is_whole(whole)
     if stored is None:
         return None
-    return block_object(node.wallet_blocks.block(stored), node.settings.spec, whole=whole)
+    return block_object(node.wallet_blocks.block(stored), node.settings.spec, whole=is_whole)
+
+
+def _is_whole(value: Any) -> bool:
+    if type(value) is not bool:
+        raise invalid_params("the second parameter says whether transactions are shown whole")
+    return value
 
 
 @method("eth_getBlockTransactionCountByNumber", 1)
 def count_by_number(node: Node, tag: Any) -> Any:
+    if is_pending(tag):
+        return quantity(len(_waiting(node)))
     stored = find_block(node, tag)
     return None if stored is None else quantity(stored.transactions)
 
@@ -130,6 +161,9 @@ def count_by_hash(node: Node, value: Any) -> Any:
 
 @method("eth_getTransactionByBlockNumberAndIndex", 2)
 def transaction_by_number(node: Node, tag: Any, index: Any) -> Any:
+    if is_pending(tag):
+        found = _waiting(node)[read_quantity(index, "index") :][:1]
+        return pending_object(found[0], node.settings.spec) if found else None
     return _transaction(node, find_block(node, tag), index)
 
 

@@ -32,6 +32,10 @@ _MESSAGES = {
 }
 
 
+# What a contract would find out when it is called.
+_REVERTS = frozenset({"unknown_selector", "bad_call_data", "token_takes_no_value"})
+
+
 class RpcError(Exception):
     """One error object of a JSON-RPC response."""
 
@@ -55,11 +59,18 @@ def reverted(reason: str) -> RpcError:
     return RpcError(REVERTED, f"execution reverted: {reason}", "0x" + erc20.encode_error(reason).hex())
 
 
+def reason(error: RuleError) -> str:
+    """A refusal as a contract would word it."""
+    return error.message.rstrip(".")
+
+
 def refusal(error: NodeError) -> RpcError:
     """What a client is told when the node refuses. Never a code that clients retry."""
     if isinstance(error, RuleError):
         if error.rule == "insufficient_allowance":
             return reverted("ERC20: insufficient allowance")
+        if error.rule in _REVERTS:
+            return reverted(reason(error))
         return RpcError(REFUSED, _MESSAGES.get(error.rule, error.message))
     if isinstance(error, PolicyError | Busy):
         return RpcError(REFUSED, _MESSAGES.get(error.code, error.message))

@@ -5,34 +5,46 @@ from typing import Any
 from api.rpc.errors import REFUSED, RpcError, invalid_params
 from api.rpc.methods import method
 from api.rpc.quantity import read_address, read_data, read_quantity
-from api.rpc.shapes import log_objects
+from api.rpc.shapes import log_object
 from api.rpc.tags import find_by_hash, read_height
-from services.log_search import FoundLog, LogCriteria, Topics, in_block
+from services.errors import TipMoved
+from services.log_search import MAX_LOGS, FoundLog, LogCriteria, Topics
 from services.node import Node
 from services.store.filters import Filter
 from services.store.records import StoredHeader
 
 _MAX_ALTERNATIVES = 1000
+# Per poll of a filter.
 _MAX_PENDING = 1000
+_MAX_BLOCKS = 1000
+_NO_END = 2**256
+# What is kept of a filter's criteria, and how many characters of them: it stays in the store while it is polled.
+_CRITERIA = ("fromBlock", "toBlock", "address", "topics")
+_MAX_CRITERIA = 16_384
+_ATTEMPTS = 10
 
 
 @method("eth_getLogs", 1)
 def get_logs(node: Node, request: Any) -> list[dict[str, Any]]:
-    if isinstance(request, dict) and "blockHash" in request:
-        if "fromBlock" in request or "toBlock" in request:
+    if isinstance(request, dict) and request.get("blockHash") is not None:
+        if request.get("fromBlock") is not None or request.get("toBlock") is not None:
             raise invalid_params("blockHash goes with neither fromBlock nor toBlock")
         stored = find_by_hash(node, request["blockHash"])
         if stored is None:
             raise RpcError(REFUSED, "unknown block")
-        criteria = _criteria(request, stored.header.index, stored.header.index)
-        return [_object(found) for found in in_block(node.wallet_blocks.block(stored), criteria)]
-    return [_object(found) for found in node.logs.find(_ranged(node, request))]
+        return _objects(node.logs.in_block(stored, _criteria(request, 0, _NO_END)))
+    return _objects(node.logs.find(_ranged(node, request)))
 
 
 @method("eth_newFilter", 1)
 def new_filter(node: Node, request: Any) -> str:
+    if isinstance(request, dict) and request.get("blockHash") is not None:
+        raise invalid_params("a filter watches a range of blocks, not one")
     _ranged(node, request)  # bad criteria are refused now, not at the first poll
-    return _add(node, "logs", request)
+    criteria = {name: request[name] for name in _CRITERIA if request.get(name) is not None}
+    if len(str(criteria)) > _MAX_CRITERIA:
+        raise invalid_params("a filter's criteria are too long")
+    return _add(node, "logs", criteria)
 
 
 @method("eth_newBlockFilter")
@@ -42,6 +54,8 @@ def new_block_filter(node: Node) -> str:
 
 @method("eth_newPendingTransactionFilter", 0, 1)
 def new_pending_filter(node: Node, whole: Any = False) -> str:
+    if whole:
+        raise invalid_params("this filter tells hashes; ask for each with eth_getTransactionByHash")
     return _add(node, "pending", {})
 
 
@@ -66,36 +80,58 @@ def filter_changes(node: Node, filter_id: Any) -> list[Any]:
         ids, event = node.filters.transactions_since(current.event, _MAX_PENDING)
         _advance(node, filter_id, current, current.height, current.hash, event)
         return [f"0x{item}" for item in ids]
-    detached, attached = _changes(node, current)
-    last = attached[-1].header if attached else None
-    if last is not None:
-        _advance(node, filter_id, current, last.index, last.hash, current.event)
-    else:
-        node.filters.save(_id(filter_id), current, node.clock.now())
+    detached, attached, last = _changes(node, current)
+    _advance(node, filter_id, current, last.header.index, last.header.hash, current.event)
     if current.kind == "blocks":
         return [f"0x{stored.header.hash}" for stored in attached]
-    # The range was checked when the filter was made; changes are never outside what it asks for.
-    criteria = _criteria(current.criteria, _first(node, current.criteria), _last(node, current.criteria))
-    removed = [found for stored in detached for found in in_block(node.wallet_blocks.block(stored), criteria)]
-    new = [
-        found
-        for stored in attached
-        if criteria.first <= stored.header.index <= criteria.last
-        for found in in_block(node.wallet_blocks.block(stored), criteria)
-    ]
-    return [{**_object(found), "removed": True} for found in removed] + [_object(found) for found in new]
+    criteria = _watched(node, current.criteria)
+    removed = [found for stored in detached for found in _in(node, stored, criteria)]
+    new = [found for stored in attached for found in _in(node, stored, criteria)]
+    return [*_objects(removed, removed=True), *_objects(new)]
 
 
-def _changes(node: Node, current: Filter) -> tuple[list[StoredHeader], list[StoredHeader]]:
-    """Blocks that left the chain since a filter looked, newest first, and those that came, oldest first."""
-    detached: list[StoredHeader] = []
-    stored = node.chain.header(current.hash)
-    while stored is not None and not node.chain.is_on_chain(stored):
-        detached.append(stored)
-        stored = node.chain.header(str(stored.header.previous_hash))
-    fork = stored.header.index if stored is not None else current.height
-    tip = node.chain.tip().height
-    return detached, node.chain.headers(fork + 1, min(tip - fork, _MAX_PENDING))
+def _in(node: Node, stored: StoredHeader, criteria: LogCriteria) -> list[FoundLog]:
+    within = criteria.first <= stored.header.index <= criteria.last
+    return node.logs.in_block(stored, criteria) if within else []
+
+
+def _watched(node: Node, request: dict[str, Any]) -> LogCriteria:
+    """A filter's criteria for what has changed. `latest` and the like are no bounds: everything new was latest once."""
+
+    def bound(name: str, otherwise: int) -> int:
+        height = read_height(node, request.get(name))
+        return otherwise if height is None else height
+
+    return _criteria(request, bound("fromBlock", 0), bound("toBlock", _NO_END))
+
+
+def _changes(node: Node, current: Filter) -> tuple[list[StoredHeader], list[StoredHeader], StoredHeader]:
+    """Blocks that left the chain since a filter looked, newest first; those that came, oldest first; and where it
+    stands now. After a long pause only as many as one answer may hold: the next poll goes on from there.
+    """
+    for _ in range(_ATTEMPTS):
+        detached: list[StoredHeader] = []
+        stored = node.chain.header(current.hash)
+        while stored is not None and not node.chain.is_on_chain(stored):
+            detached.append(stored)
+            stored = node.chain.header(str(stored.header.previous_hash))
+        if stored is None:
+            raise RpcError(REFUSED, "filter not found")  # its block was forgotten: the client must look anew
+        attached = node.chain.headers(stored.header.index + 1, _MAX_BLOCKS)
+        if not attached or attached[0].header.previous_hash == stored.header.hash:
+            attached = _as_many(attached)
+            return detached, attached, attached[-1] if attached else stored
+    raise TipMoved("The chain was reorganised while it was read.")
+
+
+def _as_many(attached: list[StoredHeader]) -> list[StoredHeader]:
+    """The first of the blocks, as long as they do not hold too many transactions."""
+    left = MAX_LOGS  # each has one event
+    for count, stored in enumerate(attached):
+        left -= stored.transactions
+        if left < 0 and count:
+            return attached[:count]
+    return attached
 
 
 def _add(node: Node, kind: Any, criteria: dict[str, Any]) -> str:
@@ -134,13 +170,13 @@ def _ranged(node: Node, request: Any) -> LogCriteria:
 
 
 def _first(node: Node, request: dict[str, Any]) -> int:
-    return read_height(node, request.get("fromBlock"))
+    first = read_height(node, request.get("fromBlock"))
+    return node.chain.tip().height if first is None else first
 
 
 def _last(node: Node, request: dict[str, Any]) -> int:
-    tag = request.get("toBlock")
-    open_end = tag is None or tag in ("latest", "pending")
-    return max(read_height(node, tag), _first(node, request)) if open_end else read_height(node, tag)
+    end, first = read_height(node, request.get("toBlock")), _first(node, request)
+    return max(node.chain.tip().height, first) if end is None else end
 
 
 def _criteria(request: dict[str, Any], first: int, last: int) -> LogCriteria:
@@ -169,5 +205,5 @@ def _topics(value: Any) -> Topics:
     return tuple(result)
 
 
-def _object(found: FoundLog) -> dict[str, Any]:
-    return log_objects(found.item, found.block)[found.offset]
+def _objects(found: list[FoundLog], *, removed: bool = False) -> list[dict[str, Any]]:
+    return [log_object(item.event, item.stored, removed=removed) for item in found]

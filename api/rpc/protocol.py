@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0, bytes to bytes: reading requests and batches, calling methods, never an answer without an error object."""
+"""JSON-RPC 2.0, from the bytes of a request or a batch to the bytes of its response."""
 
 import json
 import re

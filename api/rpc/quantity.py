@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from api.rpc.errors import invalid_params
-from shared.addresses import checksummed, parse_address
+from shared.addresses import parse_address
 from shared.errors import InputError
 
 _QUANTITY = re.compile(r"0x(?:0|[1-9a-fA-F][0-9a-fA-F]{0,63})")
@@ -49,8 +49,3 @@ def read_address(value: Any, name: str = "address") -> str:
         return parse_address(value, field=name)
     except InputError as error:
         raise invalid_params(error.message) from None
-
-
-def topic_address(topic: bytes) -> str | None:
-    """The address in a topic, if it holds one."""
-    return None if any(topic[:12]) else checksummed(topic[12:])

@@ -1,11 +1,14 @@
 """Blocks, transactions, receipts and logs as JSON-RPC objects. What means nothing here has Ethereum's empty value."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from api.rpc.quantity import data, quantity
-from services.wallet_blocks import ZERO_ADDRESS, Executed, WalletBlock, call_data_of, gas_of, raw_of
+from services.store.records import StoredHeader
+from services.wallet_blocks import ZERO_ADDRESS, Event, Executed, WalletBlock, call_data_of, gas_of, raw_of
 from shared import erc20
 from shared.chain_spec import ChainSpec
+from shared.ethereum import RawTransaction
 from shared.transaction import Transaction
 
 # Keccak-256 of the RLP of an empty list, and the root of an empty trie.
@@ -52,10 +55,37 @@ def block_object(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict[st
     }
 
 
+def pending_block(tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, whole: bool) -> dict[str, Any]:
+    """The block after `tip`, were it made of what waits: what its proof and its miner decide is null."""
+    return {
+        "number": quantity(tip.header.index + 1),
+        "hash": None,
+        "parentHash": f"0x{tip.header.hash}",
+        "sha3Uncles": _NO_UNCLES,
+        "logsBloom": None,
+        "transactionsRoot": _EMPTY_TRIE,
+        "stateRoot": _ZERO_WORD,
+        "receiptsRoot": _EMPTY_TRIE,
+        "miner": None,
+        "difficulty": quantity(tip.header.difficulty),
+        "totalDifficulty": None,
+        "extraData": "0x",
+        "size": "0x0",
+        "gasLimit": quantity(gas_limit(spec)),
+        "gasUsed": "0x0",
+        "timestamp": quantity(int(tip.header.timestamp)),
+        "nonce": None,
+        "mixHash": _ZERO_WORD,
+        "baseFeePerGas": "0x0",
+        "uncles": [],
+        "transactions": [pending_object(item, spec) if whole else f"0x{item.id}" for item in waiting],
+    }
+
+
 def mined_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
     """A transaction on the chain."""
     return {
-        **transaction_object(item.transaction, spec),
+        **transaction_object(item.transaction, item.raw, spec),
         "blockHash": f"0x{block.stored.header.hash}",
         "blockNumber": quantity(block.stored.header.index),
         "transactionIndex": quantity(item.position),
@@ -64,12 +94,16 @@ def mined_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[st
 
 def pending_object(transaction: Transaction, spec: ChainSpec) -> dict[str, Any]:
     """A transaction in the mempool."""
-    return {**transaction_object(transaction, spec), "blockHash": None, "blockNumber": None, "transactionIndex": None}
+    return {
+        **transaction_object(transaction, raw_of(transaction), spec),
+        "blockHash": None,
+        "blockNumber": None,
+        "transactionIndex": None,
+    }
 
 
-def transaction_object(transaction: Transaction, spec: ChainSpec) -> dict[str, Any]:
+def transaction_object(transaction: Transaction, raw: RawTransaction | None, spec: ChainSpec) -> dict[str, Any]:
     """A transaction, wherever it is. Rewards and Ed25519 transactions appear as type 0 without a signature."""
-    raw = raw_of(transaction)
     if raw is None:
         return _unsigned_object(transaction, spec)
     result: dict[str, Any] = {
@@ -118,10 +152,10 @@ def _unsigned_object(transaction: Transaction, spec: ChainSpec) -> dict[str, Any
 
 def receipt_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
     """The receipt of a transaction on the chain. What would fail is never mined, so the status is always 1."""
-
-    shown = transaction_object(item.transaction, spec)
+    transaction, raw = item.transaction, item.raw
+    shown = _unsigned_object(transaction, spec) if raw is None else {"from": raw.sender, "to": raw.to}
     return {
-        "transactionHash": shown["hash"],
+        "transactionHash": f"0x{transaction.id}",
         "transactionIndex": quantity(item.position),
         "blockHash": f"0x{block.stored.header.hash}",
         "blockNumber": quantity(block.stored.header.index),
@@ -131,26 +165,23 @@ def receipt_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[
         "cumulativeGasUsed": quantity(item.cumulative_gas),
         "gasUsed": quantity(item.gas_used),
         "effectiveGasPrice": quantity(item.gas_price),
-        "logs": log_objects(item, block),
-        "logsBloom": data(erc20.bloom(item.logs)),
-        "type": shown["type"],
+        "logs": [log_object(event, block.stored) for event in item.events],
+        "logsBloom": data(erc20.bloom(event.log for event in item.events)),
+        "type": quantity(raw.envelope if raw else 0),
         "status": "0x1",
     }
 
 
-def log_objects(item: Executed, block: WalletBlock) -> list[dict[str, Any]]:
-    """The events of one transaction."""
-    return [
-        {
-            "address": log.address,
-            "topics": [data(topic) for topic in log.topics],
-            "data": data(log.data),
-            "blockNumber": quantity(block.stored.header.index),
-            "blockHash": f"0x{block.stored.header.hash}",
-            "transactionHash": f"0x{item.transaction.id}",
-            "transactionIndex": quantity(item.position),
-            "logIndex": quantity(item.first_log + offset),
-            "removed": False,
-        }
-        for offset, log in enumerate(item.logs)
-    ]
+def log_object(event: Event, stored: StoredHeader, *, removed: bool = False) -> dict[str, Any]:
+    """One event. `removed`: its block left the chain."""
+    return {
+        "address": event.log.address,
+        "topics": [data(topic) for topic in event.log.topics],
+        "data": data(event.log.data),
+        "blockNumber": quantity(stored.header.index),
+        "blockHash": f"0x{stored.header.hash}",
+        "transactionHash": f"0x{event.transaction_id}",
+        "transactionIndex": quantity(event.position),
+        "logIndex": quantity(event.index),
+        "removed": removed,
+    }

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from api.rpc.errors import REFUSED, RpcError, invalid_params, reverted
+from api.rpc.errors import REFUSED, RpcError, invalid_params, reason, reverted
 from api.rpc.methods import method
 from api.rpc.quantity import data, quantity, read_address, read_data, read_quantity, word
 from api.rpc.tags import is_pending, read_height
@@ -114,11 +114,11 @@ class _Call:
 def _execute(node: Node, asked: _Call, height: int | None) -> bytes:
     """What the token returns, or why it reverts."""
     if asked.value:
-        raise reverted("the token takes no value")
+        raise reverted("A call of the token must not send value besides")
     try:
         called = erc20.decode_call(asked.input)
     except RuleError as error:
-        raise reverted(error.message.rstrip(".")) from None
+        raise reverted(reason(error)) from None
     token, ledger = node.settings.spec.token, node.snapshots
     if called.function in _STATELESS:
         ledger.require_height(height)  # the others find out when they read

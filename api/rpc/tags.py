@@ -7,7 +7,7 @@ from api.rpc.quantity import read_data, read_quantity
 from services.node import Node
 from services.store.records import StoredHeader
 
-LATEST = frozenset({"latest", "pending", "safe", "finalized"})
+_LATEST = frozenset({"latest", "pending", "safe", "finalized"})
 # Heights that Redis can count; the chain's are exact in JavaScript, too.
 _MAX_HEIGHT = 2**53
 
@@ -18,7 +18,7 @@ def read_height(node: Node, tag: Any) -> int | None:
     Raises:
         RpcError: bad parameters, or a hash that is not on the chain.
     """
-    if tag is None or (isinstance(tag, str) and tag in LATEST):
+    if tag is None or (isinstance(tag, str) and tag in _LATEST):
         return None
     if tag == "earliest":
         return 1

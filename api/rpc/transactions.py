@@ -7,7 +7,7 @@ from api.rpc.methods import method
 from api.rpc.quantity import read_data
 from api.rpc.shapes import mined_object, pending_object, receipt_object
 from services.node import Node
-from services.wallet_blocks import Executed, WalletBlock
+from services.wallet_blocks import Executed, WalletBlock, raw_of
 from shared.errors import RuleError
 from shared.transaction import Transaction
 
@@ -18,19 +18,23 @@ def send_raw(node: Node, raw: Any) -> str:
     try:
         admitted = node.submit([transaction])[0]
     except RuleError as error:
-        raise _explained(transaction, error) from None
+        raise _explained(node, transaction, error) from None
     if isinstance(admitted, Exception):
-        raise _explained(transaction, admitted) if isinstance(admitted, RuleError) else admitted
+        raise _explained(node, transaction, admitted) if isinstance(admitted, RuleError) else admitted
     if not admitted.new:
         raise RpcError(REFUSED, "already known")
     return f"0x{transaction.id}"
 
 
-def _explained(transaction: Transaction, error: RuleError) -> Exception:
+def _explained(node: Node, transaction: Transaction, error: RuleError) -> Exception:
     """A call of the token that would fail reverts; a lack of coin for gas or value is the sender's."""
-    if error.rule == "insufficient_funds" and transaction.owner is not None:
-        return reverted("ERC20: transfer amount exceeds balance")
-    return error
+    raw = raw_of(transaction)
+    if error.rule != "insufficient_funds" or raw is None or not raw.input:
+        return error
+    # The ledger counts amount and fee together; on Ethereum the sender pays for gas first, and then the call fails.
+    if node.chain.account(transaction.sender).balance < transaction.fee:
+        return error
+    return reverted("ERC20: transfer amount exceeds balance")
 
 
 @method("eth_getTransactionByHash", 1)
@@ -40,7 +44,8 @@ def by_hash(node: Node, value: Any) -> Any:
     if found is not None:
         return mined_object(*found, node.settings.spec)
     entry = node.pool.entry(identifier)
-    return None if entry is None else pending_object(node.rules.read_stored(entry.fields()), node.settings.spec)
+    fields = node.chain.returning(identifier) if entry is None else entry.fields()
+    return None if fields is None else pending_object(node.rules.read_stored(fields), node.settings.spec)
 
 
 @method("eth_getTransactionReceipt", 1)

@@ -25,7 +25,7 @@ class Claim:
     version: str  # of the template that the seal belongs to
     prefix: bytes
     difficulty: int
-    proofs: range
+    proofs: range  # empty: others hold enough for now
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +109,31 @@ class MiningStore:
         return reply[1].decode(), reply[2].decode()
 
     def claim(
-        self, round_id: str, worker: str, wanted: int, searched: Searched, now: float, refresh: float, until: float
+        self,
+        round_id: str,
+        worker: str,
+        wanted: int,
+        searched: Searched,
+        now: float,
+        refresh: float,
+        until: float,
+        enough: int = 0,
     ) -> Claim | Literal["stale", "ended"]:
-        """Report what was searched and take the next `wanted` proofs."""
-        args = [round_id, worker, wanted, searched.version or "0", searched.hashes, now, refresh, until]
+        """Report what was searched and take the next `wanted` proofs.
+
+        Args:
+            enough: take none, and be told so by an empty claim, where others hold more proofs than this many times the
+                difficulty. Only for who has nothing to report. 0: take them.
+        """
+        args = [round_id, worker, wanted, searched.version or "0", searched.hashes, now, refresh, until, enough]
         reply = self.scripts.run("claim", [self.keys.prefix], args)
         if reply[0] == b"ended":
             return "ended"
         if reply[0] == b"stale":
             return "stale"
-        _, version, prefix, difficulty, first = reply
-        start = int(first)
-        return Claim(round_id, version.decode(), prefix, int(difficulty), range(start, start + wanted))
+        _, version, prefix, difficulty, *first = reply
+        proofs = range(int(first[0]), int(first[0]) + wanted) if first else range(0)
+        return Claim(round_id, version.decode(), prefix, int(difficulty), proofs)
 
     def cancel(self, round_id: str, now: float) -> str | None:
         """Cancel a round; the state that it had before, or None if there is no such round."""

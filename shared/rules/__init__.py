@@ -37,6 +37,7 @@ class Rules(Protocol):
     window_size: int
     has_accounts: bool  # balances, nonces and signatures, without which wallets have nothing to show
     open_registration: bool  # whether anybody may register peers, as in the tutorial
+    relays: bool  # whether a transaction that comes twice counts once, so that it may be handed on to peers
     headers_alone: bool  # whether a header can be judged without its block; if not, peers are asked for /chain
     floats: bool  # whether blocks and transactions may hold fractions (see `wire.parse`)
 

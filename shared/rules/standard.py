@@ -37,6 +37,7 @@ class StandardRules:
     """Signed transactions, a ledger, seals that commit to the whole block."""
 
     window_size = WINDOW
+    relays = True
     headers_alone = True
     open_registration = False
     has_accounts = True

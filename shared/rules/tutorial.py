@@ -44,6 +44,7 @@ class TutorialRules:
     """
 
     window_size = 1
+    relays = False  # two nodes would hand each other copies without end
     headers_alone = False  # a hash covers the whole block
     floats = True
     open_registration = True

@@ -23,6 +23,7 @@ from services.accept import Accepted
 from services.connections import as_store, connect_for_requests
 from services.embedded import EmbeddedValkey
 from services.node import Node, build_node
+from services.ports import QueueReport
 from services.programs import module_command, scrubbed
 from services.settings import Settings, load
 from services.store.records import decode_account
@@ -89,6 +90,9 @@ class RecordingQueue:
 
     def network_workers(self) -> int:
         return 1
+
+    def report(self) -> QueueReport:
+        return QueueReport((), {})
 
 
 @pytest.fixture(name="valkey", scope="module")

@@ -137,7 +137,7 @@ def scene(valkey: EmbeddedValkey, tmp_path: Path, request: pytest.FixtureRequest
         yield scene
         # The assertions of a test end with its own; this holds after each.
         assert_store_equals_replay(scene.node, redis)
-    assert not [pid for pid in scene.crew.left() if alive(pid)]
+    eventually(lambda: not any(alive(pid) for pid in scene.crew.left()), 5.0, "the end of all processes")
 
 
 # --- SIGTERM ---
@@ -162,10 +162,9 @@ def test_a_searching_worker_stops_at_once_and_the_round_waits_for_another(scene:
     round_id = scene.await_search()
     horse = scene.horse(worker)
     worker.terminate()
-    started = time.monotonic()
-    assert worker.wait(10) == 0
-    assert time.monotonic() - started < 2.0
-    assert not alive(horse)
+    eventually(lambda: not alive(horse), 2.0, "the end of the search")
+    # RQ's own farewell takes up to 1.5 s more where two cores are shared by many.
+    assert worker.wait(4) == 0
     assert scene.mining.searchers(time.time()) == 0
     found = scene.mining.round(round_id)
     assert found is not None and found["state"] == "open" and int(found["hashes"]) > 0

@@ -1,4 +1,4 @@
-"""Which URLs may be a peer, and which addresses a node connects to: every odd spelling that would mean another machine."""
+"""Which URLs may be a peer, and where a node connects to: every odd spelling that would mean another machine."""
 
 import ipaddress
 

@@ -148,17 +148,9 @@ def _mutants() -> tuple[Mutant, ...]:
             script("swap", "if redis.call('EXISTS', P .. 'journal') == 1 then", "if false then"),
         ),
         Mutant("a reorganisation drops transactions", script("requeue", "for i = 4, #ARGV, 5 do", "for i = 4, 0, 5 do")),
-        Mutant(
-            "a reorganisation does not lower the first free nonce",
-            script(
-                "requeue",
-                "pool_settle(sender, low)",
-                "pool_settle(sender, math.max(low, "
-                "tonumber(redis.call('HGET', P .. 'pool:sender:' .. sender, 'next') or 0)))",
-            ),
-        ),
-        Mutant("a reorganisation does not index its branch", script("reindex", "write_list('HSET'", "local _ = ('HSET'")),
-        Mutant("zero balances stay behind", script("lists", "redis.call('HDEL', key,", "local _ = (key,")),
+        Mutant("a reorganisation leaves old ends behind", script("requeue", "if end_before then", "if false then")),
+        Mutant("a reorganisation does not index its branch", script("reindex", "write_list('HSET', P .. 'transactions', lists[2])", "")),
+        Mutant("zero balances stay behind", script("lists", "redis.call('HDEL', key, unpack(gone, i, math.min(i + 1999, #gone)))", "")),
         Mutant(
             "undo records miss allowances",
             python(("services.store.chain", "encode_entries", undo), ("services.store.branch", "encode_entries", undo)),

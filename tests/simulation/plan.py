@@ -18,6 +18,7 @@ class Faults:
     """How often things go wrong. Probabilities unless they say otherwise."""
 
     preempt: float = 0.0  # per command to the store: somebody else runs first
+    race: float = 0.0  # per script that compares: it runs only after somebody else has changed the chain
     stall: float = 0.0  # per command: the process stands still for up to half a minute
     death: float = 0.0  # per command: the process dies behind it
     crash: float = 0.0  # per second: all processes of a node die at once
@@ -35,7 +36,7 @@ class Faults:
 
     def healed(self) -> "Faults":
         """What is left once everything is repaired: processes still take turns."""
-        return Faults(preempt=self.preempt)
+        return Faults(preempt=self.preempt, race=self.race)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def draw(seed: int, mode: Mode) -> Plan:
         seconds=choose.uniform(40, 60) if mode == "safety" else choose.uniform(25, 35),
         transactions=choose.choice((0.5, 1.5, 3.0)),
         requests=choose.choice((0.1, 0.3, 0.6)),
-        liars=int(choose.random() < 0.35),
+        liars=int(choose.random() < 0.5),
         faults=_faults(choose),
     )
 
@@ -126,6 +127,7 @@ def _faults(choose: random.Random) -> Faults:
     """A third of the kinds of fault each time, so that one does not always hide the other."""
     everything = Faults(
         preempt=0.08,
+        race=0.15,
         stall=0.001,
         death=0.002,
         crash=0.01,
@@ -143,6 +145,6 @@ def _faults(choose: random.Random) -> Faults:
     )
     names = [name for name in everything.__dataclass_fields__ if choose.random() > 0.35]
     changes: dict[str, Any] = {name: 0.0 for name in names}
-    if choose.random() < 0.7:
-        changes["preempt"] = choose.choice((0.02, 0.08, 0.3))
+    if choose.random() < 0.8:
+        changes["preempt"] = choose.choice((0.02, 0.08, 0.2))
     return replace(everything, **changes)

@@ -20,6 +20,8 @@ _log = structlog.get_logger(__name__)
 # Where another node's search waits for a worker, this one hands over after so long, and lingers no longer than this.
 TURN_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
+# How long a worker that is not needed in a round leaves it to the others: some round trips.
+PATIENCE_SECONDS = 0.02
 # A worker that refuses a job stays away from the queue this long, so that another may take it.
 REFUSAL_SECONDS = 2.0
 
@@ -87,12 +89,16 @@ class _Search:
 
     def _search(self, round_id: str, started: float) -> None:
         """Claim and scan ranges of proofs until the round ends."""
-        searched = Searched()
+        searched, fresh = Searched(), True
         self._size.begin()
         while not self._here.stopping and not self._turn_is_over(started):
-            claim = self._rounds.claim(round_id, self._name, self._size.proofs, searched)
+            claim = self._rounds.claim(round_id, self._name, self._size.proofs, searched, if_needed=fresh)
+            fresh = False
             if claim is None:  # sealed or cancelled
                 return
+            if not claim.proofs:  # others are about to find it; if they have died, we shall see soon
+                self._watch.wait(PATIENCE_SECONDS)
+                continue
             proof, searched = self._scan(claim)
             if proof is not None:
                 if self._rounds.report(round_id, self._name, searched) and self._rounds.seal(claim, proof, self._name):
@@ -125,17 +131,17 @@ class _Search:
     def _next(self) -> str | None:
         """The next round, if one is open or opens while this job lingers: that spares the next one a fork."""
         until = time.monotonic() + self._linger
-        prepared = False
+        told = False
         while not self._here.stopping:
             self._watch.news()  # from here on; what was before, `ensure_open` sees
             open_round = self._rounds.ensure_open()
             left = until - time.monotonic()
             if open_round is not None or left <= 0:
                 return open_round
-            self._rounds.linger(self._name, left)
-            if not prepared:
+            if not told:
+                self._rounds.linger(self._name, left)
                 self._prepare()
-                prepared = True
+                told = True
             happened = self._watch.wait(min(left, _LOOK_SECONDS))
             if self._watch.opened:  # most likely still open; if not, the claim will tell
                 return self._watch.opened

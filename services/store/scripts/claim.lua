@@ -1,9 +1,10 @@
 -- Report what was searched, and claim the next range of proofs.
 -- KEYS: 1 the node's prefix.
 -- ARGV: 1 round id, 2 worker, 3 proofs wanted (0: only report), 4 version searched, 5 hashes done, 6 now,
---   7 seconds after which a template is old, 8 Unix seconds until which this worker counts as searching.
+--   7 seconds after which a template is old, 8 Unix seconds until which this worker counts as searching,
+--   9 proofs in others' hands from which on this worker is not needed, in multiples of the difficulty (0: it is).
 -- Returns {"open", version, prefix, difficulty, first proof}, {"stale", version} when the tip has moved, the template is
--- old or the proofs are used up (renew it), or {"ended"}.
+-- old or the proofs are used up (renew it), {"enough", version, prefix, difficulty}, with nothing written, or {"ended"}.
 -- Every worker runs it again and again while it searches, so each command in here counts.
 local P = KEYS[1]
 local round, workers = P .. 'round:' .. ARGV[1], P .. 'round-workers:' .. ARGV[1]
@@ -26,6 +27,9 @@ if hashes > 0 then
   end
 end
 local wanted = tonumber(ARGV[3])
+if state[1] == 'open' and ARGV[9] ~= '0' and state[6] - state[8] > tonumber(ARGV[9]) * state[5] then
+  return {'enough', state[2], state[4], state[5]}
+end
 local stale = wanted > 0 and state[1] == 'open' and (
   redis.call('HGET', P .. 'tip', 'hash') ~= state[3]
   or tonumber(ARGV[6]) - tonumber(state[7]) > tonumber(ARGV[7])

@@ -1,0 +1,87 @@
+"""Charts as numbers for inline SVG: no scripts, no library, the same with both colour schemes."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from api.explorer import text
+from services.store.records import StoredHeader
+
+# Of the drawing, in its own units. Labels are outside, so that it may be stretched.
+WIDTH, HEIGHT = 600, 120
+# Blocks over which the hash rate is averaged: one interval alone says next to nothing.
+_WINDOW = 10
+# An idle night would flatten all else. The difficulty's average cuts it at as many intervals.
+_CLIP = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One block."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    clipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One drawing: either bars or a line."""
+
+    title: str
+    figure: str  # what it comes to, in words
+    top: str  # what the upper edge stands for
+    first: int  # heights at its two ends
+    last: int
+    bars: tuple[Bar, ...] = ()
+    line: str = ""  # points of a polyline
+    area: str = ""  # the same, closed to the ground
+
+
+def block_times(headers: Sequence[StoredHeader]) -> Chart | None:
+    """Seconds between blocks. `headers` follow each other, oldest first."""
+    intervals = _intervals(headers)
+    if not intervals:
+        return None
+    median = statistics.median(intervals)
+    top = max(1.0, min(max(intervals), _CLIP * max(median, 1.0)))
+    step = WIDTH / len(intervals)
+    bars = []
+    for position, (stored, seconds) in enumerate(zip(headers[1:], intervals, strict=True)):
+        height = max(round(HEIGHT * min(seconds, top) / top, 1), 2.0)
+        label = f"Block {stored.header.index}: {text.span(seconds)}"
+        x = round(position * step, 1)
+        bars.append(Bar(x, round(HEIGHT - height, 1), round(step * 0.72, 1), height, label, seconds > top))
+    return Chart(
+        "Time between blocks", f"median {text.span(median)}", text.span(top),
+        headers[1].header.index, headers[-1].header.index, bars=tuple(bars),
+    )  # fmt: skip
+
+
+def hash_rate(headers: Sequence[StoredHeader]) -> Chart | None:
+    """The hash rate that difficulties and times imply, over a few blocks each."""
+    intervals = _intervals(headers)
+    if len(intervals) < 2:
+        return None
+    work = [stored.header.difficulty for stored in headers[1:]]
+    rates = []
+    for end in range(1, len(intervals) + 1):
+        start = max(0, end - _WINDOW)
+        rates.append(sum(work[start:end]) / max(sum(intervals[start:end]), 1.0))
+    top = max(rates)
+    step = WIDTH / (len(rates) - 1)
+    points = [f"{i * step:.1f},{HEIGHT - (HEIGHT - 4) * value / top:.1f}" for i, value in enumerate(rates)]
+    line = " ".join(points)
+    return Chart(
+        "Hash rate of the chain", f"now about {text.rate(rates[-1])}", text.rate(top),
+        headers[1].header.index, headers[-1].header.index, line=line, area=f"0,{HEIGHT} {line} {WIDTH},{HEIGHT}",
+    )  # fmt: skip
+
+
+def _intervals(headers: Sequence[StoredHeader]) -> list[float]:
+    """Seconds between blocks after genesis, whose time is the spec's and no block's; never below zero."""
+    times = [float(stored.header.timestamp) for stored in headers]
+    return [max(after - before, 0.0) for before, after in zip(times, times[1:], strict=False)]

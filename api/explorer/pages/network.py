@@ -1,0 +1,111 @@
+"""The network: peers, and the forks that this node has gone through."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.explorer.pages.overview import peer_row
+from services.news import Message, latest
+from services.node import Node
+from services.store.records import StoredHeader
+
+# Events that are looked through for reorganisations, the newest.
+EVENTS = 2000
+_FORKS = 5
+# Of a branch, blocks that are drawn; and transactions that are listed.
+_DRAWN = 5
+_LISTED = 12
+_STEP = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One block of a drawn fork."""
+
+    x: int
+    height: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """One reorganisation: where the branches part, and what each has (the oldest first)."""
+
+    at: float  # Unix seconds
+    ancestor: StoredHeader
+    detached: tuple[Drawn, ...]
+    attached: tuple[Drawn, ...]
+    detached_count: int
+    attached_count: int
+    transactions: tuple[str, ...]  # detached, the rewards aside
+    rewards: int
+    width: int
+
+
+def network(node: Node) -> dict[str, Any]:
+    """What the network's page shows."""
+    return {
+        "tip": node.chain.tip(),
+        "peers": [peer_row(node, peer) for peer in node.peers.all()],
+        "forks": list(forks(node, latest(node.mining, EVENTS))),
+        "looked_at": EVENTS,
+        "reorganisations": node.mining.counters().get("reorganisations", 0),
+    }
+
+
+def forks(node: Node, events: Sequence[Message]) -> Iterator[Fork]:
+    """The last reorganisations, the newest first, as far as `events` (oldest first) and stored headers tell."""
+    found: list[tuple[Message, str]] = []
+    tip = ""
+    for event in events:
+        if event.type == "reorganisation" and tip:
+            found.append((event, tip))  # the block event before it was of the branch that was left
+        if event.type in ("block", "reorganisation"):
+            tip = event.data["hash"]
+    for event, old_tip in found[::-1][:_FORKS]:
+        fork = _fork(node, event, old_tip)
+        if fork is not None:
+            yield fork
+
+
+def _fork(node: Node, event: Message, old_tip: str) -> Fork | None:
+    base = event.data["fork"]
+    detached, attached = _branch(node, old_tip, base), _branch(node, event.data["hash"], base)
+    if not detached or not attached:
+        return None
+    ancestor = node.chain.header(str(detached[0].header.previous_hash))
+    if ancestor is None:
+        return None
+    ids: list[str] = []
+    for stored in detached[:_DRAWN]:
+        found = node.chain.transaction_ids(stored.header.hash)
+        ids += found[1:] if node.rules.has_accounts else found[:-1]  # the reward is first, or in the tutorial last
+    return Fork(
+        at=int(event.id.partition("-")[0]) / 1000,
+        ancestor=ancestor,
+        detached=_drawn(detached),
+        attached=_drawn(attached),
+        detached_count=len(detached),
+        attached_count=event.data["height"] - base,
+        transactions=tuple(ids[:_LISTED]),
+        rewards=len(detached),
+        width=_STEP * (1 + min(max(len(detached), len(attached)), _DRAWN)) + 40,
+    )
+
+
+def _branch(node: Node, block_hash: str, base: int) -> list[StoredHeader]:
+    """The stored headers from a block down to height `base`, not included; the oldest first."""
+    branch: list[StoredHeader] = []
+    stored = node.chain.header(block_hash)
+    if stored is None or stored.header.index - base > 10 * _DRAWN:
+        return []
+    while stored is not None and stored.header.index > base:
+        branch.append(stored)
+        stored = node.chain.header(str(stored.header.previous_hash))
+    return branch[::-1]
+
+
+def _drawn(branch: Sequence[StoredHeader]) -> tuple[Drawn, ...]:
+    return tuple(
+        Drawn(_STEP * (1 + i), stored.header.index, stored.header.hash) for i, stored in enumerate(branch[:_DRAWN])
+    )

@@ -1,0 +1,52 @@
+"""The overview: the chain's last blocks, what waits, who works, who else is there."""
+
+from typing import Any
+
+from api.explorer import charts
+from api.views import round_view
+from services.node import Node
+from services.peer_book import Peer
+
+# Blocks behind the charts, and in the table.
+CHARTED = 60
+SHOWN = 12
+
+
+def overview(node: Node, before: int | None) -> dict[str, Any]:
+    """What the overview shows; with `before` only blocks below that height."""
+    tip = node.chain.tip()
+    end = min(before or tip.height + 1, tip.height + 1)
+    first = max(1, end - CHARTED - 1)
+    headers = node.chain.headers(first, max(end - first, 0))
+    # The interval from genesis to block 2 is that from a date in the spec to the first start.
+    charted = [stored for stored in headers if stored.header.index > 1]
+    size, used = node.pool.totals()
+    situation = node.mining.situation()
+    return {
+        "tip": tip,
+        "newest": before is None,
+        "blocks": headers[::-1][:SHOWN],
+        "older": headers[-SHOWN].header.index if len(headers) > SHOWN else None,
+        "charts": [chart for chart in (charts.block_times(charted), charts.hash_rate(charted)) if chart],
+        "mempool": {"size": size, "bytes": used},
+        "requests": situation.requests,
+        "round": round_view(node, situation.open_round) if situation.open_round else None,
+        "mining_workers": node.queue.mining_workers(),
+        "peers": [peer_row(node, peer) for peer in node.peers.approved()],
+        "difficulty": headers[-1].header.difficulty if headers else 0,
+    }
+
+
+def peer_row(node: Node, peer: Peer) -> dict[str, Any]:
+    """One peer and how its tip stands to our chain, in words."""
+    stored = node.chain.header(peer.tip) if peer.tip else None
+    if not peer.tip:
+        relation = "has not said its tip"
+    elif stored is None:
+        relation = "has a tip that we do not know"
+    elif not node.chain.is_on_chain(stored):
+        relation = "is on a branch that we have left"
+    else:
+        behind = node.chain.tip().height - stored.header.index
+        relation = "agrees with us" if behind <= 0 else f"is {behind} block{'s' if behind > 1 else ''} behind us"
+    return {"peer": peer, "relation": relation, "known": stored is not None}

@@ -1,0 +1,31 @@
+"""The mempool: what waits, by fee or by age."""
+
+from itertools import islice
+from typing import Any, Literal
+
+from services.node import Node
+
+PAGE = 50
+# How far one may page: every page reads what comes before it.
+MAX_PAGES = 40
+
+Order = Literal["fee", "age"]
+
+
+def pool(node: Node, order: Order, page: int) -> dict[str, Any]:
+    """What the mempool's page shows. `page` counts from 1."""
+    size, used = node.pool.totals()
+    first, last = (page - 1) * PAGE, page * PAGE + 1
+    if order == "age":
+        entries = node.pool.entries(node.pool.older_than(node.clock.now(), last)[first:])
+    else:
+        waiting = (entry for entries in node.pool.by_fee(last) for entry in entries)
+        entries = list(islice(waiting, first, last))
+    return {
+        "size": size,
+        "bytes": used,
+        "order": order,
+        "entries": [(entry, entry.fields()) for entry in entries[:PAGE]],
+        "page": page,
+        "more": len(entries) > PAGE and page < MAX_PAGES,
+    }

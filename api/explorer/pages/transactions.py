@@ -1,0 +1,82 @@
+"""One transaction: where it is on its way, and the proof that it is in its block."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from api.views import transaction_view
+from services.node import Node
+from services.proofs import inclusion_proof
+from shared import merkle
+from shared.canonical import canonical
+
+_LEVEL, _NODE_WIDTH, _NODE_HEIGHT = 64, 176, 34
+_LEFT, _RIGHT = 0, 204
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNode:
+    """One hash of the drawn branch, in the drawing's units."""
+
+    x: int
+    y: int
+    hash: str
+    label: str
+    role: str  # path | sibling | root
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A Merkle branch as a drawing: the root above, the transaction below."""
+
+    nodes: tuple[TreeNode, ...]
+    edges: tuple[tuple[int, int, int, int], ...]
+    width: int
+    height: int
+    node_width: int = _NODE_WIDTH
+    node_height: int = _NODE_HEIGHT
+
+
+def transaction(node: Node, transaction_id: str) -> dict[str, Any] | None:
+    """What the transaction's page shows; None: it is not known."""
+    view = transaction_view(node, transaction_id)
+    if view is None:
+        return None
+    stored = node.chain.header(view["block"]) if "block" in view else None
+    # The tutorial's blocks have no root that a branch could lead to.
+    proof = inclusion_proof(node.chain, transaction_id) if stored and stored.header.transactions_root else None
+    return {
+        "tx": view,
+        "stored": stored,
+        "position": view.get("position"),
+        "tree": _tree(proof) if proof else None,
+        "steps": len(proof["branch"]) if proof else 0,
+    }
+
+
+def _tree(proof: dict[str, Any]) -> Tree:
+    """The branch, drawn from the leaf up. Each hash is computed from the two below it."""
+    steps = proof["branch"]
+    height = len(steps) * _LEVEL + _NODE_HEIGHT
+    value = merkle.leaf_hash(canonical(proof["transaction"]))
+    nodes: list[TreeNode] = []
+    edges: list[tuple[int, int, int, int]] = []
+    middle = _NODE_WIDTH // 2
+    for level, step in enumerate(steps):
+        y = height - _NODE_HEIGHT - level * _LEVEL
+        path_x, sibling_x = (_RIGHT, _LEFT) if step["side"] == "left" else (_LEFT, _RIGHT)
+        label = "this transaction" if level == 0 else "computed"
+        nodes.append(TreeNode(path_x, y, value.hex(), label, "path"))
+        nodes.append(TreeNode(sibling_x, y, step["hash"], "in the proof", "sibling"))
+        above = _x_of(steps[level + 1]["side"] if level + 1 < len(steps) else None)
+        edges += [(x + middle, y, above + middle, y - _LEVEL + _NODE_HEIGHT) for x in (path_x, sibling_x)]
+        sibling = bytes.fromhex(step["hash"])
+        value = merkle.node_hash(sibling, value) if step["side"] == "left" else merkle.node_hash(value, sibling)
+    nodes.append(TreeNode(_x_of(None), 0, value.hex(), "transactions_root", "root"))
+    return Tree(tuple(nodes), tuple(edges), _RIGHT + _NODE_WIDTH, height)
+
+
+def _x_of(side: str | None) -> int:
+    """Where the path's node stands when its sibling is on `side`; None: it is the root, in the middle."""
+    if side is None:
+        return (_LEFT + _RIGHT) // 2
+    return _RIGHT if side == "left" else _LEFT

@@ -1,0 +1,27 @@
+"""What people type into the search field, and the page that it means."""
+
+from flask import url_for
+
+from api.explorer.pages.blocks import find_block
+from api.reading import is_hash, is_height
+from api.views import transaction_view
+from services.node import Node
+from shared.addresses import parse_address
+from shared.errors import InputError
+
+
+def find(node: Node, query: str) -> str | None:
+    """The address of the page about a height, a hash, a transaction id or an address; None: there is none."""
+    name = query.lower().removeprefix("0x")
+    number = query.replace(",", "").removeprefix("#")
+    if query.lower() == "latest" or is_height(number):
+        name = number if is_height(number) else "latest"
+        return url_for("explorer.block", name=name) if find_block(node, name) else None
+    if is_hash(name):
+        if node.chain.header(name) is not None:
+            return url_for("explorer.block", name=name)
+        return url_for("explorer.transaction", transaction_id=name) if transaction_view(node, name) else None
+    try:
+        return url_for("explorer.address", name=parse_address(query))
+    except InputError:
+        return None

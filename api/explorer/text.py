@@ -1,0 +1,119 @@
+"""How values look on a page: hostile text made visible, numbers, amounts and times made readable."""
+
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup, escape
+
+# Letters by category that nevertheless show as nothing, or as blanks of their own.
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
+    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+}
+# Controls, formats (bidirectional ones, zero-width ones, tags), private use, unassigned, separators of lines.
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
+_STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d"))
+
+
+def _is_hidden(character: str) -> bool:
+    if character in _INVISIBLE:
+        return True
+    # Every space but the common one can pass for nothing, or for the common one.
+    category = unicodedata.category(character)
+    return category in _HIDDEN_CATEGORIES or (category == "Zs" and character != " ")
+
+
+def visible(value: Any, limit: int = 10_000) -> Markup:
+    """Text of strangers as HTML: escaped, held in its own direction, and with every invisible character named.
+
+    Args:
+        limit: characters that are shown; the rest is only counted.
+    """
+    text = value if isinstance(value, str) else str(value)
+    parts: list[str] = []
+    plain = ""
+    for character in text[:limit]:
+        if _is_hidden(character):
+            parts += [str(escape(plain)), f'<span class="codepoint">U+{ord(character):04X}</span>']
+            plain = ""
+        else:
+            plain += character
+    parts.append(str(escape(plain)))
+    if len(text) > limit:
+        parts.append(f'<span class="codepoint">and {len(text) - limit} more</span>')
+    return Markup("<bdi>" + "".join(parts) + "</bdi>")  # noqa: S704 - every part was escaped above
+
+
+def short(text: str, head: int = 8, tail: int = 6) -> str:
+    """A hash or an address with its middle left out."""
+    return text if len(text) <= head + tail + 1 else f"{text[:head]}…{text[-tail:]}"
+
+
+def number(value: float | int | str) -> str:
+    """A whole number with its thousands apart."""
+    return f"{int(value):,}"
+
+
+def amount(text: Any) -> str:
+    """An amount in coins with its thousands apart; whatever is not in the normal form, as it is."""
+    if not isinstance(text, str):
+        return str(text)
+    whole, dot, fraction = text.partition(".")
+    return f"{int(whole):,}{dot}{fraction}" if whole.isascii() and whole.isdigit() and len(whole) < 80 else text
+
+
+def size(count: int) -> str:
+    """Bytes, with three digits."""
+    return _scaled(count, (("MB", 1e6), ("kB", 1e3)), "B")
+
+
+def rate(value: float) -> str:
+    """Hashes per second, with three digits."""
+    return _scaled(value, (("TH/s", 1e12), ("GH/s", 1e9), ("MH/s", 1e6), ("kH/s", 1e3)), "H/s")
+
+
+def hashes(value: float) -> str:
+    """A number of hashes, or a difficulty, with three digits."""
+    return _scaled(value, (("T", 1e12), ("G", 1e9), ("M", 1e6)), "")
+
+
+def _scaled(value: float, units: tuple[tuple[str, float], ...], unit: str) -> str:
+    for name, factor in units:
+        if value >= factor:
+            return f"{value / factor:.3g} {name}" if value < 1000 * factor else f"{value / factor:,.0f} {name}"
+    return f"{value:,.0f} {unit}".rstrip()
+
+
+def span(seconds: float) -> str:
+    """A length of time: "12 s", "3 min", "5 h", "2 d"."""
+    seconds = max(seconds, 0.0)
+    for bound, unit, name in _STEPS:
+        if seconds < bound:
+            value = seconds / unit
+            return f"{value:.1f} {name}" if name == "s" and value < 10 and value != int(value) else f"{value:.0f} {name}"
+    raise AssertionError("the last bound is infinite")
+
+
+def moment(seconds: float) -> str:
+    """A time in UTC as people write it; as a number where no calendar reaches."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.0f}"
+
+
+def when(seconds: float, now: float) -> Markup:
+    """A time as an element that says how long before `now` it was; scripts keep it true."""
+    ago = now - seconds
+    words = f"{span(ago)} ago" if ago >= 1 else "now" if ago > -1 else f"in {span(-ago)}"
+    full = moment(seconds)
+    return Markup('<time datetime="{}Z" data-time="{}" title="{} UTC">{}</time>').format(
+        full.replace(" ", "T"), int(seconds), full, words
+    )
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "visible": visible, "short": short, "number": number, "amount": amount, "size": size, "rate": rate,
+    "hashes": hashes, "span": span, "moment": moment, "when": when,
+}  # fmt: skip

@@ -1,0 +1,260 @@
+"""The explorer's routes. Each gathers what its page shows (`pages/`) and renders it (`templates/`)."""
+
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, current_app, redirect, render_template, request, send_from_directory, url_for
+from flask.typing import ResponseReturnValue
+from redis.exceptions import RedisError
+from werkzeug.exceptions import NotFound as HttpNotFound
+
+from api.access import node
+from api.errors import Refusal, describe, problem
+from api.explorer import text
+from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
+from api.explorer.search import find
+from api.reading import is_hash, number_argument
+from services.settings import Settings
+from shared.addresses import parse_address
+from shared.errors import InputError, NodeError
+
+blueprint = Blueprint("explorer", __name__, template_folder="templates")
+
+_STATIC = Path(__file__).parent / "static"
+_MAX_HEIGHT = 10**15 - 1
+_YEAR = 365 * 86_400
+_HTML = "text/html"
+
+for _name, _filter in text.FILTERS.items():
+    blueprint.add_app_template_filter(_filter, _name)
+
+
+@blueprint.get("/")
+def index() -> ResponseReturnValue:
+    """Show the overview.
+    ---
+    get:
+      summary: 'Page: the last blocks, what waits, who works, peers'
+      parameters: [{in: query, name: before, schema: {type: integer}, description: Only blocks below this height.}]
+      responses: {'200': {description: HTML.}}
+    """
+    before = number_argument("before", 0, 1, _MAX_HEIGHT) or None
+    return _page("overview", "/status", overview.overview(node(), before), live=before is None)
+
+
+@blueprint.get("/block/<name>")
+def block(name: str) -> ResponseReturnValue:
+    """Show one block.
+    ---
+    get:
+      summary: 'Page: a block by height, hash, or "latest"'
+      parameters:
+        - {in: path, name: name, required: true, schema: {type: string}}
+        - {in: query, name: page, schema: {type: integer, default: 1}}
+      responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
+    """
+    found = blocks.find_block(node(), name)
+    if found is None:
+        return _missing("block", name)
+    context = blocks.block(node(), found, number_argument("page", 1, 1, 1000))
+    return _page("block", f"/blocks/{found.header.hash}", context)
+
+
+@blueprint.get("/tx/<transaction_id>")
+def transaction(transaction_id: str) -> ResponseReturnValue:
+    """Show one transaction.
+    ---
+    get:
+      summary: 'Page: a transaction, its way, and the proof that it is in its block'
+      parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
+      responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
+    """
+    context = transactions.transaction(node(), transaction_id) if is_hash(transaction_id) else None
+    if context is None:
+        return _missing("transaction", transaction_id)
+    return _page("transaction", f"/transactions/{transaction_id}", context, live=True)
+
+
+@blueprint.get("/address/<name>")
+def address(name: str) -> ResponseReturnValue:
+    """Show one address.
+    ---
+    get:
+      summary: 'Page: balance, history and allowances of an address'
+      parameters:
+        - {in: path, name: name, required: true, schema: {type: string}}
+        - {in: query, name: page, schema: {type: integer, default: 1}}
+      responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
+    """
+    try:
+        normal = parse_address(name)
+    except InputError as error:
+        return _missing("address", name, error.message)
+    context = addresses.address(node(), normal, number_argument("page", 1, 1, 1_000_000))
+    return _page("address", f"/accounts/{normal}", context, live=True)
+
+
+@blueprint.get("/pool")
+def waiting() -> ResponseReturnValue:
+    """Show the mempool.
+    ---
+    get:
+      summary: 'Page: waiting transactions, by fee or by age'
+      parameters:
+        - {in: query, name: order, schema: {type: string, enum: [fee, age]}}
+        - {in: query, name: page, schema: {type: integer, default: 1}}
+      responses: {'200': {description: HTML.}}
+    """
+    order: pool.Order = "age" if request.args.get("order") == "age" else "fee"
+    context = pool.pool(node(), order, number_argument("page", 1, 1, pool.MAX_PAGES))
+    return _page("pool", "/mempool", context, live=True)
+
+
+@blueprint.get("/network")
+def peers() -> ResponseReturnValue:
+    """Show the network.
+    ---
+    get:
+      summary: 'Page: peers and their tips, and the forks that this node went through'
+      responses: {'200': {description: HTML.}}
+    """
+    return _page("network", "/nodes", network.network(node()), live=True)
+
+
+@blueprint.get("/mining")
+def rounds() -> ResponseReturnValue:
+    """Show mining.
+    ---
+    get:
+      summary: 'Page: rounds, workers, wasted work; mine a block'
+      responses: {'200': {description: HTML.}}
+    """
+    return _page("mining", "/status", mining.mining(node()), live=True)
+
+
+@blueprint.get("/learn")
+def learn() -> ResponseReturnValue:
+    """Take a block apart.
+    ---
+    get:
+      summary: 'Page: a block taken apart in the browser'
+      parameters: [{in: query, name: block, schema: {type: integer}, description: A height.}]
+      responses: {'200': {description: HTML.}}
+    """
+    tip = node().chain.tip()
+    height = min(number_argument("block", max(tip.height - 3, 2), 1, _MAX_HEIGHT), tip.height)
+    stored = blocks.find_block(node(), str(height))
+    teachable = stored is not None and stored.header.transactions_root != "" and height > 1
+    return _page("learn", f"/chain?from={height}&limit=4", {"height": height, "teachable": teachable, "tip": tip})
+
+
+@blueprint.get("/send")
+def send() -> ResponseReturnValue:
+    """Send a transaction.
+    ---
+    get:
+      summary: 'Page: submit a signed transaction, use a wallet, ask the faucet'
+      responses: {'200': {description: HTML.}}
+    """
+    return _page("send", "/spec", {"faucet": _has("/faucet")})
+
+
+@blueprint.get("/search")
+def search() -> ResponseReturnValue:
+    """Search.
+    ---
+    get:
+      summary: 'Go to the page of a height, hash, transaction id or address'
+      parameters: [{in: query, name: q, required: true, schema: {type: string}}]
+      responses:
+        '302': {description: To the page.}
+        '404': {description: HTML that says where to look.}
+    """
+    query = request.args.get("q", "").strip()
+    target = find(node(), query)
+    return redirect(target) if target else _missing("search", query)
+
+
+@blueprint.get("/assets/<name>")
+def asset(name: str) -> ResponseReturnValue:
+    """Serve a file that the pages load.
+    ---
+    get:
+      summary: Style sheet, scripts and icon of the pages
+      parameters: [{in: path, name: name, required: true, schema: {type: string}}]
+      responses: {'200': {description: The file.}, '404': {$ref: '#/components/responses/Problem'}}
+    """
+    if name not in _digests():
+        raise Refusal(404, "unknown_asset", "There is no such file.")
+    response = send_from_directory(_STATIC, name)
+    # The address changes with the content, so whoever asks by it never has to ask again.
+    fixed = request.args.get("v") == _digests()[name]
+    response.headers["Cache-Control"] = f"public, max-age={_YEAR}, immutable" if fixed else "no-cache"
+    return response
+
+
+@blueprint.errorhandler(NodeError)
+def refused(error: NodeError) -> ResponseReturnValue:
+    status, _, sentence, _ = describe(error)
+    return _failed(status, sentence)
+
+
+@blueprint.errorhandler(Refusal)
+def not_allowed(error: Refusal) -> ResponseReturnValue:
+    return problem(error.status, error.code, error.detail)
+
+
+@blueprint.errorhandler(RedisError)
+def store_unavailable(_: RedisError) -> ResponseReturnValue:
+    return _failed(503, "The store does not answer. Reload the page in a moment.")
+
+
+@blueprint.app_errorhandler(404)
+def nowhere(error: HttpNotFound) -> ResponseReturnValue:
+    """An address that leads nowhere: a page for browsers, a problem for programs."""
+    if request.method == "GET" and request.accept_mimetypes.provided and _HTML in request.headers["Accept"]:
+        return _missing("page", request.path)
+    return problem(404, "not_found", f"{error.description}")
+
+
+def _page(name: str, json_url: str, context: dict[str, Any], *, live: bool = False, status: int = 200) -> Response:
+    settings: Settings = node().settings
+    body = render_template(
+        f"explorer/{name}.html",
+        page=name,
+        json_url=json_url,
+        live=live,
+        settings=settings,
+        spec=settings.spec,
+        has_accounts=node().rules.has_accounts,
+        version=version("quarry"),
+        asset=_asset_url,
+        now=node().clock.now(),
+        **context,
+    )
+    return Response(body, status, mimetype=_HTML)
+
+
+def _missing(kind: str, asked: str, reason: str = "") -> Response:
+    return _page("missing", "/status", {"kind": kind, "asked": asked, "reason": reason}, status=404)
+
+
+def _failed(status: int, sentence: str) -> Response:
+    return _page("failed", "/healthz", {"status": status, "sentence": sentence}, status=status)
+
+
+def _has(path: str) -> bool:
+    return any(rule.rule == path for rule in current_app.url_map.iter_rules())
+
+
+def _asset_url(name: str) -> str:
+    return url_for("explorer.asset", name=name, v=_digests()[name])
+
+
+@cache
+def _digests() -> dict[str, str]:
+    """File -> the beginning of its digest."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in _STATIC.iterdir()}

@@ -1,0 +1,32 @@
+"""Fixtures of the network tests: one Valkey per test process, and networks on it."""
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from services.connections import connect_for_requests
+from services.embedded import EmbeddedValkey
+from tests.integration.stores import make_spec
+from tests.network.ports import Network
+
+
+@pytest.fixture(scope="session", name="valkey_server")
+def _valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    # Not "always": no test here pulls the plug, and an fsync per command is most of their time.
+    with EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durability="unsafe") as server:
+        yield server
+
+
+@pytest.fixture
+def redis(valkey_server: EmbeddedValkey) -> Iterator[Redis]:
+    """An empty database."""
+    with connect_for_requests(valkey_server.url) as connection:
+        connection.flushall()
+        yield connection
+
+
+@pytest.fixture
+def network(redis: Redis) -> Network:
+    """A network under a spec in which any proof is valid, and 64 accounts have 1,000 coins each."""
+    return Network(redis, make_spec())
