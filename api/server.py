@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import sys
 import tempfile
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from services.connections import as_store, connect_for_requests
 from services.node import build_node
 from services.queues import RqJobs
 from services.settings import Settings, load
+from services.supervisor import die_with_parent
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -79,6 +81,8 @@ def application() -> "Flask":
     """The application of one server process, from the environment."""
     from api.app import create_app  # here: the process that only watches the others does not need it
 
+    # An orphan would keep the port, and nobody would stop it.
+    die_with_parent(os.getppid(), signal.SIGTERM)
     settings = load(os.environ)
     logs.configure(settings.log_level, settings.log_format)
     store = connect_for_requests(settings.redis_url)

@@ -6,6 +6,8 @@ import statistics
 import time
 from collections.abc import Callable
 
+from rq import Worker
+
 from benchmarks.loops import midstate_rate, tutorial_rate
 from benchmarks.node import BenchNode, children, counted, memory, waited
 from benchmarks.report import Plot, Result, Series
@@ -108,9 +110,9 @@ class _Search:
             self._names[program] = self._worker_name(node.processes[program].pid)
 
     def _worker_name(self, pid: int) -> str:
-        for key in self._node.redis.smembers("rq:workers:mining"):
-            if int(self._node.redis.hget(key, "pid") or 0) == pid:  # type: ignore[arg-type] # bytes, as we connect
-                return key.decode().removeprefix("rq:worker:")
+        for worker in Worker.all(connection=self._node.redis, serializer="json"):
+            if worker.pid == pid:
+                return str(worker.name)
         raise RuntimeError("a worker is not registered")
 
     def pids(self, program: str) -> list[int]:

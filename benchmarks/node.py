@@ -36,6 +36,7 @@ class BenchNode:
     upkeep: bool = True  # network worker and ticker as well
     difficulty: int | None = None  # None: that of the development chain
     settings: dict[str, str] = field(default_factory=dict)  # without QUARRY_
+    allocations: dict[str, str] = field(default_factory=dict)  # besides the development accounts', with `difficulty`
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -82,7 +83,7 @@ class BenchNode:
         if self.difficulty is None:
             return "dev"
         fields = load_spec("dev").to_object()
-        allocations = fields.pop("allocations")
+        allocations = fields.pop("allocations") | self.allocations
         fields.update(name="bench", chain_id=990_001, difficulty=self.difficulty)
         token = fields.pop("token")
         lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
@@ -127,6 +128,10 @@ class BenchNode:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     # --- asking ---
 

@@ -1,6 +1,7 @@
 """Everything of a node on one machine: its embedded Valkey, API, workers and ticker, started and stopped in order.
 
-Walk: `NodePlan` (what is wanted) → `RunningNode.start` (Valkey → programs → ready) → `Launch.run` → `stop`.
+Walk: `NodePlan` (what is wanted) → `RunningNode.allocate` (port, keys) → `start` (Valkey, programs) → `wait` → `run` →
+`stop`. Of several nodes all are allocated first, so that each can be told where the others are.
 """
 
 import contextlib
@@ -31,6 +32,8 @@ log = structlog.get_logger(__name__)
 START_TIMEOUT = 60.0  # seconds until the API answers and every worker has registered
 STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL
 _POLL = 0.05
+# What listens on all addresses, and where this machine reaches it.
+_ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _TAIL_LINES = 12
 _REQUEST_TIMEOUT = 5.0
 # RQ's registry of workers (rq.worker_registration), named here since importing RQ would cost this process 10 MB.
@@ -68,10 +71,22 @@ class NodePlan:
     unsafe_development: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)  # QUARRY_ variables besides
 
-    def environment(self, address: str, port: int, redis_url: str) -> dict[str, str]:
-        """The QUARRY_ variables of the node's processes."""
+    def environment(
+        self, address: str, port: int, redis_url: str, public_url: str = "", others: Sequence[str] = ()
+    ) -> dict[str, str]:
+        """The QUARRY_ variables of the node's processes.
+
+        Args:
+            public_url: where this machine reaches the node, unless the settings name a better one; "": nowhere.
+            others: public URLs of nodes that run beside this one, which become its peers.
+        """
+        peers = [self.settings.get("QUARRY_PEERS", ""), *others]
+        private = {"QUARRY_PRIVATE_PEERS": "true"} if others else {}
         return {
+            "QUARRY_PUBLIC_URL": public_url,
             **self.settings,
+            **private,
+            "QUARRY_PEERS": ",".join(peer for peer in peers if peer),
             "QUARRY_NODE": self.name,
             "QUARRY_SPEC": self.spec,
             "QUARRY_HOST": self.host,
@@ -122,35 +137,53 @@ class RunningNode:
     @property
     def url(self) -> str:
         """Where the API answers."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.plan.host, self.plan.host)
+        host = _ALL_ADDRESSES.get(self.plan.host, self.plan.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
-    def start(self) -> None:
-        """Start Valkey and the programs. `wait` tells when they are ready; `stop` ends whatever has been started.
+    @property
+    def public_url(self) -> str:
+        """Where other nodes reach it: the setting, else the address it listens on. "" if that is all addresses."""
+        return self.settings.public_url or ("" if self.plan.host in _ALL_ADDRESSES else self.url)
+
+    def allocate(self) -> None:
+        """Take the port and make the keys: after this `url` and `address` are known. `stop` gives the port back.
 
         Raises:
             PortInUse: the port is taken.
-            NodeError: keys, Valkey or a program; the message is for people.
+            NodeError: the keys; the message is for people.
+        """
+        # On Linux the port stays ours until `stop`, even while the API restarts.
+        self.port = self._stack.enter_context(_port(self.plan.host, self.plan.port))
+        self.address = self.plan.files.prepare()
+
+    def start(self, others: Sequence[str] = ()) -> None:
+        """Start Valkey and the programs. `wait` tells when they are ready; `stop` ends whatever has been started.
+
+        Args:
+            others: URLs of nodes that it shall have as peers.
+
+        Raises:
+            NodeError: Valkey or a program; the message is for people.
         """
         files, plan = self.plan.files, self.plan
-        # On Linux the port stays ours until `stop`, even while the API restarts.
-        self.port = self._stack.enter_context(_port(plan.host, plan.port))
-        self.address = files.prepare()
         if plan.redis_url is None:
             self._valkey = EmbeddedValkey(files.valkey, durability=self.settings.durability)
             self._stack.callback(self._valkey.stop)
             self._valkey.start()
             self.redis_url = self._valkey.url
             _forget_workers(self.redis_url)
-        self._programs = self._make_programs()
+        self._programs = self._make_programs(others)
         for program in self._programs:
             _rotate(program.log)
         self._supervisor = Supervisor(self._programs)
         self._stack.callback(self._supervisor.stop, STOP_TIMEOUT)
         self._supervisor.start()
 
-    def wait(self, timeout: float = START_TIMEOUT) -> None:
+    def wait(self, launched_at: float, timeout: float = START_TIMEOUT) -> None:
         """Wait until the API answers and every worker has registered; then write the node's record.
+
+        Args:
+            launched_at: Unix seconds; the same for all nodes that are started together.
 
         Raises:
             LaunchFailed: a program ended, or the time is over.
@@ -175,7 +208,7 @@ class RunningNode:
                 admin_token_file=str(self.plan.files.admin_token),
                 pid=os.getpid(),
                 started=started_at(os.getpid()) or "",
-                started_at=time.time(),
+                started_at=launched_at,
             )
         )
 
@@ -191,8 +224,8 @@ class RunningNode:
         """End the programs, then Valkey. Safe to call twice."""
         self._stack.close()
 
-    def _make_programs(self) -> list[Program]:
-        environment = self.plan.environment(self.address, self.port, self.redis_url)
+    def _make_programs(self, others: Sequence[str]) -> list[Program]:
+        environment = self.plan.environment(self.address, self.port, self.redis_url, self.public_url, others)
 
         def program(name: str, command: list[str]) -> Program:
             return Program(name, command, environment, self.plan.files.logs / f"{name}.log")
@@ -235,11 +268,14 @@ class Launch:
 
     def start(self) -> None:
         """Start all nodes and wait until they are ready; if one fails, or we are interrupted, nothing is left."""
+        launched_at = time.time()
         try:
             for node in self.nodes:
-                node.start()
+                node.allocate()
             for node in self.nodes:
-                node.wait()
+                node.start([other.public_url for other in self.nodes if other is not node])
+            for node in self.nodes:
+                node.wait(launched_at)
         except BaseException:
             self.stop()
             raise

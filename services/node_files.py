@@ -109,13 +109,14 @@ def data_home(environment: Mapping[str, str]) -> Path:
 
 
 def running_nodes(home: Path) -> list[tuple[NodeFiles, NodeRecord]]:
-    """The nodes under `home` whose `quarry up` lives, the one started last first."""
+    """The nodes under `home` whose `quarry up` lives: the `up` started last first, and of its nodes the first first."""
     found = []
     for file in _records(home):
         files = NodeFiles(file.parent)
         record = files.read_record()
         if record is not None and is_alive(record):
             found.append((files, record))
+    # Nodes of one `up` have one time, and sorting leaves them in the order of their paths: node1 before the others.
     return sorted(found, key=lambda item: item[1].started_at, reverse=True)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.accept import Accepted, Acceptor
-from services.errors import Busy, NotFound, TipMoved
+from services.errors import Busy, NotFound, PolicyError, TipMoved
 from services.mempool import Mempool
 from services.ports import Clock, Queue, Randomness
 from services.store.chain import SealedBy
@@ -73,8 +73,11 @@ class Rounds:
         """Queue one mining request and see to it that a round is open; the request's id.
 
         Raises:
+            PolicyError: `no_reward_address`.
             Busy: `too_many_requests`.
         """
+        if not self.policy.recipient:
+            raise PolicyError("no_reward_address", "This node does not mine: it has no QUARRY_REWARD_ADDRESS.")
         request_id = self._randomness.token()
         if not self.store.add_request(request_id, self._clock.now(), self.policy.max_requests):
             raise Busy("too_many_requests", f"{self.policy.max_requests} mining requests are waiting already.")
@@ -91,7 +94,12 @@ class Rounds:
         if situation.open_round:
             return situation.open_round
         wanted = situation.requests > 0
-        automine = self.policy.automine and situation.pool_size > 0 and situation.held != situation.tip
+        automine = (
+            self.policy.automine
+            and bool(self.policy.recipient)
+            and situation.pool_size > 0
+            and situation.held != situation.tip
+        )
         if not wanted and not automine:
             return None
         opened = self._open(self._randomness.token(), "0", empty=wanted)
@@ -198,9 +206,13 @@ class Rounds:
         return accepted
 
     def _renew(self, round_id: str) -> None:
+        """Give an open round a new template; end it, if it was opened for transactions that are in a block by now."""
         found = self.store.round(round_id)
-        if found is not None and found["state"] == "open":
-            self._open(round_id, found["version"], empty=True)
+        if found is None or found["state"] != "open":
+            return
+        awaited = self.store.situation().requests > 0
+        if self._open(round_id, found["version"], empty=awaited) is None and not awaited:
+            self.store.abandon(round_id, self._clock.now())
 
     def _open(self, round_id: str, version: str, *, empty: bool) -> tuple[str, int] | None:
         """Open or renew a round; id and height. None: there is nothing to mine, or the tip does not hold still."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -18,7 +19,6 @@ from shared.errors import InputError
 BUILT_IN_SPECS = ("dev", "network", "tutorial")
 # Free transactions would let anybody fill the mempool, so only development chains may have them.
 _DEFAULT_MIN_FEE = 10**14  # 0.0001 coin
-_LOOPBACK = ("127.", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,12 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the node."""
-        return self.host.startswith(_LOOPBACK)
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:  # a name may come to mean anything
+            return False
 
     @property
     def reaches_private_peers(self) -> bool:

@@ -140,6 +140,10 @@ class MiningStore:
         found = self.scripts.run("cancel", [self.keys.prefix], [round_id, now, KEEP_SECONDS])
         return None if found is None else found.decode()
 
+    def abandon(self, round_id: str, now: float) -> bool:
+        """End a round that nobody waits for; False when somebody does, or it has ended."""
+        return bool(self.scripts.run("abandon", [self.keys.prefix], [round_id, now, KEEP_SECONDS]))
+
     def round(self, round_id: str) -> dict[str, str] | None:
         """The fields of one round, without its template."""
         names = [

@@ -10,7 +10,7 @@ from redis import Redis
 
 from services.connections import connect_for_requests
 from services.embedded import EmbeddedValkey
-from services.errors import Busy, NotFound
+from services.errors import Busy, NotFound, PolicyError
 from services.node import Node
 from services.rounds import HEARTBEAT_SECONDS, REFRESH_SECONDS
 from services.store.mining import Claim, Searched
@@ -376,3 +376,26 @@ def test_the_reward_goes_where_the_settings_say(redis: Redis) -> None:
     here.node.rounds.ask()
     accepted = here.node.rounds.seal(claim(here, open_round(here)), 0, "w1")
     assert accepted is not None and accepted.block.transactions[0].recipient == BOB.address
+
+
+def test_a_round_whose_transactions_a_peer_has_mined_ends_instead_of_mining_nothing(automining: TestNode) -> None:
+    automining.admit(ALICE, 0)
+    round_id = open_round(automining)
+    automining.mine_pool()  # as a peer's block would come: the round knows nothing of it
+    assert automining.node.rounds.claim(round_id, "w1", 10, Searched()) is None
+    assert state(automining, round_id)["state"] == "cancelled"
+    assert automining.node.rounds.ensure_open() is None
+
+
+def test_a_round_that_somebody_asked_for_goes_on_after_a_peers_block(automining: TestNode) -> None:
+    automining.admit(ALICE, 0)
+    round_id = open_round(automining)
+    automining.node.rounds.ask()
+    automining.mine_pool()
+    assert claim(automining, round_id).round_id == round_id
+
+
+def test_a_node_without_a_reward_address_says_so(redis: Redis) -> None:
+    here = TestNode(redis, make_settings(reward_address=""))
+    with pytest.raises(PolicyError, match="QUARRY_REWARD_ADDRESS"):
+        here.node.rounds.ask()

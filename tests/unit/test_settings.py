@@ -139,3 +139,9 @@ def test_another_spec_cannot_take_a_built_in_chain_id(tmp_path: Path, name: str)
     path = tmp_path / "own.toml"
     path.write_text(OWN_SPEC.replace("4244", str(chain_id)))
     assert name in refusal(spec=str(path))
+
+
+@pytest.mark.parametrize("host", ["localhost.example.com", "127.example.com", "0.0.0.0", "192.168.1.1"])
+def test_a_name_that_looks_like_loopback_is_not(host):
+    with pytest.raises(BadSettings, match="development"):
+        load({"QUARRY_HOST": host, "QUARRY_SPEC": "dev"})

@@ -1,0 +1,95 @@
+"""What a chain weighs in Redis, and what a node that does nothing weighs in memory."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from redis import Redis
+
+from benchmarks.catch_up import KEYS, Source
+from benchmarks.node import BenchNode, descendants, memory
+from benchmarks.report import Result
+from services.programs import module_command, scrubbed
+
+BLOCKS = 1_000
+TRANSACTIONS = 20_000
+PER_BLOCK = 500
+IDLE_SECONDS = 5.0
+
+
+def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
+    """Results "storage" and "idle"."""
+    storage, idle = Result("storage"), Result("idle")
+    allocations = {key.address: "1000" for key in KEYS}
+    with BenchNode(workers=0, upkeep=False, difficulty=1, allocations=allocations) as node:
+        say("a chain to weigh")
+        source = Source(node, KEYS)
+        source.grow(1, len(KEYS))  # every account has an entry
+        empty = _grown(node.redis, lambda: source.grow(BLOCKS, 0)) / BLOCKS
+        log = _log_bytes(node.directory)
+        blocks = TRANSACTIONS // PER_BLOCK
+        full = _grown(node.redis, lambda: source.grow(blocks, PER_BLOCK))
+        written = (_log_bytes(node.directory) - log) / TRANSACTIONS
+        size = len(json.dumps(source.node.chain.block_object(source.node.chain.tip().hash)["transactions"][1]))
+    per_transaction = (full - blocks * empty) / TRANSACTIONS
+    storage.add(
+        "bytes_per_block", empty, "bytes", than="used memory per empty block, all its indexes and undo included"
+    )
+    storage.add(
+        "bytes_per_transaction", per_transaction, "bytes", than=f"used memory per transfer of {size} canonical bytes"
+    )
+    storage.add(
+        "log_bytes_per_transaction", written, "bytes", than="append-only file per transfer, before it is rewritten"
+    )
+    say("an idle node")
+    for workers in (1,) if quick else (1, os.cpu_count() or 1):
+        _weigh(idle, workers)
+    return [storage, idle]
+
+
+def _grown(redis: "Redis", grow: Callable[[], None]) -> int:
+    """Bytes that Redis uses more after `grow`, its clients' buffers and its log's aside."""
+    before = _dataset(redis)
+    grow()
+    return _dataset(redis) - before
+
+
+def _dataset(redis: "Redis") -> int:
+    return int(redis.info("memory")["used_memory_dataset"])
+
+
+def _log_bytes(directory: Path) -> int:
+    return sum(path.stat().st_size for path in (directory / "valkey" / "appendonlydir").glob("*.aof"))
+
+
+def _weigh(result: Result, workers: int) -> None:
+    """`quarry up` with the plain kernel and so many mining workers, left alone for a while."""
+    with TemporaryDirectory(prefix="quarry-bench-") as directory:
+        command = module_command(
+            "api.cli", "up", "--json", "--port", "0", "--data-dir", directory, "--workers", str(workers)
+        )
+        process = subprocess.Popen(
+            command,
+            env=scrubbed(os.environ) | {"QUARRY_KERNEL": "plain"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            assert process.stdout is not None
+            if not process.stdout.readline():
+                raise RuntimeError("quarry up did not start")
+            time.sleep(IDLE_SECONDS)
+            sizes = [memory(pid) for pid in (process.pid, *descendants(process.pid))]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+    about = f"{len(sizes)} processes of `quarry up`, plain kernel, {workers} mining worker(s)"
+    suffix = "" if workers == 1 else f"_{workers}_workers"
+    result.add(f"pss_mb{suffix}", sum(pss for _, pss in sizes), "MB", target=400, better="lower", than=about)
+    result.add(f"rss_mb{suffix}", sum(rss for rss, _ in sizes), "MB", than="the same, shared pages counted in each")

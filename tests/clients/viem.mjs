@@ -1,0 +1,153 @@
+// viem against a node: URL, two funded private keys. Every test builds on what the chain is by then.
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import {
+  ContractFunctionRevertedError,
+  InsufficientFundsError,
+  IntrinsicGasTooLowError,
+  NonceTooLowError,
+  createPublicClient,
+  createWalletClient,
+  defineChain,
+  erc20Abi,
+  http,
+  parseEther,
+  zeroAddress,
+} from 'viem'
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+
+const [url, ownerKey, spenderKey] = process.argv.slice(2)
+const TOKEN = '0x0000000000000000000000000000000000005eed'
+const chain = defineChain({
+  id: 847731,
+  name: 'Quarry',
+  nativeCurrency: { name: 'Quarry', symbol: 'QRY', decimals: 18 },
+  rpcUrls: { default: { http: [url] } },
+})
+const transport = http(url, { retryCount: 0 })
+const client = createPublicClient({ chain, transport, pollingInterval: 50, cacheTime: 0 })
+const owner = createWalletClient({ account: privateKeyToAccount(ownerKey), chain, transport })
+const spender = createWalletClient({ account: privateKeyToAccount(spenderKey), chain, transport })
+const fresh = () => privateKeyToAccount(generatePrivateKey()).address
+const token = { address: TOKEN, abi: erc20Abi }
+const read = (functionName, args = []) => client.readContract({ ...token, functionName, args })
+const mined = (hash) => client.waitForTransactionReceipt({ hash, timeout: 20_000 })
+const causes = (type) => (error) => {
+  assert.ok(error.walk((item) => item instanceof type), `${type.name} is not a cause of ${error.message}`)
+  return true
+}
+
+test('connects', async () => {
+  assert.equal(await client.getChainId(), 847731)
+  assert.ok((await client.getBlockNumber()) >= 1n)
+  assert.equal(await client.getCode({ address: TOKEN }), '0xfe')
+  const fees = await client.estimateFeesPerGas()
+  assert.ok(fees.maxFeePerGas >= fees.maxPriorityFeePerGas && fees.maxPriorityFeePerGas > 0n)
+  const history = await client.getFeeHistory({ blockCount: 4, rewardPercentiles: [20, 50.5] })
+  assert.equal(history.baseFeePerGas.length, history.gasUsedRatio.length + 1)
+  assert.deepEqual(history.reward.map((item) => item.length), history.gasUsedRatio.map(() => 2))
+})
+
+test('reads the token', async () => {
+  assert.equal(await read('name'), 'Quarry')
+  assert.equal(await read('symbol'), 'QRY')
+  assert.equal(await read('decimals'), 18)
+  assert.ok((await read('totalSupply')) >= parseEther('100000'))
+  const address = owner.account.address
+  assert.equal(await read('balanceOf', [address]), await client.getBalance({ address }))
+})
+
+for (const type of ['legacy', 'eip1559']) {
+  test(`sends coin, ${type}`, async () => {
+    const to = fresh()
+    const hash = await owner.sendTransaction({ to, value: parseEther('0.5'), type })
+    const receipt = await mined(hash)
+    assert.deepEqual([receipt.status, receipt.type, receipt.gasUsed], ['success', type, 21000n])
+    assert.equal(await client.getBalance({ address: to }), parseEther('0.5'))
+    assert.equal(await client.getBalance({ address: to, blockNumber: receipt.blockNumber - 1n }), 0n)
+    const block = await client.getBlock({ blockHash: receipt.blockHash, includeTransactions: true })
+    assert.ok(block.transactions.some((item) => item.hash === hash))
+    assert.equal(block.transactions[0].from, zeroAddress)
+    assert.equal((await client.getTransaction({ hash })).blockHash, receipt.blockHash)
+    assert.equal(await client.getTransactionConfirmations({ hash }) >= 1n, true)
+  })
+}
+
+test('shows the pending block', async () => {
+  const block = await client.getBlock({ blockTag: 'pending' })
+  assert.equal(block.hash, null)
+})
+
+test('simulates, transfers and finds the event', async () => {
+  const to = fresh()
+  const { request, result } = await client.simulateContract({
+    ...token, account: owner.account, functionName: 'transfer', args: [to, 9n],
+  })
+  assert.equal(result, true)
+  const receipt = await mined(await owner.writeContract(request))
+  const events = await client.getContractEvents({ ...token, eventName: 'Transfer', args: { to }, fromBlock: 1n })
+  assert.deepEqual(events.map((item) => [item.transactionHash, item.args.value]), [[receipt.transactionHash, 9n]])
+  const mints = await client.getContractEvents({
+    ...token, eventName: 'Transfer', args: { from: zeroAddress }, fromBlock: receipt.blockNumber, toBlock: receipt.blockNumber,
+  })
+  assert.equal(mints.length, 1)
+})
+
+test('watches events through a filter', async () => {
+  const to = fresh()
+  const filter = await client.createContractEventFilter({ ...token, eventName: 'Transfer', args: { to } })
+  assert.deepEqual(await client.getFilterChanges({ filter }), [])
+  await mined(await owner.writeContract({ ...token, functionName: 'transfer', args: [to, 2n] }))
+  const changes = await client.getFilterChanges({ filter })
+  assert.deepEqual(changes.map((item) => item.args.value), [2n])
+  assert.deepEqual(await client.getFilterChanges({ filter }), [])
+  assert.equal(await client.uninstallFilter({ filter }), true)
+  await assert.rejects(client.getFilterChanges({ filter }), /filter not found/)
+})
+
+test('approves and spends by transferFrom', async () => {
+  const [from, by, to] = [owner.account.address, spender.account.address, fresh()]
+  await mined(await owner.writeContract({ ...token, functionName: 'approve', args: [by, 50n] }))
+  assert.equal(await read('allowance', [from, by]), 50n)
+  await mined(await spender.writeContract({ ...token, functionName: 'transferFrom', args: [from, to, 20n] }))
+  assert.equal(await read('balanceOf', [to]), 20n)
+  assert.equal(await read('allowance', [from, by]), 30n)
+  await assert.rejects(
+    client.simulateContract({ ...token, account: spender.account, functionName: 'transferFrom', args: [from, to, 31n] }),
+    (error) => {
+      const revert = error.walk((item) => item instanceof ContractFunctionRevertedError)
+      assert.equal(revert.reason, 'ERC20: insufficient allowance')
+      return true
+    },
+  )
+})
+
+test('maps refusals to its own errors', async () => {
+  const poor = createWalletClient({ account: privateKeyToAccount(generatePrivateKey()), chain, transport })
+  const to = owner.account.address
+  await assert.rejects(poor.sendTransaction({ to, value: 1n, gas: 21000n }), causes(InsufficientFundsError))
+  await assert.rejects(owner.sendTransaction({ to, value: 1n, nonce: 0, gas: 21000n }), causes(NonceTooLowError))
+  await assert.rejects(owner.sendTransaction({ to, value: 1n, gas: 20999n }), causes(IntrinsicGasTooLowError))
+  await assert.rejects(client.estimateGas({ account: poor.account, to, value: 1n }), causes(InsufficientFundsError))
+})
+
+test('falls back where a method is missing', async () => {
+  await assert.rejects(client.request({ method: 'wallet_unheardOf' }), /does not exist\/is not available/)
+  const request = await client.prepareTransactionRequest({ account: owner.account, to: fresh(), value: 1n })
+  assert.equal(request.gas, 21000n)
+})
+
+test('verifies a message that an account signed', async () => {
+  const signature = await owner.signMessage({ message: 'quarry' })
+  const address = owner.account.address
+  assert.equal(await client.verifyMessage({ address, message: 'quarry', signature }), true)
+  assert.equal(await client.verifyMessage({ address, message: 'other', signature }), false)
+})
+
+test('batches', async () => {
+  const batching = createPublicClient({ chain, transport: http(url, { batch: true, retryCount: 0 }) })
+  const [id, number, balance] = await Promise.all([
+    batching.getChainId(), batching.getBlockNumber(), batching.getBalance({ address: TOKEN }),
+  ])
+  assert.deepEqual([id, number >= 1n, balance], [847731, true, 0n])
+})
