@@ -1,6 +1,7 @@
 """`/mine` at difficulty 65,536, one sample after the other, beside the tutorial's own search, in turns."""
 
 import http.client
+import os
 import random
 import statistics
 import time
@@ -19,7 +20,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     samples = 100 if quick else SAMPLES
     ours: list[float] = []
     theirs: list[float] = []
-    with BenchNode() as node:
+    with BenchNode(workers=os.cpu_count() or 1) as node:  # as many as `quarry up` starts
         for _ in range(5):
             node.mine()
         say(f"/mine, {samples} times")
@@ -48,7 +49,15 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     result.add("wasted", 100 * counters.get("wasted_hashes", 0) / counters["hashes"], "% of hashes")
     shares = [100 * (i + 1) / samples for i in range(samples)]
     result.plots.append(
-        Plot("mine-latency", "/mine at difficulty 65,536", "milliseconds", "% of blocks done within",
-             [Series("Quarry, over HTTP, durable", sorted(ours), shares), Series("tutorial's loop", sorted(theirs), shares)])
-    )  # fmt: skip
+        Plot(
+            "mine-latency",
+            "/mine at difficulty 65,536",
+            "milliseconds",
+            "% of blocks done within",
+            [
+                Series("Quarry, over HTTP, durable", sorted(ours), shares),
+                Series("the tutorial's loop", sorted(theirs), shares),
+            ],
+        )
+    )
     return [result]

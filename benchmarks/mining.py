@@ -74,9 +74,17 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         "two_workers", two / one, "times", target=1.9 if cores >= 2 else None, than=f"one worker, on {cores} cores"
     )
     scaling.plots.append(
-        Plot("scaling", "Workers on one round", "workers", "million hashes a second",
-             [Series("measured", [1, 2], [one / MEGA, two / MEGA]), Series("ideal", [1, 2], [one / MEGA, 2 * one / MEGA])])
-    )  # fmt: skip
+        Plot(
+            "scaling",
+            "Workers on one round",
+            "workers",
+            "million hashes a second",
+            [
+                Series("measured", [1, 2], [one / MEGA, two / MEGA]),
+                Series("ideal", [1, 2], [one / MEGA, 2 * one / MEGA]),
+            ],
+        )
+    )
     per_second = sum(used.values()) / LONG_SECONDS
     mining.add(
         "commands_per_worker_second", per_second, "commands/s", target=10, better="lower",
@@ -131,7 +139,8 @@ class _Search:
     def rate(self, seconds: float, programs: list[str]) -> float:
         """Hashes per second of these workers together, each from its last report before to its last one after.
 
-        A second counts as far as the worker had a core, or wanted none: waiting for Redis counts, other programs do not.
+        A second counts as far as the worker had a core or wanted none: waiting for Redis counts, for other programs
+        it does not.
         """
         before, shares_before = self._reports(), [waited(self._node.horse(program)) for program in programs]
         time.sleep(seconds)

@@ -8,8 +8,8 @@ import matplotlib
 
 from benchmarks.report import Plot, Result, number
 
-matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402 - the backend is chosen first, since there may be no display
+matplotlib.use("Agg")  # before pyplot looks for a display
+from matplotlib import pyplot
 
 BARS = 1  # a series of one point is a bar
 

@@ -1,4 +1,4 @@
-"""Signed transactions over HTTP, accepted and durable (`appendfsync always`), beside a bare prototype in the same run."""
+"""Signed transactions over HTTP, accepted and durable (`appendfsync always`), beside a bare prototype."""
 
 import json
 import os
@@ -84,8 +84,8 @@ def _bare_requests(count: int, turn: int) -> list[list[bytes]]:
     key = KeyPair(b"\x07" * 32)
     lanes: list[list[bytes]] = [[] for _ in range(CONNECTIONS)]
     for i in range(count):
-        message = canonical({"type": "transfer", "nonce": i, "turn": turn, "sender": key.address, "recipient": "0x" + "5" * 40,
-                             "amount": "0.000000000000000001", "fee": "0", "chain_id": 847731})  # fmt: skip
+        fields = {"type": "transfer", "chain_id": 847731, "nonce": i, "sender": key.address, "turn": turn}
+        message = canonical({**fields, "recipient": "0x" + "5" * 40, "amount": "0.000000000000000001", "fee": "0"})
         signature = key.sign(message).hex()
         item = {"message": message.decode(), "public_key": key.public_key.hex(), "signature": signature}
         lanes[i % CONNECTIONS].append(post("/transactions/new", item))

@@ -77,8 +77,8 @@ class NodePlan:
         """The QUARRY_ variables of the node's processes.
 
         Args:
-            public_url: where this machine reaches the node, unless the settings name a better one; "": nowhere.
-            others: public URLs of nodes that run beside this one, which become its peers.
+            public_url: where other nodes reach this one, unless the settings name a better one; "": unknown.
+            others: URLs of nodes on this machine, which become its peers.
         """
         peers = [self.settings.get("QUARRY_PEERS", ""), *others]
         private = {"QUARRY_PRIVATE_PEERS": "true"} if others else {}
@@ -139,11 +139,6 @@ class RunningNode:
         """Where the API answers."""
         host = _ALL_ADDRESSES.get(self.plan.host, self.plan.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
-
-    @property
-    def public_url(self) -> str:
-        """Where other nodes reach it: the setting, else the address it listens on. "" if that is all addresses."""
-        return self.settings.public_url or ("" if self.plan.host in _ALL_ADDRESSES else self.url)
 
     def allocate(self) -> None:
         """Take the port and make the keys: after this `url` and `address` are known. `stop` gives the port back.
@@ -225,7 +220,9 @@ class RunningNode:
         self._stack.close()
 
     def _make_programs(self, others: Sequence[str]) -> list[Program]:
-        environment = self.plan.environment(self.address, self.port, self.redis_url, self.public_url, others)
+        # Of a node that listens on all addresses, nobody elsewhere can use the one that we know.
+        public_url = self.url if others or self.plan.host not in _ALL_ADDRESSES else ""
+        environment = self.plan.environment(self.address, self.port, self.redis_url, public_url, others)
 
         def program(name: str, command: list[str]) -> Program:
             return Program(name, command, environment, self.plan.files.logs / f"{name}.log")
@@ -273,7 +270,7 @@ class Launch:
             for node in self.nodes:
                 node.allocate()
             for node in self.nodes:
-                node.start([other.public_url for other in self.nodes if other is not node])
+                node.start([other.url for other in self.nodes if other is not node])
             for node in self.nodes:
                 node.wait(launched_at)
         except BaseException:

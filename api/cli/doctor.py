@@ -47,11 +47,12 @@ class Trouble(Exception):
 @click.command()
 @click.option("--url", envvar="QUARRY_URL", help="The node's address. [default: the one that runs here]")
 @click.option("--redis-url", envvar="QUARRY_REDIS_URL", help="Its store. [default: that of the node that runs here]")
+@click.option("--broker-url", envvar="QUARRY_BROKER_URL", help="Where its jobs are. [default: the store]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-def doctor(url: str | None, redis_url: str | None, as_json: bool) -> None:
+def doctor(url: str | None, redis_url: str | None, broker_url: str | None, as_json: bool) -> None:
     """Check packages, disk, keys, API, store, ticker, workers, clock and the last blocks. Exit 1 if a check fails."""
     found = []
-    for finding in _examine(url, redis_url):
+    for finding in _examine(url, redis_url, broker_url):
         found.append(finding)
         if not as_json:
             colour = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.verdict]
@@ -63,7 +64,7 @@ def doctor(url: str | None, redis_url: str | None, as_json: bool) -> None:
         raise Failure(f"{failed} of {len(found)} checks failed.", FAILED)
 
 
-def _examine(url: str | None, redis_url: str | None) -> Iterator[Finding]:
+def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> Iterator[Finding]:
     running = running_node()
     yield _check("python", _python)
     yield _check("packages", _packages)
@@ -78,10 +79,10 @@ def _examine(url: str | None, redis_url: str | None) -> Iterator[Finding]:
     yield answering
     status = client.get("/status") if answering.verdict == "ok" else None
     if redis_url is not None:
-        store = redis_url
+        store, broker = redis_url, broker_url or redis_url
         yield _check("store", lambda: _store(store))
         if status is not None:
-            yield _check("ticker", lambda: _ticker(store, status["node"]))
+            yield _check("ticker", lambda: _ticker(broker, status["node"]))
     if status is not None:
         yield _check("workers", lambda: _workers(status))
         yield _check("spec", lambda: _spec(client, status))
@@ -151,7 +152,7 @@ def _api(client: NodeClient) -> str:
 
 
 def _store(url: str) -> str:
-    from redis.exceptions import RedisError
+    from redis.exceptions import NoPermissionError, RedisError
 
     from services.connections import connect_for_requests
 
@@ -159,6 +160,8 @@ def _store(url: str) -> str:
         with closing(connect_for_requests(url)) as redis:
             info: Any = redis.info("server")
             config: Any = redis.config_get("appendonly", "appendfsync", "maxmemory-policy")
+    except NoPermissionError:  # as it should be in a cluster: our user may not read the configuration
+        raise Trouble("answers; its durability cannot be seen with these rights", "warn") from None
     except (RedisError, ValueError) as error:
         raise Trouble(f"does not answer, or refuses ({type(error).__name__})") from None
     name = f"{info.get('server_name', 'redis')} {info.get('valkey_version', info.get('redis_version'))}"
@@ -181,7 +184,7 @@ def _ticker(url: str, node: str) -> str:
         with closing(connect_for_requests(url)) as redis:
             ticked = next(iter(redis.scan_iter(match=f"rq:job:housekeeping-{node}-*", count=1000)), None)
     except (RedisError, ValueError) as error:
-        raise Trouble(f"cannot be judged: the store does not answer ({type(error).__name__})") from None
+        raise Trouble(f"cannot be judged: the broker does not answer ({type(error).__name__})") from None
     if ticked is None:
         raise Trouble("no scheduled job within the last minute: is `quarry ticker` running?")
     return "ticked within the last minute"

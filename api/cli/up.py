@@ -10,14 +10,17 @@ from types import FrameType
 import click
 
 from api.cli.group import INTERRUPTED, USAGE, Failure
+from api.cli.options import require
 from services import logs
 from services.development import ACCOUNTS
-from services.launcher import Launch, LaunchFailed, NodePlan, PortInUse, default_workers, passed_settings
+from services.launcher import Launch, LaunchFailed, NodePlan, PortInUse, RunningNode, default_workers, passed_settings
 from services.node_files import data_home, node_files
 from services.programs import scrub_environment
 from services.settings import load_spec
 
 NODE = "node1"
+MAX_NODES = 16
+_MAX_PORT = 65535
 
 
 @click.command()
@@ -28,9 +31,20 @@ NODE = "node1"
     help="Where keys, chain and logs are kept. [default: QUARRY_DATA_HOME, or ~/.quarry]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
 @click.option(
-    "--workers", type=click.IntRange(0, 256), default=default_workers, help="Mining workers. [default: one per core]"
+    "--port",
+    default=5000,
+    show_default=True,
+    type=click.IntRange(0, _MAX_PORT),
+    help="The first node's; the others take the next ones. 0: any that are free.",
+)
+@click.option(
+    "--nodes", default=1, show_default=True, type=click.IntRange(1, MAX_NODES), help="How many nodes, connected."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    help="Mining workers of each node. [default: one per core; with several nodes one]",
 )
 @click.option("--redis-url", help="A Redis or Valkey (7 or later) to use instead of an embedded one.")
 @click.option("--no-automine", is_flag=True, help="Mine only when asked, not whenever a transaction waits.")
@@ -41,30 +55,46 @@ def up(
     data_dir: Path | None,
     host: str,
     port: int,
-    workers: int,
+    nodes: int,
+    workers: int | None,
     redis_url: str | None,
     no_automine: bool,
     unsafe_development: bool,
     as_json: bool,
 ) -> None:
-    """Start a node with everything it needs: Valkey, API, mining workers, network worker, ticker. Ctrl-C stops it."""
+    """Start nodes with all they need: Valkey, API, mining workers, network worker, ticker. Ctrl-C stops everything.
+
+    Several nodes (--nodes) are a network: each has keys, a store and a chain of its own, and all others as peers. The
+    first is the one that the other commands talk to, and the only one that mines without being asked.
+    """
+    settings = passed_settings(os.environ)
+    if nodes > 1:
+        require(redis_url is None, "--redis-url is for one node; with --nodes each has a store of its own.")
+        require("QUARRY_PUBLIC_URL" not in settings, "QUARRY_PUBLIC_URL names one node; unset it for --nodes.")
+        require(port + nodes - 1 <= _MAX_PORT, f"--port {port} leaves no ports for {nodes} nodes.")
     home = (data_dir or data_home(os.environ)).expanduser().absolute()
     logs.configure("warning", "console")
-    plan = NodePlan(
-        name=NODE,
-        files=node_files(home, load_spec(spec).name, NODE),
-        spec=spec if not Path(spec).is_file() else str(Path(spec).absolute()),
-        host=host,
-        port=port,
-        workers=workers,
-        automine=not no_automine,
-        redis_url=redis_url,
-        unsafe_development=unsafe_development,
-        settings=passed_settings(os.environ),
-    )
+    chain = load_spec(spec).name
+    if workers is None:
+        workers = default_workers() if nodes == 1 else 1
+    plans = [
+        NodePlan(
+            name=name,
+            files=node_files(home, chain, name),
+            spec=spec if not Path(spec).is_file() else str(Path(spec).absolute()),
+            host=host,
+            port=port and port + number,
+            workers=workers,
+            automine=not no_automine and number == 0,
+            redis_url=redis_url,
+            unsafe_development=unsafe_development,
+            settings=settings,
+        )
+        for number, name in enumerate(f"node{number}" for number in range(1, nodes + 1))
+    ]
     scrub_environment()
     interruption = Interruption()
-    launch = Launch([plan])
+    launch = Launch(plans)
     try:
         with interruption.may_raise():
             launch.start()
@@ -116,20 +146,37 @@ class Interruption:
 
 
 def _welcome(launch: Launch) -> str:
-    node = launch.nodes[0]
-    spec = node.settings.spec
+    first = launch.nodes[0]
+    spec = first.settings.spec
     lines = [
-        f"{node.plan.name} is up: chain {spec.name} (id {spec.chain_id}), {node.plan.workers} mining worker(s).",
+        f"{_names(launch)} up: chain {spec.name} (id {spec.chain_id}), {first.plan.workers} mining worker(s)"
+        f"{' each' if launch.nodes[1:] else ''}.",
         "",
+    ]
+    for node in launch.nodes:
+        lines += _shown(node, only=len(launch.nodes) == 1)
+    if spec.development and spec.allocations:
+        lines += ["Development accounts. Everybody knows these keys: use them nowhere else.", ""]
+        lines += [f"  {account.address}  {account.private_key}" for account in ACCOUNTS]
+        lines += [""]
+    lines += ["In another terminal: quarry status · quarry mine · quarry wallet new alice"]
+    lines += ["Ctrl-C stops everything."]
+    return "\n".join(lines)
+
+
+def _names(launch: Launch) -> str:
+    first, *others = launch.nodes
+    return f"{first.plan.name} to {others[-1].plan.name} are" if others else f"{first.plan.name} is"
+
+
+def _shown(node: RunningNode, *, only: bool) -> list[str]:
+    wallet = "node" if node.plan.name == NODE else node.plan.name
+    return [
+        *([] if only else [node.plan.name]),
         f"  API         {node.url}      documentation: {node.url}/docs",
         f"  Explorer    {node.url}/",
         f"  Jobs        {node.url}/rq   user: any, password: in {node.plan.files.admin_token}",
-        f"  Address     {node.address}  (wallet: node)",
+        f"  Address     {node.address}  (wallet: {wallet})",
         f"  Data        {node.plan.files.directory}",
+        "",
     ]
-    if spec.development and spec.allocations:
-        lines += ["", "Development accounts. Everybody knows these keys: use them nowhere else.", ""]
-        lines += [f"  {account.address}  {account.private_key}" for account in ACCOUNTS]
-    lines += ["", "In another terminal: quarry status · quarry mine · quarry wallet new alice"]
-    lines += ["Ctrl-C stops everything."]
-    return "\n".join(lines)

@@ -43,9 +43,10 @@ def pending(member: Member) -> dict[str, list[str]]:
 
 def check_pool(member: Member) -> None:
     """The mempool's indexes agree with each other and with the ledger."""
-    redis, keys, pool = member.redis, member.node.chain.keys, member.node.pool
+    redis: Any = member.redis
+    keys, pool = member.node.chain.keys, member.node.pool
     entries: Any = redis.hgetall(keys.entries)
-    assert int((redis.hget(keys.pool, "bytes") or b"0")) == sum(map(len, entries.values()))
+    assert int(redis.hget(keys.pool, "bytes") or b"0") == sum(map(len, entries.values()))
     order = {item.decode()[-64:] for item in redis.zrange(keys.order, 0, -1)}
     expiry = {item.decode() for item in redis.zrange(keys.expiry, 0, -1)}
     assert {name.decode() for name in entries} == order == expiry
@@ -99,7 +100,7 @@ def test_depths(network: Network, depth: int) -> None:
 def random_block(member: Member, rng: random.Random, keys: Sequence[KeyPair], size: int) -> list[Transaction]:
     """A block of transactions of all kinds, all valid in their order."""
     nonces = {key.address: member.node.chain.account(key.address).nonce for key in keys}
-    made = []
+    made: list[Transaction] = []
     for _ in range(size):
         key, other = rng.choice(keys), rng.choice(keys)
         fields: dict[str, Any] = {"recipient": other.address, "amount": str(rng.randint(0, 3)), "fee": "0.01"}
@@ -389,7 +390,6 @@ def test_deep_reorganisations_are_quick(network: Network, depth: int, size: int)
     check_pool(a)
 
     # A peer that goes on where we were.
-    network.http.serve(c.url, c.app)
     texts = [a.node.chain.block_bytes(name) for name in left]
     c.redis.delete(*c.redis.keys(c.node.chain.keys.prefix + "*"))
     c.node.chain.initialise()

@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 # Commands between which a reorganisation can be interrupted: the first line of their scripts' texts.
 SLICES = ("-- Swap", "-- One slice", "-- The last slice")
 # Scripts that compare what was read before with what is.
-RACES = ("-- Swap", "-- Append", "-- Put transactions", "-- One slice")
+RACES = {"-- Swap": "swap", "-- Appe": "append", "-- Put ": "admission", "-- One ": "slice"}
 
 
 class SimClock:
@@ -91,8 +91,8 @@ class SimStore:
         if random.random() < faults.preempt:
             world.met("preempted")
             scheduler.sleep(random.expovariate(200.0))
-        if name.startswith(RACES) and random.random() < faults.race:
-            self._lose_the_race()
+        if name[:7] in RACES and random.random() < faults.race:
+            self._lose_the_race(RACES[name[:7]])
         if faults.stall and random.random() < faults.stall:
             world.met("stalled")
             scheduler.sleep(random.uniform(1.0, 30.0))
@@ -113,14 +113,14 @@ class SimStore:
             scheduler.checkpoint()
         return result
 
-    def _lose_the_race(self) -> None:
+    def _lose_the_race(self, what: str) -> None:
         """Wait until somebody else has changed the chain that the command was prepared for, or for some seconds."""
         checker, scheduler = self._node.checker, self._world.scheduler
         tip, journal = checker.tip, self._raw.get(checker.keys.journal)
         for _ in range(30):
             scheduler.sleep(0.1)
             if checker.tip is not tip or self._raw.get(checker.keys.journal) != journal:
-                self._world.met("race lost")
+                self._world.met(f"race lost by {what}")
                 return
 
     def _run(self, run: Callable[[], Any]) -> Any:

@@ -525,7 +525,7 @@ def plan(tmp_path: Path, **change: Any) -> NodePlan:
 def test_a_port_in_use_is_refused_before_anything_is_made(node: FakeNode, tmp_path: Path) -> None:
     running = RunningNode(plan(tmp_path, port=int(node.url.rpartition(":")[2])))
     with pytest.raises(PortInUse, match="in use"):
-        running.start()
+        running.allocate()
     running.stop()
     assert not (tmp_path / "node1").exists()
 
