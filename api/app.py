@@ -20,6 +20,7 @@ from api import (
 )
 from api.access import Doorkeeper
 from api.dashboard import LazyDashboard
+from api.explorer import views as explorer
 from api.rpc import dispatch
 from services.news import News
 from services.node import Node
@@ -65,6 +66,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         stream.blueprint,
         health.blueprint,
         documentation.blueprint,
+        explorer.blueprint,
     ):
         app.register_blueprint(blueprint)
     # Flask's own way to put something in front; mypy takes it for a method.

@@ -1,7 +1,7 @@
 """Everything of a node on one machine: its embedded Valkey, API, workers and ticker, started and stopped in order.
 
-Walk: `NodePlan` (what is wanted) → `RunningNode.allocate` (port, keys) → `start` (Valkey, programs) → `wait` → `run` →
-`stop`. Of several nodes all are allocated first, so that each can be told where the others are.
+Walk: `NodePlan` (what is wanted) → `RunningNode.allocate` (port, keys) → `start` (Valkey, programs) → `wait` → `begin`
+(ticker) → `run` → `stop`. Of several nodes all are allocated first, so that each can be told where the others are.
 """
 
 import contextlib
@@ -12,8 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from typing import Any
 import structlog
 
 from services.embedded import EmbeddedValkey
-from services.node_files import NodeFiles, NodeRecord
+from services.node_files import NodeRecord
+from services.node_plan import NodePlan
 from services.programs import module_command
-from services.settings import CLIENT_VARIABLES, Settings, load
-from services.supervisor import Program, Supervisor, started_at
+from services.supervisor import Program, ProgramStatus, Supervisor, started_at
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)
@@ -56,70 +55,6 @@ class PortInUse(LaunchFailed):
     """Another program listens where the API should."""
 
 
-@dataclass(frozen=True)
-class NodePlan:
-    """One node to be started on this machine."""
-
-    name: str
-    files: NodeFiles
-    spec: str  # name of a built-in spec, or a file
-    host: str = "127.0.0.1"
-    port: int = 5000  # 0: any that is free
-    workers: int = 1  # mining workers
-    automine: bool = True
-    redis_url: str | None = None  # None: an embedded Valkey
-    unsafe_development: bool = False
-    settings: Mapping[str, str] = field(default_factory=dict)  # QUARRY_ variables besides
-
-    def environment(
-        self, address: str, port: int, redis_url: str, public_url: str = "", others: Sequence[str] = ()
-    ) -> dict[str, str]:
-        """The QUARRY_ variables of the node's processes.
-
-        Args:
-            public_url: where other nodes reach this one, unless the settings name a better one; "": unknown.
-            others: URLs of nodes on this machine, which become its peers.
-        """
-        peers = [self.settings.get("QUARRY_PEERS", ""), *others]
-        private = {"QUARRY_PRIVATE_PEERS": "true"} if others else {}
-        return {
-            "QUARRY_PUBLIC_URL": public_url,
-            **self.settings,
-            **private,
-            "QUARRY_PEERS": ",".join(peer for peer in peers if peer),
-            "QUARRY_NODE": self.name,
-            "QUARRY_SPEC": self.spec,
-            "QUARRY_HOST": self.host,
-            "QUARRY_PORT": str(port),
-            "QUARRY_REDIS_URL": redis_url,
-            "QUARRY_DATA_DIR": str(self.files.directory),
-            "QUARRY_REWARD_ADDRESS": address,
-            "QUARRY_ADMIN_TOKEN_FILE": str(self.files.admin_token),
-            "QUARRY_AUTOMINE": str(self.automine).lower(),
-            "QUARRY_UNSAFE_DEVELOPMENT": str(self.unsafe_development).lower(),
-        }
-
-    def check(self) -> Settings:
-        """The settings that the node will have; before anything is started or written.
-
-        Raises:
-            BadSettings: naming the one that cannot be used.
-        """
-        return load(self.environment("", self.port, self.redis_url or "redis://127.0.0.1/0"))
-
-
-def passed_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The node settings in our own environment, for `NodePlan.settings`; those of the client stay out.
-
-    Unknown QUARRY_ variables are passed too, so that `NodePlan.check` can name them.
-    """
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith("QUARRY_") and name not in CLIENT_VARIABLES
-    }
-
-
 class RunningNode:
     """One node while it runs."""
 
@@ -130,8 +65,8 @@ class RunningNode:
         self.port = plan.port
         self.redis_url = plan.redis_url or ""
         self._valkey: EmbeddedValkey | None = None
-        self._supervisor: Supervisor | None = None
-        self._programs: list[Program] = []
+        self._environment: dict[str, str] = {}
+        self._supervisors: list[tuple[Supervisor, list[Program]]] = []
         self._stack = contextlib.ExitStack()
 
     @property
@@ -167,18 +102,18 @@ class RunningNode:
             self._valkey.start()
             self.redis_url = self._valkey.url
             _forget_workers(self.redis_url)
-        self._programs = self._make_programs(others)
-        for program in self._programs:
-            _rotate(program.log)
-        self._supervisor = Supervisor(self._programs)
-        self._stack.callback(self._supervisor.stop, STOP_TIMEOUT)
-        self._supervisor.start()
+        # Of a node that listens on all addresses, nobody elsewhere can use the one that we know.
+        public_url = self.url if others or plan.host not in _ALL_ADDRESSES else ""
+        self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others)
+        mining = module_command("worker", "worker", "--queue", "mining")
+        self._supervise(
+            self._program("api", module_command("api.cli", "api")),
+            *(self._program(f"mining{number}", mining) for number in range(1, plan.workers + 1)),
+            self._program("network", module_command("worker", "worker", "--queue", "network")),
+        )
 
-    def wait(self, launched_at: float, timeout: float = START_TIMEOUT) -> None:
-        """Wait until the API answers and every worker has registered; then write the node's record.
-
-        Args:
-            launched_at: Unix seconds; the same for all nodes that are started together.
+    def wait(self, timeout: float = START_TIMEOUT) -> None:
+        """Wait until the API answers and every worker has registered.
 
         Raises:
             LaunchFailed: a program ended, or the time is over.
@@ -192,6 +127,14 @@ class RunningNode:
                     _tail(self.plan.files.logs / "api.log"),
                 )
             time.sleep(_POLL)
+
+    def begin(self, launched_at: float) -> None:
+        """Start the ticker, now that the peers it has asked for can answer, and write the node's record.
+
+        Args:
+            launched_at: Unix seconds; the same for all nodes that are started together.
+        """
+        self._supervise(self._program("ticker", module_command("worker", "ticker")))
         self._stack.callback(self.plan.files.remove_record)
         self.plan.files.write_record(
             NodeRecord(
@@ -212,28 +155,23 @@ class RunningNode:
         if self._valkey is not None and not self._valkey.alive:
             log.warning("valkey_exited", node=self.plan.name)
             self._valkey.start()
-        if self._supervisor is not None:
-            self._supervisor.tick()
+        for supervisor, _ in self._supervisors:
+            supervisor.tick()
 
     def stop(self) -> None:
         """End the programs, then Valkey. Safe to call twice."""
         self._stack.close()
 
-    def _make_programs(self, others: Sequence[str]) -> list[Program]:
-        # Of a node that listens on all addresses, nobody elsewhere can use the one that we know.
-        public_url = self.url if others or self.plan.host not in _ALL_ADDRESSES else ""
-        environment = self.plan.environment(self.address, self.port, self.redis_url, public_url, others)
+    def _program(self, name: str, command: list[str]) -> Program:
+        return Program(name, command, self._environment, self.plan.files.logs / f"{name}.log")
 
-        def program(name: str, command: list[str]) -> Program:
-            return Program(name, command, environment, self.plan.files.logs / f"{name}.log")
-
-        mining = module_command("worker", "worker", "--queue", "mining")
-        return [
-            program("api", module_command("api.cli", "api")),
-            *(program(f"mining{number}", mining) for number in range(1, self.plan.workers + 1)),
-            program("network", module_command("worker", "worker", "--queue", "network")),
-            program("ticker", module_command("worker", "ticker")),
-        ]
+    def _supervise(self, *programs: Program) -> None:
+        for program in programs:
+            _rotate(program.log)
+        supervisor = Supervisor(programs)
+        self._supervisors.append((supervisor, list(programs)))
+        self._stack.callback(supervisor.stop, STOP_TIMEOUT)
+        supervisor.start()
 
     def _is_ready(self) -> bool:
         if _get(self.url, "/readyz") is None:
@@ -246,10 +184,13 @@ class RunningNode:
             and workers.get("network", 0) >= 1
         )
 
+    def _statuses(self) -> Iterator[tuple[ProgramStatus, Program]]:
+        for supervisor, programs in self._supervisors:
+            yield from zip(supervisor.programs, programs, strict=True)
+
     def _require_alive(self) -> None:
         """While starting nothing is restarted: what fails at once would fail again."""
-        assert self._supervisor is not None, "start comes first"
-        for status, program in zip(self._supervisor.programs, self._programs, strict=True):
+        for status, program in self._statuses():
             if status.alive or program.log is None:
                 continue
             tail = _tail(program.log)
@@ -264,7 +205,10 @@ class Launch:
         self.nodes = [RunningNode(plan) for plan in plans]
 
     def start(self) -> None:
-        """Start all nodes and wait until they are ready; if one fails, or we are interrupted, nothing is left."""
+        """Start all nodes and wait until they are ready; if one fails, or we are interrupted, nothing is left.
+
+        Tickers come last: a node that looks for its peers before they are there leaves them alone for a while.
+        """
         launched_at = time.time()
         try:
             for node in self.nodes:
@@ -272,7 +216,9 @@ class Launch:
             for node in self.nodes:
                 node.start([other.url for other in self.nodes if other is not node])
             for node in self.nodes:
-                node.wait(launched_at)
+                node.wait()
+            for node in self.nodes:
+                node.begin(launched_at)
         except BaseException:
             self.stop()
             raise

@@ -68,6 +68,10 @@ class NodeClient:
         """What the node answers to `body`. Raises as `get`."""
         return self._ask("POST", path, query, body, timeout)
 
+    def delete(self, path: str, body: Any) -> Any:
+        """What the node answers to the deletion of what `body` names. Raises as `get`."""
+        return self._ask("DELETE", path, {}, body, _READ_TIMEOUT)
+
     def find(self, path: str) -> Any | None:
         """The JSON at `path`; None where the node knows of nothing there."""
         try:

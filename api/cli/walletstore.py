@@ -1,4 +1,7 @@
-"""The wallets on this machine: a key directory each, and `node`, the key of the node that runs here."""
+"""The wallets on this machine: a key directory each, and `node`, the key of the node that runs here.
+
+Under `quarry up --nodes N` the others go by their names: `node2`, `node3` and so on.
+"""
 
 import os
 import re
@@ -11,6 +14,7 @@ from api.cli.group import USAGE, Failure
 from api.cli.options import home, running_node
 from services import keyring
 from services.keyring import KeyringError, PassphraseNeeded
+from services.node_files import running_nodes
 from services.signers import Signer
 
 NODE = "node"
@@ -49,7 +53,7 @@ def new_wallet_directory(name: str) -> Path:
 
 
 def wallet_directory(name: str) -> Path:
-    """The key directory of a wallet, by its name, or of the running node.
+    """The key directory of a wallet, by its name, or of a running node.
 
     Raises:
         Failure: there is none.
@@ -60,10 +64,21 @@ def wallet_directory(name: str) -> Path:
             raise Failure("No node runs on this machine, so there is no wallet of its own; `quarry up` starts one.")
         return found[0].directory
     directory = wallets_directory() / name
+    if not directory.is_dir() and (beside := _node_of_that_name(name)) is not None:
+        return beside
     if not _NAME.fullmatch(name) or not directory.is_dir():
         known = ", ".join(wallet_names()) or "none yet; `quarry wallet new NAME` makes one"
         raise Failure(f"There is no wallet of that name in {wallets_directory()} (there: {known}).")
     return directory
+
+
+def _node_of_that_name(name: str) -> Path | None:
+    """The directory of the node `name`, if the `quarry up` that we talk to runs it."""
+    found = running_nodes(home())
+    for files, record in found:
+        if record.name == name and record.pid == found[0][1].pid:
+            return files.directory
+    return None
 
 
 def address(name_or_address: str) -> str:

@@ -295,16 +295,18 @@ class _Lua:
             function = self._functions[text] = self._runtime.eval(f"function(KEYS, ARGV)\n{text}\nend")
         self.database = database
         table = self._runtime.table_from
-        return self._reply(function(table(list(keys)), table(list(arguments))))
+        return self._reply(function(table(keys), table(arguments)))
 
     def _call(self, command: bytes, *arguments: Any) -> Any:
         name = self._commands.get(command)
         if name is None:
             name = self._commands[command] = command.decode().lower()
-        result = getattr(self.database, name)(*map(to_bytes, arguments))
+        result = getattr(self.database, name)(
+            *[item if type(item) is bytes else to_bytes(item) for item in arguments]
+        )
         if result is None:
             return False
-        if isinstance(result, list):
+        if type(result) is list:
             return self._runtime.table_from([False if item is None else item for item in result])
         return result
 
@@ -347,7 +349,7 @@ class Script:
         self.sha = hashlib.sha1(text.encode()).hexdigest()
 
     def __call__(self, *, keys: Iterable[Any], args: Iterable[Any], client: "MemoryPipeline | None" = None) -> Any:
-        names, values = [to_bytes(key) for key in keys], [to_bytes(item) for item in args]
+        names, values = list(map(to_bytes, keys)), list(map(to_bytes, args))
         run = partial(_lua().run, self._text, self._owner.database, names, values)
         if client is not None:
             client.calls.append(run)

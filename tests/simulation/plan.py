@@ -24,6 +24,7 @@ class Faults:
     crash: float = 0.0  # per second: all processes of a node die at once
     cut_reply: float = 0.0  # per command: it ran, but the reply is lost; jobs repeat it, requests fail
     lost_job: float = 0.0
+    lost_relay: float = 0.0  # on top: transactions then travel in blocks only
     double_job: float = 0.0
     drop: float = 0.0  # per message to a peer
     duplicate: float = 0.0
@@ -133,6 +134,7 @@ def _faults(choose: random.Random) -> Faults:
         crash=0.01,
         cut_reply=0.01,
         lost_job=0.1,
+        lost_relay=0.9,
         double_job=0.1,
         drop=0.1,
         duplicate=0.1,

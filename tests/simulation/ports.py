@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from services.errors import PeerFailed
 from services.peer_http import PeerRequest, outcome
+from services.queues import RELAY
 from shared.errors import NodeError
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class SimStore:
         if random.random() < faults.preempt:
             world.met("preempted")
             scheduler.sleep(random.expovariate(200.0))
-        if name[:7] in RACES and random.random() < faults.race:
+        # Reorganisations are rare, so most of them have to race.
+        if name[:7] in RACES and random.random() < faults.race * (4 if name.startswith("-- Swap") else 1):
             self._lose_the_race(RACES[name[:7]])
         if faults.stall and random.random() < faults.stall:
             world.met("stalled")
@@ -117,7 +119,7 @@ class SimStore:
         """Wait until somebody else has changed the chain that the command was prepared for, or for some seconds."""
         checker, scheduler = self._node.checker, self._world.scheduler
         tip, journal = checker.tip, self._raw.get(checker.keys.journal)
-        for _ in range(30):
+        for _ in range(60):
             scheduler.sleep(0.1)
             if checker.tip is not tip or self._raw.get(checker.keys.journal) != journal:
                 self._world.met(f"race lost by {what}")
@@ -289,6 +291,9 @@ class SimQueue:
         world = self._world
         if world.random.random() < world.faults.lost_job:
             world.met("job lost")
+            return
+        if function == RELAY and world.random.random() < world.faults.lost_relay:
+            world.met("relay lost")
             return
         copies = 1
         if world.random.random() < world.faults.double_job:

@@ -21,8 +21,9 @@ from api.cli.group import COMMANDS
 from api.cli.options import connect
 from services import keyring
 from services.development import ACCOUNTS
-from services.launcher import NodePlan, PortInUse, RunningNode, passed_settings
+from services.launcher import PortInUse, RunningNode
 from services.node_files import NodeFiles, NodeRecord, node_files, running_nodes
+from services.node_plan import NodePlan, passed_settings
 from services.programs import scrubbed
 from services.supervisor import started_at
 from shared.chain_spec import ChainSpec
@@ -82,7 +83,7 @@ class FakeNode:
                 self.end_headers()
                 self.wfile.write(text)
 
-            do_GET = do_POST = respond
+            do_GET = do_POST = do_DELETE = respond
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -28,7 +28,7 @@ def address(node: Node, name: str, page: int) -> dict[str, Any]:
         "history": history,
         "waiting": waiting[:_QUEUED],
         "waiting_count": len(waiting),
-        "page": page,
+        "page_number": page,
         "more": len(places) > PAGE,
         "allowances": [(owner, spender, format_amount(left)) for owner, spender, left in allowances],
     }

@@ -33,7 +33,7 @@ def block(node: Node, stored: StoredHeader, page: int) -> dict[str, Any]:
         "header": stored.header,
         "count": len(transactions),
         "transactions": list(enumerate(transactions))[first : first + PAGE],
-        "page": page,
+        "page_number": page,
         "pages": max(1, -(-len(transactions) // PAGE)),
         "instead": there if there and there != stored.header.hash else None,
         "has_next": stored.header.index < tip.height,

@@ -26,6 +26,6 @@ def pool(node: Node, order: Order, page: int) -> dict[str, Any]:
         "bytes": used,
         "order": order,
         "entries": [(entry, entry.fields()) for entry in entries[:PAGE]],
-        "page": page,
+        "page_number": page,
         "more": len(entries) > PAGE and page < MAX_PAGES,
     }

@@ -1,0 +1,63 @@
+"""`quarry peers`: whom the node asks for better chains."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from api.cli.group import FAILED, Failure
+from api.cli.options import Target, with_node
+
+_NO_PEERS = "No peers. `quarry peers add URL` registers one."
+
+
+@click.group()
+def peers() -> None:
+    """Add, list and remove the node's peers.
+
+    Peers that the node has learnt of from others are candidates: they are asked for nothing until you add them.
+    """
+
+
+@peers.command("add")
+@click.argument("urls", metavar="URL...", nargs=-1, required=True)
+@with_node
+def add(target: Target, urls: tuple[str, ...]) -> None:
+    """Register peers, or approve candidates. One on another chain is refused; one that is not there yet is not."""
+    known = target.client.post("/nodes/register", {"nodes": list(urls)}, timeout=60.0)["total_nodes"]
+    target.show({"peers": known}, f"Peers now: {', '.join(known)}.")
+
+
+@peers.command("list")
+@with_node
+def show(target: Target) -> None:
+    """Show the peers, how they are doing, and the candidates."""
+    found = target.client.get("/nodes")["nodes"]
+    target.show({"peers": found}, "\n".join(_lines(found)))
+
+
+@peers.command("remove")
+@click.argument("urls", metavar="URL...", nargs=-1, required=True)
+@with_node
+def remove(target: Target, urls: tuple[str, ...]) -> None:
+    """Forget peers or candidates."""
+    answer = target.client.delete("/nodes", {"nodes": list(urls)})
+    removed = answer["removed"]
+    if not removed:
+        raise Failure("None of these is a peer of the node; `quarry peers list` shows them.", FAILED)
+    target.show({"removed": removed, "peers": answer["nodes"]}, f"Removed {removed}; {len(answer['nodes'])} left.")
+
+
+def _lines(found: Iterable[dict[str, Any]]) -> list[str]:
+    approved = [peer for peer in found if peer["state"] != "candidate"]
+    candidates = [peer["url"] for peer in found if peer["state"] == "candidate"]
+    lines = [_line(peer) for peer in approved] or [_NO_PEERS]
+    if candidates:
+        lines += ["", "Candidates, awaiting approval (`quarry peers add URL`):", *(f"  {url}" for url in candidates)]
+    return lines
+
+
+def _line(peer: dict[str, Any]) -> str:
+    height = f"height {peer['height']}" if peer["height"] else "not heard of yet"
+    reason = f"  {peer['reason']}" if peer["reason"] else ""
+    return f"{peer['url']:<32}  {peer['state']:<11}  {height}{reason}"

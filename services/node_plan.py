@@ -1,0 +1,71 @@
+"""What `quarry up` is asked for: one node, its files, and the environment of its processes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from services.node_files import NodeFiles
+from services.settings import CLIENT_VARIABLES, Settings, load
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """One node to be started on this machine."""
+
+    name: str
+    files: NodeFiles
+    spec: str  # name of a built-in spec, or a file
+    host: str = "127.0.0.1"
+    port: int = 5000  # 0: any that is free
+    workers: int = 1  # mining workers
+    automine: bool = True
+    redis_url: str | None = None  # None: an embedded Valkey
+    unsafe_development: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)  # QUARRY_ variables besides
+
+    def environment(
+        self, address: str, port: int, redis_url: str, public_url: str = "", others: Sequence[str] = ()
+    ) -> dict[str, str]:
+        """The QUARRY_ variables of the node's processes.
+
+        Args:
+            public_url: where other nodes reach this one, unless the settings name a better one; "": unknown.
+            others: URLs of nodes on this machine, which become its peers.
+        """
+        peers = [self.settings.get("QUARRY_PEERS", ""), *others]
+        private = {"QUARRY_PRIVATE_PEERS": "true"} if others else {}
+        return {
+            "QUARRY_PUBLIC_URL": public_url,
+            **self.settings,
+            **private,
+            "QUARRY_PEERS": ",".join(peer for peer in peers if peer),
+            "QUARRY_NODE": self.name,
+            "QUARRY_SPEC": self.spec,
+            "QUARRY_HOST": self.host,
+            "QUARRY_PORT": str(port),
+            "QUARRY_REDIS_URL": redis_url,
+            "QUARRY_DATA_DIR": str(self.files.directory),
+            "QUARRY_REWARD_ADDRESS": address,
+            "QUARRY_ADMIN_TOKEN_FILE": str(self.files.admin_token),
+            "QUARRY_AUTOMINE": str(self.automine).lower(),
+            "QUARRY_UNSAFE_DEVELOPMENT": str(self.unsafe_development).lower(),
+        }
+
+    def check(self) -> Settings:
+        """The settings that the node will have; before anything is started or written.
+
+        Raises:
+            BadSettings: naming the one that cannot be used.
+        """
+        return load(self.environment("", self.port, self.redis_url or "redis://127.0.0.1/0"))
+
+
+def passed_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The node settings in our own environment, for `NodePlan.settings`; those of the client stay out.
+
+    Unknown QUARRY_ variables are passed too, so that `NodePlan.check` can name them.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("QUARRY_") and name not in CLIENT_VARIABLES
+    }

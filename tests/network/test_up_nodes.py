@@ -1,0 +1,119 @@
+"""`quarry up --nodes N`: a network on one machine, by one command."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from api.cli import quarry as command
+from tests.integration.test_cli_up import done, eventually, get, launched, linux_only, processes_of
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def network(home: Path) -> Iterator[list[str]]:
+    """The URLs of three nodes that run together."""
+    with launched(home, "--nodes", "3") as (process, ready):
+        assert ready.keys() == {"nodes", "data_dir", "admin_token_file", "redis_url", "development_accounts"}
+        assert [item["name"] for item in ready["nodes"]] == ["node1", "node2", "node3"]
+        assert ready["admin_token_file"] == str(home / "dev" / "node1" / "admin-token")
+        assert len({item["address"] for item in ready["nodes"]}) == 3
+        yield [item["url"] for item in ready["nodes"]]
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+        assert (process.returncode, output) == (0, "")
+    assert processes_of(home) == {}
+    assert list(home.glob("dev/*/node.json")) == []
+
+
+def statuses(network: list[str]) -> list[dict[str, Any]]:
+    return [get(f"{url}/status") for url in network]
+
+
+def agree_on(network: list[str], tip: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while {status["tip"] for status in statuses(network)} != {tip}:
+        assert time.monotonic() < deadline, statuses(network)
+        time.sleep(0.02)
+
+
+@linux_only
+def test_each_node_has_all_others_as_peers_and_only_the_first_mines_unasked(network: list[str]) -> None:
+    for url, status in zip(network, statuses(network), strict=True):
+        assert {peer["url"] for peer in status["peers"]} == set(network) - {url}
+        assert status["workers"] == {"mining": 1, "network": 1}
+        assert status["automine"] == (url == network[0])
+
+
+@linux_only
+def test_what_one_mines_all_have_within_two_seconds(network: list[str], home: Path) -> None:
+    for url in (network[0], network[2]):
+        [block] = done(home, "mine", "--url", url, "--wait", "30")
+        agree_on(network, block["hash"], 2.0)
+
+
+@linux_only
+def test_a_transaction_is_relayed_to_the_node_that_mines(network: list[str], home: Path) -> None:
+    done(home, "mine", "--wait", "30")
+    [mined] = done(home, "mine", "--url", network[1], "--wait", "30")
+    agree_on(network, mined["hash"], 2.0)
+    third = done(home, "wallet", "show", "node3")["address"]
+    sent = done(home, "send", "--url", network[1], "--from", "node2", "--to", "node3", "0.5", "--wait")
+    assert sent["status"] == "confirmed"
+    for url in network:
+        eventually(lambda url=url: (get(f"{url}/transactions/{sent['id']}") or {}).get("status") == "confirmed")
+    assert (
+        get(f"{network[0]}/blocks/{sent['block']}")["transactions"][0]["recipient"]
+        == get(f"{network[0]}/status")["address"]
+    )
+    assert len({get(f"{url}/accounts/{third}")["balance"] for url in network}) == 1
+
+
+@linux_only
+def test_peers_are_listed_removed_and_added(network: list[str], home: Path) -> None:
+    first, second, third = network
+
+    def listed() -> dict[str, str]:
+        found = done(home, "peers", "list", "--url", third)["peers"]
+        return {peer["url"]: peer["state"] for peer in found}
+
+    eventually(lambda: listed() == {first: "ok", second: "ok"})
+    assert done(home, "peers", "remove", second, "--url", third)["removed"] == 1
+    assert listed().get(second) in (None, "candidate")  # the first may have told of it meanwhile
+    assert done(home, "peers", "add", second, "--url", third)["peers"] == sorted([first, second])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--nodes", "0"], "--nodes"),
+        (["--nodes", "17"], "--nodes"),
+        (["--nodes", "2", "--port", "65535"], "65535"),
+        (["--nodes", "2", "--redis-url", "redis://127.0.0.1/0"], "--redis-url"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(arguments: list[str], word: str) -> None:
+    result = CliRunner().invoke(command, ["up", *arguments])
+    assert result.exit_code == 2
+    assert word in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@linux_only
+def test_if_one_port_is_taken_nothing_is_started(network: list[str], tmp_path: Path) -> None:
+    port = int(network[0].rpartition(":")[2])
+    result = CliRunner().invoke(
+        command, ["up", "--nodes", "2", "--port", str(port - 1), "--data-dir", str(tmp_path), "--json"]
+    )
+    assert result.exit_code == 2
+    assert "in use" in json.dumps(result.stderr)
+    assert processes_of(tmp_path) == {}
