@@ -16,9 +16,9 @@ from api import idle
 from services import logs, registry
 from services.connections import as_store, connect_for_requests
 from services.node import build_node
+from services.processes import die_with_parent
 from services.queues import RqJobs
 from services.settings import Settings, load
-from services.supervisor import die_with_parent
 
 if TYPE_CHECKING:
     from flask import Flask

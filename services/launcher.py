@@ -23,7 +23,7 @@ from services.embedded import EmbeddedValkey
 from services.node_files import NodeRecord
 from services.node_plan import NodePlan
 from services.programs import module_command
-from services.supervisor import Program, ProgramStatus, Supervisor, started_at
+from services.supervisor import Program, ProgramStatus, Supervisor
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)

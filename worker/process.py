@@ -2,8 +2,10 @@
 
 import os
 import signal
+import time
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -13,10 +15,10 @@ from rq.job import Job
 from services import logs, registry
 from services.connections import as_store, connect_for_jobs
 from services.errors import NotFound
+from services.processes import die_with_parent
 from services.queues import MINING, AllowListedJob, RqJobs, queue
 from services.registry import Unserved
 from services.settings import Settings
-from services.supervisor import die_with_parent
 from worker import context
 from worker.claims import measure_speed
 from worker.kernel import Kernel, choose
@@ -29,6 +31,7 @@ MONITORING_SECONDS = 2
 MINING_MONITORING_SECONDS = 4
 MAINTENANCE_SECONDS = 5
 WORKER_TTL = 20
+_REJOIN_SECONDS = 1.0
 
 
 class NodeWorker(Worker):
@@ -49,6 +52,13 @@ class NodeWorker(Worker):
         """Be counted among the workers, and then join the rounds that are open already."""
         super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
         if self.queues[0].name == MINING:
+            join_open_rounds(context.current())
+
+    def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
+        """A search that was killed: take part again. After a pause, since whatever killed it may do so again."""
+        super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call] # RQ's
+        if self.queues[0].name == MINING:
+            time.sleep(_REJOIN_SECONDS)
             join_open_rounds(context.current())
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:

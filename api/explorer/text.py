@@ -86,13 +86,12 @@ def _scaled(value: float, units: tuple[tuple[str, float], ...], unit: str) -> st
 
 
 def span(seconds: float) -> str:
-    """A length of time: "12 s", "3 min", "5 h", "2 d"."""
+    """A length of time: "40 ms", "12 s", "3 min", "5 h", "2 d"."""
     seconds = max(seconds, 0.0)
-    for bound, unit, name in _STEPS:
-        if seconds < bound:
-            value = seconds / unit
-            return f"{value:.1f} {name}" if name == "s" and value < 10 and value != int(value) else f"{value:.0f} {name}"
-    raise AssertionError("the last bound is infinite")
+    if 0 < seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    unit, name = next((unit, name) for bound, unit, name in _STEPS if seconds < bound)
+    return f"{seconds / unit:.0f} {name}"
 
 
 def moment(seconds: float) -> str:

@@ -177,6 +177,19 @@ def test_a_worker_that_starts_while_a_round_is_open_joins_it(scene: Scene) -> No
     assert scene.await_search(node, 2) < 3.0
 
 
+def test_a_worker_whose_search_was_killed_takes_part_again(scene: Scene) -> None:
+    node = scene.node(difficulty=ENDLESS)
+    worker = scene.worker("worker")
+    scene.worker("other")
+    scene.await_workers(2)
+    node.rounds.ask()
+    scene.await_search(node, 2)
+    (horse,) = children(worker.pid)
+    os.kill(horse, signal.SIGKILL)
+    eventually(lambda: children(worker.pid) not in ([], [horse]), 5.0, "the next search of the same worker")
+    assert worker.poll() is None
+
+
 def test_a_worker_from_elsewhere_needs_the_brokers_url_and_nothing_else(scene: Scene) -> None:
     node = scene.node("far", difficulty=1000)
     unset = dict.fromkeys(scene.nothing_else, "")

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from services import supervisor
-from services.supervisor import Program, ProgramNotFound, Supervisor, die_with_parent, started_at
+from services import processes, supervisor
+from services.processes import die_with_parent, started_at
+from services.supervisor import Program, ProgramNotFound, Supervisor
 
 ROOT = Path(__file__).parents[2]
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="a parent's death is announced by Linux alone")
@@ -238,8 +239,8 @@ def test_stop_ends_a_grandchild_without_parent_and_environment(tmp_path: Path) -
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="the portable process table comes from ps")
 def test_stop_ends_a_grandchild_where_there_is_no_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "_has_proc", lambda: False)
-    monkeypatch.setattr(supervisor, "_carries", lambda pid, marks: False)
+    monkeypatch.setattr(processes, "_has_proc", lambda: False)
+    monkeypatch.setattr(processes, "_carries", lambda pid, marks: False)
     programs = Supervisor([python("parent", DAEMON.format(orphan=False), tmp_path)])
     programs.start()
     grandchild = written(tmp_path / "grandchild")
@@ -300,7 +301,7 @@ def test_programs_die_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
 def test_a_fork_can_die_with_its_parent(tmp_path: Path, early: bool) -> None:
     # The fork ignores SIGTERM; `early`: it asks only when its parent is gone already.
     code = (
-        "import os, signal, sys, time; from services.supervisor import die_with_parent\n"
+        "import os, signal, sys, time; from services.processes import die_with_parent\n"
         "directory, early = sys.argv[1], sys.argv[2] == 'True'\n"
         "parent = os.getpid()\n"
         "if os.fork() == 0:\n"
@@ -323,7 +324,7 @@ def test_a_fork_can_die_with_its_parent(tmp_path: Path, early: bool) -> None:
 
 
 def test_elsewhere_nothing_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "_ON_LINUX", False)
+    monkeypatch.setattr(processes, "ON_LINUX", False)
     assert die_with_parent(os.getppid()) is False
 
 
@@ -398,5 +399,5 @@ def test_a_process_is_known_by_its_start(monkeypatch: pytest.MonkeyPatch) -> Non
 
     look()
     if shutil.which("ps") is not None:
-        monkeypatch.setattr(supervisor, "_has_proc", lambda: False)
+        monkeypatch.setattr(processes, "_has_proc", lambda: False)
         look()

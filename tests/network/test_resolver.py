@@ -1,0 +1,510 @@
+"""Agreeing with peers that are honest: what is asked of them, in which order, and what happens when they change."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from services.announcer import MAX_HEEDED, RELAY_BYTES
+from services.consensus import Answer
+from services.errors import PeerFailed, PolicyError
+from services.peer_book import MAX_CANDIDATES
+from services.peer_http import PeerRequest
+from services.queues import ANNOUNCE, ANSWER, RELAY, RESOLVE
+from services.resolver import DISCOVERY_SECONDS
+from shared.keys import KeyPair
+from tests.integration.stores import ALICE, BOB, CAROL, KEYS, assert_store_equals_replay
+from tests.network.liars import ForgedChain, ScriptedPeer
+from tests.network.ports import Member, Network
+from tests.network.test_reorganisation import check
+
+ANNE, BEN = (KeyPair(bytes([200 + i]) * 32) for i in range(2))
+
+
+def chain_pages(network: Network, url: str) -> list[str]:
+    return [path for asked, path in network.http.asked if asked == url and path.startswith("/chain")]
+
+
+def test_one_block_behind_costs_three_small_requests(network: Network) -> None:
+    a, b = network.members("a", "b")
+    b.grow(40, BEN.address)
+    network.copy(b, a)
+    b.mine(b.sign(ALICE, 0))
+    network.http.asked.clear()
+    network.http.bytes = 0
+    assert a.resolve().replaced
+    assert network.http.paths(b.url) == ["/status", "/headers", "/chain"]
+    assert network.http.bytes < 20_000
+    assert chain_pages(network, b.url) == [f"/chain?from={b.height}&limit=1"]
+
+
+def test_nothing_new_costs_one_request(network: Network) -> None:
+    a, b = network.members("a", "b")
+    b.grow(3, BEN.address)
+    a.resolve()
+    network.http.asked.clear()
+    resolution = a.resolve()
+    assert (resolution.replaced, resolution.asked, resolution.notes) == (False, 1, ())
+    assert network.http.paths(b.url) == ["/status"]
+
+
+def test_a_long_chain_is_fetched_in_pages(network: Network) -> None:
+    a, b = network.members("a", "b")
+    b.grow(1234, BEN.address)
+    assert a.resolve().replaced
+    assert a.hashes() == b.hashes()
+    assert network.http.paths(b.url).count("/headers") == 3
+    assert network.http.paths(b.url).count("/chain") == 13
+
+
+def test_a_sync_that_is_killed_goes_on_where_it_was(network: Network) -> None:
+    class Killed(BaseException):
+        pass
+
+    a, b = network.members("a", "b")
+    b.grow(700, BEN.address)
+    served = network.http.handler(b.url)
+    pages = [0]
+
+    def dying(request: PeerRequest) -> tuple[int, bytes]:
+        pages[0] += request.path.startswith("/chain")
+        if pages[0] == 4:
+            raise Killed
+        return served(request)
+
+    network.http.serve(b.url, dying)
+    with pytest.raises(Killed):
+        a.resolve()
+    assert a.height == 301
+    network.http.serve(b.url, served)
+    network.http.asked.clear()
+    a.node = a.build(a.redis)
+    assert a.resolve().replaced
+    assert a.hashes() == b.hashes()
+    assert chain_pages(network, b.url)[0] == "/chain?from=302&limit=100"
+    assert_store_equals_replay(a.node, a.redis)
+
+
+def test_a_peer_that_fails_in_the_middle_is_passed_over(network: Network) -> None:
+    """What was fetched from it stays, and the next best goes on from there."""
+    a, b, c = network.members("a", "b", "c")
+    b.grow(350, BEN.address)
+    network.copy(b, c)
+    b.grow(1, BEN.address)
+    served = network.http.handler(b.url)
+    pages = [0]
+
+    def failing(request: PeerRequest) -> tuple[int, bytes]:
+        pages[0] += request.path.startswith("/chain")
+        if pages[0] > 2:
+            raise PeerFailed("The connection was lost.")
+        return served(request)
+
+    network.http.serve(b.url, failing)
+    assert a.resolve().replaced
+    assert a.hashes() == c.hashes()
+    assert chain_pages(network, c.url)[0] == "/chain?from=202&limit=100"
+    assert (a.peer(b.url).state, a.peer(c.url).state) == ("unreachable", "ok")
+
+
+@pytest.mark.parametrize("depth", [12, 40, 200])
+def test_a_long_prefix_in_common_is_not_detached(network: Network, depth: int) -> None:
+    """The locator's steps double, so the peer answers from below the fork point: what we have too is left alone."""
+    a, b = network.members("a", "b")
+    a.grow(300, ANNE.address)
+    network.copy(a, b)
+    a.grow(depth, ANNE.address)
+    b.grow(depth + 1, BEN.address)
+    network.http.asked.clear()
+    assert a.resolve().replaced
+    assert a.hashes() == b.hashes()
+    journal_of = a.redis.xrevrange(a.node.chain.keys.events, count=1)[0][1]  # type: ignore[index] # redis-py's type
+    assert journal_of == {b"type": b"reorganisation", b"data": f"301 {b.height} {b.tip}".encode()}
+    assert chain_pages(network, b.url)[0] == f"/chain?from=302&limit={min(depth + 1, 100)}"
+    check(a)
+
+
+def test_a_fork_a_thousand_blocks_deep(network: Network) -> None:
+    a, b = network.members("a", "b")
+    a.grow(1000, ANNE.address)
+    b.grow(1001, BEN.address)
+    assert a.resolve().replaced
+    assert a.hashes() == b.hashes()
+    assert len(a.node.chain.locator()) < 25
+    assert a.node.chain.account(ANNE.address).balance == 0
+
+
+def _when(path: str, served: Callable[[PeerRequest], tuple[int, bytes]], change: Callable[[], None]) -> Any:
+    """A handler that calls `change` once, just before it answers the first request of `path`."""
+    done: list[bool] = []
+
+    def handler(request: PeerRequest) -> tuple[int, bytes]:
+        if request.path.startswith(path) and not done:
+            done.append(True)
+            change()
+        return served(request)
+
+    return handler
+
+
+@pytest.mark.parametrize("path", ["/headers", "/chain"])
+def test_a_peer_whose_chain_changes_in_the_middle_is_no_liar(network: Network, path: str) -> None:
+    """It reorganises between its status, its headers and its blocks: we follow in the same run."""
+    a, b, c = network.members("a", "b", "c")
+    a.grow(2, ANNE.address)
+    b.grow(5, BEN.address)
+    c.grow(9, CAROL.address)
+    network.http.serve(b.url, _when(path, network.http.handler(b.url), lambda: _assert(b.resolve(c.url).replaced)))
+    a.node.peers.remove(c.url)
+    assert a.resolve().replaced
+    assert a.hashes() == b.hashes() == c.hashes()
+    assert a.peer(b.url).state == "ok"
+    check(a)
+
+
+def _assert(value: bool) -> None:
+    assert value
+
+
+def test_a_peer_whose_chain_changes_between_two_pages_of_headers(network: Network) -> None:
+    a, b, c = network.members("a", "b", "c")
+    a.grow(600, ANNE.address)
+    b.grow(700, BEN.address)
+    c.grow(800, CAROL.address)
+    served, pages = network.http.handler(b.url), [0]
+
+    def handler(request: PeerRequest) -> tuple[int, bytes]:
+        if request.path.startswith("/headers"):
+            pages[0] += 1
+            if pages[0] == 2:
+                assert b.resolve(c.url).replaced
+        return served(request)
+
+    network.http.serve(b.url, handler)
+    a.node.peers.remove(c.url)
+    assert a.resolve().replaced
+    assert a.hashes() == c.hashes()
+    assert a.peer(b.url).state == "ok"
+
+
+def test_headers_are_consistent_while_they_are_read(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reorganisation between finding the fork point and reading what follows must not look like a lie."""
+    a, b = network.members("a", "b")
+    a.grow(12, ANNE.address)
+    b.grow(13, BEN.address)
+    locator = a.node.chain.locator()
+    read, done = a.node.chain.fork_height, []
+
+    def meanwhile(names: Any) -> int:
+        found = read(names)
+        if not done:
+            done.append(a.resolve().replaced)
+        return found
+
+    monkeypatch.setattr(a.node.chain, "fork_height", meanwhile)
+    first, found = a.node.chain.after(locator, 500)
+    assert done == [True]
+    assert first == 2 and found[0].header.previous_hash == locator[-1]
+
+
+def test_our_chain_grows_by_the_same_blocks_meanwhile(network: Network) -> None:
+    """Two workers sync from one peer at once: neither calls it a liar, and nothing is appended twice."""
+    a, b = network.members("a", "b")
+    b.grow(30, BEN.address)
+    other = a.build(a.redis)
+    for path in ("/headers", "/chain"):
+        served = network.http.handler(b.url)
+        network.http.serve(b.url, _when(path, served, lambda: _assert(other.resolver.resolve().replaced)))
+        assert a.resolve().notes == ()
+        network.http.serve(b.url, b.app)
+        assert a.hashes() == b.hashes()
+        assert a.peer(b.url).state == "ok"
+        b.grow(30, BEN.address)
+    assert_store_equals_replay(a.node, a.redis)
+
+
+def test_the_best_claim_is_asked_first_and_the_rest_only_for_its_status(network: Network) -> None:
+    a, b, c, d = network.members("a", "b", "c", "d")
+    for member, blocks in ((b, 3), (c, 9), (d, 6)):
+        member.grow(blocks, BEN.address)
+    network.http.asked.clear()
+    assert a.resolve().replaced
+    assert a.hashes() == c.hashes()
+    assert network.http.paths(b.url) == network.http.paths(d.url) == ["/status"]
+
+
+def test_only_one_peer_resolves(network: Network) -> None:
+    a, b, c = network.members("a", "b", "c")
+    b.grow(1, BEN.address)
+    c.grow(5, CAROL.address)
+    network.http.asked.clear()
+    assert a.resolve(b.url).replaced
+    assert a.hashes() == b.hashes()
+    assert network.http.paths(c.url) == []
+    assert not a.resolve("http://stranger:5000").replaced
+    assert network.http.paths("http://stranger:5000") == []
+
+
+# --- the book of peers ---
+
+
+def test_unreachable_peers_are_asked_less_often_and_found_again(network: Network) -> None:
+    a, b = network.members("a", "b")
+    b.grow(2, BEN.address)
+    network.http.cut(b.url)
+    pauses = []
+    for _ in range(6):
+        a.resolve()
+        pauses.append(a.peer(b.url).next_try - a.clock.time)
+        assert a.peer(b.url).state == "unreachable"
+        assert a.resolve().asked == 0, "it is left alone meanwhile"
+        a.clock.time = a.peer(b.url).next_try
+    assert pauses == [5, 10, 20, 40, 60, 60]
+    network.http.serve(b.url, b.app)
+    assert a.resolve().replaced
+    assert (a.peer(b.url).state, a.peer(b.url).failures, a.peer(b.url).reason) == ("ok", 0, "")
+
+
+def test_an_announcement_brings_an_unreachable_peer_back(network: Network) -> None:
+    a, b = network.members("a", "b")
+    network.http.cut(b.url)
+    a.resolve()
+    network.http.serve(b.url, b.app)
+    b.grow(1, BEN.address)
+    assert a.node.announcer.heard(b.url, b.tip)
+    assert a.resolve(b.url).replaced
+    assert a.peer(b.url).state == "ok"
+
+
+def test_a_peer_that_is_removed_while_it_is_asked_stays_removed(network: Network) -> None:
+    a, b = network.members("a", "b")
+    removed: list[bool] = []
+    network.http.serve(
+        b.url, _when("/status", network.http.handler(b.url), lambda: removed.append(a.node.peers.remove(b.url)))
+    )
+    a.resolve()
+    assert removed == [True]
+    assert a.node.peers.all() == []
+
+
+def test_candidates_are_learnt_and_never_asked(network: Network) -> None:
+    a, b = network.members("a", "b")
+    stranger = "http://c:5000"
+    b.befriend(stranger, "http://[::1]:7")
+    odd = ["http://127.1", "file:///etc/passwd", "http://user@host", "", "x" * 1000]
+    served = network.http.handler(b.url)
+
+    def naming(request: PeerRequest) -> tuple[int, bytes]:
+        status, body = served(request)
+        if request.path == "/nodes":
+            value = json.loads(body)
+            value["nodes"] += [{"url": url} for url in odd] + [1, {}, {"url": 5}]
+            body = json.dumps(value).encode()
+        return status, body
+
+    network.http.serve(b.url, naming)
+    a.resolve()
+    a.node.resolver.discover(a.url)
+    known = {peer.url: peer.state for peer in a.node.peers.all()}
+    assert known == {b.url: "ok", stranger: "candidate", "http://[::1]:7": "candidate"}
+    network.http.asked.clear()
+    a.clock.time += 1000
+    a.resolve()
+    a.node.announcer.admitted([])
+    a.node.announcer.announce(a.tip)
+    assert not a.node.announcer.heard(stranger, "0" * 64)
+    a.resolve(stranger)
+    assert {url for url, _ in network.http.asked} == {b.url}
+    a.befriend(stranger)  # approved by the operator
+    assert a.peer(stranger).approved
+    a.resolve()
+    assert network.http.paths(stranger) == ["/status"]
+
+
+def test_candidates_are_few(network: Network) -> None:
+    a, b = network.members("a", "b")
+    a.resolve()
+    nodes = {"nodes": [{"url": f"http://n{number}:5000"} for number in range(500)]}
+    network.http.serve(b.url, lambda request: (200, json.dumps(nodes).encode()))
+    for _ in range(3):
+        a.node.resolver.discover(a.url)
+        a.clock.time += DISCOVERY_SECONDS
+    assert len(a.node.peers.all()) == 1 + MAX_CANDIDATES
+
+
+def test_there_is_room_for_so_many_peers(network: Network) -> None:
+    a = network.member("a", max_peers=3)
+    a.befriend("http://x", "http://y")
+    with pytest.raises(PolicyError, match="at most 3"):
+        a.befriend("http://z", "http://w")
+    assert [peer.url for peer in a.node.peers.all()] == ["http://x", "http://y"]
+    a.befriend("http://z")
+    a.befriend("http://x", "http://z")  # known already
+    a.node.peers.learn(["http://candidate"])
+    with pytest.raises(PolicyError):
+        a.befriend("http://candidate")
+
+
+# --- news ---
+
+
+def test_announcements(network: Network) -> None:
+    a, b, c = network.members("a", "b", "c")
+    b.node.announcer.tip_changed()
+    b.grow(1, BEN.address)
+    b.node.announcer.tip_changed()
+    b.node.announcer.tip_changed()
+    jobs = [job for job, function in b.queue.jobs.items() if function == ANNOUNCE]
+    assert len(jobs) == 2, "one per tip"
+    network.http.asked.clear()
+    assert b.node.announcer.announce("0" * 64) == 0, "the tip has moved since"
+    assert b.node.announcer.announce(b.tip) == 2
+    assert network.http.paths(a.url) == network.http.paths(c.url) == ["/nodes/announce"]
+    assert list(a.queue.jobs.values()).count(RESOLVE) == 1
+    b.node.announcer.announce(b.tip)
+    assert list(a.queue.jobs.values()).count(RESOLVE) == 1, "duplicates die out"
+    a.resolve(b.url)
+    assert not a.node.announcer.heard(c.url, b.tip), "we have it"
+
+
+def test_announcements_of_strangers_and_liars_are_not_heeded(network: Network) -> None:
+    a, b = network.members("a", "b")
+    assert not a.node.announcer.heard("http://stranger:5000", "1" * 64)
+    a.node.peers.failed(b.url, "lying", "It lied.")
+    assert not a.node.announcer.heard(b.url, "1" * 64)
+    a.clock.time = a.peer(b.url).next_try
+    assert a.node.announcer.heard(b.url, "1" * 64)
+    assert list(a.queue.jobs.values()) == [RESOLVE]
+
+
+def test_announcements_cannot_flood_the_workers(network: Network) -> None:
+    """Anybody can sign as one of our peers, so the number of jobs has a limit."""
+    a, b = network.members("a", "b")
+    heeded = sum(a.node.announcer.heard(b.url, f"{number:064x}") for number in range(500))
+    assert heeded == len(a.queue.jobs) == MAX_HEEDED
+    a.clock.time += 1.5
+    assert a.node.announcer.heard(b.url, "f" * 64)
+
+
+def test_a_peer_that_cannot_be_told_is_left_alone_for_a_while(network: Network) -> None:
+    a, b, c = network.members("a", "b", "c")
+    network.http.cut(b.url)
+    assert a.node.announcer.announce(a.tip) == 1
+    network.http.asked.clear()
+    assert a.node.announcer.announce(a.tip) == 1
+    assert network.http.paths(b.url) == [] and a.peer(b.url).state == "unreachable"
+
+
+def test_transactions_are_relayed_and_die_out(network: Network) -> None:
+    a, b, c = network.members("a", "b", "c")
+    a.clock.time += 10
+    items = [a.sign(key, nonce) for key in (ALICE, BOB) for nonce in range(3)]
+    a.node.submit(items)
+    assert list(a.queue.jobs.values()).count(RELAY) == 1
+    assert a.node.announcer.relay() == 6
+    for member in (b, c):
+        assert member.node.pool.totals()[0] == 6
+        assert member.node.announcer.relay() == 6  # each hands on what was new to it, once
+    for member in (a, b, c):
+        assert member.node.announcer.relay() == 0
+    assert b.node.pool.next_nonce(ALICE.address) == 3
+
+
+def test_large_transactions_are_relayed_in_requests_that_are_not_too_large(network: Network) -> None:
+    a, b = network.members("a", "b")
+    a.clock.time += 10
+    bodies: list[int] = []
+    served = network.http.handler(b.url)
+
+    def counting(request: PeerRequest) -> tuple[int, bytes]:
+        bodies.append(len(request.body or b""))
+        return served(request)
+
+    network.http.serve(b.url, counting)
+    a.node.submit([a.sign(key, nonce, data="x" * 7_500) for key in KEYS[:10] for nonce in range(20)])
+    assert a.node.announcer.relay() == 200
+    assert b.node.pool.totals()[0] == 200
+    assert len(bodies) == 4 and max(bodies) < RELAY_BYTES * 1.1 < 2**20
+
+
+# --- asking for it ---
+
+
+def test_requests_to_resolve_are_answered_together(network: Network) -> None:
+    a, b = network.members("a", "b")
+    b.grow(2, BEN.address)
+    consensus = a.node.consensus
+    for _ in range(5):
+        assert consensus.ask(0) is None
+    jobs = [job for job, function in a.queue.jobs.items() if function == ANSWER]
+    assert len(jobs) == 1, "five who wait for the same run have one job"
+    network.http.asked.clear()
+    assert consensus.answer(1)
+    assert network.http.paths(b.url).count("/status") == 1
+    for number in range(2, 6):
+        assert consensus.answer(number), "answered by the same run"
+    assert network.http.paths(b.url).count("/status") == 1
+    assert not consensus.answer(6)
+
+
+def test_an_answer_that_was_lost_is_asked_for_again(network: Network) -> None:
+    a, _ = network.members("a", "b")
+    assert a.node.consensus.ask(11) is None
+    assert len([job for job, function in a.queue.jobs.items() if function == ANSWER]) >= 3
+
+
+def test_a_late_run_does_not_take_back_a_later_answer(network: Network) -> None:
+    a, b = network.members("a", "b")
+    a.node.consensus.ask(0)
+    other = a.build(a.redis)
+
+    def meanwhile() -> None:
+        a.node.consensus.ask(0)
+        a.node.consensus.ask(0)
+        other.consensus.answer(3)
+
+    network.http.serve(b.url, _when("/status", network.http.handler(b.url), meanwhile))
+    a.node.consensus.answer(1)
+    assert a.node.consensus._done() == Answer(3, False)
+
+
+def test_equal_tips_are_agreed_on_without_anybody_mining(redis: Redis, network: Network) -> None:
+    members = network.members("a", "b", "c")
+    for member, key in zip(members, (ANNE, BEN, CAROL), strict=True):
+        member.grow(4, key.address)
+    best = min(member.tip for member in members)
+    for member in members:
+        member.resolve()
+    for member in members:
+        member.resolve()
+    assert {member.tip for member in members} == {best}
+
+
+def test_a_hundred_peers_of_whom_one_is_honest(network: Network) -> None:
+    a = network.member("a", max_peers=128)
+    b = network.member("b")
+    b.grow(3, BEN.address)
+    a.befriend(b.url, *(f"http://dead-{number}:1" for number in range(99)))
+    resolution = a.resolve()
+    assert resolution.replaced and resolution.asked == 100 and len(resolution.notes) == 99
+
+
+def test_a_scripted_peer_is_as_good_as_a_node(network: Network) -> None:
+    """The scripted peers of the other tests are refused for their lies, not for their form."""
+    a = network.member("a")
+    chain = ForgedChain(network.spec)
+    chain.grow(250)
+    network.http.serve("http://scripted:1", ScriptedPeer(chain))
+    a.befriend("http://scripted:1")
+    assert a.resolve().notes == ()
+    assert a.hashes() == chain.hashes
+
+
+def test_status_of_peers_is_shown(network: Network) -> None:
+    a, b = network.members("a", "b")
+    b.grow(2, BEN.address)
+    a.resolve()
+    shown: Member = a
+    assert shown.get("/status")["peers"] == [{"url": b.url, "height": 3, "tip": b.tip, "state": "ok"}]

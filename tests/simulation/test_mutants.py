@@ -1,0 +1,45 @@
+"""The simulation finds planted bugs. `make mutation` plants them all."""
+
+import pytest
+
+from services.store import scripts
+from tests.simulation.__main__ import run_seed
+from tests.simulation.mutants import MUTANTS, Mutant, judge, script
+
+# One of each kind: a race inside a node, a lie of a peer, a network that stays split.
+QUICK = ("append does not compare the tip", "blocks are not validated", "a tie is not broken")
+
+
+@pytest.mark.parametrize("mutant", [item for item in MUTANTS if item.name in QUICK], ids=lambda item: item.name)
+def test_a_planted_bug_is_found(mutant: Mutant) -> None:
+    assert judge(mutant, range(1, 41)).seed is not None
+
+
+def test_there_are_enough_mutants_and_each_is_one_bug() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 8
+    assert set(QUICK) < {mutant.name for mutant in MUTANTS}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda item: item.name)
+def test_a_mutant_is_planted_where_the_code_still_is_and_taken_out_again(mutant: Mutant) -> None:
+    names = ("append", "swap", "requeue", "reindex", "admit", "drop")
+    before = [scripts.source(name) for name in names]
+    with mutant.plant():
+        during = [scripts.source(name) for name in names]
+    assert [scripts.source(name) for name in names] == before
+    if mutant.plant.__qualname__.startswith("script"):
+        assert during != before
+
+
+def test_a_script_that_has_changed_is_no_mutant() -> None:
+    planted = Mutant("nothing", script("append", "this is not in it", ""))
+    with planted.plant(), pytest.raises(AssertionError, match=r"append\.lua has changed"):
+        scripts.source("append")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda item: item.name)
+def test_every_planted_bug_is_found(mutant: Mutant) -> None:
+    assert run_seed(1, mutant.mode).failure is None
+    assert judge(mutant, range(1, 61)).seed is not None

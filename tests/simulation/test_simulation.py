@@ -1,0 +1,172 @@
+"""Schedules that run with every test run. What they check is in `checker.py`, what they go through in `plan.py`."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+
+from services.store.keys import Keys
+from tests import verifier
+from tests.simulation.__main__ import run_seed
+from tests.simulation.memory import MemoryRedis, SortedSet
+from tests.simulation.plan import Faults, Mode, draw
+from tests.simulation.world import World
+
+ROOT = Path(__file__).parents[2]
+
+
+def regressions() -> list[tuple[Mode, int]]:
+    """The seeds that failed once."""
+    lines = (Path(__file__).parent / "seeds.txt").read_text("utf-8").splitlines()
+    return [(line.split()[0], int(line.split()[1])) for line in lines if line and line[0] != "#"]  # type: ignore[misc]
+
+
+def test_a_slice_of_schedules_keeps_the_promises_and_meets_every_fault() -> None:
+    met: Counter[str] = Counter()
+    for seed in range(101, 111):
+        outcome = run_seed(seed, "safety")
+        assert outcome.failure is None, f"safety seed {seed}: {outcome.failure}"
+        assert outcome.height > 2, "nothing was mined, so nothing was tested"
+        met.update(outcome.met)
+    missing = {
+        "preempted", "race lost by swap", "race lost by append", "race lost by admission", "death", "reply cut",
+        "death in a reorganisation", "death between proof and append", "stalled", "job lost", "relay lost", "job doubled",
+        "request dropped", "answer dropped", "request doubled", "request slow", "answer truncated", "partitioned",
+        "network fell apart", "broker flushed", "double spend", "transaction sent again", "reorganisations",
+        "record: replaced", "record: dropped", "record: evicted", "record: expired", "sealed", "acknowledged",
+    } - met.keys()  # fmt: skip
+    assert not missing, f"never met: {sorted(missing)}"
+    assert sum(what.startswith("lie: ") for what in met) >= 5
+
+
+@pytest.mark.parametrize("seed", [201, 202, 203, 204, 205])
+def test_a_healed_network_agrees_and_mines_what_waits(seed: int) -> None:
+    outcome = run_seed(seed, "liveness")
+    assert outcome.failure is None, f"liveness seed {seed}: {outcome.failure}"
+    assert outcome.met["converged"] == outcome.met["all mined"] == 1
+
+
+@pytest.mark.parametrize(("mode", "seed"), regressions())
+def test_a_seed_that_failed_once(mode: Mode, seed: int) -> None:
+    outcome = run_seed(seed, mode)
+    assert outcome.failure is None, f"{mode} seed {seed}: {outcome.failure}"
+
+
+def test_a_seed_replays_identically() -> None:
+    first, second, other = run_seed(7, "safety"), run_seed(7, "safety"), run_seed(8, "safety")
+    assert first == second
+    assert first.digest != other.digest
+    assert first.met.total() > 100
+
+
+def test_a_seed_replays_identically_in_another_process() -> None:
+    text = "from tests.simulation.__main__ import run_seed; print(run_seed(7, 'safety').digest)"
+    found = subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "99"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert found.stdout.strip() == run_seed(7, "safety").digest
+
+
+def test_an_independent_verifier_agrees_about_every_nodes_chain() -> None:
+    world = World(draw(3, "safety"))
+    assert world.run().failure is None
+    for node in world.nodes:
+        tip = node.checker.tip
+        blocks = [json.loads(world.tree.states[name].block.canonical) for name in tip.hashes()]
+        found = verifier.verify(world.plan.spec.to_object(), blocks)
+        assert (found.tip, found.supply, found.chainwork) == (tip.block.hash, tip.replay.supply, tip.claim.chainwork)
+        balances = {address: account.balance for address, account in found.accounts.items() if account.balance}
+        expected = {name: account.balance for name, account in tip.replay.accounts.items() if account.balance}
+        assert balances == expected
+
+
+def test_healing_leaves_no_fault() -> None:
+    healed = Faults(**dict.fromkeys(Faults.__dataclass_fields__, 0.5)).healed()
+    assert {name for name in Faults.__dataclass_fields__ if getattr(healed, name)} == {"preempt", "race"}
+
+
+# --- the store in memory is a Redis, as far as it goes ---
+
+
+class _AllKeys:
+    """What changed, for a store that does not say: all of it."""
+
+    def __init__(self, redis: Any) -> None:
+        self._redis = redis
+
+    @property
+    def changed(self) -> set[bytes]:
+        return set(self._redis.scan_iter(count=10_000))
+
+    @changed.setter
+    def changed(self, value: set[bytes]) -> None:
+        pass
+
+
+class FakeStore(fakeredis.FakeRedis):
+    """A fakeredis server of its own, whose changes the checker looks at."""
+
+    def __init__(self) -> None:
+        super().__init__(server=fakeredis.FakeServer())
+
+    @property
+    def database(self) -> _AllKeys:
+        return _AllKeys(self)
+
+
+def contents(raw: Any, fake: bool) -> dict[bytes, Any]:
+    """Every key but the events, whose names are the server's."""
+    found: dict[bytes, Any] = {}
+    for name in raw.scan_iter():
+        if name.endswith(b":events"):
+            continue
+        if not fake:
+            value = raw.database.keys[name]
+            found[name] = value.scores if isinstance(value, SortedSet) else value
+            continue
+        match raw.type(name):
+            case b"hash":
+                found[name] = raw.hgetall(name)
+            case b"list":
+                found[name] = raw.lrange(name, 0, -1)
+            case b"zset":
+                found[name] = dict(raw.zrange(name, 0, -1, withscores=True))
+            case _:
+                found[name] = raw.get(name)
+    return found
+
+
+@pytest.mark.parametrize("seed", [2, 9])
+def test_the_store_in_memory_does_what_fakeredis_does(seed: int) -> None:
+    memory, fake = World(draw(seed, "safety")), World(draw(seed, "safety"), store=FakeStore)
+    ours, theirs = memory.run(), fake.run()
+    assert ours.failure is None
+    assert ours == theirs
+    assert ours.met["reorganisations"] > 0
+    for one, other in zip(memory.nodes, fake.nodes, strict=True):
+        assert isinstance(one.raw, MemoryRedis)
+        assert Keys(one.name).tip.encode() in contents(one.raw, fake=False)
+        assert contents(one.raw, fake=False) == contents(other.raw, fake=True)
+
+
+# --- long runs ---
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("mode", ["safety", "liveness"])
+def test_many_schedules(mode: Mode) -> None:
+    failed = [seed for seed in range(1000, 1300) if run_seed(seed, mode).failure is not None]
+    assert failed == [], f"python -m tests.simulation --mode {mode} --seeds 1 --log --first {failed[0]}"
