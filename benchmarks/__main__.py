@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+import traceback
 from importlib import import_module
 from pathlib import Path
 
@@ -21,7 +22,7 @@ BENCHMARKS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Run the named benchmarks, or all; 1 if a target was missed."""
+    """Run the named benchmarks, or all; 1 if one failed or a target was missed."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
@@ -40,11 +41,17 @@ def main(arguments: list[str]) -> int:
 
     where = machine()
     results: list[Result] = []
+    failed = False
     for name in chosen.names or BENCHMARKS:
-        for result in import_module(f"benchmarks.{name}").run(say, chosen.quick):
-            results.append(result)
-            if not chosen.json:
-                print(result.text(), flush=True)
+        try:
+            measured = import_module(f"benchmarks.{name}").run(say, chosen.quick)
+        except Exception:  # the others are worth having all the same
+            failed = True
+            print(f"The benchmark {name} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+            continue
+        results += measured
+        if not chosen.json:
+            print("\n".join(result.text() for result in measured), flush=True)
     if chosen.json:
         print(json.dumps(as_json(results, where), indent=2))
     if chosen.plots is not None:
@@ -52,7 +59,7 @@ def main(arguments: list[str]) -> int:
 
         for path in write(results, where, chosen.plots):
             say(f"wrote {path}")
-    return int(any(figure.met is False for result in results for figure in result.figures))
+    return int(failed or any(figure.met is False for result in results for figure in result.figures))
 
 
 if __name__ == "__main__":

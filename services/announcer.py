@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from services.peer_book import PeerBook
-from services.peer_client import PeerClient
+from services.peer_client import NoSuchAnswer, PeerClient
 from services.ports import Clock, Queue
 from services.queues import ANNOUNCE, RELAY, RESOLVE
 from services.store.chain import ChainStore
@@ -131,6 +131,8 @@ class Announcer:
         urls = [peer.url for peer in self._book.due()]
         told = 0
         for url, answer in zip(urls, self._client.in_parallel(tell, urls), strict=True):
+            if isinstance(answer, NoSuchAnswer):
+                continue  # a node of the tutorial's is there, and has no ear for news
             if isinstance(answer, NodeError):
                 _log.info("peer_not_told", peer=url, reason=str(answer))
                 self._book.failed(url, "unreachable", str(answer))  # or each piece of news would wait for it again

@@ -22,6 +22,7 @@ import structlog
 from services.embedded import EmbeddedValkey
 from services.node_files import NodeRecord
 from services.node_plan import NodePlan
+from services.processes import started_at
 from services.programs import module_command
 from services.supervisor import Program, ProgramStatus, Supervisor
 from shared.errors import NodeError
