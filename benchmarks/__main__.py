@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.report import Result, as_json, machine
+from services import logs
 
 # name: what it measures. Each is a module with run(say, quick) -> results.
 BENCHMARKS = {
@@ -35,6 +36,8 @@ def main(arguments: list[str]) -> int:
     # Benchmarks read no settings of a node that happens to be configured here.
     for name in [name for name in os.environ if name.startswith("QUARRY_")]:
         del os.environ[name]
+
+    logs.configure("warning", "console")  # standard output is for figures
 
     def say(text: str) -> None:
         print(f"… {text}", file=sys.stderr, flush=True)

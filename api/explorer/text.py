@@ -45,6 +45,12 @@ def visible(value: Any, limit: int = 10_000) -> Markup:
     return Markup("<bdi>" + "".join(parts) + "</bdi>")  # noqa: S704 - every part was escaped above
 
 
+def plain(value: Any, limit: int = 200) -> str:
+    """The same for attributes, which hold no elements: text, with every invisible character named."""
+    text = value if isinstance(value, str) else str(value)
+    return "".join(f"U+{ord(item):04X}" if _is_hidden(item) else item for item in text[:limit])
+
+
 def short(text: str, head: int = 8, tail: int = 6) -> str:
     """A hash or an address with its middle left out."""
     return text if len(text) <= head + tail + 1 else f"{text[:head]}…{text[-tail:]}"
@@ -113,6 +119,6 @@ def when(seconds: float, now: float) -> Markup:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "visible": visible, "short": short, "number": number, "amount": amount, "size": size, "rate": rate,
+    "visible": visible, "plain": plain, "short": short, "number": number, "amount": amount, "size": size, "rate": rate,
     "hashes": hashes, "span": span, "moment": moment, "when": when,
 }  # fmt: skip

@@ -1,6 +1,6 @@
 // ethers v6 against a node: URL, two funded private keys. Every test builds on what the chain is by then.
 import assert from 'node:assert/strict'
-import test from 'node:test'
+import { after, test as declare } from 'node:test'
 import { Contract, HDNodeWallet, JsonRpcProvider, NonceManager, Transaction, Wallet, ZeroAddress, parseEther } from 'ethers'
 
 const [url, ownerKey, spenderKey] = process.argv.slice(2)
@@ -19,7 +19,8 @@ const ABI = [
   'event Transfer(address indexed from, address indexed to, uint256 value)',
   'event Approval(address indexed owner, address indexed spender, uint256 value)',
 ]
-const provider = new JsonRpcProvider(url, undefined, { pollingInterval: 50 })
+// A node takes batches of 50, where ethers makes them of 100. Answers are not kept: tests send again within the quarter of a second for which ethers would keep a nonce.
+const provider = new JsonRpcProvider(url, undefined, { pollingInterval: 50, cacheTimeout: -1, batchMaxCount: 50 })
 const owner = new Wallet(ownerKey, provider)
 const spender = new Wallet(spenderKey, provider)
 const token = new Contract(TOKEN, ABI, owner)
@@ -33,7 +34,9 @@ const rejected = (message) => (error) => {
   return true
 }
 
-test.after(() => provider.destroy())
+const test = (name, body) => declare(name, { timeout: 20_000 }, body)
+
+after(() => provider.destroy())
 
 test('connects', async () => {
   const network = await provider.getNetwork()
@@ -42,7 +45,7 @@ test('connects', async () => {
   assert.equal(await provider.getCode(TOKEN), '0xfe')
   assert.equal(await provider.getCode(owner.address), '0x')
   const fees = await provider.getFeeData()
-  assert.ok(fees.gasPrice > 0n && fees.maxFeePerGas > 0n && fees.maxPriorityFeePerGas > 0n)
+  assert.ok(fees.gasPrice > 0n) // ethers takes a base fee of zero for none, and prices by gasPrice alone
 })
 
 test('reads the token', async () => {
@@ -139,7 +142,7 @@ test('approves and spends by transferFrom', async () => {
 
 test('listens to events', async () => {
   const to = fresh().address
-  const heard = new Promise((resolve) => token.once(token.filters.Transfer(null, to), (...event) => resolve(event)))
+  const heard = new Promise((resolve) => token.once(token.filters.Transfer(null, to), (payload) => resolve(payload.args)))
   await new Promise((resolve) => setTimeout(resolve, 150))
   await (await token.transfer(to, 3n)).wait()
   const [from, target, value] = await heard

@@ -1,6 +1,6 @@
 // viem against a node: URL, two funded private keys. Every test builds on what the chain is by then.
 import assert from 'node:assert/strict'
-import test from 'node:test'
+import { test as declare } from 'node:test'
 import {
   ContractFunctionRevertedError,
   InsufficientFundsError,
@@ -36,6 +36,8 @@ const causes = (type) => (error) => {
   assert.ok(error.walk((item) => item instanceof type), `${type.name} is not a cause of ${error.message}`)
   return true
 }
+
+const test = (name, body) => declare(name, { timeout: 20_000 }, body)
 
 test('connects', async () => {
   assert.equal(await client.getChainId(), 847731)

@@ -77,6 +77,7 @@ class ScriptedPeer:
         self.chain = chain
         self.asked: list[str] = []
         self.sent = 0  # bytes
+        self.page = 500  # headers sent at once
         self.status: Callable[[], Any] = self._status
         self.headers: Callable[[list[str], int], Any] = self._headers
         self.blocks: Callable[[int, int], Any] = self._blocks
@@ -106,7 +107,7 @@ class ScriptedPeer:
 
     def _headers(self, locator: list[str], limit: int) -> Json:
         first = next((self.chain.hashes.index(name) + 1 for name in locator if name in self.chain.hashes), 0)
-        return {"headers": [header_of(block) for block in self.chain.blocks[first : first + limit]]}
+        return {"headers": [header_of(block) for block in self.chain.blocks[first : first + min(limit, self.page)]]}
 
     def _blocks(self, first: int, limit: int) -> Json:
         return {"chain": self.chain.blocks[first - 1 : first - 1 + limit]}

@@ -78,7 +78,7 @@ def status(member: Member, transaction: Transaction) -> str:
     return str(found["status"])
 
 
-@pytest.mark.parametrize("depth", [1, 2, 11, 61, 100])
+@pytest.mark.parametrize("depth", [1, 2, 11, 100])
 def test_depths(network: Network, depth: int) -> None:
     a, b = network.members("a", "b")
     a.grow(5, ANNE.address)
@@ -120,7 +120,7 @@ def random_block(member: Member, rng: random.Random, keys: Sequence[KeyPair], si
     return made
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_branches_replay_to_the_same_state(network: Network, seed: int) -> None:
     rng = random.Random(seed)
     a, b = network.members("a", "b")
@@ -128,7 +128,7 @@ def test_random_branches_replay_to_the_same_state(network: Network, seed: int) -
     a.mine(*random_block(a, rng, keys, 20), recipient=ANNE.address)
     a.grow(3, ANNE.address)
     network.copy(a, b)
-    for _ in range(4):  # back and forth, each time the other has one block more
+    for _ in range(3):  # back and forth, each time the other has one block more
         for loser, winner in ((a, b), (b, a)):
             for _ in range(rng.randint(1, 8)):
                 loser.mine(*random_block(loser, rng, keys, rng.randint(0, 8)), recipient=rng.choice(keys).address)

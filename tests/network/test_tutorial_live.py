@@ -41,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ours(home: Path) -> Iterator[str]:
     """A node of `quarry up --spec tutorial` that mines when it is asked, as the tutorial's do."""
-    with launched(home, "--spec", "tutorial", "--no-automine") as (_, ready):
+    with launched(home, "--spec", "tutorial", "--no-automine", QUARRY_RESOLVE_SECONDS="2") as (_, ready):
         assert ready["development_accounts"] is not None
         yield ready["nodes"][0]["url"]
 
@@ -130,7 +130,7 @@ def test_quarry_and_an_original_node_adopt_each_others_chains(ours: str, home: P
         assert chain(theirs) == chain(ours)
         # And it is found without being asked for, by the next tick.
         assert ask(f"{theirs}/mine")[0] == 200
-        eventually(lambda: chain(ours) == chain(theirs), 15.0)
+        eventually(lambda: chain(ours) == chain(theirs), 10.0)
         assert curl(RESOLVE, p5000=ours)[1]["message"] == "Our chain is authoritative."
         [peer] = done(home, "peers", "list")["peers"]
         assert peer["state"] == "ok", peer

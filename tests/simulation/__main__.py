@@ -1,6 +1,6 @@
 """`python -m tests.simulation --seeds 1000 --mode safety|liveness`: many schedules; prints every seed that fails.
 
-    python -m tests.simulation --first 42 --seeds 1 --log    # one seed, event by event
+python -m tests.simulation --first 42 --seeds 1 --log    # one seed, event by event
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """What must be true of a node's store whenever somebody could look at it.
 
-The checker reads keys directly, and judges blocks by its own replay: it shares `shared/` with the nodes, and none of their
-services. Every block that any node ever stores is replayed once, on the state after its parent.
+The checker reads keys directly, and judges blocks by its own replay: it shares `shared/` with the nodes, and none of
+their services. Every block that any node ever stores is replayed once, on the state after its parent.
 """
 
 import json
@@ -234,14 +234,18 @@ class Checker:
             head, _, body = text.partition(b"\n")
             sender, nonce = head.decode().split(" ")[:2]
             item = self.tree.transaction(body)
-            require((item.sender, item.nonce, item.id) == (sender, int(nonce), name.decode()), "an entry is mislabelled")
+            require(
+                (item.sender, item.nonce, item.id) == (sender, int(nonce), name.decode()), "an entry is mislabelled"
+            )
             require(int(nonce) not in queued.setdefault(sender, {}), "two entries have one nonce")
             queued[sender][int(nonce)] = (members[item.id], item)
         ends = {item.decode() for item in raw.zrange(keys.ends, 0, -1)}
         require(ends == {queue[max(queue)][0] for queue in queued.values()}, "pool:ends is not the end of each queue")
         for sender, queue in queued.items():
             self._check_queue(sender, queue, settled=settled)
-        stray = {sender for sender in self.tip.replay.accounts if sender not in queued and raw.hgetall(keys.sender(sender))}
+        stray = {
+            sender for sender in self.tip.replay.accounts if sender not in queued and raw.hgetall(keys.sender(sender))
+        }
         require(not stray, "an empty queue has left its bookkeeping behind")
         records = {name.decode(): json.loads(text) for name, text in raw.hgetall(keys.records).items()}
         require(not ids & records.keys(), "a waiting transaction has a terminal record")
@@ -259,11 +263,11 @@ class Checker:
         while first_free in queue:
             first_free += 1
         fields = self.raw.hgetall(self.keys.sender(sender))
-        require(int(fields[b"next"]) == first_free, f"next is {fields[b'next']!r}, but {first_free} is the first free nonce")
+        require(
+            int(fields[b"next"]) == first_free, f"next is {fields[b'next']!r}, but {first_free} is the first free nonce"
+        )
         if fields.get(b"total_revision") == fields[b"revision"]:
-            total = sum(
-                item.fee + (item.amount if item.payer == item.sender else 0) for _, item in queue.values()
-            )
+            total = sum(item.fee + (item.amount if item.payer == item.sender else 0) for _, item in queue.values())
             require(int(fields[b"total"]) == total, "a queue's total is not the sum of its costs")
 
     def _check_acknowledged(self, journal: bytes | None) -> None:

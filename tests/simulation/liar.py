@@ -100,7 +100,7 @@ class Liar:
             case "overspending":
                 body = [reward, self._signed(THIEF, state, amount="5000")]
             case "allowance":
-                theft = {"type": "transfer_from", "owner": KEYS[1].address, "amount": "3"}
+                theft: dict[str, Any] = {"type": "transfer_from", "owner": KEYS[1].address, "amount": "3"}
                 body = [reward, self._signed(THIEF, state, **theft)]
             case "chain id":
                 body = [reward, self._signed(KEYS[0], state, chain_id=spec.chain_id + 1)]

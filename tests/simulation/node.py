@@ -22,7 +22,7 @@ from services.store.mining import Claim, Searched
 from services.store.port import Store
 from shared.errors import NodeError
 from shared.proof import Seal
-from tests.simulation.checker import Checker, Tree, Violation
+from tests.simulation.checker import Checker, Violation
 from tests.simulation.ports import SeededRandomness, SimClock, SimHttp, SimQueue, SimStore
 from tests.simulation.scheduler import Killed, Process
 from worker import context

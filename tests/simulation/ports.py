@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +12,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from services.errors import PeerFailed
-from services.peer_http import PeerRequest, outcome
+from services.peer_http import PeerRequest, Stream, outcome
+from services.ports import QueueReport
 from services.queues import RELAY
 from shared.errors import NodeError
 
@@ -202,6 +204,11 @@ class SimHttp:
         world.log(f"{self._node.name} -> {request.url} {request.path[:24]} {status} {digest}")
         return status, body
 
+    @contextmanager
+    def stream(self, request: PeerRequest) -> Iterator[Stream]:
+        status, body = self.exchange(request)
+        yield Stream(status, iter([body]))
+
     def _exchange(self, request: PeerRequest) -> tuple[int, bytes]:
         world, faults, random = self._world, self._world.faults, self._world.random
         sleep = world.scheduler.sleep
@@ -280,6 +287,9 @@ class SimQueue:
 
     def network_workers(self) -> int:
         return sum(worker.alive for worker in self._node.workers["network"])
+
+    def report(self) -> QueueReport:
+        return QueueReport((), {})
 
     def flush(self) -> None:
         """Lose everything."""

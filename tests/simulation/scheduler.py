@@ -1,8 +1,8 @@
 """Simulated time: one heap of events, and tasks that run one at a time and take turns where they wait.
 
-A task is plain blocking code on a thread of its own, but only the holder of the baton runs, so whoever is next is decided
-by the heap alone. Code under test waits in `sleep`: for the network, for its clock, or because it is preempted between
-two commands to the store.
+A task is plain blocking code on a thread of its own, but only the holder of the baton runs, so the heap alone decides
+who is next. Code under test waits in `sleep`: for the network, for its clock, or because it is preempted between two
+commands to the store.
 """
 
 import heapq

@@ -1,5 +1,7 @@
 """Simulated time: order, taking turns, death."""
 
+from functools import partial
+
 import pytest
 
 from tests.simulation.scheduler import Process, Scheduler, Task
@@ -76,10 +78,11 @@ def test_a_request_dies_with_its_server_and_not_with_the_server_of_another(sched
 
 
 def test_join_waits_for_all(scheduler: Scheduler) -> None:
-    process, ended = Process("one"), []
+    process = Process("one")
+    ended: list[float] = []
 
     def parent() -> None:
-        tasks = [scheduler.spawn(f"{n}", process, lambda n=n: scheduler.sleep(n)) for n in (3, 1, 2)]  # type: ignore[misc]
+        tasks = [scheduler.spawn(f"{n}", process, partial(scheduler.sleep, n)) for n in (3, 1, 2)]
         scheduler.join(tasks)
         ended.append(scheduler.now)
 

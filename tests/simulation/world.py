@@ -7,10 +7,10 @@ import json
 import random
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from unittest import mock
 
@@ -265,16 +265,18 @@ class World:
                 if peer["url"] in self.honest:
                     pauses.append(peer["next_try"] - node.clock.now())
         bound = max(pauses) + 12.0 * self.plan.nodes
-        if not self._until(self.scheduler.now + bound, lambda: len({node.checker.tip.block.hash for node in self.nodes}) == 1):
+        if not self._until(self.scheduler.now + bound, self._agree):
             tips = [(node.checker.tip.block.index, node.checker.tip.block.hash[:8]) for node in self.nodes]
             raise Violation(f"the nodes have not the same tip {bound:.0f} s after they were healed: {tips}")
         self.met("converged")
-        for node in self.nodes:
-            found = node.raw.get(node.checker.keys.journal)
-            if found is not None and not self._until(
-                self.scheduler.now + 12.0, lambda node=node: node.raw.get(node.checker.keys.journal) is None
-            ):
-                raise Violation(f"{node.name}: a journal is unfinished two housekeeping slots after the network healed")
+        if not self._until(self.scheduler.now + 12.0, self._finished):
+            raise Violation("a journal is unfinished two slots of housekeeping after all nodes agree")
+
+    def _agree(self) -> bool:
+        return len({node.checker.tip.block.hash for node in self.nodes}) == 1
+
+    def _finished(self) -> bool:
+        return all(node.raw.get(node.checker.keys.journal) is None for node in self.nodes)
 
     def _mine_the_rest(self) -> None:
         """With one live worker each, what waits and can be mined is mined, and all requests are answered."""
@@ -283,7 +285,8 @@ class World:
             node.tick()
         for _ in range(6):
             for node in self.nodes:
-                self.scheduler.spawn("user mine", Process("user"), lambda node=node: self._tolerate(lambda: self._clients.mine(node)))
+                mine = partial(self._clients.mine, node)
+                self.scheduler.spawn("user mine", Process("user"), partial(self._tolerate, mine))
             if self._until(self.scheduler.now + 45.0, self._all_done):
                 self.met("all mined")
                 return
@@ -318,7 +321,7 @@ _REAL_VERIFY = keys.verify
 def _surroundings(world: World) -> Iterator[None]:
     """Silence, one memory for what is pure and slow, and the bug behind a 500."""
 
-    def keep_bug(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    def keep_bug(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if event.get("event") == "bug":
             world.last_bug = traceback.format_exc()
         raise structlog.DropEvent

@@ -1,6 +1,7 @@
 """Clock, randomness and HTTP come in through the ports: who else imports them is listed here, with the reason.
 
-A module that asks the machine for the time cannot be simulated, and a schedule that cannot be repeated finds a bug once.
+A module that asks the machine for the time cannot be simulated, and a schedule that cannot be repeated finds a bug
+once.
 """
 
 import ast
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WATCHED = frozenset({"time", "random", "secrets", "socket", "http", "urllib", "urllib3", "uuid", "datetime", "requests"})
+WATCHED = frozenset(
+    {"time", "random", "secrets", "socket", "http", "urllib", "urllib3", "uuid", "datetime", "requests"}
+)
 # Pure parts of packages that are watched for their sockets and clocks.
 HARMLESS = frozenset({"urllib.parse"})
 

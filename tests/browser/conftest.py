@@ -1,0 +1,128 @@
+"""A browser and a node with something to look at. Without Chromium or Playwright these tests are skipped."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from services.node import Node, build_node
+from services.queues import RqJobs
+from services.settings import load
+from tests.browser.scene import HOSTILE, reorganise
+from tests.integration.node_fixture import ALICE, BOB, CAROL, RunningNode, forget, grow, local_node, transfer
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
+
+
+@dataclass
+class Scene:
+    """A running node and what is on it."""
+
+    running: RunningNode
+    url: str
+    confirmed: str  # id of a transfer with a hostile memo
+    waiting: str  # id of a transfer that waits for a nonce before it
+    fork: list[str]  # hashes of detached blocks
+
+
+@dataclass
+class Tab:
+    """One page of the browser, and what went wrong on it."""
+
+    page: Any
+    url: str
+    problems: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.url + path, wait_until="load")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium under Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `browser`)")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine (apt-get install chromium)")
+    with playwright.sync_playwright() as play:
+        arguments = ["--disable-dev-shm-usage"] + (["--no-sandbox"] if os.geteuid() == 0 else [])
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Scene]:
+    """A node of real processes, with blocks, a fork, a peer, and transactions on the chain and in the mempool."""
+    directory = tmp_path_factory.mktemp("browser")
+    with RunningNode(directory / "node", workers=2) as running:
+        with inside(running) as node:
+            # Before anything is mined by workers: this chain is made in this process, as its proofs are easy here.
+            rival = local_node(running.valkey.url, directory, {"difficulty": 64})
+            try:
+                found = furnish(node, rival)
+            finally:
+                forget(rival)
+        yield Scene(running, f"http://127.0.0.1:{running.door.port}", *found)
+
+
+@contextmanager
+def inside(running: RunningNode) -> Iterator[Node]:
+    """The running node's store, in this process."""
+    with Redis.from_url(running.valkey.url) as redis:
+        store: Any = redis
+        yield build_node(load(running.environment), store=store, queue=RqJobs(redis))
+
+
+def furnish(node: Node, rival: Node) -> tuple[str, str, list[str]]:
+    for _ in range(6):
+        grow(node)
+    left = [grow(node), grow(node)]
+    reorganise(node, rival, left[0].index - 1, 3)
+    submit(node, transfer(ALICE, 0, data=HOSTILE))
+    submit(node, transfer(BOB, 0))
+    submit(node, transfer(ALICE, 1, type="approve", recipient=CAROL.address, amount="7.5"))
+    block = grow(node)
+    waiting = submit(node, transfer(CAROL, 5, data=HOSTILE))
+    node.peers.add("http://127.0.0.1:9")
+    node.peers.answered("http://127.0.0.1:9", block.index, block.hash, 100)
+    return next(item.id for item in block.transactions if item.fields.get("data")), waiting, [it.hash for it in left]
+
+
+def submit(node: Node, fields: dict[str, Any]) -> str:
+    admitted = node.submit([node.rules.read_request(fields)])[0]
+    assert not isinstance(admitted, Exception), admitted
+    return admitted.id
+
+
+@pytest.fixture
+def tab(browser: Any, scene: Scene, request: pytest.FixtureRequest) -> Iterator[Tab]:
+    """A page on a desk in light colours, or as a test's `tab` parameter says: (colour scheme, viewport).
+
+    Afterwards: no console errors, no violation of the content security policy, nothing loaded from elsewhere.
+    """
+    scheme, viewport = getattr(request, "param", ("light", DESK))
+    context = browser.new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
+    opened = Tab(context.new_page(), scene.url)
+    page = opened.page
+    page.on("pageerror", lambda error: opened.problems.append(f"error: {error}"))
+    page.on("console", lambda said: said.type in ("error", "warning") and opened.problems.append(said.text))
+    page.on("request", lambda sent: sent.url.startswith(scene.url) or opened.problems.append(f"asks {sent.url}"))
+    page.on("dialog", lambda dialog: (opened.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.set_default_timeout(8000)
+    yield opened
+    context.close()
+    assert opened.problems == []
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core."""
+    package = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    return (Path(package.__file__).parent / "axe.min.js").read_text("utf-8")

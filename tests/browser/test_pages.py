@@ -1,0 +1,117 @@
+"""Every page in a real browser: both colour schemes, desk and phone, no complaint of browser or axe."""
+
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import DESK, PHONE, Scene, Tab
+from tests.integration.node_fixture import ALICE
+
+VIEWS = [("light", DESK), ("dark", DESK), ("light", PHONE), ("dark", PHONE)]
+ALL_VIEWS = pytest.mark.parametrize("tab", VIEWS, indirect=True, ids=["light", "dark", "light-phone", "dark-phone"])
+
+
+def paths(scene: Scene) -> list[str]:
+    return [
+        "/", "/block/2", "/block/latest", f"/block/{scene.fork[0]}", f"/tx/{scene.confirmed}", f"/tx/{scene.waiting}",
+        f"/address/{ALICE.address}", "/pool", "/network", "/mining", "/learn", "/send", "/?before=5",
+    ]  # fmt: skip
+
+
+@ALL_VIEWS
+def test_pages_fit_and_are_accessible(tab: Tab, scene: Scene, axe: str) -> None:
+    for path in paths(scene):
+        tab.open(path)
+        if path == "/learn":
+            tab.page.wait_for_selector("#a-verdict.good")
+        check(tab, axe, path)
+
+
+@ALL_VIEWS
+def test_missing_pages_fit_and_are_accessible(tab: Tab, axe: str) -> None:
+    for path in ("/block/99999", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E" + "x" * 150):
+        tab.open(path)
+        check(tab, axe, path)
+        assert any("404" in item for item in tab.problems)  # Chromium tells the console of every 404
+        tab.problems.clear()
+
+
+def check(tab: Tab, axe: str, path: str) -> None:
+    page = tab.page
+    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert over <= 0, f"{path} is {over} pixels too wide"
+    # Through the debugger, which the policy of the page does not bind.
+    page.evaluate(axe)
+    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    violations = [
+        f"{item['id']}: {item['help']}: {node['html'][:160]}" for item in found["violations"] for node in item["nodes"]
+    ]
+    assert violations == [], f"{path}: {violations}"
+
+
+def test_axe_would_notice(tab: Tab, axe: str) -> None:
+    tab.open("/")
+    tab.page.evaluate("document.querySelector('.wordmark').replaceChildren()")
+    with pytest.raises(AssertionError, match="link-name"):
+        check(tab, axe, "/")
+
+
+def test_the_policy_is_in_force(tab: Tab) -> None:
+    tab.open("/")
+    tab.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)>')")
+    tab.page.wait_for_timeout(200)
+    assert any("Content Security Policy" in item for item in tab.problems)
+    assert not any(item.startswith("dialog") for item in tab.problems)
+    tab.problems.clear()
+
+
+def test_hostile_text_runs_and_hides_nothing(tab: Tab, scene: Scene) -> None:
+    tab.open(f"/tx/{scene.confirmed}")
+    memo = tab.page.locator(".memo")
+    assert "<script>alert(1)</script>" in memo.inner_text() and "U+202E" in memo.inner_text()
+    assert tab.page.locator(".memo img, .memo script").count() == 0
+
+
+def test_everything_is_reached_by_keyboard_and_shows_its_focus(tab: Tab) -> None:
+    tab.open("/")
+    keyboard, seen = tab.page.keyboard, []
+    for _ in range(14):
+        keyboard.press("Tab")
+        seen.append(
+            tab.page.evaluate(
+                "(() => { const e = document.activeElement; const s = getComputedStyle(e);"
+                " return [e.textContent.trim() || e.id, s.outlineStyle !== 'none']; })()"
+            )
+        )
+    assert seen[0][0] == "Skip to the content" and all(shown for _, shown in seen)
+    assert {"Chain", "Mempool", "Mining", "Network", "Learn", "Send", "search", "theme"} <= {name for name, _ in seen}
+
+
+def test_the_search_field_is_one_key_away(tab: Tab) -> None:
+    tab.open("/mining")
+    tab.page.keyboard.press("/")
+    tab.page.keyboard.type("2")
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_url("**/block/2")
+
+
+def test_the_theme_is_chosen_and_kept(tab: Tab) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    tab.open("/")
+    light = tab.page.evaluate(ground)
+    tab.page.click("#theme")
+    dark = tab.page.evaluate(ground)
+    tab.open("/pool")
+    assert tab.page.evaluate(ground) == dark != light
+    tab.page.click("#theme")
+    assert tab.page.evaluate(ground) == light
+
+
+def test_pages_can_be_read_without_scripts(browser: Any, scene: Scene) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport=PHONE)
+    page = context.new_page()
+    for path in ("/", "/mining", "/learn", "/send"):
+        page.goto(scene.url + path)
+        assert page.locator("h1").count() == 1
+    assert "need scripts" in page.goto(scene.url + "/send").text() or "needs scripts" in page.content()
+    context.close()
