@@ -9,12 +9,13 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test lint bench clean
+.PHONY: help up demo test test-slow simulate mutation lint bench clean
 
 help:
 	@echo "make up     start a node on this machine (ARGS='--port 0 --spec network'); Ctrl-C stops it"
 	@echo "make demo   see it work, without a person: exits 0, or says what failed"
 	@echo "make test   import contracts and all tests"
+	@echo "make test-slow, simulate, mutation   soak, long simulation, planted bugs: minutes to hours"
 	@echo "make lint   ruff, mypy and import contracts"
 	@echo "make bench  the benchmarks"
 	@echo "make clean  remove what make made; keys and chains in ~/.quarry stay"
@@ -42,7 +43,16 @@ demo: $(RUN)
 
 test: $(DEV)
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(DEV)
+	$(BIN)/python -m pytest -m slow --timeout 1800 $(ARGS)
+
+simulate: $(DEV)
+	$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 1000 --mode safety)
+
+mutation: $(DEV)
+	$(BIN)/python -m tests.simulation.mutants $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

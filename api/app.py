@@ -21,6 +21,7 @@ from api import (
 from api.access import Doorkeeper
 from api.dashboard import LazyDashboard
 from api.explorer import views as explorer
+from api.reading import check_length
 from api.rpc import dispatch
 from services.news import News
 from services.node import Node
@@ -52,6 +53,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     # A stream holds a thread for as long as it is open: some are kept for those who ask and go.
     app.extensions["quarry.news"] = News(node.mining, node.pool, node.clock, node.settings.api_threads * 2 // 3)
     app.before_request(doorkeeper.check_host)
+    app.before_request(check_length)
     app.after_request(_harden)
     errors.install(app)
     metrics.install(app)

@@ -17,6 +17,19 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
 
 
+def check_length() -> None:
+    """Refuse a body that is too large or of unknown length, whether anybody is going to read it or not.
+
+    Raises:
+        Refusal: 413.
+    """
+    if request.content_length is None:
+        if "Transfer-Encoding" in request.headers:
+            raise Refusal(413, "length_required", "The request must say the length of its body (Content-Length).")
+    elif request.max_content_length is not None and request.content_length > request.max_content_length:
+        raise Refusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
+
+
 def json_body(*, floats: bool = False) -> Any:
     """The request's JSON, read strictly; with fractions only where `floats` says so.
 
@@ -25,10 +38,7 @@ def json_body(*, floats: bool = False) -> Any:
         InputError: it is not strict JSON.
         Busy: `too_many_bodies`.
     """
-    if request.content_length is None:
-        raise Refusal(413, "length_required", "The request must say the length of its body (Content-Length).")
-    if request.max_content_length is not None and request.content_length > request.max_content_length:
-        raise Refusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
+    check_length()
     if request.mimetype != "application/json":
         raise Refusal(415, "wrong_content_type", "Send Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":

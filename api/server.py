@@ -11,10 +11,13 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api import idle
 from services import logs, registry
 from services.connections import as_store, connect_for_requests
+from services.errors import StoreUnavailable
 from services.node import build_node
 from services.processes import die_with_parent
 from services.queues import RqJobs
@@ -33,20 +36,31 @@ STOP_SECONDS = 5
 
 
 def serve(settings: Settings) -> None:
-    """Serve until told to stop. The genesis block comes first: another chain spec ends it here, with one line."""
+    """Serve until told to stop. The genesis block comes first: another chain spec ends it here, with one line.
+
+    Raises:
+        WrongChain: the store holds a chain of another spec.
+        StoreUnavailable: no Redis answers.
+    """
     logs.configure(settings.log_level, settings.log_format)
-    store = connect_for_requests(settings.redis_url)
-    broker = connect_for_requests(settings.broker_url)
-    node = build_node(settings, store=as_store(store), queue=RqJobs(broker))
-    node.begin()
-    registry.register(as_store(broker), settings)
-    store.close()
-    broker.close()
+    try:
+        _begin(settings)
+    except (RedisConnectionError, RedisTimeoutError) as error:
+        raise StoreUnavailable(
+            f"Redis cannot be used ({type(error).__name__}): see QUARRY_REDIS_URL and QUARRY_BROKER_URL."
+        ) from error
     _allow_files(2 * CONNECTIONS)
     with tempfile.TemporaryDirectory(prefix="quarry-metrics-") as directory:
         # Where the processes keep their request times, for whichever of them is asked for /metrics.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         _serve(settings)
+
+
+def _begin(settings: Settings) -> None:
+    """Make the genesis block, if there is none, and tell the workers of this node."""
+    with connect_for_requests(settings.redis_url) as store, connect_for_requests(settings.broker_url) as broker:
+        build_node(settings, store=as_store(store), queue=RqJobs(broker)).begin()
+        registry.register(as_store(broker), settings)
 
 
 def _serve(settings: Settings) -> None:

@@ -2,8 +2,9 @@
 
 import queue
 from collections.abc import Iterator
+from contextlib import ExitStack
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 
 from services.news import News, as_text
@@ -12,6 +13,7 @@ blueprint = Blueprint("stream", __name__)
 
 # Proxies and browsers take a silent connection for a dead one; a comment keeps it alive, and tells us if it is.
 _HEARTBEAT_SECONDS = 10.0
+_MEDIA_TYPE = "text/event-stream"
 
 
 @blueprint.get("/events")
@@ -28,21 +30,22 @@ def events() -> ResponseReturnValue:
         '200': {description: text/event-stream}
         '429': {$ref: '#/components/responses/Problem'}
     """
+    if request.method == "HEAD":  # has no body that would end, and thereby give its place back
+        return Response(mimetype=_MEDIA_TYPE)
     news: News = current_app.extensions["quarry.news"]
-    listening = news.listen()
-    listener = listening.__enter__()  # here, so that a refusal is an answer and not a broken stream
+    listening = ExitStack()
+    listener = listening.enter_context(news.listen())  # here, so that a refusal is an answer and not a broken stream
 
     def stream() -> Iterator[str]:
-        try:
-            yield "retry: 2000\n\n"
-            while True:
-                try:
-                    yield as_text(listener.get(timeout=_HEARTBEAT_SECONDS))
-                except queue.Empty:
-                    yield ": still here\n\n"
-        finally:
-            listening.__exit__(None, None, None)
+        yield "retry: 2000\n\n"
+        while True:
+            try:
+                yield as_text(listener.get(timeout=_HEARTBEAT_SECONDS))
+            except queue.Empty:
+                yield ": still here\n\n"
 
-    response = Response(stream(), mimetype="text/event-stream")
+    response = Response(stream(), mimetype=_MEDIA_TYPE)
+    # Not by `finally` in the generator: one that was never begun, since its reader had gone, would not come to it.
+    response.call_on_close(listening.close)
     response.headers["X-Accel-Buffering"] = "no"
     return response

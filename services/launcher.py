@@ -1,7 +1,8 @@
 """Everything of a node on one machine: its embedded Valkey, API, workers and ticker, started and stopped in order.
 
-Walk: `NodePlan` (what is wanted) → `RunningNode.allocate` (port, keys) → `start` (Valkey, programs) → `wait` → `begin`
-(ticker) → `run` → `stop`. Of several nodes all are allocated first, so that each can be told where the others are.
+Walk: `NodePlan` (what is wanted) → `RunningNode.allocate` (port, keys) → `start` (Valkey, API) → `begin`
+(workers, ticker) → `wait` → `run` → `stop`. Of several nodes all are allocated first, so that each can be told where
+the others are.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -88,13 +89,13 @@ class RunningNode:
         self.address = self.plan.files.prepare()
 
     def start(self, others: Sequence[str] = ()) -> None:
-        """Start Valkey and the programs. `wait` tells when they are ready; `stop` ends whatever has been started.
+        """Start Valkey and the API. `stop` ends whatever has been started.
 
         Args:
             others: URLs of nodes that it shall have as peers.
 
         Raises:
-            NodeError: Valkey or a program; the message is for people.
+            NodeError: Valkey or the API; the message is for people.
         """
         files, plan = self.plan.files, self.plan
         if plan.redis_url is None:
@@ -106,36 +107,31 @@ class RunningNode:
         # Of a node that listens on all addresses, nobody elsewhere can use the one that we know.
         public_url = self.url if others or plan.host not in _ALL_ADDRESSES else ""
         self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others)
+        self._supervise(self._program("api", module_command("api.cli", "api")))
+
+    def begin(self) -> None:
+        """Start workers and ticker. From now on the node looks for its peers."""
         mining = module_command("worker", "worker", "--queue", "mining")
         self._supervise(
-            self._program("api", module_command("api.cli", "api")),
-            *(self._program(f"mining{number}", mining) for number in range(1, plan.workers + 1)),
+            *(self._program(f"mining{number}", mining) for number in range(1, self.plan.workers + 1)),
             self._program("network", module_command("worker", "worker", "--queue", "network")),
+            self._program("ticker", module_command("worker", "ticker")),
         )
 
-    def wait(self, timeout: float = START_TIMEOUT) -> None:
-        """Wait until the API answers and every worker has registered.
+    def wait_for_api(self) -> None:
+        """Wait until the API answers. Raises as `wait`."""
+        self._wait_until(self._api_is_ready)
+
+    def wait(self, launched_at: float) -> None:
+        """Wait until the API answers and every worker has registered; then write the node's record.
+
+        Args:
+            launched_at: Unix seconds; the same for all nodes that are started together.
 
         Raises:
             LaunchFailed: a program ended, or the time is over.
         """
-        deadline = time.monotonic() + timeout
-        while not self._is_ready():
-            self._require_alive()
-            if time.monotonic() > deadline:
-                raise LaunchFailed(
-                    f"{self.plan.name} was not ready within {timeout:g} s; its logs are in {self.plan.files.logs}.",
-                    _tail(self.plan.files.logs / "api.log"),
-                )
-            time.sleep(_POLL)
-
-    def begin(self, launched_at: float) -> None:
-        """Start the ticker, now that the peers it has asked for can answer, and write the node's record.
-
-        Args:
-            launched_at: Unix seconds; the same for all nodes that are started together.
-        """
-        self._supervise(self._program("ticker", module_command("worker", "ticker")))
+        self._wait_until(self._is_ready)
         self._stack.callback(self.plan.files.remove_record)
         self.plan.files.write_record(
             NodeRecord(
@@ -150,6 +146,18 @@ class RunningNode:
                 started_at=launched_at,
             )
         )
+
+    def _wait_until(self, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not ready():
+            self._require_alive()
+            if time.monotonic() > deadline:
+                logs = self.plan.files.logs
+                raise LaunchFailed(
+                    f"{self.plan.name} was not ready within {START_TIMEOUT:g} s; its logs are in {logs}.",
+                    _tail(logs / "api.log"),
+                )
+            time.sleep(_POLL)
 
     def tick(self) -> None:
         """Restart what has died. Call it every tenth of a second or so, from the thread that called `start`."""
@@ -174,8 +182,11 @@ class RunningNode:
         self._stack.callback(supervisor.stop, STOP_TIMEOUT)
         supervisor.start()
 
+    def _api_is_ready(self) -> bool:
+        return _get(self.url, "/readyz") is not None
+
     def _is_ready(self) -> bool:
-        if _get(self.url, "/readyz") is None:
+        if not self._api_is_ready():
             return False
         status = _get(self.url, "/status") or {}
         workers = status.get("workers", {})
@@ -208,7 +219,7 @@ class Launch:
     def start(self) -> None:
         """Start all nodes and wait until they are ready; if one fails, or we are interrupted, nothing is left.
 
-        Tickers come last: a node that looks for its peers before they are there leaves them alone for a while.
+        Of several, all answer before any looks for the others: who is not there yet is left alone for a while.
         """
         launched_at = time.time()
         try:
@@ -216,10 +227,13 @@ class Launch:
                 node.allocate()
             for node in self.nodes:
                 node.start([other.url for other in self.nodes if other is not node])
+            if len(self.nodes) > 1:
+                for node in self.nodes:
+                    node.wait_for_api()
             for node in self.nodes:
-                node.wait()
+                node.begin()
             for node in self.nodes:
-                node.begin(launched_at)
+                node.wait(launched_at)
         except BaseException:
             self.stop()
             raise

@@ -58,7 +58,8 @@ class PeerClient:
         Raises:
             NoSuchAnswer: it has no status, or that of another program.
         """
-        value = self._get(url, "/status", STATUS_DEADLINE, MAX_STATUS)
+        # What is never hashed may have fractions: a round's start, for one.
+        value = self._get(url, "/status", STATUS_DEADLINE, MAX_STATUS, floats=True)
         try:
             genesis, tip = value["genesis"], value["tip"]
             height, chainwork = value["height"], value["chainwork"]
@@ -100,16 +101,16 @@ class PeerClient:
         except InputError as error:
             raise PeerLied(f"The peer's chain is not a list of blocks ({error.rule}).") from None
 
-    def parse(self, text: bytes) -> Any:
-        """The value of a peer's JSON, read strictly."""
+    def parse(self, text: bytes, *, floats: bool = False) -> Any:
+        """The value of a peer's JSON, read strictly. `floats`: fractions are allowed, whatever the rules."""
         try:
-            return wire.parse(text, floats=self._floats)
+            return wire.parse(text, floats=floats or self._floats)
         except InputError:
             raise PeerLied("The peer's answer is not strict JSON.") from None
 
     def peers(self, url: str) -> list[str]:
         """The URLs of the peer's peers, as it writes them."""
-        value = self._get(url, "/nodes", STATUS_DEADLINE, MAX_STATUS)
+        value = self._get(url, "/nodes", STATUS_DEADLINE, MAX_STATUS, floats=True)
         nodes = value.get("nodes") if isinstance(value, dict) else None
         if not isinstance(nodes, list):
             raise PeerFailed("The peer's list of peers is not a list.")
@@ -123,16 +124,15 @@ class PeerClient:
         """Hand transactions on. Whether the peer admits them is its own affair."""
         self._post(url, "/transactions/batch", {"transactions": list(transactions)})
 
-    def _get(self, url: str, path: str, deadline: float, max_bytes: int) -> Any:
-        return self._read(PeerRequest(url, quote(path, safe="/?=&,"), deadline, max_bytes))
+    def _get(self, url: str, path: str, deadline: float, max_bytes: int, *, floats: bool = False) -> Any:
+        status, body = self._http.exchange(PeerRequest(url, quote(path, safe="/?=&,"), deadline, max_bytes))
+        _require_success(path.partition("?")[0], status)
+        return self.parse(body, floats=floats)
 
-    def _post(self, url: str, path: str, value: Any) -> Any:
-        return self._read(PeerRequest(url, path, POST_DEADLINE, MAX_PAGE_BYTES, json.dumps(value).encode()))
-
-    def _read(self, request: PeerRequest) -> Any:
-        status, body = self._http.exchange(request)
-        _require_success(request.path.partition("?")[0], status)
-        return self.parse(body)
+    def _post(self, url: str, path: str, value: Any) -> None:
+        body = json.dumps(value).encode()
+        status, _ = self._http.exchange(PeerRequest(url, path, POST_DEADLINE, MAX_PAGE_BYTES, body))
+        _require_success(path, status)
 
 
 def _require_success(path: str, status: int) -> None:

@@ -211,14 +211,15 @@ class Reorganiser:
         if journal is None:
             return
         now = self._clock.now()
-        senders: set[str] = set()
+        senders: dict[str, list[Returning]] = {}  # in their order, so that a run can be repeated exactly
         histories: dict[str, array[int]] = {}
         # Attached first: the index then says which of the detached ones are still on the chain.
         for height, block_hash in enumerate(journal.attached, start=journal.fork + 1):
             index: list[object] = []
             for position, transaction in enumerate(self._transactions(block_hash)):
                 index += [bytes.fromhex(transaction.id), _place(height, position)]
-                senders.update(_senders([transaction]))
+                if transaction.type != "reward":
+                    senders[transaction.sender] = []
                 for address in named_addresses(transaction):
                     histories.setdefault(address, array("Q")).append(height << _POSITION_BITS | position)
             self._branches.reindex(journal, [], index)
@@ -236,13 +237,13 @@ class Reorganiser:
                 else:
                     item = Returning(transaction, _place(height, position))
                     returning.setdefault(transaction.sender, []).append(item)
-            senders.update(returning)
+            senders.update({sender: [] for sender in returning})
             self._branches.reindex(journal, gone, [])
             self._branches.requeue(journal, returning, now)
-        self._branches.requeue(journal, {sender: [] for sender in senders}, now)
+        self._branches.requeue(journal, senders, now)
         self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
         self._branches.finish(journal)
-        self._drop_invalid(sorted(senders))
+        self._drop_invalid(list(senders))
 
     def _transaction_ids_at(self, journal: Journal, height: int) -> list[str]:
         """The ids of the branch's block at a height."""
@@ -293,10 +294,6 @@ class Reorganiser:
     def forget_abandoned(self) -> int:
         """Delete blocks that were staged long ago and never adopted; how many."""
         return self._branches.forget(self._clock.now() - KEEP_STAGED, 100)
-
-
-def _senders(transactions: Iterable[Transaction]) -> list[str]:
-    return [transaction.sender for transaction in transactions if transaction.type != "reward"]
 
 
 def _place(height: int, position: int) -> str:

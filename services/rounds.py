@@ -90,23 +90,28 @@ class Rounds:
         A round is wanted while a mining request waits, and, with auto-mining, while a template would hold a
         transaction besides the reward.
         """
-        situation = self.store.situation()
-        if situation.open_round:
-            return situation.open_round
-        wanted = situation.requests > 0
-        automine = (
-            self.policy.automine
-            and bool(self.policy.recipient)
-            and situation.pool_size > 0
-            and situation.held != situation.tip
-        )
-        if not wanted and not automine:
-            return None
-        opened = self._open(self._randomness.token(), "0", empty=wanted)
-        if opened is None:
-            return None
-        self.call_workers(*opened)
-        return opened[0]
+        for _ in range(_ATTEMPTS):
+            situation = self.store.situation()
+            if situation.open_round:
+                return situation.open_round
+            wanted = situation.requests > 0
+            automine = (
+                self.policy.automine
+                and bool(self.policy.recipient)
+                and situation.pool_size > 0
+                and situation.held != situation.tip
+            )
+            if not wanted and not automine:
+                return None
+            try:
+                opened = self._open(self._randomness.token(), "0", situation.tip, empty=wanted)
+            except TipMoved:
+                continue  # by a block that answered the request, perhaps: then nothing more is wanted
+            if opened is None:
+                return None
+            self.call_workers(*opened)
+            return opened[0]
+        return None
 
     def call_workers(self, round_id: str, height: int) -> None:
         """Enqueue a search job for every mining worker that is not searching already; one at least if none is."""
@@ -210,23 +215,34 @@ class Rounds:
         found = self.store.round(round_id)
         if found is None or found["state"] != "open":
             return
-        awaited = self.store.situation().requests > 0
-        if self._open(round_id, found["version"], empty=awaited) is None and not awaited:
-            self.store.abandon(round_id, self._clock.now())
-
-    def _open(self, round_id: str, version: str, *, empty: bool) -> tuple[str, int] | None:
-        """Open or renew a round; id and height. None: there is nothing to mine, or the tip does not hold still."""
         for _ in range(_ATTEMPTS):
+            situation = self.store.situation()
+            awaited = situation.requests > 0
             try:
-                made = self._templates.make(self.policy.recipient)
-                self._drop(made.refused)
-                if not empty and not made.transactions:
-                    return None
-                opened, _ = self.store.open(round_id, version, made.template, made.transactions, self._clock.now())
+                opened = self._open(round_id, found["version"], situation.tip, empty=awaited)
             except TipMoved:
                 continue
-            return (opened, made.template.index) if opened else None
-        return None
+            if opened is None and not awaited:
+                self.store.abandon(round_id, self._clock.now())
+            return
+
+    def _open(self, round_id: str, version: str, tip: str, *, empty: bool) -> tuple[str, int] | None:
+        """Open or renew a round on `tip`; id and height. None: there is nothing to mine, or another round is open.
+
+        Args:
+            empty: a block without transactions is wanted too: at `tip` a request waits. After it, perhaps none does.
+
+        Raises:
+            TipMoved: the tip is another one by now.
+        """
+        made = self._templates.make(self.policy.recipient)
+        if made.tip.hash != tip:
+            raise TipMoved("The tip moved before a template was made.")
+        self._drop(made.refused)
+        if not empty and not made.transactions:
+            return None
+        opened, _ = self.store.open(round_id, version, made.template, made.transactions, self._clock.now())
+        return (opened, made.template.index) if opened else None
 
     def _drop(self, refused: list[tuple[str, RuleError]]) -> None:
         if refused:

@@ -33,26 +33,30 @@ def mine(target: Target, count: int, wait: float) -> None:
 
 
 def mine_one(client: NodeClient, wait: float, say: Any = lambda text: None) -> dict[str, Any]:
-    """Ask for one block and wait for it; its hashed fields and its hash.
+    """Ask for one block and wait for it; as under /blocks.
 
     Raises:
         Failure: the request was cancelled, or not answered within `wait` seconds (then the node still works on it).
     """
     answer: dict[str, Any] = client.post("/mine", wait=0)
     if "job" not in answer:
-        return answer
+        return _block(client, answer["hash"])
     job = str(answer["job"])
     deadline = time.monotonic() + wait
     while True:
         found = client.get(f"/jobs/{job}", wait=_LONG_POLL)
         if found["status"] == "finished":
-            block: dict[str, Any] = client.get(f"/blocks/{found['block']}")
-            return block
+            return _block(client, found["block"])
         if found["status"] in ("failed", "cancelled"):
             raise Failure(f"The mining request was {found['status']}.")
         if time.monotonic() >= deadline:
             raise Failure(f"No block within {wait:g} s; the request {job} goes on. Are workers alive (quarry status)?")
         say(_progress(client, found.get("round")))
+
+
+def _block(client: NodeClient, block_hash: str) -> dict[str, Any]:
+    block: dict[str, Any] = client.get(f"/blocks/{block_hash}")
+    return block
 
 
 def _progress(client: NodeClient, round_id: str | None) -> str:

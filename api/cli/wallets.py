@@ -121,9 +121,7 @@ def _import_pem(file: Path, directory: Path, passphrase: bool) -> None:
 
     old = None
     if keyring.is_encrypted(file):
-        if not sys.stdin.isatty():
-            raise keyring.PassphraseNeeded(f"The private key {file} is encrypted: import it at a terminal.")
-        old = str(click.prompt(f"Passphrase of {file}", hide_input=True, err=True))
+        old = walletstore.passphrase_of(str(file))
     signer = keyring.load_signer(file, old)
     new_one = walletstore.new_passphrase() if passphrase else None
     if isinstance(signer, Ed25519Signer):

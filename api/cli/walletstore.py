@@ -99,12 +99,21 @@ def open_wallet(name: str) -> Signer:
     directory = wallet_directory(name)
     if not keyring.is_encrypted(directory):
         return keyring.load_signer(directory)
+    return keyring.load_signer(directory, passphrase_of(name))
+
+
+def passphrase_of(what: str) -> str:
+    """The passphrase of the encrypted wallet or file `what`: QUARRY_PASSPHRASE, else asked for at the terminal.
+
+    Raises:
+        PassphraseNeeded: there is neither.
+    """
     given = os.environ.get("QUARRY_PASSPHRASE")
-    if given is None:
-        if not sys.stdin.isatty():
-            raise PassphraseNeeded(f"The wallet {name} is encrypted: set QUARRY_PASSPHRASE, or run at a terminal.")
-        given = str(click.prompt(f"Passphrase of {name}", hide_input=True, err=True))
-    return keyring.load_signer(directory, given)
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise PassphraseNeeded(f"The private key of {what} is encrypted: set QUARRY_PASSPHRASE, or run at a terminal.")
+    return str(click.prompt(f"Passphrase of {what}", hide_input=True, err=True))
 
 
 def new_passphrase() -> str:

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from api.explorer import text
 from services.store.records import StoredHeader
@@ -84,4 +85,4 @@ def hash_rate(headers: Sequence[StoredHeader]) -> Chart | None:
 def _intervals(headers: Sequence[StoredHeader]) -> list[float]:
     """Seconds between blocks after genesis, whose time is the spec's and no block's; never below zero."""
     times = [float(stored.header.timestamp) for stored in headers]
-    return [max(after - before, 0.0) for before, after in zip(times, times[1:], strict=False)]
+    return [max(after - before, 0.0) for before, after in pairwise(times)]

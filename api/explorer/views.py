@@ -170,7 +170,7 @@ def search() -> ResponseReturnValue:
       summary: 'Go to the page of a height, hash, transaction id or address'
       parameters: [{in: query, name: q, required: true, schema: {type: string}}]
       responses:
-        '302': {description: To the page.}
+        '200': {description: 'HTML: the page, behind a redirection (302).'}
         '404': {description: HTML that says where to look.}
     """
     query = request.args.get("q", "").strip()

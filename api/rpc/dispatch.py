@@ -47,7 +47,7 @@ _TYPES = frozenset({"application/json", "application/json; charset=utf-8", "appl
 _MAX_HOSTS = 64
 
 
-@blueprint.post(PATH)
+@blueprint.post(PATH, provide_automatic_options=False)  # Flask's own would say nothing to browsers
 def rpc() -> ResponseReturnValue:
     """Answer JSON-RPC.
     ---

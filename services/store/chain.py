@@ -80,7 +80,7 @@ class ChainStore:
         found = self.scripts.run("initialise", [self.keys.prefix], args).decode()
         try:
             self.rules.adopt_genesis(self.block_object(found))
-        except RuleError:
+        except (RuleError, NotFound):
             raise WrongChain(
                 f"The store holds a chain with genesis block {found}, but the chain spec {self.rules.spec.name} has "
                 f"{genesis.hash}: use another QUARRY_NODE or data directory, or the spec that it began with."

@@ -50,7 +50,7 @@ class FilterStore:
     def save(self, filter_id: str, current: Filter, now: float) -> None:
         """Keep a filter as it is now, for another while."""
         pipeline = self._redis.pipeline(transaction=True)
-        pipeline.setex(self._keys.filter(filter_id), KEEP_SECONDS, json.dumps(asdict(current)))
+        pipeline.set(self._keys.filter(filter_id), json.dumps(asdict(current)), ex=KEEP_SECONDS)
         pipeline.zadd(self._keys.filters, {filter_id: now + KEEP_SECONDS})
         pipeline.execute()
 

@@ -17,7 +17,7 @@ from services.settings import load
 from tests.browser.scene import HOSTILE, reorganise
 from tests.integration.node_fixture import ALICE, BOB, CAROL, RunningNode, forget, grow, local_node, transfer
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
 
 
@@ -39,6 +39,14 @@ class Tab:
     page: Any
     url: str
     problems: list[str] = field(default_factory=list)
+
+    def note(self, problem: str) -> bool:
+        self.problems.append(problem)
+        return True
+
+    def dismiss(self, dialog: Any) -> None:
+        self.note(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def open(self, path: str) -> None:
         self.page.goto(self.url + path, wait_until="load")
@@ -111,10 +119,10 @@ def tab(browser: Any, scene: Scene, request: pytest.FixtureRequest) -> Iterator[
     context = browser.new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
     opened = Tab(context.new_page(), scene.url)
     page = opened.page
-    page.on("pageerror", lambda error: opened.problems.append(f"error: {error}"))
-    page.on("console", lambda said: said.type in ("error", "warning") and opened.problems.append(said.text))
-    page.on("request", lambda sent: sent.url.startswith(scene.url) or opened.problems.append(f"asks {sent.url}"))
-    page.on("dialog", lambda dialog: (opened.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("pageerror", lambda error: opened.note(f"error: {error}"))
+    page.on("console", lambda said: said.type in ("error", "warning") and opened.note(said.text))
+    page.on("request", lambda sent: sent.url.startswith(scene.url) or opened.note(f"asks {sent.url}"))
+    page.on("dialog", opened.dismiss)
     page.set_default_timeout(8000)
     yield opened
     context.close()

@@ -5,7 +5,7 @@ from shared.block import Block
 from tests.integration.node_fixture import BOB, grow
 
 # A tag, an override of the direction, characters of no width, an isolate, a byte order mark, a letter that is blank.
-HOSTILE = '<script>alert(1)</script>"\'><img src=x onerror=alert(1)> \u202egnp.exe \u200bzero\u2066\u2069\ufeff\u3164'
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> \u202egnp.exe \u200bzero\u2066\u2069\ufeff\u3164"
 
 
 def reorganise(node: Node, rival: Node, fork: int, length: int) -> list[Block]:

@@ -59,7 +59,7 @@ def test_a_round_is_seen_while_workers_search(tab: Tab, scene: Scene) -> None:
     tab.page.wait_for_selector("#round .empty")
 
 
-ROUND = {
+ROUND: dict[Any, Any] = {
     "state": "open", "hashes": 1500, "wasted": 0, "opened_at": 1, "height": 77, "difficulty": 65536, "version": 1,
     "parent": "", "transactions": 0,
 }  # fmt: skip

@@ -7,8 +7,8 @@ import pytest
 from tests.browser.conftest import DESK, PHONE, Scene, Tab
 from tests.integration.node_fixture import ALICE
 
-VIEWS = [("light", DESK), ("dark", DESK), ("light", PHONE), ("dark", PHONE)]
-ALL_VIEWS = pytest.mark.parametrize("tab", VIEWS, indirect=True, ids=["light", "dark", "light-phone", "dark-phone"])
+VIEWS = [("light", DESK), ("dark", DESK), ("light", PHONE)]
+ALL_VIEWS = pytest.mark.parametrize("tab", VIEWS, indirect=True, ids=["light", "dark", "phone"])
 
 
 def paths(scene: Scene) -> list[str]:

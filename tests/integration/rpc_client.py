@@ -21,13 +21,14 @@ COIN = 10**18
 ZERO = "0x" + "00" * 20
 
 
-@dataclass(frozen=True)
 class RpcFailure(Exception):
     """An error object."""
 
-    code: int
-    message: str
-    data: Any = None
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
 
 
 class Rpc:
@@ -112,6 +113,18 @@ def reorganise(node: Node, rival: Node, fork: int, *bodies: Sequence[bytes]) -> 
 
 
 OWNERS = [Owner(item.address, bytes.fromhex(item.private_key[2:])) for item in ACCOUNTS]
+
+
+def refused(call: Callable[[], Any], code: int, message: str) -> RpcFailure:
+    """`call()` must fail with this code and exactly this message; `...` at its end stands for anything."""
+    try:
+        found = call()
+    except RpcFailure as failure:
+        assert failure.code == code, (failure.code, failure.message)
+        known = message.removesuffix("...")
+        assert failure.message == message or (known != message and failure.message.startswith(known)), failure.message
+        return failure
+    raise AssertionError(f"not refused, but {found!r}")
 
 
 def call_of(function: str, *arguments: Any) -> str:

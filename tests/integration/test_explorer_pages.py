@@ -18,7 +18,18 @@ from tests.integration.conftest import MakeNode
 from tests.integration.http_client import Answer, Client, FlaskDoor
 from tests.integration.node_fixture import ALICE, BOB, CAROL, MINER, grow, mine, redis_of, transfer
 
-PAGES = ("/", "/block/latest", "/block/1", f"/address/{MINER}", "/pool", "/pool?order=age", "/network", "/mining", "/learn", "/send")
+PAGES = (
+    "/",
+    "/block/latest",
+    "/block/1",
+    f"/address/{MINER}",
+    "/pool",
+    "/pool?order=age",
+    "/network",
+    "/mining",
+    "/learn",
+    "/send",
+)
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 HTML = "text/html; charset=utf-8"
 
@@ -273,8 +284,8 @@ def test_search_knows_hashes_and_ids_with_and_without_0x(client: Client, busy: s
     "path",
     [
         "/block/99", "/block/0", "/block/nonsense", f"/block/{'ab' * 32}", f"/tx/{'ab' * 32}", "/tx/x", "/address/0x12",
-        f"/address/{MINER[:-1]}{'0' if MINER[-1] != '0' else '1'}", "/search?q=nothing+like+it", "/search", "/no/such/page",
-        f"/search?q={'9' * 300}",
+        f"/address/{MINER[:-1]}{'0' if MINER[-1] != '0' else '1'}", "/search?q=nothing+like+it", "/search",
+        "/no/such/page", f"/search?q={'9' * 300}",
     ],
 )  # fmt: skip
 def test_what_is_unknown_is_a_helpful_404(client: Client, path: str) -> None:
@@ -291,10 +302,13 @@ def test_programs_get_problems_where_browsers_get_pages(client: Client) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/block/%3Cscript%3Ealert(1)%3C%2Fscript%3E", "/tx/%E2%80%AEgnp.exe", "/address/%22%3E%3Cimg%20src=x%20onerror=1%3E",
-        "/search?q=%3Cscript%3Ealert(1)%3C/script%3E%E2%80%8B", "/%3Csvg%20onload=alert(1)%3E%E2%80%AE",
+        "/block/%3Cscript%3Ealert(1)%3C%2Fscript%3E",
+        "/tx/%E2%80%AEgnp.exe",
+        "/address/%22%3E%3Cimg%20src=x%20onerror=1%3E",
+        "/search?q=%3Cscript%3Ealert(1)%3C/script%3E%E2%80%8B",
+        "/%3Csvg%20onload=alert(1)%3E%E2%80%AE",
     ],
-)  # fmt: skip
+)
 def test_hostile_addresses_are_shown_harmlessly(client: Client, path: str) -> None:
     found = page(client, path, 404)
     check_harmless(found)

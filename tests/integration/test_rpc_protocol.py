@@ -81,8 +81,10 @@ def test_broken_json(rpc: Rpc, text: bytes) -> None:
         rpc("eth_chainId")
 
 
-@pytest.mark.parametrize("name", ["eth_fillTransaction", "eth_sendRawTransactionSync", "anvil_mine", "wallet_addEthereumChain",
-                                  "eth_sign", "debug_traceTransaction", "x.y", "eth_chainid"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    "eth_fillTransaction eth_sendRawTransactionSync anvil_mine wallet_addEthereumChain eth_sign x.y eth_chainid".split(),
+)
 def test_missing_methods_say_what_clients_look_for(rpc: Rpc, name: str) -> None:
     message = error(rpc.post(request(name, params=[])).ok(), -32601, 1)
     assert message == f"the method {name} does not exist/is not available"
@@ -96,13 +98,16 @@ def test_strange_names_are_not_repeated(rpc: Rpc, name: str) -> None:
 
 def test_every_method_that_wallets_use_is_there() -> None:
     assert set(METHODS) >= set(
-        """eth_chainId eth_blockNumber eth_gasPrice eth_maxPriorityFeePerGas net_version net_listening web3_clientVersion
-        eth_syncing eth_accounts eth_getBalance eth_getTransactionCount eth_getCode eth_getStorageAt eth_call eth_estimateGas
-        eth_feeHistory eth_getBlockByNumber eth_getBlockByHash eth_getBlockTransactionCountByNumber
-        eth_getBlockTransactionCountByHash eth_getTransactionByBlockNumberAndIndex eth_getTransactionByBlockHashAndIndex
-        eth_getBlockReceipts eth_sendRawTransaction eth_getTransactionByHash eth_getTransactionReceipt eth_getLogs
-        eth_newFilter eth_newBlockFilter eth_newPendingTransactionFilter eth_getFilterChanges eth_getFilterLogs
-        eth_uninstallFilter""".split()
+        """
+        eth_chainId eth_blockNumber eth_gasPrice eth_maxPriorityFeePerGas net_version net_listening
+        web3_clientVersion eth_syncing eth_accounts eth_getBalance eth_getTransactionCount eth_getCode
+        eth_getStorageAt eth_call eth_estimateGas eth_feeHistory eth_getBlockByNumber eth_getBlockByHash
+        eth_getBlockTransactionCountByNumber eth_getBlockTransactionCountByHash
+        eth_getTransactionByBlockNumberAndIndex eth_getTransactionByBlockHashAndIndex eth_getBlockReceipts
+        eth_sendRawTransaction eth_getTransactionByHash eth_getTransactionReceipt eth_getLogs eth_newFilter
+        eth_newBlockFilter eth_newPendingTransactionFilter eth_getFilterChanges eth_getFilterLogs
+        eth_uninstallFilter
+        """.split()
     )
 
 

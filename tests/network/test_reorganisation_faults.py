@@ -155,7 +155,7 @@ def test_a_miner_finishes_what_died(network: Network) -> None:
         scene.check()
 
 
-@pytest.mark.parametrize("more", ["finish", "finish and append", "admit", "resolve"])
+@pytest.mark.parametrize("more", ["finish and append", "admit", "resolve"])
 def test_others_at_work_between_any_two_slices(network: Network, more: str) -> None:
     for place in range(1, slices(network)):
         restart(network)
@@ -406,7 +406,7 @@ def test_readers_never_see_a_half(network: Network, valkey_server: EmbeddedValke
     for reader in readers:
         reader.start()
     try:
-        for number in range(24):
+        for number in range(16):
             member = (b, c)[number % 2]
             member.grow(1 + number % 3 + max(a.height - member.height, 0), (BEN, CAROL)[number % 2].address)
             note(member)
@@ -423,7 +423,7 @@ def test_readers_never_see_a_half(network: Network, valkey_server: EmbeddedValke
             reader.join(20)
     assert not wrong, wrong
     assert len(tips) > 3, "the readers saw too little to have met a swap"
-    assert a.node.mining.counters()["reorganisations"] >= 20
+    assert a.node.mining.counters()["reorganisations"] >= 14
     print(f"{counts['reads']} looks, {len(tips)} tips, {counts['moved']} streams cut")
     check(a)
 

@@ -61,6 +61,17 @@ def scripted(network: Network, *members: Member, name: str = "scripted") -> Scri
     return peer
 
 
+def test_a_peer_that_is_mining_can_be_read(network: Network) -> None:
+    """Its status has fractions then, such as when the round was opened. A claim is no hashed data."""
+    a, b = network.members("a", "b")
+    b.grow(2, BEN.address)
+    b.clock.time += 0.5
+    b.node.rounds.ask()
+    assert isinstance(b.get("/status")["round"]["opened_at"], float)
+    assert a.resolve().notes == ()
+    assert a.hashes() == b.hashes()
+
+
 def test_a_long_chain_is_fetched_in_pages(network: Network) -> None:
     a = network.member("a")
     peer = scripted(network, a)

@@ -283,29 +283,35 @@ class World:
         for node in self.nodes:
             node.mining = True
             node.tick()
-        for _ in range(6):
-            for node in self.nodes:
+        blocks = sum(len(node.raw.hgetall(node.checker.keys.entries)) for node in self.nodes)
+        for _ in range(10 + blocks):  # each block takes one at least
+            # One at a time: who mines beside others may lose every race, and nobody promised otherwise.
+            node = next((node for node in self.nodes if self._left(node)), self.nodes[0])
+            if not node.raw.lrange(node.checker.keys.requests, 0, -1):  # or it is brought back without anybody's help
                 mine = partial(self._clients.mine, node)
                 self.scheduler.spawn("user mine", Process("user"), partial(self._tolerate, mine))
-            if self._until(self.scheduler.now + 45.0, self._all_done):
+            height = node.checker.tip.block.index
+            self._until(self.scheduler.now + 45.0, partial(self._grown, node, height))
+            if self._until(self.scheduler.now + 5.0, self._all_done):
                 self.met("all mined")
                 return
-        raise Violation(f"something waits for ever: {self._left()}")
+        raise Violation(f"something waits for ever: {[self._left(node) for node in self.nodes]}")
+
+    def _grown(self, node: SimNode, height: int) -> bool:
+        return node.checker.tip.block.index > height
 
     def _all_done(self) -> bool:
-        return not self._left()
+        return not any(self._left(node) for node in self.nodes)
 
-    def _left(self) -> list[str]:
-        left = []
-        for node in self.nodes:
-            keys_, raw = node.checker.keys, node.raw
-            if raw.lrange(keys_.requests, 0, -1):
-                left.append(f"{node.name}: a mining request")
-            accounts = node.checker.tip.replay.accounts
-            for text in raw.hgetall(keys_.entries).values():
-                sender, nonce = text.decode().split(" ")[:2]
-                if int(nonce) == accounts.get(sender, Account()).nonce:
-                    left.append(f"{node.name}: nonce {nonce} of {sender[:8]}")
+    def _left(self, node: SimNode) -> list[str]:
+        """What waits at a node and need not."""
+        raw, names = node.raw, node.checker.keys
+        left = ["a mining request"] if raw.lrange(names.requests, 0, -1) else []
+        accounts = node.checker.tip.replay.accounts
+        for text in raw.hgetall(names.entries).values():
+            sender, nonce = text.decode().split(" ")[:2]
+            if int(nonce) == accounts.get(sender, Account()).nonce:
+                left.append(f"nonce {nonce} of {sender[:8]}")
         return left
 
 

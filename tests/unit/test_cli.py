@@ -24,8 +24,8 @@ from services.development import ACCOUNTS
 from services.launcher import PortInUse, RunningNode
 from services.node_files import NodeFiles, NodeRecord, node_files, running_nodes
 from services.node_plan import NodePlan, passed_settings
-from services.programs import scrubbed
 from services.processes import started_at
+from services.programs import scrubbed
 from shared.chain_spec import ChainSpec
 from shared.replay import Replay
 from shared.rules import rules_for

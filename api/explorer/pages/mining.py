@@ -48,9 +48,7 @@ def mining(node: Node) -> dict[str, Any]:
 
 def _rounds(node: Node) -> list[dict[str, Any]]:
     """The last rounds, the newest first. One that got a new template has an event for each."""
-    ids = dict.fromkeys(
-        event.data["id"] for event in reversed(latest(node.mining, _EVENTS)) if event.type == "round"
-    )
+    ids = dict.fromkeys(event.data["id"] for event in reversed(latest(node.mining, _EVENTS)) if event.type == "round")
     found = []
     for round_id in list(ids)[:_ROUNDS]:
         view = round_view(node, round_id)
