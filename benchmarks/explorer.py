@@ -1,12 +1,13 @@
 """The explorer on a chain of 100,000 blocks: time per page, weight of the overview, and what open streams cost.
 
-The long chain is written straight into the store, with links and heights that are right and proofs that are not: no page
-looks at them, and mining as many would take hours.
+The long chain is written straight into the store, with links and heights that are right and proofs that are not: no
+page looks at them, and mining as many would take hours.
 """
 
 import http.client
 import json
 import secrets
+import selectors
 import statistics
 import threading
 import time
@@ -27,6 +28,7 @@ from shared.transaction import make_reward, sign
 BLOCKS = 100_000
 STREAMS = 100
 _CHUNK = 2_000
+_SUBMITTED = 200  # transactions a turn
 
 
 def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
@@ -127,11 +129,9 @@ def weight(node: BenchNode) -> int:
 def submission(node: BenchNode, rounds: int) -> tuple[float, float]:
     """Transactions per second over one connection, without and with open streams, in turns; medians."""
     rates: dict[bool, list[float]] = {False: [], True: []}
-    account, nonce = fund(node), 0
     for turn in range(2 * rounds):
-        count = 150
-        signed = [transfer(account, nonce + i) for i in range(count)]
-        nonce += count
+        account = fund(node)
+        signed = [transfer(account, nonce) for nonce in range(_SUBMITTED)]
         with streams(node, STREAMS if turn % 2 else 0):
             rates[bool(turn % 2)].append(submit(node, signed))
     return statistics.median(rates[False]), statistics.median(rates[True])
@@ -173,8 +173,6 @@ def streams(node: BenchNode, count: int) -> Iterator[None]:
     over = threading.Event()
 
     def read() -> None:
-        import selectors
-
         with selectors.DefaultSelector() as selector:
             for one in opened:
                 selector.register(one.sock, selectors.EVENT_READ)
@@ -182,13 +180,12 @@ def streams(node: BenchNode, count: int) -> Iterator[None]:
                 for key, _ in selector.select(0.1):
                     key.fileobj.recv(65536)  # type: ignore[union-attr] # sockets were registered
 
-    for _ in range(count):
+    while len(opened) < count:
         connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=30)
         connection.request("GET", "/events")
-        response = connection.getresponse()
-        if response.status != 200:
-            raise RuntimeError(f"/events: {response.status}")
-        opened.append(connection)
+        # The system chooses the process, and each has its own limit: another try comes to the other.
+        if connection.getresponse().status == 200:
+            opened.append(connection)
     reader = threading.Thread(target=read)
     reader.start()
     try:

@@ -139,7 +139,7 @@ def test_defaults_are_the_latest_block(node: Node, rpc: Rpc) -> None:
     assert len(rpc("eth_getLogs", {"fromBlock": None, "address": None, "topics": None, "blockHash": None})) == 1
 
 
-BAD = [None, 5, [], "x", {"topics": 5}, {"topics": [5]}, {"topics": ["0x12"]}, {"topics": [["0x12"]]},
+BAD: list[Any] = [None, 5, [], "x", {"topics": 5}, {"topics": [5]}, {"topics": ["0x12"]}, {"topics": [["0x12"]]},
     {"topics": [None] * 5},
        {"topics": [[TRANSFER] * 1001]}, {"address": 5}, {"address": [5]}, {"address": "0x12"},
        {"address": [TOKEN] * 1001},
@@ -257,6 +257,7 @@ def test_filters_go_when_told_or_when_nobody_asks(node: Node, rpc: Rpc) -> None:
     refused(lambda: rpc("eth_getFilterChanges", one), -32000, "filter not found")
     refused(lambda: rpc("eth_getFilterLogs", one), -32000, "filter not found")
     assert rpc("eth_getFilterChanges", other) == []
+    bad: Any
     for bad in (None, "x", [], "0x", -1, True, "0x01"):
         refused(lambda: rpc("eth_getFilterChanges", bad), -32602, "...")  # noqa: B023 # called at once
     for unknown in (0, "0x0", "0x" + "f" * 64):
@@ -281,8 +282,11 @@ def test_a_filter_that_slept_long_catches_up_in_parts(node: Node, rpc: Rpc, monk
     monkeypatch.setattr(logs, "_MAX_BLOCKS", 4)
     blocks, mints = rpc("eth_newBlockFilter"), rpc("eth_newFilter", {"topics": [TRANSFER, topic(ZERO)]})
     grown = ["0x" + grow(node).hash for _ in range(10)]
-    for name, shown in ((blocks, lambda item: item), (mints, lambda item: item["blockHash"])):
-        polls = [[shown(item) for item in rpc("eth_getFilterChanges", name)] for _ in range(4)]
+    for name in (blocks, mints):
+        polls = [
+            [item if name == blocks else item["blockHash"] for item in rpc("eth_getFilterChanges", name)]
+            for _ in range(4)
+        ]
         assert [len(poll) for poll in polls] == [4, 4, 2, 0]
         assert [item for poll in polls for item in poll] == grown
     monkeypatch.setattr(logs, "MAX_LOGS", 2)

@@ -173,7 +173,7 @@ def test_an_unknown_height_is_an_error_for_state_and_null_for_objects(node: Node
     assert rpc("eth_getBlockReceipts", tag) is None
 
 
-BAD_TAGS = ["", "0x", "0x01", "0X1", "1", "LATEST", "0xg", "0x-1", "0x" + "1" * 65, -1, 1.5, True, [], {},
+BAD_TAGS: list[Any] = ["", "0x", "0x01", "0X1", "1", "LATEST", "0xg", "0x-1", "0x" + "1" * 65, -1, 1.5, True, [], {},
     {"blockHash": "0x12"},
             {"blockNumber": "latest"}, {"blockHash": 5}, "0x1 ", "safe\n"]  # fmt: skip
 
@@ -186,7 +186,7 @@ def test_bad_tags(rpc: Rpc, tag: Any) -> None:
     refused(lambda: rpc("eth_getLogs", {"fromBlock": tag}), -32602, "...")
 
 
-BAD_ADDRESSES = [None, 5, True, [], {}, "", "0x", NOBODY[2:], NOBODY[:-1], NOBODY + "0", NOBODY.replace("0x", "0X"),
+BAD_ADDRESSES: list[Any] = [None, 5, True, [], {}, "", "0x", NOBODY[2:], NOBODY[:-1], NOBODY + "0", NOBODY.replace("0x", "0X"),
                  "0x" + "g" * 40, NOBODY.replace("dEaD", "DeaD"), NOBODY + "\n", "0x" + "\uff11" * 40]  # fmt: skip
 
 

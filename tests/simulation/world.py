@@ -283,8 +283,11 @@ class World:
         for node in self.nodes:
             node.mining = True
             node.tick()
-        blocks = sum(len(node.raw.hgetall(node.checker.keys.entries)) for node in self.nodes)
-        for _ in range(10 + blocks):  # each block takes one at least
+        waiting = sum(
+            len(node.raw.hgetall(node.checker.keys.entries)) + len(node.raw.lrange(node.checker.keys.requests, 0, -1))
+            for node in self.nodes
+        )
+        for _ in range(10 + 2 * waiting):  # a block takes one at least, and every other may be lost to a peer's
             # One at a time: who mines beside others may lose every race, and nobody promised otherwise.
             node = next((node for node in self.nodes if self._left(node)), self.nodes[0])
             if not node.raw.lrange(node.checker.keys.requests, 0, -1):  # or it is brought back without anybody's help
