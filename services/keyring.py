@@ -84,6 +84,27 @@ def store_ethereum(directory: Path, private_key: bytes, passphrase: str | None =
     return EthereumSigner(private_key, address)
 
 
+def create_ethereum(directory: Path, passphrase: str | None = None) -> EthereumSigner:
+    """Make a key directory with a fresh secp256k1 key. Raises as `create`."""
+    from coincurve import PrivateKey
+
+    return store_ethereum(directory, PrivateKey().secret, passphrase)
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a secret to a new file, mode 0600.
+
+    Raises:
+        KeyringError: there is such a file already, or the disk refuses.
+    """
+    try:
+        _write_new(path, content, 0o600)
+    except FileExistsError:
+        raise KeyringError(f"There is a file {path} already; secrets are never written over others.") from None
+    except OSError as error:
+        raise KeyringError(f"The secret cannot be written to {path}: {error.strerror}.") from None
+
+
 def _write(directory: Path, private: bytes, public: bytes, certificate: bytes | None) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

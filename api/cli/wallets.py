@@ -1,23 +1,20 @@
 """`quarry wallet`: keys on this machine. Nothing here talks to a node."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from api.cli import walletstore
+from api.cli import secret_input, walletstore
 from api.cli.group import USAGE, Failure
 from api.cli.options import json_option, running_node
 from services import keyring
 
-_MAX_INPUT = 65_536
-
 
 @click.group()
 def wallet() -> None:
-    """Make, list, show and import wallets, and sign with them.
+    """Make, list, show, import and export wallets, and sign with them.
 
     A wallet is a directory with private.key, public.key and certificate.pem. The name `node` stands for the key of the
     node that runs here.
@@ -26,13 +23,31 @@ def wallet() -> None:
 
 @wallet.command()
 @click.argument("name")
+@click.option("--scheme", type=click.Choice(["ed25519", "ethereum"]), default="ed25519", show_default=True)
+@click.option(
+    "--words",
+    type=click.Choice(["12", "24"]),
+    help="Make a recovery phrase of so many words, and show it once (ethereum).",
+)
 @click.option("--passphrase", is_flag=True, help="Encrypt the private key (asked for, or QUARRY_PASSPHRASE).")
 @json_option
-def new(name: str, passphrase: bool, as_json: bool) -> None:
-    """Make a wallet with a fresh Ed25519 key."""
+def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bool) -> None:
+    """Make a wallet with a fresh key: Ed25519, or secp256k1 as Ethereum's wallets have."""
+    if words is not None and scheme != "ethereum":
+        raise Failure("--words goes with --scheme ethereum: Ed25519 wallets have no recovery phrase.", USAGE)
     directory = walletstore.new_wallet_directory(name)
-    keyring.create(directory, walletstore.new_passphrase() if passphrase else None)
-    _show(name, directory, as_json)
+    encryption = walletstore.new_passphrase() if passphrase else None
+    phrase: str | None = None
+    if scheme == "ed25519":
+        keyring.create(directory, encryption)
+    elif words is None:
+        keyring.create_ethereum(directory, encryption)
+    else:
+        from services import phrases
+
+        phrase = phrases.new_phrase(int(words))
+        keyring.store_ethereum(directory, phrases.private_key(phrase), encryption)
+    _show(name, directory, as_json, phrase)
 
 
 @wallet.command(name="list")
@@ -63,26 +78,63 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
 @click.option("--name", help="What to call it. [default: the file's name]")
 @click.option("--scheme", type=click.Choice(["ed25519", "ethereum"]), default="ed25519", show_default=True)
+@click.option("--index", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Account of a phrase.")
 @click.option("--passphrase", is_flag=True, help="Encrypt the copy (asked for, or QUARRY_PASSPHRASE).")
 @json_option
-def import_wallet(file: Path, name: str | None, scheme: str, passphrase: bool, as_json: bool) -> None:
+def import_wallet(file: Path, name: str | None, scheme: str, index: int, passphrase: bool, as_json: bool) -> None:
     """Make a wallet of an existing private key: a PEM file as OpenSSL writes it (Ed25519 or secp256k1, mode 0600).
 
-    With --scheme ethereum FILE holds 64 hexadecimal digits, as Ethereum's wallets export them (mode 0600);
-    - asks for them, or reads standard input.
+    With --scheme ethereum FILE (mode 0600) is what Ethereum's wallets export: a private key of 64 hexadecimal digits, a
+    JSON keystore of version 3, or a recovery phrase, of which the account m/44'/60'/0'/0/INDEX is taken; - asks for it,
+    or reads standard input.
     """
     if name is None and str(file) == "-":
         raise Failure("Say what to call the wallet: --name NAME.", USAGE)
     name = name if name is not None else file.stem
     directory = walletstore.new_wallet_directory(name)
-    if scheme == "ethereum" or str(file) == "-":
-        if scheme != "ethereum":
-            raise Failure("Only keys of --scheme ethereum can be typed in; give the PEM file.", USAGE)
-        secret = _hexadecimal_key(file)
+    if scheme == "ethereum":
+        secret = secret_input.read_ethereum(file, index)
         keyring.store_ethereum(directory, secret, walletstore.new_passphrase() if passphrase else None)
+    elif str(file) == "-":
+        raise Failure("Only keys of --scheme ethereum can be typed in; give the PEM file.", USAGE)
     else:
         _import_pem(file, directory, passphrase)
     _show(name, directory, as_json)
+
+
+@wallet.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["keystore", "key"]),
+    default="keystore",
+    show_default=True,
+    help="A JSON keystore under a passphrase of its own, or the bare key in hexadecimal digits.",
+)
+def export(name: str, file: Path, kind: str) -> None:
+    """Write an ethereum wallet's private key to a new FILE (mode 0600; - is standard output) for other wallets.
+
+    The passphrase of a keystore is asked for, or read from the first line of standard input. Ed25519 wallets are PEM
+    files already.
+    """
+    from services.signers import EthereumSigner
+
+    if keyring.public_key(walletstore.wallet_directory(name))[0] != "ethereum":
+        raise Failure("Only wallets of --scheme ethereum are exported; copy private.key of an Ed25519 wallet.")
+    signer = walletstore.open_wallet(name)
+    assert isinstance(signer, EthereumSigner), "the public key is of its scheme"
+    if kind == "key":
+        content = f"0x{signer.private_key.hex()}\n".encode()
+    else:
+        from services import keystores
+
+        content = keystores.to_bytes(keystores.encrypt(signer.private_key, secret_input.new_keystore_passphrase()))
+    if str(file) == "-":
+        click.echo(content.decode(), nl=False)
+    else:
+        keyring.write_secret(file, content)
 
 
 @wallet.command()
@@ -99,7 +151,7 @@ def sign(file: Path, sender: str, spec: str) -> None:
     from shared.transaction import normalise, read_transaction
 
     chain = load_spec(spec)
-    fields = normalise(wire.parse(_read(file)))
+    fields = normalise(wire.parse(secret_input.read(file)))
     for name in ("scheme", "signature", "public_key"):
         if name in fields:
             raise Failure(f"The transaction has a {name} already.")
@@ -130,41 +182,13 @@ def _import_pem(file: Path, directory: Path, passphrase: bool) -> None:
         keyring.store_ethereum(directory, signer.private_key, new_one)
 
 
-def _hexadecimal_key(file: Path) -> bytes:
-    if str(file) == "-" and sys.stdin.isatty():
-        text = str(click.prompt("Private key (64 hexadecimal digits)", hide_input=True, err=True))
-    else:
-        if str(file) != "-":
-            keyring.require_private(file)
-        text = _read(file).decode("ascii", errors="replace")
-    digits = text.strip().removeprefix("0x")
-    try:
-        key = bytes.fromhex(digits)
-    except ValueError:
-        key = b""
-    if len(key) != 32 or len(digits) != 64:
-        raise Failure("An Ethereum private key is 64 hexadecimal digits.")
-    return key
-
-
-def _read(file: Path) -> bytes:
-    if str(file) == "-":
-        content = sys.stdin.buffer.read(_MAX_INPUT + 1)
-    else:
-        with file.open("rb") as opened:
-            content = opened.read(_MAX_INPUT + 1)
-    if len(content) > _MAX_INPUT:
-        raise Failure("The input is too large.")
-    return content
-
-
 def _describe(name: str, directory: Path) -> dict[str, Any]:
     encrypted = keyring.is_encrypted(directory)
     return {"name": name, **keyring.describe(directory), "encrypted": encrypted, "directory": str(directory)}
 
 
-def _show(name: str, directory: Path, as_json: bool) -> None:
-    found = _describe(name, directory)
+def _show(name: str, directory: Path, as_json: bool, phrase: str | None = None) -> None:
+    found = _describe(name, directory) | ({} if phrase is None else {"phrase": phrase})
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -172,3 +196,6 @@ def _show(name: str, directory: Path, as_json: bool) -> None:
     click.echo(f"  scheme      {found['scheme']}{', encrypted' if found['encrypted'] else ''}")
     click.echo(f"  public key  {found['public_key']}")
     click.echo(f"  files       {found['directory']}")
+    if phrase is not None:
+        click.echo(f"  phrase      {phrase}")
+        click.echo("Write the phrase down: it is shown this once, it is not kept, and who has it has the wallet.")

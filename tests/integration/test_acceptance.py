@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.accept import Accepted
 from services.connections import connect_for_requests
 from services.embedded import EmbeddedValkey
 from services.store.mining import Searched
@@ -14,7 +15,6 @@ from services.templates import MadeTemplate
 from tests.integration.http_client import Client
 from tests.integration.stores import TestNode, connect, valkey_fixture  # noqa: F401 - a fixture
 from tests.integration.test_cli_up import launched, quarry
-
 
 # --- mining requests ---
 
@@ -25,7 +25,7 @@ def test_a_request_that_is_answered_while_a_round_is_opened_for_it_gives_no_seco
     here = TestNode(connect(valkey))
     here.node.mining.add_request("a" * 32, here.clock.now(), 64)
     make = here.node.rounds._templates.make
-    answered = []
+    answered: list[Accepted | None] = []
 
     def make_late(recipient: str) -> MadeTemplate:
         """Between the look at what waits and the template, another process mines the block."""

@@ -388,3 +388,13 @@ def test_every_page_is_described(node: Node) -> None:
         if rule.endpoint.startswith("explorer."):
             path = re.sub(r"<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", rule.rule)
             assert f"`{path}`" in text
+
+
+def test_a_history_that_is_spread_over_a_long_chain_is_read_too(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(FlaskDoor(create_app(node)))
+    for _ in range(5):
+        grow(node)
+    whole = page(client, f"/address/{MINER}")
+    monkeypatch.setattr("api.explorer.reading._RANGE", 2)  # each height by itself
+    assert page(client, f"/address/{MINER}").links() == whole.links()
+    assert sum(link.startswith("/tx/") for link in whole.links()) == 5

@@ -174,7 +174,6 @@ def test_others_at_work_between_any_two_slices(network: Network, more: str) -> N
                 other.resolver.resolve()
             else:
                 other.reorganiser.finish()
-            if more == "finish and append":
                 tip = other.chain.tip()
                 template = other.rules.template(other.chain.window(tip), [], CAROL.address, scene.a.clock.now())
                 other.acceptor.accept(other.rules.read_block(template.with_proof(0)))

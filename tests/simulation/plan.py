@@ -37,7 +37,7 @@ class Faults:
 
     def healed(self) -> "Faults":
         """What is left once everything is repaired: processes still take turns."""
-        return Faults(preempt=self.preempt, race=self.race)
+        return Faults(preempt=self.preempt)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def test_an_independent_verifier_agrees_about_every_nodes_chain() -> None:
 
 def test_healing_leaves_no_fault() -> None:
     healed = Faults(**dict.fromkeys(Faults.__dataclass_fields__, 0.5)).healed()
-    assert {name for name in Faults.__dataclass_fields__ if getattr(healed, name)} == {"preempt", "race"}
+    assert {name for name in Faults.__dataclass_fields__ if getattr(healed, name)} == {"preempt"}
 
 
 # --- the store in memory is a Redis, as far as it goes ---

@@ -49,4 +49,6 @@ def peer_row(node: Node, peer: Peer) -> dict[str, Any]:
     else:
         behind = node.chain.tip().height - stored.header.index
         relation = "agrees with us" if behind <= 0 else f"is {behind} block{'s' if behind > 1 else ''} behind us"
+    if peer.tip and peer.state != "ok":
+        relation = f"at its last answer: {relation}"
     return {"peer": peer, "relation": relation, "known": stored is not None}

@@ -1,0 +1,125 @@
+"""JSON keystores, version 3: one private key under a passphrase, as geth and other Ethereum wallets keep them.
+
+Web3 Secret Storage: a key derivation function makes 32 bytes of the passphrase; the first half encrypts the private key
+(AES-128-CTR), and the Keccak-256 of the second half and the ciphertext says whether the passphrase was right.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import uuid
+from typing import Any
+
+from shared import ethereum, wire
+from shared.errors import InputError, NodeError
+from shared.hashing import keccak256
+
+# geth's standard: a quarter of a gigabyte and about a second.
+_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**18, 8, 1
+# What a keystore that somebody sent us may make us do.
+_MAX_SCRYPT_BYTES = 2**30
+_MAX_SCRYPT_P = 16
+_MAX_ITERATIONS = 10_000_000
+
+
+class BadKeystore(NodeError):
+    """The keystore is not one that can be used. The message never holds what is in it."""
+
+
+class WrongPassphrase(NodeError):
+    """The keystore is not opened by this passphrase."""
+
+
+def encrypt(private_key: bytes, passphrase: str, *, n: int = _SCRYPT_N) -> dict[str, Any]:
+    """The keystore of a secp256k1 private key (32 bytes).
+
+    Args:
+        n: scrypt's cost, a power of two. Less than the default is for tests.
+    """
+    salt, iv = os.urandom(32), os.urandom(16)
+    derived = _scrypt(passphrase, salt, n, _SCRYPT_R, _SCRYPT_P)
+    ciphertext = _aes_ctr(derived[:16], iv, private_key)
+    return {
+        "version": 3,
+        "id": str(uuid.UUID(bytes=os.urandom(16), version=4)),
+        "address": ethereum.address_of_private_key(private_key)[2:].lower(),
+        "crypto": {
+            "cipher": "aes-128-ctr",
+            "cipherparams": {"iv": iv.hex()},
+            "ciphertext": ciphertext.hex(),
+            "kdf": "scrypt",
+            "kdfparams": {"dklen": 32, "n": n, "r": _SCRYPT_R, "p": _SCRYPT_P, "salt": salt.hex()},
+            "mac": keccak256(derived[16:] + ciphertext).hex(),
+        },
+    }
+
+
+def decrypt(text: bytes, passphrase: str) -> bytes:
+    """The private key (32 bytes) of a keystore's JSON.
+
+    Raises:
+        BadKeystore, WrongPassphrase
+    """
+    try:
+        keystore = wire.parse(text)
+        if keystore.get("version") != 3:
+            raise BadKeystore("The keystore is not of version 3.")
+        crypto = keystore["crypto"] if "crypto" in keystore else keystore["Crypto"]  # as some early wallets wrote it
+        if crypto["cipher"] != "aes-128-ctr":
+            raise BadKeystore("The keystore's cipher is not aes-128-ctr.")
+        iv, ciphertext, mac = (
+            _hex(item) for item in (crypto["cipherparams"]["iv"], crypto["ciphertext"], crypto["mac"])
+        )
+        derived = _derive(crypto["kdf"], crypto["kdfparams"], passphrase)
+    except (InputError, KeyError, TypeError, AttributeError, ValueError):
+        raise BadKeystore("The file is not a keystore of version 3.") from None
+    if len(ciphertext) != 32 or len(iv) != 16:
+        raise BadKeystore("The keystore does not hold a private key of 32 bytes.")
+    if not hmac.compare_digest(keccak256(derived[16:32] + ciphertext), mac):
+        raise WrongPassphrase("The keystore is not opened by this passphrase.")
+    return _aes_ctr(derived[:16], iv, ciphertext)
+
+
+def is_keystore(text: bytes) -> bool:
+    """Whether `text` looks like a keystore, and not like a key or a phrase."""
+    return text.lstrip()[:1] == b"{"
+
+
+def to_bytes(keystore: dict[str, Any]) -> bytes:
+    """The file of a keystore."""
+    return json.dumps(keystore, indent=2).encode() + b"\n"
+
+
+def _derive(name: str, given: dict[str, Any], passphrase: str) -> bytes:
+    salt = _hex(given["salt"])
+    if given["dklen"] != 32:
+        raise BadKeystore("The keystore derives a key of an unusual length.")
+    if name == "scrypt":
+        return _scrypt(passphrase, salt, given["n"], given["r"], given["p"])
+    if name == "pbkdf2" and given["prf"] == "hmac-sha256":
+        count = given["c"]
+        if type(count) is not int or not 0 < count <= _MAX_ITERATIONS:
+            raise BadKeystore("The keystore asks for too much work.")
+        return hashlib.pbkdf2_hmac("sha256", passphrase.encode(), salt, count, 32)
+    raise BadKeystore("The keystore's key derivation function is neither scrypt nor pbkdf2 with hmac-sha256.")
+
+
+def _scrypt(passphrase: str, salt: bytes, n: int, r: int, p: int) -> bytes:
+    if any(type(item) is not int or item < 1 for item in (n, r, p)):
+        raise BadKeystore("The keystore's parameters of scrypt are no numbers.")
+    if 128 * n * r > _MAX_SCRYPT_BYTES or p > _MAX_SCRYPT_P:
+        raise BadKeystore("The keystore asks for too much work.")
+    return hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, dklen=32, maxmem=2 * _MAX_SCRYPT_BYTES - 1)
+
+
+def _aes_ctr(key: bytes, iv: bytes, data: bytes) -> bytes:
+    """Encrypt or decrypt: in counter mode they are the same."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    stream = Cipher(algorithms.AES(key), modes.CTR(iv)).encryptor()
+    return stream.update(data) + stream.finalize()
+
+
+def _hex(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))

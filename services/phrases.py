@@ -1,0 +1,58 @@
+"""Recovery phrases (BIP-39) and the keys that wallets derive from them (BIP-32): m/44'/60'/0'/0/i."""
+
+import hmac
+from functools import cache
+from typing import Any
+
+from shared.errors import NodeError
+
+WORDS = (12, 15, 18, 21, 24)
+# BIP-44: purpose 44', Ethereum's coin 60', account 0', external 0; then the index.
+_HARDENED = 2**31
+_PATH = (44 + _HARDENED, 60 + _HARDENED, 0 + _HARDENED, 0)
+MAX_INDEX = _HARDENED - 1
+
+
+class BadPhrase(NodeError):
+    """The words are not a recovery phrase. The message never repeats them."""
+
+
+def new_phrase(words: int) -> str:
+    """A fresh English phrase of 12, 15, 18, 21 or 24 words."""
+    phrase: str = _english().generate(words // 3 * 32)
+    return phrase
+
+
+def private_key(phrase: str, index: int = 0) -> bytes:
+    """The private key (32 bytes) of account `index` of a phrase, as MetaMask, anvil and hardware wallets derive it.
+
+    Raises:
+        BadPhrase: a word is not on the list, there are too few or too many, or the checksum is wrong.
+    """
+    words = " ".join(phrase.lower().split())
+    if words.count(" ") + 1 not in WORDS:
+        raise BadPhrase("A recovery phrase has 12, 15, 18, 21 or 24 words.")
+    if not _english().check(words):
+        raise BadPhrase("These words are no recovery phrase (BIP-39, English): one of them is mistyped or misplaced.")
+    return derive(_english().to_seed(words), (*_PATH, index))
+
+
+def derive(seed: bytes, path: tuple[int, ...]) -> bytes:
+    """The private key at a path of BIP-32; indexes from 2^31 are hardened."""
+    from coincurve import PrivateKey
+
+    # That a half of a digest is no valid key (a chance of 2^-127) is an error here, as BIP-32 says, by coincurve.
+    digest = hmac.digest(b"Bitcoin seed", seed, "sha512")
+    for index in path:
+        key, chain_code = PrivateKey(digest[:32]), digest[32:]
+        head = b"\0" + key.secret if index >= _HARDENED else key.public_key.format()
+        digest = hmac.digest(chain_code, head + index.to_bytes(4, "big"), "sha512")
+        digest = key.add(digest[:32]).secret + digest[32:]
+    return digest[:32]
+
+
+@cache
+def _english() -> Any:
+    from mnemonic import Mnemonic
+
+    return Mnemonic("english")
