@@ -31,7 +31,7 @@ $(RUN): pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(DEV): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,fast,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,fast,bench,browser]'
 	@touch $(RUN) $@
 
 # exec: Ctrl-C and SIGTERM reach the node itself, and its exit code is make's.

@@ -110,15 +110,25 @@ def _scrypt(passphrase: str, salt: bytes, n: int, r: int, p: int) -> bytes:
         raise BadKeystore("The keystore's parameters of scrypt are no numbers.")
     if 128 * n * r > _MAX_SCRYPT_BYTES or p > _MAX_SCRYPT_P:
         raise BadKeystore("The keystore asks for too much work.")
-    return hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, dklen=32, maxmem=2 * _MAX_SCRYPT_BYTES - 1)
+    if n.bit_length() <= 16 * r:
+        return hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, dklen=32, maxmem=2 * _MAX_SCRYPT_BYTES - 1)
+    return _slow_scrypt(passphrase, salt, n, r, p)
+
+
+def _slow_scrypt(passphrase: str, salt: bytes, n: int, r: int, p: int) -> bytes:
+    """For parameters that OpenSSL, and so hashlib, refuses; the definition's own example has such."""
+    from Crypto.Protocol.KDF import scrypt
+
+    derived = scrypt(passphrase.encode(), salt, 32, n, r, p)  # type: ignore[arg-type] # bytes are taken
+    assert isinstance(derived, bytes), "one key was asked for"
+    return derived
 
 
 def _aes_ctr(key: bytes, iv: bytes, data: bytes) -> bytes:
     """Encrypt or decrypt: in counter mode they are the same."""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    from Crypto.Cipher import AES
 
-    stream = Cipher(algorithms.AES(key), modes.CTR(iv)).encryptor()
-    return stream.update(data) + stream.finalize()
+    return AES.new(key, AES.MODE_CTR, nonce=b"", initial_value=iv).encrypt(data)
 
 
 def _hex(text: str) -> bytes:

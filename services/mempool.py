@@ -225,9 +225,9 @@ class _Judgement:
             return False
         if transaction.fee < policy.min_fee:
             raise PolicyError("fee_too_low", "The fee is below what this node asks (QUARRY_MIN_FEE).", field="fee")
-        if transaction.nonce >= view.account.nonce + policy.nonces_ahead:
+        if transaction.nonce > view.account.nonce + policy.nonces_ahead:
             raise PolicyError(
-                "nonce_too_far", f"nonce is {policy.nonces_ahead} or more ahead of the account's.", field="nonce"
+                "nonce_too_far", f"nonce is more than {policy.nonces_ahead} ahead of the account's.", field="nonce"
             )
         replacements = self._check_replacement(transaction, old)
         # An entry that left since the view costs nothing here; the admission will then fail and view again.

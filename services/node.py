@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from services.accept import Accepted, Acceptor
 from services.announcer import Announcer
 from services.consensus import Consensus
@@ -30,6 +32,8 @@ from services.wallet_blocks import WalletBlocks
 from shared.errors import NodeError
 from shared.rules import Rules, rules_for
 from shared.transaction import Transaction
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class Node:
         """
         outcomes = self.mempool.admit_many(transactions)
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
+        if new:
+            _log.debug("transactions_admitted", ids=[item.id for item in new])
         if new and self.settings.automine and not new[-1].open_round:
             self.rounds.ensure_open()
         if self.rules.relays:

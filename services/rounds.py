@@ -207,6 +207,7 @@ class Rounds:
         except TipMoved:
             return None
         _log.info("block_sealed", height=block.index, hash=block.hash, round=claim.round_id, worker=worker)
+        _log.debug("transactions_mined", height=block.index, ids=[item.id for item in block.transactions])
         self._on_block(accepted)
         return accepted
 

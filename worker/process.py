@@ -11,6 +11,7 @@ import structlog
 from redis.exceptions import RedisError
 from rq import Worker
 from rq.job import Job
+from rq.worker_registration import REDIS_WORKER_KEYS
 
 from services import logs, registry
 from services.connections import as_store, connect_for_jobs
@@ -53,6 +54,13 @@ class NodeWorker(Worker):
         super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
         if self.queues[0].name == MINING:
             join_open_rounds(context.current())
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Say that this worker lives; and who it is, if somebody has emptied the broker."""
+        super().heartbeat(timeout, pipeline)  # type: ignore[no-untyped-call] # RQ leaves it untyped
+        if pipeline is None and not self.connection.sismember(REDIS_WORKER_KEYS, self.key):
+            self.connection.delete(self.key)  # half of it, without a birth
+            super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
         """A search that was killed: take part again. After a pause, since whatever killed it may do so again."""

@@ -85,8 +85,8 @@ def import_wallet(file: Path, name: str | None, scheme: str, index: int, passphr
     """Make a wallet of an existing private key: a PEM file as OpenSSL writes it (Ed25519 or secp256k1, mode 0600).
 
     With --scheme ethereum FILE (mode 0600) is what Ethereum's wallets export: a private key of 64 hexadecimal digits, a
-    JSON keystore of version 3, or a recovery phrase, of which the account m/44'/60'/0'/0/INDEX is taken; - asks for it,
-    or reads standard input.
+    JSON keystore of version 3, or a recovery phrase, of which the account m/44'/60'/0'/0/INDEX is taken; - asks for
+    it, or reads standard input.
     """
     if name is None and str(file) == "-":
         raise Failure("Say what to call the wallet: --name NAME.", USAGE)

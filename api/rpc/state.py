@@ -68,7 +68,7 @@ def estimate(node: Node, request: Any, tag: Any = None, overrides: Any = None) -
     if asked.input:
         raise RpcError(REFUSED, "there is no contract at that address")
     balance = node.snapshots.account(asked.sender, height).balance
-    if asked.value > balance:
+    if asked.has_sender and asked.value > balance:
         raise RpcError(REFUSED, "insufficient funds for gas * price + value")
     return quantity(GAS["transfer"])
 
@@ -101,6 +101,7 @@ class _Call:
         to = request.get("to")
         self.to = None if to is None or to == "" else read_address(to, "to")
         sender = request.get("from")
+        self.has_sender = sender is not None
         self.sender = ZERO_ADDRESS if sender is None else read_address(sender, "from")
         given = [request[name] for name in ("input", "data") if request.get(name) is not None]
         values = [read_data(item, "data") for item in given]

@@ -167,7 +167,7 @@ def bad_numbers() -> Iterator[Bad]:
         yield _fields(f"nonce {_short(value)}", bad, "nonce_too_high", field="nonce")
     yield _fields("a nonce that is used", transfer(ALICE, 0), "nonce_too_low", field="nonce")
     yield _fields("a used nonce, another payment", transfer(ALICE, 0, amount="2"), "nonce_too_low", field="nonce")
-    yield _fields("a nonce too far ahead", transfer(ALICE, NEXT + 64), "nonce_too_far", field="nonce")
+    yield _fields("a nonce too far ahead", transfer(ALICE, NEXT + 65), "nonce_too_far", field="nonce")
     yield _fields("the highest nonce", transfer(ALICE, 2**64 - 2), "nonce_too_far", field="nonce")
     yield _fields("another chain", transfer(ALICE, NEXT, chain_id=1), "wrong_chain_id", field="chain_id")
     yield _fields("more than there is", transfer(ALICE, NEXT, amount="2000"), "insufficient_funds", field="amount")

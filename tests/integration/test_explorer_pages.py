@@ -199,7 +199,7 @@ def test_an_address_shows_balance_history_and_allowances(client: Client, busy: s
     alice = page(client, f"/address/{ALICE.address}")
     assert "996.498" in alice.text  # 1000 - 1 - 2.5 - two fees
     assert re.search(r"Left to spend.*5 QRY", " ".join(alice.text.split()))
-    assert page(client, f"/address/{ALICE.address.lower()}").text == alice.text
+    assert page(client, f"/address/{ALICE.address.lower()}").links() == alice.links()
     carol = page(client, f"/address/{CAROL.address}")
     assert "Allowances" in carol.text and f"/address/{ALICE.address}" in carol.links()
     assert "names this address" in page(client, "/address/0x00000000000000000000000000000000000000aa").text

@@ -1,6 +1,5 @@
 """Agreeing with peers that are honest: what is asked of them, in which order, and what happens when they change."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,15 +7,12 @@ import pytest
 from redis import Redis
 
 from services import resolver as resolver_module
-from services.announcer import MAX_HEEDED, RELAY_BYTES
 from services.consensus import Answer
-from services.errors import PeerFailed, PolicyError
-from services.peer_book import MAX_CANDIDATES
+from services.errors import PeerFailed
 from services.peer_http import PeerRequest
-from services.queues import ANNOUNCE, ANSWER, RELAY, RESOLVE
-from services.resolver import DISCOVERY_SECONDS
+from services.queues import ANSWER
 from shared.keys import KeyPair
-from tests.integration.stores import ALICE, BOB, CAROL, KEYS, assert_store_equals_replay
+from tests.integration.stores import ALICE, CAROL, assert_store_equals_replay
 from tests.network.liars import ForgedChain, ScriptedPeer
 from tests.network.ports import Member, Network
 from tests.network.test_reorganisation import check
@@ -158,7 +154,7 @@ def test_a_fork_a_thousand_blocks_deep(network: Network) -> None:
     assert a.node.chain.account(ANNE.address).balance == 0
 
 
-def _when(path: str, served: Callable[[PeerRequest], tuple[int, bytes]], change: Callable[[], None]) -> Any:
+def once_before(path: str, served: Callable[[PeerRequest], tuple[int, bytes]], change: Callable[[], None]) -> Any:
     """A handler that calls `change` once, just before it answers the first request of `path`."""
     done: list[bool] = []
 
@@ -178,7 +174,9 @@ def test_a_peer_whose_chain_changes_in_the_middle_is_no_liar(network: Network, p
     a.grow(2, ANNE.address)
     b.grow(5, BEN.address)
     c.grow(9, CAROL.address)
-    network.http.serve(b.url, _when(path, network.http.handler(b.url), lambda: _assert(b.resolve(c.url).replaced)))
+    network.http.serve(
+        b.url, once_before(path, network.http.handler(b.url), lambda: _assert(b.resolve(c.url).replaced))
+    )
     a.node.peers.remove(c.url)
     assert a.resolve().replaced
     assert a.hashes() == b.hashes() == c.hashes()
@@ -243,7 +241,7 @@ def test_our_chain_grows_by_the_same_blocks_meanwhile(network: Network) -> None:
     other = a.build(a.redis)
     for path in ("/headers", "/chain"):
         served = network.http.handler(b.url)
-        network.http.serve(b.url, _when(path, served, lambda: _assert(other.resolver.resolve().replaced)))
+        network.http.serve(b.url, once_before(path, served, lambda: _assert(other.resolver.resolve().replaced)))
         assert a.resolve().notes == ()
         network.http.serve(b.url, b.app)
         assert a.hashes() == b.hashes()
@@ -272,188 +270,6 @@ def test_only_one_peer_resolves(network: Network) -> None:
     assert network.http.paths(c.url) == []
     assert not a.resolve("http://stranger:5000").replaced
     assert network.http.paths("http://stranger:5000") == []
-
-
-# --- the book of peers ---
-
-
-def test_unreachable_peers_are_asked_less_often_and_found_again(network: Network) -> None:
-    a, b = network.members("a", "b")
-    b.grow(2, BEN.address)
-    network.http.cut(b.url)
-    pauses = []
-    for _ in range(6):
-        a.resolve()
-        pauses.append(a.peer(b.url).next_try - a.clock.time)
-        assert a.peer(b.url).state == "unreachable"
-        assert a.resolve().asked == 0, "it is left alone meanwhile"
-        a.clock.time = a.peer(b.url).next_try
-    assert pauses == [5, 10, 20, 40, 60, 60]
-    network.http.serve(b.url, b.app)
-    assert a.resolve().replaced
-    assert (a.peer(b.url).state, a.peer(b.url).failures, a.peer(b.url).reason) == ("ok", 0, "")
-
-
-def test_an_announcement_brings_an_unreachable_peer_back(network: Network) -> None:
-    a, b = network.members("a", "b")
-    network.http.cut(b.url)
-    a.resolve()
-    network.http.serve(b.url, b.app)
-    b.grow(1, BEN.address)
-    assert a.node.announcer.heard(b.url, b.tip)
-    assert a.resolve(b.url).replaced
-    assert a.peer(b.url).state == "ok"
-
-
-def test_a_peer_that_is_removed_while_it_is_asked_stays_removed(network: Network) -> None:
-    a, b = network.members("a", "b")
-    removed: list[bool] = []
-    network.http.serve(
-        b.url, _when("/status", network.http.handler(b.url), lambda: removed.append(a.node.peers.remove(b.url)))
-    )
-    a.resolve()
-    assert removed == [True]
-    assert a.node.peers.all() == []
-
-
-def test_candidates_are_learnt_and_never_asked(network: Network) -> None:
-    a, b = network.members("a", "b")
-    stranger = "http://c:5000"
-    b.befriend(stranger, "http://[::1]:7")
-    odd = ["http://127.1", "file:///etc/passwd", "http://user@host", "", "x" * 1000]
-    served = network.http.handler(b.url)
-
-    def naming(request: PeerRequest) -> tuple[int, bytes]:
-        status, body = served(request)
-        if request.path == "/nodes":
-            value = json.loads(body)
-            value["nodes"] += [{"url": url} for url in odd] + [1, {}, {"url": 5}]
-            body = json.dumps(value).encode()
-        return status, body
-
-    network.http.serve(b.url, naming)
-    a.resolve()
-    a.node.resolver.discover(a.url)
-    known = {peer.url: peer.state for peer in a.node.peers.all()}
-    assert known == {b.url: "ok", stranger: "candidate", "http://[::1]:7": "candidate"}
-    network.http.asked.clear()
-    a.clock.time += 1000
-    a.resolve()
-    a.node.announcer.admitted([])
-    a.node.announcer.announce(a.tip)
-    assert not a.node.announcer.heard(stranger, "0" * 64)
-    a.resolve(stranger)
-    assert {url for url, _ in network.http.asked} == {b.url}
-    a.befriend(stranger)  # approved by the operator
-    assert a.peer(stranger).approved
-    a.resolve()
-    assert network.http.paths(stranger) == ["/status"]
-
-
-def test_candidates_are_few(network: Network) -> None:
-    a, b = network.members("a", "b")
-    a.resolve()
-    nodes = {"nodes": [{"url": f"http://n{number}:5000"} for number in range(500)]}
-    network.http.serve(b.url, lambda request: (200, json.dumps(nodes).encode()))
-    for _ in range(3):
-        a.node.resolver.discover(a.url)
-        a.clock.time += DISCOVERY_SECONDS
-    assert len(a.node.peers.all()) == 1 + MAX_CANDIDATES
-
-
-def test_there_is_room_for_so_many_peers(network: Network) -> None:
-    a = network.member("a", max_peers=3)
-    a.befriend("http://x", "http://y")
-    with pytest.raises(PolicyError, match="at most 3"):
-        a.befriend("http://z", "http://w")
-    assert [peer.url for peer in a.node.peers.all()] == ["http://x", "http://y"]
-    a.befriend("http://z")
-    a.befriend("http://x", "http://z")  # known already
-    a.node.peers.learn(["http://candidate"])
-    with pytest.raises(PolicyError):
-        a.befriend("http://candidate")
-
-
-# --- news ---
-
-
-def test_announcements(network: Network) -> None:
-    a, b, c = network.members("a", "b", "c")
-    b.node.announcer.tip_changed()
-    b.grow(1, BEN.address)
-    b.node.announcer.tip_changed()
-    b.node.announcer.tip_changed()
-    jobs = [job for job, function in b.queue.jobs.items() if function == ANNOUNCE]
-    assert len(jobs) == 2, "one per tip"
-    network.http.asked.clear()
-    assert b.node.announcer.announce("0" * 64) == 0, "the tip has moved since"
-    assert b.node.announcer.announce(b.tip) == 2
-    assert network.http.paths(a.url) == network.http.paths(c.url) == ["/nodes/announce"]
-    assert list(a.queue.jobs.values()).count(RESOLVE) == 1
-    b.node.announcer.announce(b.tip)
-    assert list(a.queue.jobs.values()).count(RESOLVE) == 1, "duplicates die out"
-    a.resolve(b.url)
-    assert not a.node.announcer.heard(c.url, b.tip), "we have it"
-
-
-def test_announcements_of_strangers_and_liars_are_not_heeded(network: Network) -> None:
-    a, b = network.members("a", "b")
-    assert not a.node.announcer.heard("http://stranger:5000", "1" * 64)
-    a.node.peers.failed(b.url, "lying", "It lied.")
-    assert not a.node.announcer.heard(b.url, "1" * 64)
-    a.clock.time = a.peer(b.url).next_try
-    assert a.node.announcer.heard(b.url, "1" * 64)
-    assert list(a.queue.jobs.values()) == [RESOLVE]
-
-
-def test_announcements_cannot_flood_the_workers(network: Network) -> None:
-    """Anybody can sign as one of our peers, so the number of jobs has a limit."""
-    a, b = network.members("a", "b")
-    heeded = sum(a.node.announcer.heard(b.url, f"{number:032x}" * 2) for number in range(500))
-    assert heeded == len(a.queue.jobs) == MAX_HEEDED
-    a.clock.time += 1.5
-    assert a.node.announcer.heard(b.url, "f" * 64)
-
-
-def test_a_peer_that_cannot_be_told_is_left_alone_for_a_while(network: Network) -> None:
-    a, b, _ = network.members("a", "b", "c")
-    network.http.cut(b.url)
-    assert a.node.announcer.announce(a.tip) == 1
-    network.http.asked.clear()
-    assert a.node.announcer.announce(a.tip) == 1
-    assert network.http.paths(b.url) == [] and a.peer(b.url).state == "unreachable"
-
-
-def test_transactions_are_relayed_and_die_out(network: Network) -> None:
-    a, b, c = network.members("a", "b", "c")
-    a.clock.time += 10
-    items = [a.sign(key, nonce) for key in (ALICE, BOB) for nonce in range(3)]
-    a.node.submit(items)
-    assert list(a.queue.jobs.values()).count(RELAY) == 1
-    assert a.node.announcer.relay() == 6
-    for member in (b, c):
-        assert member.node.pool.totals()[0] == 6
-        assert member.node.announcer.relay() == 6  # each hands on what was new to it, once
-    for member in (a, b, c):
-        assert member.node.announcer.relay() == 0
-    assert b.node.pool.next_nonce(ALICE.address) == 3
-
-
-def test_large_transactions_are_relayed_in_requests_that_are_not_too_large(network: Network) -> None:
-    a, b = network.members("a", "b")
-    a.clock.time += 10
-    bodies: list[int] = []
-    served = network.http.handler(b.url)
-
-    def counting(request: PeerRequest) -> tuple[int, bytes]:
-        bodies.append(len(request.body or b""))
-        return served(request)
-
-    network.http.serve(b.url, counting)
-    a.node.submit([a.sign(key, nonce, data="x" * 7_500) for key in KEYS[:10] for nonce in range(20)])
-    assert a.node.announcer.relay() == 200
-    assert b.node.pool.totals()[0] == 200
-    assert len(bodies) == 4 and max(bodies) < RELAY_BYTES * 1.1 < 2**20
 
 
 # --- asking for it ---
@@ -492,7 +308,7 @@ def test_a_late_run_does_not_take_back_a_later_answer(network: Network) -> None:
         a.node.consensus.ask(0)
         other.consensus.answer(3)
 
-    network.http.serve(b.url, _when("/status", network.http.handler(b.url), meanwhile))
+    network.http.serve(b.url, once_before("/status", network.http.handler(b.url), meanwhile))
     a.node.consensus.answer(1)
     assert a.node.consensus._done() == Answer(3, False)
 

@@ -13,8 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
+from services import resolver
+from services.errors import PeerLied
 from services.peer_book import PeerBook
+from services.peer_client import PeerClient
 from services.reorganiser import Reorganiser
+from services.resolver import Resolver
 from services.rounds import Rounds
 from services.store import scripts
 from services.store.pool import PoolStore, Receipt
@@ -112,6 +116,23 @@ def _never_again(self: PeerBook) -> list[Any]:
     return [peer for peer in self.approved() if not peer.failures]
 
 
+def _strict_everywhere(self: PeerClient, text: bytes, *, floats: bool = False) -> Any:
+    return _REAL_PARSE(self, text)
+
+
+def _blames_the_peer(self: Resolver, tip: Any, message: str) -> PeerLied:
+    return PeerLied(message)
+
+
+def _short_pages_end(self: Resolver, *arguments: Any) -> Any:
+    stretch, page = _REAL_CONNECT(self, *arguments)
+    stretch.ended = len(page) < vars(resolver)["PAGE_LIMIT"]
+    return stretch, page
+
+
+_REAL_PARSE, _REAL_CONNECT = PeerClient.parse, Resolver._connect
+
+
 def _mutants() -> tuple[Mutant, ...]:
     from services.store.records import encode_entries
 
@@ -185,6 +206,12 @@ def _mutants() -> tuple[Mutant, ...]:
         ),
         Mutant("an interrupted reorganisation is left alone", python((Reorganiser, "finish", _nothing)), "liveness"),
         Mutant("a peer that failed is never asked again", python((PeerBook, "due", _never_again)), "liveness"),
+        # Bugs that the simulation found; seeds.txt says when.
+        Mutant("a status is read as hashed data is", python((PeerClient, "parse", _strict_everywhere)), "liveness"),
+        Mutant("a peer is blamed for our own reorganisation", python((Resolver, "_lie", _blames_the_peer)), "liveness"),
+        Mutant(
+            "what is left of a page counts as the last", python((Resolver, "_connect", _short_pages_end)), "liveness"
+        ),
         Mutant("lost search jobs are not brought back", python((Rounds, "reconcile", _nothing)), "liveness"),
     )
 

@@ -36,6 +36,7 @@ ALLOWED = {
     ("services/peer_http.py", "http"): "the HTTP port: what the library raises",
     ("services/queues.py", "datetime"): "the age of a job, by the clock that RQ stamped it with",
     ("services/queues.py", "time"): "measures jobs",
+    ("services/keystores.py", "uuid"): "names a keystore file, as the format asks",
     ("services/keyring.py", "datetime"): "dates a certificate",
     ("worker/context.py", "time"): "the worker process waits for real",
     ("worker/process.py", "time"): "the worker process waits for real",

@@ -1,8 +1,8 @@
-"""Keystores and recovery phrases: what other wallets write is read, what we write they read, and bad ones are refused."""
+"""Keystores and recovery phrases: what other wallets write is read, what we write they read, bad ones are refused."""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner, Result
@@ -75,11 +75,16 @@ SCRYPT = {
 VECTOR_KEY = bytes.fromhex("7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9d")
 
 
-@pytest.mark.parametrize("vector", [PBKDF2, SCRYPT])
+@pytest.mark.parametrize("vector", [PBKDF2, pytest.param(SCRYPT, marks=pytest.mark.slow)])  # eight seconds
 def test_the_vectors_of_the_definition(vector: dict[str, Any]) -> None:
     assert keystores.decrypt(json.dumps(vector).encode(), "testpassword") == VECTOR_KEY
     with pytest.raises(WrongPassphrase):
         keystores.decrypt(json.dumps(vector).encode(), "testpasswort")
+
+
+def test_both_ways_to_scrypt_are_one() -> None:
+    assert keystores._slow_scrypt("Grüße", b"salt", 1024, 8, 2) == keystores._scrypt("Grüße", b"salt", 1024, 8, 2)
+    assert keystores._scrypt("x", b"salt", 2**16, 1, 1) == keystores._slow_scrypt("x", b"salt", 2**16, 1, 1)
 
 
 @pytest.mark.parametrize("passphrase", ["x", "correct horse", "Grüße 🐎"])
@@ -87,7 +92,8 @@ def test_ours_are_read_by_eth_account_and_the_other_way_round(passphrase: str) -
     ours = keystores.encrypt(KEY, passphrase, n=LIGHT)
     assert bytes(Account.decrypt(ours, passphrase)) == KEY
     assert ours["address"] == ACCOUNTS[1].address[2:].lower()
-    for kdf, iterations in (("scrypt", LIGHT), ("pbkdf2", 1000)):
+    kdfs: tuple[tuple[Literal["scrypt", "pbkdf2"], int], ...] = (("scrypt", LIGHT), ("pbkdf2", 1000))
+    for kdf, iterations in kdfs:
         theirs = Account.encrypt(KEY, passphrase, kdf=kdf, iterations=iterations)
         assert keystores.decrypt(json.dumps(theirs).encode(), passphrase) == KEY
 
@@ -113,7 +119,8 @@ def changed(*path: str, to: Any) -> bytes:
 BAD = [
     b"{", b"[]", b"{}", b'{"version": 3}', b'{"version": 3, "crypto": 5}', b'"x"', b"{" * 40,
     changed("version", to=1), changed("crypto", "cipher", to="aes-128-cbc"), changed("crypto", "kdf", to="md5"),
-    changed("crypto", "ciphertext", to="00" * 31), changed("crypto", "ciphertext", to="zz"), changed("crypto", "mac", to=None),
+    changed("crypto", "ciphertext", to="00" * 31), changed("crypto", "ciphertext", to="zz"),
+    changed("crypto", "mac", to=None),
     changed("crypto", "cipherparams", "iv", to="00"), changed("crypto", "kdfparams", "dklen", to=16),
     changed("crypto", "kdfparams", "n", to=2**30), changed("crypto", "kdfparams", "n", to="8"),
     changed("crypto", "kdfparams", "n", to=3), changed("crypto", "kdfparams", "r", to=-1),

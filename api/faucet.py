@@ -1,0 +1,97 @@
+"""Coins for the asking, on development chains: a signed transaction of an account whose key everybody knows."""
+
+from typing import Any
+
+from flask import Blueprint, jsonify
+from flask.typing import ResponseReturnValue
+
+from api.access import node
+from api.errors import Refusal
+from api.reading import json_body
+from services.development import ACCOUNTS
+from services.errors import Busy, PolicyError
+from services.node import Node
+from services.signers import EthereumSigner
+from shared.addresses import parse_address
+from shared.amounts import COIN, format_amount
+from shared.errors import NodeError, ShapeError
+from shared.rules import Rules
+
+blueprint = Blueprint("faucet", __name__)
+
+AMOUNT = 10 * COIN
+# Transactions of the faucet that may wait for a block: whoever asks more often is told to come back.
+MAX_WAITING = 16
+# Two requests at once may take the same nonce; one of them looks again.
+_ATTEMPTS = 8
+_TAKEN = frozenset({"replacement_underpriced", "too_many_replacements", "nonce_too_low"})
+
+
+@blueprint.post("/faucet")
+def faucet() -> ResponseReturnValue:
+    """Send ten coins of a development chain to an address.
+    ---
+    post:
+      summary: Ten coins, on development chains that only this machine can reach
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema: {type: object, required: [address], properties: {address: {type: string}}}
+      responses:
+        '201': {description: 'Sent: id and amount. The transaction waits for its block.'}
+        '400': {$ref: '#/components/responses/Problem'}
+        '404': {$ref: '#/components/responses/Problem'}
+        '429': {$ref: '#/components/responses/Problem'}
+    """
+    here = node()
+    signer = _signer(here)
+    address = _address(json_body())
+    return jsonify(id=_send(here, signer, address), amount=format_amount(AMOUNT)), 201
+
+
+def _signer(here: Node) -> EthereumSigner:
+    spec, first = here.settings.spec, ACCOUNTS[0]
+    # Elsewhere the keys may be worth something, or strangers could empty the account.
+    if not (
+        spec.development and here.settings.loopback and here.rules.has_accounts and first.address in spec.allocations
+    ):
+        raise Refusal(404, "no_faucet", "Only development chains on this machine have a faucet.")
+    return EthereumSigner(bytes.fromhex(first.private_key[2:]), first.address)
+
+
+def _address(body: Any) -> str:
+    if not isinstance(body, dict) or set(body) != {"address"}:
+        raise ShapeError("missing_field", 'Send {"address": "0x…"}.', field="address")
+    return parse_address(body["address"])
+
+
+def _send(here: Node, signer: EthereumSigner, address: str) -> str:
+    """The id of the admitted transaction."""
+    rules: Rules = here.rules
+    for _ in range(_ATTEMPTS):
+        used = here.chain.account(signer.address).nonce
+        nonce = max(used, here.pool.next_nonce(signer.address) or 0)
+        if nonce - used >= MAX_WAITING:
+            break
+        unsigned = {
+            "type": "transfer",
+            "chain_id": rules.spec.chain_id,
+            "nonce": nonce,
+            "sender": signer.address,
+            "recipient": address,
+            "amount": format_amount(AMOUNT),
+            "fee": format_amount(signer.payable_fee(here.settings.min_fee)),
+        }
+        admitted = here.submit([rules.read_request(signer.sign(unsigned, rules.spec))])[0]
+        if not isinstance(admitted, NodeError):
+            # The same coins to the same address at the same nonce are the same transaction.
+            if admitted.new:
+                return admitted.id
+        elif _code(admitted) not in _TAKEN:
+            raise admitted
+    raise Busy("too_many_requests", "The faucet's transactions wait for a block already; try again.")
+
+
+def _code(error: NodeError) -> str:
+    return error.code if isinstance(error, PolicyError) else str(getattr(error, "rule", ""))
