@@ -57,7 +57,7 @@ class NodeWorker(Worker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Say that this worker lives; and who it is, if somebody has emptied the broker."""
-        super().heartbeat(timeout, pipeline)  # type: ignore[no-untyped-call] # RQ leaves it untyped
+        super().heartbeat(timeout, pipeline)
         if pipeline is None and not self.connection.sismember(REDIS_WORKER_KEYS, self.key):
             self.connection.delete(self.key)  # half of it, without a birth
             super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped

@@ -1,6 +1,7 @@
 """The book of peers and their news: back-off and recovery, candidates, announcements, and the relay."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -69,11 +70,12 @@ def test_a_peer_that_is_removed_while_it_is_noted_stays_removed(
         book.remove(url)
         return found
 
-    for note in (
+    notes: list[Callable[[], None]] = [
         lambda: book.answered(b.url, 1, a.tip, 0),
         lambda: book.failed(b.url, "lying", "It lied."),
         lambda: book.proved(b.url),
-    ):
+    ]
+    for note in notes:
         a.befriend(b)
         with monkeypatch.context() as patched:
             patched.setattr(book, "get", then_removed)
