@@ -28,7 +28,8 @@ from shared import ethereum
 CONNECTIONS = 8
 TRANSACTIONS = 6_000
 SECONDS = 5.0  # per kind of read
-SLOW_RIVALS = 600  # transactions for those that take some milliseconds each
+# Rivals get as many as they mine within some seconds: anvil makes a block for each or two, ganache takes 8 ms.
+ANVIL, GANACHE = 2_000, 600
 _PHRASE = "test test test test test test test test test test test junk"
 _TOKEN = "0x0000000000000000000000000000000000005eed"
 # What stands in for a token elsewhere: it returns the storage slot that the first argument names.
@@ -182,8 +183,8 @@ def _rivals(
 ) -> Iterator[tuple[str, str]]:
     """Measure those that can be had; the names and reasons of those that cannot."""
     for name, package, set_code, transactions in (
-        ("anvil", "@foundry-rs/anvil", "anvil_setCode", TRANSACTIONS),
-        ("ganache", "ganache", "evm_setAccountCode", SLOW_RIVALS),
+        ("anvil", "@foundry-rs/anvil", "anvil_setCode", ANVIL),
+        ("ganache", "ganache", "evm_setAccountCode", GANACHE),
     ):
         try:
             with _installed(package, say) as directory, _started(name, directory) as (port, chain_id):

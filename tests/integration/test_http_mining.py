@@ -48,7 +48,8 @@ def test_ten_requests_at_once_give_ten_consecutive_blocks(running_node: RunningN
 
 def test_who_does_not_wait_gets_a_job_to_look_at(shared_node: RunningNode) -> None:
     client = shared_node.client
-    answer = client.post("/mine?wait=0")
+    # Who asks may find the block there already: then there is nothing to wait for.
+    answer = next(given for given in iter(lambda: client.post("/mine?wait=0"), None) if given.status == 202)
     job = answer.ok(202)["job"]
     assert set(answer.json) == {"job"} and answer.headers["location"] == f"/jobs/{job}"
     done = client.get(f"{answer.headers['location']}?wait=30").ok()

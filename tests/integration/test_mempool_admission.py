@@ -83,11 +83,11 @@ def test_a_mined_transaction_is_refused_as_used(here: TestNode) -> None:
 
 def test_the_window_of_nonces_has_exactly_its_size(redis: Redis) -> None:
     here = TestNode(redis, make_settings(nonces_ahead=3))
-    assert refused(here, ALICE, 3) == "nonce_too_far"
-    here.admit(ALICE, 2)
-    here.mine(here.sign(ALICE, 0))
-    here.admit(ALICE, 3)
     assert refused(here, ALICE, 4) == "nonce_too_far"
+    here.admit(ALICE, 3)
+    here.mine(here.sign(ALICE, 0))
+    here.admit(ALICE, 4)
+    assert refused(here, ALICE, 5) == "nonce_too_far"
     assert refused(here, ALICE, 0) == "nonce_too_low"
 
 

@@ -84,7 +84,7 @@ class Model:
             return "ok"
         if new.fee < MIN_FEE:
             return "fee_too_low"
-        if new.nonce >= self.nonce[new.sender] + AHEAD:
+        if new.nonce > self.nonce[new.sender] + AHEAD:
             return "nonce_too_far"
         if old is not None and not _outbids(new.fee, old.transaction.fee):
             return "replacement_underpriced"
@@ -166,7 +166,7 @@ class Machine(RuleBasedStateMachine):
     # Amounts and fees are small numbers, so that ties, underpriced offers and empty accounts are common.
     @rule(
         sender=st.sampled_from(SENDERS),
-        ahead=st.integers(-1, AHEAD),
+        ahead=st.integers(-1, AHEAD + 1),
         fee=st.integers(0, 30),
         amount=st.integers(0, 12),
     )
@@ -288,7 +288,7 @@ class Machine(RuleBasedStateMachine):
         entries = self.here.redis.hvals(self.here.node.pool.keys.entries)
         assert (len(entries), sum(map(len, entries))) == (size, used)
         for sender, nonce in self.model.waiting:
-            assert self.model.nonce[sender] <= nonce < self.model.nonce[sender] + AHEAD
+            assert self.model.nonce[sender] <= nonce <= self.model.nonce[sender] + AHEAD
 
     @invariant()
     def nothing_is_lost(self) -> None:

@@ -186,8 +186,10 @@ def test_bad_tags(rpc: Rpc, tag: Any) -> None:
     refused(lambda: rpc("eth_getLogs", {"fromBlock": tag}), -32602, "...")
 
 
-BAD_ADDRESSES: list[Any] = [None, 5, True, [], {}, "", "0x", NOBODY[2:], NOBODY[:-1], NOBODY + "0", 
-                 NOBODY.replace("0x", "0X"), "0x" + "g" * 40, NOBODY.replace("dEaD", "DeaD"), NOBODY + "\n", "0x" + "\uff11" * 40]  # fmt: skip
+BAD_ADDRESSES: list[Any] = [
+    None, 5, True, [], {}, "", "0x", NOBODY[2:], NOBODY[:-1], NOBODY + "0", NOBODY.replace("0x", "0X"), "0x" + "g" * 40,
+    NOBODY.replace("dEaD", "DeaD"), NOBODY + "\n", "0x" + "\uff11" * 40,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("address", BAD_ADDRESSES, ids=repr)

@@ -50,7 +50,7 @@ def test_refusals_have_the_words_that_clients_match(node: Node, rpc: Rpc) -> Non
     grow(node)
     not_sent(rpc, ANNE.raw(0, NOBODY, 1), -32000, "nonce too low")
     not_sent(rpc, ANNE.raw(0, NOBODY, 2), -32000, "nonce too low")
-    not_sent(rpc, ANNE.raw(1 + 1024, NOBODY, 1), -32000, "nonce too high")
+    not_sent(rpc, ANNE.raw(2 + node.settings.nonces_ahead, NOBODY, 1), -32000, "nonce too high")
     not_sent(rpc, ANNE.raw(2**64 - 1, NOBODY, 1), -32000, "nonce has max value")
     not_sent(rpc, ANNE.raw(1, NOBODY, 1, chain_id=1), -32000, "invalid chain id for signer")
     not_sent(rpc, ANNE.raw(1, NOBODY, 1, chain_id=2**200), -32000, "invalid chain id for signer")

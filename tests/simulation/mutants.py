@@ -233,7 +233,7 @@ def judge(mutant: Mutant, seeds: range) -> Verdict:
 def main(arguments: list[str]) -> int:
     """0: every mutant was killed."""
     parser = argparse.ArgumentParser("python -m tests.simulation.mutants")
-    parser.add_argument("--seeds", type=int, default=60, help="schedules per mutant, at most")
+    parser.add_argument("--seeds", type=int, default=120, help="schedules per mutant, at most")
     parser.add_argument("--only", default="", help="mutants with this in their name")
     chosen = parser.parse_args(arguments)
     survivors = 0
