@@ -29,6 +29,9 @@ from shared.validation import validate
 
 _log = structlog.get_logger(__name__)
 
+# Transactions of a branch that are kept from verifying it to finishing it, so that they are read once. The rest is read
+# from the store again: about 50 MB at most.
+_MAX_HELD = 20_000
 # A branch that was given up is kept this long: the peer may come back with more of it.
 KEEP_STAGED = 3600.0
 # A place in 64 bits; a block has 50,000 transactions at most.
@@ -67,6 +70,8 @@ class Reorganiser:
         self._mempool = mempool
         self._rules = rules
         self._clock = clock
+        self._read: dict[str, list[Transaction]] = {}  # of the branch in the making, by block hash
+        self._held = 0  # transactions in it
 
     def begin(self, fork: int, genesis: Block | None = None) -> Branch:
         """A branch that leaves our chain after height `fork`: the ledger is rolled back to there.
@@ -77,6 +82,7 @@ class Reorganiser:
         Raises:
             TipMoved: the chain changed while it was read.
         """
+        self._read, self._held = {}, 0
         tip = self._chain.tip()
         detached = [stored.header.hash for stored in reversed(self._chain.headers(fork + 1, tip.height - fork))]
         if (detached[0] if detached else self._chain.hash_at(fork)) != tip.hash:
@@ -130,6 +136,9 @@ class Reorganiser:
         # Staged again even if we hold it, or it might be forgotten before the branch is complete.
         placed = self._rules.placed(block, change.before)
         self._branches.stage(placed, change.before, branch.chainwork, self._clock.now())
+        if self._held + len(placed.transactions) <= _MAX_HELD:
+            self._read[block.hash] = list(placed.transactions)
+            self._held += len(placed.transactions)
         branch.accounts.update(change.after.accounts)
         branch.allowances.update(change.after.allowances)
         branch.supply = change.after.supply
@@ -243,6 +252,7 @@ class Reorganiser:
         self._branches.requeue(journal, senders, now)
         self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
         self._branches.finish(journal)
+        self._read, self._held = {}, 0
         self._drop_invalid(list(senders))
 
     def _transaction_ids_at(self, journal: Journal, height: int) -> list[str]:
@@ -251,6 +261,9 @@ class Reorganiser:
         return self._chain.transaction_ids(journal.attached[position]) if position < len(journal.attached) else []
 
     def _transactions(self, block_hash: str) -> list[Transaction]:
+        held = self._read.get(block_hash)
+        if held is not None:
+            return held
         text = self._chain.block_bytes(block_hash)
         assert text is not None, "a swap names stored blocks"
         value = json.loads(text)
