@@ -22,6 +22,11 @@ _SECONDS = Histogram(
 )
 
 
+def request_seconds(method: str, route: str, status: str) -> Histogram:
+    """The histogram of one kind of request, for doors that answer before Flask sees them."""
+    return _SECONDS.labels(method, route, status)
+
+
 def install(app: Flask) -> None:
     """Measure every request."""
 

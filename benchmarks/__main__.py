@@ -17,6 +17,7 @@ BENCHMARKS = {
     "latency": "/mine at difficulty 65,536 against the tutorial's search",
     "submission": "signed transactions over HTTP, singly and by batch, against a bare prototype",
     "storage": "Redis bytes per transaction and per block; idle memory of a node",
+    "rpc": "JSON-RPC beside anvil and ganache: sending, mining, reads, reads while searching",
     "catch_up": "a node one block behind on a long chain; initial sync; a deep reorganisation",
     "explorer": "every page on a chain of 100,000 blocks; 100 open event streams beside submission",
     "scaling_simulation": "1 to 10,000 workers on one broker, simulated",

@@ -19,6 +19,7 @@ COMMANDS = {
     "status": ("api.cli.status", "status", "Show what the node is doing."),
     "wallet": ("api.cli.wallets", "wallet", "Make, list, show and import wallets; sign."),
     "send": ("api.cli.spending", "send", "Send coins from a wallet."),
+    "faucet": ("api.cli.faucet", "faucet", "Get ten coins of a development chain."),
     "tx": ("api.cli.spending", "tx", "Look up a transaction."),
     "mine": ("api.cli.mining", "mine", "Ask the node for blocks."),
     "chain": ("api.cli.chain", "chain", "Show, verify, export and import the chain."),

@@ -98,7 +98,7 @@ class RpcDoor:
         self._bodies = bodies
         self._max_body = max_body
         self._hosts: set[str] = set()
-        self._seconds = metrics._SECONDS.labels("POST", PATH, "200")
+        self._seconds = metrics.request_seconds("POST", PATH, "200")
 
     def learn(self, host: str | None) -> None:
         """A Host header that the doorkeeper has let in: the next request that has it need not ask again."""
