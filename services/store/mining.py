@@ -192,11 +192,6 @@ class MiningStore:
         found = self.redis.xrevrange(self.keys.events, count=1)
         return found[0][0].decode() if found else "0-0"
 
-    def wait_for_event(self, after: str, seconds: float) -> str:
-        """Block until something happens after event `after`, or for `seconds`; the newest id seen."""
-        found = self.redis.xread({self.keys.events: after}, count=100, block=max(1, int(seconds * 1000)))
-        return found[0][1][-1][0].decode() if found else after
-
     def watch(self) -> "Watch":
         """Notice what happens from now on. To be closed."""
         return Watch(self.redis, self.keys.events, self.last_event())

@@ -4,7 +4,7 @@ redis-py types every reply as bytes or text or a future of either. Quarry's conn
 what `connect` hands out; fakeredis fits it as well.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 EventFields = dict[bytes, bytes]
@@ -67,8 +67,3 @@ class Store(Protocol):
     ) -> list[tuple[bytes, list[tuple[bytes, EventFields]]]]: ...
     def pipeline(self, *, transaction: bool) -> Pipeline: ...
     def register_script(self, script: str) -> Callable[..., Any]: ...
-
-
-def texts(values: Iterable[bytes | None]) -> list[str]:
-    """Replies as text, the missing ones empty."""
-    return [(value or b"").decode() for value in values]
