@@ -36,8 +36,8 @@ class Admitted:
 
     id: str
     height: int  # of the block that it may be in, at the earliest
-    open_round: str  # the round in progress, or ""
-    new: bool  # False: it was there already
+    new: bool = True  # False: it was there already
+    attended: bool = True  # a round is open, or a search job looks for the next one
 
 
 class Mempool:
@@ -117,16 +117,15 @@ class Mempool:
         for judgement, outcomes in judged:
             view = judgement.view
             if not judgement.accepted:
-                answers = [_acknowledge(outcome, view.height, view.open_round) for outcome in outcomes]
                 # What is remembered may be out of date, so it lets in (the script checks) but never refuses.
-                results.append(answers if view.fresh else None)
+                results.append(outcomes if view.fresh else None)
                 continue
             receipt = next(written)
             if receipt is None:
                 results.append(None)
                 continue
             self._recent.put(judgement.accepted[0].sender, judgement.after(receipt))
-            results.append([_acknowledge(outcome, receipt.height, receipt.open_round) for outcome in outcomes])
+            results.append([_acknowledge(outcome, receipt) for outcome in outcomes])
         return results
 
     def _views(self, batches: Sequence[Sequence[Transaction]]) -> list[PoolView]:
@@ -214,7 +213,7 @@ class _Judgement:
             new = self._check(transaction)
         except (RuleError, PolicyError) as refusal:
             return refusal
-        return Admitted(transaction.id, self.view.height + 1, self.view.open_round, new)
+        return Admitted(transaction.id, self.view.height + 1, new)
 
     def _check(self, transaction: Transaction) -> bool:
         view, policy = self.view, self._policy
@@ -266,7 +265,6 @@ class _Judgement:
             next_nonce=receipt.next_nonce,
             total=self._total,
             height=receipt.height,
-            open_round=receipt.open_round,
             at_nonce={},
             fresh=False,
         )
@@ -316,8 +314,10 @@ def _question(batch: Sequence[Transaction]) -> Question:
     return Question(first.sender, nonces, payer=first.owner, pair=(first.owner, first.sender))
 
 
-def _acknowledge(outcome: Admitted | NodeError, height: int, open_round: str) -> Admitted | NodeError:
-    return replace(outcome, height=height + 1, open_round=open_round) if isinstance(outcome, Admitted) else outcome
+def _acknowledge(outcome: Admitted | NodeError, receipt: Receipt) -> Admitted | NodeError:
+    if isinstance(outcome, NodeError):
+        return outcome
+    return replace(outcome, height=receipt.height + 1, attended=receipt.attended)
 
 
 def _outbids(new: int, old: int) -> bool:

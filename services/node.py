@@ -69,7 +69,7 @@ class Node:
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
         if new:
             _log.debug("transactions_admitted", ids=[item.id for item in new])
-        if new and self.settings.automine and not new[-1].open_round:
+        if new and self.settings.automine and not new[-1].attended:
             self.rounds.ensure_open()
         if self.rules.relays:
             self.announcer.admitted([item.id for item in new])

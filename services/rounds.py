@@ -26,6 +26,10 @@ REFRESH_SECONDS = 30.0
 # A searching worker says so at least this often.
 HEARTBEAT_SECONDS = 3.0
 _ATTEMPTS = 20
+# Making and appending a block costs some milliseconds, however little is in it. So auto-mining rests after a block in
+# proportion to what it held: one transaction alone is mined at once, and a stream of them fills blocks.
+REST_PER_TRANSACTION = 0.002
+LONGEST_REST = 0.1
 # Times the difficulty: so many proofs in the hands of others contain a valid one with a probability of 86 %.
 ENOUGH = 2
 
@@ -183,6 +187,15 @@ class Rounds:
         """
         now = self._clock.now()
         return self.store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now + HEARTBEAT_SECONDS) != "ended"
+
+    def rest(self, round_id: str) -> float:
+        """Seconds that auto-mining rests from now on, before it opens another round after this one."""
+        found = self.store.round(round_id) if self.policy.automine else None
+        if found is None or found["state"] != "sealed":
+            return 0.0
+        rest = min(LONGEST_REST, REST_PER_TRANSACTION * int(found["transactions"]))
+        # Another machine's clock may have written the time.
+        return min(rest, float(found["ended_at"]) + rest - self._clock.now())
 
     def linger(self, worker: str, seconds: float) -> None:
         """Tell that `worker` searches nothing now, but will look at a round that opens within `seconds`."""

@@ -41,7 +41,6 @@ class PoolView:
     height: int  # of the tip
     payer: Account
     allowance: int
-    open_round: str
     at_nonce: dict[int, Waiting]  # what is queued at the nonces that were asked for
     fresh: bool = True  # read from the store for this judgement, not remembered from the sender's last admission
 
@@ -80,7 +79,7 @@ class Receipt:
     """What an admission left behind."""
 
     height: int  # of the tip
-    open_round: str  # or ""
+    attended: bool  # a round is open, or a search job looks for the next one
     revision: str
     next_nonce: int
 
@@ -176,7 +175,7 @@ class PoolStore:
 
 
 def _view(reply: Sequence[Any], nonces: Sequence[int]) -> PoolView:
-    account, revision, next_nonce, total, total_revision, size, end, height, other, allowance, open_round = reply[:11]
+    account, revision, next_nonce, total, total_revision, size, end, height, other, allowance = reply[:10]
     own = decode_account(account)
     return PoolView(
         account=own,
@@ -185,21 +184,20 @@ def _view(reply: Sequence[Any], nonces: Sequence[int]) -> PoolView:
         total=0 if not revision else int(total) if total_revision == revision else None,
         pool_size=size,
         cheapest_end=_waiting(end, 0) if end else None,
-        cheapest_sender=reply[13].decode(),
+        cheapest_sender=reply[12].decode(),
         height=int(height),
         payer=decode_account(other),
         allowance=int(allowance),
-        open_round=open_round.decode(),
         at_nonce={
             nonce: _waiting(member, int(count))
-            for nonce, member, count in zip(nonces, reply[11], reply[12], strict=True)
+            for nonce, member, count in zip(nonces, reply[10], reply[11], strict=True)
             if member
         },
     )
 
 
 def _receipt(reply: Sequence[Any]) -> Receipt:
-    return Receipt(int(reply[1]), reply[2].decode(), str(reply[3]), int(reply[4]))
+    return Receipt(int(reply[1]), bool(reply[2]), str(reply[3]), int(reply[4]))
 
 
 def _admission_args(admission: Admission, now: float, cap: int) -> list[Any]:

@@ -55,13 +55,13 @@ def waiting(here: TestNode) -> list[str]:
 # --- acknowledgement ---
 
 
-def test_an_acknowledgement_names_the_next_block_and_the_open_round(here: TestNode) -> None:
+def test_an_acknowledgement_names_the_next_block_and_whether_somebody_attends_to_it(here: TestNode) -> None:
     first = here.node.mempool.admit(here.sign(ALICE, 0))
-    assert (first.height, first.open_round, first.new) == (2, "", True)
+    assert (first.height, first.attended, first.new) == (2, False, True)
     here.mine()
     here.node.mining.open("a" * 32, "0", here.template([]), 0, START)
     second = here.node.mempool.admit(here.sign(ALICE, 1))
-    assert (second.height, second.open_round) == (3, "a" * 32)
+    assert (second.height, second.attended) == (3, True)
 
 
 def test_a_transaction_that_waits_is_acknowledged_again_and_kept_once(here: TestNode) -> None:

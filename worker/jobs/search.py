@@ -20,6 +20,8 @@ _log = structlog.get_logger(__name__)
 # Where another node's search waits for a worker, this one hands over after so long, and lingers no longer than this.
 TURN_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
+# How often a worker that rests looks whether somebody asked for a block.
+_REST_LOOK_SECONDS = 0.005
 # How long a worker that is not needed in a round leaves it to the others: some round trips.
 PATIENCE_SECONDS = 0.02
 # A worker that refuses a job stays away from the queue this long, so that another may take it.
@@ -75,11 +77,14 @@ class _Search:
         try:
             while current is not None and not self._here.stopping and not self._turn_is_over(started):
                 self._search(current, started)
-                current = self._next()
+                current = self._next(current)
         finally:
             self._watch.close()
             self._store.leave(self._name)
-        if current is not None and not self._here.stopping:
+        if current is None:
+            # What was admitted since the last look has relied on this job.
+            self._rounds.ensure_open()
+        elif not self._here.stopping:
             self._rounds.hand_over(current)  # the time is up, the round is not: a fresh job takes over
         return self._found
 
@@ -128,10 +133,20 @@ class _Search:
                 break
         return None, Searched(claim.version, done)
 
-    def _next(self) -> str | None:
+    def _rest(self, last: str) -> None:
+        """Let transactions gather after round `last`, unless one opens for somebody who asked for a block."""
+        until = time.monotonic() + self._rounds.rest(last)
+        while (left := until - time.monotonic()) > 0 and not self._here.stopping:
+            if self._watch.opened not in ("", last):
+                return
+            time.sleep(min(left, _REST_LOOK_SECONDS))
+            self._watch.news()
+
+    def _next(self, last: str) -> str | None:
         """The next round, if one is open or opens while this job lingers: that spares the next one a fork."""
         until = time.monotonic() + self._linger
         told = False
+        self._rest(last)
         while not self._here.stopping:
             self._watch.news()  # from here on; what was before, `ensure_open` sees
             open_round = self._rounds.ensure_open()

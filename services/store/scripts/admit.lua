@@ -3,8 +3,8 @@
 -- ARGV: 1 sender, 2 account as viewed, 3 revision as viewed, 4 now, 5 cap of the pool, 6 order member to displace or "",
 --   7 its sender, 8 total cost of the queue afterwards (base units), then per transaction: id, nonce, 64 hex digits of
 --   (2^256 - 1 - fee), replacements so far, canonical transaction.
--- Returns {"ok", tip height, open round or "", new revision, first free nonce}, or {"moved"}: nothing was written, view
---   again.
+-- Returns {"ok", tip height, 1 if a round is open or a search job looks for the next one, else 0, new revision, first
+--   free nonce}, or {"moved"}: nothing was written, view again.
 local P = KEYS[1]
 -- include: pool
 
@@ -71,4 +71,8 @@ redis.call('HSET', P .. 'pool:sender:' .. sender, 'total', ARGV[8], 'total_revis
 for i = 9, #ARGV, 5 do
   redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', 'transaction', 'data', ARGV[i])
 end
-return {'ok', redis.call('HGET', P .. 'tip', 'height'), redis.call('GET', P .. 'round') or '', revision, next}
+local attended = redis.call('EXISTS', P .. 'round')
+if attended == 0 then
+  attended = math.min(1, redis.call('ZCOUNT', P .. 'searchers', '(' .. now, '+inf'))
+end
+return {'ok', redis.call('HGET', P .. 'tip', 'height'), attended, revision, next}

@@ -2,7 +2,7 @@
 -- KEYS: 1 the node's prefix.   ARGV: 1 sender, 2 payer of the amount ("" = the sender), 3 "owner:spender" or "",
 --   4… nonces.
 -- Returns {account, revision, next, total, total_revision, entries in the pool, cheapest end, tip height,
---   payer's account, allowance, open round, per nonce: order member, per nonce: replacements, sender of the cheapest
+--   payer's account, allowance, per nonce: order member, per nonce: replacements, sender of the cheapest
 --   end}. Writes nothing.
 local P = KEYS[1]
 local sender = ARGV[1]
@@ -24,6 +24,5 @@ return {
   redis.call('HGET', P .. 'tip', 'height') or '0',
   ARGV[2] ~= '' and redis.call('HGET', P .. 'accounts', ARGV[2]) or '0:0',
   ARGV[3] ~= '' and redis.call('HGET', P .. 'allowances', ARGV[3]) or '0',
-  redis.call('GET', P .. 'round') or '',
   members, replacements, string.match(cheapest_entry, '^%S+') or '',
 }
