@@ -59,8 +59,12 @@ class RawTransaction:
     v: int  # legacy: 35 + 2 * chain_id + y_parity; else y_parity
     r: int
     s: int
-    id: bytes  # Keccak-256 of `raw`
     raw: bytes
+
+    @property
+    def id(self) -> bytes:
+        """Its hash: the Keccak-256 of `raw`, 32 bytes."""
+        return keccak256(self.raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,6 @@ def decode_raw(raw: bytes, *, sender: str | None = None) -> RawTransaction:
         v=v,
         r=r,
         s=s,
-        id=keccak256(raw),
         raw=raw,
     )
 
