@@ -317,7 +317,7 @@ def _question(batch: Sequence[Transaction]) -> Question:
 def _acknowledge(outcome: Admitted | NodeError, receipt: Receipt) -> Admitted | NodeError:
     if isinstance(outcome, NodeError):
         return outcome
-    return replace(outcome, height=receipt.height + 1, attended=receipt.attended)
+    return Admitted(outcome.id, receipt.height + 1, outcome.new, receipt.attended)
 
 
 def _outbids(new: int, old: int) -> bool:

@@ -1,0 +1,110 @@
+"""What one raw transaction costs the process that admits it: from the request's bytes to the answer's, without HTTP.
+
+Measured with several requests in flight, as on a node that has work to do, and one by one. The latter costs more: a
+core that sleeps through every write to the disk finds its caches cold. The signature alone stands beside both, since
+nobody can do without that.
+"""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from api.rpc import protocol
+from benchmarks.report import Result
+from services import logs
+from services.connections import as_store, connect_for_requests
+from services.development import ACCOUNTS
+from services.embedded import EmbeddedValkey
+from services.node import Node, build_node
+from services.queues import RqJobs
+from services.settings import load
+from shared import ethereum
+
+_GROUP = 500  # transactions a figure, of which the median counts
+_GROUPS = 6
+_IN_FLIGHT = 4
+
+
+def measure(result: Result) -> None:
+    """Add the processor time of `eth_sendRawTransaction`, the client of Redis included."""
+    logs.configure("warning", "console")
+    with TemporaryDirectory(prefix="quarry-bench-") as directory, EmbeddedValkey(Path(directory)) as valkey:
+        settings = load({"QUARRY_REDIS_URL": valkey.url, "QUARRY_SPEC": "dev"})
+        with connect_for_requests(valkey.url) as redis, _one_core(), ThreadPoolExecutor(_IN_FLIGHT) as threads:
+            node = build_node(settings, store=as_store(redis), queue=RqJobs(redis))
+            node.begin()
+            raws = _signed(settings.spec.chain_id, 2 * (_GROUPS + 1) * _GROUP)
+            groups = [raws[start : start + _GROUP] for start in range(0, len(raws), _GROUP)]
+            several, alone, signature = [], [], []
+            for first, second in zip(groups[::2], groups[1::2], strict=True):
+                lanes = [[_request(raw) for raw in first[lane::_IN_FLIGHT]] for lane in range(_IN_FLIGHT)]
+                began = time.process_time()
+                list(threads.map(lambda lane: _admit(node, lane), lanes))
+                several.append(time.process_time() - began)
+                lanes = [[_request(raw) for raw in second]]
+                began = time.process_time()
+                _admit(node, lanes[0])
+                alone.append(time.process_time() - began)
+                began = time.process_time()
+                for raw in second:
+                    ethereum.decode_raw(raw)
+                signature.append(time.process_time() - began)
+    than = f"{_IN_FLIGHT} at a time, without HTTP"
+    result.add("admission_cpu", _each(several), "µs", target=250.0, better="lower", than=than)
+    result.add("admission_alone_cpu", _each(alone), "µs", better="lower", than="one by one, each waiting for the disk")
+    result.add("signature_cpu", _each(signature), "µs", better="lower", than="of these, for reading and recovering")
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """Keep the threads from handing the interpreter from core to core, which costs more than admission does."""
+    if not hasattr(os, "sched_setaffinity"):  # not Linux
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _signed(chain_id: int, count: int) -> list[bytes]:
+    """Raw transactions, nonces ascending; every so many follow each other that lanes share no sender."""
+    senders = ACCOUNTS[: len(ACCOUNTS) // _IN_FLIGHT * _IN_FLIGHT]
+    return [
+        ethereum.sign_raw(
+            private_key=bytes.fromhex(senders[i % len(senders)].private_key[2:]),
+            chain_id=chain_id,
+            nonce=i // len(senders),
+            to=ACCOUNTS[-1].address,
+            gas=21_000,
+            gas_price=10**10,
+            value=1,
+            envelope=ethereum.LEGACY,
+        )
+        for i in range(count)
+    ]
+
+
+def _request(raw: bytes) -> bytes:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": [f"0x{raw.hex()}"]}
+    return json.dumps(call).encode()
+
+
+def _admit(node: Node, requests: Sequence[bytes]) -> None:
+    for request in requests:
+        answer = protocol.answer(node, request)
+        if b'"result"' not in answer:
+            raise RuntimeError(f"a transaction was refused: {answer!r}")
+
+
+def _each(seconds: Sequence[float]) -> float:
+    """Microseconds for each of a group, in the median of groups; the first group warms up."""
+    return statistics.median(seconds[1:]) / _GROUP * 1e6
