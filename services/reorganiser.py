@@ -8,7 +8,7 @@ line, slice by slice, and can be continued by anybody after a crash.
 import json
 from array import array
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -37,6 +37,11 @@ KEEP_STAGED = 3600.0
 # A place in 64 bits; a block has 50,000 transactions at most.
 _POSITION_BITS = 20
 _TRIES = 20
+# Detached transactions that go back to the mempool together, and senders whose queues are read together, of a long
+# queue the first so many.
+_RETURNED = 2000
+_SENDERS = 100
+_JUDGED = 2000
 # How often senders whose transactions wait for each other are gone through.
 _PASSES = 50
 
@@ -223,6 +228,18 @@ class Reorganiser:
         senders: dict[str, list[Returning]] = {}  # in their order, so that a run can be repeated exactly
         histories: dict[str, array[int]] = {}
         # Attached first: the index then says which of the detached ones are still on the chain.
+        self._index_attached(journal, senders, histories)
+        back = self._bring_back(journal, senders, histories, now)
+        self._branches.requeue(journal, senders, now)
+        self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
+        self._branches.finish(journal)
+        self._read, self._held = {}, 0
+        self._drop_invalid(list(senders), back)
+
+    def _index_attached(
+        self, journal: Journal, senders: dict[str, list[Returning]], histories: dict[str, "array[int]"]
+    ) -> None:
+        """Index the transactions of the branch, and note their senders and the places of their addresses."""
         for height, block_hash in enumerate(journal.attached, start=journal.fork + 1):
             index: list[object] = []
             for position, transaction in enumerate(self._transactions(block_hash)):
@@ -232,9 +249,16 @@ class Reorganiser:
                 for address in named_addresses(transaction):
                     histories.setdefault(address, array("Q")).append(height << _POSITION_BITS | position)
             self._branches.reindex(journal, [], index)
+
+    def _bring_back(
+        self, journal: Journal, senders: dict[str, list[Returning]], histories: dict[str, "array[int]"], now: float
+    ) -> dict[str, Transaction]:
+        """Put the transactions that only the detached blocks held back into the mempool; some or all of them, by id."""
+        back: dict[str, Transaction] = {}
+        returning: dict[str, list[Returning]] = {}
+        count = 0
         for height, block_hash in enumerate(reversed(journal.detached), start=journal.fork + 1):
             there = self._transaction_ids_at(journal, height)
-            returning: dict[str, list[Returning]] = {}
             gone: list[object] = []
             for position, transaction in enumerate(self._transactions(block_hash)):
                 for address in named_addresses(transaction):
@@ -243,17 +267,18 @@ class Reorganiser:
                     continue  # it stays where it is
                 if transaction.type == "reward":
                     gone += [bytes.fromhex(transaction.id), _place(height, position)]
-                else:
-                    item = Returning(transaction, _place(height, position))
-                    returning.setdefault(transaction.sender, []).append(item)
-            senders.update({sender: [] for sender in returning})
+                    continue
+                item = Returning(transaction, _place(height, position))
+                returning.setdefault(transaction.sender, []).append(item)
+                senders[transaction.sender] = []
+                count += 1
+                if len(back) < _MAX_HELD:
+                    back[transaction.id] = transaction
             self._branches.reindex(journal, gone, [])
-            self._branches.requeue(journal, returning, now)
-        self._branches.requeue(journal, senders, now)
-        self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
-        self._branches.finish(journal)
-        self._read, self._held = {}, 0
-        self._drop_invalid(list(senders))
+            if count >= _RETURNED or height == journal.fork + len(journal.detached):
+                self._branches.requeue(journal, returning, now)
+                returning, count = {}, 0
+        return back
 
     def _transaction_ids_at(self, journal: Journal, height: int) -> list[str]:
         """The ids of the branch's block at a height."""
@@ -271,19 +296,19 @@ class Reorganiser:
             return []
         return list(self._rules.placed(self._rules.read_block(value), self._chain.undo(block_hash)).transactions)
 
-    def _drop_invalid(self, senders: Sequence[str]) -> None:
+    def _drop_invalid(self, senders: Sequence[str], back: Mapping[str, Transaction]) -> None:
         """Drop what the new ledger will never take, such as a payment from a reward that is gone.
 
         All are tried together, since one may live on what another pays it; whoever fails is tried again after the
         others. What fails when nobody gets any further has no hope.
+
+        Args:
+            back: transactions that came back just now, by id: they need not be read.
         """
         trial = self._rules.trial()
         waiting: list[list[Transaction]] = []
-        for some in self._branches.queued(senders):
-            queues = [
-                [self._rules.numbered(self._rules.read_stored(fields), nonce) for nonce, fields in reversed(items)]
-                for items in some
-            ]
+        for start in range(0, len(senders), _SENDERS):
+            queues = self._queues(senders[start : start + _SENDERS], back)
             touched = self._rules.touched([transaction for queue in queues for transaction in queue])
             trial.learn(self._chain.entries(touched)[1])
             waiting += queues
@@ -303,6 +328,18 @@ class Reorganiser:
             if not progress:
                 self._mempool.drop_invalid(refused)
                 return
+
+    def _queues(self, senders: Sequence[str], known: Mapping[str, Transaction]) -> list[list[Transaction]]:
+        """What waits of some senders, highest nonce first."""
+        pool = self._mempool.store
+        queues = pool.queues(senders, _JUDGED)
+        unknown = [name for queue in queues for _, name in queue if name not in known]
+        read = {entry.id: self._rules.read_stored(entry.fields()) for entry in pool.entries(unknown)}
+        found = read | {name: known[name] for queue in queues for _, name in queue if name in known}
+        return [
+            [self._rules.numbered(found[name], nonce) for nonce, name in reversed(queue) if name in found]
+            for queue in queues
+        ]
 
     def forget_abandoned(self) -> int:
         """Delete blocks that were staged long ago and never adopted; how many."""

@@ -1,7 +1,7 @@
 """Branches in Redis: staging verified blocks, swapping them in, and finishing what a swap leaves to be done."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,9 @@ from shared.transaction import Transaction
 
 # Arguments per slice: no slice holds Redis for more than some milliseconds.
 SLICE = 1000
-# Transactions of one sender per slice, slices sent together, and transactions read of one queue.
+# Transactions of one sender per slice, and slices sent together.
 REQUEUED = 400
 TOGETHER = 100
-JUDGED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,22 +136,15 @@ class BranchStore:
                 args: list[Any] = [journal.beginning, now, sender]
                 for item in detached[start : start + REQUEUED]:
                     of = item.transaction
-                    args += [of.id, of.nonce, f"{MAX_AMOUNT - of.fee:064x}", item.place, of.canonical]
+                    fee = f"{MAX_AMOUNT - of.fee:064x}"
+                    args += [of.id, bytes.fromhex(of.id), of.nonce, fee, item.place, of.canonical]
                 calls.append(args)
         self._run("requeue", calls)
 
-    def queued(self, senders: Sequence[str]) -> Iterator[list[list[tuple[int, Any]]]]:
-        """Some senders at a time, per sender: nonce and JSON object of what waits; of a long queue the first."""
-        for start in range(0, len(senders), TOGETHER):
-            calls: list[list[Any]] = [[sender, JUDGED] for sender in senders[start : start + TOGETHER]]
-            yield [[_queued(entry) for entry in entries] for entries in self._run("queued", calls)]
-
-    def _run(self, name: str, calls: Sequence[list[Any]]) -> list[Any]:
+    def _run(self, name: str, calls: Sequence[list[Any]]) -> None:
         """Run a script with each list of arguments. Each run is a slice by itself; some travel together."""
-        replies: list[Any] = []
         for start in range(0, len(calls), TOGETHER):
-            replies += self._scripts.run_many(name, [self._keys.prefix], list(calls[start : start + TOGETHER]))
-        return replies
+            self._scripts.run_many(name, [self._keys.prefix], list(calls[start : start + TOGETHER]))
 
     def finish(self, journal: Journal) -> None:
         """The journal is done."""
@@ -161,8 +153,3 @@ class BranchStore:
     def forget(self, before: float, limit: int) -> int:
         """Delete blocks that were staged before a time and never became part of the chain; how many."""
         return int(self._scripts.run("forget", [self._keys.prefix], [before, limit]))
-
-
-def _queued(entry: bytes) -> tuple[int, Any]:
-    head, _, text = entry.partition(b"\n")
-    return int(head.split(b" ")[1]), json.loads(text)

@@ -116,6 +116,13 @@ class PoolStore:
         members = self.redis.zrange(self.keys.queue(sender), 0, -1)
         return self.entries([member[-64:].decode() for member in members])
 
+    def queues(self, senders: Sequence[str], limit: int) -> list[list[tuple[int, str]]]:
+        """Per sender, the first `limit` of its queue: nonce and id, in one round trip."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for sender in senders:
+            pipeline.zrange(self.keys.queue(sender), 0, limit - 1, withscores=True)
+        return [[(int(nonce), member[-64:].decode()) for member, nonce in items] for items in pipeline.execute()]
+
     def admit(self, admissions: Sequence[Admission], now: float, cap: int) -> list[Receipt | None]:
         """Write admissions in one round trip, each atomically.
 

@@ -44,24 +44,16 @@ if victim ~= '' then
   pool_settle(other, math.min(next, nonce))
 end
 local end_before = redis.call('ZREVRANGE', queue, 0, 0)[1]
+local items = {}
 for i = 9, #ARGV, 5 do
-  local id, nonce, fee, replacements, transaction = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local old = pool_at(sender, nonce)
+  local old = pool_at(sender, ARGV[i + 1])
   if old then
-    pool_record(pool_remove(sender, old), 'replaced', 'replaced by ' .. id, now)
+    pool_record(pool_remove(sender, old), 'replaced', 'replaced by ' .. ARGV[i], now)
   end
-  local member = fee .. string.format('%012x', pool_sequence()) .. id
-  local entry = sender .. ' ' .. nonce .. ' ' .. now .. ' ' .. replacements .. '\n' .. transaction
-  redis.call('HSET', P .. 'pool:entries', id, entry)
-  redis.call('HINCRBY', P .. 'pool:totals', 'bytes', string.len(entry))
-  redis.call('ZADD', queue, nonce, member)
-  redis.call('ZADD', P .. 'pool:order', 0, member)
-  redis.call('ZADD', P .. 'pool:expiry', now, id)
-  -- A record of an earlier life (evicted, then sent again) would contradict the entry.
-  if redis.call('HDEL', P .. 'pool:records', id) == 1 then
-    redis.call('ZREM', P .. 'pool:record-times', id)
-  end
+  items[#items + 1] = {id = ARGV[i], nonce = ARGV[i + 1], fee = ARGV[i + 2], replacements = ARGV[i + 3],
+    transaction = ARGV[i + 4]}
 end
+pool_insert(sender, items, now)
 if end_before then
   redis.call('ZREM', P .. 'pool:ends', end_before)
 end

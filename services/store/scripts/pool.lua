@@ -10,8 +10,9 @@ local function pool_at(sender, nonce)
   return redis.call('ZRANGEBYSCORE', P .. 'pool:queue:' .. sender, nonce, nonce)[1]
 end
 
-local function pool_sequence()
-  return redis.call('HINCRBY', P .. 'pool:totals', 'sequence', 1)
+-- The last of `count` numbers that nothing else has had.
+local function pool_sequence(count)
+  return redis.call('HINCRBY', P .. 'pool:totals', 'sequence', count)
 end
 
 -- Why a transaction left without being mined.
@@ -50,6 +51,37 @@ local function pool_remove(sender, member)
   return pool_id(member)
 end
 
+-- Put transactions into their sender's queue and every index; nothing is queued at their nonces. Each item has id, nonce,
+-- fee (64 hex digits of 2^256 - 1 - fee), replacements and transaction. In bulk, and so 1,000 at most. The caller then calls
+-- pool_settle.
+local function pool_insert(sender, items, now)
+  if #items == 0 then
+    return
+  end
+  local ids, entries, queue, order, times, bytes = {}, {}, {}, {}, {}, 0
+  local sequence = pool_sequence(#items) - #items
+  for i, item in ipairs(items) do
+    local member = item.fee .. string.format('%012x', sequence + i) .. item.id
+    local entry = sender .. ' ' .. item.nonce .. ' ' .. now .. ' ' .. item.replacements .. '\n' .. item.transaction
+    local last = 2 * i
+    ids[i] = item.id
+    entries[last - 1], entries[last] = item.id, entry
+    queue[last - 1], queue[last] = item.nonce, member
+    order[last - 1], order[last] = 0, member
+    times[last - 1], times[last] = now, item.id
+    bytes = bytes + string.len(entry)
+  end
+  redis.call('HSET', P .. 'pool:entries', unpack(entries))
+  redis.call('HINCRBY', P .. 'pool:totals', 'bytes', bytes)
+  redis.call('ZADD', P .. 'pool:queue:' .. sender, unpack(queue))
+  redis.call('ZADD', P .. 'pool:order', unpack(order))
+  redis.call('ZADD', P .. 'pool:expiry', unpack(times))
+  -- A record of an earlier life (evicted, then sent again; or dropped, then detached) would contradict the entry.
+  if redis.call('HDEL', P .. 'pool:records', unpack(ids)) > 0 then
+    redis.call('ZREM', P .. 'pool:record-times', unpack(ids))
+  end
+end
+
 -- After a sender's queue changed: a new revision, the first free nonce from `from` on, the end of the queue.
 -- Its total cost is unknown from now on, unless the caller sets it.
 local function pool_settle(sender, from)
@@ -65,7 +97,7 @@ local function pool_settle(sender, from)
   while redis.call('ZCOUNT', queue, next, next) > 0 do
     next = next + 1
   end
-  local revision = pool_sequence()
+  local revision = pool_sequence(1)
   redis.call('HSET', key, 'revision', revision, 'next', next)
   return next, revision
 end

@@ -1,7 +1,7 @@
 -- One slice of a swap's journal: the mempool queue of one sender.
 -- KEYS: 1 the node's prefix.
--- ARGV: 1 beginning of the journal, 2 now, 3 sender, then per detached transaction of the sender: id, nonce, 64 hex digits
---   of (2^256 - 1 - fee), its "height:position", canonical transaction.
+-- ARGV: 1 beginning of the journal, 2 now, 3 sender, then per detached transaction of the sender, each nonce once: id,
+--   the same as 32 bytes, nonce, 64 hex digits of (2^256 - 1 - fee), its "height:position", canonical transaction.
 -- What the branch holds or has made impossible leaves; what was detached comes back, and leaves the transaction index in
 -- the same moment, so that it can be found at any time. Attached transactions are indexed before. Caps bind admission
 -- only.
@@ -21,45 +21,36 @@ local nonce = tonumber(string.match(account, ':(%d+)$'))
 local function raw(id)
   return (string.gsub(id, '%x%x', function(digits) return string.char(tonumber(digits, 16)) end))
 end
-local function on_chain(id)
-  return redis.call('HEXISTS', P .. 'transactions', raw(id)) == 1
-end
-local function gone(id)
-  if not on_chain(id) then
+local function gone(id, its_raw)
+  if redis.call('HEXISTS', P .. 'transactions', its_raw) == 0 then
     pool_record(id, 'dropped', 'nonce used by another transaction in a reorganisation', now)
   end
 end
 
 local end_before = redis.call('ZREVRANGE', queue, 0, 0)[1]
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', '(' .. nonce)) do
-  gone(pool_remove(sender, member))
+  local id = pool_remove(sender, member)
+  gone(id, raw(id))
 end
-for i = 4, #ARGV, 5 do
-  local id, its_nonce, fee, transaction = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 4]
+local items = {}
+for i = 4, #ARGV, 6 do
+  local id, its_raw, its_nonce, fee = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local old = pool_at(sender, its_nonce)
-  if redis.call('HGET', P .. 'transactions', raw(id)) == ARGV[i + 3] then
-    redis.call('HDEL', P .. 'transactions', raw(id))
+  if redis.call('HGET', P .. 'transactions', its_raw) == ARGV[i + 4] then
+    redis.call('HDEL', P .. 'transactions', its_raw)
   end
   if its_nonce < nonce then
-    gone(id)
+    gone(id, its_raw)
   elseif old and pool_id(old) ~= id and string.sub(old, 1, 64) <= fee then
     pool_record(id, 'replaced', 'replaced by ' .. pool_id(old), now)
   elseif not old or pool_id(old) ~= id then
     if old then
       pool_record(pool_remove(sender, old), 'replaced', 'replaced by ' .. id, now)
     end
-    local member = fee .. string.format('%012x', pool_sequence()) .. id
-    local entry = sender .. ' ' .. ARGV[i + 1] .. ' ' .. now .. ' 0\n' .. transaction
-    redis.call('HSET', P .. 'pool:entries', id, entry)
-    redis.call('HINCRBY', P .. 'pool:totals', 'bytes', string.len(entry))
-    redis.call('ZADD', queue, its_nonce, member)
-    redis.call('ZADD', P .. 'pool:order', 0, member)
-    redis.call('ZADD', P .. 'pool:expiry', now, id)
-    if redis.call('HDEL', P .. 'pool:records', id) == 1 then
-      redis.call('ZREM', P .. 'pool:record-times', id)
-    end
+    items[#items + 1] = {id = id, nonce = ARGV[i + 2], fee = fee, replacements = '0', transaction = ARGV[i + 5]}
   end
 end
+pool_insert(sender, items, now)
 if end_before then
   redis.call('ZREM', P .. 'pool:ends', end_before)
 end
