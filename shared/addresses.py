@@ -48,6 +48,7 @@ def require_address(text: Any, *, field: str) -> str:
     return text
 
 
+@lru_cache(maxsize=65536)  # the same senders come again and again
 def address_of_public_key(public_key: bytes) -> str:
     """The address of an Ed25519 public key (32 bytes): the last 20 bytes of its Keccak-256."""
     return checksummed(keccak256(public_key)[-20:])
