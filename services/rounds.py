@@ -188,14 +188,14 @@ class Rounds:
         now = self._clock.now()
         return self.store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now + HEARTBEAT_SECONDS) != "ended"
 
-    def rest(self, round_id: str) -> float:
-        """Seconds that auto-mining rests from now on, before it opens another round after this one."""
-        found = self.store.round(round_id) if self.policy.automine else None
-        if found is None or found["state"] != "sealed":
+    def rest(self) -> float:
+        """Seconds that auto-mining should rest from now on, before it opens another round."""
+        if not self.policy.automine:
             return 0.0
-        rest = min(LONGEST_REST, REST_PER_TRANSACTION * int(found["transactions"]))
+        sealed_at, transactions = self.store.last_seal()
+        rest = min(LONGEST_REST, REST_PER_TRANSACTION * transactions)
         # Another machine's clock may have written the time.
-        return min(rest, float(found["ended_at"]) + rest - self._clock.now())
+        return max(0.0, min(rest, sealed_at + rest - self._clock.now()))
 
     def linger(self, worker: str, seconds: float) -> None:
         """Tell that `worker` searches nothing now, but will look at a round that opens within `seconds`."""

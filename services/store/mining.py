@@ -179,6 +179,11 @@ class MiningStore:
         pipeline.zcard(self.keys.searchers)
         return int(pipeline.execute()[1])
 
+    def last_seal(self) -> tuple[float, int]:
+        """When a round of this node was last sealed, in Unix seconds, and what its block held besides the reward."""
+        at, transactions = self.redis.hmget(self.keys.tip, ["sealed_at", "sealed_transactions"])
+        return float(at or 0), int(transactions or 0)
+
     def linger(self, worker: str, until: float) -> None:
         """Tell that a search job without a round will look at the next one until `until`."""
         self.redis.zadd(self.keys.searchers, {worker: until})

@@ -12,7 +12,7 @@ from services.connections import connect_for_requests
 from services.embedded import EmbeddedValkey
 from services.errors import Busy, NotFound, PolicyError
 from services.node import Node
-from services.rounds import HEARTBEAT_SECONDS, REFRESH_SECONDS
+from services.rounds import HEARTBEAT_SECONDS, LONGEST_REST, REFRESH_SECONDS, REST_PER_TRANSACTION
 from services.store.mining import Claim, Searched
 from shared.proof import MAX_PROOF
 from tests.integration.stores import (
@@ -293,6 +293,40 @@ def test_automining_wants_a_transaction_that_can_be_mined(automining: TestNode) 
     accepted = here.node.rounds.seal(mine, 0, "w1")
     assert accepted is not None and len(accepted.block.transactions) == 3
     assert here.node.rounds.ensure_open() is None
+
+
+def test_a_transaction_opens_no_round_while_a_search_job_looks_for_one(automining: TestNode) -> None:
+    here = automining
+    here.node.rounds.linger("w1", 2.0)
+    here.node.submit([here.sign(ALICE, 0)])
+    assert not here.node.mining.situation().open_round
+    here.clock.time += 2.0  # it has not been heard of since
+    here.node.submit([here.sign(ALICE, 1)])
+    assert here.node.mining.situation().open_round
+
+
+def test_automining_rests_in_proportion_to_what_the_last_block_held(automining: TestNode) -> None:
+    here = automining
+    for nonce, transactions in (0, 1), (1, 20), (21, 60):
+        here.node.mempool.admit_many([here.sign(ALICE, nonce + i) for i in range(transactions)])
+        round_id = open_round(here)
+        assert here.node.rounds.seal(claim(here, round_id), 0, "w1")
+        rest = min(transactions * REST_PER_TRANSACTION, LONGEST_REST)
+        assert here.node.rounds.rest() == pytest.approx(rest)
+        here.clock.time += 0.001
+        assert here.node.rounds.rest() == pytest.approx(rest - 0.001, abs=1e-6)
+        here.clock.time -= 5  # the clock of whoever sealed it is ahead
+        assert here.node.rounds.rest() == pytest.approx(rest)
+        here.clock.time += 10
+        assert here.node.rounds.rest() == 0.0
+
+
+def test_nobody_rests_without_automining(here: TestNode) -> None:
+    here.admit(ALICE, 0)
+    here.node.rounds.ask()
+    round_id = open_round(here)
+    assert here.node.rounds.seal(claim(here, round_id), 0, "w1")
+    assert here.node.rounds.rest() == 0.0
 
 
 def test_without_automining_only_requests_open_rounds(here: TestNode) -> None:

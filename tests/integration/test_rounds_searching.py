@@ -1,5 +1,6 @@
 """Rounds with real searches: the job function's own loop, several of them in threads, on the machine's clock."""
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -10,12 +11,14 @@ import pytest
 import structlog
 from redis import Redis
 
+import services.rounds
 from services import registry
 from services.connections import as_store, connect_for_jobs
 from services.embedded import EmbeddedValkey
 from services.node import Node, build_node
+from services.rounds import LONGEST_REST, REST_PER_TRANSACTION
 from services.settings import Settings
-from services.store.mining import Searched
+from services.store.mining import MiningStore, Searched
 from tests.integration.stores import (
     ALICE,
     RecordingQueue,
@@ -146,6 +149,61 @@ def test_automining_confirms_what_arrives_while_a_search_lingers(valkey: Embedde
         # Two jobs per block would be ten: a search that lingers spares the next one.
         assert sum(copies for _, copies in queue.searches) < 10
     assert node.pool.totals() == (0, 0)
+
+
+def test_a_stream_of_transactions_fills_blocks(valkey: EmbeddedValkey, redis: Redis) -> None:
+    with mining(valkey.url, redis, workers=1, difficulty=50, automine=True) as (node, _):
+        signer = TestNode(redis, node.settings)
+        for nonce in range(200):
+            node.submit([signer.sign(ALICE, nonce)])
+            time.sleep(0.001)
+        eventually(lambda: node.pool.totals() == (0, 0))
+    blocks = [node.chain.block_object(found) for found in texts(redis.lrange(node.chain.keys.heights, 1, -1))]
+    assert sum(len(block["transactions"]) - 1 for block in blocks) == 200
+    rounds = [node.mining.round(name) or {} for name in rounds_of(redis, node)]
+    ended = sorted((float(item["ended_at"]), float(item["opened_at"]), int(item["transactions"])) for item in rounds)
+    for (before, _, transactions), (_, opened, _) in itertools.pairwise(ended):
+        rest = min(LONGEST_REST, REST_PER_TRANSACTION * transactions)
+        assert opened - before >= rest - 0.001  # the same clock, read before and after
+    assert_store_equals_replay(node, redis)
+
+
+def test_a_request_does_not_wait_for_a_rest(
+    valkey: EmbeddedValkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.rounds, "REST_PER_TRANSACTION", 60.0)
+    monkeypatch.setattr(services.rounds, "LONGEST_REST", 60.0)
+    with mining(valkey.url, redis, workers=1, difficulty=50, automine=True) as (node, _):
+        signer = TestNode(redis, node.settings)
+        node.submit([signer.sign(ALICE, 0)])
+        eventually(lambda: node.pool.totals() == (0, 0))
+        node.submit([signer.sign(ALICE, 1)])  # the searcher rests, and looks after it later
+        assert node.rounds.wait(node.rounds.ask(), 10)["status"] == "finished"
+        assert node.pool.totals() == (0, 0)
+
+
+def test_what_arrives_while_a_search_job_ends_is_not_forgotten(
+    valkey: EmbeddedValkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mining(valkey.url, redis, workers=1, difficulty=50, automine=True) as (node, queue):
+        signer = TestNode(redis, node.settings)
+        late = signer.sign(ALICE, 1)
+        leave = MiningStore.leave
+
+        def arrive(store: MiningStore, worker: str) -> None:
+            if node.chain.account(ALICE.address).nonce == 1:
+                node.submit([late])  # that worker seems to look after it
+            leave(store, worker)
+
+        monkeypatch.setattr(MiningStore, "leave", arrive)
+        node.submit([signer.sign(ALICE, 0)])
+        eventually(lambda: node.chain.locate(late.id) is not None)
+        assert len(queue.searches) == 2
+
+
+def rounds_of(redis: Redis, node: Node) -> list[str]:
+    events = redis.xrange(node.chain.keys.events)
+    return [fields[b"data"].split()[0].decode() for _, fields in events if fields[b"type"] == b"round"]
 
 
 def test_a_job_that_is_delivered_twice_is_harmless(

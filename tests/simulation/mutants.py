@@ -102,7 +102,7 @@ def _without_allowances(encode: Callable[[Entries], str]) -> Callable[[Entries],
 
 def _always_written(self: PoolStore, admissions: Any, now: float, cap: int) -> list[Receipt | None]:
     found = _REAL_ADMIT(self, admissions, now, cap)
-    return [receipt or Receipt(1, "", "", 0) for receipt in found]
+    return [receipt or Receipt(1, True, "", 0) for receipt in found]
 
 
 _REAL_ADMIT = PoolStore.admit
@@ -156,7 +156,7 @@ def _mutants() -> tuple[Mutant, ...]:
             script("swap", "if redis.call('HGET', P .. 'tip', 'hash') ~= ARGV[1] then", "if false then"),
         ),
         Mutant(
-            "a reorganisation drops transactions", script("requeue", "for i = 4, #ARGV, 5 do", "for i = 4, 0, 5 do")
+            "a reorganisation drops transactions", script("requeue", "for i = 4, #ARGV, 6 do", "for i = 4, 0, 5 do")
         ),
         Mutant("a reorganisation leaves old ends behind", script("requeue", "if end_before then", "if false then")),
         Mutant(

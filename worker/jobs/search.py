@@ -135,12 +135,13 @@ class _Search:
 
     def _rest(self, last: str) -> None:
         """Let transactions gather after round `last`, unless one opens for somebody who asked for a block."""
-        until = time.monotonic() + self._rounds.rest(last)
-        while (left := until - time.monotonic()) > 0 and not self._here.stopping:
-            if self._watch.opened not in ("", last):
-                return
-            time.sleep(min(left, _REST_LOOK_SECONDS))
-            self._watch.news()
+        while (rest := self._rounds.rest()) > 0 and not self._here.stopping:
+            until = time.monotonic() + rest
+            while (left := until - time.monotonic()) > 0:
+                if self._watch.opened not in ("", last):
+                    return
+                time.sleep(min(left, _REST_LOOK_SECONDS))
+                self._watch.news()
 
     def _next(self, last: str) -> str | None:
         """The next round, if one is open or opens while this job lingers: that spares the next one a fork."""

@@ -86,6 +86,7 @@ local answered = ''
 if ARGV[12] ~= '' then
   local keep = ARGV[14]
   local round = P .. 'round:' .. ARGV[12]
+  redis.call('HSET', P .. 'tip', 'sealed_at', ARGV[15], 'sealed_transactions', string.len(ARGV[10]) / 32 - 1)
   redis.call('HSET', round, 'state', 'sealed', 'block', ARGV[2], 'sealed_by', ARGV[13], 'ended_at', ARGV[15])
   redis.call('EXPIRE', round, keep)
   redis.call('EXPIRE', P .. 'round-workers:' .. ARGV[12], keep)
