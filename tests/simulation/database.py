@@ -211,6 +211,9 @@ class Database:
         score = self.zset(key).scores.get(member)
         return None if score is None else to_bytes(score)
 
+    def zmscore(self, key: bytes, *members: bytes) -> list[bytes | None]:
+        return [self.zscore(key, member) for member in members]
+
     def zcount(self, key: bytes, low: bytes, high: bytes) -> int:
         return len(self.zset(key).between(low, high))
 

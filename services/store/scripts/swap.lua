@@ -19,9 +19,11 @@ local lists, wrong = read_lists(9, {1, 2, 2})
 if not lists then
   return wrong
 end
-for i = lists[1].first, lists[1].last do
-  for _, name in ipairs({'blocks', 'headers', 'undo', 'ids'}) do
-    if redis.call('HEXISTS', P .. name, ARGV[i]) == 0 then
+-- What is staged is stored: both come and go together. Asked in bulk, since a branch may be long.
+for i = lists[1].first, lists[1].last, 2000 do
+  local found = redis.call('ZMSCORE', P .. 'staged', unpack(ARGV, i, math.min(i + 1999, lists[1].last)))
+  for _, score in ipairs(found) do
+    if not score then
       return 'missing'
     end
   end
