@@ -40,6 +40,9 @@ ALLOWED = frozenset({SEARCH, HOUSEKEEPING, RESOLVE, ANSWER, ANNOUNCE, RELAY})
 SEARCH_SECONDS = 300
 SEARCH_TIMEOUT = SEARCH_SECONDS + 60
 NETWORK_TIMEOUT = 120
+# What peers may take of a resolver's run is limited there (services/resolver.py). Applying the blocks of a long branch
+# again and finishing its reorganisation is our own work, of about 50 microseconds a transaction, and must not be cut off.
+RESOLVE_TIMEOUT = 900
 # Seconds that finished and failed jobs stay visible in the dashboard. RQ keeps failed ones for a year.
 RESULT_TTL = 60
 FAILURE_TTL = 86_400
@@ -112,7 +115,7 @@ class RqJobs:
                 *args,
                 job_id=job_id,
                 unique=True,
-                job_timeout=NETWORK_TIMEOUT,
+                job_timeout=RESOLVE_TIMEOUT if function in (RESOLVE, ANSWER) else NETWORK_TIMEOUT,
                 ttl=RESULT_TTL,
                 result_ttl=RESULT_TTL,
                 failure_ttl=FAILURE_TTL,

@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 MAX_UNPROVEN = 1_000_000
 # Blocks asked for at once; fewer after an answer that was too long.
 BODIES = 100
-# Seconds that one run may take: less than a network job may, which would be killed and leave no note.
+# Seconds that one run may take of the peers' time: less than its job may, which would be killed and leave no note.
 RUN_SECONDS = 90.0
 # Peers are asked for their peers once in this many seconds.
 DISCOVERY_SECONDS = 60
@@ -294,8 +294,9 @@ class Resolver:
     def _reorganise(self, claim: Claim, stretch: Stretch, budget: Budget) -> None:
         branch = self._reorganiser.begin(stretch.fork)
         held = 0
-        while held < len(stretch) and self._reorganiser.add_known(branch, stretch.hash_at(held)):
-            held += 1
+        with budget.stopped():
+            while held < len(stretch) and self._reorganiser.add_known(branch, stretch.hash_at(held)):
+                held += 1
         for block in self._bodies(claim, stretch, held, budget):
             self._reorganiser.add(branch, block)
             budget.extend()

@@ -1,6 +1,8 @@
 """What the resolver holds of one peer's chain while it judges it: hashes of verified headers, and time."""
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from services.errors import PeerFailed
 from services.ports import Clock
@@ -29,6 +31,17 @@ class Budget:
         """A block was adopted or staged: it may go on."""
         self.progress = True
         self._ends = self._clock.now() + PEER_SECONDS
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """What is done inside the `with` block is our own work, and none of the peer's time."""
+        began = self._clock.now()
+        try:
+            yield
+        finally:
+            spent = self._clock.now() - began
+            self._ends += spent
+            self._run_ends += spent
 
     def check(self) -> None:
         """Raises: OutOfTime."""

@@ -11,6 +11,9 @@ from services.consensus import Answer
 from services.errors import PeerFailed
 from services.peer_http import PeerRequest
 from services.queues import ANSWER
+from services.reorganiser import Branch
+from services.resolver import RUN_SECONDS
+from shared.block import Block
 from shared.keys import KeyPair
 from tests.integration.stores import ALICE, CAROL, assert_store_equals_replay
 from tests.network.liars import ForgedChain, ScriptedPeer
@@ -141,6 +144,37 @@ def test_a_long_prefix_in_common_is_not_detached(network: Network, depth: int) -
     assert journal_of == {b"type": b"reorganisation", b"data": f"71 {b.height} {b.tip}".encode()}
     assert chain_pages(network, b.url)[0] == f"/chain?from=72&limit={min(depth + 1, 100)}"
     check(a)
+
+
+def test_blocks_that_are_held_already_take_none_of_the_peers_time(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A branch too long for one run: the next one applies again what is staged, and that may take longer than a run."""
+    a, b = network.members("a", "b")
+    a.grow(5, ANNE.address)
+    b.grow(8, BEN.address)
+    add, add_known = a.node.reorganiser.add, a.node.reorganiser.add_known
+
+    class Killed(BaseException):
+        pass
+
+    def die(branch: Branch, block: Block) -> None:
+        add(branch, block)
+        if len(branch.attached) == 6:
+            raise Killed
+
+    monkeypatch.setattr(a.node.reorganiser, "add", die)
+    with pytest.raises(Killed):
+        a.resolve()
+    monkeypatch.setattr(a.node.reorganiser, "add", add)
+
+    def slowly(branch: Branch, block_hash: str) -> bool:
+        network.clock.time += RUN_SECONDS
+        return add_known(branch, block_hash)
+
+    monkeypatch.setattr(a.node.reorganiser, "add_known", slowly)
+    assert a.resolve().replaced
+    assert a.hashes() == b.hashes()
 
 
 @pytest.mark.slow

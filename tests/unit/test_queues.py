@@ -105,7 +105,8 @@ def test_the_scheduled_jobs_have_their_own_queue(broker: FakeRedis) -> None:
     RqJobs(broker).enqueue_network(RESOLVE, "node1", "resolve-1")
     RqJobs(broker).enqueue_network(HOUSEKEEPING, "node1", "housekeeping-1")
     assert queue(MINING, broker).count == 0
-    assert queue(NETWORK, broker).count == 2
+    # Finishing a long reorganisation may take a while, tidying up may not.
+    assert [found.timeout for found in queue(NETWORK, broker).get_jobs()] == [900, 120]
 
 
 def test_workers_are_counted_by_queue(broker: FakeRedis) -> None:
