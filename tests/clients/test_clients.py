@@ -1,7 +1,9 @@
-"""What wallets are made of, against a node of real processes: web3.py, and ethers and viem where Node.js is."""
+"""What wallets are made of, against a node of real processes: web3.py, ethers and viem where Node.js is, and cast."""
 
 import fcntl
+import functools
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +17,8 @@ from services.development import ACCOUNTS
 from tests.integration.node_fixture import RunningNode
 
 HERE = Path(__file__).parent
+CAST = "@foundry-rs/cast@1.7.1"
+TOKEN = "0x0000000000000000000000000000000000005eed"
 KEYS = [account.private_key for account in ACCOUNTS]
 
 
@@ -36,10 +40,17 @@ def node_modules() -> None:
         installed = HERE / "node_modules" / ".package-lock.json"
         if installed.exists() and installed.stat().st_mtime >= (HERE / "package-lock.json").stat().st_mtime:
             return
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-        found = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=100, check=False)
+        npm(HERE, "ci")
+
+
+def npm(directory: Path, *command: str) -> None:
+    """Run npm; where it cannot do it, the test is skipped, except in CI."""
+    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+    found = subprocess.run(
+        ["npm", *command, *options], cwd=directory, capture_output=True, text=True, timeout=100, check=False
+    )
     if found.returncode:
-        message = f"npm cannot install ethers and viem: {found.stderr[-500:]}"
+        message = f"npm cannot install what is needed: {found.stderr[-500:]}"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
 
 
@@ -52,6 +63,49 @@ def run(*command: str) -> None:
 @pytest.mark.parametrize(("script", "owner", "spender"), [("ethers.mjs", 0, 1), ("viem.mjs", 2, 3)])
 def test_javascript_libraries(url: str, node_modules: None, script: str, owner: int, spender: int) -> None:
     run("node", script, url, KEYS[owner], KEYS[spender])
+
+
+@pytest.fixture(scope="module")
+def cast(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Foundry's program, of 60 MB: fetched only where that is asked for, as .ci/run does."""
+    found = shutil.which("cast")
+    if found is not None:
+        return found
+    if not os.environ.get("QUARRY_TEST_CAST") or shutil.which("npm") is None:
+        pytest.skip("cast is not installed")
+    directory = tmp_path_factory.mktemp("cast")
+    npm(directory, "install", CAST)
+    return str(directory / "node_modules" / ".bin" / "cast")
+
+
+def test_cast(url: str, cast: str) -> None:
+    (owner, key), (spender, other_key) = ((item.address, item.private_key) for item in ACCOUNTS[6:8])
+
+    def ask(*arguments: str, key: str = "", fails: bool = False) -> str:
+        command = [cast, *arguments, "--rpc-url", url, *(["--private-key", key] if key else [])]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        # The exit code of the npm package is 0 whatever happens.
+        assert ("Error:" in done.stderr) == fails, done.stdout + done.stderr
+        return (done.stderr if fails else done.stdout).strip()
+
+    send = functools.partial(ask, "send", "--json")
+    call = functools.partial(ask, "call", TOKEN)
+    assert ask("chain-id") == "847731"
+    assert [call(f"{name}()(string)") for name in ("name", "symbol")] == ['"Quarry"', '"QRY"']
+    before = int(ask("balance", spender))
+    for kind in ([], ["--legacy"]):
+        receipt = json.loads(send(*kind, "--value", "1.5ether", spender, key=key))
+        assert (receipt["status"], receipt["type"]) == ("0x1", "0x0" if kind else "0x2")
+    assert int(ask("balance", spender)) == before + 3 * 10**18
+    assert json.loads(send(TOKEN, "approve(address,uint256)", spender, "1000", key=key))["status"] == "0x1"
+    moved = json.loads(send(TOKEN, "transferFrom(address,address,uint256)", owner, spender, "600", key=other_key))
+    assert [int(log["data"], 16) for log in moved["logs"]] == [600]
+    assert call("allowance(address,address)(uint256)", owner, spender) == "400"
+    assert ask("estimate", TOKEN, "transfer(address,uint256)", spender, "5", "--from", owner) == "60000"
+    refused = send(TOKEN, "transferFrom(address,address,uint256)", owner, spender, "600", key=other_key, fails=True)
+    assert "execution reverted: ERC20: insufficient allowance" in refused
+    logs = json.loads(ask("logs", "--json", "--from-block", moved["blockNumber"], "--address", TOKEN))
+    assert moved["transactionHash"] in [log["transactionHash"] for log in logs]
 
 
 def test_web3_py(url: str) -> None:
