@@ -15,6 +15,8 @@ from services.store.records import StoredHeader, Tip
 blueprint = Blueprint("blocks", __name__)
 
 _MAX_HEIGHT = 10**15 - 1
+# Bytes of a page's blocks, as peers want them; the first block is there even if it alone has more.
+_MAX_PAGE_BYTES = 4 * 2**20
 
 
 @blueprint.get("/chain")
@@ -24,7 +26,8 @@ def chain() -> ResponseReturnValue:
     get:
       summary: The whole chain, or a page of it, exactly as it is hashed
       description: >-
-        Streamed. If the chain is reorganised while it is sent, the response is cut off: begin again.
+        Streamed. If the chain is reorganised while it is sent, the response is cut off: begin again. A page (with
+        `limit`) ends early where its blocks would have more than 4 MiB.
       parameters:
         - {in: query, name: from, schema: {type: integer, minimum: 1}, description: First height.}
         - {in: query, name: limit, schema: {type: integer, minimum: 1, maximum: 500}, description: How many blocks.}
@@ -36,14 +39,25 @@ def chain() -> ResponseReturnValue:
     first = number_argument("from", 1, 1, _MAX_HEIGHT)
     limit = number_argument("limit", 0, 1, MAX_PAGE)
     last = min(tip.height, first + limit - 1) if limit else tip.height
-    return Response(_stream(here, first, last, tip.height), mimetype="application/json")
+    blocks = here.chain.stream(first, last)
+    return Response(_stream(_cut(blocks) if limit else blocks, tip.height), mimetype="application/json")
 
 
-def _stream(here: Node, first: int, last: int, length: int) -> Iterator[bytes]:
+def _cut(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """As many blocks as one page may hold, and the first in any case."""
+    left = _MAX_PAGE_BYTES
+    for number, block in enumerate(blocks):
+        left -= len(block)
+        if left < 0 and number:
+            return
+        yield block
+
+
+def _stream(blocks: Iterator[bytes], length: int) -> Iterator[bytes]:
     """`{"chain": […], "length": n}`, in pieces of a few hundred kilobytes at most."""
     piece = bytearray(b'{"chain": [')
     separator = b""
-    for block in here.chain.stream(first, last):
+    for block in blocks:
         piece += separator
         piece += block
         separator = b", "

@@ -1,7 +1,6 @@
 """The OpenAPI document, made from the views' own docstrings, and a page that shows it."""
 
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from apispec import APISpec
@@ -9,6 +8,8 @@ from apispec.yaml_utils import load_operations_from_docstring
 from apispec_webframeworks.flask import FlaskPlugin
 from flask import Blueprint, current_app, jsonify, render_template
 from flask.typing import ResponseReturnValue
+
+from services.about import VERSION
 
 blueprint = Blueprint("documentation", __name__)
 
@@ -74,7 +75,7 @@ def _document() -> dict[str, Any]:
 def _build(app: Any) -> dict[str, Any]:
     spec = APISpec(
         title="Quarry",
-        version=version("quarry"),
+        version=VERSION,
         openapi_version="3.1.0",
         info={"description": "A proof-of-work ledger that runs as a queue of jobs."},
     )

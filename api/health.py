@@ -1,12 +1,11 @@
 """Whether the node lives, whether it can work, and what it is doing."""
 
-from importlib.metadata import version
-
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from api.access import node
 from api.views import round_view
+from services.about import VERSION
 from shared.amounts import format_amount
 
 blueprint = Blueprint("health", __name__)
@@ -64,7 +63,7 @@ def status() -> ResponseReturnValue:
     counters = here.mining.counters()
     return jsonify(
         node=here.settings.node,
-        version=version("quarry"),
+        version=VERSION,
         spec=here.settings.spec.name,
         chain_id=here.settings.spec.chain_id,
         genesis=here.chain.hash_at(1),

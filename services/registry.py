@@ -5,9 +5,9 @@ So a worker on any machine needs the broker's URL and nothing else.
 
 import json
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any
 
+from services.about import VERSION
 from services.errors import NotFound
 from services.settings import Settings
 from services.store.keys import NODES
@@ -29,7 +29,7 @@ def register(broker: Store, settings: Settings) -> None:
     shared_redis = settings.redis_url == settings.broker_url
     card: dict[str, Any] = {
         "protocol": PROTOCOL,
-        "version": version("quarry"),
+        "version": VERSION,
         # Where chain and broker are one Redis, each worker reaches it by the URL that it has for it.
         "redis_url": "" if shared_redis else settings.redis_url,
         "spec": settings.spec.to_object(),
@@ -72,7 +72,7 @@ def look_up(broker: Store, node: str, own: Settings) -> Settings:
     protocol, release = card.pop("protocol", None), card.pop("version", "unknown")
     if protocol != PROTOCOL:
         raise Unserved(
-            f"This worker (Quarry {version('quarry')}, protocol {PROTOCOL}) cannot serve the node {node} "
+            f"This worker (Quarry {VERSION}, protocol {PROTOCOL}) cannot serve the node {node} "
             f"(Quarry {release}, protocol {protocol}): run the same version on both."
         )
     try:

@@ -2,7 +2,6 @@
 
 import hashlib
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from api.explorer import text
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
 from api.explorer.search import find
 from api.reading import is_hash, number_argument
+from services.about import VERSION
 from services.settings import Settings
 from shared.addresses import parse_address
 from shared.errors import InputError, NodeError
@@ -230,7 +230,7 @@ def _page(name: str, json_url: str, context: dict[str, Any], *, live: bool = Fal
         settings=settings,
         spec=settings.spec,
         has_accounts=node().rules.has_accounts,
-        version=version("quarry"),
+        version=VERSION,
         asset=_asset_url,
         now=node().clock.now(),
         **context,

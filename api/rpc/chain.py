@@ -1,6 +1,5 @@
 """Methods about the chain itself: which it is, how long, what fees, and its blocks."""
 
-from importlib.metadata import version
 from typing import Any
 
 from api.rpc.errors import invalid_params
@@ -8,6 +7,7 @@ from api.rpc.methods import method
 from api.rpc.quantity import quantity, read_quantity
 from api.rpc.shapes import block_object, gas_limit, mined_object, pending_block, pending_object, receipt_object
 from api.rpc.tags import find_block, find_by_hash, is_pending
+from services.about import VERSION
 from services.node import Node
 from services.store.records import StoredHeader
 from shared.ethereum import GAS
@@ -39,7 +39,7 @@ def listening(node: Node) -> bool:
 
 @method("web3_clientVersion")
 def client_version(node: Node) -> str:
-    return f"Quarry/v{version('quarry')}/python"
+    return f"Quarry/v{VERSION}/python"
 
 
 @method("eth_syncing")

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from services.errors import NotFound, TipMoved, Unfinished, WrongChain
@@ -33,6 +32,8 @@ from shared.transaction import Transaction
 KEEP_SECONDS = 86_400
 # Blocks that are read at once while streaming: bounds memory, whatever the chain's length.
 PAGE = 100
+# Tips whose ancestors are remembered.
+_WINDOWS = 4
 # How often a read that spans several commands is repeated when the chain changes in between.
 _ATTEMPTS = 5
 
@@ -62,7 +63,7 @@ class ChainStore:
         self.keys = keys
         self.rules = rules
         self.scripts = Scripts(redis)
-        self._window = lru_cache(maxsize=4)(self._read_window)
+        self._windows: dict[str, tuple[Header, ...]] = {}  # by the hash of the tip that they end at, the last few
 
     # --- reading ---
 
@@ -96,15 +97,26 @@ class ChainStore:
         """The headers that end at `tip`, as the rules want them for its child.
 
         Raises:
-            TipMoved: `tip` is not the tip any more.
+            TipMoved: `tip` is not the tip any more, and its ancestors were not looked up lately.
         """
-        return self._window(tip.hash)
+        known = self._windows
+        found = known.get(tip.hash)
+        if found is None:
+            found = self._next_window(tip) or self._read_window(tip)
+            self._windows = dict([*known.items(), (tip.hash, found)][-_WINDOWS:])  # whole, since threads share it
+        return found
 
-    def _read_window(self, tip_hash: str) -> Sequence[Header]:
+    def _next_window(self, tip: Tip) -> tuple[Header, ...] | None:
+        """The window that ends at `tip`, from the one that ends at its parent: all but one header are the same."""
+        stored = self.header(tip.hash)
+        before = self._windows.get(str(stored.header.previous_hash)) if stored is not None else None
+        return None if stored is None or before is None else (*before, stored.header)[-self.rules.window_size :]
+
+    def _read_window(self, tip: Tip) -> tuple[Header, ...]:
         hashes = self.redis.lrange(self.keys.heights, -self.rules.window_size, -1)
-        if not hashes or hashes[-1].decode() != tip_hash:
+        if not hashes or hashes[-1].decode() != tip.hash:
             raise TipMoved("The tip moved while its ancestors were read.")
-        return [stored.header for stored in self._headers(hashes)]
+        return tuple(stored.header for stored in self._headers(hashes))
 
     def header(self, block_hash: str) -> StoredHeader | None:
         text = self.redis.hget(self.keys.headers, block_hash)

@@ -50,6 +50,16 @@ def test_chain_serves_a_page(client: Client, blocks: list[Any], query: str, heig
     assert client.get(f"/chain?{query}").ok() == {"chain": [blocks[height - 1] for height in heights], "length": 5}
 
 
+def test_a_page_ends_where_it_would_be_too_long_and_has_one_block_at_least(
+    client: Client, blocks: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [len(canonical(block)) for block in blocks]
+    for cap, count in ((sum(sizes[:3]), 3), (sum(sizes[:3]) - 1, 2), (1, 1)):
+        monkeypatch.setattr("api.blocks._MAX_PAGE_BYTES", cap)
+        assert client.get("/chain?limit=500").ok() == {"chain": blocks[:count], "length": 5}
+        assert client.get("/chain").ok()["chain"] == blocks
+
+
 def test_blocks_lists_the_newest_first_without_transactions(client: Client, blocks: list[Any]) -> None:
     listed = client.get("/blocks").ok()
     assert listed["length"] == 5 and [block["index"] for block in listed["blocks"]] == [5, 4, 3, 2, 1]

@@ -247,6 +247,15 @@ def test_a_full_mempool_says_so(full: TestNode) -> None:
     assert caught.value.code == "mempool_full"
 
 
+def test_a_mempool_that_a_reorganisation_has_overfilled_does_not_grow(full: TestNode, redis: Redis) -> None:
+    small = TestNode(redis, make_settings(max_mempool=1))
+    assert refused(small, CAROL, 0, fee=1) == "mempool_full"
+    small.admit(ALICE, 0, fee=11)  # a replacement takes no place
+    small.admit(CAROL, 0, fee=1000)  # nor does one that puts another out
+    assert small.node.pool.totals()[0] == 3
+    assert refused(small, CAROL, 1, fee=1) == "mempool_full"
+
+
 def test_who_was_evicted_may_come_back(full: TestNode) -> None:
     transaction = full.sign(CAROL, 0, fee=30)
     full.node.mempool.admit(transaction)

@@ -407,3 +407,26 @@ def test_deep_reorganisations_are_quick(network: Network, depth: int, size: int)
     check(a)
     print(f"depth {depth}, {size} transactions a block: {detached:.2f} s to leave, {attached:.2f} s to fetch and adopt")
     assert detached < 10 and attached < 30, "on any machine; the benchmark says how quick"
+
+
+def test_the_ancestors_that_a_node_remembers_are_those_of_its_chain(network: Network) -> None:
+    """A window grows by a header with each block, through reorganisations as well; one who remembers nothing agrees."""
+    a, b = network.members("a", "b")
+
+    def agree() -> None:
+        tip = a.node.chain.tip()
+        fresh = a.build(a.redis).chain.window(tip)
+        assert tuple(a.node.chain.window(tip)) == tuple(fresh)
+        assert len(fresh) == min(tip.height, a.node.rules.window_size)
+
+    for _ in range(a.node.rules.window_size + 5):
+        a.grow(1, ANNE.address)
+        agree()
+    network.copy(a, b)
+    a.grow(2, ANNE.address)
+    agree()
+    b.grow(3, BEN.address)
+    assert a.resolve().replaced
+    agree()
+    a.grow(1, ANNE.address)
+    agree()

@@ -23,7 +23,8 @@ for i = 9, #ARGV, 5 do
     replaced = replaced + 1
   end
 end
-local after = redis.call('HLEN', P .. 'pool:entries') + added - replaced
+local size = redis.call('HLEN', P .. 'pool:entries')
+local after = size + added - replaced
 local victim = ARGV[6]
 if victim ~= '' then
   -- Nobody is put out once there is room again.
@@ -32,7 +33,8 @@ if victim ~= '' then
   end
   after = after - 1
 end
-if after > tonumber(ARGV[5]) then
+-- A reorganisation may have filled it beyond the cap: then it does not grow.
+if after > math.max(tonumber(ARGV[5]), size) then
   return {'moved'}
 end
 
