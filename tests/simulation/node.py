@@ -205,6 +205,8 @@ class SimNode:
                 current = rounds.ensure_open() if self.mining else None
         finally:
             store.leave(worker.name)
+        if self.mining:
+            rounds.ensure_open()
 
     def _scan(self, worker: SimProcess, claim: Claim) -> Searched:
         world, rounds = self.world, worker.node.rounds

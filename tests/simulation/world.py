@@ -340,7 +340,6 @@ def _surroundings(world: World) -> Iterator[None]:
     try:
         with (
             mock.patch.object(keys, "verify", _verify),
-            mock.patch("api.health.version", lambda name: "simulated"),
             # Chains are short here, so pages are too: what happens between two pages is what matters.
             mock.patch.object(PeerClient.headers, "__defaults__", (_PAGE,)),
             mock.patch("services.resolver.PAGE_LIMIT", _PAGE),
