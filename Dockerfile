@@ -24,7 +24,7 @@ COPY deploy/in_node.py /opt/quarry/bin/in-node
 COPY deploy/health.py /opt/quarry/bin/health
 COPY deploy/make_cluster.py /opt/quarry/bin/make-cluster
 RUN chmod 0755 /opt/quarry/bin/in-node /opt/quarry/bin/health /opt/quarry/bin/make-cluster \
- && ln -s "$(/opt/quarry/bin/python -c 'from services.embedded import find_server; print(find_server())')" \
+ && ln -s "$(/opt/quarry/bin/python -c 'from services.launch.embedded import find_server; print(find_server())')" \
     /opt/quarry/bin/valkey-server
 
 

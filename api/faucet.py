@@ -8,10 +8,10 @@ from flask.typing import ResponseReturnValue
 from api.access import node
 from api.errors import Refusal
 from api.reading import json_body
-from services.development import ACCOUNTS
 from services.errors import Busy, PolicyError
 from services.node import Node
-from services.signers import EthereumSigner
+from services.wallet.development import ACCOUNTS
+from services.wallet.signers import EthereumSigner
 from shared.addresses import parse_address
 from shared.amounts import COIN, format_amount
 from shared.errors import NodeError, ShapeError

@@ -10,7 +10,7 @@ from api.errors import Refusal, problem
 from api.reading import MAX_PAGE, is_hash, json_body, number_argument, seconds_argument
 from services.errors import PeerFailed
 from services.node import Node
-from services.peer_urls import check_address, normal_url
+from services.peers.urls import check_address, normal_url
 from shared.errors import InputError, NodeError, ShapeError
 
 blueprint = Blueprint("peers", __name__)

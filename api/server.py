@@ -18,8 +18,8 @@ from api import idle
 from services import logs, registry
 from services.connections import as_store, connect_for_requests
 from services.errors import StoreUnavailable
+from services.launch.processes import die_with_parent
 from services.node import build_node
-from services.processes import die_with_parent
 from services.queues import RqJobs
 from services.settings import Settings, load
 

@@ -19,11 +19,11 @@ from api.rpc import protocol
 from benchmarks.report import Result
 from services import logs
 from services.connections import as_store, connect_for_requests
-from services.development import ACCOUNTS
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from services.queues import RqJobs
 from services.settings import load
+from services.wallet.development import ACCOUNTS
 from shared import ethereum
 
 _GROUP = 500  # transactions a figure, of which the median counts

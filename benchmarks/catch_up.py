@@ -12,7 +12,7 @@ from benchmarks.node import BenchNode
 from benchmarks.report import Result
 from services.connections import as_store
 from services.node import Node, build_node
-from services.peer_http import PeerRequest, Stream, SystemPeerHttp
+from services.peers.http import PeerRequest, Stream, SystemPeerHttp
 from services.queues import RqJobs
 from services.settings import load
 from shared.block import Block

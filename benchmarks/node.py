@@ -18,8 +18,8 @@ from typing import Any, Self
 
 from redis import Redis
 
-from services.embedded import EmbeddedValkey
-from services.programs import module_command, scrubbed
+from services.launch.embedded import EmbeddedValkey
+from services.launch.programs import module_command, scrubbed
 from services.settings import load_spec
 from services.store.keys import Keys
 from shared.keys import KeyPair

@@ -22,8 +22,8 @@ from typing import Any
 from benchmarks import admission
 from benchmarks.node import BenchNode, free_port
 from benchmarks.report import Plot, Result, Series
-from services.development import ACCOUNTS
-from services.programs import scrubbed
+from services.launch.programs import scrubbed
+from services.wallet.development import ACCOUNTS
 from shared import ethereum
 
 CONNECTIONS = 8

@@ -21,7 +21,7 @@ from redis import Redis
 
 from benchmarks.report import Plot, Result, Series
 from services.connections import as_store
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
 from services.store.keys import Keys
 from services.store.mining import MiningStore
 from services.store.scripts import source

@@ -14,7 +14,7 @@ from redis import Redis
 from benchmarks.catch_up import KEYS, Source
 from benchmarks.node import BenchNode, descendants, memory
 from benchmarks.report import Result
-from services.programs import module_command, scrubbed
+from services.launch.programs import module_command, scrubbed
 
 BLOCKS = 1_000
 TRANSACTIONS = 20_000

@@ -17,8 +17,8 @@ from benchmarks.node import BenchNode, free_port
 from benchmarks.prototype import REDIS_URL
 from benchmarks.report import Plot, Result, Series
 from benchmarks.wallets import BATCH, Wallets
-from services.embedded import EmbeddedValkey
-from services.programs import scrubbed
+from services.launch.embedded import EmbeddedValkey
+from services.launch.programs import scrubbed
 from shared.canonical import canonical
 from shared.keys import KeyPair
 

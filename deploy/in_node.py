@@ -41,7 +41,7 @@ def complete(environment: Mapping[str, str], *, service: bool) -> dict[str, str]
             if name in completed:
                 completed[name] = _with_password(completed[name], password)
     if "QUARRY_DATA_DIR" in completed:
-        from services.node_files import NodeFiles  # not for workers, which have no keys
+        from services.launch.node_files import NodeFiles  # not for workers, which have no keys
 
         files = NodeFiles(Path(completed["QUARRY_DATA_DIR"]))
         address = files.prepare()

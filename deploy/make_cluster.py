@@ -14,7 +14,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from services.node_files import write_private
+from services.launch.node_files import write_private
 from shared.errors import NodeError
 
 # It becomes a part of URLs, so nothing in it may need quoting.

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import structlog
 
 from services.accept import Accepted, Acceptor
-from services.announcer import Announcer
-from services.consensus import Consensus
 from services.log_search import LogSearch
 from services.mempool import Admitted, Mempool
-from services.peer_book import PeerBook
-from services.peer_client import PeerClient
-from services.peer_http import PeerHttp, SystemPeerHttp
+from services.peers.announcer import Announcer
+from services.peers.book import PeerBook
+from services.peers.client import PeerClient
+from services.peers.consensus import Consensus
+from services.peers.http import PeerHttp, SystemPeerHttp
+from services.peers.resolver import Resolver
 from services.ports import Clock, Queue, Randomness, SystemClock, SystemRandomness
 from services.reorganiser import Reorganiser
-from services.resolver import Resolver
 from services.rounds import RoundPolicy, Rounds
 from services.settings import Settings
 from services.snapshots import Snapshots

@@ -40,8 +40,8 @@ ALLOWED = frozenset({SEARCH, HOUSEKEEPING, RESOLVE, ANSWER, ANNOUNCE, RELAY})
 SEARCH_SECONDS = 300
 SEARCH_TIMEOUT = SEARCH_SECONDS + 60
 NETWORK_TIMEOUT = 120
-# What peers may take of a resolver's run is limited there (services/resolver.py). Applying the blocks of a long branch
-# again and finishing its reorganisation is our own work (some 50 µs a transaction), and must not be cut off.
+# What peers may take of a resolver's run is limited there (services/peers/resolver.py). Applying the blocks of a long
+# branch again and finishing its reorganisation is our own work (some 50 µs a transaction), and must not be cut off.
 RESOLVE_TIMEOUT = 900
 # Seconds that finished and failed jobs stay visible in the dashboard. RQ keeps failed ones for a year.
 RESULT_TTL = 60

@@ -10,7 +10,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from services.errors import BadSettings
 from services.mempool import PoolPolicy
-from services.peer_urls import normal_url
+from services.peers.urls import normal_url
 from shared.addresses import parse_address
 from shared.amounts import parse_amount
 from shared.chain_spec import BadChainSpec, ChainSpec, read_spec

@@ -8,7 +8,7 @@ import os
 import sys
 
 from services.errors import BadSettings
-from services.programs import do_without_rich
+from services.launch.programs import do_without_rich
 from services.queues import MINING, NETWORK
 from services.settings import load
 

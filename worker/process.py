@@ -16,7 +16,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS
 from services import logs, registry
 from services.connections import as_store, connect_for_jobs
 from services.errors import NotFound
-from services.processes import die_with_parent
+from services.launch.processes import die_with_parent
 from services.queues import MINING, AllowListedJob, RqJobs, queue
 from services.registry import Unserved
 from services.settings import Settings

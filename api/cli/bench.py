@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import click
 
 from api.cli.group import FAILED, Failure
-from services.programs import ROOT, module_command, module_path
+from services.launch.programs import ROOT, module_command, module_path
 
 
 @click.command()

@@ -180,8 +180,8 @@ def _store(spec: ChainSpec, node: str, redis_url: str | None) -> Iterator[str]:
     if redis_url is not None:
         yield redis_url
         return
-    from services.embedded import EmbeddedValkey
-    from services.node_files import is_alive, node_files
+    from services.launch.embedded import EmbeddedValkey
+    from services.launch.node_files import is_alive, node_files
 
     files = node_files(home(), spec.name, node)
     record = files.read_record()

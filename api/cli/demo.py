@@ -16,12 +16,13 @@ from api.cli.group import INTERRUPTED, Failure
 from api.cli.mining import mine_one
 from api.cli.up import NODE, Interruption
 from api.cli.verification import verify_chain
-from services import keyring, logs
-from services.launcher import Launch, LaunchFailed
-from services.node_files import node_files
-from services.node_plan import NodePlan
-from services.programs import scrub_environment
-from services.signers import Ed25519Signer
+from services import logs
+from services.launch.launcher import Launch, LaunchFailed
+from services.launch.node_files import node_files
+from services.launch.node_plan import NodePlan
+from services.launch.programs import scrub_environment
+from services.wallet import keyring
+from services.wallet.signers import Ed25519Signer
 from shared.amounts import COIN, format_amount, parse_amount
 from shared.chain_spec import ChainSpec
 

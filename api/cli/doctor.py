@@ -15,8 +15,8 @@ import click
 from api.cli.client import NodeClient
 from api.cli.group import FAILED, Failure
 from api.cli.options import connect, home, running_node
-from services import keyring
-from services.node_files import NodeFiles
+from services.launch.node_files import NodeFiles
+from services.wallet import keyring
 from shared.errors import NodeError
 
 _RECENT_BLOCKS = 100

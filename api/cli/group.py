@@ -111,7 +111,7 @@ def _one_line(error: click.UsageError) -> Failure:
 
 def _exit_code(error: NodeError) -> int:
     from services.errors import BadSettings
-    from services.keyring import UnsafePermissions
+    from services.wallet.keyring import UnsafePermissions
     from shared.chain_spec import BadChainSpec
 
     return USAGE if isinstance(error, BadSettings | BadChainSpec | UnsafePermissions) else FAILED

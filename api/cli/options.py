@@ -12,7 +12,7 @@ import click
 
 from api.cli.client import NodeClient
 from api.cli.group import USAGE, Failure
-from services.node_files import NodeFiles, NodeRecord, data_home, running_nodes
+from services.launch.node_files import NodeFiles, NodeRecord, data_home, running_nodes
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 

@@ -5,7 +5,7 @@ import os
 import click
 
 from api.cli.group import USAGE, Failure
-from services.programs import do_without_rich, module_command, module_path
+from services.launch.programs import do_without_rich, module_command, module_path
 
 
 @click.command()

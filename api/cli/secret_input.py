@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from api.cli.group import USAGE, Failure
-from services import keyring, keystores
+from services.wallet import keyring, keystores
 
 _MAX_INPUT = 65_536
 _KEY = re.compile(r"(?:0x)?[0-9a-fA-F]{64}")
@@ -46,7 +46,7 @@ def read_ethereum(file: Path, index: int) -> bytes:
     if _KEY.fullmatch(text):
         return bytes.fromhex(text.removeprefix("0x"))
     if len(text.split()) > 1:
-        from services import phrases
+        from services.wallet import phrases
 
         return phrases.private_key(text, index)
     raise Failure("An Ethereum private key is 64 hexadecimal digits; a keystore or a recovery phrase will do as well.")

@@ -10,7 +10,7 @@ from api.cli import walletstore
 from api.cli.client import NodeClient, Refused
 from api.cli.group import USAGE, Failure, Unreachable
 from api.cli.options import Target, with_node
-from services.signers import Signer
+from services.wallet.signers import Signer
 from shared.amounts import format_amount, parse_amount
 from shared.transaction import read_transaction
 

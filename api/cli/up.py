@@ -12,12 +12,12 @@ import click
 from api.cli.group import INTERRUPTED, USAGE, Failure
 from api.cli.options import require
 from services import logs
-from services.development import ACCOUNTS
-from services.launcher import Launch, LaunchFailed, PortInUse, RunningNode, default_workers
-from services.node_files import data_home, node_files
-from services.node_plan import NodePlan, passed_settings
-from services.programs import scrub_environment
+from services.launch.launcher import Launch, LaunchFailed, PortInUse, RunningNode, default_workers
+from services.launch.node_files import data_home, node_files
+from services.launch.node_plan import NodePlan, passed_settings
+from services.launch.programs import scrub_environment
 from services.settings import load_spec
+from services.wallet.development import ACCOUNTS
 
 NODE = "node1"
 MAX_NODES = 16

@@ -9,7 +9,7 @@ import click
 from api.cli import secret_input, walletstore
 from api.cli.group import USAGE, Failure
 from api.cli.options import json_option, running_node
-from services import keyring
+from services.wallet import keyring
 
 
 @click.group()
@@ -43,7 +43,7 @@ def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bo
     elif words is None:
         keyring.create_ethereum(directory, encryption)
     else:
-        from services import phrases
+        from services.wallet import phrases
 
         phrase = phrases.new_phrase(int(words))
         keyring.store_ethereum(directory, phrases.private_key(phrase), encryption)
@@ -119,7 +119,7 @@ def export(name: str, file: Path, kind: str) -> None:
     The passphrase of a keystore is asked for, or read from the first line of standard input. Ed25519 wallets are PEM
     files already.
     """
-    from services.signers import EthereumSigner
+    from services.wallet.signers import EthereumSigner
 
     if keyring.public_key(walletstore.wallet_directory(name))[0] != "ethereum":
         raise Failure("Only wallets of --scheme ethereum are exported; copy private.key of an Ed25519 wallet.")
@@ -128,7 +128,7 @@ def export(name: str, file: Path, kind: str) -> None:
     if kind == "key":
         content = f"0x{signer.private_key.hex()}\n".encode()
     else:
-        from services import keystores
+        from services.wallet import keystores
 
         content = keystores.to_bytes(keystores.encrypt(signer.private_key, secret_input.new_keystore_passphrase()))
     if str(file) == "-":
@@ -169,7 +169,7 @@ def sign(file: Path, sender: str, spec: str) -> None:
 
 
 def _import_pem(file: Path, directory: Path, passphrase: bool) -> None:
-    from services.signers import Ed25519Signer, EthereumSigner
+    from services.wallet.signers import Ed25519Signer, EthereumSigner
 
     old = None
     if keyring.is_encrypted(file):

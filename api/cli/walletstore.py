@@ -12,10 +12,10 @@ import click
 
 from api.cli.group import USAGE, Failure
 from api.cli.options import home, running_node
-from services import keyring
-from services.keyring import KeyringError, PassphraseNeeded
-from services.node_files import running_nodes
-from services.signers import Signer
+from services.launch.node_files import running_nodes
+from services.wallet import keyring
+from services.wallet.keyring import KeyringError, PassphraseNeeded
+from services.wallet.signers import Signer
 
 NODE = "node"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

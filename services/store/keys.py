@@ -159,11 +159,11 @@ class Keys:
         """STRING tip hash on which a cancelled round must not be opened again by auto-mining."""
         return self._key("held")
 
-    # --- peers and reorganisations: services/peer_book.py, services/reorganiser.py ---
+    # --- peers and reorganisations: services/peers/book.py, services/reorganiser.py ---
 
     @property
     def peers(self) -> str:
-        """HASH peer URL -> JSON of what is known of it (services/peer_book.py)."""
+        """HASH peer URL -> JSON of what is known of it (services/peers/book.py)."""
         return self._key("peers")
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from services.development import ACCOUNTS
+from services.wallet.development import ACCOUNTS
 from tests.integration.node_fixture import RunningNode
 
 HERE = Path(__file__).parent

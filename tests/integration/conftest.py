@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
 from services.node import Node
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.node_fixture import TOKEN, RunningNode, forget, local_node

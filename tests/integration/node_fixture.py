@@ -20,9 +20,9 @@ from typing import Any, Self, TypeVar
 
 from redis import Redis
 
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
+from services.launch.programs import module_command, scrubbed
 from services.node import Node, build_node
-from services.programs import module_command, scrubbed
 from services.queues import RqJobs
 from services.settings import Settings, load
 from services.store.mining import Searched

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from api.app import create_app
-from services.development import ACCOUNTS
 from services.node import Node
+from services.wallet.development import ACCOUNTS
 from shared import erc20, ethereum
 from shared.block import Block
 from shared.transaction import from_raw

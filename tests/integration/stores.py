@@ -21,10 +21,10 @@ from redis import Redis
 
 from services.accept import Accepted
 from services.connections import as_store, connect_for_requests
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
+from services.launch.programs import module_command, scrubbed
 from services.node import Node, build_node
 from services.ports import QueueReport
-from services.programs import module_command, scrubbed
 from services.settings import Settings, load
 from services.store.records import decode_account
 from shared.amounts import format_amount

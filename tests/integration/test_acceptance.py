@@ -9,7 +9,7 @@ import pytest
 
 from services.accept import Accepted
 from services.connections import connect_for_requests
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
 from services.store.mining import Searched
 from services.templates import MadeTemplate
 from tests.integration.http_client import Client

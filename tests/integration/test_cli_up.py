@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import redis
 
-from services.development import ACCOUNTS
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
+from services.wallet.development import ACCOUNTS
 
 ROOT = Path(__file__).parents[2]
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")

@@ -16,9 +16,9 @@ from redis import Redis
 from api.views import round_view
 from services import registry
 from services.connections import as_store
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
+from services.launch.programs import module_command
 from services.node import Node, build_node
-from services.programs import module_command
 from services.queues import RqJobs
 from services.store.keys import NODES
 from services.store.mining import Searched

@@ -18,8 +18,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services import embedded
-from services.embedded import AlreadyRunning, EmbeddedValkey, EmbeddedValkeyFailed, find_server
+from services.launch import embedded
+from services.launch.embedded import AlreadyRunning, EmbeddedValkey, EmbeddedValkeyFailed, find_server
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +78,7 @@ def kill_server(valkey: EmbeddedValkey) -> None:
 def owner_elsewhere(directory: Path) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
     """A process that starts a server and waits: itself, the server's pid and url."""
     code = (
-        "import sys; from pathlib import Path; from services.embedded import EmbeddedValkey\n"
+        "import sys; from pathlib import Path; from services.launch.embedded import EmbeddedValkey\n"
         "import structlog; structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))\n"
         "with EmbeddedValkey(Path(sys.argv[1])) as v: print(v.pid, v.url, flush=True); sys.stdin.read()"
     )

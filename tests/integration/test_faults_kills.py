@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
 from shared.keys import KeyPair
 from shared.rules import rules_for
 from shared.transaction import Transaction

@@ -14,7 +14,7 @@ import pytest
 
 from api import idle
 from api.server import HEAD_SECONDS
-from services.programs import ROOT, scrubbed
+from services.launch.programs import ROOT, scrubbed
 from tests.integration.conftest import StartNode
 from tests.integration.http_client import Answer, SocketDoor
 from tests.integration.node_fixture import ALICE, RunningNode, eventually, transfer

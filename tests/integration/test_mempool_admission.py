@@ -3,8 +3,8 @@
 import pytest
 from redis import Redis
 
-from services.embedded import EmbeddedValkey
 from services.errors import Busy, PolicyError
+from services.launch.embedded import EmbeddedValkey
 from services.mempool import Admitted
 from services.store.pool import Question
 from shared.errors import NodeError, RuleError

@@ -9,8 +9,8 @@ import pytest
 from redis import Redis
 
 from services.connections import connect_for_requests
-from services.embedded import EmbeddedValkey
 from services.errors import Busy, PolicyError
+from services.launch.embedded import EmbeddedValkey
 from services.mempool import Admitted
 from services.node import Node
 from services.store.pool import Question

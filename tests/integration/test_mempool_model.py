@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from services.embedded import EmbeddedValkey
 from services.errors import PolicyError
+from services.launch.embedded import EmbeddedValkey
 from services.store.pool import Question
 from shared.amounts import format_amount
 from shared.errors import RuleError

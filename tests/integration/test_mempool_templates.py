@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from services.embedded import EmbeddedValkey
 from services.errors import TipMoved
+from services.launch.embedded import EmbeddedValkey
 from services.templates import MadeTemplate
 from shared.chain_spec import ChainSpec
 from shared.transaction import Transaction

@@ -9,8 +9,8 @@ import pytest
 from redis import Redis
 
 from services.connections import connect_for_requests
-from services.embedded import EmbeddedValkey
 from services.errors import Busy, NotFound, PolicyError
+from services.launch.embedded import EmbeddedValkey
 from services.node import Node
 from services.rounds import HEARTBEAT_SECONDS, LONGEST_REST, REFRESH_SECONDS, REST_PER_TRANSACTION
 from services.store.mining import Claim, Searched

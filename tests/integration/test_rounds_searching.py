@@ -14,7 +14,7 @@ from redis import Redis
 import services.rounds
 from services import registry
 from services.connections import as_store, connect_for_jobs
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from services.rounds import LONGEST_REST, REST_PER_TRANSACTION
 from services.settings import Settings

@@ -11,8 +11,8 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from services.connections import as_store, connect_for_requests
-from services.embedded import EmbeddedValkey
 from services.errors import TipMoved, WrongChain
+from services.launch.embedded import EmbeddedValkey
 from services.node import build_node
 from services.store.chain import SealedBy
 from shared.errors import RuleError

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from services import processes, supervisor
-from services.processes import die_with_parent, started_at
-from services.supervisor import Program, ProgramNotFound, Supervisor
+from services.launch import processes, supervisor
+from services.launch.processes import die_with_parent, started_at
+from services.launch.supervisor import Program, ProgramNotFound, Supervisor
 
 ROOT = Path(__file__).parents[2]
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="a parent's death is announced by Linux alone")
@@ -280,7 +280,7 @@ def test_an_interrupted_stop_still_kills(tmp_path: Path) -> None:
 @linux_only
 def test_programs_die_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
     code = (
-        "import sys; from services.supervisor import Program, Supervisor; from threading import Event\n"
+        "import sys; from services.launch.supervisor import Program, Supervisor; from threading import Event\n"
         "s = Supervisor([Program(n, ['sleep', '60'], {'D': sys.argv[1]}) for n in 'abc'])\n"
         "s.start(); print(*[p.pid for p in s.programs], file=sys.stderr, flush=True); s.run(Event())"
     )
@@ -301,7 +301,7 @@ def test_programs_die_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
 def test_a_fork_can_die_with_its_parent(tmp_path: Path, early: bool) -> None:
     # The fork ignores SIGTERM; `early`: it asks only when its parent is gone already.
     code = (
-        "import os, signal, sys, time; from services.processes import die_with_parent\n"
+        "import os, signal, sys, time; from services.launch.processes import die_with_parent\n"
         "directory, early = sys.argv[1], sys.argv[2] == 'True'\n"
         "parent = os.getpid()\n"
         "if os.fork() == 0:\n"

@@ -15,7 +15,7 @@ from redis import Redis
 
 from services import registry
 from services.connections import as_store
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from services.queues import RqJobs
 from services.store.mining import MiningStore

@@ -15,7 +15,7 @@ from redis import Redis
 
 from services import registry
 from services.connections import as_store, connect_for_requests
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
 from services.queues import MINING, AllowListedJob, RqJobs, queue
 from tests.integration.stores import (
     Crew,

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from services.connections import connect_for_requests
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
 from services.queues import HOUSEKEEPING, NETWORK, RqJobs, queue
 from services.store.keys import NODES
 from tests.integration.stores import (

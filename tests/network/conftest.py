@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from services.connections import connect_for_requests
-from services.embedded import EmbeddedValkey
+from services.launch.embedded import EmbeddedValkey
 from tests.integration.stores import make_spec
 from tests.network.ports import Network
 

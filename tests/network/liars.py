@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from services.peer_http import PeerRequest
+from services.peers.http import PeerRequest
 from shared.canonical import canonical
 from shared.chain_spec import ChainSpec
 from shared.hashing import sha256

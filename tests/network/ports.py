@@ -14,8 +14,8 @@ from redis import Redis
 from api.app import create_app
 from services.errors import PeerFailed
 from services.node import Node, build_node
-from services.peer_http import AnswerTooLong, PeerRequest, Stream, outcome
-from services.resolver import Resolution
+from services.peers.http import AnswerTooLong, PeerRequest, Stream, outcome
+from services.peers.resolver import Resolution
 from shared.chain_spec import ChainSpec
 from shared.errors import NodeError
 from tests.integration.stores import FakeClock, TestNode, make_settings

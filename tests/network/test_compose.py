@@ -18,7 +18,7 @@ from api.cli.client import NodeClient, Refused
 from deploy.in_node import complete
 from deploy.make_cluster import BadCluster, make_cluster
 from services.connections import connect_for_requests
-from services.programs import ROOT
+from services.launch.programs import ROOT
 from services.settings import VARIABLES, load
 from tests.integration.node_fixture import eventually
 from tests.network.compose_runner import Cluster, Container, load_compose

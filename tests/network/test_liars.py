@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from services import resolver as resolver_module
 from services.errors import PeerFailed
-from services.peer_http import PeerRequest
+from services.peers import resolver as resolver_module
+from services.peers.http import PeerRequest
 from shared.keys import KeyPair
 from shared.transaction import sign
 from tests.integration.stores import ALICE, BOB, CAROL, START, assert_store_equals_replay, make_spec

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from services.errors import PeerFailed, PeerLied
-from services.peer_client import PeerClient
-from services.peer_http import AnswerTooLong, PeerRequest, SystemPeerHttp
+from services.peers.client import PeerClient
+from services.peers.http import AnswerTooLong, PeerRequest, SystemPeerHttp
 from tests.network.raw_server import Connection, RawServer, Script, response
 
 DEADLINE = 1.0

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from services.announcer import MAX_HEEDED, RELAY_BYTES
 from services.errors import PolicyError
-from services.peer_book import MAX_CANDIDATES, Peer
-from services.peer_http import PeerRequest
+from services.peers.announcer import MAX_HEEDED, RELAY_BYTES
+from services.peers.book import MAX_CANDIDATES, Peer
+from services.peers.http import PeerRequest
+from services.peers.resolver import DISCOVERY_SECONDS
 from services.queues import ANNOUNCE, RELAY, RESOLVE
-from services.resolver import DISCOVERY_SECONDS
 from shared.keys import KeyPair
 from tests.integration.stores import ALICE, BOB, KEYS
 from tests.network.ports import Network

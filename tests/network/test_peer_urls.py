@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from services.peer_urls import MAX_URL, check_address, may_connect, normal_url
+from services.peers.urls import MAX_URL, check_address, may_connect, normal_url
 from shared.errors import InputError
 
 

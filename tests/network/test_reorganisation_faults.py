@@ -10,8 +10,8 @@ import pytest
 from redis import Redis
 
 from services.connections import as_store, connect_for_requests
-from services.embedded import EmbeddedValkey
 from services.errors import TipMoved
+from services.launch.embedded import EmbeddedValkey
 from services.reorganiser import KEEP_STAGED
 from services.store.branch import BranchStore
 from services.store.scripts import Scripts

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from services import peer_client
-from services.embedded import EmbeddedValkey
 from services.errors import WrongChain
+from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
-from services.resolver import Resolution
+from services.peers import client as peer_client
+from services.peers.resolver import Resolution
 from services.store.mining import Searched
 from shared.block import Block
 from tests import tutorial_node

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
-from services import resolver
 from services.errors import PeerLied
-from services.peer_book import PeerBook
-from services.peer_client import PeerClient
+from services.peers import resolver
+from services.peers.book import PeerBook
+from services.peers.client import PeerClient
+from services.peers.resolver import Resolver
 from services.reorganiser import Reorganiser
-from services.resolver import Resolver
 from services.rounds import Rounds
 from services.store import scripts
 from services.store.pool import PoolStore, Receipt
@@ -173,7 +173,9 @@ def _mutants() -> tuple[Mutant, ...]:
         ),
         Mutant(
             "the branch is believed to be better",
-            python(("services.resolver", "is_better", _trusting), ("services.reorganiser", "is_better", _trusting)),
+            python(
+                ("services.peers.resolver", "is_better", _trusting), ("services.reorganiser", "is_better", _trusting)
+            ),
         ),
         Mutant(
             "admission does not compare the account",
@@ -201,7 +203,10 @@ def _mutants() -> tuple[Mutant, ...]:
         Mutant("a drop does not lower the first free nonce", script("drop", "math.min(next, tonumber(nonce))", "next")),
         Mutant(
             "a tie is not broken",
-            python(("services.resolver", "is_better", _first_seen), ("services.reorganiser", "is_better", _first_seen)),
+            python(
+                ("services.peers.resolver", "is_better", _first_seen),
+                ("services.reorganiser", "is_better", _first_seen),
+            ),
             "liveness",
         ),
         Mutant("an interrupted reorganisation is left alone", python((Reorganiser, "finish", _nothing)), "liveness"),

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from services.errors import PeerFailed
-from services.peer_http import PeerRequest, Stream, outcome
+from services.peers.http import PeerRequest, Stream, outcome
 from services.ports import QueueReport
 from services.queues import RELAY
 from shared.errors import NodeError

@@ -18,7 +18,7 @@ import structlog
 from flask import Flask
 from redis.exceptions import RedisError
 
-from services.peer_client import PeerClient
+from services.peers.client import PeerClient
 from shared import keys
 from shared.errors import NodeError
 from shared.keys import KeyPair
@@ -342,8 +342,8 @@ def _surroundings(world: World) -> Iterator[None]:
             mock.patch.object(keys, "verify", _verify),
             # Chains are short here, so pages are too: what happens between two pages is what matters.
             mock.patch.object(PeerClient.headers, "__defaults__", (_PAGE,)),
-            mock.patch("services.resolver.PAGE_LIMIT", _PAGE),
-            mock.patch("services.resolver.BODIES", 2),
+            mock.patch("services.peers.resolver.PAGE_LIMIT", _PAGE),
+            mock.patch("services.peers.resolver.BODIES", 2),
         ):
             yield
     finally:

@@ -19,13 +19,13 @@ from api.cli import quarry
 from api.cli.client import NodeClient
 from api.cli.group import COMMANDS
 from api.cli.options import connect
-from services import keyring
-from services.development import ACCOUNTS
-from services.launcher import PortInUse, RunningNode
-from services.node_files import NodeFiles, NodeRecord, node_files, running_nodes
-from services.node_plan import NodePlan, passed_settings
-from services.processes import started_at
-from services.programs import scrubbed
+from services.launch.launcher import PortInUse, RunningNode
+from services.launch.node_files import NodeFiles, NodeRecord, node_files, running_nodes
+from services.launch.node_plan import NodePlan, passed_settings
+from services.launch.processes import started_at
+from services.launch.programs import scrubbed
+from services.wallet import keyring
+from services.wallet.development import ACCOUNTS
 from shared.chain_spec import ChainSpec
 from shared.replay import Replay
 from shared.rules import rules_for

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.json_array import array_items
+from services.peers.json_array import array_items
 from shared.errors import InputError
 
 VALUES = st.recursive(

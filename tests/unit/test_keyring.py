@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from services import keyring
-from services.development import ACCOUNTS
-from services.keyring import KeyringError, PassphraseNeeded, UnsafePermissions
 from services.settings import load_spec
-from services.signers import CannotSign, Ed25519Signer, EthereumSigner
+from services.wallet import keyring
+from services.wallet.development import ACCOUNTS
+from services.wallet.keyring import KeyringError, PassphraseNeeded, UnsafePermissions
+from services.wallet.signers import CannotSign, Ed25519Signer, EthereumSigner
 from shared.rules import rules_for
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="OpenSSL's command is not installed")

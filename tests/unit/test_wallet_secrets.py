@@ -9,10 +9,10 @@ from click.testing import CliRunner, Result
 from eth_account import Account
 
 from api.cli import quarry
-from services import keyring, keystores, phrases
-from services.development import ACCOUNTS
-from services.keystores import BadKeystore, WrongPassphrase
-from services.phrases import BadPhrase
+from services.wallet import keyring, keystores, phrases
+from services.wallet.development import ACCOUNTS
+from services.wallet.keystores import BadKeystore, WrongPassphrase
+from services.wallet.phrases import BadPhrase
 
 KEY = bytes.fromhex(ACCOUNTS[1].private_key[2:])
 DEVELOPMENT = "test test test test test test test test test test test junk"

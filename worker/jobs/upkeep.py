@@ -1,6 +1,6 @@
 """Housekeeping: what must be looked after even when nobody asks."""
 
-from services.resolver import DISCOVERY_SECONDS
+from services.peers.resolver import DISCOVERY_SECONDS
 from worker import context
 from worker.ticker import HOUSEKEEPING_SECONDS
 

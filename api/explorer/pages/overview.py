@@ -5,7 +5,7 @@ from typing import Any
 from api.explorer import charts
 from api.views import round_view
 from services.node import Node
-from services.peer_book import Peer
+from services.peers.book import Peer
 
 # Blocks behind the charts, and in the table.
 CHARTED = 60

@@ -20,12 +20,12 @@ from typing import Any
 
 import structlog
 
-from services.embedded import EmbeddedValkey
-from services.node_files import NodeRecord
-from services.node_plan import NodePlan
-from services.processes import started_at
-from services.programs import module_command
-from services.supervisor import Program, ProgramStatus, Supervisor
+from services.launch.embedded import EmbeddedValkey
+from services.launch.node_files import NodeRecord
+from services.launch.node_plan import NodePlan
+from services.launch.processes import started_at
+from services.launch.programs import module_command
+from services.launch.supervisor import Program, ProgramStatus, Supervisor
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)
@@ -252,7 +252,7 @@ class Launch:
 
     def to_object(self, data_dir: Path) -> dict[str, Any]:
         """What `quarry up --json` prints (DESIGN §7). Holds the store's password."""
-        from services.development import ACCOUNTS
+        from services.wallet.development import ACCOUNTS
 
         first = self.nodes[0]
         value: dict[str, Any] = {

@@ -26,7 +26,7 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.processes import started_at
+from services.launch.processes import started_at
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from services import keyring
+from services.wallet import keyring
 from shared.errors import NodeError
 
 _MODE_PRIVATE = 0o600
@@ -32,7 +32,7 @@ class NodeRecord:
     redis_url: str
     admin_token_file: str
     pid: int  # of `quarry up`
-    started: str  # when that process began, as `services.processes.started_at` tells it
+    started: str  # when that process began, as `services.launch.processes.started_at` tells it
     started_at: float  # Unix seconds
 
 
@@ -122,7 +122,7 @@ def running_nodes(home: Path) -> list[tuple[NodeFiles, NodeRecord]]:
 
 def is_alive(record: NodeRecord) -> bool:
     """Whether the process that wrote the record still runs."""
-    from services.processes import started_at  # imports much, and most records need no such question
+    from services.launch.processes import started_at  # imports much, and most records need no such question
 
     return started_at(record.pid) == record.started
 

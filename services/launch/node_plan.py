@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.node_files import NodeFiles
+from services.launch.node_files import NodeFiles
 from services.settings import CLIENT_VARIABLES, Settings, load
 
 

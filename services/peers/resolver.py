@@ -14,16 +14,16 @@ import structlog
 
 from services.accept import Acceptor
 from services.errors import PeerFailed, PeerLied, TipMoved
-from services.peer_book import PeerBook, State
-from services.peer_client import PAGE_LIMIT, Claim, NoSuchAnswer, PeerClient
-from services.peer_http import AnswerTooLong
-from services.peer_urls import normal_url
+from services.peers.book import PeerBook, State
+from services.peers.client import PAGE_LIMIT, Claim, NoSuchAnswer, PeerClient
+from services.peers.http import AnswerTooLong
+from services.peers.stretch import Budget, OutOfTime, Stretch
+from services.peers.urls import normal_url
+from services.peers.whole_chain import WholeChains
 from services.ports import Clock
 from services.reorganiser import Reorganiser
 from services.store.chain import ChainStore
 from services.store.records import Tip
-from services.stretch import Budget, OutOfTime, Stretch
-from services.whole_chain import WholeChains
 from shared.block import Block, Header
 from shared.errors import InputError, NodeError, RuleError, TooEarly
 from shared.forkchoice import is_better

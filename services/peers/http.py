@@ -22,7 +22,7 @@ import urllib3.connection
 import urllib3.exceptions
 
 from services.errors import PeerFailed
-from services.peer_urls import Address, literal_address, may_connect
+from services.peers.urls import Address, literal_address, may_connect
 from shared.errors import NodeError
 
 Answer = TypeVar("Answer")

@@ -7,8 +7,8 @@ from typing import Any
 
 import structlog
 
-from services.peer_book import PeerBook
-from services.peer_client import NoSuchAnswer, PeerClient
+from services.peers.book import PeerBook
+from services.peers.client import NoSuchAnswer, PeerClient
 from services.ports import Clock, Queue
 from services.queues import ANNOUNCE, RELAY, RESOLVE
 from services.store.chain import ChainStore

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from services.errors import PeerFailed, PeerLied
-from services.json_array import array_items
-from services.peer_http import PeerHttp, PeerRequest
+from services.peers.http import PeerHttp, PeerRequest
+from services.peers.json_array import array_items
 from shared import wire
 from shared.errors import InputError
 from shared.forkchoice import TipClaim

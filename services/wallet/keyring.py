@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from services.signers import Ed25519Signer, EthereumSigner, Scheme, Signer
+from services.wallet.signers import Ed25519Signer, EthereumSigner, Scheme, Signer
 from shared import ethereum, keys
 from shared.addresses import address_of_public_key, checksummed
 from shared.errors import NodeError

@@ -14,12 +14,12 @@ from typing import IO
 
 from services.accept import Acceptor
 from services.errors import PeerLied, TipMoved
-from services.peer_client import Claim, PeerClient
+from services.peers.client import Claim, PeerClient
+from services.peers.stretch import Budget
 from services.ports import Clock
 from services.reorganiser import Reorganiser
 from services.store.chain import ChainStore
 from services.store.records import Tip
-from services.stretch import Budget
 from shared.block import Block, Header
 from shared.forkchoice import TipClaim, is_better
 from shared.rules import Rules

@@ -17,7 +17,7 @@ from typing import Self
 
 import structlog
 
-from services.processes import Process, family
+from services.launch.processes import Process, family
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)

@@ -1,0 +1,1 @@
+"""Peers: who they are, what they are asked, whose chain is better, and telling them of ours."""
