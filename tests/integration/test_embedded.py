@@ -18,8 +18,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.launch import embedded
-from services.launch.embedded import AlreadyRunning, EmbeddedValkey, EmbeddedValkeyFailed, find_server
+from services.launch import embedded, ownership
+from services.launch.embedded import EmbeddedValkey, EmbeddedValkeyFailed, find_server
+from services.launch.ownership import AlreadyRunning
 
 ROOT = Path(__file__).parents[2]
 
@@ -258,7 +259,7 @@ def test_an_orphan_is_ended_and_its_data_taken_over(tmp_path: Path, record: str)
 
 
 def test_a_stuck_orphan_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_STOP_TIMEOUT", 0.3)
+    monkeypatch.setattr(ownership, "PATIENCE", 0.3)
     with owner_elsewhere(tmp_path) as (owner, orphan, url):
         put(url, "a", "1")
         owner.kill()

@@ -28,6 +28,7 @@ ALLOWED = {
     ("services/launch/embedded.py", "secrets"): "makes the embedded server's password",
     ("services/launch/embedded.py", "socket"): "looks for a free port",
     ("services/launch/embedded.py", "time"): "waits for a child process",
+    ("services/launch/ownership.py", "time"): "waits for other processes",
     ("services/launch/supervisor.py", "secrets"): "names its processes",
     ("services/launch/supervisor.py", "time"): "waits for child processes",
     ("services/launch/launcher.py", "http"): "asks the API process that it started whether it is ready",
