@@ -1,18 +1,19 @@
 """Fixtures of the integration tests: a real Valkey per test process, nodes on it, and nodes of real processes."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from api.app import create_app
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.node_fixture import TOKEN, RunningNode, forget, local_node
+from tests.integration.stores import TestNode, connect, make_server
 
 MakeNode = Callable[..., Node]
 StartNode = Callable[..., RunningNode]
@@ -20,16 +21,28 @@ StartNode = Callable[..., RunningNode]
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server: QUARRY_TEST_REDIS_URL, or an embedded Valkey of this test process.
-
-    Nodes on it keep apart by their names. Durability is not what these tests are about, so nothing is synced.
-    """
-    given = os.environ.get("QUARRY_TEST_REDIS_URL")
-    if given:
-        yield given
-        return
-    with EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durability="unsafe") as valkey:
+    """A server of this test process. Nodes on it keep apart by their names."""
+    with make_server(tmp_path_factory.mktemp("valkey")) as valkey:
         yield valkey.url
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """A server for one module's tests. Its data directory is `valkey.directory`."""
+    with make_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(valkey: EmbeddedValkey) -> Redis:
+    """An empty database, connected as the API connects."""
+    return connect(valkey)
+
+
+@pytest.fixture
+def here(redis: Redis) -> TestNode:
+    """A node in this process, with hands."""
+    return TestNode(redis)
 
 
 @pytest.fixture

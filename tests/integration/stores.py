@@ -1,7 +1,4 @@
-"""Nodes on a real Valkey for tests of the store, the mempool, rounds and workers; and a replay to compare them with.
-
-Import the fixture where it is needed: `from tests.integration.stores import valkey_fixture  # noqa: F401 - a fixture`.
-"""
+"""Nodes on a real Valkey for tests of the store, the mempool, rounds and workers; and a replay to compare them with."""
 
 import dataclasses
 import json
@@ -10,13 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
-import pytest
 from redis import Redis
 
 from services.accept import Accepted
@@ -95,12 +91,13 @@ class RecordingQueue:
         return QueueReport((), {})
 
 
-@pytest.fixture(name="valkey", scope="module")
-def valkey_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    """A server for one module's tests. Its data directory is `valkey.directory`."""
-    # Not "always": no test of this module pulls the plug, and an fsync per command is most of their time.
-    with EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durability="unsafe") as server:
-        yield server
+def make_server(directory: Path) -> EmbeddedValkey:
+    """A real server: ours, or the program that QUARRY_TEST_SERVER names.
+
+    Not durable: no test that shares one pulls the plug, and an fsync per command would be most of their time.
+    """
+    given = os.environ.get("QUARRY_TEST_SERVER")
+    return EmbeddedValkey(directory, durability="unsafe", executable=Path(given) if given else None)
 
 
 def connect(server: EmbeddedValkey) -> Redis:

@@ -13,7 +13,7 @@ from services.launch.embedded import EmbeddedValkey
 from services.store.mining import Searched
 from services.templates import MadeTemplate
 from tests.integration.http_client import Client
-from tests.integration.stores import TestNode, connect, valkey_fixture  # noqa: F401 - a fixture
+from tests.integration.stores import TestNode, connect
 from tests.integration.test_cli_up import launched, quarry
 
 # --- mining requests ---

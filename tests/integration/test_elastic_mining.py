@@ -33,7 +33,6 @@ from tests.integration.stores import (
     eventually,
     make_settings,
     make_spec,
-    valkey_fixture,  # noqa: F401 - a fixture
 )
 from worker.jobs.search import TURN_SECONDS
 from worker.kernel.plain import PlainKernel

@@ -4,7 +4,6 @@ import pytest
 from redis import Redis
 
 from services.errors import Busy, PolicyError
-from services.launch.embedded import EmbeddedValkey
 from services.mempool import Admitted
 from services.store.pool import Question
 from shared.errors import NodeError, RuleError
@@ -17,20 +16,8 @@ from tests.integration.stores import (
     KEYS,
     START,
     TestNode,
-    connect,
     make_settings,
-    valkey_fixture,  # noqa: F401 - a fixture
 )
-
-
-@pytest.fixture
-def redis(valkey: EmbeddedValkey) -> Redis:
-    return connect(valkey)
-
-
-@pytest.fixture
-def here(redis: Redis) -> TestNode:
-    return TestNode(redis)
 
 
 def refusal(outcome: Admitted | NodeError) -> str:

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 from redis import Redis
 
 from services.connections import connect_for_requests
@@ -20,18 +19,11 @@ from tests.integration.stores import (
     ALICE,
     KEYS,
     TestNode,
-    connect,
     make_settings,
     texts,
-    valkey_fixture,  # noqa: F401 - a fixture
 )
 
 THREADS = 8
-
-
-@pytest.fixture
-def redis(valkey: EmbeddedValkey) -> Redis:
-    return connect(valkey)
 
 
 def side_by_side(here: TestNode, url: str, work: Callable[[int, Node], None]) -> None:

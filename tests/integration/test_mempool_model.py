@@ -23,7 +23,6 @@ from tests.integration.stores import (
     make_settings,
     make_spec,
     texts,
-    valkey_fixture,  # noqa: F401 - a fixture
 )
 
 SENDERS = KEYS[8:11]

@@ -23,18 +23,7 @@ from tests.integration.stores import (
     connect,
     make_settings,
     make_spec,
-    valkey_fixture,  # noqa: F401 - a fixture
 )
-
-
-@pytest.fixture
-def redis(valkey: EmbeddedValkey) -> Redis:
-    return connect(valkey)
-
-
-@pytest.fixture
-def here(redis: Redis) -> TestNode:
-    return TestNode(redis)
 
 
 def make(here: TestNode) -> MadeTemplate:

@@ -21,21 +21,9 @@ from tests.integration.stores import (
     START,
     TestNode,
     assert_store_equals_replay,
-    connect,
     make_settings,
     texts,
-    valkey_fixture,  # noqa: F401 - a fixture
 )
-
-
-@pytest.fixture
-def redis(valkey: EmbeddedValkey) -> Redis:
-    return connect(valkey)
-
-
-@pytest.fixture
-def here(redis: Redis) -> TestNode:
-    return TestNode(redis)
 
 
 @pytest.fixture

@@ -24,12 +24,10 @@ from tests.integration.stores import (
     RecordingQueue,
     TestNode,
     assert_store_equals_replay,
-    connect,
     eventually,
     make_settings,
     make_spec,
     texts,
-    valkey_fixture,  # noqa: F401 - a fixture
 )
 from worker import context
 from worker.context import Context
@@ -37,11 +35,6 @@ from worker.jobs.search import _Search, search
 from worker.kernel.plain import PlainKernel
 
 SPEED = 200_000.0
-
-
-@pytest.fixture
-def redis(valkey: EmbeddedValkey) -> Redis:
-    return connect(valkey)
 
 
 class Named(Context):

@@ -35,20 +35,9 @@ from tests.integration.stores import (
     make_settings,
     make_spec,
     texts,
-    valkey_fixture,  # noqa: F401 - a fixture
 )
 
 RACES = 200
-
-
-@pytest.fixture
-def redis(valkey: EmbeddedValkey) -> Redis:
-    return connect(valkey)
-
-
-@pytest.fixture
-def here(redis: Redis) -> TestNode:
-    return TestNode(redis)
 
 
 # --- initialise ---

@@ -30,7 +30,6 @@ from tests.integration.stores import (
     make_spec,
     state,
     texts,
-    valkey_fixture,  # noqa: F401 - a fixture
 )
 
 ENDLESS = 2**60

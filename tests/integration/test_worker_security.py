@@ -19,19 +19,12 @@ from services.launch.embedded import EmbeddedValkey
 from services.queues import MINING, AllowListedJob, RqJobs, queue
 from tests.integration.stores import (
     Crew,
-    connect,
     eventually,
     make_settings,
     make_spec,
-    valkey_fixture,  # noqa: F401 - a fixture
 )
 
 SEARCH = "worker.jobs.search.search"
-
-
-@pytest.fixture
-def redis(valkey: EmbeddedValkey) -> Redis:
-    return connect(valkey)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from tests.integration.stores import (
     eventually,
     make_settings,
     make_spec,
-    valkey_fixture,  # noqa: F401 - a fixture
 )
 from worker.ticker import HOUSEKEEPING_SECONDS, Ticker
 

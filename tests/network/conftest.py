@@ -7,14 +7,13 @@ from redis import Redis
 
 from services.connections import connect_for_requests
 from services.launch.embedded import EmbeddedValkey
-from tests.integration.stores import make_spec
+from tests.integration.stores import make_server, make_spec
 from tests.network.ports import Network
 
 
 @pytest.fixture(scope="session", name="valkey_server")
 def _valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    # Not "always": no test here pulls the plug, and an fsync per command is most of their time.
-    with EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durability="unsafe") as server:
+    with make_server(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
 

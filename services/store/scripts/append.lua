@@ -12,6 +12,7 @@
 local P = KEYS[1]
 -- include: pool
 -- include: lists
+-- include: round
 
 local tip = redis.call('HGET', P .. 'tip', 'hash')
 local height = tonumber(ARGV[3])
@@ -84,23 +85,10 @@ pool_forget(left)
 
 local answered = ''
 if ARGV[12] ~= '' then
-  local keep = ARGV[14]
-  local round = P .. 'round:' .. ARGV[12]
   redis.call('HSET', P .. 'tip', 'sealed_at', ARGV[15], 'sealed_transactions', string.len(ARGV[10]) / 32 - 1)
-  redis.call('HSET', round, 'state', 'sealed', 'block', ARGV[2], 'sealed_by', ARGV[13], 'ended_at', ARGV[15])
-  redis.call('EXPIRE', round, keep)
-  redis.call('EXPIRE', P .. 'round-workers:' .. ARGV[12], keep)
-  if redis.call('GET', P .. 'round') == ARGV[12] then
-    redis.call('DEL', P .. 'round')
-  end
-  answered = redis.call('LPOP', P .. 'requests') or ''
-  if answered ~= '' then
-    local request = P .. 'request:' .. answered
-    redis.call('HSET', request, 'status', 'finished', 'round', ARGV[12], 'block', ARGV[2])
-    redis.call('EXPIRE', request, keep)
-    redis.call('RPUSH', P .. 'answer:' .. answered, ARGV[2])
-    redis.call('EXPIRE', P .. 'answer:' .. answered, keep)
-  end
+  redis.call('HSET', P .. 'round:' .. ARGV[12], 'block', ARGV[2], 'sealed_by', ARGV[13])
+  end_round(ARGV[12], 'sealed', ARGV[15], ARGV[14])
+  answered = answer_oldest(ARGV[14], ARGV[2], 'status', 'finished', 'round', ARGV[12], 'block', ARGV[2])
 end
 redis.call('HINCRBY', P .. 'counters', ARGV[12] ~= '' and 'blocks_mined' or 'blocks_fetched', 1)
 redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', 'block', 'data', ARGV[3] .. ' ' .. ARGV[2])

@@ -1,7 +1,6 @@
 """JSON-RPC 2.0 itself: envelopes, ids, batches, notifications, what browsers need; the same through both doors."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,19 +9,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from api.rpc.methods import METHODS
 from services.node import Node
 from tests.integration.conftest import MakeNode
-from tests.integration.rpc_client import OWNERS, Rpc, RpcFailure, rpc_node
+from tests.integration.rpc.client import OWNERS, Rpc, RpcFailure
 
 CHAIN_ID = "0x1092"
-
-
-@pytest.fixture
-def node_and_rpc(make_node: MakeNode, tmp_path: Path) -> tuple[Node, Rpc]:
-    return rpc_node(make_node, tmp_path)
-
-
-@pytest.fixture
-def rpc(node_and_rpc: tuple[Node, Rpc]) -> Rpc:
-    return node_and_rpc[1]
 
 
 def request(method: Any = "eth_chainId", **fields: Any) -> dict[str, Any]:

@@ -12,26 +12,11 @@ from services.store import filters
 from shared import erc20
 from tests.integration.conftest import MakeNode
 from tests.integration.node_fixture import ALICE, BOB, MINER, grow, transfer
-from tests.integration.rpc_client import OWNERS, TOKEN, ZERO, Rpc, refused, reorganise, rpc_node
+from tests.integration.rpc.client import OWNERS, TOKEN, ZERO, Rpc, refused, reorganise, rpc_node
 
 ANNE, BEN, CARA, DORA, EVE = OWNERS[:5]
 NOBODY = "0x000000000000000000000000000000000000dEaD"
 TRANSFER, APPROVAL = "0x" + erc20.TRANSFER_TOPIC.hex(), "0x" + erc20.APPROVAL_TOPIC.hex()
-
-
-@pytest.fixture
-def node_and_rpc(make_node: MakeNode, tmp_path: Path) -> tuple[Node, Rpc]:
-    return rpc_node(make_node, tmp_path)
-
-
-@pytest.fixture
-def node(node_and_rpc: tuple[Node, Rpc]) -> Node:
-    return node_and_rpc[0]
-
-
-@pytest.fixture
-def rpc(node_and_rpc: tuple[Node, Rpc]) -> Rpc:
-    return node_and_rpc[1]
 
 
 def topic(address: str) -> str:

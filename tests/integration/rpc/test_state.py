@@ -12,26 +12,11 @@ from shared import erc20
 from shared.ledger import Account
 from tests.integration.conftest import MakeNode
 from tests.integration.node_fixture import ALICE, BOB, grow, transfer
-from tests.integration.rpc_client import COIN, OWNERS, TOKEN, ZERO, Rpc, call_of, refused, reorganise, rpc_node
+from tests.integration.rpc.client import COIN, OWNERS, TOKEN, ZERO, Rpc, call_of, refused, reorganise, rpc_node
 
 ANNE, BEN, CARA, DORA, EVE = OWNERS[:5]
 NOBODY = "0x000000000000000000000000000000000000dEaD"
 REVERT = "execution reverted: "
-
-
-@pytest.fixture
-def node_and_rpc(make_node: MakeNode, tmp_path: Path) -> tuple[Node, Rpc]:
-    return rpc_node(make_node, tmp_path)
-
-
-@pytest.fixture
-def node(node_and_rpc: tuple[Node, Rpc]) -> Node:
-    return node_and_rpc[0]
-
-
-@pytest.fixture
-def rpc(node_and_rpc: tuple[Node, Rpc]) -> Rpc:
-    return node_and_rpc[1]
 
 
 def number(result: Any) -> int:

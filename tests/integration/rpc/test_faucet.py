@@ -1,7 +1,6 @@
 """The faucet: ten coins on development chains that only this machine can reach, and nowhere else."""
 
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from services.node import Node
 from tests.integration.conftest import MakeNode
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.node_fixture import grow
-from tests.integration.rpc_client import COIN, OWNERS, Rpc, rpc_node
+from tests.integration.rpc.client import COIN, OWNERS, Rpc
 
 NOBODY = "0x000000000000000000000000000000000000dEaD"
 
@@ -22,11 +21,6 @@ def open_faucet(node: Node) -> Client:
     if "faucet" not in app.blueprints:
         app.register_blueprint(faucet.blueprint)
     return Client(FlaskDoor(app))
-
-
-@pytest.fixture
-def node_and_rpc(make_node: MakeNode, tmp_path: Path) -> tuple[Node, Rpc]:
-    return rpc_node(make_node, tmp_path)
 
 
 def test_ten_coins_arrive_with_the_next_block(node_and_rpc: tuple[Node, Rpc]) -> None:
@@ -88,8 +82,8 @@ def test_who_asks_at_once_is_served_once_each(node_and_rpc: tuple[Node, Rpc]) ->
     assert len(set(ids)) == 4 and rpc.number("eth_getBalance", NOBODY) == 40 * COIN
 
 
-def test_other_chains_have_none(make_node: MakeNode, node: Node) -> None:
-    open_faucet(node).post("/faucet", {"address": NOBODY}).refused(404, "no_faucet")  # funds others
+def test_other_chains_have_none(make_node: MakeNode) -> None:
+    open_faucet(make_node()).post("/faucet", {"address": NOBODY}).refused(404, "no_faucet")  # funds others
     for spec in ("network", "tutorial"):
         open_faucet(make_node(SPEC=spec)).post("/faucet", {"address": NOBODY}).refused(404, "no_faucet")
     exposed = make_node(SPEC="dev", HOST="0.0.0.0", UNSAFE_DEVELOPMENT="true")

@@ -10,28 +10,13 @@ from services.node import Node
 from shared import erc20, ethereum
 from tests.integration.conftest import MakeNode
 from tests.integration.node_fixture import ALICE, MINER, digest, grow, redis_of, transfer
-from tests.integration.rpc_client import COIN, GWEI, OWNERS, TOKEN, ZERO, Rpc, call_of, refused, reorganise, rpc_node
+from tests.integration.rpc.client import COIN, GWEI, OWNERS, TOKEN, ZERO, Rpc, call_of, refused, reorganise, rpc_node
 
 ANNE, BEN, CARA, DORA, EVE = OWNERS[:5]
 POOR = OWNERS[7]
 NOBODY = "0x000000000000000000000000000000000000dEaD"
 FUNDS = "insufficient funds for gas * price + value"
 UNKNOWN = "0x" + "11" * 32
-
-
-@pytest.fixture
-def node_and_rpc(make_node: MakeNode, tmp_path: Path) -> tuple[Node, Rpc]:
-    return rpc_node(make_node, tmp_path)
-
-
-@pytest.fixture
-def node(node_and_rpc: tuple[Node, Rpc]) -> Node:
-    return node_and_rpc[0]
-
-
-@pytest.fixture
-def rpc(node_and_rpc: tuple[Node, Rpc]) -> Rpc:
-    return node_and_rpc[1]
 
 
 def not_sent(rpc: Rpc, raw: bytes, code: int, message: str) -> Any:

@@ -1,0 +1,24 @@
+"""A node in this process whose development accounts have money, and JSON-RPC to it."""
+
+from pathlib import Path
+
+import pytest
+
+from services.node import Node
+from tests.integration.conftest import MakeNode
+from tests.integration.rpc.client import Rpc, rpc_node
+
+
+@pytest.fixture
+def node_and_rpc(make_node: MakeNode, tmp_path: Path) -> tuple[Node, Rpc]:
+    return rpc_node(make_node, tmp_path)
+
+
+@pytest.fixture
+def node(node_and_rpc: tuple[Node, Rpc]) -> Node:
+    return node_and_rpc[0]
+
+
+@pytest.fixture
+def rpc(node_and_rpc: tuple[Node, Rpc]) -> Rpc:
+    return node_and_rpc[1]
