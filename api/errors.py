@@ -7,7 +7,7 @@ from flask import Flask, Response, json
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
-from services.errors import Busy, NotFound, PolicyError, TipMoved
+from services.errors import Busy, NotBegun, NotFound, PolicyError, TipMoved
 from shared.errors import InputError, NodeError, RuleError, ShapeError, TooEarly
 
 _log = structlog.get_logger(__name__)
@@ -70,6 +70,8 @@ def describe(error: NodeError) -> tuple[int, str, str, str | None]:
             return (429 if error.code in _TOO_MANY else 503), error.code, error.message, error.field
         case PolicyError():
             return 400, error.code, error.message, error.field
+        case NotBegun():
+            return 503, "not_begun", str(error), None
         case NotFound():
             return 404, "not_found", str(error), None
         case TooEarly():

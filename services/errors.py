@@ -37,6 +37,13 @@ class WrongChain(NodeError):
     """The store, or a peer, holds a chain of another chain spec. The message names both genesis blocks."""
 
 
+class NotBegun(NodeError):
+    """The store holds no chain: nobody has written its genesis block yet, or the store was emptied."""
+
+    def __init__(self) -> None:
+        super().__init__("The store holds no chain; a node writes the genesis block when its API starts.")
+
+
 class StoreUnavailable(NodeError):
     """Redis did not answer in time. Whether the last write happened is unknown; the scripts are safe to repeat."""
 

@@ -88,10 +88,7 @@ class ChainStore:
             ) from None
 
     def tip(self) -> Tip:
-        fields = self.redis.hgetall(self.keys.tip)
-        if not fields:
-            raise NotFound("The chain has not begun: its genesis block is missing.")
-        return decode_tip(fields)
+        return decode_tip(self.redis.hgetall(self.keys.tip))
 
     def window(self, tip: Tip) -> Sequence[Header]:
         """The headers that end at `tip`, as the rules want them for its child.

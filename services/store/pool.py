@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.errors import NotBegun
 from services.store.keys import Keys
 from services.store.port import Store
 from services.store.records import allowance_field, decode_account
@@ -182,7 +183,10 @@ class PoolStore:
 
 
 def _view(reply: Sequence[Any], nonces: Sequence[int]) -> PoolView:
+    """Raises: NotBegun."""
     account, revision, next_nonce, total, total_revision, size, end, height, other, allowance = reply[:10]
+    if not height:
+        raise NotBegun
     own = decode_account(account)
     return PoolView(
         account=own,

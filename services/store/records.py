@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.errors import NotBegun
 from shared.block import Block, Header
 from shared.forkchoice import TipClaim
 from shared.ledger import NO_ACCOUNT, Account, AllowanceKey, Entries
@@ -97,6 +98,9 @@ def decode_header(text: bytes) -> StoredHeader:
 
 
 def decode_tip(fields: Mapping[bytes, bytes]) -> Tip:
+    """Raises: NotBegun."""
+    if not fields:
+        raise NotBegun
     return Tip(
         hash=fields[b"hash"].decode(),
         height=int(fields[b"height"]),

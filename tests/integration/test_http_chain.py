@@ -10,7 +10,7 @@ from services.node import Node
 from shared.canonical import canonical
 from tests import verifier
 from tests.integration.http_client import Client
-from tests.integration.node_fixture import ALICE, BOB, CAROL, RunningNode, fresh_key, grow, mine, transfer
+from tests.integration.node_fixture import ALICE, BOB, CAROL, RunningNode, fresh_key, grow, mine, redis_of, transfer
 
 BLOCK = {"index", "timestamp", "transactions", "proof", "previous_hash", "difficulty", "transactions_root"}
 KNOWN = {"hash", "chainwork", "size", "confirmations", "on_chain"}
@@ -166,3 +166,16 @@ def test_every_answer_is_hardened_against_browsers(client: Client) -> None:
         assert "default-src 'self'" in answer.headers["content-security-policy"]
         assert answer.headers["cache-control"] == "no-store"
         assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_store_that_was_emptied_is_said_to_be_so(client: Client, node: Node) -> None:
+    """Neither "not found", as if the chain went on without it, nor a fault of ours."""
+    redis_of(node).delete(*redis_of(node).keys(f"{node.chain.keys.prefix}*"))
+    for path in ("/readyz", "/status", "/chain", "/blocks", "/blocks/latest", "/headers?locator=" + "0" * 64, "/"):
+        assert client.get(path).status == 503, path
+    client.get("/readyz").refused(503, "not_begun")
+    client.post("/transactions/new", transfer(ALICE, 0)).refused(503, "not_begun")
+    client.post("/mine?wait=0").refused(503, "not_begun")
+    result = client.post("/transactions/batch", {"transactions": [transfer(ALICE, 0)]})
+    assert result.status == 503
+    assert not redis_of(node).exists(node.chain.keys.entries)

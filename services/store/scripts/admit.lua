@@ -9,6 +9,10 @@ local P = KEYS[1]
 -- include: pool
 
 local sender, now = ARGV[1], ARGV[4]
+local height = redis.call('HGET', P .. 'tip', 'height')
+if not height then -- the store was emptied
+  return {'moved'}
+end
 local queue = P .. 'pool:queue:' .. sender
 if (redis.call('HGET', P .. 'accounts', sender) or '0:0') ~= ARGV[2] then
   return {'moved'}
@@ -69,4 +73,4 @@ local attended = redis.call('EXISTS', P .. 'round')
 if attended == 0 then
   attended = math.min(1, redis.call('ZCOUNT', P .. 'searchers', '(' .. now, '+inf'))
 end
-return {'ok', redis.call('HGET', P .. 'tip', 'height'), attended, revision, next}
+return {'ok', height, attended, revision, next}

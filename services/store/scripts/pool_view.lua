@@ -21,7 +21,7 @@ return {
   state[1] or '', state[2] or '', state[3] or '', state[4] or '',
   redis.call('HLEN', P .. 'pool:entries'),
   cheapest,
-  redis.call('HGET', P .. 'tip', 'height') or '0',
+  redis.call('HGET', P .. 'tip', 'height') or '',
   ARGV[2] ~= '' and redis.call('HGET', P .. 'accounts', ARGV[2]) or '0:0',
   ARGV[3] ~= '' and redis.call('HGET', P .. 'allowances', ARGV[3]) or '0',
   members, replacements, string.match(cheapest_entry, '^%S+') or '',
