@@ -32,6 +32,8 @@ from shared.transaction import Transaction
 KEEP_SECONDS = 86_400
 # Blocks that are read at once while streaming: bounds memory, whatever the chain's length.
 PAGE = 100
+# Blocks at the tip that a locator names one by one.
+DENSE = 10
 # Tips whose ancestors are remembered.
 _WINDOWS = 4
 # How often a read that spans several commands is repeated when the chain changes in between.
@@ -151,7 +153,7 @@ class ChainStore:
         return [text for text in found if text is not None]
 
     def locator(self) -> list[str]:
-        """Hashes of our chain from the tip down to genesis: the last ten, then at doubling distances.
+        """Hashes of our chain from the tip down to genesis: the last few, then at doubling distances.
 
         The first that a peer has too is the fork point, or lies at most twice as deep.
         """
@@ -159,7 +161,7 @@ class ChainStore:
         heights, step = [], 1
         while height > 1:
             heights.append(height)
-            if len(heights) >= 10:
+            if len(heights) >= DENSE:
                 step *= 2
             height -= step
         hashes = [self.hash_at(height) for height in [*heights, 1]]

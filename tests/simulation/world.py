@@ -340,7 +340,9 @@ def _surroundings(world: World) -> Iterator[None]:
     try:
         with (
             mock.patch.object(keys, "verify", _verify),
-            # Chains are short here, so pages are too: what happens between two pages is what matters.
+            # Chains are short here, so pages and locators are too: what happens between two pages, and below the fork
+            # point, is what matters.
+            mock.patch("services.store.chain.DENSE", 2),
             mock.patch.object(PeerClient.headers, "__defaults__", (_PAGE,)),
             mock.patch("services.peers.resolver.PAGE_LIMIT", _PAGE),
             mock.patch("services.peers.resolver.BODIES", 2),
