@@ -45,19 +45,21 @@ def faucet() -> ResponseReturnValue:
         '429': {$ref: '#/components/responses/Problem'}
     """
     here = node()
-    signer = _signer(here)
-    address = _address(json_body())
-    return jsonify(id=_send(here, signer, address), amount=format_amount(AMOUNT)), 201
-
-
-def _signer(here: Node) -> EthereumSigner:
-    spec, first = here.settings.spec, ACCOUNTS[0]
-    # Elsewhere the keys may be worth something, or strangers could empty the account.
-    if not (
-        spec.development and here.settings.loopback and here.rules.has_accounts and first.address in spec.allocations
-    ):
+    if not is_open(here):
         raise Refusal(404, "no_faucet", "Only development chains on this machine have a faucet.")
-    return EthereumSigner(bytes.fromhex(first.private_key[2:]), first.address)
+    address = _address(json_body())
+    return jsonify(id=_send(here, address), amount=format_amount(AMOUNT)), 201
+
+
+def is_open(here: Node) -> bool:
+    """Whether a node has a faucet. Elsewhere its keys may be worth something, or strangers could empty the account."""
+    spec = here.settings.spec
+    return (
+        spec.development
+        and here.settings.loopback
+        and here.rules.has_accounts
+        and ACCOUNTS[0].address in spec.allocations
+    )
 
 
 def _address(body: Any) -> str:
@@ -66,8 +68,9 @@ def _address(body: Any) -> str:
     return parse_address(body["address"])
 
 
-def _send(here: Node, signer: EthereumSigner, address: str) -> str:
+def _send(here: Node, address: str) -> str:
     """The id of the admitted transaction."""
+    signer = EthereumSigner(bytes.fromhex(ACCOUNTS[0].private_key[2:]), ACCOUNTS[0].address)
     rules: Rules = here.rules
     for _ in range(_ATTEMPTS):
         used = here.chain.account(signer.address).nonce

@@ -5,11 +5,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, redirect, render_template, request, send_from_directory, url_for
+from flask import Blueprint, Response, redirect, render_template, request, send_from_directory, url_for
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 from werkzeug.exceptions import NotFound as HttpNotFound
 
+from api import faucet
 from api.access import node
 from api.errors import Refusal, describe, problem
 from api.explorer import text
@@ -159,7 +160,7 @@ def send() -> ResponseReturnValue:
       summary: 'Page: submit a signed transaction, use a wallet, ask the faucet'
       responses: {'200': {description: HTML.}}
     """
-    return _page("send", "/spec", {"faucet": _has("/faucet")})
+    return _page("send", "/spec", {"faucet": faucet.is_open(node())})
 
 
 @blueprint.get("/search")
@@ -244,10 +245,6 @@ def _missing(kind: str, asked: str, reason: str = "") -> Response:
 
 def _failed(status: int, sentence: str) -> Response:
     return _page("failed", "/healthz", {"status": status, "sentence": sentence}, status=status)
-
-
-def _has(path: str) -> bool:
-    return any(rule.rule == path for rule in current_app.url_map.iter_rules())
 
 
 def _asset_url(name: str) -> str:

@@ -14,10 +14,12 @@ from redis import Redis
 from services.node import Node, build_node
 from services.queues import RqJobs
 from services.settings import load
+from services.wallet.development import ACCOUNTS
 from tests.browser.scene import HOSTILE, reorganise
 from tests.integration.node_fixture import ALICE, BOB, CAROL, RunningNode, forget, grow, local_node, transfer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FAUCET = {ACCOUNTS[0].address: "1000"}  # whose coins it gives away
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
 
 
@@ -69,10 +71,10 @@ def browser() -> Iterator[Any]:
 def scene(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Scene]:
     """A node of real processes, with blocks, a fork, a peer, and transactions on the chain and in the mempool."""
     directory = tmp_path_factory.mktemp("browser")
-    with RunningNode(directory / "node", workers=2) as running:
+    with RunningNode(directory / "node", workers=2, spec={"allocations": FAUCET}) as running:
         with inside(running) as node:
             # Before anything is mined by workers: this chain is made in this process, as its proofs are easy here.
-            rival = local_node(running.valkey.url, directory, {"difficulty": 64})
+            rival = local_node(running.valkey.url, directory, {"difficulty": 64, "allocations": FAUCET})
             try:
                 found = furnish(node, rival)
             finally:

@@ -2,11 +2,13 @@
 
 import json
 import re
+import secrets
 from typing import Any
 
 import pytest
 
 from services.store.keys import Keys
+from shared.keys import KeyPair
 from tests.browser.conftest import Scene, Tab
 from tests.integration.node_fixture import ALICE, BOB, eventually, fresh_key, transfer
 
@@ -121,6 +123,16 @@ def test_a_refused_transaction_says_why(tab: Tab) -> None:
     assert "nonce" in tab.page.inner_text("#raw-state")
     assert all("400" in item for item in tab.problems)
     tab.problems.clear()
+
+
+def test_the_faucet_gives_coins(tab: Tab, scene: Scene) -> None:
+    address = KeyPair(secrets.token_bytes(32)).address
+    tab.open("/send")
+    tab.page.fill("#faucet-address", address)
+    tab.page.click("#faucet-form button")
+    tab.page.wait_for_selector("#faucet-state.good a")
+    scene.running.client.post("/mine?wait=10").ok()
+    eventually(lambda: scene.running.client.get(f"/accounts/{address}").ok()["balance"] == "10")
 
 
 def test_a_wallet_is_asked_as_eip_1193_says(tab: Tab, scene: Scene) -> None:

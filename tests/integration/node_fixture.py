@@ -59,12 +59,17 @@ def eventually(true: Callable[[], T], seconds: float = 10.0) -> T:
 
 
 def write_spec(directory: Path, **changes: Any) -> Path:
-    """A chain spec file: development, one proof in `difficulty` (64) fits, 1,000 coins for each of `KEYS`."""
+    """A chain spec file: development, one proof in `difficulty` (64) fits, 1,000 coins for each of `KEYS`.
+
+    `allocations` are more of them.
+    """
+    more = changes.pop("allocations", {})
     fields = {
         "name": "test", "development": True, "chain_id": CHAIN_ID, "genesis_timestamp": 1767225600, "difficulty": 64,
     } | changes  # fmt: skip
     lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
-    lines += ["[allocations]", *(f'{key.address} = "1000"' for key in KEYS)]
+    allocations = {key.address: "1000" for key in KEYS} | more
+    lines += ["[allocations]", *(f'{address} = "{amount}"' for address, amount in allocations.items())]
     path = directory / "spec.toml"
     path.write_text("\n".join(lines))
     return path

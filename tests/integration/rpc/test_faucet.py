@@ -17,10 +17,7 @@ NOBODY = "0x000000000000000000000000000000000000dEaD"
 
 
 def open_faucet(node: Node) -> Client:
-    app = create_app(node)
-    if "faucet" not in app.blueprints:
-        app.register_blueprint(faucet.blueprint)
-    return Client(FlaskDoor(app))
+    return Client(FlaskDoor(create_app(node)))
 
 
 def test_ten_coins_arrive_with_the_next_block(node_and_rpc: tuple[Node, Rpc]) -> None:
@@ -88,3 +85,8 @@ def test_other_chains_have_none(make_node: MakeNode) -> None:
         open_faucet(make_node(SPEC=spec)).post("/faucet", {"address": NOBODY}).refused(404, "no_faucet")
     exposed = make_node(SPEC="dev", HOST="0.0.0.0", UNSAFE_DEVELOPMENT="true")
     open_faucet(exposed).post("/faucet", {"address": NOBODY}).refused(404, "no_faucet")
+    assert b'id="faucet-form"' not in open_faucet(make_node()).get("/send").body
+
+
+def test_the_page_has_its_form(node: Node) -> None:
+    assert b'id="faucet-form"' in open_faucet(node).get("/send").body
