@@ -189,8 +189,8 @@ class Rounds:
         return self.store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now + HEARTBEAT_SECONDS) != "ended"
 
     def rest(self) -> float:
-        """Seconds that auto-mining should rest from now on, before it opens another round."""
-        if not self.policy.automine:
+        """Seconds that auto-mining should rest from now on, before it opens another round. Nobody who asked must wait."""
+        if not self.policy.automine or self.store.situation().requests:
             return 0.0
         sealed_at, transactions = self.store.last_seal()
         rest = min(LONGEST_REST, REST_PER_TRANSACTION * transactions)

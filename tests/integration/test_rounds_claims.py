@@ -309,6 +309,19 @@ def test_automining_rests_in_proportion_to_what_the_last_block_held(automining: 
         assert here.node.rounds.rest() == 0.0
 
 
+def test_nobody_rests_while_a_request_waits(automining: TestNode) -> None:
+    here = automining
+    here.admit(ALICE, 0)
+    for _ in range(2):
+        here.node.rounds.ask()
+    assert here.node.rounds.seal(claim(here, open_round(here)), 0, "w1")
+    assert here.node.rounds.rest() == 0.0  # the second still waits
+    assert here.node.rounds.seal(claim(here, open_round(here)), 0, "w1")
+    here.admit(ALICE, 1)
+    assert here.node.rounds.seal(claim(here, open_round(here)), 0, "w1")
+    assert here.node.rounds.rest() > 0.0
+
+
 def test_nobody_rests_without_automining(here: TestNode) -> None:
     here.admit(ALICE, 0)
     here.node.rounds.ask()
