@@ -189,7 +189,7 @@ class Rounds:
         return self.store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now + HEARTBEAT_SECONDS) != "ended"
 
     def rest(self) -> float:
-        """Seconds that auto-mining should rest from now on, before it opens another round. Nobody who asked must wait."""
+        """Seconds that auto-mining should rest, before it opens another round. Nobody who asked for a block waits."""
         if not self.policy.automine or self.store.situation().requests:
             return 0.0
         sealed_at, transactions = self.store.last_seal()
