@@ -1,5 +1,6 @@
 """What agreeing costs: one block behind on a long chain, a first sync, a deep reorganisation; over real HTTP."""
 
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -24,7 +25,7 @@ Answer = TypeVar("Answer")
 
 LONG_CHAIN = 20_000
 SYNC_BLOCKS, SYNC_TRANSACTIONS = 40, 500
-DEPTH, REORG_TRANSACTIONS = 100, 100
+DEPTH, REORG_TRANSACTIONS, TURNS = 100, 100, 3
 KEYS = [KeyPair((5000 + i).to_bytes(32, "big")) for i in range(100)]
 
 
@@ -42,8 +43,12 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         source = Source(node, KEYS)
         source.grow(SYNC_BLOCKS, SYNC_TRANSACTIONS)
         first_sync(peer, source, result)
-        say(f"a reorganisation of depth {DEPTH}")
-        reorganisation(peer, source, result)
+        source.keys = KEYS[:50]
+        turns = []
+        for turn in range(TURNS):
+            say(f"a reorganisation of depth {DEPTH}, {turn + 1} of {TURNS}")
+            turns.append(reorganisation(Peer(node, f"turn{turn}", copied=True), source))
+        _add(result, turns)
     return [result]
 
 
@@ -74,21 +79,30 @@ def first_sync(peer: "Peer", source: "Source", result: Result) -> None:
     )  # fmt: skip
 
 
-def reorganisation(peer: "Peer", source: "Source", result: Result) -> None:
-    """Both chains grow apart, with other transactions; then the follower must adopt the heavier one."""
+def reorganisation(peer: "Peer", source: "Source") -> tuple[float, float]:
+    """Both chains grow apart, with other transactions; then the follower must adopt the heavier one.
+
+    Returns:
+        seconds, and the milliseconds of the longest script.
+    """
     own = Source(None, KEYS[50:], peer.node)
     own.grow(DEPTH, REORG_TRANSACTIONS)
-    source.keys = KEYS[:50]
     source.grow(DEPTH + 1, REORG_TRANSACTIONS)
     redis: Any = peer.redis
     redis.config_set("slowlog-log-slower-than", 1000)
     redis.slowlog_reset()
     seconds = peer.resolve(source)
-    slowest = max((entry["duration"] for entry in redis.slowlog_get(128)), default=0) / 1000
+    return seconds, max((entry["duration"] for entry in redis.slowlog_get(128)), default=0) / 1000
+
+
+def _add(result: Result, turns: Sequence[tuple[float, float]]) -> None:
+    each = [seconds for seconds, _ in turns]
     result.add(
-        "reorganisation_seconds", seconds, "s", target=2.0, better="lower",
-        than=f"depth {DEPTH}, {REORG_TRANSACTIONS} transactions a block: fetched, verified, swapped, mempool done",
+        "reorganisation_seconds", statistics.median(each), "s", target=2.0, better="lower",
+        than=f"depth {DEPTH}, {REORG_TRANSACTIONS} transactions a block: fetched, verified, swapped, mempool done; "
+        f"median of {', '.join(f'{seconds:.2f}' for seconds in each)}",
     )  # fmt: skip
+    slowest = max(milliseconds for _, milliseconds in turns)
     result.add("longest_script_ms", slowest, "ms", target=100, better="lower", than="no reader waits longer for Redis")
 
 

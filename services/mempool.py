@@ -147,12 +147,11 @@ class Mempool:
     def _costs(self, view: PoolView) -> dict[str, int]:
         """What each transaction costs that may be replaced, by id."""
         entries = self.store.entries([waiting.id for waiting in view.at_nonce.values()])
-        return {entry.id: cost(self._rules.read_stored(entry.fields())) for entry in entries}
+        return {item.id: cost(self._rules.recall(item.fields(), item.id, item.nonce)) for item in entries}
 
     def queued(self, sender: str) -> list[Transaction]:
         """A sender's waiting transactions, by nonce."""
-        entries = self.store.queue(sender)
-        return [self._rules.numbered(self._rules.read_stored(entry.fields()), entry.nonce) for entry in entries]
+        return [self._rules.recall(item.fields(), item.id, item.nonce) for item in self.store.queue(sender)]
 
     def expire(self) -> int:
         """Drop what has waited too long, and forget old records; how many transactions expired."""

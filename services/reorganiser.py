@@ -294,7 +294,8 @@ class Reorganiser:
         value = json.loads(text)
         if value["index"] == 1:  # genesis: no transactions, no undo record
             return []
-        return list(self._rules.placed(self._rules.read_block(value), self._chain.undo(block_hash)).transactions)
+        ids = self._chain.transaction_ids(block_hash)
+        return list(self._rules.recall_block(value, ids, lambda: self._chain.undo(block_hash)))
 
     def _drop_invalid(self, senders: Sequence[str], back: Mapping[str, Transaction]) -> None:
         """Drop what the new ledger will never take, such as a payment from a reward that is gone.
@@ -334,7 +335,7 @@ class Reorganiser:
         pool = self._mempool.store
         queues = pool.queues(senders, _JUDGED)
         unknown = [name for queue in queues for _, name in queue if name not in known]
-        read = {entry.id: self._rules.read_stored(entry.fields()) for entry in pool.entries(unknown)}
+        read = {item.id: self._rules.recall(item.fields(), item.id, item.nonce) for item in pool.entries(unknown)}
         found = read | {name: known[name] for queue in queues for _, name in queue if name in known}
         return [
             [self._rules.numbered(found[name], nonce) for nonce, name in reversed(queue) if name in found]

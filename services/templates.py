@@ -70,8 +70,7 @@ class _Selection:
 
     def consider(self, page: list[Entry]) -> None:
         """Take what fits of one page, in its order; a transaction whose predecessor comes later waits for it."""
-        read, numbered = self._rules.read_stored, self._rules.numbered
-        transactions = [numbered(read(entry.fields()), entry.nonce) for entry in page]
+        transactions = [self._rules.recall(entry.fields(), entry.id, entry.nonce) for entry in page]
         tip, known = self._chain.entries(self._rules.touched(transactions))
         if tip.hash != self._tip.hash:
             raise TipMoved("The tip moved while a template was made.")

@@ -138,6 +138,23 @@ def read_transaction(value: Any) -> Transaction:
     )
 
 
+def recalled(fields: dict[str, Any], identifier: str) -> Transaction:
+    """A transaction that was read and checked before, from its JSON object and its id. Nothing is checked again."""
+    return Transaction(
+        id=identifier,
+        type=fields["type"],
+        chain_id=fields["chain_id"],
+        nonce=fields["nonce"],
+        sender=fields["sender"],
+        recipient=fields["recipient"],
+        amount=parse_amount(fields["amount"]),
+        fee=parse_amount(fields["fee"]),
+        owner=fields.get("owner"),
+        fields=fields,
+        canonical=canonical(fields),
+    )
+
+
 def read_reward(value: Any) -> Transaction:
     """Check the shape of the reward, the first transaction of every block but genesis."""
     if not isinstance(value, dict) or set(value) != _REWARD or value["type"] != "reward":

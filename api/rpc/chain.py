@@ -124,7 +124,7 @@ def block_by_number(node: Node, tag: Any, whole: Any = False) -> Any:
 def _waiting(node: Node) -> list[Transaction]:
     """What the mempool would put first into a block, as far as one page goes."""
     page = next(node.pool.by_fee(_MAX_PENDING), [])
-    return [node.rules.read_stored(entry.fields()) for entry in page]
+    return [node.rules.recall(entry.fields(), entry.id, entry.nonce) for entry in page]
 
 
 @method("eth_getBlockByHash", 1, 2)

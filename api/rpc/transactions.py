@@ -50,7 +50,9 @@ def by_hash(node: Node, value: Any) -> Any:
         return mined_object(*found, node.settings.spec)
     entry = node.pool.entry(identifier)
     fields = node.chain.returning(identifier) if entry is None else entry.fields()
-    return None if fields is None else pending_object(node.rules.read_stored(fields), node.settings.spec)
+    if fields is None:
+        return None
+    return pending_object(node.rules.recall(fields, identifier, fields["nonce"]), node.settings.spec)
 
 
 @method("eth_getTransactionReceipt", 1)

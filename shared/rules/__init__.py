@@ -3,7 +3,7 @@
 Nothing outside `shared/` asks which rules are in force.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from shared.block import Block, Header, Template
@@ -68,8 +68,19 @@ class Rules(Protocol):
     def read_raw(self, raw: bytes) -> Transaction:
         """A transaction from the raw bytes that an Ethereum wallet signed, checked as `read_request` does."""
 
-    def read_stored(self, value: Any) -> Transaction:
-        """A transaction that `read_request` accepted before, without checking its signature again."""
+    def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
+        """A transaction that was admitted before, from what was kept of it: JSON object, id, and nonce in its queue.
+
+        Nothing is checked again: that would take most of the time that a template takes.
+        """
+
+    def recall_block(self, value: Any, ids: Sequence[str], before: Callable[[], Entries]) -> Sequence[Transaction]:
+        """The transactions of a block that was verified before, as `placed` gives them.
+
+        Args:
+            ids: of its transactions, in order.
+            before: as `placed` wants it, if it is wanted.
+        """
 
     def numbered(self, transaction: Transaction, nonce: int) -> Transaction:
         """A transaction as it stands at `nonce` of its sender's queue. One that says its nonce itself is left alone."""

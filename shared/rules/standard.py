@@ -1,7 +1,7 @@
 """The standard rules (DESIGN §4). The order of the checks is the order in which a broken rule is named."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from shared import ledger, merkle
@@ -21,6 +21,7 @@ from shared.transaction import (
     normalise,
     read_reward,
     read_transaction,
+    recalled,
 )
 
 _GENESIS_PROOF = 100
@@ -128,8 +129,13 @@ class StandardRules:
         self._check_chain(transaction)
         return transaction
 
-    def read_stored(self, value: Any) -> Transaction:
-        return read_transaction(value)
+    def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
+        return recalled(value, identifier)
+
+    def recall_block(
+        self, value: Any, ids: Sequence[str], before: Callable[[], ledger.Entries]
+    ) -> Sequence[Transaction]:
+        return [recalled(item, name) for item, name in zip(value["transactions"], ids, strict=True)]
 
     def numbered(self, transaction: Transaction, nonce: int) -> Transaction:
         return transaction

@@ -13,7 +13,7 @@ import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from shared.addresses import REWARD_SENDER
@@ -102,8 +102,11 @@ class TutorialRules:
     def read_raw(self, raw: bytes) -> Transaction:
         raise RuleError("no_accounts", "Under the tutorial's rules there are no signed transactions.")
 
-    def read_stored(self, value: Any) -> Transaction:
-        return self._transaction(value)
+    def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
+        return self.numbered(self._transaction(value), nonce)
+
+    def recall_block(self, value: Any, ids: Sequence[str], before: Callable[[], Entries]) -> Sequence[Transaction]:
+        return self.placed(self.read_block(value), before()).transactions
 
     def numbered(self, transaction: Transaction, nonce: int) -> Transaction:
         identifier = sha256(f"{nonce}:".encode() + transaction.canonical).hex()

@@ -130,7 +130,7 @@ def mine(node: Node) -> Block:
 def grow(node: Node, *transactions: Json, recipient: str = MINER) -> Block:
     """Append a block without a round: with `transactions`, or else with what waits. The difficulty must be low."""
     if transactions:
-        items = [node.rules.read_stored(item) for item in transactions]
+        items = [node.rules.read_request(item) for item in transactions]
         template = node.rules.template(node.chain.window(node.chain.tip()), items, recipient, node.clock.now())
     else:
         template = TemplateMaker(node.chain, node.pool, node.rules, node.clock).make(recipient).template

@@ -18,7 +18,7 @@ from shared.forkchoice import TipClaim, is_better
 from shared.ledger import Account
 from shared.replay import Replay
 from shared.rules import Rules
-from shared.transaction import Transaction, check_signature
+from shared.transaction import Transaction, check_signature, read_transaction
 
 
 class Violation(AssertionError):
@@ -75,7 +75,7 @@ class Tree:
         """
         known = self._transactions.get(text)
         if known is None:
-            known = self.rules.read_stored(json.loads(text))
+            known = read_transaction(json.loads(text))
             try:
                 check_signature(known, self.rules.spec)
             except NodeError as error:

@@ -32,13 +32,22 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', '(' .. nonce)
   local id = pool_remove(sender, member)
   gone(id, raw(id))
 end
-local items = {}
+local raws, unindexed = {}, {}
+for i = 4, #ARGV, 6 do
+  raws[#raws + 1] = ARGV[i + 1]
+end
+for j, place in ipairs(#raws > 0 and redis.call('HMGET', P .. 'transactions', unpack(raws)) or {}) do
+  if place == ARGV[6 * j + 2] then
+    unindexed[#unindexed + 1] = raws[j]
+  end
+end
+if #unindexed > 0 then
+  redis.call('HDEL', P .. 'transactions', unpack(unindexed))
+end
+local items, waiting = {}, redis.call('ZCARD', queue) > 0
 for i = 4, #ARGV, 6 do
   local id, its_raw, its_nonce, fee = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
-  local old = pool_at(sender, its_nonce)
-  if redis.call('HGET', P .. 'transactions', its_raw) == ARGV[i + 4] then
-    redis.call('HDEL', P .. 'transactions', its_raw)
-  end
+  local old = waiting and pool_at(sender, its_nonce)
   if its_nonce < nonce then
     gone(id, its_raw)
   elseif old and pool_id(old) ~= id and string.sub(old, 1, 64) <= fee then
