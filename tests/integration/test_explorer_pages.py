@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from api.app import create_app
@@ -374,12 +373,6 @@ def test_under_the_tutorials_rules_the_pages_work_too(make_node: MakeNode) -> No
         check_harmless(found)
         assert "Merkle" not in found.text
     assert "tutorial" in page(client, "/learn").text and "wallet" not in page(client, "/send").text
-
-
-def test_the_faucet_is_offered_where_there_is_one(node: Node) -> None:
-    app: Flask = create_app(node)
-    has = any(rule.rule == "/faucet" for rule in app.url_map.iter_rules())
-    assert ("faucet-form" in page(Client(FlaskDoor(app)), "/send").source) is has
 
 
 def test_every_page_is_described(node: Node) -> None:
