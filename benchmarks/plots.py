@@ -28,6 +28,14 @@ def _write(plot: Plot, foot: str, directory: Path) -> Path:
         bars = axes.bar(labels, heights, width=0.5)
         axes.bar_label(bars, [number(height) for height in heights], padding=3)
         axes.margins(y=0.15)
+    elif plot.kinds:
+        width = 0.8 / len(plot.series)
+        for place, series in enumerate(plot.series):
+            places = [kind - 0.4 + (place + 0.5) * width for kind in range(len(plot.kinds))]
+            bars = axes.bar(places, series.y, width=width, label=series.label)
+            axes.bar_label(bars, [number(height) for height in series.y], padding=2, fontsize=7)
+        axes.set_xticks(range(len(plot.kinds)), plot.kinds)
+        axes.legend(frameon=False)
     else:
         for series in plot.series:
             marker = "o" if len(series.x) < 20 else ""

@@ -53,7 +53,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """A line plot that belongs to a result."""
+    """A plot that belongs to a result: lines, or bars where there are `kinds`, or where each series is one point."""
 
     file: str  # name without suffix
     title: str
@@ -61,6 +61,7 @@ class Plot:
     y_label: str
     series: Sequence[Series]
     logarithmic: bool = False
+    kinds: Sequence[str] = ()  # what the points of each series are
 
 
 @dataclass
