@@ -71,7 +71,7 @@ def cast(tmp_path_factory: pytest.TempPathFactory) -> str:
     found = shutil.which("cast")
     if found is not None:
         return found
-    if not os.environ.get("QUARRY_TEST_CAST") or shutil.which("npm") is None:
+    if not os.environ.get("TEST_CAST") or shutil.which("npm") is None:
         pytest.skip("cast is not installed")
     directory = tmp_path_factory.mktemp("cast")
     npm(directory, "install", CAST)

@@ -92,11 +92,11 @@ class RecordingQueue:
 
 
 def make_server(directory: Path) -> EmbeddedValkey:
-    """A real server: ours, or the program that QUARRY_TEST_SERVER names.
+    """A real server: ours, or the program that TEST_REDIS_SERVER names.
 
     Not durable: no test that shares one pulls the plug, and an fsync per command would be most of their time.
     """
-    given = os.environ.get("QUARRY_TEST_SERVER")
+    given = os.environ.get("TEST_REDIS_SERVER")
     return EmbeddedValkey(directory, durability="unsafe", executable=Path(given) if given else None)
 
 

@@ -293,6 +293,14 @@ def test_a_transaction_opens_no_round_while_a_search_job_looks_for_one(autominin
     assert here.node.mining.situation().open_round
 
 
+def test_a_dead_search_job_whose_clock_was_ahead_is_not_believed_in(automining: TestNode) -> None:
+    here = automining
+    here.node.mining.linger("w1", here.clock.now() + 3600)
+    assert here.node.mining.searchers(here.clock.now()) == 0
+    here.node.submit([here.sign(ALICE, 0)])
+    assert here.node.mining.situation().open_round and here.queue.searches
+
+
 def test_automining_rests_in_proportion_to_what_the_last_block_held(automining: TestNode) -> None:
     here = automining
     for nonce, transactions in (0, 1), (1, 20), (21, 60):

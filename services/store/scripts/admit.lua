@@ -71,6 +71,7 @@ for i = 9, #ARGV, 5 do
 end
 local attended = redis.call('EXISTS', P .. 'round')
 if attended == 0 then
-  attended = math.min(1, redis.call('ZCOUNT', P .. 'searchers', '(' .. now, '+inf'))
+  -- 65: LONGEST_PROMISE (services/store/mining.py).
+  attended = math.min(1, redis.call('ZCOUNT', P .. 'searchers', '(' .. now, now + 65))
 end
 return {'ok', height, attended, revision, next}
