@@ -163,7 +163,7 @@ def test_a_block_is_taken_apart_and_a_changed_byte_breaks_all_that_follow(tab: T
     cards = tab.page.locator(".link")
     assert cards.count() == 4 and tab.page.locator(".link.broken").count() == 0
     cards.nth(1).locator('[data-role="amount"]').fill("1000")
-    # Every block from there on is another one. Its hash is rare enough all the same once in 64 times: not all three are.
+    # Every block from there on is another one. One in 64 is valid all the same, by luck; not all three are.
     same = tab.page.locator(".link", has_text="As it is on the chain")
     eventually(lambda: same.count() == 1 and tab.page.locator(".link.broken").count() > 0, 5)
     assert "As it is on the chain" in cards.nth(0).inner_text()
