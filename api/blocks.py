@@ -10,13 +10,12 @@ from api.errors import Refusal
 from api.reading import MAX_PAGE, is_hash, is_height, number_argument
 from api.views import block_view, header_view
 from services.node import Node
+from services.peers.client import MAX_PAGE_BYTES
 from services.store.records import StoredHeader, Tip
 
 blueprint = Blueprint("blocks", __name__)
 
 _MAX_HEIGHT = 10**15 - 1
-# Bytes of a page's blocks, as peers want them; the first block is there even if it alone has more.
-_MAX_PAGE_BYTES = 4 * 2**20
 
 
 @blueprint.get("/chain")
@@ -44,8 +43,8 @@ def chain() -> ResponseReturnValue:
 
 
 def _cut(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """As many blocks as one page may hold, and the first in any case."""
-    left = _MAX_PAGE_BYTES
+    """As many blocks as a peer takes in one page, and the first in any case."""
+    left = MAX_PAGE_BYTES
     for number, block in enumerate(blocks):
         left -= len(block)
         if left < 0 and number:

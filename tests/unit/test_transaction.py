@@ -16,6 +16,7 @@ from shared.transaction import (
     normalise,
     read_reward,
     read_transaction,
+    recalled,
     sign,
     signing_message,
 )
@@ -166,6 +167,18 @@ def test_a_reward_cannot_be_submitted() -> None:
         read_transaction(reward.fields)
     assert read_reward(reward.fields) == reward
     assert reward.id == sha256(b"quarry-transaction:" + canonical(reward.fields)).hex()
+
+
+def test_what_is_recalled_is_what_was_read() -> None:
+    """Of every kind: all that the ledger looks at comes back, though nothing is checked again."""
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("transfer", {"data": "é"}), ("approve", {"amount": "0"}), ("transfer_from", {"owner": CAROL.address}),
+    ]  # fmt: skip
+    known = [read_transaction(sign({**PAYMENT, **more, "type": kind}, ALICE)) for kind, more in kinds]
+    known.append(read_transaction(Chain().from_wallet(BOB.address, value=1)))
+    known.append(make_reward(CHAIN_ID, 7, ALICE.address, 10**18))
+    for transaction in known:
+        assert recalled(parse(transaction.canonical), transaction.id) == transaction
 
 
 def test_rewards_of_different_blocks_have_different_ids() -> None:
