@@ -1,5 +1,6 @@
 """`quarry up`, `demo` and the commands against a real node: real Valkey, real workers, real signals."""
 
+import functools
 import json
 import os
 import signal
@@ -208,7 +209,11 @@ def test_a_program_that_cannot_start_is_named_with_its_last_words(tmp_path: Path
 
 @linux_only
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_everything_and_leaves_no_process(tmp_path: Path, signum: signal.Signals) -> None:
+def test_a_signal_stops_everything_and_leaves_no_process(
+    tmp_path: Path, signum: signal.Signals, request: pytest.FixtureRequest
+) -> None:
+    # These tests may run under nohup themselves; a node that inherited that would rightly ignore SIGHUP.
+    request.addfinalizer(functools.partial(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL)))
     with launched(tmp_path) as (process, ready):
         assert len(processes_of(tmp_path)) >= 7
         assert done(tmp_path, "mine")[0]["index"] == 2
