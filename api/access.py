@@ -7,6 +7,7 @@ from typing import cast
 
 from flask import current_app, request
 
+from api.budget import Budget
 from api.errors import Refusal
 from services.node import Node
 
@@ -55,6 +56,11 @@ class Doorkeeper:
 def node() -> Node:
     """The node behind the current request."""
     return cast(Node, current_app.extensions["quarry"])
+
+
+def budget() -> Budget:
+    """What this process's connections may hold."""
+    return cast(Budget, current_app.extensions["quarry.budget"])
 
 
 def doorkeeper() -> Doorkeeper:

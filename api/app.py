@@ -1,7 +1,5 @@
 """The Flask application: one node behind HTTP."""
 
-from threading import BoundedSemaphore
-
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
@@ -20,8 +18,11 @@ from api import (
     transactions,
 )
 from api.access import Doorkeeper
+from api.budget import Budget
+from api.connections import Deadlines
 from api.dashboard import LazyDashboard
 from api.explorer import views as explorer
+from api.gate import Gate
 from api.reading import check_length
 from api.rpc import dispatch
 from services.news import News
@@ -50,9 +51,11 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     )
     app.extensions["quarry"] = node
     app.extensions["quarry.doorkeeper"] = doorkeeper
-    app.extensions["quarry.bodies"] = BoundedSemaphore(node.settings.api_threads * 3 // 4)
-    # A stream holds a thread for as long as it is open: some are kept for those who ask and go.
-    app.extensions["quarry.news"] = News(node.mining, node.pool, node.clock, node.settings.api_threads * 2 // 3)
+    budget = Budget(node.settings.api_threads, node.settings.answer_memory)
+    deadlines = Deadlines(budget)
+    app.extensions["quarry.budget"] = budget
+    app.extensions["quarry.deadlines"] = deadlines
+    app.extensions["quarry.news"] = News(node.mining, node.pool, node.clock)
     app.before_request(doorkeeper.check_host)
     app.before_request(check_length)
     app.after_request(_harden)
@@ -75,6 +78,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         app.register_blueprint(blueprint)
     # Flask's own way to put something in front; mypy takes it for a method.
     app.wsgi_app = LazyDashboard(app.wsgi_app, doorkeeper, node.settings.broker_url)  # type: ignore[method-assign]
+    app.wsgi_app = Gate(app.wsgi_app, budget, deadlines, node.settings.max_body)  # type: ignore[method-assign]
     return app
 
 

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
 from api.access import node
+from api.budget import reserve
 from api.errors import Refusal
 from api.reading import MAX_PAGE, is_hash, is_height, number_argument
 from api.views import block_view, header_view
@@ -16,6 +17,7 @@ from services.store.records import StoredHeader, Tip
 blueprint = Blueprint("blocks", __name__)
 
 _MAX_HEIGHT = 10**15 - 1
+_HEADER_BYTES = 5_000  # of memory, on its way into an answer
 
 
 @blueprint.get("/chain")
@@ -82,6 +84,7 @@ def index() -> ResponseReturnValue:
     tip = here.chain.tip()
     limit = number_argument("limit", 20, 1, MAX_PAGE)
     before = min(number_argument("before", tip.height + 1, 1, _MAX_HEIGHT), tip.height + 1)
+    reserve(_HEADER_BYTES * limit)
     first = max(1, before - limit)
     headers = here.chain.headers(first, before - first)
     return jsonify(blocks=[header_view(stored, tip) for stored in reversed(headers)], length=tip.height)

@@ -6,10 +6,14 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from api.access import node
+from api.budget import reserve
 from api.reading import MAX_PAGE, number_argument
 from api.views import pending_view
 
 blueprint = Blueprint("mempool", __name__)
+
+# Bytes that an entry takes in memory on its way into an answer, for each byte of its own.
+_PER_BYTE = 12
 
 
 @blueprint.get("/mempool")
@@ -28,6 +32,7 @@ def show() -> ResponseReturnValue:
     limit = number_argument("limit", 100, 1, MAX_PAGE)
     offset = number_argument("offset", 0, 0, here.settings.max_mempool)
     size, used = here.pool.totals()
+    reserve(_PER_BYTE * used * min(limit, size) // max(size, 1))  # as large as most are
     waiting = (entry for entries in here.pool.by_fee(MAX_PAGE) for entry in entries)
     shown = [pending_view(entry) for entry in islice(waiting, offset, offset + limit)]
     return jsonify(size=size, bytes=used, transactions=shown)

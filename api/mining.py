@@ -1,13 +1,16 @@
 """Asking for blocks, and watching the search."""
 
+from contextlib import nullcontext
+
 from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
-from api.access import doorkeeper, node
+from api.access import budget, doorkeeper, node
+from api.budget import Kind
 from api.errors import Refusal, problem
 from api.reading import is_hash, seconds_argument
-from api.views import round_view
+from api.views import block_fields, round_view
 from services.errors import NotFound
 
 blueprint = Blueprint("mining", __name__)
@@ -40,13 +43,16 @@ def mine() -> ResponseReturnValue:
     doorkeeper().require_miner()
     here = node()
     seconds = seconds_argument("wait", here.settings.mine_wait, MAX_WAIT)
-    request_id = here.rounds.ask()
-    answer = here.rounds.wait(request_id, seconds)
+    with (
+        budget().hold(Kind.WAIT) if seconds else nullcontext()
+    ):  # before the request is made: a refusal asks for nothing
+        request_id = here.rounds.ask()
+        answer = here.rounds.wait(request_id, seconds)
     if answer["status"] == "cancelled":
         return problem(409, "round_cancelled", "The round was cancelled.")
     if answer["status"] != "finished":
         return jsonify(job=request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
-    block = here.chain.block_object(answer["block"])
+    block = block_fields(here, answer["block"])
     names = ("index", "transactions", "proof", "previous_hash")
     return jsonify({"message": "Forged new block.", **{name: block[name] for name in names}, "hash": answer["block"]})
 
@@ -68,7 +74,8 @@ def job(job_id: str) -> ResponseReturnValue:
     if not _is_id(job_id):
         raise Refusal(404, "unknown_job", _UNKNOWN_JOB)
     try:
-        found = node().rounds.wait(job_id, seconds)
+        with budget().hold(Kind.WAIT) if seconds else nullcontext():
+            found = node().rounds.wait(job_id, seconds)
     except NotFound:
         raise Refusal(404, "unknown_job", _UNKNOWN_JOB) from None
     return jsonify(id=job_id, status=found["status"], round=found["round"] or None, block=found["block"] or None)

@@ -5,9 +5,11 @@ from typing import Any
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from api.access import doorkeeper, node
+from api.access import budget, doorkeeper, node
+from api.budget import Kind, reserve
 from api.errors import Refusal, problem
 from api.reading import MAX_PAGE, is_hash, json_body, number_argument, seconds_argument
+from api.views import block_fields
 from services.errors import PeerFailed
 from services.node import Node
 from services.peers.urls import check_address, normal_url
@@ -16,8 +18,9 @@ from shared.errors import InputError, NodeError, ShapeError
 blueprint = Blueprint("peers", __name__)
 
 _SHOWN_BLOCKS = 100
-_SHOWN_BYTES = 4 * 2**20
+_SHOWN_BYTES = 2**20
 _MAX_LOCATOR = 64
+_HEADER_BYTES = 3_000  # of memory, on its way into an answer
 _MAX_NODES = 64
 _MAX_WAIT = 60.0
 
@@ -64,7 +67,9 @@ def register() -> ResponseReturnValue:
     urls = [url for url in given if url != here.settings.public_url]  # the tutorial's readers name all nodes to each
     for url in urls:
         check_address(url, private=here.settings.reaches_private_peers)
-    for answer in here.resolver.handshakes(urls):
+    with budget().hold(Kind.WAIT):
+        answers = here.resolver.handshakes(urls)
+    for answer in answers:
         # One that does not answer is not there yet: the resolver keeps asking.
         if isinstance(answer, NodeError) and not isinstance(answer, PeerFailed):
             raise answer
@@ -110,7 +115,9 @@ def resolve() -> ResponseReturnValue:
     post: *resolve
     """
     here = node()
-    answer = here.consensus.ask(seconds_argument("wait", 30.0, _MAX_WAIT))
+    seconds = seconds_argument("wait", 30.0, _MAX_WAIT)
+    with budget().hold(Kind.WAIT):
+        answer = here.consensus.ask(seconds)
     if answer is None:
         return jsonify(message="Still resolving."), 202
     shown = _first_blocks(here)
@@ -181,7 +188,9 @@ def headers() -> ResponseReturnValue:
     names = text.split(",") if text else []
     if len(names) > _MAX_LOCATOR or not all(is_hash(item) for item in names):
         raise InputError("bad_locator", f"locator is at most {_MAX_LOCATOR} block hashes with commas.", field="locator")
-    first, found = here.chain.after(names, number_argument("limit", MAX_PAGE, 1, MAX_PAGE))
+    limit = number_argument("limit", MAX_PAGE, 1, MAX_PAGE)
+    reserve(_HEADER_BYTES * limit)
+    first, found = here.chain.after(names, limit)
     return jsonify(
         {"headers": [item.header.to_object() for item in found], "from": first, "length": here.chain.tip().height}
     )
@@ -211,7 +220,7 @@ def _first_blocks(here: Node) -> list[dict[str, Any]]:
         room -= stored.size
         if room < 0:
             break
-        blocks.append(here.chain.block_object(stored.header.hash))
+        blocks.append(block_fields(here, stored.header.hash))
     return blocks
 
 

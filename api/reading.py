@@ -1,13 +1,11 @@
 """Reading requests strictly: bodies, and the few numbers and hashes in paths and queries."""
 
 import re
-from threading import BoundedSemaphore
-from typing import Any, cast
+from typing import Any
 
-from flask import current_app, request
+from flask import request
 
 from api.errors import Refusal
-from services.errors import Busy
 from shared import wire
 from shared.errors import InputError
 
@@ -36,22 +34,13 @@ def json_body(*, floats: bool = False) -> Any:
     Raises:
         Refusal: 413 for a body that is too large or of unknown length, 415 for another type or an encoded one.
         InputError: it is not strict JSON.
-        Busy: `too_many_bodies`.
     """
     check_length()
     if request.mimetype != "application/json":
         raise Refusal(415, "wrong_content_type", "Send Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refusal(415, "encoded_body", "Send the body as it is: compressed requests are refused.")
-    # Who sends a body slowly holds a thread. Some are kept back, so that reading goes on whatever is being sent.
-    bodies = cast(BoundedSemaphore, current_app.extensions["quarry.bodies"])
-    if not bodies.acquire(blocking=False):
-        raise Busy("too_many_bodies", "Too many requests are being received at once; try again.")
-    try:
-        data = request.get_data(cache=False)
-    finally:
-        bodies.release()
-    return wire.parse(data, floats=floats)
+    return wire.parse(request.get_data(cache=False), floats=floats)
 
 
 def number_argument(name: str, default: int, low: int, high: int) -> int:

@@ -14,7 +14,8 @@ from granian.log import LogLevels
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from api import idle
+from api.connections import Watch
+from api.runner import serve_process
 from services import logs, registry
 from services.connections import as_store, connect_for_requests
 from services.errors import StoreUnavailable
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # Per process. Idle connections count as well, so this is no measure of work: the threads are.
 CONNECTIONS = 2048
+# Bytes that the server keeps per connection of what is received, heads included, and of what is to be sent.
+BUFFER = 65_536
 # To send a request's head, and between two requests of one connection.
 HEAD_SECONDS = 10
 # From SIGTERM to the end of requests that still wait. Also for a process that was told so while it was starting: it
@@ -75,12 +78,12 @@ def _serve(settings: Settings) -> None:
         blocking_threads_idle_timeout=30,
         backpressure=CONNECTIONS,
         http=HTTPModes.http1,  # "auto" waits without limit for the first byte, and HTTP/2 has no limit for the head
-        http1_settings=HTTP1Settings(header_read_timeout=HEAD_SECONDS * 1000),
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_SECONDS * 1000, max_buffer_size=BUFFER),
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.warning,
-    ).serve()
+    ).serve(spawn_target=serve_process)
 
 
 def _allow_files(wanted: int) -> None:
@@ -102,7 +105,9 @@ def application() -> "Flask":
     store = connect_for_requests(settings.redis_url)
     broker = store if settings.broker_url == settings.redis_url else connect_for_requests(settings.broker_url)
     token = settings.admin_token_file.read_text("utf-8").strip() if settings.admin_token_file else None
-    idle.watch(settings.port)
     # Short slices of the interpreter keep a batch from holding up the other requests of this process.
     sys.setswitchinterval(0.002)
-    return create_app(build_node(settings, store=as_store(store), queue=RqJobs(broker)), token)
+    app = create_app(build_node(settings, store=as_store(store), queue=RqJobs(broker)), token)
+    watch = Watch(settings.port, app.extensions["quarry.budget"], app.extensions["quarry.deadlines"])
+    watch.start()
+    return app

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 
+from api.access import budget
+from api.budget import Kind
 from services.news import News, as_text
 
 blueprint = Blueprint("stream", __name__)
@@ -34,7 +36,8 @@ def events() -> ResponseReturnValue:
         return Response(mimetype=_MEDIA_TYPE)
     news: News = current_app.extensions["quarry.news"]
     listening = ExitStack()
-    listener = listening.enter_context(news.listen())  # here, so that a refusal is an answer and not a broken stream
+    listening.enter_context(budget().hold(Kind.STREAM))  # here, so that a refusal is an answer and not a broken stream
+    listener = listening.enter_context(news.listen())
 
     def stream() -> Iterator[str]:
         yield "retry: 2000\n\n"

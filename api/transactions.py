@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from api.access import node
 from api.errors import Refusal, describe
 from api.reading import is_hash, json_body
-from api.views import transaction_view
+from api.views import block_fields, transaction_view
 from services.mempool import Admitted
 from services.proofs import inclusion_proof
 from shared.errors import InputError, NodeError, RuleError
@@ -118,10 +118,10 @@ def proof(transaction_id: str) -> ResponseReturnValue:
     here = node()
     if not here.rules.headers_alone:
         raise Refusal(404, "no_merkle_root", "Blocks have no Merkle root under the rules of this chain.")
-    found = inclusion_proof(here.chain, transaction_id) if is_hash(transaction_id) else None
-    if found is None:
+    location = here.chain.locate(transaction_id) if is_hash(transaction_id) else None
+    if location is None:
         raise Refusal(404, "unknown_transaction", "No transaction with this id is on the chain.")
-    return jsonify(found)
+    return jsonify(inclusion_proof(block_fields(here, location.block_hash), location, transaction_id))
 
 
 def _batch(body: Any) -> list[Any]:

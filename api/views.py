@@ -2,18 +2,36 @@
 
 from typing import Any
 
+from api import budget
 from services.node import Node
 from services.rounds import HEARTBEAT_SECONDS
 from services.store.pool import Entry
 from services.store.records import StoredHeader, Tip
 
+# Bytes that a block takes in memory on its way into an answer, for each byte of its own: read, as objects, as objects
+# with their ids, as text (measured: tests/integration/test_large_answers.py).
+_PER_BYTE = 14
 # A worker that has reported nothing for so long has left the round, or is dead.
 _ACTIVE_SECONDS = 2 * HEARTBEAT_SECONDS
+
+
+def block_fields(node: Node, block_hash: str) -> dict[str, Any]:
+    """A block's JSON object, for an answer that shows it or a part of it.
+
+    Raises:
+        NotFound: there is no such block.
+        Busy: it is large, and too many large answers are being sent.
+    """
+    stored = node.chain.header(block_hash)
+    if stored is not None:
+        budget.reserve(_PER_BYTE * stored.size)
+    return node.chain.block_object(block_hash)
 
 
 def block_view(node: Node, stored: StoredHeader, tip: Tip) -> dict[str, Any]:
     """A block exactly as it is hashed, and hash, chainwork, size and confirmations; its transactions with their ids."""
     block_hash = stored.header.hash
+    budget.reserve(_PER_BYTE * stored.size)
     fields = node.chain.block_object(block_hash)
     ids = node.chain.transaction_ids(block_hash)
     on_chain = node.chain.is_on_chain(stored)
@@ -54,7 +72,7 @@ def transaction_view(node: Node, transaction_id: str) -> dict[str, Any] | None:
     for _ in range(2):
         location = node.chain.locate(transaction_id)
         if location is not None:
-            fields = node.chain.block_object(location.block_hash)["transactions"][location.position]
+            fields = block_fields(node, location.block_hash)["transactions"][location.position]
             return {
                 **fields,
                 "id": transaction_id,

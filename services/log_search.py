@@ -1,6 +1,6 @@
 """Finding token events: by range of blocks, by address through the histories, by topics."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from services.errors import PolicyError, TipMoved
@@ -54,8 +54,9 @@ class LogSearch:
         self._blocks = blocks
         self._token = token
 
-    def find(self, criteria: LogCriteria) -> list[FoundLog]:
-        """The events, oldest first.
+    def find(self, criteria: LogCriteria, holding: Callable[[int], None] = lambda more: None) -> list[FoundLog]:
+        """The events, oldest first. `holding` is told how many more are held, each time that it is a hundred or more,
+        and may refuse by what it raises.
 
         Raises:
             PolicyError: `range_too_large`, `too_many_logs`.
@@ -65,7 +66,7 @@ class LogSearch:
             return []
         for _ in range(_ATTEMPTS):
             tip = self._chain.tip()
-            found = self._find(criteria, tip.height)
+            found = self._find(criteria, tip.height, holding)
             # Blocks and histories were read one after the other: they belong together if none of them was detached.
             if self._chain.hash_at(tip.height) == tip.hash:
                 return found
@@ -75,11 +76,11 @@ class LogSearch:
         """The events of one block that are wanted, whatever its height."""
         return [FoundLog(stored, event) for event in self._blocks.events(stored) if criteria.accepts(event.log)]
 
-    def _find(self, criteria: LogCriteria, height: int) -> list[FoundLog]:
+    def _find(self, criteria: LogCriteria, height: int, holding: Callable[[int], None]) -> list[FoundLog]:
         first, last = max(1, criteria.first), min(criteria.last, height)
         people = self._people(criteria.topics)
         found: list[FoundLog] = []
-        left = MAX_TRANSACTIONS
+        left, told = MAX_TRANSACTIONS, 0
         for stored in self._headers(first, last, people):
             left -= stored.transactions
             if left < 0:
@@ -87,6 +88,9 @@ class LogSearch:
             found += self.in_block(stored, criteria)
             if len(found) > MAX_LOGS:
                 raise PolicyError("too_many_logs", f"query returned more than {MAX_LOGS} results")
+            if len(found) - told >= 100:
+                holding(len(found) - told)
+                told = len(found)
         return found
 
     def _headers(self, first: int, last: int, people: set[str] | None) -> Iterator[StoredHeader]:

@@ -15,7 +15,6 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from services.errors import Busy
 from services.ports import Clock
 from services.store.mining import MiningStore
 from services.store.pool import PoolStore
@@ -40,26 +39,19 @@ class Message:
 class News:
     """The listeners of one process."""
 
-    def __init__(self, mining: MiningStore, pool: PoolStore, clock: Clock, max_listeners: int) -> None:
+    def __init__(self, mining: MiningStore, pool: PoolStore, clock: Clock) -> None:
         self._mining = mining
         self._pool = pool
         self._clock = clock
-        self._max_listeners = max_listeners
         self._lock = threading.Lock()
         self._listeners: set[queue.Queue[Message]] = set()
         self._reader: threading.Thread | None = None
 
     @contextmanager
     def listen(self) -> Iterator["queue.Queue[Message]"]:
-        """A queue of messages from now on.
-
-        Raises:
-            Busy: `too_many_streams`.
-        """
+        """A queue of messages from now on."""
         listener: queue.Queue[Message] = queue.Queue(_BACKLOG)
         with self._lock:
-            if len(self._listeners) >= self._max_listeners:
-                raise Busy("too_many_streams", f"{self._max_listeners} listeners are served at once; poll instead.")
             self._listeners.add(listener)
             if self._reader is None:
                 self._reader = threading.Thread(target=self._read, name="news", daemon=True)

@@ -2,27 +2,23 @@
 
 from typing import Any
 
-from services.store.chain import ChainStore
+from services.store.chain import Location
 from shared import merkle
 from shared.canonical import canonical
 
 
-def inclusion_proof(chain: ChainStore, transaction_id: str) -> dict[str, Any] | None:
-    """The transaction, its Merkle branch (lowest sibling first) and its block's header, or None if it is not mined.
+def inclusion_proof(block: dict[str, Any], place: Location, transaction_id: str) -> dict[str, Any]:
+    """A transaction of `block` (its JSON object), its Merkle branch (lowest sibling first) and the block's header.
 
     To verify: leaf = SHA-256(0x00 ‖ canonical transaction); follow the branch to `transactions_root`; the header
     without proof gives the seal; SHA-256(seal + decimal proof) is the block's hash.
     """
-    location = chain.locate(transaction_id)
-    if location is None:
-        return None
-    block = chain.block_object(location.block_hash)
     leaves = [merkle.leaf_hash(canonical(item)) for item in block["transactions"]]
     return {
         "id": transaction_id,
-        "transaction": block["transactions"][location.position],
-        "position": location.position,
-        "branch": [{"side": step.side, "hash": step.hash.hex()} for step in merkle.branch(leaves, location.position)],
+        "transaction": block["transactions"][place.position],
+        "position": place.position,
+        "branch": [{"side": step.side, "hash": step.hash.hex()} for step in merkle.branch(leaves, place.position)],
         "header": {name: value for name, value in block.items() if name != "transactions"},
-        "block": location.block_hash,
+        "block": place.block_hash,
     }

@@ -46,6 +46,7 @@ class Settings:
     max_body: int  # bytes
     api_processes: int
     api_threads: int  # per process: waiting calls hold one each
+    answer_memory: int  # bytes per process that large answers take
     kernel: Literal["auto", "plain", "fast"]
     linger: float  # seconds that a search job waits for the next round
     resolve_seconds: int
@@ -135,7 +136,8 @@ class _Variables(Schema):
     max_records = _number("MAX_RECORDS", 100_000, 1, 10_000_000)
     max_body = _number("MAX_BODY", 2**20, 10_000, 2**26)
     api_processes = _number("API_PROCESSES", 2, 1, 64)
-    api_threads = _number("API_THREADS", 96, 4, 1024)
+    api_threads = _number("API_THREADS", 160, 4, 1024)
+    answer_memory = _number("ANSWER_MEMORY", 24 * 2**20, 2**22, 2**34)
     kernel = _choice("KERNEL", "auto", "plain", "fast")
     linger = _seconds("LINGER", 2.0, 60)
     resolve_seconds = _number("RESOLVE_SECONDS", 10, 1, 3600)

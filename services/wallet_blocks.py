@@ -22,8 +22,8 @@ from shared.transaction import Transaction
 ZERO_ADDRESS = "0x0000000000000000000000000000000000000000"
 
 # Transactions whose blocks are kept executed, some 5 kB each, and events, some 1 kB each.
-_KEPT_TRANSACTIONS = 8_000
-_KEPT_EVENTS = 20_000
+_KEPT_TRANSACTIONS = 4_000
+_KEPT_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api import budget
 from services.node import Node
 from services.store.records import StoredHeader, decode_header
 
+# Bytes that a block takes in memory while it is read, for each byte of its own.
+_PER_BYTE = 8
 # Heights that lie closer together than this are read as one range, and what lies between is thrown away.
 _RANGE = 1000
 
@@ -28,19 +31,22 @@ def at_places(node: Node, places: Sequence[tuple[int, int]]) -> list[Placed]:
     if not names:
         return []
     redis, keys = node.chain.redis, node.chain.keys
-    headers, texts, ids = (redis.hmget(key, names) for key in (keys.headers, keys.blocks, keys.ids))
-    blocks = {
-        height: (decode_header(header), json.loads(text)["transactions"], packed.hex())
-        for height, header, text, packed in zip(hashes, headers, texts, ids, strict=True)
-        if header is not None and text is not None and packed is not None
-    }
-    found = []
+    headers = [decode_header(text) for text in redis.hmget(keys.headers, names) if text is not None]
+    ids = dict(zip(names, redis.hmget(keys.ids, names), strict=True))
+    largest = max((stored.size for stored in headers), default=0)
+    budget.reserve(_PER_BYTE * largest)
+    wanted: dict[int, list[int]] = {}
     for height, position in places:
-        if height in blocks:
-            stored, transactions, packed = blocks[height]
+        wanted.setdefault(height, []).append(position)
+    found: dict[tuple[int, int], Placed] = {}
+    for stored, text in node.chain.read_blocks(headers):  # one by one: of a large block only what is shown is kept
+        height, packed = stored.header.index, (ids[stored.header.hash] or b"").hex()
+        transactions = json.loads(text)["transactions"]
+        for position in wanted[height]:
             if position < len(transactions):
-                found.append(Placed(packed[64 * position : 64 * position + 64], transactions[position], stored))
-    return found
+                name = packed[64 * position : 64 * position + 64]
+                found[height, position] = Placed(name, transactions[position], stored)
+    return [found[place] for place in places if place in found]
 
 
 def _hashes(node: Node, heights: Collection[int]) -> dict[int, str]:

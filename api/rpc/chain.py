@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.budget import reserve
 from api.rpc.errors import invalid_params
 from api.rpc.methods import method
 from api.rpc.quantity import quantity, read_quantity
@@ -18,6 +19,10 @@ _GWEI = 10**9
 _MAX_HISTORY = 1024
 _MAX_TRANSACTIONS = 10_000
 _MAX_PERCENTILES = 100
+_PERCENTILE_BYTES = 150
+# Bytes that a block takes in memory on its way into an answer, for each byte of its own: as objects with every field
+# that wallets want, and as text (measured: tests/integration/test_large_answers.py).
+_PER_BYTE = 20
 # Transactions that are shown of the block that comes next.
 _MAX_PENDING = 500
 
@@ -82,6 +87,7 @@ def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) ->
     last = find_block(node, newest)
     if last is None:
         raise invalid_params("request beyond head block")
+    reserve(_PERCENTILE_BYTES * wanted * len(ranks))
     headers = _as_many(node.chain.headers(max(1, last.header.index - wanted + 1), min(wanted, last.header.index)))
     first = headers[0].header.index if headers else last.header.index + 1
     limit = gas_limit(node.settings.spec)
@@ -136,6 +142,7 @@ def _block(node: Node, stored: StoredHeader | None, whole: Any) -> Any:
     is_whole = _is_whole(whole)
     if stored is None:
         return None
+    reserve(_PER_BYTE * stored.size)
     return block_object(node.wallet_blocks.block(stored), node.settings.spec, whole=is_whole)
 
 
@@ -198,5 +205,6 @@ def block_receipts(node: Node, tag: Any) -> Any:
     stored = find_by_hash(node, tag) if by_hash else find_block(node, tag)
     if stored is None:
         return None
+    reserve(_PER_BYTE * stored.size)
     block = node.wallet_blocks.block(stored)
     return [receipt_object(item, block, node.settings.spec) for item in block.transactions]

@@ -7,7 +7,6 @@ way, where every refusal is made.
 
 import time
 from collections.abc import Callable, Iterable
-from threading import BoundedSemaphore
 from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, current_app, request
@@ -17,6 +16,7 @@ from flask.typing import ResponseReturnValue
 from api import metrics
 from api.access import node
 from api.errors import Refusal
+from api.gate import RECEIVED
 from api.reading import json_body
 from api.rpc import protocol
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
@@ -92,11 +92,9 @@ def _respond(body: bytes) -> Response:
 class RpcDoor:
     """A WSGI application that answers usual requests to `/rpc` itself, and hands everything else on."""
 
-    def __init__(self, inner: WsgiApp, here: Node, bodies: BoundedSemaphore, max_body: int) -> None:
+    def __init__(self, inner: WsgiApp, here: Node) -> None:
         self._inner = inner
         self._node = here
-        self._bodies = bodies
-        self._max_body = max_body
         self._hosts: set[str] = set()
         self._seconds = metrics.request_seconds("POST", PATH, "200")
 
@@ -106,38 +104,27 @@ class RpcDoor:
             self._hosts.add(host)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") != PATH or not self._is_usual(environ) or not self._bodies.acquire(blocking=False):
+        if environ.get("PATH_INFO") != PATH or not self._is_usual(environ):
             return self._inner(environ, start_response)
         began = time.perf_counter()
-        try:
-            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
-        finally:
-            self._bodies.release()
-        answer = protocol.answer(self._node, body)
+        answer = protocol.answer(self._node, environ["wsgi.input"].read())
         start_response("200 OK", [*_HEADERS, ("Content-Length", str(len(answer)))])
         self._seconds.observe(time.perf_counter() - began)
         return [answer]
 
     def _is_usual(self, environ: dict[str, Any]) -> bool:
-        length = environ.get("CONTENT_LENGTH", "")
         return (
             environ.get("REQUEST_METHOD") == "POST"
+            and RECEIVED in environ
             and environ.get("HTTP_HOST") in self._hosts
             and environ.get("CONTENT_TYPE") in _TYPES
             and "HTTP_CONTENT_ENCODING" not in environ
-            and "HTTP_TRANSFER_ENCODING" not in environ
-            and length.isascii()
-            and length.isdigit()
-            and len(length) < 10
-            and int(length) <= self._max_body
         )
 
 
 @blueprint.record_once
 def _open_door(state: BlueprintSetupState) -> None:
     app = cast(Flask, state.app)
-    door = RpcDoor(
-        app.wsgi_app, app.extensions["quarry"], app.extensions["quarry.bodies"], app.config["MAX_CONTENT_LENGTH"]
-    )
+    door = RpcDoor(app.wsgi_app, app.extensions["quarry"])
     app.extensions["quarry.rpc"] = door
     app.wsgi_app = door  # type: ignore[method-assign] # Flask's own way to put something in front

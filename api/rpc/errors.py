@@ -10,6 +10,10 @@ from shared.errors import NodeError, RuleError
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
 # Clients try again after this one, so it is for faults of the node and never for a refusal.
 INTERNAL_ERROR = -32603
+# So is this one: the node has too much to send just now.
+LIMIT_EXCEEDED = -32005
+# geth's for what a batch has no room for.
+RESPONSE_TOO_LARGE = -32003
 REFUSED = -32000
 REVERTED = 3
 
@@ -65,14 +69,16 @@ def reason(error: RuleError) -> str:
 
 
 def refusal(error: NodeError) -> RpcError:
-    """What a client is told when the node refuses. Never a code that clients retry."""
+    """What a client is told when the node refuses. Never a code that clients retry, unless they should."""
     if isinstance(error, RuleError):
         if error.rule == "insufficient_allowance":
             return reverted("ERC20: insufficient allowance")
         if error.rule in _REVERTS:
             return reverted(reason(error))
         return RpcError(REFUSED, _MESSAGES.get(error.rule, error.message))
-    if isinstance(error, PolicyError | Busy):
+    if isinstance(error, Busy) and error.code == "too_many_answers":
+        return RpcError(LIMIT_EXCEEDED, error.message)
+    if isinstance(error, PolicyError):
         return RpcError(REFUSED, _MESSAGES.get(error.code, error.message))
     if isinstance(error, HeightUnknown):
         return RpcError(REFUSED, "header not found")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.budget import reserve
 from api.rpc.errors import REFUSED, RpcError, invalid_params
 from api.rpc.methods import method
 from api.rpc.quantity import read_address, read_data, read_quantity
@@ -14,6 +15,8 @@ from services.store.filters import Filter
 from services.store.records import StoredHeader
 
 _MAX_ALTERNATIVES = 1000
+# Bytes of memory for each event: that is found, and on its way into an answer.
+_FOUND_BYTES, _LOG_BYTES = 1_200, 4_000
 # Per poll of a filter.
 _MAX_PENDING = 1000
 _MAX_BLOCKS = 1000
@@ -33,7 +36,7 @@ def get_logs(node: Node, request: Any) -> list[dict[str, Any]]:
         if stored is None:
             raise RpcError(REFUSED, "unknown block")
         return _objects(node.logs.in_block(stored, _criteria(request, 0, _NO_END)))
-    return _objects(node.logs.find(_ranged(node, request)))
+    return _objects(node.logs.find(_ranged(node, request), lambda more: reserve(_FOUND_BYTES * more)))
 
 
 @method("eth_newFilter", 1)
@@ -206,4 +209,5 @@ def _topics(value: Any) -> Topics:
 
 
 def _objects(found: list[FoundLog], *, removed: bool = False) -> list[dict[str, Any]]:
+    reserve(_LOG_BYTES * len(found))
     return [log_object(item.event, item.stored, removed=removed) for item in found]

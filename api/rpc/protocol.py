@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
+from api import budget
 from api.rpc import chain, logs, state, transactions
 from api.rpc.errors import (
     INTERNAL_ERROR,
@@ -15,6 +16,7 @@ from api.rpc.errors import (
     METHOD_NOT_FOUND,
     PARSE_ERROR,
     REFUSED,
+    RESPONSE_TOO_LARGE,
     RpcError,
     refusal,
 )
@@ -26,6 +28,8 @@ from shared.errors import InputError, NodeError
 _log = structlog.get_logger(__name__)
 
 MAX_BATCH = 50
+# Once a batch's answers have so many bytes together, the rest is refused: it can be asked for in another batch.
+MAX_BATCH_BYTES = 4 * 2**20
 # Importing these has filled the table.
 _FILLED_BY = (chain, logs, state, transactions)
 # Names that may be repeated to the client: nothing in them needs escaping, wherever the message is shown.
@@ -48,8 +52,15 @@ def answer_value(node: Node, value: Any) -> bytes:
         return _bytes(_answer(node, value))
     if not 0 < len(value) <= MAX_BATCH:
         return refused(INVALID_REQUEST, f"a batch has 1 to {MAX_BATCH} requests")
-    answers = [response for response in (_answer(node, item) for item in value) if response is not None]
-    return _bytes(answers or None)
+    answers: list[bytes] = []
+    size = 0
+    for item in value:
+        response = _answer(node, item) if size <= MAX_BATCH_BYTES else _too_large(item)
+        if response is not None:
+            answers.append(_bytes(response))  # now: as text it takes a quarter of the memory
+            size += len(answers[-1])
+            budget.settle(size)
+    return b"[" + b",".join(answers) + b"]" if answers else b""
 
 
 def refused(code: int, message: str) -> bytes:
@@ -103,6 +114,14 @@ def _call(node: Node, name: str, params: Any) -> Any:
         wanted = str(known.least) if known.least == known.most else f"{known.least} to {known.most}"
         raise RpcError(INVALID_PARAMS, f"{name} takes {wanted} parameters")
     return known.function(node, *params)
+
+
+def _too_large(item: Any) -> dict[str, Any] | None:
+    """The answer to a request for which its batch has no room left."""
+    if not isinstance(item, dict) or "id" not in item:
+        return None if isinstance(item, dict) else _failure(None, RpcError(INVALID_REQUEST, "a request is an object"))
+    identifier = item["id"] if type(item["id"]) in (str, int) else None
+    return _failure(identifier, RpcError(RESPONSE_TOO_LARGE, "response too large: ask for less in one batch"))
 
 
 def _failure(identifier: Any, error: RpcError) -> dict[str, Any]:

@@ -30,8 +30,10 @@ from shared.transaction import Transaction
 
 # Ended rounds and answered requests stay readable for a day.
 KEEP_SECONDS = 86_400
-# Blocks that are read at once while streaming: bounds memory, whatever the chain's length.
+# Headers that are read at once while streaming, and bytes of blocks: these bound memory, whatever the chain's length
+# and the blocks' size.
 PAGE = 100
+READ_AHEAD = 2**20
 # Blocks at the tip that a locator names one by one.
 DENSE = 10
 # Tips whose ancestors are remembered.
@@ -146,12 +148,6 @@ class ChainStore:
         value: dict[str, Any] = json.loads(text)
         return value
 
-    def blocks(self, first: int, limit: int) -> list[bytes]:
-        """The canonical blocks of heights `first` to `first + limit - 1`, as far as there are any."""
-        hashes = self._hashes(first, limit)
-        found = self.redis.hmget(self.keys.blocks, hashes) if hashes else []
-        return [text for text in found if text is not None]
-
     def locator(self) -> list[str]:
         """Hashes of our chain from the tip down to genesis: the last few, then at doubling distances.
 
@@ -191,23 +187,31 @@ class ChainStore:
         raise TipMoved("The chain was reorganised while it was read.")
 
     def stream(self, first: int, last: int) -> Iterator[bytes]:
-        """The canonical blocks from one height to another, read page by page.
+        """The canonical blocks from one height to another, never many at once (`read_blocks`).
 
         Raises:
             TipMoved: a reorganisation replaced what has been sent already; the reader must start again.
         """
         sent: str | None = None
         for start in range(first, last + 1, PAGE):
-            hashes = self._hashes(start, min(PAGE, last + 1 - start))
-            if not hashes:
+            headers = self.headers(start, min(PAGE, last + 1 - start))
+            if not headers:
                 raise TipMoved("The chain became shorter while it was read.")
-            texts, headers = self.redis.hmget(self.keys.blocks, hashes), self._headers(hashes)
-            for text, stored in zip(texts, headers, strict=True):
-                assert text is not None, "append.lua writes block and height together"
+            for stored, text in self.read_blocks(headers):
                 if sent is not None and stored.header.previous_hash != sent:
                     raise TipMoved("The chain was reorganised while it was read.")
                 sent = stored.header.hash
                 yield text
+
+    def read_blocks(self, headers: Iterable[StoredHeader]) -> Iterator[tuple[StoredHeader, bytes]]:
+        """The canonical blocks of stored headers, in their order; READ_AHEAD bytes at a time, or one block."""
+        for group in _by_size(headers, READ_AHEAD):
+            texts = self.redis.hmget(self.keys.blocks, [stored.header.hash for stored in group])
+            texts.reverse()  # so that each can go as soon as it is handed on
+            for stored in group:
+                text = texts.pop()
+                assert text is not None, "append.lua writes block and header together"
+                yield stored, text
 
     def transaction_ids(self, block_hash: str) -> list[str]:
         """The ids of a block's transactions, in order."""
@@ -336,6 +340,20 @@ class ChainStore:
         if outcome == b"unfinished":
             raise Unfinished("A reorganisation must be finished first.")
         return answered.decode() or None
+
+
+def _by_size(headers: Iterable[StoredHeader], most: int) -> Iterator[list[StoredHeader]]:
+    """Groups of consecutive headers whose blocks have at most `most` bytes together, or of one that has more."""
+    group: list[StoredHeader] = []
+    size = 0
+    for stored in headers:
+        if group and size + stored.size > most:
+            yield group
+            group, size = [], 0
+        group.append(stored)
+        size += stored.size
+    if group:
+        yield group
 
 
 def ledger_lists(entries: Entries) -> list[list[Any]]:

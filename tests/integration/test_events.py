@@ -14,7 +14,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from api import stream
 from api.app import create_app
 from services import news
-from services.errors import Busy
 from services.news import Message, News, latest
 from services.node import Node
 from tests.browser.scene import reorganise
@@ -26,7 +25,7 @@ from tests.integration.node_fixture import ALICE, RunningNode, eventually, grow,
 @pytest.fixture
 def told(node: Node) -> Iterator["queue.Queue[Message]"]:
     """What one listener hears."""
-    source = News(node.mining, node.pool, node.clock, 2)
+    source = News(node.mining, node.pool, node.clock)
     with source.listen() as listener:
         eventually(lambda: source._reader is not None)
         time.sleep(0.1)  # the reader takes its bearings: events before it listens are not news
@@ -59,7 +58,7 @@ def test_a_cancelled_round_is_told(node: Node, told: "queue.Queue[Message]") -> 
 def test_a_reorganisation_is_told(make_node: MakeNode) -> None:
     node, rival = make_node(), make_node()
     grow(node)
-    source = News(node.mining, node.pool, node.clock, 1)
+    source = News(node.mining, node.pool, node.clock)
     with source.listen() as listener:
         time.sleep(0.1)
         blocks = reorganise(node, rival, 1, 2)
@@ -100,7 +99,7 @@ def test_a_quiet_node_tells_nothing(told: "queue.Queue[Message]") -> None:
 
 
 def test_a_slow_listener_loses_the_oldest_and_holds_up_nobody(node: Node) -> None:
-    source = News(node.mining, node.pool, node.clock, 2)
+    source = News(node.mining, node.pool, node.clock)
     with source.listen() as slow, source.listen() as quick:
         for number in range(250):
             source._tell(Message(str(number), "block", {"height": number}))
@@ -109,19 +108,8 @@ def test_a_slow_listener_loses_the_oldest_and_holds_up_nobody(node: Node) -> Non
     assert kept == [str(number) for number in range(150, 250)]
 
 
-def test_listeners_are_capped_and_a_place_is_given_back(node: Node) -> None:
-    source = News(node.mining, node.pool, node.clock, 2)
-    with ExitStack() as stack:
-        stack.enter_context(source.listen())
-        with source.listen():
-            with pytest.raises(Busy, match="poll instead") as refused, source.listen():
-                pass
-            assert refused.value.code == "too_many_streams"
-        stack.enter_context(source.listen())
-
-
 def test_the_reader_ends_with_the_last_listener_and_begins_with_the_next(node: Node) -> None:
-    source = News(node.mining, node.pool, node.clock, 2)
+    source = News(node.mining, node.pool, node.clock)
     with source.listen():
         reader = source._reader
         assert reader is not None and reader.is_alive()
@@ -133,7 +121,7 @@ def test_the_reader_ends_with_the_last_listener_and_begins_with_the_next(node: N
 
 
 def test_an_outage_of_the_store_is_survived(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = News(node.mining, node.pool, node.clock, 1)
+    source = News(node.mining, node.pool, node.clock)
     whole, failures = node.mining.events_since, iter([RedisConnectionError("gone")])
 
     def broken(*arguments: Any) -> Any:
@@ -198,7 +186,7 @@ def test_a_look_at_the_headers_takes_no_place(node: Node) -> None:
 @pytest.fixture(scope="module")
 def few_streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     """A node whose one API process serves four streams."""
-    settings = {"API_PROCESSES": "1", "API_THREADS": "6"}
+    settings = {"API_PROCESSES": "1", "API_THREADS": "11"}
     with RunningNode(tmp_path_factory.mktemp("streams") / "node", workers=1, variables=settings) as running:
         yield running
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from api.views import transaction_view
+from api.views import block_fields, transaction_view
 from services.node import Node
 from services.proofs import inclusion_proof
+from services.store.chain import Location
 from shared import merkle
 from shared.canonical import canonical
 
@@ -43,7 +44,7 @@ def transaction(node: Node, transaction_id: str) -> dict[str, Any] | None:
         return None
     stored = node.chain.header(view["block"]) if "block" in view else None
     # The tutorial's blocks have no root that a branch could lead to.
-    proof = inclusion_proof(node.chain, transaction_id) if stored and stored.header.transactions_root else None
+    proof = _proof(node, view) if stored and stored.header.transactions_root else None
     return {
         "tx": view,
         "stored": stored,
@@ -51,6 +52,11 @@ def transaction(node: Node, transaction_id: str) -> dict[str, Any] | None:
         "tree": _tree(proof) if proof else None,
         "steps": len(proof["branch"]) if proof else 0,
     }
+
+
+def _proof(node: Node, view: dict[str, Any]) -> dict[str, Any]:
+    place = Location(view["index"], view["position"], view["block"])
+    return inclusion_proof(block_fields(node, place.block_hash), place, view["id"])
 
 
 def _tree(proof: dict[str, Any]) -> Tree:

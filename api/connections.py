@@ -1,0 +1,211 @@
+"""Ending connections that hold something for too long: silent ones, slow senders and slow readers.
+
+The server has a deadline for the head of a request, and none for its body or for the reading of its answer; a thread
+waits for each (granian, issue 728). The kernel knows how each connection of this process does (TCP_INFO), so one thread
+looks after all of them. Needs Linux; elsewhere a slow sender is still answered, but its thread is not freed.
+"""
+
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from api.budget import Budget, Kind
+from api.errors import problem
+
+_log = structlog.get_logger(__name__)
+
+# A whole body has this time, so a body of 1 MiB comes at 100 kB/s at least.
+BODY_SECONDS = 10.0
+# While others stand in line: this, and the time that the body takes at this rate (bytes a second).
+TIGHT_BODY_SECONDS = 1.0
+TIGHT_BODY_RATE = 262_144
+# A reader takes this many bytes a second at least, on average over so many seconds; fewer while others stand in line.
+READ_RATE = 16_384
+READ_SECONDS = 10.0
+TIGHT_READ_SECONDS = 2.0
+# Longer than any answer of ours is silent: `/mine` and `/jobs` wait for 60 s at most.
+IDLE_SECONDS = 75.0
+
+_LOOK_SECONDS = 1.0
+_BODIES_LOOK_SECONDS = 0.2
+# After an early answer was handed to the server, until the kernel has sent it.
+_SENT_SECONDS = 0.05
+
+# Offsets in <linux/tcp.h>, struct tcp_info.
+_UNACKED, _LAST_DATA_SENT, _LAST_DATA_RECEIVED, _BYTES_ACKED, _NOT_SENT = 24, 44, 52, 120, 144
+_LENGTH = _NOT_SENT + 4
+
+
+class Deadlines:
+    """The bodies that are arriving, and which of them have taken too long."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._arriving: dict[Any, tuple[float, int]] = {}  # protocol -> (began, bytes)
+
+    @contextmanager
+    def running(self, protocol: Any, size: int) -> Iterator[None]:
+        """While a body of `size` bytes arrives for the request that `protocol` answers (None: nobody looks)."""
+        if protocol is None:
+            yield
+            return
+        self._arriving[protocol] = time.monotonic(), size
+        try:
+            yield
+        finally:
+            self._arriving.pop(protocol, None)
+
+    def any(self) -> bool:
+        return bool(self._arriving)
+
+    def is_running(self, protocol: Any) -> bool:
+        return protocol in self._arriving
+
+    def overdue(self) -> list[Any]:
+        """What answers the requests whose bodies have taken too long."""
+        now, tight = time.monotonic(), self._budget.is_tight(Kind.BODY)
+        late = []
+        for protocol, (began, size) in list(self._arriving.items()):
+            allowed = min(BODY_SECONDS, TIGHT_BODY_SECONDS + size / TIGHT_BODY_RATE) if tight else BODY_SECONDS
+            if now - began > allowed:
+                late.append(protocol)
+        return late
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the kernel knows of one connection."""
+
+    silent: float  # seconds since data was sent or received
+    sent_ago: float  # seconds since data was sent
+    pending: bool  # whether it has data that the client has not taken
+    taken: int  # bytes that the client's machine has acknowledged since the beginning
+
+
+class Watch:
+    """Looks after the connections of this process to one port."""
+
+    def __init__(self, port: int, budget: Budget, deadlines: Deadlines, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._port = port
+        self._budget = budget
+        self._deadlines = deadlines
+        self._idle_seconds = idle_seconds
+        self.ended = {"idle": 0, "slow_body": 0, "slow_reader": 0}  # since the process began
+        self._reading: dict[Any, tuple[float, int]] = {}  # peer -> (since when it has had data to take, taken by then)
+        # Answered early: until its thread is free again, and the connections that it can be.
+        self._answered: dict[Any, tuple[float, frozenset[Any]]] = {}
+
+    def start(self) -> None:
+        """Look from now on, on a thread of its own."""
+        threading.Thread(target=self._run, name="connections", daemon=True).start()
+
+    def _run(self) -> None:
+        looked_at = 0.0
+        while True:
+            try:
+                self.end_slow_bodies()
+                if time.monotonic() - looked_at >= _LOOK_SECONDS:
+                    looked_at = time.monotonic()
+                    self.end_idle_and_slow_readers()
+            except OSError as error:  # such as no descriptor being left; the next look may have one
+                _log.warning("connections_unknown", error=error.strerror)
+            time.sleep(_BODIES_LOOK_SECONDS)
+
+    def end_slow_bodies(self) -> None:
+        """Answer requests whose bodies take too long, and free the threads that read them."""
+        late = [protocol for protocol in self._deadlines.overdue() if protocol not in self._answered]
+        if late:
+            # Their connections have sent nothing since the body began. Which they are is seen once they have.
+            silent = frozenset(
+                peer for peer, facts, _ in self._connections() if facts.sent_ago > TIGHT_BODY_SECONDS / 2
+            )
+            now = time.monotonic()
+            for protocol in late:
+                answer = problem(408, "body_too_slow", f"A body has {BODY_SECONDS:g} seconds at most.")
+                headers = [*answer.headers.items(), ("Connection", "close")]
+                protocol.response_bytes(answer.status_code, headers, answer.get_data())
+                self._answered[protocol] = now, silent
+            self.ended["slow_body"] += len(late)
+            _log.info("slow_bodies_ended", count=len(late))
+            time.sleep(_SENT_SECONDS)
+        self._answered = {one: value for one, value in self._answered.items() if self._deadlines.is_running(one)}
+        if self._answered:
+            began = min(when for when, _ in self._answered.values())
+            candidates = frozenset().union(*(peers for _, peers in self._answered.values()))
+            for peer, facts, connection in self._connections():
+                # One that happened to be answered just now loses its connection as well, after its answer.
+                if peer in candidates and facts.sent_ago <= time.monotonic() - began + _SENT_SECONDS:
+                    with suppress(OSError):
+                        connection.shutdown(socket.SHUT_RD)  # the body ends here; the answer still goes out
+
+    def end_idle_and_slow_readers(self) -> None:
+        """End connections that are silent both ways, and those whose client does not take what is sent."""
+        now, before = time.monotonic(), self._reading
+        patience = TIGHT_READ_SECONDS if self._budget.is_tight(Kind.ANSWER) else READ_SECONDS
+        self._reading = {}
+        for peer, facts, connection in self._connections():
+            if facts.pending:
+                since, taken = before.get(peer, (now, facts.taken))
+                if now - since >= patience:
+                    if facts.taken - taken < READ_RATE * (now - since):
+                        self._end(connection, "slow_reader")
+                        continue
+                    since, taken = now, facts.taken
+                self._reading[peer] = since, taken
+            elif facts.silent > self._idle_seconds:
+                self._end(connection, "idle")
+
+    def _end(self, connection: socket.socket, reason: str) -> None:
+        with suppress(OSError):  # it ended meanwhile
+            connection.shutdown(socket.SHUT_RDWR)
+            self.ended[reason] += 1
+
+    def _connections(self) -> Iterator[tuple[Any, Facts, socket.socket]]:
+        """Each connection of this process to the port: its peer's address, what is known of it, and a copy of it."""
+        if sys.platform != "linux":
+            return
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                # A copy: the descriptor may be closed and used for another connection at any time.
+                copy = os.dup(int(name))
+            except OSError:
+                continue
+            try:
+                connection = socket.socket(fileno=copy)
+            except OSError:  # no socket
+                os.close(copy)
+                continue
+            with connection:
+                peer = self._peer_of(connection)
+                if peer is not None:
+                    try:
+                        yield peer, _facts(connection), connection
+                    except OSError:
+                        continue  # it ended meanwhile
+
+    def _peer_of(self, connection: socket.socket) -> Any:
+        if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
+            return None
+        try:
+            return connection.getpeername() if connection.getsockname()[1] == self._port else None
+        except OSError:  # the listening socket has no peer
+            return None
+
+
+def _facts(connection: socket.socket) -> Facts:
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LENGTH)
+    sent, received, unacked = (
+        struct.unpack_from("I", info, offset)[0] for offset in (_LAST_DATA_SENT, _LAST_DATA_RECEIVED, _UNACKED)
+    )
+    not_sent = struct.unpack_from("I", info, _NOT_SENT)[0] if len(info) >= _LENGTH else 0
+    taken = struct.unpack_from("Q", info, _BYTES_ACKED)[0] if len(info) >= _LENGTH else 0
+    return Facts(min(sent, received) / 1000, sent / 1000, bool(unacked or not_sent), taken)
