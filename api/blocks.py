@@ -17,6 +17,7 @@ from services.store.records import StoredHeader, Tip
 blueprint = Blueprint("blocks", __name__)
 
 _MAX_HEIGHT = 10**15 - 1
+_PIECE = 32_768  # bytes
 _HEADER_BYTES = 5_000  # of memory, on its way into an answer
 
 
@@ -55,16 +56,19 @@ def _cut(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _stream(blocks: Iterator[bytes], length: int) -> Iterator[bytes]:
-    """`{"chain": […], "length": n}`, in pieces of a few hundred kilobytes at most."""
+    """`{"chain": […], "length": n}`, small blocks together, a large one by itself, since a copy would cost its size."""
     piece = bytearray(b'{"chain": [')
     separator = b""
     for block in blocks:
         piece += separator
-        piece += block
         separator = b", "
-        if len(piece) > 64_000:
+        if len(piece) + len(block) > _PIECE:
             yield bytes(piece)
             piece.clear()
+        if len(block) > _PIECE:
+            yield block
+        else:
+            piece += block
     yield bytes(piece) + b'], "length": %d}' % length
 
 

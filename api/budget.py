@@ -76,6 +76,7 @@ class Budget:
         self._refused = dict.fromkeys(Kind, 0)
         self._refused_at = dict.fromkeys(Kind, -_TIGHT_SECONDS)
         self._bytes = 0
+        self.answers = 0  # large ones that have ended, since the process began
 
     def held(self, kind: Kind) -> int:
         """How many places are taken."""
@@ -107,6 +108,7 @@ class Budget:
     def give_back(self, kind: Kind, size: int = 0) -> None:
         with self._changed:
             self._held[kind] -= 1
+            self.answers += kind is Kind.ANSWER
             self._add_bytes(-size)
 
     @contextmanager

@@ -18,8 +18,10 @@ from typing import Any
 
 import structlog
 
+from api import heap
 from api.budget import Budget, Kind
 from api.errors import problem
+from api.metrics import BudgetMetrics
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +38,8 @@ TIGHT_READ_SECONDS = 2.0
 IDLE_SECONDS = 75.0
 
 _LOOK_SECONDS = 1.0
+# After large answers, memory is given back at most this often.
+_GIVE_BACK_SECONDS = 5.0
 _BODIES_LOOK_SECONDS = 0.2
 # After an early answer was handed to the server, until the kernel has sent it.
 _SENT_SECONDS = 0.05
@@ -103,19 +107,25 @@ class Watch:
         self._reading: dict[Any, tuple[float, int]] = {}  # peer -> (since when it has had data to take, taken by then)
         # Answered early: until its thread is free again, and the connections that it can be.
         self._answered: dict[Any, tuple[float, frozenset[Any]]] = {}
+        self._metrics = BudgetMetrics(budget, self.ended)
 
     def start(self) -> None:
         """Look from now on, on a thread of its own."""
         threading.Thread(target=self._run, name="connections", daemon=True).start()
 
     def _run(self) -> None:
-        looked_at = 0.0
+        looked_at = given_back_at = 0.0
+        given_back = 0  # large answers until then
         while True:
             try:
                 self.end_slow_bodies()
                 if time.monotonic() - looked_at >= _LOOK_SECONDS:
                     looked_at = time.monotonic()
                     self.end_idle_and_slow_readers()
+                    self._metrics.show()
+                if self._budget.answers != given_back and time.monotonic() - given_back_at >= _GIVE_BACK_SECONDS:
+                    given_back, given_back_at = self._budget.answers, time.monotonic()
+                    heap.give_back()
             except OSError as error:  # such as no descriptor being left; the next look may have one
                 _log.warning("connections_unknown", error=error.strerror)
             time.sleep(_BODIES_LOOK_SECONDS)

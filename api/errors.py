@@ -13,13 +13,14 @@ from shared.errors import InputError, NodeError, RuleError, ShapeError, TooEarly
 _log = structlog.get_logger(__name__)
 
 # Codes of Busy that mean "you, slow down" rather than "this node is full".
-_TOO_MANY = frozenset({"too_many_requests", "contended", "too_many_streams"})
+_TOO_MANY = frozenset({"too_many_requests", "contended", "too_many_streams", "too_many_waiting"})
 _TITLES = {
     400: "Bad request",
     401: "Not authorised",
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    408: "Too slow",
     409: "Conflict",
     413: "Too large",
     415: "Unsupported media type",

@@ -4,7 +4,7 @@ A body is received here, whole, before the application sees the request, so no d
 sender or take a part for the whole. An answer leaves in small pieces, so that what a slow reader holds is bounded.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Any
 
@@ -14,16 +14,13 @@ from api import budget as budgets
 from api.budget import LARGE, PATIENCE, Budget, Kind, LargeAnswer
 from api.connections import Deadlines
 from api.errors import problem
+from api.runner import PROTOCOL, WsgiApp
 from services.errors import Busy
-
-WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 # The server keeps up to four pieces of an answer beside its own buffer, whether or not the client reads.
 PIECE = 32_768
-# What an answer of unknown length takes: the blocks that are read ahead, and the pieces.
-STREAMED = 2 * 2**20
-# Where the runner leaves what answers the request, for whoever must answer while the request's thread cannot.
-PROTOCOL = "quarry.protocol"
+# What an answer of unknown length takes: a block of a megabyte, the buffer that it was received in, the pieces.
+STREAMED = 4 * 2**20
 # Whether the body is here, whole and not too large.
 RECEIVED = "quarry.received"
 
@@ -43,8 +40,7 @@ class Gate:
         if length and length != "0":
             refused = self._receive(environ, length)
             if refused is not None:
-                start_response(refused.status, list(refused.headers))
-                return [refused.get_data()]
+                return _refuse(refused, start_response)
         budgets.begin(self._budget)
         status: str = ""
         headers: list[tuple[str, str]] = []
@@ -67,7 +63,7 @@ class Gate:
         if _is_stream_of_events(headers):
             start_response(status, headers)
             return result
-        return self._send(environ, start_response, status, headers, result, answer or LargeAnswer(self._budget))
+        return self._send(start_response, status, headers, result, answer or LargeAnswer(self._budget))
 
     def _receive(self, environ: dict[str, Any], text: str) -> Response | None:
         """Replace the request's stream by its body; or the refusal of a request whose body does not come."""
@@ -89,7 +85,6 @@ class Gate:
 
     def _send(
         self,
-        environ: dict[str, Any],
         start_response: Any,
         status: str,
         headers: list[tuple[str, str]],
@@ -102,7 +97,7 @@ class Gate:
         except Busy as error:
             answer.close()
             _close(result)
-            return problem(503, error.code, error.message)(environ, start_response)
+            return _refuse(problem(503, error.code, error.message), start_response)
         start_response(status, headers)
         return _Pieces(result, answer)
 
@@ -139,6 +134,11 @@ class _Pieces:
         self._pieces.close()  # type: ignore[attr-defined] # a generator's
         _close(self._result)
         self._answer.close()  # here too: a generator that never began has no `finally`
+
+
+def _refuse(refusal: Response, start_response: Any) -> list[bytes]:
+    start_response(refusal.status, list(refusal.headers))
+    return [refusal.get_data()]
 
 
 def _known(result: Iterable[bytes], headers: list[tuple[str, str]]) -> Iterable[bytes]:

@@ -2,16 +2,19 @@
 answer; request times are kept by each process in files that the library adds up.
 """
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from flask import Blueprint, Flask, Response, g, request
 from flask.typing import ResponseReturnValue
-from prometheus_client import CollectorRegistry, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from api.access import node
+from api.budget import Budget, Kind
 from services.node import Node
 
 blueprint = Blueprint("metrics", __name__)
@@ -20,6 +23,45 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _SECONDS = Histogram(
     "quarry_http_request_seconds", "Time to answer, by route.", ["method", "route", "status"], buckets=_BUCKETS
 )
+_HELD = Gauge("quarry_http_held", "Threads held, by what for.", ["kind"], multiprocess_mode="livesum")
+_LIMIT = Gauge("quarry_http_held_limit", "Threads that may be held.", ["kind"], multiprocess_mode="livesum")
+_BYTES = Gauge("quarry_http_answer_bytes", "Bytes that large answers take.", multiprocess_mode="livesum")
+_REFUSED = Counter("quarry_http_refused", "Requests refused since nothing was left to hold.", ["kind"])
+_ENDED = Counter("quarry_http_connections_ended", "Connections ended by the node, by reason.", ["reason"])
+
+
+class BudgetMetrics:
+    """Shows what the connections of this process hold; `show` is called every second or so."""
+
+    def __init__(self, budget: Budget, ended: Mapping[str, int]) -> None:
+        """`ended`: how many connections were ended, by reason."""
+        self._budget = budget
+        self._ended = ended
+        self._counted = dict.fromkeys([*Kind, *ended], 0)
+        for kind in Kind:
+            _LIMIT.labels(kind.value).set(budget.shares.limit(kind))
+        self.show()
+
+    def show(self) -> None:
+        for kind in Kind:
+            _HELD.labels(kind.value).set(self._budget.held(kind))
+            self._count(_REFUSED, kind.value, self._budget.refused(kind))
+        _BYTES.set(self._budget.bytes_held)
+        for reason, total in self._ended.items():
+            self._count(_ENDED, reason, total)
+
+    def _count(self, counter: Counter, label: str, total: int) -> None:
+        counter.labels(label).inc(total - self._counted[label])  # 0 as well: the series is there from the beginning
+        self._counted[label] = total
+
+
+def forget_dead_processes() -> None:
+    """Leave out what processes of this server held that have ended."""
+    directory = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""))
+    for path in directory.glob("gauge_live*_*.db") if directory.name else ():
+        pid = path.stem.rpartition("_")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            multiprocess.mark_process_dead(int(pid))  # type: ignore[no-untyped-call] # untyped there
 
 
 def request_seconds(method: str, route: str, status: str) -> Histogram:
@@ -62,7 +104,8 @@ def metrics() -> ResponseReturnValue:
     try:
         multiprocess.MultiProcessCollector(requests)  # type: ignore[no-untyped-call] # untyped there
     except ValueError:  # one process only: its own registry has them
-        requests.register(_SECONDS)
+        for metric in (_SECONDS, _HELD, _LIMIT, _BYTES, _REFUSED, _ENDED):
+            requests.register(metric)
     return Response(text + generate_latest(requests), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -5,13 +5,13 @@ And the environment of a request does not repeat that of the process, which has 
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from granian.server import mp
-from granian.wsgi import ResponseIterWrap
+WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-from api.gate import PROTOCOL, WsgiApp
+# Where a request's environment has what answers it.
+PROTOCOL = "quarry.protocol"
 
 
 class _Head:
@@ -29,6 +29,8 @@ class _Head:
 
 def wrap(app: WsgiApp, _: dict[str, Any], __: str | None = None) -> Callable[[Any, dict[str, Any]], None]:
     """The callback of granian's workers for a WSGI application."""
+    from granian.wsgi import ResponseIterWrap
+
     base = {
         "GATEWAY_INTERFACE": "CGI/1.1",
         "SCRIPT_NAME": "",
@@ -58,6 +60,8 @@ def wrap(app: WsgiApp, _: dict[str, Any], __: str | None = None) -> Callable[[An
 
 def serve_process(*args: Any, **kwargs: Any) -> None:
     """What a process of the server runs: granian's own, with our way of calling the application."""
+    from granian.server import mp
+
     # The name under which that function finds it; tests/integration/test_http_server.py notices if it is another one.
     mp._wsgi_call_wrap = wrap  # type: ignore[attr-defined, assignment] # private there
     mp.MPServer._spawn_wsgi_worker(*args, **kwargs)

@@ -14,7 +14,7 @@ from granian.log import LogLevels
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from api.connections import Watch
+from api import heap
 from api.runner import serve_process
 from services import logs, registry
 from services.connections import as_store, connect_for_requests
@@ -96,8 +96,12 @@ def _allow_files(wanted: int) -> None:
 
 def application() -> "Flask":
     """The application of one server process, from the environment."""
-    from api.app import create_app  # here: the process that only watches the others does not need it
+    # Here: the process that only watches the others does not need them, and request times go where it has said.
+    from api import metrics
+    from api.app import create_app
+    from api.connections import Watch
 
+    heap.configure()
     # An orphan would keep the port, and nobody would stop it.
     die_with_parent(os.getppid(), signal.SIGTERM)
     settings = load(os.environ)
@@ -108,6 +112,7 @@ def application() -> "Flask":
     # Short slices of the interpreter keep a batch from holding up the other requests of this process.
     sys.setswitchinterval(0.002)
     app = create_app(build_node(settings, store=as_store(store), queue=RqJobs(broker)), token)
+    metrics.forget_dead_processes()
     watch = Watch(settings.port, app.extensions["quarry.budget"], app.extensions["quarry.deadlines"])
     watch.start()
     return app

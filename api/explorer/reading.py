@@ -10,7 +10,7 @@ from services.node import Node
 from services.store.records import StoredHeader, decode_header
 
 # Bytes that a block takes in memory while it is read, for each byte of its own.
-_PER_BYTE = 8
+_PER_BYTE = 14
 # Heights that lie closer together than this are read as one range, and what lies between is thrown away.
 _RANGE = 1000
 

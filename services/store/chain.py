@@ -33,7 +33,7 @@ KEEP_SECONDS = 86_400
 # Headers that are read at once while streaming, and bytes of blocks: these bound memory, whatever the chain's length
 # and the blocks' size.
 PAGE = 100
-READ_AHEAD = 2**20
+READ_AHEAD = 2**18
 # Blocks at the tip that a locator names one by one.
 DENSE = 10
 # Tips whose ancestors are remembered.

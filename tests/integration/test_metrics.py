@@ -92,7 +92,7 @@ def test_routes_are_labels_and_paths_are_not(client: Client) -> None:
 def test_hostile_methods_make_no_series(client: Client) -> None:
     client.door.call("BREW", "/status")
     client.door.call("PROPFIND", "/status")
-    methods = {dict(labels)["method"] for (name, labels) in scrape(client) if name.startswith("quarry_http")}
+    methods = {dict(labels)["method"] for (name, labels) in scrape(client) if name.startswith("quarry_http_request")}
     assert methods <= {"GET", "POST", "DELETE", "HEAD", "OPTIONS", "other"}
 
 
