@@ -216,9 +216,9 @@ def reserve(size: int) -> None:
     budget: Budget | None = getattr(_thread, "budget", None)
     if budget is None or (_thread.answer is None and size <= LARGE):
         return
-    if _thread.answer is None:
-        _thread.answer = LargeAnswer(budget)
-    _thread.answer.grow(size)
+    answer = _thread.answer or LargeAnswer(budget)
+    answer.grow(size)
+    _thread.answer = answer  # not before: what was refused holds nothing
 
 
 def settle(size: int) -> None:
