@@ -128,6 +128,8 @@ class Watch:
                     heap.give_back()
             except OSError as error:  # such as no descriptor being left; the next look may have one
                 _log.warning("connections_unknown", error=error.strerror)
+            except Exception as error:  # a fault of ours; without this thread, slow clients hold theirs for good
+                _log.exception("bug", error=type(error).__name__)
             time.sleep(_BODIES_LOOK_SECONDS)
 
     def end_slow_bodies(self) -> None:
