@@ -15,7 +15,7 @@ def faucet(target: Target, recipient: str, wait: bool, timeout: float) -> None:
     """Get ten coins of a development chain."""
     sent = target.client.post("/faucet", {"address": walletstore.address(recipient)})
     if not wait:
-        target.show(sent, f"{sent['amount']} coins are on their way.\n{sent['id']}")
+        target.show(sent, f"{sent['amount']} coins are on their way.", sent["id"])
         return
     found = target.client.transaction_until_mined(sent["id"], timeout)
     target.show(found, f"{found['id']}\nis in block {found['index']}, {found['block']}")

@@ -4,6 +4,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from api.cli.terminal import MAX_LINE
+from services.visible import escaped
+
 
 @contextmanager
 def bar(label: str, *, quiet: bool = False, unit: str = "") -> Iterator[Callable[[int, int], None]]:
@@ -27,9 +30,11 @@ def line(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
         yield lambda text: None
         return
     from rich.console import Console
+    from rich.text import Text
 
+    # As `Text`: rich would take brackets in a string for markup.
     with Console(stderr=True).status("…") as status:
-        yield lambda text: status.update(text)
+        yield lambda text: status.update(Text(escaped(text, MAX_LINE)))
 
 
 def rate_text(rate: float) -> str:

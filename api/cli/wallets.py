@@ -1,12 +1,11 @@
 """`quarry wallet`: keys on this machine. Nothing here talks to a node."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from api.cli import secret_input, walletstore
+from api.cli import secret_input, terminal, walletstore
 from api.cli.group import USAGE, Failure
 from api.cli.options import json_option, running_node
 from services.wallet import keyring
@@ -59,11 +58,11 @@ def list_wallets(as_json: bool) -> None:
         names.append(walletstore.NODE)
     found = [_describe(name, walletstore.wallet_directory(name)) for name in names]
     if as_json:
-        click.echo(json.dumps(found))
+        terminal.show_json(found)
     elif not found:
-        click.echo("There are no wallets yet; `quarry wallet new NAME` makes one.")
-    for item in [] if as_json else found:
-        click.echo(f"{item['address']}  {item['scheme']:8}  {item['name']}")
+        terminal.show("There are no wallets yet; `quarry wallet new NAME` makes one.")
+    else:
+        terminal.show(*(f"{item['address']}  {item['scheme']:8}  {item['name']}" for item in found))
 
 
 @wallet.command()
@@ -132,7 +131,7 @@ def export(name: str, file: Path, kind: str) -> None:
 
         content = keystores.to_bytes(keystores.encrypt(signer.private_key, secret_input.new_keystore_passphrase()))
     if str(file) == "-":
-        click.echo(content.decode(), nl=False)
+        terminal.show_secret(content.decode())
     else:
         keyring.write_secret(file, content)
 
@@ -165,7 +164,7 @@ def sign(file: Path, sender: str, spec: str) -> None:
         raise Failure(f"The transaction lacks {min(missing)}.")
     signed = signer.sign(fields, chain)
     read_transaction(signed)  # what a node would refuse is refused here
-    click.echo(json.dumps(signed))
+    terminal.show_json(signed)
 
 
 def _import_pem(file: Path, directory: Path, passphrase: bool) -> None:
@@ -190,12 +189,17 @@ def _describe(name: str, directory: Path) -> dict[str, Any]:
 def _show(name: str, directory: Path, as_json: bool, phrase: str | None = None) -> None:
     found = _describe(name, directory) | ({} if phrase is None else {"phrase": phrase})
     if as_json:
-        click.echo(json.dumps(found))
+        terminal.show_json(found)
         return
-    click.echo(f"{found['name']}: {found['address']}")
-    click.echo(f"  scheme      {found['scheme']}{', encrypted' if found['encrypted'] else ''}")
-    click.echo(f"  public key  {found['public_key']}")
-    click.echo(f"  files       {found['directory']}")
+    lines = [
+        f"{found['name']}: {found['address']}",
+        f"  scheme      {found['scheme']}{', encrypted' if found['encrypted'] else ''}",
+        f"  public key  {found['public_key']}",
+        f"  files       {found['directory']}",
+    ]
     if phrase is not None:
-        click.echo(f"  phrase      {phrase}")
-        click.echo("Write the phrase down: it is shown this once, it is not kept, and who has it has the wallet.")
+        lines += [
+            f"  phrase      {phrase}",
+            "Write the phrase down: it is shown this once, it is not kept, and who has it has the wallet.",
+        ]
+    terminal.show(*lines)
