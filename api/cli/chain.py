@@ -1,6 +1,5 @@
 """`quarry chain`: show, verify, export and import."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def verify(target: Target, spec: str | None) -> None:
 def export(target: Target, file: Path) -> None:
     """Write the chain to FILE (- for standard output): one JSON line for the spec, then one for each block."""
     if str(file) == "-":
-        output = terminal.output()
+        output = terminal.standard_output()
         height = export_chain(target.client, output, lambda done, total: None)
         output.flush()
         terminal.say(f"{height} blocks exported.")
@@ -102,7 +101,7 @@ def import_(file: Path, redis_url: str | None, node: str, as_json: bool) -> None
 
     logs.configure("warning", "console")
     try:
-        source: Any = sys.stdin.buffer if str(file) == "-" else file.open("rb")
+        source: Any = terminal.standard_input() if str(file) == "-" else file.open("rb")
     except OSError as error:
         raise Failure(f"{file}: {error.strerror}.") from None
     size = 0 if str(file) == "-" else file.stat().st_size

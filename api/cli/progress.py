@@ -11,7 +11,7 @@ from services.visible import escaped
 @contextmanager
 def bar(label: str, *, quiet: bool = False, unit: str = "") -> Iterator[Callable[[int, int], None]]:
     """A function `(done, total)` that moves a progress bar; one that does nothing where nobody watches."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console
@@ -26,7 +26,7 @@ def bar(label: str, *, quiet: bool = False, unit: str = "") -> Iterator[Callable
 @contextmanager
 def line(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
     """A function that replaces one live line of text; one that does nothing where nobody watches."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda text: None
         return
     from rich.console import Console

@@ -3,9 +3,7 @@ user of the machine can see.
 """
 
 import re
-import sys
 from pathlib import Path
-from typing import IO
 
 from api.cli import terminal
 from api.cli.group import USAGE, Failure
@@ -25,7 +23,7 @@ def read(file: Path) -> bytes:
     """
     if str(file) != STDIN:
         return read_text_file(file, limit=_MAX_INPUT)
-    content = _stdin().read(_MAX_INPUT + 1)
+    content = terminal.standard_input().read(_MAX_INPUT + 1)
     if len(content) > _MAX_INPUT:
         raise Failure("The input is too large.")
     return plain_text(content, "Standard input")
@@ -38,7 +36,7 @@ def read_ethereum(file: Path, index: int) -> bytes:
         Failure: it is none of them. UnsafePermissions: others can read it. BadTextFile, BadPhrase, BadKeystore,
         WrongPassphrase.
     """
-    if str(file) == STDIN and sys.stdin.isatty():
+    if str(file) == STDIN and terminal.is_attended():
         content = terminal.ask("Private key or recovery phrase", hidden=True).encode("utf-8", "replace")
     else:
         content = read(file)
@@ -60,7 +58,7 @@ def read_ethereum(file: Path, index: int) -> bytes:
 
 def new_keystore_passphrase() -> str:
     """A passphrase for a keystore: asked for twice, or the first line of standard input. An empty one is warned of."""
-    if sys.stdin.isatty():
+    if terminal.is_attended():
         given: str | None = terminal.ask("Passphrase of the keystore", hidden=True, twice=True)
     else:
         given = _line()
@@ -73,7 +71,7 @@ def new_keystore_passphrase() -> str:
 
 def _keystore_passphrase(*, is_taken: bool) -> str:
     """`is_taken`: standard input was the keystore itself."""
-    if sys.stdin.isatty():
+    if terminal.is_attended():
         return terminal.ask("Passphrase of the keystore", hidden=True)
     if is_taken:
         raise Failure("Name the keystore's file: standard input is for its passphrase.", USAGE)
@@ -82,11 +80,5 @@ def _keystore_passphrase(*, is_taken: bool) -> str:
 
 def _line() -> str | None:
     """The first line of standard input; None: it has ended."""
-    text = _stdin().readline(_MAX_INPUT)
+    text = terminal.standard_input().readline(_MAX_INPUT)
     return plain_text(text, "Standard input").decode().rstrip("\r\n") if text else None
-
-
-def _stdin() -> IO[bytes]:
-    if sys.stdin is None:
-        raise Failure("Standard input is closed.", USAGE)
-    return sys.stdin.buffer

@@ -45,11 +45,23 @@ def show_secret(text: str) -> None:
     _write([text.removesuffix("\n")])
 
 
-def output() -> IO[bytes]:
+def standard_output() -> IO[bytes]:
     """Standard output for bytes, such as a chain. To be flushed."""
     if sys.stdout is None:  # closed by whoever started us
         raise OSError(errno.EBADF, "Standard output is closed")
     return sys.stdout.buffer
+
+
+def standard_input() -> IO[bytes]:
+    """Standard input as bytes."""
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "Standard input is closed")
+    return sys.stdin.buffer
+
+
+def is_attended() -> bool:
+    """Whether somebody is there to be asked: standard input is a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def ask(question: str, *, hidden: bool = False, twice: bool = False) -> str:

@@ -5,7 +5,6 @@ Under `quarry up --nodes N` the others go by their names: `node2`, `node3` and s
 
 import os
 import re
-import sys
 from pathlib import Path
 
 from api.cli import terminal
@@ -111,7 +110,7 @@ def passphrase_of(what: str) -> str:
     given = os.environ.get("QUARRY_PASSPHRASE")
     if given is not None:
         return given
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not terminal.is_attended():
         raise PassphraseNeeded(f"The private key of {what} is encrypted: set QUARRY_PASSPHRASE, or run at a terminal.")
     return terminal.ask(f"Passphrase of {what}", hidden=True)
 
@@ -120,7 +119,7 @@ def new_passphrase() -> str:
     """A passphrase for a new key: QUARRY_PASSPHRASE, else asked for twice."""
     given = os.environ.get("QUARRY_PASSPHRASE")
     if given is None:
-        if sys.stdin is None or not sys.stdin.isatty():
+        if not terminal.is_attended():
             raise Failure("--passphrase needs QUARRY_PASSPHRASE, or a terminal to ask at.", USAGE)
         given = terminal.ask("Passphrase", hidden=True, twice=True)
     if not given:

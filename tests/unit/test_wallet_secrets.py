@@ -83,7 +83,9 @@ def test_the_vectors_of_the_definition(vector: dict[str, Any]) -> None:
 
 
 def test_both_ways_to_scrypt_are_one() -> None:
-    assert keystores._slow_scrypt("Grüße".encode(), b"salt", 1024, 8, 2) == keystores._scrypt("Grüße".encode(), b"salt", 1024, 8, 2)
+    assert keystores._slow_scrypt("Grüße".encode(), b"salt", 1024, 8, 2) == keystores._scrypt(
+        "Grüße".encode(), b"salt", 1024, 8, 2
+    )
     assert keystores._scrypt(b"x", b"salt", 2**16, 1, 1) == keystores._slow_scrypt(b"x", b"salt", 2**16, 1, 1)
 
 
