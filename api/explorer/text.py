@@ -38,6 +38,11 @@ def plain(value: Any, limit: int = 200) -> str:
     return named(text[:limit])
 
 
+def exact(value: str) -> Markup:
+    """A text for scripts to compare, in an attribute: as it is, with a reference for every character that hides."""
+    return Markup("".join(f"&#{ord(item)};" if is_hidden(item) else str(escape(item)) for item in value))
+
+
 def short(text: str, head: int = 8, tail: int = 6) -> str:
     """A hash or an address with its middle left out."""
     return text if len(text) <= head + tail + 1 else f"{text[:head]}…{text[-tail:]}"
@@ -106,6 +111,6 @@ def when(seconds: float, now: float) -> Markup:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "visible": visible, "plain": plain, "short": short, "number": number, "amount": amount, "size": size, "rate": rate,
-    "hashes": hashes, "span": span, "moment": moment, "when": when,
+    "visible": visible, "plain": plain, "exact": exact, "short": short, "number": number, "amount": amount,
+    "size": size, "rate": rate, "hashes": hashes, "span": span, "moment": moment, "when": when,
 }  # fmt: skip
