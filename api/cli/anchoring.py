@@ -61,7 +61,7 @@ def anchor(
                 assert data is not None, "without a file there is an id"
                 signer = walletstore.open_wallet(sender)
                 identifier = submit_transfer(target.client, signer, signer.address, 0, fee=fee_units, data=data)["id"]
-                target.note(f"transaction {identifier}")
+                target.tell(f"transaction {identifier}")
             found, made = _prove(target, identifier, file, data, wait)
             output.write(json.dumps(made, indent=2).encode() + b"\n")
     except OSError as error:

@@ -19,7 +19,7 @@ def faucet(target: Target, recipient: str, wait: bool, timeout: float) -> None:
     if not wait:
         target.show(sent, f"{sent['amount']} coins are on their way.", identifier)
         return
-    target.note(identifier)
+    target.tell(identifier)
     found = until_mined(target.client, identifier, timeout)
     if target.as_json:
         target.show(found)

@@ -44,6 +44,11 @@ class Target:
         else:
             terminal.show(*lines)
 
+    def tell(self, text: str) -> None:
+        """As `note`, where something cannot be undone any more: it goes on, whether anybody can be told or not."""
+        if not self.as_json:
+            terminal.tell(text)
+
     def note(self, text: str) -> None:
         """Print something on the way, for people only."""
         if not self.as_json:

@@ -140,7 +140,7 @@ def send(
     if not wait:
         target.show(sent, sent["message"], sent["id"])
         return
-    target.note(sent["id"])  # before the wait: whatever happens then, it is sent
+    target.tell(sent["id"])  # before the wait: whatever happens then, it is sent
     found = until_mined(target.client, sent["id"], timeout)
     if target.as_json:
         target.show(found)

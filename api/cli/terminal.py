@@ -35,6 +35,14 @@ def say(*lines: str) -> None:
     _write([_line(line) for line in lines], err=True)
 
 
+def tell(line: str) -> None:
+    """Print a line that must not keep what follows from being done, even where standard output is full or closed."""
+    try:
+        show(line)
+    except OSError:
+        say(line)
+
+
 def show_json(value: Any) -> None:
     """Print a value for machines, on one line of ASCII: JSON's escapes name every other character."""
     _write([json.dumps(value)])

@@ -46,7 +46,12 @@ def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bo
 
         phrase = phrases.new_phrase(int(words))
         keyring.store_ethereum(directory, phrases.private_key(phrase), encryption)
-    _show(name, directory, as_json, phrase)
+    try:
+        _show(name, directory, as_json, phrase)
+    except OSError:
+        if phrase is not None:  # it is shown this once: a wallet whose phrase nobody has seen is none
+            keyring.discard(directory)
+        raise
 
 
 @wallet.command(name="list")

@@ -101,6 +101,11 @@ def create_ethereum(directory: Path, passphrase: str | None = None) -> EthereumS
     return store_ethereum(directory, PrivateKey().secret, passphrase)
 
 
+def discard(directory: Path) -> None:
+    """Remove a key that was made a moment ago, and that nobody has been told of."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 def write_secret(path: Path, content: bytes) -> None:
     """Write a secret to a new file, mode 0600.
 

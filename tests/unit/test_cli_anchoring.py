@@ -277,6 +277,16 @@ def test_the_id_is_out_before_the_wait_begins(chain: Chain, file: Path, name: st
     assert chain.id in first
 
 
+@pytest.mark.parametrize("target", ["> /dev/full", ">&-", "| true"])
+def test_what_is_paid_for_is_done_though_nobody_can_be_told(chain: Chain, file: Path, target: str) -> None:
+    command = f"{sys.executable} -m api.cli anchor {file} --from alice --url {chain.url} {target}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=os.environ.copy(), capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr and b"ignored" not in done.stderr
+    assert run("verify-anchor", file).exit_code == 0
+    if "full" in target:
+        assert f"transaction {chain.id}".encode() in done.stderr
+
+
 def test_a_proof_in_another_encoding_is_read_or_named(chain: Chain, file: Path) -> None:
     anchor(chain, file)
     proof = anchors.proof_path(file)

@@ -603,6 +603,17 @@ def test_of_two_who_make_the_same_wallet_one_wins(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alice", "other"]
 
 
+@pytest.mark.parametrize("target", ["> /dev/full", "| true"])
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_a_phrase_that_could_not_be_shown_leaves_no_wallet(tmp_path: Path, target: str, options: str) -> None:
+    new = f"{sys.executable} -m api.cli wallet new eve --scheme ethereum --words 12 {options}"
+    environment = {**os.environ, "QUARRY_DATA_HOME": str(tmp_path / "home")}
+    command = f"set -o pipefail; {new} {target}"
+    done = subprocess.run(["bash", "-c", command], env=environment, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert list((tmp_path / "home" / "wallets").iterdir()) == []
+
+
 def test_both_schemes_are_told_apart(tmp_path: Path) -> None:
     assert isinstance(keyring.load_signer(private(tmp_path / "a", PLAIN)), Ed25519Signer)
     keyring.store_ethereum(tmp_path / "b", KEY)
