@@ -175,10 +175,7 @@ def sign(file: Path, sender: str, spec: str) -> None:
 def _import_pem(file: Path, directory: Path, passphrase: bool) -> None:
     from services.wallet.signers import Ed25519Signer, EthereumSigner
 
-    old = None
-    if keyring.is_encrypted(file):
-        old = walletstore.passphrase_of(str(file))
-    signer = keyring.load_signer(file, old)
+    signer = keyring.unlock(file, lambda: walletstore.passphrase_of(str(file)))
     new_one = walletstore.new_passphrase() if passphrase else None
     if isinstance(signer, Ed25519Signer):
         keyring.store(directory, signer.key.seed, new_one)

@@ -95,10 +95,7 @@ def address(name_or_address: str) -> str:
 
 def open_wallet(name: str) -> Signer:
     """The signer of a wallet. An encrypted key asks for its passphrase: QUARRY_PASSPHRASE, else at the terminal."""
-    directory = wallet_directory(name)
-    if not keyring.is_encrypted(directory):
-        return keyring.load_signer(directory)
-    return keyring.load_signer(directory, passphrase_of(name))
+    return keyring.unlock(wallet_directory(name), lambda: passphrase_of(name))
 
 
 def passphrase_of(what: str) -> str:

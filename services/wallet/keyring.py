@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,11 @@ def create_ethereum(directory: Path, passphrase: str | None = None) -> EthereumS
 
 
 def discard(directory: Path) -> None:
-    """Remove a key that was made a moment ago, and that nobody has been told of."""
-    shutil.rmtree(directory, ignore_errors=True)
+    """Remove a key that was made a moment ago, and that nobody has been told of; nothing else that is there."""
+    with contextlib.suppress(OSError):
+        for name in (PRIVATE_KEY, PUBLIC_KEY, CERTIFICATE):
+            (directory / name).unlink(missing_ok=True)
+        directory.rmdir()
 
 
 def write_secret(path: Path, content: bytes) -> None:
@@ -132,20 +135,36 @@ def _write(directory: Path, private: bytes, public: bytes, certificate: bytes | 
         made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
         try:
             _write_into(made, private, files)
-            made.rename(directory)
+            _rename(made, directory)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise
         sync_directory(directory.parent)
+    except _KeyThere:
+        raise KeyringError(f"There is a key in {directory} already; keys are never replaced.") from None
     except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-            raise KeyringError(f"There is a key in {directory} already; keys are never replaced.") from None
         raise KeyringError(f"The key cannot be written to {directory}: {error.strerror}.") from None
+
+
+class _KeyThere(Exception):
+    """Somebody else has made a key of this name."""
+
+
+def _rename(made: Path, directory: Path) -> None:
+    try:
+        made.rename(directory)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise _KeyThere from None
+        raise
 
 
 def _write_into(directory: Path, private: bytes, files: Mapping[str, bytes]) -> None:
     # The private key first and exclusively: what fails there has changed nothing.
-    write_new(directory / PRIVATE_KEY, private)
+    try:
+        write_new(directory / PRIVATE_KEY, private)
+    except FileExistsError:
+        raise _KeyThere from None
     try:
         for name, content in files.items():
             replace(directory / name, content, 0o644)
@@ -176,8 +195,14 @@ def load(path: Path, passphrase: str | None = None) -> KeyPair:
 
 def load_signer(path: Path, passphrase: str | None = None) -> Signer:
     """The private key in a key directory or a PEM file, of either scheme. Raises as `load`."""
+    return unlock(path, lambda: passphrase)
+
+
+def unlock(path: Path, ask: Callable[[], str | None]) -> Signer:
+    """As `load_signer`; the passphrase is asked for where one is needed. The file is read once: it may be a pipe."""
     file = _private_file(path)
     block = _read_private(file)
+    passphrase = ask() if block.encrypted else None
     try:
         return private_keys.read(block, passphrase)
     except NoPrivateKey as error:

@@ -549,12 +549,17 @@ def test_what_is_no_file_is_named_and_keeps_nobody_waiting(tmp_path: Path, schem
 
 def test_a_pipe_of_the_shell_is_a_file(tmp_path: Path) -> None:
     """`quarry wallet import <(pass show key)`: the secret is in no file."""
-    command = f"{sys.executable} -m api.cli wallet import <(sleep 0.2; echo {PHRASE}) --scheme ethereum --name x"
+    plain = private(tmp_path / "key.pem", PLAIN)
     environment = {**os.environ, "QUARRY_DATA_HOME": str(tmp_path / "home")}
-    done = subprocess.run(
-        ["bash", "-c", command], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert ACCOUNTS[0].address in done.stdout, done.stderr
+    for command, options, address in (
+        (f"echo {PHRASE}", "--scheme ethereum --name x", ACCOUNTS[0].address),
+        (f"cat {plain}", "--name y", keys.KeyPair(SEED).address),
+    ):
+        line = f"{sys.executable} -m api.cli wallet import <(sleep 0.2; {command}) {options}"
+        done = subprocess.run(
+            ["bash", "-c", line], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert address in done.stdout, done.stderr
 
 
 # --- All of a wallet, or nothing -------------------------------------------------------------------------------------
@@ -612,6 +617,19 @@ def test_a_phrase_that_could_not_be_shown_leaves_no_wallet(tmp_path: Path, targe
     done = subprocess.run(["bash", "-c", command], env=environment, cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 1
     assert list((tmp_path / "home" / "wallets").iterdir()) == []
+
+
+def test_only_the_key_is_discarded(tmp_path: Path) -> None:
+    keyring.create(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    keyring.discard(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_place_that_is_no_directory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("QUARRY_WALLETS", str(tmp_path / "file"))
+    refused(run("wallet", "new", "alice"), 1, "cannot be written", str(tmp_path / "file"))
 
 
 def test_both_schemes_are_told_apart(tmp_path: Path) -> None:
