@@ -17,6 +17,7 @@ import services.queues  # noqa: F401 - makes JSON RQ's default before the dashbo
 from api import errors
 from api.access import Doorkeeper
 from api.errors import Refusal, problem
+from services.visible import named
 
 PREFIX = "/rq"
 # The dashboard's pages carry their scripts inline and compile their templates.
@@ -80,17 +81,23 @@ def _disarm(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = _POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
-    if (request.endpoint or "").endswith("job_info") and response.is_json:
-        response.set_data(json.dumps(_escaped(response.get_json())))
+    if response.is_json:
+        as_html = escape if (request.endpoint or "").endswith("job_info") else str
+        response.set_data(json.dumps(_each_text(response.get_json(), lambda text: as_html(_shown(text)))))
     return response
 
 
-def _escaped(value: Any) -> Any:
+def _shown(text: str) -> str:
+    """A text of the broker with what hides or acts in it named; the lines of an exception stay lines."""
+    return "\n".join(named(line) for line in text.split("\n"))
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return escape(value)
+        return change(value)
     if isinstance(value, dict):
-        return {escape(name): _escaped(item) for name, item in value.items()}
-    return [_escaped(item) for item in value] if isinstance(value, list) else value
+        return {change(name): _each_text(item, change) for name, item in value.items()}
+    return [_each_text(item, change) for item in value] if isinstance(value, list) else value
 
 
 def _unknown_job(error: NoSuchJobError) -> Response:

@@ -42,7 +42,16 @@ _PROBLEM = {
         "field": {"type": "string"},
     },
 }
-_ADMITTED = {"type": "object", "properties": {"message": {"type": "string"}, "id": {"type": "string"}}}
+_ADMITTED = {
+    "type": "object",
+    "required": ["message", "id"],
+    "properties": {
+        "message": {"type": "string"},
+        "id": {"type": "string"},
+        "block": {"type": "string", "description": "Hash of the block that it is in, if it was mined before."},
+        "index": {"type": "integer", "description": "The height of that block."},
+    },
+}
 
 
 @blueprint.get("/openapi.json")

@@ -16,6 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from api.access import node
 from api.budget import Budget, Kind
 from services.node import Node
+from services.visible import named
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -99,7 +100,8 @@ def metrics() -> ResponseReturnValue:
     """
     registry = CollectorRegistry()
     registry.register(_NodeCollector(node()))
-    text = generate_latest(registry)
+    # Some labels are names from the store. The format escapes line breaks in them, and nothing else that hides or acts.
+    text = b"\n".join(named(line).encode() for line in generate_latest(registry).decode().split("\n"))
     requests = CollectorRegistry()
     try:
         multiprocess.MultiProcessCollector(requests)  # type: ignore[no-untyped-call] # untyped there

@@ -28,7 +28,8 @@ def submit() -> ResponseReturnValue:
       summary: Submit a signed transaction
       description: >-
         201 means durable: the transaction is in the mempool, synced to disk, and will be mined or leave a record that
-        says why not. Repeating a transaction that still waits is harmless and answers 201 again.
+        says why not. Repeating it is harmless and answers 201 again, with block (hash) and index (height) once it is
+        mined.
       requestBody:
         required: true
         content: {application/json: {schema: {$ref: '#/components/schemas/Transaction'}}}
@@ -44,6 +45,8 @@ def submit() -> ResponseReturnValue:
     admitted = here.submit([here.rules.read_request(json_body(floats=here.rules.floats))])[0]
     if isinstance(admitted, NodeError):
         raise admitted
+    if admitted.block:
+        return jsonify(message=f"The transaction is in Block {admitted.height}.", **_acknowledged(admitted)), 201
     message = f"Transaction will be added to Block {admitted.height}."
     return jsonify(message=message, id=admitted.id), 201
 
@@ -56,7 +59,8 @@ def submit_batch() -> ResponseReturnValue:
       summary: Submit up to 2,000 signed transactions
       description: >-
         Each is admitted or refused by itself. Those of one sender are taken in the order given, so send nonces
-        ascending. The answer has one result per transaction, in order.
+        ascending. The answer has one result per transaction, in order: {status: accepted, id}, with block (hash) and
+        index (height) where it was sent before and is mined already, or {status: refused, code, detail, field}.
       requestBody:
         required: true
         content:
@@ -133,9 +137,15 @@ def _batch(body: Any) -> list[Any]:
     return items
 
 
+def _acknowledged(admitted: Admitted) -> dict[str, Any]:
+    """The id of a transaction that was taken, and its block, if it is in one already."""
+    mined = {"block": admitted.block, "index": admitted.height} if admitted.block else {}
+    return {"id": admitted.id, **mined}
+
+
 def _result(outcome: Transaction | Admitted | NodeError) -> dict[str, Any]:
     if isinstance(outcome, Admitted):
-        return {"status": "accepted", "id": outcome.id}
+        return {"status": "accepted", **_acknowledged(outcome)}
     assert isinstance(outcome, NodeError), "every transaction that could be read was judged"
     _, code, detail, field = describe(outcome)
     return {"status": "refused", "code": code, "detail": detail, **({"field": field} if field else {})}

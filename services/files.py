@@ -1,7 +1,12 @@
 """Files that nobody may find half written, and those that only their owner may read."""
 
+import contextlib
+import errno
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 PRIVATE = 0o600
 
@@ -29,6 +34,85 @@ def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     new.unlink(missing_ok=True)
     write_new(new, content, mode)
     new.replace(path)
+
+
+@contextlib.contextmanager
+def writing(path: Path, *, new: bool = False, room: int = 0) -> Iterator[IO[bytes]]:
+    """A file that takes the name `path` when the block ends well; after an error nothing has changed there.
+
+    Whether `path` can be written is found out at once, so that whoever does something that cannot be undone can do it
+    inside. What is no regular file (a pipe, a device) is written to as it is.
+
+    Args:
+        new: there must be no such file.
+        room: bytes that are set aside on the disk at once.
+
+    Raises:
+        FileExistsError: there is one, though it must be new. OSError: it cannot be written.
+    """
+    if new and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    path = path.resolve()  # a link stays, and what it points to is replaced
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            with path.open("wb") as output:
+                yield output
+            return
+        if not os.access(path, os.W_OK):  # a directory's rights would do to replace it
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)  # of a process that was killed and had our number
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # the name that was asked for
+    try:
+        with open(descriptor, "wb") as output:
+            if room:
+                _set_aside(descriptor, room)
+            yield output
+            output.flush()
+            output.truncate()
+            os.fsync(descriptor)
+        if new:
+            _link(part, path)
+        else:
+            part.replace(path)
+        sync_directory(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _set_aside(descriptor: int, room: int) -> None:
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, room)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+
+
+def _link(part: Path, path: Path) -> None:
+    """Give a file its name, if nobody has taken it meanwhile."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        part.replace(path)
+
+
+def sync_directory(directory: Path) -> None:
+    """Have the names in a directory on the disk, where the file system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def open_private(path: Path, flags: int = 0) -> int:

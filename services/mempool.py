@@ -38,6 +38,7 @@ class Admitted:
     height: int  # of the block that it may be in, at the earliest
     new: bool = True  # False: it was there already
     attended: bool = True  # False: no round is open, and no search job looks for the next one
+    block: str = ""  # the hash of the block that it is in, at `height`, where it was sent again after it was mined
 
 
 class Mempool:

@@ -23,13 +23,14 @@ from services.store.branch import BranchStore
 from services.store.chain import ChainStore
 from services.store.filters import FilterStore
 from services.store.keys import Keys
+from services.store.locations import locate_many
 from services.store.mining import MiningStore
 from services.store.outbox import Outbox
 from services.store.pool import PoolStore
 from services.store.port import Store
 from services.templates import TemplateMaker
 from services.wallet_blocks import WalletBlocks
-from shared.errors import NodeError
+from shared.errors import NodeError, RuleError
 from shared.rules import Rules, rules_for
 from shared.transaction import Transaction
 
@@ -65,7 +66,7 @@ class Node:
         """Admit transactions whose signatures are good, and set going what follows: with auto-mining the round that
         they find missing, and the relay to peers. Per transaction, the acknowledgement or the refusal.
         """
-        outcomes = self.mempool.admit_many(transactions)
+        outcomes = self._known(transactions, self.mempool.admit_many(transactions))
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
         if new:
             _log.debug("transactions_admitted", ids=[item.id for item in new])
@@ -73,6 +74,27 @@ class Node:
             self.rounds.ensure_open()
         if self.rules.relays:
             self.announcer.admitted([item.id for item in new])
+        return outcomes
+
+    def _known(
+        self, transactions: Sequence[Transaction], outcomes: list[Admitted | NodeError]
+    ) -> list[Admitted | NodeError]:
+        """The outcomes, in which a transaction whose nonce is used by itself is acknowledged: it is in a block.
+
+        Somebody whose first answer was lost sends it again, and is told where it is. Nothing is written, so it does not
+        matter that the chain may change between the refusal and this look.
+        """
+        refused = [
+            position
+            for position, outcome in enumerate(outcomes)
+            if isinstance(outcome, RuleError) and outcome.rule == "nonce_too_low"
+        ]
+        found = locate_many(self.chain.redis, self.chain.keys, [transactions[position].id for position in refused])
+        for position in refused:
+            identifier = transactions[position].id
+            if identifier in found:
+                height, block_hash = found[identifier]
+                outcomes[position] = Admitted(identifier, height, new=False, block=block_hash)
         return outcomes
 
     def begin(self) -> None:

@@ -11,6 +11,7 @@ from services.errors import BadSettings
 from services.launch.programs import do_without_rich
 from services.queues import MINING, NETWORK
 from services.settings import load
+from services.visible import escaped
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +24,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = load(os.environ)
     except BadSettings as error:
-        print(f"quarry: {error}", file=sys.stderr)
+        print(f"quarry: {escaped(str(error))}", file=sys.stderr)
         return 2
     do_without_rich()
     if chosen.program == "ticker":

@@ -1,20 +1,23 @@
 """`quarry anchor` and `quarry verify-anchor`: show that a file existed, to anybody, without showing the file."""
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from api.cli import anchors, walletstore
+from api.cli import anchors, terminal, walletstore
 from api.cli.client import NodeClient
-from api.cli.group import USAGE, Failure
-from api.cli.options import Target, json_option, with_node
+from api.cli.group import FAILED, USAGE, Failure
+from api.cli.options import Target, json_option, require, with_node
 from api.cli.progress import line
-from api.cli.spending import submit_transfer
+from api.cli.spending import submit_transfer, transaction_id, until_mined
+from services.files import writing
+from services.text_files import read_text_file
+from shared import wire
 from shared.amounts import parse_amount
+from shared.errors import InputError, NodeError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MAX_PROOF = 2**20
@@ -22,29 +25,85 @@ _MAX_PROOF = 2**20
 
 @click.command()
 @with_node
-@click.argument("file", type=_FILE)
+@click.argument("file", type=_FILE, required=False)
 @click.option("--from", "sender", default=walletstore.NODE, show_default=True, help="The wallet that pays and signs.")
 @click.option("--fee", help="What the miner gets. [default: the least that the node takes]")
 @click.option("--proof", type=click.Path(path_type=Path), help="Where to write the proof. [default: beside FILE]")
+@click.option(
+    "--proof-of", metavar="ID", help="Send nothing: write the proof of this transaction, which was sent before."
+)
 @click.option("--wait", default=120.0, show_default=True, type=click.FloatRange(0, 86400), help="Seconds to be mined.")
-def anchor(target: Target, file: Path, sender: str, fee: str | None, proof: Path | None, wait: float) -> None:
-    """Put FILE's SHA-256 digest into a transaction, and write the proof that a block holds it."""
-    client = target.client
+def anchor(
+    target: Target,
+    file: Path | None,
+    sender: str,
+    fee: str | None,
+    proof: Path | None,
+    proof_of: str | None,
+    wait: float,
+) -> None:
+    """Put FILE's SHA-256 digest into a transaction, and write the proof that a block holds it.
+
+    Where the transaction was sent and there is no proof, --proof-of ID makes it: of FILE, whose digest it must hold, or
+    without one.
+    """
+    if file is None:
+        require(proof_of is not None, "Name a file, or a transaction by --proof-of ID.")
+    require(fee is None or proof_of is None, "--fee is for sending, and --proof-of sends nothing.")
+    identifier = None if proof_of is None else transaction_id(proof_of)
     fee_units = None if fee is None else parse_amount(fee, field="--fee")
-    signer = walletstore.open_wallet(sender)
-    data = anchors.digest_text(file)
-    path = proof or anchors.proof_path(file)
-    if path.exists():
-        raise Failure(f"There is a proof at {path} already; name another place with --proof.")
-    sent = submit_transfer(client, signer, signer.address, 0, fee=fee_units, data=data)
+    data = None if file is None else anchors.digest_text(file)
+    path = proof or (anchors.proof_path(file) if file is not None else Path(f"{identifier}{anchors.SUFFIX}"))
+    try:
+        # What can fail fails before anything is paid: the place of the proof, its room on the disk, the wallet.
+        with writing(path, new=True, room=_MAX_PROOF) as output:
+            if identifier is None:
+                assert data is not None, "without a file there is an id"
+                signer = walletstore.open_wallet(sender)
+                identifier = submit_transfer(target.client, signer, signer.address, 0, fee=fee_units, data=data)["id"]
+                target.tell(f"transaction {identifier}")
+            found, made = _prove(target, identifier, file, data, wait)
+            output.write(json.dumps(made, indent=2).encode() + b"\n")
+    except OSError as error:
+        raise Failure(_unwritten(path, error, identifier)) from None
+    value = {
+        "digest": found.digest,
+        "proof": str(path),
+        "transaction": identifier,
+        "block": found.block,
+        "index": found.height,
+    }
+    target.show(value, found.digest, f"is in block {found.height}, {found.block}", f"proof: {path}")
+
+
+def _prove(
+    target: Target, identifier: str, file: Path | None, data: str | None, wait: float
+) -> tuple[anchors.Anchor, dict[str, Any]]:
+    """The proof of a transaction that is sent, once it is mined, and what it shows."""
     with line(quiet=target.as_json) as say:
-        say(f"waiting for a block with transaction {sent['id']}")
-        client.transaction_until_mined(sent["id"], wait)
-    made = anchors.make_proof(file, client.get("/spec"), client.get(f"/transactions/{sent['id']}/proof"))
-    found = anchors.verify(data, made)  # a node's word is not enough: what is written must verify
-    _write(path, made)
-    value = {"digest": data, "proof": str(path), "transaction": sent["id"], "block": found.block, "index": found.height}
-    target.show(value, f"{data}\nis in block {found.height}, {found.block}\nproof: {path}")
+        say(f"waiting for a block with transaction {identifier}")
+        until_mined(target.client, identifier, wait, _remedy(identifier))
+    try:
+        spec, inclusion = target.client.get("/spec"), target.client.get(f"/transactions/{identifier}/proof")
+        made = anchors.make_proof(file, spec, inclusion)
+        found = anchors.verify(data, made)  # a node's word is not enough: what is written must verify
+        if found.transaction != identifier:
+            raise Failure("The node gave the proof of another transaction.")
+    except (Failure, NodeError) as error:
+        code = error.exit_code if isinstance(error, Failure) else FAILED
+        raise Failure(f"{error} The transaction {identifier} is sent. {_remedy(identifier)}", code) from None
+    return found, made
+
+
+def _unwritten(path: Path, error: OSError, identifier: str | None) -> str:
+    what = f"The proof cannot be written to {path}: {error.strerror}."
+    if isinstance(error, FileExistsError):
+        what = f"There is a proof at {path} already; name another place with --proof."
+    return what if identifier is None else f"{what} The transaction {identifier} is sent. {_remedy(identifier)}"
+
+
+def _remedy(identifier: str) -> str:
+    return f"`quarry anchor --proof-of {identifier}` makes its proof once it is mined."
 
 
 @click.command(name="verify-anchor")
@@ -71,19 +130,29 @@ def verify_anchor(file: Path, proof: Path | None, block: str | None, url: str | 
         _ask(url, found)
         compared.append(f"it is on the chain of the node at {url}")
     if as_json:
-        click.echo(json.dumps({"valid": True, "compared": bool(compared), **_fields(found)}))
+        terminal.show_json({"valid": True, "compared": bool(compared), **_fields(found)})
         return
-    when = datetime.fromtimestamp(found.timestamp, UTC).isoformat(timespec="seconds")
-    click.echo(f"{file} is anchored by {found.sender} in block {found.height} of the chain {found.chain}, {when}.")
-    click.echo(f"Block   {found.block}")
-    click.echo(f"Genesis {found.genesis}")
+    terminal.show(
+        f"{file} is anchored by {found.sender} in block {found.height} of the chain {found.chain}, "
+        f"{_moment(found.timestamp)}.",
+        f"Block   {found.block}",
+        f"Genesis {found.genesis}",
+    )
     if compared:
-        click.echo(f"Compared: {' and '.join(compared)}.")
+        terminal.show(f"Compared: {' and '.join(compared)}.")
     else:
-        click.echo(
-            "Compare this block hash with one that you trust (--block HASH, or --url NODE): until then the proof"
+        terminal.show(
+            "Compare this block hash with one that you trust (--block HASH, or --url NODE): until then the proof",
+            f"shows only that somebody spent about {found.difficulty} hashes on it.",
         )
-        click.echo(f"shows only that somebody spent about {found.difficulty} hashes on it.")
+
+
+def _moment(timestamp: int | float) -> str:
+    """A time of a block as people write it; as the number where no calendar reaches."""
+    try:
+        return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"at {timestamp} Unix seconds"
 
 
 def _ask(url: str, found: anchors.Anchor) -> None:
@@ -98,21 +167,8 @@ def _fields(found: anchors.Anchor) -> dict[str, Any]:
 
 
 def _read(path: Path) -> Any:
-    with path.open("rb") as file:
-        text = file.read(_MAX_PROOF + 1)
+    text = read_text_file(path, limit=_MAX_PROOF)
     try:
-        if len(text) > _MAX_PROOF:
-            raise ValueError
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return wire.parse(text, floats=True)
+    except InputError:
         raise anchors.BadAnchor(f"{path} is not a proof: it is not JSON.") from None
-
-
-def _write(path: Path, proof: dict[str, Any]) -> None:
-    new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="utf-8") as file:
-        json.dump(proof, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

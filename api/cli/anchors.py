@@ -1,6 +1,8 @@
 """Anchors: the digest of a file in a transaction, and the proof that the transaction is in a block. No network here."""
 
 import hashlib
+import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +18,7 @@ from shared.transaction import Transaction, read_transaction, signing_message
 FORMAT = "quarry-proof-1"
 SUFFIX = ".quarry-proof.json"
 _PREFIX = "sha256:"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # RFC 6962 trees of 2^32 leaves: no block has more.
 _MAX_BRANCH = 32
 
@@ -28,6 +31,7 @@ class BadAnchor(NodeError):
 class Anchor:
     """What a proof shows, once its block hash is known to be on the chain."""
 
+    digest: str  # `sha256:` and 64 hexadecimal digits
     block: str  # hash
     height: int
     timestamp: int | float  # Unix seconds, as the block's miner set it
@@ -40,7 +44,13 @@ class Anchor:
 
 
 def digest_text(path: Path) -> str:
-    """What goes into the transaction's data: `sha256:` and the digest of the file, which is read as a stream."""
+    """What goes into the transaction's data: `sha256:` and the digest of the file, which is read as a stream.
+
+    Raises:
+        BadAnchor: it is a pipe or a device, which could not be verified later, or might never end.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadAnchor(f"{path} is not a file.")
     with path.open("rb") as file:
         return _PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -50,20 +60,22 @@ def proof_path(file: Path) -> Path:
     return file.with_name(file.name + SUFFIX)
 
 
-def make_proof(file: Path, spec: dict[str, Any], inclusion: dict[str, Any]) -> dict[str, Any]:
+def make_proof(file: Path | None, spec: dict[str, Any], inclusion: dict[str, Any]) -> dict[str, Any]:
     """The proof file's content.
 
     Args:
+        file: whose name the proof mentions, for people; None: it is not here.
         spec, inclusion: what the node serves at `/spec` and `/transactions/{id}/proof`.
     """
-    return {"format": FORMAT, "file": file.name, "spec": spec, **inclusion}
+    named = {} if file is None else {"file": file.name}
+    return {"format": FORMAT, **named, "spec": spec, **inclusion}
 
 
-def verify(data: str, proof: Any) -> Anchor:
+def verify(data: str | None, proof: Any) -> Anchor:
     """Check each step from the digest to the block's hash.
 
     Args:
-        data: `digest_text` of the file.
+        data: `digest_text` of the file; None: whichever file the transaction is an anchor of.
         proof: the proof file's JSON.
 
     Raises:
@@ -84,7 +96,10 @@ def verify(data: str, proof: Any) -> Anchor:
         raise BadAnchor("The proof is damaged.") from None
     except (RuleError, BadChainSpec) as error:
         raise BadAnchor(f"The proof is damaged: {error}") from None
-    if transaction.fields.get("data") != data:
+    digest = str(transaction.fields.get("data", ""))
+    if data is None and not _DIGEST.fullmatch(digest):
+        raise BadAnchor("The transaction holds no file's digest.")
+    if data is not None and digest != data:
         raise BadAnchor("The transaction does not hold this file's digest: the file or the proof is another one.")
     _check_signature(transaction)
     if merkle.follow(merkle.leaf_hash(transaction.canonical), steps).hex() != header.transactions_root:
@@ -96,6 +111,7 @@ def verify(data: str, proof: Any) -> Anchor:
     if transaction.chain_id != spec.chain_id:
         raise BadAnchor("The transaction belongs to another chain than the proof names.")
     return Anchor(
+        digest=digest,
         block=header.hash,
         height=header.index,
         timestamp=header.timestamp,

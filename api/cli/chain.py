@@ -1,18 +1,17 @@
 """`quarry chain`: show, verify, export and import."""
 
-import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from api.cli import terminal
 from api.cli.chainfile import export_chain, import_chain
 from api.cli.group import Failure
 from api.cli.options import Target, json_option, with_node
 from api.cli.progress import bar
 from api.cli.verification import verify_chain
+from services.files import writing
 from shared.amounts import format_amount
 
 
@@ -37,7 +36,7 @@ def show(target: Target, first: int | None, limit: int) -> None:
         f"{block['size']:>8} bytes  difficulty {block['difficulty']}"
         for block in blocks
     ]
-    target.show({"blocks": blocks, "length": found["length"]}, "\n".join(lines) or "There are no such blocks.")
+    target.show({"blocks": blocks, "length": found["length"]}, *(lines or ["There are no such blocks."]))
 
 
 @chain.command()
@@ -65,7 +64,8 @@ def verify(target: Target, spec: str | None) -> None:
     target.show(
         found,
         f"The chain is valid: {tip.index} blocks, {result.transactions} transactions, {found['accounts']} accounts, "
-        f"supply {found['supply']}.\nTip {tip.hash}, chainwork {replay.chainwork}.",
+        f"supply {found['supply']}.",
+        f"Tip {tip.hash}, chainwork {replay.chainwork}.",
     )
 
 
@@ -75,20 +75,14 @@ def verify(target: Target, spec: str | None) -> None:
 def export(target: Target, file: Path) -> None:
     """Write the chain to FILE (- for standard output): one JSON line for the spec, then one for each block."""
     if str(file) == "-":
-        height = export_chain(target.client, sys.stdout.buffer, lambda done, total: None)
-        sys.stdout.buffer.flush()
-        click.echo(f"{height} blocks exported.", err=True)
+        output = terminal.standard_output()
+        height = export_chain(target.client, output, lambda done, total: None)
+        output.flush()
+        terminal.say(f"{height} blocks exported.")
         return
     # Under another name until it is whole: a file that has the name it was given is a complete one.
-    part = file.with_name(file.name + ".part")
-    try:
-        with part.open("wb") as output, bar("exporting", quiet=target.as_json, unit="blocks") as advance:
-            height = export_chain(target.client, output, advance)
-            output.flush()
-            os.fsync(output.fileno())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(file) as output, bar("exporting", quiet=target.as_json, unit="blocks") as advance:
+        height = export_chain(target.client, output, advance)
     target.show({"file": str(file), "height": height}, f"{height} blocks exported to {file}.")
 
 
@@ -107,15 +101,15 @@ def import_(file: Path, redis_url: str | None, node: str, as_json: bool) -> None
 
     logs.configure("warning", "console")
     try:
-        source: Any = sys.stdin.buffer if str(file) == "-" else file.open("rb")
+        source: Any = terminal.standard_input() if str(file) == "-" else file.open("rb")
     except OSError as error:
         raise Failure(f"{file}: {error.strerror}.") from None
     size = 0 if str(file) == "-" else file.stat().st_size
     with source, bar("importing", quiet=as_json, unit="bytes") as advance:
         result = import_chain(source, node, redis_url, lambda done: advance(done, size))
     if as_json:
-        click.echo(json.dumps({"height": result.height, "tip": result.tip, "new": result.new, "known": result.known}))
+        terminal.show_json({"height": result.height, "tip": result.tip, "new": result.new, "known": result.known})
     else:
-        click.echo(
+        terminal.show(
             f"{result.new} blocks imported, {result.known} were there; height {result.height}, tip {result.tip}."
         )

@@ -9,6 +9,7 @@ from typing import IO, Any
 from api.cli.client import NodeClient
 from api.cli.group import Failure
 from api.cli.options import home
+from services.text_files import without_mark
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 from shared.errors import RuleError, TooEarly
 from shared.rules import Rules, rules_for
@@ -105,6 +106,8 @@ class _Reader:
             return None
         self._line += 1
         self.bytes += len(text)
+        if self._line == 1:
+            text = without_mark(text, "The file")
         try:
             if len(text) > _MAX_LINE:
                 raise ValueError

@@ -1,6 +1,5 @@
 """`quarry demo`: the main job without a person. Nothing is kept, and nothing is believed that can be computed here."""
 
-import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from api.cli import terminal
 from api.cli.client import NodeClient, Refused
 from api.cli.group import INTERRUPTED, Failure
 from api.cli.mining import mine_one
@@ -47,16 +47,16 @@ def demo(as_json: bool) -> None:
                 summary = _play(client, node, Path(directory), story)
     except LaunchFailed as error:
         for text in error.tail:
-            click.echo(f"  {text}", err=True)
+            terminal.say(f"  {text}")
         raise
     except KeyboardInterrupt:
         raise Failure("Interrupted; everything was stopped and removed.", INTERRUPTED) from None
     summary["seconds"] = int(time.monotonic() - began)
     story.tell("Stopped the node and removed its directory.")
     if as_json:
-        click.echo(json.dumps(summary))
+        terminal.show_json(summary)
     else:
-        click.echo(f"The demo passed in {summary['seconds']} s.")
+        terminal.show(f"The demo passed in {summary['seconds']} s.")
 
 
 class _Story:
@@ -67,7 +67,7 @@ class _Story:
 
     def tell(self, text: str) -> None:
         if not self._quiet:
-            click.echo(f"- {text}")
+            terminal.show(f"- {text}")
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """`quarry doctor`: this machine and its node, point by point."""
 
-import json
 import shutil
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 import click
 
+from api.cli import terminal
 from api.cli.client import NodeClient
 from api.cli.group import FAILED, Failure
 from api.cli.options import connect, home, running_node
@@ -56,9 +56,9 @@ def doctor(url: str | None, redis_url: str | None, broker_url: str | None, as_js
         found.append(finding)
         if not as_json:
             colour = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.verdict]
-            click.echo(f"{click.style(f'{finding.verdict:4}', fg=colour)}  {finding.check:10} {finding.text}")
+            terminal.show(f"  {finding.check:10} {finding.text}", mark=f"{finding.verdict:4}", colour=colour)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in found]))
+        terminal.show_json([asdict(finding) for finding in found])
     failed = sum(finding.verdict == "fail" for finding in found)
     if failed:
         raise Failure(f"{failed} of {len(found)} checks failed.", FAILED)

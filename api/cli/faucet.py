@@ -4,6 +4,7 @@ import click
 
 from api.cli import walletstore
 from api.cli.options import Target, with_node
+from api.cli.spending import transaction_id, until_mined
 
 
 @click.command()
@@ -14,8 +15,13 @@ from api.cli.options import Target, with_node
 def faucet(target: Target, recipient: str, wait: bool, timeout: float) -> None:
     """Get ten coins of a development chain."""
     sent = target.client.post("/faucet", {"address": walletstore.address(recipient)})
+    identifier = transaction_id(str(sent["id"]))
     if not wait:
-        target.show(sent, f"{sent['amount']} coins are on their way.\n{sent['id']}")
+        target.show(sent, f"{sent['amount']} coins are on their way.", identifier)
         return
-    found = target.client.transaction_until_mined(sent["id"], timeout)
-    target.show(found, f"{found['id']}\nis in block {found['index']}, {found['block']}")
+    target.tell(identifier)
+    found = until_mined(target.client, identifier, timeout)
+    if target.as_json:
+        target.show(found)
+    else:
+        target.note(f"is in block {found['index']}, {found['block']}")

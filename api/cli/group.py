@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from api.cli import terminal
 from shared.errors import NodeError
 
 OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -42,7 +43,7 @@ class Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc] # click reads it from the instance
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"quarry: {self.format_message()}", err=True)
+        terminal.say(f"quarry: {self.format_message()}")
 
 
 class Unreachable(Failure):
@@ -88,8 +89,10 @@ class LazyGroup(click.Group):
             raise
         except click.UsageError as error:
             raise _one_line(error) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (Failure, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except click.ClickException as error:  # its own way to show itself would print what is in it as it is
+            raise Failure(_sentence(error.format_message()), error.exit_code) from None
         except KeyboardInterrupt:
             raise Failure("Interrupted.", INTERRUPTED) from None
         except NodeError as error:
@@ -99,7 +102,7 @@ class LazyGroup(click.Group):
             raise Failure(f"{named}{error.strerror or type(error).__name__}.") from None
         except Exception as error:  # a bug of ours: one line for people, all of it where a developer asks for it
             if sys.flags.dev_mode or ctx.invoked_subcommand == "api":  # a server's standard error is its log
-                traceback.print_exc()
+                terminal.show_traceback()
             raise Failure(f"A fault in Quarry itself ({_where(error)}); python -X dev shows all of it.") from None
 
 

@@ -29,7 +29,7 @@ def mine(target: Target, count: int, wait: float) -> None:
             f"proof {block['proof']}"
         )
     if target.as_json:
-        target.show(blocks, "")
+        target.show(blocks)
 
 
 def mine_one(client: NodeClient, wait: float, say: Any = lambda text: None) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What most commands share: which node they talk to, and how they print."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from api.cli import terminal
 from api.cli.client import NodeClient
 from api.cli.group import USAGE, Failure
 from services.launch.node_files import NodeFiles, NodeRecord, data_home, running_nodes
@@ -37,14 +37,22 @@ class Target:
     client: NodeClient
     as_json: bool
 
-    def show(self, value: Any, text: str) -> None:
-        """Print the result: `value` for machines, `text` for people."""
-        click.echo(json.dumps(value) if self.as_json else text)
+    def show(self, value: Any, *lines: str) -> None:
+        """Print the result: `value` for machines, `lines` for people."""
+        if self.as_json:
+            terminal.show_json(value)
+        else:
+            terminal.show(*lines)
+
+    def tell(self, text: str) -> None:
+        """As `note`, where something cannot be undone any more: it goes on, whether anybody can be told or not."""
+        if not self.as_json:
+            terminal.tell(text)
 
     def note(self, text: str) -> None:
         """Print something on the way, for people only."""
         if not self.as_json:
-            click.echo(text)
+            terminal.show(text)
 
 
 def with_node(command: Command) -> Command:

@@ -33,7 +33,7 @@ def add(target: Target, urls: tuple[str, ...]) -> None:
 def show(target: Target) -> None:
     """Show the peers, how they are doing, and the candidates."""
     found = target.client.get("/nodes")["nodes"]
-    target.show({"peers": found}, "\n".join(_lines(found)))
+    target.show({"peers": found}, *_lines(found))
 
 
 @peers.command("remove")

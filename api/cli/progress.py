@@ -4,11 +4,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from api.cli.terminal import MAX_LINE
+from services.visible import escaped
+
 
 @contextmanager
 def bar(label: str, *, quiet: bool = False, unit: str = "") -> Iterator[Callable[[int, int], None]]:
     """A function `(done, total)` that moves a progress bar; one that does nothing where nobody watches."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console
@@ -23,13 +26,15 @@ def bar(label: str, *, quiet: bool = False, unit: str = "") -> Iterator[Callable
 @contextmanager
 def line(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
     """A function that replaces one live line of text; one that does nothing where nobody watches."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda text: None
         return
     from rich.console import Console
+    from rich.text import Text
 
+    # As `Text`: rich would take brackets in a string for markup.
     with Console(stderr=True).status("…") as status:
-        yield lambda text: status.update(text)
+        yield lambda text: status.update(Text(escaped(text, MAX_LINE)))
 
 
 def rate_text(rate: float) -> str:

@@ -8,7 +8,7 @@ import click
 
 from api.cli import walletstore
 from api.cli.client import NodeClient, Refused
-from api.cli.group import USAGE, Failure, Unreachable
+from api.cli.group import INTERRUPTED, USAGE, Failure, Unreachable
 from api.cli.options import Target, with_node
 from services.wallet.signers import Signer
 from shared.amounts import format_amount, parse_amount
@@ -54,16 +54,43 @@ def submit_transfer(
     if data is not None:
         unsigned["data"] = data
     signed = signer.sign(unsigned, spec)
-    answer = _submit(client, signed)
-    return {**signed, "id": answer["id"], "message": answer["message"]}
+    identifier = read_transaction(signed).id  # by our own calculation: a node could name another
+    try:
+        answer = _submit(client, signed, identifier)
+    except KeyboardInterrupt:
+        raise Failure(
+            f"Interrupted; the node may have taken the transaction: look with `quarry tx {identifier}` before sending "
+            "again.",
+            INTERRUPTED,
+        ) from None
+    return {**signed, "id": identifier, "message": answer["message"]}
 
 
-def _submit(client: NodeClient, signed: dict[str, Any]) -> dict[str, Any]:
+def until_mined(client: NodeClient, identifier: str, seconds: float, remedy: str = "") -> dict[str, Any]:
+    """The transaction once it is in a block. It is sent already: whatever ends the wait, the error names it.
+
+    Args:
+        remedy: a sentence that follows it: how to go on.
+
+    Raises:
+        Failure: as `NodeClient.transaction_until_mined`.
+    """
+    try:
+        return client.transaction_until_mined(identifier, seconds)
+    except KeyboardInterrupt:
+        what = f"Interrupted while the transaction {identifier} waits to be mined; it is sent."
+        raise Failure(f"{what} {remedy}".strip(), INTERRUPTED) from None
+    except Failure as error:
+        named = identifier in error.message
+        what = error.message if named else f"{error.message} The transaction {identifier} is sent."
+        raise Failure(f"{what} {remedy}".strip(), error.exit_code) from None
+
+
+def _submit(client: NodeClient, signed: dict[str, Any], identifier: str) -> dict[str, Any]:
     """Hand a signed transaction to the node; again, if the answer was lost: repeating the same one is harmless.
 
     Sending anew would not be: a fresh nonce pays twice. So the error names the transaction.
     """
-    identifier = read_transaction(signed).id
     for _ in range(_ATTEMPTS):
         try:
             answer: dict[str, Any] = client.post("/transactions/new", signed)
@@ -111,10 +138,14 @@ def send(
         target.client, walletstore.open_wallet(sender), to, units, fee=fee_units, nonce=nonce, data=data
     )
     if not wait:
-        target.show(sent, f"{sent['message']}\n{sent['id']}")
+        target.show(sent, sent["message"], sent["id"])
         return
-    found = target.client.transaction_until_mined(sent["id"], timeout)
-    target.show(found, f"{found['id']}\nis in block {found['index']}, {found['block']}")
+    target.tell(sent["id"])  # before the wait: whatever happens then, it is sent
+    found = until_mined(target.client, sent["id"], timeout)
+    if target.as_json:
+        target.show(found)
+    else:
+        target.note(f"is in block {found['index']}, {found['block']}")
 
 
 @click.command()
@@ -122,13 +153,23 @@ def send(
 @click.argument("identifier", metavar="ID")
 def tx(target: Target, identifier: str) -> None:
     """Look up a transaction by its id."""
-    identifier = identifier.lower().removeprefix("0x")
-    if len(identifier) != _HASH_DIGITS or set(identifier) - set("0123456789abcdef"):
-        raise Failure("A transaction's id is 64 hexadecimal digits.", USAGE)
+    identifier = transaction_id(identifier)
     found = target.client.find(f"/transactions/{identifier}")
     if found is None:
         raise Failure("The node knows of no transaction with this id.")
-    target.show(found, "\n".join(f"{name:14}{_text(value)}" for name, value in found.items()))
+    target.show(found, *(f"{name:14}{_text(value)}" for name, value in found.items()))
+
+
+def transaction_id(text: str) -> str:
+    """An id as people give it, in its normal form.
+
+    Raises:
+        Failure: it is none.
+    """
+    identifier = text.lower().removeprefix("0x")
+    if len(identifier) != _HASH_DIGITS or set(identifier) - set("0123456789abcdef"):
+        raise Failure("A transaction's id is 64 hexadecimal digits.", USAGE)
+    return identifier
 
 
 def _text(value: Any) -> str:

@@ -27,4 +27,4 @@ def status(target: Target) -> None:
         )
     if not workers["mining"]:
         lines.append("No mining worker is alive: blocks will wait.")
-    target.show(found, "\n".join(lines))
+    target.show(found, *lines)

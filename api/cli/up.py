@@ -1,6 +1,5 @@
 """`quarry up`: a whole node on this machine, until Ctrl-C."""
 
-import json
 import os
 import signal
 import threading
@@ -9,6 +8,7 @@ from types import FrameType
 
 import click
 
+from api.cli import terminal
 from api.cli.group import INTERRUPTED, USAGE, Failure
 from api.cli.options import require
 from services import logs
@@ -99,16 +99,18 @@ def up(
     try:
         with interruption.may_raise():
             launch.start()
-        line = json.dumps(launch.to_object(home)) if as_json else _welcome(launch)
-        click.echo(line)
+        if as_json:
+            terminal.show_json(launch.to_object(home))
+        else:
+            terminal.show(*_welcome(launch))
         launch.run(interruption.event)
         if not as_json:
-            click.echo("Stopping …")
+            terminal.show("Stopping …")
     except PortInUse as error:
         raise Failure(str(error), USAGE) from None
     except LaunchFailed as error:
         for text in error.tail:
-            click.echo(f"  {text}", err=True)
+            terminal.say(f"  {text}")
         raise
     except KeyboardInterrupt:
         raise Failure("Interrupted while starting; everything was stopped.", INTERRUPTED) from None
@@ -146,7 +148,7 @@ class Interruption:
         self.event.set()
 
 
-def _welcome(launch: Launch) -> str:
+def _welcome(launch: Launch) -> list[str]:
     first = launch.nodes[0]
     spec = first.settings.spec
     lines = [
@@ -161,8 +163,7 @@ def _welcome(launch: Launch) -> str:
         lines += [f"  {account.address}  {account.private_key}" for account in ACCOUNTS]
         lines += [""]
     lines += ["In another terminal: quarry status · quarry mine · quarry wallet new alice"]
-    lines += ["Ctrl-C stops everything."]
-    return "\n".join(lines)
+    return [*lines, "Ctrl-C stops everything."]
 
 
 def _names(launch: Launch) -> str:

@@ -1,12 +1,11 @@
 """`quarry wallet`: keys on this machine. Nothing here talks to a node."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from api.cli import secret_input, walletstore
+from api.cli import secret_input, terminal, walletstore
 from api.cli.group import USAGE, Failure
 from api.cli.options import json_option, running_node
 from services.wallet import keyring
@@ -47,7 +46,12 @@ def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bo
 
         phrase = phrases.new_phrase(int(words))
         keyring.store_ethereum(directory, phrases.private_key(phrase), encryption)
-    _show(name, directory, as_json, phrase)
+    try:
+        _show(name, directory, as_json, phrase)
+    except OSError:
+        if phrase is not None:  # it is shown this once: a wallet whose phrase nobody has seen is none
+            keyring.discard(directory)
+        raise
 
 
 @wallet.command(name="list")
@@ -59,11 +63,11 @@ def list_wallets(as_json: bool) -> None:
         names.append(walletstore.NODE)
     found = [_describe(name, walletstore.wallet_directory(name)) for name in names]
     if as_json:
-        click.echo(json.dumps(found))
+        terminal.show_json(found)
     elif not found:
-        click.echo("There are no wallets yet; `quarry wallet new NAME` makes one.")
-    for item in [] if as_json else found:
-        click.echo(f"{item['address']}  {item['scheme']:8}  {item['name']}")
+        terminal.show("There are no wallets yet; `quarry wallet new NAME` makes one.")
+    else:
+        terminal.show(*(f"{item['address']}  {item['scheme']:8}  {item['name']}" for item in found))
 
 
 @wallet.command()
@@ -132,7 +136,7 @@ def export(name: str, file: Path, kind: str) -> None:
 
         content = keystores.to_bytes(keystores.encrypt(signer.private_key, secret_input.new_keystore_passphrase()))
     if str(file) == "-":
-        click.echo(content.decode(), nl=False)
+        terminal.show_secret(content.decode())
     else:
         keyring.write_secret(file, content)
 
@@ -165,16 +169,13 @@ def sign(file: Path, sender: str, spec: str) -> None:
         raise Failure(f"The transaction lacks {min(missing)}.")
     signed = signer.sign(fields, chain)
     read_transaction(signed)  # what a node would refuse is refused here
-    click.echo(json.dumps(signed))
+    terminal.show_json(signed)
 
 
 def _import_pem(file: Path, directory: Path, passphrase: bool) -> None:
     from services.wallet.signers import Ed25519Signer, EthereumSigner
 
-    old = None
-    if keyring.is_encrypted(file):
-        old = walletstore.passphrase_of(str(file))
-    signer = keyring.load_signer(file, old)
+    signer = keyring.unlock(file, lambda: walletstore.passphrase_of(str(file)))
     new_one = walletstore.new_passphrase() if passphrase else None
     if isinstance(signer, Ed25519Signer):
         keyring.store(directory, signer.key.seed, new_one)
@@ -190,12 +191,17 @@ def _describe(name: str, directory: Path) -> dict[str, Any]:
 def _show(name: str, directory: Path, as_json: bool, phrase: str | None = None) -> None:
     found = _describe(name, directory) | ({} if phrase is None else {"phrase": phrase})
     if as_json:
-        click.echo(json.dumps(found))
+        terminal.show_json(found)
         return
-    click.echo(f"{found['name']}: {found['address']}")
-    click.echo(f"  scheme      {found['scheme']}{', encrypted' if found['encrypted'] else ''}")
-    click.echo(f"  public key  {found['public_key']}")
-    click.echo(f"  files       {found['directory']}")
+    lines = [
+        f"{found['name']}: {found['address']}",
+        f"  scheme      {found['scheme']}{', encrypted' if found['encrypted'] else ''}",
+        f"  public key  {found['public_key']}",
+        f"  files       {found['directory']}",
+    ]
     if phrase is not None:
-        click.echo(f"  phrase      {phrase}")
-        click.echo("Write the phrase down: it is shown this once, it is not kept, and who has it has the wallet.")
+        lines += [
+            f"  phrase      {phrase}",
+            "Write the phrase down: it is shown this once, it is not kept, and who has it has the wallet.",
+        ]
+    terminal.show(*lines)

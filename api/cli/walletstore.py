@@ -5,11 +5,9 @@ Under `quarry up --nodes N` the others go by their names: `node2`, `node3` and s
 
 import os
 import re
-import sys
 from pathlib import Path
 
-import click
-
+from api.cli import terminal
 from api.cli.group import USAGE, Failure
 from api.cli.options import home, running_node
 from services.launch.node_files import running_nodes
@@ -31,6 +29,7 @@ def wallet_names() -> list[str]:
     """The wallets that exist, `node` aside."""
     try:
         found = [entry.name for entry in wallets_directory().iterdir() if (entry / keyring.PUBLIC_KEY).is_file()]
+        found = [name for name in found if _NAME.fullmatch(name)]  # others can be made, or be left, by other hands
     except OSError:
         return []
     return sorted(found)
@@ -96,10 +95,7 @@ def address(name_or_address: str) -> str:
 
 def open_wallet(name: str) -> Signer:
     """The signer of a wallet. An encrypted key asks for its passphrase: QUARRY_PASSPHRASE, else at the terminal."""
-    directory = wallet_directory(name)
-    if not keyring.is_encrypted(directory):
-        return keyring.load_signer(directory)
-    return keyring.load_signer(directory, passphrase_of(name))
+    return keyring.unlock(wallet_directory(name), lambda: passphrase_of(name))
 
 
 def passphrase_of(what: str) -> str:
@@ -111,18 +107,21 @@ def passphrase_of(what: str) -> str:
     given = os.environ.get("QUARRY_PASSPHRASE")
     if given is not None:
         return given
-    if not sys.stdin.isatty():
+    if not terminal.is_attended():
         raise PassphraseNeeded(f"The private key of {what} is encrypted: set QUARRY_PASSPHRASE, or run at a terminal.")
-    return str(click.prompt(f"Passphrase of {what}", hide_input=True, err=True))
+    return terminal.ask(f"Passphrase of {what}", hidden=True)
 
 
 def new_passphrase() -> str:
     """A passphrase for a new key: QUARRY_PASSPHRASE, else asked for twice."""
     given = os.environ.get("QUARRY_PASSPHRASE")
     if given is None:
-        if not sys.stdin.isatty():
+        if not terminal.is_attended():
             raise Failure("--passphrase needs QUARRY_PASSPHRASE, or a terminal to ask at.", USAGE)
-        given = str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True))
+        given = terminal.ask("Passphrase", hidden=True, twice=True)
     if not given:
-        raise KeyringError("The passphrase must not be empty.")
+        raise KeyringError(
+            "The passphrase must not be empty, which would leave the key unprotected; without --passphrase it is "
+            "stored unencrypted, as you may want."
+        )
     return given

@@ -1,27 +1,14 @@
 """How values look on a page: hostile text made visible, numbers, amounts and times made readable."""
 
-import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from markupsafe import Markup, escape
 
-# Letters by category that nevertheless show as nothing, or as blanks of their own.
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
-    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
-}
-# Controls, formats (bidirectional ones, zero-width ones, tags), private use, unassigned, separators of lines.
-_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
+from services.visible import is_hidden, named
+
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d"))
-
-
-def _is_hidden(character: str) -> bool:
-    if character in _INVISIBLE:
-        return True
-    # Every space but the common one can pass for nothing, or for the common one.
-    category = unicodedata.category(character)
-    return category in _HIDDEN_CATEGORIES or (category == "Zs" and character != " ")
 
 
 def visible(value: Any, limit: int = 10_000) -> Markup:
@@ -34,7 +21,7 @@ def visible(value: Any, limit: int = 10_000) -> Markup:
     parts: list[str] = []
     plain = ""
     for character in text[:limit]:
-        if _is_hidden(character):
+        if is_hidden(character):
             parts += [str(escape(plain)), f'<span class="codepoint">U+{ord(character):04X}</span>']
             plain = ""
         else:
@@ -48,7 +35,12 @@ def visible(value: Any, limit: int = 10_000) -> Markup:
 def plain(value: Any, limit: int = 200) -> str:
     """The same for attributes, which hold no elements: text, with every invisible character named."""
     text = value if isinstance(value, str) else str(value)
-    return "".join(f"U+{ord(item):04X}" if _is_hidden(item) else item for item in text[:limit])
+    return named(text[:limit])
+
+
+def exact(value: str) -> Markup:
+    """A text for scripts to compare, in an attribute: as it is, with a reference for every character that hides."""
+    return Markup("".join(f"&#{ord(item)};" if is_hidden(item) else str(escape(item)) for item in value))
 
 
 def short(text: str, head: int = 8, tail: int = 6) -> str:
@@ -119,6 +111,6 @@ def when(seconds: float, now: float) -> Markup:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "visible": visible, "plain": plain, "short": short, "number": number, "amount": amount, "size": size, "rate": rate,
-    "hashes": hashes, "span": span, "moment": moment, "when": when,
+    "visible": visible, "plain": plain, "exact": exact, "short": short, "number": number, "amount": amount,
+    "size": size, "rate": rate, "hashes": hashes, "span": span, "moment": moment, "when": when,
 }  # fmt: skip

@@ -26,6 +26,8 @@ def send_raw(node: Node, raw: Any) -> str:
         raise _explained(node, transaction, error) from None
     if isinstance(admitted, Exception):
         raise _explained(node, transaction, admitted) if isinstance(admitted, RuleError) else admitted
+    if admitted.block:  # sent again after it was mined: in geth's words
+        raise RpcError(REFUSED, "nonce too low")
     if not admitted.new:
         raise RpcError(REFUSED, "already known")
     return f"0x{transaction.id}"

@@ -6,13 +6,22 @@ private key is one PKCS#8 PEM either way; which scheme it is, its algorithm says
 
 import base64
 import binascii
+import contextlib
+import errno
 import os
-import stat
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from services.files import replace, write_new
+from services.files import replace, sync_directory, write_new
+from services.text_files import BadTextFile, read_small, read_text_file, without_mark
+from services.wallet import private_keys
+from services.wallet.passphrases import written
+from services.wallet.pem import Block, NoPrivateKey, is_der, private_block
+from services.wallet.private_keys import NotOpened
 from services.wallet.signers import Ed25519Signer, EthereumSigner, Scheme, Signer
 from shared import ethereum, keys
 from shared.addresses import address_of_public_key, checksummed
@@ -24,9 +33,9 @@ PRIVATE_KEY = "private.key"
 PUBLIC_KEY = "public.key"
 CERTIFICATE = "certificate.pem"
 
-_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
-# A PKCS#8 PEM of either scheme has at most some 400 bytes. Whatever is larger is another file, given by mistake.
-_MAX_KEY_FILE = 16_384
+# A PKCS#8 PEM of either scheme has at most some 400 bytes; certificates beside it have some thousand each. Whatever is
+# larger is another file, given by mistake.
+_MAX_KEY_FILE = 65_536
 # DER of SubjectPublicKeyInfo around an uncompressed secp256k1 point of 65 bytes (RFC 5480).
 _SECP256K1_SPKI = bytes.fromhex("3056301006072a8648ce3d020106052b8104000a034200")
 
@@ -78,7 +87,7 @@ def store_ethereum(directory: Path, private_key: bytes, passphrase: str | None =
 
     address = ethereum.address_of_private_key(private_key)
     key = _secp256k1(private_key)
-    encryption = s.NoEncryption() if passphrase is None else s.BestAvailableEncryption(passphrase.encode())
+    encryption = s.NoEncryption() if passphrase is None else s.BestAvailableEncryption(written(passphrase))
     pem = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, encryption)
     public = key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
     _write(directory, pem, public, None)
@@ -90,6 +99,14 @@ def create_ethereum(directory: Path, passphrase: str | None = None) -> EthereumS
     from coincurve import PrivateKey
 
     return store_ethereum(directory, PrivateKey().secret, passphrase)
+
+
+def discard(directory: Path) -> None:
+    """Remove a key that was made a moment ago, and that nobody has been told of; nothing else that is there."""
+    with contextlib.suppress(OSError):
+        for name in (PRIVATE_KEY, PUBLIC_KEY, CERTIFICATE):
+            (directory / name).unlink(missing_ok=True)
+        directory.rmdir()
 
 
 def write_secret(path: Path, content: bytes) -> None:
@@ -107,17 +124,56 @@ def write_secret(path: Path, content: bytes) -> None:
 
 
 def _write(directory: Path, private: bytes, public: bytes, certificate: bytes | None) -> None:
+    """Write the files of a key, all or none. What has been acknowledged is on the disk."""
+    files = {PUBLIC_KEY: public} if certificate is None else {PUBLIC_KEY: public, CERTIFICATE: certificate}
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The private key first and exclusively: whoever loses a race, or names an old wallet, changes nothing.
-        write_new(directory / PRIVATE_KEY, private)
-        replace(directory / PUBLIC_KEY, public, 0o644)
-        if certificate is not None:
-            replace(directory / CERTIFICATE, certificate, 0o644)
-    except FileExistsError:
+        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if directory.exists():  # a node's, with other files in it
+            _write_into(directory, private, files)
+            return
+        # Under another name until it is whole. Whoever loses a race, or names an old wallet, changes nothing.
+        made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+        try:
+            _write_into(made, private, files)
+            _rename(made, directory)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+        sync_directory(directory.parent)
+    except _KeyThere:
         raise KeyringError(f"There is a key in {directory} already; keys are never replaced.") from None
     except OSError as error:
         raise KeyringError(f"The key cannot be written to {directory}: {error.strerror}.") from None
+
+
+class _KeyThere(Exception):
+    """Somebody else has made a key of this name."""
+
+
+def _rename(made: Path, directory: Path) -> None:
+    try:
+        made.rename(directory)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise _KeyThere from None
+        raise
+
+
+def _write_into(directory: Path, private: bytes, files: Mapping[str, bytes]) -> None:
+    # The private key first and exclusively: what fails there has changed nothing.
+    try:
+        write_new(directory / PRIVATE_KEY, private)
+    except FileExistsError:
+        raise _KeyThere from None
+    try:
+        for name, content in files.items():
+            replace(directory / name, content, 0o644)
+    except BaseException:
+        for name in (PRIVATE_KEY, *files):  # nobody has seen this key yet, and half of it would bar the name
+            with contextlib.suppress(OSError):
+                (directory / name).unlink(missing_ok=True)
+        raise
+    sync_directory(directory)
 
 
 # --- Reading keys ----------------------------------------------------------------------------------------------------
@@ -139,30 +195,36 @@ def load(path: Path, passphrase: str | None = None) -> KeyPair:
 
 def load_signer(path: Path, passphrase: str | None = None) -> Signer:
     """The private key in a key directory or a PEM file, of either scheme. Raises as `load`."""
+    return unlock(path, lambda: passphrase)
+
+
+def unlock(path: Path, ask: Callable[[], str | None]) -> Signer:
+    """As `load_signer`; the passphrase is asked for where one is needed. The file is read once: it may be a pipe."""
     file = _private_file(path)
-    pem = _read_private(file)
-    if pem.lstrip().startswith(_ENCRYPTED):
-        return _decrypted(file, pem, passphrase)
+    block = _read_private(file)
+    passphrase = ask() if block.encrypted else None
     try:
-        return Ed25519Signer(KeyPair(keys.read_private_key_pem(pem)))
-    except BadKey:
-        return _by_algorithm(file, pem, None)
+        return private_keys.read(block, passphrase)
+    except NoPrivateKey as error:
+        raise KeyringError(f"{file} {error}.") from None
+    except NotOpened:
+        if passphrase is None:
+            raise PassphraseNeeded(f"The private key {file} is encrypted: its passphrase is needed.") from None
+        raise PassphraseNeeded(f"The private key {file} is not opened by this passphrase.") from None
 
 
 def is_encrypted(path: Path) -> bool:
     """Whether a passphrase is needed. The same refusals as `load`."""
-    return _read_private(_private_file(path)).lstrip().startswith(_ENCRYPTED)
+    return _read_private(_private_file(path)).encrypted
 
 
 def public_key(directory: Path) -> tuple[Scheme, bytes]:
     """Scheme and public key (32 bytes, or a point of 65) of a key directory, without touching the private key."""
     file = directory / PUBLIC_KEY
     try:
-        text = _read(file)
-    except FileNotFoundError:
-        raise KeyringError(f"There is no public key at {file}.") from None
-    except OSError as error:
-        raise KeyringError(f"The public key {file} cannot be read: {error.strerror}.") from None
+        text = read_text_file(file, limit=_MAX_KEY_FILE)
+    except BadTextFile as error:
+        raise KeyringError(str(error) if os.path.lexists(file) else _no_public_key(directory)) from None
     try:
         return "ed25519", keys.read_public_key_pem(text)
     except BadKey:
@@ -182,26 +244,23 @@ def _private_file(path: Path) -> Path:
     return path / PRIVATE_KEY if path.is_dir() else path
 
 
-def _read_private(file: Path) -> bytes:
+def _read_private(file: Path) -> Block:
     try:
-        found = file.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise KeyringError(f"{file} is not a file.")
-        if found.st_mode & 0o077:
-            raise UnsafePermissions(file)
-        return _read(file)
-    except FileNotFoundError:
-        raise KeyringError(f"There is no private key at {file}.") from None
-    except OSError as error:
-        raise KeyringError(f"The private key {file} cannot be read: {error.strerror}.") from None
+        text = read_small(file, limit=_MAX_KEY_FILE)
+        require_private(file)
+        return private_block(text if is_der(text) else without_mark(text, str(file)))
+    except BadTextFile as error:
+        missing = not os.path.lexists(file)
+        raise KeyringError(f"There is no private key at {file}." if missing else str(error)) from None
+    except NoPrivateKey as error:
+        raise KeyringError(f"{file} {error}.") from None
 
 
-def _read(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        content = opened.read(_MAX_KEY_FILE + 1)
-    if len(content) > _MAX_KEY_FILE:
-        raise KeyringError(f"{file} is too large for a key.")
-    return content
+def _no_public_key(directory: Path) -> str:
+    missing = f"There is no public key at {directory / PUBLIC_KEY}"
+    if not (directory / PRIVATE_KEY).exists():
+        return f"{missing}."
+    return f"{missing}; `openssl pkey -pubout` makes it of {PRIVATE_KEY}, which is there."
 
 
 def _der(text: bytes, label: str) -> bytes:
@@ -212,33 +271,6 @@ def _der(text: bytes, label: str) -> bytes:
         return base64.b64decode("".join(lines[1:-1]), validate=True)
     except (binascii.Error, ValueError):
         return b""
-
-
-def _decrypted(file: Path, pem: bytes, passphrase: str | None) -> Signer:
-    if passphrase is None:
-        raise PassphraseNeeded(f"The private key {file} is encrypted: its passphrase is needed.")
-    return _by_algorithm(file, pem, passphrase.encode())
-
-
-def _by_algorithm(file: Path, pem: bytes, passphrase: bytes | None) -> Signer:
-    """Keys that the plain reader leaves alone: encrypted, secp256k1, or with attributes that RFC 5958 allows."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    try:
-        key = serialization.load_pem_private_key(pem, passphrase)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        if passphrase is not None:
-            raise PassphraseNeeded(f"The private key {file} is not opened by this passphrase.") from None
-        raise KeyringError(f"{file} holds no private key in PEM that Quarry can use.") from None
-    if isinstance(key, Ed25519PrivateKey):
-        return Ed25519Signer(KeyPair(key.private_bytes_raw()))
-    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256K1):
-        secret = key.private_numbers().private_value.to_bytes(32, "big")
-        return EthereumSigner(secret, ethereum.address_of_private_key(secret))
-    raise KeyringError(f"{file} holds neither an Ed25519 nor a secp256k1 private key.")
 
 
 def _ed25519(seed: bytes) -> Any:
@@ -256,7 +288,7 @@ def _secp256k1(private_key: bytes) -> Any:
 def _encrypted(key: Any, passphrase: str) -> bytes:
     from cryptography.hazmat.primitives import serialization as s
 
-    encryption = s.BestAvailableEncryption(passphrase.encode())
+    encryption = s.BestAvailableEncryption(written(passphrase))
     pem: bytes = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, encryption)
     return pem
 

@@ -11,6 +11,7 @@ import os
 import uuid
 from typing import Any
 
+from services.wallet.passphrases import readings, written
 from shared import ethereum, wire
 from shared.errors import InputError, NodeError
 from shared.hashing import keccak256
@@ -36,9 +37,12 @@ def encrypt(private_key: bytes, passphrase: str, *, n: int = _SCRYPT_N) -> dict[
 
     Args:
         n: scrypt's cost, a power of two. Less than the default is for tests.
+
+    Raises:
+        BadPassphrase: it is not UTF-8.
     """
     salt, iv = os.urandom(32), os.urandom(16)
-    derived = _scrypt(passphrase, salt, n, _SCRYPT_R, _SCRYPT_P)
+    derived = _scrypt(written(passphrase), salt, n, _SCRYPT_R, _SCRYPT_P)
     ciphertext = _aes_ctr(derived[:16], iv, private_key)
     return {
         "version": 3,
@@ -58,11 +62,16 @@ def encrypt(private_key: bytes, passphrase: str, *, n: int = _SCRYPT_N) -> dict[
 def decrypt(text: bytes, passphrase: str) -> bytes:
     """The private key (32 bytes) of a keystore's JSON.
 
+    A shorter one is what its first zeros were left out of, as some early wallets did: geth reads it so, too.
+
+    Args:
+        passphrase: in whichever normal form; each that it may have been written in is tried.
+
     Raises:
         BadKeystore, WrongPassphrase
     """
     try:
-        keystore = wire.parse(text)
+        keystore = wire.parse(text, floats=True)
         if keystore.get("version") != 3:
             raise BadKeystore("The keystore is not of version 3.")
         crypto = keystore["crypto"] if "crypto" in keystore else keystore["Crypto"]  # as some early wallets wrote it
@@ -71,14 +80,30 @@ def decrypt(text: bytes, passphrase: str) -> bytes:
         iv, ciphertext, mac = (
             _hex(item) for item in (crypto["cipherparams"]["iv"], crypto["ciphertext"], crypto["mac"])
         )
-        derived = _derive(crypto["kdf"], crypto["kdfparams"], passphrase)
+        claimed = _hex(keystore["address"]) if keystore.get("address") else None
+        if not 0 < len(ciphertext) <= 32 or len(iv) != 16:
+            raise BadKeystore("The keystore does not hold a private key of 32 bytes.")
+        for reading in readings(passphrase):
+            derived = _derive(crypto["kdf"], crypto["kdfparams"], reading)
+            if hmac.compare_digest(keccak256(derived[16:32] + ciphertext), mac):
+                break
+        else:
+            raise WrongPassphrase("The keystore is not opened by this passphrase.")
     except (InputError, KeyError, TypeError, AttributeError, ValueError):
         raise BadKeystore("The file is not a keystore of version 3.") from None
-    if len(ciphertext) != 32 or len(iv) != 16:
-        raise BadKeystore("The keystore does not hold a private key of 32 bytes.")
-    if not hmac.compare_digest(keccak256(derived[16:32] + ciphertext), mac):
-        raise WrongPassphrase("The keystore is not opened by this passphrase.")
-    return _aes_ctr(derived[:16], iv, ciphertext)
+    return _checked(_aes_ctr(derived[:16], iv, ciphertext).rjust(32, b"\0"), claimed)
+
+
+def _checked(private_key: bytes, claimed: bytes | None) -> bytes:
+    """A private key that can sign, and whose address is the one that its keystore names."""
+    try:
+        address = ethereum.address_of_private_key(private_key)
+    except InputError:
+        raise BadKeystore("What the keystore holds is no private key.") from None
+    if claimed is not None and claimed != bytes.fromhex(address[2:]):
+        # Whoever imports it believes to have the account that it names. geth refuses it as well.
+        raise BadKeystore(f"The keystore names another address than that of its key, which is {address}.")
+    return private_key
 
 
 def is_keystore(text: bytes) -> bool:
@@ -91,7 +116,7 @@ def to_bytes(keystore: dict[str, Any]) -> bytes:
     return json.dumps(keystore, indent=2).encode() + b"\n"
 
 
-def _derive(name: str, given: dict[str, Any], passphrase: str) -> bytes:
+def _derive(name: str, given: dict[str, Any], passphrase: bytes) -> bytes:
     salt = _hex(given["salt"])
     if given["dklen"] != 32:
         raise BadKeystore("The keystore derives a key of an unusual length.")
@@ -101,25 +126,25 @@ def _derive(name: str, given: dict[str, Any], passphrase: str) -> bytes:
         count = given["c"]
         if type(count) is not int or not 0 < count <= _MAX_ITERATIONS:
             raise BadKeystore("The keystore asks for too much work.")
-        return hashlib.pbkdf2_hmac("sha256", passphrase.encode(), salt, count, 32)
+        return hashlib.pbkdf2_hmac("sha256", passphrase, salt, count, 32)
     raise BadKeystore("The keystore's key derivation function is neither scrypt nor pbkdf2 with hmac-sha256.")
 
 
-def _scrypt(passphrase: str, salt: bytes, n: int, r: int, p: int) -> bytes:
+def _scrypt(passphrase: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
     if any(type(item) is not int or item < 1 for item in (n, r, p)):
         raise BadKeystore("The keystore's parameters of scrypt are no numbers.")
     if 128 * n * r > _MAX_SCRYPT_BYTES or p > _MAX_SCRYPT_P:
         raise BadKeystore("The keystore asks for too much work.")
     if n.bit_length() <= 16 * r:
-        return hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, dklen=32, maxmem=2 * _MAX_SCRYPT_BYTES - 1)
+        return hashlib.scrypt(passphrase, salt=salt, n=n, r=r, p=p, dklen=32, maxmem=2 * _MAX_SCRYPT_BYTES - 1)
     return _slow_scrypt(passphrase, salt, n, r, p)
 
 
-def _slow_scrypt(passphrase: str, salt: bytes, n: int, r: int, p: int) -> bytes:
+def _slow_scrypt(passphrase: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
     """For parameters that OpenSSL, and so hashlib, refuses; the definition's own example has such."""
     from Crypto.Protocol.KDF import scrypt
 
-    derived = scrypt(passphrase.encode(), salt, 32, n, r, p)  # type: ignore[arg-type] # bytes are taken
+    derived = scrypt(passphrase, salt, 32, n, r, p)  # type: ignore[arg-type] # bytes are taken
     assert isinstance(derived, bytes), "one key was asked for"
     return derived
 

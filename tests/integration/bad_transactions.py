@@ -165,7 +165,6 @@ def bad_numbers() -> Iterator[Bad]:
     for value in (2**64 - 1, 2**64, 2**256):
         bad = transfer(ALICE, value)
         yield _fields(f"nonce {_short(value)}", bad, "nonce_too_high", field="nonce")
-    yield _fields("a nonce that is used", transfer(ALICE, 0), "nonce_too_low", field="nonce")
     yield _fields("a used nonce, another payment", transfer(ALICE, 0, amount="2"), "nonce_too_low", field="nonce")
     yield _fields("a nonce too far ahead", transfer(ALICE, NEXT + 65), "nonce_too_far", field="nonce")
     yield _fields("the highest nonce", transfer(ALICE, 2**64 - 2), "nonce_too_far", field="nonce")

@@ -1,6 +1,7 @@
 """rq-dashboard at `/rq`: closed to strangers, read-only, and harmless whatever the broker holds."""
 
 import base64
+import json
 import re
 from pathlib import Path
 
@@ -109,6 +110,18 @@ def test_planted_html_is_harmless(client: Client, node: Node) -> None:
     assert shown.status == 200 and b"<img" not in shown.body and b"&lt;img" in shown.body
     page = client.get(f"/rq/0/view/job/{job.id}", **ADMIN)
     assert b"<img src=x" not in page.body and page.headers["content-security-policy"].count("default-src 'self'") == 1
+    forget(job)
+
+
+def test_texts_of_the_broker_neither_act_nor_hide(client: Client, node: Node) -> None:
+    job = plant(node, f"innocent \u202e\u2066\x1b[2J\u200b {XSS}")
+    job.meta["lines"] = "first\n  second\u202e\u2028\x9b"
+    job.save_meta()  # type: ignore[no-untyped-call] # untyped there
+    listed = client.get("/rq/0/data/jobs/mining/queued/10000/asc/1.json", **ADMIN)
+    for answer in (client.get(f"/rq/0/data/job/{job.id}.json", **ADMIN), listed):
+        text = json.dumps(answer.json, ensure_ascii=False)
+        assert not set("\u202e\u2066\u200b\u2028\x9b\x1b") & set(text)
+        assert "U+202E" in text
     forget(job)
 
 

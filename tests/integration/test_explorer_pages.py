@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from api.app import create_app
 from services.node import Node
+from services.store.mining import Searched
 from shared import merkle
 from shared.canonical import canonical
 from tests.browser.scene import HOSTILE, reorganise
@@ -373,6 +374,30 @@ def test_under_the_tutorials_rules_the_pages_work_too(make_node: MakeNode) -> No
         check_harmless(found)
         assert "Merkle" not in found.text
     assert "tutorial" in page(client, "/learn").text and "wallet" not in page(client, "/send").text
+
+
+def test_a_name_as_long_as_an_address_is_no_way_in(make_node: MakeNode) -> None:
+    """Under the tutorial's rules a party may be any text, so also one that is taken for an address at first sight."""
+    client = Client(FlaskDoor(create_app(make_node(SPEC="tutorial"))))
+    name = "0x\u202e\u2066\u200b<b>" + "x" * 34
+    assert len(name) == 42
+    identifier = client.submit({"sender": name, "recipient": name[:40] + "\u3164\ufeff", "amount": 1})
+    for path in (f"/tx/{identifier}", "/pool", "/"):
+        check_harmless(page(client, path))
+
+
+def test_names_of_workers_and_reasons_of_peers_are_harmless(client: Client, node: Node) -> None:
+    node.peers.add("http://127.0.0.1:5001")
+    node.peers.failed("http://127.0.0.1:5001", "lying", f"because {HOSTILE}")
+    node.rounds.ask()
+    round_id = node.mining.situation().open_round
+    assert node.rounds.claim(round_id, f"w \u202e{HOSTILE}", 1000, Searched()) is not None
+    version = node.mining.redis.hget(node.mining.keys.round(round_id), "version") or b""
+    node.rounds.claim(round_id, f"w \u202e{HOSTILE}", 1000, Searched(version.decode(), 1000))
+    for path in ("/", "/network", "/mining"):
+        found = page(client, path)
+        check_harmless(found)
+        assert "U+202E" in found.text, path
 
 
 def test_every_page_is_described(node: Node) -> None:

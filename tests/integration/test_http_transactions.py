@@ -46,12 +46,50 @@ def test_sending_again_while_it_waits_is_acknowledged_again(client: Client, node
     assert digest(redis_of(node), node.settings.node) == before
 
 
-def test_sending_again_once_it_is_mined_is_refused(client: Client, node: Node) -> None:
+def test_sending_again_once_it_is_mined_says_where_it_is(client: Client, node: Node) -> None:
     sent = transfer(ALICE, 0)
-    client.submit(sent)
+    identifier = client.submit(sent)
+    block = mine(node)
+    before = digest(redis_of(node), node.settings.node)
+    again = client.post("/transactions/new", sent).ok(201)
+    where = {"id": identifier, "block": block.hash, "index": 2}
+    assert again == {"message": "The transaction is in Block 2.", **where}
+    assert client.post("/transactions/batch", [sent]).ok()["results"] == [{"status": "accepted", **where}]
+    assert digest(redis_of(node), node.settings.node) == before
+
+
+def test_another_transaction_with_a_used_nonce_is_refused(client: Client, node: Node) -> None:
+    client.submit(transfer(ALICE, 0))
     mine(node)
-    problem = client.post("/transactions/new", sent).refused(400, "nonce_too_low")
+    problem = client.post("/transactions/new", transfer(ALICE, 0, amount="2")).refused(400, "nonce_too_low")
     assert problem["field"] == "nonce"
+
+
+def test_a_batch_that_is_sent_again_finds_each_of_its_blocks(client: Client, node: Node) -> None:
+    """Half of it is mined, in two blocks; one was never sent, another's nonce was used by something else."""
+    items = [transfer(ALICE, nonce) for nonce in range(4)]
+    for item in items[:2]:
+        client.submit(item)
+        mine(node)
+    client.submit(items[2])
+    other = transfer(ALICE, 1, amount="2")
+    results = client.post("/transactions/batch", [*items, other]).ok()["results"]
+    assert [(item["status"], item.get("index"), item.get("code")) for item in results] == [
+        ("accepted", 2, None),
+        ("accepted", 3, None),
+        ("accepted", None, None),
+        ("accepted", None, None),
+        ("refused", None, "nonce_too_low"),
+    ]
+
+
+def test_what_a_replaced_transaction_left_behind_is_told_when_it_is_sent_again(client: Client, node: Node) -> None:
+    replaced = transfer(ALICE, 0, fee="0.1")
+    identifier = client.submit(replaced)
+    client.submit(transfer(ALICE, 0, fee="0.2"))
+    mine(node)
+    client.post("/transactions/new", replaced).refused(400, "nonce_too_low")
+    assert client.get(f"/transactions/{identifier}").ok()["status"] == "replaced"
 
 
 def test_a_transaction_as_large_as_allowed_is_mined(client: Client, node: Node) -> None:

@@ -46,6 +46,18 @@ def value(found: Samples, name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
+def test_names_from_the_store_cannot_forge_a_sample_or_act_on_a_terminal(node: Node, client: Client) -> None:
+    hostile = 'x"} 5\nquarry_height 999\n\x1b[2J\r\u202e\u2028\\'
+    node.mining.redis.hset(node.mining.keys.counters, f"mempool_{hostile}", "7")
+    answer = client.get("/metrics")
+    text = answer.body.decode()
+    assert not set("\x1b\r\u202e\u2028") & set(text)
+    found = samples(text)
+    assert value(found, "quarry_height") == 1
+    shown = 'x"} 5\nquarry_height 999\nU+001B[2JU+000DU+202EU+2028\\'
+    assert value(found, "quarry_mempool_left_total", status=shown) == 7
+
+
 def test_it_tells_what_the_node_knows(node: Node, client: Client) -> None:
     client.submit(transfer(ALICE, 0))
     mine(node)

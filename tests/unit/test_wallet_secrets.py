@@ -83,8 +83,10 @@ def test_the_vectors_of_the_definition(vector: dict[str, Any]) -> None:
 
 
 def test_both_ways_to_scrypt_are_one() -> None:
-    assert keystores._slow_scrypt("Grüße", b"salt", 1024, 8, 2) == keystores._scrypt("Grüße", b"salt", 1024, 8, 2)
-    assert keystores._scrypt("x", b"salt", 2**16, 1, 1) == keystores._slow_scrypt("x", b"salt", 2**16, 1, 1)
+    assert keystores._slow_scrypt("Grüße".encode(), b"salt", 1024, 8, 2) == keystores._scrypt(
+        "Grüße".encode(), b"salt", 1024, 8, 2
+    )
+    assert keystores._scrypt(b"x", b"salt", 2**16, 1, 1) == keystores._slow_scrypt(b"x", b"salt", 2**16, 1, 1)
 
 
 @pytest.mark.parametrize("passphrase", ["x", "correct horse", "Grüße 🐎"])
@@ -119,7 +121,8 @@ def changed(*path: str, to: Any) -> bytes:
 BAD = [
     b"{", b"[]", b"{}", b'{"version": 3}', b'{"version": 3, "crypto": 5}', b'"x"', b"{" * 40,
     changed("version", to=1), changed("crypto", "cipher", to="aes-128-cbc"), changed("crypto", "kdf", to="md5"),
-    changed("crypto", "ciphertext", to="00" * 31), changed("crypto", "ciphertext", to="zz"),
+    changed("crypto", "ciphertext", to="00" * 33), changed("crypto", "ciphertext", to=""),
+    changed("crypto", "ciphertext", to="zz"), changed("address", to="zz"), changed("address", to=5),
     changed("crypto", "mac", to=None),
     changed("crypto", "cipherparams", "iv", to="00"), changed("crypto", "kdfparams", "dklen", to=16),
     changed("crypto", "kdfparams", "n", to=2**30), changed("crypto", "kdfparams", "n", to="8"),

@@ -122,6 +122,7 @@ def test_resending_and_replacing(node: Node, rpc: Rpc) -> None:
     grow(node)
     assert rpc("eth_getTransactionReceipt", second)["status"] == "0x1"
     assert rpc.number("eth_getBalance", NOBODY) == 2
+    not_sent(rpc, ANNE.raw(0, NOBODY, 2, gas_price=1100), -32000, "nonce too low")  # as geth says it, once it is mined
 
 
 def test_pending_nonces_count_what_is_queued(node: Node, rpc: Rpc) -> None:
