@@ -20,6 +20,7 @@ BENCHMARKS = {
     "rpc": "JSON-RPC beside anvil and ganache: sending, mining, reads, reads while searching",
     "catch_up": "a node one block behind on a long chain; initial sync; a deep reorganisation",
     "explorer": "every page on a chain of 100,000 blocks; 100 open event streams beside submission",
+    "timestamps": "how far lies about the time move the block interval, strategy by strategy",
     "scaling_simulation": "1 to 10,000 workers on one broker, simulated",
 }
 

@@ -8,8 +8,8 @@ from api.rpc.methods import method
 from api.rpc.quantity import data, quantity, read_address, read_data, read_quantity, word
 from api.rpc.tags import is_pending, read_height
 from services.node import Node
-from services.wallet_blocks import ZERO_ADDRESS
 from shared import erc20
+from shared.addresses import ZERO_ADDRESS
 from shared.errors import RuleError
 from shared.ethereum import GAS
 
