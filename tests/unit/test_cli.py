@@ -492,6 +492,25 @@ def test_send_refuses_a_mistyped_address(node: FakeNode) -> None:
     assert node.asked == []
 
 
+@pytest.mark.parametrize("digits", ["0", "5eed"])
+def test_send_refuses_an_address_without_a_key(node: FakeNode, monkeypatch: pytest.MonkeyPatch, digits: str) -> None:
+    monkeypatch.setenv("QUARRY_PASSPHRASE", "horse")
+    run("wallet", "new", "alice", "--passphrase")
+    monkeypatch.setenv("QUARRY_PASSPHRASE", "")  # said before it would be asked for
+    node.answers["/spec"] = 200, SPEC.to_object()
+    lost = "0x" + digits.rjust(40, "0")
+    refused(run("send", "--url", node.url, "--from", "alice", "--to", lost, "1"), 1, "nobody has its key")
+    assert [path for _, path, _, _ in node.asked] == ["/spec"]
+
+
+@pytest.mark.parametrize("kind", ["transfer", "approve"])
+@pytest.mark.parametrize("digits", ["0", "5eed"])
+def test_sign_refuses_an_address_without_a_key(kind: str, digits: str) -> None:
+    run("wallet", "new", "alice")
+    unsigned = {"type": kind, "nonce": 0, "recipient": "0x" + digits.rjust(40, "0"), "amount": "1", "fee": "0"}
+    refused(run("wallet", "sign", "-", "--from", "alice", stdin=json.dumps(unsigned)), 1, "nobody has its key")
+
+
 def test_a_lost_answer_is_asked_for_again_with_the_same_transaction(
     node: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
