@@ -7,6 +7,7 @@ from api.rpc.quantity import data, quantity
 from services.store.records import StoredHeader
 from services.wallet_blocks import Event, Executed, WalletBlock, call_data_of, gas_of, raw_of
 from shared import erc20
+from shared.addresses import ZERO_ADDRESS
 from shared.chain_spec import ChainSpec
 from shared.ethereum import RawTransaction
 from shared.transaction import Transaction

@@ -69,6 +69,7 @@ def estimate(node: Node, request: Any, tag: Any = None, overrides: Any = None) -
         return quantity(_token_gas(asked))
     if asked.input:
         raise RpcError(REFUSED, "there is no contract at that address")
+    assert asked.to is not None, "`_asked` refuses contract creation"
     node.rules.check_payee(asked.to, field="to")
     balance = node.snapshots.account(asked.sender, height).balance
     if asked.has_sender and asked.value > balance:
