@@ -105,4 +105,5 @@ def application() -> "Flask":
     idle.watch(settings.port)
     # Short slices of the interpreter keep a batch from holding up the other requests of this process.
     sys.setswitchinterval(0.002)
-    return create_app(build_node(settings, store=as_store(store), queue=RqJobs(broker)), token)
+    node = build_node(settings, store=as_store(store), queue=RqJobs(broker), broker=as_store(broker))
+    return create_app(node, token)

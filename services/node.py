@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.accept import Accepted, Acceptor
+from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
 from services.log_search import LogSearch
 from services.mempool import Admitted, Mempool
 from services.peers.announcer import Announcer
@@ -60,6 +61,13 @@ class Node:
     logs: LogSearch
     filters: FilterStore
     randomness: Randomness
+    broker: Store | None = None  # where processes whose clocks are wrong are noted
+
+    def wrong_clocks(self) -> list[WrongClock]:
+        """The processes whose clocks are not the store's: this one, the node's workers, its ticker."""
+        found = wrong_clocks(self.broker, self.clock.now()) if self.broker is not None else []
+        ahead = self.clock.ahead() if isinstance(self.clock, CommonClock) else 0.0
+        return [WrongClock("api", "", round(ahead, 1)), *found] if ahead else found
 
     def submit(self, transactions: Sequence[Transaction]) -> list[Admitted | NodeError]:
         """Admit transactions whose signatures are good, and set going what follows: with auto-mining the round that
@@ -96,9 +104,15 @@ def build_node(
     clock: Clock | None = None,
     randomness: Randomness | None = None,
     http: PeerHttp | None = None,
+    broker: Store | None = None,
 ) -> Node:
-    """A node on `store`, whose jobs go to `queue`. Nothing is written before `begin`."""
-    clock = clock or SystemClock()
+    """A node on `store`, whose jobs go to `queue`. Nothing is written before `begin`.
+
+    Args:
+        clock: None for this machine's, corrected by the store's.
+        broker: for who tells of workers with wrong clocks (`Node.wrong_clocks`).
+    """
+    clock = clock or CommonClock(SystemClock(), lambda: store_time(store))
     randomness = randomness or SystemRandomness()
     http = http or SystemPeerHttp(private=settings.reaches_private_peers)
     rules = rules_for(settings.spec)
@@ -153,4 +167,5 @@ def build_node(
         logs=LogSearch(chain, wallet_blocks, settings.spec.token.address),
         filters=FilterStore(store, keys),
         randomness=randomness,
+        broker=broker,
     )

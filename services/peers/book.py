@@ -61,9 +61,12 @@ class PeerBook:
         return [peer for peer in self.all() if peer.approved]
 
     def due(self) -> list[Peer]:
-        """Approved peers that are not to be left alone just now."""
+        """Approved peers that are not to be left alone just now.
+
+        A pause that is longer than any was begun by a clock that has been set back since, and is over.
+        """
         now = self._clock.now()
-        return [peer for peer in self.approved() if peer.next_try <= now]
+        return [peer for peer in self.approved() if not now < peer.next_try <= now + _LIARS_LONGEST_PAUSE]
 
     def get(self, url: str) -> Peer | None:
         text = self._redis.hget(self._keys.peers, url)

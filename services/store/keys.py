@@ -10,6 +10,8 @@ _NODE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 # Broker-wide: node name -> JSON of what a worker needs to serve it (services/registry.py).
 NODES = "quarry:nodes"
+# Broker-wide: name of a process whose clock is wrong -> JSON {name, host, ahead, at} (services/clocks.py).
+CLOCKS = "quarry:clocks"
 
 
 class Keys:
