@@ -7,6 +7,7 @@ import structlog
 
 from services.accept import Accepted, Acceptor
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
+from services.earlier_chains import require_todays_rules
 from services.log_search import LogSearch
 from services.mempool import Admitted, Mempool
 from services.peers.announcer import Announcer
@@ -87,10 +88,11 @@ class Node:
         """Write the genesis block and the peers from the settings, unless they are there; finish what was interrupted.
 
         Raises:
-            WrongChain: the store holds a chain of another spec.
+            WrongChain: the store holds a chain of another spec, or one that breaks a rule which came later.
         """
         self.chain.initialise()
         self.reorganiser.finish()
+        require_todays_rules(self.chain)
         for url in self.settings.peers:
             if url != self.settings.public_url and self.peers.get(url) is None:
                 self.peers.add(url)

@@ -66,6 +66,11 @@ class Keys:
         """LIST of "height:position": the transactions that name an address, oldest first."""
         return self._key(f"history:{address}")
 
+    @property
+    def rules(self) -> str:
+        """STRING number of the rules that every block of the chain is known to keep (services/earlier_chains.py)."""
+        return self._key("rules")
+
     # --- ledger: append.lua, reorg.lua, initialise.lua ---
 
     @property
