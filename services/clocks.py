@@ -7,7 +7,7 @@ named (`ClockBoard`), since the operator should mend it all the same.
 
 import json
 import math
-import socket
+import platform
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -119,7 +119,7 @@ class ClockBoard:
         self._looked_at = after
         ahead = (now + after) / 2 - theirs
         if abs(ahead) > TOLERANCE + abs(after - now) / 2:
-            host = socket.gethostname()
+            host = platform.node()
             if not self._told:
                 _log.warning("clock_differs", worker=name, host=host, seconds_ahead=round(ahead, 1))
             self._told = True

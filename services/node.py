@@ -65,10 +65,12 @@ class Node:
     broker: Store | None = None  # where processes whose clocks are wrong are noted
 
     def wrong_clocks(self) -> list[WrongClock]:
-        """The processes whose clocks are not the store's: this one, the node's workers, its ticker."""
-        found = wrong_clocks(self.broker, self.clock.now()) if self.broker is not None else []
+        """Whose clock is not the store's: this process's, those of the node's workers, its ticker and its peers."""
         ahead = self.clock.ahead() if isinstance(self.clock, CommonClock) else 0.0
-        return [WrongClock("api", "", round(ahead, 1)), *found] if ahead else found
+        own = [WrongClock("api", "", round(ahead, 1))] if ahead else []
+        found = wrong_clocks(self.broker, self.clock.now()) if self.broker is not None else []
+        peers = [WrongClock(f"peer {peer.url}", "", peer.ahead) for peer in self.peers.approved() if peer.is_off]
+        return [*own, *found, *peers]
 
     def submit(self, transactions: Sequence[Transaction]) -> list[Admitted | NodeError]:
         """Admit transactions whose signatures are good, and set going what follows: with auto-mining the round that

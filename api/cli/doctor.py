@@ -211,7 +211,7 @@ def _spec(client: NodeClient, status: dict[str, Any]) -> str:
 
 
 def _clock(client: NodeClient, status: dict[str, Any], store_url: str | None, broker_url: str | None) -> str:
-    """Clocks against the store's: this machine's, the API's and the workers'; and the tip's time.
+    """Clocks against the store's: this machine's, the API's, the workers' and the peers'; and the tip's time.
 
     Workers are named with their machines where the broker can be asked, else as the node names them.
     """
@@ -220,7 +220,8 @@ def _clock(client: NodeClient, status: dict[str, Any], store_url: str | None, br
     now, wrong = time.time(), [WrongClock(item["name"], "", item["ahead"]) for item in status.get("wrong_clocks", [])]
     if store_url is not None and broker_url is not None:
         now, found = _clocks(store_url, broker_url)
-        wrong = [item for item in wrong if item.name == "api"] + found
+        named = {item.name for item in found}
+        wrong = [item for item in wrong if item.name not in named] + found
     told = [wrong_clock_words(item.name, item.ahead, item.host) for item in wrong]
     until = status.get("mining_waits_until")
     if until is not None:

@@ -246,7 +246,7 @@ def _page(
         version=VERSION,
         asset=_asset_url,
         now=now,
-        waiting=None if until is None else waiting_words(until, now),
+        mining_waits=None if until is None else waiting_words(until, now),
         **context,
     )
     return Response(body, status, mimetype=_HTML)

@@ -1,7 +1,8 @@
 """Workers whose clocks are wrong, and chains whose last blocks lie in the future: every door says so, no job fails."""
 
+import json
 import math
-import socket
+import platform
 import time
 from typing import Any, cast
 
@@ -15,6 +16,8 @@ from services.clocks import ClockBoard, CommonClock, store_time
 from services.connections import as_store
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
+from services.peers.client import PeerClient
+from services.peers.http import PeerHttp, PeerRequest
 from services.rounds import REFRESH_SECONDS
 from services.store.mining import Claim, Searched
 from shared.errors import TooEarly
@@ -243,11 +246,11 @@ def test_the_doctor_names_machines_whose_clocks_are_wrong(
     ClockBoard(as_store(here.redis), FakeClock(time.time() + 300)).look("w1")
     now, wrong = doctor._clocks(valkey.url, valkey.url)
     assert now == pytest.approx(time.time(), abs=5)
-    assert [(item.name, item.host, round(item.ahead)) for item in wrong] == [("w1", socket.gethostname(), 300)]
+    assert [(item.name, item.host, round(item.ahead)) for item in wrong] == [("w1", platform.node(), 300)]
     here.clock.time = time.time()
     here.mine()
     asked = cast(NodeClient, Asked(client))
-    told = f"The clock of w1 on {socket.gethostname()} is 300 s ahead of the store's; the tip "
+    told = f"The clock of w1 on {platform.node()} is 300 s ahead of the store's; the tip "
     with pytest.raises(doctor.Trouble) as caught:
         doctor._clock(asked, asked.get("/status"), valkey.url, valkey.url)
     assert caught.value.verdict == "warn" and str(caught.value).startswith(told)
@@ -289,3 +292,46 @@ def test_a_wrong_clock_is_named(here: TestNode, redis: Redis) -> None:
     assert wrong["name"] == "api" and math.isclose(wrong["ahead"], 300, abs_tol=5)
     text = page(client, "/mining")
     assert "The clock of the node" in text and "ahead of the store" in text
+
+
+# --- peers ---
+
+
+class Says:
+    """The HTTP port of a peer that answers /status with what it is told."""
+
+    def __init__(self, status: dict[str, Any]) -> None:
+        self._body = json.dumps(status).encode()
+
+    def exchange(self, _: PeerRequest) -> tuple[int, bytes]:
+        return 200, self._body
+
+    def in_parallel(self, ask: Any, urls: Any) -> list[Any]:
+        return [ask(url) for url in urls]
+
+
+def peer_status(here: TestNode, **changes: Any) -> dict[str, Any]:
+    tip = here.node.chain.tip()
+    return {"genesis": tip.hash, "tip": tip.hash, "height": 1, "chainwork": 0, **changes}
+
+
+PEER = "http://127.0.0.1:5999"
+
+
+@pytest.mark.parametrize(("ahead", "named"), [(300.0, True), (-300.0, True), (6.0, True), (4.0, False), (0.0, False)])
+def test_a_peer_whose_clock_is_wrong_is_named(here: TestNode, ahead: float, named: bool) -> None:
+    http = cast(PeerHttp, Says(peer_status(here, time=here.clock.time + ahead)))
+    node = build_node(here.settings, store=as_store(here.redis), queue=here.queue, clock=here.clock, http=http)
+    node.peers.add(PEER)
+    node.resolver.resolve()
+    assert [(item.name, item.ahead) for item in node.wrong_clocks()] == ([(f"peer {PEER}", ahead)] if named else [])
+    status = Client(FlaskDoor(create_app(node))).get("/status").ok()
+    assert [item["name"] for item in status["wrong_clocks"]] == ([f"peer {PEER}"] if named else [])
+
+
+@pytest.mark.parametrize("moment", [None, "now", True, -1, 2**53, 1e300, [], {}])
+def test_a_peers_time_that_is_none_is_passed_over(here: TestNode, moment: Any) -> None:
+    claim = PeerClient(cast(PeerHttp, Says(peer_status(here, time=moment))), 2**20).status(PEER)
+    assert claim.time is None and claim.height == 1
+    assert PeerClient(cast(PeerHttp, Says(peer_status(here))), 2**20).status(PEER).time is None
+    assert PeerClient(cast(PeerHttp, Says(peer_status(here, time=1.5))), 2**20).status(PEER).time == 1.5
