@@ -164,7 +164,9 @@ def _entries(broker: Store) -> list[tuple[WrongClock, float]]:
 
 def wrong_clock_words(name: str, ahead: float, host: str = "") -> str:
     """What is wrong with a clock, in a sentence without its full stop. `host`: the machine, where it is known."""
-    whose = "the node's API" if name == "api" else f"{name} on {host}" if host else name
+    whose = "the node's API" if name == "api" else name if " " in name else f"worker {name}"
+    if host:
+        whose = f"{whose} on {host}"
     return f"The clock of {whose} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the store's"
 
 

@@ -250,7 +250,7 @@ def test_the_doctor_names_machines_whose_clocks_are_wrong(
     here.clock.time = time.time()
     here.mine()
     asked = cast(NodeClient, Asked(client))
-    told = f"The clock of w1 on {platform.node()} is 300 s ahead of the store's; the tip "
+    told = f"The clock of worker w1 on {platform.node()} is 300 s ahead of the store's; the tip "
     with pytest.raises(doctor.Trouble) as caught:
         doctor._clock(asked, asked.get("/status"), valkey.url, valkey.url)
     assert caught.value.verdict == "warn" and str(caught.value).startswith(told)

@@ -217,5 +217,6 @@ def test_an_absurd_time_is_told_as_well() -> None:
 
 
 def test_a_wrong_clock_in_words() -> None:
-    assert wrong_clock_words("w1", 300.2, "host1") == "The clock of w1 on host1 is 300 s ahead of the store's"
+    assert wrong_clock_words("w1", 300.2, "host1") == "The clock of worker w1 on host1 is 300 s ahead of the store's"
+    assert wrong_clock_words("ticker of node1", 9) == "The clock of ticker of node1 is 9 s ahead of the store's"
     assert wrong_clock_words("api", -5) == "The clock of the node's API is 5 s behind the store's"
