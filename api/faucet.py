@@ -48,6 +48,7 @@ def faucet() -> ResponseReturnValue:
     if not is_open(here):
         raise Refusal(404, "no_faucet", "Only development chains on this machine have a faucet.")
     address = _address(json_body())
+    here.rules.check_payee(address, field="address")
     return jsonify(id=_send(here, address), amount=format_amount(AMOUNT)), 201
 
 

@@ -6,6 +6,7 @@ from flask.typing import ResponseReturnValue
 from api.access import node
 from api.views import round_view
 from services.about import VERSION
+from services.clocks import waiting_words
 from shared.amounts import format_amount
 
 blueprint = Blueprint("health", __name__)
@@ -29,11 +30,15 @@ def readyz() -> ResponseReturnValue:
     get:
       summary: Store and chain can be read
       responses:
-        '200': {description: 'status: ready'}
+        '200': {description: 'status: ready; mining_waits_until (Unix seconds) while no block may be made yet'}
         '503': {$ref: '#/components/responses/Problem'}
     """
-    node().chain.tip()
-    return jsonify(status="ready")
+    here = node()
+    here.chain.tip()
+    until = here.rounds.waits_until()
+    if until is None:
+        return jsonify(status="ready")
+    return jsonify(status="ready", mining_waits_until=until, detail=waiting_words(until, here.clock.now()))
 
 
 @blueprint.get("/spec")
@@ -81,6 +86,9 @@ def status() -> ResponseReturnValue:
         workers={"mining": here.queue.mining_workers(), "network": here.queue.network_workers()},
         round=round_view(here, situation.open_round) if situation.open_round else None,
         requests=situation.requests,
+        time=here.clock.now(),
+        mining_waits_until=here.rounds.waits_until(),
+        wrong_clocks=[{"name": item.name, "ahead": item.ahead} for item in here.wrong_clocks()],
         automine=here.settings.automine,
         hashes=counters.get("hashes", 0),
         wasted_hashes=counters.get("wasted_hashes", 0),

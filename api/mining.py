@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 
-from flask import Blueprint, jsonify, request, url_for
+from flask import Blueprint, Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -11,6 +11,7 @@ from api.budget import Kind
 from api.errors import Refusal, problem
 from api.reading import is_hash, seconds_argument
 from api.views import block_fields, round_view
+from services.clocks import waiting_words
 from services.errors import NotFound
 
 blueprint = Blueprint("mining", __name__)
@@ -33,7 +34,10 @@ def mine() -> ResponseReturnValue:
         - {in: query, name: wait, schema: {type: number, default: 10, maximum: 60}, description: Seconds to wait.}
       responses:
         '200': {description: 'The block: message, index, transactions, proof, previous_hash, hash.'}
-        '202': {description: 'Not sealed yet: {job}, and Location: /jobs/ID.'}
+        '202':
+          description: >-
+            Not sealed yet: {job}, and Location: /jobs/ID. While no block may be made yet, since the last ones lie too
+            far in the future, also message and mining_waits_until (Unix seconds): at once, if waiting would be in vain.
         '401': {$ref: '#/components/responses/Problem'}
         '429': {$ref: '#/components/responses/Problem'}
     post: *mine
@@ -43,18 +47,27 @@ def mine() -> ResponseReturnValue:
     doorkeeper().require_miner()
     here = node()
     seconds = seconds_argument("wait", here.settings.mine_wait, MAX_WAIT)
-    with (
-        budget().hold(Kind.WAIT) if seconds else nullcontext()
-    ):  # before the request is made: a refusal asks for nothing
+    with budget().hold(Kind.WAIT) if seconds else nullcontext():  # a refusal asks for nothing, so it comes first
         request_id = here.rounds.ask()
+        until = here.rounds.waits_until()
+        if until is not None and until - here.clock.now() > seconds:
+            seconds = 0.0
         answer = here.rounds.wait(request_id, seconds)
     if answer["status"] == "cancelled":
         return problem(409, "round_cancelled", "The round was cancelled.")
     if answer["status"] != "finished":
-        return jsonify(job=request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
+        return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
     block = block_fields(here, answer["block"])
     names = ("index", "transactions", "proof", "previous_hash")
     return jsonify({"message": "Forged new block.", **{name: block[name] for name in names}, "hash": answer["block"]})
+
+
+def _not_yet(request_id: str) -> Response:
+    here = node()
+    until = here.rounds.waits_until()
+    if until is None:
+        return jsonify(job=request_id)
+    return jsonify(job=request_id, message=waiting_words(until, here.clock.now()), mining_waits_until=until)
 
 
 @blueprint.get("/jobs/<job_id>")

@@ -111,7 +111,7 @@ def application() -> "Flask":
     token = settings.admin_token_file.read_text("utf-8").strip() if settings.admin_token_file else None
     # Short slices of the interpreter keep a batch from holding up the other requests of this process.
     sys.setswitchinterval(0.002)
-    app = create_app(build_node(settings, store=as_store(store), queue=RqJobs(broker)), token)
+    app = create_app(build_node(settings, store=as_store(store), queue=RqJobs(broker), broker=as_store(broker)), token)
     metrics.forget_dead_processes()
     watch = Watch(settings.port, app.extensions["quarry.budget"], app.extensions["quarry.deadlines"])
     watch.start()

@@ -21,6 +21,7 @@ BENCHMARKS = {
     "catch_up": "a node one block behind on a long chain; initial sync; a deep reorganisation",
     "explorer": "every page on a chain of 100,000 blocks; 100 open event streams beside submission",
     "strangers": "memory and answers of a node while hundreds of connections never read, never finish, or wait",
+    "timestamps": "how far lies about the time move the block interval, strategy by strategy",
     "scaling_simulation": "1 to 10,000 workers on one broker, simulated",
 }
 

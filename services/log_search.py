@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from services.errors import PolicyError, TipMoved
 from services.store.chain import ChainStore
 from services.store.records import StoredHeader
-from services.wallet_blocks import ZERO_ADDRESS, Event, WalletBlocks
-from shared.addresses import checksummed
+from services.wallet_blocks import Event, WalletBlocks
+from shared.addresses import ZERO_ADDRESS, checksummed
 from shared.erc20 import Log
 
 # Blocks that one question may be about: in its range, or, where it names addresses, those that name them as well.

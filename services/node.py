@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import structlog
 
 from services.accept import Accepted, Acceptor
+from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
+from services.earlier_chains import require_todays_rules
 from services.log_search import LogSearch
 from services.mempool import Admitted, Mempool
 from services.peers.announcer import Announcer
@@ -61,6 +63,15 @@ class Node:
     logs: LogSearch
     filters: FilterStore
     randomness: Randomness
+    broker: Store | None = None  # where processes whose clocks are wrong are noted
+
+    def wrong_clocks(self) -> list[WrongClock]:
+        """Whose clock is not the store's: this process's, those of the node's workers, its ticker and its peers."""
+        ahead = self.clock.ahead() if isinstance(self.clock, CommonClock) else 0.0
+        own = [WrongClock("api", "", round(ahead, 1))] if ahead else []
+        found = wrong_clocks(self.broker, self.clock.now()) if self.broker is not None else []
+        peers = [WrongClock(f"peer {peer.url}", "", peer.ahead) for peer in self.peers.approved() if peer.is_off]
+        return [*own, *found, *peers]
 
     def submit(self, transactions: Sequence[Transaction]) -> list[Admitted | NodeError]:
         """Admit transactions whose signatures are good, and set going what follows: with auto-mining the round that
@@ -101,10 +112,11 @@ class Node:
         """Write the genesis block and the peers from the settings, unless they are there; finish what was interrupted.
 
         Raises:
-            WrongChain: the store holds a chain of another spec.
+            WrongChain: the store holds a chain of another spec, or one that breaks a rule which came later.
         """
         self.chain.initialise()
         self.reorganiser.finish()
+        require_todays_rules(self.chain)
         for url in self.settings.peers:
             if url != self.settings.public_url and self.peers.get(url) is None:
                 self.peers.add(url)
@@ -118,9 +130,15 @@ def build_node(
     clock: Clock | None = None,
     randomness: Randomness | None = None,
     http: PeerHttp | None = None,
+    broker: Store | None = None,
 ) -> Node:
-    """A node on `store`, whose jobs go to `queue`. Nothing is written before `begin`."""
-    clock = clock or SystemClock()
+    """A node on `store`, whose jobs go to `queue`. Nothing is written before `begin`.
+
+    Args:
+        clock: None for this machine's, corrected by the store's.
+        broker: for who tells of workers with wrong clocks (`Node.wrong_clocks`).
+    """
+    clock = clock or CommonClock(SystemClock(), lambda: store_time(store))
     randomness = randomness or SystemRandomness()
     http = http or SystemPeerHttp(private=settings.reaches_private_peers)
     rules = rules_for(settings.spec)
@@ -175,4 +193,5 @@ def build_node(
         logs=LogSearch(chain, wallet_blocks, settings.spec.token.address),
         filters=FilterStore(store, keys),
         randomness=randomness,
+        broker=broker,
     )

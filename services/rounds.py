@@ -16,7 +16,7 @@ from services.ports import Clock, Queue, Randomness
 from services.store.chain import SealedBy
 from services.store.mining import Claim, MiningStore, Searched
 from services.templates import TemplateMaker
-from shared.errors import RuleError
+from shared.errors import RuleError, TooEarly
 from shared.rules import Rules
 
 _log = structlog.get_logger(__name__)
@@ -88,10 +88,23 @@ class Rounds:
         self.ensure_open()
         return request_id
 
+    def waits_until(self) -> float | None:
+        """Unix seconds until which no block can be made, since the last ones lie too far in the future; None: they
+        do not. Then mining goes on by itself.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                opens = self._templates.opens_at()
+                return opens if opens > self._clock.now() else None
+            except TipMoved:
+                continue
+        return None
+
     def ensure_open(self) -> str | None:
         """Open a round and ask workers to search, if one is wanted; the id of the open round.
 
-        A round is wanted while a mining request waits, and, with auto-mining, while a template would hold a
+        None is opened while any block would be too early (`waits_until`): the reconciler looks again. Else a round is
+        wanted while a mining request waits, and, with auto-mining, while a template would hold a
         transaction besides the reward.
         """
         for _ in range(_ATTEMPTS):
@@ -111,6 +124,8 @@ class Rounds:
                 opened = self._open(self._randomness.token(), "0", situation.tip, empty=wanted)
             except TipMoved:
                 continue  # by a block that answered the request, perhaps: then nothing more is wanted
+            except TooEarly:
+                return None
             if opened is None:
                 return None
             self.call_workers(*opened)
@@ -208,8 +223,8 @@ class Rounds:
             self._queue.enqueue_search(self.policy.node, round_id, int(found["height"]), 1)
 
     def seal(self, claim: Claim, proof: int, worker: str) -> Accepted | None:
-        """Make the block that `proof` completes and append it. None: another block was first, and the round goes on
-        or has ended.
+        """Make the block that `proof` completes and append it. None: another block was first, or our clock was set
+        back since the template was made, and the round goes on with a new template or has ended.
         """
         found = self.store.template(claim.round_id)
         if found is None or found[0] != claim.version:
@@ -219,13 +234,18 @@ class Rounds:
             accepted = self._acceptor.accept(block, SealedBy(claim.round_id, worker))
         except TipMoved:
             return None
+        except TooEarly:
+            self._renew(claim.round_id)  # or the next proof of the same template would fail likewise
+            return None
         _log.info("block_sealed", height=block.index, hash=block.hash, round=claim.round_id, worker=worker)
         _log.debug("transactions_mined", height=block.index, ids=[item.id for item in block.transactions])
         self._on_block(accepted)
         return accepted
 
     def _renew(self, round_id: str) -> None:
-        """Give an open round a new template; end it, if it was opened for transactions that are in a block by now."""
+        """Give an open round a new template. End it, if it was opened for transactions that are in a block by now, or
+        if no block may be made yet; then its request waits for another.
+        """
         found = self.store.round(round_id)
         if found is None or found["state"] != "open":
             return
@@ -236,6 +256,9 @@ class Rounds:
                 opened = self._open(round_id, found["version"], situation.tip, empty=awaited)
             except TipMoved:
                 continue
+            except TooEarly:
+                self.store.abandon(round_id, self._clock.now(), awaited=True)
+                return
             if opened is None and not awaited:
                 self.store.abandon(round_id, self._clock.now())
             return
@@ -248,6 +271,7 @@ class Rounds:
 
         Raises:
             TipMoved: the tip is another one by now.
+            TooEarly: see `TemplateMaker.make`.
         """
         made = self._templates.make(self.policy.recipient)
         if made.tip.hash != tip:
@@ -270,12 +294,14 @@ class Rounds:
         Raises:
             NotFound: there is no such request, or not any more.
         """
-        deadline = self._clock.now() + seconds
+        left = seconds
         while True:
             found = self.store.request(request_id)
             if found is None:
                 raise NotFound("There is no such job.")
-            left = deadline - self._clock.now()
             if found["status"] not in ("queued", "started") or left <= 0:
                 return found
-            self.store.wait_for_answer(request_id, min(left, 1.0))
+            began, turn = self._clock.now(), min(left, 1.0)
+            self.store.wait_for_answer(request_id, turn)
+            # Turn by turn: a clock that is set back meanwhile must not make anybody wait for hours.
+            left -= max(turn, self._clock.now() - began)

@@ -14,7 +14,8 @@ from services.peers.urls import normal_url
 from shared.addresses import parse_address
 from shared.amounts import parse_amount
 from shared.chain_spec import BadChainSpec, ChainSpec, read_spec
-from shared.errors import InputError
+from shared.errors import InputError, RuleError
+from shared.rules import rules_for
 
 BUILT_IN_SPECS = ("dev", "network", "tutorial")
 # Free transactions would let anybody fill the mempool, so only development chains may have them.
@@ -179,7 +180,7 @@ def load(environment: Mapping[str, str]) -> Settings:
             "spec": spec,
             "broker_url": values["broker_url"] or values["redis_url"],
             "data_dir": Path(values["data_dir"]).expanduser(),
-            "reward_address": _address(values["reward_address"]),
+            "reward_address": _address(values["reward_address"], spec),
             "admin_token_file": Path(values["admin_token_file"]) if values["admin_token_file"] else None,
             "min_fee": _min_fee(values["min_fee"], spec),
             "nonces_ahead": values["nonces_ahead"] or (1024 if spec.development else 64),
@@ -193,10 +194,14 @@ def load(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _address(text: str) -> str:
+def _address(text: str, spec: ChainSpec) -> str:
+    if not text:
+        return ""
     try:
-        return parse_address(text, field="QUARRY_REWARD_ADDRESS") if text else ""
-    except InputError as error:
+        address = parse_address(text, field="QUARRY_REWARD_ADDRESS")
+        rules_for(spec).check_payee(address, field="QUARRY_REWARD_ADDRESS")
+        return address
+    except RuleError as error:
         raise BadSettings(error.message) from None
 
 

@@ -9,7 +9,7 @@ from services.store.chain import ChainStore
 from services.store.pool import Entry, PoolStore
 from services.store.records import Tip
 from shared.block import Template
-from shared.errors import RuleError
+from shared.errors import RuleError, TooEarly
 from shared.rules import Rules
 from shared.transaction import Transaction
 
@@ -41,16 +41,27 @@ class TemplateMaker:
 
         Raises:
             TipMoved: the tip moved while it was made.
+            TooEarly: the last blocks lie so far in the future that no block may follow them yet.
         """
         tip = self._chain.tip()
+        window = self._chain.window(tip)
+        if self._rules.opens_at(window) > self._clock.now():  # said before a mempool is gone through
+            raise TooEarly("The last blocks lie so far in the future that none may follow them yet.")
         selection = _Selection(self._rules, self._chain, tip)
         for page in self._pool.by_fee():
             selection.consider(page)
             if selection.full:
                 break
-        window = self._chain.window(tip)
         template = self._rules.template(window, selection.chosen, recipient, self._clock.now())
         return MadeTemplate(template, tip, len(selection.chosen), selection.refused())
+
+    def opens_at(self) -> float:
+        """Unix seconds from which on a block may follow the tip.
+
+        Raises:
+            TipMoved: the tip moved while its ancestors were read.
+        """
+        return self._rules.opens_at(self._chain.window(self._chain.tip()))
 
 
 class _Selection:

@@ -13,13 +13,12 @@ from typing import Generic, TypeVar
 from services.store.chain import ChainStore
 from services.store.records import StoredHeader
 from shared import erc20, ethereum
+from shared.addresses import ZERO_ADDRESS
 from shared.amounts import parse_amount
 from shared.chain_spec import ChainSpec
 from shared.erc20 import Log
 from shared.rules import Rules
 from shared.transaction import Transaction
-
-ZERO_ADDRESS = "0x0000000000000000000000000000000000000000"
 
 # Transactions whose blocks are kept executed, some 5 kB each, and events, some 1 kB each.
 _KEPT_TRANSACTIONS = 4_000

@@ -9,6 +9,8 @@ from shared.hashing import keccak256
 
 # The sender of a reward, and of nothing else.
 REWARD_SENDER = "0"
+# Of no key that anybody will find: what is sent there is lost.
+ZERO_ADDRESS = "0x0000000000000000000000000000000000000000"
 
 _HEX_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 

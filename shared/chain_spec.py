@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from shared.addresses import parse_address, require_address
+from shared.addresses import ZERO_ADDRESS, parse_address, require_address
 from shared.amounts import COIN, MAX_AMOUNT, format_amount, parse_amount
 from shared.canonical import canonical
 from shared.errors import InputError, NodeError
@@ -127,6 +127,9 @@ def spec_from_object(table: Mapping[str, Any]) -> ChainSpec:
         max_block_bytes=_integer(table, "max_block_bytes", 10_000, 2**24, 2**20),
         max_block_transactions=_integer(table, "max_block_transactions", 1, 100_000, 4000),
     )
+    for address in (ZERO_ADDRESS, spec.token.address):
+        if address in spec.allocations:
+            raise BadChainSpec(f"allocations must not name {address}: nobody has its key.")
     if sum(spec.allocations.values()) + spec.reward > MAX_AMOUNT:
         raise BadChainSpec("allocations and reward together must stay below 2^256 base units.")
     if spec.rules == "tutorial":
@@ -184,6 +187,8 @@ def _token(table: Any) -> Token:
         require_address(address, field="token.address")
     except InputError as error:
         raise BadChainSpec(error.message) from None
+    if address == ZERO_ADDRESS:
+        raise BadChainSpec("token.address must not be the zero address, which raw transactions leave out.")
     token = Token(
         name=table.get("name", default.name),
         symbol=table.get("symbol", default.symbol),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from shared.amounts import MAX_AMOUNT
 from shared.chain_spec import ChainSpec
 from shared.errors import RuleError
-from shared.transaction import Transaction
+from shared.transaction import Transaction, check_recipient
 
 
 class Account(NamedTuple):
@@ -93,21 +93,27 @@ class Ledger:
         found = self._allowances.get(key)
         return self._known.allowances.get(key, 0) if found is None else found
 
-    def reward(self, transaction: Transaction, minted: int) -> None:
-        """Credit a block's reward. `minted` is the part of it that is new coin; the rest are the block's fees."""
+    def reward(self, transaction: Transaction, spec: ChainSpec) -> None:
+        """Credit a block's reward: the spec's, which is new coin, and the block's fees.
+
+        Raises:
+            RuleError: `bad_recipient`, `balance_overflow`. Then nothing has changed.
+        """
+        check_recipient(transaction, spec)
         self._credit(transaction.recipient, transaction.amount)
-        self._supply += minted
+        self._supply += spec.reward
 
     def apply(self, transaction: Transaction, spec: ChainSpec) -> None:
         """Apply one transaction whose signature is known to be good.
 
         Raises:
-            RuleError: `wrong_chain_id`, `nonce_too_low`, `nonce_gap`, `insufficient_funds`,
+            RuleError: `wrong_chain_id`, `bad_recipient`, `nonce_too_low`, `nonce_gap`, `insufficient_funds`,
                 `insufficient_allowance`, `balance_overflow`. Then nothing has changed.
         """
         sender = self.account(transaction.sender)
         if transaction.chain_id != spec.chain_id:
             raise RuleError("wrong_chain_id", f"chain_id must be {spec.chain_id} on this chain.", field="chain_id")
+        check_recipient(transaction, spec)
         if transaction.nonce != sender.nonce:
             rule = "nonce_too_low" if transaction.nonce < sender.nonce else "nonce_gap"
             raise RuleError(rule, f"The account's next nonce is {sender.nonce}.", field="nonce")
@@ -162,7 +168,7 @@ def apply_block(transactions: Sequence[Transaction], known: Entries, spec: Chain
         RuleError: whichever rule the first failing transaction breaks.
     """
     ledger = Ledger(known)
-    ledger.reward(transactions[0], minted=spec.reward)
+    ledger.reward(transactions[0], spec)
     for transaction in transactions[1:]:
         ledger.apply(transaction, spec)
     change = ledger.change()

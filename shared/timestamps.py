@@ -5,8 +5,15 @@ from collections.abc import Sequence
 from shared.block import Header
 
 MEDIAN_SPAN = 11
-# A clock may run this many seconds ahead of ours before its blocks have to wait.
+# Seconds that a clock may run ahead of ours before its blocks have to wait, whatever the interval.
 MAX_AHEAD = 120
+# The same in block intervals, where that is less. See docs/adr/0007 for what liars can do with more.
+MAX_INTERVALS_AHEAD = 3
+
+
+def max_ahead(block_interval: int) -> int:
+    """Seconds that a block's timestamp may lie in the future. `block_interval` is the spec's, in seconds; 0: none."""
+    return min(MAX_AHEAD, MAX_INTERVALS_AHEAD * block_interval) if block_interval else MAX_AHEAD
 
 
 def median_time(window: Sequence[Header]) -> int:

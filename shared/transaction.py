@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared import ethereum, keys
-from shared.addresses import REWARD_SENDER, address_of_public_key, parse_address, require_address
+from shared.addresses import REWARD_SENDER, ZERO_ADDRESS, address_of_public_key, parse_address, require_address
 from shared.amounts import MAX_AMOUNT, format_amount, parse_amount
 from shared.canonical import canonical
 from shared.chain_spec import ChainSpec
@@ -228,6 +228,29 @@ def from_raw(raw: bytes, spec: ChainSpec) -> dict[str, Any]:
         "signature": raw.hex(),
     }
     return fields if call.owner is None else {**fields, "owner": call.owner}
+
+
+def require_payee(address: str, spec: ChainSpec, *, field: str = "recipient") -> None:
+    """Whether coins or an allowance may go to `address` (normal form): nobody has a key for these two.
+
+    Raises:
+        RuleError: `bad_recipient`.
+    """
+    if address == ZERO_ADDRESS:
+        raise RuleError("bad_recipient", f"{field} must not be the zero address: nobody has its key.", field=field)
+    if address == spec.token.address:
+        raise RuleError(
+            "bad_recipient", f"{field} must not be the token's own address: nobody has its key.", field=field
+        )
+
+
+def check_recipient(transaction: Transaction, spec: ChainSpec) -> None:
+    """Whether the recipient of a transfer or reward, or the spender of an approval, can do anything with it.
+
+    Raises:
+        RuleError: `bad_recipient`.
+    """
+    require_payee(transaction.recipient, spec)
 
 
 def check_signature(transaction: Transaction, spec: ChainSpec) -> None:

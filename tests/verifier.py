@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import sys
+import time
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -22,7 +23,12 @@ Json = dict[str, Any]
 BLOCK_FIELDS = {"index", "timestamp", "transactions", "proof", "previous_hash", "difficulty", "transactions_root"}
 UNSIGNED = {"type", "chain_id", "nonce", "sender", "recipient", "amount", "fee"}
 AMOUNT = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]{0,17}[1-9])?")
+ZERO_ADDRESS = "0x" + "0" * 40
 GAS = {"transfer": 21_000, "token transfer": 60_000, "approve": 50_000, "transfer_from": 70_000}
+
+
+class TooEarly(Exception):
+    """A block is fine so far, but its time has not come. No verdict: the same block may be valid later."""
 
 
 @dataclass
@@ -50,15 +56,21 @@ class Verified:
 
 
 class Chain:
-    """The checks, in the order of a block's life. Every failure is an AssertionError with height and reason."""
+    """The checks, in the order of a block's life. Every failure is an AssertionError with height and reason.
 
-    def __init__(self, spec: Json) -> None:
+    Args:
+        now: Unix seconds, to judge what is too early by; None: nothing is.
+    """
+
+    def __init__(self, spec: Json, now: float | None = None) -> None:
         self.spec = spec
+        self.now = now
         self.height = 1
         self.blocks: list[Json] = []
         self.state = Verified()
         self.require(spec["rules"] == "standard", "only chains of the standard rules can be verified")
         for address, text in spec["allocations"].items():
+            self.payee("allocation", address)
             self.state.account(self.address(address)).balance += self.amount(text)
         self.state.supply = sum(account.balance for account in self.state.accounts.values())
 
@@ -88,6 +100,11 @@ class Chain:
         self.require(isinstance(text, str) and re.fullmatch("0x[0-9a-fA-F]{40}", text) is not None, "bad address")
         self.require(text == eip55(bytes.fromhex(text[2:])), f"address {text} has a wrong checksum")
         return str(text)
+
+    def payee(self, what: str, address: Any) -> None:
+        """Nobody has the keys of these two, so nothing may be sent there (`bad_recipient`)."""
+        lost = (ZERO_ADDRESS, self.spec["token"]["address"])
+        self.require(address not in lost, f"the {what} goes to {address}, of which nobody has the key")
 
     def add(self, block: Json) -> None:
         self.height = len(self.blocks) + 1
@@ -122,6 +139,10 @@ class Chain:
         self.require(block["timestamp"] >= last[len(last) // 2], "timestamp lies before the median of the last 11")
         self.equal("difficulty", block["difficulty"], self.difficulty())
         self.require(int(digest, 16) * block["difficulty"] < 2**256, "proof is not valid for the difficulty")
+        interval = self.spec["block_interval"]
+        ahead = min(120, 3 * interval) if interval > 0 else 120
+        if self.now is not None and block["timestamp"] > self.now + ahead:
+            raise TooEarly(f"block {self.height}: its timestamp lies more than {ahead} s in the future")
         self.state.chainwork += block["difficulty"]
 
     def difficulty(self) -> int:
@@ -157,6 +178,7 @@ class Chain:
         fixed = {"type": "reward", "chain_id": self.spec["chain_id"], "nonce": self.height, "sender": "0", "fee": "0"}
         for name, value in fixed.items():
             self.equal(f"{name} of the reward", reward[name], value)
+        self.payee("reward", recipient)
         self.state.account(recipient).balance += minted + fees
         self.state.supply += minted
         self.require(self.state.supply < 2**256, "the supply is not below 2^256")
@@ -215,6 +237,7 @@ class Chain:
     def ledger(self, item: Json) -> None:
         kind = item["type"]
         sender, recipient = self.address(item["sender"]), self.address(item["recipient"])
+        self.payee(kind, recipient)
         amount, fee = self.amount(item["amount"]), self.amount(item["fee"])
         account = self.state.account(sender)
         self.equal("nonce", self.integer("nonce", item["nonce"], high=2**64 - 2), account.nonce)
@@ -320,17 +343,19 @@ def number(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
 
-def verify(spec: Json, blocks: list[Json]) -> Verified:
+def verify(spec: Json, blocks: list[Json], now: float | None = None) -> Verified:
     """Check a whole chain from genesis.
 
     Args:
         spec: the object of `GET /spec`.
         blocks: the `chain` of `GET /chain`.
+        now: Unix seconds; None where the chain is old news and nothing in it can be too early.
 
     Raises:
         AssertionError: with the height of the first bad block and the reason.
+        TooEarly: the time of a block has not come at `now`. Ask again later.
     """
-    chain = Chain(spec)
+    chain = Chain(spec, now)
     for block in blocks:
         chain.add(block)
     return chain.state
@@ -352,10 +377,10 @@ def refuse(text: str) -> NoReturn:
 
 
 def verify_url(url: str) -> Verified:
-    """Check the whole chain of the node at `url`."""
+    """Check the whole chain of the node at `url`, by this machine's clock."""
     answer = read(url.rstrip("/") + "/chain")
     assert answer["length"] == len(answer["chain"]), "length is not the number of blocks"
-    return verify(read(url.rstrip("/") + "/spec"), answer["chain"])
+    return verify(read(url.rstrip("/") + "/spec"), answer["chain"], time.time())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -366,6 +391,9 @@ def main(arguments: list[str] | None = None) -> int:
     except AssertionError as error:
         print(f"invalid: {error}", file=sys.stderr)
         return 1
+    except TooEarly as error:
+        print(f"too early: {error}; verify again later", file=sys.stderr)
+        return 2
     print(
         f"valid: {state.height} blocks, tip {state.tip}, chainwork {state.chainwork}, "
         f"{len(state.transactions)} transactions, supply {state.supply} base units"

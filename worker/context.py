@@ -8,8 +8,10 @@ from typing import Any
 from redis import Redis
 
 from services import registry
+from services.clocks import ClockBoard
 from services.connections import as_store, connect_for_jobs, connect_for_requests
 from services.node import Node, build_node
+from services.ports import SystemClock
 from services.queues import MINING, RqJobs, queue
 from services.registry import Unserved
 from services.settings import Settings
@@ -42,6 +44,7 @@ class Context:
         self._kernel = kernel
         self._nodes: dict[str, Node] = {}
         self.stopping = False
+        self.clocks = ClockBoard(as_store(broker), SystemClock())
 
     @property
     def kernel(self) -> Kernel:

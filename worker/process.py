@@ -56,8 +56,9 @@ class NodeWorker(Worker):
             join_open_rounds(context.current())
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Say that this worker lives; and who it is, if somebody has emptied the broker."""
+        """Say that this worker lives, who it is, if somebody has emptied the broker, and whether its clock is wrong."""
         super().heartbeat(timeout, pipeline)
+        context.current().clocks.look(self.name)
         if pipeline is None and not self.connection.sismember(REDIS_WORKER_KEYS, self.key):
             self.connection.delete(self.key)  # half of it, without a birth
             super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped

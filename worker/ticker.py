@@ -8,6 +8,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services import logs, registry
+from services.clocks import ClockBoard
 from services.connections import as_store, connect_for_jobs
 from services.ports import Clock, Queue, SystemClock
 from services.queues import HOUSEKEEPING, RESOLVE, RqJobs
@@ -49,12 +50,13 @@ def run_ticker(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     broker = connect_for_jobs(settings.broker_url)
-    ticker = Ticker(settings, RqJobs(broker), SystemClock())
+    ticker, clocks = Ticker(settings, RqJobs(broker), SystemClock()), ClockBoard(as_store(broker), SystemClock())
     while not stop.is_set():
         try:
             # The broker may have been emptied meanwhile.
             registry.register(as_store(broker), settings)
             ticker.tick()
+            clocks.look(f"ticker of {settings.node}")
         except RedisError as error:
             _log.warning("broker_unavailable", error=type(error).__name__)
         stop.wait(_TICK_SECONDS)

@@ -21,7 +21,6 @@ from shared.errors import NodeError
 
 _RECENT_BLOCKS = 100
 _LOW_DISK, _NO_DISK = 2**30, 2**27  # bytes
-_MAX_SKEW = 120.0  # seconds: a block further ahead is too early (DESIGN §4)
 _MODULES = ("nacl", "coincurve", "cryptography", "flask", "granian", "hiredis", "redis", "rich", "rq", "urllib3")
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -86,7 +85,7 @@ def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> 
     if status is not None:
         yield _check("workers", lambda: _workers(status))
         yield _check("spec", lambda: _spec(client, status))
-        yield _check("clock", lambda: _clock(client))
+        yield _check("clock", lambda: _clock(client, status, redis_url, broker_url or redis_url))
         yield _check("chain", lambda: _chain(client))
 
 
@@ -211,13 +210,46 @@ def _spec(client: NodeClient, status: dict[str, Any]) -> str:
     return f"{status['spec']} (chain id {spec.chain_id}), genesis {genesis.hash}"
 
 
-def _clock(client: NodeClient) -> str:
-    ahead = float(client.get("/blocks/latest")["timestamp"]) - time.time()
-    if ahead > _MAX_SKEW:
-        raise Trouble(f"the tip lies {ahead:.0f} s in the future: this machine's clock, or the miner's, is wrong")
-    if ahead > 0:
-        raise Trouble(f"the tip lies {ahead:.0f} s in the future", "warn")
-    return f"the tip is {-ahead:.0f} s old"
+def _clock(client: NodeClient, status: dict[str, Any], store_url: str | None, broker_url: str | None) -> str:
+    """Clocks against the store's: this machine's, the API's, the workers' and the peers'; and the tip's time.
+
+    Workers are named with their machines where the broker can be asked, else as the node names them.
+    """
+    from services.clocks import WrongClock, waiting_words, wrong_clock_words
+
+    now, wrong = time.time(), [WrongClock(item["name"], "", item["ahead"]) for item in status.get("wrong_clocks", [])]
+    if store_url is not None and broker_url is not None:
+        now, found = _clocks(store_url, broker_url)
+        named = {item.name for item in found}
+        wrong = [item for item in wrong if item.name not in named] + found
+    told = [wrong_clock_words(item.name, item.ahead, item.host) for item in wrong]
+    until = status.get("mining_waits_until")
+    if until is not None:
+        raise Trouble(" ".join([waiting_words(until, now), *(f"{text}." for text in told)]).rstrip("."))
+    tip = float(client.get("/blocks/latest")["timestamp"]) - now
+    told.append(f"the tip lies {tip:.0f} s in the future" if tip > 0 else f"the tip is {-tip:.0f} s old")
+    if wrong or tip > 0:
+        raise Trouble("; ".join(told), "warn")
+    return f"{told[0]}; the clocks of API and workers agree with the store's"
+
+
+def _clocks(store_url: str, broker_url: str) -> tuple[float, list[Any]]:
+    """The store's time, and the processes whose clocks are wrong, this one included."""
+    from redis.exceptions import RedisError
+
+    from services.clocks import TOLERANCE, WrongClock, store_time, wrong_clocks
+    from services.connections import as_store, connect_for_requests
+
+    try:
+        with closing(connect_for_requests(store_url)) as store, closing(connect_for_requests(broker_url)) as broker:
+            theirs = store_time(as_store(store))
+            ahead = time.time() - theirs
+            found = wrong_clocks(as_store(broker), theirs)
+    except (RedisError, ValueError) as error:
+        raise Trouble(f"cannot be judged: the store does not answer ({type(error).__name__})") from None
+    if abs(ahead) > TOLERANCE:
+        found.append(WrongClock("this machine", "", ahead))
+    return theirs, found
 
 
 def _chain(client: NodeClient) -> str:

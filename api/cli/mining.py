@@ -22,7 +22,9 @@ def mine(target: Target, count: int, wait: float) -> None:
     blocks = []
     for number in range(1, count + 1):
         with line(quiet=target.as_json) as say:
-            block = mine_one(target.client, wait, lambda text, n=number: say(f"block {n} of {count}: {text}"))
+            block = mine_one(
+                target.client, wait, lambda text, n=number: say(f"block {n} of {count}: {text}"), target.note
+            )
         blocks.append(block)
         target.note(
             f"Block {block['index']}: {block['hash']}, {len(block['transactions'])} transaction(s), "
@@ -32,8 +34,13 @@ def mine(target: Target, count: int, wait: float) -> None:
         target.show(blocks)
 
 
-def mine_one(client: NodeClient, wait: float, say: Any = lambda text: None) -> dict[str, Any]:
+def mine_one(
+    client: NodeClient, wait: float, say: Any = lambda text: None, tell: Any = lambda text: None
+) -> dict[str, Any]:
     """Ask for one block and wait for it; as under /blocks.
+
+    Args:
+        say: is told again and again how the search goes; tell: once, what people should know.
 
     Raises:
         Failure: the request was cancelled, or not answered within `wait` seconds (then the node still works on it).
@@ -42,6 +49,10 @@ def mine_one(client: NodeClient, wait: float, say: Any = lambda text: None) -> d
     if "job" not in answer:
         return _block(client, answer["hash"])
     job = str(answer["job"])
+    if "mining_waits_until" in answer:
+        if answer["mining_waits_until"] - client.get("/status")["time"] > wait:
+            raise Failure(f"{answer['message']} The request {job} stays queued.")
+        tell(answer["message"])
     deadline = time.monotonic() + wait
     while True:
         found = client.get(f"/jobs/{job}", wait=_LONG_POLL)

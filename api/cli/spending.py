@@ -12,6 +12,7 @@ from api.cli.group import INTERRUPTED, USAGE, Failure, Unreachable
 from api.cli.options import Target, with_node
 from services.wallet.signers import Signer
 from shared.amounts import format_amount, parse_amount
+from shared.rules import rules_for
 from shared.transaction import read_transaction
 
 _ATTEMPTS = 3
@@ -134,6 +135,7 @@ def send(
     if data == "":
         raise Failure("--data must not be empty.", USAGE)
     to = walletstore.address(recipient)
+    rules_for(target.client.spec()).check_payee(to, field="--to")  # before anybody types a passphrase
     sent = submit_transfer(
         target.client, walletstore.open_wallet(sender), to, units, fee=fee_units, nonce=nonce, data=data
     )

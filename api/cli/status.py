@@ -4,6 +4,7 @@ import click
 
 from api.cli.options import Target, with_node
 from api.cli.progress import rate_text
+from services.clocks import waiting_words, wrong_clock_words
 
 
 @click.command()
@@ -25,6 +26,11 @@ def status(target: Target) -> None:
         lines.append(
             f"  round      block {searching['height']}: {searching['hashes']:,} hashes, {rate_text(searching['rate'])}"
         )
+    until = found.get("mining_waits_until")
+    if until is not None:
+        lines.append(waiting_words(until, found["time"]))
+    for clock in found.get("wrong_clocks", []):
+        lines.append(f"{wrong_clock_words(clock['name'], clock['ahead'])}: set that machine's clock.")
     if not workers["mining"]:
         lines.append("No mining worker is alive: blocks will wait.")
     target.show(found, *lines)

@@ -152,7 +152,7 @@ def sign(file: Path, sender: str, spec: str) -> None:
     """
     from services.settings import load_spec
     from shared import wire
-    from shared.transaction import normalise, read_transaction
+    from shared.transaction import check_recipient, normalise, read_transaction
 
     chain = load_spec(spec)
     fields = normalise(wire.parse(secret_input.read(file)))
@@ -168,7 +168,7 @@ def sign(file: Path, sender: str, spec: str) -> None:
     if missing:
         raise Failure(f"The transaction lacks {min(missing)}.")
     signed = signer.sign(fields, chain)
-    read_transaction(signed)  # what a node would refuse is refused here
+    check_recipient(read_transaction(signed), chain)  # what a node would refuse is refused here
     terminal.show_json(signed)
 
 

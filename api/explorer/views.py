@@ -18,6 +18,7 @@ from api.explorer.pages import addresses, blocks, mining, network, overview, poo
 from api.explorer.search import find
 from api.reading import is_hash, number_argument
 from services.about import VERSION
+from services.clocks import waiting_words
 from services.settings import Settings
 from shared.addresses import parse_address
 from shared.errors import InputError, NodeError
@@ -221,8 +222,19 @@ def nowhere(error: HttpNotFound) -> ResponseReturnValue:
     return problem(404, "not_found", f"{error.description}")
 
 
-def _page(name: str, json_url: str, context: dict[str, Any], *, live: bool = False, status: int = 200) -> Response:
+def _page(
+    name: str,
+    json_url: str,
+    context: dict[str, Any],
+    *,
+    live: bool = False,
+    status: int = 200,
+    with_store: bool = True,
+) -> Response:
+    """A page. `with_store` False: nothing more is asked of the store, which may be away."""
     settings: Settings = node().settings
+    now = node().clock.now()
+    until = node().rounds.waits_until() if with_store else None
     body = render_template(
         f"explorer/{name}.html",
         page=name,
@@ -233,18 +245,19 @@ def _page(name: str, json_url: str, context: dict[str, Any], *, live: bool = Fal
         has_accounts=node().rules.has_accounts,
         version=VERSION,
         asset=_asset_url,
-        now=node().clock.now(),
+        now=now,
+        mining_waits=None if until is None else waiting_words(until, now),
         **context,
     )
     return Response(body, status, mimetype=_HTML)
 
 
 def _missing(kind: str, asked: str, reason: str = "") -> Response:
-    return _page("missing", "/status", {"kind": kind, "asked": asked, "reason": reason}, status=404)
+    return _page("missing", "/status", {"kind": kind, "asked": asked, "reason": reason}, status=404, with_store=False)
 
 
 def _failed(status: int, sentence: str) -> Response:
-    return _page("failed", "/healthz", {"status": status, "sentence": sentence}, status=status)
+    return _page("failed", "/healthz", {"status": status, "sentence": sentence}, status=status, with_store=False)
 
 
 def _asset_url(name: str) -> str:

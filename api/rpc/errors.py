@@ -5,6 +5,7 @@ from typing import Any
 from services.errors import Busy, PolicyError
 from services.snapshots import HeightUnknown, StateUnavailable
 from shared import erc20
+from shared.addresses import ZERO_ADDRESS
 from shared.errors import NodeError, RuleError
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
@@ -61,6 +62,13 @@ def invalid_params(message: str) -> RpcError:
 def reverted(reason: str) -> RpcError:
     """A call of the token that would fail, with its reason as a contract gives it."""
     return RpcError(REVERTED, f"execution reverted: {reason}", "0x" + erc20.encode_error(reason).hex())
+
+
+def to_nobody(kind: str, address: str) -> RpcError:
+    """A call of the token that would give coins, or leave to take them (`approve`), to an address without a key."""
+    verb = "approve" if kind == "approve" else "transfer"
+    whose = "the zero address" if address == ZERO_ADDRESS else "the token's own address"
+    return reverted(f"ERC20: {verb} to {whose}")
 
 
 def reason(error: RuleError) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 
 from api.rpc.quantity import data, quantity
 from services.store.records import StoredHeader
-from services.wallet_blocks import ZERO_ADDRESS, Event, Executed, WalletBlock, call_data_of, gas_of, raw_of
+from services.wallet_blocks import Event, Executed, WalletBlock, call_data_of, gas_of, raw_of
 from shared import erc20
+from shared.addresses import ZERO_ADDRESS
 from shared.chain_spec import ChainSpec
 from shared.ethereum import RawTransaction
 from shared.transaction import Transaction

@@ -3,13 +3,13 @@
 import re
 from typing import Any
 
-from api.rpc.errors import REFUSED, RpcError, invalid_params, reason, reverted
+from api.rpc.errors import REFUSED, RpcError, invalid_params, reason, reverted, to_nobody
 from api.rpc.methods import method
 from api.rpc.quantity import data, quantity, read_address, read_data, read_quantity, word
 from api.rpc.tags import is_pending, read_height
 from services.node import Node
-from services.wallet_blocks import ZERO_ADDRESS
 from shared import erc20
+from shared.addresses import ZERO_ADDRESS
 from shared.errors import RuleError
 from shared.ethereum import GAS
 
@@ -17,6 +17,8 @@ from shared.ethereum import GAS
 TOKEN_CODE = b"\xfe"
 # What the token answers without looking at the ledger.
 _STATELESS = frozenset({"name", "symbol", "decimals", "approve"})
+# Whose last address gets coins, or leave to take them.
+_PAYING = frozenset({"transfer", "approve", "transferFrom"})
 _SLOT = re.compile(r"0x[0-9a-fA-F]{0,64}")
 
 
@@ -67,6 +69,8 @@ def estimate(node: Node, request: Any, tag: Any = None, overrides: Any = None) -
         return quantity(_token_gas(asked))
     if asked.input:
         raise RpcError(REFUSED, "there is no contract at that address")
+    assert asked.to is not None, "`_asked` refuses contract creation"
+    node.rules.check_payee(asked.to, field="to")
     balance = node.snapshots.account(asked.sender, height).balance
     if asked.has_sender and asked.value > balance:
         raise RpcError(REFUSED, "insufficient funds for gas * price + value")
@@ -121,6 +125,11 @@ def _execute(node: Node, asked: _Call, height: int | None) -> bytes:
     except RuleError as error:
         raise reverted(reason(error)) from None
     token, ledger = node.settings.spec.token, node.snapshots
+    if called.function in _PAYING:
+        try:
+            node.rules.check_payee(called.addresses[-1], field="to")
+        except RuleError:
+            raise to_nobody(called.function, called.addresses[-1]) from None
     if called.function in _STATELESS:
         ledger.require_height(height)  # the others find out when they read
     match called.function, called.addresses:

@@ -3,13 +3,14 @@
 from threading import BoundedSemaphore
 from typing import Any
 
-from api.rpc.errors import REFUSED, RpcError, reverted
+from api.rpc.errors import REFUSED, RpcError, reverted, to_nobody
 from api.rpc.methods import method
 from api.rpc.quantity import read_data
 from api.rpc.shapes import mined_object, pending_object, receipt_object
 from services.node import Node
 from services.wallet_blocks import Executed, WalletBlock, raw_of
 from shared.errors import RuleError
+from shared.ethereum import decode_raw, interpret
 from shared.transaction import Transaction
 
 # A look for a receipt waits so often for so long, in seconds, and so many at once in a process: each holds a thread.
@@ -19,7 +20,16 @@ _holders = BoundedSemaphore(_HOLDERS)
 
 @method("eth_sendRawTransaction", 1)
 def send_raw(node: Node, raw: Any) -> str:
-    transaction = node.rules.read_raw(read_data(raw, "transaction"))
+    text = read_data(raw, "transaction")
+    try:
+        transaction = node.rules.read_raw(text)
+    except RuleError as error:
+        if error.rule == "bad_recipient":
+            raw = decode_raw(text)
+            call = interpret(raw, node.settings.spec.token.address)
+            if raw.input:  # a call of the token, which would revert
+                raise to_nobody(call.type, call.recipient) from None
+        raise
     try:
         admitted = node.submit([transaction])[0]
     except RuleError as error:

@@ -19,6 +19,8 @@ MAX_CANDIDATES = 64
 _FIRST_PAUSE = 5.0
 _LONGEST_PAUSE = 60.0
 _LIARS_PAUSE = 30.0
+# The answers of a run are noted when the last has come, two seconds after the first at most.
+_CLOCK_TOLERANCE = 5.0
 _LIARS_LONGEST_PAUSE = 600.0
 
 
@@ -35,10 +37,16 @@ class Peer:
     next_try: float = 0.0  # Unix seconds; until then it is left alone
     reason: str = ""  # why it is not ok, one sentence
     seen_at: float = 0.0  # its last good answer
+    ahead: float = 0.0  # seconds by which its clock was ahead of ours then, to the length of an answer
 
     @property
     def approved(self) -> bool:
         return self.state != "candidate"
+
+    @property
+    def is_off(self) -> bool:
+        """Whether its clock differs from ours by more than the time that answers take can explain."""
+        return self.state == "ok" and abs(self.ahead) > _CLOCK_TOLERANCE
 
 
 class PeerBook:
@@ -61,9 +69,12 @@ class PeerBook:
         return [peer for peer in self.all() if peer.approved]
 
     def due(self) -> list[Peer]:
-        """Approved peers that are not to be left alone just now."""
+        """Approved peers that are not to be left alone just now.
+
+        A pause that is longer than any was begun by a clock that has been set back since, and is over.
+        """
         now = self._clock.now()
-        return [peer for peer in self.approved() if peer.next_try <= now]
+        return [peer for peer in self.approved() if not now < peer.next_try <= now + _LIARS_LONGEST_PAUSE]
 
     def get(self, url: str) -> Peer | None:
         text = self._redis.hget(self._keys.peers, url)
@@ -92,13 +103,15 @@ class PeerBook:
         """Forget a peer; whether it was known."""
         return bool(self._redis.hdel(self._keys.peers, url))
 
-    def answered(self, url: str, height: int, tip: str, chainwork: int) -> None:
-        """Note what a peer claims. Anybody can claim: it ends no row of failures."""
+    def answered(self, url: str, height: int, tip: str, chainwork: int, time: float | None = None) -> None:
+        """Note what a peer claims, the time by its clock too. Anybody can claim: it ends no row of failures."""
         known = self.get(url)
         if known is not None:
             state: State = "ok" if known.failures == 0 else known.state
             now = self._clock.now()
-            self._update(replace(known, state=state, height=height, tip=tip, chainwork=chainwork, seen_at=now))
+            ahead = 0.0 if time is None else round(time - now, 1)
+            claimed = replace(known, height=height, tip=tip, chainwork=chainwork, ahead=ahead)
+            self._update(replace(claimed, state=state, seen_at=now))
 
     def proved(self, url: str) -> None:
         """Note that a peer has delivered what it claimed, or claims nothing that it would have to prove."""

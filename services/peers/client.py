@@ -39,6 +39,7 @@ class Claim:
     genesis: str
     height: int
     tip: TipClaim
+    time: float | None = None  # Unix seconds, if it says what time it is
 
 
 class PeerClient:
@@ -69,7 +70,9 @@ class PeerClient:
             raise NoSuchAnswer("The peer's status is not that of a Quarry node.")
         if not (0 < height < 2**53 and 0 <= chainwork < 2**256):
             raise PeerFailed("The peer claims an impossible chain.")
-        return Claim(url, genesis, height, TipClaim(chainwork, tip))
+        moment = value.get("time")
+        told = type(moment) in (int, float) and 0 <= moment < 2**53
+        return Claim(url, genesis, height, TipClaim(chainwork, tip), moment if told else None)
 
     def headers(self, url: str, locator: Sequence[str], limit: int = PAGE_LIMIT) -> list[Any]:
         """The JSON objects of the headers that follow the first hash of `locator` that the peer has."""

@@ -146,7 +146,7 @@ class Resolver:
         claims: list[Claim] = []
         for url, answer in zip(urls, self.handshakes(urls), strict=True):
             if isinstance(answer, Claim):
-                self._book.answered(url, answer.height, answer.tip.hash, answer.tip.chainwork)
+                self._book.answered(url, answer.height, answer.tip.hash, answer.tip.chainwork, answer.time)
                 claims.append(answer)
             else:
                 state: State = "other_chain" if isinstance(answer, RuleError) else "unreachable"

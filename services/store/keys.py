@@ -10,6 +10,8 @@ _NODE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 # Broker-wide: node name -> JSON of what a worker needs to serve it (services/registry.py).
 NODES = "quarry:nodes"
+# Broker-wide: name of a process whose clock is wrong -> JSON {name, host, ahead, at} (services/clocks.py).
+CLOCKS = "quarry:clocks"
 
 
 class Keys:
@@ -63,6 +65,11 @@ class Keys:
     def history(self, address: str) -> str:
         """LIST of "height:position": the transactions that name an address, oldest first."""
         return self._key(f"history:{address}")
+
+    @property
+    def rules(self) -> str:
+        """STRING number of the rules that every block of the chain is known to keep (services/earlier_chains.py)."""
+        return self._key("rules")
 
     # --- ledger: append.lua, reorg.lua, initialise.lua ---
 

@@ -143,9 +143,14 @@ class MiningStore:
         found = self.scripts.run("cancel", [self.keys.prefix], [round_id, now, KEEP_SECONDS])
         return None if found is None else found.decode()
 
-    def abandon(self, round_id: str, now: float) -> bool:
-        """End a round that nobody waits for; False when somebody does, or it has ended."""
-        return bool(self.scripts.run("abandon", [self.keys.prefix], [round_id, now, KEEP_SECONDS]))
+    def abandon(self, round_id: str, now: float, *, awaited: bool = False) -> bool:
+        """End a round that nobody waits for; False when somebody does, or it has ended.
+
+        Args:
+            awaited: end it all the same; the request that it would have answered waits for another.
+        """
+        args = [round_id, now, KEEP_SECONDS, int(awaited)]
+        return bool(self.scripts.run("abandon", [self.keys.prefix], args))
 
     def round(self, round_id: str) -> dict[str, str] | None:
         """The fields of one round, without its template."""

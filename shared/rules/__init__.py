@@ -68,6 +68,13 @@ class Rules(Protocol):
     def read_raw(self, raw: bytes) -> Transaction:
         """A transaction from the raw bytes that an Ethereum wallet signed, checked as `read_request` does."""
 
+    def check_payee(self, address: str, *, field: str) -> None:
+        """Whether coins or an allowance may go to `address` (normal form).
+
+        Raises:
+            RuleError: `bad_recipient`, naming `field`.
+        """
+
     def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
         """A transaction that was admitted before, from what was kept of it: JSON object, id, and nonce in its queue.
 
@@ -98,7 +105,17 @@ class Rules(Protocol):
     def template(
         self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
     ) -> Template:
-        """The next block without its proof: `transactions` in their order, and the reward to `recipient`."""
+        """The next block without its proof: `transactions` in their order, and the reward to `recipient`.
+
+        Args:
+            now: Unix seconds. Before `opens_at` the template is valid all the same, but too early until then.
+        """
+
+    def opens_at(self, window: Sequence[Header]) -> float:
+        """Unix seconds from which on a block may follow `window`: before that, any would be too early.
+
+        Long past on a healthy chain. In the future after blocks of miners whose clocks were ahead.
+        """
 
     def room(self) -> int:
         """Bytes of canonical transactions that a template can hold, separators and reward aside."""

@@ -12,9 +12,10 @@ from shared.difficulty import WINDOW, next_difficulty
 from shared.errors import RuleError, TooEarly
 from shared.hashing import sha256
 from shared.proof import MAX_PROOF, Seal, meets
-from shared.timestamps import MAX_AHEAD, median_time
+from shared.timestamps import max_ahead, median_time
 from shared.transaction import (
     Transaction,
+    check_recipient,
     check_signature,
     from_raw,
     make_reward,
@@ -22,6 +23,7 @@ from shared.transaction import (
     read_reward,
     read_transaction,
     recalled,
+    require_payee,
 )
 
 _GENESIS_PROOF = 100
@@ -46,6 +48,7 @@ class StandardRules:
 
     def __init__(self, spec: ChainSpec) -> None:
         self.spec = spec
+        self._ahead = max_ahead(spec.block_interval)
 
     def genesis(self) -> Block:
         fields = {
@@ -116,8 +119,12 @@ class StandardRules:
     def read_request(self, value: Any) -> Transaction:
         transaction = read_transaction(normalise(value))
         self._check_chain(transaction)
+        check_recipient(transaction, self.spec)
         check_signature(transaction, self.spec)
         return transaction
+
+    def check_payee(self, address: str, *, field: str) -> None:
+        require_payee(address, self.spec, field=field)
 
     def _check_chain(self, transaction: Transaction) -> None:
         if transaction.chain_id != self.spec.chain_id:
@@ -127,6 +134,7 @@ class StandardRules:
         # The fields come from the raw bytes, so there is no signature left to compare them with.
         transaction = read_transaction(from_raw(raw, self.spec))
         self._check_chain(transaction)
+        check_recipient(transaction, self.spec)
         return transaction
 
     def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
@@ -164,6 +172,9 @@ class StandardRules:
         fields = {**header, "transactions": [item.fields for item in body]}
         return Template(fields, _prefix(header), difficulty)
 
+    def opens_at(self, window: Sequence[Header]) -> float:
+        return float(median_time(window) - self._ahead)
+
     def room(self) -> int:
         return self.spec.max_block_bytes - _HEADER_ROOM - _REWARD_ROOM
 
@@ -181,8 +192,8 @@ class StandardRules:
             raise RuleError(
                 "timestamp_too_low", "timestamp lies before the median of the last 11 blocks.", field="timestamp"
             )
-        if now is not None and header.timestamp > now + MAX_AHEAD:
-            raise TooEarly(f"The block's timestamp lies more than {MAX_AHEAD} s in the future.")
+        if now is not None and header.timestamp > now + self._ahead:
+            raise TooEarly(f"The block's timestamp lies more than {self._ahead} s in the future.")
 
     def check_body(self, block: Block) -> None:
         if block.size > self.spec.max_block_bytes:

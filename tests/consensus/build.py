@@ -169,7 +169,11 @@ class Chain:
             self.accept(block, now)
         except TooEarly:
             assert self.state() == before
+            with pytest.raises(verifier.TooEarly, match=f"block {self.height + 1}: "):
+                verifier.verify(self.spec.to_object(), [*self.blocks, block], now)
+            self.verify(block)  # at some other time
             return True
+        verifier.verify(self.spec.to_object(), self.blocks, now)
         return False
 
     def verify(self, *more: Any) -> verifier.Verified:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.consensus.build import ALICE, BOB, START, Chain, make_spec, sealed
+from shared.errors import TooEarly
+from tests.consensus.build import ALICE, BOB, MINER, START, Chain, Json, make_spec, sealed
 
 
 def test_a_draft_is_valid_unless_something_is_broken(chain: Chain) -> None:
@@ -95,6 +96,36 @@ def test_a_timestamp_too_far_ahead_waits_and_is_then_accepted(chain: Chain) -> N
     chain.verified()
 
 
+@pytest.mark.parametrize(("interval", "ahead"), [(1, 3), (10, 30), (39, 117), (40, 120), (600, 120)])
+def test_with_an_interval_three_of_them_are_too_far_ahead(interval: int, ahead: int) -> None:
+    chain, now = Chain(make_spec(block_interval=interval)), START + 100_000
+    block = chain.draft(timestamp=now + ahead + 1)
+    assert chain.too_early(block, now)
+    assert chain.too_early(block, now)  # nothing is remembered against it
+    assert not chain.too_early(block, now + 1)
+    chain.verified()
+
+
+@pytest.mark.parametrize(("interval", "ahead"), [(0, 120), (10, 30), (600, 120)])
+def test_a_template_is_too_early_until_the_chain_opens(interval: int, ahead: int) -> None:
+    # g - 2 : both times stand at START, the higher of two is the median
+    chain = Chain(make_spec(block_interval=interval))
+    chain.mine(timestamp=START)
+    rules, window = chain.rules, chain.replay.window
+    assert rules.opens_at(window) == START - ahead
+    for now in (START - ahead - 1, START - ahead, START + 5):
+        header = rules.read_header(_header(sealed(rules.template(window, [], MINER, now).fields)))
+        if now < START - ahead:
+            with pytest.raises(TooEarly):
+                rules.check_header(header, window, now)
+        else:
+            rules.check_header(header, window, now)
+
+
+def _header(block: Json) -> Json:
+    return {name: value for name, value in block.items() if name != "transactions"}
+
+
 def test_a_block_that_is_invalid_as_well_as_too_early_is_invalid(chain: Chain) -> None:
     # Otherwise a bad block would be kept and tried again.
     block = chain.draft(timestamp=START + 10**6, proof_valid=False)
@@ -117,6 +148,13 @@ def test_bad_block_field_number(field: str, value: object) -> None:
 def test_bad_block_field_above_what_javascript_holds(field: str) -> None:
     chain = Chain()
     assert chain.rejects({**chain.draft(), field: 2**53}) == "bad_block_field"
+
+
+@pytest.mark.parametrize("field", ["index", "difficulty"])
+def test_bad_block_field_zero(field: str) -> None:
+    # Heights begin at 1, and a difficulty of 0 would divide nothing.
+    chain = Chain()
+    assert chain.rejects({**chain.draft(), field: 0}) == "bad_block_field"
 
 
 @pytest.mark.parametrize("field", ["previous_hash", "transactions_root"])

@@ -10,14 +10,16 @@ from shared.block import Header
 from shared.canonical import canonical
 from shared.chain_spec import read_spec
 from shared.difficulty import next_difficulty
+from shared.errors import RuleError, TooEarly
 from shared.hashing import sha256
 from shared.keys import KeyPair, verify
+from shared.ledger import Account, Entries, Ledger, touched
 from shared.merkle import leaf_hash
 from shared.proof import Seal
 from shared.rules import rules_for
 from shared.rules.standard import StandardRules
-from shared.transaction import read_transaction, sign, signing_message
-from tests.consensus.build import make_spec, seal_of
+from shared.transaction import check_signature, read_reward, read_transaction, sign, signing_message
+from tests.consensus.build import make_spec, seal_of, sealed
 from tests.vectors import freeze
 
 VECTORS = Path(freeze.__file__).parent
@@ -57,6 +59,50 @@ def test_transaction(vector: dict[str, Any]) -> None:
     transaction = read_transaction(whole)
     assert transaction.id == vector["id"]
     assert leaf_hash(transaction.canonical).hex() == vector["leaf"]
+
+
+@pytest.mark.parametrize("vector", load("recipients"), ids=named)
+def test_recipient(vector: dict[str, Any]) -> None:
+    spec = make_spec(chain_id=vector["chain_id"], token={"address": vector["token"]}, allocations={})
+    whole = vector["transaction"]
+    reward = whole["type"] == "reward"
+    transaction = read_reward(whole) if reward else read_transaction(whole)
+    if not reward:
+        check_signature(transaction, spec)  # nothing else is wrong with it
+    rich = Account(10**20, 0)
+    known = Entries(
+        {address: rich for address in touched([transaction]).accounts},
+        {pair: 10**18 for pair in touched([transaction]).allowances},
+    )
+    ledger = Ledger(known)
+    apply = ledger.reward if reward else ledger.apply
+    if vector["rule"] is None:
+        apply(transaction, spec)
+        return
+    with pytest.raises(RuleError) as caught:
+        apply(transaction, spec)
+    assert caught.value.rule == vector["rule"]
+    change = ledger.change()
+    assert not change.after.accounts and not change.after.allowances and change.after.supply == 0
+
+
+@pytest.mark.parametrize("vector", load("timestamps"), ids=lambda v: f"{v['interval']}, {v['outcome']}")
+def test_timestamp(vector: dict[str, Any]) -> None:
+    spec = make_spec(block_interval=vector["interval"], difficulty=256)
+    rules, times = StandardRules(spec), vector["timestamps"]
+    window = [Header(i, time, "", 256, "", 0, "ab" * 32) for i, time in enumerate(times, start=1)]
+    fields: dict[str, Any] = {"index": len(times) + 1, "timestamp": vector["timestamp"], "previous_hash": "ab" * 32}
+    fields |= {"difficulty": next_difficulty(window, spec), "transactions_root": "cd" * 32}
+    header = rules.read_header(sealed(fields, fields["difficulty"]))
+    try:
+        rules.check_header(header, window, vector["now"])
+        outcome = "valid"
+    except TooEarly:
+        outcome = "too_early"
+        rules.check_header(header, window, None)
+    except RuleError as error:
+        outcome = error.rule
+    assert outcome == vector["outcome"]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.addresses import address_of_public_key
+from shared.addresses import ZERO_ADDRESS, address_of_public_key
 from shared.canonical import canonical
+from shared.chain_spec import Token
 from shared.ethereum import address_of_private_key, sign_raw
 from shared.keys import KeyPair
 from shared.transaction import MAX_TRANSACTION_BYTES, sign
@@ -188,6 +189,12 @@ def bad_numbers() -> Iterator[Bad]:
 
 
 def bad_addresses() -> Iterator[Bad]:
+    for lost in (ZERO_ADDRESS, Token().address):
+        for kind in ("transfer", "approve"):
+            bad = transfer(ALICE, NEXT, type=kind, recipient=lost)
+            yield _fields(f"{kind} to {lost[-4:]}", bad, "bad_recipient", field="recipient")
+        pull = transfer(ALICE, NEXT, type="transfer_from", owner=BOB.address, recipient=lost)
+        yield _fields(f"transfer_from to {lost[-4:]}", pull, "bad_recipient", field="recipient")
     good = BOB.address
     wrong = next(good[:i] + good[i].swapcase() + good[i + 1 :] for i in range(2, 42) if good[i].isalpha())
     for name in ("sender", "recipient"):

@@ -72,6 +72,20 @@ def test_a_chain_of_another_spec_is_refused_and_both_are_named(here: TestNode, r
 # --- append ---
 
 
+def test_what_was_mined_leaves_no_record_and_what_it_made_impossible_does(here: TestNode) -> None:
+    # Three wait; the block holds the first, and another in place of the second.
+    mined, lost, next_one = (here.admit(ALICE, nonce) for nonce in range(3))
+    rival = here.sign(ALICE, 1, amount="2")
+    here.mine(mined, rival)
+    for transaction in (mined, rival, next_one):
+        assert here.node.pool.record(transaction.id) is None
+    assert here.node.pool.entry(mined.id) is None and here.node.pool.entry(next_one.id) is not None
+    record = here.node.pool.record(lost.id)
+    assert record is not None
+    assert (record["status"], record["reason"]) == ("dropped", "nonce used by another transaction in block 2")
+    assert here.node.pool.totals()[0] == 1
+
+
 def test_every_key_is_what_a_replay_computes(here: TestNode, redis: Redis) -> None:
     fresh = KeyPair(b"\x55" * 32)
     everything = here.sign(DAVE, 0, recipient=fresh.address, amount=1000 * COIN)

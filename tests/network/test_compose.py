@@ -176,7 +176,7 @@ def test_in_node_leaves_what_the_operator_has_set(tmp_path: Path) -> None:
         "VALKEY_PASSWORD_FILE": str(tmp_path / "password"),
         "QUARRY_REDIS_URL": "redis://me:mine@elsewhere:6380/2",
         "QUARRY_BROKER_URL": "redis://nobody-asked:6379/0",
-        "QUARRY_REWARD_ADDRESS": "0x0000000000000000000000000000000000005eed",
+        "QUARRY_REWARD_ADDRESS": "0x000000000000000000000000000000000000dEaD",
         "QUARRY_DATA_DIR": str(tmp_path / "keys"),
         "QUARRY_MIN_FEE": "",
     }

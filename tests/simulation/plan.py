@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from shared.chain_spec import ChainSpec, spec_from_object
 from shared.keys import KeyPair
+from shared.timestamps import max_ahead
 
 Mode = Literal["safety", "liveness"]
 
@@ -81,7 +82,9 @@ def draw(seed: int, mode: Mode) -> Plan:
             "allocations": {key.address: choose.choice(("3", "20", "1000")) for key in KEYS},
         }
     )
-    widest = 50.0 if mode == "liveness" else choose.choice((1.0, 100.0, 10_800.0))
+    # To agree, any two clocks must be nearer to each other than the rules let a block lie ahead.
+    near = max_ahead(spec.block_interval) * 5 / 12
+    widest = near if mode == "liveness" else choose.choice((1.0, 100.0, 10_800.0))
     skew = tuple(choose.uniform(-widest, widest) if choose.random() < 0.4 else 0.0 for _ in range(nodes))
     if widest > 150:  # only one clock is mad: two would make two networks
         skew = tuple(value if index == 0 else 0.0 for index, value in enumerate(skew))

@@ -485,11 +485,67 @@ def test_send_signs_with_the_next_nonce_and_the_least_fee(node: FakeNode) -> Non
     assert transaction.recipient == ACCOUNTS[0].address
 
 
+STATUS: dict[str, Any] = {
+    "node": "node1", "spec": "unit", "height": 12, "chainwork": 11, "tip": "ab" * 32, "peers": [], "round": None,
+    "mempool": {"size": 0, "bytes": 0}, "workers": {"mining": 1, "network": 1},
+    "time": 1_750_000_000.0, "mining_waits_until": None, "wrong_clocks": [],
+}  # fmt: skip
+
+
+def test_status_says_until_when_mining_waits_and_whose_clock_is_wrong(node: FakeNode) -> None:
+    node.answers["/status"] = 200, STATUS
+    quiet = run("status", "--url", node.url)
+    assert quiet.exit_code == 0 and "clock" not in quiet.stdout
+    wrong = [{"name": "w1", "ahead": 300.0}, {"name": "api", "ahead": -5.0}]
+    node.answers["/status"] = 200, {**STATUS, "mining_waits_until": 1_750_000_100.0, "wrong_clocks": wrong}
+    lines = run("status", "--url", node.url).stdout.splitlines()
+    assert any(line.startswith("Mining waits until 2025-06-15 15:08:20 UTC, 1 min 40 s from now") for line in lines)
+    assert "The clock of worker w1 is 300 s ahead of the store's: set that machine's clock." in lines
+    assert "The clock of the node's API is 5 s behind the store's: set that machine's clock." in lines
+    node.answers["/status"] = 200, {name: STATUS[name] for name in STATUS if name not in ("time", "wrong_clocks")}
+    assert run("status", "--url", node.url).exit_code == 0  # a node of the version before
+
+
+@pytest.mark.parametrize("wait", [60, 200])
+def test_mine_says_until_when_mining_waits(node: FakeNode, wait: int) -> None:
+    message = "Mining waits until then, in words."
+    until = STATUS["time"] + 100
+    node.answers["/status"] = 200, STATUS
+    node.answers["/mine"] = 202, {"job": "ab" * 16, "message": message, "mining_waits_until": until}
+    node.answers["/jobs/" + "ab" * 16] = 200, {"status": "finished", "block": "cd" * 32, "round": None}
+    block = {"index": 2, "hash": "cd" * 32, "transactions": [], "proof": 5}
+    node.answers["/blocks/" + "cd" * 32] = 200, block
+    result = run("mine", "--url", node.url, "--wait", str(wait))
+    if wait < 100:  # it cannot come in that time
+        refused(result, 1, message, "ab" * 16, "stays queued")
+    else:
+        assert result.exit_code == 0 and message in result.stderr + result.stdout
+
+
 def test_send_refuses_a_mistyped_address(node: FakeNode) -> None:
     run("wallet", "new", "alice")
     wrong = ACCOUNTS[0].address.replace("f39F", "f39f")
     refused(run("send", "--url", node.url, "--from", "alice", "--to", wrong, "1"), 1, "checksum")
     assert node.asked == []
+
+
+@pytest.mark.parametrize("digits", ["0", "5eed"])
+def test_send_refuses_an_address_without_a_key(node: FakeNode, monkeypatch: pytest.MonkeyPatch, digits: str) -> None:
+    monkeypatch.setenv("QUARRY_PASSPHRASE", "horse")
+    run("wallet", "new", "alice", "--passphrase")
+    monkeypatch.setenv("QUARRY_PASSPHRASE", "")  # said before it would be asked for
+    node.answers["/spec"] = 200, SPEC.to_object()
+    lost = "0x" + digits.rjust(40, "0")
+    refused(run("send", "--url", node.url, "--from", "alice", "--to", lost, "1"), 1, "nobody has its key")
+    assert [path for _, path, _, _ in node.asked] == ["/spec"]
+
+
+@pytest.mark.parametrize("kind", ["transfer", "approve"])
+@pytest.mark.parametrize("digits", ["0", "5eed"])
+def test_sign_refuses_an_address_without_a_key(kind: str, digits: str) -> None:
+    run("wallet", "new", "alice")
+    unsigned = {"type": kind, "nonce": 0, "recipient": "0x" + digits.rjust(40, "0"), "amount": "1", "fee": "0"}
+    refused(run("wallet", "sign", "-", "--from", "alice", stdin=json.dumps(unsigned)), 1, "nobody has its key")
 
 
 def test_a_lost_answer_is_asked_for_again_with_the_same_transaction(

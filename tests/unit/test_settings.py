@@ -94,6 +94,16 @@ def test_a_minimum_fee_is_an_amount(fee: str) -> None:
     assert "QUARRY_MIN_FEE" in refusal(min_fee=fee)
 
 
+@pytest.mark.parametrize("digits", ["0", "5eed"])
+def test_rewards_go_to_somebody(digits: str) -> None:
+    # Of the zero address and of the token's nobody has the key, and no node would take the blocks.
+    address = "0x" + digits.rjust(40, "0")
+    message = refusal(reward_address=address)
+    assert message.startswith("QUARRY_REWARD_ADDRESS must not be the ") and "nobody has its key" in message
+    assert refusal(reward_address=address, spec="network").startswith("QUARRY_REWARD_ADDRESS must not be the ")
+    load({"QUARRY_REWARD_ADDRESS": address, "QUARRY_SPEC": "tutorial"})  # there anything is a recipient
+
+
 def test_an_address_needs_its_checksum() -> None:
     assert "QUARRY_REWARD_ADDRESS" in refusal(reward_address=ADDRESS.replace("f39F", "F39F"))
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.block import Header
-from shared.timestamps import median_time
+from shared.timestamps import max_ahead, median_time
 
 
 def headers(times: list[int]) -> list[Header]:
@@ -18,6 +18,11 @@ def test_odd_and_even_numbers_near_genesis() -> None:
     assert median_time(headers([50, 40])) == 50  # of two, the later
     assert median_time(headers([50, 40, 60])) == 50
     assert median_time(headers([10, 20, 30, 40])) == 30
+
+
+def test_three_intervals_ahead_are_allowed_and_never_more_than_two_minutes() -> None:
+    assert [max_ahead(interval) for interval in (1, 10, 39, 40, 41, 86400)] == [3, 30, 117, 120, 120, 120]
+    assert max_ahead(0) == 120  # where the difficulty never changes, nothing can be gained
 
 
 def test_only_the_last_eleven_count() -> None:

@@ -1,11 +1,10 @@
 """Writes the frozen vectors: bytes → hashes that every release and every other implementation must reproduce.
 
 Calculated from the design page with the standard library and plain definitions (RFC 6962 recursively, LWMA in
-fractions, RFC 8032 by hand); nothing of `shared/` is imported. A vector that changes is a fork: run
-`python -m tests.vectors.freeze` only when the rules of the chain are meant to change.
+fractions, RFC 8032 by hand; wallets' signatures are eth-account's); nothing of `shared/` is imported. A vector that
+changes is a fork: run `python -m tests.vectors.freeze` only when the rules of the chain are meant to change.
 """
 
-import hashlib
 import json
 import math
 import random
@@ -17,48 +16,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from Crypto.Hash import keccak
-
-from tests.vectors import ed25519, ed25519_edges
+from tests.vectors import ed25519, ed25519_edges, outcomes
+from tests.vectors.plain import canonical, eip55, keccak256, sha256
 
 HERE = Path(__file__).parent
 SPECS = HERE.parents[1] / "shared" / "chain_specs"
 Json = dict[str, Any]
-
-
-def canonical(value: Any) -> bytes:
-    """Canonical JSON written out: sorted keys, ", " and ": ", everything outside printable ASCII escaped."""
-    if isinstance(value, dict):
-        items = (canonical(name) + b": " + canonical(value[name]) for name in sorted(value))
-        return b"{" + b", ".join(items) + b"}"
-    if isinstance(value, list):
-        return b"[" + b", ".join(canonical(item) for item in value) + b"]"
-    if isinstance(value, bool):
-        return b"true" if value else b"false"
-    return str(value).encode() if isinstance(value, int) else quoted(value)
-
-
-def quoted(text: str) -> bytes:
-    short = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f", "\b": "\\b"}
-    units = text.encode("utf-16-be")
-    parts = []
-    for unit in (int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2)):
-        plain = chr(unit) if 0x20 <= unit < 0x7F or chr(unit) in short else f"\\u{unit:04x}"
-        parts.append(short.get(plain, plain))
-    return ('"' + "".join(parts) + '"').encode()
-
-
-def sha256(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
-
-
-def keccak256(data: bytes) -> bytes:
-    return keccak.new(digest_bits=256, data=data).digest()
-
-
-def eip55(address: bytes) -> str:
-    bits = bin(int.from_bytes(keccak256(address.hex().encode()), "big") | 1 << 256)[3:]
-    return "0x" + "".join(c.upper() if bits[4 * i] == "1" else c for i, c in enumerate(address.hex()))
 
 
 def canonical_vectors() -> list[Json]:
@@ -317,6 +280,8 @@ def files() -> dict[str, str]:
         "merkle": merkle_vectors(),
         "ed25519": ed25519_edges.vectors(),
         "transactions": transaction_vectors(),
+        "recipients": outcomes.recipient_vectors(),
+        "timestamps": outcomes.timestamp_vectors(),
         "headers": header_vectors(),
         "genesis": genesis_vectors(),
         "difficulty": difficulty_vectors(),

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from api.views import round_view
+from services.clocks import wrong_clock_words
 from services.news import latest
 from services.node import Node
 
@@ -43,6 +44,7 @@ def mining(node: Node) -> dict[str, Any]:
         "fetched": counters.get("blocks_fetched", 0),
         "cancelled": counters.get("rounds_cancelled", 0),
         "automine": node.settings.automine,
+        "wrong_clocks": [wrong_clock_words(item.name, item.ahead) for item in node.wrong_clocks()],
     }
 
 

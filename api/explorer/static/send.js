@@ -116,6 +116,15 @@ async function watchToken(ethereum) {
   return { words: "The wallet shows the token now." };
 }
 
+// Nobody has the keys of these two: the node refuses what goes there, so the form says it before the wallet asks.
+function checkPayee(input) {
+  const to = input.value.trim().toLowerCase();
+  const lost = { ["0x" + "0".repeat(40)]: "the zero address", [wallet?.dataset.token.toLowerCase()]: "the token's own address" };
+  input.setCustomValidity(lost[to] ? `This is ${lost[to]}: nobody has its key, and coins sent there would be lost.` : "");
+}
+
+for (const id of ["wallet-to", "faucet-address"]) $(id)?.addEventListener("input", (event) => checkPayee(event.target));
+
 async function sendWith(ethereum) {
   const [from] = await ethereum.request({ method: "eth_requestAccounts" });
   if ((await ethereum.request({ method: "eth_chainId" })) !== chainId()) {

@@ -32,7 +32,7 @@ if state[1] == 'open' and ARGV[9] ~= '0' and state[6] - state[8] > tonumber(ARGV
 end
 local stale = wanted > 0 and state[1] == 'open' and (
   redis.call('HGET', P .. 'tip', 'hash') ~= state[3]
-  or tonumber(ARGV[6]) - tonumber(state[7]) > tonumber(ARGV[7])
+  or math.abs(tonumber(ARGV[6]) - tonumber(state[7])) > tonumber(ARGV[7]) -- a clock may have been set back
   or tonumber(state[6]) + wanted > 9007199254740991)
 if state[1] == 'open' and wanted > 0 and not stale then
   redis.call('HSET', round, 'hashes', total, 'cursor', string.format('%.0f', state[6] + wanted))

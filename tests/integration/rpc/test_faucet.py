@@ -11,7 +11,7 @@ from services.node import Node
 from tests.integration.conftest import MakeNode
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.node_fixture import grow
-from tests.integration.rpc.client import COIN, OWNERS, Rpc
+from tests.integration.rpc.client import COIN, OWNERS, TOKEN, ZERO, Rpc
 
 NOBODY = "0x000000000000000000000000000000000000dEaD"
 
@@ -36,7 +36,8 @@ def test_ten_coins_arrive_with_the_next_block(node_and_rpc: tuple[Node, Rpc]) ->
     ("body", "status", "code"),
     [({}, 422, "missing_field"), ([], 422, "missing_field"), ({"address": "0x12"}, 400, "bad_address"),
      ({"address": NOBODY, "amount": "1000"}, 422, "missing_field"), ({"address": None}, 400, "bad_address"),
-     ({"address": NOBODY.replace("dEaD", "DeaD")}, 400, "bad_checksum")],
+     ({"address": NOBODY.replace("dEaD", "DeaD")}, 400, "bad_checksum"),
+     ({"address": ZERO}, 400, "bad_recipient"), ({"address": TOKEN}, 400, "bad_recipient")],
 )  # fmt: skip
 def test_bad_requests(node_and_rpc: tuple[Node, Rpc], body: Any, status: int, code: str) -> None:
     open_faucet(node_and_rpc[0]).post("/faucet", body).refused(status, code)

@@ -257,6 +257,8 @@ def test_estimates(rpc: Rpc) -> None:
         lambda: rpc("eth_estimateGas", {"from": NOBODY, "to": BEN.address, "value": "0x1"}),
         -32000, "insufficient funds for gas * price + value",
     )  # fmt: skip
+    lost = "to must not be the zero address: nobody has its key."
+    refused(lambda: rpc("eth_estimateGas", {**rich, "to": ZERO, "value": "0x1"}), -32000, lost)
 
 
 REVERTS = [
@@ -271,6 +273,11 @@ REVERTS = [
         "Call data has the wrong length for its function",
     ),
     ({"from": ANNE.address}, "0xa9059cbb" + "11" * 64, "An address in call data is not padded with zeros"),
+    ({"from": ANNE.address}, call_of("transfer", ZERO, 1), "ERC20: transfer to the zero address"),
+    ({"from": ANNE.address}, call_of("transfer", TOKEN, 0), "ERC20: transfer to the token's own address"),
+    ({}, call_of("approve", ZERO, 0), "ERC20: approve to the zero address"),
+    ({"from": ANNE.address}, call_of("approve", TOKEN, 1), "ERC20: approve to the token's own address"),
+    ({"from": ANNE.address}, call_of("transferFrom", BEN.address, ZERO, 0), "ERC20: transfer to the zero address"),
     ({"from": ANNE.address, "value": "0x1"}, call_of("name"), "A call of the token must not send value besides"),
 ]
 

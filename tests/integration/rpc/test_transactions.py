@@ -75,11 +75,19 @@ def test_failing_calls_of_the_token_are_refused_with_their_reason(node: Node, rp
         (ANNE.token(0, b"\x12\x34\x56\x78"), "The token has no function with this selector"),
         (ANNE.token(0, bytes.fromhex(call_of("name")[2:]) + b"\0"), "Call data has the wrong length for its function"),
         (ANNE.token(0, erc20.encode_transfer(NOBODY, 1), value=1), "A call of the token must not send value besides"),
+        (ANNE.token(0, erc20.encode_transfer(ZERO, 1)), "ERC20: transfer to the zero address"),
+        (ANNE.token(0, erc20.encode_transfer(TOKEN, 1)), "ERC20: transfer to the token's own address"),
+        (ANNE.token(0, erc20.encode_approve(TOKEN, 0)), "ERC20: approve to the token's own address"),
+        (
+            ANNE.token(0, erc20.encode_transfer_from(ANNE.address, ZERO, 0)),
+            "ERC20: transfer to the zero address",
+        ),
         (ANNE.raw(0, TOKEN, 5), "The token's address takes calls, not plain transfers"),
     ]
     for raw, reason in reverts:
         failure = not_sent(rpc, raw, 3, f"execution reverted: {reason}")
         assert failure.data == "0x" + erc20.encode_error(reason).hex()
+    not_sent(rpc, ANNE.raw(0, ZERO, 5), -32000, "recipient must not be the zero address: nobody has its key.")
     not_sent(rpc, POOR.token(0, erc20.encode_transfer(NOBODY, 1)), -32000, FUNDS)
     not_sent(rpc, ANNE.token(0, bytes.fromhex(call_of("name")[2:])), -32000, "This function only reads...")
 

@@ -1,0 +1,183 @@
+"""Whose clock is right: all processes of a node go by the store's, whatever their machines' clocks say.
+
+A block carries the time of the process that made its template, and blocks too far in the future stop everybody's
+mining until then. So a process whose own clock differs from the store's (`TIME`) is corrected (`CommonClock`), and
+named (`ClockBoard`), since the operator should mend it all the same.
+"""
+
+import json
+import math
+import platform
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import structlog
+from redis.exceptions import RedisError
+
+from services.ports import Clock
+from services.store.keys import CLOCKS
+from services.store.port import Store
+
+_log = structlog.get_logger(__name__)
+
+# Seconds. Clocks that are set by NTP agree within milliseconds; answers of a busy store come late by some more.
+TOLERANCE = 2.0
+# How often a process compares.
+COMPARE_SECONDS = 15.0
+# A difference that nobody has confirmed for so long is a process's that has ended.
+_CONFIRMED_SECONDS = 60.0
+_LAST_MOMENT = 253_402_300_799  # the end of the year 9999, where Python's calendar ends
+
+
+@dataclass(frozen=True, slots=True)
+class WrongClock:
+    """A process whose clock is not the store's."""
+
+    name: str  # of the worker; or what kind of process it is
+    host: str
+    ahead: float  # seconds; negative: behind
+
+
+def store_time(store: Store) -> float:
+    """What the store's clock says, Unix seconds."""
+    seconds, microseconds = store.time()
+    return seconds + microseconds / 1e6
+
+
+class CommonClock:
+    """The clock port for processes that share a store: this process's clock, corrected where it differs.
+
+    Args:
+        own: this machine's clock. It is left as it is while it differs by no more than TOLERANCE: it is steadier.
+        ask: the store's clock, in Unix seconds.
+    """
+
+    def __init__(self, own: Clock, ask: Callable[[], float]) -> None:
+        self._own = own
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._compared_at: float | None = None  # by our own clock
+        self._ahead = 0.0
+
+    def now(self) -> float:
+        return self._own.now() - self.ahead()
+
+    def sleep(self, seconds: float) -> None:
+        self._own.sleep(seconds)
+
+    def ahead(self) -> float:
+        """Seconds by which this process's clock is ahead of the store's; 0 while they agree within TOLERANCE.
+
+        Asked at most every COMPARE_SECONDS, and when our clock is set back. A store that is away changes nothing.
+        """
+        if self._due() and self._lock.acquire(blocking=self._compared_at is None):
+            try:
+                if self._due():
+                    self._compare()
+            finally:
+                self._lock.release()
+        return self._ahead
+
+    def _due(self) -> bool:
+        at = self._compared_at
+        return at is None or not 0 <= self._own.now() - at < COMPARE_SECONDS
+
+    def _compare(self) -> None:
+        before, first = self._own.now(), self._compared_at is None
+        try:
+            theirs = self._ask()
+        except RedisError:
+            self._compared_at = self._own.now()
+            return
+        after = self._own.now()
+        ahead = (before + after) / 2 - theirs
+        # A late answer tells nothing that is finer than its delay.
+        found = ahead if abs(ahead) > TOLERANCE + abs(after - before) / 2 else 0.0
+        if bool(found) != bool(self._ahead) and not first:
+            _log.warning("clock_corrected" if found else "clock_agrees", seconds_ahead=round(found, 1))
+        self._ahead, self._compared_at = found, after
+
+
+class ClockBoard:
+    """In the broker: which processes have a wrong clock."""
+
+    def __init__(self, broker: Store, own: Clock) -> None:
+        self._broker = broker
+        self._own = own
+        self._looked_at: float | None = None
+        self._told = False
+
+    def look(self, name: str) -> None:
+        """Compare the clock of this process, `name`, with the broker's, now and then; note and log a difference."""
+        now = self._own.now()
+        if self._looked_at is not None and 0 <= now - self._looked_at < COMPARE_SECONDS:
+            return
+        theirs = store_time(self._broker)
+        after = self._own.now()
+        self._looked_at = after
+        ahead = (now + after) / 2 - theirs
+        if abs(ahead) > TOLERANCE + abs(after - now) / 2:
+            host = platform.node()
+            if not self._told:
+                _log.warning("clock_differs", worker=name, host=host, seconds_ahead=round(ahead, 1))
+            self._told = True
+            self._note(WrongClock(name, host, round(ahead, 1)), theirs)
+        elif self._told:
+            _log.info("clock_agrees", worker=name)
+            self._told = False
+            self._broker.hdel(CLOCKS, name)
+
+    def _note(self, wrong: WrongClock, at: float) -> None:
+        gone = [item.name for item, when in _entries(self._broker) if at - when > _CONFIRMED_SECONDS]
+        if gone:
+            self._broker.hdel(CLOCKS, *gone)
+        self._broker.hset(CLOCKS, wrong.name, json.dumps({**asdict(wrong), "at": at}))
+
+
+def wrong_clocks(broker: Store, now: float) -> list[WrongClock]:
+    """The processes of a broker whose clocks are not `now`, the store's time, by name.
+
+    They have compared with the broker's clock. Where that differs from the store's too, theirs do by the difference.
+    """
+    entries = _entries(broker)
+    if not entries:
+        return []
+    theirs = store_time(broker)
+    apart = theirs - now if abs(theirs - now) > TOLERANCE else 0.0
+    return [
+        WrongClock(item.name, item.host, round(item.ahead + apart, 1))
+        for item, at in entries
+        if theirs - at <= _CONFIRMED_SECONDS and abs(item.ahead + apart) > TOLERANCE
+    ]
+
+
+def _entries(broker: Store) -> list[tuple[WrongClock, float]]:
+    """What is noted, by name, and when it was."""
+    found = []
+    for _, text in sorted(broker.hgetall(CLOCKS).items()):
+        value = json.loads(text)
+        found.append((WrongClock(value["name"], value["host"], value["ahead"]), float(value["at"])))
+    return found
+
+
+def wrong_clock_words(name: str, ahead: float, host: str = "") -> str:
+    """What is wrong with a clock, in a sentence without its full stop. `host`: the machine, where it is known."""
+    whose = "the node's API" if name == "api" else name if " " in name else f"worker {name}"
+    if host:
+        whose = f"{whose} on {host}"
+    return f"The clock of {whose} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the store's"
+
+
+def waiting_words(until: float, now: float) -> str:
+    """Why no block is made before `until`, as every door says it. Unix seconds."""
+    left = max(1, math.ceil(until - now))
+    minutes, seconds = divmod(left, 60)
+    hours, minutes = divmod(minutes, 60)
+    span = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    moment = datetime.fromtimestamp(min(until, _LAST_MOMENT), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (
+        f"Mining waits until {moment}, {span} from now, and goes on by itself: the last blocks carry times that lie too "
+        "far in the future, so a miner's clock was ahead, or ours is behind."
+    )

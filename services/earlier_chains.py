@@ -1,0 +1,51 @@
+"""Chains that earlier versions of Quarry began: whether all of their blocks keep the rules of today.
+
+Blocks that are stored are not judged again. So where a rule was added, a chain may hold what every other node refuses,
+and would part from them without a word. That is looked for once, when a node first opens such a chain.
+"""
+
+from collections.abc import Iterator
+
+from services.errors import WrongChain
+from services.store.chain import ChainStore
+from shared.addresses import ZERO_ADDRESS
+from shared.errors import RuleError
+
+# Raised with every rule that blocks of earlier versions may break. 2: `bad_recipient` (docs/adr/0008).
+RULES = 2
+_PAGE = 1000
+
+
+def require_todays_rules(chain: ChainStore) -> None:
+    """Judge a chain by the rules that were added since it began, unless that was done before.
+
+    Raises:
+        WrongChain: a block breaks one of them. The message names both.
+    """
+    if int(chain.redis.get(chain.keys.rules) or 1) >= RULES:
+        return
+    for address in (ZERO_ADDRESS, chain.rules.spec.token.address):
+        try:
+            chain.rules.check_payee(address, field="recipient")
+        except RuleError as error:
+            height = next(_received(chain, address), None)
+            if height is not None:
+                raise WrongChain(
+                    f"Block {height} of the chain in this store breaks a rule that came later ({error.rule}): "
+                    f"{address} was given coins or an allowance, and other nodes refuse that. An earlier version of "
+                    "Quarry made it. Begin a new chain: use another QUARRY_NODE or data directory."
+                ) from None
+    chain.redis.set(chain.keys.rules, str(RULES))
+
+
+def _received(chain: ChainStore, address: str) -> Iterator[int]:
+    """The heights at which a transaction has `address` as its recipient, the newest first."""
+    seen = 0
+    while page := chain.history(address, newest=seen, limit=_PAGE):
+        seen += len(page)
+        for height in sorted({height for height, _ in page}, reverse=True):
+            block_hash = chain.hash_at(height)
+            if block_hash is None:
+                continue  # it has left the chain meanwhile
+            if any(item["recipient"] == address for item in chain.block_object(block_hash)["transactions"]):
+                yield height
