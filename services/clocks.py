@@ -178,6 +178,6 @@ def waiting_words(until: float, now: float) -> str:
     span = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     moment = datetime.fromtimestamp(min(until, _LAST_MOMENT), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
-        f"Mining waits until {moment}, {span} from now, and goes on by itself: the last blocks carry times that lie too "
-        "far in the future, so a miner's clock was ahead, or ours is behind."
+        f"Mining waits until {moment}, {span} from now, and goes on by itself: the last blocks carry times that lie "
+        "too far in the future, so a miner's clock was ahead, or ours is behind."
     )
