@@ -44,6 +44,9 @@ class Doorkeeper:
 
     def check_host(self) -> None:
         """Refuse Host names that are not ours: a page that rebinds its own name to us must not reach the node."""
+        given = request.environ.get("HTTP_HOST", "")
+        if not given or "," in given:  # the server joins repeated headers by commas, which no name contains
+            raise Refusal(400, "bad_host", "The request must have exactly one Host header.")
         name = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
         name = name.strip("[]").lower()
         if not self.loopback and not self.hosts:

@@ -21,11 +21,11 @@ def check_length() -> None:
     """Refuse a body that is too large or of unknown length, whether anybody is going to read it or not.
 
     Raises:
-        Refusal: 413.
+        Refusal: 411, 413.
     """
     if request.content_length is None:
         if "Transfer-Encoding" in request.headers:
-            raise Refusal(413, "length_required", "The request must say the length of its body (Content-Length).")
+            raise Refusal(411, "length_required", "The request must say the length of its body (Content-Length).")
     elif request.max_content_length is not None and request.content_length > request.max_content_length:
         raise Refusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
 
@@ -34,7 +34,8 @@ def json_body(*, floats: bool = False) -> Any:
     """The request's JSON, read strictly; with fractions only where `floats` says so.
 
     Raises:
-        Refusal: 413 for a body that is too large or of unknown length, 415 for another type or an encoded one.
+        Refusal: 411 for a body of unknown length, 413 for one that is too large, 415 for another type or an encoded
+            one.
         InputError: it is not strict JSON.
         Busy: `too_many_bodies`.
     """

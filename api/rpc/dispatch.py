@@ -69,7 +69,7 @@ def rpc() -> ResponseReturnValue:
     except InputError as error:
         return _respond(protocol.refused(PARSE_ERROR, f"parse error: {error.message}"))
     except Refusal as error:
-        if error.status == 413:
+        if error.status in (411, 413):
             raise
         return _respond(protocol.refused(INVALID_REQUEST, error.detail))
 
