@@ -46,18 +46,22 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app.url_map.merge_slashes = False  # it redirects, and the redirection repeats path and Host
     app.config["MAX_CONTENT_LENGTH"] = node.settings.max_body
     doorkeeper = Doorkeeper(
-        admin_token, node.settings.loopback, frozenset(host.lower() for host in node.settings.allowed_hosts)
+        admin_token,
+        node.settings.loopback,
+        frozenset(host.lower() for host in node.settings.allowed_hosts),
+        frozenset(node.settings.cors_origins),
     )
     app.extensions["quarry"] = node
     app.extensions["quarry.doorkeeper"] = doorkeeper
     app.extensions["quarry.bodies"] = BoundedSemaphore(node.settings.api_threads * 3 // 4)
     # A stream holds a thread for as long as it is open: some are kept for those who ask and go.
     app.extensions["quarry.news"] = News(node.mining, node.pool, node.clock, node.settings.api_threads * 2 // 3)
+    metrics.install(app)  # first, so that what is refused is measured too
     app.before_request(doorkeeper.check_host)
     app.before_request(check_length)
+    app.before_request(doorkeeper.check_intent)
     app.after_request(_harden)
     errors.install(app)
-    metrics.install(app)
     for blueprint in (
         transactions.blueprint,
         mempool.blueprint,

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from api.access import node
+from api.access import doorkeeper, node
 from api.errors import Refusal
 from api.reading import json_body
 from services.errors import Busy, PolicyError
@@ -47,6 +47,7 @@ def faucet() -> ResponseReturnValue:
     here = node()
     if not is_open(here):
         raise Refusal(404, "no_faucet", "Only development chains on this machine have a faucet.")
+    doorkeeper().require_this_machine()
     address = _address(json_body())
     return jsonify(id=_send(here, address), amount=format_amount(AMOUNT)), 201
 

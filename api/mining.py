@@ -1,8 +1,7 @@
 """Asking for blocks, and watching the search."""
 
-from flask import Blueprint, jsonify, request, url_for
+from flask import Blueprint, jsonify, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import MethodNotAllowed
 
 from api.access import doorkeeper, node
 from api.errors import Refusal, problem
@@ -35,9 +34,7 @@ def mine() -> ResponseReturnValue:
         '429': {$ref: '#/components/responses/Problem'}
     post: *mine
     """
-    if request.method == "HEAD":  # Flask adds it to every GET, but only a look is meant
-        raise MethodNotAllowed(["GET", "POST", "OPTIONS"])
-    doorkeeper().require_miner()
+    doorkeeper().require_this_machine()
     here = node()
     seconds = seconds_argument("wait", here.settings.mine_wait, MAX_WAIT)
     request_id = here.rounds.ask()

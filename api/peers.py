@@ -60,6 +60,8 @@ def register() -> ResponseReturnValue:
     here = node()
     if not here.rules.open_registration:
         doorkeeper().require_admin()
+    elif here.settings.loopback:  # its peers may be on this machine, which those behind a proxy must not reach
+        doorkeeper().require_this_machine()
     given = dict.fromkeys(normal_url(item) for item in _nodes(json_body()))
     urls = [url for url in given if url != here.settings.public_url]  # the tutorial's readers name all nodes to each
     for url in urls:

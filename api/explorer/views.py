@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import NotFound as HttpNotFound
 
 from api import faucet
-from api.access import node
+from api.access import doorkeeper, node
 from api.errors import Refusal, describe, problem
 from api.explorer import text
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
@@ -133,7 +133,8 @@ def rounds() -> ResponseReturnValue:
       summary: 'Page: rounds, workers, wasted work; mine a block'
       responses: {'200': {description: HTML.}}
     """
-    return _page("mining", "/status", mining.mining(node()), live=True)
+    may_mine = doorkeeper().is_this_machine()
+    return _page("mining", "/status", {**mining.mining(node()), "may_mine": may_mine}, live=True)
 
 
 @blueprint.get("/learn")
@@ -160,7 +161,7 @@ def send() -> ResponseReturnValue:
       summary: 'Page: submit a signed transaction, use a wallet, ask the faucet'
       responses: {'200': {description: HTML.}}
     """
-    return _page("send", "/spec", {"faucet": faucet.is_open(node())})
+    return _page("send", "/spec", {"faucet": faucet.is_open(node()) and doorkeeper().is_this_machine()})
 
 
 @blueprint.get("/search")
