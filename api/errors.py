@@ -3,7 +3,7 @@
 from typing import Any
 
 import structlog
-from flask import Flask, Response, json
+from flask import Flask, Response, json, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
@@ -54,10 +54,20 @@ def problem(status: int, code: str, detail: str, field: str | None = None) -> Re
         body["field"] = field
     response = Response(json.dumps(body), status, mimetype="application/problem+json")
     if status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="quarry", Basic realm="quarry"'
+        challenge(response)
     if status in (429, 503):
         response.headers["Retry-After"] = "1"
     return response
+
+
+def challenge(response: Response) -> None:
+    """Say how to log in, with a header line for each scheme: Chromium asks nobody if both are on one line."""
+    response.headers.setlist("WWW-Authenticate", ['Basic realm="quarry", charset="UTF-8"', 'Bearer realm="quarry"'])
+
+
+def asks_for_page() -> bool:
+    """Whether the request is a browser's for a page: programs do not name text/html, not even by `*/*`."""
+    return request.method in ("GET", "HEAD") and "text/html" in request.headers.get("Accept", "").lower()
 
 
 def describe(error: NodeError) -> tuple[int, str, str, str | None]:
