@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Flask, Response, g, request
 from flask.typing import ResponseReturnValue
-from prometheus_client import CollectorRegistry, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from api.access import node
 from services.node import Node
+from services.queues import ALLOWED
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -20,6 +21,16 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _SECONDS = Histogram(
     "quarry_http_request_seconds", "Time to answer, by route.", ["method", "route", "status"], buckets=_BUCKETS
 )
+# One series for each class and no more, so that all of them can begin at 0.
+_RESPONSES = Counter("quarry_responses", "Responses, by class of status.", ["class"])
+_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+
+# Every label that a script can count under. A series that comes into being at 1 has not increased, as Prometheus sees
+# it, and no alert fires for the first time that something happens: so all of them are there from the beginning, at 0.
+_DEPTHS = ("0", "1", "2", "5", "10", "100")  # swap.lua
+_LEAVING = ("replaced", "evicted", "expired", "dropped")  # pool_record in pool.lua
+_FUNCTIONS = tuple(sorted(name.rpartition(".")[2] for name in ALLOWED))
+_OUTCOMES = ("finished", "failed")
 
 
 def request_seconds(method: str, route: str, status: str) -> Histogram:
@@ -27,8 +38,15 @@ def request_seconds(method: str, route: str, status: str) -> Histogram:
     return _SECONDS.labels(method, route, status)
 
 
+def responses(status: int) -> Counter:
+    """The counter of the responses of a status's class."""
+    return _RESPONSES.labels(f"{status // 100}xx")
+
+
 def install(app: Flask) -> None:
     """Measure every request."""
+    for name in _CLASSES:
+        _RESPONSES.labels(name)
 
     def begin() -> None:
         g.began = time.perf_counter()
@@ -40,6 +58,7 @@ def install(app: Flask) -> None:
         began = g.pop("began", None)
         if began is not None:
             _SECONDS.labels(method, route, str(response.status_code)).observe(time.perf_counter() - began)
+            responses(response.status_code).inc()
         return response
 
     app.before_request(begin)
@@ -63,6 +82,7 @@ def metrics() -> ResponseReturnValue:
         multiprocess.MultiProcessCollector(requests)  # type: ignore[no-untyped-call] # untyped there
     except ValueError:  # one process only: its own registry has them
         requests.register(_SECONDS)
+        requests.register(_RESPONSES)
     return Response(text + generate_latest(requests), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -92,9 +112,8 @@ class _NodeCollector:
         reorganisations = CounterMetricFamily(
             "quarry_reorganisations", "Reorganisations, by how many blocks were detached at least.", labels=["depth"]
         )
-        for name, total in counters.items():
-            if name.startswith("reorganisations_"):
-                reorganisations.add_metric([name.removeprefix("reorganisations_")], total)
+        for depth in _DEPTHS:
+            reorganisations.add_metric([depth], counters.get(f"reorganisations_{depth}", 0))
         yield reorganisations
 
     def _mempool(self) -> Iterator[Metric]:
@@ -102,9 +121,9 @@ class _NodeCollector:
         yield GaugeMetricFamily("quarry_mempool_transactions", "Transactions that wait.", size)
         yield GaugeMetricFamily("quarry_mempool_bytes", "Bytes of the mempool's entries.", used)
         left = CounterMetricFamily("quarry_mempool_left", "Transactions that left without a block.", labels=["status"])
-        for name, total in self._node.mining.counters().items():
-            if name.startswith("mempool_"):
-                left.add_metric([name.removeprefix("mempool_")], total)
+        counters = self._node.mining.counters()
+        for status in _LEAVING:
+            left.add_metric([status], counters.get(f"mempool_{status}", 0))
         yield left
 
     def _mining(self) -> Iterator[Metric]:
@@ -148,9 +167,8 @@ class _NodeCollector:
         yield from (waiting, age, workers)
         jobs = CounterMetricFamily("quarry_jobs", "Jobs that ended.", labels=["function", "outcome"])
         seconds = CounterMetricFamily("quarry_job_seconds", "Time that jobs took together.", labels=["function"])
-        for (function, kind), total in sorted(report.totals.items()):
-            if kind == "seconds":
-                seconds.add_metric([function], total)
-            else:
-                jobs.add_metric([function, kind], total)
+        for function in _FUNCTIONS:
+            seconds.add_metric([function], report.totals.get((function, "seconds"), 0))
+            for outcome in _OUTCOMES:
+                jobs.add_metric([function, outcome], report.totals.get((function, outcome), 0))
         yield from (jobs, seconds)
