@@ -93,6 +93,15 @@ def describe(error: NodeError) -> tuple[int, str, str, str | None]:
             return 503, "unavailable", str(error), None
 
 
+def http_problem(error: HTTPException) -> Response:
+    """What Flask itself refuses."""
+    response = problem(error.code or 500, error.name.lower().replace(" ", "_"), error.description or error.name)
+    for name, value in error.get_headers():
+        if name == "Allow":
+            response.headers["Allow"] = value
+    return response
+
+
 def install(app: Flask) -> None:
     """Map what is raised in a view to its response."""
 
@@ -113,13 +122,7 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
-        status = error.code or 500
-        code = (error.name or "error").lower().replace(" ", "_")
-        response = problem(status, code, f"{error.description or error.name}")
-        for name, value in error.get_headers():
-            if name == "Allow":
-                response.headers["Allow"] = value
-        return response
+        return http_problem(error)
 
     @app.errorhandler(Exception)
     def bug(error: Exception) -> Response:

@@ -1,8 +1,9 @@
 """Reading requests strictly: bodies, and the few numbers and hashes in paths and queries."""
 
 import re
+from collections.abc import Sequence
 from threading import BoundedSemaphore
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from flask import current_app, request
 
@@ -10,6 +11,8 @@ from api.errors import Refusal
 from services.errors import Busy
 from shared import wire
 from shared.errors import InputError
+
+Choice = TypeVar("Choice", bound=str)
 
 MAX_PAGE = 500
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -63,6 +66,17 @@ def number_argument(name: str, default: int, low: int, high: int) -> int:
     if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
         raise InputError("bad_argument", f"{name} must be a whole number from {low} to {high}.", field=name)
     return int(text)
+
+
+def choice_argument(name: str, choices: Sequence[Choice]) -> Choice:
+    """One of a few words from the query; without it the first of them."""
+    text = request.args.get(name)
+    if text is None:
+        return choices[0]
+    for choice in choices:
+        if text == choice:
+            return choice
+    raise InputError("bad_argument", f"{name} must be {' or '.join(choices)}.", field=name)
 
 
 def seconds_argument(name: str, default: float, high: float) -> float:

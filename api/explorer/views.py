@@ -5,21 +5,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import structlog
 from flask import Blueprint, Response, redirect, render_template, request, send_from_directory, url_for
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
 from api import faucet
 from api.access import doorkeeper, node
-from api.errors import Refusal, describe, problem
+from api.errors import Refusal, asks_for_page, describe, http_problem, problem
 from api.explorer import text
+from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
 from api.explorer.search import find
-from api.reading import is_hash, number_argument
+from api.reading import choice_argument, is_hash, number_argument
 from services.about import VERSION
 from services.settings import Settings
 from shared.addresses import parse_address
+from shared.amounts import format_amount
 from shared.errors import InputError, NodeError
 
 blueprint = Blueprint("explorer", __name__, template_folder="templates")
@@ -28,6 +32,9 @@ _STATIC = Path(__file__).parent / "static"
 _MAX_HEIGHT = 10**15 - 1
 _YEAR = 365 * 86_400
 _HTML = "text/html"
+_NOT_THERE = "There is nothing like that on this node."
+
+_log = structlog.get_logger(__name__)
 
 for _name, _filter in text.FILTERS.items():
     blueprint.add_app_template_filter(_filter, _name)
@@ -57,9 +64,13 @@ def block(name: str) -> ResponseReturnValue:
         - {in: query, name: page, schema: {type: integer, default: 1}}
       responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
     """
-    found = blocks.find_block(node(), name)
+    plain = plain_block(name)
+    found = blocks.find_block(node(), plain)
     if found is None:
-        return _missing("block", name)
+        reason = "The first block of this chain, its genesis block, has height 1." if plain == "0" else ""
+        return _missing("block", name, reason)
+    if plain != name:
+        return redirect(url_for("explorer.block", name=plain, page=request.args.get("page")))
     context = blocks.block(node(), found, number_argument("page", 1, 1, 1000))
     return _page("block", f"/blocks/{found.header.hash}", context)
 
@@ -73,9 +84,12 @@ def transaction(transaction_id: str) -> ResponseReturnValue:
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
       responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
     """
-    context = transactions.transaction(node(), transaction_id) if is_hash(transaction_id) else None
+    plain = plain_hash(transaction_id)
+    context = transactions.transaction(node(), plain) if is_hash(plain) else None
     if context is None:
         return _missing("transaction", transaction_id)
+    if plain != transaction_id:
+        return redirect(url_for("explorer.transaction", transaction_id=plain))
     return _page("transaction", f"/transactions/{transaction_id}", context, live=True)
 
 
@@ -91,11 +105,29 @@ def address(name: str) -> ResponseReturnValue:
       responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
     """
     try:
-        normal = parse_address(name)
+        normal = parse_address(plain_address(name))
     except InputError as error:
         return _missing("address", name, error.message)
     context = addresses.address(node(), normal, number_argument("page", 1, 1, 1_000_000))
     return _page("address", f"/accounts/{normal}", context, live=True)
+
+
+@blueprint.get("/token/<address>")
+def token(address: str) -> ResponseReturnValue:
+    """Show the token.
+    ---
+    get:
+      summary: 'Page: the coin as an ERC-20 token, where wallets link to'
+      parameters: [{in: path, name: address, required: true, schema: {type: string}}]
+      responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
+    """
+    try:
+        normal = parse_address(plain_address(address))
+    except InputError as error:
+        return _missing("token", address, error.message)
+    if normal != parse_address(node().settings.spec.token.address) or not node().rules.has_accounts:
+        return _missing("token", address)
+    return _page("token", "/spec", {"supply": format_amount(node().chain.tip().supply)}, live=True)
 
 
 @blueprint.get("/pool")
@@ -109,7 +141,7 @@ def waiting() -> ResponseReturnValue:
         - {in: query, name: page, schema: {type: integer, default: 1}}
       responses: {'200': {description: HTML.}}
     """
-    order: pool.Order = "age" if request.args.get("order") == "age" else "fee"
+    order = choice_argument("order", pool.ORDERS)
     context = pool.pool(node(), order, number_argument("page", 1, 1, pool.MAX_PAGES))
     return _page("pool", "/mempool", context, live=True)
 
@@ -200,8 +232,8 @@ def asset(name: str) -> ResponseReturnValue:
 
 @blueprint.errorhandler(NodeError)
 def refused(error: NodeError) -> ResponseReturnValue:
-    status, _, sentence, _ = describe(error)
-    return _failed(status, sentence)
+    status, code, sentence, field = describe(error)
+    return _failed(status, code, sentence, field)
 
 
 @blueprint.errorhandler(Refusal)
@@ -211,15 +243,21 @@ def not_allowed(error: Refusal) -> ResponseReturnValue:
 
 @blueprint.errorhandler(RedisError)
 def store_unavailable(_: RedisError) -> ResponseReturnValue:
-    return _failed(503, "The store does not answer. Reload the page in a moment.")
+    return _failed(503, "store_unavailable", "The store does not answer. Reload the page in a moment.")
+
+
+@blueprint.errorhandler(Exception)
+def bug(error: Exception) -> ResponseReturnValue:
+    if isinstance(error, HTTPException):
+        return http_problem(error)
+    _log.exception("bug", error=type(error).__name__)
+    return _failed(500, "internal_error", "A fault of ours; it has been logged.")
 
 
 @blueprint.app_errorhandler(404)
 def nowhere(error: HttpNotFound) -> ResponseReturnValue:
-    """An address that leads nowhere: a page for browsers, a problem for programs."""
-    if request.method == "GET" and request.accept_mimetypes.provided and _HTML in request.headers["Accept"]:
-        return _missing("page", request.path)
-    return problem(404, "not_found", f"{error.description}")
+    """An address that leads nowhere."""
+    return _missing("page", request.path) if asks_for_page() else problem(404, "not_found", f"{error.description}")
 
 
 def _page(name: str, json_url: str, context: dict[str, Any], *, live: bool = False, status: int = 200) -> Response:
@@ -241,10 +279,15 @@ def _page(name: str, json_url: str, context: dict[str, Any], *, live: bool = Fal
 
 
 def _missing(kind: str, asked: str, reason: str = "") -> Response:
+    """What was asked for is not there: a page for browsers, which says what that was; a problem for programs."""
+    if not asks_for_page():
+        return problem(404, f"unknown_{kind}" if kind != "search" else "nothing_found", reason or _NOT_THERE)
     return _page("missing", "/status", {"kind": kind, "asked": asked, "reason": reason}, status=404)
 
 
-def _failed(status: int, sentence: str) -> Response:
+def _failed(status: int, code: str, sentence: str, field: str | None = None) -> Response:
+    if not asks_for_page():
+        return problem(status, code, sentence, field)
     return _page("failed", "/healthz", {"status": status, "sentence": sentence}, status=status)
 
 
