@@ -34,15 +34,11 @@ def faucet() -> ResponseReturnValue:
     post:
       summary: Ten coins, on development chains that only this machine can reach
       requestBody:
-        required: true
-        content:
-          application/json:
-            schema: {type: object, required: [address], properties: {address: {type: string}}}
+        json: FaucetRequest
       responses:
-        '201': {description: 'Sent: id and amount. The transaction waits for its block.'}
-        '400': {$ref: '#/components/responses/Problem'}
-        '404': {$ref: '#/components/responses/Problem'}
-        '429': {$ref: '#/components/responses/Problem'}
+        '201': {description: 'Sent: id and amount. The transaction waits for its block.', json: Given}
+        '401':
+        '404':
     """
     here = node()
     if not is_open(here):

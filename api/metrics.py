@@ -72,7 +72,7 @@ def metrics() -> ResponseReturnValue:
     ---
     get:
       summary: Metrics for Prometheus
-      responses: {'200': {description: Text format.}}
+      responses: {'200': {description: Text format., text: text/plain}}
     """
     registry = CollectorRegistry()
     registry.register(_NodeCollector(node()))

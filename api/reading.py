@@ -17,7 +17,8 @@ Choice = TypeVar("Choice", bound=str)
 MAX_PAGE = 500
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
+# As programs print numbers of this range; the exponent is that of one that is nearly 0.
+_SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,20})?(e-[0-9]{1,3})?")
 
 
 def check_length() -> None:

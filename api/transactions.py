@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
 
 from api.access import node
 from api.errors import Refusal, describe
@@ -30,15 +31,9 @@ def submit() -> ResponseReturnValue:
         201 means durable: the transaction is in the mempool, synced to disk, and will be mined or leave a record that
         says why not. Repeating a transaction that still waits is harmless and answers 201 again.
       requestBody:
-        required: true
-        content: {application/json: {schema: {$ref: '#/components/schemas/Transaction'}}}
+        json: Transaction
       responses:
-        '201': {description: Admitted., content: {application/json: {schema: {$ref: '#/components/schemas/Admitted'}}}}
-        '400': {$ref: '#/components/responses/Problem'}
-        '413': {$ref: '#/components/responses/Problem'}
-        '415': {$ref: '#/components/responses/Problem'}
-        '422': {$ref: '#/components/responses/Problem'}
-        '503': {$ref: '#/components/responses/Problem'}
+        '201': {description: Admitted., json: Admitted}
     """
     here = node()
     admitted = here.submit([here.rules.read_request(json_body(floats=here.rules.floats))])[0]
@@ -58,18 +53,9 @@ def submit_batch() -> ResponseReturnValue:
         Each is admitted or refused by itself. Those of one sender are taken in the order given, so send nonces
         ascending. The answer has one result per transaction, in order.
       requestBody:
-        required: true
-        content:
-          application/json:
-            schema:
-              type: object
-              required: [transactions]
-              properties:
-                transactions: {type: array, maxItems: 2000, items: {$ref: '#/components/schemas/Transaction'}}
+        json: Batch
       responses:
-        '200': {description: One result per transaction.}
-        '400': {$ref: '#/components/responses/Problem'}
-        '413': {$ref: '#/components/responses/Problem'}
+        '200': {description: One result per transaction., json: BatchResult}
     """
     here = node()
     items = _batch(json_body(floats=here.rules.floats))
@@ -93,11 +79,15 @@ def show(transaction_id: str) -> ResponseReturnValue:
     ---
     get:
       summary: A transaction on the chain, waiting, or gone with a reason
-      parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
+      parameters: [{in: path, name: transaction_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{64}$'}}]
       responses:
-        '200': {description: Its fields with id, status, block (hash) and index (height) where known.}
-        '404': {$ref: '#/components/responses/Problem'}
+        '200':
+          description: 'Its fields with id, status, block (hash) and index (height) where known.'
+          json: TransactionPlace
+        '404':
     """
+    if transaction_id in ("new", "batch"):  # where one may only POST
+        raise MethodNotAllowed(["POST", "OPTIONS"])
     view = transaction_view(node(), transaction_id) if is_hash(transaction_id) else None
     if view is None:
         raise Refusal(404, "unknown_transaction", "No transaction with this id is known here.")
@@ -110,10 +100,10 @@ def proof(transaction_id: str) -> ResponseReturnValue:
     ---
     get:
       summary: A transaction, its Merkle branch and its block's header; verifiable offline
-      parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
+      parameters: [{in: path, name: transaction_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{64}$'}}]
       responses:
-        '200': {description: 'Transaction, position, branch (lowest first), header and block hash.'}
-        '404': {$ref: '#/components/responses/Problem'}
+        '200': {description: 'Transaction, position, branch (lowest first), header and block hash.', json: Proof}
+        '404':
     """
     here = node()
     if not here.rules.headers_alone:

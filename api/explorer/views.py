@@ -46,8 +46,12 @@ def index() -> ResponseReturnValue:
     ---
     get:
       summary: 'Page: the last blocks, what waits, who works, peers'
-      parameters: [{in: query, name: before, schema: {type: integer}, description: Only blocks below this height.}]
-      responses: {'200': {description: HTML.}}
+      parameters:
+        - in: query
+          name: before
+          schema: {type: integer, minimum: 1, maximum: 999999999999999}
+          description: Only blocks below this height.
+      responses: {'200': {description: HTML., html: true}}
     """
     before = number_argument("before", 0, 1, _MAX_HEIGHT) or None
     return _page("overview", "/status", overview.overview(node(), before), live=before is None)
@@ -61,8 +65,8 @@ def block(name: str) -> ResponseReturnValue:
       summary: 'Page: a block by height, hash, or "latest"'
       parameters:
         - {in: path, name: name, required: true, schema: {type: string}}
-        - {in: query, name: page, schema: {type: integer, default: 1}}
-      responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
+        - {in: query, name: page, schema: {type: integer, default: 1, minimum: 1, maximum: 1000}}
+      responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
     """
     plain = plain_block(name)
     found = blocks.find_block(node(), plain)
@@ -82,7 +86,7 @@ def transaction(transaction_id: str) -> ResponseReturnValue:
     get:
       summary: 'Page: a transaction, its way, and the proof that it is in its block'
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
-      responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
+      responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
     """
     plain = plain_hash(transaction_id)
     context = transactions.transaction(node(), plain) if is_hash(plain) else None
@@ -101,8 +105,8 @@ def address(name: str) -> ResponseReturnValue:
       summary: 'Page: balance, history and allowances of an address'
       parameters:
         - {in: path, name: name, required: true, schema: {type: string}}
-        - {in: query, name: page, schema: {type: integer, default: 1}}
-      responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
+        - {in: query, name: page, schema: {type: integer, default: 1, minimum: 1, maximum: 1000000}}
+      responses: {'200': {description: HTML., html: true}, '404':}
     """
     try:
         normal = parse_address(plain_address(name))
@@ -119,7 +123,7 @@ def token(address: str) -> ResponseReturnValue:
     get:
       summary: 'Page: the coin as an ERC-20 token, where wallets link to'
       parameters: [{in: path, name: address, required: true, schema: {type: string}}]
-      responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
+      responses: {'200': {description: HTML., html: true}, '404':}
     """
     try:
         normal = parse_address(plain_address(address))
@@ -138,8 +142,8 @@ def waiting() -> ResponseReturnValue:
       summary: 'Page: waiting transactions, by fee or by age'
       parameters:
         - {in: query, name: order, schema: {type: string, enum: [fee, age]}}
-        - {in: query, name: page, schema: {type: integer, default: 1}}
-      responses: {'200': {description: HTML.}}
+        - {in: query, name: page, schema: {type: integer, default: 1, minimum: 1, maximum: 40}}
+      responses: {'200': {description: HTML., html: true}}
     """
     order = choice_argument("order", pool.ORDERS)
     context = pool.pool(node(), order, number_argument("page", 1, 1, pool.MAX_PAGES))
@@ -152,7 +156,7 @@ def peers() -> ResponseReturnValue:
     ---
     get:
       summary: 'Page: peers and their tips, and the forks that this node went through'
-      responses: {'200': {description: HTML.}}
+      responses: {'200': {description: HTML., html: true}}
     """
     return _page("network", "/nodes", network.network(node()), live=True)
 
@@ -163,7 +167,7 @@ def rounds() -> ResponseReturnValue:
     ---
     get:
       summary: 'Page: rounds, workers, wasted work; mine a block'
-      responses: {'200': {description: HTML.}}
+      responses: {'200': {description: HTML., html: true}}
     """
     may_mine = doorkeeper().is_this_machine()
     return _page("mining", "/status", {**mining.mining(node()), "may_mine": may_mine}, live=True)
@@ -175,8 +179,12 @@ def learn() -> ResponseReturnValue:
     ---
     get:
       summary: 'Page: a block taken apart in the browser'
-      parameters: [{in: query, name: block, schema: {type: integer}, description: A height.}]
-      responses: {'200': {description: HTML.}}
+      parameters:
+        - in: query
+          name: block
+          schema: {type: integer, minimum: 1, maximum: 999999999999999}
+          description: A height.
+      responses: {'200': {description: HTML., html: true}}
     """
     tip = node().chain.tip()
     height = min(number_argument("block", max(tip.height - 3, 2), 1, _MAX_HEIGHT), tip.height)
@@ -191,7 +199,7 @@ def send() -> ResponseReturnValue:
     ---
     get:
       summary: 'Page: submit a signed transaction, use a wallet, ask the faucet'
-      responses: {'200': {description: HTML.}}
+      responses: {'200': {description: HTML., html: true}}
     """
     return _page("send", "/spec", {"faucet": faucet.is_open(node()) and doorkeeper().is_this_machine()})
 
@@ -204,8 +212,9 @@ def search() -> ResponseReturnValue:
       summary: 'Go to the page of a height, hash, transaction id or address'
       parameters: [{in: query, name: q, required: true, schema: {type: string}}]
       responses:
-        '200': {description: 'HTML: the page, behind a redirection (302).'}
-        '404': {description: HTML that says where to look.}
+        '200': {description: 'The page, behind the redirection.', html: true}
+        '302': {description: To the page.}
+        '404':
     """
     query = request.args.get("q", "").strip()
     target = find(node(), query)
@@ -219,7 +228,7 @@ def asset(name: str) -> ResponseReturnValue:
     get:
       summary: Style sheet, scripts and icon of the pages
       parameters: [{in: path, name: name, required: true, schema: {type: string}}]
-      responses: {'200': {description: The file.}, '404': {$ref: '#/components/responses/Problem'}}
+      responses: {'200': {description: The file.}, '404':}
     """
     if name not in _digests():
         raise Refusal(404, "unknown_asset", "There is no such file.")

@@ -57,10 +57,10 @@ def rpc() -> ResponseReturnValue:
         Single requests and batches of up to 50. Always 200, errors are JSON-RPC error objects; a notification gets an
         empty body.
       requestBody:
-        required: true
-        content: {application/json: {schema: {type: object}}}
+        required: false
+        json: RpcCall
       responses:
-        '200': {description: A JSON-RPC response or a list of them.}
+        '200': {description: A JSON-RPC response or a list of them., json: RpcAnswer}
     """
     door: RpcDoor = current_app.extensions["quarry.rpc"]
     door.learn(request.environ.get("HTTP_HOST"))
