@@ -1,11 +1,13 @@
-"""What every view starts from: the node behind the request, and who may do what."""
+"""What every view starts from: the node behind the request, who may do what, and what nobody asked for."""
 
 import hmac
 import re
 from dataclasses import dataclass
 from typing import cast
+from urllib.parse import urlsplit
 
 from flask import current_app, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from api.budget import Budget
 from api.errors import Refusal
@@ -14,6 +16,24 @@ from services.node import Node
 _LOOPBACK_HOSTS = frozenset({"localhost", "::1"})
 # The whole address: 127.0.0.1.example.org is a name that anybody can point at us.
 _LOOPBACK_ADDRESS = re.compile(r"127(\.[0-9]{1,3}){3}")
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+# Views that change something on GET, as the tutorial has it. Every other method changes something on every path.
+GETS_THAT_CHANGE = frozenset({"mining.mine", "peers.resolve"})
+# Wallets in pages of any site speak to it: it holds no secrets, and what it takes is signed.
+_OPEN_TO_PAGES = frozenset({"rpc.rpc"})
+# What proxies, balancers and tunnels add for the server behind them: the client's address, the name that it asked for,
+# the hops on the way. Families rather than names, since every vendor has its own.
+_OF_A_PROXY = re.compile(
+    r"via|forwarded.*|x-forwarded.*|x-original-.*|x-real-.*|x-host|x-scheme|x-url-scheme|front-end-https"
+    r"|.*-ip|.*clientip|.*socketip|.*remote-(addr|host|user)"
+    r"|(cdn|cf|cloudfront|fastly|fly|ngrok|tailscale)-.*"
+    r"|x-(amz|amzn|appengine|arr|azure|cloud-trace|envoy|nf|proxy|varnish|vercel)(-.*)?"
+)
+# Set by browsers on what they load before anybody asks for it, whatever the value.
+_AHEAD_OF_TIME = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+_MODES = frozenset({"navigate", "cors", "same-origin"})
+_DESTINATIONS = frozenset({"document", "empty"})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +41,9 @@ class Doorkeeper:
     """Who may do what."""
 
     token: str | None  # the admin's; None: nobody is admin
-    loopback: bool  # whether only this machine can reach us
+    loopback: bool  # whether only this machine can connect to us
     hosts: frozenset[str]  # Host headers besides the loopback names; empty: any, on a public bind
+    origins: frozenset[str] = frozenset()  # of pages that may call us besides our own
 
     def is_admin(self) -> bool:
         """Whether the request carries the admin token: `Authorization: Bearer …`, or Basic with it as password."""
@@ -36,21 +57,96 @@ class Doorkeeper:
         if not self.is_admin():
             raise Refusal(401, "admin_token_required", "This needs the admin token (Authorization: Bearer …).")
 
-    def require_miner(self) -> None:
-        """Mining is open to this machine, and to the admin from elsewhere. Not to web pages: `<img src=…/mine>`."""
-        if request.headers.get("Sec-Fetch-Site") == "cross-site":
-            raise Refusal(403, "cross_site", "A page of another site may not mine here.")
-        if not self.loopback:
-            self.require_admin()
+    def is_this_machine(self) -> bool:
+        """Whether the request comes from this machine itself, as far as a request can tell.
+
+        Not if the bind lets others in, if any header of a proxy is there, or if the request is for a name that is not
+        a loopback name. Not over HTTP/1.0 either: programs no longer speak it, but nginx does to the server behind it,
+        and without a line of configuration it sends nothing else that would give it away.
+        """
+        return (
+            self.loopback
+            and request.environ.get("SERVER_PROTOCOL") not in ("HTTP/1", "HTTP/1.0")
+            and _is_loopback_name(_host_name())
+            and not any(_OF_A_PROXY.fullmatch(name.lower()) for name in request.headers.keys())
+        )
+
+    def require_this_machine(self) -> None:
+        """Mining and the faucet are open to this machine, and to the admin from elsewhere."""
+        if not self.is_this_machine() and not self.is_admin():
+            raise Refusal(
+                401,
+                "admin_token_required",
+                "From another machine, or through a proxy, this needs the admin token (Authorization: Bearer …).",
+            )
+
+    def check_intent(self) -> None:
+        """Let nothing be changed by what nobody asked for: pages of other sites, embedded elements, prefetching.
+
+        Browsers say in headers that no page can forge why they send a request and for whom. Programs send none of them,
+        and are not concerned. A person who types an address is `Sec-Fetch-Site: none` and `Sec-Fetch-Mode: navigate`.
+
+        Raises:
+            Refusal: 403 `cross_site` or `not_asked_for`.
+            MethodNotAllowed: HEAD where GET changes something: only a look is meant.
+        """
+        rule = request.url_rule
+        if rule is None or rule.endpoint in _OPEN_TO_PAGES or request.method == "OPTIONS":
+            return
+        if request.method in _READING:
+            if rule.endpoint not in GETS_THAT_CHANGE:
+                return
+            if request.method == "HEAD":  # Flask adds it to every GET
+                raise MethodNotAllowed(sorted((rule.methods or set()) - {"HEAD"}))
+        headers = request.headers
+        if any(headers.get(name) for name in _AHEAD_OF_TIME):
+            raise Refusal(403, "not_asked_for", "What is fetched ahead of time may not change anything here.")
+        origin = headers.get("Origin")
+        invited = origin is not None and origin in self.origins
+        foreign = headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") or any(
+            source is not None and not _is_own(source) for source in (origin, headers.get("Referer"))
+        )
+        if foreign and not invited:
+            raise Refusal(403, "cross_site", "A page of another site may not change anything here.")
+        if headers.get("Sec-Fetch-Mode", "navigate") not in _MODES or (
+            headers.get("Sec-Fetch-Dest", "document") not in _DESTINATIONS
+        ):
+            raise Refusal(403, "not_asked_for", "What a page embeds may not change anything here.")
 
     def check_host(self) -> None:
         """Refuse Host names that are not ours: a page that rebinds its own name to us must not reach the node."""
-        name = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
-        name = name.strip("[]").lower()
+        given = request.environ.get("HTTP_HOST", "")
+        if not given or "," in given:  # the server joins repeated headers by commas, which no name contains
+            raise Refusal(400, "bad_host", "The request must have exactly one Host header.")
         if not self.loopback and not self.hosts:
             return
-        if name not in _LOOPBACK_HOSTS and not _LOOPBACK_ADDRESS.fullmatch(name) and name not in self.hosts:
+        name = _host_name()
+        if not _is_loopback_name(name) and name not in self.hosts:
             raise Refusal(403, "host_refused", "The Host header names a host that this node does not answer for.")
+
+
+def _host_name() -> str:
+    """The name in the Host header, without its port."""
+    name = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
+    return name.strip("[]").lower()
+
+
+def _is_loopback_name(name: str) -> bool:
+    return name in _LOOPBACK_HOSTS or _LOOPBACK_ADDRESS.fullmatch(name) is not None
+
+
+def _is_own(source: str) -> bool:
+    """Whether an Origin or a Referer is a page of ours: it has the authority that the request is for.
+
+    The scheme is not compared: a proxy may speak TLS for us.
+    """
+    try:
+        found = urlsplit(source)
+        port = found.port or _DEFAULT_PORTS[found.scheme]
+        own = urlsplit(f"{found.scheme}://{request.host}")
+        return found.hostname == own.hostname and port == (own.port or _DEFAULT_PORTS[found.scheme])
+    except (ValueError, KeyError):  # such as "null"
+        return False
 
 
 def node() -> Node:

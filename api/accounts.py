@@ -16,10 +16,15 @@ def show(address: str) -> ResponseReturnValue:
     ---
     get:
       summary: Balance and nonces of an address
-      parameters: [{in: path, name: address, required: true, schema: {type: string}}]
+      parameters:
+        - in: path
+          name: address
+          required: true
+          schema: {type: string, pattern: '^0x[0-9a-fA-F]{40}$', format: address}
       responses:
-        '200': {description: 'address, balance (coins), nonce (mined), pending_nonce (the next to use).'}
-        '400': {$ref: '#/components/responses/Problem'}
+        '200':
+          description: 'address, balance (coins), nonce (mined), pending_nonce (the next to use).'
+          json: Account
     """
     here = node()
     normal = parse_address(address)

@@ -47,10 +47,14 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app.url_map.merge_slashes = False  # it redirects, and the redirection repeats path and Host
     app.config["MAX_CONTENT_LENGTH"] = node.settings.max_body
     doorkeeper = Doorkeeper(
-        admin_token, node.settings.loopback, frozenset(host.lower() for host in node.settings.allowed_hosts)
+        admin_token,
+        node.settings.loopback,
+        frozenset(host.lower() for host in node.settings.allowed_hosts),
+        frozenset(node.settings.cors_origins),
     )
     app.extensions["quarry"] = node
     app.extensions["quarry.doorkeeper"] = doorkeeper
+    metrics.install(app)  # first, so that what is refused is measured too
     budget = Budget(node.settings.api_threads, node.settings.answer_memory)
     deadlines = Deadlines(budget)
     app.extensions["quarry.budget"] = budget
@@ -58,9 +62,9 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app.extensions["quarry.news"] = News(node.mining, node.pool, node.clock)
     app.before_request(doorkeeper.check_host)
     app.before_request(check_length)
+    app.before_request(doorkeeper.check_intent)
     app.after_request(_harden)
     errors.install(app)
-    metrics.install(app)
     for blueprint in (
         transactions.blueprint,
         mempool.blueprint,

@@ -31,10 +31,13 @@ def chain() -> ResponseReturnValue:
         Streamed. If the chain is reorganised while it is sent, the response is cut off: begin again. A page (with
         `limit`) ends early where its blocks would have more than 4 MiB.
       parameters:
-        - {in: query, name: from, schema: {type: integer, minimum: 1}, description: First height.}
+        - in: query
+          name: from
+          schema: {type: integer, minimum: 1, maximum: 999999999999999}
+          description: First height.
         - {in: query, name: limit, schema: {type: integer, minimum: 1, maximum: 500}, description: How many blocks.}
       responses:
-        '200': {description: 'chain (blocks) and length (of the whole chain).'}
+        '200': {description: 'chain (blocks) and length (of the whole chain).', json: Chain}
     """
     here = node()
     tip = here.chain.tip()
@@ -79,10 +82,13 @@ def index() -> ResponseReturnValue:
     get:
       summary: Blocks without their transactions, newest first
       parameters:
-        - {in: query, name: before, schema: {type: integer}, description: Only blocks below this height.}
-        - {in: query, name: limit, schema: {type: integer, default: 20, maximum: 500}}
+        - in: query
+          name: before
+          schema: {type: integer, minimum: 1, maximum: 999999999999999}
+          description: Only blocks below this height.
+        - {in: query, name: limit, schema: {type: integer, default: 20, minimum: 1, maximum: 500}}
       responses:
-        '200': {description: 'blocks, and length of the chain.'}
+        '200': {description: 'blocks, and length of the chain.', json: Blocks}
     """
     here = node()
     tip = here.chain.tip()
@@ -100,10 +106,16 @@ def show(name: str) -> ResponseReturnValue:
     ---
     get:
       summary: A block by height, hash, or "latest"
-      parameters: [{in: path, name: name, required: true, schema: {type: string}}]
+      parameters:
+        - in: path
+          name: name
+          required: true
+          schema: {type: string, pattern: '^(latest|[0-9]{1,15}|[0-9a-f]{64})$'}
       responses:
-        '200': {description: 'The hashed fields, and hash, chainwork, size, confirmations; transactions with ids.'}
-        '404': {$ref: '#/components/responses/Problem'}
+        '200':
+          description: 'The hashed fields, and hash, chainwork, size, confirmations; transactions with ids.'
+          json: KnownBlock
+        '404':
     """
     here = node()
     tip = here.chain.tip()

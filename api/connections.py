@@ -21,7 +21,7 @@ import structlog
 from api import heap
 from api.budget import Budget, Kind
 from api.errors import problem
-from api.metrics import BudgetMetrics
+from api.held_metrics import BudgetMetrics
 
 _log = structlog.get_logger(__name__)
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
-from flask import Flask, Response, json, request
+from flask import Flask, Response, json, render_template, request
 from rq.exceptions import NoSuchJobError
 
 import services.queues  # noqa: F401 - makes JSON RQ's default before the dashboard asks for it
 from api import errors
 from api.access import Doorkeeper
-from api.errors import Refusal, problem
+from api.errors import Refusal, asks_for_page, challenge, problem
 from services.visible import named
 
 PREFIX = "/rq"
@@ -71,9 +71,19 @@ def make_dashboard(doorkeeper: Doorkeeper, broker_url: str) -> Flask:
     app.register_blueprint(rq_dashboard.blueprint, url_prefix=PREFIX)
     app.after_request(_disarm)
     app.register_error_handler(NoSuchJobError, _unknown_job)
+    app.register_error_handler(Refusal, _refused)
     # The pages ask for the favicon under this name.
     app.add_url_rule(f"{PREFIX}/favicon.ico", "static", lambda filename="": Response(status=404))
     return app
+
+
+def _refused(error: Refusal) -> Response:
+    """A refusal; whoever has no token, and cancels the browser's login window, reads where the token is."""
+    if error.status != 401 or not asks_for_page():
+        return problem(error.status, error.code, error.detail)
+    response = Response(render_template("dashboard_login.html"), 401, mimetype="text/html")
+    challenge(response)
+    return response
 
 
 def _disarm(response: Response) -> Response:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import structlog
-from flask import Flask, Response, json
+from flask import Flask, Response, json, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
@@ -22,6 +22,7 @@ _TITLES = {
     405: "Method not allowed",
     408: "Too slow",
     409: "Conflict",
+    411: "Length required",
     413: "Too large",
     415: "Unsupported media type",
     422: "Wrong fields",
@@ -54,10 +55,20 @@ def problem(status: int, code: str, detail: str, field: str | None = None) -> Re
         body["field"] = field
     response = Response(json.dumps(body), status, mimetype="application/problem+json")
     if status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="quarry", Basic realm="quarry"'
+        challenge(response)
     if status in (429, 503):
         response.headers["Retry-After"] = "1"
     return response
+
+
+def challenge(response: Response) -> None:
+    """Say how to log in, with a header line for each scheme: Chromium asks nobody if both are on one line."""
+    response.headers.setlist("WWW-Authenticate", ['Basic realm="quarry", charset="UTF-8"', 'Bearer realm="quarry"'])
+
+
+def asks_for_page() -> bool:
+    """Whether the request is a browser's for a page: programs do not name text/html, not even by `*/*`."""
+    return request.method in ("GET", "HEAD") and "text/html" in request.headers.get("Accept", "").lower()
 
 
 def describe(error: NodeError) -> tuple[int, str, str, str | None]:
@@ -83,6 +94,15 @@ def describe(error: NodeError) -> tuple[int, str, str, str | None]:
             return 503, "unavailable", str(error), None
 
 
+def http_problem(error: HTTPException) -> Response:
+    """What Flask itself refuses."""
+    response = problem(error.code or 500, error.name.lower().replace(" ", "_"), error.description or error.name)
+    for name, value in error.get_headers():
+        if name == "Allow":
+            response.headers["Allow"] = value
+    return response
+
+
 def install(app: Flask) -> None:
     """Map what is raised in a view to its response."""
 
@@ -103,13 +123,7 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
-        status = error.code or 500
-        code = (error.name or "error").lower().replace(" ", "_")
-        response = problem(status, code, f"{error.description or error.name}")
-        for name, value in error.get_headers():
-            if name == "Allow":
-                response.headers["Allow"] = value
-        return response
+        return http_problem(error)
 
     @app.errorhandler(Exception)
     def bug(error: Exception) -> Response:

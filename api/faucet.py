@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from api.access import node
+from api.access import doorkeeper, node
 from api.errors import Refusal
 from api.reading import json_body
 from services.errors import Busy, PolicyError
@@ -34,19 +34,16 @@ def faucet() -> ResponseReturnValue:
     post:
       summary: Ten coins, on development chains that only this machine can reach
       requestBody:
-        required: true
-        content:
-          application/json:
-            schema: {type: object, required: [address], properties: {address: {type: string}}}
+        json: FaucetRequest
       responses:
-        '201': {description: 'Sent: id and amount. The transaction waits for its block.'}
-        '400': {$ref: '#/components/responses/Problem'}
-        '404': {$ref: '#/components/responses/Problem'}
-        '429': {$ref: '#/components/responses/Problem'}
+        '201': {description: 'Sent: id and amount. The transaction waits for its block.', json: Given}
+        '401':
+        '404':
     """
     here = node()
     if not is_open(here):
         raise Refusal(404, "no_faucet", "Only development chains on this machine have a faucet.")
+    doorkeeper().require_this_machine()
     address = _address(json_body())
     here.rules.check_payee(address, field="address")
     return jsonify(id=_send(here, address), amount=format_amount(AMOUNT)), 201

@@ -18,7 +18,7 @@ def healthz() -> ResponseReturnValue:
     ---
     get:
       summary: The process is alive
-      responses: {'200': {description: 'status: ok'}}
+      responses: {'200': {description: 'status: ok', json: State}}
     """
     return jsonify(status="ok")
 
@@ -30,8 +30,10 @@ def readyz() -> ResponseReturnValue:
     get:
       summary: Store and chain can be read
       responses:
-        '200': {description: 'status: ready; mining_waits_until (Unix seconds) while no block may be made yet'}
-        '503': {$ref: '#/components/responses/Problem'}
+        '200':
+          description: 'status: ready; mining_waits_until (Unix seconds) and detail while no block may be made yet.'
+          json: State
+        '503':
     """
     here = node()
     here.chain.tip()
@@ -47,7 +49,7 @@ def spec() -> ResponseReturnValue:
     ---
     get:
       summary: The chain spec, exactly the object that is hashed
-      responses: {'200': {description: 'Its SHA-256 is the previous_hash of the genesis block.'}}
+      responses: {'200': {description: 'Its SHA-256 is the previous_hash of the genesis block.', json: Spec}}
     """
     return jsonify(node().settings.spec.to_object())
 
@@ -59,7 +61,9 @@ def status() -> ResponseReturnValue:
     get:
       summary: Tip, mempool, peers, workers and the round in progress
       responses:
-        '200': {description: 'node, spec, height, tip, chainwork, mempool, peers, workers, round and more.'}
+        '200':
+          description: 'node, spec, height, tip, chainwork, mempool, peers, workers, round and more.'
+          json: Status
     """
     here = node()
     tip = here.chain.tip()

@@ -23,10 +23,10 @@ def show() -> ResponseReturnValue:
     get:
       summary: Waiting transactions, highest fee first, then by arrival
       parameters:
-        - {in: query, name: limit, schema: {type: integer, default: 100, maximum: 500}}
-        - {in: query, name: offset, schema: {type: integer, default: 0}}
+        - {in: query, name: limit, schema: {type: integer, default: 100, minimum: 1, maximum: 500}}
+        - {in: query, name: offset, schema: {type: integer, default: 0, minimum: 0, maximum: 20000}}
       responses:
-        '200': {description: 'size, bytes and one page of transactions.'}
+        '200': {description: 'size, bytes and one page of transactions.', json: Mempool}
     """
     here = node()
     limit = number_argument("limit", 100, 1, MAX_PAGE)

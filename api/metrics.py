@@ -2,20 +2,19 @@
 answer; request times are kept by each process in files that the library adds up.
 """
 
-import os
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 from flask import Blueprint, Flask, Response, g, request
 from flask.typing import ResponseReturnValue
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from api import held_metrics
 from api.access import node
-from api.budget import Budget, Kind
 from services.node import Node
+from services.queues import ALLOWED
 from services.visible import named
 
 blueprint = Blueprint("metrics", __name__)
@@ -24,45 +23,16 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _SECONDS = Histogram(
     "quarry_http_request_seconds", "Time to answer, by route.", ["method", "route", "status"], buckets=_BUCKETS
 )
-_HELD = Gauge("quarry_http_held", "Threads held, by what for.", ["kind"], multiprocess_mode="livesum")
-_LIMIT = Gauge("quarry_http_held_limit", "Threads that may be held.", ["kind"], multiprocess_mode="livesum")
-_BYTES = Gauge("quarry_http_answer_bytes", "Bytes that large answers take.", multiprocess_mode="livesum")
-_REFUSED = Counter("quarry_http_refused", "Requests refused since nothing was left to hold.", ["kind"])
-_ENDED = Counter("quarry_http_connections_ended", "Connections ended by the node, by reason.", ["reason"])
+# One series for each class and no more, so that all of them can begin at 0.
+_RESPONSES = Counter("quarry_responses", "Responses, by class of status.", ["class"])
+_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
-
-class BudgetMetrics:
-    """Shows what the connections of this process hold; `show` is called every second or so."""
-
-    def __init__(self, budget: Budget, ended: Mapping[str, int]) -> None:
-        """`ended`: how many connections were ended, by reason."""
-        self._budget = budget
-        self._ended = ended
-        self._counted = dict.fromkeys([*Kind, *ended], 0)
-        for kind in Kind:
-            _LIMIT.labels(kind.value).set(budget.shares.limit(kind))
-        self.show()
-
-    def show(self) -> None:
-        for kind in Kind:
-            _HELD.labels(kind.value).set(self._budget.held(kind))
-            self._count(_REFUSED, kind.value, self._budget.refused(kind))
-        _BYTES.set(self._budget.bytes_held)
-        for reason, total in self._ended.items():
-            self._count(_ENDED, reason, total)
-
-    def _count(self, counter: Counter, label: str, total: int) -> None:
-        counter.labels(label).inc(total - self._counted[label])  # 0 as well: the series is there from the beginning
-        self._counted[label] = total
-
-
-def forget_dead_processes() -> None:
-    """Leave out what processes of this server held that have ended."""
-    directory = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""))
-    for path in directory.glob("gauge_live*_*.db") if directory.name else ():
-        pid = path.stem.rpartition("_")[2]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            multiprocess.mark_process_dead(int(pid))  # type: ignore[no-untyped-call] # untyped there
+# Every label that a script can count under. A series that comes into being at 1 has not increased, as Prometheus sees
+# it, and no alert fires for the first time that something happens: so all of them are there from the beginning, at 0.
+_DEPTHS = ("0", "1", "2", "5", "10", "100")  # swap.lua
+_LEAVING = ("replaced", "evicted", "expired", "dropped")  # pool_record in pool.lua
+_FUNCTIONS = tuple(sorted(name.rpartition(".")[2] for name in ALLOWED))
+_OUTCOMES = ("finished", "failed")
 
 
 def request_seconds(method: str, route: str, status: str) -> Histogram:
@@ -70,8 +40,15 @@ def request_seconds(method: str, route: str, status: str) -> Histogram:
     return _SECONDS.labels(method, route, status)
 
 
+def responses(status: int) -> Counter:
+    """The counter of the responses of a status's class."""
+    return _RESPONSES.labels(f"{status // 100}xx")
+
+
 def install(app: Flask) -> None:
     """Measure every request."""
+    for name in _CLASSES:
+        _RESPONSES.labels(name)
 
     def begin() -> None:
         g.began = time.perf_counter()
@@ -83,6 +60,7 @@ def install(app: Flask) -> None:
         began = g.pop("began", None)
         if began is not None:
             _SECONDS.labels(method, route, str(response.status_code)).observe(time.perf_counter() - began)
+            responses(response.status_code).inc()
         return response
 
     app.before_request(begin)
@@ -96,7 +74,7 @@ def metrics() -> ResponseReturnValue:
     ---
     get:
       summary: Metrics for Prometheus
-      responses: {'200': {description: Text format.}}
+      responses: {'200': {description: Text format., text: text/plain}}
     """
     registry = CollectorRegistry()
     registry.register(_NodeCollector(node()))
@@ -106,8 +84,9 @@ def metrics() -> ResponseReturnValue:
     try:
         multiprocess.MultiProcessCollector(requests)  # type: ignore[no-untyped-call] # untyped there
     except ValueError:  # one process only: its own registry has them
-        for metric in (_SECONDS, _HELD, _LIMIT, _BYTES, _REFUSED, _ENDED):
-            requests.register(metric)
+        requests.register(_SECONDS)
+        requests.register(_RESPONSES)
+        held_metrics.register(requests)
     return Response(text + generate_latest(requests), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -137,9 +116,8 @@ class _NodeCollector:
         reorganisations = CounterMetricFamily(
             "quarry_reorganisations", "Reorganisations, by how many blocks were detached at least.", labels=["depth"]
         )
-        for name, total in counters.items():
-            if name.startswith("reorganisations_"):
-                reorganisations.add_metric([name.removeprefix("reorganisations_")], total)
+        for depth in _DEPTHS:
+            reorganisations.add_metric([depth], counters.get(f"reorganisations_{depth}", 0))
         yield reorganisations
 
     def _mempool(self) -> Iterator[Metric]:
@@ -147,9 +125,9 @@ class _NodeCollector:
         yield GaugeMetricFamily("quarry_mempool_transactions", "Transactions that wait.", size)
         yield GaugeMetricFamily("quarry_mempool_bytes", "Bytes of the mempool's entries.", used)
         left = CounterMetricFamily("quarry_mempool_left", "Transactions that left without a block.", labels=["status"])
-        for name, total in self._node.mining.counters().items():
-            if name.startswith("mempool_"):
-                left.add_metric([name.removeprefix("mempool_")], total)
+        counters = self._node.mining.counters()
+        for status in _LEAVING:
+            left.add_metric([status], counters.get(f"mempool_{status}", 0))
         yield left
 
     def _mining(self) -> Iterator[Metric]:
@@ -193,9 +171,8 @@ class _NodeCollector:
         yield from (waiting, age, workers)
         jobs = CounterMetricFamily("quarry_jobs", "Jobs that ended.", labels=["function", "outcome"])
         seconds = CounterMetricFamily("quarry_job_seconds", "Time that jobs took together.", labels=["function"])
-        for (function, kind), total in sorted(report.totals.items()):
-            if kind == "seconds":
-                seconds.add_metric([function], total)
-            else:
-                jobs.add_metric([function, kind], total)
+        for function in _FUNCTIONS:
+            seconds.add_metric([function], report.totals.get((function, "seconds"), 0))
+            for outcome in _OUTCOMES:
+                jobs.add_metric([function, outcome], report.totals.get((function, outcome), 0))
         yield from (jobs, seconds)

@@ -2,9 +2,8 @@
 
 from contextlib import nullcontext
 
-from flask import Blueprint, Response, jsonify, request, url_for
+from flask import Blueprint, Response, jsonify, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import MethodNotAllowed
 
 from api.access import budget, doorkeeper, node
 from api.budget import Kind
@@ -31,20 +30,22 @@ def mine() -> ResponseReturnValue:
         Adds one mining request. Each block that this node seals answers the oldest request. Open to this machine;
         from elsewhere it needs the admin token.
       parameters:
-        - {in: query, name: wait, schema: {type: number, default: 10, maximum: 60}, description: Seconds to wait.}
+        - in: query
+          name: wait
+          schema: {type: number, default: 10, minimum: 0, maximum: 60}
+          description: Seconds to wait.
       responses:
-        '200': {description: 'The block: message, index, transactions, proof, previous_hash, hash.'}
+        '200': {description: 'The block: message, index, transactions, proof, previous_hash, hash.', json: Mined}
         '202':
           description: >-
             Not sealed yet: {job}, and Location: /jobs/ID. While no block may be made yet, since the last ones lie too
             far in the future, also message and mining_waits_until (Unix seconds): at once, if waiting would be in vain.
-        '401': {$ref: '#/components/responses/Problem'}
-        '429': {$ref: '#/components/responses/Problem'}
+          json: Asked
+        '401':
+        '409':
     post: *mine
     """
-    if request.method == "HEAD":  # Flask adds it to every GET, but only a look is meant
-        raise MethodNotAllowed(["GET", "POST", "OPTIONS"])
-    doorkeeper().require_miner()
+    doorkeeper().require_this_machine()
     here = node()
     seconds = seconds_argument("wait", here.settings.mine_wait, MAX_WAIT)
     with budget().hold(Kind.WAIT) if seconds else nullcontext():  # a refusal asks for nothing, so it comes first
@@ -77,11 +78,16 @@ def job(job_id: str) -> ResponseReturnValue:
     get:
       summary: A mining request
       parameters:
-        - {in: path, name: job_id, required: true, schema: {type: string}}
-        - {in: query, name: wait, schema: {type: number, default: 0, maximum: 60}, description: Seconds to wait for it.}
+        - {in: path, name: job_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}
+        - in: query
+          name: wait
+          schema: {type: number, default: 0, minimum: 0, maximum: 60}
+          description: Seconds to wait for it.
       responses:
-        '200': {description: 'id, status (queued, started, finished, failed, cancelled), round and block (hash).'}
-        '404': {$ref: '#/components/responses/Problem'}
+        '200':
+          description: 'id, status (queued, started, finished, failed, cancelled), round and block (hash).'
+          json: Job
+        '404':
     """
     seconds = seconds_argument("wait", 0.0, MAX_WAIT)
     if not _is_id(job_id):
@@ -100,10 +106,12 @@ def show_round(round_id: str) -> ResponseReturnValue:
     ---
     get:
       summary: 'A round: hashes done, rate, and its workers'
-      parameters: [{in: path, name: round_id, required: true, schema: {type: string}}]
+      parameters: [{in: path, name: round_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}]
       responses:
-        '200': {description: 'id, height, difficulty, hashes, rate, workers, state (open, sealed, cancelled).'}
-        '404': {$ref: '#/components/responses/Problem'}
+        '200':
+          description: 'id, height, difficulty, hashes, rate, workers, state (open, sealed, cancelled).'
+          json: Round
+        '404':
     """
     view = round_view(node(), round_id) if _is_id(round_id) else None
     if view is None:
@@ -117,11 +125,11 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
     ---
     delete:
       summary: Cancel an open round and the request that it would have answered (admin)
-      parameters: [{in: path, name: round_id, required: true, schema: {type: string}}]
+      parameters: [{in: path, name: round_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}]
       responses:
-        '200': {description: The round, which has ended.}
-        '401': {$ref: '#/components/responses/Problem'}
-        '404': {$ref: '#/components/responses/Problem'}
+        '200': {description: 'The round, which has ended.', json: Round}
+        '401':
+        '404':
     """
     doorkeeper().require_admin()
     here = node()

@@ -32,7 +32,9 @@ def index() -> ResponseReturnValue:
     get:
       summary: Peers, what they last claimed, and how they are doing
       responses:
-        '200': {description: 'nodes: url, state, height, tip, chainwork, reason. Candidates await approval.'}
+        '200':
+          description: 'nodes: url, state, height, tip, chainwork, reason. Candidates await approval.'
+          json: Peers
     """
     return jsonify(nodes=[_peer(item) for item in node().peers.all()])
 
@@ -48,21 +50,16 @@ def register() -> ResponseReturnValue:
         A peer that answers is asked for its genesis block first; one on another chain is refused. One that does not
         answer is registered, and asked again later.
       requestBody:
-        required: true
-        content:
-          application/json:
-            schema:
-              type: object
-              required: [nodes]
-              properties: {nodes: {type: array, items: {type: string}, example: ['http://127.0.0.1:5001']}}
+        json: Nodes
       responses:
-        '201': {description: 'message, all_nodes, total_nodes (URLs).'}
-        '400': {$ref: '#/components/responses/Problem'}
-        '401': {$ref: '#/components/responses/Problem'}
+        '201': {description: 'message, all_nodes, total_nodes (URLs).', json: Registered}
+        '401':
     """
     here = node()
     if not here.rules.open_registration:
         doorkeeper().require_admin()
+    elif here.settings.loopback:  # its peers may be on this machine, which those behind a proxy must not reach
+        doorkeeper().require_this_machine()
     given = dict.fromkeys(normal_url(item) for item in _nodes(json_body()))
     urls = [url for url in given if url != here.settings.public_url]  # the tutorial's readers name all nodes to each
     for url in urls:
@@ -85,13 +82,10 @@ def remove() -> ResponseReturnValue:
     delete:
       summary: Forget peers (admin)
       requestBody:
-        required: true
-        content:
-          application/json:
-            schema: {type: object, required: [nodes], properties: {nodes: {type: array, items: {type: string}}}}
+        json: Nodes
       responses:
-        '200': {description: 'removed: how many, and the remaining nodes.'}
-        '401': {$ref: '#/components/responses/Problem'}
+        '200': {description: 'removed: how many, and the remaining nodes.', json: Peers}
+        '401':
     """
     doorkeeper().require_admin()
     here = node()
@@ -108,10 +102,16 @@ def resolve() -> ResponseReturnValue:
       summary: Adopt the best valid chain among the peers
       description: Requests that arrive together are answered by one run.
       parameters:
-        - {in: query, name: wait, schema: {type: number, default: 30, maximum: 60}, description: Seconds to wait.}
+        - in: query
+          name: wait
+          schema: {type: number, default: 30, minimum: 0, maximum: 60}
+          description: Seconds to wait.
       responses:
-        '200': {description: 'message, and chain or new_chain: its first 100 blocks; more under `more`.'}
-        '202': {description: 'Still at it: ask /status, or again.'}
+        '200':
+          description: 'message, and chain or new_chain: its first 100 blocks; more under `more`.'
+          json: Resolved
+        '202': {description: 'Still at it: ask /status, or again.', json: Message}
+        '502':
     post: *resolve
     """
     here = node()
@@ -138,20 +138,9 @@ def announce() -> ResponseReturnValue:
       summary: A peer's new tip
       description: Heeded only from registered peers; it causes a resolution with that peer and nothing else.
       requestBody:
-        required: true
-        content:
-          application/json:
-            schema:
-              type: object
-              required: [url, hash, height, chainwork]
-              properties:
-                url: {type: string}
-                hash: {type: string}
-                height: {type: integer}
-                chainwork: {type: integer}
+        json: Announcement
       responses:
-        '202': {description: 'heeded: whether it will be looked at.'}
-        '400': {$ref: '#/components/responses/Problem'}
+        '202': {description: 'heeded: whether it will be looked at.', json: Heeded}
     """
     body = json_body()
     if not isinstance(body, dict):
@@ -174,12 +163,16 @@ def headers() -> ResponseReturnValue:
     get:
       summary: The headers after the first hash of a locator that is on our chain
       parameters:
-        - {in: query, name: locator, schema: {type: string}, description: 'Block hashes with commas, newest first.'}
-        - {in: query, name: limit, schema: {type: integer, default: 500, maximum: 500}}
+        - in: query
+          name: locator
+          schema: {type: string, pattern: '^([0-9a-f]{64}(,[0-9a-f]{64}){0,63})?$'}
+          description: Block hashes with commas, newest first.
+        - {in: query, name: limit, schema: {type: integer, default: 500, minimum: 1, maximum: 500}}
       responses:
-        '200': {description: 'headers (as they are hashed, with proof), from (their first height), length.'}
-        '400': {$ref: '#/components/responses/Problem'}
-        '404': {$ref: '#/components/responses/Problem'}
+        '200':
+          description: 'headers (as they are hashed, with proof), from (their first height), length.'
+          json: Headers
+        '404':
     """
     here = node()
     if not here.rules.headers_alone:

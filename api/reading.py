@@ -1,7 +1,8 @@
 """Reading requests strictly: bodies, and the few numbers and hashes in paths and queries."""
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from flask import request
 
@@ -9,21 +10,24 @@ from api.errors import Refusal
 from shared import wire
 from shared.errors import InputError
 
+Choice = TypeVar("Choice", bound=str)
+
 MAX_PAGE = 500
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
+# As programs print numbers of this range; the exponent is that of one that is nearly 0.
+_SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,20})?(e-[0-9]{1,3})?")
 
 
 def check_length() -> None:
     """Refuse a body that is too large or of unknown length, whether anybody is going to read it or not.
 
     Raises:
-        Refusal: 413.
+        Refusal: 411, 413.
     """
     if request.content_length is None:
         if "Transfer-Encoding" in request.headers:
-            raise Refusal(413, "length_required", "The request must say the length of its body (Content-Length).")
+            raise Refusal(411, "length_required", "The request must say the length of its body (Content-Length).")
     elif request.max_content_length is not None and request.content_length > request.max_content_length:
         raise Refusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
 
@@ -32,7 +36,8 @@ def json_body(*, floats: bool = False) -> Any:
     """The request's JSON, read strictly; with fractions only where `floats` says so.
 
     Raises:
-        Refusal: 413 for a body that is too large or of unknown length, 415 for another type or an encoded one.
+        Refusal: 411 for a body of unknown length, 413 for one that is too large, 415 for another type or an encoded
+            one.
         InputError: it is not strict JSON.
     """
     check_length()
@@ -51,6 +56,17 @@ def number_argument(name: str, default: int, low: int, high: int) -> int:
     if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
         raise InputError("bad_argument", f"{name} must be a whole number from {low} to {high}.", field=name)
     return int(text)
+
+
+def choice_argument(name: str, choices: Sequence[Choice]) -> Choice:
+    """One of a few words from the query; without it the first of them."""
+    text = request.args.get(name)
+    if text is None:
+        return choices[0]
+    for choice in choices:
+        if text == choice:
+            return choice
+    raise InputError("bad_argument", f"{name} must be {' or '.join(choices)}.", field=name)
 
 
 def seconds_argument(name: str, default: float, high: float) -> float:

@@ -97,9 +97,9 @@ def _allow_files(wanted: int) -> None:
 def application() -> "Flask":
     """The application of one server process, from the environment."""
     # Here: the process that only watches the others does not need them, and request times go where it has said.
-    from api import metrics
     from api.app import create_app
     from api.connections import Watch
+    from api.held_metrics import forget_dead_processes
 
     heap.configure()
     # An orphan would keep the port, and nobody would stop it.
@@ -112,7 +112,7 @@ def application() -> "Flask":
     # Short slices of the interpreter keep a batch from holding up the other requests of this process.
     sys.setswitchinterval(0.002)
     app = create_app(build_node(settings, store=as_store(store), queue=RqJobs(broker), broker=as_store(broker)), token)
-    metrics.forget_dead_processes()
+    forget_dead_processes()
     watch = Watch(settings.port, app.extensions["quarry.budget"], app.extensions["quarry.deadlines"])
     watch.start()
     return app

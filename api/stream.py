@@ -29,8 +29,7 @@ def events() -> ResponseReturnValue:
         {mempool, requests, round} twice a second at most while something changes. Streams are capped: 429 means poll
         /status instead.
       responses:
-        '200': {description: text/event-stream}
-        '429': {$ref: '#/components/responses/Problem'}
+        '200': {description: Until either side ends it., text: text/event-stream}
     """
     if request.method == "HEAD":  # has no body that would end, and thereby give its place back
         return Response(mimetype=_MEDIA_TYPE)

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
 
 from api.access import node
 from api.errors import Refusal, describe
@@ -31,15 +32,9 @@ def submit() -> ResponseReturnValue:
         says why not. Repeating it is harmless and answers 201 again, with block (hash) and index (height) once it is
         mined.
       requestBody:
-        required: true
-        content: {application/json: {schema: {$ref: '#/components/schemas/Transaction'}}}
+        json: Transaction
       responses:
-        '201': {description: Admitted., content: {application/json: {schema: {$ref: '#/components/schemas/Admitted'}}}}
-        '400': {$ref: '#/components/responses/Problem'}
-        '413': {$ref: '#/components/responses/Problem'}
-        '415': {$ref: '#/components/responses/Problem'}
-        '422': {$ref: '#/components/responses/Problem'}
-        '503': {$ref: '#/components/responses/Problem'}
+        '201': {description: Admitted., json: Admitted}
     """
     here = node()
     admitted = here.submit([here.rules.read_request(json_body(floats=here.rules.floats))])[0]
@@ -62,18 +57,9 @@ def submit_batch() -> ResponseReturnValue:
         ascending. The answer has one result per transaction, in order: {status: accepted, id}, with block (hash) and
         index (height) where it was sent before and is mined already, or {status: refused, code, detail, field}.
       requestBody:
-        required: true
-        content:
-          application/json:
-            schema:
-              type: object
-              required: [transactions]
-              properties:
-                transactions: {type: array, maxItems: 2000, items: {$ref: '#/components/schemas/Transaction'}}
+        json: Batch
       responses:
-        '200': {description: One result per transaction.}
-        '400': {$ref: '#/components/responses/Problem'}
-        '413': {$ref: '#/components/responses/Problem'}
+        '200': {description: One result per transaction., json: BatchResult}
     """
     here = node()
     items = _batch(json_body(floats=here.rules.floats))
@@ -97,11 +83,15 @@ def show(transaction_id: str) -> ResponseReturnValue:
     ---
     get:
       summary: A transaction on the chain, waiting, or gone with a reason
-      parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
+      parameters: [{in: path, name: transaction_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{64}$'}}]
       responses:
-        '200': {description: Its fields with id, status, block (hash) and index (height) where known.}
-        '404': {$ref: '#/components/responses/Problem'}
+        '200':
+          description: 'Its fields with id, status, block (hash) and index (height) where known.'
+          json: TransactionPlace
+        '404':
     """
+    if transaction_id in ("new", "batch"):  # where one may only POST
+        raise MethodNotAllowed(["POST", "OPTIONS"])
     view = transaction_view(node(), transaction_id) if is_hash(transaction_id) else None
     if view is None:
         raise Refusal(404, "unknown_transaction", "No transaction with this id is known here.")
@@ -114,10 +104,10 @@ def proof(transaction_id: str) -> ResponseReturnValue:
     ---
     get:
       summary: A transaction, its Merkle branch and its block's header; verifiable offline
-      parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
+      parameters: [{in: path, name: transaction_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{64}$'}}]
       responses:
-        '200': {description: 'Transaction, position, branch (lowest first), header and block hash.'}
-        '404': {$ref: '#/components/responses/Problem'}
+        '200': {description: 'Transaction, position, branch (lowest first), header and block hash.', json: Proof}
+        '404':
     """
     here = node()
     if not here.rules.headers_alone:

@@ -5,22 +5,26 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import structlog
 from flask import Blueprint, Response, redirect, render_template, request, send_from_directory, url_for
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
 from api import faucet
-from api.access import node
-from api.errors import Refusal, describe, problem
+from api.access import doorkeeper, node
+from api.errors import Refusal, asks_for_page, describe, http_problem, problem
 from api.explorer import text
+from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
 from api.explorer.search import find
-from api.reading import is_hash, number_argument
+from api.reading import choice_argument, is_hash, number_argument
 from services.about import VERSION
 from services.clocks import waiting_words
 from services.settings import Settings
 from shared.addresses import parse_address
+from shared.amounts import format_amount
 from shared.errors import InputError, NodeError
 
 blueprint = Blueprint("explorer", __name__, template_folder="templates")
@@ -29,6 +33,9 @@ _STATIC = Path(__file__).parent / "static"
 _MAX_HEIGHT = 10**15 - 1
 _YEAR = 365 * 86_400
 _HTML = "text/html"
+_NOT_THERE = "There is nothing like that on this node."
+
+_log = structlog.get_logger(__name__)
 
 for _name, _filter in text.FILTERS.items():
     blueprint.add_app_template_filter(_filter, _name)
@@ -40,8 +47,12 @@ def index() -> ResponseReturnValue:
     ---
     get:
       summary: 'Page: the last blocks, what waits, who works, peers'
-      parameters: [{in: query, name: before, schema: {type: integer}, description: Only blocks below this height.}]
-      responses: {'200': {description: HTML.}}
+      parameters:
+        - in: query
+          name: before
+          schema: {type: integer, minimum: 1, maximum: 999999999999999}
+          description: Only blocks below this height.
+      responses: {'200': {description: HTML., html: true}}
     """
     before = number_argument("before", 0, 1, _MAX_HEIGHT) or None
     return _page("overview", "/status", overview.overview(node(), before), live=before is None)
@@ -55,12 +66,16 @@ def block(name: str) -> ResponseReturnValue:
       summary: 'Page: a block by height, hash, or "latest"'
       parameters:
         - {in: path, name: name, required: true, schema: {type: string}}
-        - {in: query, name: page, schema: {type: integer, default: 1}}
-      responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
+        - {in: query, name: page, schema: {type: integer, default: 1, minimum: 1, maximum: 1000}}
+      responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
     """
-    found = blocks.find_block(node(), name)
+    plain = plain_block(name)
+    found = blocks.find_block(node(), plain)
     if found is None:
-        return _missing("block", name)
+        reason = "The first block of this chain, its genesis block, has height 1." if plain == "0" else ""
+        return _missing("block", name, reason)
+    if plain != name:
+        return redirect(url_for("explorer.block", name=plain, page=request.args.get("page")))
     context = blocks.block(node(), found, number_argument("page", 1, 1, 1000))
     return _page("block", f"/blocks/{found.header.hash}", context)
 
@@ -72,11 +87,14 @@ def transaction(transaction_id: str) -> ResponseReturnValue:
     get:
       summary: 'Page: a transaction, its way, and the proof that it is in its block'
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
-      responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
+      responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
     """
-    context = transactions.transaction(node(), transaction_id) if is_hash(transaction_id) else None
+    plain = plain_hash(transaction_id)
+    context = transactions.transaction(node(), plain) if is_hash(plain) else None
     if context is None:
         return _missing("transaction", transaction_id)
+    if plain != transaction_id:
+        return redirect(url_for("explorer.transaction", transaction_id=plain))
     return _page("transaction", f"/transactions/{transaction_id}", context, live=True)
 
 
@@ -88,15 +106,33 @@ def address(name: str) -> ResponseReturnValue:
       summary: 'Page: balance, history and allowances of an address'
       parameters:
         - {in: path, name: name, required: true, schema: {type: string}}
-        - {in: query, name: page, schema: {type: integer, default: 1}}
-      responses: {'200': {description: HTML.}, '404': {description: HTML that says where to look.}}
+        - {in: query, name: page, schema: {type: integer, default: 1, minimum: 1, maximum: 1000000}}
+      responses: {'200': {description: HTML., html: true}, '404':}
     """
     try:
-        normal = parse_address(name)
+        normal = parse_address(plain_address(name))
     except InputError as error:
         return _missing("address", name, error.message)
     context = addresses.address(node(), normal, number_argument("page", 1, 1, 1_000_000))
     return _page("address", f"/accounts/{normal}", context, live=True)
+
+
+@blueprint.get("/token/<address>")
+def token(address: str) -> ResponseReturnValue:
+    """Show the token.
+    ---
+    get:
+      summary: 'Page: the coin as an ERC-20 token, where wallets link to'
+      parameters: [{in: path, name: address, required: true, schema: {type: string}}]
+      responses: {'200': {description: HTML., html: true}, '404':}
+    """
+    try:
+        normal = parse_address(plain_address(address))
+    except InputError as error:
+        return _missing("token", address, error.message)
+    if normal != parse_address(node().settings.spec.token.address) or not node().rules.has_accounts:
+        return _missing("token", address)
+    return _page("token", "/spec", {"supply": format_amount(node().chain.tip().supply)}, live=True)
 
 
 @blueprint.get("/pool")
@@ -107,10 +143,10 @@ def waiting() -> ResponseReturnValue:
       summary: 'Page: waiting transactions, by fee or by age'
       parameters:
         - {in: query, name: order, schema: {type: string, enum: [fee, age]}}
-        - {in: query, name: page, schema: {type: integer, default: 1}}
-      responses: {'200': {description: HTML.}}
+        - {in: query, name: page, schema: {type: integer, default: 1, minimum: 1, maximum: 40}}
+      responses: {'200': {description: HTML., html: true}}
     """
-    order: pool.Order = "age" if request.args.get("order") == "age" else "fee"
+    order = choice_argument("order", pool.ORDERS)
     context = pool.pool(node(), order, number_argument("page", 1, 1, pool.MAX_PAGES))
     return _page("pool", "/mempool", context, live=True)
 
@@ -121,7 +157,7 @@ def peers() -> ResponseReturnValue:
     ---
     get:
       summary: 'Page: peers and their tips, and the forks that this node went through'
-      responses: {'200': {description: HTML.}}
+      responses: {'200': {description: HTML., html: true}}
     """
     return _page("network", "/nodes", network.network(node()), live=True)
 
@@ -132,9 +168,10 @@ def rounds() -> ResponseReturnValue:
     ---
     get:
       summary: 'Page: rounds, workers, wasted work; mine a block'
-      responses: {'200': {description: HTML.}}
+      responses: {'200': {description: HTML., html: true}}
     """
-    return _page("mining", "/status", mining.mining(node()), live=True)
+    may_mine = doorkeeper().is_this_machine()
+    return _page("mining", "/status", {**mining.mining(node()), "may_mine": may_mine}, live=True)
 
 
 @blueprint.get("/learn")
@@ -143,8 +180,12 @@ def learn() -> ResponseReturnValue:
     ---
     get:
       summary: 'Page: a block taken apart in the browser'
-      parameters: [{in: query, name: block, schema: {type: integer}, description: A height.}]
-      responses: {'200': {description: HTML.}}
+      parameters:
+        - in: query
+          name: block
+          schema: {type: integer, minimum: 1, maximum: 999999999999999}
+          description: A height.
+      responses: {'200': {description: HTML., html: true}}
     """
     tip = node().chain.tip()
     height = min(number_argument("block", max(tip.height - 3, 2), 1, _MAX_HEIGHT), tip.height)
@@ -159,9 +200,9 @@ def send() -> ResponseReturnValue:
     ---
     get:
       summary: 'Page: submit a signed transaction, use a wallet, ask the faucet'
-      responses: {'200': {description: HTML.}}
+      responses: {'200': {description: HTML., html: true}}
     """
-    return _page("send", "/spec", {"faucet": faucet.is_open(node())})
+    return _page("send", "/spec", {"faucet": faucet.is_open(node()) and doorkeeper().is_this_machine()})
 
 
 @blueprint.get("/search")
@@ -172,8 +213,9 @@ def search() -> ResponseReturnValue:
       summary: 'Go to the page of a height, hash, transaction id or address'
       parameters: [{in: query, name: q, required: true, schema: {type: string}}]
       responses:
-        '200': {description: 'HTML: the page, behind a redirection (302).'}
-        '404': {description: HTML that says where to look.}
+        '200': {description: 'The page, behind the redirection.', html: true}
+        '302': {description: To the page.}
+        '404':
     """
     query = request.args.get("q", "").strip()
     target = find(node(), query)
@@ -187,7 +229,7 @@ def asset(name: str) -> ResponseReturnValue:
     get:
       summary: Style sheet, scripts and icon of the pages
       parameters: [{in: path, name: name, required: true, schema: {type: string}}]
-      responses: {'200': {description: The file.}, '404': {$ref: '#/components/responses/Problem'}}
+      responses: {'200': {description: The file.}, '404':}
     """
     if name not in _digests():
         raise Refusal(404, "unknown_asset", "There is no such file.")
@@ -200,8 +242,8 @@ def asset(name: str) -> ResponseReturnValue:
 
 @blueprint.errorhandler(NodeError)
 def refused(error: NodeError) -> ResponseReturnValue:
-    status, _, sentence, _ = describe(error)
-    return _failed(status, sentence)
+    status, code, sentence, field = describe(error)
+    return _failed(status, code, sentence, field)
 
 
 @blueprint.errorhandler(Refusal)
@@ -211,15 +253,21 @@ def not_allowed(error: Refusal) -> ResponseReturnValue:
 
 @blueprint.errorhandler(RedisError)
 def store_unavailable(_: RedisError) -> ResponseReturnValue:
-    return _failed(503, "The store does not answer. Reload the page in a moment.")
+    return _failed(503, "store_unavailable", "The store does not answer. Reload the page in a moment.")
+
+
+@blueprint.errorhandler(Exception)
+def bug(error: Exception) -> ResponseReturnValue:
+    if isinstance(error, HTTPException):
+        return http_problem(error)
+    _log.exception("bug", error=type(error).__name__)
+    return _failed(500, "internal_error", "A fault of ours; it has been logged.")
 
 
 @blueprint.app_errorhandler(404)
 def nowhere(error: HttpNotFound) -> ResponseReturnValue:
-    """An address that leads nowhere: a page for browsers, a problem for programs."""
-    if request.method == "GET" and request.accept_mimetypes.provided and _HTML in request.headers["Accept"]:
-        return _missing("page", request.path)
-    return problem(404, "not_found", f"{error.description}")
+    """An address that leads nowhere."""
+    return _missing("page", request.path) if asks_for_page() else problem(404, "not_found", f"{error.description}")
 
 
 def _page(
@@ -253,10 +301,15 @@ def _page(
 
 
 def _missing(kind: str, asked: str, reason: str = "") -> Response:
+    """What was asked for is not there: a page for browsers, which says what that was; a problem for programs."""
+    if not asks_for_page():
+        return problem(404, f"unknown_{kind}" if kind != "search" else "nothing_found", reason or _NOT_THERE)
     return _page("missing", "/status", {"kind": kind, "asked": asked, "reason": reason}, status=404, with_store=False)
 
 
-def _failed(status: int, sentence: str) -> Response:
+def _failed(status: int, code: str, sentence: str, field: str | None = None) -> Response:
+    if not asks_for_page():
+        return problem(status, code, sentence, field)
     return _page("failed", "/healthz", {"status": status, "sentence": sentence}, status=status, with_store=False)
 
 

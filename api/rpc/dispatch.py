@@ -57,10 +57,10 @@ def rpc() -> ResponseReturnValue:
         Single requests and batches of up to 50. Always 200, errors are JSON-RPC error objects; a notification gets an
         empty body.
       requestBody:
-        required: true
-        content: {application/json: {schema: {type: object}}}
+        required: false
+        json: RpcCall
       responses:
-        '200': {description: A JSON-RPC response or a list of them.}
+        '200': {description: A JSON-RPC response or a list of them., json: RpcAnswer}
     """
     door: RpcDoor = current_app.extensions["quarry.rpc"]
     door.learn(request.environ.get("HTTP_HOST"))
@@ -69,7 +69,7 @@ def rpc() -> ResponseReturnValue:
     except InputError as error:
         return _respond(protocol.refused(PARSE_ERROR, f"parse error: {error.message}"))
     except Refusal as error:
-        if error.status == 413:
+        if error.status in (411, 413):
             raise
         return _respond(protocol.refused(INVALID_REQUEST, error.detail))
 
@@ -97,6 +97,7 @@ class RpcDoor:
         self._node = here
         self._hosts: set[str] = set()
         self._seconds = metrics.request_seconds("POST", PATH, "200")
+        self._responses = metrics.responses(200)
 
     def learn(self, host: str | None) -> None:
         """A Host header that the doorkeeper has let in: the next request that has it need not ask again."""
@@ -110,6 +111,7 @@ class RpcDoor:
         answer = protocol.answer(self._node, environ["wsgi.input"].read())
         start_response("200 OK", [*_HEADERS, ("Content-Length", str(len(answer)))])
         self._seconds.observe(time.perf_counter() - began)
+        self._responses.inc()
         return [answer]
 
     def _is_usual(self, environ: dict[str, Any]) -> bool:

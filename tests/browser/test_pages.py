@@ -15,6 +15,7 @@ def paths(scene: Scene) -> list[str]:
     return [
         "/", "/block/2", "/block/latest", f"/block/{scene.fork[0]}", f"/tx/{scene.confirmed}", f"/tx/{scene.waiting}",
         f"/address/{ALICE.address}", "/pool", "/network", "/mining", "/learn", "/send", "/?before=5",
+        "/token/0x0000000000000000000000000000000000005eed",
     ]  # fmt: skip
 
 
@@ -29,7 +30,12 @@ def test_pages_fit_and_are_accessible(tab: Tab, scene: Scene, axe: str) -> None:
 
 @ALL_VIEWS
 def test_missing_pages_fit_and_are_accessible(tab: Tab, axe: str) -> None:
-    for path in ("/block/99999", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E" + "x" * 150):
+    for path in (
+        "/block/0x0",
+        "/token/0x12",
+        "/block/99999",
+        "/search?q=%3Cscript%3Ealert(1)%3C/script%3E" + "x" * 150,
+    ):
         tab.open(path)
         check(tab, axe, path)
         assert any("404" in item for item in tab.problems)  # Chromium tells the console of every 404

@@ -3,7 +3,7 @@
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ class Answer:
     """A response, its body read."""
 
     status: int
-    headers: Mapping[str, str]  # names in lower case
+    headers: Mapping[str, str]  # names in lower case; values of lines with the same name are joined by ", "
     body: bytes
 
     @property
@@ -42,6 +42,14 @@ class Answer:
         assert problem["title"] and problem["detail"]
         assert set(problem) <= {"type", "title", "status", "code", "detail", "field"}
         return problem
+
+
+def joined(lines: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Header lines as a mapping."""
+    found: dict[str, str] = {}
+    for name, value in lines:
+        found[name.lower()] = f"{found[name.lower()]}, {value}" if name.lower() in found else value
+    return found
 
 
 class Door(Protocol):
@@ -85,9 +93,7 @@ class FlaskDoor:
         with self.app.test_client().open(
             path, method=method, data=body, headers=given, environ_overrides=length
         ) as response:
-            return Answer(
-                response.status_code, {k.lower(): v for k, v in response.headers}, b"".join(response.iter_encoded())
-            )
+            return Answer(response.status_code, joined(list(response.headers)), b"".join(response.iter_encoded()))
 
 
 class SocketDoor:
@@ -99,7 +105,7 @@ class SocketDoor:
 
     def call(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Answer:
         with self.open(method, path, body, **headers) as response:
-            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+            return Answer(response.status, joined(response.getheaders()), response.read())
 
     @contextmanager
     def open(

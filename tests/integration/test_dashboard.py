@@ -40,6 +40,31 @@ def test_without_the_token_everything_is_401(client: Client, path: str) -> None:
         assert b"rq" not in answer.body.lower().replace(b"urn:quarry", b"")
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_people_read_where_the_token_is(client: Client, path: str) -> None:
+    answer = client.get(path, Accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    assert (answer.status, answer.type) == (401, "text/html; charset=utf-8")
+    page = answer.body.decode()
+    assert "QUARRY_ADMIN_TOKEN_FILE" in page and 'href="/mining"' in page and TOKEN not in page
+    assert "script" not in page and "style=" not in page
+
+
+@pytest.mark.parametrize("path", ["/rq/", "/nodes/register"])
+def test_each_scheme_has_a_line_of_its_own_and_basic_is_first(shared_node: RunningNode, path: str) -> None:
+    """Chromium opens no login window for `Bearer …, Basic …` on one line."""
+    method = "GET" if path == "/rq/" else "POST"
+    with shared_node.door.open(method, path, b"{}", Accept="text/html") as answer:
+        assert answer.status == 401
+        lines = answer.headers.get_all("WWW-Authenticate")
+    assert lines == ['Basic realm="quarry", charset="UTF-8"', 'Bearer realm="quarry"']
+
+
+def test_the_dashboard_and_the_page_about_mining_lead_to_each_other(client: Client) -> None:
+    assert b'href="/rq/"' in client.get("/mining").body
+    for path in ("/rq/", "/rq/0/view/workers"):
+        assert b'href="/mining"' in client.get(path, **ADMIN).body
+
+
 def basic(password: str) -> str:
     return "Basic " + base64.b64encode(f"admin:{password}".encode()).decode()
 

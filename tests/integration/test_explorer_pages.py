@@ -29,6 +29,7 @@ PAGES = (
     "/mining",
     "/learn",
     "/send",
+    "/token/0x0000000000000000000000000000000000005eed",
 )
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 HTML = "text/html; charset=utf-8"
@@ -96,10 +97,11 @@ def test_every_link_leads_somewhere(client: Client, busy: str) -> None:
             continue
         seen[path] = origin
         answer = client.get(path, **BROWSER)
-        assert answer.status == 200, f"{origin} leads to {path}: {answer.status}"
+        wanted = 401 if path == "/rq/" else 200  # which asks for the admin token
+        assert answer.status == wanted, f"{origin} leads to {path}: {answer.status}"
         if answer.type == HTML and path != "/docs":
             waiting += [(link, path) for link in Page(answer).links()]
-    assert len(seen) > 25
+    assert len(seen) > 25 and seen["/rq/"] == "/mining"
 
 
 def test_each_page_has_its_json_one_click_away(client: Client, busy: str) -> None:
@@ -291,6 +293,69 @@ def test_search_knows_hashes_and_ids_with_and_without_0x(client: Client, busy: s
 def test_what_is_unknown_is_a_helpful_404(client: Client, path: str) -> None:
     found = page(client, path, 404)
     assert "The latest blocks" in found.text and "/" in found.links()
+
+
+@pytest.mark.parametrize("change", [str, str.upper, str.title], ids=["as it is", "upper", "mixed"])
+def test_wallets_link_to_pages_as_eip_3091_says(client: Client, busy: str, change: Any) -> None:
+    block = client.get("/blocks/3").ok()["hash"]
+    for path, target in (("tx", busy), ("block", block)):
+        answer = client.get(f"/{path}/0x{change(target)}", **BROWSER)
+        assert (answer.status, answer.headers["location"]) == (302, f"/{path}/{target}")
+        if change(target) != target:
+            assert client.get(f"/{path}/{change(target)}", **BROWSER).headers["location"] == f"/{path}/{target}"
+    assert client.get(f"/block/0x{block}?page=1").headers["location"] == f"/block/{block}?page=1"
+
+
+def test_links_to_heights_and_addresses(client: Client, busy: str) -> None:
+    assert client.get("/block/0x3").headers["location"] == client.get("/block/0X03").headers["location"] == "/block/3"
+    assert client.get("/block/LATEST").headers["location"] == "/block/latest"
+    for name in (MINER, MINER.lower(), "0x" + MINER[2:].upper(), "0X" + MINER[2:].upper()):
+        assert MINER in page(client, f"/address/{name}").text
+    assert (
+        "has height 1" in page(client, "/block/0", 404).text and "has height 1" in page(client, "/block/0x0", 404).text
+    )
+
+
+def test_the_coin_has_a_page_where_wallets_look_for_tokens(client: Client, make_node: MakeNode, busy: str) -> None:
+    address = client.get("/spec").ok()["token"]["address"]
+    assert address.endswith("5eed")
+    for name in (address, address.lower(), "0X" + address[2:]):
+        found = page(client, f"/token/{name}?a={MINER}")
+        assert address in found.text and "QRY" in found.text and "100,003" in found.text
+    missing = page(client, f"/token/{MINER}", 404)
+    assert MINER in missing.text and f"/token/{address}" in missing.links()
+    tutorial = Client(FlaskDoor(create_app(make_node(SPEC="tutorial"))))
+    page(tutorial, f"/token/{address}", 404)
+
+
+def test_a_page_that_is_missing_says_what_was_looked_for(client: Client) -> None:
+    for path in ("/block/0xABCDEF0123456789", f"/tx/0x{'Ab' * 32}", "/address/0x12", "/token/x", "/no/such/page"):
+        asked = path if path.startswith("/no") else path.rpartition("/")[2]
+        assert asked in page(client, path, 404).text
+
+
+@pytest.mark.parametrize("accept", [{}, {"Accept": "*/*"}, {"Accept": "application/json"}], ids=str)
+def test_programs_get_problems_about_pages(client: Client, accept: dict[str, str]) -> None:
+    for kind, name in (("block", "0"), ("transaction", "x"), ("address", "x"), ("token", "x")):
+        path = {"transaction": "tx"}.get(kind, kind)
+        client.get(f"/{path}/{name}", **accept).refused(404, f"unknown_{kind}")
+    client.get("/search?q=nothing+like+it", **accept).refused(404, "nothing_found")
+    assert client.get("/pool?page=0", **accept).refused(400, "bad_argument")["field"] == "page"
+
+
+def test_a_fault_of_ours_is_told_on_a_page_too(node: Node, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr("api.explorer.pages.pool.pool", broken)
+    assert "A fault of ours" in page(client, "/pool", 500).text
+    assert b"secret" not in client.get("/pool", **BROWSER).body
+    client.get("/pool").refused(500, "internal_error")
+
+
+@pytest.mark.parametrize("order", ["AAA", "", "FEE", "fee ", "fee,age"])
+def test_an_order_that_does_not_exist_is_refused(client: Client, order: str) -> None:
+    assert "order must be fee or age" in page(client, f"/pool?order={order}".replace(" ", "+"), 400).text
 
 
 def test_programs_get_problems_where_browsers_get_pages(client: Client) -> None:

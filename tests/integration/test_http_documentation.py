@@ -7,6 +7,7 @@ import pytest
 
 from api.app import create_app
 from services.node import Node
+from tests.integration.conftest import MakeNode
 from tests.integration.http_client import Client, FlaskDoor
 
 METHODS = {"get", "put", "post", "delete", "patch"}
@@ -76,6 +77,52 @@ def check_operation(document: dict[str, Any], path: str, operation: dict[str, An
     for status, response in operation["responses"].items():
         assert re.fullmatch("[1-5][0-9]{2}", status)
         assert resolve(document, response)["description"], f"{status} of {path}"
+
+
+def test_every_endpoint_says_what_any_request_may_meet(document: dict[str, Any]) -> None:
+    for path, item in document["paths"].items():
+        for method in (METHODS | {"options"}) & set(item):
+            operation = item[method]
+            wanted = {"400", "403", "411", "413", "429", "503"}
+            if operation.get("requestBody", {}).get("required"):
+                wanted |= {"415", "422"}
+            assert wanted <= set(operation["responses"]), (method, path)
+            for status, response in operation["responses"].items():
+                content = resolve(document, response).get("content", {})
+                if status >= "400":
+                    assert "application/problem+json" in content, (method, path, status)
+                elif status != "204" and status < "300" and path != "/assets/{name}":
+                    assert content, (method, path, status)
+
+
+def test_doors_for_the_admin_and_for_this_machine_say_so(document: dict[str, Any]) -> None:
+    asked = {
+        (method, path) for path, item in document["paths"].items() for method in item if "401" in str(item[method])
+    }
+    assert asked == {
+        ("get", "/mine"), ("post", "/mine"), ("post", "/faucet"), ("post", "/nodes/register"),
+        ("post", "/miner/register"), ("delete", "/nodes"), ("delete", "/rounds/{round_id}"),
+    }  # fmt: skip
+
+
+def test_numbers_have_bounds_and_words_have_choices(document: dict[str, Any]) -> None:
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            for parameter in operation.get("parameters", []):
+                schema = parameter["schema"]
+                if schema["type"] in ("integer", "number"):
+                    assert {"minimum", "maximum"} <= set(schema), (path, parameter["name"])
+
+
+def test_the_transactions_are_those_of_the_chain(make_node: MakeNode, node: Node) -> None:
+    for made in (node, make_node(SPEC="tutorial")):
+        found: dict[str, Any] = Client(FlaskDoor(create_app(made))).get("/openapi.json").ok()
+        schemas = found["components"]["schemas"]
+        if made is node:
+            chain_ids = [variant["properties"]["chain_id"]["enum"] for variant in schemas["Transaction"]["oneOf"]]
+            assert chain_ids == [[node.settings.spec.chain_id]] * 4
+        else:
+            assert schemas["Transaction"]["required"] == ["sender", "recipient", "amount"]
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:

@@ -42,15 +42,34 @@ def timed(call: Callable[[], Answer]) -> float:
 
 
 @pytest.mark.parametrize(
-    "head",
-    [b"Content-Length: 100000000\r\n\r\n", b"Content-Length: 1048577\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"],
+    ("head", "status"),
+    [
+        (b"Content-Length: 100000000\r\n\r\n", b"413 Payload Too Large"),
+        (b"Content-Length: 1048577\r\n\r\n", b"413 Payload Too Large"),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"411 Length Required"),
+    ],
     ids=["100 MB", "1 MiB and a byte", "chunked, no length"],
 )
-def test_a_body_that_is_too_large_is_refused_by_its_head_alone(api: RunningNode, head: bytes) -> None:
+@pytest.mark.parametrize("path", [b"/transactions/new", b"/rpc", b"/status"])
+def test_a_body_that_is_too_large_is_refused_by_its_head_alone(
+    shared_node: RunningNode, head: bytes, status: bytes, path: bytes
+) -> None:
     started = time.monotonic()
-    with api.door.raw(POST + head) as connection:
-        assert first_line(connection) == b"HTTP/1.1 413 Payload Too Large"
+    with shared_node.door.raw(POST.replace(b"/transactions/new", path) + head) as connection:
+        assert first_line(connection) == b"HTTP/1.1 " + status
     assert time.monotonic() - started < SOON
+
+
+@pytest.mark.parametrize("path", [b"/status", b"/rpc", b"/rq/", b"/mine"])
+@pytest.mark.parametrize(
+    "hosts",
+    [b"", b"Host:\r\n", b"Host: localhost\r\nHost: localhost\r\n", b"Host: localhost\r\nHost: evil.example\r\n"],
+    ids=["none", "empty", "the same twice", "two"],
+)
+def test_a_request_has_one_host(shared_node: RunningNode, path: bytes, hosts: bytes) -> None:
+    for version in (b"HTTP/1.1", b"HTTP/1.0"):
+        with shared_node.door.raw(b"GET " + path + b" " + version + b"\r\n" + hosts + b"\r\n") as connection:
+            assert first_line(connection).startswith(version + b" 400 "), version
 
 
 @pytest.mark.parametrize(

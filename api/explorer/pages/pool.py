@@ -10,6 +10,7 @@ PAGE = 50
 MAX_PAGES = 40
 
 Order = Literal["fee", "age"]
+ORDERS: tuple[Order, ...] = ("fee", "age")
 
 
 def pool(node: Node, order: Order, page: int) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from services import log_search
 from services.node import Node
 from services.store import filters
 from shared import erc20
+from shared.addresses import parse_address
+from shared.amounts import COIN, parse_amount
 from tests.integration.conftest import MakeNode
 from tests.integration.node_fixture import ALICE, BOB, MINER, grow, transfer
 from tests.integration.rpc.client import OWNERS, TOKEN, ZERO, Rpc, refused, reorganise, rpc_node
@@ -278,3 +280,24 @@ def test_a_filter_that_slept_long_catches_up_in_parts(node: Node, rpc: Rpc, monk
     grown = ["0x" + grow(node).hash for _ in range(3)]
     polls = [rpc("eth_getFilterChanges", blocks) for _ in range(3)]
     assert [item for poll in polls for item in poll] == grown and len(polls[0]) == 2
+
+
+def test_a_balance_is_its_events_its_allocation_and_the_fees_that_it_paid(node: Node, rpc: Rpc) -> None:
+    """As docs/wallets.md says: fees and the genesis block have no event."""
+    busy(node, rpc, 20)
+    balances = {address: COIN * int(amount) for address, amount in rpc.client.get("/spec").ok()["allocations"].items()}
+    for log in every_log(rpc):
+        if log["topics"][0] == TRANSFER:
+            for place, sign in ((1, -1), (2, 1)):
+                party = parse_address("0x" + log["topics"][place][26:])
+                balances[party] = balances.get(party, 0) + sign * value(log)
+    paid = 0
+    for height in range(1, rpc.number("eth_blockNumber") + 1):
+        for item in rpc.client.get(f"/blocks/{height}").ok()["transactions"]:
+            if item["type"] != "reward":
+                balances[item["sender"]] -= parse_amount(item["fee"])
+                paid += parse_amount(item["fee"])
+    del balances[ZERO]
+    assert paid > 0 and len(balances) > 5
+    for address, expected in balances.items():
+        assert int(rpc("eth_getBalance", address, "latest"), 16) == expected, address
