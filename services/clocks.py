@@ -62,7 +62,8 @@ class CommonClock:
         self._ahead = 0.0
 
     def now(self) -> float:
-        return self._own.now() - self.ahead()
+        ahead = self.ahead()  # first, since asking takes time
+        return self._own.now() - ahead
 
     def sleep(self, seconds: float) -> None:
         self._own.sleep(seconds)
@@ -178,6 +179,6 @@ def waiting_words(until: float, now: float) -> str:
     span = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     moment = datetime.fromtimestamp(min(until, _LAST_MOMENT), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
-        f"Mining waits until {moment}, {span} from now, and goes on by itself: the last blocks carry times that lie too "
-        "far in the future, so a miner's clock was ahead, or ours is behind."
+        f"Mining waits until {moment}, {span} from now, and goes on by itself: the last blocks carry times that lie "
+        "too far in the future, so a miner's clock was ahead, or ours is behind."
     )
