@@ -62,7 +62,8 @@ class CommonClock:
         self._ahead = 0.0
 
     def now(self) -> float:
-        return self._own.now() - self.ahead()
+        ahead = self.ahead()  # first, since asking takes time
+        return self._own.now() - ahead
 
     def sleep(self, seconds: float) -> None:
         self._own.sleep(seconds)

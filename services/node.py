@@ -114,6 +114,8 @@ class Node:
         Raises:
             WrongChain: the store holds a chain of another spec, or one that breaks a rule which came later.
         """
+        for wrong in self.wrong_clocks():
+            _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
         self.chain.initialise()
         self.reorganiser.finish()
         require_todays_rules(self.chain)
