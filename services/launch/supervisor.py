@@ -83,6 +83,7 @@ class _Child:
     born: float = 0.0
     delay: float = 0.0
     due: float = 0.0
+    refused: str = ""  # why it could not be started the last time
 
 
 def _has_exited(process: subprocess.Popen[bytes]) -> bool:
@@ -166,8 +167,12 @@ class Supervisor:
                     try:
                         self._spawn(child)
                         child.restarts += 1
+                        child.refused = ""
                     except OSError as error:  # out of processes or of disk: that may pass
-                        log.error("program_not_started", program=child.program.name, error=error.strerror)
+                        reason = error.strerror or str(error)
+                        if reason != child.refused:  # once, not at every try
+                            log.error("program_not_started", program=child.program.name, error=reason)
+                        child.refused = reason
                         self._back_off(child, lived=0.0)
 
     def stop(self, timeout: float = 10.0) -> None:
