@@ -54,13 +54,16 @@ def status() -> ResponseReturnValue:
     get:
       summary: Tip, mempool, peers, workers and the round in progress
       responses:
-        '200': {description: 'node, spec, height, tip, chainwork, mempool, peers, workers, round and more.'}
+        '200':
+          description: >-
+            node, spec, height, tip, chainwork, mempool, peers, workers, suspended, foreign_workers, round and more.
     """
     here = node()
     tip = here.chain.tip()
     situation = here.mining.situation()
     size, used = here.pool.totals()
     counters = here.mining.counters()
+    trouble = here.queue.trouble()
     return jsonify(
         node=here.settings.node,
         version=VERSION,
@@ -79,6 +82,8 @@ def status() -> ResponseReturnValue:
             for peer in here.peers.approved()
         ],
         workers={"mining": here.queue.mining_workers(), "network": here.queue.network_workers()},
+        suspended=trouble.suspended,
+        foreign_workers=trouble.strangers,
         round=round_view(here, situation.open_round) if situation.open_round else None,
         requests=situation.requests,
         automine=here.settings.automine,

@@ -9,6 +9,7 @@ from redis import Redis
 
 from services import registry
 from services.connections import as_store, connect_for_jobs, connect_for_requests
+from services.launch.ending import JOB_SECONDS, end_after
 from services.node import Node, build_node
 from services.queues import MINING, RqJobs, queue
 from services.registry import Unserved
@@ -68,6 +69,11 @@ class Context:
             known = self._nodes[name] = build_node(settings, store=as_store(store), queue=RqJobs(self.broker))
         return known
 
+    def begun(self, name: str) -> Node | None:
+        """As `node`, but None while its chain has not begun: whoever starts it writes the genesis block first."""
+        found = self.node(name)
+        return found if found.chain.hash_at(1) is not None else None
+
     def open_round(self, name: str) -> dict[str, str] | None:
         """The open round of a node, or None. Nothing is kept: the caller is the parent of jobs to come.
 
@@ -107,10 +113,11 @@ class Context:
         time.sleep(seconds)
 
     def stop_on_signal(self) -> None:
-        """Let SIGTERM end the running job at its next slice, instead of in the middle of something."""
+        """Let SIGTERM end the running job at its next slice; and the process soon, if the job waits for something."""
 
         def stop(*_: Any) -> None:
             self.stopping = True
+            end_after(JOB_SECONDS)
 
         signal.signal(signal.SIGTERM, stop)
 

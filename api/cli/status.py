@@ -25,6 +25,12 @@ def status(target: Target) -> None:
         lines.append(
             f"  round      block {searching['height']}: {searching['hashes']:,} hashes, {rate_text(searching['rate'])}"
         )
+    if found.get("suspended"):
+        lines.append("The workers are suspended: nothing is mined until `rq resume`.")
+    if found.get("foreign_workers"):
+        lines.append(
+            f"{found['foreign_workers']} worker(s) that are not Quarry's take its jobs, and fail them: end them."
+        )
     if not workers["mining"]:
         lines.append("No mining worker is alive: blocks will wait.")
     target.show(found, "\n".join(lines))

@@ -315,6 +315,7 @@ def _port_taken(port: int, error: OSError | None = None) -> _PortTaken:
 def _end(process: subprocess.Popen[bytes], timeout: float) -> int:
     if process.poll() is None:
         process.terminate()
+        process.send_signal(signal.SIGCONT)  # one that stands still would not hear it
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:

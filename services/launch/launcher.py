@@ -183,8 +183,14 @@ class RunningNode:
             trim_all(self.plan.files.logs)
             trim(self.plan.files.valkey / "valkey.log")
 
+    def tell(self) -> None:
+        """Tell all programs to end, and wait for none. `stop` does."""
+        for supervisor, _ in reversed(self._supervisors):
+            supervisor.tell()
+
     def stop(self) -> None:
         """End the programs, then Valkey. Safe to call twice."""
+        self.tell()
         self._stack.close()
 
     def _program(self, name: str, command: list[str]) -> Program:
@@ -269,7 +275,12 @@ class Launch:
                 raise lost[-1]
 
     def stop(self) -> None:
-        """Stop every node, the last first; what goes wrong with one does not keep the others from being stopped."""
+        """Stop every node, the last first; what goes wrong with one does not keep the others from being stopped.
+
+        All are told before any is waited for.
+        """
+        for node in reversed(self.nodes):
+            node.tell()
         with contextlib.ExitStack() as stack:
             for node in self.nodes:
                 stack.callback(node.stop)

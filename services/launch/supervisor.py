@@ -83,6 +83,7 @@ class _Child:
     born: float = 0.0
     delay: float = 0.0
     due: float = 0.0
+    told: bool = False  # to end
     refused: str = ""  # why it could not be started the last time
 
 
@@ -175,6 +176,20 @@ class Supervisor:
                         child.refused = reason
                         self._back_off(child, lived=0.0)
 
+    def tell(self) -> None:
+        """Tell all programs to end, in reverse order, and wait for none: `stop` does. Nothing is restarted any more.
+
+        So the programs of several supervisors end at the same time.
+        """
+        with self._lock:
+            self._stopping = True
+            for child in reversed(self._children):
+                if child.process is not None and not child.told and not _has_exited(child.process):
+                    child.told = True
+                    # Not Popen.terminate, which would reap. Once only: a second one makes RQ abandon its job.
+                    os.kill(child.process.pid, signal.SIGTERM)
+                    os.kill(child.process.pid, signal.SIGCONT)  # one that stands still would not hear it
+
     def stop(self, timeout: float = 10.0) -> None:
         """End all programs: SIGTERM in reverse order, after `timeout` seconds SIGKILL, and no descendant is left.
 
@@ -186,10 +201,7 @@ class Supervisor:
             seen = self._descendants([child for child, _ in living], {})
             known = {pid: process.started for pid, process in seen.items()}
             try:
-                for _, process in reversed(living):
-                    if not _has_exited(process):
-                        # Not Popen.terminate, which would reap. Once only: a second one makes RQ abandon its job.
-                        os.kill(process.pid, signal.SIGTERM)
+                self.tell()
                 deadline = self._clock() + timeout
                 while self._clock() < deadline and not all(_has_exited(process) for _, process in living):
                     self._sleep(0.02)
@@ -207,6 +219,7 @@ class Supervisor:
     def _spawn(self, child: _Child) -> None:
         program = child.program
         child.mark = secrets.token_hex(16)
+        child.told = False
         shim = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), str(int(signal.SIGTERM))]
         with contextlib.ExitStack() as stack:
             output = None
