@@ -154,7 +154,16 @@ class NodeWorker(Worker):
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Say that this worker lives; and who it is, if somebody has emptied the broker."""
         super().heartbeat(timeout, pipeline)
-        if pipeline is None and not self.connection.sismember(REDIS_WORKER_KEYS, self.key):
+        if pipeline is None:
+            self._be_known()
+
+    def maintain_heartbeats(self, job: Job, execution: Any) -> None:
+        """The same while a job runs: a search may take minutes."""
+        super().maintain_heartbeats(job, execution)
+        self._be_known()
+
+    def _be_known(self) -> None:
+        if not self.connection.sismember(REDIS_WORKER_KEYS, self.key):
             self.connection.delete(self.key)  # half of it, without a birth
             super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
 
