@@ -186,12 +186,19 @@ class RqJobs:
         strangers = sum(not name.endswith(OURS) for name in names)
         return QueueTrouble(bool(self.broker.exists(_SUSPENDED)), strangers)
 
+    def _oldest(self, one: RqQueue) -> datetime | None:
+        """When the oldest job of a queue was put there; None if there is none, or one that nobody can read."""
+        try:
+            ids = one.get_job_ids(0, 1)
+            first = AllowListedJob.fetch_many(ids, self.broker, serializer=one.serializer)[0] if ids else None
+        except (ValueError, TypeError, NoSuchJobError):  # an id that no job has
+            return None
+        return first.enqueued_at if first is not None else None
+
     def report(self) -> QueueReport:
         states = []
         for one, workers in ((self._mining, self.mining_workers()), (self._network, self.network_workers())):
-            ids = one.get_job_ids(0, 1)
-            first = AllowListedJob.fetch_many(ids, self.broker, serializer=one.serializer)[0] if ids else None
-            since = first.enqueued_at if first is not None else None
+            since = self._oldest(one)
             age = (datetime.now(UTC) - since).total_seconds() if since is not None else 0.0
             states.append(QueueState(one.name, one.count, max(age, 0.0), workers))
         return QueueReport(tuple(states), job_totals.read(self.broker))

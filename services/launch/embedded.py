@@ -142,7 +142,10 @@ class EmbeddedValkey:
         Raises:
             EmbeddedValkeyFailed: naming it.
         """
-        disk = os.statvfs(self.directory)
+        try:
+            disk = os.statvfs(self.directory)
+        except OSError as error:
+            raise EmbeddedValkeyFailed(f"The data directory {self.directory} is unusable: {error.strerror}.") from error
         if disk.f_bavail * disk.f_frsize < _ROOM:
             raise EmbeddedValkeyFailed(f"There is no room on the disk of {self.directory}.")
 

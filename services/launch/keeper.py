@@ -74,8 +74,13 @@ class Keeper:
             self._mourn()
         elif self._clock() >= self._due:
             self._failure = None
-            self._thread = threading.Thread(target=self._start, name=f"valkey of {self._name}", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._start, name=f"valkey of {self._name}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no thread to give: that may pass
+                self._conclude(error)
+            else:
+                self._thread = thread
 
     def stop(self) -> None:
         """End the server, and a start that is under way. Safe to call twice."""
@@ -103,9 +108,9 @@ class Keeper:
             self._down = False
             self._born = self._clock()
             return
-        if not isinstance(failure, NodeError):
+        if not isinstance(failure, Exception):
             raise failure
-        if getattr(failure, "damaged", False):
+        if isinstance(failure, NodeError) and getattr(failure, "damaged", False):
             self.lost = failure
             return
         waits_for = obstacle(failure)

@@ -145,6 +145,14 @@ def test_arguments_of_another_shape_are_refused(broker: FakeRedis, arguments: An
         planted(broker, data=data([SEARCH, None, ["node1", "a" * 32], {"round_id": "b"}])).perform()
 
 
+@pytest.mark.parametrize("job_id", [b"\xff\xfe", b"", b"an id: with/blanks", b"no-such-job", b"planted"])
+def test_a_report_is_made_whatever_lies_first_in_a_queue(broker: FakeRedis, job_id: bytes) -> None:
+    planted(broker, data=b"garbage", enqueued_at="now")
+    broker.rpush(f"rq:queue:{MINING}", job_id)
+    [mining, network] = RqJobs(broker).report().queues
+    assert (mining.name, mining.jobs, mining.oldest_seconds, network.jobs) == ("mining", 1, 0.0, 0)
+
+
 def test_no_job_runs_or_is_remembered_for_ever(broker: FakeRedis) -> None:
     found = planted(broker, timeout="-1", result_ttl="-1", failure_ttl="-1", retries_left="9")
     assert (found.timeout, found.result_ttl, found.failure_ttl) == (900, 60, 86_400)
