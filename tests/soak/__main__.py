@@ -102,6 +102,7 @@ def _misfortunes(
             continue
         quiet.append((since, watch.now))
         began = watch.now
+        faults.spare_first = began > ends / 2
         try:
             kind = faults.next(only[sum(met.values()) % len(only)] if only else "")
             met[kind] += 1

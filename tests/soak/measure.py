@@ -16,8 +16,8 @@ from tests.soak.load import Door
 
 SAMPLE_SECONDS = 5.0
 PROBE_SECONDS = 0.5
-WARM_UP = 90.0  # seconds of a process's life that say nothing about its growth
-# Slopes are judged where processes lived so long, in seconds, when all their lives are added up.
+WARM_UP = 300.0  # seconds of a process's life that say nothing about its growth: threads start, caches fill
+# Slopes are judged where processes lived so long after that, in seconds, when all their lives are added up.
 ENOUGH = 600.0
 
 
@@ -138,7 +138,7 @@ def growth(samples: Iterable[Sample], seconds: float) -> dict[str, Growth]:
         above = below = lived = 0.0
         for life in lives.values():
             warm = [item for item in life if item.at - life[0].at >= WARM_UP]
-            if len(warm) < 5:
+            if not warm or warm[-1].at - warm[0].at < WARM_UP:  # so short a life says more about chance
                 continue
             lived += warm[-1].at - warm[0].at
             middle = sum(item.at for item in warm) / len(warm)

@@ -31,6 +31,7 @@ def test_growth_is_seen_within_a_life_and_not_between_lives() -> None:
     later = [Sample(at, Member(2, 2, 0, "mining", "node1"), 50.0, 5, 2) for at in range(1000, 2000, 5)]
     found = growth([*steady, *later], 2000)["mining"]
     assert (found.lives, found.most_mb, found.mb_per_hour) == (2, 50.0, 0.0)
+    assert growth(steady[:100], 500)["mining"].judged is False
     assert found.judged
     leaking = growth([Sample(at, WORKER, 30 + at / 360, 5, 2) for at in range(0, 1000, 5)], 1000)["mining"]
     assert leaking.mb_per_hour == pytest.approx(10.0)
