@@ -69,11 +69,6 @@ class Context:
             known = self._nodes[name] = build_node(settings, store=as_store(store), queue=RqJobs(self.broker))
         return known
 
-    def begun(self, name: str) -> Node | None:
-        """As `node`, but None while its chain has not begun: whoever starts it writes the genesis block first."""
-        found = self.node(name)
-        return found if found.chain.hash_at(1) is not None else None
-
     def open_round(self, name: str) -> dict[str, str] | None:
         """The open round of a node, or None. Nothing is kept: the caller is the parent of jobs to come.
 
@@ -136,3 +131,13 @@ def current() -> Context:
     if _context is None:
         raise RuntimeError("no context is installed: jobs run inside a worker process")
     return _context
+
+
+def begun(name: str) -> Node | None:
+    """The node of that name; None while its chain has not begun: whoever starts it writes the genesis block first.
+
+    Raises:
+        NotFound, Unserved: as `Context.node`.
+    """
+    found = current().node(name)
+    return found if found.chain.hash_at(1) is not None else None

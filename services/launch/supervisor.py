@@ -198,7 +198,9 @@ class Supervisor:
         with self._lock:
             self._stopping = True
             living = [(child, child.process) for child in self._children if child.process is not None]
-            seen = self._descendants([child for child, _ in living], {})
+            # Those too whose start was interrupted before its pid was noted: their mark tells.
+            marked = [child for child in self._children if child.mark]
+            seen = self._descendants(marked, {})
             known = {pid: process.started for pid, process in seen.items()}
             try:
                 self.tell()
@@ -209,7 +211,7 @@ class Supervisor:
                 for child, process in living:
                     if not _has_exited(process):
                         log.warning("program_killed", program=child.program.name, pid=process.pid, after=timeout)
-                self._kill([child for child, _ in living], known)
+                self._kill(marked, known)
                 for child, process in living:
                     with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel; already reported
                         process.wait(_KILL_PATIENCE)

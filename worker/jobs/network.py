@@ -9,7 +9,7 @@ _log = structlog.get_logger(__name__)
 
 def resolve(node: str, url: str = "") -> bool:
     """Adopt the best valid chain among the peers, or of one peer; whether ours changed. Safe at any time."""
-    served = context.current().begun(node)
+    served = context.begun(node)
     if served is None:
         return False
     resolution = served.resolver.resolve(url or None)
@@ -20,17 +20,17 @@ def resolve(node: str, url: str = "") -> bool:
 
 def answer(node: str, number: str) -> bool:
     """Resolve because somebody asked over HTTP (the `number`-th), unless a later run has answered that already."""
-    served = context.current().begun(node)
+    served = context.begun(node)
     return served is not None and served.consensus.answer(int(number))
 
 
 def announce(node: str, tip: str) -> int:
     """Tell all peers of a tip, unless it has moved since; how many were told."""
-    served = context.current().begun(node)
+    served = context.begun(node)
     return 0 if served is None else served.announcer.announce(tip)
 
 
 def relay(node: str) -> int:
     """Hand new transactions on to all peers; how many."""
-    served = context.current().begun(node)
+    served = context.begun(node)
     return 0 if served is None else served.announcer.relay()

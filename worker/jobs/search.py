@@ -37,7 +37,7 @@ def search(node: str, round_id: str) -> int:
     here = context.current()
     structlog.contextvars.bind_contextvars(node=node, worker=here.worker_name)
     try:
-        served = here.begun(node)
+        served = context.begun(node)
     except Unserved as error:
         _log.error("search_refused", reason=str(error))
         here.hand_back(node, round_id, REFUSAL_SECONDS)

@@ -7,7 +7,7 @@ from worker.ticker import HOUSEKEEPING_SECONDS
 
 def housekeeping(node: str) -> int:
     """Bring back lost work and expire what is old; how many transactions expired. Safe to run at any time."""
-    served = context.current().begun(node)
+    served = context.begun(node)
     if served is None:
         return 0
     served.reorganiser.finish()
