@@ -9,13 +9,14 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-slow simulate mutation lint bench clean
+.PHONY: help up demo test test-slow test-soak simulate mutation lint bench clean
 
 help:
 	@echo "make up     start a node on this machine (ARGS='--port 0 --spec network'); Ctrl-C stops it"
 	@echo "make demo   see it work, without a person: exits 0, or says what failed"
 	@echo "make test   import contracts and all tests"
-	@echo "make test-slow, simulate, mutation   soak, long simulation, planted bugs: minutes to hours"
+	@echo "make test-slow, simulate, mutation   fault matrix, long simulation, planted bugs: minutes to hours"
+	@echo "make test-soak   an hour of load, strangers and faults (ARGS='--seconds 600 --seed 2'), and a table"
 	@echo "make lint   ruff, mypy and import contracts"
 	@echo "make bench  the benchmarks"
 	@echo "make clean  remove what make made; keys and chains in ~/.quarry stay"
@@ -47,6 +48,9 @@ test: $(DEV)
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(ARGS)
+
+test-soak: $(DEV)
+	$(BIN)/python -m tests.soak $(or $(ARGS),--seconds 3600 --seed 1 --nodes 2 --report soak.json)
 
 simulate: $(DEV)
 	$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 1000 --mode safety)

@@ -62,7 +62,9 @@ def status() -> ResponseReturnValue:
       summary: Tip, mempool, peers, workers and the round in progress
       responses:
         '200':
-          description: 'node, spec, height, tip, chainwork, mempool, peers, workers, round and more.'
+          description: >-
+            node, spec, height, tip, chainwork, mempool, peers, workers, suspended, foreign_workers, round, time,
+            wrong_clocks and more.
           json: Status
     """
     here = node()
@@ -70,6 +72,7 @@ def status() -> ResponseReturnValue:
     situation = here.mining.situation()
     size, used = here.pool.totals()
     counters = here.mining.counters()
+    trouble = here.queue.trouble()
     return jsonify(
         node=here.settings.node,
         version=VERSION,
@@ -88,6 +91,8 @@ def status() -> ResponseReturnValue:
             for peer in here.peers.approved()
         ],
         workers={"mining": here.queue.mining_workers(), "network": here.queue.network_workers()},
+        suspended=trouble.suspended,
+        foreign_workers=trouble.strangers,
         round=round_view(here, situation.open_round) if situation.open_round else None,
         requests=situation.requests,
         time=here.clock.now(),

@@ -33,9 +33,9 @@ CONNECTIONS = 2048
 BUFFER = 65_536
 # To send a request's head, and between two requests of one connection.
 HEAD_SECONDS = 10
-# From SIGTERM to the end of requests that still wait. Also for a process that was told so while it was starting: it
-# misses the signal.
-STOP_SECONDS = 5
+# From SIGTERM to the end of requests that still wait: for a block, or for a store that is away. Also for a process that
+# was told so while it was starting: it misses the signal.
+STOP_SECONDS = 1
 
 
 def serve(settings: Settings) -> None:

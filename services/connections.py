@@ -1,9 +1,10 @@
 """Connections to Redis or Valkey: one way for those who wait with a person, one for those who wait by themselves."""
 
-from typing import cast
+from typing import Any, cast
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from services.store.port import Store
@@ -33,6 +34,16 @@ def connect_for_jobs(url: str) -> Redis:
         socket_keepalive=True,
         health_check_interval=15,
     )
+
+
+def answers(url: str, seconds: float = 0.5) -> bool:
+    """Whether a Redis answers there now."""
+    options: dict[str, Any] = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+    with Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options) as redis:
+        try:
+            return bool(redis.ping())
+        except RedisError:
+            return False
 
 
 def as_store(redis: Redis) -> Store:

@@ -115,6 +115,19 @@ def sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
+def make_private(directory: Path) -> None:
+    """Make a directory for its owner only, and so whatever is missing above it, whatever the umask.
+
+    Raises:
+        OSError: the disk refuses. FileExistsError: something else has the name.
+    """
+    if directory.is_dir():
+        return
+    if directory.parent != directory:
+        make_private(directory.parent)
+    directory.mkdir(mode=0o700, exist_ok=True)
+
+
 def open_private(path: Path, flags: int = 0) -> int:
     """A descriptor for reading and writing; the file is made if missing. To be closed."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, PRIVATE)

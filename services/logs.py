@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from typing import Any, Literal
+from contextlib import suppress
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict
@@ -12,6 +13,22 @@ from services.visible import escaped
 # Characters of one value that a line for people shows.
 _MAX_VALUE = 2000
 _INDENT = "    "
+
+
+class _Unfailing:
+    """A stream whose writes never fail: a log on a full disk, or for a terminal that is gone, stops nobody's work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def configure(level: str, style: Literal["console", "json"]) -> None:
@@ -36,13 +53,14 @@ def configure(level: str, style: Literal["console", "json"]) -> None:
             colors=sys.stderr is not None and sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
         last += [_make_visible, console]
+    output: Any = _Unfailing(sys.stderr) if sys.stderr is not None else None
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=foreign,

@@ -38,6 +38,14 @@ class QueueState:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueTrouble:
+    """What keeps jobs from being done although workers are there."""
+
+    suspended: bool  # all workers were told to rest (`rq suspend`)
+    strangers: int  # workers on our queues that are not Quarry's: they take jobs and cannot do them
+
+
+@dataclass(frozen=True, slots=True)
 class QueueReport:
     """What operators want to know of the queues."""
 
@@ -55,10 +63,13 @@ class Queue(Protocol):
         """Enqueue a job on the network queue once per `job_id`; False when it is there already."""
 
     def mining_workers(self) -> int:
-        """How many mining workers are alive."""
+        """How many mining workers are alive. Workers that are not Quarry's are not counted."""
 
     def network_workers(self) -> int:
-        """How many network workers are alive."""
+        """How many network workers are alive. As above."""
+
+    def trouble(self) -> QueueTrouble:
+        """Whether workers rest, and whether others take their jobs."""
 
     def report(self) -> QueueReport:
         """How the queues are doing."""

@@ -18,12 +18,13 @@ from typing import Any  # noqa: E402
 
 from redis import Redis  # noqa: E402
 from rq import Queue as RqQueue  # noqa: E402
-from rq import Worker  # noqa: E402
-from rq.exceptions import DuplicateJobError  # noqa: E402
-from rq.job import Job  # noqa: E402
+from rq.exceptions import DuplicateJobError, NoSuchJobError  # noqa: E402
+from rq.job import Job, JobStatus  # noqa: E402
+from rq.worker_registration import get_keys  # noqa: E402
 
 from services import job_totals  # noqa: E402
-from services.ports import QueueReport, QueueState  # noqa: E402
+from services.job_screen import arguments_fit, fault_of  # noqa: E402
+from services.ports import QueueReport, QueueState, QueueTrouble  # noqa: E402
 
 MINING = "mining"
 NETWORK = "network"
@@ -34,7 +35,9 @@ RESOLVE = "worker.jobs.network.resolve"
 ANNOUNCE = "worker.jobs.network.announce"
 RELAY = "worker.jobs.network.relay"
 ANSWER = "worker.jobs.network.answer"
-ALLOWED = frozenset({SEARCH, HOUSEKEEPING, RESOLVE, ANSWER, ANNOUNCE, RELAY})
+# How many arguments each takes.
+_ARGUMENTS = {SEARCH: (2, 2), HOUSEKEEPING: (1, 1), RESOLVE: (1, 2), ANSWER: (2, 2), ANNOUNCE: (2, 2), RELAY: (1, 1)}
+ALLOWED = frozenset(_ARGUMENTS)
 
 # A search hands over to a fresh job after SEARCH_SECONDS, so its time limit only ever meets a stuck one.
 SEARCH_SECONDS = 300
@@ -48,6 +51,9 @@ RESULT_TTL = 60
 FAILURE_TTL = 86_400
 # A search that nobody took in this time is outdated; the reconciler asks again.
 SEARCH_TTL = 600
+# The name of a worker of ours ends like this: then those of others are known among RQ's without asking for each.
+OURS = "-quarry"
+_SUSPENDED = "rq:suspended"  # rq.suspension.WORKERS_SUSPENDED
 
 
 class ForbiddenJob(Exception):
@@ -57,8 +63,23 @@ class ForbiddenJob(Exception):
 class AllowListedJob(Job):
     """A job that runs nothing but the functions in `ALLOWED`."""
 
+    fault = ""  # why what lay under its key is no job of ours
+
     def restore(self, raw_data: Any) -> None:
-        super().restore(raw_data)
+        """As RQ's, but whatever lies under the key, this object can be handled: failed, logged, shown."""
+        self.fault = fault_of(raw_data)
+        try:
+            super().restore(_nothing(raw_data) if self.fault else raw_data)
+        except NoSuchJobError:
+            raise
+        except Exception:
+            self.fault = "One of its fields cannot be read."
+            super().restore(_nothing(raw_data))
+        # -1 is for ever, to RQ.
+        self.timeout = _between(self.timeout, RESOLVE_TIMEOUT)
+        self.result_ttl = _between(self.result_ttl, RESULT_TTL)
+        self.failure_ttl = _between(self.failure_ttl, FAILURE_TTL)
+        self.retries_left = self.retry_intervals = None
         # RQ would import and call these even for a job that was refused.
         self._asks_for_more = bool(
             self._success_callback_name or self._failure_callback_name or self._stopped_callback_name or self.webhooks
@@ -68,6 +89,7 @@ class AllowListedJob(Job):
 
     def perform(self) -> Any:
         self.require_allowed()
+        self.require_arguments()
         started, failed = time.perf_counter(), True
         try:
             result = super().perform()
@@ -82,8 +104,33 @@ class AllowListedJob(Job):
         Raises:
             ForbiddenJob: naming nothing, since the name is the intruder's text.
         """
+        if self.fault:
+            raise ForbiddenJob(self.fault)
         if self.func_name not in ALLOWED or self.instance is not None or getattr(self, "_asks_for_more", False):
             raise ForbiddenJob("This job's function is not on the list of Quarry's jobs.")
+
+    def require_arguments(self) -> None:
+        """Refuse arguments that this function does not take.
+
+        Raises:
+            ForbiddenJob: naming nothing.
+        """
+        if not arguments_fit(self.args, self.kwargs, *_ARGUMENTS[self.func_name or ""]):
+            raise ForbiddenJob("This job's arguments are not those of its function.")
+
+
+def _nothing(raw_data: Any) -> Any:
+    """The fields of a job that calls nothing, in place of fields that cannot be used."""
+    return {b"data": b'["", null, [], {}]', b"status": raw_data.get(b"status") if _is_status(raw_data) else b"queued"}
+
+
+def _is_status(raw_data: Any) -> bool:
+    return raw_data.get(b"status") in {status.value.encode() for status in JobStatus}
+
+
+def _between(seconds: Any, most: int) -> int:
+    """`seconds`, if they are from 1 to `most`; else `most`."""
+    return seconds if isinstance(seconds, int) and 0 < seconds <= most else most
 
 
 class RqJobs:
@@ -126,17 +173,32 @@ class RqJobs:
         return True
 
     def mining_workers(self) -> int:
-        return Worker.count(connection=self.broker, queue=self._mining)
+        return self._workers(self._mining)
 
     def network_workers(self) -> int:
-        return Worker.count(connection=self.broker, queue=self._network)
+        return self._workers(self._network)
+
+    def _workers(self, one: RqQueue) -> int:
+        return sum(name.endswith(OURS) for name in get_keys(one))
+
+    def trouble(self) -> QueueTrouble:
+        names = get_keys(self._mining) | get_keys(self._network)
+        strangers = sum(not name.endswith(OURS) for name in names)
+        return QueueTrouble(bool(self.broker.exists(_SUSPENDED)), strangers)
+
+    def _oldest(self, one: RqQueue) -> datetime | None:
+        """When the oldest job of a queue was put there; None if there is none, or one that nobody can read."""
+        try:
+            ids = one.get_job_ids(0, 1)
+            first = AllowListedJob.fetch_many(ids, self.broker, serializer=one.serializer)[0] if ids else None
+        except (ValueError, TypeError, NoSuchJobError):  # an id that no job has
+            return None
+        return first.enqueued_at if first is not None else None
 
     def report(self) -> QueueReport:
         states = []
         for one, workers in ((self._mining, self.mining_workers()), (self._network, self.network_workers())):
-            ids = one.get_job_ids(0, 1)
-            first = AllowListedJob.fetch_many(ids, self.broker, serializer=one.serializer)[0] if ids else None
-            since = first.enqueued_at if first is not None else None
+            since = self._oldest(one)
             age = (datetime.now(UTC) - since).total_seconds() if since is not None else 0.0
             states.append(QueueState(one.name, one.count, max(age, 0.0), workers))
         return QueueReport(tuple(states), job_totals.read(self.broker))

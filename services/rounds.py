@@ -16,6 +16,7 @@ from services.ports import Clock, Queue, Randomness
 from services.store.chain import SealedBy
 from services.store.mining import Claim, MiningStore, Searched
 from services.templates import TemplateMaker
+from shared.block import Block
 from shared.errors import RuleError, TooEarly
 from shared.rules import Rules
 
@@ -32,6 +33,8 @@ REST_PER_TRANSACTION = 0.002
 LONGEST_REST = 0.1
 # Times the difficulty: so many proofs in the hands of others contain a valid one with a probability of 86 %.
 ENOUGH = 2
+# Between two lines in the log about blocks that this process sealed.
+QUIET_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Rounds:
         self._clock = clock
         self._randomness = randomness
         self._on_block = on_block
+        self._said_at, self._unsaid = 0.0, 0
 
     # --- for the API and the ticker ---
 
@@ -237,10 +241,20 @@ class Rounds:
         except TooEarly:
             self._renew(claim.round_id)  # or the next proof of the same template would fail likewise
             return None
-        _log.info("block_sealed", height=block.index, hash=block.hash, round=claim.round_id, worker=worker)
+        self._say_sealed(block, worker)
         _log.debug("transactions_mined", height=block.index, ids=[item.id for item in block.transactions])
         self._on_block(accepted)
         return accepted
+
+    def _say_sealed(self, block: Block, worker: str) -> None:
+        """A line for a block, but no more than one in ten seconds: a development chain may have four a second."""
+        now = self._clock.now()
+        if 0 <= now - self._said_at < QUIET_SECONDS:
+            self._unsaid += 1
+            return
+        more = {"since_last": self._unsaid + 1} if self._unsaid else {}
+        _log.info("block_sealed", height=block.index, hash=block.hash, worker=worker, **more)
+        self._said_at, self._unsaid = now, 0
 
     def _renew(self, round_id: str) -> None:
         """Give an open round a new template. End it, if it was opened for transactions that are in a block by now, or

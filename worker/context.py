@@ -10,6 +10,7 @@ from redis import Redis
 from services import registry
 from services.clocks import ClockBoard
 from services.connections import as_store, connect_for_jobs, connect_for_requests
+from services.launch.ending import JOB_SECONDS, end_after
 from services.node import Node, build_node
 from services.ports import SystemClock
 from services.queues import MINING, RqJobs, queue
@@ -110,10 +111,11 @@ class Context:
         time.sleep(seconds)
 
     def stop_on_signal(self) -> None:
-        """Let SIGTERM end the running job at its next slice, instead of in the middle of something."""
+        """Let SIGTERM end the running job at its next slice; and the process soon, if the job waits for something."""
 
         def stop(*_: Any) -> None:
             self.stopping = True
+            end_after(JOB_SECONDS)
 
         signal.signal(signal.SIGTERM, stop)
 
@@ -132,3 +134,13 @@ def current() -> Context:
     if _context is None:
         raise RuntimeError("no context is installed: jobs run inside a worker process")
     return _context
+
+
+def begun(name: str) -> Node | None:
+    """The node of that name; None while its chain has not begun: whoever starts it writes the genesis block first.
+
+    Raises:
+        NotFound, Unserved: as `Context.node`.
+    """
+    found = current().node(name)
+    return found if found.chain.hash_at(1) is not None else None

@@ -3,24 +3,30 @@
 import os
 import signal
 import time
+import uuid
 from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from rq import Worker
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from rq import Queue, Worker
+from rq.exceptions import DequeueTimeout, NoSuchJobError, StopRequested
 from rq.job import Job
 from rq.worker_registration import REDIS_WORKER_KEYS
 
 from services import logs, registry
-from services.connections import as_store, connect_for_jobs
+from services.connections import answers, as_store, connect_for_jobs
 from services.errors import NotFound
+from services.launch.ending import end_in_time
 from services.launch.processes import die_with_parent
-from services.queues import MINING, AllowListedJob, RqJobs, queue
+from services.queues import MINING, OURS, AllowListedJob, ForbiddenJob, RqJobs, queue
 from services.registry import Unserved
 from services.settings import Settings
-from worker import context
+from shared.errors import NodeError
+from worker import context, rq_logs
 from worker.claims import measure_speed
 from worker.kernel import Kernel, choose
 
@@ -33,6 +39,10 @@ MINING_MONITORING_SECONDS = 4
 MAINTENANCE_SECONDS = 5
 WORKER_TTL = 20
 _REJOIN_SECONDS = 1.0
+# Failed jobs that are kept for whoever looks at the dashboard. RQ keeps all of them.
+MOST_FAILED = 200
+# Of these RQ's own loop knows what to do; anything else would end it.
+_RQ_HANDLES = (RedisConnectionError, RedisTimeoutError, StopRequested, DequeueTimeout)
 
 
 class NodeWorker(Worker):
@@ -55,23 +65,122 @@ class NodeWorker(Worker):
         if self.queues[0].name == MINING:
             join_open_rounds(context.current())
 
+    # --- whatever lies in the queue, this worker lives on ---
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """The next job. What cannot be one is taken off the queue."""
+        while True:
+            try:
+                found = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+            except _RQ_HANDLES:
+                raise
+            except Exception as error:
+                dropped = self._drop_unreadable()
+                _log.error("job_unreadable", error=type(error).__name__, dropped=dropped)
+                if not dropped:
+                    time.sleep(_REJOIN_SECONDS)
+                continue
+            if found is not None:
+                job, source = found
+                job.origin = source.name  # else its failure would be filed where nobody looks
+                if isinstance(job, AllowListedJob) and job.fault:
+                    self.connection.delete(job.key)  # what is saved of it from now on is small
+            return found
+
+    def _drop_unreadable(self) -> int:
+        """Forget the jobs that were taken off the queue and cannot even be fetched; how many."""
+        taken, broker = self.queues[0].intermediate_queue_key, self._raw
+        dropped = 0
+        for name in broker.lrange(taken, 0, -1):
+            try:
+                self.job_class.fetch(name.decode(), connection=self.connection, serializer=self.serializer)
+            except (*_RQ_HANDLES, NoSuchJobError):
+                continue
+            except Exception:
+                dropped += int(broker.lrem(taken, 1, name))
+        return dropped
+
+    @property
+    def _raw(self) -> Any:
+        """The connection, whose replies are bytes."""
+        return self.connection
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run a job in a horse."""
+        try:
+            super().execute_job(job, queue)
+        except _RQ_HANDLES:
+            raise
+        except Exception as error:
+            _log.error("job_not_executed", job=job.id[:64], error=type(error).__name__)
+
+    def run_maintenance_tasks(self) -> None:
+        """RQ's, and a bound on the number of failed jobs."""
+        try:
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call] # RQ leaves it untyped
+            for one in self.queues:
+                self._trim_failed(one)
+        except _RQ_HANDLES:
+            raise
+        except Exception as error:
+            _log.error("maintenance_failed", error=type(error).__name__)
+
+    def _trim_failed(self, one: Queue) -> None:
+        registry_key, broker = one.failed_job_registry.key, self._raw
+        surplus = broker.zcard(registry_key) - MOST_FAILED
+        if surplus > 0:
+            names = broker.zrange(registry_key, 0, surplus - 1)
+            for name in names:
+                broker.delete(b"rq:job:" + name, b"rq:results:" + name)
+            broker.zrem(registry_key, *names)
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """A line for what needs no traceback: a job that was refused, a node that is not served, a store away."""
+        error = exc_info[1]
+        if isinstance(error, (ForbiddenJob, NodeError, RedisError)):
+            # Texts of Redis errors may be long, and hold a key's name; ours are sentences.
+            reason = type(error).__name__ if isinstance(error, RedisError) else str(error)
+            _log.error("job_failed", job=job.id[:64], reason=reason)
+            return
+        super().handle_exception(job, *exc_info)
+
+    def unsubscribe(self) -> None:
+        """At the end: RQ waits a second for its thread, which may sleep for a minute. It ends with the process."""
+        if self.pubsub_thread:
+            self.pubsub_thread.stop()
+
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Say that this worker lives, who it is, if somebody has emptied the broker, and whether its clock is wrong."""
         super().heartbeat(timeout, pipeline)
+        if pipeline is None:
+            self._be_known()
         context.current().clocks.look(self.name)
-        if pipeline is None and not self.connection.sismember(REDIS_WORKER_KEYS, self.key):
+
+    def maintain_heartbeats(self, job: Job, execution: Any) -> None:
+        """The same while a job runs: a search may take minutes."""
+        super().maintain_heartbeats(job, execution)
+        self._be_known()
+
+    def _be_known(self) -> None:
+        if not self.connection.sismember(REDIS_WORKER_KEYS, self.key):
             self.connection.delete(self.key)  # half of it, without a birth
             super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
         """A search that was killed: take part again. After a pause, since whatever killed it may do so again."""
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call] # RQ's
-        if self.queues[0].name == MINING:
+        if self.queues[0].name == MINING and not self._stop_requested:
             time.sleep(_REJOIN_SECONDS)
             join_open_rounds(context.current())
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Stop taking jobs, and ask the running one to end now: it can be continued by anybody."""
+        """Stop taking jobs, and ask the running one to end now: it can be continued by anybody.
+
+        RQ says goodbye to the broker, which takes a minute of retries where that is away: this ends within two seconds.
+        """
+        end_in_time(lambda: answers(context.current().settings.broker_url))
         horse = self.horse_pid
         if horse:
             try:
@@ -118,6 +227,7 @@ def ready_kernel(preference: str) -> Kernel:
 def run_worker(settings: Settings, queue_name: str) -> None:
     """Work on one queue until told to stop."""
     logs.configure(settings.log_level, settings.log_format)
+    rq_logs.calm()
     broker = connect_for_jobs(settings.broker_url)
     if queue_name == MINING:
         kernel = ready_kernel(settings.kernel)
@@ -130,6 +240,7 @@ def run_worker(settings: Settings, queue_name: str) -> None:
         context.install(context.Context(settings, broker))
     worker = NodeWorker(
         [queue(queue_name, broker)],
+        name=f"{uuid.uuid4().hex}{OURS}",
         connection=broker,
         serializer="json",
         job_class=AllowListedJob,
@@ -138,4 +249,8 @@ def run_worker(settings: Settings, queue_name: str) -> None:
         worker_ttl=WORKER_TTL,
         log_job_description=False,
     )
-    worker.work(with_scheduler=False, logging_level="WARNING")  # our own lines say what the jobs did
+    try:
+        worker.work(with_scheduler=False, logging_level="WARNING")  # our own lines say what the jobs did
+    except RedisError as error:
+        _log.error("broker_lost", error=type(error).__name__)
+        raise SystemExit(1) from None

@@ -9,10 +9,12 @@ from redis.exceptions import RedisError
 
 from services import logs, registry
 from services.clocks import ClockBoard
-from services.connections import as_store, connect_for_jobs
+from services.connections import as_store, connect_for_requests
+from services.launch.ending import FORLORN_SECONDS, end_after
 from services.ports import Clock, Queue, SystemClock
 from services.queues import HOUSEKEEPING, RESOLVE, RqJobs
 from services.settings import Settings
+from services.store.keys import Keys
 
 _log = structlog.get_logger(__name__)
 
@@ -40,23 +42,34 @@ class Ticker:
 
 
 def run_ticker(settings: Settings) -> None:
-    """Tick until told to stop."""
+    """Tick until told to stop. Before the chain has begun there is nothing to look after."""
     logs.configure(settings.log_level, settings.log_format)
     stop = threading.Event()
 
     def end(*_: Any) -> None:
         stop.set()
+        end_after(FORLORN_SECONDS)  # each job is enqueued by one script, so nothing can be left half done
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    broker = connect_for_jobs(settings.broker_url)
-    ticker, clocks = Ticker(settings, RqJobs(broker), SystemClock()), ClockBoard(as_store(broker), SystemClock())
+    # Not patient: the next tick is a second away.
+    broker = connect_for_requests(settings.broker_url)
+    store = broker if settings.redis_url == settings.broker_url else connect_for_requests(settings.redis_url)
+    ticker, begun, away = Ticker(settings, RqJobs(broker), SystemClock()), False, ""
+    clocks = ClockBoard(as_store(broker), SystemClock())
     while not stop.is_set():
         try:
             # The broker may have been emptied meanwhile.
             registry.register(as_store(broker), settings)
-            ticker.tick()
+            begun = begun or bool(store.exists(Keys(settings.node).tip))
+            if begun:
+                ticker.tick()
             clocks.look(f"ticker of {settings.node}")
+            if away:
+                _log.info("broker_is_back")
+            away = ""
         except RedisError as error:
-            _log.warning("broker_unavailable", error=type(error).__name__)
+            if not away:  # once, not at every tick
+                _log.warning("broker_unavailable", error=type(error).__name__)
+            away = type(error).__name__
         stop.wait(_TICK_SECONDS)

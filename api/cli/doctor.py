@@ -192,6 +192,11 @@ def _ticker(url: str, node: str) -> str:
 def _workers(status: dict[str, Any]) -> str:
     workers = status["workers"]
     text = f"{workers['mining']} mining, {workers['network']} network"
+    if status.get("suspended"):
+        raise Trouble(f"{text}, all suspended: nothing is mined until `rq resume`")
+    if status.get("foreign_workers"):
+        count = status["foreign_workers"]
+        raise Trouble(f"{text}, and {count} that are not Quarry's, which take its jobs and fail them: end them")
     if not workers["mining"]:
         raise Trouble(f"{text}: nothing will be mined")
     if not workers["network"]:

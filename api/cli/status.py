@@ -31,6 +31,12 @@ def status(target: Target) -> None:
         lines.append(waiting_words(until, found["time"]))
     for clock in found.get("wrong_clocks", []):
         lines.append(f"{wrong_clock_words(clock['name'], clock['ahead'])}: set that machine's clock.")
+    if found.get("suspended"):
+        lines.append("The workers are suspended: nothing is mined until `rq resume`.")
+    if found.get("foreign_workers"):
+        lines.append(
+            f"{found['foreign_workers']} worker(s) that are not Quarry's take its jobs, and fail them: end them."
+        )
     if not workers["mining"]:
         lines.append("No mining worker is alive: blocks will wait.")
     target.show(found, *lines)

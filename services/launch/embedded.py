@@ -3,14 +3,12 @@
 import contextlib
 import errno
 import os
-import re
-import secrets
 import shutil
 import signal
 import socket
-import string
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -21,20 +19,20 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.files import open_private, replace
-from services.launch.last_words import diagnose
+from services.files import make_private, open_private, replace
+from services.launch.last_words import damaged, diagnose
 from services.launch.ownership import Ownership
+from services.launch.server_files import HOST, UnusablePassword, configuration, read_password
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)
 
 Durability = Literal["always", "everysec", "unsafe"]
 
-_HOST = "127.0.0.1"
-_PLAIN = string.ascii_letters + string.digits + "/._-"  # bytes of a path that need no quoting
 _APPENDFSYNC: dict[Durability, str] = {"always": "always", "everysec": "everysec", "unsafe": "no"}
 _PORT_ATTEMPTS = 10
 _STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL: a clean end needs one fsync
+_ROOM = 2**20  # bytes free on the disk, below which a server would end at one of its first writes
 
 # Files in the data directory, beside the server's own `appendonlydir` and those of services/launch/ownership.py.
 _PASSWORD = "password"
@@ -47,11 +45,13 @@ class EmbeddedValkeyFailed(NodeError):
 
     Args:
         repair: a command for bash that makes the data readable again, at the price of what follows the damage.
+        damaged: the data cannot be loaded, now or later, as they are.
     """
 
-    def __init__(self, message: str, *, repair: str | None = None) -> None:
+    def __init__(self, message: str, *, repair: str | None = None, damaged: bool = False) -> None:
         super().__init__(message)
         self.repair = repair
+        self.damaged = damaged
 
 
 class _PortTaken(EmbeddedValkeyFailed):
@@ -124,7 +124,7 @@ class EmbeddedValkey:
         """`redis://:PASSWORD@127.0.0.1:PORT/0`. A secret. Known once the server was started."""
         if not self._password:
             raise EmbeddedValkeyFailed("The embedded Valkey server has no address before it was started.")
-        return f"redis://:{self._password}@{_HOST}:{self._port}/0"
+        return f"redis://:{self._password}@{HOST}:{self._port}/0"
 
     @property
     def pid(self) -> int | None:
@@ -136,8 +136,25 @@ class EmbeddedValkey:
         """Whether the server we started still runs."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
+    def require_room(self) -> None:
+        """Refuse a disk that is full.
+
+        Raises:
+            EmbeddedValkeyFailed: naming it.
+        """
+        try:
+            disk = os.statvfs(self.directory)
+        except OSError as error:
+            raise EmbeddedValkeyFailed(f"The data directory {self.directory} is unusable: {error.strerror}.") from error
+        if disk.f_bavail * disk.f_frsize < _ROOM:
+            raise EmbeddedValkeyFailed(f"There is no room on the disk of {self.directory}.")
+
+    def start(self, *, again: bool = False, cancelled: threading.Event | None = None) -> None:
         """Start the server and wait until it has loaded its data. Also to be called after a crash.
+
+        Args:
+            again: after a crash, for clients that know the address: on the same port, or not at all.
+            cancelled: ends the wait when it is set.
 
         Raises:
             AlreadyRunning: a server is on the directory, and the process that started it lives.
@@ -145,15 +162,17 @@ class EmbeddedValkey:
         """
         executable = self._executable or find_server()
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.directory)
             with self._ownership.only_starter():
                 crashed = self._process.pid if self._process is not None and not self.alive else None
                 lock = self._ownership.claim(crashed)
                 try:
-                    self._password = _password(self.directory / _PASSWORD)
-                    self._launch(executable, lock)
+                    self._password = read_password(self.directory / _PASSWORD)
+                    self._launch(executable, lock, again, cancelled or threading.Event())
                 finally:
                     os.close(lock)  # the server's copy keeps the lock, and its end releases it
+        except UnusablePassword as error:
+            raise EmbeddedValkeyFailed(str(error)) from None
         except OSError as error:
             raise EmbeddedValkeyFailed(f"The data directory {self.directory} is unusable: {error.strerror}.") from error
 
@@ -170,23 +189,28 @@ class EmbeddedValkey:
 
     # --- Launch ------------------------------------------------------------------------------------------------------
 
-    def _launch(self, executable: Path, lock: int) -> None:
+    def _launch(self, executable: Path, lock: int, again: bool, cancelled: threading.Event) -> None:
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             try:
                 self._reserve_port()
-                self._launch_once(executable, lock)
+                self._launch_once(executable, lock, cancelled)
                 return
             except _PortTaken:
+                if again:
+                    raise
                 self._release_port()
                 if self._wanted_port or attempt == _PORT_ATTEMPTS:
                     raise
                 self._port = 0
             except BaseException:
-                self._release_port()
+                if not again:  # else it stays ours until `stop`: the next try needs it
+                    self._release_port()
                 raise
 
-    def _launch_once(self, executable: Path, lock: int) -> None:
-        replace(self.directory / _CONFIG, self._configuration().encode())
+    def _launch_once(self, executable: Path, lock: int, cancelled: threading.Event) -> None:
+        fsync = _APPENDFSYNC[self.durability]
+        text = configuration(self.directory, self._port, self._password, self.directory / _LOG, fsync)
+        replace(self.directory / _CONFIG, text.encode())
         self._ownership.record(server=None)
         with open(open_private(self.directory / _LOG, os.O_APPEND), "ab") as output:
             log_start = output.seek(0, os.SEEK_END)
@@ -206,37 +230,20 @@ class EmbeddedValkey:
         self._process = process
         try:
             self._ownership.record(server=process.pid)
-            self._await_ready(executable, process, log_start)
+            self._await_ready(executable, process, log_start, cancelled)
         except BaseException:
             _end(process, _STOP_TIMEOUT)
             self._process = None
             raise
         log.info("valkey_started", pid=process.pid, port=self._port, durability=self.durability)
 
-    def _configuration(self) -> str:
-        return f"""# Written by quarry at every start; changes are lost.
-bind {_HOST}
-port {self._port}
-protected-mode yes
-requirepass {self._password}
-tcp-backlog 511
-daemonize no
-dir {_quoted(self.directory)}
-logfile {_quoted(self.directory / _LOG)}
-appendonly yes
-appendfsync {_APPENDFSYNC[self.durability]}
-no-appendfsync-on-rewrite no
-aof-load-truncated yes
-aof-timestamp-enabled no
-save ""
-maxmemory-policy noeviction
-"""
-
-    def _await_ready(self, executable: Path, process: subprocess.Popen[bytes], log_start: int) -> None:
+    def _await_ready(
+        self, executable: Path, process: subprocess.Popen[bytes], log_start: int, cancelled: threading.Event
+    ) -> None:
         deadline = time.monotonic() + self._start_timeout
         # No retries: we ask again ourselves, and look between two tries whether the server is still there.
         client = redis.Redis(
-            host=_HOST,
+            host=HOST,
             port=self._port,
             password=self._password,
             socket_timeout=0.5,
@@ -252,7 +259,8 @@ maxmemory-policy noeviction
                 if time.monotonic() > deadline:
                     said = f"it did not load its data within {self._start_timeout:g} s"
                     raise EmbeddedValkeyFailed(f"The embedded Valkey server did not start: {said}.")
-                time.sleep(0.01)
+                if cancelled.wait(0.01):
+                    raise EmbeddedValkeyFailed("The embedded Valkey server did not start: it was told to stop.")
         raise self._failure(executable, process.returncode, log_start)
 
     def _failure(self, executable: Path, code: int, log_start: int) -> EmbeddedValkeyFailed:
@@ -264,7 +272,7 @@ maxmemory-policy noeviction
             return _port_taken(self._port)
         said, repair = diagnose(written, self.directory, executable)
         message = f"The embedded Valkey server did not start (exit code {code}, log {path}): {said}"
-        return EmbeddedValkeyFailed(message, repair=repair)
+        return EmbeddedValkeyFailed(message, repair=repair, damaged=damaged(written))
 
     def _reserve_port(self) -> None:
         """Bind the port without listening: then the kernel gives it to nobody who asks for a free one.
@@ -277,7 +285,7 @@ maxmemory-policy noeviction
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((_HOST, self._port))
+            sock.bind((HOST, self._port))
         except OSError as error:
             sock.close()
             raise _port_taken(self._port, error) from error
@@ -289,7 +297,7 @@ maxmemory-policy noeviction
         # macOS lets us bind beside a listener on 0.0.0.0.
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
-            if probe.connect_ex((_HOST, self._port)) == 0:
+            if probe.connect_ex((HOST, self._port)) == 0:
                 raise _port_taken(self._port)
 
     def _release_port(self) -> None:
@@ -304,12 +312,13 @@ def _port_taken(port: int, error: OSError | None = None) -> _PortTaken:
         if error is None or error.errno == errno.EADDRINUSE
         else f"is refused: {error.strerror}"
     )
-    return _PortTaken(f"The embedded Valkey server did not start: port {port} on {_HOST} {why}.")
+    return _PortTaken(f"The embedded Valkey server did not start: port {port} on {HOST} {why}.")
 
 
 def _end(process: subprocess.Popen[bytes], timeout: float) -> int:
     if process.poll() is None:
         process.terminate()
+        process.send_signal(signal.SIGCONT)  # one that stands still would not hear it
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -318,23 +327,3 @@ def _end(process: subprocess.Popen[bytes], timeout: float) -> int:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
     return process.wait()
-
-
-def _password(path: Path) -> str:
-    """The directory's password; made if there is none."""
-    try:
-        if path.stat().st_mode & 0o077:
-            raise EmbeddedValkeyFailed(f"The password file {path} can be read by others: chmod 600 it.")
-        password = path.read_text(errors="replace").strip()
-    except FileNotFoundError:
-        password = secrets.token_urlsafe(32)
-        replace(path, f"{password}\n".encode())
-    if re.fullmatch(r"[A-Za-z0-9_-]{32,256}", password) is None:
-        raise EmbeddedValkeyFailed(f"The password file {path} is damaged: remove it, and a new one is made.")
-    return password
-
-
-def _quoted(path: Path) -> str:
-    """A path as one word of the server's configuration, whatever bytes it has."""
-    safe = (chr(byte) if chr(byte) in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(path))
-    return '"' + "".join(safe) + '"'

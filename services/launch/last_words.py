@@ -4,6 +4,33 @@ import re
 import shlex
 from pathlib import Path
 
+# What the server says of data that it will never be able to load. Said together with a reason of the system's (no room,
+# no permission, an unreadable disk), the data may be whole.
+_DAMAGED = re.compile(
+    r"Bad file format|Unexpected end of file|[Cc]orrupt|Invalid AOF|Wrong (signature|RDB)|doesn't exist"
+)
+_SYSTEM = re.compile(r"No space left|Permission denied|Input/output error|Too many open files|Cannot allocate")
+_NO_ROOM = re.compile(r"No space left|[Dd]isk quota exceeded|room on the disk")
+_PORT = re.compile(r"port (\d+) on (\S+)")
+
+
+def damaged(said: str) -> bool:
+    """Whether the server's words mean that its data are damaged: then another try would fail like this one."""
+    return _DAMAGED.search(said) is not None and _SYSTEM.search(said) is None
+
+
+def obstacle(failure: BaseException) -> str:
+    """What must happen before a server that could not be started has a chance, for people."""
+    said = str(failure)
+    directory = getattr(failure, "directory", None)
+    if _NO_ROOM.search(said):
+        return "room on its disk"
+    if (port := _PORT.search(said)) is not None:
+        return f"port {port[1]} on {port[2]}, which another program has"
+    if getattr(failure, "pid", None) is not None:
+        return f"the end of process {failure.pid}, which uses {directory}"  # type: ignore[attr-defined] # see above
+    return "another try"
+
 
 def diagnose(written: str, directory: Path, executable: Path) -> tuple[str, str | None]:
     """The gist of what a server has written to its log, and a command that repairs its data, if that is what it lacks.

@@ -7,24 +7,25 @@ the others are.
 
 import contextlib
 import errno
-import json
 import os
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from services.launch.embedded import EmbeddedValkey
+from services.launch.keeper import Keeper
+from services.launch.log_files import set_aside, tail, trim, trim_all
 from services.launch.node_files import NodeRecord
 from services.launch.node_plan import NodePlan
 from services.launch.processes import started_at
 from services.launch.programs import module_command
+from services.launch.running import ask, forget_workers
 from services.launch.supervisor import Program, ProgramStatus, Supervisor
 from shared.errors import NodeError
 
@@ -35,10 +36,7 @@ STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL
 _POLL = 0.05
 # What listens on all addresses, and where this machine reaches it.
 _ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-_TAIL_LINES = 12
-_REQUEST_TIMEOUT = 5.0
-# RQ's registry of workers (rq.worker_registration), named here since importing RQ would cost this process 10 MB.
-_WORKER_REGISTRY = ("rq:workers", "rq:workers:mining", "rq:workers:network")
+_TRIM_SECONDS = 5.0  # between two looks at the sizes of the logs
 
 
 class LaunchFailed(NodeError):
@@ -66,7 +64,9 @@ class RunningNode:
         self.address = ""
         self.port = plan.port
         self.redis_url = plan.redis_url or ""
-        self._valkey: EmbeddedValkey | None = None
+        self.lost: NodeError | None = None  # why it was given up
+        self._keeper: Keeper | None = None
+        self._trimmed = 0.0
         self._environment: dict[str, str] = {}
         self._supervisors: list[tuple[Supervisor, list[Program]]] = []
         self._stack = contextlib.ExitStack()
@@ -99,11 +99,13 @@ class RunningNode:
         """
         files, plan = self.plan.files, self.plan
         if plan.redis_url is None:
-            self._valkey = EmbeddedValkey(files.valkey, durability=self.settings.durability)
-            self._stack.callback(self._valkey.stop)
-            self._valkey.start()
-            self.redis_url = self._valkey.url
-            _forget_workers(self.redis_url)
+            valkey = EmbeddedValkey(files.valkey, durability=self.settings.durability)
+            self._stack.callback(valkey.stop)
+            valkey.start()
+            self._keeper = Keeper(valkey, plan.name)
+            self._stack.callback(self._keeper.stop)
+            self.redis_url = valkey.url
+            forget_workers(self.redis_url)
         # Of a node that listens on all addresses, nobody elsewhere can use the one that we know.
         public_url = self.url if others or plan.host not in _ALL_ADDRESSES else ""
         self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others)
@@ -155,20 +157,40 @@ class RunningNode:
                 logs = self.plan.files.logs
                 raise LaunchFailed(
                     f"{self.plan.name} was not ready within {START_TIMEOUT:g} s; its logs are in {logs}.",
-                    _tail(logs / "api.log"),
+                    tail(logs / "api.log"),
                 )
             time.sleep(_POLL)
 
     def tick(self) -> None:
-        """Restart what has died. Call it every tenth of a second or so, from the thread that called `start`."""
-        if self._valkey is not None and not self._valkey.alive:
-            log.warning("valkey_exited", node=self.plan.name)
-            self._valkey.start()
+        """Restart what has died, and keep the logs small. Waits for nothing.
+
+        Call it every tenth of a second or so, from the thread that called `start`. A node whose data are damaged is
+        given up: `lost` says why, and its programs are stopped.
+        """
+        if self.lost is not None:
+            return
+        if self._keeper is not None:
+            self._keeper.tick()
+            if self._keeper.lost is not None:
+                self.lost = self._keeper.lost
+                log.error("node_given_up", node=self.plan.name, reason=str(self.lost))
+                self.stop()
+                return
         for supervisor, _ in self._supervisors:
             supervisor.tick()
+        if time.monotonic() - self._trimmed > _TRIM_SECONDS:
+            self._trimmed = time.monotonic()
+            trim_all(self.plan.files.logs)
+            trim(self.plan.files.valkey / "valkey.log")
+
+    def tell(self) -> None:
+        """Tell all programs to end, and wait for none. `stop` does."""
+        for supervisor, _ in reversed(self._supervisors):
+            supervisor.tell()
 
     def stop(self) -> None:
         """End the programs, then Valkey. Safe to call twice."""
+        self.tell()
         self._stack.close()
 
     def _program(self, name: str, command: list[str]) -> Program:
@@ -176,19 +198,20 @@ class RunningNode:
 
     def _supervise(self, *programs: Program) -> None:
         for program in programs:
-            _rotate(program.log)
+            if program.log is not None:
+                set_aside(program.log)
         supervisor = Supervisor(programs)
         self._supervisors.append((supervisor, list(programs)))
         self._stack.callback(supervisor.stop, STOP_TIMEOUT)
         supervisor.start()
 
     def _api_is_ready(self) -> bool:
-        return _get(self.url, "/readyz") is not None
+        return ask(self.url, "/readyz") is not None
 
     def _is_ready(self) -> bool:
         if not self._api_is_ready():
             return False
-        status = _get(self.url, "/status") or {}
+        status = ask(self.url, "/status") or {}
         workers = status.get("workers", {})
         return (
             status.get("node") == self.plan.name
@@ -205,9 +228,9 @@ class RunningNode:
         for status, program in self._statuses():
             if status.alive or program.log is None:
                 continue
-            tail = _tail(program.log)
-            reason = f": {tail[-1]}" if tail else ", and said nothing"
-            raise LaunchFailed(f"{program.name} of {self.plan.name} ended while starting{reason}", tail)
+            said = tail(program.log)
+            reason = f": {said[-1]}" if said else ", and said nothing"
+            raise LaunchFailed(f"{program.name} of {self.plan.name} ended while starting{reason}", said)
 
 
 class Launch:
@@ -239,13 +262,25 @@ class Launch:
             raise
 
     def run(self, stop: threading.Event) -> None:
-        """Keep everything running until `stop` is set. Then call `stop()`."""
+        """Keep everything running until `stop` is set. Then call `stop()`.
+
+        Raises:
+            NodeError: no node is left: the data of each are damaged. The message is the last one's.
+        """
         while not stop.wait(0.1):
             for node in self.nodes:
                 node.tick()
+            lost = [node.lost for node in self.nodes if node.lost is not None]
+            if len(lost) == len(self.nodes):
+                raise lost[-1]
 
     def stop(self) -> None:
-        """Stop every node, the last first; what goes wrong with one does not keep the others from being stopped."""
+        """Stop every node, the last first; what goes wrong with one does not keep the others from being stopped.
+
+        All are told before any is waited for.
+        """
+        for node in reversed(self.nodes):
+            node.tell()
         with contextlib.ExitStack() as stack:
             for node in self.nodes:
                 stack.callback(node.stop)
@@ -288,47 +323,6 @@ def _port(host: str, wanted: int) -> Iterator[int]:
         if sys.platform != "linux":
             sock.close()
         yield port
-
-
-def _get(url: str, path: str) -> dict[str, Any] | None:
-    """The JSON object at a path of our own API; None while it does not answer 200.
-
-    http.client, since this process lives as long as the node and urllib3 would cost it 7 MB.
-    """
-    host = url.removeprefix("http://")
-    connection = HTTPConnection(host, timeout=_REQUEST_TIMEOUT)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        body = response.read()
-        value = json.loads(body) if response.status == 200 else None
-        return value if isinstance(value, dict) else None
-    except (OSError, HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
-
-
-def _forget_workers(redis_url: str) -> None:
-    """Drop the registrations of workers that were killed with the last run; no worker lives while Valkey starts."""
-    from services.connections import connect_for_requests
-
-    with connect_for_requests(redis_url) as connection:
-        connection.delete(*_WORKER_REGISTRY)
-
-
-def _rotate(path: Path | None) -> None:
-    """Keep the last run's log beside this one's, so that logs neither mix nor grow from run to run."""
-    if path is not None and path.exists():
-        path.replace(path.with_name(path.name + ".1"))
-
-
-def _tail(path: Path) -> list[str]:
-    try:
-        lines = path.read_bytes()[-8192:].decode(errors="replace").splitlines()
-    except OSError:
-        return []
-    return [line.rstrip() for line in lines if line.strip()][-_TAIL_LINES:]
 
 
 def default_workers() -> int:

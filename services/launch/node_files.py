@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from services.files import replace
+from services.files import make_private, replace
 from services.wallet import keyring
 from shared.errors import NodeError
 
@@ -64,7 +64,7 @@ class NodeFiles:
         """
         try:
             for directory in (self.directory, self.logs):
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private(directory)
         except OSError as error:
             raise NodeFilesError(f"The directory {self.directory} cannot be made: {error.strerror}.") from None
         if (self.directory / keyring.PRIVATE_KEY).exists():

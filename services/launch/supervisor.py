@@ -83,6 +83,8 @@ class _Child:
     born: float = 0.0
     delay: float = 0.0
     due: float = 0.0
+    told: bool = False  # to end
+    refused: str = ""  # why it could not be started the last time
 
 
 def _has_exited(process: subprocess.Popen[bytes]) -> bool:
@@ -166,9 +168,27 @@ class Supervisor:
                     try:
                         self._spawn(child)
                         child.restarts += 1
+                        child.refused = ""
                     except OSError as error:  # out of processes or of disk: that may pass
-                        log.error("program_not_started", program=child.program.name, error=error.strerror)
+                        reason = error.strerror or str(error)
+                        if reason != child.refused:  # once, not at every try
+                            log.error("program_not_started", program=child.program.name, error=reason)
+                        child.refused = reason
                         self._back_off(child, lived=0.0)
+
+    def tell(self) -> None:
+        """Tell all programs to end, in reverse order, and wait for none: `stop` does. Nothing is restarted any more.
+
+        So the programs of several supervisors end at the same time.
+        """
+        with self._lock:
+            self._stopping = True
+            for child in reversed(self._children):
+                if child.process is not None and not child.told and not _has_exited(child.process):
+                    child.told = True
+                    # Not Popen.terminate, which would reap. Once only: a second one makes RQ abandon its job.
+                    os.kill(child.process.pid, signal.SIGTERM)
+                    os.kill(child.process.pid, signal.SIGCONT)  # one that stands still would not hear it
 
     def stop(self, timeout: float = 10.0) -> None:
         """End all programs: SIGTERM in reverse order, after `timeout` seconds SIGKILL, and no descendant is left.
@@ -178,13 +198,12 @@ class Supervisor:
         with self._lock:
             self._stopping = True
             living = [(child, child.process) for child in self._children if child.process is not None]
-            seen = self._descendants([child for child, _ in living], {})
+            # Those too whose start was interrupted before its pid was noted: their mark tells.
+            marked = [child for child in self._children if child.mark]
+            seen = self._descendants(marked, {})
             known = {pid: process.started for pid, process in seen.items()}
             try:
-                for _, process in reversed(living):
-                    if not _has_exited(process):
-                        # Not Popen.terminate, which would reap. Once only: a second one makes RQ abandon its job.
-                        os.kill(process.pid, signal.SIGTERM)
+                self.tell()
                 deadline = self._clock() + timeout
                 while self._clock() < deadline and not all(_has_exited(process) for _, process in living):
                     self._sleep(0.02)
@@ -192,7 +211,7 @@ class Supervisor:
                 for child, process in living:
                     if not _has_exited(process):
                         log.warning("program_killed", program=child.program.name, pid=process.pid, after=timeout)
-                self._kill([child for child, _ in living], known)
+                self._kill(marked, known)
                 for child, process in living:
                     with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel; already reported
                         process.wait(_KILL_PATIENCE)
@@ -202,6 +221,7 @@ class Supervisor:
     def _spawn(self, child: _Child) -> None:
         program = child.program
         child.mark = secrets.token_hex(16)
+        child.told = False
         shim = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), str(int(signal.SIGTERM))]
         with contextlib.ExitStack() as stack:
             output = None

@@ -136,12 +136,17 @@ class Keys:
         return self._key("requests")
 
     def request(self, request_id: str) -> str:
-        """HASH {status, round, block, created_at}: one mining request. Expires."""
+        """HASH {status, round, block, created_at}: one mining request. Expires after its answer; 10,000 stay."""
         return self._key(f"request:{request_id}")
 
     def answer(self, request_id: str) -> str:
-        """LIST that receives one item when the request is answered: what `/mine` blocks on. Expires."""
+        """LIST that receives one item when the request is answered: what `/mine` blocks on. Expires in seconds."""
         return self._key(f"answer:{request_id}")
+
+    @property
+    def requests_answered(self) -> str:
+        """LIST of the ids of answered mining requests, oldest first. Capped."""
+        return self._key("requests-answered")
 
     @property
     def open_round(self) -> str:
@@ -149,8 +154,16 @@ class Keys:
         return self._key("round")
 
     def round(self, round_id: str) -> str:
-        """HASH of one round: template, seal, cursor, hashes, state (services/rounds.py). Expires once it has ended."""
+        """HASH of one round: template, seal, cursor, hashes, state (services/rounds.py).
+
+        Once it has ended it holds what can be asked of it, and expires.
+        """
         return self._key(f"round:{round_id}")
+
+    @property
+    def rounds_ended(self) -> str:
+        """LIST of the ids of rounds that have ended, oldest first. Capped."""
+        return self._key("rounds-ended")
 
     def round_workers(self, round_id: str) -> str:
         """HASH worker name -> "hashes:since:last": its part of the round. Expires with the round."""

@@ -20,7 +20,7 @@ from services.connections import as_store, connect_for_requests
 from services.launch.embedded import EmbeddedValkey
 from services.launch.programs import module_command, scrubbed
 from services.node import Node, build_node
-from services.ports import QueueReport
+from services.ports import QueueReport, QueueTrouble
 from services.settings import Settings, load
 from services.store.records import decode_account
 from shared.amounts import format_amount
@@ -86,6 +86,9 @@ class RecordingQueue:
 
     def network_workers(self) -> int:
         return 1
+
+    def trouble(self) -> QueueTrouble:
+        return QueueTrouble(False, 0)
 
     def report(self) -> QueueReport:
         return QueueReport((), {})

@@ -5,7 +5,7 @@ from redis import Redis
 
 from services.errors import Busy, PolicyError
 from services.mempool import Admitted
-from services.store.pool import Question
+from services.store.pool import Admission, Question, Receipt
 from shared.errors import NodeError, RuleError
 from tests.integration.stores import (
     ALICE,
@@ -177,6 +177,34 @@ def test_a_nonce_is_replaced_ten_times_at_most(here: TestNode) -> None:
     here.admit(ALICE, 0, fee=2)
 
 
+def test_a_batch_may_have_more_groups_of_one_sender_than_there_are_attempts(here: TestNode) -> None:
+    """A nonce that comes again begins a group of its own. Each group is progress, not a failed attempt."""
+    transactions = [here.sign(ALICE, 0)] * 100
+    outcomes = here.node.mempool.admit_many(transactions)
+    assert [outcome.new for outcome in outcomes if isinstance(outcome, Admitted)] == [True] + 99 * [False]
+
+
+def test_a_sender_whose_view_never_holds_is_told_so_and_holds_up_no_other(
+    here: TestNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit, calls = here.node.pool.admit, 0
+
+    def contended(admissions: list[Admission], now: float, most: int) -> list[Receipt | None]:
+        """As if another process wrote Alice's queue between each look and each write."""
+        nonlocal calls
+        calls += 1
+        return [
+            None if admission.sender == ALICE.address else admit([admission], now, most)[0] for admission in admissions
+        ]
+
+    monkeypatch.setattr(here.node.pool, "admit", contended)
+    outcomes = here.node.mempool.admit_many([here.sign(ALICE, 0), here.sign(BOB, 0), here.sign(ALICE, 1)])
+    assert [getattr(outcome, "code", "admitted") for outcome in outcomes] == ["contended", "admitted", "contended"]
+    assert calls == 1 + 64  # the first was progress: Bob's
+    monkeypatch.undo()
+    here.admit(ALICE, 0)
+
+
 # --- a full mempool ---
 
 
@@ -212,6 +240,18 @@ def test_nobody_displaces_another_to_wait_for_a_gap(full: TestNode) -> None:
     assert refused(full, CAROL, 1, fee=1000) == "mempool_full"
     assert refused(full, BOB, 2, fee=1000) == "mempool_full"
     full.admit(BOB, 1, fee=1000)
+
+
+def test_a_batch_that_fills_the_pool_midway_displaces_once(redis: Redis) -> None:
+    """The second is in sequence only because of the first, and the pool is full only because of it, too."""
+    here = TestNode(redis, make_settings(max_mempool=3))
+    cheap = [here.admit(ALICE, 0, fee=10), here.admit(BOB, 0, fee=100)]
+    batch = [here.sign(CAROL, nonce, fee=50) for nonce in range(3)]
+    outcomes = here.node.mempool.admit_many(batch)
+    assert [getattr(outcome, "code", "admitted") for outcome in outcomes] == ["admitted", "admitted", "mempool_full"]
+    assert set(waiting(here)) == {cheap[1].id, batch[0].id, batch[1].id}
+    assert record_of(here, cheap[0].id) == ("evicted", "displaced by a higher fee")
+    assert here.node.pool.next_nonce(CAROL.address) == 2
 
 
 def test_a_replacement_needs_no_place(full: TestNode) -> None:

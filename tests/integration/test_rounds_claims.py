@@ -3,15 +3,17 @@
 import itertools
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
-from services.connections import connect_for_requests
+from services.connections import as_store, connect_for_requests
 from services.errors import Busy, NotFound, PolicyError
 from services.launch.embedded import EmbeddedValkey
-from services.node import Node
+from services.node import Node, build_node
 from services.rounds import HEARTBEAT_SECONDS, LONGEST_REST, REFRESH_SECONDS, REST_PER_TRANSACTION
 from services.store.mining import LONGEST_PROMISE, Claim, Searched
 from services.store.scripts import source
@@ -227,6 +229,86 @@ def test_a_peers_block_answers_no_request(here: TestNode) -> None:
     assert here.node.mining.situation().requests == 1
 
 
+def test_waiting_for_an_answer_asks_the_store_about_once_a_second(here: TestNode, redis: Redis) -> None:
+    node = build_node(here.settings, store=as_store(redis), queue=here.queue)  # by the real clock
+    request_id = node.rounds.ask()
+    before = redis.info("commandstats")["cmdstat_hgetall"]["calls"]
+    started = time.monotonic()
+    assert node.rounds.wait(request_id, 0.6)["status"] == "started"
+    assert 0.55 < time.monotonic() - started < 5
+    asked = redis.info("commandstats")["cmdstat_hgetall"]["calls"] - before
+    assert 1 <= asked <= 4
+
+
+def test_whoever_waits_for_an_answer_is_woken_by_it(here: TestNode, redis: Redis, valkey: EmbeddedValkey) -> None:
+    request_id = here.node.rounds.ask()
+    found = claim(here, open_round(here))
+    with connect_for_requests(valkey.url) as connection, ThreadPoolExecutor(2) as pool:
+        node = build_node(here.settings, store=as_store(connection), queue=here.queue)
+        waits = [pool.submit(node.rounds.wait, request_id, 20) for _ in range(2)]
+        time.sleep(0.3)
+        sealed = time.monotonic()
+        assert here.node.rounds.seal(found, 0, "w1") is not None
+        assert {wait.result(10)["status"] for wait in waits} == {"finished"}
+        assert time.monotonic() - sealed < 0.9, "at once, and not at the next look"
+
+
+# --- what is kept ---
+
+
+def test_an_ended_round_keeps_what_can_be_asked_of_it_and_no_more(here: TestNode) -> None:
+    here.admit(ALICE, 0)
+    request_id = here.node.rounds.ask()
+    round_id, keys = open_round(here), here.node.mining.keys
+    found = claim(here, round_id)
+    here.node.rounds.report(round_id, "w1", Searched(found.version, 3))
+    before = state(here, round_id)
+    here.clock.time += 2
+    accepted = here.node.rounds.seal(found, found.proofs[0], "w1")
+    assert accepted is not None
+    assert state(here, round_id) == before | {
+        "state": "sealed", "ended_at": str(START + 2), "block": accepted.block.hash, "sealed_by": "w1",
+        "version": "", "parent": "",
+    }  # fmt: skip
+    assert here.node.mining.template(round_id) is None
+    assert here.redis.memory_usage(keys.round(round_id)) < 500
+    assert here.redis.ttl(keys.round(round_id)) == here.redis.ttl(keys.request(request_id)) == 86_400
+    assert 0 < here.redis.ttl(keys.answer(request_id)) <= 10
+
+
+def test_the_last_ten_thousand_are_kept(here: TestNode) -> None:
+    keys, names = here.node.mining.keys, [f"{number:032}" for number in range(10_000)]
+    for name in names[:3]:
+        here.redis.hset(keys.round(name), "state", "sealed")
+        here.redis.hset(keys.round_workers(name), "w1", "1:1:1")
+        here.redis.hset(keys.request(name), "status", "finished")
+    here.redis.rpush(keys.rounds_ended, *names)
+    here.redis.rpush(keys.requests_answered, *names[1:])
+    first, second = here.node.rounds.ask(), here.node.rounds.ask()
+    sealed = []
+    for _ in range(2):
+        sealed.append(open_round(here))
+        assert here.node.rounds.seal(claim(here, sealed[-1]), 0, "w1") is not None
+    kept = [bool(here.redis.exists(keys.round(name))) for name in names[:3]]
+    assert kept == [bool(here.redis.exists(keys.round_workers(name))) for name in names[:3]] == [False, False, True]
+    assert [bool(here.redis.exists(keys.request(name))) for name in names[:3]] == [True, False, True]
+    assert here.redis.llen(keys.rounds_ended) == here.redis.llen(keys.requests_answered) == 10_000
+    assert texts(here.redis.lrange(keys.rounds_ended, -2, -1)) == sealed
+    for name, round_id in zip((first, second), sealed, strict=True):
+        assert request(here, name)["round"] == round_id
+        assert state(here, round_id)["state"] == "sealed"
+
+
+def test_many_blocks_a_second_are_a_line_in_ten_seconds(here: TestNode) -> None:
+    with capture_logs() as said:
+        for _ in range(100):
+            here.node.rounds.ask()
+            assert here.node.rounds.seal(claim(here, open_round(here)), 0, "w1") is not None
+            here.clock.time += 0.25
+    lines = [line for line in said if line["event"] == "block_sealed"]
+    assert [(line["height"], line.get("since_last")) for line in lines] == [(2, None), (42, 40), (82, 40)]
+
+
 # --- cancelling ---
 
 
@@ -346,6 +428,20 @@ def test_without_automining_only_requests_open_rounds(here: TestNode) -> None:
 
 
 # --- counting ---
+
+
+def test_a_report_of_one_hash_counts(here: TestNode) -> None:
+    """The first proof of a claim may be the one."""
+    here.node.rounds.ask()
+    round_id = open_round(here)
+    found = claim(here, round_id)
+    here.node.rounds.report(round_id, "w1", Searched(found.version, 1))
+    assert state(here, round_id)["hashes"] == "1"
+    assert here.node.mining.round_workers(round_id)["w1"][0] == 1
+    assert here.node.mining.counters()["hashes"] == 1
+    assert here.node.rounds.seal(found, found.proofs[0], "w1") is not None
+    here.node.rounds.report(round_id, "w1", Searched(found.version, 1))
+    assert (state(here, round_id)["hashes"], state(here, round_id)["wasted"]) == ("2", "1")
 
 
 def test_hashes_add_up_and_vain_ones_are_known(here: TestNode) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -358,6 +359,22 @@ def test_a_missing_program_is_named_before_anything_starts(tmp_path: Path) -> No
     with pytest.raises(ProgramNotFound, match="program b cannot be started: no-such-program was not found"):
         programs.start()
     assert processes_of(tmp_path) == []
+
+
+def test_a_start_that_is_interrupted_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal between the fork and the moment in which the child's pid is noted."""
+    popen, begun = subprocess.Popen, []
+
+    def interrupted(*args: Any, **options: Any) -> Any:
+        begun.append(popen(*args, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Supervisor([Program("sleeper", ["sleep", "60"])]).start()
+    monkeypatch.undo()
+    assert started_at(begun[0].pid) is None
+    begun[0].wait(5)
 
 
 def test_if_one_program_cannot_start_none_is_left(tmp_path: Path) -> None:

@@ -287,3 +287,15 @@ def test_an_emptied_broker_is_filled_again(scene: Scene) -> None:
     assert len(names) > 5 and scene.redis.delete(*names) > 5
     assert scene.await_answer("a" * 32, 8.0) < 8.0
     assert worker.poll() is None
+
+
+@pytest.mark.parametrize("scene", [ENDLESS], indirect=True)
+def test_a_worker_that_searches_is_known_again_after_the_broker_was_emptied(scene: Scene) -> None:
+    worker = scene.crew.worker()
+    scene.await_workers(1)
+    scene.node.rounds.ask()
+    scene.await_search()
+    assert scene.redis.delete(*scene.redis.scan_iter(match="rq:*")) > 3
+    assert RqJobs(scene.redis).mining_workers() == 0
+    eventually(lambda: RqJobs(scene.redis).mining_workers() == 1, 10.0, "the worker's return")
+    assert children(worker.pid), "in the middle of its search"

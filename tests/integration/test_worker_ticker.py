@@ -13,6 +13,7 @@ from tests.integration.stores import (
     START,
     Crew,
     FakeClock,
+    TestNode,
     connect,
     eventually,
     make_settings,
@@ -51,6 +52,7 @@ def test_four_tickers_enqueue_one_job_per_slot(valkey: EmbeddedValkey) -> None:
 
 def test_ticker_processes_register_the_node_and_tick_together(valkey: EmbeddedValkey, tmp_path: Path) -> None:
     redis = connect(valkey)
+    TestNode(redis)  # whose chain has begun
     with Crew(tmp_path, valkey.url, make_spec()) as crew:
         tickers = [crew.ticker() for _ in range(4)]
         began = time.time()

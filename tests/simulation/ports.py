@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from services.errors import PeerFailed
 from services.peers.http import PeerRequest, Stream, outcome
-from services.ports import QueueReport
+from services.ports import QueueReport, QueueTrouble
 from services.queues import RELAY
 from shared.errors import NodeError
 
@@ -287,6 +287,9 @@ class SimQueue:
 
     def network_workers(self) -> int:
         return sum(worker.alive for worker in self._node.workers["network"])
+
+    def trouble(self) -> QueueTrouble:
+        return QueueTrouble(False, 0)
 
     def report(self) -> QueueReport:
         return QueueReport((), {})

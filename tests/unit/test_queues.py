@@ -1,6 +1,7 @@
 """Jobs on the queues: JSON only, named functions only, with ends to their waiting, running and being remembered."""
 
 import json
+import pickle
 import zlib
 from typing import Any
 
@@ -9,13 +10,16 @@ import rq.serializers
 from fakeredis import FakeRedis
 from rq import Callback, SimpleWorker
 from rq.job import Job
+from rq.suspension import resume, suspend
 
+from services.ports import QueueTrouble
 from services.queues import (
     ALLOWED,
     ANNOUNCE,
     HOUSEKEEPING,
     MINING,
     NETWORK,
+    OURS,
     RELAY,
     RESOLVE,
     SEARCH,
@@ -80,6 +84,81 @@ def test_methods_of_objects_are_refused(broker: FakeRedis) -> None:
         AllowListedJob.fetch(found.id, connection=broker, serializer="json").perform()
 
 
+def planted(broker: FakeRedis, **fields: Any) -> AllowListedJob:
+    """What the class makes of a hash that somebody wrote under a job's key."""
+    mapping: Any = {"data": data([SEARCH, None, ["node1", "a" * 32], {}]), "status": "queued", **fields}
+    broker.hset("rq:job:planted", mapping=mapping)
+    found = AllowListedJob.fetch("planted", connection=broker, serializer="json")
+    assert isinstance(found, AllowListedJob)
+    return found
+
+
+def data(value: Any) -> bytes:
+    return zlib.compress(json.dumps(value).encode())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": b"\x00\xff garbage"},
+        {"data": b""},
+        {"data": zlib.compress(pickle.dumps([SEARCH]))},
+        {"data": data([SEARCH])},
+        {"data": data({"function": SEARCH})},
+        {"data": data([SEARCH, None, "abc", {}])},
+        {"data": data([7, None, [], {}])},
+        {"data": data([SEARCH, None, ["node1", "x" * 10_000_000], {}])},
+        {"data": zlib.compress(b"[" * 100_000)},
+        {"data": zlib.compress(b" " * 5_000_000)},
+        {"data": b"[" * 3000},
+        {"description": "x" * 10_000_000},
+        {"timeout": "soon"},
+        {"created_at": "yesterday"},
+        {"status": "wonderful"},
+        {"dependency_ids": "{"},
+        {"success_callback_name": b"\xff\xfe"},
+        {b"\xff": "1"},
+    ],
+)
+def test_whatever_lies_under_a_jobs_key_can_be_handled_and_is_refused(broker: FakeRedis, fields: Any) -> None:
+    mapping: Any = {"data": data([SEARCH, None, ["node1", "a" * 32], {}]), "status": "queued", **fields}
+    broker.hset("rq:job:planted", mapping=mapping)
+    found = AllowListedJob.fetch("planted", connection=broker, serializer="json")
+    assert isinstance(found, AllowListedJob)
+    with pytest.raises(ForbiddenJob) as caught:
+        found.perform()
+    assert str(caught.value).count("\n") == 0 and "x" * 20 not in str(caught.value)
+    assert (found.func_name, found.args, found.kwargs) == ("", [], {})
+    assert sum(len(str(value)) for value in found.to_dict().values()) < 2000, "what is saved of it again is small"
+    assert found.failure_ttl == 86_400
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["node1"], ["node1", "a", "b"], ["node1", 7], ["node1", None], ["node1", ["a"]], ["node1", "x" * 257],
+     ["node1", "a\nb"]],
+)  # fmt: skip
+def test_arguments_of_another_shape_are_refused(broker: FakeRedis, arguments: Any) -> None:
+    with pytest.raises(ForbiddenJob):
+        planted(broker, data=data([SEARCH, None, arguments, {}])).perform()
+    with pytest.raises(ForbiddenJob):
+        planted(broker, data=data([SEARCH, None, ["node1", "a" * 32], {"round_id": "b"}])).perform()
+
+
+@pytest.mark.parametrize("job_id", [b"\xff\xfe", b"", b"an id: with/blanks", b"no-such-job", b"planted"])
+def test_a_report_is_made_whatever_lies_first_in_a_queue(broker: FakeRedis, job_id: bytes) -> None:
+    planted(broker, data=b"garbage", enqueued_at="now")
+    broker.rpush(f"rq:queue:{MINING}", job_id)
+    [mining, network] = RqJobs(broker).report().queues
+    assert (mining.name, mining.jobs, mining.oldest_seconds, network.jobs) == ("mining", 1, 0.0, 0)
+
+
+def test_no_job_runs_or_is_remembered_for_ever(broker: FakeRedis) -> None:
+    found = planted(broker, timeout="-1", result_ttl="-1", failure_ttl="-1", retries_left="9")
+    assert (found.timeout, found.result_ttl, found.failure_ttl) == (900, 60, 86_400)
+    assert not found.retries_left
+
+
 def test_searches_wait_run_and_are_remembered_for_so_long(broker: FakeRedis) -> None:
     RqJobs(broker).enqueue_search("node1", "a" * 32, 7, 3)
     jobs = queue(MINING, broker).get_jobs()
@@ -112,8 +191,18 @@ def test_the_scheduled_jobs_have_their_own_queue(broker: FakeRedis) -> None:
 def test_workers_are_counted_by_queue(broker: FakeRedis) -> None:
     jobs = RqJobs(broker)
     assert (jobs.mining_workers(), jobs.network_workers()) == (0, 0)
-    worker = SimpleWorker([queue(MINING, broker)], connection=broker, serializer="json")
+    worker = SimpleWorker([queue(MINING, broker)], name=f"one{OURS}", connection=broker, serializer="json")
     worker.register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
     assert (jobs.mining_workers(), jobs.network_workers()) == (1, 0)
+    assert jobs.trouble() == QueueTrouble(False, 0)
+    stranger = SimpleWorker([queue(MINING, broker), queue(NETWORK, broker)], connection=broker, serializer="json")
+    stranger.register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
+    assert (jobs.mining_workers(), jobs.network_workers()) == (1, 0)
+    assert jobs.trouble() == QueueTrouble(False, 1)
+    stranger.register_death()  # type: ignore[no-untyped-call] # RQ leaves it untyped
+    suspend(broker)
+    assert jobs.trouble() == QueueTrouble(True, 0)
+    resume(broker)
+    assert jobs.trouble() == QueueTrouble(False, 0)
     worker.register_death()  # type: ignore[no-untyped-call] # RQ leaves it untyped
     assert (jobs.mining_workers(), jobs.network_workers()) == (0, 0)

@@ -1,4 +1,4 @@
-"""The network jobs: agree with peers, and tell them."""
+"""The network jobs: agree with peers, and tell them. Before its chain has begun, a node does neither."""
 
 import structlog
 
@@ -9,7 +9,10 @@ _log = structlog.get_logger(__name__)
 
 def resolve(node: str, url: str = "") -> bool:
     """Adopt the best valid chain among the peers, or of one peer; whether ours changed. Safe at any time."""
-    resolution = context.current().node(node).resolver.resolve(url or None)
+    served = context.begun(node)
+    if served is None:
+        return False
+    resolution = served.resolver.resolve(url or None)
     for note in resolution.notes:
         _log.info("peer_passed_over", node=node, reason=note)
     return resolution.replaced
@@ -17,14 +20,17 @@ def resolve(node: str, url: str = "") -> bool:
 
 def answer(node: str, number: str) -> bool:
     """Resolve because somebody asked over HTTP (the `number`-th), unless a later run has answered that already."""
-    return context.current().node(node).consensus.answer(int(number))
+    served = context.begun(node)
+    return served is not None and served.consensus.answer(int(number))
 
 
 def announce(node: str, tip: str) -> int:
     """Tell all peers of a tip, unless it has moved since; how many were told."""
-    return context.current().node(node).announcer.announce(tip)
+    served = context.begun(node)
+    return 0 if served is None else served.announcer.announce(tip)
 
 
 def relay(node: str) -> int:
     """Hand new transactions on to all peers; how many."""
-    return context.current().node(node).announcer.relay()
+    served = context.begun(node)
+    return 0 if served is None else served.announcer.relay()

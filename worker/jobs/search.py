@@ -37,17 +37,20 @@ def search(node: str, round_id: str) -> int:
     here = context.current()
     structlog.contextvars.bind_contextvars(node=node, worker=here.worker_name)
     try:
-        served = here.node(node)
+        served = context.begun(node)
     except Unserved as error:
         _log.error("search_refused", reason=str(error))
         here.hand_back(node, round_id, REFUSAL_SECONDS)
         return 0
+    if served is None:
+        return 0
+    rounds, chain = served.rounds, served.chain
 
     def prepare() -> None:
         with suppress(TipMoved):
-            served.chain.window(served.chain.tip())
+            chain.window(chain.tip())
 
-    return _Search(served.rounds, served.mining, here, served.settings.linger, prepare).run(round_id)
+    return _Search(rounds, served.mining, here, served.settings.linger, prepare).run(round_id)
 
 
 class _Search:

@@ -7,7 +7,9 @@ from worker.ticker import HOUSEKEEPING_SECONDS
 
 def housekeeping(node: str) -> int:
     """Bring back lost work and expire what is old; how many transactions expired. Safe to run at any time."""
-    served = context.current().node(node)
+    served = context.begun(node)
+    if served is None:
+        return 0
     served.reorganiser.finish()
     served.rounds.reconcile()
     served.announcer.transactions_waiting()

@@ -17,6 +17,7 @@ def mining(node: Node) -> dict[str, Any]:
     situation = node.mining.situation()
     counters = node.mining.counters()
     rounds = _rounds(node)
+    trouble = node.queue.trouble()
     workers: Counter[str] = Counter()
     taken_part: Counter[str] = Counter()
     sealed: Counter[str] = Counter()
@@ -36,6 +37,8 @@ def mining(node: Node) -> dict[str, Any]:
         "most": max(workers.values(), default=0),
         "mining_workers": node.queue.mining_workers(),
         "network_workers": node.queue.network_workers(),
+        "suspended": trouble.suspended,
+        "foreign_workers": trouble.strangers,
         "hashes": total,
         "wasted": wasted,
         "wasted_share": 100 * wasted / total if total else 0.0,

@@ -86,9 +86,8 @@ pool_forget(left)
 local answered = ''
 if ARGV[12] ~= '' then
   redis.call('HSET', P .. 'tip', 'sealed_at', ARGV[15], 'sealed_transactions', string.len(ARGV[10]) / 32 - 1)
-  redis.call('HSET', P .. 'round:' .. ARGV[12], 'block', ARGV[2], 'sealed_by', ARGV[13])
-  end_round(ARGV[12], 'sealed', ARGV[15], ARGV[14])
-  answered = answer_oldest(ARGV[14], ARGV[2], 'status', 'finished', 'round', ARGV[12], 'block', ARGV[2])
+  end_round(ARGV[12], 'sealed', ARGV[15], ARGV[14], ARGV[2], ARGV[13])
+  answered = answer_oldest(ARGV[14], 'status', 'finished', 'round', ARGV[12], 'block', ARGV[2])
 end
 redis.call('HINCRBY', P .. 'counters', ARGV[12] ~= '' and 'blocks_mined' or 'blocks_fetched', 1)
 redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', 'block', 'data', ARGV[3] .. ' ' .. ARGV[2])

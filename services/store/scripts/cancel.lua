@@ -9,6 +9,6 @@ if state ~= 'open' then
   return state
 end
 redis.call('SET', P .. 'held', redis.call('HGET', P .. 'tip', 'hash'))
-answer_oldest(ARGV[3], '', 'status', 'cancelled')
+answer_oldest(ARGV[3], 'status', 'cancelled')
 cancel_round(ARGV[1], ARGV[2], ARGV[3])
 return state

@@ -1,0 +1,58 @@
+"""The files from which an embedded server starts: its password and its configuration."""
+
+import os
+import re
+import secrets
+import string
+from pathlib import Path
+
+from services.files import replace
+from shared.errors import NodeError
+
+HOST = "127.0.0.1"
+_PLAIN = string.ascii_letters + string.digits + "/._-"  # bytes of a path that need no quoting
+
+
+class UnusablePassword(NodeError):
+    """The password file is damaged, or others can read it. The message says what to do."""
+
+
+def configuration(directory: Path, port: int, password: str, log: Path, appendfsync: str) -> str:
+    """The server's configuration: on the loopback address, every write in the append-only file, nothing evicted."""
+    return f"""# Written by quarry at every start; changes are lost.
+bind {HOST}
+port {port}
+protected-mode yes
+requirepass {password}
+tcp-backlog 511
+daemonize no
+dir {_quoted(directory)}
+logfile {_quoted(log)}
+appendonly yes
+appendfsync {appendfsync}
+no-appendfsync-on-rewrite no
+aof-load-truncated yes
+aof-timestamp-enabled no
+save ""
+maxmemory-policy noeviction
+"""
+
+
+def read_password(path: Path) -> str:
+    """The directory's password; made if there is none."""
+    try:
+        if path.stat().st_mode & 0o077:
+            raise UnusablePassword(f"The password file {path} can be read by others: chmod 600 it.")
+        password = path.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        password = secrets.token_urlsafe(32)
+        replace(path, f"{password}\n".encode())
+    if re.fullmatch(r"[A-Za-z0-9_-]{32,256}", password) is None:
+        raise UnusablePassword(f"The password file {path} is damaged: remove it, and a new one is made.")
+    return password
+
+
+def _quoted(path: Path) -> str:
+    """A path as one word of the server's configuration, whatever bytes it has."""
+    safe = (chr(byte) if chr(byte) in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(path))
+    return '"' + "".join(safe) + '"'
