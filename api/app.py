@@ -8,6 +8,7 @@ from flask.json.provider import DefaultJSONProvider
 from api import (
     accounts,
     blocks,
+    cors,
     documentation,
     errors,
     faucet,
@@ -46,7 +47,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app.url_map.merge_slashes = False  # it redirects, and the redirection repeats path and Host
     app.config["MAX_CONTENT_LENGTH"] = node.settings.max_body
     doorkeeper = Doorkeeper(
-        admin_token, node.settings.loopback, frozenset(host.lower() for host in node.settings.allowed_hosts)
+        admin_token, node.settings.loopback, frozenset(node.settings.allowed_hosts), node.settings.host
     )
     app.extensions["quarry"] = node
     app.extensions["quarry.doorkeeper"] = doorkeeper
@@ -56,6 +57,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app.before_request(doorkeeper.check_host)
     app.before_request(check_length)
     app.after_request(_harden)
+    cors.install(app, frozenset(node.settings.cors_origins))
     errors.install(app)
     metrics.install(app)
     for blueprint in (

@@ -2,9 +2,23 @@
 
 import logging
 import sys
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+
+
+def begin(settings: "Settings") -> None:
+    """Write log lines as the settings say; the first names the variables that are passed over, if there are any."""
+    configure(settings.log_level, settings.log_format)
+    if settings.passed_over:
+        structlog.get_logger(__name__).warning(
+            "variables_passed_over",
+            names=" ".join(settings.passed_over),
+            reason="they are not Quarry's: Kubernetes (enableServiceLinks) or docker-compose.yml sets them",
+        )
 
 
 def configure(level: str, style: Literal["console", "json"]) -> None:

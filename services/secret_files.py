@@ -20,7 +20,7 @@ def read_text(path: Path, limit: int) -> str:
     Raises:
         BadValue: missing, unreadable, no regular file (a pipe would be waited for), too large, or not UTF-8.
     """
-    return _decoded(_read(path, limit))
+    return _decoded(path, _read(path, limit))
 
 
 def read_secret(path: Path, least: int = MIN_SECRET) -> str:
@@ -32,7 +32,7 @@ def read_secret(path: Path, least: int = MIN_SECRET) -> str:
     Raises:
         BadValue: as `read_text`; or others can read the file, or the secret is empty, too short or not one word.
     """
-    text = _decoded(_read(path, _MAX_SECRET, private=True)).strip()
+    text = _decoded(path, _read(path, _MAX_SECRET, private=True)).strip()
     if not text:
         raise BadSecret(f"names an empty file: {path}. {_REMEDY}")
     if not text.isascii() or not text.isprintable() or len(text.split()) != 1:
@@ -75,10 +75,10 @@ def _others(owner: int) -> int:
     return 0o027 if owner == 0 and os.geteuid() != 0 else 0o077
 
 
-def _decoded(content: bytes) -> str:
+def _decoded(path: Path, content: bytes) -> str:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
-        raise BadValue("names a file in UTF-16, or one that is no text: save it as UTF-8.")
+        raise BadValue(f"names a file in UTF-16, or one that is no text: save it as UTF-8: {path}.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadValue("names a file that is not UTF-8: save it as UTF-8.") from None
+        raise BadValue(f"names a file that is not UTF-8: save it as UTF-8: {path}.") from None

@@ -6,8 +6,9 @@ Python's own readers are more lenient than a person who mistyped would like: `in
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from services.errors import BadSettings
 from shared.addresses import parse_address
 from shared.amounts import parse_amount
 from shared.errors import InputError
@@ -26,6 +27,18 @@ class BadValue(ValueError):
 
     It never repeats the value, which may hold a secret.
     """
+
+
+def named(name: str, read: Callable[..., T], *arguments: Any) -> T:
+    """What `read` makes of its arguments.
+
+    Raises:
+        BadSettings: `read` said that the value is bad; the message begins with `name`, of the setting or the option.
+    """
+    try:
+        return read(*arguments)
+    except BadValue as error:
+        raise BadSettings(f"{name}: {error}") from None
 
 
 def clean(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 from marshmallow import RAISE, Schema, ValidationError, fields
 
@@ -18,7 +18,7 @@ from services.paths import expanded, expanded_if_possible
 from services.peers.urls import normal_url
 from services.redis_url import normal as normal_redis_url
 from services.secret_files import read_secret, read_text
-from services.setting_values import BadValue, listing
+from services.setting_values import BadValue, listing, named
 from shared.chain_spec import BadChainSpec, ChainSpec, read_spec
 from shared.errors import InputError
 
@@ -27,8 +27,6 @@ BUILT_IN_SPECS = ("dev", "network", "tutorial")
 _DEFAULT_MIN_FEE = 10**14  # 0.0001 coin
 _DEFAULT_DATA_DIR = "~/.quarry"
 _MAX_SPEC = 2**22  # bytes of a chain spec's file
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,18 +242,6 @@ def load(environment: Mapping[str, str]) -> Settings:
     )
     _check(settings)
     return settings
-
-
-def named(name: str, read: Callable[..., T], *arguments: Any) -> T:
-    """What `read` makes of its arguments.
-
-    Raises:
-        BadSettings: `read` said that the value is bad; the message begins with `name`, of the setting or the option.
-    """
-    try:
-        return read(*arguments)
-    except BadValue as error:
-        raise BadSettings(f"{name}: {error}") from None
 
 
 def _is_foreign(name: str, value: str) -> bool:

@@ -14,7 +14,7 @@ from rq.job import Job
 from rq.worker_registration import REDIS_WORKER_KEYS
 
 from services import logs, registry
-from services.connections import as_store, connect_for_jobs
+from services.connections import as_store, connect_for_jobs, require_mendable
 from services.errors import NotFound
 from services.launch.processes import die_with_parent
 from services.queues import MINING, AllowListedJob, RqJobs, queue
@@ -115,8 +115,13 @@ def ready_kernel(preference: str) -> Kernel:
 
 
 def run_worker(settings: Settings, queue_name: str) -> None:
-    """Work on one queue until told to stop."""
-    logs.configure(settings.log_level, settings.log_format)
+    """Work on one queue until told to stop.
+
+    Raises:
+        BadSettings: the broker cannot be used, however long one waits.
+    """
+    logs.begin(settings)
+    require_mendable(settings.broker_url, "QUARRY_BROKER_URL or QUARRY_REDIS_URL")
     broker = connect_for_jobs(settings.broker_url)
     if queue_name == MINING:
         kernel = ready_kernel(settings.kernel)

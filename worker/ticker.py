@@ -8,7 +8,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services import logs, registry
-from services.connections import as_store, connect_for_jobs
+from services.connections import as_store, connect_for_jobs, require_mendable
 from services.ports import Clock, Queue, SystemClock
 from services.queues import HOUSEKEEPING, RESOLVE, RqJobs
 from services.settings import Settings
@@ -39,8 +39,13 @@ class Ticker:
 
 
 def run_ticker(settings: Settings) -> None:
-    """Tick until told to stop."""
-    logs.configure(settings.log_level, settings.log_format)
+    """Tick until told to stop.
+
+    Raises:
+        BadSettings: the broker cannot be used, however long one waits.
+    """
+    logs.begin(settings)
+    require_mendable(settings.broker_url, "QUARRY_BROKER_URL or QUARRY_REDIS_URL")
     stop = threading.Event()
 
     def end(*_: Any) -> None:

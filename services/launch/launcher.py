@@ -6,10 +6,8 @@ the others are.
 """
 
 import contextlib
-import errno
 import json
 import os
-import socket
 import sys
 import threading
 import time
@@ -20,12 +18,15 @@ from typing import Any
 
 import structlog
 
+from services.hosts import bind_address
 from services.launch.embedded import EmbeddedValkey
 from services.launch.node_files import NodeRecord
 from services.launch.node_plan import NodePlan
+from services.launch.ports import PortTaken, reserved
 from services.launch.processes import started_at
 from services.launch.programs import module_command
 from services.launch.supervisor import Program, ProgramStatus, Supervisor
+from services.setting_values import named
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,7 @@ class RunningNode:
     def __init__(self, plan: NodePlan) -> None:
         self.plan = plan
         self.settings = plan.check()
+        self._bound = named("--host", bind_address, self.settings.host)
         self.address = ""
         self.port = plan.port
         self.redis_url = plan.redis_url or ""
@@ -74,7 +76,7 @@ class RunningNode:
     @property
     def url(self) -> str:
         """Where the API answers."""
-        host = _ALL_ADDRESSES.get(self.plan.host, self.plan.host)
+        host = _ALL_ADDRESSES.get(self._bound, self._bound)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def allocate(self) -> None:
@@ -85,7 +87,11 @@ class RunningNode:
             NodeError: the keys; the message is for people.
         """
         # On Linux the port stays ours until `stop`, even while the API restarts.
-        self.port = self._stack.enter_context(_port(self.plan.host, self.plan.port))
+        try:
+            self.port = self._stack.enter_context(reserved(self._bound, self.plan.port))
+        except PortTaken as error:
+            remedy = ": choose another with --port." if error.in_use else "."
+            raise PortInUse(f"Port {self.plan.port} on {self.plan.host} {error}{remedy}") from None
         self.address = self.plan.files.prepare()
 
     def start(self, others: Sequence[str] = ()) -> None:
@@ -105,7 +111,7 @@ class RunningNode:
             self.redis_url = self._valkey.url
             _forget_workers(self.redis_url)
         # Of a node that listens on all addresses, nobody elsewhere can use the one that we know.
-        public_url = self.url if others or plan.host not in _ALL_ADDRESSES else ""
+        public_url = self.url if others or self._bound not in _ALL_ADDRESSES else ""
         self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others)
         self._supervise(self._program("api", module_command("api.cli", "api")))
 
@@ -266,28 +272,6 @@ class Launch:
                 {"address": account.address, "private_key": account.private_key} for account in ACCOUNTS
             ]
         return value
-
-
-@contextlib.contextmanager
-def _port(host: str, wanted: int) -> Iterator[int]:
-    """A port that nobody listens on. Nodes that start together get different ones.
-
-    Bound, but not listening: on Linux the server can still bind and listen, as both set SO_REUSEADDR, and nobody else
-    is given the port. Elsewhere it cannot, so there the port is free until the server takes it.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((host, wanted))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise PortInUse(f"Port {wanted} on {host} is in use: choose another with --port.") from None
-            raise PortInUse(f"Port {wanted} on {host} cannot be used: {error.strerror}.") from None
-        port = sock.getsockname()[1]
-        if sys.platform != "linux":
-            sock.close()
-        yield port
 
 
 def _get(url: str, path: str) -> dict[str, Any] | None:
