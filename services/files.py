@@ -31,6 +31,23 @@ def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     new.replace(path)
 
 
+def make_private_directory(path: Path) -> None:
+    """Make a directory for its owner alone, whatever the umask; parents that are missing are made likewise.
+
+    Raises:
+        OSError: it cannot be made, or is no directory.
+    """
+    for directory in (*reversed(path.parents), path):
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError:
+            if not directory.is_dir():
+                raise
+        except OSError:
+            if not directory.is_dir():  # such as / on a read-only disk, which is there all the same
+                raise
+
+
 def open_private(path: Path, flags: int = 0) -> int:
     """A descriptor for reading and writing; the file is made if missing. To be closed."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, PRIVATE)

@@ -48,6 +48,8 @@ def clean(text: str) -> str:
         BadValue: blanks or quotes around it, control characters, or bytes that are not UTF-8. All of these are left
             behind by env files, YAML and copying, and none is ever meant.
     """
+    if not text:
+        raise BadValue("must not be empty.")
     if text != text.strip():
         raise BadValue("has blanks or a line break around its value; remove them.")
     if len(text) > _MAX_LENGTH:

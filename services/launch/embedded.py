@@ -21,7 +21,7 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.files import open_private, replace
+from services.files import make_private_directory, open_private, replace
 from services.launch.last_words import diagnose
 from services.launch.ownership import Ownership
 from shared.errors import NodeError
@@ -145,7 +145,7 @@ class EmbeddedValkey:
         """
         executable = self._executable or find_server()
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_directory(self.directory)
             with self._ownership.only_starter():
                 crashed = self._process.pid if self._process is not None and not self.alive else None
                 lock = self._ownership.claim(crashed)

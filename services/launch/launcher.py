@@ -74,6 +74,11 @@ class RunningNode:
         self._stack = contextlib.ExitStack()
 
     @property
+    def admin_token_file(self) -> Path:
+        """Where the admin token is."""
+        return self.settings.admin_token_file or self.plan.files.admin_token
+
+    @property
     def url(self) -> str:
         """Where the API answers."""
         host = _ALL_ADDRESSES.get(self._bound, self._bound)
@@ -146,7 +151,7 @@ class RunningNode:
                 url=self.url,
                 address=self.address,
                 redis_url=self.redis_url,
-                admin_token_file=str(self.plan.files.admin_token),
+                admin_token_file=str(self.admin_token_file),
                 pid=os.getpid(),
                 started=started_at(os.getpid()) or "",
                 started_at=launched_at,
@@ -264,7 +269,7 @@ class Launch:
         value: dict[str, Any] = {
             "nodes": [{"name": node.plan.name, "url": node.url, "address": node.address} for node in self.nodes],
             "data_dir": str(data_dir),
-            "admin_token_file": str(first.plan.files.admin_token),
+            "admin_token_file": str(first.admin_token_file),
             "redis_url": first.redis_url,
         }
         if first.settings.spec.development:

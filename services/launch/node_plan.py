@@ -44,8 +44,8 @@ class NodePlan:
             "QUARRY_PORT": str(port),
             "QUARRY_REDIS_URL": redis_url,
             "QUARRY_DATA_DIR": str(self.files.directory),
-            "QUARRY_REWARD_ADDRESS": address,
-            "QUARRY_ADMIN_TOKEN_FILE": str(self.files.admin_token),
+            "QUARRY_REWARD_ADDRESS": self.settings.get("QUARRY_REWARD_ADDRESS") or address,
+            "QUARRY_ADMIN_TOKEN_FILE": self.settings.get("QUARRY_ADMIN_TOKEN_FILE") or str(self.files.admin_token),
             "QUARRY_AUTOMINE": str(self.automine).lower(),
             "QUARRY_UNSAFE_DEVELOPMENT": str(self.unsafe_development).lower(),
         }
@@ -56,7 +56,10 @@ class NodePlan:
         Raises:
             BadSettings: naming the one that cannot be used.
         """
-        return load(self.environment("", self.port, self.redis_url or "redis://127.0.0.1/0"))
+        settings = load(self.environment("", self.port, self.redis_url or "redis://127.0.0.1/0"))
+        if self.settings.get("QUARRY_ADMIN_TOKEN_FILE"):  # our own is made with the keys
+            settings.admin_token()
+        return settings
 
 
 def passed_settings(environment: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from services.files import replace, write_new
+from services.files import make_private_directory, replace, write_new
 from services.wallet.signers import Ed25519Signer, EthereumSigner, Scheme, Signer
 from shared import ethereum, keys
 from shared.addresses import address_of_public_key, checksummed
@@ -108,7 +108,7 @@ def write_secret(path: Path, content: bytes) -> None:
 
 def _write(directory: Path, private: bytes, public: bytes, certificate: bytes | None) -> None:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(directory)
         # The private key first and exclusively: whoever loses a race, or names an old wallet, changes nothing.
         write_new(directory / PRIVATE_KEY, private)
         replace(directory / PUBLIC_KEY, public, 0o644)
