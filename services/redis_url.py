@@ -99,7 +99,11 @@ def parse(text: str) -> RedisUrl:
 
 def normal(text: str) -> str:
     """The URL in one spelling, so that two URLs of one database are equal: with port and database, and escaped."""
-    parts = parse(text)
+    return written(parse(text))
+
+
+def written(parts: RedisUrl) -> str:
+    """The URL that has these parts."""
     secret = (
         f"{quote(parts.user, safe='')}:{quote(parts.password, safe='')}"
         if parts.password

@@ -23,16 +23,17 @@ def read_text(path: Path, limit: int) -> str:
     return _decoded(path, _read(path, limit))
 
 
-def read_secret(path: Path, least: int = MIN_SECRET) -> str:
+def read_secret(path: Path, least: int = MIN_SECRET, *, private: bool = True) -> str:
     """The secret in a file: one word of ASCII, blanks around it ignored.
 
     Args:
         least: characters that it must have.
+        private: whether a file that others can read is refused.
 
     Raises:
         BadValue: as `read_text`; or others can read the file, or the secret is empty, too short or not one word.
     """
-    text = _decoded(path, _read(path, _MAX_SECRET, private=True)).strip()
+    text = _decoded(path, _read(path, _MAX_SECRET, private=private)).strip()
     if not text:
         raise BadSecret(f"names an empty file: {path}. {_REMEDY}")
     if not text.isascii() or not text.isprintable() or len(text.split()) != 1:
@@ -56,13 +57,16 @@ def _read(path: Path, limit: int, *, private: bool = False) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         raise BadValue(f"names a file that cannot be read: {path}: {reason}.") from None
-    with open(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise BadValue(f"must name a file, and {path} is none.")
         if private and found.st_mode & _others(found.st_uid):
             raise BadValue(f"names a secret that others can read: chmod 600 {path}.")
-        content = file.read(limit + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise BadValue(f"names a file of more than {limit} bytes: {path}.")
     return content

@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from services.connections import connect_for_requests, require_mendable
 from services.hosts import bind_address
 from services.launch.embedded import EmbeddedValkey
 from services.launch.node_files import NodeRecord
@@ -88,9 +89,12 @@ class RunningNode:
         """Take the port and make the keys: after this `url` and `address` are known. `stop` gives the port back.
 
         Raises:
+            BadSettings: a Redis that was named cannot be used, however long one waits.
             PortInUse: the port is taken.
             NodeError: the keys; the message is for people.
         """
+        for url, name in self._named_servers():
+            require_mendable(url, name)
         # On Linux the port stays ours until `stop`, even while the API restarts.
         try:
             self.port = self._stack.enter_context(reserved(self._bound, self.plan.port))
@@ -181,6 +185,12 @@ class RunningNode:
     def stop(self) -> None:
         """End the programs, then Valkey. Safe to call twice."""
         self._stack.close()
+
+    def _named_servers(self) -> Iterator[tuple[str, str]]:
+        if self.plan.redis_url is not None:
+            yield self.plan.redis_url, "QUARRY_REDIS_URL or --redis-url"
+        if self.settings.broker_url != self.settings.redis_url:
+            yield self.settings.broker_url, "QUARRY_BROKER_URL"
 
     def _program(self, name: str, command: list[str]) -> Program:
         return Program(name, command, self._environment, self.plan.files.logs / f"{name}.log")
@@ -300,8 +310,6 @@ def _get(url: str, path: str) -> dict[str, Any] | None:
 
 def _forget_workers(redis_url: str) -> None:
     """Drop the registrations of workers that were killed with the last run; no worker lives while Valkey starts."""
-    from services.connections import connect_for_requests
-
     with connect_for_requests(redis_url) as connection:
         connection.delete(*_WORKER_REGISTRY)
 
