@@ -121,6 +121,8 @@ def written(parts: RedisUrl) -> str:
 def _parsed(kind: str, rest: str) -> RedisUrl:
     if "#" in rest:
         raise BadValue("has a # in its URL.")
+    if any(character.isspace() for character in rest):
+        raise BadValue("has a blank in its URL.")
     if re.sub(_ESCAPED, "", rest).count("%"):
         raise BadValue("has a % in its URL that is not followed by two hexadecimal digits.")
     before, _, query = rest.partition("?")
@@ -156,8 +158,8 @@ def _parsed(kind: str, rest: str) -> RedisUrl:
 def _place(text: str) -> tuple[str, int]:
     """Host and port."""
     if text.startswith("["):
-        host, _, after = text.partition("]")
-        host, colon, port = f"{host}]", after[:1], after[1:]
+        host, bracket, after = text.partition("]")
+        host, colon, port = host + bracket, after[:1], after[1:]
         if colon not in ("", ":"):
             raise BadValue("must have a colon or nothing between host and port.")
     else:

@@ -125,7 +125,8 @@ def listing(item: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     """A reader of a list with commas; blanks around its items and empty items do not count."""
 
     def read(text: str) -> tuple[T, ...]:
-        return tuple(item(clean(part.strip())) for part in text.split(",") if part.strip())
+        parts = (part.strip(" \t\r\n") for part in text.split(","))
+        return tuple(item(clean(part)) for part in parts if part)
 
     return read
 
