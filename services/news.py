@@ -96,6 +96,7 @@ class News:
                 self._clock.sleep(1.0)
             except Exception:  # a fault of ours, or an event that nobody can read: no reason to stop telling the rest
                 _log.exception("news_failed")
+                seen = ""  # go on behind it, or it would be met again for ever
                 self._clock.sleep(1.0)
 
     def _state(self) -> dict[str, Any]:

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 NUMBERS = ("QUARRY_PORT", "QUARRY_MAX_BODY", "QUARRY_API_THREADS", "QUARRY_MAX_PEERS", "QUARRY_RESOLVE_SECONDS")
 ODD_NUMBERS = [
     "1_000", " 5 ", "5\n", "\N{FULLWIDTH DIGIT ONE}\N{FULLWIDTH DIGIT TWO}", "\N{ARABIC-INDIC DIGIT ONE}", "0x10",
-    "1e3", "05", "+5", "-5", "5.0", "true", "nan", "inf", "", "9" * 5000, "'50'", '"50"', "5;", "tcp", "\N{SUPERSCRIPT TWO}",
+    "1e3", "05", "+5", "-5", "5.0", "true", "nan", "inf", "9" * 5000,
+    "'50'", '"50"', "5;", "tcp", "\N{SUPERSCRIPT TWO}",
 ]  # fmt: skip
 
 
