@@ -55,7 +55,7 @@ def serve(settings: Settings) -> None:
     logs.begin(settings)
     settings.admin_token()
     address = named("QUARRY_HOST", bind_address, settings.host)
-    _begin(settings)
+    _require_servers(settings)
     _allow_files(2 * CONNECTIONS)
     with (
         _port(address, settings) as port,
@@ -64,6 +64,7 @@ def serve(settings: Settings) -> None:
         # Where the processes keep their request times, for whichever of them is asked for /metrics.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         os.environ["QUARRY_PORT"] = str(port)  # for the server processes, where any free port was asked for
+        _begin(settings)
         _log.info("serving", address=address, port=port)
         try:
             _serve(settings, address, port)
@@ -87,12 +88,17 @@ def _where(settings: Settings) -> str:
     return f"Port {settings.port} on {settings.host}"
 
 
+def _require_servers(settings: Settings) -> None:
+    servers = {settings.redis_url: "QUARRY_REDIS_URL"}
+    servers.setdefault(settings.broker_url, "QUARRY_BROKER_URL")
+    for url, name in servers.items():
+        with connect_for_requests(url) as redis:
+            require_usable(redis, name)
+
+
 def _begin(settings: Settings) -> None:
     """Make the genesis block, if there is none, and tell the workers of this node."""
     with connect_for_requests(settings.redis_url) as store, connect_for_requests(settings.broker_url) as broker:
-        require_usable(store, "QUARRY_REDIS_URL")
-        if settings.broker_url != settings.redis_url:
-            require_usable(broker, "QUARRY_BROKER_URL")
         try:
             build_node(settings, store=as_store(store), queue=RqJobs(broker)).begin()
             registry.register(as_store(broker), settings)

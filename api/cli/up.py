@@ -100,6 +100,7 @@ def up(
         require(settings.port + nodes - 1 <= _MAX_PORT, f"--port {settings.port} leaves no ports for {nodes} nodes.")
     if settings.data_dir is None:
         raise Failure(f"{NO_HOME} Name a directory with --data-dir or QUARRY_DATA_HOME.", USAGE)
+    settings.admin_token()  # where one is named; else each node makes its own
     home = settings.data_dir.absolute()
     if workers is None:
         workers = default_workers() if nodes == 1 else 1

@@ -56,10 +56,7 @@ class NodePlan:
         Raises:
             BadSettings: naming the one that cannot be used.
         """
-        settings = load(self.environment("", self.port, self.redis_url or "redis://127.0.0.1/0"))
-        if self.settings.get("QUARRY_ADMIN_TOKEN_FILE"):  # our own is made with the keys
-            settings.admin_token()
-        return settings
+        return load(self.environment("", self.port, self.redis_url or "redis://127.0.0.1/0"))
 
 
 def passed_settings(environment: Mapping[str, str]) -> dict[str, str]:
