@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -35,8 +35,8 @@ class Settings:
 
     node: str  # its name: part of every Redis key
     spec: ChainSpec
-    redis_url: str  # the chain's, in the one spelling of `redis_url.normal`
-    broker_url: str  # RQ's
+    redis_url: str = field(repr=False)  # the chain's, in the one spelling of `redis_url.normal`
+    broker_url: str = field(repr=False)  # RQ's
     host: str  # a name or an IP address, without brackets
     port: int
     data_dir: Path | None  # of `quarry up`; None: not given, and this user has no home

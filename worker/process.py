@@ -15,7 +15,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS
 
 from services import logs, registry
 from services.connections import as_store, connect_for_jobs, require_mendable
-from services.errors import NotFound
+from services.errors import BadSettings, NotFound
 from services.launch.processes import die_with_parent
 from services.queues import MINING, AllowListedJob, RqJobs, queue
 from services.registry import Unserved
@@ -86,7 +86,7 @@ def join_open_rounds(here: context.Context) -> None:
     for name in registry.names(as_store(broker)):
         try:
             found = here.open_round(name)
-        except Unserved as error:
+        except (Unserved, BadSettings) as error:  # such as a URL that names a file which is not on this machine
             _log.error("node_refused", node=name, reason=str(error))
         except (NotFound, RedisError) as error:  # gone, or away for now: it will call when it is back
             _log.warning("node_unreachable", node=name, error=type(error).__name__)

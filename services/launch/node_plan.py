@@ -18,9 +18,9 @@ class NodePlan:
     port: int = 5000  # 0: any that is free
     workers: int = 1  # mining workers
     automine: bool = True
-    redis_url: str | None = None  # None: an embedded Valkey
+    redis_url: str | None = field(default=None, repr=False)  # None: an embedded Valkey
     unsafe_development: bool = False
-    settings: Mapping[str, str] = field(default_factory=dict)  # QUARRY_ variables besides
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # QUARRY_ variables besides
 
     def environment(
         self, address: str, port: int, redis_url: str, public_url: str = "", others: Sequence[str] = ()

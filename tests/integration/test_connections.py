@@ -11,10 +11,12 @@ from urllib.parse import quote, urlsplit
 import pytest
 from redis import Redis
 
+from api.server import _connect
 from services.connections import connect_for_jobs, connect_for_requests, require_mendable, require_usable
 from services.errors import BadSettings, StoreUnavailable
 from services.launch.embedded import EmbeddedValkey, find_server
 from services.redis_url import normal
+from services.settings import load
 from tests.integration.relay import Relay, older, self_signed
 
 PASSWORD = "pa#s/s@w:o%r d?[é]"  # every character that means something in a URL
@@ -158,3 +160,9 @@ def test_the_pool_follows_the_threads(valkey: EmbeddedValkey) -> None:
         for thread in waiting:
             thread.join()
     assert not failed
+
+
+def test_the_api_asks_for_as_many_connections_as_it_has_threads() -> None:
+    settings = load({"QUARRY_API_THREADS": "300"})
+    with _connect(settings.redis_url, settings) as redis:
+        assert redis.connection_pool.max_connections >= 300
