@@ -1,4 +1,4 @@
-# Two commands do everything on a machine with Python 3.11 or later, git and make:
+# Two commands do everything on a machine with Python 3.11 to 3.13, git and make:
 #   make up      a node on this machine; Ctrl-C stops it        make test    import contracts and all tests
 # Each makes its own virtual environment in .venv, and installs what it needs and nothing else.
 
@@ -21,17 +21,25 @@ help:
 	@echo "make bench  the benchmarks"
 	@echo "make clean  remove what make made; keys and chains in ~/.quarry stay"
 
-$(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Quarry needs Python 3.11 or later; name one with: make PYTHON=python3.12 ..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+# Also run where an environment is there already: a first try without the package that holds ensurepip (python3-venv on
+# Debian) leaves one behind that has a python and no pip, and it is made anew. So is one whose python has gone.
+define VENV_WITH_PIP
+@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "Quarry needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12 ..."; exit 1; }; \
+	$(PYTHON) -m venv --clear $(VENV) && $(BIN)/python -m pip --version >/dev/null \
+		|| { rm -rf $(VENV); echo "No virtual environment can be made: install venv and pip for $(PYTHON), then" \
+			"say make again (Debian: apt install python3-venv)."; exit 1; }; }
+endef
 
 # Reinstalled when the dependencies change; the code itself is used where it lies (-e).
-$(RUN): pyproject.toml | $(BIN)/python
+$(RUN): pyproject.toml
+	$(VENV_WITH_PIP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fast]'
 	@touch $@
 
-$(DEV): pyproject.toml | $(BIN)/python
+$(DEV): pyproject.toml
+	$(VENV_WITH_PIP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,fast,bench,browser]'
 	@touch $(RUN) $@
 

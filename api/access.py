@@ -35,6 +35,9 @@ _MODES = frozenset({"navigate", "cors", "same-origin"})
 _DESTINATIONS = frozenset({"document", "empty"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
+# What probes ask by an address, whatever names we have. The answers are the same for everybody, and hold nothing.
+_PROBES = frozenset({"/healthz", "/readyz"})
+
 
 @dataclass(frozen=True, slots=True)
 class Doorkeeper:
@@ -44,6 +47,7 @@ class Doorkeeper:
     loopback: bool  # whether only this machine can connect to us
     hosts: frozenset[str]  # Host headers besides the loopback names; empty: any, on a public bind
     origins: frozenset[str] = frozenset()  # of pages that may call us besides our own
+    own_host: str = ""  # what the server binds to, which is always answered for
 
     def is_admin(self) -> bool:
         """Whether the request carries the admin token: `Authorization: Bearer …`, or Basic with it as password."""
@@ -51,7 +55,7 @@ class Doorkeeper:
         if self.token is None or given is None:
             return False
         secret = given.token if given.type == "bearer" else given.password
-        return secret is not None and hmac.compare_digest(secret.encode(), self.token.encode())
+        return is_same_secret(secret, self.token)
 
     def require_admin(self) -> None:
         if not self.is_admin():
@@ -115,14 +119,26 @@ class Doorkeeper:
 
     def check_host(self) -> None:
         """Refuse Host names that are not ours: a page that rebinds its own name to us must not reach the node."""
+        if request.path in _PROBES:
+            return
         given = request.environ.get("HTTP_HOST", "")
         if not given or "," in given:  # the server joins repeated headers by commas, which no name contains
             raise Refusal(400, "bad_host", "The request must have exactly one Host header.")
         if not self.loopback and not self.hosts:
             return
         name = _host_name()
-        if not _is_loopback_name(name) and name not in self.hosts:
+        if not _is_loopback_name(name) and name not in self._answered():
             raise Refusal(403, "host_refused", "The Host header names a host that this node does not answer for.")
+
+    def _answered(self) -> frozenset[str]:
+        return self.hosts | {self.own_host} if self.own_host else self.hosts
+
+
+def is_same_secret(given: str | None, secret: str) -> bool:
+    """Whether a secret is the right one, in a time that does not tell how much of it is. An empty one never is."""
+    if not given or not secret.strip():
+        return False
+    return hmac.compare_digest(given.encode(errors="surrogatepass"), secret.encode())
 
 
 def _host_name() -> str:

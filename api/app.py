@@ -6,6 +6,7 @@ from flask.json.provider import DefaultJSONProvider
 from api import (
     accounts,
     blocks,
+    cors,
     documentation,
     errors,
     faucet,
@@ -49,8 +50,9 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     doorkeeper = Doorkeeper(
         admin_token,
         node.settings.loopback,
-        frozenset(host.lower() for host in node.settings.allowed_hosts),
+        frozenset(node.settings.allowed_hosts),
         frozenset(node.settings.cors_origins),
+        node.settings.host,
     )
     app.extensions["quarry"] = node
     app.extensions["quarry.doorkeeper"] = doorkeeper
@@ -64,6 +66,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app.before_request(check_length)
     app.before_request(doorkeeper.check_intent)
     app.after_request(_harden)
+    cors.install(app, frozenset(node.settings.cors_origins))
     errors.install(app)
     for blueprint in (
         transactions.blueprint,

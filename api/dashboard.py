@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
-from flask import Flask, Response, json, render_template, request
+from flask import Flask, Response, current_app, json, render_template, request
 from rq.exceptions import NoSuchJobError
 
 import services.queues  # noqa: F401 - makes JSON RQ's default before the dashboard asks for it
 from api import errors
 from api.access import Doorkeeper
 from api.errors import Refusal, asks_for_page, challenge, problem
+from services import redis_url
+from services.connections import connect_for_requests
 from services.visible import named
 
 PREFIX = "/rq"
@@ -52,14 +54,16 @@ class LazyDashboard:
 def make_dashboard(doorkeeper: Doorkeeper, broker_url: str) -> Flask:
     """The dashboard's application."""
     import rq_dashboard
-    from rq_dashboard.web import setup_rq_connection
+    from rq_dashboard import web
 
     app = Flask("api.dashboard", static_folder=None)
-    app.config["RQ_DASHBOARD_REDIS_URL"] = broker_url
+    # Its own connections know no valkey:// and have no time limits, and its pages show the URL that it is given.
+    web.from_url = _our_connection
+    app.config["RQ_DASHBOARD_REDIS_URL"] = (redis_url.parse(broker_url).public,)
+    app.redis_conn = connect_for_requests(broker_url)  # type: ignore[attr-defined] # where the dashboard looks for it
     app.config["RQ_DASHBOARD_DISABLE_DELETE"] = True
     app.extensions["quarry.doorkeeper"] = doorkeeper
     errors.install(app)
-    setup_rq_connection(app)
 
     def guard() -> None:
         doorkeeper.check_host()
@@ -84,6 +88,11 @@ def _refused(error: Refusal) -> Response:
     response = Response(render_template("dashboard_login.html"), 401, mimetype="text/html")
     challenge(response)
     return response
+
+
+def _our_connection(*_: Any, **__: Any) -> tuple[None, Any]:
+    """In place of the dashboard's way to connect, which it goes for each page of an instance."""
+    return None, current_app.redis_conn  # type: ignore[attr-defined] # set by `make_dashboard`
 
 
 def _disarm(response: Response) -> Response:

@@ -5,27 +5,35 @@ import resource
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import structlog
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis import Redis
+from redis.exceptions import RedisError
 
 from api import heap
 from api.runner import serve_process
 from services import logs, registry
-from services.connections import as_store, connect_for_requests
-from services.errors import StoreUnavailable
+from services.connections import as_store, connect_for_requests, explain, require_usable
+from services.errors import BadSettings, StoreUnavailable
+from services.hosts import bind_address
+from services.launch.ports import PortTaken, reserved
 from services.launch.processes import die_with_parent
 from services.node import build_node
 from services.queues import RqJobs
+from services.setting_values import named
 from services.settings import Settings, load
 
 if TYPE_CHECKING:
     from flask import Flask
+
+_log = structlog.get_logger(__name__)
 
 # Per process. Idle connections count as well, so this is no measure of work: the threads are.
 CONNECTIONS = 2048
@@ -39,39 +47,74 @@ STOP_SECONDS = 1
 
 
 def serve(settings: Settings) -> None:
-    """Serve until told to stop. The genesis block comes first: another chain spec ends it here, with one line.
+    """Serve until told to stop. All that can be wrong with the settings is found first, before a port is bound; then
+    comes the genesis block: another chain spec ends it here, with one line.
 
     Raises:
+        BadSettings: a secret, the host, the port, or a store that cannot be used whatever one waits for.
         WrongChain: the store holds a chain of another spec.
         StoreUnavailable: no Redis answers.
     """
-    logs.configure(settings.log_level, settings.log_format)
-    try:
-        _begin(settings)
-    except (RedisConnectionError, RedisTimeoutError) as error:
-        raise StoreUnavailable(
-            f"Redis cannot be used ({type(error).__name__}): see QUARRY_REDIS_URL and QUARRY_BROKER_URL."
-        ) from error
+    logs.begin(settings)
+    settings.admin_token()
+    address = named("QUARRY_HOST", bind_address, settings.host)
+    _require_servers(settings)
     _allow_files(2 * CONNECTIONS)
-    with tempfile.TemporaryDirectory(prefix="quarry-metrics-") as directory:
+    with (
+        _port(address, settings) as port,
+        tempfile.TemporaryDirectory(prefix="quarry-metrics-") as directory,
+    ):
         # Where the processes keep their request times, for whichever of them is asked for /metrics.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-        _serve(settings)
+        os.environ["QUARRY_PORT"] = str(port)  # for the server processes, where any free port was asked for
+        _begin(settings)
+        _log.info("serving", address=address, port=port)
+        try:
+            _serve(settings, address, port)
+        except RuntimeError as error:  # granian's, with a backtrace of Rust's: somebody took the port just now
+            if "os error" not in str(error):
+                raise
+            raise BadSettings(f"{_where(settings)} cannot be used: {str(error).splitlines()[0]}.") from None
+
+
+@contextmanager
+def _port(address: str, settings: Settings) -> Iterator[int]:
+    try:
+        # Processes of a server that has just ended may have the port for as long as they may take to end.
+        with reserved(address, settings.port, patience=STOP_SECONDS + 1) as port:
+            yield port
+    except PortTaken as error:
+        raise BadSettings(f"{_where(settings)} {error}; QUARRY_HOST and QUARRY_PORT name another.") from None
+
+
+def _where(settings: Settings) -> str:
+    return f"Port {settings.port} on {settings.host}"
+
+
+def _require_servers(settings: Settings) -> None:
+    servers = {settings.redis_url: "QUARRY_REDIS_URL"}
+    servers.setdefault(settings.broker_url, "QUARRY_BROKER_URL")
+    for url, name in servers.items():
+        with connect_for_requests(url) as redis:
+            require_usable(redis, name)
 
 
 def _begin(settings: Settings) -> None:
     """Make the genesis block, if there is none, and tell the workers of this node."""
     with connect_for_requests(settings.redis_url) as store, connect_for_requests(settings.broker_url) as broker:
-        build_node(settings, store=as_store(store), queue=RqJobs(broker)).begin()
-        registry.register(as_store(broker), settings)
+        try:
+            build_node(settings, store=as_store(store), queue=RqJobs(broker)).begin()
+            registry.register(as_store(broker), settings)
+        except RedisError as error:
+            raise StoreUnavailable(f"QUARRY_REDIS_URL or QUARRY_BROKER_URL: {explain(error)}.") from error
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings, address: str, port: int) -> None:
     Granian(
         "api.server:application",
         factory=True,
-        address=settings.host,
-        port=settings.port,
+        address=address,
+        port=port,
         interface=Interfaces.WSGI,
         workers=settings.api_processes,
         blocking_threads=settings.api_threads,
@@ -106,13 +149,17 @@ def application() -> "Flask":
     die_with_parent(os.getppid(), signal.SIGTERM)
     settings = load(os.environ)
     logs.configure(settings.log_level, settings.log_format)
-    store = connect_for_requests(settings.redis_url)
-    broker = store if settings.broker_url == settings.redis_url else connect_for_requests(settings.broker_url)
-    token = settings.admin_token_file.read_text("utf-8").strip() if settings.admin_token_file else None
+    store = _connect(settings.redis_url, settings)
+    broker = store if settings.broker_url == settings.redis_url else _connect(settings.broker_url, settings)
     # Short slices of the interpreter keep a batch from holding up the other requests of this process.
     sys.setswitchinterval(0.002)
-    app = create_app(build_node(settings, store=as_store(store), queue=RqJobs(broker), broker=as_store(broker)), token)
+    node = build_node(settings, store=as_store(store), queue=RqJobs(broker), broker=as_store(broker))
+    app = create_app(node, settings.admin_token())
     forget_dead_processes()
     watch = Watch(settings.port, app.extensions["quarry.budget"], app.extensions["quarry.deadlines"])
     watch.start()
     return app
+
+
+def _connect(url: str, settings: Settings) -> Redis:
+    return connect_for_requests(url, settings.api_threads)

@@ -78,9 +78,9 @@ def ticker() -> None:
 
 
 def _broker() -> "Redis":
-    from redis import Redis
+    from services.connections import connect_for_requests
 
-    return Redis.from_url(os.environ["QUARRY_BROKER_URL"], socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
+    return connect_for_requests(os.environ["QUARRY_BROKER_URL"])
 
 
 def _parse(moment: str) -> datetime:

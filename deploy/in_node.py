@@ -11,9 +11,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
+from services import redis_url
+from services.secret_files import read_secret
+from services.setting_values import BadValue, named
 from shared.errors import NodeError
 
 _URLS = ("QUARRY_REDIS_URL", "QUARRY_BROKER_URL")
@@ -36,7 +39,7 @@ def complete(environment: Mapping[str, str], *, service: bool) -> dict[str, str]
     completed = {name: value for name, value in environment.items() if not (name.startswith("QUARRY_") and value == "")}
     password_file = completed.pop("VALKEY_PASSWORD_FILE", None)
     if password_file is not None:
-        password = Path(password_file).read_text("utf-8").strip()
+        password = named("VALKEY_PASSWORD_FILE", _read_password, Path(password_file))
         for name in _URLS:
             if name in completed:
                 completed[name] = _with_password(completed[name], password)
@@ -49,17 +52,27 @@ def complete(environment: Mapping[str, str], *, service: bool) -> dict[str, str]
         if service:
             completed.setdefault("QUARRY_ADMIN_TOKEN_FILE", str(files.admin_token))
         else:
-            completed.setdefault("QUARRY_TOKEN", files.admin_token.read_text("utf-8").strip())
+            completed.setdefault("QUARRY_TOKEN", named("The admin token", read_secret, files.admin_token))
     return completed
 
 
+def _read_password(path: Path) -> str:
+    """`make-cluster` has seen to its length; here it must not be empty or spoilt."""
+    return read_secret(path, least=1, private=False)
+
+
 def _with_password(url: str, password: str) -> str:
-    """`redis://USER@HOST` with the password; a URL that names no user, or has a password, stays as it is."""
-    parts = urlsplit(url)
-    if not parts.username or parts.password is not None:
+    """`redis://USER@HOST` with the password; a URL that names no user, or has a password, stays as it is.
+
+    A URL that cannot be used stays too: the program that reads it says what is wrong with it, by its name.
+    """
+    try:
+        parts = redis_url.parse(url)
+    except BadValue:
         return url
-    place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:{password}@{place}"))
+    if not parts.user or parts.password:
+        return url
+    return redis_url.written(replace(parts, password=password))
 
 
 def main(command: Sequence[str]) -> int:

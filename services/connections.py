@@ -1,51 +1,179 @@
 """Connections to Redis or Valkey: one way for those who wait with a person, one for those who wait by themselves."""
 
+import contextlib
+import socket
+import ssl
 from typing import Any, cast
 
-from redis import Redis
+from redis import ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.exceptions import RedisError
+from redis.connection import Connection
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from services import redis_url
+from services.errors import BadSettings, StoreUnavailable
+from services.setting_values import named
 from services.store.port import Store
 
 # A request that Redis does not answer in this time is told so; the caller decides whether to try again.
 REQUEST_TIMEOUT = 2.0
+# Scripts and replies are those of version 7.
+LEAST_VERSION = 7
+# A thread has one connection at a time, two where it reads while it watches; besides, some threads serve all.
+_PER_THREAD, _BESIDES = 2, 16
+
+_KINDS = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocketConnection}
 
 
-def connect_for_requests(url: str) -> Redis:
-    """For the API: no retries, since after a cut reply a retried command may run twice, and no long waits."""
-    return Redis.from_url(
+def connect_for_requests(url: str, threads: int = 32) -> Redis:
+    """For the API: no retries, since after a cut reply a retried command may run twice, and no long waits.
+
+    Args:
+        threads: how many may use the connection at once; each finds one of its own.
+    """
+    return _connect(
         url,
         retry=Retry(NoBackoff(), 0),
         socket_timeout=REQUEST_TIMEOUT,
         socket_connect_timeout=REQUEST_TIMEOUT,
-        socket_keepalive=True,
         health_check_interval=15,
+        max_connections=_PER_THREAD * threads + _BESIDES,
     )
 
 
 def connect_for_jobs(url: str) -> Redis:
     """For workers and tickers: outlives a restart of Redis by about a minute. Every script is safe to repeat."""
-    return Redis.from_url(
+    return _connect(
         url,
         retry=Retry(ExponentialBackoff(cap=2, base=0.1), 40),
         socket_connect_timeout=REQUEST_TIMEOUT,
-        socket_keepalive=True,
         health_check_interval=15,
     )
 
 
 def answers(url: str, seconds: float = 0.5) -> bool:
     """Whether a Redis answers there now."""
-    options: dict[str, Any] = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
-    with Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options) as redis:
+    with _connect(url, retry=Retry(NoBackoff(), 0), socket_timeout=seconds, socket_connect_timeout=seconds) as redis:
         try:
             return bool(redis.ping())
         except RedisError:
             return False
 
 
+def _connect(url: str, **arguments: Any) -> Redis:
+    """A client whose connections end with it.
+
+    Raises:
+        BadSettings: the URL cannot be used here; it may be another machine's.
+    """
+    parts = named("The store's URL", redis_url.parse, url)
+    if parts.scheme != "unix":
+        arguments["socket_keepalive"] = True
+    return Redis.from_pool(ConnectionPool(connection_class=_KINDS[parts.scheme], **parts.arguments(), **arguments))
+
+
 def as_store(redis: Redis) -> Store:
     """The connection as the store port: the same object, with the types that replies have here."""
     return cast(Store, redis)
+
+
+def require_usable(redis: Redis, setting: str) -> None:
+    """Ask the server whether it can be used; what only waiting mends is told apart from what a person must mend.
+
+    Args:
+        setting: what names the server, for the message.
+
+    Raises:
+        BadSettings: a certificate that is not trusted, a login that is refused, a database that is not there, or a
+            server that is too old.
+        StoreUnavailable: it does not answer, or not yet.
+    """
+    try:
+        redis.ping()
+        version = server_version(redis)
+    except NoPermissionError:  # our user may not ask, as the access rules of a cluster may have it
+        return
+    except RedisError as error:
+        kind = BadSettings if _is_for_good(error) else StoreUnavailable
+        raise kind(f"{setting}: {explain(error)}.") from error
+    if version is not None and is_too_old(version[1]):
+        raise BadSettings(f"{setting}: {too_old(*version)}.")
+
+
+def server_version(redis: Redis) -> tuple[str, str] | None:
+    """Name and version of the server: `("valkey", "9.1.2")`; None if it tells none."""
+    info: Any = redis.info("server")
+    name = str(info.get("server_name", "redis"))
+    version = info.get(f"{name}_version", info.get("redis_version"))
+    return None if version is None else (name, str(version))
+
+
+def is_too_old(version: str) -> bool:
+    """Whether a server's version is below the least that Quarry works with."""
+    major = version.partition(".")[0]
+    return major.isdecimal() and int(major) < LEAST_VERSION
+
+
+def too_old(name: str, version: str) -> str:
+    """What to say of a server that is too old."""
+    return f"the server is {name} {version}, and Quarry needs Redis or Valkey {LEAST_VERSION} or later"
+
+
+def explain(error: BaseException) -> str:
+    """Why a server cannot be used, in words without a full stop. Holds nothing of the URL."""
+    for cause in _causes(error):
+        match cause:
+            case ssl.SSLCertVerificationError():
+                return f"the server's certificate is not accepted: {cause.verify_message}"
+            case ssl.SSLError():
+                return f"TLS fails ({cause.reason or 'no reason given'}); does the server speak it"
+            case socket.gaierror():
+                return f"its host is not found ({cause.strerror})"
+            case RedisTimeoutError() | TimeoutError():
+                return "the server does not answer in time"
+            case AuthenticationError():
+                return "the server refuses user and password"
+            case ResponseError() if "DB index" in str(cause):
+                return "the server has no database of that number"
+            case OSError() if cause.strerror:
+                return f"the server cannot be reached ({cause.strerror})"
+    if isinstance(error, RedisConnectionError):
+        return "the server cannot be reached, or ends the connection"
+    return f"the server refuses ({type(error).__name__})"
+
+
+def _is_for_good(error: RedisError) -> bool:
+    causes = _causes(error)
+    return any(
+        isinstance(cause, AuthenticationError | ssl.SSLCertVerificationError)
+        or (isinstance(cause, ResponseError) and "DB index" in str(cause))
+        for cause in causes
+    )
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error and what led to it, the first cause first."""
+    found: list[BaseException] = []
+    step: BaseException | None = error
+    while step is not None and step not in found:
+        found.append(step)
+        step = step.__cause__ or step.__context__
+    return found[::-1]
+
+
+def require_mendable(url: str, setting: str) -> None:
+    """Ask the server once, before a process begins that waits for it: what no waiting mends ends the process.
+
+    Raises:
+        BadSettings: as `require_usable`. A server that does not answer is no reason: it may come.
+    """
+    with connect_for_requests(url) as redis, contextlib.suppress(StoreUnavailable):
+        require_usable(redis, setting)

@@ -115,17 +115,21 @@ def sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
-def make_private(directory: Path) -> None:
-    """Make a directory for its owner only, and so whatever is missing above it, whatever the umask.
+def make_private_directory(path: Path) -> None:
+    """Make a directory for its owner alone, whatever the umask; parents that are missing are made likewise.
 
     Raises:
-        OSError: the disk refuses. FileExistsError: something else has the name.
+        OSError: it cannot be made, or is no directory.
     """
-    if directory.is_dir():
-        return
-    if directory.parent != directory:
-        make_private(directory.parent)
-    directory.mkdir(mode=0o700, exist_ok=True)
+    for directory in (*reversed(path.parents), path):
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError:
+            if not directory.is_dir():
+                raise
+        except OSError:
+            if not directory.is_dir():  # such as / on a read-only disk, which is there all the same
+                raise
 
 
 def open_private(path: Path, flags: int = 0) -> int:

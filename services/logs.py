@@ -3,7 +3,7 @@
 import logging
 import sys
 from contextlib import suppress
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict
@@ -29,6 +29,21 @@ class _Unfailing:
     def flush(self) -> None:
         with suppress(OSError, ValueError):
             self._stream.flush()
+
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+
+
+def begin(settings: "Settings") -> None:
+    """Write log lines as the settings say; the first names the variables that are passed over, if there are any."""
+    configure(settings.log_level, settings.log_format)
+    if settings.passed_over:
+        structlog.get_logger(__name__).warning(
+            "variables_passed_over",
+            names=" ".join(settings.passed_over),
+            reason="they are not Quarry's: Kubernetes (enableServiceLinks) or docker-compose.yml sets them",
+        )
 
 
 def configure(level: str, style: Literal["console", "json"]) -> None:

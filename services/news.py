@@ -86,6 +86,10 @@ class News:
             except RedisError as error:
                 _log.warning("news_interrupted", error=type(error).__name__)
                 self._clock.sleep(1.0)
+            except Exception:  # a fault of ours, or an event that nobody can read: no reason to stop telling the rest
+                _log.exception("news_failed")
+                seen = ""  # go on behind it, or it would be met again for ever
+                self._clock.sleep(1.0)
 
     def _state(self) -> dict[str, Any]:
         situation = self._mining.situation()

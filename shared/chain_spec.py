@@ -91,7 +91,9 @@ def read_spec(text: str) -> ChainSpec:
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise BadChainSpec("The chain spec is not valid TOML: it is nested too deeply.") from None
+    except ValueError as error:  # TOMLDecodeError is one; so is a number of too many digits
         raise BadChainSpec(f"The chain spec is not valid TOML: {error}.") from None
     return spec_from_object(table)
 

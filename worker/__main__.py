@@ -23,18 +23,18 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     try:
         settings = load(os.environ)
+        do_without_rich()
+        if chosen.program == "ticker":
+            from worker.ticker import run_ticker
+
+            run_ticker(settings)
+        else:
+            from worker.process import run_worker  # not for the ticker, which needs no kernel
+
+            run_worker(settings, chosen.queue)
     except BadSettings as error:
         print(f"quarry: {escaped(str(error))}", file=sys.stderr)
         return 2
-    do_without_rich()
-    if chosen.program == "ticker":
-        from worker.ticker import run_ticker
-
-        run_ticker(settings)
-    else:
-        from worker.process import run_worker  # not for the ticker, which needs no kernel
-
-        run_worker(settings, chosen.queue)
     return 0
 
 

@@ -18,8 +18,8 @@ from rq.job import Job
 from rq.worker_registration import REDIS_WORKER_KEYS
 
 from services import logs, registry
-from services.connections import answers, as_store, connect_for_jobs
-from services.errors import NotFound
+from services.connections import answers, as_store, connect_for_jobs, require_mendable
+from services.errors import BadSettings, NotFound
 from services.launch.ending import end_in_time
 from services.launch.processes import die_with_parent
 from services.queues import MINING, OURS, AllowListedJob, ForbiddenJob, RqJobs, queue
@@ -196,7 +196,7 @@ def join_open_rounds(here: context.Context) -> None:
     for name in registry.names(as_store(broker)):
         try:
             found = here.open_round(name)
-        except Unserved as error:
+        except (Unserved, BadSettings) as error:  # such as a URL that names a file which is not on this machine
             _log.error("node_refused", node=name, reason=str(error))
         except (NotFound, RedisError) as error:  # gone, or away for now: it will call when it is back
             _log.warning("node_unreachable", node=name, error=type(error).__name__)
@@ -225,9 +225,14 @@ def ready_kernel(preference: str) -> Kernel:
 
 
 def run_worker(settings: Settings, queue_name: str) -> None:
-    """Work on one queue until told to stop."""
-    logs.configure(settings.log_level, settings.log_format)
+    """Work on one queue until told to stop.
+
+    Raises:
+        BadSettings: the broker cannot be used, however long one waits.
+    """
+    logs.begin(settings)
     rq_logs.calm()
+    require_mendable(settings.broker_url, "QUARRY_BROKER_URL or QUARRY_REDIS_URL")
     broker = connect_for_jobs(settings.broker_url)
     if queue_name == MINING:
         kernel = ready_kernel(settings.kernel)

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from services import logs, registry
 from services.clocks import ClockBoard
-from services.connections import as_store, connect_for_requests
+from services.connections import as_store, connect_for_requests, require_mendable
 from services.launch.ending import FORLORN_SECONDS, end_after
 from services.ports import Clock, Queue, SystemClock
 from services.queues import HOUSEKEEPING, RESOLVE, RqJobs
@@ -42,8 +42,13 @@ class Ticker:
 
 
 def run_ticker(settings: Settings) -> None:
-    """Tick until told to stop. Before the chain has begun there is nothing to look after."""
-    logs.configure(settings.log_level, settings.log_format)
+    """Tick until told to stop. Before the chain has begun there is nothing to look after.
+
+    Raises:
+        BadSettings: the broker cannot be used, however long one waits.
+    """
+    logs.begin(settings)
+    require_mendable(settings.broker_url, "QUARRY_BROKER_URL or QUARRY_REDIS_URL")
     stop = threading.Event()
 
     def end(*_: Any) -> None:

@@ -8,7 +8,7 @@ import click
 from api.cli import terminal
 from api.cli.chainfile import export_chain, import_chain
 from api.cli.group import Failure
-from api.cli.options import Target, json_option, with_node
+from api.cli.options import Target, json_option, redis_url_option, with_node
 from api.cli.progress import bar
 from api.cli.verification import verify_chain
 from services.files import writing
@@ -88,7 +88,7 @@ def export(target: Target, file: Path) -> None:
 
 @chain.command(name="import")
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path, dir_okay=False))
-@click.option("--redis-url", envvar="QUARRY_REDIS_URL", help="The store to write to. [default: the node's own]")
+@redis_url_option("--redis-url", "QUARRY_REDIS_URL", "The store to write to. [default: the node's own]")
 @click.option("--node", default="node1", show_default=True, help="The node's name in that store.")
 @json_option
 def import_(file: Path, redis_url: str | None, node: str, as_json: bool) -> None:

@@ -8,7 +8,8 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from api.cli.group import USAGE, Failure, Unreachable
+from api.cli.group import Failure, Unreachable
+from services.setting_values import BadValue, clean, named
 from shared import wire
 from shared.chain_spec import ChainSpec, spec_from_object
 from shared.errors import InputError
@@ -44,12 +45,7 @@ class NodeClient:
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        parsed = _parse(url)
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise Failure("The node's address must look like http://127.0.0.1:5000.", USAGE)
-        if parsed.auth is not None or parsed.query is not None:
-            raise Failure("The node's address must have no user, password or query.", USAGE)
-        self.url = url.rstrip("/")
+        self.url = named("The node's address", node_url, url)
         self._headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -164,11 +160,22 @@ class NodeClient:
         return text
 
 
-def _parse(url: str) -> urllib3.util.Url:
+def node_url(text: str) -> str:
+    """A node's address: http(s), host, and perhaps a port and a path; without a slash at the end.
+
+    Raises:
+        BadValue: it is none, or holds what an address has no place for.
+    """
+    text = clean(text)
     try:
-        return urllib3.util.parse_url(url)
-    except urllib3.exceptions.LocationParseError:
-        raise Failure("The node's address must look like http://127.0.0.1:5000.", USAGE) from None
+        parsed = urllib3.util.parse_url(text)
+    except (urllib3.exceptions.LocationParseError, ValueError):
+        raise BadValue("must look like http://127.0.0.1:5000.") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.port == 0 or " " in text:
+        raise BadValue("must look like http://127.0.0.1:5000.")
+    if parsed.auth is not None or parsed.query is not None or parsed.fragment is not None:
+        raise BadValue("must have no user, password, query or fragment.")
+    return text.rstrip("/")
 
 
 def _unreachable(url: str, error: Exception) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -14,7 +15,7 @@ import click
 from api.cli import terminal
 from api.cli.client import NodeClient
 from api.cli.group import FAILED, Failure
-from api.cli.options import connect, home, running_node
+from api.cli.options import connect, place, redis_url_option, running_node, url_option
 from services.launch.node_files import NodeFiles
 from services.wallet import keyring
 from shared.errors import NodeError
@@ -44,9 +45,9 @@ class Trouble(Exception):
 
 
 @click.command()
-@click.option("--url", envvar="QUARRY_URL", help="The node's address. [default: the one that runs here]")
-@click.option("--redis-url", envvar="QUARRY_REDIS_URL", help="Its store. [default: that of the node that runs here]")
-@click.option("--broker-url", envvar="QUARRY_BROKER_URL", help="Where its jobs are. [default: the store]")
+@url_option
+@redis_url_option("--redis-url", "QUARRY_REDIS_URL", "Its store. [default: that of the node that runs here]")
+@redis_url_option("--broker-url", "QUARRY_BROKER_URL", "Where its jobs are. [default: the store]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def doctor(url: str | None, redis_url: str | None, broker_url: str | None, as_json: bool) -> None:
     """Check packages, disk, keys, API, store, ticker, workers, clock and the last blocks. Exit 1 if a check fails."""
@@ -69,7 +70,8 @@ def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> 
     yield _check("packages", _packages)
     yield _check("disk", _disk)
     if running is None:
-        yield Finding("node", "warn", f"no node of `quarry up` runs under {home()}")
+        where = f"runs under {here}" if (here := place()) is not None else "can run: this user has no home directory"
+        yield Finding("node", "warn", f"no node of `quarry up` {where}")
     else:
         yield _check("keys", lambda: _keys(running[0]))
         redis_url = redis_url or running[1].redis_url
@@ -124,11 +126,11 @@ def _packages() -> str:
 
 
 def _disk() -> str:
-    place = home()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    text = f"{free / 2**30:.1f} GiB free at {place}"
+    here = place() or Path.cwd()
+    while not here.exists():
+        here = here.parent
+    free = shutil.disk_usage(here).free
+    text = f"{free / 2**30:.1f} GiB free at {here}"
     if free < _NO_DISK:
         raise Trouble(text)
     if free < _LOW_DISK:
@@ -137,6 +139,9 @@ def _disk() -> str:
 
 
 def _keys(files: NodeFiles) -> str:
+    for directory in (files.directory, files.directory.parent):
+        if directory.stat().st_mode & 0o022:
+            raise Trouble(f"{directory} can be written to by others: chmod 700 it", "warn")
     for path in (files.directory / keyring.PRIVATE_KEY, files.admin_token, files.record):
         keyring.require_private(path)
     address = keyring.address_of(files.directory)
@@ -153,17 +158,19 @@ def _api(client: NodeClient) -> str:
 def _store(url: str) -> str:
     from redis.exceptions import NoPermissionError, RedisError
 
-    from services.connections import connect_for_requests
+    from services.connections import connect_for_requests, explain, is_too_old, server_version, too_old
 
     try:
         with closing(connect_for_requests(url)) as redis:
-            info: Any = redis.info("server")
+            version = server_version(redis)
+            if version is not None and is_too_old(version[1]):
+                raise Trouble(too_old(*version))
             config: Any = redis.config_get("appendonly", "appendfsync", "maxmemory-policy")
     except NoPermissionError:  # as it should be in a cluster: our user may not read the configuration
         raise Trouble("answers; its durability cannot be seen with these rights", "warn") from None
-    except (RedisError, ValueError) as error:
-        raise Trouble(f"does not answer, or refuses ({type(error).__name__})") from None
-    name = f"{info.get('server_name', 'redis')} {info.get('valkey_version', info.get('redis_version'))}"
+    except RedisError as error:
+        raise Trouble(f"{_public(url)}: {explain(error)}") from None
+    name = " ".join(version) if version is not None else "a server of unknown version"
     if config.get("maxmemory-policy") != "noeviction":
         raise Trouble(f"{name}: maxmemory-policy must be noeviction, or blocks can vanish")
     if config.get("appendonly") != "yes":
@@ -173,17 +180,24 @@ def _store(url: str) -> str:
     return f"{name}, appendonly, appendfsync always, noeviction"
 
 
+def _public(url: str) -> str:
+    """Where a server is, without what lets one in."""
+    from services.redis_url import parse
+
+    return parse(url).public
+
+
 def _ticker(url: str, node: str) -> str:
     """RQ keeps a scheduled job for a minute after it ran, under an id that names its time slot."""
     from redis.exceptions import RedisError
 
-    from services.connections import connect_for_requests
+    from services.connections import connect_for_requests, explain
 
     try:
         with closing(connect_for_requests(url)) as redis:
             ticked = next(iter(redis.scan_iter(match=f"rq:job:housekeeping-{node}-*", count=1000)), None)
-    except (RedisError, ValueError) as error:
-        raise Trouble(f"cannot be judged: the broker does not answer ({type(error).__name__})") from None
+    except RedisError as error:
+        raise Trouble(f"cannot be judged: the broker {_public(url)}: {explain(error)}") from None
     if ticked is None:
         raise Trouble("no scheduled job within the last minute: is `quarry ticker` running?")
     return "ticked within the last minute"

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 from api.cli import terminal
-from api.cli.client import NodeClient
+from api.cli.client import NodeClient, node_url
 from api.cli.group import USAGE, Failure
-from services.launch.node_files import NodeFiles, NodeRecord, data_home, running_nodes
+from services.errors import BadSettings
+from services.launch.node_files import NO_HOME, NodeFiles, NodeRecord, data_home, running_nodes
+from services.secret_files import read_secret
+from services.setting_values import BadValue, clean, named
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 
@@ -20,13 +24,31 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def home() -> Path:
-    """Where nodes and wallets are kept."""
+    """Where nodes and wallets are kept.
+
+    Raises:
+        BadSettings: nowhere, as this user has no home and no setting names another place.
+    """
+    found = place()
+    if found is None:
+        raise BadSettings(f"{NO_HOME} Name a directory with QUARRY_DATA_HOME.")
+    return found
+
+
+def place() -> Path | None:
+    """As `home`, for those who can do without."""
     return data_home(os.environ)
+
+
+def _running_nodes() -> list[tuple[NodeFiles, NodeRecord]]:
+    """The nodes of `quarry up` on this machine; none, without a complaint, where there is no place for them."""
+    found = place()
+    return running_nodes(found) if found is not None else []
 
 
 def running_node() -> tuple[NodeFiles, NodeRecord] | None:
     """The node that `quarry up` runs on this machine; of several, the one started last."""
-    found = running_nodes(home())
+    found = _running_nodes()
     return found[0] if found else None
 
 
@@ -63,8 +85,37 @@ def with_node(command: Command) -> Command:
         return command(Target(connect(url), as_json), *args, **kwargs)
 
     run = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(run)
-    run = click.option("--url", envvar="QUARRY_URL", help="The node's address. [default: the one that runs here]")(run)
-    return cast(Command, run)
+    return cast(Command, url_option(run))
+
+
+def _read_by(read: Callable[[str], str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """A click callback that reads an option's value, and names the option or its variable if it cannot be used."""
+
+    def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+        if value is None:
+            return None
+        from_environment = context.get_parameter_source(str(parameter.name)) is ParameterSource.ENVIRONMENT
+        name = parameter.envvar if from_environment else parameter.opts[0]
+        return named(str(name), read, value)
+
+    return callback
+
+
+def url_option(command: Command) -> Command:
+    """The option --url."""
+    text = "The node's address. [default: the one that runs here]"
+    return click.option("--url", envvar="QUARRY_URL", callback=_read_by(node_url), help=text)(command)
+
+
+def redis_url_option(option: str, variable: str, text: str) -> Callable[[Command], Command]:
+    """An option that is the URL of a Redis."""
+
+    def read(value: str) -> str:
+        from services import redis_url
+
+        return redis_url.normal(clean(value))
+
+    return click.option(option, envvar=variable, callback=_read_by(read), help=text)
 
 
 def connect(url: str | None) -> NodeClient:
@@ -72,7 +123,7 @@ def connect(url: str | None) -> NodeClient:
 
     The admin token goes only where it belongs: QUARRY_TOKEN to the node that was named, the token file to its own node.
     """
-    token = os.environ.get("QUARRY_TOKEN") or None
+    token = _given_token()
     if url is not None:
         return NodeClient(url, token or _own_token(url))
     found = running_node()
@@ -81,8 +132,20 @@ def connect(url: str | None) -> NodeClient:
     return NodeClient(found[1].url, token or _read_token(found[1]))
 
 
+def _given_token() -> str | None:
+    """QUARRY_TOKEN, as it can be sent in a header.
+
+    Raises:
+        BadSettings: it cannot; the message does not repeat it.
+    """
+    token = os.environ.get("QUARRY_TOKEN", "").lstrip("\N{ZERO WIDTH NO-BREAK SPACE}").strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise BadSettings("QUARRY_TOKEN: must be one line of ASCII without blanks, as in a token file.")
+    return token or None
+
+
 def _own_token(url: str) -> str | None:
-    for _, record in running_nodes(home()):
+    for _, record in _running_nodes():
         if record.url == url.rstrip("/"):
             return _read_token(record)
     return None
@@ -90,8 +153,8 @@ def _own_token(url: str) -> str | None:
 
 def _read_token(record: NodeRecord) -> str | None:
     try:
-        return Path(record.admin_token_file).read_text("ascii").strip() or None
-    except (OSError, UnicodeDecodeError):
+        return read_secret(Path(record.admin_token_file))
+    except BadValue:  # who has no right to it can still do what needs none
         return None
 
 

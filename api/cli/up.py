@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -12,32 +13,34 @@ from api.cli import terminal
 from api.cli.group import INTERRUPTED, USAGE, Failure
 from api.cli.options import require
 from services import logs
+from services.errors import BadSettings
 from services.launch.launcher import Launch, LaunchFailed, PortInUse, RunningNode, default_workers
-from services.launch.node_files import data_home, node_files
+from services.launch.node_files import NO_HOME, node_files
 from services.launch.node_plan import NodePlan, passed_settings
 from services.launch.programs import scrub_environment
-from services.settings import load_spec
+from services.paths import expanded
+from services.settings import BUILT_IN_SPECS, Settings, load
 from services.wallet.development import ACCOUNTS
 
 NODE = "node1"
 MAX_NODES = 16
+# Settings of which several nodes cannot have the same.
+_OF_ONE_NODE = ("QUARRY_NODE", "QUARRY_REDIS_URL", "QUARRY_PUBLIC_URL")
 _MAX_PORT = 65535
 
 
 @click.command()
-@click.option("--spec", default="dev", show_default=True, metavar="NAME|FILE", help="The chain spec.")
+@click.option("--spec", metavar="NAME|FILE", help="The chain spec. [default: QUARRY_SPEC, or dev]")
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where keys, chain and logs are kept. [default: QUARRY_DATA_HOME, or ~/.quarry]",
+    help="Where keys, chain and logs are kept. [default: QUARRY_DATA_HOME, QUARRY_DATA_DIR, or ~/.quarry]",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--host", help="The name or address to listen on. [default: QUARRY_HOST, or 127.0.0.1]")
 @click.option(
     "--port",
-    default=5000,
-    show_default=True,
     type=click.IntRange(0, _MAX_PORT),
-    help="The first node's; the others take the next ones. 0: any that are free.",
+    help="The first node's; the others take the next ones. 0: any that are free. [default: QUARRY_PORT, or 5000]",
 )
 @click.option(
     "--nodes", default=1, show_default=True, type=click.IntRange(1, MAX_NODES), help="How many nodes, connected."
@@ -47,19 +50,26 @@ _MAX_PORT = 65535
     type=click.IntRange(0, 256),
     help="Mining workers of each node. [default: one per core; with several nodes one]",
 )
-@click.option("--redis-url", help="A Redis or Valkey (7 or later) to use instead of an embedded one.")
-@click.option("--no-automine", is_flag=True, help="Mine only when asked, not whenever a transaction waits.")
+@click.option(
+    "--redis-url",
+    help="A Redis or Valkey (7 or later) to use. [default: QUARRY_REDIS_URL, or an embedded Valkey]",
+)
+@click.option(
+    "--automine/--no-automine",
+    default=None,
+    help="Mine whenever a transaction waits, or only when asked. [default: QUARRY_AUTOMINE, or --automine]",
+)
 @click.option("--unsafe-development", is_flag=True, help="Let a development chain be reached from other machines.")
 @click.option("--json", "as_json", is_flag=True, help="When ready, print one line of JSON and nothing else.")
 def up(
-    spec: str,
+    spec: str | None,
     data_dir: Path | None,
-    host: str,
-    port: int,
+    host: str | None,
+    port: int | None,
     nodes: int,
     workers: int | None,
     redis_url: str | None,
-    no_automine: bool,
+    automine: bool | None,
     unsafe_development: bool,
     as_json: bool,
 ) -> None:
@@ -67,31 +77,48 @@ def up(
 
     Several nodes (--nodes) are a network: each has keys, a store and a chain of its own, and all others as peers. The
     first is the one that the other commands talk to, and the only one that mines without being asked.
+
+    What no option says, the settings say (QUARRY_…, docs/settings.md).
     """
-    settings = passed_settings(os.environ)
-    if nodes > 1:
-        require(redis_url is None, "--redis-url is for one node; with --nodes each has a store of its own.")
-        require("QUARRY_PUBLIC_URL" not in settings, "QUARRY_PUBLIC_URL names one node; unset it for --nodes.")
-        require(port + nodes - 1 <= _MAX_PORT, f"--port {port} leaves no ports for {nodes} nodes.")
-    home = (data_dir or data_home(os.environ)).expanduser().absolute()
+    options: dict[str, tuple[str, str | None]] = {
+        "QUARRY_SPEC": ("--spec", spec),
+        "QUARRY_DATA_DIR": ("--data-dir", None if data_dir is None else str(data_dir)),
+        "QUARRY_HOST": ("--host", host),
+        "QUARRY_PORT": ("--port", None if port is None else str(port)),
+        "QUARRY_REDIS_URL": ("--redis-url", redis_url),
+        "QUARRY_AUTOMINE": ("--automine", None if automine is None else str(automine).lower()),
+        "QUARRY_UNSAFE_DEVELOPMENT": ("--unsafe-development", "true" if unsafe_development else None),
+    }
+    given = passed_settings(os.environ)
     logs.configure("warning", "console")
-    chain = load_spec(spec).name
+    settings = _settings(given, options)
+    if nodes > 1:
+        for name in _OF_ONE_NODE:
+            said = options.get(name, ("", None))[1] is not None
+            what = options[name][0] if said else name
+            require(not (said or given.get(name)), f"{what} is for one node; leave it out with --nodes.")
+        require(settings.port + nodes - 1 <= _MAX_PORT, f"--port {settings.port} leaves no ports for {nodes} nodes.")
+    if settings.data_dir is None:
+        raise Failure(f"{NO_HOME} Name a directory with --data-dir or QUARRY_DATA_HOME.", USAGE)
+    settings.admin_token()  # where one is named; else each node makes its own
+    home = settings.data_dir.absolute()
     if workers is None:
         workers = default_workers() if nodes == 1 else 1
+    names = [settings.node] if nodes == 1 else [f"node{number}" for number in range(1, nodes + 1)]
     plans = [
         NodePlan(
             name=name,
-            files=node_files(home, chain, name),
-            spec=spec if not Path(spec).is_file() else str(Path(spec).absolute()),
-            host=host,
-            port=port and port + number,
+            files=node_files(home, settings.spec.name, name),
+            spec=_spec_from_anywhere(spec or given.get("QUARRY_SPEC") or "dev"),
+            host=settings.host,
+            port=settings.port and settings.port + number,
             workers=workers,
-            automine=not no_automine and number == 0,
-            redis_url=redis_url,
-            unsafe_development=unsafe_development,
-            settings=settings,
+            automine=settings.automine and number == 0,
+            redis_url=settings.redis_url if redis_url or given.get("QUARRY_REDIS_URL") else None,
+            unsafe_development=settings.unsafe_development,
+            settings=given,
         )
-        for number, name in enumerate(f"node{number}" for number in range(1, nodes + 1))
+        for number, name in enumerate(names)
     ]
     scrub_environment()
     interruption = Interruption()
@@ -116,6 +143,36 @@ def up(
         raise Failure("Interrupted while starting; everything was stopped.", INTERRUPTED) from None
     finally:
         launch.stop()
+
+
+def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | None]]) -> Settings:
+    """The settings of the first node: what the options say, above what the environment says.
+
+    Args:
+        options: name of the setting → name of the option, and what it says, if anything.
+
+    Raises:
+        BadSettings: naming the setting, or the option that stands for it.
+    """
+    said = {name: value for name, (_, value) in options.items() if value is not None}
+    home = {"QUARRY_DATA_DIR": found} if (found := os.environ.get("QUARRY_DATA_HOME")) else {}
+    for name, value in said.items():
+        if not value:
+            raise BadSettings(f"{options[name][0]}: must not be empty.")
+    try:
+        return load({"QUARRY_AUTOMINE": "true", **given, **home, **said})
+    except BadSettings as error:
+        name, colon, reason = str(error).partition(": ")
+        if name in said:
+            name = f"{options[name][0]} ({name})"
+        elif name in home:
+            name = "QUARRY_DATA_HOME"
+        raise BadSettings(f"{name}{colon}{reason}") from None
+
+
+def _spec_from_anywhere(spec: str) -> str:
+    """The spec as processes find it that may have another working directory."""
+    return spec if spec in BUILT_IN_SPECS else str(expanded(spec).absolute())
 
 
 class Interruption:
@@ -157,7 +214,7 @@ def _welcome(launch: Launch) -> list[str]:
         "",
     ]
     for node in launch.nodes:
-        lines += _shown(node, only=len(launch.nodes) == 1)
+        lines += _shown(node, first=node is first, only=len(launch.nodes) == 1)
     if spec.development and spec.allocations:
         lines += ["Development accounts. Everybody knows these keys: use them nowhere else.", ""]
         lines += [f"  {account.address}  {account.private_key}" for account in ACCOUNTS]
@@ -171,13 +228,13 @@ def _names(launch: Launch) -> str:
     return f"{first.plan.name} to {others[-1].plan.name} are" if others else f"{first.plan.name} is"
 
 
-def _shown(node: RunningNode, *, only: bool) -> list[str]:
-    wallet = "node" if node.plan.name == NODE else node.plan.name
+def _shown(node: RunningNode, *, first: bool, only: bool) -> list[str]:
+    wallet = "node" if first else node.plan.name
     return [
         *([] if only else [node.plan.name]),
         f"  API         {node.url}      documentation: {node.url}/docs",
         f"  Explorer    {node.url}/",
-        f"  Jobs        {node.url}/rq   user: any, password: in {node.plan.files.admin_token}",
+        f"  Jobs        {node.url}/rq   user: any, password: in {node.admin_token_file}",
         f"  Address     {node.address}  (wallet: {wallet})",
         f"  Data        {node.plan.files.directory}",
         "",

@@ -11,6 +11,8 @@ from api.cli import terminal
 from api.cli.group import USAGE, Failure
 from api.cli.options import home, running_node
 from services.launch.node_files import running_nodes
+from services.paths import expanded
+from services.setting_values import named
 from services.wallet import keyring
 from services.wallet.keyring import KeyringError, PassphraseNeeded
 from services.wallet.signers import Signer
@@ -22,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 def wallets_directory() -> Path:
     """QUARRY_WALLETS, or `wallets` where the nodes are."""
     given = os.environ.get("QUARRY_WALLETS")
-    return Path(given).expanduser() if given else home() / "wallets"
+    return named("QUARRY_WALLETS", expanded, given) if given else home() / "wallets"
 
 
 def wallet_names() -> list[str]:

@@ -19,7 +19,7 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.files import make_private, open_private, replace
+from services.files import make_private_directory, open_private, replace
 from services.launch.last_words import damaged, diagnose
 from services.launch.ownership import Ownership
 from services.launch.server_files import HOST, UnusablePassword, configuration, read_password
@@ -162,7 +162,7 @@ class EmbeddedValkey:
         """
         executable = self._executable or find_server()
         try:
-            make_private(self.directory)
+            make_private_directory(self.directory)
             with self._ownership.only_starter():
                 crashed = self._process.pid if self._process is not None and not self.alive else None
                 lock = self._ownership.claim(crashed)

@@ -6,9 +6,7 @@ the others are.
 """
 
 import contextlib
-import errno
 import os
-import socket
 import sys
 import threading
 import time
@@ -18,15 +16,19 @@ from typing import Any
 
 import structlog
 
+from services.connections import require_mendable
+from services.hosts import bind_address
 from services.launch.embedded import EmbeddedValkey
 from services.launch.keeper import Keeper
 from services.launch.log_files import set_aside, tail, trim, trim_all
 from services.launch.node_files import NodeRecord
 from services.launch.node_plan import NodePlan
+from services.launch.ports import PortTaken, reserved
 from services.launch.processes import started_at
 from services.launch.programs import module_command
 from services.launch.running import ask, forget_workers
 from services.launch.supervisor import Program, ProgramStatus, Supervisor
+from services.setting_values import named
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)
@@ -61,6 +63,7 @@ class RunningNode:
     def __init__(self, plan: NodePlan) -> None:
         self.plan = plan
         self.settings = plan.check()
+        self._bound = named("--host", bind_address, self.settings.host)
         self.address = ""
         self.port = plan.port
         self.redis_url = plan.redis_url or ""
@@ -72,20 +75,32 @@ class RunningNode:
         self._stack = contextlib.ExitStack()
 
     @property
+    def admin_token_file(self) -> Path:
+        """Where the admin token is."""
+        return self.settings.admin_token_file or self.plan.files.admin_token
+
+    @property
     def url(self) -> str:
         """Where the API answers."""
-        host = _ALL_ADDRESSES.get(self.plan.host, self.plan.host)
+        host = _ALL_ADDRESSES.get(self._bound, self._bound)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def allocate(self) -> None:
         """Take the port and make the keys: after this `url` and `address` are known. `stop` gives the port back.
 
         Raises:
+            BadSettings: a Redis that was named cannot be used, however long one waits.
             PortInUse: the port is taken.
             NodeError: the keys; the message is for people.
         """
+        for url, name in self._named_servers():
+            require_mendable(url, name)
         # On Linux the port stays ours until `stop`, even while the API restarts.
-        self.port = self._stack.enter_context(_port(self.plan.host, self.plan.port))
+        try:
+            self.port = self._stack.enter_context(reserved(self._bound, self.plan.port))
+        except PortTaken as error:
+            remedy = ": choose another with --port." if error.in_use else "."
+            raise PortInUse(f"Port {self.plan.port} on {self.plan.host} {error}{remedy}") from None
         self.address = self.plan.files.prepare()
 
     def start(self, others: Sequence[str] = ()) -> None:
@@ -107,7 +122,7 @@ class RunningNode:
             self.redis_url = valkey.url
             forget_workers(self.redis_url)
         # Of a node that listens on all addresses, nobody elsewhere can use the one that we know.
-        public_url = self.url if others or plan.host not in _ALL_ADDRESSES else ""
+        public_url = self.url if others or self._bound not in _ALL_ADDRESSES else ""
         self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others)
         self._supervise(self._program("api", module_command("api.cli", "api")))
 
@@ -142,7 +157,7 @@ class RunningNode:
                 url=self.url,
                 address=self.address,
                 redis_url=self.redis_url,
-                admin_token_file=str(self.plan.files.admin_token),
+                admin_token_file=str(self.admin_token_file),
                 pid=os.getpid(),
                 started=started_at(os.getpid()) or "",
                 started_at=launched_at,
@@ -192,6 +207,12 @@ class RunningNode:
         """End the programs, then Valkey. Safe to call twice."""
         self.tell()
         self._stack.close()
+
+    def _named_servers(self) -> Iterator[tuple[str, str]]:
+        if self.plan.redis_url is not None:
+            yield self.plan.redis_url, "QUARRY_REDIS_URL or --redis-url"
+        if self.settings.broker_url != self.settings.redis_url:
+            yield self.settings.broker_url, "QUARRY_BROKER_URL"
 
     def _program(self, name: str, command: list[str]) -> Program:
         return Program(name, command, self._environment, self.plan.files.logs / f"{name}.log")
@@ -293,7 +314,7 @@ class Launch:
         value: dict[str, Any] = {
             "nodes": [{"name": node.plan.name, "url": node.url, "address": node.address} for node in self.nodes],
             "data_dir": str(data_dir),
-            "admin_token_file": str(first.plan.files.admin_token),
+            "admin_token_file": str(first.admin_token_file),
             "redis_url": first.redis_url,
         }
         if first.settings.spec.development:
@@ -301,28 +322,6 @@ class Launch:
                 {"address": account.address, "private_key": account.private_key} for account in ACCOUNTS
             ]
         return value
-
-
-@contextlib.contextmanager
-def _port(host: str, wanted: int) -> Iterator[int]:
-    """A port that nobody listens on. Nodes that start together get different ones.
-
-    Bound, but not listening: on Linux the server can still bind and listen, as both set SO_REUSEADDR, and nobody else
-    is given the port. Elsewhere it cannot, so there the port is free until the server takes it.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((host, wanted))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise PortInUse(f"Port {wanted} on {host} is in use: choose another with --port.") from None
-            raise PortInUse(f"Port {wanted} on {host} cannot be used: {error.strerror}.") from None
-        port = sock.getsockname()[1]
-        if sys.platform != "linux":
-            sock.close()
-        yield port
 
 
 def default_workers() -> int:

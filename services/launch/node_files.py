@@ -10,9 +10,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from services.files import make_private, replace
+import structlog
+
+from services.files import make_private_directory, replace
+from services.paths import expanded, expanded_if_possible
+from services.secret_files import BadSecret, read_secret
+from services.setting_values import BadValue, named
 from services.wallet import keyring
 from shared.errors import NodeError
+
+_log = structlog.get_logger(__name__)
+
+_DEFAULT_HOME = "~/.quarry"
+NO_HOME = "This user has no home directory, so there is no place for nodes and wallets."
 
 
 class NodeFilesError(NodeError):
@@ -64,7 +74,7 @@ class NodeFiles:
         """
         try:
             for directory in (self.directory, self.logs):
-                make_private(directory)
+                make_private_directory(directory)
         except OSError as error:
             raise NodeFilesError(f"The directory {self.directory} cannot be made: {error.strerror}.") from None
         if (self.directory / keyring.PRIVATE_KEY).exists():
@@ -72,10 +82,21 @@ class NodeFiles:
             address = keyring.address_of(self.directory)
         else:
             address = keyring.create(self.directory).address
-        if not self.admin_token.exists():
-            write_private(self.admin_token, secrets.token_urlsafe(32) + "\n")
-        keyring.require_private(self.admin_token)
+        self._prepare_admin_token()
         return address
+
+    def _prepare_admin_token(self) -> None:
+        """Make an admin token where there is none, also where the file was emptied or holds one that can be guessed."""
+        if self.admin_token.exists():
+            keyring.require_private(self.admin_token)
+            try:
+                read_secret(self.admin_token)
+                return
+            except BadSecret:
+                _log.warning("admin_token_replaced", file=str(self.admin_token), reason="it was empty or too short")
+            except BadValue as error:
+                raise NodeFilesError(f"The admin token {error}") from None
+        write_private(self.admin_token, secrets.token_urlsafe(32) + "\n")
 
     def write_record(self, record: NodeRecord) -> None:
         """Say that the node runs."""
@@ -101,9 +122,18 @@ def node_files(data_home: Path, spec: str, node: str) -> NodeFiles:
     return NodeFiles(data_home / spec / node)
 
 
-def data_home(environment: Mapping[str, str]) -> Path:
-    """Where nodes and wallets are kept: QUARRY_DATA_HOME, or `~/.quarry`."""
-    return Path(environment.get("QUARRY_DATA_HOME") or "~/.quarry").expanduser()
+def data_home(environment: Mapping[str, str]) -> Path | None:
+    """Where nodes and wallets are kept: QUARRY_DATA_HOME, else QUARRY_DATA_DIR, else `~/.quarry`.
+
+    None: none is named, and this user has no home.
+
+    Raises:
+        BadSettings: the one that is named is in a home that does not exist.
+    """
+    for name in ("QUARRY_DATA_HOME", "QUARRY_DATA_DIR"):
+        if given := environment.get(name):
+            return named(name, expanded, given)
+    return expanded_if_possible(_DEFAULT_HOME)
 
 
 def running_nodes(home: Path) -> list[tuple[NodeFiles, NodeRecord]]:

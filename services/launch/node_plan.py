@@ -18,9 +18,9 @@ class NodePlan:
     port: int = 5000  # 0: any that is free
     workers: int = 1  # mining workers
     automine: bool = True
-    redis_url: str | None = None  # None: an embedded Valkey
+    redis_url: str | None = field(default=None, repr=False)  # None: an embedded Valkey
     unsafe_development: bool = False
-    settings: Mapping[str, str] = field(default_factory=dict)  # QUARRY_ variables besides
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # QUARRY_ variables besides
 
     def environment(
         self, address: str, port: int, redis_url: str, public_url: str = "", others: Sequence[str] = ()
@@ -44,8 +44,8 @@ class NodePlan:
             "QUARRY_PORT": str(port),
             "QUARRY_REDIS_URL": redis_url,
             "QUARRY_DATA_DIR": str(self.files.directory),
-            "QUARRY_REWARD_ADDRESS": address,
-            "QUARRY_ADMIN_TOKEN_FILE": str(self.files.admin_token),
+            "QUARRY_REWARD_ADDRESS": self.settings.get("QUARRY_REWARD_ADDRESS") or address,
+            "QUARRY_ADMIN_TOKEN_FILE": self.settings.get("QUARRY_ADMIN_TOKEN_FILE") or str(self.files.admin_token),
             "QUARRY_AUTOMINE": str(self.automine).lower(),
             "QUARRY_UNSAFE_DEVELOPMENT": str(self.unsafe_development).lower(),
         }

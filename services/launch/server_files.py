@@ -43,8 +43,10 @@ def read_password(path: Path) -> str:
     try:
         if path.stat().st_mode & 0o077:
             raise UnusablePassword(f"The password file {path} can be read by others: chmod 600 it.")
-        password = path.read_text(errors="replace").strip()
+        password = path.read_text("utf-8-sig", errors="replace").strip()
     except FileNotFoundError:
+        password = ""
+    if not password:  # also where the file was emptied: nobody has to know it but the server that is started next
         password = secrets.token_urlsafe(32)
         replace(path, f"{password}\n".encode())
     if re.fullmatch(r"[A-Za-z0-9_-]{32,256}", password) is None:

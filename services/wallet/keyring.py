@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from services.files import make_private, replace, sync_directory, write_new
+from services.files import make_private_directory, replace, sync_directory, write_new
 from services.text_files import BadTextFile, read_small, read_text_file, without_mark
 from services.wallet import private_keys
 from services.wallet.passphrases import written
@@ -127,7 +127,7 @@ def _write(directory: Path, private: bytes, public: bytes, certificate: bytes | 
     """Write the files of a key, all or none. What has been acknowledged is on the disk."""
     files = {PUBLIC_KEY: public} if certificate is None else {PUBLIC_KEY: public, CERTIFICATE: certificate}
     try:
-        make_private(directory.parent)
+        make_private_directory(directory.parent)
         if directory.exists():  # a node's, with other files in it
             _write_into(directory, private, files)
             return

@@ -36,7 +36,7 @@ from worker.kernel.plain import PlainKernel
 T = TypeVar("T")
 
 CHAIN_ID = 4242
-TOKEN = "the-admin-token-of-these-tests"
+TOKEN = "the-long-admin-token-of-all-these-tests"
 MINER = KeyPair(bytes([255]) * 32).address
 # With 1,000 coins each. A test on a node that others use too takes keys that no other test takes (`fresh_key`).
 KEYS = [KeyPair(bytes([i]) * 32) for i in range(1, 101)]
@@ -213,6 +213,7 @@ class RunningNode:
         self.door = SocketDoor(self._reservation.getsockname()[1])
         self.client = Client(self.door)
         token = self.directory / "token"
+        token.touch(mode=0o600)
         token.write_text(TOKEN)
         self.environment = {
             "QUARRY_NODE": self.name,

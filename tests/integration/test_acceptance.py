@@ -55,7 +55,7 @@ def test_no_path_takes_a_body_that_is_too_large(client: Client, path: str) -> No
 
 
 def test_a_request_without_a_body_is_not_told_to_say_its_length(client: Client) -> None:
-    headers = {"Authorization": "Bearer the-admin-token-of-these-tests"}
+    headers = {"Authorization": "Bearer the-long-admin-token-of-all-these-tests"}
     client.door.call("DELETE", "/nodes", None, **headers).refused(415, "wrong_content_type")
 
 

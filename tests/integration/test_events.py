@@ -48,6 +48,24 @@ def test_blocks_and_rounds_are_told_one_by_one(node: Node, told: "queue.Queue[Me
     assert heard(told, "block").data == {"height": 2, "hash": block.hash}
 
 
+def test_an_event_that_cannot_be_read_ends_nothing(
+    node: Node, told: "queue.Queue[Message]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong with one event, the reader of the process goes on behind it: nobody would start another."""
+    failures: list[str] = []
+    monkeypatch.setattr(news._log, "exception", failures.append)
+    monkeypatch.setattr(type(node.clock), "sleep", lambda _, seconds: time.sleep(seconds / 20))
+    for number, fields in enumerate(
+        ({"type": "block", "data": "no-height no-hash"}, {"neither": "type", "nor": "data"})
+    ):
+        redis_of(node).xadd(node.mining.keys.events, fields)
+        eventually(lambda number=number: len(failures) == number + 1)
+        time.sleep(0.2)  # it takes its bearings again
+        block = mine(node)
+        assert heard(told, "block").data == {"height": block.header.index, "hash": block.hash}
+    assert failures == ["news_failed"] * 2
+
+
 def test_a_cancelled_round_is_told(node: Node, told: "queue.Queue[Message]") -> None:
     node.rounds.ask()
     round_id = node.mining.situation().open_round

@@ -24,7 +24,7 @@ T = TypeVar("T")
 # Status and body of an answer; or an exception.
 Handler = Callable[[PeerRequest], tuple[int, bytes]]
 
-TOKEN = "the-admin-token-of-these-tests"
+TOKEN = "the-long-admin-token-of-all-these-tests"
 
 
 class InProcessHttp:

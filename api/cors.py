@@ -1,0 +1,67 @@
+"""Which web pages of other origins may read this node's answers (QUARRY_CORS_ORIGINS).
+
+`/rpc` is open to all of them by itself (api/rpc/dispatch.py). What needs the admin token stays closed to all: no page
+may bring one, since credentials are never allowed here.
+"""
+
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException
+
+from api.rpc.dispatch import PATH as RPC
+
+# Endpoints that ask for the admin token, always or on some nodes. `/rq` is another application, and not seen here.
+ADMIN = frozenset({"mining.cancel_round", "peers.register", "peers.remove"})
+_METHODS = ("GET", "POST")
+_HEADERS = "content-type"
+_EXPOSED = "Location, Retry-After"
+_AGE = "600"  # seconds that a browser may keep the answer to a preflight
+
+
+def install(app: Flask, origins: frozenset[str]) -> None:
+    """Let pages of `origins` call; with none, nothing is added to any answer."""
+    if not origins:
+        return
+
+    def answer_preflight() -> Response | None:
+        if request.method != "OPTIONS" or not _is_open() or "Access-Control-Request-Method" not in request.headers:
+            return None
+        return Response(status=204)
+
+    def permit(response: Response) -> Response:
+        if request.path == RPC:
+            return response
+        # Also where the answer is closed: a cache must not hand it to another origin.
+        response.vary.add("Origin")
+        origin = request.headers.get("Origin")
+        if origin not in origins or not _is_open():
+            return response
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            response.headers["Access-Control-Allow-Methods"] = ", ".join(_METHODS)
+            response.headers["Access-Control-Allow-Headers"] = _HEADERS
+            response.headers["Access-Control-Max-Age"] = _AGE
+        return response
+
+    app.before_request(answer_preflight)
+    app.after_request(permit)
+
+
+def _is_open() -> bool:
+    """Whether the request's path has an endpoint that is not the admin's. Judged by what the preflight asks for."""
+    if request.path == RPC:
+        return False
+    method = request.headers.get("Access-Control-Request-Method") if request.method == "OPTIONS" else request.method
+    if method is None:
+        return True
+    if method not in (*_METHODS, "HEAD"):
+        return False
+    return _endpoint(method) not in ADMIN
+
+
+def _endpoint(method: str) -> str | None:
+    try:
+        endpoint, _ = current_app.url_map.bind("").match(request.path, method)
+    except HTTPException:
+        return None
+    return str(endpoint)

@@ -1,0 +1,80 @@
+"""Ports for servers that bind by themselves: taken first by us, so that a taken one is a sentence and no traceback."""
+
+import errno
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LOOK = 0.1  # seconds
+
+
+class PortTaken(Exception):
+    """The port cannot be bound. The message is the rest of a sentence that begins with the port's name.
+
+    Args:
+        in_use: another program listens there; else the system refuses for another reason.
+    """
+
+    def __init__(self, message: str, *, in_use: bool) -> None:
+        super().__init__(message)
+        self.in_use = in_use
+
+
+@contextmanager
+def reserved(address: str, wanted: int, patience: float = 0.0) -> Iterator[int]:
+    """A port that nobody listens on, ours for the block. Those who ask at the same time get different ones.
+
+    Bound, but not listening: on Linux the server can still bind and listen, as both set SO_REUSEADDR, and nobody else
+    is given the port. Elsewhere it cannot, so there the port is free until the server takes it.
+
+    Args:
+        address: an IP address.
+        wanted: 0 for any that is free.
+        patience: seconds to wait for a server that shares its port (SO_REUSEPORT), as the processes of our own do
+            that are ending.
+
+    Raises:
+        PortTaken: another program listens there, or the system refuses.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            sock = _bound(address, wanted)
+            break
+        except OSError as error:
+            in_use = error.errno == errno.EADDRINUSE
+            if in_use and time.monotonic() < deadline and _is_shared(address, wanted):
+                time.sleep(_LOOK)
+                continue
+            raise PortTaken("is in use" if in_use else f"cannot be used: {error.strerror}", in_use=in_use) from None
+    with sock:
+        port: int = sock.getsockname()[1]
+        if sys.platform != "linux":
+            sock.close()
+        yield port
+
+
+def _bound(address: str, port: int, *, shared: bool = False) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_shared(address: str, port: int) -> bool:
+    """Whether a server of this user listens there that lets others share its port."""
+    if not hasattr(socket, "SO_REUSEPORT"):
+        return False
+    try:
+        _bound(address, port, shared=True).close()
+    except OSError:
+        return False
+    return True

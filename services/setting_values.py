@@ -1,0 +1,138 @@
+"""What the value of a setting may be: each function reads one kind of text, strictly, and says what is wrong with it.
+
+Python's own readers are more lenient than a person who mistyped would like: `int` takes `1_000`, ` 5 ` and `１２`.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from services.errors import BadSettings
+from shared.addresses import parse_address
+from shared.amounts import parse_amount
+from shared.errors import InputError
+
+T = TypeVar("T")
+
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
+_DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,9})?")
+_NODE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_MAX_LENGTH = 8192
+
+
+class BadValue(ValueError):
+    """A value cannot be used. The message is the rest of a sentence that begins with the setting's name.
+
+    It never repeats the value, which may hold a secret.
+    """
+
+
+def named(name: str, read: Callable[..., T], *arguments: Any) -> T:
+    """What `read` makes of its arguments.
+
+    Raises:
+        BadSettings: `read` said that the value is bad; the message begins with `name`, of the setting or the option.
+    """
+    try:
+        return read(*arguments)
+    except BadValue as error:
+        raise BadSettings(f"{name}: {error}") from None
+
+
+def clean(text: str) -> str:
+    """The text as it is.
+
+    Raises:
+        BadValue: blanks or quotes around it, control characters, or bytes that are not UTF-8. All of these are left
+            behind by env files, YAML and copying, and none is ever meant.
+    """
+    if not text:
+        raise BadValue("must not be empty.")
+    if text != text.strip():
+        raise BadValue("has blanks or a line break around its value; remove them.")
+    if len(text) > _MAX_LENGTH:
+        raise BadValue(f"is longer than {_MAX_LENGTH} characters.")
+    if text[0] in "'\"" and text[-1] == text[0]:
+        raise BadValue("has quotes around its value; remove them.")
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text):
+        raise BadValue("has a control character in its value.")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise BadValue("is not UTF-8.")
+    return text
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """A reader of whole numbers from `low` to `high`: ASCII digits without sign, separator or leading zero."""
+
+    def read(text: str) -> int:
+        if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
+            raise BadValue(f"must be a whole number from {low} to {high}, in digits only.")
+        return int(text)
+
+    return read
+
+
+def seconds(high: float) -> Callable[[str], float]:
+    """A reader of seconds from 0 to `high`, fractions allowed: `2`, `0.5`."""
+
+    def read(text: str) -> float:
+        if not _DECIMAL.fullmatch(text) or float(text) > high:
+            raise BadValue(f"must be a number of seconds from 0 to {high:g}, such as 2 or 0.5.")
+        return float(text)
+
+    return read
+
+
+def choice(*choices: str) -> Callable[[str], str]:
+    """A reader of one of some words, in capitals too."""
+
+    def read(text: str) -> str:
+        if text.lower() not in choices:
+            raise BadValue(f"must be one of {', '.join(choices)}.")
+        return text.lower()
+
+    return read
+
+
+def flag(text: str) -> bool:
+    """True or false."""
+    try:
+        return _FLAGS[text.lower()]
+    except KeyError:
+        raise BadValue("must be true or false (1, 0, yes, no, on and off will do as well).") from None
+
+
+def node_name(text: str) -> str:
+    """A node's name, which becomes part of Redis keys."""
+    if not _NODE.fullmatch(text):
+        raise BadValue("must be 1 to 32 lower-case letters, digits and hyphens, and not begin with a hyphen.")
+    return text
+
+
+def address(text: str) -> str:
+    """An address with its checksum, in its normal form."""
+    return _checked(lambda: parse_address(text, field="it"))
+
+
+def amount(text: str) -> int:
+    """An amount of coins, in base units."""
+    return _checked(lambda: parse_amount(text, field="it"))
+
+
+def listing(item: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """A reader of a list with commas; blanks around its items and empty items do not count."""
+
+    def read(text: str) -> tuple[T, ...]:
+        parts = (part.strip(" \t\r\n") for part in text.split(","))
+        return tuple(item(clean(part)) for part in parts if part)
+
+    return read
+
+
+def _checked(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except InputError as error:
+        raise BadValue(f"cannot be used: {error.message}") from None
