@@ -1,4 +1,4 @@
-"""The ticker: enqueues the scheduled jobs, once per time slot, however many tickers run."""
+"""The ticker: enqueues the scheduled jobs and keeps house, once per time slot, however many tickers run."""
 
 import signal
 import threading
@@ -10,12 +10,12 @@ from redis.exceptions import RedisError
 from services import logs, registry
 from services.connections import as_store, connect_for_jobs
 from services.ports import Clock, Queue, SystemClock
-from services.queues import HOUSEKEEPING, RESOLVE, RqJobs
+from services.queues import RESOLVE, RqJobs
 from services.settings import Settings
+from worker.housekeeper import start_housekeeper
 
 _log = structlog.get_logger(__name__)
 
-HOUSEKEEPING_SECONDS = 5
 _TICK_SECONDS = 1.0
 
 
@@ -26,7 +26,7 @@ class Ticker:
         self._settings = settings
         self._queue = queue
         self._clock = clock
-        self._schedule = [(HOUSEKEEPING, HOUSEKEEPING_SECONDS), (RESOLVE, settings.resolve_seconds)]
+        self._schedule = [(RESOLVE, settings.resolve_seconds)]
 
     def tick(self) -> int:
         """Enqueue what is due; how many jobs were new. The slot's number in the job's id makes it once per slot."""
@@ -50,6 +50,7 @@ def run_ticker(settings: Settings) -> None:
     signal.signal(signal.SIGINT, end)
     broker = connect_for_jobs(settings.broker_url)
     ticker = Ticker(settings, RqJobs(broker), SystemClock())
+    start_housekeeper(settings, stop)
     while not stop.is_set():
         try:
             # The broker may have been emptied meanwhile.
