@@ -151,10 +151,10 @@ class PeerBook:
     def take_heard(self) -> list[str]:
         """The URLs of the peers that are said to have something new, to be asked now."""
         found = self._scripts.run("take_heard", [self._keys.prefix], [self._clock.now()])
-        return [url.decode() for url in found]
+        return sorted(url.decode() for url in found)
 
     def pace(self, urls: Sequence[str]) -> None:
-        """Wait until all of these peers may be asked for their tips: each once in `ASK_SECONDS`, whoever asks for it."""
+        """Wait until all of these peers may be asked for their tips: each once in `ASK_SECONDS`, whoever wants it."""
         if urls:
             args = [self._clock.now(), ASK_SECONDS, *urls]
             wait = int(self._scripts.run("pace", [self._keys.prefix], args))

@@ -21,6 +21,8 @@ MAX_STATUS = 65_536
 # What a page's blocks may have; one block may have more by itself. Of a peer whose pages are longer we ask for fewer.
 MAX_PAGE_BYTES = 4 * 2**20
 PAGE_LIMIT = 500
+# A header has some 400 bytes as we write it.
+MAX_HEADERS_BYTES = 2**20
 # A chain in one piece, for rules under which nothing less can be judged; and one block of it.
 CHAIN_DEADLINE = 20.0
 MAX_CHAIN_BYTES = 64 * 2**20
@@ -50,7 +52,7 @@ class PeerClient:
         self._floats = floats
         self.in_parallel = http.in_parallel
         # Escapes can make a block longer on the way than its canonical form, but never ours.
-        self._max_page = MAX_PAGE_BYTES + max_block_bytes
+        self._max_block = max_block_bytes
 
     def status(self, url: str) -> Claim:
         """The peer's genesis and tip.
@@ -73,15 +75,20 @@ class PeerClient:
 
     def headers(self, url: str, locator: Sequence[str], limit: int = PAGE_LIMIT) -> list[Any]:
         """The JSON objects of the headers that follow the first hash of `locator` that the peer has."""
-        value = self._get(url, f"/headers?locator={','.join(locator)}&limit={limit}", PAGE_DEADLINE, MAX_PAGE_BYTES)
+        value = self._get(url, f"/headers?locator={','.join(locator)}&limit={limit}", PAGE_DEADLINE, MAX_HEADERS_BYTES)
         headers = value.get("headers") if isinstance(value, dict) else None
         if not isinstance(headers, list) or len(headers) > limit:
             raise PeerLied("The peer's headers are not a page of headers.")
         return headers
 
-    def blocks(self, url: str, first: int, limit: int) -> list[Any]:
-        """The JSON objects of a peer's blocks from height `first` on; at least one, at most `limit`."""
-        value = self._get(url, f"/chain?from={first}&limit={limit}", PAGE_DEADLINE, self._max_page)
+    def blocks(self, url: str, first: int, limit: int, share: int = 1) -> list[Any]:
+        """The JSON objects of a peer's blocks from height `first` on; at least one, at most `limit`.
+
+        Args:
+            share: how many peers are asked at once; so much less one answer may have, but always a block.
+        """
+        max_page = MAX_PAGE_BYTES // share + self._max_block
+        value = self._get(url, f"/chain?from={first}&limit={limit}", PAGE_DEADLINE, max_page)
         blocks = value.get("chain") if isinstance(value, dict) else None
         if not isinstance(blocks, list) or not 0 < len(blocks) <= limit:
             raise PeerFailed("The peer does not have the blocks that it claimed.")
