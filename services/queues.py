@@ -129,6 +129,7 @@ class RqJobs:
                 result_ttl=0 if heard else RESULT_TTL,
                 failure_ttl=FAILURE_TTL,
                 description=f"{name} for {node}",
+                at_front=function == ANSWER,  # somebody waits for it
             )
         except DuplicateJobError:
             return False

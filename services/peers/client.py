@@ -16,6 +16,8 @@ from shared.forkchoice import TipClaim
 
 STATUS_DEADLINE = 2.0
 PAGE_DEADLINE = 10.0
+# The same, while others wait for their turn.
+CROWDED_DEADLINE = 5.0
 POST_DEADLINE = 4.0
 MAX_STATUS = 65_536
 # What a page's blocks may have; one block may have more by itself. Of a peer whose pages are longer we ask for fewer.
@@ -73,9 +75,14 @@ class PeerClient:
             raise PeerFailed("The peer claims an impossible chain.")
         return Claim(url, genesis, height, TipClaim(chainwork, tip))
 
-    def headers(self, url: str, locator: Sequence[str], limit: int = PAGE_LIMIT) -> list[Any]:
-        """The JSON objects of the headers that follow the first hash of `locator` that the peer has."""
-        value = self._get(url, f"/headers?locator={','.join(locator)}&limit={limit}", PAGE_DEADLINE, MAX_HEADERS_BYTES)
+    def headers(self, url: str, locator: Sequence[str], limit: int = PAGE_LIMIT, *, share: int = 1) -> list[Any]:
+        """The JSON objects of the headers that follow the first hash of `locator` that the peer has.
+
+        Args:
+            share: how many peers are asked at once; where it is more than one, an answer has less time.
+        """
+        path = f"/headers?locator={','.join(locator)}&limit={limit}"
+        value = self._get(url, path, _page_deadline(share), MAX_HEADERS_BYTES)
         headers = value.get("headers") if isinstance(value, dict) else None
         if not isinstance(headers, list) or len(headers) > limit:
             raise PeerLied("The peer's headers are not a page of headers.")
@@ -88,7 +95,7 @@ class PeerClient:
             share: how many peers are asked at once; so much less one answer may have, but always a block.
         """
         max_page = MAX_PAGE_BYTES // share + self._max_block
-        value = self._get(url, f"/chain?from={first}&limit={limit}", PAGE_DEADLINE, max_page)
+        value = self._get(url, f"/chain?from={first}&limit={limit}", _page_deadline(share), max_page)
         blocks = value.get("chain") if isinstance(value, dict) else None
         if not isinstance(blocks, list) or not 0 < len(blocks) <= limit:
             raise PeerFailed("The peer does not have the blocks that it claimed.")
@@ -140,6 +147,10 @@ class PeerClient:
         body = json.dumps(value).encode()
         status, _ = self._http.exchange(PeerRequest(url, path, POST_DEADLINE, MAX_PAGE_BYTES, body))
         _require_success(path, status)
+
+
+def _page_deadline(share: int) -> float:
+    return PAGE_DEADLINE if share == 1 else CROWDED_DEADLINE
 
 
 def _require_success(path: str, status: int) -> None:

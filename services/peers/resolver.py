@@ -299,7 +299,9 @@ class Resolver:
 
     def _page(self, claim: Claim, locator: list[str], budget: Budget) -> list[Header]:
         budget.check()
-        return [self._rules.read_header(value) for value in self._client.headers(claim.url, locator)]
+        return [
+            self._rules.read_header(value) for value in self._client.headers(claim.url, locator, share=budget.share)
+        ]
 
     def _lie(self, tip: Tip, message: str) -> NodeError:
         """The peer's headers do not fit our chain; that is our own doing if our chain has changed since `tip`."""
