@@ -12,8 +12,8 @@ from shared.hashing import sha256
 from shared.proof import meets
 
 LATER = (
-    "The peer runs a later program of the tutorial's, which hashes the last block into the proof; those of this network "
-    "hash the two proofs alone, as the program of 2017 does."
+    "The peer runs a later program of the tutorial's, which hashes the last block into the proof; those of this "
+    "network hash the two proofs alone, as the program of 2017 does."
 )
 
 

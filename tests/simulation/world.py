@@ -31,6 +31,7 @@ from tests.simulation.memory import MemoryRedis
 from tests.simulation.node import SimNode, url_of
 from tests.simulation.plan import START, Plan
 from tests.simulation.scheduler import Killed, Process, Scheduler
+from tests.simulation.strangers import Dripper, Flipper, Impostor, Questions
 
 _TICK = 1.0
 _PAGE = 4
@@ -72,12 +73,17 @@ class World:
         self.honest = frozenset(url_of(index) for index in range(plan.nodes))
         self._sides: dict[str, int] = {}  # URL -> part of a network that has fallen apart
         liars = [url_of(plan.nodes + index) for index in range(plan.liars)]
+        flippers = [url_of(20 + index) for index in range(plan.flippers)]
+        drippers = [url_of(30 + index) for index in range(plan.drippers)]
+        self.dripping = plan.mode == "safety"  # else from when all is healed
+        self.questions = Questions()
         self.nodes: list[SimNode] = []
         for index in range(plan.nodes):
             peers = [url_of(b if a == index else a) for a, b in plan.links if index in (a, b)]
             known = [url for url in liars if self.random.random() < 0.7]
-            self.nodes.append(SimNode(self, index, store(), tuple(peers + known)))
-        self.liars = {url: Liar(self, url) for url in liars}
+            self.nodes.append(SimNode(self, index, store(), tuple(peers + known + flippers + drippers)))
+        self.liars = {url: Liar(self, url) for url in liars} | {url: Flipper(self, url) for url in flippers}
+        self.drippers = {url: Dripper(self, number) for number, url in enumerate(drippers)}
         self.by_url = {node.url: node for node in self.nodes}
         self._users = Process("users")
         self._clients = Clients(self)
@@ -115,8 +121,9 @@ class World:
 
     def serve(self, url: str, method: str, path: str, body: bytes | None) -> tuple[int, bytes] | None:
         """Let whoever is at `url` answer; None: the connection is refused or cut."""
-        if url in self.liars:
-            return self.liars[url].serve(method, path, body)
+        stranger = self.liars.get(url) or self.drippers.get(url)
+        if stranger is not None:
+            return stranger.serve(method, path, body)
         node = self.by_url[url]
         answer = node.serve(method, path, body)
         if answer is not None and path.startswith("/transactions/") and 200 <= answer[0] < 300:
@@ -181,6 +188,8 @@ class World:
         for liar in self.liars.values():
             self._user_acts(0.2, liar.announce)
             self._user_acts(0.08, liar.renew)
+        if self.plan.impostor:
+            self._user_acts(0.1, Impostor(self).burst)
         self._every(1.0, self._disaster, 1.0)
         self._until(self.plan.seconds)
         if self.plan.mode == "liveness":
@@ -248,6 +257,7 @@ class World:
         self.faults = self.faults.healed()
         self._sides.clear()
         self._users.alive = False
+        self.dripping = True
         for node in self.nodes:
             node.store_down = False
             node.mining = False
