@@ -20,6 +20,8 @@ _log = structlog.get_logger(__name__)
 # At most this many transactions, and bytes, in one request: a body may have 1 MiB.
 RELAY_BATCH = 200
 RELAY_BYTES = 500_000
+# Batches that one job hands on before others have their turn: people may send faster than peers take.
+RELAY_ROUNDS = 5
 # A job that was lost keeps others from its place no longer than this many seconds.
 _LOST_SECONDS = 60
 
@@ -116,14 +118,18 @@ class Announcer:
         return self._tell(lambda url: self._client.announce(url, news))
 
     def relay(self) -> int:
-        """Hand on what is in the outbox; how many transactions."""
+        """Hand on what is in the outbox; how many transactions. What is left after some batches is another job's."""
         sent = 0
-        while ids := self._outbox.peek(RELAY_BATCH):
+        for _ in range(RELAY_ROUNDS):
+            ids = self._outbox.peek(RELAY_BATCH)
+            if not ids:
+                return sent
             entries = sorted(self._pool.entries(ids), key=lambda entry: (entry.sender, entry.nonce))
             for batch in _batches(entries):
                 self._tell(partial(self._submit, [entry.fields() for entry in batch]))
                 sent += len(batch)
             self._outbox.take(ids)
+        self.transactions_waiting()
         return sent
 
     def _submit(self, fields: list[dict[str, Any]], url: str) -> None:

@@ -84,7 +84,17 @@ class PeerBook:
         known = {peer.url: peer for peer in self.approved()}
         records = [replace(known.get(url, Peer(url)), failures=0, next_try=0.0) for url in dict.fromkeys(urls)]
         if records and not self._write("peers", self._max_peers, records):
-            raise PolicyError("too_many_peers", f"A node has at most {self._max_peers} peers.", field="nodes")
+            raise self._too_many()
+
+    def require_room(self, urls: Sequence[str]) -> None:
+        """Refuse early what `add` would refuse, before anybody is asked anything.
+
+        Raises:
+            PolicyError: `too_many_peers`.
+        """
+        known = {peer.url for peer in self.approved()}
+        if len(known | set(urls)) > max(self._max_peers, len(known)):
+            raise self._too_many()
 
     def learn(self, urls: Iterable[str]) -> None:
         """Note peers of peers as candidates, as many as there is room for."""
@@ -160,6 +170,9 @@ class PeerBook:
             wait = int(self._scripts.run("pace", [self._keys.prefix], args))
             if wait > 0:
                 self._clock.sleep(wait / 1000)
+
+    def _too_many(self) -> PolicyError:
+        return PolicyError("too_many_peers", f"A node has at most {self._max_peers} peers.", field="nodes")
 
     def _update(self, peer: Peer) -> None:
         """Save, unless the operator has removed the peer while it was asked."""

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from services.errors import PolicyError
-from services.peers.announcer import RELAY_BYTES
+from services.peers.announcer import RELAY_BYTES, RELAY_ROUNDS
 from services.peers.book import ASK_SECONDS, MAX_CANDIDATES, SAME_NEWS_SECONDS, Peer
 from services.peers.http import PeerRequest, outcome
 from services.peers.resolver import DISCOVERY_SECONDS
@@ -313,6 +313,29 @@ def test_transactions_are_relayed_and_die_out(network: Network) -> None:
     for member in (a, b, c):
         assert member.node.announcer.relay() == 0
     assert b.node.pool.next_nonce(ALICE.address) == 3
+
+
+def test_a_relay_ends_however_fast_transactions_come(network: Network) -> None:
+    """Or whoever sends some while each batch is on its way keeps the network worker for himself."""
+    a, b = network.members("a", "b")
+    a.clock.time += 10
+    waiting = [a.sign(key, nonce) for nonce in range(5) for key in KEYS[:10]]
+    served = network.http.handler(b.url)
+
+    def feeding(request: PeerRequest) -> tuple[int, bytes]:
+        if waiting:
+            a.node.submit([waiting.pop(0)])
+        return served(request)
+
+    network.http.serve(b.url, feeding)
+    a.node.submit([waiting.pop(0)])
+    a.queue.jobs.clear()
+    assert a.node.announcer.relay() == RELAY_ROUNDS
+    assert list(a.queue.jobs.values()) == [RELAY], "the rest is another job's"
+    relayed = RELAY_ROUNDS
+    while more := a.node.announcer.relay():
+        relayed += more
+    assert relayed == b.node.pool.totals()[0] == 50
 
 
 def test_large_transactions_are_relayed_in_requests_that_are_not_too_large(network: Network) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -436,6 +437,21 @@ def test_a_later_program_of_the_tutorials_is_named(node: Node, client: Client, g
                 "later program"
                 in client.post("/nodes/register", {"nodes": [url]}).refused(400, "wrong_genesis")["detail"]
             )
+
+
+def test_a_stranger_ends_no_pause_and_has_no_peer_asked(node: Node, client: Client) -> None:
+    """Anybody may register peers here, so registering one again does nothing."""
+    theirs = grown(2)
+    with serving(theirs) as url:
+        client.post("/nodes/register", {"nodes": [url]}).ok(201)
+        node.peers.failed(url, "lying", "It lied.")
+        before = node.peers.get(url)
+        with mock.patch.object(node.resolver, "handshakes", side_effect=lambda urls: [1 / 0 for _ in urls]):
+            answer = client.post("/nodes/register", {"nodes": [url, f"{url}/", url.upper()]}).ok(201)
+        assert answer["all_nodes"] == [url] and node.peers.get(url) == before
+        client.post("/nodes/register", {"nodes": [url]}, Authorization=f"Bearer {TOKEN}").ok(201)
+        changed = node.peers.get(url)
+        assert changed is not None and changed.next_try == 0.0
 
 
 def test_registering_needs_no_token_and_a_chain_of_another_kind_is_refused(client: Client) -> None:
