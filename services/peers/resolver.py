@@ -16,7 +16,6 @@ import structlog
 from services.accept import Acceptor
 from services.errors import PeerFailed, PeerLied, TipMoved
 from services.peers.book import Peer, PeerBook
-from services.peers.claims import DISCOVERY_SECONDS as DISCOVERY_SECONDS
 from services.peers.claims import Claims
 from services.peers.client import PAGE_LIMIT, Claim, PeerClient
 from services.peers.http import AnswerTooLong
@@ -51,8 +50,8 @@ class _Changed(PeerFailed):
     """The peer's chain is not the one any more that it claimed a moment ago."""
 
 
-class _TooMany(PeerFailed):
-    """A peer has more headers than its share while several are tried. It is nobody's fault: it gets a turn alone."""
+class _NeedsMore(PeerFailed):
+    """A peer that answers needs more memory or time than its share while several are tried. It gets a turn alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class Resolver:
     def _try_all(self, claims: list[Claim], run_ends: float, notes: list[str]) -> None:
         """Try the claims that are better than our chain: the first alone, the others several at once, in turns.
 
-        Whoever needs more than its share of memory is tried alone in the end.
+        Whoever needs more than its share of memory or time is tried alone in the end.
         """
         alone: list[Claim] = []
         crowd, waiting = 1, self._still_better(claims)
@@ -138,6 +137,8 @@ class Resolver:
         for claim in self._still_better(alone):
             if self._clock.now() < run_ends:
                 self._try(claim, Budget(self._clock, run_ends, BODIES), notes)
+            else:
+                self._book.failed(claim.url, "unreachable", "The run was over before its turn came.", broken=True)
 
     def _try_some(self, claims: dict[str, Claim], seconds: float, run_ends: float, notes: list[str]) -> list[Claim]:
         """Try several claims at once; those that need a turn alone."""
@@ -146,7 +147,7 @@ class Resolver:
         def attempt(url: str) -> None:
             try:
                 self._try(claims[url], Budget(self._clock, run_ends, BODIES, seconds, len(claims)), notes)
-            except _TooMany:
+            except _NeedsMore:
                 alone.append(claims[url])
 
         for answer in self._client.in_parallel(attempt, list(claims)):
@@ -167,12 +168,12 @@ class Resolver:
         """Adopt one peer's chain, or note why not.
 
         Raises:
-            _TooMany: it needs a turn alone.
+            _NeedsMore: it gets a turn alone.
         """
         try:
             self._adopt(claim, budget)
             (self._book.proved if budget.progress else self._book.idle)(claim.url)
-        except _TooMany:
+        except _NeedsMore:
             raise
         except TooEarly as error:
             notes.append(f"{claim.url}: {error}")  # nobody's fault: asked again at the next run
@@ -185,6 +186,8 @@ class Resolver:
         except PeerFailed as error:
             # A long chain takes more than one run. What was adopted or staged is not fetched again.
             if not (isinstance(error, OutOfTime) and budget.progress):
+                if isinstance(error, OutOfTime) and budget.share > 1:
+                    raise _NeedsMore(str(error)) from None
                 self._book.failed(claim.url, "unreachable", str(error), broken=True)
             notes.append(f"{claim.url}: {error}")
 
@@ -243,7 +246,7 @@ class Resolver:
             if early is not None:
                 raise early
             if budget.share > 1 and len(stretch) >= MAX_UNPROVEN // budget.share:
-                raise _TooMany("The peer has more headers than can be held while others are tried.")
+                raise _NeedsMore("The peer has more headers than can be held while others are tried.")
             if stretch.ended or len(stretch) >= MAX_UNPROVEN or stretch.chainwork > claim.tip.chainwork:
                 raise self._lie(tip, "The peer's headers do not hold the work that it claimed.")
             page = self._next_page(claim, stretch.window[-1].hash, budget)

@@ -7,19 +7,14 @@ import json
 import random
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
-from unittest import mock
 
-import structlog
 from flask import Flask
 from redis.exceptions import RedisError
 
-from services.peers.client import PeerClient
-from shared import keys
 from shared.errors import NodeError
 from shared.keys import KeyPair
 from shared.ledger import Account
@@ -32,9 +27,9 @@ from tests.simulation.node import SimNode, url_of
 from tests.simulation.plan import START, Plan
 from tests.simulation.scheduler import Killed, Process, Scheduler
 from tests.simulation.strangers import Dripper, Flipper, Impostor, Questions
+from tests.simulation.surroundings import surroundings
 
 _TICK = 1.0
-_PAGE = 4
 # Applications without a node. They are slow to build, so all schedules share them.
 _apps: list[Flask] = []
 
@@ -155,7 +150,7 @@ class World:
 
     def run(self) -> Outcome:
         """Run the plan to its end, or to the first broken promise."""
-        with _surroundings(self):
+        with surroundings(self):
             try:
                 self._run()
             except Killed:
@@ -326,37 +321,3 @@ class World:
             if int(nonce) == accounts.get(sender, Account()).nonce:
                 left.append(f"nonce {nonce} of {sender[:8]}")
         return left
-
-
-@lru_cache(maxsize=100_000)
-def _verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    return _REAL_VERIFY(public_key, message, signature)
-
-
-_REAL_VERIFY = keys.verify
-
-
-@contextmanager
-def _surroundings(world: World) -> Iterator[None]:
-    """Silence, one memory for what is pure and slow, and the bug behind a 500."""
-
-    def keep_bug(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if event.get("event") == "bug":
-            world.last_bug = traceback.format_exc()
-        raise structlog.DropEvent
-
-    before = structlog.get_config()
-    structlog.configure(processors=[keep_bug], cache_logger_on_first_use=False)
-    try:
-        with (
-            mock.patch.object(keys, "verify", _verify),
-            # Chains are short here, so pages and locators are too: what happens between two pages, and below the fork
-            # point, is what matters.
-            mock.patch("services.store.chain.DENSE", 2),
-            mock.patch.object(PeerClient.headers, "__defaults__", (_PAGE,)),
-            mock.patch("services.peers.resolver.PAGE_LIMIT", _PAGE),
-            mock.patch("services.peers.resolver.BODIES", 2),
-        ):
-            yield
-    finally:
-        structlog.configure(**before)

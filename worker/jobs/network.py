@@ -2,7 +2,7 @@
 
 import structlog
 
-from services.peers.resolver import DISCOVERY_SECONDS
+from services.peers.claims import DISCOVERY_SECONDS
 from services.queues import HEARD
 from worker import context
 
