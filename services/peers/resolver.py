@@ -37,8 +37,7 @@ _log = structlog.get_logger(__name__)
 MAX_UNPROVEN = 1_000_000
 # Blocks asked for at once, of all peers that are tried at once; fewer after an answer that was too long.
 BODIES = 100
-# Peers that are tried at once.
-CROWD = 16
+CROWD = 16  # peers that are tried at once
 # Seconds that one run may take of the peers' time: less than its job may, which would be killed and leave no note.
 RUN_SECONDS = 90.0
 # How often a job that asks whom was announced looks for more of them: what comes meanwhile asks for no job.
