@@ -56,6 +56,7 @@ def register() -> ResponseReturnValue:
         '401':
     """
     here = node()
+    admin = doorkeeper().is_admin()
     if not here.rules.open_registration:
         doorkeeper().require_admin()
     elif here.settings.loopback:  # its peers may be on this machine, which those behind a proxy must not reach
@@ -64,6 +65,10 @@ def register() -> ResponseReturnValue:
     urls = [url for url in given if url != here.settings.public_url]  # the tutorial's readers name all nodes to each
     for url in urls:
         check_address(url, private=here.settings.reaches_private_peers)
+    if not admin:  # a stranger neither ends a peer's pause nor has it asked
+        known = {peer.url for peer in here.peers.approved()}
+        urls = [url for url in urls if url not in known]
+    here.peers.require_room(urls)
     with budget().hold(Kind.WAIT):
         answers = here.resolver.handshakes(urls)
     for answer in answers:
@@ -71,8 +76,8 @@ def register() -> ResponseReturnValue:
         if isinstance(answer, NodeError) and not isinstance(answer, PeerFailed):
             raise answer
     here.peers.add(*urls)
-    known = [peer.url for peer in here.peers.approved()]
-    return jsonify(message="New nodes have been added.", all_nodes=known, total_nodes=known), 201
+    all_nodes = [peer.url for peer in here.peers.approved()]
+    return jsonify(message="New nodes have been added.", all_nodes=all_nodes, total_nodes=all_nodes), 201
 
 
 @blueprint.delete("/nodes")

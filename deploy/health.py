@@ -53,7 +53,7 @@ def valkey(address: str) -> None:
 def worker() -> None:
     """This container's worker is registered at the broker, and its last heartbeat is recent."""
     pid = Path(tempfile.gettempdir(), _PID_FILE).read_bytes().strip()
-    with _broker() as broker:
+    with _connect("QUARRY_BROKER_URL") as broker:
         pipeline = broker.pipeline(transaction=False)
         for key in broker.smembers("rq:workers"):
             pipeline.hmget(key, ["hostname", "pid", "last_heartbeat"])
@@ -67,20 +67,18 @@ def worker() -> None:
 
 
 def ticker() -> None:
-    """The node's scheduled jobs are enqueued: one of the last slots has its job."""
-    from worker.ticker import HOUSEKEEPING_SECONDS
-
-    now, node = int(time.time()) // HOUSEKEEPING_SECONDS, os.environ["QUARRY_NODE"]
-    slots = range(now - _TICKER_SECONDS // HOUSEKEEPING_SECONDS, now + 1)
-    with _broker() as broker:
-        if not broker.exists(*(f"rq:job:housekeeping-{node}-{slot}" for slot in slots)):
-            raise Unhealthy(f"no scheduled job was enqueued in the last {_TICKER_SECONDS} s")
+    """The node's house was kept a moment ago, which is the ticker's to do."""
+    node = os.environ["QUARRY_NODE"]
+    with _connect("QUARRY_REDIS_URL") as store:
+        kept = store.get(f"quarry:{{{node}}}:kept")
+    if kept is None or time.time() - float(kept) > _TICKER_SECONDS:
+        raise Unhealthy(f"no housekeeping in the last {_TICKER_SECONDS} s")
 
 
-def _broker() -> "Redis":
+def _connect(variable: str) -> "Redis":
     from services.connections import connect_for_requests
 
-    return connect_for_requests(os.environ["QUARRY_BROKER_URL"])
+    return connect_for_requests(os.environ[variable])
 
 
 def _parse(moment: str) -> datetime:

@@ -32,6 +32,8 @@ NETWORK = "network"
 SEARCH = "worker.jobs.search.search"
 HOUSEKEEPING = "worker.jobs.upkeep.housekeeping"
 RESOLVE = "worker.jobs.network.resolve"
+# Its argument when it was announcements that asked for it.
+HEARD = "heard"
 ANNOUNCE = "worker.jobs.network.announce"
 RELAY = "worker.jobs.network.relay"
 ANSWER = "worker.jobs.network.answer"
@@ -49,6 +51,9 @@ RESOLVE_TIMEOUT = 900
 # Seconds that finished and failed jobs stay visible in the dashboard. RQ keeps failed ones for a year.
 RESULT_TTL = 60
 FAILURE_TTL = 86_400
+# Network jobs that may wait, of all nodes at this broker. Jobs are hints: one that finds no room is asked for again by
+# the schedule. So what strangers cause has an end, also where no worker is left.
+MAX_WAITING = 256
 # A search that nobody took in this time is outdated; the reconciler asks again.
 SEARCH_TTL = 600
 # The name of a worker of ours ends like this: then those of others are known among RQ's without asking for each.
@@ -155,6 +160,10 @@ class RqJobs:
 
     def enqueue_network(self, function: str, node: str, job_id: str, *args: str) -> bool:
         name = function.rpartition(".")[2]
+        if self._network.count >= MAX_WAITING:
+            return False
+        # What was announced has one id for all announcements: it is forgotten as soon as it is done.
+        heard = function == RESOLVE and args == (HEARD,)
         try:
             self._network.enqueue(
                 function,
@@ -164,9 +173,10 @@ class RqJobs:
                 unique=True,
                 job_timeout=RESOLVE_TIMEOUT if function in (RESOLVE, ANSWER) else NETWORK_TIMEOUT,
                 ttl=RESULT_TTL,
-                result_ttl=RESULT_TTL,
+                result_ttl=0 if heard else RESULT_TTL,
                 failure_ttl=FAILURE_TTL,
                 description=f"{name} for {node}",
+                at_front=function == ANSWER,  # somebody waits for it
             )
         except DuplicateJobError:
             return False

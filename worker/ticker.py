@@ -1,4 +1,4 @@
-"""The ticker: enqueues the scheduled jobs, once per time slot, however many tickers run."""
+"""The ticker: enqueues the scheduled jobs and keeps house, once per time slot, however many tickers run."""
 
 import signal
 import threading
@@ -12,13 +12,13 @@ from services.clocks import ClockBoard
 from services.connections import as_store, connect_for_requests, require_mendable
 from services.launch.ending import FORLORN_SECONDS, end_after
 from services.ports import Clock, Queue, SystemClock
-from services.queues import HOUSEKEEPING, RESOLVE, RqJobs
+from services.queues import RESOLVE, RqJobs
 from services.settings import Settings
 from services.store.keys import Keys
+from worker.housekeeper import start_housekeeper
 
 _log = structlog.get_logger(__name__)
 
-HOUSEKEEPING_SECONDS = 5
 _TICK_SECONDS = 1.0
 
 
@@ -29,7 +29,7 @@ class Ticker:
         self._settings = settings
         self._queue = queue
         self._clock = clock
-        self._schedule = [(HOUSEKEEPING, HOUSEKEEPING_SECONDS), (RESOLVE, settings.resolve_seconds)]
+        self._schedule = [(RESOLVE, settings.resolve_seconds)]
 
     def tick(self) -> int:
         """Enqueue what is due; how many jobs were new. The slot's number in the job's id makes it once per slot."""
@@ -62,6 +62,7 @@ def run_ticker(settings: Settings) -> None:
     store = broker if settings.redis_url == settings.broker_url else connect_for_requests(settings.redis_url)
     ticker, begun, away = Ticker(settings, RqJobs(broker), SystemClock()), False, ""
     clocks = ClockBoard(as_store(broker), SystemClock())
+    start_housekeeper(settings, stop)
     while not stop.is_set():
         try:
             # The broker may have been emptied meanwhile.

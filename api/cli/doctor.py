@@ -22,6 +22,7 @@ from shared.errors import NodeError
 
 _RECENT_BLOCKS = 100
 _LOW_DISK, _NO_DISK = 2**30, 2**27  # bytes
+_TICKER_SECONDS = 60.0
 _MODULES = ("nacl", "coincurve", "cryptography", "flask", "granian", "hiredis", "redis", "rich", "rq", "urllib3")
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -80,10 +81,12 @@ def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> 
     yield answering
     status = client.get("/status") if answering.verdict == "ok" else None
     if redis_url is not None:
-        store, broker = redis_url, broker_url or redis_url
+        store = redis_url
         yield _check("store", lambda: _store(store))
+        if broker_url not in (None, store):
+            yield _check("broker", lambda: _broker(str(broker_url)))
         if status is not None:
-            yield _check("ticker", lambda: _ticker(broker, status["node"]))
+            yield _check("ticker", lambda: _ticker(store, status["node"]))
     if status is not None:
         yield _check("workers", lambda: _workers(status))
         yield _check("spec", lambda: _spec(client, status))
@@ -187,20 +190,34 @@ def _public(url: str) -> str:
     return parse(url).public
 
 
-def _ticker(url: str, node: str) -> str:
-    """RQ keeps a scheduled job for a minute after it ran, under an id that names its time slot."""
+def _broker(url: str) -> str:
     from redis.exceptions import RedisError
 
     from services.connections import connect_for_requests, explain
+    from services.queues import NETWORK, queue
 
     try:
         with closing(connect_for_requests(url)) as redis:
-            ticked = next(iter(redis.scan_iter(match=f"rq:job:housekeeping-{node}-*", count=1000)), None)
+            return f"answers; {queue(NETWORK, redis).count} network job(s) wait"
     except RedisError as error:
-        raise Trouble(f"cannot be judged: the broker {_public(url)}: {explain(error)}") from None
-    if ticked is None:
-        raise Trouble("no scheduled job within the last minute: is `quarry ticker` running?")
-    return "ticked within the last minute"
+        raise Trouble(f"the broker {_public(url)}: {explain(error)}") from None
+
+
+def _ticker(url: str, node: str) -> str:
+    """The ticker keeps house every few seconds, and the store says when it last did."""
+    from redis.exceptions import RedisError
+
+    from services.connections import connect_for_requests, explain
+    from services.store.keys import Keys
+
+    try:
+        with closing(connect_for_requests(url)) as redis:
+            kept = redis.get(Keys(node).kept)
+    except RedisError as error:
+        raise Trouble(f"cannot be judged: the store {_public(url)}: {explain(error)}") from None
+    if kept is None or time.time() - float(kept) > _TICKER_SECONDS:
+        raise Trouble("no housekeeping within the last minute: is `quarry ticker` running?")
+    return "kept house within the last minute"
 
 
 def _workers(status: dict[str, Any]) -> str:
@@ -214,7 +231,7 @@ def _workers(status: dict[str, Any]) -> str:
     if not workers["mining"]:
         raise Trouble(f"{text}: nothing will be mined")
     if not workers["network"]:
-        raise Trouble(f"{text}: no housekeeping", "warn")
+        raise Trouble(f"{text}: no peer is asked or told", "warn")
     return text
 
 

@@ -1,6 +1,5 @@
 """Telling peers: of a new tip at once, of new transactions in batches. Lost news is repaired by the resolver."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +9,7 @@ import structlog
 from services.peers.book import PeerBook
 from services.peers.client import NoSuchAnswer, PeerClient
 from services.ports import Clock, Queue
-from services.queues import ANNOUNCE, RELAY, RESOLVE
+from services.queues import ANNOUNCE, HEARD, RELAY, RESOLVE
 from services.store.chain import ChainStore
 from services.store.outbox import Outbox
 from services.store.pool import Entry, PoolStore
@@ -21,8 +20,10 @@ _log = structlog.get_logger(__name__)
 # At most this many transactions, and bytes, in one request: a body may have 1 MiB.
 RELAY_BATCH = 200
 RELAY_BYTES = 500_000
-# Announcements per second and process that cause a resolution.
-MAX_HEEDED = 16
+# Batches that one job hands on before others have their turn: people may send faster than peers take.
+RELAY_ROUNDS = 5
+# A job that was lost keeps others from its place no longer than this many seconds.
+_LOST_SECONDS = 60
 
 
 class Announcer:
@@ -43,7 +44,6 @@ class Announcer:
         self._clock = clock
         self._has_peers = False
         self._looked_at = 0.0
-        self._heeded: deque[float] = deque()  # when announcements were heeded, the last second's
         self._node = node
         self._public_url = public_url
         self._chain = chain
@@ -81,27 +81,31 @@ class Announcer:
             self._queue.enqueue_network(RELAY, self._node, f"relay-{self._node}-{first[:24]}-{slot}")
 
     def heard(self, url: str, block_hash: str) -> bool:
-        """A peer announced a tip: resolve with it, unless we have that block; whether that was asked for.
+        """Somebody says that a peer has a block: have the peer asked, unless we have that block; whether this did it.
 
-        The announcement itself is believed in nothing. Strangers are not heeded, nor are peers that are left alone for
-        their lies; one that could not be reached is, since it may be back.
+        Anybody can say that, so it is believed in nothing and costs next to nothing. Strangers are not heeded, nor are
+        peers that are left alone. One job asks all peers that were announced until it begins, each once a second at
+        most, and about one block once in half a minute (`PeerBook.hear`, `PeerBook.pace`).
         """
         peer = self._book.get(url)
-        now = self._clock.now()
-        if peer is None or not peer.approved or (peer.state in ("lying", "other_chain") and peer.next_try > now):
+        if peer is None or not peer.approved or peer.next_try > self._clock.now():
             return False
         stored = self._chain.header(block_hash)
         if stored is not None and self._chain.is_on_chain(stored):
             return False
-        # Anybody can sign as one of our peers. Each announcement costs a job, so there is a limit; the scheduled
-        # resolver finds what is lost by it.
-        while self._heeded and self._heeded[0] <= now - 1.0:
-            self._heeded.popleft()
-        if len(self._heeded) >= MAX_HEEDED:
+        if not self._book.hear(url, block_hash):
             return False
-        self._heeded.append(now)
-        job = f"resolve-{self._node}-{block_hash[:32]}"
-        return self._queue.enqueue_network(RESOLVE, self._node, job, url)
+        self._ask_the_announced()
+        return True
+
+    def news_waiting(self) -> None:
+        """Have the announced peers asked, if the job that should have done it was lost, or was just about to end."""
+        if self._book.anything_heard():
+            self._ask_the_announced()
+
+    def _ask_the_announced(self) -> None:
+        slot = int(self._clock.now() // _LOST_SECONDS)
+        self._queue.enqueue_network(RESOLVE, self._node, f"resolve-{self._node}-heard-{slot}", HEARD)
 
     # --- the jobs ---
 
@@ -114,14 +118,18 @@ class Announcer:
         return self._tell(lambda url: self._client.announce(url, news))
 
     def relay(self) -> int:
-        """Hand on what is in the outbox; how many transactions."""
+        """Hand on what is in the outbox; how many transactions. What is left after some batches is another job's."""
         sent = 0
-        while ids := self._outbox.peek(RELAY_BATCH):
+        for _ in range(RELAY_ROUNDS):
+            ids = self._outbox.peek(RELAY_BATCH)
+            if not ids:
+                return sent
             entries = sorted(self._pool.entries(ids), key=lambda entry: (entry.sender, entry.nonce))
             for batch in _batches(entries):
                 self._tell(partial(self._submit, [entry.fields() for entry in batch]))
                 sent += len(batch)
             self._outbox.take(ids)
+        self.transactions_waiting()
         return sent
 
     def _submit(self, fields: list[dict[str, Any]], url: str) -> None:

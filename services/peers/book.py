@@ -1,8 +1,9 @@
 """The peers of one node: whom to ask, what they last said, and whom to leave alone for a while."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Literal
 
 from services.errors import PolicyError
@@ -22,6 +23,10 @@ _LIARS_PAUSE = 30.0
 # The answers of a run are noted when the last has come, two seconds after the first at most.
 _CLOCK_TOLERANCE = 5.0
 _LIARS_LONGEST_PAUSE = 600.0
+# Whatever strangers announce or ask for, a peer is asked for its tip once in this many seconds.
+ASK_SECONDS = 1.0
+# Seconds for which an announcement of the same block by the same peer is not looked at again.
+SAME_NEWS_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Peer:
     reason: str = ""  # why it is not ok, one sentence
     seen_at: float = 0.0  # its last good answer
     ahead: float = 0.0  # seconds by which its clock was ahead of ours then, to the length of an answer
+    broken: int = 0  # better chains that it claimed and did not deliver, since it last delivered one
 
     @property
     def approved(self) -> bool:
@@ -87,21 +93,32 @@ class PeerBook:
             PolicyError: `too_many_peers`. None is registered.
         """
         known = {peer.url: peer for peer in self.approved()}
-        if len(known.keys() | set(urls)) > max(self._max_peers, len(known)):
-            raise PolicyError("too_many_peers", f"A node has at most {self._max_peers} peers.", field="nodes")
-        for url in urls:
-            self._save(replace(known.get(url, Peer(url)), failures=0, next_try=0.0))
+        records = [replace(known.get(url, Peer(url)), failures=0, next_try=0.0) for url in dict.fromkeys(urls)]
+        if records and not self._write("peers", self._max_peers, records):
+            raise self._too_many()
+
+    def require_room(self, urls: Sequence[str]) -> None:
+        """Refuse early what `add` would refuse, before anybody is asked anything.
+
+        Raises:
+            PolicyError: `too_many_peers`.
+        """
+        known = {peer.url for peer in self.approved()}
+        if len(known | set(urls)) > max(self._max_peers, len(known)):
+            raise self._too_many()
 
     def learn(self, urls: Iterable[str]) -> None:
-        """Note peers of peers as candidates."""
-        known = {peer.url: peer for peer in self.all()}
-        room = MAX_CANDIDATES - sum(1 for peer in known.values() if not peer.approved)
-        for url in list(dict.fromkeys(url for url in urls if url not in known))[: max(room, 0)]:
-            self._save(Peer(url, state="candidate"))
+        """Note peers of peers as candidates, as many as there is room for."""
+        records = [Peer(url, state="candidate") for url in islice(dict.fromkeys(urls), MAX_CANDIDATES * 4)]
+        if records:
+            self._write("candidates", MAX_CANDIDATES, records)
 
     def remove(self, url: str) -> bool:
         """Forget a peer; whether it was known."""
-        return bool(self._redis.hdel(self._keys.peers, url))
+        known = bool(self._redis.hdel(self._keys.peers, url))
+        self._redis.hdel(self._keys.heard, url)
+        self._redis.hdel(self._keys.asked, url)
+        return known
 
     def answered(self, url: str, height: int, tip: str, chainwork: int, time: float | None = None) -> None:
         """Note what a peer claims, the time by its clock too. Anybody can claim: it ends no row of failures."""
@@ -113,27 +130,67 @@ class PeerBook:
             claimed = replace(known, height=height, tip=tip, chainwork=chainwork, ahead=ahead)
             self._update(replace(claimed, state=state, seen_at=now))
 
-    def proved(self, url: str) -> None:
-        """Note that a peer has delivered what it claimed, or claims nothing that it would have to prove."""
+    def idle(self, url: str) -> None:
+        """Note that a peer claims nothing that it would have to prove. What it did not deliver is not forgotten."""
         known = self.get(url)
         if known is not None and (known.failures or known.state != "ok"):
             self._update(replace(known, state="ok", failures=0, next_try=0.0, reason=""))
 
-    def failed(self, url: str, state: State, reason: str) -> None:
-        """Note a failure; the pause doubles with each in a row, and is longer for a liar."""
+    def proved(self, url: str) -> None:
+        """Note that a peer has delivered what it claimed."""
+        known = self.get(url)
+        if known is not None and (known.failures or known.broken or known.state != "ok"):
+            self._update(replace(known, state="ok", failures=0, next_try=0.0, reason="", broken=0))
+
+    def failed(self, url: str, state: State, reason: str, *, broken: bool = False) -> None:
+        """Note a failure; the pause doubles with each in a row, and is longer for a liar.
+
+        Args:
+            broken: it had claimed a better chain. Such failures are in a row until it delivers one, whatever it claims
+                in between.
+        """
         known = self.get(url)
         if known is None:
             return
-        failures = known.failures + 1
+        failures, unkept = known.failures + 1, known.broken + broken
         first, longest = (
             (_FIRST_PAUSE, _LONGEST_PAUSE) if state == "unreachable" else (_LIARS_PAUSE, _LIARS_LONGEST_PAUSE)
         )
-        pause = min(first * 2 ** min(failures - 1, 10), longest)
-        self._update(replace(known, state=state, reason=reason, failures=failures, next_try=self._clock.now() + pause))
+        pause = min(first * 2 ** min(max(failures, unkept) - 1, 10), longest)
+        until = self._clock.now() + pause
+        self._update(replace(known, state=state, reason=reason, failures=failures, next_try=until, broken=unkept))
+
+    # --- what others make us ask ---
+
+    def hear(self, url: str, block_hash: str) -> bool:
+        """Note that a peer is said to have a block; whether a job should be asked for, which takes what was heard."""
+        args = [url, block_hash, self._clock.now(), SAME_NEWS_SECONDS]
+        return bool(self._scripts.run("hear", [self._keys.prefix], args))
+
+    def anything_heard(self) -> bool:
+        """Whether a peer is said to have a block and has not been asked since."""
+        return any(text.startswith(b"waiting") for text in self._redis.hgetall(self._keys.heard).values())
+
+    def take_heard(self) -> list[str]:
+        """The URLs of the peers that are said to have something new, to be asked now."""
+        found = self._scripts.run("take_heard", [self._keys.prefix], [self._clock.now()])
+        return sorted(url.decode() for url in found)
+
+    def pace(self, urls: Sequence[str]) -> None:
+        """Wait until all of these peers may be asked for their tips: each once in `ASK_SECONDS`, whoever wants it."""
+        if urls:
+            args = [self._clock.now(), ASK_SECONDS, *urls]
+            wait = int(self._scripts.run("pace", [self._keys.prefix], args))
+            if wait > 0:
+                self._clock.sleep(wait / 1000)
+
+    def _too_many(self) -> PolicyError:
+        return PolicyError("too_many_peers", f"A node has at most {self._max_peers} peers.", field="nodes")
 
     def _update(self, peer: Peer) -> None:
         """Save, unless the operator has removed the peer while it was asked."""
         self._scripts.run("update_peer", [self._keys.prefix], [peer.url, json.dumps(asdict(peer))])
 
-    def _save(self, peer: Peer) -> None:
-        self._redis.hset(self._keys.peers, peer.url, json.dumps(asdict(peer)))
+    def _write(self, kind: Literal["peers", "candidates"], limit: int, peers: Iterable[Peer]) -> bool:
+        pairs = [text for peer in peers for text in (peer.url, json.dumps(asdict(peer)))]
+        return bool(self._scripts.run("add_peers", [self._keys.prefix], [kind, limit, *pairs]))

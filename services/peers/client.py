@@ -16,11 +16,15 @@ from shared.forkchoice import TipClaim
 
 STATUS_DEADLINE = 2.0
 PAGE_DEADLINE = 10.0
+# The same, while others wait for their turn.
+CROWDED_DEADLINE = 5.0
 POST_DEADLINE = 4.0
 MAX_STATUS = 65_536
 # What a page's blocks may have; one block may have more by itself. Of a peer whose pages are longer we ask for fewer.
 MAX_PAGE_BYTES = 4 * 2**20
 PAGE_LIMIT = 500
+# A header has some 400 bytes as we write it.
+MAX_HEADERS_BYTES = 2**20
 # A chain in one piece, for rules under which nothing less can be judged; and one block of it.
 CHAIN_DEADLINE = 20.0
 MAX_CHAIN_BYTES = 64 * 2**20
@@ -51,7 +55,7 @@ class PeerClient:
         self._floats = floats
         self.in_parallel = http.in_parallel
         # Escapes can make a block longer on the way than its canonical form, but never ours.
-        self._max_page = MAX_PAGE_BYTES + max_block_bytes
+        self._max_block = max_block_bytes
 
     def status(self, url: str) -> Claim:
         """The peer's genesis and tip.
@@ -74,17 +78,27 @@ class PeerClient:
         told = type(moment) in (int, float) and 0 <= moment < 2**53
         return Claim(url, genesis, height, TipClaim(chainwork, tip), moment if told else None)
 
-    def headers(self, url: str, locator: Sequence[str], limit: int = PAGE_LIMIT) -> list[Any]:
-        """The JSON objects of the headers that follow the first hash of `locator` that the peer has."""
-        value = self._get(url, f"/headers?locator={','.join(locator)}&limit={limit}", PAGE_DEADLINE, MAX_PAGE_BYTES)
+    def headers(self, url: str, locator: Sequence[str], limit: int = PAGE_LIMIT, *, share: int = 1) -> list[Any]:
+        """The JSON objects of the headers that follow the first hash of `locator` that the peer has.
+
+        Args:
+            share: how many peers are asked at once; where it is more than one, an answer has less time.
+        """
+        path = f"/headers?locator={','.join(locator)}&limit={limit}"
+        value = self._get(url, path, _page_deadline(share), MAX_HEADERS_BYTES)
         headers = value.get("headers") if isinstance(value, dict) else None
         if not isinstance(headers, list) or len(headers) > limit:
             raise PeerLied("The peer's headers are not a page of headers.")
         return headers
 
-    def blocks(self, url: str, first: int, limit: int) -> list[Any]:
-        """The JSON objects of a peer's blocks from height `first` on; at least one, at most `limit`."""
-        value = self._get(url, f"/chain?from={first}&limit={limit}", PAGE_DEADLINE, self._max_page)
+    def blocks(self, url: str, first: int, limit: int, share: int = 1) -> list[Any]:
+        """The JSON objects of a peer's blocks from height `first` on; at least one, at most `limit`.
+
+        Args:
+            share: how many peers are asked at once; so much less one answer may have, but always a block.
+        """
+        max_page = MAX_PAGE_BYTES // share + self._max_block
+        value = self._get(url, f"/chain?from={first}&limit={limit}", _page_deadline(share), max_page)
         blocks = value.get("chain") if isinstance(value, dict) else None
         if not isinstance(blocks, list) or not 0 < len(blocks) <= limit:
             raise PeerFailed("The peer does not have the blocks that it claimed.")
@@ -136,6 +150,10 @@ class PeerClient:
         body = json.dumps(value).encode()
         status, _ = self._http.exchange(PeerRequest(url, path, POST_DEADLINE, MAX_PAGE_BYTES, body))
         _require_success(path, status)
+
+
+def _page_deadline(share: int) -> float:
+    return PAGE_DEADLINE if share == 1 else CROWDED_DEADLINE
 
 
 def _require_success(path: str, status: int) -> None:

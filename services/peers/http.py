@@ -27,6 +27,10 @@ from shared.errors import NodeError
 
 Answer = TypeVar("Answer")
 
+# An answer has begun, and goes on, within so many seconds, or has been sent at the least rate (bytes a second) since.
+# A deadline alone lets a peer who drips take all of it, and there may be many of them.
+PATIENCE = 4.0
+LEAST_RATE = 8192
 # Addresses of one name that are tried, one after the other.
 _MAX_ADDRESSES = 4
 # What a broken answer, or a socket that is cut between two steps of http.client (AttributeError), ends in.
@@ -39,7 +43,7 @@ class PeerRequest:
 
     url: str  # the peer's, in normal form
     path: str  # with query
-    deadline: float  # seconds for all of it, from resolving to the last byte
+    deadline: float  # seconds for all of it, from resolving to the last byte; less for a peer who drips
     max_bytes: int  # of the answer's body
     body: bytes | None = None  # JSON; None: GET
 
@@ -58,6 +62,32 @@ class Stream:
 
     status: int
     chunks: Iterator[bytes]  # raises as `PeerHttp.exchange`, also at its end: all of it counts, or nothing
+
+
+class _Patience:
+    """Until when one exchange is waited for: longer, the more has come, but never beyond its deadline."""
+
+    def __init__(self, deadline: float) -> None:
+        self._began = time.monotonic()
+        self._ends = self._began + deadline
+        self._received = 0
+
+    def received(self, length: int) -> None:
+        self._received += length
+
+    @property
+    def ends(self) -> float:
+        """Monotonic seconds."""
+        return min(self._ends, self._began + PATIENCE + self._received / LEAST_RATE)
+
+    @property
+    def left(self) -> float:
+        """Seconds; a little above zero when it is over, since a timeout of zero means none."""
+        return max(self.ends - time.monotonic(), 0.001)
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() > self.ends
 
 
 class PeerHttp(Protocol):
@@ -112,15 +142,15 @@ class SystemPeerHttp:
 
     @contextmanager
     def stream(self, request: PeerRequest) -> Iterator[Stream]:
-        ends = time.monotonic() + request.deadline
+        patience = _Patience(request.deadline)
         with ExitStack() as stack:
             with _faults_are_the_peers():
-                connection = self._connect(request, ends, stack)
+                connection = self._connect(request, patience, stack)
                 response = _ask(connection, request)
             stack.callback(response.close)  # it holds the socket open, whatever becomes of the connection
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise PeerFailed("The peer compressed its answer, though it was asked not to.")
-            yield Stream(response.status, self._chunks(response, request.max_bytes, ends))
+            yield Stream(response.status, self._chunks(response, request.max_bytes, patience))
 
     def in_parallel(self, ask: Callable[[str], Answer], urls: Sequence[str]) -> list[Answer | NodeError]:
         if len(urls) < 2:
@@ -128,18 +158,22 @@ class SystemPeerHttp:
         with ThreadPoolExecutor(max_workers=len(urls)) as pool:  # as many as a node may have peers
             return list(pool.map(lambda url: outcome(ask, url), urls))
 
-    def _connect(self, request: PeerRequest, ends: float, stack: ExitStack) -> urllib3.connection.HTTPConnection:
+    def _connect(
+        self, request: PeerRequest, patience: _Patience, stack: ExitStack
+    ) -> urllib3.connection.HTTPConnection:
         """A connection to the peer, which is cut when the time is up, and closed with `stack`."""
         parts = urlsplit(request.url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
         refused: OSError | urllib3.exceptions.HTTPError | None = None
-        for address in self._addresses(host, port, ends):
-            connection = self._connection(parts.scheme, host, str(address), port, _left(ends))
+        for address in self._addresses(host, port, patience):
+            connection = self._connection(parts.scheme, host, str(address), port, patience.left)
             with ExitStack() as attempt:
-                attempt.enter_context(_cut_after(connection, ends))
+                attempt.enter_context(_cut_after(connection, patience))
                 try:
                     connection.connect()
+                    if connection.sock is not None:  # from now on the watchdog sees to the time
+                        connection.sock.settimeout(request.deadline)
                 except (OSError, urllib3.exceptions.HTTPError) as error:
                     refused = error  # a name may have an address that nobody listens on, besides a good one
                     continue
@@ -147,31 +181,32 @@ class SystemPeerHttp:
                 return connection
         raise PeerFailed(f"The peer cannot be connected to ({type(refused).__name__}).")
 
-    def _chunks(self, response: urllib3.BaseHTTPResponse, max_bytes: int, ends: float) -> Iterator[bytes]:
+    def _chunks(self, response: urllib3.BaseHTTPResponse, max_bytes: int, patience: _Patience) -> Iterator[bytes]:
         length = 0
         while True:
-            if time.monotonic() > ends:
+            if patience.over:
                 raise PeerFailed("The peer did not finish its answer in time.")
             with _faults_are_the_peers():
                 chunk = response.read1(self._CHUNK)
             if not chunk:
                 break
             length += len(chunk)
+            patience.received(len(chunk))
             if length > max_bytes:
                 raise AnswerTooLong(f"The peer's answer is longer than {max_bytes} bytes.")
             yield chunk
         announced = response.headers.get("Content-Length")
-        if time.monotonic() > ends or (announced is not None and announced != str(length)):
+        if patience.over or (announced is not None and announced != str(length)):
             raise PeerFailed("The peer's answer was cut off.")
 
-    def _addresses(self, host: str, port: int, ends: float) -> list[Address]:
+    def _addresses(self, host: str, port: int, patience: _Patience) -> list[Address]:
         """The addresses of a host that may be connected to, resolved once.
 
         Raises:
             PeerFailed: there is none, or the resolver does not answer in time.
         """
         literal = literal_address(host)
-        found = [literal] if literal is not None else _resolve(host, port, ends)
+        found = [literal] if literal is not None else _resolve(host, port, patience)
         allowed = [address for address in found if may_connect(address, private=self._private)]
         if not allowed:
             raise PeerFailed("The peer is at an address that this node does not connect to (QUARRY_PRIVATE_PEERS).")
@@ -217,7 +252,7 @@ def _faults_are_the_peers() -> Iterator[None]:
         raise PeerFailed(f"The peer did not answer as it should ({type(error).__name__}).") from None
 
 
-def _resolve(host: str, port: int, ends: float) -> list[Address]:
+def _resolve(host: str, port: int, patience: _Patience) -> list[Address]:
     """All addresses of a name. The system's resolver knows no deadline, so it is left behind when time is up."""
     found: list[Address] = []
 
@@ -230,19 +265,14 @@ def _resolve(host: str, port: int, ends: float) -> list[Address]:
 
     thread = threading.Thread(target=look_up, daemon=True)
     thread.start()
-    thread.join(_left(ends))
+    thread.join(patience.left)
     if thread.is_alive() or not found:
         raise PeerFailed("The peer's name cannot be resolved.")
     return found
 
 
-def _left(ends: float) -> float:
-    """Seconds until `ends`; a little above zero when it is over, since a timeout of zero means none."""
-    return max(ends - time.monotonic(), 0.001)
-
-
 @contextmanager
-def _cut_after(connection: urllib3.connection.HTTPConnection, ends: float) -> Iterator[None]:
+def _cut_after(connection: urllib3.connection.HTTPConnection, patience: _Patience) -> Iterator[None]:
     """Cut the connection when the time is up, whatever it is doing, and close it in the end.
 
     Read timeouts begin anew with every byte, so a dripping peer would never meet one. While TLS is negotiated there is
@@ -251,8 +281,9 @@ def _cut_after(connection: urllib3.connection.HTTPConnection, ends: float) -> It
     done = threading.Event()
 
     def watch() -> None:
-        while not done.wait(max(ends - time.monotonic(), 0.05)):
-            _cut(connection)
+        while not done.wait(max(patience.left, 0.05)):
+            if patience.over:
+                _cut(connection)
 
     watchdog = threading.Thread(target=watch, daemon=True)
     watchdog.start()

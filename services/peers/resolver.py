@@ -1,49 +1,56 @@
 """The resolver: which peer's chain is better than ours, and adopting it.
 
-Walk: ask all peers for their tips at once → best claim first → headers from the fork point on, until they outweigh our
-chain → bodies → verify and stage, or append → swap. A peer that lies or fails is passed over, and the next best is
-tried in the same run. Nothing that a peer says is believed before it is proven, and headers are proven first because
-they are small and cannot be made without work.
+Walk: ask all peers for their tips at once → whoever kept its last claims first, then the best claim → headers from the
+fork point on, until they outweigh our chain → bodies → verify and stage, or append → swap. The first peer is tried
+alone; where it lies or fails, the others are tried in the same run, several at once, so that it takes many who are slow
+to keep one who is not from its turn. Nothing that a peer says is believed before it is proven, and headers are proven
+first because they are small and cannot be made without work.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import structlog
 
 from services.accept import Acceptor
 from services.errors import PeerFailed, PeerLied, TipMoved
-from services.peers.book import PeerBook, State
-from services.peers.client import PAGE_LIMIT, Claim, NoSuchAnswer, PeerClient
+from services.peers.book import Peer, PeerBook
+from services.peers.claims import Claims
+from services.peers.client import PAGE_LIMIT, Claim, PeerClient
 from services.peers.http import AnswerTooLong
-from services.peers.stretch import Budget, OutOfTime, Stretch
-from services.peers.urls import normal_url
+from services.peers.stretch import CROWDED_SECONDS, PEER_SECONDS, Budget, OutOfTime, Stretch
 from services.peers.whole_chain import WholeChains
 from services.ports import Clock
 from services.reorganiser import Reorganiser
 from services.store.chain import ChainStore
 from services.store.records import Tip
 from shared.block import Block, Header
-from shared.errors import InputError, NodeError, RuleError, TooEarly
+from shared.errors import NodeError, RuleError, TooEarly
 from shared.forkchoice import is_better
 from shared.rules import Rules
 
 _log = structlog.get_logger(__name__)
 
-# Headers of one peer that are held without knowing that they outweigh our chain. They are held as hashes: 32 MB.
+# Headers that are held without knowing that they outweigh our chain, of all peers that are tried at once. They are held
+# as hashes: 32 MB.
 MAX_UNPROVEN = 1_000_000
-# Blocks asked for at once; fewer after an answer that was too long.
+# Blocks asked for at once, of all peers that are tried at once; fewer after an answer that was too long.
 BODIES = 100
+CROWD = 16  # peers that are tried at once
 # Seconds that one run may take of the peers' time: less than its job may, which would be killed and leave no note.
 RUN_SECONDS = 90.0
-# Peers are asked for their peers once in this many seconds.
-DISCOVERY_SECONDS = 60
+# How often a job that asks whom was announced looks for more of them: what comes meanwhile asks for no job.
+_HEARD_ROUNDS = 2
 _TRIES = 5
 
 
 class _Changed(PeerFailed):
     """The peer's chain is not the one any more that it claimed a moment ago."""
+
+
+class _NeedsMore(PeerFailed):
+    """A peer that answers needs more memory or time than its share while several are tried. It gets a turn alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,99 +85,109 @@ class Resolver:
         self._clock = clock
         self._on_adopted = on_adopted
         self._whole_chains = WholeChains(chain, rules, acceptor, reorganiser, client, clock)
-        self._bodies_limit = BODIES
+        self._peers = Claims(chain, rules, book, client, self._whole_chains, clock)
+        self.discover = self._peers.discover
+        self.handshake = self._peers.handshake
+        self.handshakes = self._peers.handshakes
 
     def resolve(self, only: str | None = None) -> Resolution:
         """Adopt the best valid chain among the peers that are due, or of one peer."""
+        peers = self._book.due() if only is None else [peer for peer in [self._book.get(only)] if peer is not None]
+        return self._resolve([peer for peer in peers if peer.approved])
+
+    def resolve_heard(self) -> Resolution:
+        """Adopt the best valid chain among the due peers in whose name something was announced."""
+        rounds: list[Resolution] = []
+        while len(rounds) < _HEARD_ROUNDS and (heard := set(self._book.take_heard())):
+            rounds.append(self._resolve([peer for peer in self._book.due() if peer.url in heard]))
+        return Resolution(
+            any(item.replaced for item in rounds),
+            sum(item.asked for item in rounds),
+            tuple(note for item in rounds for note in item.notes),
+        )
+
+    def _resolve(self, peers: list[Peer]) -> Resolution:
         self._reorganiser.finish()
         before = self._chain.tip().hash
-        peers = self._book.due() if only is None else [peer for peer in [self._book.get(only)] if peer is not None]
-        urls = [peer.url for peer in peers if peer.approved]
+        urls = [peer.url for peer in peers]
         notes: list[str] = []
-        claims = self._claims(urls, notes)
-        run_ends = self._clock.now() + RUN_SECONDS
-        for claim in sorted(claims, key=lambda item: (-item.tip.chainwork, item.tip.hash)):
-            if not is_better(claim.tip, self._chain.tip().claim):
-                self._book.proved(claim.url)
-            elif self._clock.now() < run_ends:
-                self._try(claim, Budget(self._clock, run_ends), notes)
+        claims = self._peers.ask(urls, notes)
+        # Work is cheap to claim. So whoever claimed it before and did not deliver comes after those who did not.
+        broken = {peer.url: peer.broken for peer in peers}
+        claims.sort(key=lambda item: (broken[item.url], -item.tip.chainwork, item.tip.hash))
+        self._try_all(claims, self._clock.now() + RUN_SECONDS, notes)
         replaced = self._chain.tip().hash != before
         if replaced:
             self._on_adopted()
         return Resolution(replaced, len(urls), tuple(notes))
 
-    def discover(self, own: str) -> None:
-        """Ask one peer, each time another, for its peers, and keep them as candidates. `own` is our URL."""
-        peers = [peer.url for peer in self._book.due() if peer.state == "ok"]
-        if not peers:
-            return
-        asked = peers[int(self._clock.now() // DISCOVERY_SECONDS) % len(peers)]
-        try:
-            named = self._client.peers(asked)
-        except PeerFailed as error:
-            _log.info("peers_not_told", peer=asked, reason=str(error))
-            return
-        self._book.learn(url for url in map(_normal, named) if url is not None and url != own)
+    def _try_all(self, claims: list[Claim], run_ends: float, notes: list[str]) -> None:
+        """Try the claims that are better than our chain: the first alone, the others several at once, in turns.
 
-    def handshakes(self, urls: Sequence[str]) -> list[Claim | NodeError]:
-        """Handshakes with several peers at once; per peer its claim or the refusal."""
-        return self._client.in_parallel(self.handshake, urls)
-
-    def handshake(self, url: str) -> Claim:
-        """Ask a peer for its tip and compare genesis blocks.
-
-        Raises:
-            PeerFailed: it does not answer.
-            RuleError: `wrong_genesis`, naming both: it is on another chain.
+        Whoever needs more than its share of memory or time is tried alone in the end.
         """
-        claim = self._claim(url)
-        ours = self._chain.hash_at(1)
-        if ours is None or not self._rules.may_share_genesis(ours, claim.genesis):
-            raise RuleError(
-                "wrong_genesis",
-                f"{url} is on another chain: its genesis block is {claim.genesis}, ours is {ours}.",
-                field="nodes",
-            )
-        return claim
-
-    def _claim(self, url: str) -> Claim:
-        try:
-            return self._client.status(url)
-        except NoSuchAnswer:
-            if self._rules.headers_alone:
-                raise
-            return self._whole_chains.claim(url)
-
-    def _claims(self, urls: list[str], notes: list[str]) -> list[Claim]:
-        """What the peers claim, asked all at once."""
-        claims: list[Claim] = []
-        for url, answer in zip(urls, self.handshakes(urls), strict=True):
-            if isinstance(answer, Claim):
-                self._book.answered(url, answer.height, answer.tip.hash, answer.tip.chainwork, answer.time)
-                claims.append(answer)
+        alone: list[Claim] = []
+        crowd, waiting = 1, self._still_better(claims)
+        while waiting and self._clock.now() < run_ends:
+            now, waiting = {claim.url: claim for claim in waiting[:crowd]}, waiting[crowd:]
+            seconds = CROWDED_SECONDS if waiting or len(now) > 1 else PEER_SECONDS
+            alone += self._try_some(now, seconds, run_ends, notes)
+            crowd, waiting = CROWD, self._still_better(waiting)
+        for claim in self._still_better(alone):
+            if self._clock.now() < run_ends:
+                self._try(claim, Budget(self._clock, run_ends, BODIES), notes)
             else:
-                state: State = "other_chain" if isinstance(answer, RuleError) else "unreachable"
-                self._book.failed(url, state, str(answer))
-                notes.append(f"{url}: {answer}")
-        return claims
+                self._book.failed(claim.url, "unreachable", "The run was over before its turn came.", broken=True)
+
+    def _try_some(self, claims: dict[str, Claim], seconds: float, run_ends: float, notes: list[str]) -> list[Claim]:
+        """Try several claims at once; those that need a turn alone."""
+        alone: list[Claim] = []
+
+        def attempt(url: str) -> None:
+            try:
+                self._try(claims[url], Budget(self._clock, run_ends, BODIES, seconds, len(claims)), notes)
+            except _NeedsMore:
+                alone.append(claims[url])
+
+        for answer in self._client.in_parallel(attempt, list(claims)):
+            if isinstance(answer, NodeError):
+                raise answer  # our own, such as a store without a chain: what the peers do is noted
+        return alone
+
+    def _still_better(self, claims: list[Claim]) -> list[Claim]:
+        """The claims that are better than our chain is now."""
+        tip = self._chain.tip().claim
+        better = [claim for claim in claims if is_better(claim.tip, tip)]
+        for claim in claims:
+            if claim not in better:
+                self._book.idle(claim.url)
+        return better
 
     def _try(self, claim: Claim, budget: Budget, notes: list[str]) -> None:
-        """Adopt one peer's chain, or note why not."""
+        """Adopt one peer's chain, or note why not.
+
+        Raises:
+            _NeedsMore: it gets a turn alone.
+        """
         try:
             self._adopt(claim, budget)
-            self._book.proved(claim.url)
+            (self._book.proved if budget.progress else self._book.idle)(claim.url)
+        except _NeedsMore:
+            raise
         except TooEarly as error:
             notes.append(f"{claim.url}: {error}")  # nobody's fault: asked again at the next run
         except (RuleError, PeerLied) as error:
             rule = f"{error.rule}: " if isinstance(error, RuleError) else ""
             _log.warning("peer_lied", peer=claim.url, reason=f"{rule}{error}")
-            other = isinstance(error, RuleError) and error.rule == "wrong_genesis"
-            self._book.failed(claim.url, "other_chain" if other else "lying", f"{rule}{error}")
+            other = isinstance(error, RuleError) and error.rule in ("wrong_genesis", "other_variant")
+            self._book.failed(claim.url, "other_chain" if other else "lying", f"{rule}{error}", broken=True)
             notes.append(f"{claim.url}: {rule}{error}")
         except PeerFailed as error:
             # A long chain takes more than one run. What was adopted or staged is not fetched again.
             if not (isinstance(error, OutOfTime) and budget.progress):
-                self._book.failed(claim.url, "unreachable", str(error))
+                if isinstance(error, OutOfTime) and budget.share > 1:
+                    raise _NeedsMore(str(error)) from None
+                self._book.failed(claim.url, "unreachable", str(error), broken=True)
             notes.append(f"{claim.url}: {error}")
 
     def _adopt(self, claim: Claim, budget: Budget) -> None:
@@ -227,6 +244,8 @@ class Resolver:
                 return stretch
             if early is not None:
                 raise early
+            if budget.share > 1 and len(stretch) >= MAX_UNPROVEN // budget.share:
+                raise _NeedsMore("The peer has more headers than can be held while others are tried.")
             if stretch.ended or len(stretch) >= MAX_UNPROVEN or stretch.chainwork > claim.tip.chainwork:
                 raise self._lie(tip, "The peer's headers do not hold the work that it claimed.")
             page = self._next_page(claim, stretch.window[-1].hash, budget)
@@ -282,7 +301,9 @@ class Resolver:
 
     def _page(self, claim: Claim, locator: list[str], budget: Budget) -> list[Header]:
         budget.check()
-        return [self._rules.read_header(value) for value in self._client.headers(claim.url, locator)]
+        return [
+            self._rules.read_header(value) for value in self._client.headers(claim.url, locator, share=budget.share)
+        ]
 
     def _lie(self, tip: Tip, message: str) -> NodeError:
         """The peer's headers do not fit our chain; that is our own doing if our chain has changed since `tip`."""
@@ -312,13 +333,13 @@ class Resolver:
         wanted = held
         while wanted < len(stretch):
             budget.check()
-            limit = min(self._bodies_limit, len(stretch) - wanted)
+            limit = min(budget.bodies, len(stretch) - wanted)
             try:
-                values = self._client.blocks(claim.url, stretch.fork + 1 + wanted, limit)
+                values = self._client.blocks(claim.url, stretch.fork + 1 + wanted, limit, budget.share)
             except AnswerTooLong:
                 if limit == 1:
                     raise
-                self._bodies_limit = limit // 2  # blocks are larger here than they usually are
+                budget.bodies = limit // 2  # blocks are larger here than they usually are
                 continue
             for value in values:
                 block = self._rules.read_block(value)
@@ -326,11 +347,3 @@ class Resolver:
                     raise _Changed("The peer's blocks are not those of its headers: its chain has changed.")
                 wanted += 1
                 yield block
-
-
-def _normal(url: str) -> str | None:
-    """A URL that a peer names, in normal form; None if it can be no peer's."""
-    try:
-        return normal_url(url)
-    except InputError:
-        return None

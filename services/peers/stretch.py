@@ -11,6 +11,8 @@ from shared.forkchoice import TipClaim
 
 # Seconds that a peer may take without a block of its chain being adopted or staged.
 PEER_SECONDS = 30.0
+# The same, while others wait for their turn.
+CROWDED_SECONDS = 10.0
 _HASH_BYTES = 32
 
 
@@ -19,18 +21,30 @@ class OutOfTime(PeerFailed):
 
 
 class Budget:
-    """The time that one peer may take in one run."""
+    """The time that one peer may take in one run, and its share of what is held in memory.
 
-    def __init__(self, clock: Clock, run_ends: float) -> None:
+    Args:
+        run_ends: Unix seconds; the run's end, whoever is tried then.
+        bodies: blocks that may be asked for at once, by all peers that are tried at once.
+        seconds: that it may take without a block of its chain being adopted or staged.
+        share: how many peers are tried at once.
+    """
+
+    def __init__(
+        self, clock: Clock, run_ends: float, bodies: int, seconds: float = PEER_SECONDS, share: int = 1
+    ) -> None:
         self._clock = clock
         self._run_ends = run_ends
-        self._ends = clock.now() + PEER_SECONDS
+        self._seconds = seconds
+        self._ends = clock.now() + seconds
+        self.bodies = max(bodies // share, 1)
+        self.share = share
         self.progress = False  # whether a block was adopted or staged
 
     def extend(self) -> None:
         """A block was adopted or staged: it may go on."""
         self.progress = True
-        self._ends = self._clock.now() + PEER_SECONDS
+        self._ends = self._clock.now() + self._seconds
 
     @contextmanager
     def stopped(self) -> Iterator[None]:

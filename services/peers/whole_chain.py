@@ -5,6 +5,7 @@ than ours is staged and swapped in, the rest appended. All of it is judged befor
 with one bad block changes nothing.
 """
 
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ class WholeChains:
         self._reorganiser = reorganiser
         self._client = client
         self._clock = clock
+        # Chains of several peers are read at once, and judged one after the other: a block may have megabytes.
+        self._judging = threading.Lock()
 
     def claim(self, url: str) -> Claim:
         """What a peer without a status claims by its chain: its blocks are counted, and only the ends looked at.
@@ -91,13 +94,18 @@ class WholeChains:
             with self._client.chain(claim.url) as chunks:
                 for chunk in chunks:  # `writelines` would not look at max_size before the end
                     file.write(chunk)
-            survey = self._survey(file, budget)
-            if is_better(survey.tip, tip.claim):
-                self._follow(file, survey, tip, budget)
-            elif self._chain.tip().hash == tip.hash:
-                raise PeerLied("The peer's chain does not hold the work that it claimed.")
-            else:
-                raise TipMoved("The chain changed while a peer's was read.")
+            with budget.stopped():
+                self._judging.acquire()
+            try:
+                survey = self._survey(file, budget)
+                if is_better(survey.tip, tip.claim):
+                    self._follow(file, survey, tip, budget)
+                elif self._chain.tip().hash == tip.hash:
+                    raise PeerLied("The peer's chain does not hold the work that it claimed.")
+                else:
+                    raise TipMoved("The chain changed while a peer's was read.")
+            finally:
+                self._judging.release()
 
     def _survey(self, file: IO[bytes], budget: Budget) -> _Survey:
         """Judge every block, and find where the chain leaves ours."""

@@ -187,6 +187,16 @@ class Keys:
         return self._key("peers")
 
     @property
+    def heard(self) -> str:
+        """HASH peer URL -> "waiting|asked SECONDS HASH": the block that was last announced in its name."""
+        return self._key("heard")
+
+    @property
+    def asked(self) -> str:
+        """HASH peer URL -> Unix seconds at which it was, or is going to be, asked for its tip."""
+        return self._key("asked")
+
+    @property
     def staged(self) -> str:
         """ZSET hash of a verified block that is stored but not on the chain (yet) -> Unix seconds of its staging."""
         return self._key("staged")
@@ -210,6 +220,11 @@ class Keys:
     def resolve_done(self) -> str:
         """STRING JSON {number, replaced, reason}: the last resolution that was finished, and what came of it."""
         return self._key("resolve-done")
+
+    @property
+    def kept(self) -> str:
+        """STRING Unix seconds at which housekeeping last began (services/upkeep.py)."""
+        return self._key("kept")
 
     # --- wallets: services/store/filters.py ---
 

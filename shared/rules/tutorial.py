@@ -24,6 +24,7 @@ from shared.hashing import sha256
 from shared.ledger import NO_ACCOUNT, Change, Entries, Touched
 from shared.proof import MAX_PROOF, Seal
 from shared.transaction import MAX_TRANSACTION_BYTES, Transaction
+from shared.tutorial_variants import LATER, begins_as_later_ones, proves_as_later_ones
 
 _GENESIS = {"index": 1, "previous_hash": 1, "proof": 100}
 _REQUIRED = ("sender", "recipient", "amount")
@@ -58,6 +59,8 @@ class TutorialRules:
 
     def adopt_genesis(self, value: Any) -> Block:
         header, canonical = self._read_header(value)
+        if begins_as_later_ones(value):
+            raise RuleError("wrong_genesis", LATER)
         if any(type(value[name]) is not int or value[name] != item for name, item in _GENESIS.items()):
             raise RuleError("wrong_genesis", "A chain begins with index 1, previous_hash 1 and proof 100.")
         if value["transactions"]:
@@ -161,6 +164,8 @@ class TutorialRules:
         if header.previous_hash != parent.hash:
             raise RuleError("wrong_previous_hash", "previous_hash must be the parent's hash.", field="previous_hash")
         if not Seal(_prefix(parent), self.spec.difficulty).accepts(header.proof):
+            if proves_as_later_ones(parent.proof, header.proof, parent.hash, self.spec.difficulty):
+                raise RuleError("other_variant", LATER, field="proof")
             raise RuleError("wrong_proof", "The hash of the last proof and this one is not rare enough.", field="proof")
 
     def check_body(self, block: Block) -> None:

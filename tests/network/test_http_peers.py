@@ -78,6 +78,7 @@ def test_too_many_peers(network: Network) -> None:
     a = network.member("a", max_peers=2)
     register(a, "http://x", "http://y", "http://z").refused(400, "too_many_peers")
     assert a.node.peers.all() == []
+    assert a.network.http.asked == [], "nobody is asked for what is refused anyway"
     register(a, "http://x", "http://y").ok(201)
     register(a, "http://x", "http://z").refused(400, "too_many_peers")
     register(a, "http://x").ok(201)

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from services.errors import PolicyError
-from services.peers.announcer import MAX_HEEDED, RELAY_BYTES
-from services.peers.book import MAX_CANDIDATES, Peer
+from services.peers.announcer import RELAY_BYTES, RELAY_ROUNDS
+from services.peers.book import ASK_SECONDS, MAX_CANDIDATES, SAME_NEWS_SECONDS, Peer
+from services.peers.claims import DISCOVERY_SECONDS
 from services.peers.http import PeerRequest
-from services.peers.resolver import DISCOVERY_SECONDS
 from services.queues import ANNOUNCE, RELAY, RESOLVE
 from shared.keys import KeyPair
+from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.stores import ALICE, BOB, KEYS
 from tests.network.ports import Network
 from tests.network.test_resolver import once_before
@@ -36,14 +36,17 @@ def test_unreachable_peers_are_asked_less_often_and_found_again(network: Network
     assert (a.peer(b.url).state, a.peer(b.url).failures, a.peer(b.url).reason) == ("ok", 0, "")
 
 
-def test_an_announcement_brings_an_unreachable_peer_back(network: Network) -> None:
+def test_an_announcement_does_not_shorten_a_pause(network: Network) -> None:
+    """Anybody may announce in a peer's name, and each look at one that is away takes a worker seconds."""
     a, b = network.members("a", "b")
     network.http.cut(b.url)
     a.resolve()
     network.http.serve(b.url, b.app)
     b.grow(1, BEN.address)
+    assert not a.node.announcer.heard(b.url, b.tip) and a.queue.jobs == {}
+    a.clock.time = a.peer(b.url).next_try
     assert a.node.announcer.heard(b.url, b.tip)
-    assert a.resolve(b.url).replaced
+    assert a.node.resolver.resolve_heard().replaced
     assert a.peer(b.url).state == "ok"
 
 
@@ -128,19 +131,6 @@ def test_candidates_are_few(network: Network) -> None:
     assert len(a.node.peers.all()) == 1 + MAX_CANDIDATES
 
 
-def test_there_is_room_for_so_many_peers(network: Network) -> None:
-    a = network.member("a", max_peers=3)
-    a.befriend("http://x", "http://y")
-    with pytest.raises(PolicyError, match="at most 3"):
-        a.befriend("http://z", "http://w")
-    assert [peer.url for peer in a.node.peers.all()] == ["http://x", "http://y"]
-    a.befriend("http://z")
-    a.befriend("http://x", "http://z")  # known already
-    a.node.peers.learn(["http://candidate"])
-    with pytest.raises(PolicyError):
-        a.befriend("http://candidate")
-
-
 # --- news ---
 
 
@@ -174,12 +164,84 @@ def test_announcements_of_strangers_and_liars_are_not_heeded(network: Network) -
 
 
 def test_announcements_cannot_flood_the_workers(network: Network) -> None:
-    """Anybody can sign as one of our peers, so the number of jobs has a limit."""
+    """Anybody can sign as one of our peers: one job waits for all that is announced, however many peers it names."""
+    a, *others = network.members(*"abcdef")
+    for number in range(500):
+        for other in others:
+            a.node.announcer.heard(other.url, f"{number:032x}" * 2)
+    assert list(a.queue.jobs.values()) == [RESOLVE]
+    network.http.asked.clear()
+    assert a.node.resolver.resolve_heard().asked == len(others)
+    assert all(network.http.paths(other.url) == ["/status"] for other in others)
+    assert a.node.resolver.resolve_heard().asked == 0, "all were asked"
+
+
+def test_a_peer_is_asked_once_a_second_whatever_is_announced_or_asked_for(network: Network) -> None:
     a, b = network.members("a", "b")
-    heeded = sum(a.node.announcer.heard(b.url, f"{number:032x}" * 2) for number in range(500))
-    assert heeded == len(a.queue.jobs) == MAX_HEEDED
-    a.clock.time += 1.5
-    assert a.node.announcer.heard(b.url, "f" * 64)
+    a.resolve()
+    network.http.asked.clear()
+    began, number = a.clock.time, 0
+    while a.clock.time < began + 20:
+        for _ in range(31):
+            number += 1
+            a.node.announcer.heard(b.url, f"{number:032x}" * 2)
+        a.node.resolver.resolve_heard()
+        if number % 10 == 0:
+            a.resolve()  # as scheduled, and as people ask for it
+            a.resolve(b.url)
+        a.clock.time += 0.1
+    seconds = a.clock.time - began
+    assert seconds - 2 <= len(network.http.paths(b.url)) <= seconds / ASK_SECONDS + 1
+
+
+def test_the_same_news_is_not_looked_at_again_soon(network: Network) -> None:
+    a, b = network.members("a", "b")
+    looks = 0
+    for _ in range(60):
+        looks += a.node.announcer.heard(b.url, "ab" * 32)
+        a.node.resolver.resolve_heard()
+        a.clock.time += 1
+    assert looks == 60 / SAME_NEWS_SECONDS
+    assert a.node.announcer.heard(b.url, "cd" * 32), "other news is looked at"
+
+
+def test_lost_jobs_of_announcements_are_brought_back(network: Network) -> None:
+    a, b = network.members("a", "b")
+    a.node.announcer.news_waiting()
+    assert a.queue.jobs == {}
+    b.grow(1, BEN.address)
+    assert a.node.announcer.heard(b.url, b.tip)
+    a.queue.jobs.clear()
+    a.node.announcer.news_waiting()
+    assert list(a.queue.jobs.values()) == [RESOLVE]
+    assert a.node.resolver.resolve_heard().replaced
+    a.queue.jobs.clear()
+    a.node.announcer.news_waiting()
+    assert a.queue.jobs == {}
+
+
+def test_a_moment_that_a_wrong_clock_wrote_holds_nobody_up(network: Network) -> None:
+    a, b = network.members("a", "b")
+    a.clock.time += 10_000
+    a.resolve()
+    assert a.node.announcer.heard(b.url, "ab" * 32)
+    a.clock.time -= 10_000
+    began = a.clock.time
+    a.node.peers.pace([b.url])
+    assert a.clock.time == began
+    assert a.node.announcer.heard(b.url, "cd" * 32)
+
+
+@pytest.mark.parametrize("spelling", ["HTTP://B:5000", "http://b:5000/", "b:5000", "http://B:5000/"])
+def test_other_spellings_of_a_peer_are_the_same_peer(network: Network, spelling: str) -> None:
+    a, b = network.members("a", "b")
+    client = Client(FlaskDoor(a.app))
+    news = {"hash": "ab" * 32, "height": 2**53, "chainwork": 2**255}
+    assert client.post("/nodes/announce", {"url": spelling, **news}).ok(202) == {"heeded": True}
+    assert client.post("/nodes/announce", {"url": b.url, **news}).ok(202) == {"heeded": False}
+    assert a.redis.hkeys(a.node.chain.keys.heard) == [b.url.encode()]
+    a.node.peers.remove(b.url)
+    assert a.redis.hlen(a.node.chain.keys.heard) == a.redis.hlen(a.node.chain.keys.asked) == 0
 
 
 def test_a_peer_that_cannot_be_told_is_left_alone_for_a_while(network: Network) -> None:
@@ -204,6 +266,29 @@ def test_transactions_are_relayed_and_die_out(network: Network) -> None:
     for member in (a, b, c):
         assert member.node.announcer.relay() == 0
     assert b.node.pool.next_nonce(ALICE.address) == 3
+
+
+def test_a_relay_ends_however_fast_transactions_come(network: Network) -> None:
+    """Or whoever sends some while each batch is on its way keeps the network worker for himself."""
+    a, b = network.members("a", "b")
+    a.clock.time += 10
+    waiting = [a.sign(key, nonce) for nonce in range(5) for key in KEYS[:10]]
+    served = network.http.handler(b.url)
+
+    def feeding(request: PeerRequest) -> tuple[int, bytes]:
+        if waiting:
+            a.node.submit([waiting.pop(0)])
+        return served(request)
+
+    network.http.serve(b.url, feeding)
+    a.node.submit([waiting.pop(0)])
+    a.queue.jobs.clear()
+    assert a.node.announcer.relay() == RELAY_ROUNDS
+    assert list(a.queue.jobs.values()) == [RELAY], "the rest is another job's"
+    relayed = RELAY_ROUNDS
+    while more := a.node.announcer.relay():
+        relayed += more
+    assert relayed == b.node.pool.totals()[0] == 50
 
 
 def test_large_transactions_are_relayed_in_requests_that_are_not_too_large(network: Network) -> None:

@@ -126,9 +126,12 @@ def test_what_is_no_text_is_refused(value: object) -> None:
 
 
 def test_the_longest_url_is_taken() -> None:
-    longest = "http://" + ".".join(["a" * 60] * 4) + ".abc"
+    """A URL of exactly 255 characters, and none of 256, though its name would be a name."""
+    longest = "http://" + ".".join(["a" * 62, *["a" * 61] * 3])
+    assert len(longest) == MAX_URL == 255
     assert normal_url(longest) == longest
-    assert len(longest) < MAX_URL
+    with pytest.raises(InputError):
+        normal_url("http://" + ".".join(["a" * 62, "a" * 62, *["a" * 61] * 2]))
     with pytest.raises(InputError):
         normal_url("http://" + ".".join(["a" * 60] * 4) + ".a" + "b" * 10)
 

@@ -13,11 +13,12 @@ from services.connections import as_store, connect_for_requests
 from services.errors import TipMoved
 from services.launch.embedded import EmbeddedValkey
 from services.reorganiser import KEEP_STAGED
-from services.store.branch import BranchStore
+from services.store.branch import BranchStore, Swap
+from services.store.records import Tip
 from services.store.scripts import Scripts
 from shared.errors import RuleError
 from shared.keys import KeyPair
-from shared.ledger import Touched
+from shared.ledger import Entries, Touched
 from shared.transaction import Transaction
 from tests.integration.stores import ALICE, BOB, CAROL, DAVE, KEYS
 from tests.network.ports import Member, Network
@@ -278,6 +279,38 @@ def test_a_block_of_the_chain_that_was_staged_late_is_kept(network: Network) -> 
     assert a.node.reorganiser.forget_abandoned() == 0
     assert a.redis.zcard(a.node.chain.keys.staged) == 0
     check(a)
+
+
+def test_a_block_that_was_staged_and_is_appended_is_staged_no_more(network: Network) -> None:
+    """Or it would count as abandoned an hour later."""
+    a, b = fork(network)
+    b.grow(1, BEN.address)
+    branch = a.node.reorganiser.begin(2)
+    block = a.node.rules.read_block(b.node.chain.block_object(b.tip))
+    a.node.reorganiser.add(branch, block)
+    assert a.redis.zcard(a.node.chain.keys.staged) == 1
+    a.node.acceptor.accept(block)
+    assert a.redis.zcard(a.node.chain.keys.staged) == 0
+    check(a)
+
+
+@pytest.mark.parametrize("missing", [0, 1999, 2000, 2500])
+def test_any_block_of_a_long_branch_may_be_missing(network: Network, missing: int) -> None:
+    """A branch is looked up in parts of 2,000; what is not staged is found in each, and nothing is written."""
+    a = network.member("a")
+    branches, keys = a.node.reorganiser._branches, a.node.chain.keys
+    tip = a.node.chain.tip()
+    names = [f"{number:064x}" for number in range(2_501)]
+    new = Tip(names[-1], len(names) + 1, tip.chainwork + len(names), tip.supply, tip.timestamp)
+    swap = Swap(tip, 1, [], names, new, Entries({}, {}, tip.supply))
+    a.redis.zadd(keys.staged, dict.fromkeys((name for i, name in enumerate(names) if i != missing), 1.0))
+    before = a.redis.dump(keys.heights), a.redis.hgetall(keys.tip)
+    assert branches.swap(swap) == "missing"
+    assert (a.redis.dump(keys.heights), a.redis.hgetall(keys.tip)) == before
+    assert a.redis.zcard(keys.staged) == len(names) - 1 and not a.redis.exists(keys.journal)
+    a.redis.zadd(keys.staged, {names[missing]: 1.0})
+    assert branches.swap(swap) == "swapped"
+    assert a.redis.llen(keys.heights) == len(names) + 1 and not a.redis.exists(keys.staged)
 
 
 def test_a_branch_that_was_forgotten_before_it_was_complete(network: Network) -> None:

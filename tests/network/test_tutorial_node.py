@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 import json
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -38,6 +40,20 @@ find_proof = functools.cache(tutorial_node.find_proof)
 def proofs_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proofs of all chains are the same numbers, whatever they hold: that is the tutorial's weakness."""
     monkeypatch.setattr(tutorial_node, "find_proof", find_proof)
+
+
+class LaterNode(TutorialNode):
+    """As the tutorial's program is now: `valid_proof` takes the last block's hash too."""
+
+    def mine(self) -> Json:
+        last = self.chain[-1]
+        proof = next(
+            n
+            for n in itertools.count()
+            if hashlib.sha256(f"{last['proof']}{n}{block_hash(last)}".encode()).hexdigest()[:4] == "0000"
+        )
+        self.submit("0", self.name, 1)
+        return self._forge(proof, block_hash(last))
 
 
 @pytest.fixture
@@ -400,6 +416,42 @@ def test_an_endless_chain_costs_little_and_changes_nothing(
     assert peak < 2 * 2**20
     assert not resolution.replaced
     assert (node.chain.tip().height, state_of(node)) == (1, "unreachable")
+
+
+@pytest.mark.parametrize("genesis", ["1", 1])
+def test_a_later_program_of_the_tutorials_is_named(node: Node, client: Client, genesis: str | int) -> None:
+    """It hashes the last block into the proof: to us a wrong one, but nobody lies."""
+    theirs = LaterNode(clock=ticking())
+    theirs.chain[0]["previous_hash"] = genesis
+    while len(theirs.chain) < 3:
+        theirs.mine()
+    resolution = resolved_with(node, theirs)
+    [peer] = node.peers.all()
+    assert (peer.state, node.chain.tip().height) == ("other_chain", 1)
+    assert "hashes the last block into the proof" in peer.reason and "lie" not in peer.reason, resolution.notes
+    [shown] = client.get("/nodes").ok()["nodes"]
+    assert shown["reason"] == peer.reason
+    if genesis == "1":
+        with serving(theirs) as url:
+            assert (
+                "later program"
+                in client.post("/nodes/register", {"nodes": [url]}).refused(400, "wrong_genesis")["detail"]
+            )
+
+
+def test_a_stranger_ends_no_pause_and_has_no_peer_asked(node: Node, client: Client) -> None:
+    """Anybody may register peers here, so registering one again does nothing."""
+    theirs = grown(2)
+    with serving(theirs) as url:
+        client.post("/nodes/register", {"nodes": [url]}).ok(201)
+        node.peers.failed(url, "lying", "It lied.")
+        before = node.peers.get(url)
+        with mock.patch.object(node.resolver, "handshakes", side_effect=lambda urls: [1 / 0 for _ in urls]):
+            answer = client.post("/nodes/register", {"nodes": [url, f"{url}/", url.upper()]}).ok(201)
+        assert answer["all_nodes"] == [url] and node.peers.get(url) == before
+        client.post("/nodes/register", {"nodes": [url]}, Authorization=f"Bearer {TOKEN}").ok(201)
+        changed = node.peers.get(url)
+        assert changed is not None and changed.next_try == 0.0
 
 
 def test_registering_needs_no_token_and_a_chain_of_another_kind_is_refused(client: Client) -> None:

@@ -109,6 +109,9 @@ class Database:
         found: bytes | None = self.keys.get(key, {}).get(field)
         return found
 
+    def hgetall(self, key: bytes) -> list[bytes]:
+        return [item for pair in self.keys.get(key, {}).items() for item in pair]
+
     def hmget(self, key: bytes, *fields: bytes) -> list[bytes | None]:
         value = self.keys.get(key, {})
         return [value.get(field) for field in fields]

@@ -14,10 +14,13 @@ from typing import Any
 from unittest import mock
 
 from services.errors import PeerLied
+from services.peers import http as peer_http
 from services.peers import resolver
+from services.peers.announcer import Announcer
 from services.peers.book import PeerBook
 from services.peers.client import PeerClient
 from services.peers.resolver import Resolver
+from services.queues import RESOLVE
 from services.reorganiser import Reorganiser
 from services.rounds import Rounds
 from services.store import scripts
@@ -130,6 +133,18 @@ def _short_pages_end(self: Resolver, *arguments: Any) -> Any:
     return stretch, page
 
 
+def _every_announcement_is_a_job(self: Announcer, url: str, block_hash: str) -> bool:
+    peer = self._book.get(url)
+    if peer is None or not peer.approved:
+        return False
+    return self._queue.enqueue_network(RESOLVE, self._node, f"resolve-{self._node}-{block_hash[:32]}", url)
+
+
+def _forgiving(self: PeerBook, *arguments: Any, broken: bool = False) -> None:
+    _REAL_FAILED(self, *arguments)
+
+
+_REAL_FAILED = PeerBook.failed
 _REAL_PARSE, _REAL_CONNECT = PeerClient.parse, Resolver._connect
 
 
@@ -216,6 +231,15 @@ def _mutants() -> tuple[Mutant, ...]:
         Mutant("a peer is blamed for our own reorganisation", python((Resolver, "_lie", _blames_the_peer)), "liveness"),
         Mutant(
             "what is left of a page counts as the last", python((Resolver, "_connect", _short_pages_end)), "liveness"
+        ),
+        # What strangers could use up.
+        Mutant("every announcement is a job", python((Announcer, "heard", _every_announcement_is_a_job)), "liveness"),
+        Mutant("a peer is asked as often as others want", python((PeerBook, "pace", _nothing)), "liveness"),
+        Mutant("peers who drip are tried one by one", python((resolver, "CROWD", 1)), "liveness"),
+        Mutant(
+            "peers who drip are tried one by one, by their claims",
+            python((resolver, "CROWD", 1), (PeerBook, "failed", _forgiving), (peer_http, "PATIENCE", 10.0)),
+            "liveness",
         ),
         Mutant("lost search jobs are not brought back", python((Rounds, "reconcile", _nothing)), "liveness"),
     )

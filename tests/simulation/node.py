@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from api.access import Doorkeeper
 from api.app import create_app
+from services import upkeep
 from services.node import Node, build_node
 from services.queues import ALLOWED
 from services.settings import Settings, load
@@ -26,7 +27,7 @@ from tests.simulation.checker import Checker, Violation
 from tests.simulation.ports import SeededRandomness, SimClock, SimHttp, SimQueue, SimStore
 from tests.simulation.scheduler import Killed, Process
 from worker import context
-from worker.jobs import network, upkeep
+from worker.jobs import network
 from worker.ticker import Ticker
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 _JOBS: dict[str, Callable[..., Any]] = {
     f"{function.__module__}.{function.__name__}": function
-    for function in (network.resolve, network.answer, network.announce, network.relay, upkeep.housekeeping)
+    for function in (network.resolve, network.answer, network.announce, network.relay)
 }
 assert set(_JOBS) < ALLOWED
 
@@ -81,6 +82,7 @@ class SimNode:
         self.workers: dict[str, list[SimProcess]] = {
             "mining": [self._process(f"miner{i}") for i in range(plan.mining_workers)],
             "network": [self._process(f"network{i}") for i in range(plan.network_workers)],
+            "keeper": [self._process("keeper")],
         }
         self.api = [self._process(f"api{i}") for i in range(plan.api_processes)]
         self.mining = True
@@ -116,7 +118,7 @@ class SimNode:
 
     def crash(self) -> None:
         """All processes die at once."""
-        for process in [*self.api, *self.workers["mining"], *self.workers["network"]]:
+        for process in [*self.api, *(worker for workers in self.workers.values() for worker in workers)]:
             process.alive = False
 
     def repair(self) -> None:
@@ -153,8 +155,27 @@ class SimNode:
 
     def tick(self) -> None:
         self.ticker.tick()
-        for queue in self.workers:
+        for queue in self.queue.waiting:
             self.take_jobs(queue)
+        [keeper] = self.workers["keeper"]
+        if keeper.alive and not keeper.busy:
+            keeper.busy = True
+            self.world.scheduler.spawn(keeper.name, keeper, partial(self._keep_house, keeper))
+
+    def _keep_house(self, keeper: SimProcess) -> None:
+        """As worker/housekeeper.py."""
+
+        def keep() -> None:
+            if upkeep.take_slot(keeper.node):
+                self.world.log(f"{keeper.name} keeps house")
+                upkeep.keep_house(keeper.node)
+            else:
+                keeper.node.announcer.news_waiting()
+
+        try:
+            self._guarded(keep)
+        finally:
+            keeper.busy = False
 
     def take_jobs(self, queue: str) -> None:
         """Give waiting jobs to workers that have none."""
@@ -178,6 +199,7 @@ class SimNode:
                 self._guarded(lambda: _JOBS[function](*args))
         finally:
             worker.busy = False
+            self.queue.done(function, args)
         self.take_jobs("network")
         self.take_jobs("mining")
 

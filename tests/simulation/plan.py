@@ -11,6 +11,8 @@ from shared.timestamps import max_ahead
 Mode = Literal["safety", "liveness"]
 
 START = 1_767_225_600.0
+# One after the other they would take longer than a network has to agree once it is healed.
+DRIPPERS = 24
 KEYS = tuple(KeyPair(bytes([0, number]) * 16) for number in range(1, 7))
 
 
@@ -62,6 +64,9 @@ class Plan:
     requests: float  # mining requests per second
     liars: int
     faults: Faults
+    drippers: int  # peers of all, who send byte by byte
+    flippers: int  # who say something else each time
+    impostor: bool  # whether somebody announces in the name of honest peers
 
 
 def draw(seed: int, mode: Mode) -> Plan:
@@ -111,6 +116,10 @@ def draw(seed: int, mode: Mode) -> Plan:
         requests=choose.choice((0.1, 0.3, 0.6)),
         liars=int(choose.random() < 0.5),
         faults=_faults(choose),
+        # Their questions and answers take time to simulate, so they are there in some schedules only.
+        drippers=choose.choice((0, 0, 0, 0, 0, DRIPPERS if mode == "liveness" else 3)),
+        flippers=int(choose.random() < 0.3),
+        impostor=choose.random() < 0.25,
     )
 
 

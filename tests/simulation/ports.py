@@ -12,10 +12,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from services.errors import PeerFailed
+from services.peers import http
 from services.peers.http import PeerRequest, Stream, outcome
 from services.ports import QueueReport, QueueTrouble
-from services.queues import RELAY
+from services.queues import ANSWER, HEARD, RELAY, RESOLVE
 from shared.errors import NodeError
+from tests.simulation.checker import Violation
+from tests.simulation.strangers import Dripping
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
@@ -218,12 +221,21 @@ class SimHttp:
         if random.random() < faults.drop:
             world.met("request dropped")
             return self._lost(request)
+        if request.path == "/status" and request.url in world.honest:
+            try:
+                world.questions.asked(self._node.name, request.url, world.time)
+            except Violation as violation:
+                world.fail(str(violation))
         sleep(random.expovariate(50.0))
         if random.random() < faults.slow:
             world.met("request slow")
             sleep(random.uniform(0.0, 2.5 * request.deadline))
-        answer = world.serve(request.url, request.method, request.path, request.body)
-        if random.random() < faults.duplicate:
+        try:
+            answer = world.serve(request.url, request.method, request.path, request.body)
+        except Dripping:
+            sleep(min(request.deadline, http.PATIENCE))
+            raise PeerFailed("The peer did not finish its answer in time.") from None
+        if random.random() < faults.duplicate and request.url not in world.drippers:
             world.met("request doubled")
             sleep(random.expovariate(10.0))
             answer = world.serve(request.url, request.method, request.path, request.body)
@@ -300,6 +312,11 @@ class SimQueue:
         for jobs in self.waiting.values():
             jobs.clear()
 
+    def done(self, function: str, args: tuple[str, ...]) -> None:
+        """A job has ended. What was announced has one id for all jobs, which is free again then."""
+        if function == RESOLVE and args[1:] == (HEARD,):
+            self.known = {job: until for job, until in self.known.items() if "-heard-" not in job}
+
     def _put(self, queue: str, function: str, args: tuple[str, ...]) -> None:
         world = self._world
         if world.random.random() < world.faults.lost_job:
@@ -314,4 +331,9 @@ class SimQueue:
             copies = 2
         for _ in range(copies):
             self.waiting[queue].append((function, args))
+        try:
+            asking = sum(name in (RESOLVE, ANSWER) for name, _ in self.waiting["network"])
+            world.questions.waiting(self._node.name, asking)
+        except Violation as violation:
+            world.fail(str(violation))
         self._node.take_jobs(queue)

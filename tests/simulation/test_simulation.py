@@ -41,6 +41,7 @@ def test_a_slice_of_schedules_keeps_the_promises_and_meets_every_fault() -> None
         "death in a reorganisation", "death between proof and append", "stalled", "job lost", "relay lost",
         "job doubled", "node crashed",
         "request dropped", "answer dropped", "request doubled", "request slow", "answer truncated", "partitioned",
+        "drips at /headers", "peer flips", "announced for another",
         "network fell apart", "broker flushed", "double spend", "transaction sent again", "reorganisations",
         "record: replaced", "record: dropped", "record: evicted", "record: expired", "sealed", "acknowledged",
     } - met.keys()  # fmt: skip

@@ -7,19 +7,14 @@ import json
 import random
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
-from unittest import mock
 
-import structlog
 from flask import Flask
 from redis.exceptions import RedisError
 
-from services.peers.client import PeerClient
-from shared import keys
 from shared.errors import NodeError
 from shared.keys import KeyPair
 from shared.ledger import Account
@@ -31,9 +26,10 @@ from tests.simulation.memory import MemoryRedis
 from tests.simulation.node import SimNode, url_of
 from tests.simulation.plan import START, Plan
 from tests.simulation.scheduler import Killed, Process, Scheduler
+from tests.simulation.strangers import Dripper, Flipper, Impostor, Questions
+from tests.simulation.surroundings import surroundings
 
 _TICK = 1.0
-_PAGE = 4
 # Applications without a node. They are slow to build, so all schedules share them.
 _apps: list[Flask] = []
 
@@ -72,12 +68,17 @@ class World:
         self.honest = frozenset(url_of(index) for index in range(plan.nodes))
         self._sides: dict[str, int] = {}  # URL -> part of a network that has fallen apart
         liars = [url_of(plan.nodes + index) for index in range(plan.liars)]
+        flippers = [url_of(20 + index) for index in range(plan.flippers)]
+        drippers = [url_of(30 + index) for index in range(plan.drippers)]
+        self.dripping = plan.mode == "safety"  # else from when all is healed
+        self.questions = Questions()
         self.nodes: list[SimNode] = []
         for index in range(plan.nodes):
             peers = [url_of(b if a == index else a) for a, b in plan.links if index in (a, b)]
             known = [url for url in liars if self.random.random() < 0.7]
-            self.nodes.append(SimNode(self, index, store(), tuple(peers + known)))
-        self.liars = {url: Liar(self, url) for url in liars}
+            self.nodes.append(SimNode(self, index, store(), tuple(peers + known + flippers + drippers)))
+        self.liars = {url: Liar(self, url) for url in liars} | {url: Flipper(self, url) for url in flippers}
+        self.drippers = {url: Dripper(self, number) for number, url in enumerate(drippers)}
         self.by_url = {node.url: node for node in self.nodes}
         self._users = Process("users")
         self._clients = Clients(self)
@@ -115,8 +116,9 @@ class World:
 
     def serve(self, url: str, method: str, path: str, body: bytes | None) -> tuple[int, bytes] | None:
         """Let whoever is at `url` answer; None: the connection is refused or cut."""
-        if url in self.liars:
-            return self.liars[url].serve(method, path, body)
+        stranger = self.liars.get(url) or self.drippers.get(url)
+        if stranger is not None:
+            return stranger.serve(method, path, body)
         node = self.by_url[url]
         answer = node.serve(method, path, body)
         if answer is not None and path.startswith("/transactions/") and 200 <= answer[0] < 300:
@@ -148,7 +150,7 @@ class World:
 
     def run(self) -> Outcome:
         """Run the plan to its end, or to the first broken promise."""
-        with _surroundings(self):
+        with surroundings(self):
             try:
                 self._run()
             except Killed:
@@ -181,6 +183,8 @@ class World:
         for liar in self.liars.values():
             self._user_acts(0.2, liar.announce)
             self._user_acts(0.08, liar.renew)
+        if self.plan.impostor:
+            self._user_acts(0.1, Impostor(self).burst)
         self._every(1.0, self._disaster, 1.0)
         self._until(self.plan.seconds)
         if self.plan.mode == "liveness":
@@ -248,6 +252,7 @@ class World:
         self.faults = self.faults.healed()
         self._sides.clear()
         self._users.alive = False
+        self.dripping = True
         for node in self.nodes:
             node.store_down = False
             node.mining = False
@@ -316,37 +321,3 @@ class World:
             if int(nonce) == accounts.get(sender, Account()).nonce:
                 left.append(f"nonce {nonce} of {sender[:8]}")
         return left
-
-
-@lru_cache(maxsize=100_000)
-def _verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    return _REAL_VERIFY(public_key, message, signature)
-
-
-_REAL_VERIFY = keys.verify
-
-
-@contextmanager
-def _surroundings(world: World) -> Iterator[None]:
-    """Silence, one memory for what is pure and slow, and the bug behind a 500."""
-
-    def keep_bug(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if event.get("event") == "bug":
-            world.last_bug = traceback.format_exc()
-        raise structlog.DropEvent
-
-    before = structlog.get_config()
-    structlog.configure(processors=[keep_bug], cache_logger_on_first_use=False)
-    try:
-        with (
-            mock.patch.object(keys, "verify", _verify),
-            # Chains are short here, so pages and locators are too: what happens between two pages, and below the fork
-            # point, is what matters.
-            mock.patch("services.store.chain.DENSE", 2),
-            mock.patch.object(PeerClient.headers, "__defaults__", (_PAGE,)),
-            mock.patch("services.peers.resolver.PAGE_LIMIT", _PAGE),
-            mock.patch("services.peers.resolver.BODIES", 2),
-        ):
-            yield
-    finally:
-        structlog.configure(**before)

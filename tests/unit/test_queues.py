@@ -16,6 +16,7 @@ from services.ports import QueueTrouble
 from services.queues import (
     ALLOWED,
     ANNOUNCE,
+    ANSWER,
     HOUSEKEEPING,
     MINING,
     NETWORK,
@@ -186,6 +187,13 @@ def test_the_scheduled_jobs_have_their_own_queue(broker: FakeRedis) -> None:
     assert queue(MINING, broker).count == 0
     # Finishing a long reorganisation may take a while, tidying up may not.
     assert [found.timeout for found in queue(NETWORK, broker).get_jobs()] == [900, 120]
+
+
+def test_what_somebody_waits_for_goes_first(broker: FakeRedis) -> None:
+    jobs = RqJobs(broker)
+    jobs.enqueue_network(RESOLVE, "node1", "resolve-1")
+    jobs.enqueue_network(ANSWER, "node1", "answer-1", "1")
+    assert [found.id for found in queue(NETWORK, broker).get_jobs()] == ["answer-1", "resolve-1"]
 
 
 def test_workers_are_counted_by_queue(broker: FakeRedis) -> None:

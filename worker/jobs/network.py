@@ -2,19 +2,30 @@
 
 import structlog
 
+from services.peers.claims import DISCOVERY_SECONDS
+from services.queues import HEARD
 from worker import context
 
 _log = structlog.get_logger(__name__)
 
 
-def resolve(node: str, url: str = "") -> bool:
-    """Adopt the best valid chain among the peers, or of one peer; whether ours changed. Safe at any time."""
+def resolve(node: str, which: str = "") -> bool:
+    """Adopt the best valid chain among the peers; whether ours changed. Safe at any time.
+
+    Args:
+        which: "": all, as scheduled; `HEARD`: those in whose name something was announced; else one peer's URL.
+    """
     served = context.begun(node)
     if served is None:
         return False
-    resolution = served.resolver.resolve(url or None)
+    if which == HEARD:
+        resolution = served.resolver.resolve_heard()
+    else:
+        resolution = served.resolver.resolve(which or None)
     for note in resolution.notes:
         _log.info("peer_passed_over", node=node, reason=note)
+    if not which and served.clock.now() % DISCOVERY_SECONDS < served.settings.resolve_seconds:
+        served.resolver.discover(served.settings.public_url)
     return resolution.replaced
 
 

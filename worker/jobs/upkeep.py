@@ -1,19 +1,10 @@
-"""Housekeeping: what must be looked after even when nobody asks."""
+"""Housekeeping as a job. The ticker does it by itself (worker/housekeeper.py); a job does the same, whoever asks."""
 
-from services.peers.resolver import DISCOVERY_SECONDS
+from services.upkeep import keep_house
 from worker import context
-from worker.ticker import HOUSEKEEPING_SECONDS
 
 
 def housekeeping(node: str) -> int:
     """Bring back lost work and expire what is old; how many transactions expired. Safe to run at any time."""
     served = context.begun(node)
-    if served is None:
-        return 0
-    served.reorganiser.finish()
-    served.rounds.reconcile()
-    served.announcer.transactions_waiting()
-    served.reorganiser.forget_abandoned()
-    if served.clock.now() % DISCOVERY_SECONDS < HOUSEKEEPING_SECONDS:
-        served.resolver.discover(served.settings.public_url)
-    return served.mempool.expire()
+    return 0 if served is None else keep_house(served)

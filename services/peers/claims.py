@@ -1,0 +1,109 @@
+"""What the peers claim of their chains, and whether they are on ours. Nothing of it is believed."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from services.errors import PeerFailed
+from services.peers.book import PeerBook, State
+from services.peers.client import Claim, NoSuchAnswer, PeerClient
+from services.peers.urls import normal_url
+from services.peers.whole_chain import WholeChains
+from services.ports import Clock
+from services.store.chain import ChainStore
+from shared.errors import InputError, NodeError, RuleError
+from shared.rules import Rules
+
+_log = structlog.get_logger(__name__)
+
+# Peers are asked for their peers once in this many seconds.
+DISCOVERY_SECONDS = 60
+# Whole chains that are read at once: each may take a block's memory, and as much of a disk as a chain may have.
+_WHOLE_AT_ONCE = 16
+
+
+class Claims:
+    """Asking peers for their tips."""
+
+    def __init__(
+        self,
+        chain: ChainStore,
+        rules: Rules,
+        book: PeerBook,
+        client: PeerClient,
+        whole_chains: WholeChains,
+        clock: Clock,
+    ) -> None:
+        self._chain = chain
+        self._rules = rules
+        self._book = book
+        self._client = client
+        self._whole_chains = whole_chains
+        self._clock = clock
+
+    def handshake(self, url: str) -> Claim:
+        """Ask a peer for its tip and compare genesis blocks.
+
+        Raises:
+            PeerFailed: it does not answer.
+            RuleError: `wrong_genesis`, naming both: it is on another chain.
+        """
+        claim = self._claim(url)
+        ours = self._chain.hash_at(1)
+        if ours is None or not self._rules.may_share_genesis(ours, claim.genesis):
+            raise RuleError(
+                "wrong_genesis",
+                f"{url} is on another chain: its genesis block is {claim.genesis}, ours is {ours}.",
+                field="nodes",
+            )
+        return claim
+
+    def handshakes(self, urls: Sequence[str]) -> list[Claim | NodeError]:
+        """Handshakes with several peers at once; per peer its claim or the refusal."""
+        if self._rules.headers_alone:
+            return self._client.in_parallel(self.handshake, urls)
+        parts = [urls[start : start + _WHOLE_AT_ONCE] for start in range(0, len(urls), _WHOLE_AT_ONCE)]
+        return [answer for part in parts for answer in self._client.in_parallel(self.handshake, part)]
+
+    def ask(self, urls: Sequence[str], notes: list[str]) -> list[Claim]:
+        """What the peers claim, asked all at once, each once a second at most; who does not answer is noted."""
+        self._book.pace(urls)
+        claims: list[Claim] = []
+        for url, answer in zip(urls, self.handshakes(urls), strict=True):
+            if isinstance(answer, Claim):
+                self._book.answered(url, answer.height, answer.tip.hash, answer.tip.chainwork, answer.time)
+                claims.append(answer)
+            else:
+                state: State = "other_chain" if isinstance(answer, RuleError) else "unreachable"
+                self._book.failed(url, state, str(answer))
+                notes.append(f"{url}: {answer}")
+        return claims
+
+    def discover(self, own: str) -> None:
+        """Ask one peer, each time another, for its peers, and keep them as candidates. `own` is our URL."""
+        peers = [peer.url for peer in self._book.due() if peer.state == "ok"]
+        if not peers:
+            return
+        asked = peers[int(self._clock.now() // DISCOVERY_SECONDS) % len(peers)]
+        try:
+            named = self._client.peers(asked)
+        except PeerFailed as error:
+            _log.info("peers_not_told", peer=asked, reason=str(error))
+            return
+        self._book.learn(url for url in map(_normal, named) if url is not None and url != own)
+
+    def _claim(self, url: str) -> Claim:
+        try:
+            return self._client.status(url)
+        except NoSuchAnswer:
+            if self._rules.headers_alone:
+                raise
+            return self._whole_chains.claim(url)
+
+
+def _normal(url: str) -> str | None:
+    """A URL that a peer names, in normal form; None if it can be no peer's."""
+    try:
+        return normal_url(url)
+    except InputError:
+        return None

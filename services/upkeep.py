@@ -1,0 +1,26 @@
+"""Housekeeping: what must be looked after even when nobody asks."""
+
+from services.node import Node
+from services.store.scripts import Scripts
+
+HOUSEKEEPING_SECONDS = 5
+
+
+def keep_house(node: Node) -> int:
+    """Bring back lost work and expire what is old; how many transactions expired. Safe at any time, beside itself too.
+
+    It asks no peer for anything, so nobody outside can make it slow.
+    """
+    node.reorganiser.finish()
+    node.rounds.reconcile()
+    node.announcer.transactions_waiting()
+    node.announcer.news_waiting()
+    node.reorganiser.forget_abandoned()
+    return node.mempool.expire()
+
+
+def take_slot(node: Node) -> bool:
+    """Whether the current slot of `HOUSEKEEPING_SECONDS` is the caller's to keep house in."""
+    keys = node.chain.keys
+    args = [node.clock.now(), HOUSEKEEPING_SECONDS]
+    return bool(Scripts(node.chain.redis).run("keep", [keys.prefix], args))

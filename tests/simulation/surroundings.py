@@ -1,0 +1,54 @@
+"""What is different for the code under test while it is simulated, besides its ports."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import structlog
+
+from services.peers.client import PeerClient
+from shared import keys
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+PAGE = 4
+
+
+@lru_cache(maxsize=100_000)
+def _verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    return _REAL_VERIFY(public_key, message, signature)
+
+
+_REAL_VERIFY = keys.verify
+
+
+@contextmanager
+def surroundings(world: World) -> Iterator[None]:
+    """Silence, one memory for what is pure and slow, and the bug behind a 500."""
+
+    def keep_bug(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if event.get("event") == "bug":
+            world.last_bug = traceback.format_exc()
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[keep_bug], cache_logger_on_first_use=False)
+    try:
+        with (
+            mock.patch.object(keys, "verify", _verify),
+            # Chains are short here, so pages and locators are too: what happens between two pages, and below the fork
+            # point, is what matters.
+            mock.patch("services.store.chain.DENSE", 2),
+            mock.patch.object(PeerClient.headers, "__defaults__", (PAGE,)),
+            mock.patch("services.peers.resolver.PAGE_LIMIT", PAGE),
+            mock.patch("services.peers.resolver.BODIES", 2),
+        ):
+            yield
+    finally:
+        structlog.configure(**before)

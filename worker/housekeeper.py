@@ -1,0 +1,70 @@
+"""Housekeeping beside the schedule: a thread of the ticker, so that it waits for no worker and for no peer."""
+
+import threading
+import time
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from services import job_totals
+from services.connections import as_store, connect_for_jobs
+from services.errors import NotBegun
+from services.node import Node, build_node
+from services.queues import HOUSEKEEPING, RqJobs
+from services.settings import Settings
+from services.upkeep import keep_house, take_slot
+from shared.errors import NodeError
+
+_log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 1.0
+
+
+class Housekeeper:
+    """Keeps house for one node, once per slot, however many tickers run. One run at a time.
+
+    It has connections of its own: a store that does not answer holds this thread, and nothing else of the ticker.
+    """
+
+    def __init__(self, node: Node, broker: Redis) -> None:
+        self._node = node
+        self._broker = broker
+
+    def tick(self) -> bool:
+        """Keep house, if the slot is ours; whether it was.
+
+        Raises:
+            RedisError, NodeError: as the parts of housekeeping. The next slot tries again.
+        """
+        if not take_slot(self._node):
+            self._node.announcer.news_waiting()
+            return False
+        began, failed = time.perf_counter(), True
+        try:
+            keep_house(self._node)
+            failed = False
+        finally:
+            job_totals.count(self._broker, HOUSEKEEPING, time.perf_counter() - began, failed=failed)
+        return True
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until `stop`. Nothing that goes wrong ends it."""
+        while not stop.wait(_LOOK_SECONDS):
+            try:
+                self.tick()
+            except NotBegun:
+                pass  # the API writes the genesis block
+            except (RedisError, NodeError) as error:
+                _log.warning("housekeeping_failed", error=type(error).__name__, reason=str(error))
+            except Exception:
+                _log.exception("bug")
+
+
+def start_housekeeper(settings: Settings, stop: threading.Event) -> threading.Thread:
+    """A thread that keeps house for the node until `stop`. It may be left behind at any moment: every step is safe."""
+    broker = connect_for_jobs(settings.broker_url)
+    node = build_node(settings, store=as_store(connect_for_jobs(settings.redis_url)), queue=RqJobs(broker))
+    thread = threading.Thread(target=Housekeeper(node, broker).run, args=(stop,), name="housekeeper", daemon=True)
+    thread.start()
+    return thread
