@@ -17,7 +17,7 @@ from shared.chain_spec import BadChainSpec, spec_from_object
 from shared.errors import NodeError
 
 # Raised with every change after which a worker of older code would misread a node's card, its rounds or its chain.
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Unserved(NodeError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.accept import Acceptor
-from services.errors import PeerFailed, PeerLied, TipMoved
+from services.errors import LedgerDiffers, PeerFailed, PeerLied, TipMoved
 from services.peers.book import PeerBook, State
 from services.peers.client import PAGE_LIMIT, Claim, NoSuchAnswer, PeerClient
 from services.peers.http import AnswerTooLong
@@ -81,7 +81,12 @@ class Resolver:
         self._bodies_limit = BODIES
 
     def resolve(self, only: str | None = None) -> Resolution:
-        """Adopt the best valid chain among the peers that are due, or of one peer."""
+        """Adopt the best valid chain among the peers that are due, or of one peer.
+
+        Not while the stored state is marked as wrong: what is wrong would be carried into what is adopted.
+        """
+        if self._reorganiser.is_marked():
+            return Resolution(False, 0, ("the stored state is marked as wrong: no peer is asked before quarry repair",))
         self._reorganiser.finish()
         before = self._chain.tip().hash
         peers = self._book.due() if only is None else [peer for peer in [self._book.get(only)] if peer is not None]
@@ -159,8 +164,8 @@ class Resolver:
         try:
             self._adopt(claim, budget)
             self._book.proved(claim.url)
-        except TooEarly as error:
-            notes.append(f"{claim.url}: {error}")  # nobody's fault: asked again at the next run
+        except (TooEarly, LedgerDiffers) as error:
+            notes.append(f"{claim.url}: {error}")  # not the peer's fault: asked again at the next run
         except (RuleError, PeerLied) as error:
             rule = f"{error.rule}: " if isinstance(error, RuleError) else ""
             _log.warning("peer_lied", peer=claim.url, reason=f"{rule}{error}")
