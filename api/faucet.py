@@ -43,6 +43,7 @@ def faucet() -> ResponseReturnValue:
         '400': {$ref: '#/components/responses/Problem'}
         '404': {$ref: '#/components/responses/Problem'}
         '429': {$ref: '#/components/responses/Problem'}
+        '503': {$ref: '#/components/responses/Problem'}
     """
     here = node()
     if not is_open(here):

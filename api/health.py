@@ -27,11 +27,12 @@ def readyz() -> ResponseReturnValue:
     """Tell whether requests can be served.
     ---
     get:
-      summary: Store and chain can be read
+      summary: Store and chain can be read, and the stored state is not known to be wrong (ledger_differs)
       responses:
         '200': {description: 'status: ready'}
         '503': {$ref: '#/components/responses/Problem'}
     """
+    node().faults.require_none()
     node().chain.tip()
     return jsonify(status="ready")
 
@@ -54,13 +55,17 @@ def status() -> ResponseReturnValue:
     get:
       summary: Tip, mempool, peers, workers and the round in progress
       responses:
-        '200': {description: 'node, spec, height, tip, chainwork, mempool, peers, workers, round and more.'}
+        '200':
+          description: >-
+            node, spec, height, tip, chainwork, mempool, peers, workers, round, ledger and more. ledger.state is ok,
+            differs (findings say what is stored otherwise than the blocks give it) or repairing.
     """
     here = node()
     tip = here.chain.tip()
     situation = here.mining.situation()
     size, used = here.pool.totals()
     counters = here.mining.counters()
+    fault = here.faults.read()
     return jsonify(
         node=here.settings.node,
         version=VERSION,
@@ -72,6 +77,7 @@ def status() -> ResponseReturnValue:
         tip=tip.hash,
         chainwork=tip.chainwork,
         supply=format_amount(tip.supply),
+        ledger={"state": "ok"} if fault is None else fault.to_object(),
         min_fee=format_amount(here.settings.min_fee),
         mempool={"size": size, "bytes": used},
         peers=[

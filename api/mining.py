@@ -33,6 +33,7 @@ def mine() -> ResponseReturnValue:
         '202': {description: 'Not sealed yet: {job}, and Location: /jobs/ID.'}
         '401': {$ref: '#/components/responses/Problem'}
         '429': {$ref: '#/components/responses/Problem'}
+        '503': {$ref: '#/components/responses/Problem'}
     post: *mine
     """
     if request.method == "HEAD":  # Flask adds it to every GET, but only a look is meant

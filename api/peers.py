@@ -107,9 +107,11 @@ def resolve() -> ResponseReturnValue:
       responses:
         '200': {description: 'message, and chain or new_chain: its first 100 blocks; more under `more`.'}
         '202': {description: 'Still at it: ask /status, or again.'}
+        '503': {$ref: '#/components/responses/Problem'}
     post: *resolve
     """
     here = node()
+    here.faults.require_none()
     answer = here.consensus.ask(seconds_argument("wait", 30.0, _MAX_WAIT))
     if answer is None:
         return jsonify(message="Still resolving."), 202

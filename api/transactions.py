@@ -70,6 +70,7 @@ def submit_batch() -> ResponseReturnValue:
         '200': {description: One result per transaction.}
         '400': {$ref: '#/components/responses/Problem'}
         '413': {$ref: '#/components/responses/Problem'}
+        '503': {$ref: '#/components/responses/Problem'}
     """
     here = node()
     items = _batch(json_body(floats=here.rules.floats))

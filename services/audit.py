@@ -83,7 +83,7 @@ class QuickAudit:
         try:
             tip = decode_tip(copy.tip)
         except (Damaged, NotBegun):
-            return Checked((Finding("tip", "fields", shown(json_of(copy.tip)), ""),), None, 0, False)
+            return Checked((Finding("tip", "fields", shown(_on_a_line(copy.tip)), ""),), None, 0, False)
         findings = [*self._ledger(copy, tip)]
         findings += (headers := _Headers(chain, tip)).check(copy.height)
         if not findings:
@@ -91,7 +91,6 @@ class QuickAudit:
         checked = 0
         if all(item.kind in SUMS for item in findings):
             names, checked = self._samples(copy, tip)
-            # What is named says more than the sum that it has changed.
             findings += names
         if findings and chain.hash_at(tip.height) != tip.hash and chain.tip().hash != tip.hash:
             return None  # a reorganisation: all of it may be about another chain
@@ -354,6 +353,5 @@ def shown(value: bytes | None) -> str:
     return "nothing" if value is None else repr(value)[2:-1]
 
 
-def json_of(fields: dict[bytes, bytes]) -> bytes:
-    """A hash on one line."""
-    return b", ".join(b"%s %s" % item for item in sorted(fields.items()))
+def _on_a_line(fields: dict[bytes, bytes]) -> bytes | None:
+    return b", ".join(b"%s %s" % item for item in sorted(fields.items())) or None

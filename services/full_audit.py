@@ -1,8 +1,8 @@
 """The whole check of the stored state: every block is replayed by all rules, every record compared with the result.
 
 Walk: `FullAudit.run` → block by block along the list of heights: block, header, undo record, ids, index → then what a
-replay ends with: accounts, allowances, histories, the tip and its digest. Given a `Mender`, what differs is written right
-at once (services/repair.py).
+replay ends with: accounts, allowances, histories, the tip and its digest. Given a `Mender`, what differs is written
+right at once (services/repair.py).
 
 Memory: the ledger twice, the hashes of the chain, and eight bytes for each place in a history.
 """

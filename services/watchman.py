@@ -91,6 +91,8 @@ class Watchman:
     def _mark(self, findings: Sequence[Finding]) -> Fault | None:
         if all(finding.kind in SUMS for finding in findings):
             findings = [*self._named(), *findings]
+        # What is named says more than the sum that it has changed.
+        findings = sorted(findings, key=lambda finding: finding.kind in SUMS)
         self.faults.mark(self.randomness.token(), findings, self.clock.now())
         fault = self.faults.read()
         for finding in findings[:10]:

@@ -25,6 +25,9 @@ def status(target: Target) -> None:
         lines.append(
             f"  round      block {searching['height']}: {searching['hashes']:,} hashes, {rate_text(searching['rate'])}"
         )
+    ledger = found.get("ledger", {})
+    if ledger.get("state", "ok") != "ok":
+        lines.append(f"  ledger     {ledger['state'].upper()}: {ledger['detail']}")
     if not workers["mining"]:
         lines.append("No mining worker is alive: blocks will wait.")
     target.show(found, "\n".join(lines))

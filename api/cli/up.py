@@ -99,6 +99,9 @@ def up(
     try:
         with interruption.may_raise():
             launch.start()
+        for node in launch.nodes:
+            if node.fault:
+                click.echo(f"quarry: {node.plan.name}: {node.fault}", err=True)
         line = json.dumps(launch.to_object(home)) if as_json else _welcome(launch)
         click.echo(line)
         launch.run(interruption.event)

@@ -234,9 +234,19 @@ def _page(name: str, json_url: str, context: dict[str, Any], *, live: bool = Fal
         version=VERSION,
         asset=_asset_url,
         now=node().clock.now(),
+        fault=_fault(),
         **context,
     )
     return Response(body, status, mimetype=_HTML)
+
+
+def _fault() -> str:
+    """What every page warns of."""
+    try:
+        found = node().faults.read()
+    except RedisError:
+        return ""
+    return "" if found is None else found.sentence
 
 
 def _missing(kind: str, asked: str, reason: str = "") -> Response:

@@ -36,6 +36,7 @@ _POLL = 0.05
 # What listens on all addresses, and where this machine reaches it.
 _ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _TAIL_LINES = 12
+_DIFFERS = "ledger_differs"
 _REQUEST_TIMEOUT = 5.0
 # RQ's registry of workers (rq.worker_registration), named here since importing RQ would cost this process 10 MB.
 _WORKER_REGISTRY = ("rq:workers", "rq:workers:mining", "rq:workers:network")
@@ -66,6 +67,7 @@ class RunningNode:
         self.address = ""
         self.port = plan.port
         self.redis_url = plan.redis_url or ""
+        self.fault = ""  # what is wrong with the stored state, if it is known to be wrong
         self._valkey: EmbeddedValkey | None = None
         self._environment: dict[str, str] = {}
         self._supervisors: list[tuple[Supervisor, list[Program]]] = []
@@ -183,11 +185,16 @@ class RunningNode:
         supervisor.start()
 
     def _api_is_ready(self) -> bool:
-        return _get(self.url, "/readyz") is not None
+        """Also where the stored state differs: then the API answers, and `quarry repair` can be run beside it."""
+        found = _get(self.url, "/readyz", _DIFFERS)
+        self.fault = str(found["detail"]) if found is not None and found.get("code") == _DIFFERS else ""
+        return found is not None
 
     def _is_ready(self) -> bool:
         if not self._api_is_ready():
             return False
+        if self.fault:
+            return True
         status = _get(self.url, "/status") or {}
         workers = status.get("workers", {})
         return (
@@ -290,8 +297,8 @@ def _port(host: str, wanted: int) -> Iterator[int]:
         yield port
 
 
-def _get(url: str, path: str) -> dict[str, Any] | None:
-    """The JSON object at a path of our own API; None while it does not answer 200.
+def _get(url: str, path: str, code: str = "") -> dict[str, Any] | None:
+    """The JSON object at a path of our own API; None while it does not answer 200, or a problem with this code.
 
     http.client, since this process lives as long as the node and urllib3 would cost it 7 MB.
     """
@@ -301,8 +308,9 @@ def _get(url: str, path: str) -> dict[str, Any] | None:
         connection.request("GET", path)
         response = connection.getresponse()
         body = response.read()
-        value = json.loads(body) if response.status == 200 else None
-        return value if isinstance(value, dict) else None
+        value = json.loads(body)
+        wanted = isinstance(value, dict) and (response.status == 200 or (code != "" and value.get("code") == code))
+        return value if wanted else None
     except (OSError, HTTPException, ValueError):
         return None
     finally:

@@ -266,6 +266,9 @@ class Resolver:
             )
             if common < len(page):
                 stretch = self._begin(fork + common)
+                # Our chain may have been reorganised since it was compared: then the peer's headers are not to blame.
+                if stretch.window[-1].hash != (page[common - 1].hash if common else page[0].previous_hash):
+                    raise TipMoved("The chain changed while headers were read.")
                 stretch.ended = len(page) < PAGE_LIMIT  # the page as it came, not what is left of it
                 return stretch, page[common:]
             full = len(page) == PAGE_LIMIT

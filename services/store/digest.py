@@ -83,7 +83,7 @@ def ledger_sum(entries: Entries) -> int:
     for key, amount in entries.allowances.items():
         if amount:
             total += _term(b"allowance", allowance_field(key).encode(), b"%d" % amount)
-    return total
+    return total % _MODULUS
 
 
 def sum_of(terms: Iterable[int]) -> int:

@@ -191,10 +191,10 @@ class PoolStore:
 def _view(reply: Sequence[Any], nonces: Sequence[int]) -> PoolView:
     """Raises: NotBegun, LedgerDiffers."""
     account, revision, next_nonce, total, total_revision, size, end, height, other, allowance = reply[:10]
-    if not height:
-        raise NotBegun
     if reply[13]:  # before anything is judged by a state that is wrong
         raise LedgerDiffers(reply[13].decode())
+    if not height:
+        raise NotBegun
     own = decode_account(account)
     return PoolView(
         account=own,

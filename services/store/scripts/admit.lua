@@ -12,11 +12,11 @@ local P = KEYS[1]
 
 local sender, now = ARGV[1], ARGV[4]
 local height = redis.call('HGET', P .. 'tip', 'height')
-if not height then -- the store was emptied
-  return {'moved'}
-end
 if fault() then
   return {'differs', fault()}
+end
+if not height then -- the store was emptied
+  return {'moved'}
 end
 local queue = P .. 'pool:queue:' .. sender
 if (redis.call('HGET', P .. 'accounts', sender) or '0:0') ~= ARGV[2] then

@@ -17,6 +17,9 @@ local P = KEYS[1]
 -- include: round
 -- include: fault
 
+if fault() then
+  return {'differs', fault()}
+end
 local tip = redis.call('HGET', P .. 'tip', 'hash')
 local height = tonumber(ARGV[3])
 if tip ~= ARGV[1] then
@@ -24,9 +27,6 @@ if tip ~= ARGV[1] then
     return {'already', ''}
   end
   return {'moved', ''}
-end
-if fault() then
-  return {'differs', fault()}
 end
 -- The tip stays when the state is repaired, but the block was validated against the state before.
 if (redis.call('HGET', P .. 'tip', 'digest') or '') ~= ARGV[16] then
