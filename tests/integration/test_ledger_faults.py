@@ -26,7 +26,6 @@ from tests.integration.stores import (
     make_settings,
 )
 
-# Blocks below the transfers, all of them without transactions: enough that they are not among the last.
 Alter = Callable[[Redis, "Scene"], None]
 
 
@@ -165,9 +164,12 @@ FAULTS: dict[str, tuple[Alter, str, str, bool]] = {
     "an entry of the index": (
         field("transactions", lambda s: bytes.fromhex(s.ids[1]), lambda t: flip(t, 0)), "index", "", True,
     ),
-    "an entry of the index that is gone": (removed("transactions", lambda s: bytes.fromhex(s.ids[2])), "index", "", True),
+    "an entry of the index that is gone": (
+        removed("transactions", lambda s: bytes.fromhex(s.ids[2])), "index", "", True,
+    ),
     "an entry of the index for nothing": (
-        lambda redis, scene: cast(None, redis.hset(scene.keys.transactions, b"\1" * 32, "4:0")), "index", "01" * 32, True,
+        lambda redis, scene: cast(None, redis.hset(scene.keys.transactions, b"\1" * 32, "4:0")),
+        "index", "01" * 32, True,
     ),
     "the tip's hash": (field("tip", lambda _: "hash", lambda t: flip(t, 9)), "tip", "hash", True),
     "the tip's height": (field("tip", lambda _: "height", lambda t: flip(t, 0)), "tip", "height", True),
@@ -319,7 +321,7 @@ def test_a_store_of_an_older_release_gets_its_digest(scene: Scene, redis: Redis)
 
 
 def test_an_older_release_that_wrote_meanwhile_is_noticed(scene: Scene, redis: Redis) -> None:
-    """Its appends leave the digest behind: it belongs to another tip, so it is computed anew, and says nothing wrong."""
+    """Its appends leave the digest behind: it belongs to another tip, so it is computed anew."""
     node = scene.here.node
     old = redis.hget(scene.keys.tip, "digest")
     scene.here.mine()
@@ -353,9 +355,7 @@ def test_housekeeping_looks_at_some_blocks(scene: Scene, redis: Redis) -> None:
     assert fault is not None and fault.findings[0].name == "of block 9"
 
 
-def test_the_round_in_progress_ends_and_a_request_that_waits_is_served_after_the_repair(
-    scene: Scene, redis: Redis
-) -> None:
+def test_a_mark_ends_the_round_and_a_request_that_waits_is_served_after_the_repair(scene: Scene, redis: Redis) -> None:
     node = scene.here.node
     request = node.rounds.ask()
     opened = node.rounds.ensure_open()
