@@ -19,6 +19,7 @@ BENCHMARKS = {
     "storage": "Redis bytes per transaction and per block; idle memory of a node",
     "rpc": "JSON-RPC beside anvil and ganache: sending, mining, reads, reads while searching",
     "catch_up": "a node one block behind on a long chain; initial sync; a deep reorganisation",
+    "ledger": "checking 100,000 blocks: at the start, in housekeeping, by a replay; what the digest costs an append",
     "explorer": "every page on a chain of 100,000 blocks; 100 open event streams beside submission",
     "scaling_simulation": "1 to 10,000 workers on one broker, simulated",
 }

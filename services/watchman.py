@@ -89,10 +89,9 @@ class Watchman:
             return None
 
     def _mark(self, findings: Sequence[Finding]) -> Fault | None:
-        if all(finding.kind in SUMS for finding in findings):
-            findings = [*self._named(), *findings]
-        # What is named says more than the sum that it has changed.
-        findings = sorted(findings, key=lambda finding: finding.kind in SUMS)
+        if any(finding.kind in SUMS for finding in findings):
+            # What is named says more than the sum that it has changed, and a replay names all of it.
+            findings = self._named() or sorted(findings, key=lambda finding: finding.kind in SUMS)
         self.faults.mark(self.randomness.token(), findings, self.clock.now())
         fault = self.faults.read()
         for finding in findings[:10]:

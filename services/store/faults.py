@@ -124,6 +124,8 @@ def sentence_of(findings: Sequence[Finding]) -> str:
     if not findings:
         return "The stored state is being compared with the blocks; until that is done, nothing is admitted or mined."
     more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+    if findings[0].kind == "digest":
+        more += "; quarry chain verify names the records"
     return (
         f"The stored state is not what the blocks give ({shortened(findings[0])}{more}); until quarry repair has run, "
         "nothing is admitted or mined."
