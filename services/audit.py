@@ -8,7 +8,7 @@ Everything is compared by a replay only (services/full_audit.py).
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.errors import Damaged, NotBegun, TipMoved
 from services.ports import Randomness
@@ -38,7 +38,9 @@ from shared.rules import Rules
 LAST, DRAWN = 128, 128
 # Bytes of blocks that one check reads.
 _BYTES = 2**23
-_PAGE = 1000
+_PAGE = 4000
+# Blocks that are read together, with all their records.
+_TOGETHER = 32
 _ATTEMPTS = 5
 _TRANSACTIONS = b'"transactions":'
 _NO_BLOCK = Block(Header(0, 0, "", 0, "", 0, ""), (), b"")
@@ -143,8 +145,7 @@ class QuickAudit:
         findings: list[Finding] = []
         room, done = _BYTES, 0
         undoing = _Undoing(self._rules, copy)
-        for height in (*reversed(last), *drawn):
-            sample = self.block(height)
+        for height, sample in self.blocks([*reversed(last), *drawn]):
             if sample is None or (height == tip.height and sample.stored.header.hash != tip.hash):
                 break  # reorganised
             findings += sample.findings
@@ -163,19 +164,52 @@ class QuickAudit:
             return set()
         return {int.from_bytes(sha256(f"{token}:{i}".encode())[:8], "big") % highest + 1 for i in range(count)}
 
-    def block(self, height: int) -> "Sample | None":
-        """One block, with all that is stored of it, and what does not fit. None: there is no such height."""
-        chain, keys = self._chain, self._chain.keys
-        hashes = chain.redis.lrange(keys.heights, max(height - 2, 0), height - 1)
-        if not hashes or len(hashes) < min(height, 2):
-            return None
-        name = hashes[-1].decode("ascii", "replace")
-        pipeline = chain.redis.pipeline(transaction=True)
-        pipeline.hmget(keys.headers, hashes)
-        for key in (keys.blocks, keys.undo, keys.ids):
-            pipeline.hget(key, name)
-        headers, text, undo, ids = pipeline.execute()
-        return Sample.read(self._rules, chain, height, name, headers, text, undo, ids)
+    def blocks(self, heights: Sequence[int]) -> "Iterator[tuple[int, Sample | None]]":
+        """Blocks, each with all that is stored of it and what does not fit; None where there is no such height.
+
+        Some are read together: on a machine that is busy, each round trip may take long.
+        """
+        redis, keys = self._chain.redis, self._chain.keys
+        pipeline = redis.pipeline(transaction=False)
+        for height in heights:
+            pipeline.lrange(keys.heights, max(height - 2, 0), height - 1)
+        found = list(zip(heights, pipeline.execute() if heights else [], strict=True))
+        for start in range(0, len(found), _TOGETHER):
+            group = [
+                (height, names) for height, names in found[start : start + _TOGETHER] if len(names) == min(height, 2)
+            ]
+            pipeline = redis.pipeline(transaction=False)
+            for _, names in group:
+                pipeline.hmget(keys.headers, names)
+                for key in (keys.blocks, keys.undo, keys.ids):
+                    pipeline.hget(key, names[-1])
+            replies = pipeline.execute() if group else []
+            samples = {
+                height: Sample.read(
+                    self._rules, height, names[-1].decode("ascii", "replace"), *replies[4 * i : 4 * i + 4]
+                )
+                for i, (height, names) in enumerate(group)
+            }
+            self._compare_index(samples)
+            for height, _ in found[start : start + _TOGETHER]:
+                yield height, samples.get(height)
+
+    def _compare_index(self, samples: "dict[int, Sample]") -> None:
+        """Whether the transactions of blocks that are whole are in the index, at their places."""
+        redis, keys = self._chain.redis, self._chain.keys
+        expected = {
+            bytes.fromhex(item.id): (height, b"%d:%d" % (height, position))
+            for height, sample in samples.items()
+            if not sample.findings
+            for position, item in enumerate(sample.block.transactions)
+        }
+        if not expected or redis.get(keys.journal) is not None:  # whose indexes are being brought in line
+            return
+        stored = redis.hmget(keys.transactions, list(expected))
+        for (name, (height, right)), place in zip(expected.items(), stored, strict=True):
+            if place != right:
+                finding = Finding("index", f"of transaction {name.hex()}", shown(place), shown(right))
+                samples[height] = replace(samples[height], findings=(*samples[height].findings, finding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +225,13 @@ class Sample:
     def read(
         cls,
         rules: Rules,
-        chain: ChainStore,
         height: int,
         name: str,
         headers: Sequence[bytes | None],
         text: bytes | None,
         undo: bytes | None,
         ids: bytes | None,
-    ) -> "Sample | None":
+    ) -> "Sample":
         """Compare what is stored of a block. `headers`: its parent's, if it has one, and its own."""
         place = f"of block {height}"
         parent = headers[0] if height > 1 else None
@@ -226,12 +259,10 @@ class Sample:
         packed = bytes.fromhex("".join(item.id for item in placed.transactions))
         if (ids or b"") != packed and not findings:
             findings.append(Finding("ids", place, (ids or b"").hex(), packed.hex()))
-        elif not findings:
-            findings += _indexed(chain, placed)
         return cls(placed, StoredHeader(block.header, work, block.size, len(block.transactions)), before, (*findings,))
 
     @classmethod
-    def _unreadable(cls, header: bytes | None, finding: Finding) -> "Sample | None":
+    def _unreadable(cls, header: bytes | None, finding: Finding) -> "Sample":
         try:
             stored = decode_header(header or b"")
         except Damaged:
@@ -319,17 +350,6 @@ def _count(header: bytes) -> int:
     """The number of transactions that a stored header says: its last field. Reading all of it would take far longer."""
     digits = header.rpartition(_TRANSACTIONS)[2].rstrip(b"}")
     return int(digits) if digits.isdigit() else 0
-
-
-def _indexed(chain: ChainStore, block: Block) -> Iterator[Finding]:
-    """Whether a block's transactions are in the index, at their places."""
-    names = [bytes.fromhex(item.id) for item in block.transactions]
-    if not names or chain.redis.get(chain.keys.journal) is not None:  # whose indexes are being brought in line
-        return
-    for position, place in enumerate(chain.redis.hmget(chain.keys.transactions, names)):
-        right = b"%d:%d" % (block.index, position)
-        if place != right:
-            yield Finding("index", f"of transaction {names[position].hex()}", shown(place), shown(right))
 
 
 def read_stored(rules: Rules, text: bytes | None, height: int) -> Block:

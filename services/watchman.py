@@ -68,13 +68,12 @@ class Watchman:
         if self.chain.redis.hget(self.chain.keys.fault, "token") is not None:
             return None
         audit = QuickAudit(self.chain, self.rules, self.randomness)
-        for height in sorted(audit.draw(SAMPLED, tip.height)):
-            sample = audit.block(height)
+        for height, sample in audit.blocks(sorted(audit.draw(SAMPLED, tip.height))):
             if sample is None or not sample.findings:
                 continue
             # A reorganisation may have come between two commands: then it is not there any more.
             before = self.chain.tip().hash
-            again = audit.block(height)
+            _, again = next(audit.blocks([height]))
             if again is not None and again.findings == sample.findings and self.chain.tip().hash == before:
                 return self._mark(again.findings)
         return None

@@ -10,8 +10,8 @@ from services.errors import Damaged, NotBegun, TipMoved
 from services.store.keys import Keys
 from services.store.port import Store
 
-# Entries that are asked for at once: a page holds the store for less than a millisecond.
-_PAGE = 1000
+# Entries that are asked for at once: a page holds the store for about a millisecond.
+_PAGE = 4000
 _ATTEMPTS = 5
 # Growths of the chain that one reading follows.
 _FOLLOWED = 50

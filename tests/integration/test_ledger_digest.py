@@ -175,7 +175,8 @@ def test_the_chain_may_grow_and_be_reorganised_while_it_is_checked() -> None:
 def test_terms_of_different_entries_differ() -> None:
     texts = {
         account_term(b"a", b"1:0"), account_term(b"a", b"1:1"), account_term(b"b", b"1:0"),
-        allowance_term(b"a", b"1:0"), header_term(1, b"a", b"x"), header_term(2, b"a", b"x"), header_term(1, b"b", b"x"),
+        allowance_term(b"a", b"1:0"),
+        header_term(1, b"a", b"x"), header_term(2, b"a", b"x"), header_term(1, b"b", b"x"),
     }  # fmt: skip
     assert len(texts) == 7
 
