@@ -7,7 +7,7 @@ from flask import Flask, Response, json, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
-from services.errors import Busy, NotBegun, NotFound, PolicyError, TipMoved
+from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, PolicyError, TipMoved
 from shared.errors import InputError, NodeError, RuleError, ShapeError, TooEarly
 
 _log = structlog.get_logger(__name__)
@@ -84,6 +84,10 @@ def describe(error: NodeError) -> tuple[int, str, str, str | None]:
             return 400, error.code, error.message, error.field
         case NotBegun():
             return 503, "not_begun", str(error), None
+        case LedgerDiffers():
+            return 503, "ledger_differs", str(error), None
+        case Damaged():
+            return 503, "record_damaged", str(error), None
         case NotFound():
             return 404, "not_found", str(error), None
         case TooEarly():

@@ -28,7 +28,7 @@ def readyz() -> ResponseReturnValue:
     """Tell whether requests can be served.
     ---
     get:
-      summary: Store and chain can be read
+      summary: Store and chain can be read, and the stored state is not known to be wrong (ledger_differs)
       responses:
         '200':
           description: 'status: ready; mining_waits_until (Unix seconds) and detail while no block may be made yet.'
@@ -36,6 +36,7 @@ def readyz() -> ResponseReturnValue:
         '503':
     """
     here = node()
+    here.faults.require_none()
     here.chain.tip()
     until = here.rounds.waits_until()
     if until is None:
@@ -64,7 +65,8 @@ def status() -> ResponseReturnValue:
         '200':
           description: >-
             node, spec, height, tip, chainwork, mempool, peers, workers, suspended, foreign_workers, round, time,
-            wrong_clocks and more.
+            wrong_clocks, ledger and more. ledger.state is ok, differs (findings say what is stored otherwise than the
+            blocks give it) or repairing.
           json: Status
     """
     here = node()
@@ -73,6 +75,7 @@ def status() -> ResponseReturnValue:
     size, used = here.pool.totals()
     counters = here.mining.counters()
     trouble = here.queue.trouble()
+    fault = here.faults.read()
     return jsonify(
         node=here.settings.node,
         version=VERSION,
@@ -84,6 +87,7 @@ def status() -> ResponseReturnValue:
         tip=tip.hash,
         chainwork=tip.chainwork,
         supply=format_amount(tip.supply),
+        ledger={"state": "ok"} if fault is None else fault.to_object(),
         min_fee=format_amount(here.settings.min_fee),
         mempool={"size": size, "bytes": used},
         peers=[

@@ -97,6 +97,11 @@ class _NodeCollector:
         self._node = here
 
     def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "quarry_ledger_differs",
+            "1 while the stored state is known to differ from what the blocks give, else 0.",
+            int(self._node.faults.read() is not None),
+        )
         yield from self._chain()
         yield from self._mempool()
         yield from self._mining()

@@ -120,6 +120,7 @@ def resolve() -> ResponseReturnValue:
     post: *resolve
     """
     here = node()
+    here.faults.require_none()
     seconds = seconds_argument("wait", 30.0, _MAX_WAIT)
     with budget().hold(Kind.WAIT):
         answer = here.consensus.ask(seconds)

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "storage": "Redis bytes per transaction and per block; idle memory of a node",
     "rpc": "JSON-RPC beside anvil and ganache: sending, mining, reads, reads while searching",
     "catch_up": "a node one block behind on a long chain; initial sync; a deep reorganisation",
+    "ledger": "checking 100,000 blocks: at the start, in housekeeping, by a replay; what the digest costs an append",
     "explorer": "every page on a chain of 100,000 blocks; 100 open event streams beside submission",
     "strangers": "memory and answers of a node while hundreds of connections never read, never finish, or wait",
     "timestamps": "how far lies about the time move the block interval, strategy by strategy",

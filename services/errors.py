@@ -33,6 +33,14 @@ class NotFound(NodeError):
     """There is no such block, transaction, round or job."""
 
 
+class Damaged(NodeError):
+    """A record of the store cannot be what was written. `quarry chain verify` names it, `quarry repair` mends it."""
+
+
+class LedgerDiffers(NodeError):
+    """The stored state is not the one that the blocks give. Until it is repaired, the node neither admits nor mines."""
+
+
 class WrongChain(NodeError):
     """The store, or a peer, holds a chain of another chain spec. The message names both genesis blocks."""
 

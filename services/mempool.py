@@ -60,6 +60,7 @@ class Mempool:
             RuleError: `nonce_too_low`, `insufficient_funds`, `insufficient_allowance`: it cannot be mined now.
             PolicyError: `fee_too_low`, `nonce_too_far`, `replacement_underpriced`, `too_many_replacements`.
             Busy: `mempool_full`.
+            LedgerDiffers: the stored state is marked as wrong.
         """
         outcome = self.admit_many([transaction])[0]
         if isinstance(outcome, NodeError):
@@ -70,6 +71,9 @@ class Mempool:
         """Admit transactions independently of each other; per transaction, the acknowledgement or the refusal.
 
         Those of one sender are taken in the order given, and those of different senders side by side.
+
+        Raises:
+            LedgerDiffers: the stored state is marked as wrong. Some may have been written before it was.
         """
         outcomes: dict[int, Admitted | NodeError] = {}
         queues = self._batches(transactions)

@@ -18,11 +18,13 @@ from services.peers.http import PeerHttp, SystemPeerHttp
 from services.peers.resolver import Resolver
 from services.ports import Clock, Queue, Randomness, SystemClock, SystemRandomness
 from services.reorganiser import Reorganiser
+from services.repair import Repair
 from services.rounds import RoundPolicy, Rounds
 from services.settings import Settings
 from services.snapshots import Snapshots
 from services.store.branch import BranchStore
 from services.store.chain import ChainStore
+from services.store.faults import FaultStore
 from services.store.filters import FilterStore
 from services.store.keys import Keys
 from services.store.locations import locate_many
@@ -32,6 +34,7 @@ from services.store.pool import PoolStore
 from services.store.port import Store
 from services.templates import TemplateMaker
 from services.wallet_blocks import WalletBlocks
+from services.watchman import Watchman
 from shared.errors import NodeError, RuleError
 from shared.rules import Rules, rules_for
 from shared.transaction import Transaction
@@ -63,6 +66,9 @@ class Node:
     logs: LogSearch
     filters: FilterStore
     randomness: Randomness
+    faults: FaultStore
+    watchman: Watchman
+    repair: Repair
     broker: Store | None = None  # where processes whose clocks are wrong are noted
 
     def wrong_clocks(self) -> list[WrongClock]:
@@ -76,6 +82,9 @@ class Node:
     def submit(self, transactions: Sequence[Transaction]) -> list[Admitted | NodeError]:
         """Admit transactions whose signatures are good, and set going what follows: with auto-mining the round that
         they find missing, and the relay to peers. Per transaction, the acknowledgement or the refusal.
+
+        Raises:
+            LedgerDiffers: the stored state is marked as wrong.
         """
         outcomes = self._known(transactions, self.mempool.admit_many(transactions))
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
@@ -109,7 +118,8 @@ class Node:
         return outcomes
 
     def begin(self) -> None:
-        """Write the genesis block and the peers from the settings, unless they are there; finish what was interrupted.
+        """Write the genesis block and the peers from the settings, unless they are there; finish what was interrupted;
+        check the stored state, and mark it if it is wrong.
 
         Raises:
             WrongChain: the store holds a chain of another spec, or one that breaks a rule which came later.
@@ -119,6 +129,7 @@ class Node:
         self.chain.initialise()
         self.reorganiser.finish()
         require_todays_rules(self.chain)
+        self.watchman.at_start()
         for url in self.settings.peers:
             if url != self.settings.public_url and self.peers.get(url) is None:
                 self.peers.add(url)
@@ -146,6 +157,7 @@ def build_node(
     rules = rules_for(settings.spec)
     keys = Keys(settings.node)
     chain = ChainStore(store, keys, rules)
+    faults = FaultStore(store, keys)
     pool = PoolStore(store, keys)
     mining = MiningStore(store, keys)
     mempool = Mempool(pool, settings.pool_policy, rules, clock)
@@ -195,5 +207,8 @@ def build_node(
         logs=LogSearch(chain, wallet_blocks, settings.spec.token.address),
         filters=FilterStore(store, keys),
         randomness=randomness,
+        faults=faults,
+        watchman=Watchman(chain, rules, faults, clock, randomness),
+        repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
         broker=broker,
     )

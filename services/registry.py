@@ -13,11 +13,11 @@ from services.settings import Settings
 from services.store.keys import NODES
 from services.store.port import Store
 from shared.amounts import format_amount, parse_amount
-from shared.chain_spec import BadChainSpec, spec_from_object
+from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 from shared.errors import NodeError
 
 # Raised with every change after which a worker of older code would misread a node's card, its rounds or its chain.
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Unserved(NodeError):
@@ -56,6 +56,15 @@ def register(broker: Store, settings: Settings) -> None:
 def names(broker: Store) -> list[str]:
     """The nodes that have registered."""
     return sorted(name.decode() for name in broker.hgetall(NODES))
+
+
+def spec_of(broker: Store, node: str) -> ChainSpec | None:
+    """The chain spec that a node has registered with; None where it has not, or with another release."""
+    text = broker.hget(NODES, node)
+    try:
+        return None if text is None else spec_from_object(json.loads(text)["spec"])
+    except (ValueError, KeyError, TypeError, BadChainSpec):
+        return None
 
 
 def look_up(broker: Store, node: str, own: Settings) -> Settings:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from services.errors import TipMoved
+from services.errors import LedgerDiffers, TipMoved
 from services.mempool import Mempool
 from services.ports import Clock
+from services.store.arguments import named_addresses
 from services.store.branch import BranchStore, Journal, Returning, Swap
-from services.store.chain import ChainStore, named_addresses
+from services.store.chain import ChainStore
 from services.store.records import Tip
 from shared.block import Block, Header
 from shared.errors import RuleError
@@ -78,6 +79,10 @@ class Reorganiser:
         self._read: dict[str, list[Transaction]] = {}  # of the branch in the making, by block hash
         self._held = 0  # transactions in it
 
+    def is_marked(self) -> bool:
+        """Whether the stored state is marked as wrong: then nothing is adopted."""
+        return self._branches.is_marked()
+
     def begin(self, fork: int, genesis: Block | None = None) -> Branch:
         """A branch that leaves our chain after height `fork`: the ledger is rolled back to there.
 
@@ -132,7 +137,12 @@ class Reorganiser:
         text = self._chain.block_bytes(block_hash)
         if text is None:
             return False
-        block = self._rules.read_block(json.loads(text))
+        try:
+            block = self._rules.read_block(json.loads(text))
+        except (ValueError, RuleError):
+            return False
+        if block.hash != block_hash:  # damaged in the store: the peer has it whole
+            return False
         self._extend(branch, block, self._rules.apply(block, self._known(branch, block.transactions)))
         return True
 
@@ -191,6 +201,7 @@ class Reorganiser:
         Raises:
             TipMoved: the chain is not the one that the branch was verified against, or is not worse than the branch
                 any more. Nothing has changed.
+            LedgerDiffers: the stored state is marked as wrong. Nothing has changed.
         """
         for _ in range(_TRIES):
             if not is_better(branch.tip.claim, branch.old_tip.claim):
@@ -201,6 +212,8 @@ class Reorganiser:
             )
             if outcome == "swapped":
                 break
+            if outcome == "differs":
+                raise LedgerDiffers("The stored state is marked as wrong: quarry repair first.")
             if outcome == "missing":
                 raise TipMoved("Blocks of the branch were forgotten before it was complete.")
             if outcome == "unfinished":
@@ -234,7 +247,8 @@ class Reorganiser:
         self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
         self._branches.finish(journal)
         self._read, self._held = {}, 0
-        self._drop_invalid(list(senders), back)
+        if not self.is_marked():  # a wrong ledger is no judge; what is invalid leaves at the next template
+            self._drop_invalid(list(senders), back)
 
     def _index_attached(
         self, journal: Journal, senders: dict[str, list[Returning]], histories: dict[str, "array[int]"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.accept import Accepted, Acceptor
-from services.errors import Busy, NotFound, PolicyError, TipMoved
+from services.errors import Busy, LedgerDiffers, NotFound, PolicyError, TipMoved
 from services.mempool import Mempool
 from services.ports import Clock, Queue, Randomness
 from services.store.chain import SealedBy
@@ -83,6 +83,7 @@ class Rounds:
         Raises:
             PolicyError: `no_reward_address`.
             Busy: `too_many_requests`.
+            LedgerDiffers: the stored state is marked as wrong.
         """
         if not self.policy.recipient:
             raise PolicyError("no_reward_address", "This node does not mine: it has no QUARRY_REWARD_ADDRESS.")
@@ -107,12 +108,14 @@ class Rounds:
     def ensure_open(self) -> str | None:
         """Open a round and ask workers to search, if one is wanted; the id of the open round.
 
-        None is opened while any block would be too early (`waits_until`): the reconciler looks again. Else a round is
-        wanted while a mining request waits, and, with auto-mining, while a template would hold a
-        transaction besides the reward.
+        None is opened while any block would be too early (`waits_until`): the reconciler looks again. None is while the
+        stored state is marked as wrong. Else a round is wanted while a mining request waits, and, with auto-mining,
+        while a template would hold a transaction besides the reward.
         """
         for _ in range(_ATTEMPTS):
             situation = self.store.situation()
+            if situation.differs:
+                return None
             if situation.open_round:
                 return situation.open_round
             wanted = situation.requests > 0
@@ -241,6 +244,9 @@ class Rounds:
         except TooEarly:
             self._renew(claim.round_id)  # or the next proof of the same template would fail likewise
             return None
+        except LedgerDiffers as error:
+            _log.error("seal_refused", reason=str(error))
+            return None
         self._say_sealed(block, worker)
         _log.debug("transactions_mined", height=block.index, ids=[item.id for item in block.transactions])
         self._on_block(accepted)
@@ -265,6 +271,8 @@ class Rounds:
             return
         for _ in range(_ATTEMPTS):
             situation = self.store.situation()
+            if situation.differs:
+                return
             awaited = situation.requests > 0
             try:
                 opened = self._open(round_id, found["version"], situation.tip, empty=awaited)

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from services.errors import NotFound, TipMoved
 from services.store.chain import ChainStore
-from services.store.records import Tip, allowance_field, decode_account
+from services.store.records import Tip, allowance_field, decode_account, require_whole
 from shared.ledger import Account, Entries, Touched
 
 # Blocks back from the tip. Older states would need a replay, so they are refused by name.
@@ -31,6 +31,7 @@ class Snapshots:
     Raises, all methods:
         HeightUnknown, StateUnavailable: by `height`; None is the tip, whatever it is.
         TipMoved: the chain changed again and again while it was read.
+        Damaged: an undo record is not what was written.
     """
 
     def __init__(self, chain: ChainStore) -> None:
@@ -94,7 +95,7 @@ class Snapshots:
         text = self._chain.redis.hget(self._chain.keys.undo, block_hash)
         if text is None:
             raise NotFound("There is no undo record for that block.")
-        return text
+        return require_whole(text)
 
 
 def _first(texts: list[bytes], key: bytes) -> bytes | None:

@@ -4,6 +4,8 @@ from services.node import Node
 from services.store.scripts import Scripts
 
 HOUSEKEEPING_SECONDS = 5
+# The whole quick check of the stored state runs once in this many seconds.
+CHECK_SECONDS = 3600
 
 
 def keep_house(node: Node) -> int:
@@ -16,6 +18,10 @@ def keep_house(node: Node) -> int:
     node.announcer.transactions_waiting()
     node.announcer.news_waiting()
     node.reorganiser.forget_abandoned()
+    if node.clock.now() % CHECK_SECONDS < HOUSEKEEPING_SECONDS:
+        node.watchman.now()
+    else:
+        node.watchman.sample()
     return node.mempool.expire()
 
 

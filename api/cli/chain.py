@@ -1,7 +1,8 @@
 """`quarry chain`: show, verify, export and import."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -10,9 +11,12 @@ from api.cli.chainfile import export_chain, import_chain
 from api.cli.group import Failure
 from api.cli.options import Target, json_option, redis_url_option, with_node
 from api.cli.progress import bar
-from api.cli.verification import verify_chain
+from api.cli.stored import compare_ledger, compare_store, store_of, told
+from api.cli.verification import Verified, verify_chain
 from services.files import writing
+from services.store.faults import Finding
 from shared.amounts import format_amount
+from shared.chain_spec import ChainSpec
 
 
 @click.group()
@@ -42,8 +46,18 @@ def show(target: Target, first: int | None, limit: int) -> None:
 @chain.command()
 @with_node
 @click.option("--spec", metavar="NAME|FILE", help="The chain spec it must follow. [default: the one the node serves]")
-def verify(target: Target, spec: str | None) -> None:
-    """Recompute everything: every hash, proof, root, signature, rule and balance, from genesis to the tip."""
+@click.option(
+    "--redis-url",
+    envvar="QUARRY_REDIS_URL",
+    help="The node's store, to compare every record in it. [default: that of the node of `quarry up` that runs here]",
+)
+def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
+    """Recompute everything: every hash, proof, root, signature, rule and balance, from genesis to the tip.
+
+    Then compare what the node has stored with that: its ledger, and where its store can be reached (--redis-url) every
+    record: undo records, headers, heights, ids, indexes and histories too. What differs is named; `quarry repair` mends
+    it.
+    """
     from services.settings import load_spec
 
     wanted = target.client.spec() if spec is None else load_spec(spec)
@@ -52,6 +66,14 @@ def verify(target: Target, spec: str | None) -> None:
     replay = result.replay
     tip = replay.tip
     assert tip is not None, "a chain that was verified has a genesis block"
+    findings, looked_at = _compare(target, result, wanted, redis_url)
+    if findings:
+        if target.as_json:
+            terminal.show_json({"valid": False, "findings": [asdict(finding) for finding in findings]})
+        raise Failure(
+            f"The blocks are valid, but what the node has stored differs from what they give in {len(findings)} "
+            f"record(s):\n{told(findings)}\nquarry repair makes it right."
+        )
     found = {
         "valid": True,
         "height": tip.index,
@@ -60,13 +82,43 @@ def verify(target: Target, spec: str | None) -> None:
         "transactions": result.transactions,
         "accounts": len(replay.accounts),
         "supply": format_amount(replay.supply),
+        "compared": looked_at,
     }
     target.show(
         found,
         f"The chain is valid: {tip.index} blocks, {result.transactions} transactions, {found['accounts']} accounts, "
         f"supply {found['supply']}.",
         f"Tip {tip.hash}, chainwork {replay.chainwork}.",
+        _COMPARED[looked_at],
     )
+
+
+_COMPARED = {
+    "store": "Every record in the node's store is what these blocks give.",
+    "ledger": "Its stored accounts and allowances are what these blocks give; --redis-url compares all records.",
+    "nothing": "What it has stored could not be compared: this release of it does not show its ledger.",
+}
+
+
+def _compare(
+    target: Target, result: Verified, spec: ChainSpec, redis_url: str | None
+) -> tuple[list[Finding], Literal["store", "ledger", "nothing"]]:
+    """What the node has stored otherwise than its blocks give it, and how much of it could be looked at."""
+    client = target.client
+    status = client.get("/status")
+    url = redis_url or store_of(client)
+    genesis = status.get("genesis")
+    if url is not None and genesis is not None:
+        with bar("comparing", quiet=target.as_json, unit="blocks") as advance:
+            findings = compare_store(url, status["node"], spec, genesis, advance)
+        if findings is not None:
+            return findings, "store"
+    found = compare_ledger(client, result.replay)
+    known = status.get("ledger", {"state": "ok"})
+    if not found and known["state"] != "ok":  # the node knows of more than it shows
+        listed = [Finding(**item) for item in known["findings"]]
+        return listed or [Finding("state", "of the node", str(known["detail"]), "")], "ledger"
+    return found or [], "nothing" if found is None else "ledger"
 
 
 @chain.command()

@@ -68,7 +68,7 @@ def import_chain(source: IO[bytes], node: str, redis_url: str | None, advance: C
     """
     reader = _Reader(source)
     spec, genesis = reader.head()
-    with _store(spec, node, redis_url) as url:
+    with node_store(spec, node, redis_url) as url:
         importer = _Importer(url, node, spec, genesis)
         for _, value in reader.blocks():
             importer.take(value)
@@ -181,7 +181,7 @@ class _Importer:
 
 
 @contextlib.contextmanager
-def _store(spec: ChainSpec, node: str, redis_url: str | None) -> Iterator[str]:
+def node_store(spec: ChainSpec, node: str, redis_url: str | None) -> Iterator[str]:
     """The URL of the node's store; an embedded one is started, and stopped at the end, where it does not run."""
     if redis_url is not None:
         yield redis_url

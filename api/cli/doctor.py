@@ -13,7 +13,7 @@ from typing import Any, Literal
 import click
 
 from api.cli import terminal
-from api.cli.client import NodeClient
+from api.cli.client import NodeClient, Refused
 from api.cli.group import FAILED, Failure
 from api.cli.options import connect, place, redis_url_option, running_node, url_option
 from services.launch.node_files import NodeFiles
@@ -51,7 +51,7 @@ class Trouble(Exception):
 @redis_url_option("--broker-url", "QUARRY_BROKER_URL", "Where its jobs are. [default: the store]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def doctor(url: str | None, redis_url: str | None, broker_url: str | None, as_json: bool) -> None:
-    """Check packages, disk, keys, API, store, ticker, workers, clock and the last blocks. Exit 1 if a check fails."""
+    """Check packages, disk, keys, API, store, ticker, workers, ledger, clock and the last blocks. Exit 1: one fails."""
     found = []
     for finding in _examine(url, redis_url, broker_url):
         found.append(finding)
@@ -90,6 +90,7 @@ def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> 
     if status is not None:
         yield _check("workers", lambda: _workers(status))
         yield _check("spec", lambda: _spec(client, status))
+        yield _check("ledger", lambda: _ledger(client, status, redis_url))
         yield _check("clock", lambda: _clock(client, status, redis_url, broker_url or redis_url))
         yield _check("chain", lambda: _chain(client))
 
@@ -154,8 +155,44 @@ def _keys(files: NodeFiles) -> str:
 
 
 def _api(client: NodeClient) -> str:
-    client.get("/readyz")
+    try:
+        client.get("/readyz")
+    except Refused as error:
+        if error.code != "ledger_differs":
+            raise
+        return f"{client.url} answers"  # what is wrong is said by the check of the ledger
     return f"{client.url} is ready"
+
+
+def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -> str:
+    """What the node knows, and where its store can be reached, what is there."""
+    known = status.get("ledger", {"state": "ok"})
+    if known["state"] != "ok":
+        raise Trouble(f"{known['detail']}")
+    if redis_url is None:
+        return "the node knows of nothing that differs from its blocks; its store was not looked at"
+    from redis.exceptions import RedisError
+
+    from api.cli.stored import node_on
+    from services.audit import QuickAudit
+    from services.connections import connect_for_jobs
+    from services.ports import SystemRandomness
+    from services.store.faults import sentence_of
+
+    try:
+        with closing(connect_for_jobs(redis_url)) as redis:
+            redis.ping()
+            here = node_on(redis, redis_url, status["node"], client.spec())
+            if here.chain.hash_at(1) is None:
+                raise Trouble("cannot be judged: the store holds no chain of this node", "warn")
+            checked = QuickAudit(here.chain, here.rules, SystemRandomness()).run()
+    except (RedisError, ValueError) as error:
+        raise Trouble(f"cannot be judged: the store does not answer ({type(error).__name__})", "warn") from None
+    if checked.findings:
+        raise Trouble(sentence_of(checked.findings))
+    if not checked.has_digest:
+        raise Trouble("has no digest yet: the next start of the API computes it", "warn")
+    return f"accounts, allowances and headers are those of the digest; {checked.blocks} blocks compared one by one"
 
 
 def _store(url: str) -> str:

@@ -28,6 +28,7 @@ COMMANDS = {
     "verify-anchor": ("api.cli.anchoring", "verify_anchor", "Verify that a file is anchored, without a node."),
     "bench": ("api.cli.bench", "bench", "Measure this machine, figure by figure beside its target."),
     "doctor": ("api.cli.doctor", "doctor", "Check this machine and the node, point by point."),
+    "repair": ("api.cli.repair", "repair", "Rebuild what a node has stored from its blocks, where it differs."),
     "peers": ("api.cli.peers", "peers", "Add, list and remove the node's peers."),
     "api": ("api.cli.processes", "api", "Run the HTTP server (settings from the environment)."),
     "worker": ("api.cli.processes", "worker", "Run one worker (settings from the environment)."),

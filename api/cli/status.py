@@ -37,6 +37,9 @@ def status(target: Target) -> None:
         lines.append(
             f"{found['foreign_workers']} worker(s) that are not Quarry's take its jobs, and fail them: end them."
         )
+    ledger = found.get("ledger", {})
+    if ledger.get("state", "ok") != "ok":
+        lines.append(f"  ledger     {ledger['state'].upper()}: {ledger['detail']}")
     if not workers["mining"]:
         lines.append("No mining worker is alive: blocks will wait.")
     target.show(found, *lines)

@@ -126,6 +126,9 @@ def up(
     try:
         with interruption.may_raise():
             launch.start()
+        for node in launch.nodes:
+            if node.fault:
+                terminal.say(f"quarry: {node.plan.name}: {node.fault}")
         if as_json:
             terminal.show_json(launch.to_object(home))
         else:

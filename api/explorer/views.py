@@ -295,9 +295,19 @@ def _page(
         asset=_asset_url,
         now=now,
         mining_waits=None if until is None else waiting_words(until, now),
+        fault=_fault() if with_store else "",
         **context,
     )
     return Response(body, status, mimetype=_HTML)
+
+
+def _fault() -> str:
+    """What every page warns of."""
+    try:
+        found = node().faults.read()
+    except RedisError:
+        return ""
+    return "" if found is None else found.sentence
 
 
 def _missing(kind: str, asked: str, reason: str = "") -> Response:

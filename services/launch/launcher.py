@@ -38,6 +38,7 @@ STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL
 _POLL = 0.05
 # What listens on all addresses, and where this machine reaches it.
 _ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_DIFFERS = "ledger_differs"
 _TRIM_SECONDS = 5.0  # between two looks at the sizes of the logs
 
 
@@ -67,6 +68,7 @@ class RunningNode:
         self.address = ""
         self.port = plan.port
         self.redis_url = plan.redis_url or ""
+        self.fault = ""  # what is wrong with the stored state, if it is known to be wrong
         self.lost: NodeError | None = None  # why it was given up
         self._keeper: Keeper | None = None
         self._trimmed = 0.0
@@ -227,11 +229,16 @@ class RunningNode:
         supervisor.start()
 
     def _api_is_ready(self) -> bool:
-        return ask(self.url, "/readyz") is not None
+        """Also where the stored state differs: then the API answers, and `quarry repair` can be run beside it."""
+        found = ask(self.url, "/readyz", _DIFFERS)
+        self.fault = str(found["detail"]) if found is not None and found.get("code") == _DIFFERS else ""
+        return found is not None
 
     def _is_ready(self) -> bool:
         if not self._api_is_ready():
             return False
+        if self.fault:
+            return True
         status = ask(self.url, "/status") or {}
         workers = status.get("workers", {})
         return (

@@ -9,8 +9,8 @@ _REQUEST_TIMEOUT = 5.0
 _WORKER_REGISTRY = ("rq:workers", "rq:workers:mining", "rq:workers:network")
 
 
-def ask(url: str, path: str) -> dict[str, Any] | None:
-    """The JSON object at a path of our own API; None while it does not answer 200.
+def ask(url: str, path: str, code: str = "") -> dict[str, Any] | None:
+    """The JSON object at a path of our own API; None while it does not answer 200, or a problem with this code.
 
     http.client, since this process lives as long as the node and urllib3 would cost it 7 MB.
     """
@@ -20,8 +20,9 @@ def ask(url: str, path: str) -> dict[str, Any] | None:
         connection.request("GET", path)
         response = connection.getresponse()
         body = response.read()
-        value = json.loads(body) if response.status == 200 else None
-        return value if isinstance(value, dict) else None
+        value = json.loads(body)
+        wanted = isinstance(value, dict) and (response.status == 200 or (code != "" and value.get("code") == code))
+        return value if wanted else None
     except (OSError, HTTPException, ValueError):
         return None
     finally:

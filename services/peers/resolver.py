@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.accept import Acceptor
-from services.errors import PeerFailed, PeerLied, TipMoved
+from services.errors import LedgerDiffers, PeerFailed, PeerLied, TipMoved
 from services.peers.book import Peer, PeerBook
 from services.peers.claims import Claims
 from services.peers.client import PAGE_LIMIT, Claim, PeerClient
@@ -107,6 +107,9 @@ class Resolver:
         )
 
     def _resolve(self, peers: list[Peer]) -> Resolution:
+        # What is wrong would be carried into what is adopted.
+        if self._reorganiser.is_marked():
+            return Resolution(False, 0, ("the stored state is marked as wrong: no peer is asked before quarry repair",))
         self._reorganiser.finish()
         before = self._chain.tip().hash
         urls = [peer.url for peer in peers]
@@ -174,8 +177,8 @@ class Resolver:
             (self._book.proved if budget.progress else self._book.idle)(claim.url)
         except _NeedsMore:
             raise
-        except TooEarly as error:
-            notes.append(f"{claim.url}: {error}")  # nobody's fault: asked again at the next run
+        except (TooEarly, LedgerDiffers) as error:
+            notes.append(f"{claim.url}: {error}")  # not the peer's fault: asked again at the next run
         except (RuleError, PeerLied) as error:
             rule = f"{error.rule}: " if isinstance(error, RuleError) else ""
             _log.warning("peer_lied", peer=claim.url, reason=f"{rule}{error}")
@@ -280,6 +283,9 @@ class Resolver:
             )
             if common < len(page):
                 stretch = self._begin(fork + common)
+                # Our chain may have been reorganised since it was compared: then the peer's headers are not to blame.
+                if stretch.window[-1].hash != (page[common - 1].hash if common else page[0].previous_hash):
+                    raise TipMoved("The chain changed while headers were read.")
                 stretch.ended = len(page) < PAGE_LIMIT  # the page as it came, not what is left of it
                 return stretch, page[common:]
             full = len(page) == PAGE_LIMIT

@@ -1,14 +1,15 @@
 """Branches in Redis: staging verified blocks, swapping them in, and finishing what a swap leaves to be done."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from services.store.chain import ledger_lists
+from services.store.arguments import ledger_lists
+from services.store.digest import account_term, allowance_term, header_term, ledger_sum, read_digest, sum_of
 from services.store.keys import Keys
 from services.store.port import Store
-from services.store.records import Tip, encode_entries, encode_header
+from services.store.records import Tip, allowance_field, encode_entries, encode_header
 from services.store.scripts import Scripts
 from shared.amounts import MAX_AMOUNT
 from shared.block import Block
@@ -60,6 +61,10 @@ class BranchStore:
         self._keys = keys
         self._scripts = Scripts(redis)
 
+    def is_marked(self) -> bool:
+        """Whether the stored state is marked as wrong."""
+        return bool(self._redis.hget(self._keys.fault, "sentence"))
+
     def stage(self, block: Block, before: Entries, chainwork: int, now: float) -> None:
         """Store a verified block under its hash. It is not on the chain yet, and forgotten if it never gets there."""
         pipeline = self._redis.pipeline(transaction=True)
@@ -71,8 +76,11 @@ class BranchStore:
         pipeline.execute()
 
     def swap(self, swap: Swap) -> str:
-        """Make a staged branch the chain: "swapped", "moved", "missing" or "unfinished"."""
+        """Make a staged branch the chain: "swapped", "moved", "missing", "unfinished" or "differs"."""
         tip = swap.new_tip
+        digest = self._digest_after(swap)
+        if digest is None:
+            return "missing"
         # The two tips say all that the rest says. They come first, so that slices can compare the beginning only.
         journal = json.dumps(
             {
@@ -91,11 +99,51 @@ class BranchStore:
             tip.chainwork,
             tip.supply,
             journal,
+            swap.old_tip.digest,
+            digest,
         ]
         for values in [list(swap.attached), *ledger_lists(swap.ledger)]:
             args.append(len(values))
             args += values
         return bytes(self._scripts.run("swap", [self._keys.prefix], args)).decode()
+
+    def _digest_after(self, swap: Swap) -> str | None:
+        """The digest of the state after a swap; "" where the tip has none. None: a block of the branch was forgotten.
+
+        What it replaces is read as it is stored, so that what is wrong there stays visible (services/store/digest.py).
+        If the tip moves meanwhile, the script does nothing.
+        """
+        digest = read_digest(swap.old_tip.digest, swap.old_tip.hash)
+        if digest is None:
+            return ""
+        gone = [
+            *self._terms(self._keys.accounts, list(swap.ledger.accounts), account_term),
+            *self._terms(self._keys.allowances, list(map(allowance_field, swap.ledger.allowances)), allowance_term),
+        ]
+        attached = self._header_terms(swap.fork, swap.attached)
+        detached = self._header_terms(swap.fork, swap.detached[::-1])
+        if attached is None or detached is None:
+            return None
+        ledger = sum_of([digest.ledger, ledger_sum(swap.ledger), -sum(gone)])
+        return str(replace(digest, block=swap.new_tip.hash, ledger=ledger).with_headers(attached, detached))
+
+    def _terms(self, key: str, names: list[str], term: Callable[[bytes, bytes], int]) -> Iterator[int]:
+        for start in range(0, len(names), SLICE):
+            part = names[start : start + SLICE]
+            for name, text in zip(part, self._redis.hmget(key, part), strict=True):
+                if text is not None:
+                    yield term(name.encode(), text)
+
+    def _header_terms(self, fork: int, hashes: Sequence[str]) -> list[int] | None:
+        """The terms of blocks that follow each other above height `fork`. None: one is not stored."""
+        terms = []
+        for start in range(0, len(hashes), SLICE):
+            part = list(hashes[start : start + SLICE])
+            for i, text in enumerate(self._redis.hmget(self._keys.headers, part)):
+                if text is None:
+                    return None
+                terms.append(header_term(fork + 1 + start + i, part[i].encode(), text))
+        return terms
 
     def journal(self) -> Journal | None:
         """The swap that is not finished, if there is one."""

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from services.errors import NotFound, TipMoved, Unfinished, WrongChain
+from services.errors import Damaged, LedgerDiffers, NotFound, TipMoved, Unfinished, WrongChain
+from services.store.arguments import index_lists, ledger_lists, nonce_list
+from services.store.digest import Digest, header_term, ledger_sum, read_digest
 from services.store.keys import Keys
 from services.store.port import Store
 from services.store.records import (
@@ -13,6 +15,7 @@ from services.store.records import (
     Tip,
     allowance_field,
     decode_account,
+    decode_allowance,
     decode_entries,
     decode_header,
     decode_tip,
@@ -21,12 +24,10 @@ from services.store.records import (
     encode_header,
 )
 from services.store.scripts import Scripts
-from shared.addresses import is_address
 from shared.block import Block, Header
 from shared.errors import RuleError
 from shared.ledger import Account, Change, Entries, Touched
 from shared.rules import Rules
-from shared.transaction import Transaction
 
 # Ended rounds and answered requests stay readable for a day.
 KEEP_SECONDS = 86_400
@@ -78,14 +79,26 @@ class ChainStore:
             WrongChain: the store holds a chain that began with another genesis block.
         """
         genesis, ledger = self.rules.genesis(), self.rules.initial()
-        args: list[Any] = [genesis.hash, genesis.canonical, encode_header(genesis, 0), genesis.header.timestamp]
-        args.append(ledger.supply)
+        header = encode_header(genesis, 0)
+        digest = Digest(genesis.hash, ledger_sum(ledger)).with_headers(
+            [header_term(1, genesis.hash.encode(), header.encode())]
+        )
+        args: list[Any] = [
+            genesis.hash,
+            genesis.canonical,
+            header,
+            genesis.header.timestamp,
+            ledger.supply,
+            str(digest),
+        ]
         for address, account in ledger.accounts.items():
             args += [address, encode_account(account)]
         found = self.scripts.run("initialise", [self.keys.prefix], args).decode()
+        if found != genesis.hash and self.block_bytes(genesis.hash) is not None:
+            return  # our chain, with a damaged list of heights: the check at the start names that
         try:
             self.rules.adopt_genesis(self.block_object(found))
-        except (RuleError, NotFound):
+        except (RuleError, NotFound, Damaged):
             raise WrongChain(
                 f"The store holds a chain with genesis block {found}, but the chain spec {self.rules.spec.name} has "
                 f"{genesis.hash}: use another QUARRY_NODE or data directory, or the spec that it began with."
@@ -145,7 +158,10 @@ class ChainStore:
         text = self.block_bytes(block_hash)
         if text is None:
             raise NotFound("There is no such block.")
-        value: dict[str, Any] = json.loads(text)
+        try:
+            value: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise Damaged("A block of the store cannot be read; quarry chain verify names it.") from None
         return value
 
     def locator(self) -> list[str]:
@@ -262,7 +278,7 @@ class ChainStore:
         return decode_account(self.redis.hget(self.keys.accounts, address))
 
     def allowance(self, owner: str, spender: str) -> int:
-        return int(self.redis.hget(self.keys.allowances, allowance_field((owner, spender))) or 0)
+        return decode_allowance(self.redis.hget(self.keys.allowances, allowance_field((owner, spender))))
 
     def entries(self, keys: Touched) -> tuple[Tip, Entries]:
         """The ledger's entries for `keys`, and the tip that they belong to: one moment."""
@@ -279,7 +295,7 @@ class ChainStore:
         allowances = replies.pop(0) if pairs else []
         return tip, Entries(
             {address: decode_account(value) for address, value in zip(addresses, accounts, strict=True)},
-            {pair: int(value or 0) for pair, value in zip(pairs, allowances, strict=True)},
+            {pair: decode_allowance(value) for pair, value in zip(pairs, allowances, strict=True)},
             tip.supply,
         )
 
@@ -310,9 +326,11 @@ class ChainStore:
         Raises:
             TipMoved: another block was appended first. Nothing is written.
             Unfinished: the journal of a reorganisation waits (services/reorganiser.py). Nothing is written.
+            LedgerDiffers: the stored state is marked as wrong. Nothing is written.
         """
         ids = "".join(transaction.id for transaction in block.transactions)
         chainwork = tip.chainwork + self.rules.work(block.header)
+        header = encode_header(block, chainwork)
         args: list[Any] = [
             tip.hash,
             block.hash,
@@ -321,7 +339,7 @@ class ChainStore:
             chainwork,
             change.after.supply,
             block.canonical,
-            encode_header(block, chainwork),
+            header,
             encode_entries(change.before),
             bytes.fromhex(ids),
             ids,
@@ -329,6 +347,8 @@ class ChainStore:
             sealed_by.worker if sealed_by else "",
             KEEP_SECONDS,
             now,
+            tip.digest,
+            _digest_after(tip, block, header, change),
         ]
         for items in ledger_lists(change.after), index_lists(block), [nonce_list(change)]:
             for values in items:
@@ -339,7 +359,18 @@ class ChainStore:
             raise TipMoved("Another block was appended first.")
         if outcome == b"unfinished":
             raise Unfinished("A reorganisation must be finished first.")
+        if outcome == b"differs":
+            raise LedgerDiffers(answered.decode())
         return answered.decode() or None
+
+
+def _digest_after(tip: Tip, block: Block, header: str, change: Change) -> str:
+    """The digest after an append. Nothing where the tip has none: the next start computes it."""
+    digest = read_digest(tip.digest, tip.hash)
+    if digest is None:
+        return ""
+    after = digest.with_change(change).with_headers([header_term(block.index, block.hash.encode(), header.encode())])
+    return str(replace(after, block=block.hash))
 
 
 def _by_size(headers: Iterable[StoredHeader], most: int) -> Iterator[list[StoredHeader]]:
@@ -354,42 +385,3 @@ def _by_size(headers: Iterable[StoredHeader], most: int) -> Iterator[list[Stored
         size += stored.size
     if group:
         yield group
-
-
-def ledger_lists(entries: Entries) -> list[list[Any]]:
-    """Accounts and allowances as append.lua takes them."""
-    accounts: list[Any] = []
-    for address, account in entries.accounts.items():
-        accounts += [address, encode_account(account)]
-    allowances: list[Any] = []
-    for key, amount in entries.allowances.items():
-        allowances += [allowance_field(key), amount or ""]
-    return [accounts, allowances]
-
-
-def index_lists(block: Block) -> list[list[Any]]:
-    """Transaction index and address history as append.lua takes them."""
-    index: list[Any] = []
-    history: list[Any] = []
-    for position, transaction in enumerate(block.transactions):
-        place = f"{block.index}:{position}"
-        index += [bytes.fromhex(transaction.id), place]
-        for address in named_addresses(transaction):
-            history += [address, place]
-    return [index, history]
-
-
-def named_addresses(transaction: Transaction) -> Iterable[str]:
-    """The addresses whose history a transaction belongs to, each once."""
-    names = [transaction.fields.get(role) for role in ("sender", "recipient", "owner")]
-    return dict.fromkeys(name for name in names if isinstance(name, str) and is_address(name))
-
-
-def nonce_list(change: Change) -> list[Any]:
-    """Senders and their nonces before and after, as append.lua takes them."""
-    values: list[Any] = []
-    for address, account in change.after.accounts.items():
-        before = change.before.accounts[address].nonce
-        if account.nonce > before:
-            values += [address, before, account.nonce]
-    return values

@@ -29,7 +29,7 @@ class Keys:
 
     @property
     def tip(self) -> str:
-        """HASH {hash, height, chainwork, supply, timestamp}: the last block. The one key that every commit compares."""
+        """HASH {hash, height, chainwork, supply, timestamp, digest}: the last block. Every commit compares it."""
         return self._key("tip")
 
     @property
@@ -82,6 +82,11 @@ class Keys:
     def allowances(self) -> str:
         """HASH "owner:spender" -> base units. Absent: 0."""
         return self._key("allowances")
+
+    @property
+    def fault(self) -> str:
+        """HASH {token, sentence, findings, at}: what is wrong with the stored state (services/store/faults.py)."""
+        return self._key("fault")
 
     # --- mempool: admit.lua, drop.lua, append.lua, reorg.lua ---
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from services.errors import TipMoved
+from services.errors import LedgerDiffers, TipMoved
 from services.store.chain import KEEP_SECONDS
 from services.store.keys import Keys
 from services.store.port import Store
@@ -48,6 +48,7 @@ class Situation:
     pool_size: int
     tip: str
     held: str  # the tip on which auto-mining must not open a round again
+    differs: bool = False  # the stored state is marked as wrong: no round is opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,15 @@ class MiningStore:
         self.scripts = Scripts(redis)
 
     def add_request(self, request_id: str, now: float, cap: int) -> bool:
-        """Queue a mining request; False when too many wait."""
-        return bool(self.scripts.run("request", [self.keys.prefix], [request_id, now, cap, KEEP_SECONDS]))
+        """Queue a mining request; False when too many wait.
+
+        Raises:
+            LedgerDiffers: the stored state is marked as wrong.
+        """
+        reply = self.scripts.run("request", [self.keys.prefix], [request_id, now, cap, KEEP_SECONDS])
+        if isinstance(reply, bytes):
+            raise LedgerDiffers(reply.decode())
+        return bool(reply)
 
     def request(self, request_id: str) -> dict[str, str] | None:
         found = self.redis.hgetall(self.keys.request(request_id))
@@ -83,8 +91,8 @@ class MiningStore:
             return
 
     def situation(self) -> Situation:
-        open_round, requests, pool_size, tip, held = self.scripts.run("next_round", [self.keys.prefix], [])
-        return Situation(open_round.decode(), requests, pool_size, tip.decode(), held.decode())
+        open_round, requests, pool_size, tip, held, differs = self.scripts.run("next_round", [self.keys.prefix], [])
+        return Situation(open_round.decode(), requests, pool_size, tip.decode(), held.decode(), bool(differs))
 
     def open(self, round_id: str, version: str, template: Template, transactions: int, now: float) -> tuple[str, str]:
         """Open a round (version "0"), or renew the template of the one that has `version`.
@@ -93,7 +101,7 @@ class MiningStore:
             id and version of the round that is open now, which may be another's.
 
         Raises:
-            TipMoved: the template does not extend the tip any more.
+            TipMoved: the template does not extend the tip any more, or the stored state is marked as wrong.
         """
         args = [
             round_id,
@@ -107,7 +115,7 @@ class MiningStore:
             transactions,
         ]
         reply = self.scripts.run("open_round", [self.keys.prefix], args)
-        if reply[0] == b"moved":
+        if reply[0] in (b"moved", b"differs"):
             raise TipMoved("The tip moved while a template was made.")
         return reply[1].decode(), reply[2].decode()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.errors import NotBegun
+from services.errors import LedgerDiffers, NotBegun
 from services.store.keys import Keys
 from services.store.port import Store
 from services.store.records import allowance_field, decode_account
@@ -129,9 +129,15 @@ class PoolStore:
 
         Returns:
             per admission a receipt, or None: its view no longer holds, view again.
+
+        Raises:
+            LedgerDiffers: the stored state is marked as wrong.
         """
         calls = [_admission_args(admission, now, cap) for admission in admissions]
         replies = self.scripts.run_many("admit", [self.keys.prefix], calls)
+        for reply in replies:
+            if reply[0] == b"differs":
+                raise LedgerDiffers(reply[1].decode())
         return [_receipt(reply) if reply[0] == b"ok" else None for reply in replies]
 
     def drop(self, ids: Sequence[str], status: str, reason: str, now: float) -> int:
@@ -183,8 +189,10 @@ class PoolStore:
 
 
 def _view(reply: Sequence[Any], nonces: Sequence[int]) -> PoolView:
-    """Raises: NotBegun."""
+    """Raises: NotBegun, LedgerDiffers."""
     account, revision, next_nonce, total, total_revision, size, end, height, other, allowance = reply[:10]
+    if reply[13]:  # before anything is judged by a state that is wrong
+        raise LedgerDiffers(reply[13].decode())
     if not height:
         raise NotBegun
     own = decode_account(account)

@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.errors import NotBegun
+from services.errors import Damaged, NotBegun
 from shared.block import Block, Header
 from shared.forkchoice import TipClaim
+from shared.hashing import sha256
 from shared.ledger import NO_ACCOUNT, Account, AllowanceKey, Entries
+
+# What comes before the check of an undo record.
+_CHECK = b',"check":"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,7 @@ class Tip:
     chainwork: int
     supply: int  # base units
     timestamp: int | float  # Unix seconds
+    digest: str = ""  # of the state after it (services/store/digest.py), as it is stored
 
     @property
     def claim(self) -> TipClaim:
@@ -42,10 +47,22 @@ def encode_account(account: Account) -> str:
 
 
 def decode_account(value: bytes | None) -> Account:
+    """Raises: Damaged."""
     if not value:
         return NO_ACCOUNT
     balance, _, nonce = value.partition(b":")
-    return Account(int(balance), int(nonce))
+    try:
+        return Account(int(balance), int(nonce))
+    except ValueError:
+        raise Damaged("An account of the store cannot be read; quarry chain verify names it.") from None
+
+
+def decode_allowance(value: bytes | None) -> int:
+    """Raises: Damaged."""
+    try:
+        return int(value or 0)
+    except ValueError:
+        raise Damaged("An allowance of the store cannot be read; quarry chain verify names it.") from None
 
 
 def allowance_field(key: AllowanceKey) -> str:
@@ -53,8 +70,8 @@ def allowance_field(key: AllowanceKey) -> str:
 
 
 def encode_entries(entries: Entries) -> str:
-    """JSON of a delta or an undo record."""
-    return json.dumps(
+    """JSON of an undo record. It ends with a check of the text before it: nothing else would tell a flipped bit."""
+    text = json.dumps(
         {
             "accounts": {address: encode_account(account) for address, account in entries.accounts.items()},
             "allowances": {allowance_field(key): str(amount) for key, amount in entries.allowances.items()},
@@ -62,15 +79,36 @@ def encode_entries(entries: Entries) -> str:
         },
         separators=(",", ":"),
     )
+    return f'{text[:-1]},"check":"{_check(text.encode())}"}}'
+
+
+def require_whole(text: bytes) -> bytes:
+    """An undo record whose check fits, or that is from before there were checks.
+
+    Raises:
+        Damaged
+    """
+    body, mark, check = text.rpartition(_CHECK)
+    if mark and check != b'%s"}' % _check(body + b"}").encode():
+        raise Damaged("The undo record of a block is damaged; quarry chain verify names it.")
+    return text
 
 
 def decode_entries(text: bytes) -> Entries:
-    value = json.loads(text)
-    return Entries(
-        {address: decode_account(item.encode()) for address, item in value["accounts"].items()},
-        {_allowance_key(field): int(amount) for field, amount in value["allowances"].items()},
-        int(value["supply"]),
-    )
+    """Raises: Damaged."""
+    try:
+        value = json.loads(require_whole(text))
+        return Entries(
+            {address: decode_account(item.encode()) for address, item in value["accounts"].items()},
+            {_allowance_key(field): int(amount) for field, amount in value["allowances"].items()},
+            int(value["supply"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Damaged("The undo record of a block cannot be read; quarry chain verify names it.") from None
+
+
+def _check(text: bytes) -> str:
+    return sha256(text).hex()[:16]
 
 
 def _allowance_key(field: str) -> AllowanceKey:
@@ -92,19 +130,31 @@ def encode_header(block: Block, chainwork: int) -> str:
 
 
 def decode_header(text: bytes) -> StoredHeader:
-    value: dict[str, Any] = json.loads(text)
-    chainwork, size, transactions = value.pop("chainwork"), value.pop("size"), value.pop("transactions")
-    return StoredHeader(Header(**value), int(chainwork), size, transactions)
+    """Raises: Damaged."""
+    try:
+        value: dict[str, Any] = json.loads(text)
+        chainwork, size, transactions = value.pop("chainwork"), value.pop("size"), value.pop("transactions")
+        return StoredHeader(Header(**value), int(chainwork), size, transactions)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Damaged("The header of a block cannot be read; quarry chain verify names it.") from None
 
 
 def decode_tip(fields: Mapping[bytes, bytes]) -> Tip:
-    """Raises: NotBegun."""
+    """Raises: NotBegun, Damaged."""
     if not fields:
         raise NotBegun
+    try:
+        return _tip(fields)
+    except (ValueError, KeyError):
+        raise Damaged("The tip of the store cannot be read; quarry repair writes it anew from the blocks.") from None
+
+
+def _tip(fields: Mapping[bytes, bytes]) -> Tip:
     return Tip(
         hash=fields[b"hash"].decode(),
         height=int(fields[b"height"]),
         chainwork=int(fields[b"chainwork"]),
         supply=int(fields[b"supply"]),
         timestamp=json.loads(fields[b"timestamp"]),
+        digest=fields.get(b"digest", b"").decode(),
     )

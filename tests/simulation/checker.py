@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.store.digest import Digest, account_term, allowance_term, header_term, read_digest, sum_of
 from services.store.keys import Keys
 from services.store.records import decode_account
 from shared.block import Block
@@ -206,6 +207,21 @@ class Checker:
         allowances = {name.decode(): int(text) for name, text in self.raw.hgetall(self.keys.allowances).items()}
         expected = {f"{owner}:{spender}": amount for (owner, spender), amount in replay.allowances.items()}
         require(allowances == expected, "the allowances are not the replayed ones")
+        self._check_digest(hashes)
+
+    def _check_digest(self, hashes: list[str]) -> None:
+        """The digest in the tip is that of what is stored, and nobody has found a difference."""
+        raw, keys = self.raw, self.keys
+        require(not raw.hgetall(keys.fault), "the state is marked as wrong, though it is right")
+        tip = self.tip.block.hash
+        stored = read_digest(raw.hgetall(keys.tip)[b"digest"].decode(), tip)
+        require(stored, "the tip has no digest of its own")
+        headers = zip(hashes, raw.hmget(keys.headers, hashes), strict=True)
+        terms = [account_term(*item) for item in raw.hgetall(keys.accounts).items()]
+        terms += [allowance_term(*item) for item in raw.hgetall(keys.allowances).items()]
+        found = sum_of(header_term(i, name.encode(), text) for i, (name, text) in enumerate(headers, start=1))
+        expected = Digest(tip, sum_of(terms), found)
+        require(stored == expected, f"the digest is {stored}, but the stored state gives {expected}")
 
     def _check_index(self) -> None:
         """While no journal says that they are behind, the indexes are those of the chain."""

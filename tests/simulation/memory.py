@@ -121,6 +121,13 @@ class MemoryRedis:
     def hmget(self, name: str, keys: Iterable[Any]) -> list[bytes | None]:
         return self.database.hmget(to_bytes(name), *map(to_bytes, keys))
 
+    def hscan(self, name: str, cursor: int = 0, *, count: int = 0) -> tuple[int, dict[bytes, bytes]]:
+        return 0, self.hgetall(name)
+
+    def scan(self, cursor: int = 0, match: str = "*", count: int = 0) -> tuple[int, list[bytes]]:
+        beginning = match.removesuffix("*").replace("[", "").replace("]", "").encode()
+        return 0, [name for name in self.database.keys if name.startswith(beginning)]
+
     def zadd(self, name: str, mapping: Mapping[str, float]) -> int:
         pairs = [to_bytes(item) for member, score in mapping.items() for item in (score, member)]
         return self.database.zadd(to_bytes(name), *pairs)

@@ -24,6 +24,7 @@ from services.queues import RESOLVE
 from services.reorganiser import Reorganiser
 from services.rounds import Rounds
 from services.store import scripts
+from services.store.branch import BranchStore
 from services.store.pool import PoolStore, Receipt
 from shared.forkchoice import TipClaim
 from shared.ledger import Entries
@@ -145,6 +146,15 @@ def _forgiving(self: PeerBook, *arguments: Any, broken: bool = False) -> None:
 
 
 _REAL_FAILED = PeerBook.failed
+
+
+def _without_detached(self: BranchStore, fork: int, hashes: Any) -> Any:
+    terms = _REAL_TERMS(self, fork, hashes)
+    known = self._redis.zrange(self._keys.staged, 0, -1)
+    return terms if terms is None or hashes[0].encode() in known else []
+
+
+_REAL_TERMS = BranchStore._header_terms
 _REAL_PARSE, _REAL_CONNECT = PeerClient.parse, Resolver._connect
 
 
@@ -185,6 +195,13 @@ def _mutants() -> tuple[Mutant, ...]:
         Mutant(
             "undo records miss allowances",
             python(("services.store.chain", "encode_entries", undo), ("services.store.branch", "encode_entries", undo)),
+        ),
+        Mutant(
+            "a reorganisation leaves the digest behind", script("swap", ", 'digest', ARGV[10])", ", 'digest', ARGV[9])")
+        ),
+        Mutant(
+            "a reorganisation forgets what it detaches in the digest",
+            python((BranchStore, "_header_terms", _without_detached)),
         ),
         Mutant(
             "the branch is believed to be better",

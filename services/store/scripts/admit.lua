@@ -4,12 +4,17 @@
 --   7 its sender, 8 total cost of the queue afterwards (base units), then per transaction: id, nonce, 64 hex digits of
 --   (2^256 - 1 - fee), replacements so far, canonical transaction.
 -- Returns {"ok", tip height, 1 if a round is open or a search job looks for the next one, else 0, new revision, first
---   free nonce}, or {"moved"}: nothing was written, view again.
+--   free nonce}; {"moved"}: nothing was written, view again; or {"differs", sentence}: nothing was written, since the
+--   stored state is marked as wrong.
 local P = KEYS[1]
 -- include: pool
+-- include: fault
 
 local sender, now = ARGV[1], ARGV[4]
 local height = redis.call('HGET', P .. 'tip', 'height')
+if fault() then
+  return {'differs', fault()}
+end
 if not height then -- the store was emptied
   return {'moved'}
 end

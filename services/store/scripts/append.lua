@@ -2,24 +2,34 @@
 -- KEYS: 1 the node's prefix.
 -- ARGV: 1 parent hash, 2 block hash, 3 height, 4 timestamp, 5 chainwork, 6 supply, 7 block, 8 header, 9 undo,
 --   10 ids (32 bytes each), 11 the same in hex, 12 round that sealed it or "", 13 worker that sealed it or "",
---   14 seconds to keep answered requests and ended rounds, 15 now, then five lists, each behind its length:
+--   14 seconds to keep answered requests and ended rounds, 15 now, 16 digest of the state as it was read, 17 digest of
+--   the state after the block (services/store/digest.py), then five lists, each behind its length:
 --   accounts: address, "balance:nonce" or "" for none · allowances: "owner:spender", units or "" for none ·
 --   transaction index: id, "height:position" · history: address, "height:position" ·
 --   senders: address, nonce before, nonce after.
--- Returns {"appended", answered request or ""}, {"already"} if the block is part of the chain, {"moved"}, or
--- {"unfinished"} while the journal of a reorganisation waits to be finished.
+-- Returns {"appended", answered request or ""}, {"already"} if the block is part of the chain, {"moved"},
+-- {"unfinished"} while the journal of a reorganisation waits to be finished, or {"differs", sentence} while the stored
+-- state is marked as wrong.
 -- Nothing is written but on "appended".
 local P = KEYS[1]
 -- include: pool
 -- include: lists
 -- include: round
+-- include: fault
 
+if fault() then
+  return {'differs', fault()}
+end
 local tip = redis.call('HGET', P .. 'tip', 'hash')
 local height = tonumber(ARGV[3])
 if tip ~= ARGV[1] then
   if redis.call('LINDEX', P .. 'heights', height - 1) == ARGV[2] then
     return {'already', ''}
   end
+  return {'moved', ''}
+end
+-- The tip stays when the state is repaired, but the block was validated against the state before.
+if (redis.call('HGET', P .. 'tip', 'digest') or '') ~= ARGV[16] then
   return {'moved', ''}
 end
 if redis.call('EXISTS', P .. 'journal') == 1 then
@@ -35,7 +45,7 @@ end
 if not (height and tonumber(ARGV[14]) and tonumber(ARGV[15])) then
   return redis.error_reply('ERR append: height, seconds and now are numbers')
 end
-local lists, wrong = read_lists(16, {2, 2, 2, 2, 3})
+local lists, wrong = read_lists(18, {2, 2, 2, 2, 3})
 if not lists then
   return wrong
 end
@@ -52,7 +62,7 @@ redis.call('HSET', P .. 'ids', ARGV[2], ARGV[10])
 redis.call('RPUSH', P .. 'heights', ARGV[2])
 redis.call('ZREM', P .. 'staged', ARGV[2])
 redis.call('HSET', P .. 'tip', 'hash', ARGV[2], 'height', ARGV[3], 'timestamp', ARGV[4], 'chainwork', ARGV[5],
-  'supply', ARGV[6])
+  'supply', ARGV[6], 'digest', ARGV[17])
 write_ledger(P .. 'accounts', lists[1])
 write_ledger(P .. 'allowances', lists[2])
 write_list('HSET', P .. 'transactions', lists[3])

@@ -3,8 +3,13 @@
 -- ARGV: 1 round id, 2 version it must have ("0" = there must be no open round), 3 parent hash, 4 height, 5 difficulty,
 --   6 prefix, 7 template, 8 now, 9 transactions in the template.
 -- Returns {"open", round id, version}: the round that is open now, ours or another's; {"moved"} if the tip is no
--- longer the template's parent.
+-- longer the template's parent; {"differs"} while the stored state is marked as wrong.
 local P = KEYS[1]
+-- include: fault
+
+if fault() then
+  return {'differs'}
+end
 local open = redis.call('GET', P .. 'round')
 if redis.call('HGET', P .. 'tip', 'hash') ~= ARGV[3] then
   return {'moved'}

@@ -3,8 +3,10 @@
 --   4… nonces.
 -- Returns {account, revision, next, total, total_revision, entries in the pool, cheapest end, tip height,
 --   payer's account, allowance, per nonce: order member, per nonce: replacements, sender of the cheapest
---   end}. Writes nothing.
+--   end, the sentence that marks the stored state as wrong or ""}. Writes nothing.
 local P = KEYS[1]
+-- include: fault
+
 local sender = ARGV[1]
 local state = redis.call('HMGET', P .. 'pool:sender:' .. sender, 'revision', 'next', 'total', 'total_revision')
 local members, replacements = {}, {}
@@ -25,4 +27,5 @@ return {
   ARGV[2] ~= '' and redis.call('HGET', P .. 'accounts', ARGV[2]) or '0:0',
   ARGV[3] ~= '' and redis.call('HGET', P .. 'allowances', ARGV[3]) or '0',
   members, replacements, string.match(cheapest_entry, '^%S+') or '',
+  fault() or '',
 }

@@ -1,13 +1,15 @@
 -- Swap the part of the chain above the fork point for another branch, whose blocks are staged and verified.
 -- KEYS: 1 the node's prefix.
 -- ARGV: 1 tip that the branch was verified against, 2 height of the fork point, 3 new tip, 4 its height, 5 its timestamp,
---   6 its chainwork, 7 its supply, 8 journal, then three lists, each behind its length: hashes of the branch, oldest
---   first · accounts: address, "balance:nonce" or "" · allowances: "owner:spender", units or "".
--- Returns "swapped", "moved" (the tip is another), "missing" (a block of the branch was forgotten), or "unfinished" (an
--- earlier swap's journal is still there). Nothing is written but on "swapped".
+--   6 its chainwork, 7 its supply, 8 journal, 9 digest of the state as it was read, 10 digest of the state afterwards,
+--   then three lists, each behind its length: hashes of the branch, oldest first · accounts: address, "balance:nonce" or "" · allowances: "owner:spender", units or "".
+-- Returns "swapped", "moved" (the tip is another, or the state was repaired), "missing" (a block of the branch was
+-- forgotten), "unfinished" (an earlier swap's journal is still there), or "differs" (the stored state is marked as
+-- wrong). Nothing is written but on "swapped".
 -- Indexes, histories and the mempool follow in slices, from the journal.
 local P = KEYS[1]
 -- include: lists
+-- include: fault
 
 if redis.call('EXISTS', P .. 'journal') == 1 then
   return 'unfinished'
@@ -15,7 +17,13 @@ end
 if redis.call('HGET', P .. 'tip', 'hash') ~= ARGV[1] then
   return 'moved'
 end
-local lists, wrong = read_lists(9, {1, 2, 2})
+if fault() then
+  return 'differs'
+end
+if (redis.call('HGET', P .. 'tip', 'digest') or '') ~= ARGV[9] then
+  return 'moved'
+end
+local lists, wrong = read_lists(11, {1, 2, 2})
 if not lists then
   return wrong
 end
@@ -39,7 +47,7 @@ write_list('ZREM', P .. 'staged', lists[1])
 write_ledger(P .. 'accounts', lists[2])
 write_ledger(P .. 'allowances', lists[3])
 redis.call('HSET', P .. 'tip', 'hash', ARGV[3], 'height', ARGV[4], 'timestamp', ARGV[5], 'chainwork', ARGV[6],
-  'supply', ARGV[7])
+  'supply', ARGV[7], 'digest', ARGV[10])
 redis.call('SET', P .. 'journal', ARGV[8])
 redis.call('HINCRBY', P .. 'counters', 'reorganisations', 1)
 local depth, bucket = height_before - tonumber(ARGV[2]), 0

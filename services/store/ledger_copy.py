@@ -1,0 +1,128 @@
+"""A copy of the ledger as it is stored at one moment, read in pages while the chain may grow.
+
+Nothing is decoded: what cannot be read must be shown as it is.
+"""
+
+import json
+from dataclasses import dataclass
+
+from services.errors import Damaged, NotBegun, TipMoved
+from services.store.keys import Keys
+from services.store.port import Store
+
+# Entries that are asked for at once: a page holds the store for about a millisecond.
+_PAGE = 4000
+_ATTEMPTS = 5
+# Growths of the chain that one reading follows.
+_FOLLOWED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCopy:
+    """Accounts and allowances as they are stored, and the fields of the tip that they belong to."""
+
+    tip: dict[bytes, bytes]
+    height: int  # the number of blocks in the list of heights
+    accounts: dict[bytes, bytes]
+    allowances: dict[bytes, bytes]
+
+
+def copy_ledger(redis: Store, keys: Keys) -> LedgerCopy:
+    """All accounts and allowances at one moment. Takes some 250 bytes of memory for each.
+
+    Entries that change while the pages are read are known from the undo records of the blocks that came meanwhile, and
+    read again together with the tip.
+
+    Raises:
+        NotBegun: there is neither a tip nor a block.
+        TipMoved: the chain is reorganised again and again.
+        Damaged: a block that came meanwhile has no undo record that can be read.
+    """
+    for _ in range(_ATTEMPTS):
+        found = _Reading(redis, keys).run()
+        if found is not None:
+            return found
+    raise TipMoved("The chain was reorganised while the ledger was read.")
+
+
+class _Reading:
+    def __init__(self, redis: Store, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._accounts: dict[bytes, bytes] = {}
+        self._allowances: dict[bytes, bytes] = {}
+        # What has changed since the reading began.
+        self._changed: tuple[set[bytes], set[bytes]] = (set(), set())
+
+    def run(self) -> LedgerCopy | None:
+        tip, height = self._look()
+        repairs = _repairs(tip)
+        self._accounts = _scanned(self._redis, self._keys.accounts)
+        self._allowances = _scanned(self._redis, self._keys.allowances)
+        for _ in range(_FOLLOWED):
+            now, length = self._look()
+            if _repairs(now) != repairs:
+                return None
+            if now.get(b"hash") == tip.get(b"hash"):
+                return LedgerCopy(now, length, self._accounts, self._allowances)
+            if not self._follow(tip.get(b"hash"), height, now.get(b"hash"), length):
+                return None
+            tip, height = now, length
+        return None
+
+    def _look(self) -> tuple[dict[bytes, bytes], int]:
+        """The tip, the length of the chain, and what has changed, read again: one moment."""
+        keys, (accounts, allowances) = self._keys, map(sorted, self._changed)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hgetall(keys.tip)
+        pipeline.llen(keys.heights)
+        if accounts:
+            pipeline.hmget(keys.accounts, accounts)
+        if allowances:
+            pipeline.hmget(keys.allowances, allowances)
+        tip, height, *values = pipeline.execute()
+        if not tip and not height:
+            raise NotBegun
+        if accounts:
+            _update(self._accounts, accounts, values.pop(0))
+        if allowances:
+            _update(self._allowances, allowances, values.pop(0))
+        return tip, height
+
+    def _follow(self, old: bytes | None, old_height: int, new: bytes | None, height: int) -> bool:
+        """Learn what the blocks from one tip to another have changed; False if the one does not lead to the other."""
+        hashes = self._redis.lrange(self._keys.heights, old_height - 1, height - 1)
+        if len(hashes) < 2 or hashes[0] != old or hashes[-1] != new:
+            return False
+        for text in self._redis.hmget(self._keys.undo, hashes[1:]):
+            try:
+                before = json.loads(text or b"")
+                self._changed[0].update(name.encode() for name in before["accounts"])
+                self._changed[1].update(name.encode() for name in before["allowances"])
+            except (ValueError, KeyError, TypeError):
+                raise Damaged("The undo record of a new block cannot be read.") from None
+        return True
+
+
+def _scanned(redis: Store, name: str) -> dict[bytes, bytes]:
+    """A whole hash, page by page. What is changed meanwhile may be missing or old."""
+    found: dict[bytes, bytes] = {}
+    cursor = 0
+    while True:
+        cursor, page = redis.hscan(name, cursor, count=_PAGE)
+        found.update(page)
+        if not cursor:
+            return found
+
+
+def _update(copy: dict[bytes, bytes], names: list[bytes], values: list[bytes | None]) -> None:
+    for name, value in zip(names, values, strict=True):
+        if value is None:
+            copy.pop(name, None)
+        else:
+            copy[name] = value
+
+
+def _repairs(tip: dict[bytes, bytes]) -> bytes:
+    """What a repair changes and nothing else does."""
+    return tip.get(b"digest", b"").rpartition(b":")[2]

@@ -1,0 +1,69 @@
+"""Writing derived records right, one after the other, while the node is marked and nobody else writes.
+
+Each write may be the last: the mark stays until all is done, and a repair that begins anew finds what is left.
+"""
+
+from collections.abc import Sequence
+
+from services.store.keys import Keys
+from services.store.port import Store
+
+# Commands that travel together.
+_TOGETHER = 500
+
+
+class Mender:
+    """The writes of one repair. `flush` sends what waits."""
+
+    def __init__(self, redis: Store, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._pipeline = redis.pipeline(transaction=False)
+        self._waiting = 0
+        self.written = 0
+
+    def record(self, key: str, field: str | bytes, value: bytes | None) -> None:
+        """One field of a hash; None: there shall be none."""
+        if value is None:
+            self._pipeline.hdel(key, field)
+        else:
+            self._pipeline.hset(key, field, value)
+        self._count()
+
+    def height(self, height: int, block_hash: str) -> None:
+        """One entry of the list of heights."""
+        self._pipeline.lset(self._keys.heights, height - 1, block_hash)
+        self._count()
+
+    def add_height(self, block_hash: str) -> None:
+        """One more entry at the end of the list of heights."""
+        self._pipeline.rpush(self._keys.heights, block_hash)
+        self._count()
+
+    def cut_heights(self, height: int) -> None:
+        """Let the list of heights end with `height`."""
+        self._pipeline.ltrim(self._keys.heights, 0, height - 1)
+        self._count()
+
+    def history(self, key: str, places: Sequence[str]) -> None:
+        """The whole history of an address."""
+        self._pipeline.delete(key)
+        for start in range(0, len(places), _TOGETHER):
+            self._pipeline.rpush(key, *places[start : start + _TOGETHER])
+        self._count()
+
+    def stage(self, block_hash: str, now: float) -> None:
+        """A block that is not on the chain any more: it may come back for a while, and is then forgotten."""
+        self._pipeline.zadd(self._keys.staged, {block_hash: now})
+        self._count()
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._pipeline.execute()
+            self._waiting = 0
+
+    def _count(self) -> None:
+        self._waiting += 1
+        self.written += 1
+        if self._waiting >= _TOGETHER:
+            self.flush()
