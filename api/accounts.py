@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from api.access import node
 from api.errors import Refusal
-from services.audit import shown
+from services.samples import shown
 from shared.addresses import parse_address
 from shared.amounts import format_amount
 

@@ -6,32 +6,24 @@ records against the ledger, and some others are drawn by lot; of all these block
 Everything is compared by a replay only (services/full_audit.py).
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from services.errors import Damaged, NotBegun, TipMoved
 from services.ports import Randomness
+from services.samples import Sample, Undoing, shown
 from services.store.chain import ChainStore
 from services.store.digest import account_term, allowance_term, header_term, read_digest, sum_of
 from services.store.faults import Finding
 from services.store.ledger_copy import LedgerCopy, copy_ledger
 from services.store.records import (
-    StoredHeader,
     Tip,
-    allowance_field,
     decode_account,
-    decode_allowance,
-    decode_entries,
-    decode_header,
     decode_tip,
     encode_account,
-    encode_header,
 )
-from shared.block import Block, Header
-from shared.errors import RuleError
 from shared.hashing import sha256
-from shared.ledger import NO_ACCOUNT, Account, Entries
+from shared.ledger import NO_ACCOUNT
 from shared.rules import Rules
 
 # Blocks at the tip that are undone, the deepest state that wallets may ask for; and others that are drawn by lot.
@@ -43,7 +35,6 @@ _PAGE = 4000
 _TOGETHER = 32
 _ATTEMPTS = 5
 _TRANSACTIONS = b'"transactions":'
-_NO_BLOCK = Block(Header(0, 0, "", 0, "", 0, ""), (), b"")
 # Kinds of findings that say only that something in a sum is another.
 SUMS = frozenset({"digest", "supply"})
 
@@ -144,7 +135,7 @@ class QuickAudit:
         drawn = sorted(self.draw(DRAWN, last.start - 1))
         findings: list[Finding] = []
         room, done = _BYTES, 0
-        undoing = _Undoing(self._rules, copy)
+        undoing = Undoing(self._rules, copy)
         for height, sample in self.blocks([*reversed(last), *drawn]):
             if sample is None or (height == tip.height and sample.stored.header.hash != tip.hash):
                 break  # reorganised
@@ -212,100 +203,6 @@ class QuickAudit:
                 samples[height] = replace(samples[height], findings=(*samples[height].findings, finding))
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One block and what is stored of it."""
-
-    block: Block
-    stored: StoredHeader
-    undo: Entries
-    findings: tuple[Finding, ...]
-
-    @classmethod
-    def read(
-        cls,
-        rules: Rules,
-        height: int,
-        name: str,
-        headers: Sequence[bytes | None],
-        text: bytes | None,
-        undo: bytes | None,
-        ids: bytes | None,
-    ) -> "Sample":
-        """Compare what is stored of a block. `headers`: its parent's, if it has one, and its own."""
-        place = f"of block {height}"
-        parent = headers[0] if height > 1 else None
-        findings: list[Finding] = []
-        try:
-            block = read_stored(rules, text, height)
-            if block.hash != name:
-                raise Damaged(f"gives the hash {block.hash} instead of {name}")
-        except (Damaged, RuleError) as error:
-            return cls._unreadable(headers[-1], Finding("block", f"{height}", f"{error}", ""))
-        try:
-            work = decode_header(parent).chainwork + rules.work(block.header) if parent is not None else 0
-        except Damaged:
-            work = 0
-            findings.append(Finding("header", f"of block {height - 1}", shown(parent), ""))
-        right = encode_header(block, work).encode()
-        if headers[-1] != right and not findings:
-            findings.append(Finding("header", place, shown(headers[-1]), shown(right)))
-        before = Entries()
-        try:
-            before = decode_entries(undo or b"") if height > 1 else before
-        except Damaged:
-            findings.append(Finding("undo", place, shown(undo), ""))
-        placed = rules.placed(block, before)
-        packed = bytes.fromhex("".join(item.id for item in placed.transactions))
-        if (ids or b"") != packed and not findings:
-            findings.append(Finding("ids", place, (ids or b"").hex(), packed.hex()))
-        return cls(placed, StoredHeader(block.header, work, block.size, len(block.transactions)), before, (*findings,))
-
-    @classmethod
-    def _unreadable(cls, header: bytes | None, finding: Finding) -> "Sample":
-        try:
-            stored = decode_header(header or b"")
-        except Damaged:
-            stored = StoredHeader(_NO_BLOCK.header, 0, 0, 0)
-        return cls(_NO_BLOCK, stored, Entries(), (finding,))
-
-
-class _Undoing:
-    """Taking block after block from the ledger, the last first. Each must lead to what was there before that."""
-
-    def __init__(self, rules: Rules, copy: LedgerCopy) -> None:
-        self._rules = rules
-        self._accounts: dict[str, Account] = {}
-        self._allowances: dict[tuple[str, str], int] = {}
-        self._copy = copy
-
-    def undo(self, block: Block, before: Entries, height: int) -> Iterator[Finding]:
-        try:
-            after = self._rules.apply(block, before).after
-        except RuleError as error:
-            yield Finding("undo", f"of block {height}", f"leads to a block that breaks {error.rule}", "")
-            return
-        for address, account in after.accounts.items():
-            stored = self._account(address)
-            if stored != account:
-                yield Finding(
-                    "account", address, encode_account(stored) or "nothing", encode_account(account) or "nothing"
-                )
-        for pair, amount in after.allowances.items():
-            if self._allowance(pair) != amount:
-                yield Finding("allowance", allowance_field(pair), str(self._allowance(pair)), str(amount))
-        self._accounts.update(before.accounts)
-        self._allowances.update(before.allowances)
-
-    def _account(self, address: str) -> Account:
-        found = self._accounts.get(address)
-        return decode_account(self._copy.accounts.get(address.encode())) if found is None else found
-
-    def _allowance(self, pair: tuple[str, str]) -> int:
-        found = self._allowances.get(pair)
-        return decode_allowance(self._copy.allowances.get(allowance_field(pair).encode())) if found is None else found
-
-
 class _Headers:
     """All headers of the chain, and the list of heights, by the digest."""
 
@@ -350,27 +247,6 @@ def _count(header: bytes) -> int:
     """The number of transactions that a stored header says: its last field. Reading all of it would take far longer."""
     digits = header.rpartition(_TRANSACTIONS)[2].rstrip(b"}")
     return int(digits) if digits.isdigit() else 0
-
-
-def read_stored(rules: Rules, text: bytes | None, height: int) -> Block:
-    """A block from its stored bytes.
-
-    Raises:
-        Damaged: there is none, or no JSON.
-        RuleError: it is no block.
-    """
-    if text is None:
-        raise Damaged("nothing")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        raise Damaged("what is no JSON") from None
-    return rules.adopt_genesis(value) if height == 1 else rules.read_block(value)
-
-
-def shown(value: bytes | None) -> str:
-    """Stored bytes as people may see them: what is damaged may hold anything."""
-    return "nothing" if value is None else repr(value)[2:-1]
 
 
 def _on_a_line(fields: dict[bytes, bytes]) -> bytes | None:

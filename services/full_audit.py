@@ -9,26 +9,23 @@ Memory: the ledger twice, the hashes of the chain, and eight bytes for each plac
 
 import json
 from array import array
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
-from services.audit import read_stored, shown
+from services.audit_end import End
 from services.errors import Damaged, TipMoved
+from services.links import Links
+from services.outcome import POSITION_BITS, Outcome
 from services.ports import Clock
+from services.samples import read_stored, shown
 from services.store.arguments import named_addresses
 from services.store.chain import ChainStore
 from services.store.digest import (
-    Digest,
-    account_term,
-    allowance_term,
     header_term,
-    read_digest,
-    sum_of,
 )
 from services.store.faults import Finding
-from services.store.ledger_copy import LedgerCopy, copy_ledger
+from services.store.ledger_copy import copy_ledger
 from services.store.mender import Mender
-from services.store.records import allowance_field, decode_entries, encode_account, encode_entries, encode_header
+from services.store.records import decode_entries, encode_entries, encode_header
 from shared.block import Block
 from shared.errors import RuleError
 from shared.ledger import Change
@@ -43,31 +40,12 @@ _NEAR = 8
 _ATTEMPTS = 5
 # Half seconds to wait for a reorganisation to be finished.
 _PATIENCE = 20
-# Findings that are kept one by one; the rest are counted.
-MAX_FINDINGS = 10_000
-_POSITION_BITS = 20
 
 Advance = Callable[[int, int], None]
 
 
 class OutOfTime(Exception):
     """The check would take longer than it may."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a whole check found."""
-
-    replay: Replay
-    findings: list[Finding] = field(default_factory=list)
-    transactions: int = 0  # rewards included
-    broken: int | None = None  # height of a block that is damaged; what lies above it could not be checked
-    digest: Digest | None = None  # of the state that the blocks give
-    tip: dict[str, str] = field(default_factory=dict)  # its fields, as the blocks give them
-
-    def add(self, finding: Finding) -> None:
-        if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(finding)
 
 
 class FullAudit:
@@ -147,6 +125,7 @@ class _Run:
         self._hashes: list[bytes] = []  # the list of heights, as it is stored
         self._headers = 0  # sum of the terms of the headers
         self._histories: dict[str, array[int]] = {}
+        self._by_links = Links(chain.redis, chain.keys, rules)
         self._links: dict[int, bytes] | None = None
 
     def run(self) -> Outcome:
@@ -164,10 +143,7 @@ class _Run:
             return out  # the ledger cannot be judged
         if out.broken is not None and self._mender is not None:
             self._mender.cut_heights(self._height)
-        self._check_ledger(copy)
-        self._check_tip(copy)
-        self._check_index()
-        self._check_histories()
+        End(self._chain, out, self._headers, self._histories, self._mender).check(copy)
         if self._mender is not None:
             self._mender.flush()
         return out
@@ -192,7 +168,7 @@ class _Run:
 
     def _go_on_to(self, tip: bytes) -> None:
         """The list of heights ends before the tip, as far as its blocks are whole: replay those as well."""
-        missing = self._linked(tip, self._height)
+        missing = self._by_links.linked(tip, self._height, self._out.replay.tip)
         for height, name in sorted(missing.items()):
             self._hashes.append(name)
             self._out.add(Finding("height", f"{height}", "nothing", shown(name)))
@@ -267,47 +243,13 @@ class _Run:
     def _right_hash(self, height: int) -> bytes | None:
         """The hash of the block at a height by what lies above it: its child names it, or the tip is it."""
         for above in range(height + 1, min(height + _NEAR, len(self._hashes)) + 1):
-            found = self._walk_back(self._hashes[above - 1], above, height)
+            found = self._by_links.walk_back(self._hashes[above - 1], above, height)
             if found is not None:
                 return found
         if self._links is None or height not in self._links:
             tip = self._redis.hget(self._keys.tip, "hash")
-            self._links = self._linked(tip or b"", height - 1)
+            self._links = self._by_links.linked(tip or b"", height - 1, self._out.replay.tip)
         return self._links.get(height)
-
-    def _walk_back(self, name: bytes, at: int, to: int) -> bytes | None:
-        """The hash at height `to`, from a block at height `at` by the links of whole blocks. None: one is damaged."""
-        while at > to:
-            block = self._whole(name)
-            if block is None or block.index != at:
-                return None
-            name, at = str(block.header.previous_hash).encode(), at - 1
-        return name
-
-    def _linked(self, tip: bytes, above: int) -> dict[int, bytes]:
-        """Height -> hash of the blocks above a height, by the links from the tip. Empty where a block is damaged."""
-        found: dict[int, bytes] = {}
-        name = tip
-        while (block := self._whole(name)) is not None:
-            if block.index <= above:
-                parent = self._out.replay.tip
-                return found if parent is None or parent.index != above or parent.hash.encode() == name else {}
-            found[block.index] = name
-            if block.index == 1:
-                return found if above == 0 else {}
-            name = str(block.header.previous_hash).encode()
-        return {}
-
-    def _whole(self, name: bytes) -> Block | None:
-        """A stored block whose bytes give its hash."""
-        text = self._redis.hget(self._keys.blocks, name)
-        for height in (2, 1):
-            try:
-                block = read_stored(self._rules, text, height)
-            except (Damaged, RuleError):
-                continue
-            return block if block.hash.encode() == name else None
-        return None
 
     def _require_same_chain(self) -> None:
         """Raises: TipMoved, where the chain is not the one any more whose blocks were replayed."""
@@ -340,7 +282,7 @@ class _Run:
                 mender.record(self._keys.ids, block.hash, packed)
         for position, transaction in enumerate(block.transactions):
             for address in named_addresses(transaction):
-                self._histories.setdefault(address, array("Q")).append(block.index << _POSITION_BITS | position)
+                self._histories.setdefault(address, array("Q")).append(block.index << POSITION_BITS | position)
 
     def _compare_index(self, expected: list[tuple[bytes, bytes]]) -> None:
         for start in range(0, len(expected), _NAMES):
@@ -352,126 +294,6 @@ class _Run:
                     if self._mender is not None:
                         self._mender.record(self._keys.transactions, name, right)
 
-    # --- the state at the end ---
-
-    def _check_ledger(self, copy: LedgerCopy) -> None:
-        """Accounts and allowances, against the replay."""
-        replay = self._out.replay
-        accounts = {address.encode(): encode_account(item).encode() for address, item in replay.accounts.items()}
-        allowances = {allowance_field(pair).encode(): b"%d" % amount for pair, amount in replay.allowances.items()}
-        for kind, key, stored, right in (
-            ("account", self._keys.accounts, copy.accounts, accounts),
-            ("allowance", self._keys.allowances, copy.allowances, allowances),
-        ):
-            for name in sorted(stored.keys() | right.keys()):
-                if stored.get(name) != right.get(name):
-                    self._out.add(Finding(kind, shown(name), shown(stored.get(name)), shown(right.get(name))))
-                    if self._mender is not None:
-                        self._mender.record(key, name, right.get(name))
-        old = read_digest(copy.tip.get(b"digest", b"").decode("ascii", "replace"), _text(copy.tip, b"hash"))
-        repairs = old.repairs if old is not None else 0
-        ledger = sum_of(
-            [
-                *(account_term(*item) for item in accounts.items()),
-                *(allowance_term(*item) for item in allowances.items()),
-            ]
-        )
-        assert replay.tip is not None, "genesis at least was replayed"
-        digest = self._out.digest = Digest(replay.tip.hash, ledger, sum_of([self._headers]), repairs)
-        if old is not None and digest != old and self._out.broken is None:
-            self._out.add(Finding("digest", "in the tip", str(old), str(digest)))
-
-    def _check_tip(self, copy: LedgerCopy) -> None:
-        """The fields of the tip."""
-        replay, out = self._out.replay, self._out
-        assert replay.tip is not None
-        out.tip = {
-            "hash": replay.tip.hash,
-            "height": str(replay.tip.index),
-            "chainwork": str(replay.chainwork),
-            "supply": str(replay.supply),
-            "timestamp": json.dumps(replay.tip.timestamp),
-        }
-        for name, right in out.tip.items():
-            stored = copy.tip.get(name.encode())
-            if stored != right.encode() and not (name == "timestamp" and _number(stored) == replay.tip.timestamp):
-                out.add(Finding("tip", name, shown(stored), right))
-
-    def _check_index(self) -> None:
-        """Whether the index knows transactions that the chain does not have."""
-        if self._redis.hlen(self._keys.transactions) == self._out.transactions:
-            return
-        cursor = 0
-        while True:
-            cursor, page = self._redis.hscan(self._keys.transactions, cursor, count=_NAMES)
-            for name, place in page.items():
-                if self._is_stray(name, place):
-                    self._out.add(Finding("index", f"of transaction {name.hex()}", shown(place), "nothing"))
-                    if self._mender is not None:
-                        self._mender.record(self._keys.transactions, name, None)
-            if not cursor:
-                return
-
-    def _is_stray(self, name: bytes, place: bytes) -> bool:
-        height, _, position = place.partition(b":")
-        if not (height.isdigit() and position.isdigit()):
-            return True
-        if not 0 < int(height) <= self._height:  # above it, blocks may have come meanwhile
-            return self._mender is not None or int(height) > len(self._redis.lrange(self._keys.heights, 0, -1))
-        at = int(position)
-        block_hash = self._redis.lindex(self._keys.heights, int(height) - 1) or b""
-        return (self._redis.hget(self._keys.ids, block_hash) or b"")[32 * at : 32 * at + 32] != name
-
-    def _check_histories(self) -> None:
-        """The histories of all addresses."""
-        for address, places in self._histories.items():
-            right = list(_places(places))
-            stored = self._stored_history(address, len(right))
-            if stored != right:
-                at = next(
-                    (i for i, (a, b) in enumerate(zip(stored, right, strict=False)) if a != b),
-                    min(len(stored), len(right)),
-                )
-                self._out.add(
-                    Finding("history", f"of {address}, item {at}", shown(_at(stored, at)), shown(_at(right, at)))
-                )
-                if self._mender is not None:
-                    self._mender.history(self._keys.history(address), [place.decode() for place in right])
-        for name in self._stray_histories():
-            self._out.add(Finding("history", f"of {shown(name)}", "a list", "nothing"))
-            if self._mender is not None:
-                self._mender.history(name.decode(), [])
-
-    def _stored_history(self, address: str, length: int) -> list[bytes]:
-        """A history, without what has been appended to it since its blocks were replayed."""
-        found: list[bytes] = []
-        while True:
-            page = self._redis.lrange(self._keys.history(address), len(found), len(found) + 5 * _NAMES - 1)
-            found += page
-            if len(page) < 5 * _NAMES:
-                break
-        if self._mender is None:
-            while len(found) > length and _height_of(found[-1]) > self._height:
-                found.pop()
-        return found
-
-    def _stray_histories(self) -> Iterator[bytes]:
-        prefix = self._keys.history("")
-        pattern = "".join(f"[{char}]" if char in "*?[]" else char for char in prefix) + "*"
-        cursor, seen = 0, set()
-        while True:
-            cursor, names = self._redis.scan(cursor, match=pattern, count=_NAMES)
-            for name in names:
-                address = name.decode("utf-8", "replace").removeprefix(prefix)
-                if address in self._histories or name in seen:
-                    continue
-                seen.add(name)
-                first = self._redis.lrange(name.decode("utf-8", "replace"), 0, 0)
-                if self._mender is not None or (first and _height_of(first[0]) <= self._height):
-                    yield name
-            if not cursor:
-                return
-
 
 def _says(undo: bytes | None, change: Change) -> bool:
     """Whether an undo record of an older release, which has no check, says the same."""
@@ -481,26 +303,5 @@ def _says(undo: bytes | None, change: Change) -> bool:
         return False
 
 
-def _places(items: "array[int]") -> Iterator[bytes]:
-    for item in items:
-        yield b"%d:%d" % (item >> _POSITION_BITS, item & (1 << _POSITION_BITS) - 1)
-
-
-def _height_of(place: bytes) -> int:
-    digits = place.partition(b":")[0]
-    return int(digits) if digits.isdigit() else 0
-
-
-def _at(items: list[bytes], position: int) -> bytes | None:
-    return items[position] if position < len(items) else None
-
-
 def _text(fields: dict[bytes, bytes], name: bytes) -> str:
     return fields.get(name, b"").decode("ascii", "replace")
-
-
-def _number(text: bytes | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import structlog
 
 from services.errors import TipMoved
-from services.full_audit import Advance, FullAudit, Outcome
+from services.full_audit import Advance, FullAudit
 from services.mempool import Admitted, Mempool
+from services.outcome import Outcome
 from services.ports import Clock, Randomness
 from services.reorganiser import Reorganiser
 from services.store.chain import ChainStore

@@ -156,7 +156,7 @@ def test_the_chain_may_grow_and_be_reorganised_while_it_is_checked() -> None:
             nonlocal grown
             if (
                 name in ("hmget", "lrange", "pipeline", "hgetall", "hscan")
-                and tree.random.random() < 0.05
+                and tree.random.random() < 0.15
                 and grown < 60
             ):
                 grown += 1
