@@ -275,7 +275,7 @@ def _check(settings: Settings) -> None:
         try:
             rules_for(settings.spec).check_payee(settings.reward_address, field="QUARRY_REWARD_ADDRESS")
         except RuleError as error:
-            raise BadSettings(f"QUARRY_REWARD_ADDRESS: {error.message}") from None
+            raise BadSettings(error.message) from None
 
 
 def load_spec(name: str) -> ChainSpec:

@@ -70,9 +70,10 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     if findings:
         if target.as_json:
             terminal.show_json({"valid": False, "findings": [asdict(finding) for finding in findings]})
+        terminal.say(*told(findings))
         raise Failure(
             f"The blocks are valid, but what the node has stored differs from what they give in {len(findings)} "
-            f"record(s):\n{told(findings)}\nquarry repair makes it right."
+            "record(s): quarry repair makes it right."
         )
     found = {
         "valid": True,

@@ -1,7 +1,6 @@
 """`quarry repair`: rebuild what a node has stored from its blocks."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -9,6 +8,7 @@ from typing import Any
 
 import click
 
+from api.cli import terminal
 from api.cli.chainfile import node_store
 from api.cli.group import FAILED, Failure
 from api.cli.options import home, json_option
@@ -53,7 +53,7 @@ def repair(redis_url: str | None, node: str, spec: str | None, truncate: bool, a
         except BlockDamaged as error:
             if as_json:
                 findings = [asdict(finding) for finding in error.findings]
-                click.echo(json.dumps({"repaired": False, "damaged_block": error.height, "findings": findings}))
+                terminal.show_json({"repaired": False, "damaged_block": error.height, "findings": findings})
             raise Failure(str(error), FAILED) from None
         except (RedisError, ValueError) as error:
             raise Failure(f"The store does not answer, or refuses ({type(error).__name__}).") from None
@@ -63,18 +63,18 @@ def _show(done: Repaired, as_json: bool) -> None:
     findings = list(done.findings)
     if as_json:
         value = asdict(done) | {"repaired": True, "differences": len(findings)}
-        click.echo(json.dumps(value))
+        terminal.show_json(value)
         return
     if not findings:
-        click.echo(f"Nothing to repair: every record is what the {done.height} blocks give.")
+        terminal.show(f"Nothing to repair: every record is what the {done.height} blocks give.")
         return
-    click.echo(f"Repaired {len(findings)} record(s):\n{told(findings)}")
+    terminal.show(f"Repaired {len(findings)} record(s):", *told(findings))
     if done.removed:
-        click.echo(
+        terminal.show(
             f"{done.removed} block(s) were given up, {done.returned} of their transactions are in the mempool again; "
             "the resolver fetches the blocks from peers that have them."
         )
-    click.echo(f"Height {done.height}, tip {done.tip}. The node admits and mines again.")
+    terminal.show(f"Height {done.height}, tip {done.tip}. The node admits and mines again.")
 
 
 @contextlib.contextmanager

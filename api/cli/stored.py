@@ -124,11 +124,11 @@ def _differing(replay: Replay, accounts: dict[str, str], allowances: dict[str, s
     return findings
 
 
-def told(findings: list[Finding]) -> str:
+def told(findings: list[Finding]) -> list[str]:
     """What differs, for people: a line for each, the first few."""
     from services.store.faults import shortened
 
     lines = [f"  {shortened(finding)}" for finding in findings[:SHOWN]]
     if len(findings) > SHOWN:
         lines.append(f"  … and {len(findings) - SHOWN} more")
-    return "\n".join(lines)
+    return lines

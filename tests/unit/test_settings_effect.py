@@ -62,7 +62,7 @@ def test_the_documented_default_is_the_real_one(name: str, spec: str) -> None:
 
 @pytest.mark.parametrize("name", VARIABLES)
 def test_another_value_makes_other_settings(name: str) -> None:
-    others = [OTHERS[name]] if name in OTHERS else ["true", "7", "19999"]
+    others = [OTHERS[name]] if name in OTHERS else ["true", "7", "19999", "9999999"]
     loaded = []
     for value in others:
         try:
