@@ -58,6 +58,16 @@ def test_sending_again_once_it_is_mined_says_where_it_is(client: Client, node: N
     assert digest(redis_of(node), node.settings.node) == before
 
 
+@pytest.mark.parametrize("place", ["2:0", "1:1", "9:1"])
+def test_an_index_that_is_not_finished_yet_is_not_believed(client: Client, node: Node, place: str) -> None:
+    """A moment after a reorganisation it still points to where a transaction was."""
+    sent = transfer(ALICE, 0)
+    identifier = client.submit(sent)
+    mine(node)
+    redis_of(node).hset(node.chain.keys.transactions, bytes.fromhex(identifier), place)
+    client.post("/transactions/new", sent).refused(400, "nonce_too_low")
+
+
 def test_another_transaction_with_a_used_nonce_is_refused(client: Client, node: Node) -> None:
     client.submit(transfer(ALICE, 0))
     mine(node)
