@@ -102,6 +102,8 @@ class Doorkeeper:
                 return
             if request.method == "HEAD":  # Flask adds it to every GET
                 raise MethodNotAllowed(sorted((rule.methods or set()) - {"HEAD"}))
+            if _is_a_silent_browser_with_a_password():
+                raise Refusal(403, "not_asked_for", "A browser may not do this by GET with a password; send POST.")
         headers = request.headers
         if any(headers.get(name) for name in _AHEAD_OF_TIME):
             raise Refusal(403, "not_asked_for", "What is fetched ahead of time may not change anything here.")
@@ -149,6 +151,21 @@ def _host_name() -> str:
 
 def _is_loopback_name(name: str) -> bool:
     return name in _LOOPBACK_HOSTS or _LOOPBACK_ADDRESS.fullmatch(name) is not None
+
+
+def _is_a_silent_browser_with_a_password() -> bool:
+    """Whether this may be an image on any page, sent with the password of `/rq` that the browser remembers.
+
+    To other machines browsers say nothing about a GET over plain HTTP, and add a remembered password by themselves.
+    """
+    given, headers = request.authorization, request.headers
+    says_something = "Sec-Fetch-Site" in headers or "Origin" in headers
+    return (
+        given is not None
+        and given.type == "basic"
+        and not says_something
+        and "Mozilla/" in headers.get("User-Agent", "")
+    )
 
 
 def _is_own(source: str) -> bool:

@@ -1,6 +1,6 @@
 """The OpenAPI document, made from the views' own docstrings, and a page that shows it.
 
-The docstrings are OpenAPI but for three short forms: `json: Name` for content by a schema of `schemas.yml`,
+The docstrings are OpenAPI but for three short forms: `json: Name` for content by a schema in `schemas/`,
 `html: true` and `text: media type` for other content, and a status without anything for a refusal.
 """
 
@@ -20,7 +20,7 @@ from services.node import Node
 
 blueprint = Blueprint("documentation", __name__)
 
-_SCHEMAS = Path(__file__).parent / "schemas.yml"
+_SCHEMAS = [Path(__file__).parent / "schemas" / name for name in ("requests.yml", "answers.yml")]
 _REFUSED = {
     400: "The request is wrong: a bad argument or body, or not exactly one Host.",
     401: "This needs the admin token.",
@@ -100,7 +100,9 @@ def _build(app: Any) -> dict[str, Any]:
 
 def _schemas(here: Node) -> dict[str, Any]:
     """The components, for one chain: its transactions name it, and the tutorial's are not signed."""
-    schemas: dict[str, Any] = yaml.safe_load(_SCHEMAS.read_text("utf-8"))
+    schemas: dict[str, Any] = {}
+    for path in _SCHEMAS:
+        schemas |= yaml.safe_load(path.read_text("utf-8"))
     for variant in schemas["Transaction"]["oneOf"]:
         variant["properties"]["chain_id"] = {"type": "integer", "enum": [here.settings.spec.chain_id]}
     if not here.rules.has_accounts:

@@ -243,6 +243,17 @@ def basic(password: str) -> str:
     return "Basic " + base64.b64encode(f"x:{password}".encode()).decode()
 
 
+def test_a_password_that_a_browser_remembers_is_no_wish(make_node: MakeNode) -> None:
+    """Over plain HTTP to another machine, browsers say nothing of what an image's GET is."""
+    client = Client(FlaskDoor(create_app(make_node(HOST="192.0.2.1", UNSAFE_DEVELOPMENT="true"), TOKEN)))
+    remembered = {"Authorization": basic(TOKEN), "User_Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
+    client.get("/mine?wait=0", **remembered).refused(403, "not_asked_for")
+    client.get("/mine?wait=0", **remembered | {"User_Agent": "curl/8.5.0"}).ok(202)
+    client.get("/mine?wait=0", **remembered | BEARER).ok(202)
+    client.post("/mine?wait=0", **remembered).ok(202)
+    client.get("/mine?wait=0", **remembered | {"Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "navigate"}).ok(202)
+
+
 def test_pages_offer_strangers_no_button_that_is_refused(faucet_client: Client) -> None:
     here, elsewhere = (faucet_client.get("/mining", **given).body for given in ({}, {"X_Real_IP": "203.0.113.7"}))
     assert b'id="mine"' in here and b'id="mine"' not in elsewhere and b"admin token" in elsewhere

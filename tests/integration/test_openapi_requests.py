@@ -34,7 +34,7 @@ def run(tried: RunningNode, *arguments: str) -> None:
             *("run", url, "--exclude-path", "/events", "--warnings", "off", "--suppress-health-check", "all"),
             *("--continue-on-failure", "--request-timeout", "65", *arguments),
         ],
-        cwd=ROOT,
+        cwd=tried.directory,  # where it leaves its cache
         env=os.environ | {"SCHEMATHESIS_HOOKS": "tests.integration.schemathesis_formats", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
