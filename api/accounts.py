@@ -57,8 +57,9 @@ def ledger() -> ResponseReturnValue:
         - {in: query, name: kind, schema: {type: string, enum: [accounts, allowances], default: accounts}}
         - {in: query, name: cursor, schema: {type: string, pattern: '^[0-9]{1,20}$', default: '0'}}
       responses:
-        '200': {description: 'tip (hash), entries (address to balance:nonce, owner:spender to amount), next.'}
-        '400': {$ref: '#/components/responses/Problem'}
+        '200':
+          description: 'tip (hash), entries (address to balance:nonce, owner:spender to amount), next.'
+          json: LedgerPage
     """
     chain = node().chain
     kind, cursor = request.args.get("kind", "accounts"), request.args.get("cursor", "0")

@@ -21,7 +21,7 @@ import structlog
 from api import heap
 from api.budget import Budget, Kind
 from api.errors import problem
-from api.held_metrics import BudgetMetrics
+from api.held_metrics import REASONS, BudgetMetrics
 
 _log = structlog.get_logger(__name__)
 
@@ -103,7 +103,7 @@ class Watch:
         self._budget = budget
         self._deadlines = deadlines
         self._idle_seconds = idle_seconds
-        self.ended = {"idle": 0, "slow_body": 0, "slow_reader": 0}  # since the process began
+        self.ended = dict.fromkeys(REASONS, 0)  # since the process began
         self._reading: dict[Any, tuple[float, int]] = {}  # peer -> (since when it has had data to take, taken by then)
         # Answered early: until its thread is free again, and the connections that it can be.
         self._answered: dict[Any, tuple[float, frozenset[Any]]] = {}

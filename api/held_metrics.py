@@ -8,11 +8,18 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, multiprocess
 
 from api.budget import Budget, Kind
 
+# Why connections are ended (api/connections.py).
+REASONS = ("idle", "slow_body", "slow_reader")
+
 _HELD = Gauge("quarry_http_held", "Threads held, by what for.", ["kind"], multiprocess_mode="livesum")
 _LIMIT = Gauge("quarry_http_held_limit", "Threads that may be held.", ["kind"], multiprocess_mode="livesum")
 _BYTES = Gauge("quarry_http_answer_bytes", "Bytes that large answers take.", multiprocess_mode="livesum")
 _REFUSED = Counter("quarry_http_refused", "Requests refused since nothing was left to hold.", ["kind"])
 _ENDED = Counter("quarry_http_connections_ended", "Connections ended by the node, by reason.", ["reason"])
+for _kind in Kind:  # a series that comes into being at 1 has not increased, as Prometheus sees it
+    _REFUSED.labels(_kind.value)
+for _reason in REASONS:
+    _ENDED.labels(_reason)
 
 
 class BudgetMetrics:
@@ -22,7 +29,7 @@ class BudgetMetrics:
         """`ended`: how many connections were ended, by reason."""
         self._budget = budget
         self._ended = ended
-        self._counted = dict.fromkeys([*Kind, *ended], 0)
+        self._counted = dict.fromkeys([*Kind, *REASONS], 0)
         for kind in Kind:
             _LIMIT.labels(kind.value).set(budget.shares.limit(kind))
         self.show()
@@ -36,7 +43,7 @@ class BudgetMetrics:
             self._count(_ENDED, reason, total)
 
     def _count(self, counter: Counter, label: str, total: int) -> None:
-        counter.labels(label).inc(total - self._counted[label])  # 0 as well: the series is there from the beginning
+        counter.labels(label).inc(total - self._counted[label])
         self._counted[label] = total
 
 

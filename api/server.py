@@ -43,7 +43,7 @@ BUFFER = 65_536
 HEAD_SECONDS = 10
 # From SIGTERM to the end of requests that still wait: for a block, or for a store that is away. Also for a process that
 # was told so while it was starting: it misses the signal.
-STOP_SECONDS = 1
+STOP_SECONDS = 0.5
 
 
 def serve(settings: Settings) -> None:
@@ -124,7 +124,7 @@ def _serve(settings: Settings, address: str, port: int) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=HEAD_SECONDS * 1000, max_buffer_size=BUFFER),
         websockets=False,
         respawn_failed_workers=True,
-        workers_kill_timeout=STOP_SECONDS,
+        workers_kill_timeout=STOP_SECONDS,  # type: ignore[arg-type] # any number of seconds does
         log_level=LogLevels.warning,
     ).serve(spawn_target=serve_process)
 

@@ -82,7 +82,7 @@ class AllowListedJob(Job):
             super().restore(_nothing(raw_data))
         # -1 is for ever, to RQ.
         self.timeout = _between(self.timeout, RESOLVE_TIMEOUT)
-        self.result_ttl = _between(self.result_ttl, RESULT_TTL)
+        self.result_ttl = 0 if self.result_ttl == 0 else _between(self.result_ttl, RESULT_TTL)
         self.failure_ttl = _between(self.failure_ttl, FAILURE_TTL)
         self.retries_left = self.retry_intervals = None
         # RQ would import and call these even for a job that was refused.

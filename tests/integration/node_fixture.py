@@ -158,7 +158,10 @@ def digest(redis: "Redis", node: str) -> str:
     keys = sorted(redis.scan_iter(f"quarry:{{{node}}}:*", count=1000))
     whole = hashlib.sha256()
     for key in keys:
-        whole.update(key + b"\0" + (redis.dump(key) or b"") + b"\0")
+        # A large hash is dumped in the order of its table, which may change while its content does not.
+        is_hash = redis.type(key) == b"hash"
+        content = repr(sorted(redis.hgetall(key).items())).encode() if is_hash else redis.dump(key) or b""
+        whole.update(key + b"\0" + content + b"\0")
     return whole.hexdigest()
 
 

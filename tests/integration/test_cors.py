@@ -15,7 +15,7 @@ from tests.integration.node_fixture import TOKEN
 ROOT = Path(__file__).parents[2]
 PAGE = "https://explorer.example"
 OTHER = "https://other.example"
-CLOSED = [("POST", "/nodes/register"), ("POST", "/miner/register"), ("POST", "/mine"), ("GET", "/mine")]
+CLOSED = [("POST", "/nodes/register"), ("POST", "/miner/register")]
 
 
 @pytest.fixture

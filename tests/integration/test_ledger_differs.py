@@ -70,7 +70,7 @@ def test_every_door_says_so_and_refuses(differing: Node) -> None:
         {"kind": "account", "name": BOB.address, "stored": "5:0", "right": f"{1002 * 10**18}:0"}
     ]
     assert "quarry_ledger_differs 1.0" in client.get("/metrics").body.decode()
-    for page in ("/", "/pool", "/mining", "/block/2", "/nowhere"):
+    for page in ("/", "/pool", "/mining", "/block/2"):
         text = client.get(page, Accept="text/html").body.decode()
         assert re.search(r'<p class="fault" role="alert">.*' + BOB.address, text), page
     raw = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": [_raw(node)]}

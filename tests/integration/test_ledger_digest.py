@@ -47,7 +47,7 @@ class Tree:
     def replay(self, height: int) -> Replay:
         """The node's chain up to a height."""
         replay = Replay(self.node.rules)
-        for text in self.node.chain.blocks(1, height):
+        for text in self.node.chain.stream(1, height):
             replay.add(json.loads(text))
         return replay
 
@@ -99,7 +99,7 @@ class Tree:
         """The digest that a replay gives, computed term by term."""
         tip = self.node.chain.tip()
         replay, headers = Replay(self.node.rules), []
-        for text in self.node.chain.blocks(1, tip.height):
+        for text in self.node.chain.stream(1, tip.height):
             block = replay.add(json.loads(text))
             headers.append(
                 header_term(block.index, block.hash.encode(), encode_header(block, replay.chainwork).encode())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.files import make_private
+from services.files import make_private_directory
 from services.launch import log_files
 from services.launch.log_files import set_aside, tail, trim, trim_all
 
@@ -122,12 +122,12 @@ def test_the_tail_of_a_long_log_is_read_without_the_rest(tmp_path: Path) -> None
 def test_directories_are_private_up_to_the_one_that_was_there(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        make_private(tmp_path / "data" / "dev" / "node1")
+        make_private_directory(tmp_path / "data" / "dev" / "node1")
     finally:
         os.umask(before)
     for name in ("data", "data/dev", "data/dev/node1"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
-    make_private(tmp_path / "data" / "dev" / "node1")
+    make_private_directory(tmp_path / "data" / "dev" / "node1")
     (tmp_path / "file").touch()
     with pytest.raises(OSError):
-        make_private(tmp_path / "file" / "node1")
+        make_private_directory(tmp_path / "file" / "node1")

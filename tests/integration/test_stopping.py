@@ -105,7 +105,7 @@ class Scene:
         }
         eventually(lambda: (self.jobs.mining_workers(), self.jobs.network_workers()) == (1, 1), what="the workers")
         eventually(lambda: self.answers("/readyz"), what="the API")
-        eventually(lambda: [*self.jobs.broker.scan_iter(match="rq:job:housekeeping-*")], what="a tick")
+        eventually(lambda: [*self.jobs.broker.scan_iter(match="rq:job:resolve-*")], what="a tick")
         return started
 
     def answers(self, path: str) -> bool:

@@ -304,6 +304,7 @@ def test_any_block_of_a_long_branch_may_be_missing(network: Network, missing: in
     new = Tip(names[-1], len(names) + 1, tip.chainwork + len(names), tip.supply, tip.timestamp)
     swap = Swap(tip, 1, [], names, new, Entries({}, {}, tip.supply))
     a.redis.zadd(keys.staged, dict.fromkeys((name for i, name in enumerate(names) if i != missing), 1.0))
+    a.redis.hset(keys.headers, mapping=dict.fromkeys(names, "{}"))
     before = a.redis.dump(keys.heights), a.redis.hgetall(keys.tip)
     assert branches.swap(swap) == "missing"
     assert (a.redis.dump(keys.heights), a.redis.hgetall(keys.tip)) == before

@@ -8,7 +8,7 @@ from tests.simulation.mutants import MUTANTS, Mutant, judge, script
 
 # One of each kind: a race inside a node, a lie of a peer, a network that does not heal.
 QUICK = (
-    "append does not compare the tip",
+    "append compares neither the tip nor its digest",
     "blocks are not validated",
     "an interrupted reorganisation is left alone",
 )
@@ -36,7 +36,7 @@ def test_a_mutant_is_planted_where_the_code_still_is_and_taken_out_again(mutant:
 
 
 def test_a_script_that_has_changed_is_no_mutant() -> None:
-    planted = Mutant("nothing", script("append", "this is not in it", ""))
+    planted = Mutant("nothing", script("append", ("this is not in it", "")))
     with planted.plant(), pytest.raises(AssertionError, match=r"append\.lua has changed"):
         scripts.source("append")
 
