@@ -24,7 +24,7 @@ Advance = Callable[[int, int], None]
 
 
 def node_on(redis: Any, redis_url: str, node: str, spec: ChainSpec) -> Node:
-    """A node on a store that is there; nothing is written."""
+    """A node on a store that is there. Making it writes nothing."""
     from services.connections import as_store
     from services.node import build_node
     from services.queues import RqJobs
@@ -44,6 +44,8 @@ def store_of(client: NodeClient) -> str | None:
 def compare_store(redis_url: str, node: str, spec: ChainSpec, genesis: str, advance: Advance) -> list[Finding] | None:
     """Compare every record in a node's store with a replay. None: the store does not hold this node's chain.
 
+    A store that differs is marked, unless it is already: from then on its node neither admits nor mines.
+
     Raises:
         Failure: it does not answer.
     """
@@ -58,7 +60,10 @@ def compare_store(redis_url: str, node: str, spec: ChainSpec, genesis: str, adva
             here = node_on(redis, redis_url, node, spec)
             if here.chain.block_bytes(genesis) is None:
                 return None
-            return FullAudit(here.chain, here.rules, here.clock).certain(advance).findings
+            findings = FullAudit(here.chain, here.rules, here.clock).certain(advance).findings
+            if findings:
+                here.faults.mark(here.randomness.token(), findings, here.clock.now(), over="")
+            return findings
     except (RedisError, ValueError) as error:
         raise Failure(f"The store does not answer, or refuses ({type(error).__name__}).") from None
 

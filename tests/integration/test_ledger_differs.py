@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,12 +14,13 @@ import pytest
 from redis import Redis
 
 from api.app import create_app
+from api.cli.stored import compare_store
 from services.connections import connect_for_requests
 from services.errors import LedgerDiffers
 from services.launch.embedded import EmbeddedValkey
 from services.launch.programs import scrubbed
 from services.node import Node
-from services.store.faults import FaultStore
+from services.store.faults import FaultStore, Finding
 from tests.integration.conftest import MakeNode
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.node_fixture import ALICE, BOB, CHAIN_ID, TOKEN, grow, redis_of, transfer
@@ -153,6 +155,24 @@ def test_the_commands_name_it_and_repair_it(tmp_path: Path, valkey: EmbeddedValk
     assert quarry(tmp_path, "repair", "--redis-url", valkey.url, "--node", "nobody").returncode == 1
 
 
+def test_comparing_the_store_marks_what_differs(valkey: EmbeddedValkey, redis: Redis) -> None:
+    """So a node that runs stops at once, and not at its next start."""
+    here = TestNode(redis)
+    here.mine(here.sign(RICH, 0))
+    node, spec = here.node, here.node.settings.spec
+    genesis = node.rules.genesis().hash
+    compare = partial(compare_store, valkey.url, node.settings.node, spec, genesis, lambda done, total: None)
+    assert compare() == [] and node.faults.read() is None
+    redis.hset(node.chain.keys.accounts, RICH.address, "5:1")
+    (finding,) = [item for item in cast(list[Finding], compare()) if item.kind == "account"]
+    assert (finding.name, finding.stored) == (RICH.address, "5:1")
+    with pytest.raises(LedgerDiffers):
+        node.rounds.ask()
+    marked = node.faults.read()
+    assert compare() and node.faults.read() == marked, "the first mark stays"
+    assert node.repair.run().findings and node.faults.read() is None
+
+
 _SLOW = """
 import sys, time
 from services.store.mender import Mender
@@ -232,6 +252,7 @@ def test_a_node_of_real_processes_from_a_falsified_balance_to_the_repair(tmp_pat
             redis.hset("quarry:{node1}:accounts", address, "5:0")
         for command in (("chain", "verify"), ("doctor",)):
             assert quarry(home, *command).returncode == 1, command
+        assert "ledger_differs" in quarry(home, "mine").stderr
         result = quarry(home, "chain", "verify", "--url", url.replace("127.0.0.1", "localhost"))  # by HTTP alone
         assert result.returncode == 1 and f"account {address}: stored 5:0" in result.stderr
     with launched(home) as (_, info):
