@@ -52,11 +52,15 @@ class CommonClock:
     Args:
         own: this machine's clock. It is left as it is while it differs by no more than TOLERANCE: it is steadier.
         ask: the store's clock, in Unix seconds.
+        beside: runs a comparison beside its caller, who must not wait for a store that hangs.
     """
 
-    def __init__(self, own: Clock, ask: Callable[[], float]) -> None:
+    def __init__(
+        self, own: Clock, ask: Callable[[], float], beside: Callable[[Callable[[], None]], None] | None = None
+    ) -> None:
         self._own = own
         self._ask = ask
+        self._beside = beside or _on_a_thread
         self._lock = threading.Lock()
         self._compared_at: float | None = None  # by our own clock
         self._ahead = 0.0
@@ -71,15 +75,22 @@ class CommonClock:
     def ahead(self) -> float:
         """Seconds by which this process's clock is ahead of the store's; 0 while they agree within TOLERANCE.
 
-        Asked at most every COMPARE_SECONDS, and when our clock is set back. A store that is away changes nothing.
+        Asked at most every COMPARE_SECONDS, and when our clock is set back. A store that is away changes nothing. Only
+        the first comparison is waited for.
         """
-        if self._due() and self._lock.acquire(blocking=self._compared_at is None):
-            try:
-                if self._due():
+        if self._compared_at is None:
+            with self._lock:
+                if self._compared_at is None:
                     self._compare()
-            finally:
-                self._lock.release()
+        elif self._due() and self._lock.acquire(blocking=False):
+            self._beside(self._compare_and_release)
         return self._ahead
+
+    def _compare_and_release(self) -> None:
+        try:
+            self._compare()
+        finally:
+            self._lock.release()
 
     def _due(self) -> bool:
         at = self._compared_at
@@ -99,6 +110,10 @@ class CommonClock:
         if bool(found) != bool(self._ahead) and not first:
             _log.warning("clock_corrected" if found else "clock_agrees", seconds_ahead=round(found, 1))
         self._ahead, self._compared_at = found, after
+
+
+def _on_a_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="clock", daemon=True).start()
 
 
 class ClockBoard:

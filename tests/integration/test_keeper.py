@@ -9,16 +9,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
-from structlog.testing import capture_logs
 
 from services.launch.embedded import EmbeddedValkey, EmbeddedValkeyFailed
 from services.launch.keeper import LONG_LIFE, LONGEST_DELAY, Keeper
 from services.launch.launcher import Launch
 from shared.errors import NodeError
 from tests.integration.stores import FakeClock, eventually
+from tests.said import listen
 
 # --- with a server that is none -------------------------------------------------------------------------------------
 
@@ -86,17 +87,22 @@ def test_a_server_that_ended_is_started_again_at_once(kept: Kept) -> None:
     assert kept.server.alive and kept.server.starts == 1
 
 
-def test_what_is_waited_for_is_said_once_and_tried_for_ever(kept: Kept) -> None:
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the keeper logs."""
+    return listen(monkeypatch, "services.launch.keeper.log")
+
+
+def test_what_is_waited_for_is_said_once_and_tried_for_ever(kept: Kept, said: list[dict[str, Any]]) -> None:
     kept.server.alive = False
     kept.server.failures = [EmbeddedValkeyFailed("It said: No space left on device.") for _ in range(40)]
-    with capture_logs() as said:
-        kept.run(60)
-        tries = kept.server.starts
-        assert 10 < tries < 60 / LONGEST_DELAY + 10, "not at every tick"
-        kept.server.failures.clear()
-        kept.run(LONGEST_DELAY + 1)
-        assert kept.server.alive
-        kept.run(LONG_LIFE + 1)
+    kept.run(60)
+    tries = kept.server.starts
+    assert 10 < tries < 60 / LONGEST_DELAY + 10, "not at every tick"
+    kept.server.failures.clear()
+    kept.run(LONGEST_DELAY + 1)
+    assert kept.server.alive
+    kept.run(LONG_LIFE + 1)
     assert [(line["event"], line.get("waits_for")) for line in said] == [
         ("valkey_exited", None),
         ("valkey_waits", "room on its disk"),
@@ -104,11 +110,12 @@ def test_what_is_waited_for_is_said_once_and_tried_for_ever(kept: Kept) -> None:
     ]
 
 
-def test_a_server_that_dies_again_and_again_is_started_less_often_and_mentioned_once(kept: Kept) -> None:
-    with capture_logs() as said:
-        for _ in range(1200):
-            kept.server.alive = False
-            kept.run(0.1)
+def test_a_server_that_dies_again_and_again_is_started_less_often_and_mentioned_once(
+    kept: Kept, said: list[dict[str, Any]]
+) -> None:
+    for _ in range(1200):
+        kept.server.alive = False
+        kept.run(0.1)
     assert 1200 * 0.1 / (LONGEST_DELAY + 0.3) - 1 < kept.server.starts < 40
     assert [line["event"] for line in said] == ["valkey_exited"]
 
@@ -208,8 +215,8 @@ def test_a_server_that_is_killed_repeatedly_keeps_its_data_and_its_address(tmp_p
         keeper.stop()
 
 
-def test_a_port_that_a_stranger_took_is_waited_for(tmp_path: Path) -> None:
-    with EmbeddedValkey(tmp_path) as valkey, capture_logs() as said:
+def test_a_port_that_a_stranger_took_is_waited_for(tmp_path: Path, said: list[dict[str, Any]]) -> None:
+    with EmbeddedValkey(tmp_path) as valkey:
         keeper, url = Keeper(valkey, "node1"), valkey.url
         remember(valkey)
         port = int(url.rpartition(":")[2].removesuffix("/0"))
@@ -252,9 +259,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_full_disk_is_waited_out_and_nothing_acknowledged_is_lost(small_disk: Path) -> None:
+def test_a_full_disk_is_waited_out_and_nothing_acknowledged_is_lost(
+    small_disk: Path, said: list[dict[str, Any]]
+) -> None:
     taken: list[int] = []
-    with EmbeddedValkey(small_disk) as valkey, capture_logs() as said:
+    with EmbeddedValkey(small_disk) as valkey:
         keeper, url = Keeper(valkey, "node1"), valkey.url
         with pytest.raises(redis.RedisError), redis.Redis.from_url(url, retry=None) as client:
             for number in range(1000):

@@ -47,7 +47,7 @@ class Store:
 def pair(ahead: float) -> tuple[FakeClock, Store, CommonClock]:
     own = FakeClock(START)
     store = Store(own, ahead)
-    return own, store, CommonClock(own, store.time)
+    return own, store, CommonClock(own, store.time, beside=lambda work: work())
 
 
 @pytest.mark.parametrize("ahead", [300.0, -300.0, 3600.0, TOLERANCE + 0.1, -TOLERANCE - 0.1])
@@ -126,6 +126,30 @@ def test_threads_wait_for_the_first_comparison_only() -> None:
         assert began.wait(10)
         go.set()
         assert {answer.result(10) for answer in answers} == {START - 300}
+
+
+def test_nobody_waits_for_a_later_comparison() -> None:
+    own, go, ended = FakeClock(START), threading.Event(), threading.Event()
+    answers = [START - 300]
+
+    def ask() -> float:
+        if answers:
+            return answers.pop()
+        assert go.wait(10)
+        ended.set()
+        return own.time - 60
+
+    clock = CommonClock(own, ask)
+    assert clock.ahead() == 300
+    own.time += COMPARE_SECONDS
+    assert clock.ahead() == 300, "the store hangs, and nobody knows better yet"
+    assert clock.ahead() == 300, "one comparison at a time"
+    go.set()
+    assert ended.wait(10)
+    deadline = time.monotonic() + 10
+    while clock.ahead() != 60 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert clock.ahead() == 60
 
 
 # --- the board ---
