@@ -82,7 +82,7 @@ def test_a_disk_without_room_keeps_the_log_and_gives_up_its_predecessor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "api.log"
-    log.write_text("line 1\n" * 100)
+    log.write_text("line 1.\n" * 100)
     (tmp_path / "api.log.1").write_text("line 0\n")
 
     def full(*_: object) -> None:
