@@ -36,7 +36,7 @@ class Consensus:
     def ask(self, seconds: float) -> Answer | None:
         """Have a network worker resolve, and wait for it; None when that takes longer than `seconds`."""
         number = self._redis.incr(self._keys.resolve_asked)
-        ends, asked = self._clock.now() + seconds, ""
+        left, asked = seconds, ""
         while True:
             done, now = self._done(), self._clock.now()
             if done is not None and done.number >= number:
@@ -46,9 +46,11 @@ class Consensus:
             if job != asked:
                 self._queue.enqueue_network(ANSWER, self._node, job, str(number))
                 asked = job
-            if now >= ends:
+            if left <= 0:
                 return None
             self._clock.sleep(_LOOK_EVERY)
+            # Turn by turn: a clock that is set back meanwhile must not make anybody wait for hours.
+            left -= max(_LOOK_EVERY, self._clock.now() - now)
 
     def answer(self, number: int) -> bool:
         """Resolve for all who asked so far, unless that was done since request `number`; whether our chain changed."""

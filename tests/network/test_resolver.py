@@ -332,6 +332,21 @@ def test_an_answer_that_was_lost_is_asked_for_again(network: Network) -> None:
     assert len([job for job, function in a.queue.jobs.items() if function == ANSWER]) >= 3
 
 
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer(network: Network) -> None:
+    a = network.member("a")
+    looks = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        a.clock.time += seconds
+        if len(looks) == 3:
+            a.clock.time -= 3600
+
+    a.clock.sleep = sleep  # type: ignore[method-assign] # the clock of the test
+    assert a.node.consensus.ask(2) is None
+    assert 15 < len(looks) < 25
+
+
 def test_a_late_run_does_not_take_back_a_later_answer(network: Network) -> None:
     a, b = network.members("a", "b")
     a.node.consensus.ask(0)
