@@ -6,6 +6,7 @@ looks after all of them. Needs Linux; elsewhere a slow sender is still answered,
 """
 
 import os
+import random
 import socket
 import struct
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -31,8 +33,9 @@ BODY_SECONDS = 10.0
 TIGHT_BODY_SECONDS = 1.0
 TIGHT_BODY_RATE = 262_144
 # A reader takes this many bytes a second at least, on average over so many seconds; fewer while others stand in line.
+# Not over few: a kernel with a large buffer that is full tells of what was read in steps of some 400 kB.
 READ_RATE = 16_384
-READ_SECONDS = 10.0
+READ_SECONDS = 30.0
 TIGHT_READ_SECONDS = 2.0
 # Longer than any answer of ours is silent: `/mine` and `/jobs` wait for 60 s at most.
 IDLE_SECONDS = 75.0
@@ -41,12 +44,19 @@ _LOOK_SECONDS = 1.0
 # After large answers, memory is given back at most this often.
 _GIVE_BACK_SECONDS = 5.0
 _BODIES_LOOK_SECONDS = 0.2
-# After an early answer was handed to the server, until the kernel has sent it.
-_SENT_SECONDS = 0.05
+# After an early answer was handed to the server, until the kernel has it.
+_SENT_SECONDS = 0.02
+_SENT_LOOKS = 5
+# A connection that has other answers to send before the early one is known only once it has sent all of them.
+_STUCK_SECONDS = 3.0
+_QUIET_SECONDS = 1.5
+# Early answers are told apart by their lengths.
+_MOST_PADDING = 4096
 
 # Offsets in <linux/tcp.h>, struct tcp_info.
 _UNACKED, _LAST_DATA_SENT, _LAST_DATA_RECEIVED, _BYTES_ACKED, _NOT_SENT = 24, 44, 52, 120, 144
-_LENGTH = _NOT_SENT + 4
+_BYTES_SENT, _BYTES_SENT_AGAIN = 200, 208
+_LENGTH = _BYTES_SENT_AGAIN + 8
 
 
 class Deadlines:
@@ -93,6 +103,16 @@ class Facts:
     sent_ago: float  # seconds since data was sent
     pending: bool  # whether it has data that the client has not taken
     taken: int  # bytes that the client's machine has acknowledged since the beginning
+    written: int  # bytes that the server has handed to the kernel since the beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """An early answer, to a request whose body had not come."""
+
+    at: float  # when it was handed to the server
+    length: int  # bytes on the wire
+    before: dict[Any, int]  # peer -> bytes that its connection had been handed before
 
 
 class Watch:
@@ -105,8 +125,7 @@ class Watch:
         self._idle_seconds = idle_seconds
         self.ended = dict.fromkeys(REASONS, 0)  # since the process began
         self._reading: dict[Any, tuple[float, int]] = {}  # peer -> (since when it has had data to take, taken by then)
-        # Answered early: until its thread is free again, and the connections that it can be.
-        self._answered: dict[Any, tuple[float, frozenset[Any]]] = {}
+        self._answered: dict[Any, Early] = {}  # protocol -> its early answer, until its thread is free again
         self._metrics = BudgetMetrics(budget, self.ended)
 
     def start(self) -> None:
@@ -133,31 +152,46 @@ class Watch:
             time.sleep(_BODIES_LOOK_SECONDS)
 
     def end_slow_bodies(self) -> None:
-        """Answer requests whose bodies take too long, and free the threads that read them."""
+        """Answer requests whose bodies take too long, and free the threads that read them.
+
+        The server does not tell on which connection a request came. The one that has been handed just the bytes of its
+        answer since is the one.
+        """
         late = [protocol for protocol in self._deadlines.overdue() if protocol not in self._answered]
         if late:
-            # Their connections have sent nothing since the body began. Which they are is seen once they have.
-            silent = frozenset(
-                peer for peer, facts, _ in self._connections() if facts.sent_ago > TIGHT_BODY_SECONDS / 2
-            )
-            now = time.monotonic()
+            before = {peer: facts.written for peer, facts, _ in self._connections()}
             for protocol in late:
                 answer = problem(408, "body_too_slow", f"A body has {BODY_SECONDS:g} seconds at most.")
-                headers = [*answer.headers.items(), ("Connection", "close")]
-                protocol.response_bytes(answer.status_code, headers, answer.get_data())
-                self._answered[protocol] = now, silent
+                body = answer.get_data() + b" " * random.randrange(_MOST_PADDING)
+                headers = [("Content-Type", "application/problem+json"), ("Connection", "close")]
+                self._answered[protocol] = Early(time.monotonic(), _wire_length(408, headers, body), before)
+                protocol.response_bytes(408, headers, body)
             self.ended["slow_body"] += len(late)
             _log.info("slow_bodies_ended", count=len(late))
-            time.sleep(_SENT_SECONDS)
-        self._answered = {one: value for one, value in self._answered.items() if self._deadlines.is_running(one)}
-        if self._answered:
-            began = min(when for when, _ in self._answered.values())
-            candidates = frozenset().union(*(peers for _, peers in self._answered.values()))
-            for peer, facts, connection in self._connections():
-                # One that happened to be answered just now loses its connection as well, after its answer.
-                if peer in candidates and facts.sent_ago <= time.monotonic() - began + _SENT_SECONDS:
+        for _ in range(_SENT_LOOKS if late else 1):
+            if late:
+                time.sleep(_SENT_SECONDS)
+            self._answered = {one: early for one, early in self._answered.items() if self._deadlines.is_running(one)}
+            if not self._answered:
+                return
+            self._end_answered_early()
+
+    def _end_answered_early(self) -> None:
+        now = time.monotonic()
+        for peer, facts, connection in self._connections():
+            for early in self._answered.values():
+                grown = facts.written - early.before.get(peer, facts.written)
+                is_it = grown == early.length
+                # It was sent other answers as well, or we misread: then whoever was sent enough and is quiet since.
+                may_be_it = (
+                    now - early.at > _STUCK_SECONDS
+                    and grown > early.length
+                    and _QUIET_SECONDS < facts.sent_ago < now - early.at
+                )
+                if is_it or may_be_it:
                     with suppress(OSError):
                         connection.shutdown(socket.SHUT_RD)  # the body ends here; the answer still goes out
+                    break
 
     def end_idle_and_slow_readers(self) -> None:
         """End connections that are silent both ways, and those whose client does not take what is sent."""
@@ -220,4 +254,14 @@ def _facts(connection: socket.socket) -> Facts:
     )
     not_sent = struct.unpack_from("I", info, _NOT_SENT)[0] if len(info) >= _LENGTH else 0
     taken = struct.unpack_from("Q", info, _BYTES_ACKED)[0] if len(info) >= _LENGTH else 0
-    return Facts(min(sent, received) / 1000, sent / 1000, bool(unacked or not_sent), taken)
+    again = struct.unpack_from("Q", info, _BYTES_SENT_AGAIN)[0] if len(info) >= _LENGTH else 0
+    written = struct.unpack_from("Q", info, _BYTES_SENT)[0] - again + not_sent if len(info) >= _LENGTH else 0
+    return Facts(min(sent, received) / 1000, sent / 1000, bool(unacked or not_sent), taken, written)
+
+
+def _wire_length(status: int, headers: list[tuple[str, str]], body: bytes) -> int:
+    """Bytes of an answer as the server sends it, with what it adds itself (tests/integration/test_gate.py)."""
+    added = [("server", "granian"), ("content-length", str(len(body))), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")]
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+    fields = (f"{name}: {value}\r\n" for name, value in [*headers, *added])
+    return len(head) + sum(map(len, fields)) + len("\r\n") + len(body)

@@ -19,6 +19,8 @@ from services.errors import Busy
 
 # The server keeps up to four pieces of an answer beside its own buffer, whether or not the client reads.
 PIECE = 32_768
+# Statuses of answers without a body.
+_BODILESS = frozenset({"100", "101", "102", "103", "204", "304"})
 # What an answer of unknown length takes: a block of a megabyte, the buffer that it was received in, the pieces.
 STREAMED = 4 * 2**20
 # Whether the body is here, whole and not too large.
@@ -51,7 +53,10 @@ class Gate:
 
         try:
             result = self._inner(environ, hold)
-            if not isinstance(result, list):
+            if environ.get("REQUEST_METHOD") == "HEAD" or status[:3] in _BODILESS:
+                _close(result)
+                result = []
+            elif not isinstance(result, list):
                 result = _known(result, headers)
         except BaseException:
             self._give_back()
@@ -63,7 +68,9 @@ class Gate:
         if _is_stream_of_events(headers):
             start_response(status, headers)
             return result
-        return self._send(start_response, status, headers, result, answer or LargeAnswer(self._budget))
+        answer = answer or LargeAnswer(self._budget)
+        is_done = isinstance(result, list) and environ.get("REQUEST_METHOD") not in ("GET", "HEAD")
+        return self._send(start_response, status, headers, result, answer, is_done=is_done)
 
     def _receive(self, environ: dict[str, Any], text: str) -> Response | None:
         """Replace the request's stream by its body; or the refusal of a request whose body does not come."""
@@ -90,14 +97,21 @@ class Gate:
         headers: list[tuple[str, str]],
         result: Iterable[bytes],
         answer: LargeAnswer,
+        *,
+        is_done: bool,
     ) -> Iterable[bytes]:
-        """Send a large answer, or one of unknown length, in pieces; or refuse it, if too many are being sent."""
+        """Send a large answer, or one of unknown length, in pieces; or refuse it, if too many are being sent.
+
+        Args:
+            is_done: the request may have changed something, so "try again" would be wrong: it is answered all the same.
+        """
         try:
             answer.settle(sum(map(len, result)) if isinstance(result, list) else STREAMED)
         except Busy as error:
-            answer.close()
-            _close(result)
-            return _refuse(problem(503, error.code, error.message), start_response)
+            if not is_done:
+                answer.close()
+                _close(result)
+                return _refuse(problem(503, error.code, error.message), start_response)
         start_response(status, headers)
         return _Pieces(result, answer)
 

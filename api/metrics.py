@@ -174,7 +174,9 @@ class _NodeCollector:
             age.add_metric([item.name], item.oldest_seconds)
             workers.add_metric([item.name], item.workers)
         yield from (waiting, age, workers)
-        jobs = CounterMetricFamily("quarry_jobs", "Jobs that ended.", labels=["function", "outcome"])
+        jobs = CounterMetricFamily(
+            "quarry_jobs", "Jobs that ended, and the ticker's housekeepings.", labels=["function", "outcome"]
+        )
         seconds = CounterMetricFamily("quarry_job_seconds", "Time that jobs took together.", labels=["function"])
         for function in _FUNCTIONS:
             seconds.add_metric([function], report.totals.get((function, "seconds"), 0))

@@ -11,7 +11,7 @@ from api.errors import Refusal, problem
 from api.reading import is_hash, seconds_argument
 from api.views import block_fields, round_view
 from services.clocks import waiting_words
-from services.errors import NotFound
+from services.errors import Busy, NotFound
 
 blueprint = Blueprint("mining", __name__)
 
@@ -58,7 +58,10 @@ def mine() -> ResponseReturnValue:
         return problem(409, "round_cancelled", "The round was cancelled.")
     if answer["status"] != "finished":
         return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
-    block = block_fields(here, answer["block"])
+    try:
+        block = block_fields(here, answer["block"])
+    except Busy:  # it is mined; the client can look at it later
+        return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
     names = ("index", "transactions", "proof", "previous_hash")
     return jsonify({"message": "Forged new block.", **{name: block[name] for name in names}, "hash": answer["block"]})
 

@@ -9,9 +9,8 @@ from api.access import budget, doorkeeper, node
 from api.budget import Kind, reserve
 from api.errors import Refusal, problem
 from api.reading import MAX_PAGE, is_hash, json_body, number_argument, seconds_argument
-from api.views import block_fields
+from api.views import first_blocks
 from services.errors import PeerFailed
-from services.node import Node
 from services.peers.urls import check_address, normal_url
 from shared.errors import InputError, NodeError, ShapeError
 
@@ -126,7 +125,7 @@ def resolve() -> ResponseReturnValue:
         answer = here.consensus.ask(seconds)
     if answer is None:
         return jsonify(message="Still resolving."), 202
-    shown = _first_blocks(here)
+    shown = first_blocks(here, _SHOWN_BLOCKS, _SHOWN_BYTES)
     length = here.chain.tip().height
     body: dict[str, Any] = {"message": "Our chain was replaced." if answer.replaced else "Our chain is authoritative."}
     body["new_chain" if answer.replaced else "chain"] = shown
@@ -210,17 +209,6 @@ def _nodes(body: Any) -> list[Any]:
     if not isinstance(nodes, list) or not 0 < len(nodes) <= _MAX_NODES:
         raise InputError("bad_nodes", f"nodes is a list of 1 to {_MAX_NODES} URLs.", field="nodes")
     return nodes
-
-
-def _first_blocks(here: Node) -> list[dict[str, Any]]:
-    """The first hundred blocks, or fewer where they are large."""
-    room, blocks = _SHOWN_BYTES, []
-    for stored in here.chain.headers(1, _SHOWN_BLOCKS):
-        room -= stored.size
-        if room < 0:
-            break
-        blocks.append(block_fields(here, stored.header.hash))
-    return blocks
 
 
 def _peer(peer: Any) -> dict[str, Any]:

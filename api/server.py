@@ -52,7 +52,7 @@ def serve(settings: Settings) -> None:
 
     Raises:
         BadSettings: a secret, the host, the port, or a store that cannot be used whatever one waits for.
-        WrongChain: the store holds a chain of another spec.
+        WrongChain: the store holds a chain of another spec, or one that breaks a rule which came later.
         StoreUnavailable: no Redis answers.
     """
     logs.begin(settings)

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 from api.access import node
+from api.budget import reserve
 from api.errors import Refusal, describe
 from api.reading import is_hash, json_body
 from api.views import block_fields, transaction_view
@@ -18,6 +19,7 @@ from shared.transaction import Transaction
 blueprint = Blueprint("transactions", __name__)
 
 MAX_BATCH = 2000
+_RESULT_BYTES = 400  # of memory, for each result on its way into the answer
 
 
 @blueprint.post("/transactions/new")
@@ -63,6 +65,7 @@ def submit_batch() -> ResponseReturnValue:
     """
     here = node()
     items = _batch(json_body(floats=here.rules.floats))
+    reserve(_RESULT_BYTES * len(items))  # before anything is admitted: afterwards "try again" would be wrong
     outcomes: list[Transaction | Admitted | NodeError] = []
     for item in items:
         try:

@@ -28,6 +28,19 @@ def block_fields(node: Node, block_hash: str) -> dict[str, Any]:
     return node.chain.block_object(block_hash)
 
 
+def first_blocks(node: Node, most: int, room: int) -> list[dict[str, Any]]:
+    """The JSON objects of the first `most` blocks, or of fewer, with `room` bytes at most. Raises: Busy."""
+    shown: list[StoredHeader] = []
+    for stored in node.chain.headers(1, most):
+        room -= stored.size
+        if room < 0:
+            break
+        shown.append(stored)
+    # For all of them at once: whoever waits for more while it holds some holds up others who do the same.
+    budget.reserve(_PER_BYTE * sum(stored.size for stored in shown))
+    return [node.chain.block_object(stored.header.hash) for stored in shown]
+
+
 def block_view(node: Node, stored: StoredHeader, tip: Tip) -> dict[str, Any]:
     """A block exactly as it is hashed, and hash, chainwork, size and confirmations; its transactions with their ids."""
     block_hash = stored.header.hash

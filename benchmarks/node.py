@@ -59,6 +59,7 @@ class BenchNode:
         self.port = free_port()
         self.token = secrets.token_hex(16)
         (self.directory / "token").write_text(self.token)
+        (self.directory / "token").chmod(0o600)
         self.environment = {
             "QUARRY_NODE": "bench",
             "QUARRY_SPEC": self._spec(),

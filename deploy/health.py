@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,8 +69,8 @@ def ticker() -> None:
     """The node's house was kept a moment ago, which is the ticker's to do."""
     node = os.environ["QUARRY_NODE"]
     with _connect("QUARRY_REDIS_URL") as store:
-        kept = store.get(f"quarry:{{{node}}}:kept")
-    if kept is None or time.time() - float(kept) > _TICKER_SECONDS:
+        kept, (seconds, _) = store.get(f"quarry:{{{node}}}:kept"), store.time()  # by one clock
+    if kept is None or seconds - float(kept) > _TICKER_SECONDS:
         raise Unhealthy(f"no housekeeping in the last {_TICKER_SECONDS} s")
 
 

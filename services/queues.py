@@ -162,7 +162,7 @@ class RqJobs:
         name = function.rpartition(".")[2]
         if self._network.count >= MAX_WAITING:
             return False
-        # What was announced has one id for all announcements: it is forgotten as soon as it is done.
+        # What was announced has one id a minute for all announcements: it is forgotten as soon as it is done.
         heard = function == RESOLVE and args == (HEARD,)
         try:
             self._network.enqueue(
@@ -207,9 +207,11 @@ class RqJobs:
 
     def report(self) -> QueueReport:
         states = []
+        seconds, microseconds = self.broker.time()
+        now = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
         for one, workers in ((self._mining, self.mining_workers()), (self._network, self.network_workers())):
             since = self._oldest(one)
-            age = (datetime.now(UTC) - since).total_seconds() if since is not None else 0.0
+            age = (now - since).total_seconds() if since is not None else 0.0
             states.append(QueueState(one.name, one.count, max(age, 0.0), workers))
         return QueueReport(tuple(states), job_totals.read(self.broker))
 

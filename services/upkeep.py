@@ -8,20 +8,22 @@ HOUSEKEEPING_SECONDS = 5
 CHECK_SECONDS = 3600
 
 
-def keep_house(node: Node) -> int:
+def keep_house(node: Node, *, check_all: bool = False) -> int:
     """Bring back lost work and expire what is old; how many transactions expired. Safe at any time, beside itself too.
+
+    Some blocks are compared with what is stored of them; `check_all`: the whole quick check.
 
     It asks no peer for anything, so nobody outside can make it slow.
     """
     node.reorganiser.finish()
+    if check_all:
+        node.watchman.now()
+    else:
+        node.watchman.sample()
     node.rounds.reconcile()
     node.announcer.transactions_waiting()
     node.announcer.news_waiting()
     node.reorganiser.forget_abandoned()
-    if node.clock.now() % CHECK_SECONDS < HOUSEKEEPING_SECONDS:
-        node.watchman.now()
-    else:
-        node.watchman.sample()
     return node.mempool.expire()
 
 

@@ -13,7 +13,7 @@ from services.errors import NotBegun
 from services.node import Node, build_node
 from services.queues import HOUSEKEEPING, RqJobs
 from services.settings import Settings
-from services.upkeep import keep_house, take_slot
+from services.upkeep import CHECK_SECONDS, keep_house, take_slot
 from shared.errors import NodeError
 
 _log = structlog.get_logger(__name__)
@@ -30,6 +30,7 @@ class Housekeeper:
     def __init__(self, node: Node, broker: Redis) -> None:
         self._node = node
         self._broker = broker
+        self._checked: float | None = None  # when all was last checked, as far as we know: an API's start does that
 
     def tick(self) -> bool:
         """Keep house, if the slot is ours; whether it was.
@@ -42,7 +43,11 @@ class Housekeeper:
             return False
         began, failed = time.perf_counter(), True
         try:
-            keep_house(self._node)
+            now = self._node.clock.now()
+            since = now if self._checked is None else self._checked
+            is_due = abs(now - since) >= CHECK_SECONDS
+            keep_house(self._node, check_all=is_due)
+            self._checked = now if is_due else since
             failed = False
         finally:
             job_totals.count(self._broker, HOUSEKEEPING, time.perf_counter() - began, failed=failed)

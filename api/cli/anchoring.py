@@ -65,7 +65,7 @@ def anchor(
             found, made = _prove(target, identifier, file, data, wait)
             output.write(json.dumps(made, indent=2).encode() + b"\n")
     except OSError as error:
-        raise Failure(_unwritten(path, error, identifier)) from None
+        raise Failure(_unwritten(path, error, None if proof_of else identifier)) from None
     value = {
         "digest": found.digest,
         "proof": str(path),

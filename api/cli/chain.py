@@ -46,10 +46,10 @@ def show(target: Target, first: int | None, limit: int) -> None:
 @chain.command()
 @with_node
 @click.option("--spec", metavar="NAME|FILE", help="The chain spec it must follow. [default: the one the node serves]")
-@click.option(
+@redis_url_option(
     "--redis-url",
-    envvar="QUARRY_REDIS_URL",
-    help="The node's store, to compare every record in it. [default: that of the node of `quarry up` that runs here]",
+    "QUARRY_REDIS_URL",
+    "The node's store, to compare every record in it. [default: that of the node of `quarry up` that runs here]",
 )
 def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     """Recompute everything: every hash, proof, root, signature, rule and balance, from genesis to the tip.

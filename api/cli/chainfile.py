@@ -121,7 +121,7 @@ class _Importer:
     """Appends blocks to one node's chain, through the door that every block comes through."""
 
     def __init__(self, redis_url: str, node: str, spec: ChainSpec, genesis: str) -> None:
-        from services.connections import as_store, connect_for_jobs, require_mendable
+        from services.connections import as_store, connect_for_jobs, connect_for_requests, require_usable
         from services.node import build_node
         from services.queues import RqJobs
         from services.setting_values import named, node_name
@@ -130,11 +130,13 @@ class _Importer:
         named("--node", node_name, node)
         # The rules come from the file; whether the store's chain follows them, its genesis block tells.
         settings = load({"QUARRY_NODE": node, "QUARRY_REDIS_URL": redis_url})
-        require_mendable(redis_url, "--redis-url")
+        with connect_for_requests(redis_url) as probe:
+            require_usable(probe, "--redis-url")
         redis = connect_for_jobs(redis_url)
         self._node = build_node(replace(settings, spec=spec), store=as_store(redis), queue=RqJobs(redis))
         self._rules: Rules = self._node.rules
         self._node.begin()
+        self._node.faults.require_none()
         if self._node.chain.hash_at(1) != genesis:
             raise Failure("The node's chain begins with another genesis block than the file's.")
         self._known: list[str] = []  # hashes from `_first` on

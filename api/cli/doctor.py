@@ -66,17 +66,17 @@ def doctor(url: str | None, redis_url: str | None, broker_url: str | None, as_js
 
 
 def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> Iterator[Finding]:
-    running = running_node()
+    client = connect(url)
+    running = running_node(None if url is None else client.url)
     yield _check("python", _python)
     yield _check("packages", _packages)
     yield _check("disk", _disk)
-    if running is None:
+    if running is None and url is None:
         where = f"runs under {here}" if (here := place()) is not None else "can run: this user has no home directory"
         yield Finding("node", "warn", f"no node of `quarry up` {where}")
-    else:
+    elif running is not None:
         yield _check("keys", lambda: _keys(running[0]))
         redis_url = redis_url or running[1].redis_url
-    client = connect(url)
     answering = _check("api", lambda: _api(client))
     yield answering
     status = client.get("/status") if answering.verdict == "ok" else None
@@ -175,17 +175,20 @@ def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -
 
     from api.cli.stored import node_on
     from services.audit import QuickAudit
-    from services.connections import connect_for_jobs
+    from services.connections import connect_for_requests
     from services.ports import SystemRandomness
     from services.store.faults import sentence_of
 
     try:
-        with closing(connect_for_jobs(redis_url)) as redis:
+        with closing(connect_for_requests(redis_url)) as redis:
             redis.ping()
             here = node_on(redis, redis_url, status["node"], client.spec())
             if here.chain.hash_at(1) is None:
                 raise Trouble("cannot be judged: the store holds no chain of this node", "warn")
-            checked = QuickAudit(here.chain, here.rules, SystemRandomness()).run()
+            audit = QuickAudit(here.chain, here.rules, SystemRandomness())
+            checked = audit.run()
+            if checked.findings and (checked := audit.run()).findings:  # twice, as the node itself looks
+                here.faults.mark(here.randomness.token(), checked.findings, here.clock.now(), over="")
     except (RedisError, ValueError) as error:
         raise Trouble(f"cannot be judged: the store does not answer ({type(error).__name__})", "warn") from None
     if checked.findings:
@@ -244,15 +247,16 @@ def _ticker(url: str, node: str) -> str:
     """The ticker keeps house every few seconds, and the store says when it last did."""
     from redis.exceptions import RedisError
 
-    from services.connections import connect_for_requests, explain
+    from services.clocks import store_time
+    from services.connections import as_store, connect_for_requests, explain
     from services.store.keys import Keys
 
     try:
         with closing(connect_for_requests(url)) as redis:
-            kept = redis.get(Keys(node).kept)
+            kept, now = redis.get(Keys(node).kept), store_time(as_store(redis))
     except RedisError as error:
         raise Trouble(f"cannot be judged: the store {_public(url)}: {explain(error)}") from None
-    if kept is None or time.time() - float(kept) > _TICKER_SECONDS:
+    if kept is None or now - float(kept) > _TICKER_SECONDS:
         raise Trouble("no housekeeping within the last minute: is `quarry ticker` running?")
     return "kept house within the last minute"
 

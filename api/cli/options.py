@@ -46,9 +46,9 @@ def _running_nodes() -> list[tuple[NodeFiles, NodeRecord]]:
     return running_nodes(found) if found is not None else []
 
 
-def running_node() -> tuple[NodeFiles, NodeRecord] | None:
-    """The node that `quarry up` runs on this machine; of several, the one started last."""
-    found = _running_nodes()
+def running_node(url: str | None = None) -> tuple[NodeFiles, NodeRecord] | None:
+    """The node that `quarry up` runs on this machine, at `url` if that is given; of several, the one started last."""
+    found = [item for item in _running_nodes() if url in (None, item[1].url)]
     return found[0] if found else None
 
 

@@ -27,7 +27,7 @@ def worker(queue: str) -> None:
 
 @click.command()
 def ticker() -> None:
-    """Run the ticker, which enqueues the scheduled jobs. Settings come from the environment (QUARRY_…)."""
+    """Run the ticker, which enqueues scheduled jobs and keeps house. Settings come from the environment (QUARRY_…)."""
     _become("ticker")
 
 

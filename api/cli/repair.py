@@ -11,7 +11,7 @@ import click
 from api.cli import terminal
 from api.cli.chainfile import node_store
 from api.cli.group import FAILED, Failure
-from api.cli.options import home, json_option
+from api.cli.options import home, json_option, redis_url_option
 from api.cli.progress import bar
 from api.cli.stored import node_on, told
 from services.repair import BlockDamaged, Repaired
@@ -19,7 +19,7 @@ from shared.chain_spec import ChainSpec
 
 
 @click.command()
-@click.option("--redis-url", envvar="QUARRY_REDIS_URL", help="The node's store. [default: the node's own]")
+@redis_url_option("--redis-url", "QUARRY_REDIS_URL", "The node's store. [default: the node's own]")
 @click.option("--node", envvar="QUARRY_NODE", default="node1", show_default=True, help="The node's name in that store.")
 @click.option("--spec", metavar="NAME|FILE", help="Its chain spec. [default: the one that the node runs with]")
 @click.option(
@@ -40,10 +40,12 @@ def repair(redis_url: str | None, node: str, spec: str | None, truncate: bool, a
     from redis.exceptions import RedisError
 
     from services import logs
-    from services.connections import connect_for_jobs
+    from services.connections import connect_for_jobs, connect_for_requests, require_usable
 
     logs.configure("error", "console")
     with _store(redis_url, node, spec) as url:
+        with connect_for_requests(url) as probe:  # a person waits: where nothing answers, that is said at once
+            require_usable(probe, "--redis-url")
         try:
             with contextlib.closing(connect_for_jobs(url)) as redis, bar("replaying", quiet=as_json) as advance:
                 here = node_on(redis, url, node, _spec(redis, node, spec))

@@ -51,9 +51,11 @@ def compare_store(redis_url: str, node: str, spec: ChainSpec, genesis: str, adva
     """
     from redis.exceptions import RedisError
 
-    from services.connections import connect_for_jobs
+    from services.connections import connect_for_jobs, connect_for_requests, require_usable
     from services.full_audit import FullAudit
 
+    with connect_for_requests(redis_url) as probe:
+        require_usable(probe, "--redis-url")
     try:
         with closing(connect_for_jobs(redis_url)) as redis:
             redis.ping()

@@ -21,6 +21,7 @@ from api.rpc.errors import (
     refusal,
 )
 from api.rpc.methods import METHODS
+from services.errors import Busy
 from services.node import Node
 from shared import wire
 from shared.errors import InputError, NodeError
@@ -30,6 +31,8 @@ _log = structlog.get_logger(__name__)
 MAX_BATCH = 50
 # Once a batch's answers have so many bytes together, the rest is refused: it can be asked for in another batch.
 MAX_BATCH_BYTES = 4 * 2**20
+# Answers of that many bytes are told even where there is no room: that a transaction was sent, for one.
+_SMALL = 1_024
 # Importing these has filled the table.
 _FILLED_BY = (chain, logs, state, transactions)
 # Names that may be repeated to the client: nothing in them needs escaping, wherever the message is shown.
@@ -53,13 +56,24 @@ def answer_value(node: Node, value: Any) -> bytes:
     if not 0 < len(value) <= MAX_BATCH:
         return refused(INVALID_REQUEST, f"a batch has 1 to {MAX_BATCH} requests")
     answers: list[bytes] = []
-    size = 0
+    size, full = 0, RpcError(RESPONSE_TOO_LARGE, "response too large: ask for less in one batch")
+    is_full = False
     for item in value:
-        response = _answer(node, item) if size <= MAX_BATCH_BYTES else _too_large(item)
-        if response is not None:
-            answers.append(_bytes(response))  # now: as text it takes a quarter of the memory
-            size += len(answers[-1])
+        response = _without_room(item, full) if is_full else _answer(node, item)
+        if response is None:
+            continue
+        answers.append(_bytes(response))  # now: as text it takes a quarter of the memory
+        size += len(answers[-1])
+        if is_full:
+            continue
+        try:
             budget.settle(size)
+        except Busy as error:  # what was done is told; what is large is given up
+            is_full, full = True, refusal(error)
+            if len(answers[-1]) > _SMALL:
+                answers[-1] = _bytes(_without_room(item, full))
+        else:
+            is_full = size > MAX_BATCH_BYTES
     return b"[" + b",".join(answers) + b"]" if answers else b""
 
 
@@ -116,12 +130,12 @@ def _call(node: Node, name: str, params: Any) -> Any:
     return known.function(node, *params)
 
 
-def _too_large(item: Any) -> dict[str, Any] | None:
+def _without_room(item: Any, error: RpcError) -> dict[str, Any] | None:
     """The answer to a request for which its batch has no room left."""
     if not isinstance(item, dict) or "id" not in item:
         return None if isinstance(item, dict) else _failure(None, RpcError(INVALID_REQUEST, "a request is an object"))
     identifier = item["id"] if type(item["id"]) in (str, int) else None
-    return _failure(identifier, RpcError(RESPONSE_TOO_LARGE, "response too large: ask for less in one batch"))
+    return _failure(identifier, error)
 
 
 def _failure(identifier: Any, error: RpcError) -> dict[str, Any]:

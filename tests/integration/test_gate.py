@@ -4,13 +4,14 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from io import BytesIO
 from typing import Any
 
 import pytest
 
 from api import budget as budgets
+from api import connections
 from api.budget import LARGE, Budget, Kind
 from api.connections import READ_RATE, Deadlines, Watch
 from api.gate import PIECE, Gate
@@ -54,7 +55,11 @@ def call(
 ) -> tuple[str, dict[str, str], Any]:
     gate = Gate(inner, budget, Deadlines(budget), max_body)
     head: list[Any] = []
-    environ = {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body)) if length is None else length}
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "wsgi.input": BytesIO(body),
+        "CONTENT_LENGTH": str(len(body)) if length is None else length,
+    }
     result = gate(environ, lambda status, headers: head.extend([status, dict(headers)]))
     return head[0], head[1], result
 
@@ -117,6 +122,36 @@ def test_a_large_answer_whose_reader_has_gone_before_the_first_byte_gives_its_pl
     _, _, result = call(Inner(Closing([b"x" * 100_000]), []), budget)
     result.close()
     assert (budget.held(Kind.ANSWER), budget.bytes_held) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "status"), [("HEAD", "200 OK"), ("GET", "304 NOT MODIFIED"), ("OPTIONS", "204 NO CONTENT")]
+)
+def test_an_answer_without_a_body_takes_no_place(method: str, status: str) -> None:
+    budget = Budget(40, 8 * MIB)
+    closing = Closing([])
+
+    def inner(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response(status, [])
+        return closing
+
+    gate = Gate(inner, budget, Deadlines(budget), MIB)
+    assert gate({"REQUEST_METHOD": method, "wsgi.input": BytesIO()}, lambda *_: None) == []
+    assert closing.closed and budget.answers == 0
+
+
+def test_what_is_done_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "Try again" after a request that has changed something would have it done twice."""
+    monkeypatch.setattr(budgets, "PATIENCE", 0.05)
+    budget = Budget(40, 8 * MIB)
+    for _ in range(budget.shares.answer):
+        budget.take(Kind.ANSWER)
+    gate = Gate(Inner([b"x" * 100_000], []), budget, Deadlines(budget), MIB)
+    head: list[str] = []
+    environ = {"REQUEST_METHOD": "POST", "wsgi.input": BytesIO()}
+    result = gate(environ, lambda status, _: head.append(status))
+    assert head == ["200 OK"] and len(b"".join(result)) == 100_000
+    assert budget.held(Kind.ANSWER) == budget.shares.answer
 
 
 def test_what_was_reserved_is_given_back_when_the_application_fails() -> None:
@@ -216,6 +251,43 @@ def test_a_body_has_ten_seconds_in_all_however_it_drips(quick_node: RunningNode)
 
 def metrics(node: RunningNode) -> str:
     return node.client.get("/metrics").body.decode()
+
+
+@needs_linux
+def test_the_length_of_an_early_answer_is_known_to_the_byte(quick_node: RunningNode) -> None:
+    """By its length it is known which connection it went to; with a mistake here the body's thread is freed late."""
+    headers = [("Content-Type", "application/problem+json"), ("Connection", "close")]
+    with quick_node.door.raw(POST + b"Content-Length: 9\r\n\r\n{", timeout=20) as half:
+        answer = b""
+        while piece := half.recv(4096):
+            answer += piece
+    body = answer.partition(b"\r\n\r\n")[2]
+    assert json.loads(body)["code"] == "body_too_slow"
+    assert len(answer) == connections._wire_length(408, headers, body)
+
+
+@needs_linux
+def test_a_slow_body_behind_slow_answers_gives_its_place_back_and_cuts_nobody_else(quick_node: RunningNode) -> None:
+    """The early answer waits behind large ones that the client reads slowly; others are at work all the while."""
+    ask = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with quick_node.door.raw(b"") as late, quick_node.door.raw(b"", timeout=20) as kept, ExitStack() as stack:
+        events = stack.enter_context(quick_node.door.open("GET", "/events"))
+        assert events.readline() == b"retry: 2000\n"
+        late.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        late.sendall(4 * ask + POST + b"Content-Length: 100000\r\n\r\n")
+        late.settimeout(0.01)
+        began, read = time.monotonic(), 0
+        while time.monotonic() - began < 18:
+            elapsed = time.monotonic() - began
+            with suppress(TimeoutError):
+                if elapsed > 11 or read < 20_000 * elapsed:
+                    read += len(late.recv(8192))
+            if int(elapsed * 5) % 5 == 0:
+                kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert first_line(kept) == b"HTTP/1.1 200 OK", "one that is kept alive is not cut"
+            time.sleep(0.05)
+        eventually(lambda: 'quarry_http_held{kind="body"} 0.0' in metrics(quick_node))
+        assert events.readline(), "nor is a stream"
 
 
 def test_a_half_closed_short_body_changes_nothing(quick_node: RunningNode) -> None:

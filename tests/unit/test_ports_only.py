@@ -53,6 +53,8 @@ ALLOWED = {
     ("api/budget.py", "time"): "waits for a place",
     ("api/connections.py", "socket"): "ends connections that hold something for too long",
     ("api/connections.py", "time"): "measures how long they have held it",
+    ("api/connections.py", "random"): "tells early answers apart by their lengths",
+    ("api/connections.py", "http"): "the words of a status",
     ("api/cli/client.py", "time"): "the command line waits for a node",
     ("api/cli/client.py", "urllib3"): "the command line is a client",
     ("api/cli/demo.py", "time"): "measures what it shows",

@@ -16,7 +16,7 @@ def resolve(node: str, which: str = "") -> bool:
         which: "": all, as scheduled; `HEARD`: those in whose name something was announced; else one peer's URL.
     """
     served = context.begun(node)
-    if served is None:
+    if served is None or served.faults.read() is not None:  # marked: /status says why, and no peer is asked
         return False
     if which == HEARD:
         resolution = served.resolver.resolve_heard()

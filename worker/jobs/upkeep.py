@@ -3,9 +3,6 @@
 from services.upkeep import keep_house
 from worker import context
 
-# The whole quick check runs once in this many seconds.
-CHECK_SECONDS = 3600
-
 
 def housekeeping(node: str) -> int:
     """Bring back lost work and expire what is old; how many transactions expired. Safe to run at any time."""
