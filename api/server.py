@@ -154,6 +154,7 @@ def application() -> "Flask":
     # Short slices of the interpreter keep a batch from holding up the other requests of this process.
     sys.setswitchinterval(0.002)
     node = build_node(settings, store=as_store(store), queue=RqJobs(broker), broker=as_store(broker))
+    node.clock.now()  # compared with the store's for the first time, which is waited for
     app = create_app(node, settings.admin_token())
     forget_dead_processes()
     watch = Watch(settings.port, app.extensions["quarry.budget"], app.extensions["quarry.deadlines"])

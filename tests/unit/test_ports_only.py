@@ -40,7 +40,6 @@ ALLOWED = {
     ("services/connections.py", "socket"): "tells a host that is not found from one that does not answer",
     ("services/launch/launcher.py", "time"): "waits for child processes",
     ("services/peers/http.py", "http"): "the HTTP port: what the library raises",
-    ("services/queues.py", "datetime"): "the age of a job, by the clock that RQ stamped it with",
     ("services/queues.py", "time"): "measures jobs",
     ("services/wallet/keystores.py", "uuid"): "names a keystore file, as the format asks",
     ("services/wallet/keyring.py", "datetime"): "dates a certificate",
