@@ -182,8 +182,12 @@ def _mutants() -> tuple[Mutant, ...]:
             python(("services.accept", "validate", _unvalidated), ("services.reorganiser", "validate", _unvalidated)),
         ),
         Mutant(
-            "swap does not compare the tip",
-            script("swap", ("if redis.call('HGET', P .. 'tip', 'hash') ~= ARGV[1] then", "if false then")),
+            "swap compares neither the tip nor its digest",
+            script(
+                "swap",
+                ("if redis.call('HGET', P .. 'tip', 'hash') ~= ARGV[1] then", "if false then"),
+                ("~= ARGV[9] then", "== false then"),
+            ),
         ),
         Mutant(
             "a reorganisation drops transactions", script("requeue", ("for i = 4, #ARGV, 6 do", "for i = 4, 0, 5 do"))

@@ -56,3 +56,18 @@ def test_a_traceback_is_a_finding_unless_it_says_that_the_store_was_away(tmp_pat
     (logs / "mining1.log").write_text(head + "KeyError: 'state'\n")
     tracebacks(tmp_path, verdict)
     assert verdict.findings == ["1 traceback(s) in mining1.log: KeyError: 'state'"]
+
+
+def test_a_traceback_that_a_log_indents_ends_where_it_ends(tmp_path: Path) -> None:
+    """The line behind it is another entry's."""
+    logs = tmp_path / "home" / "soak" / "node1" / "logs"
+    logs.mkdir(parents=True)
+    head = (
+        "2026-11-25T22:00:00Z [error    ] bug\n    Traceback (most recent call last):\n      File …\n        call()\n"
+    )
+    other = "2026-11-25T22:00:01Z [info     ] reorganised attached=3\n"
+    (logs / "network.log").write_text(head + "    redis.exceptions.TimeoutError: Timeout reading.\n" + other)
+    (logs / "ticker.log").write_text(head + "    KeyError: 'state'\n" + other)
+    verdict = Verdict()
+    tracebacks(tmp_path, verdict)
+    assert verdict.findings == ["1 traceback(s) in ticker.log: KeyError: 'state'"]

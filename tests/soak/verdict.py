@@ -19,7 +19,8 @@ READY_SECONDS = 1.0
 SLOW_SHARE = 0.01  # of the answers of /readyz, faults left aside, may be slower: two cores are shared by all
 # By role: the most that one process may take (PSS), and by how much it may grow an hour, in MB. A cache may fill.
 MOST_MB = {"up": 80, "api": 120, "api-worker": 300, "mining": 120, "horse": 120, "network": 120, "ticker": 80}
-SLOPE_MB = {"up": 4, "api": 8, "api-worker": 40, "mining": 8, "network": 16, "ticker": 4}
+# The ticker keeps house, as the network worker once did: its caches fill up for some time.
+SLOPE_MB = {"up": 4, "api": 8, "api-worker": 40, "mining": 8, "network": 16, "ticker": 16}
 # Exceptions that only say that the store was away, which the faults saw to.
 _STORE_AWAY = re.compile(
     r"(redis\.exceptions\.)?(ConnectionError|TimeoutError|BusyLoadingError|ReadOnlyError|MasterDownError)|"
@@ -173,12 +174,15 @@ def tracebacks(directory: Path, verdict: Verdict) -> None:
 
 
 def _last_words(lines: list[str]) -> list[str]:
-    """The line that ends each traceback."""
-    ends, inside = [], False
+    """The line that ends each traceback: the next that is not indented further than its head, which logs indent."""
+    ends: list[str] = []
+    indent: int | None = None
     for line in lines:
+        text = line.strip()
+        depth = len(line) - len(line.lstrip())
         if "Traceback (most recent call last)" in line:
-            inside = True
-        elif inside and line and not line.startswith((" ", "\t", "|", "│", "╭", "╰")):
-            ends.append(line.strip())
-            inside = False
+            indent = depth
+        elif indent is not None and text and depth <= indent and text[0] not in "|│╭╰+":
+            ends.append(text)
+            indent = None
     return ends
