@@ -19,8 +19,7 @@ READY_SECONDS = 1.0
 SLOW_SHARE = 0.01  # of the answers of /readyz, faults left aside, may be slower: two cores are shared by all
 # By role: the most that one process may take (PSS), and by how much it may grow an hour, in MB. A cache may fill.
 MOST_MB = {"up": 80, "api": 120, "api-worker": 300, "mining": 120, "horse": 120, "network": 120, "ticker": 80}
-# The ticker keeps house, as the network worker once did: its caches fill up for some time.
-SLOPE_MB = {"up": 4, "api": 8, "api-worker": 40, "mining": 8, "network": 16, "ticker": 16}
+SLOPE_MB = {"up": 4, "api": 8, "api-worker": 40, "mining": 8, "network": 16, "ticker": 4}
 # Exceptions that only say that the store was away, which the faults saw to.
 _STORE_AWAY = re.compile(
     r"(redis\.exceptions\.)?(ConnectionError|TimeoutError|BusyLoadingError|ReadOnlyError|MasterDownError)|"
