@@ -17,8 +17,6 @@ from shared.block import Template
 # Seconds for which a search job may say that it is about: the longest QUARRY_LINGER, and somewhat.
 LONGEST_PROMISE = 65
 
-RoundState = Literal["open", "sealed", "cancelled"]
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:

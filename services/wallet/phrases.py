@@ -10,7 +10,6 @@ WORDS = (12, 15, 18, 21, 24)
 # BIP-44: purpose 44', Ethereum's coin 60', account 0', external 0; then the index.
 _HARDENED = 2**31
 _PATH = (44 + _HARDENED, 60 + _HARDENED, 0 + _HARDENED, 0)
-MAX_INDEX = _HARDENED - 1
 
 
 class BadPhrase(NodeError):
