@@ -62,9 +62,10 @@ class Door:
         try:
             self._connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             response = self._connection.getresponse()
-            data = response.read(limit)
-            if not response.isclosed():
-                self.close()
+            with response:  # a response that ends its connection holds the socket itself
+                data = response.read(limit)
+                if not response.isclosed():
+                    self.close()
         except (OSError, http.client.HTTPException):
             self.close()
             return 0, None
@@ -91,6 +92,7 @@ class Load:
         self._acknowledged = acknowledged
         self._pause = 1 / rate
         self._stop = threading.Event()
+        self._doors: list[Door] = []
         self.answers: Counter[str] = Counter()
         self.faults: list[str] = []  # clients that ended by an exception of their own
         first, last = cluster.names[0], cluster.names[-1]
@@ -118,6 +120,8 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join(30)
+        for door in self._doors:
+            door.close()
 
     def _guarded(self, name: str, job: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -126,7 +130,10 @@ class Load:
             self.faults.append(f"{name}: {type(error).__name__}: {error}")
 
     def _door(self, node: str, timeout: float = 6.0) -> Door:
-        return Door(self._cluster.ports[self._cluster.names.index(node)], timeout)
+        """A connection that `stop` closes."""
+        door = Door(self._cluster.ports[self._cluster.names.index(node)], timeout)
+        self._doors.append(door)
+        return door
 
     # --- senders ---
 

@@ -97,6 +97,7 @@ def _fates(cluster: Cluster, node: str, ids: list[str]) -> Counter[str]:
                 break
             time.sleep(0.5)
         fates[_fate(status, answer)] += 1
+    door.close()
     return fates
 
 
