@@ -13,12 +13,14 @@ rq.serializers.PickleSerializer = rq.serializers.JSONSerializer  # type: ignore[
 rq.serializers.SERIALIZER_ALIASES["pickle"] = rq.serializers.JSONSerializer
 
 import time  # noqa: E402 - after the serializer, on purpose, like all that follow
+from contextlib import suppress  # noqa: E402
 from datetime import UTC, datetime  # noqa: E402
 from typing import Any  # noqa: E402
 
 from redis import Redis  # noqa: E402
 from rq import Queue as RqQueue  # noqa: E402
 from rq.exceptions import DuplicateJobError, NoSuchJobError  # noqa: E402
+from rq.executions import Execution, ExecutionRegistry  # noqa: E402
 from rq.job import Job, JobStatus  # noqa: E402
 from rq.worker_registration import get_keys  # noqa: E402
 
@@ -92,6 +94,10 @@ class AllowListedJob(Job):
         self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
         self.webhooks = []
 
+    @property
+    def execution_registry(self) -> ExecutionRegistry:
+        return _Executions(self.id, connection=self.connection)
+
     def perform(self) -> Any:
         self.require_allowed()
         self.require_arguments()
@@ -122,6 +128,20 @@ class AllowListedJob(Job):
         """
         if not arguments_fit(self.args, self.kwargs, *_ARGUMENTS[self.func_name or ""]):
             raise ForbiddenJob("This job's arguments are not those of its function.")
+
+
+class _Executions(ExecutionRegistry):
+    """A job's executions, also those whose records are gone, or are back in part by a heartbeat.
+
+    A record expires when the store was away for as long as three heartbeats. RQ cannot end a job without it.
+    """
+
+    def get_executions(self, start: int = 0, end: int = -1) -> list[Execution]:
+        executions = [Execution(name, self.job_id, self.connection) for name in self.get_execution_ids(start, end)]
+        for execution in executions:
+            with suppress(ValueError, KeyError):  # its name is enough to remove it
+                execution.refresh()  # type: ignore[no-untyped-call] # RQ leaves it untyped
+        return executions
 
 
 def _nothing(raw_data: Any) -> Any:

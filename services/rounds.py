@@ -211,8 +211,11 @@ class Rounds:
         return self.store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now + HEARTBEAT_SECONDS) != "ended"
 
     def rest(self) -> float:
-        """Seconds that auto-mining should rest, before it opens another round. Nobody who asked for a block waits."""
-        if not self.policy.automine or self.store.situation().requests:
+        """Seconds that auto-mining should rest, before it opens another round; 0 while one is open, or if somebody
+        asked for a block.
+        """
+        situation = self.store.situation()
+        if not self.policy.automine or situation.requests or situation.open_round:
             return 0.0
         sealed_at, transactions = self.store.last_seal()
         rest = min(LONGEST_REST, REST_PER_TRANSACTION * transactions)

@@ -161,6 +161,23 @@ def test_a_stream_of_transactions_fills_blocks(valkey: EmbeddedValkey, redis: Re
     assert_store_equals_replay(node, redis)
 
 
+def test_late_news_of_an_older_round_does_not_end_a_rest(
+    valkey: EmbeddedValkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the watch has noticed last may be a round of before: news come when they come."""
+    monkeypatch.setattr(services.rounds, "REST_PER_TRANSACTION", 0.2)
+    monkeypatch.setattr(services.rounds, "LONGEST_REST", 0.2)
+    with mining(valkey.url, redis, workers=1, difficulty=50, automine=True) as (node, queue):
+        node.submit([TestNode(redis, node.settings).sign(ALICE, 0)])
+        eventually(lambda: queue.running and node.pool.totals() == (0, 0))
+        search = _Search(node.rounds, node.mining, queue.running[0], 0.5)
+        search._watch = node.mining.watch()
+        search._watch.opened = "a round of before"
+        search._rest()
+        search._watch.close()
+        assert node.rounds.rest() == 0.0
+
+
 def test_a_request_does_not_wait_for_a_rest(
     valkey: EmbeddedValkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,12 +12,14 @@ from redis import Redis
 from rq import SimpleWorker
 from rq.suspension import resume, suspend
 
+import worker.jobs.network
 from api.app import create_app
 from services import registry
 from services.connections import as_store
+from services.errors import NotFound
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
-from services.queues import FAILURE_TTL, MINING, NETWORK, RqJobs, queue
+from services.queues import FAILURE_TTL, HEARD, MINING, NETWORK, AllowListedJob, RqJobs, queue
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.stores import Crew, connect, eventually, make_settings, make_spec
 from tests.integration.test_worker_security import json_data, plant
@@ -110,6 +112,35 @@ def test_failed_jobs_are_bounded(scene: tuple[Redis, Node, Crew]) -> None:
     eventually(lambda: redis.zcard(f"rq:failed:{NETWORK}") == 200, what="the trimming")
     assert sorted(failed(redis, NETWORK))[0].startswith("0800-")
     assert len(list(redis.scan_iter(match="rq:job:*", count=1000))) < 230
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["finished", "failed"])
+@pytest.mark.parametrize("left", [{}, {"last_heartbeat": "1"}], ids=["nothing", "a heartbeat"])
+def test_a_job_ends_whose_execution_record_has_expired(
+    scene: tuple[Redis, Node, Crew],
+    monkeypatch: pytest.MonkeyPatch,
+    left: dict[str, str],
+    fails: bool,
+) -> None:
+    """As after an outage of the store that was longer than three heartbeats."""
+    redis, node, _ = scene
+
+    def loses_its_record(*_: str) -> None:
+        [record] = redis.keys("rq:execution:*")
+        redis.delete(record)
+        if left:
+            redis.hset(record, mapping=left)
+        if fails:
+            raise NotFound("a peer")
+
+    monkeypatch.setattr(worker.jobs.network, "resolve", loses_its_record)
+    assert RqJobs(redis).enqueue_network(RESOLVE, node.settings.node, "resolve-heard", HEARD)
+    ours = queue(NETWORK, redis)
+    works = SimpleWorker([ours], connection=redis, serializer="json", job_class=AllowListedJob)
+    works.work(burst=True, logging_level="WARNING")
+    assert not redis.keys("rq:execution*")
+    assert not redis.zrange(ours.started_job_registry.key, 0, -1)
+    assert failed(redis, NETWORK) == (["resolve-heard"] if fails else [])
 
 
 def test_nothing_is_done_before_the_chain_has_begun(valkey: EmbeddedValkey, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from tests.soak.cluster import Cluster
@@ -49,8 +50,7 @@ def soak(given: argparse.Namespace, directory: Path) -> Verdict:
     verdict, rng = Verdict(), random.Random(given.seed)
     verdict.say(f"soak: seed {given.seed}, {given.nodes} nodes, {given.seconds:g} s, a fault every {given.every:g} s")
     cluster = Cluster(directory, given.nodes)
-    with cluster.running():
-        acknowledged = Acknowledged(directory / "acknowledged.jsonl")
+    with cluster.running(), closing(Acknowledged(directory / "acknowledged.jsonl")) as acknowledged:
         watch = Watch(cluster)
         load = Load(cluster, acknowledged, given.seed, given.rate)
         strangers = Strangers(cluster, given.seed)

@@ -8,8 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from redis import Redis
 from services.launch.programs import module_command, scrubbed
 from services.wallet.development import ACCOUNTS
 from shared.keys import KeyPair
+from tests.soak.door import Door
 
 CHAIN_ID = 4244
 DIFFICULTY = 400_000  # with the plain kernel a block takes a second or two of one core
@@ -189,30 +188,22 @@ class Cluster:
 
     # --- doors ---
 
+    def door(self, node: str, timeout: float = 6.0) -> Door:
+        """A connection to a node, to be closed."""
+        return Door(self.ports[self.names.index(node)], timeout)
+
     def get(self, node: str, path: str, timeout: float = 5.0) -> Any:
         """The JSON at a path; None if there was no answer of 200."""
-        try:
-            with urllib.request.urlopen(self.url(node) + path, timeout=timeout) as response:
-                return json.load(response)
-        except (OSError, ValueError, urllib.error.URLError):
-            return None
+        with self.door(node, timeout) as door:
+            status, answer = door.ask("GET", path)
+        return answer if status == 200 else None
 
     def ask(self, node: str, method: str, path: str, body: Any, timeout: float = 20.0) -> int:
         """The status of a request with the admin token; 0 if there was no answer."""
         token = (self.home(node) / "admin-token").read_text().strip()
-        request = urllib.request.Request(
-            self.url(node) + path,
-            method=method,
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=timeout) as response:
-                return int(response.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
+        with self.door(node, timeout) as door:
+            status, _ = door.ask(method, path, body, {"Authorization": f"Bearer {token}"})
+        return status
 
     @contextlib.contextmanager
     def store(self, node: str) -> Iterator["Redis"]:

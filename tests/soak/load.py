@@ -15,6 +15,7 @@ from shared.ethereum import sign_raw
 from shared.keys import KeyPair
 from shared.transaction import sign
 from tests.soak.cluster import CHAIN_ID, SENDERS, Cluster
+from tests.soak.door import Door
 
 Json = dict[str, Any]
 _GAS, _PRICE = 21_000, 10**9
@@ -27,7 +28,7 @@ _PAGES = (
 
 
 class Acknowledged:
-    """The transactions that a node took, one line of JSON each, written before the sender goes on."""
+    """The transactions that a node took, one line of JSON each, written before the sender goes on. To be closed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,43 +42,12 @@ class Acknowledged:
             self._file.flush()
             self.count += 1
 
+    def close(self) -> None:
+        self._file.close()
+
     def all(self) -> list[Json]:
         with self._lock:
             return [json.loads(line) for line in self.path.read_text().splitlines()]
-
-
-class Door:
-    """One client's connection to a node, opened anew when it broke."""
-
-    def __init__(self, port: int, timeout: float = 6.0) -> None:
-        self._port = port
-        self._timeout = timeout
-        self._connection: http.client.HTTPConnection | None = None
-
-    def ask(self, method: str, path: str, body: Any = None, limit: int = 4_000_000) -> tuple[int, Any]:
-        """Status and JSON (or bytes); (0, None) when no answer came."""
-        if self._connection is None:
-            self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout)
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        try:
-            self._connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-            response = self._connection.getresponse()
-            with response:  # a response that ends its connection holds the socket itself
-                data = response.read(limit)
-                if not response.isclosed():
-                    self.close()
-        except (OSError, http.client.HTTPException):
-            self.close()
-            return 0, None
-        try:
-            return response.status, json.loads(data)
-        except ValueError:
-            return response.status, data
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 class Load:
@@ -131,7 +101,7 @@ class Load:
 
     def _door(self, node: str, timeout: float = 6.0) -> Door:
         """A connection that `stop` closes."""
-        door = Door(self._cluster.ports[self._cluster.names.index(node)], timeout)
+        door = self._cluster.door(node, timeout)
         self._doors.append(door)
         return door
 
@@ -243,15 +213,15 @@ class Load:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
             try:
                 connection.request("GET", "/events")
-                response = connection.getresponse()
-                self.answers[f"stream {response.status}"] += 1
-                leaves = time.monotonic() + rng.uniform(20, 60)
-                while response.status == 200 and not self._stop.is_set() and time.monotonic() < leaves:
-                    line = response.readline()
-                    if not line:
-                        break
-                    if line.startswith(b"event: block") or b'"block"' in line:
-                        self.answers["stream blocks"] += 1
+                with connection.getresponse() as response:
+                    self.answers[f"stream {response.status}"] += 1
+                    leaves = time.monotonic() + rng.uniform(20, 60)
+                    while response.status == 200 and not self._stop.is_set() and time.monotonic() < leaves:
+                        line = response.readline()
+                        if not line:
+                            break
+                        if line.startswith(b"event: block") or b'"block"' in line:
+                            self.answers["stream blocks"] += 1
             except (OSError, http.client.HTTPException):
                 self.answers["stream cut"] += 1
             finally:

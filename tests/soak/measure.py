@@ -12,7 +12,6 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from tests.soak.cluster import Cluster, Member
-from tests.soak.load import Door
 
 SAMPLE_SECONDS = 5.0
 PROBE_SECONDS = 0.5
@@ -95,11 +94,10 @@ class Watch:
                     self.stores.append(StoreSample(at, node, int(height), int(count), used))
 
     def _probe(self, node: str) -> None:
-        door = Door(self._cluster.ports[self._cluster.names.index(node)], 10.0)
         while not self._stop.wait(PROBE_SECONDS):
             at = self.now
-            status, _ = door.ask("GET", "/readyz")
-            door.close()
+            with self._cluster.door(node, 10.0) as door:
+                status, _ = door.ask("GET", "/readyz")
             self.probes.append(Probe(at, node, self.now - at, status == 200))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.soak.cluster import Cluster
-from tests.soak.load import Acknowledged, Door
+from tests.soak.load import Acknowledged
 from tests.soak.measure import Probe, Watch, growth, per_transaction
 
 AGREEMENT_SECONDS = 90.0
@@ -89,15 +89,15 @@ def account_for(cluster: Cluster, acknowledged: Acknowledged, verdict: Verdict) 
 
 
 def _fates(cluster: Cluster, node: str, ids: list[str]) -> Counter[str]:
-    door, fates = Door(cluster.ports[cluster.names.index(node)]), Counter[str]()
-    for name in ids:
-        for _ in range(5):
-            status, answer = door.ask("GET", f"/transactions/{name}")
-            if status in (200, 404):
-                break
-            time.sleep(0.5)
-        fates[_fate(status, answer)] += 1
-    door.close()
+    fates: Counter[str] = Counter()
+    with cluster.door(node) as door:
+        for name in ids:
+            for _ in range(5):
+                status, answer = door.ask("GET", f"/transactions/{name}")
+                if status in (200, 404):
+                    break
+                time.sleep(0.5)
+            fates[_fate(status, answer)] += 1
     return fates
 
 

@@ -80,7 +80,7 @@ class _Search:
         try:
             while current is not None and not self._here.stopping and not self._turn_is_over(started):
                 self._search(current, started)
-                current = self._next(current)
+                current = self._next()
         finally:
             self._watch.close()
             self._store.leave(self._name)
@@ -136,21 +136,18 @@ class _Search:
                 break
         return None, Searched(claim.version, done)
 
-    def _rest(self, last: str) -> None:
-        """Let transactions gather after round `last`, unless one opens for somebody who asked for a block."""
+    def _rest(self) -> None:
+        """Let transactions gather after a round; whoever asks for a block meanwhile does not wait."""
         while (rest := self._rounds.rest()) > 0 and not self._here.stopping:
             until = time.monotonic() + rest
-            while (left := until - time.monotonic()) > 0:
-                if self._watch.opened not in ("", last):
-                    return
+            while (left := until - time.monotonic()) > 0 and not self._watch.news():
                 time.sleep(min(left, _REST_LOOK_SECONDS))
-                self._watch.news()
 
-    def _next(self, last: str) -> str | None:
+    def _next(self) -> str | None:
         """The next round, if one is open or opens while this job lingers: that spares the next one a fork."""
         until = time.monotonic() + self._linger
         told = False
-        self._rest(last)
+        self._rest()
         while not self._here.stopping:
             self._watch.news()  # from here on; what was before, `ensure_open` sees
             open_round = self._rounds.ensure_open()
