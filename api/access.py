@@ -31,6 +31,11 @@ _OF_A_PROXY = re.compile(
 )
 # Set by browsers on what they load before anybody asks for it, whatever the value.
 _AHEAD_OF_TIME = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+# Every header that `check_intent` judges by, as WSGI names it.
+_TELLING = frozenset(
+    f"HTTP_{name.upper().replace('-', '_')}"
+    for name in (*_AHEAD_OF_TIME, "Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest")
+)
 _MODES = frozenset({"navigate", "cors", "same-origin"})
 _DESTINATIONS = frozenset({"document", "empty"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -104,6 +109,8 @@ class Doorkeeper:
                 raise MethodNotAllowed(sorted((rule.methods or set()) - {"HEAD"}))
             if _is_a_silent_browser_with_a_password():
                 raise Refusal(403, "not_asked_for", "A browser may not do this by GET with a password; send POST.")
+        if _TELLING.isdisjoint(request.environ):
+            return
         headers = request.headers
         if any(headers.get(name) for name in _AHEAD_OF_TIME):
             raise Refusal(403, "not_asked_for", "What is fetched ahead of time may not change anything here.")

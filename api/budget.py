@@ -23,6 +23,8 @@ class Kind(StrEnum):
     ANSWER = "answer"  # a large answer is made and sent
 
 
+_PATIENT = (Kind.WAIT, Kind.STREAM)
+
 # An answer of more bytes takes a place, and its bytes are counted.
 LARGE = 65_536
 # Seconds that a request stands in line for a place: a little longer than a slow client keeps one while others stand
@@ -70,9 +72,12 @@ class Budget:
         """`answer_bytes`: what large answers may take together, from before they are made until they are sent."""
         self.shares = Shares.of(threads)
         self.answer_bytes = answer_bytes
-        self._changed = threading.Condition(threading.Lock())
+        self._limits = {kind: self.shares.limit(kind) for kind in Kind}
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._held = dict.fromkeys(Kind, 0)
         self._line = dict.fromkeys(Kind, 0)
+        self._standing = 0  # in all lines
         self._refused = dict.fromkeys(Kind, 0)
         self._refused_at = dict.fromkeys(Kind, -_TIGHT_SECONDS)
         self._bytes = 0
@@ -100,13 +105,14 @@ class Budget:
         Raises:
             Busy: `too_many_bodies`, `too_many_waiting`, `too_many_streams` or `too_many_answers`.
         """
-        with self._changed:
-            self._await(kind, lambda: self._has_place(kind) and self._has_bytes(size), patience)
+        with self._lock:
+            if not (self._has_place(kind) and self._has_bytes(size)):
+                self._await(kind, lambda: self._has_place(kind) and self._has_bytes(size), patience)
             self._held[kind] += 1
             self._bytes += size
 
     def give_back(self, kind: Kind, size: int = 0) -> None:
-        with self._changed:
+        with self._lock:
             self._held[kind] -= 1
             self.answers += kind is Kind.ANSWER
             self._add_bytes(-size)
@@ -122,41 +128,43 @@ class Budget:
 
     def take_bytes(self, size: int) -> None:
         """Take `size` more bytes for an answer that has its place. Raises: Busy."""
-        with self._changed:
-            self._await(Kind.ANSWER, lambda: self._has_bytes(size), PATIENCE)
+        with self._lock:
+            if not self._has_bytes(size):
+                self._await(Kind.ANSWER, lambda: self._has_bytes(size), PATIENCE)
             self._bytes += size
 
     def give_back_bytes(self, size: int) -> None:
-        with self._changed:
+        with self._lock:
             self._add_bytes(-size)
 
     def _has_place(self, kind: Kind) -> bool:
-        if self._held[kind] >= self.shares.limit(kind):
+        if self._held[kind] >= self._limits[kind]:
             return False
-        patient = self._held[Kind.WAIT] + self._held[Kind.STREAM]
-        return kind not in (Kind.WAIT, Kind.STREAM) or patient < self.shares.patient
+        if kind not in _PATIENT:
+            return True
+        return sum(self._held[each] for each in _PATIENT) < self.shares.patient
 
     def _has_bytes(self, size: int) -> bool:
         return self._bytes + size <= self.answer_bytes
 
     def _await(self, kind: Kind, has_room: Callable[[], bool], patience: float) -> None:
-        """Called with the lock. Raises: Busy."""
-        if has_room():
-            return
+        """Called with the lock, where there is no room. Raises: Busy."""
         if patience > 0 and self._line[kind] < self.shares.line:
             self._line[kind] += 1
+            self._standing += 1
             try:
                 if self._changed.wait_for(has_room, patience):
                     return
             finally:
                 self._line[kind] -= 1
+                self._standing -= 1
         self._refused[kind] += 1
         self._refused_at[kind] = time.monotonic()
         raise Busy(*_REFUSALS[kind])
 
     def _add_bytes(self, size: int) -> None:
         self._bytes += size
-        if any(self._line.values()):
+        if self._standing:
             self._changed.notify_all()
 
 

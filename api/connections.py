@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -66,20 +66,13 @@ class Deadlines:
         self._budget = budget
         self._arriving: dict[Any, tuple[float, int]] = {}  # protocol -> (began, bytes)
 
-    @contextmanager
-    def running(self, protocol: Any, size: int) -> Iterator[None]:
-        """While a body of `size` bytes arrives for the request that `protocol` answers (None: nobody looks)."""
-        if protocol is None:
-            yield
-            return
+    def begin(self, protocol: Any, size: int) -> None:
+        """A body of `size` bytes arrives from now on for the request that `protocol` answers, until `end`."""
         self._arriving[protocol] = time.monotonic(), size
-        try:
-            yield
-        finally:
-            self._arriving.pop(protocol, None)
 
-    def any(self) -> bool:
-        return bool(self._arriving)
+    def end(self, protocol: Any) -> None:
+        """Repeating it is harmless."""
+        self._arriving.pop(protocol, None)
 
     def is_running(self, protocol: Any) -> bool:
         return protocol in self._arriving

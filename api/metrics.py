@@ -4,6 +4,7 @@ answer; request times are kept by each process in files that the library adds up
 
 import time
 from collections.abc import Iterator
+from functools import cache
 
 from flask import Blueprint, Flask, Response, g, request
 from flask.typing import ResponseReturnValue
@@ -40,6 +41,7 @@ def request_seconds(method: str, route: str, status: str) -> Histogram:
     return _SECONDS.labels(method, route, status)
 
 
+@cache
 def responses(status: int) -> Counter:
     """The counter of the responses of a status's class."""
     return _RESPONSES.labels(f"{status // 100}xx")

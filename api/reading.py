@@ -36,11 +36,9 @@ def json_body(*, floats: bool = False) -> Any:
     """The request's JSON, read strictly; with fractions only where `floats` says so.
 
     Raises:
-        Refusal: 411 for a body of unknown length, 413 for one that is too large, 415 for another type or an encoded
-            one.
+        Refusal: 415 for another type or an encoded body. `check_length` has refused others before.
         InputError: it is not strict JSON.
     """
-    check_length()
     if request.mimetype != "application/json":
         raise Refusal(415, "wrong_content_type", "Send Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
