@@ -22,6 +22,8 @@ def keep_house(node: Node, *, check_all: bool = False) -> int:
         node.watchman.sample()
     node.rounds.reconcile()
     node.announcer.transactions_waiting()
+    if node.rules.relays:
+        node.announcer.remind()
     node.announcer.news_waiting()
     node.reorganiser.forget_abandoned()
     return node.mempool.expire()

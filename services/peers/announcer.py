@@ -22,6 +22,8 @@ RELAY_BATCH = 200
 RELAY_BYTES = 500_000
 # Batches that one job hands on before others have their turn: people may send faster than peers take.
 RELAY_ROUNDS = 5
+# What has waited for so many seconds is handed on again, and again after as long: a peer may have missed it.
+REMIND_SECONDS = 60.0
 # A job that was lost keeps others from its place no longer than this many seconds.
 _LOST_SECONDS = 60
 
@@ -44,6 +46,8 @@ class Announcer:
         self._clock = clock
         self._has_peers = False
         self._looked_at = 0.0
+        self._reminded = 0  # how many of the oldest transactions this pass over the mempool has handed on again
+        self._pass_began = 0.0
         self._node = node
         self._public_url = public_url
         self._chain = chain
@@ -79,6 +83,27 @@ class Announcer:
         if first is not None:
             slot = int(self._clock.now() // 5)
             self._queue.enqueue_network(RELAY, self._node, f"relay-{self._node}-{first[:24]}-{slot}")
+
+    def remind(self) -> int:
+        """Have transactions that have waited for REMIND_SECONDS handed on again, the oldest first, RELAY_BATCH at a
+        time; how many.
+
+        A peer that was away has missed them, and one that is new was never told. It can mine nothing of their senders
+        that comes after them.
+        """
+        now = self._clock.now()
+        if self._outbox.first() is not None or not self._anybody():
+            return 0
+        if self._reminded == 0:
+            if 0 <= now - self._pass_began < REMIND_SECONDS:
+                return 0
+            self._pass_began = now
+        ids = self._pool.older_than(now - REMIND_SECONDS, RELAY_BATCH, skip=self._reminded)
+        self._reminded = self._reminded + len(ids) if len(ids) == RELAY_BATCH else 0
+        if ids:
+            self._outbox.put(ids)
+            self.transactions_waiting()
+        return len(ids)
 
     def heard(self, url: str, block_hash: str) -> bool:
         """Somebody says that a peer has a block: have the peer asked, unless we have that block; whether this did it.

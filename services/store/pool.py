@@ -178,9 +178,9 @@ class PoolStore:
         found = self.redis.hget(self.keys.records, transaction_id)
         return None if found is None else json.loads(found)
 
-    def older_than(self, moment: float, limit: int) -> list[str]:
-        """Ids of transactions that were admitted before `moment`."""
-        found = self.redis.zrange(self.keys.expiry, "-inf", moment, byscore=True, offset=0, num=limit)
+    def older_than(self, moment: float, limit: int, *, skip: int = 0) -> list[str]:
+        """Ids of transactions that were admitted before `moment`, the oldest first, without the first `skip`."""
+        found = self.redis.zrange(self.keys.expiry, "-inf", moment, byscore=True, offset=skip, num=limit)
         return [item.decode() for item in found]
 
     def forget_records(self, before: float, keep: int, limit: int) -> int:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from services.peers.announcer import RELAY_BYTES, RELAY_ROUNDS
+from services.peers.announcer import RELAY_BATCH, RELAY_BYTES, RELAY_ROUNDS, REMIND_SECONDS
 from services.peers.book import ASK_SECONDS, MAX_CANDIDATES, SAME_NEWS_SECONDS, Peer
 from services.peers.claims import DISCOVERY_SECONDS
 from services.peers.http import PeerRequest
 from services.queues import ANNOUNCE, RELAY, RESOLVE
+from services.upkeep import keep_house
 from shared.keys import KeyPair
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.stores import ALICE, BOB, KEYS
@@ -266,6 +267,51 @@ def test_transactions_are_relayed_and_die_out(network: Network) -> None:
     for member in (a, b, c):
         assert member.node.announcer.relay() == 0
     assert b.node.pool.next_nonce(ALICE.address) == 3
+
+
+def test_a_peer_that_missed_transactions_is_told_again(network: Network) -> None:
+    """Without the first of a sender's, it could mine none that follow."""
+    a, b = network.members("a", "b")
+    a.clock.time += 10
+    network.http.cut(b.url)
+    a.node.submit([a.sign(ALICE, 0)])
+    assert a.node.announcer.relay() == 1
+    network.http.serve(b.url, b.app)
+    a.clock.time = a.peer(b.url).next_try
+    a.node.submit([a.sign(ALICE, 1)])
+    assert a.node.announcer.relay() == 1
+    keep_house(a.node)
+    assert a.node.announcer.relay() == 0, "too early"
+    assert not b.node.rounds._templates.make(BEN.address).transactions
+    a.clock.time += REMIND_SECONDS
+    keep_house(a.node)
+    assert list(a.queue.jobs.values()).count(RELAY) == 3
+    assert a.node.announcer.relay() == 2
+    assert b.node.rounds._templates.make(BEN.address).transactions == 2
+    keep_house(a.node)
+    assert a.node.announcer.relay() == 0, "as early as that not again"
+    a.clock.time += REMIND_SECONDS
+    keep_house(a.node)
+    assert a.node.announcer.relay() == 2
+
+
+def test_a_long_mempool_is_handed_on_again_batch_by_batch(network: Network) -> None:
+    a, c = network.members("a", "c")
+    items = [a.sign(key, nonce) for key in KEYS[:10] for nonce in range(45)]
+    network.http.cut(c.url)
+    a.clock.time += 10
+    a.node.submit(items)
+    while a.node.announcer.relay():
+        pass
+    network.http.serve(c.url, c.app)
+    a.clock.time += REMIND_SECONDS
+    told = []
+    for _ in range(4):
+        keep_house(a.node)
+        keep_house(a.node)  # while the outbox is full, nothing is added
+        told.append(a.node.announcer.relay())
+    assert told == [RELAY_BATCH, RELAY_BATCH, 50, 0]
+    assert c.node.pool.totals()[0] == len(items)
 
 
 def test_a_relay_ends_however_fast_transactions_come(network: Network) -> None:

@@ -19,7 +19,16 @@ from tests.soak.faults import Faults, NotHappened
 from tests.soak.load import Acknowledged, Load
 from tests.soak.measure import Watch
 from tests.soak.strangers import Strangers
-from tests.soak.verdict import Verdict, account_for, judge_growth, judge_probes, settle, tracebacks, verify
+from tests.soak.verdict import (
+    Verdict,
+    account_for,
+    judge_growth,
+    judge_probes,
+    mine_the_rest,
+    settle,
+    tracebacks,
+    verify,
+)
 
 RECOVERY_SECONDS = 60.0  # from the end of a fault until all nodes work and blocks are mined again
 _SHOWN_EVERY = 300.0
@@ -64,6 +73,7 @@ def soak(given: argparse.Namespace, directory: Path) -> Verdict:
             for member in reversed(crew):
                 member.stop()
         soaked = watch.now
+        mine_the_rest(cluster, verdict)
         settle(cluster, verdict)
         verify(cluster, verdict)
         account_for(cluster, acknowledged, verdict)

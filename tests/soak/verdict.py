@@ -15,6 +15,8 @@ from tests.soak.load import Acknowledged
 from tests.soak.measure import Probe, Watch, growth, per_transaction
 
 AGREEMENT_SECONDS = 90.0
+# What a node missed while it was away is handed on to it again after a minute, and then mined.
+MINED_SECONDS = 180.0
 READY_SECONDS = 1.0
 SLOW_SHARE = 0.01  # of the answers of /readyz, faults left aside, may be slower: two cores are shared by all
 # By role: the most that one process may take (PSS), and by how much it may grow an hour, in MB. A cache may fill.
@@ -57,6 +59,19 @@ def settle(cluster: Cluster, verdict: Verdict) -> None:
         tips = found
         time.sleep(1.0)
     verdict.require(still >= 3, f"the nodes do not agree within {AGREEMENT_SECONDS:g} s: {tips}")
+
+
+def mine_the_rest(cluster: Cluster, verdict: Verdict) -> None:
+    """What waits is mined, though nobody sends anything any more."""
+    began, waiting = time.monotonic(), {}
+    while time.monotonic() - began < MINED_SECONDS:
+        cluster.tend()
+        waiting = {node: (cluster.get(node, "/mempool?limit=1") or {}).get("size") for node in cluster.names}
+        if not any(waiting.values()) and None not in waiting.values():
+            verdict.say(f"all that waited was mined within {time.monotonic() - began:.0f} s")
+            return
+        time.sleep(1.0)
+    verdict.require(False, f"not mined within {MINED_SECONDS:g} s: {waiting}")
 
 
 def verify(cluster: Cluster, verdict: Verdict) -> None:
