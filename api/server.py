@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from granian import Granian
@@ -44,6 +44,12 @@ HEAD_SECONDS = 10
 # From SIGTERM to the end of requests that still wait: for a block, or for a store that is away. Also for a process that
 # was told so while it was starting: it misses the signal.
 STOP_SECONDS = 0.5
+# What the server itself says is written like every other line (services/logs.py), not in its own way.
+_OUR_LOG: dict[str, Any] = {
+    "formatters": {},
+    "handlers": {},
+    "loggers": {"_granian": {"handlers": [], "propagate": True}},
+}
 
 
 def serve(settings: Settings) -> None:
@@ -126,6 +132,7 @@ def _serve(settings: Settings, address: str, port: int) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,  # type: ignore[arg-type] # any number of seconds does
         log_level=LogLevels.warning,
+        log_dictconfig=_OUR_LOG,
     ).serve(spawn_target=serve_process)
 
 

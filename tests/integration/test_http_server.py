@@ -1,7 +1,9 @@
 """The real server, and clients that do not behave: they are slow, say one thing and do another, or never end."""
 
+import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from tests.integration.node_fixture import ALICE, RunningNode, eventually, trans
 
 POST = b"POST /transactions/new HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 SOON = 1.0
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux when a connection last carried data")
 
 
 @pytest.fixture
@@ -141,6 +144,16 @@ def test_idle_connections_take_no_place_and_are_ended(api: RunningNode) -> None:
                 pass
 
 
+@needs_linux
+def test_what_the_server_itself_says_is_a_line_like_every_other(api: RunningNode) -> None:
+    before = len(api.log("api").splitlines())
+    served = max(set(api.pids("api")) - {api.processes["api"].pid})
+    os.kill(served, signal.SIGKILL)
+    eventually(lambda: len(api.log("api").splitlines()) > before)
+    for line in api.log("api").splitlines():
+        assert json.loads(line)["event"], line
+
+
 def test_bodies_that_never_come_are_ended_early_when_another_waits(start_node: StartNode) -> None:
     """Of eight threads one receives bodies, and one request stands in line for it."""
     api = start_node(workers=0, upkeep=False, variables={"API_PROCESSES": "1", "API_THREADS": "8"})
@@ -170,9 +183,6 @@ def is_answered(connection: socket.socket) -> bool:
         return bool(connection.recv(1, socket.MSG_PEEK))
     except TimeoutError:
         return False
-
-
-needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux when a connection last carried data")
 
 
 @needs_linux
