@@ -266,6 +266,7 @@ def _mutants() -> tuple[Mutant, ...]:
             "what is left of a page counts as the last", python((Resolver, "_connect", _short_pages_end)), "liveness"
         ),
         # What strangers could use up.
+        Mutant("what a peer missed is not handed on again", python((Announcer, "remind", _nothing)), "liveness"),
         Mutant("every announcement is a job", python((Announcer, "heard", _every_announcement_is_a_job)), "liveness"),
         Mutant("a peer is asked as often as others want", python((PeerBook, "pace", _nothing)), "liveness"),
         Mutant("peers who drip are tried one by one", python((resolver, "CROWD", 1)), "liveness"),

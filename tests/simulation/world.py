@@ -15,6 +15,7 @@ from typing import Any
 from flask import Flask
 from redis.exceptions import RedisError
 
+from services.peers.announcer import REMIND_SECONDS
 from shared.errors import NodeError
 from shared.keys import KeyPair
 from shared.ledger import Account
@@ -190,6 +191,7 @@ class World:
         if self.plan.mode == "liveness":
             self._heal()
             self._converge()
+            self._share()
             self._mine_the_rest()
         for node in self.nodes:
             self._judge(node, node.checker.check_all)
@@ -283,6 +285,21 @@ class World:
     def _finished(self) -> bool:
         return all(node.raw.get(node.checker.keys.journal) is None for node in self.nodes)
 
+    def _share(self) -> None:
+        """What could be mined next is known to every node that has room, whatever was lost when it was handed on."""
+        bound = 2 * REMIND_SECONDS + 12.0 * self.plan.nodes
+        if not self._until(self.scheduler.now + bound, lambda: not any(map(self._missing, self.nodes))):
+            missing = {node.name: sorted(self._missing(node)) for node in self.nodes}
+            raise Violation(f"what waits is not known to all {bound:.0f} s after they agree: {missing}")
+        self.met("shared")
+
+    def _missing(self, node: SimNode) -> set[str]:
+        """The next nonces that wait anywhere but at a node. It need not be the same transaction."""
+        if len(node.raw.hgetall(node.checker.keys.entries)) >= node.settings.max_mempool:
+            return set()
+        everything = {item for other in self.nodes for item in self._left(other)}
+        return {item for item in everything - set(self._left(node)) if item.startswith("nonce")}
+
     def _mine_the_rest(self) -> None:
         """With one live worker each, what waits and can be mined is mined, and all requests are answered."""
         for node in self.nodes:
@@ -293,7 +310,7 @@ class World:
             for node in self.nodes
         )
         for _ in range(10 + 2 * waiting):  # a block takes one at least, and every other may be lost to a peer's
-            # One at a time: who mines beside others may lose every race, and nobody promised otherwise.
+            # One at a time: who mines beside others may lose every race.
             node = next((node for node in self.nodes if self._left(node)), self.nodes[0])
             if not node.raw.lrange(node.checker.keys.requests, 0, -1):  # or it is brought back without anybody's help
                 mine = partial(self._clients.mine, node)

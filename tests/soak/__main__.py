@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--every", type=float, default=45.0, help="seconds from one fault to the next")
     parser.add_argument("--rate", type=float, default=3.0, help="transactions a second of each of the six senders")
     parser.add_argument("--faults", default="", help="only these, with commas between")
-    parser.add_argument("--keep", type=Path, help="the directory to work in, which is kept")
+    parser.add_argument("--keep", type=Path, help="the directory to work in, which is kept, with all samples")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="quarry-soak-") as temporary:
         verdict = soak(given, (given.keep or Path(temporary)).absolute())
@@ -87,6 +87,8 @@ def soak(given: argparse.Namespace, directory: Path) -> Verdict:
     verdict.say("answers: " + ", ".join(f"{kind} {count}" for kind, count in sorted(load.answers.items())))
     judge_probes(watch.probes, quiet, verdict)
     judge_growth(watch, soaked, verdict)
+    if given.keep:
+        watch.save(directory / "samples.jsonl")
     for said in cluster.deaths_of_up:
         verdict.require(False, f"quarry up ended without being told to: {said}")
     for said in load.faults:

@@ -1,12 +1,13 @@
 """What a soak looks at all the time: answers of `/readyz`, each process's memory, files and threads, the stores."""
 
+import json
 import os
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from redis.exceptions import RedisError
@@ -78,6 +79,12 @@ class Watch:
         self._stop.set()
         for thread in self._threads:
             thread.join(30)
+
+    def save(self, path: Path) -> None:
+        """All samples, for whoever wants to know what grew when: one line of JSON each."""
+        with path.open("w") as file:
+            for item in (*self.samples, *self.stores, *self.probes):
+                file.write(json.dumps({"kind": type(item).__name__, **asdict(item)}) + "\n")
 
     def _sample(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
