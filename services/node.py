@@ -161,13 +161,18 @@ def build_node(
     pool = PoolStore(store, keys)
     mining = MiningStore(store, keys)
     mempool = Mempool(pool, settings.pool_policy, rules, clock)
-    reorganiser = Reorganiser(chain, BranchStore(store, keys), mempool, rules, clock)
-    acceptor = Acceptor(chain, rules, clock, reorganiser.finish)
     book = PeerBook(store, keys, clock, settings.max_peers)
     client = PeerClient(http, settings.spec.max_block_bytes, floats=rules.floats)
     announcer = Announcer(
         settings.node, settings.public_url, chain, pool, Outbox(store, keys), book, client, queue, clock
     )
+
+    def on_return(ids: Sequence[str]) -> None:
+        if rules.relays:
+            announcer.admitted(ids)
+
+    reorganiser = Reorganiser(chain, BranchStore(store, keys), mempool, rules, clock, on_return)
+    acceptor = Acceptor(chain, rules, clock, reorganiser.finish)
 
     def on_block(_: Accepted) -> None:
         announcer.tip_changed()

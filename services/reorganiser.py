@@ -8,7 +8,7 @@ line, slice by slice, and can be continued by anybody after a crash.
 import json
 from array import array
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -70,12 +70,22 @@ class Branch:
 class Reorganiser:
     """Branches of one node's chain."""
 
-    def __init__(self, chain: ChainStore, branches: BranchStore, mempool: Mempool, rules: Rules, clock: Clock) -> None:
+    def __init__(
+        self,
+        chain: ChainStore,
+        branches: BranchStore,
+        mempool: Mempool,
+        rules: Rules,
+        clock: Clock,
+        on_return: Callable[[Sequence[str]], None],
+    ) -> None:
+        """`on_return` is told the ids that came back into the mempool: peers may never have had them."""
         self._chain = chain
         self._branches = branches
         self._mempool = mempool
         self._rules = rules
         self._clock = clock
+        self._on_return = on_return
         self._read: dict[str, list[Transaction]] = {}  # of the branch in the making, by block hash
         self._held = 0  # transactions in it
 
@@ -249,6 +259,7 @@ class Reorganiser:
         self._read, self._held = {}, 0
         if not self.is_marked():  # a wrong ledger is no judge; what is invalid leaves at the next template
             self._drop_invalid(list(senders), back)
+        self._on_return(list(back))
 
     def _index_attached(
         self, journal: Journal, senders: dict[str, list[Returning]], histories: dict[str, "array[int]"]

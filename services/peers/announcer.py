@@ -94,11 +94,11 @@ class Announcer:
         now = self._clock.now()
         if self._outbox.first() is not None or not self._anybody():
             return 0
-        if self._reminded == 0:
-            if 0 <= now - self._pass_began < REMIND_SECONDS:
-                return 0
-            self._pass_began = now
+        if self._reminded == 0 and 0 <= now - self._pass_began < REMIND_SECONDS:
+            return 0
         ids = self._pool.older_than(now - REMIND_SECONDS, RELAY_BATCH, skip=self._reminded)
+        if self._reminded == 0 and ids:
+            self._pass_began = now
         self._reminded = self._reminded + len(ids) if len(ids) == RELAY_BATCH else 0
         if ids:
             self._outbox.put(ids)

@@ -295,6 +295,24 @@ def test_a_peer_that_missed_transactions_is_told_again(network: Network) -> None
     assert a.node.announcer.relay() == 2
 
 
+def test_what_a_reorganisation_brings_back_is_handed_on(network: Network) -> None:
+    """Or it would wait at the node whose block lost until that node mines again, and may lose again."""
+    a, b = network.members("a", "b")
+    a.clock.time += 10
+    network.http.cut(b.url)
+    a.node.submit([a.sign(ALICE, nonce) for nonce in range(3)])
+    assert a.node.announcer.relay() == 3
+    a.mine_pool()
+    b.grow(2, BEN.address)
+    network.http.serve(b.url, b.app)
+    a.clock.time = a.peer(b.url).next_try
+    assert a.resolve().replaced and a.node.pool.totals()[0] == 3
+    a.queue.jobs.clear()
+    keep_house(a.node)
+    assert list(a.queue.jobs.values()).count(RELAY) == 1
+    assert a.node.announcer.relay() == b.node.pool.totals()[0] == 3
+
+
 def test_a_long_mempool_is_handed_on_again_batch_by_batch(network: Network) -> None:
     a, c = network.members("a", "c")
     items = [a.sign(key, nonce) for key in KEYS[:10] for nonce in range(45)]
