@@ -149,7 +149,7 @@ class _NodeCollector:
         )
         yield GaugeMetricFamily("quarry_mining_requests", "Mining requests that wait.", situation.requests)
         yield GaugeMetricFamily("quarry_round_open", "Whether a round is open.", int(found is not None))
-        difficulty = int(found["difficulty"]) if found else 0
+        difficulty = found.difficulty if found else 0
         yield GaugeMetricFamily("quarry_round_difficulty", "Difficulty of the open round.", difficulty)
         rounds = CounterMetricFamily("quarry_rounds", "Rounds, by outcome.", labels=["outcome"])
         rounds.add_metric(["opened"], counters.get("rounds_opened", 0))

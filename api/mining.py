@@ -12,6 +12,7 @@ from api.reading import is_hash, seconds_argument
 from api.views import block_fields, round_view
 from services.clocks import waiting_words
 from services.errors import Busy, NotFound
+from services.store.rounds import RequestStatus
 
 blueprint = Blueprint("mining", __name__)
 
@@ -54,16 +55,16 @@ def mine() -> ResponseReturnValue:
         if until is not None and until - here.clock.now() > seconds:
             seconds = 0.0
         answer = here.rounds.wait(request_id, seconds)
-    if answer["status"] == "cancelled":
+    if answer.status is RequestStatus.CANCELLED:
         return problem(409, "round_cancelled", "The round was cancelled.")
-    if answer["status"] != "finished":
+    if answer.block is None:
         return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
     try:
-        block = block_fields(here, answer["block"])
+        block = block_fields(here, answer.block)
     except Busy:  # it is mined; the client can look at it later
         return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
     names = ("index", "transactions", "proof", "previous_hash")
-    return jsonify({"message": "Forged new block.", **{name: block[name] for name in names}, "hash": answer["block"]})
+    return jsonify({"message": "Forged new block.", **{name: block[name] for name in names}, "hash": answer.block})
 
 
 def _not_yet(request_id: str) -> Response:
@@ -100,7 +101,7 @@ def job(job_id: str) -> ResponseReturnValue:
             found = node().rounds.wait(job_id, seconds)
     except NotFound:
         raise Refusal(404, "unknown_job", _UNKNOWN_JOB) from None
-    return jsonify(id=job_id, status=found["status"], round=found["round"] or None, block=found["block"] or None)
+    return jsonify(id=job_id, status=found.status, round=found.round_id, block=found.block)
 
 
 @blueprint.get("/rounds/<round_id>")

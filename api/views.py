@@ -117,32 +117,31 @@ def round_view(node: Node, round_id: str) -> dict[str, Any] | None:
     found = node.mining.round(round_id)
     if found is None:
         return None
-    opened, now = float(found["opened_at"]), node.clock.now()
-    hashes, difficulty = int(found["hashes"]), int(found["difficulty"])
+    now = node.clock.now()
     workers: list[dict[str, Any]] = []
     together = 0
-    for name, (done, since, last) in sorted(node.mining.round_workers(round_id).items()):
-        rate = _rate(done, since, last)
-        workers.append({"name": name, "hashes": done, "rate": rate})
-        if now - last < _ACTIVE_SECONDS:
+    for name, worker in sorted(node.mining.round_workers(round_id).items()):
+        rate = _rate(worker.hashes, worker.since, worker.last)
+        workers.append({"name": name, "hashes": worker.hashes, "rate": rate})
+        if now - worker.last < _ACTIVE_SECONDS:
             together += rate
     # An open round is as fast as those who search it now; of one that has ended, the average is left.
-    rate = _rate(hashes, opened, float(found["ended_at"])) if found["ended_at"] else together
+    rate = together if found.ended_at is None else _rate(found.hashes, found.opened_at, found.ended_at)
     return {
         "id": round_id,
-        "height": int(found["height"]),
-        "difficulty": difficulty,
-        "hashes": hashes,
-        "wasted": int(found["wasted"]),
+        "height": found.height,
+        "difficulty": found.difficulty,
+        "hashes": found.hashes,
+        "wasted": found.wasted,
         "rate": rate,
         # The search has no memory: what is left to expect is always the whole difficulty.
-        "expected_seconds": round(difficulty / rate, 3) if rate and found["state"] == "open" else None,
+        "expected_seconds": round(found.difficulty / rate, 3) if rate and found.is_open else None,
         "workers": workers,
-        "state": found["state"],
-        "transactions": int(found["transactions"] or 0),
-        "block": found["block"] or None,
-        "sealed_by": found["sealed_by"] or None,
-        "opened_at": opened,
+        "state": found.state,
+        "transactions": found.transactions,
+        "block": found.block,
+        "sealed_by": found.sealed_by,
+        "opened_at": found.opened_at,
     }
 
 

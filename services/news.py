@@ -98,11 +98,11 @@ class News:
         progress = None
         if found is not None:
             progress = {
-                "id": found["id"],
-                "height": int(found["height"]),
-                "difficulty": int(found["difficulty"]),
-                "hashes": int(found["hashes"]),
-                "workers": {name: hashes for name, (hashes, _, _) in self._mining.round_workers(found["id"]).items()},
+                "id": found.id,
+                "height": found.height,
+                "difficulty": found.difficulty,
+                "hashes": found.hashes,
+                "workers": {name: done.hashes for name, done in self._mining.round_workers(found.id).items()},
             }
         return {"mempool": {"size": size, "bytes": used}, "requests": situation.requests, "round": progress}
 

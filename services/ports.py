@@ -56,8 +56,8 @@ class QueueReport:
 class Queue(Protocol):
     """Where jobs go. Jobs are hints: a lost one is rebuilt by the reconciler, a doubled one is harmless."""
 
-    def enqueue_search(self, node: str, round_id: str, height: int, copies: int) -> None:
-        """Ask `copies` mining workers to take part in a round."""
+    def enqueue_search(self, node: str, round_id: str, height: int | None, copies: int) -> None:
+        """Ask `copies` mining workers to take part in a round. `height`: for people who read the queue, where known."""
 
     def enqueue_network(self, function: str, node: str, job_id: str, *args: str) -> bool:
         """Enqueue a job on the network queue once per `job_id`; False when it is there already."""

@@ -166,7 +166,8 @@ class RqJobs:
         self._mining = queue(MINING, broker)
         self._network = queue(NETWORK, broker)
 
-    def enqueue_search(self, node: str, round_id: str, height: int, copies: int) -> None:
+    def enqueue_search(self, node: str, round_id: str, height: int | None, copies: int) -> None:
+        where = "" if height is None else f" height {height}"
         for _ in range(copies):
             self._mining.enqueue_call(
                 SEARCH,
@@ -175,7 +176,7 @@ class RqJobs:
                 ttl=SEARCH_TTL,
                 result_ttl=RESULT_TTL,
                 failure_ttl=FAILURE_TTL,
-                description=f"search round {round_id[:8]} height {height} for {node}",
+                description=f"search round {round_id[:8]}{where} for {node}",
             )
 
     def enqueue_network(self, function: str, node: str, job_id: str, *args: str) -> bool:

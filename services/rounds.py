@@ -15,6 +15,7 @@ from services.mempool import Mempool
 from services.ports import Clock, Queue, Randomness
 from services.store.chain import SealedBy
 from services.store.mining import Claim, MiningStore, Searched
+from services.store.rounds import MiningRequest
 from services.templates import TemplateMaker
 from shared.block import Block
 from shared.errors import RuleError, TooEarly
@@ -153,9 +154,7 @@ class Rounds:
             return
         found = self.store.round(round_id)
         if found is not None:
-            self._queue.enqueue_search(
-                self.policy.node, round_id, int(found["height"]), max(self._queue.mining_workers(), 1)
-            )
+            self._queue.enqueue_search(self.policy.node, round_id, found.height, max(self._queue.mining_workers(), 1))
 
     def cancel(self, round_id: str) -> None:
         """Cancel an open round, and the request that it would have answered.
@@ -229,8 +228,8 @@ class Rounds:
     def hand_over(self, round_id: str) -> None:
         """Ask for one worker in place of the caller, who leaves an open round."""
         found = self.store.round(round_id)
-        if found is not None and found["state"] == "open":
-            self._queue.enqueue_search(self.policy.node, round_id, int(found["height"]), 1)
+        if found is not None and found.is_open:
+            self._queue.enqueue_search(self.policy.node, round_id, found.height, 1)
 
     def seal(self, claim: Claim, proof: int, worker: str) -> Accepted | None:
         """Make the block that `proof` completes and append it. None: another block was first, or our clock was set
@@ -270,7 +269,7 @@ class Rounds:
         if no block may be made yet; then its request waits for another.
         """
         found = self.store.round(round_id)
-        if found is None or found["state"] != "open":
+        if found is None or not found.is_open:
             return
         for _ in range(_ATTEMPTS):
             situation = self.store.situation()
@@ -278,7 +277,7 @@ class Rounds:
                 return
             awaited = situation.requests > 0
             try:
-                opened = self._open(round_id, found["version"], situation.tip, empty=awaited)
+                opened = self._open(round_id, found.version, situation.tip, empty=awaited)
             except TipMoved:
                 continue
             except TooEarly:
@@ -313,7 +312,7 @@ class Rounds:
 
     # --- for the API ---
 
-    def wait(self, request_id: str, seconds: float) -> dict[str, str]:
+    def wait(self, request_id: str, seconds: float) -> MiningRequest:
         """The state of a request, once it is answered or `seconds` have passed.
 
         Raises:
@@ -324,7 +323,7 @@ class Rounds:
             found = self.store.request(request_id)
             if found is None:
                 raise NotFound("There is no such job.")
-            if found["status"] not in ("queued", "started") or left <= 0:
+            if not found.is_waiting or left <= 0:
                 return found
             began, turn = self._clock.now(), min(left, 1.0)
             self.store.wait_for_answer(request_id, turn)

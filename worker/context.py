@@ -18,7 +18,7 @@ from services.registry import Unserved
 from services.settings import Settings
 from services.store.keys import Keys
 from services.store.mining import MiningStore
-from services.store.port import Store
+from services.store.rounds import Round
 from worker.kernel import Kernel
 
 
@@ -72,7 +72,7 @@ class Context:
             known = self._nodes[name] = build_node(settings, store=as_store(store), queue=RqJobs(self.broker))
         return known
 
-    def open_round(self, name: str) -> dict[str, str] | None:
+    def open_round(self, name: str) -> Round | None:
         """The open round of a node, or None. Nothing is kept: the caller is the parent of jobs to come.
 
         Raises:
@@ -81,14 +81,9 @@ class Context:
         """
         settings = self._settings_of(name)
         if settings.redis_url == settings.broker_url:
-            return self._open_round(as_store(self.broker), name)
+            return MiningStore(as_store(self.broker), Keys(name)).open_round()
         with connect_for_requests(settings.redis_url) as store:
-            return self._open_round(as_store(store), name)
-
-    def _open_round(self, store: Store, name: str) -> dict[str, str] | None:
-        mining = MiningStore(store, Keys(name))
-        open_round = mining.situation().open_round
-        return mining.round(open_round) if open_round else None
+            return MiningStore(as_store(store), Keys(name)).open_round()
 
     def _settings_of(self, name: str) -> Settings:
         settings = registry.look_up(as_store(self.broker), name, self.settings)
@@ -107,7 +102,7 @@ class Context:
         """Put a search job back for another worker, if there is one, and stay away from the queue for `seconds`."""
         jobs = RqJobs(self.broker)
         if jobs.mining_workers() > 1:
-            jobs.enqueue_search(node, round_id, 0, 1)
+            jobs.enqueue_search(node, round_id, None, 1)
         time.sleep(seconds)
 
     def stop_on_signal(self) -> None:

@@ -202,7 +202,7 @@ def join_open_rounds(here: context.Context) -> None:
             _log.warning("node_unreachable", node=name, error=type(error).__name__)
         else:
             if found is not None:
-                RqJobs(broker).enqueue_search(name, found["id"], int(found["height"]), 1)
+                RqJobs(broker).enqueue_search(name, found.id, found.height, 1)
 
 
 def ready_kernel(preference: str) -> Kernel:

@@ -11,6 +11,7 @@ from services.errors import LedgerDiffers, TipMoved
 from services.store.chain import KEEP_SECONDS
 from services.store.keys import Keys
 from services.store.port import Store
+from services.store.rounds import ROUND_FIELDS, MiningRequest, Round, RoundWorker
 from services.store.scripts import Scripts
 from shared.block import Template
 
@@ -77,9 +78,8 @@ class MiningStore:
             raise LedgerDiffers(reply.decode())
         return bool(reply)
 
-    def request(self, request_id: str) -> dict[str, str] | None:
-        found = self.redis.hgetall(self.keys.request(request_id))
-        return {name.decode(): value.decode() for name, value in found.items()} or None
+    def request(self, request_id: str) -> MiningRequest | None:
+        return MiningRequest.read(self.redis.hgetall(self.keys.request(request_id)))
 
     def wait_for_answer(self, request_id: str, seconds: float) -> None:
         """Block until the request is answered, or for `seconds`, whichever is earlier."""
@@ -158,16 +158,14 @@ class MiningStore:
         args = [round_id, now, KEEP_SECONDS, int(awaited)]
         return bool(self.scripts.run("abandon", [self.keys.prefix], args))
 
-    def round(self, round_id: str) -> dict[str, str] | None:
-        """The fields of one round, without its template."""
-        names = [
-            "id", "state", "height", "difficulty", "hashes", "wasted", "version", "parent", "opened_at",
-            "ended_at", "block", "sealed_by", "transactions",
-        ]  # fmt: skip
-        values = self.redis.hmget(self.keys.round(round_id), names)
-        if values[0] is None:
-            return None
-        return {name: (value or b"").decode() for name, value in zip(names, values, strict=True)}
+    def round(self, round_id: str) -> Round | None:
+        """One round, without its template."""
+        return Round.read(self.redis.hmget(self.keys.round(round_id), list(ROUND_FIELDS)))
+
+    def open_round(self) -> Round | None:
+        """The round that is open, if one is."""
+        open_round = self.situation().open_round
+        return self.round(open_round) if open_round else None
 
     def template(self, round_id: str) -> tuple[str, Template] | None:
         """Version and template of a round."""
@@ -177,14 +175,10 @@ class MiningStore:
             return None
         return version.decode(), Template(json.loads(text), prefix, int(difficulty))
 
-    def round_workers(self, round_id: str) -> Mapping[str, tuple[int, float, float]]:
-        """Per worker: hashes, and the Unix seconds of its first claim and its last report."""
+    def round_workers(self, round_id: str) -> Mapping[str, RoundWorker]:
+        """By name, the workers that have taken part in a round."""
         found = self.redis.hgetall(self.keys.round_workers(round_id))
-        result: dict[str, tuple[int, float, float]] = {}
-        for name, value in found.items():
-            hashes, since, last = value.split(b":")
-            result[name.decode()] = (int(hashes), float(since), float(last))
-        return result
+        return {name.decode(): RoundWorker.read(value) for name, value in found.items()}
 
     def searchers(self, now: float) -> int:
         """How many search jobs are known to be searching or lingering."""

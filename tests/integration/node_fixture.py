@@ -92,7 +92,7 @@ class RecordedJobs(RqJobs):
 
     enqueued = 0
 
-    def enqueue_search(self, node: str, round_id: str, height: int, copies: int) -> None:
+    def enqueue_search(self, node: str, round_id: str, height: int | None, copies: int) -> None:
         self.enqueued += copies
         super().enqueue_search(node, round_id, height, copies)
 

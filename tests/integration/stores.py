@@ -22,7 +22,9 @@ from services.launch.programs import module_command, scrubbed
 from services.node import Node, build_node
 from services.ports import QueueReport, QueueTrouble
 from services.settings import Settings, load
+from services.store.mining import MiningStore
 from services.store.records import decode_account
+from services.store.rounds import MiningRequest, Round
 from shared.amounts import format_amount
 from shared.block import Block, Template
 from shared.chain_spec import ChainSpec, spec_from_object
@@ -73,7 +75,7 @@ class RecordingQueue:
         self.searches: list[tuple[str, int]] = []  # round, copies
         self.jobs: dict[str, str] = {}  # id -> function
 
-    def enqueue_search(self, node: str, round_id: str, height: int, copies: int) -> None:
+    def enqueue_search(self, node: str, round_id: str, height: int | None, copies: int) -> None:
         self.searches.append((round_id, copies))
 
     def enqueue_network(self, function: str, node: str, job_id: str, *args: str) -> bool:
@@ -260,6 +262,20 @@ def _undone(ledger: tuple[Any, Any, int], undo: Entries) -> tuple[Any, Any, int]
         {key: amount for key, amount in allowances.items() if amount},
         undo.supply,
     )
+
+
+def round_of(mining: MiningStore, round_id: str | None) -> Round:
+    """A round that must be there."""
+    found = mining.round(round_id or "none")
+    assert found is not None, f"there is no round {round_id}"
+    return found
+
+
+def request_of(mining: MiningStore, request_id: str) -> MiningRequest:
+    """A mining request that must be there."""
+    found = mining.request(request_id)
+    assert found is not None, f"there is no request {request_id}"
+    return found
 
 
 def texts(values: Any) -> list[str]:

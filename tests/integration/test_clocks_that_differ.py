@@ -22,7 +22,7 @@ from services.rounds import REFRESH_SECONDS
 from services.store.mining import Claim, Searched
 from shared.errors import TooEarly
 from tests.integration.http_client import Client, FlaskDoor
-from tests.integration.stores import ALICE, START, FakeClock, TestNode, make_settings, make_spec
+from tests.integration.stores import ALICE, START, FakeClock, TestNode, make_settings, make_spec, round_of
 
 INTERVAL = 10
 AHEAD = 30  # three intervals
@@ -87,7 +87,7 @@ def test_mining_waits_and_goes_on_by_itself(here: TestNode) -> None:
     for _ in range(5):
         rounds.reconcile()
     assert here.node.mining.situation().open_round == "" and queue.searches == []
-    assert rounds.wait(asked, 0)["status"] == "queued"
+    assert rounds.wait(asked, 0).status == "queued"
     here.clock.time = opens - 0.5
     rounds.reconcile()
     assert queue.searches == []
@@ -99,7 +99,7 @@ def test_mining_waits_and_goes_on_by_itself(here: TestNode) -> None:
     accepted = rounds.seal(claim, proof, "w1")
     assert accepted is not None and accepted.request == asked
     assert accepted.block.header.timestamp == START + 300
-    assert rounds.wait(asked, 0)["status"] == "finished"
+    assert rounds.wait(asked, 0).status == "finished"
 
 
 def test_one_block_in_the_future_stops_nobody(here: TestNode) -> None:
@@ -134,15 +134,15 @@ def test_a_round_that_is_open_ends_and_its_request_waits(here: TestNode) -> None
     assert round_id and here.node.rounds.claim(round_id, "w1", 10, Searched()) is not None
     mine_ahead(here, 300)
     assert here.node.rounds.claim(round_id, "w1", 10, Searched()) is None
-    assert (here.node.mining.round(round_id) or {})["state"] == "cancelled"
+    assert round_of(here.node.mining, round_id).state == "cancelled"
     answer = here.node.rounds.wait(asked, 0)
-    assert (answer["status"], answer["round"]) == ("queued", "")
+    assert (answer.status, answer.round_id) == ("queued", None)
     assert here.node.mining.situation().requests == 1
     here.clock.time += 300
     here.node.rounds.reconcile()
     following = here.node.mining.situation().open_round
     assert following not in ("", round_id)
-    assert here.node.rounds.wait(asked, 0)["round"] == following
+    assert here.node.rounds.wait(asked, 0).round_id == following
 
 
 def test_a_clock_that_is_set_back_during_a_search_costs_its_proof_and_nothing_else(here: TestNode) -> None:
@@ -189,7 +189,7 @@ def test_waiting_for_an_answer_ends_although_the_clock_is_set_back(
         here.clock.time -= 3600
 
     monkeypatch.setattr(here.node.mining, "wait_for_answer", wait)
-    assert here.node.rounds.wait(asked, 3.5)["status"] == "started"
+    assert here.node.rounds.wait(asked, 3.5).status == "started"
     assert turns == [1.0, 1.0, 1.0, 0.5]
 
 

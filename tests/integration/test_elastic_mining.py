@@ -33,6 +33,8 @@ from tests.integration.stores import (
     eventually,
     make_settings,
     make_spec,
+    request_of,
+    round_of,
 )
 from worker.jobs.search import TURN_SECONDS
 from worker.kernel.plain import PlainKernel
@@ -130,7 +132,7 @@ def kill(worker: "subprocess.Popen[bytes]") -> None:
 
 
 def answered(node: Node, request_id: str) -> bool:
-    return (node.mining.request(request_id) or {})["status"] == "finished"
+    return request_of(node.mining, request_id).status == "finished"
 
 
 # --- joining and leaving ---
@@ -151,8 +153,8 @@ def test_four_workers_two_killed_three_added_and_nothing_is_lost(scene: Scene) -
     scene.gate.touch()
     eventually(lambda: answered(node, request_id), what="the block")
     assert node.chain.tip().height == 2
-    found = node.mining.round((node.mining.request(request_id) or {})["round"])
-    assert found is not None and found["state"] == "sealed"
+    found = round_of(node.mining, request_of(node.mining, request_id).round_id)
+    assert found.state == "sealed"
     assert_store_equals_replay(node, scene.redis)
 
     ranges: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -223,10 +225,8 @@ def test_a_hopeless_round_of_one_node_does_not_keep_the_other_waiting(scene: Sce
     round_id = hopeless.mining.situation().open_round
     request_id = other.rounds.ask()
     eventually(lambda: answered(other, request_id), TURN_SECONDS + 10, "the other node's block")
-    before = int((hopeless.mining.round(round_id) or {})["hashes"])
-    eventually(
-        lambda: int((hopeless.mining.round(round_id) or {})["hashes"]) > before, what="the first node's next turn"
-    )
+    before = round_of(hopeless.mining, round_id).hashes
+    eventually(lambda: round_of(hopeless.mining, round_id).hashes > before, what="the first node's next turn")
 
 
 # --- stopping ---
@@ -239,14 +239,15 @@ def test_a_cancelled_round_stops_within_a_slice(scene: Scene) -> None:
     node.rounds.ask()
     round_id = node.mining.situation().open_round
     # Until its claims are long: a search that only looks between claims would be noticed.
-    eventually(lambda: int((node.mining.round(round_id) or {})["hashes"]) > 0)
+    eventually(lambda: round_of(node.mining, round_id).hashes > 0)
     time.sleep(4.0)
     node.rounds.cancel(round_id)
-    ended = float((node.mining.round(round_id) or {})["ended_at"])
+    ended = round_of(node.mining, round_id).ended_at
+    assert ended is not None
     eventually(lambda: not node.mining.searchers(time.time()), what="the end of the search")
-    assert max(last for _, _, last in node.mining.round_workers(round_id).values()) - ended < 0.8
-    found = node.mining.round(round_id) or {}
-    assert 0 < int(found["wasted"]) < int(found["hashes"])
+    assert max(worker.last for worker in node.mining.round_workers(round_id).values()) - ended < 0.8
+    found = round_of(node.mining, round_id)
+    assert 0 < found.wasted < found.hashes
 
 
 def test_a_moved_tip_gives_the_round_a_new_template_at_once(scene: Scene) -> None:
@@ -260,7 +261,7 @@ def test_a_moved_tip_gives_the_round_a_new_template_at_once(scene: Scene) -> Non
     proof = PlainKernel().scan(template.prefix, template.difficulty, 0, 10**6)
     assert proof is not None
     node.acceptor.accept(node.rules.read_block(template.with_proof(proof)))  # as if it came from a peer
-    assert eventually(lambda: (node.mining.round(round_id) or {})["version"] == "2") < 2.0
+    assert eventually(lambda: round_of(node.mining, round_id).version == "2") < 2.0
     assert not answered(node, request_id)
     scene.gate.touch()
     eventually(lambda: answered(node, request_id), what="the block")

@@ -104,9 +104,9 @@ def test_the_progress_of_a_round_is_told_while_it_is_open(node: Node, told: "que
     assert (state["round"]["id"], state["requests"], state["round"]["workers"]) == (round_id, 1, {})
     from services.store.mining import Searched
 
-    version = node.mining.round(round_id)
-    assert version is not None
-    node.rounds.claim(round_id, "anna", 100, Searched(version["version"], 700))
+    found = node.mining.round(round_id)
+    assert found is not None
+    node.rounds.claim(round_id, "anna", 100, Searched(found.version, 700))
     state = eventually(lambda: (found := heard(told, "state").data)["round"]["hashes"] and found)
     assert state["round"]["workers"] == {"anna": 700}
 

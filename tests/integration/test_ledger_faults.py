@@ -24,6 +24,7 @@ from tests.integration.stores import (
     TestNode,
     assert_store_equals_replay,
     make_settings,
+    request_of,
 )
 
 Alter = Callable[[Redis, "Scene"], None]
@@ -363,10 +364,10 @@ def test_a_mark_ends_the_round_and_a_request_that_waits_is_served_after_the_repa
     redis.hset(scene.keys.accounts, KEYS[30].address, "5:0")
     node.watchman.now()
     found = node.mining.round(opened)
-    assert found is not None and found["state"] == "cancelled"
+    assert found is not None and found.state == "cancelled"
     node.rounds.reconcile()
     assert node.rounds.ensure_open() is None
-    assert (node.mining.request(request) or {})["status"] in ("queued", "started")
+    assert request_of(node.mining, request).status in ("queued", "started")
     node.repair.run()
     again = node.rounds.ensure_open()
     assert again is not None and again != opened

@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from redis import Redis
@@ -15,6 +16,7 @@ from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from services.rounds import HEARTBEAT_SECONDS, LONGEST_REST, REFRESH_SECONDS, REST_PER_TRANSACTION
 from services.store.mining import LONGEST_PROMISE, Claim, Searched
+from services.store.rounds import MiningRequest, RequestStatus, Round, RoundState, RoundWorker
 from services.store.scripts import source
 from shared.proof import MAX_PROOF
 from tests.integration.stores import (
@@ -24,6 +26,7 @@ from tests.integration.stores import (
     TestNode,
     assert_store_equals_replay,
     make_settings,
+    round_of,
     texts,
 )
 from tests.said import listen
@@ -48,11 +51,11 @@ def open_round(here: TestNode) -> str:
     return round_id
 
 
-def state(here: TestNode, round_id: str) -> dict[str, str]:
-    return here.node.mining.round(round_id) or {}
+def state(here: TestNode, round_id: str) -> Round:
+    return round_of(here.node.mining, round_id)
 
 
-def request(here: TestNode, request_id: str) -> dict[str, str]:
+def request(here: TestNode, request_id: str) -> MiningRequest:
     return here.node.rounds.wait(request_id, 0)
 
 
@@ -94,14 +97,14 @@ def test_a_claim_of_a_moved_tip_renews_the_round_and_starts_from_nothing(here: T
     after = claim(here, round_id, 5)
     assert (after.round_id, after.version, after.proofs) == (round_id, "2", range(5))
     assert after.prefix != before.prefix
-    assert state(here, round_id)["parent"] == here.node.chain.tip().hash
-    assert request(here, request_id)["status"] == "started"
+    assert state(here, round_id).parent == here.node.chain.tip().hash
+    assert request(here, request_id).status == "started"
 
     accepted = here.node.rounds.seal(after, 0, "w1")
     assert accepted is not None and accepted.request == request_id and accepted.block.index == 3
-    assert request(here, request_id) == {
-        "status": "finished", "round": round_id, "block": accepted.block.hash, "created_at": str(START),
-    }  # fmt: skip
+    assert request(here, request_id) == MiningRequest(
+        RequestStatus.FINISHED, round_id, accepted.block.hash, created_at=START
+    )
 
 
 def test_an_old_template_is_renewed_with_what_has_arrived(here: TestNode) -> None:
@@ -150,9 +153,9 @@ def test_only_the_first_seal_counts(here: TestNode) -> None:
     assert accepted is not None
     assert here.node.rounds.seal(second, second.proofs[4], "w2") is None
     assert here.node.rounds.seal(first, first.proofs[3], "w1") is None or here.node.chain.tip().height == 2
-    assert [request(here, name)["status"] for name in requests] == ["finished", "queued"]
+    assert [request(here, name).status for name in requests] == ["finished", "queued"]
     found = state(here, round_id)
-    assert (found["state"], found["block"], found["sealed_by"]) == ("sealed", accepted.block.hash, "w1")
+    assert (found.state, found.block, found.sealed_by) == ("sealed", accepted.block.hash, "w1")
     assert here.node.rounds.claim(round_id, "w2", 10, Searched()) is None
     assert_store_equals_replay(here.node, here.redis)
 
@@ -187,7 +190,7 @@ def test_a_proof_for_a_template_that_was_renewed_is_passed_over(here: TestNode) 
     # Nor does an opener who missed the renewal set it back.
     template = here.template([])
     assert here.node.mining.open(round_id, "1", template, 0, START) == (round_id, "0")
-    assert state(here, round_id)["version"] == "2"
+    assert state(here, round_id).version == "2"
 
 
 def test_many_who_open_a_round_open_one(valkey: EmbeddedValkey, here: TestNode) -> None:
@@ -225,7 +228,7 @@ def test_requests_beyond_the_limit_are_refused(redis: Redis) -> None:
 def test_a_peers_block_answers_no_request(here: TestNode) -> None:
     request_id = here.node.rounds.ask()
     here.mine()
-    assert request(here, request_id)["status"] == "started"
+    assert request(here, request_id).status == "started"
     assert here.node.mining.situation().requests == 1
 
 
@@ -234,7 +237,7 @@ def test_waiting_for_an_answer_asks_the_store_about_once_a_second(here: TestNode
     request_id = node.rounds.ask()
     before = redis.info("commandstats")["cmdstat_hgetall"]["calls"]
     started = time.monotonic()
-    assert node.rounds.wait(request_id, 0.6)["status"] == "started"
+    assert node.rounds.wait(request_id, 0.6).status == "started"
     assert 0.55 < time.monotonic() - started < 5
     asked = redis.info("commandstats")["cmdstat_hgetall"]["calls"] - before
     assert 1 <= asked <= 4
@@ -249,7 +252,7 @@ def test_whoever_waits_for_an_answer_is_woken_by_it(here: TestNode, redis: Redis
         time.sleep(0.3)
         sealed = time.monotonic()
         assert here.node.rounds.seal(found, 0, "w1") is not None
-        assert {wait.result(10)["status"] for wait in waits} == {"finished"}
+        assert {wait.result(10).status for wait in waits} == {"finished"}
         assert time.monotonic() - sealed < 0.9, "at once, and not at the next look"
 
 
@@ -266,10 +269,10 @@ def test_an_ended_round_keeps_what_can_be_asked_of_it_and_no_more(here: TestNode
     here.clock.time += 2
     accepted = here.node.rounds.seal(found, found.proofs[0], "w1")
     assert accepted is not None
-    assert state(here, round_id) == before | {
-        "state": "sealed", "ended_at": str(START + 2), "block": accepted.block.hash, "sealed_by": "w1",
-        "version": "", "parent": "",
-    }  # fmt: skip
+    assert state(here, round_id) == replace(
+        before, state=RoundState.SEALED, ended_at=START + 2, block=accepted.block.hash, sealed_by="w1", version="",
+        parent="",
+    )  # fmt: skip
     assert here.node.mining.template(round_id) is None
     assert here.redis.memory_usage(keys.round(round_id)) < 500
     assert here.redis.ttl(keys.round(round_id)) == here.redis.ttl(keys.request(request_id)) == 86_400
@@ -295,8 +298,8 @@ def test_the_last_ten_thousand_are_kept(here: TestNode) -> None:
     assert here.redis.llen(keys.rounds_ended) == here.redis.llen(keys.requests_answered) == 10_000
     assert texts(here.redis.lrange(keys.rounds_ended, -2, -1)) == sealed
     for name, round_id in zip((first, second), sealed, strict=True):
-        assert request(here, name)["round"] == round_id
-        assert state(here, round_id)["state"] == "sealed"
+        assert request(here, name).round_id == round_id
+        assert state(here, round_id).state == "sealed"
 
 
 def test_many_blocks_a_second_are_a_line_in_ten_seconds(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,16 +320,16 @@ def test_cancelling_ends_the_round_and_its_request_and_the_next_begins(here: Tes
     round_id = open_round(here)
     late = claim(here, round_id)
     here.node.rounds.cancel(round_id)
-    assert request(here, first)["status"] == "cancelled"
-    assert state(here, round_id)["state"] == "cancelled"
+    assert request(here, first).status == "cancelled"
+    assert state(here, round_id).state == "cancelled"
     assert here.node.rounds.claim(round_id, "w1", 10, Searched()) is None
     following = here.node.mining.situation().open_round
     assert following not in ("", round_id)
     # A proof that comes too late completes no block, and takes no answer from the next request.
     assert here.node.rounds.seal(late, 0, "w1") is None
     assert here.node.chain.tip().height == 1
-    assert state(here, round_id)["state"] == "cancelled"
-    assert request(here, second)["status"] == "started"
+    assert state(here, round_id).state == "cancelled"
+    assert request(here, second).status == "started"
     here.node.rounds.cancel(round_id)  # again: nothing happens
     assert here.node.mining.situation().open_round == following
 
@@ -436,12 +439,12 @@ def test_a_report_of_one_hash_counts(here: TestNode) -> None:
     round_id = open_round(here)
     found = claim(here, round_id)
     here.node.rounds.report(round_id, "w1", Searched(found.version, 1))
-    assert state(here, round_id)["hashes"] == "1"
-    assert here.node.mining.round_workers(round_id)["w1"][0] == 1
+    assert state(here, round_id).hashes == 1
+    assert here.node.mining.round_workers(round_id)["w1"].hashes == 1
     assert here.node.mining.counters()["hashes"] == 1
     assert here.node.rounds.seal(found, found.proofs[0], "w1") is not None
     here.node.rounds.report(round_id, "w1", Searched(found.version, 1))
-    assert (state(here, round_id)["hashes"], state(here, round_id)["wasted"]) == ("2", "1")
+    assert (state(here, round_id).hashes, state(here, round_id).wasted) == (2, 1)
 
 
 def test_hashes_add_up_and_vain_ones_are_known(here: TestNode) -> None:
@@ -457,11 +460,11 @@ def test_hashes_add_up_and_vain_ones_are_known(here: TestNode) -> None:
     # The other learns that it was too late: its hashes were done, and done in vain.
     assert here.node.rounds.claim(round_id, "w2", 10, Searched(other.version, 10)) is None
     found = state(here, round_id)
-    assert (found["hashes"], found["wasted"]) == ("23", "10")
+    assert (found.hashes, found.wasted) == (23, 10)
     workers = here.node.mining.round_workers(round_id)
-    assert {name: hashes for name, (hashes, _, _) in workers.items()} == {"w1": 13, "w2": 10}
-    assert sum(hashes for hashes, _, _ in workers.values()) == int(found["hashes"])
-    assert workers["w1"][1:] == (START, START + 2)  # from its first claim to its last report
+    assert {name: worker.hashes for name, worker in workers.items()} == {"w1": 13, "w2": 10}
+    assert sum(worker.hashes for worker in workers.values()) == found.hashes
+    assert workers["w1"] == RoundWorker(13, since=START, last=START + 2)
     counters = here.node.mining.counters()
     assert (counters["hashes"], counters["wasted_hashes"]) == (23, 10)
 
@@ -473,7 +476,7 @@ def test_hashes_for_a_template_of_old_are_wasted(here: TestNode) -> None:
     here.mine()
     claim(here, round_id, worker="w2")  # renews
     claim(here, round_id, searched=Searched(old.version, 10))
-    assert (state(here, round_id)["hashes"], state(here, round_id)["wasted"]) == ("10", "10")
+    assert (state(here, round_id).hashes, state(here, round_id).wasted) == (10, 10)
 
 
 # --- calling workers ---
@@ -524,7 +527,7 @@ def test_a_round_whose_transactions_a_peer_has_mined_ends_instead_of_mining_noth
     round_id = open_round(automining)
     automining.mine_pool()  # as a peer's block would come: the round knows nothing of it
     assert automining.node.rounds.claim(round_id, "w1", 10, Searched()) is None
-    assert state(automining, round_id)["state"] == "cancelled"
+    assert state(automining, round_id).state == "cancelled"
     assert automining.node.rounds.ensure_open() is None
 
 

@@ -27,6 +27,8 @@ from tests.integration.stores import (
     eventually,
     make_settings,
     make_spec,
+    request_of,
+    round_of,
     texts,
 )
 from worker import context
@@ -62,7 +64,7 @@ class Searchers(RecordingQueue):
         self.found = 0
         self._lock = threading.Lock()
 
-    def enqueue_search(self, node: str, round_id: str, height: int, copies: int) -> None:
+    def enqueue_search(self, node: str, round_id: str, height: int | None, copies: int) -> None:
         super().enqueue_search(node, round_id, height, copies)
         for _ in range(copies):
             self._pool.submit(self._run, round_id)
@@ -107,10 +109,10 @@ def test_ten_requests_at_once_are_ten_blocks(valkey: EmbeddedValkey, redis: Redi
             requests = list(callers.map(lambda _: node.rounds.ask(), range(10)))
             answers = list(callers.map(lambda name: node.rounds.wait(name, 30), requests))
         eventually(lambda: not node.mining.situation().open_round)
-    assert [answer["status"] for answer in answers] == ["finished"] * 10
+    assert [answer.status for answer in answers] == ["finished"] * 10
     hashes = texts(redis.lrange(node.chain.keys.heights, 1, -1))
-    assert sorted(answer["block"] for answer in answers) == sorted(hashes)
-    assert len({answer["round"] for answer in answers}) == 10
+    assert sorted(str(answer.block) for answer in answers) == sorted(hashes)
+    assert len({answer.round_id for answer in answers}) == 10
     assert queue.found == 10
     assert_store_equals_replay(node, redis)
 
@@ -121,12 +123,11 @@ def test_hashes_of_rounds_add_up_to_the_nodes(valkey: EmbeddedValkey, redis: Red
         answers = [node.rounds.wait(name, 30) for name in requests]
     total = wasted = 0
     for answer in answers:
-        found = node.mining.round(answer["round"])
-        assert found is not None
-        workers = node.mining.round_workers(answer["round"])
-        assert sum(hashes for hashes, _, _ in workers.values()) == int(found["hashes"]) > 0
-        total += int(found["hashes"])
-        wasted += int(found["wasted"])
+        found = round_of(node.mining, answer.round_id)
+        workers = node.mining.round_workers(found.id)
+        assert sum(worker.hashes for worker in workers.values()) == found.hashes > 0
+        total += found.hashes
+        wasted += found.wasted
     counters = node.mining.counters()
     assert (total, wasted) == (counters["hashes"], counters.get("wasted_hashes", 0))
 
@@ -153,8 +154,8 @@ def test_a_stream_of_transactions_fills_blocks(valkey: EmbeddedValkey, redis: Re
         eventually(lambda: node.pool.totals() == (0, 0))
     blocks = [node.chain.block_object(found) for found in texts(redis.lrange(node.chain.keys.heights, 1, -1))]
     assert sum(len(block["transactions"]) - 1 for block in blocks) == 200
-    rounds = [node.mining.round(name) or {} for name in rounds_of(redis, node)]
-    ended = sorted((float(item["ended_at"]), float(item["opened_at"]), int(item["transactions"])) for item in rounds)
+    rounds = [round_of(node.mining, name) for name in rounds_of(redis, node)]
+    ended = sorted((item.ended_at or 0.0, item.opened_at, item.transactions) for item in rounds)
     for (before, _, transactions), (_, opened, _) in itertools.pairwise(ended):
         rest = min(LONGEST_REST, REST_PER_TRANSACTION * transactions)
         assert opened - before >= rest - 0.001  # the same clock, read before and after
@@ -188,7 +189,7 @@ def test_a_request_does_not_wait_for_a_rest(
         node.submit([signer.sign(ALICE, 0)])
         eventually(lambda: node.pool.totals() == (0, 0))
         node.submit([signer.sign(ALICE, 1)])  # the searcher rests, and looks after it later
-        assert node.rounds.wait(node.rounds.ask(), 10)["status"] == "finished"
+        assert node.rounds.wait(node.rounds.ask(), 10).status == "finished"
         assert node.pool.totals() == (0, 0)
 
 
@@ -237,7 +238,7 @@ def test_a_job_that_is_delivered_twice_is_harmless(
         assert search("node1", "0" * 32) == 0
     assert here.node.chain.tip().height == 2
     assert here.node.mining.searchers(time.time()) == 0
-    assert (here.node.mining.request(request_id) or {})["status"] == "finished"
+    assert request_of(here.node.mining, request_id).status == "finished"
     counters = here.node.mining.counters()
     assert (counters["blocks_mined"], counters["rounds_opened"]) == (1, 1)
 
@@ -252,9 +253,9 @@ def test_a_stopped_search_ends_soon_and_another_finishes(valkey: EmbeddedValkey,
         queue.close()
         assert time.monotonic() - started < 1.0
         assert node.mining.searchers(time.time()) == 0
-        reported = int((node.mining.round(round_id) or {})["hashes"])
+        reported = round_of(node.mining, round_id).hashes
         assert reported > 0
         # It comes back to a worker that is asked, and goes on where the claims ended.
         claim = node.rounds.claim(round_id, "other", 10, Searched())
         assert claim is not None and claim.proofs.start >= reported
-        assert node.rounds.wait(request_id, 0)["status"] == "started"
+        assert node.rounds.wait(request_id, 0).status == "started"

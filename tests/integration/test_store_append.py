@@ -34,6 +34,7 @@ from tests.integration.stores import (
     dump,
     make_settings,
     make_spec,
+    request_of,
     texts,
 )
 
@@ -134,7 +135,7 @@ def test_a_sealed_block_that_is_appended_twice_answers_one_request(here: TestNod
     block = here.sealed(template)
     for _ in range(2):
         here.node.acceptor.accept(block, SealedBy("c" * 32, "worker"))
-    statuses = [(mining.request(name) or {})["status"] for name in ("a" * 32, "b" * 32)]
+    statuses = [request_of(mining, name).status for name in ("a" * 32, "b" * 32)]
     assert statuses == ["finished", "queued"]
 
 

@@ -28,6 +28,7 @@ from tests.integration.stores import (
     eventually,
     make_settings,
     make_spec,
+    request_of,
     state,
     texts,
 )
@@ -119,12 +120,12 @@ class Scene:
 
     def await_answer(self, request_id: str, seconds: float = 20.0) -> float:
         taken = eventually(lambda: self.status(request_id) == "finished", seconds, "an answer")
-        block = (self.mining.request(request_id) or {})["block"]
+        block = request_of(self.mining, request_id).block
         assert block in texts(self.redis.lrange(self.node.chain.keys.heights, 1, -1))
         return taken
 
     def status(self, request_id: str) -> str:
-        return (self.mining.request(request_id) or {})["status"]
+        return request_of(self.mining, request_id).status
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_a_searching_worker_stops_at_once_and_the_round_waits_for_another(scene:
     assert worker.wait(4) == 0
     assert scene.mining.searchers(time.time()) == 0
     found = scene.mining.round(round_id)
-    assert found is not None and found["state"] == "open" and int(found["hashes"]) > 0
+    assert found is not None and found.is_open and found.hashes > 0
     assert scene.status(request_id) == "started"
 
 

@@ -21,7 +21,7 @@ from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from services.queues import FAILURE_TTL, HEARD, MINING, NETWORK, AllowListedJob, RqJobs, queue
 from tests.integration.http_client import Client, FlaskDoor
-from tests.integration.stores import Crew, connect, eventually, make_settings, make_spec
+from tests.integration.stores import Crew, connect, eventually, make_settings, make_spec, request_of
 from tests.integration.test_worker_security import json_data, plant
 
 SEARCH = "worker.jobs.search.search"
@@ -75,7 +75,7 @@ def test_a_worker_lives_through_whatever_lies_in_its_queue(scene: tuple[Redis, N
     # And at once it does what it is there for.
     started = time.monotonic()
     request = node.rounds.ask()
-    eventually(lambda: (node.mining.request(request) or {})["status"] == "finished", 10, "a block")
+    eventually(lambda: request_of(node.mining, request).status == "finished", 10, "a block")
     assert time.monotonic() - started < 5
     assert worker.poll() is None
     for job in jobs:
@@ -95,7 +95,7 @@ def test_a_queue_that_is_no_list_does_not_end_a_worker(scene: tuple[Redis, Node,
     assert worker.poll() is None
     redis.delete(f"rq:queue:{MINING}")
     request = node.rounds.ask()
-    eventually(lambda: (node.mining.request(request) or {})["status"] == "finished", 20, "a block")
+    eventually(lambda: request_of(node.mining, request).status == "finished", 20, "a block")
     assert worker.poll() is None
 
 

@@ -282,7 +282,7 @@ class SimQueue:
         self.known: dict[str, float] = {}  # job id -> until when it is remembered
         self.waiting: dict[str, list[tuple[str, tuple[str, ...]]]] = {"network": [], "mining": []}
 
-    def enqueue_search(self, node: str, round_id: str, height: int, copies: int) -> None:
+    def enqueue_search(self, node: str, round_id: str, height: int | None, copies: int) -> None:
         for _ in range(copies):
             self._put("mining", "search", (node, round_id))
 

@@ -59,6 +59,6 @@ def _rounds(node: Node) -> list[dict[str, Any]]:
         view = round_view(node, round_id)
         if view is not None:
             ended = node.mining.round(round_id)
-            seconds = float(ended["ended_at"]) - view["opened_at"] if ended and ended["ended_at"] else None
+            seconds = ended.ended_at - ended.opened_at if ended and ended.ended_at is not None else None
             found.append({**view, "seconds": seconds})
     return found

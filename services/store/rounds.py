@@ -1,0 +1,111 @@
+"""Rounds and mining requests as they are stored: the scripts write them, and everybody else reads them here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RoundState(StrEnum):
+    """Where a round is."""
+
+    OPEN = "open"  # workers search for its proof
+    SEALED = "sealed"  # its block was appended
+    CANCELLED = "cancelled"  # it ended without a block
+
+
+class RequestStatus(StrEnum):
+    """Where a mining request is."""
+
+    QUEUED = "queued"  # it waits for a round
+    STARTED = "started"  # a round is open that will answer it
+    FINISHED = "finished"  # a block has answered it
+    CANCELLED = "cancelled"  # its round was cancelled by hand
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One search for a proof, from its first template to its block. Times are Unix seconds."""
+
+    id: str  # 32 hex digits
+    state: RoundState
+    height: int  # of the block that it is for
+    difficulty: int
+    hashes: int  # done by all workers
+    wasted: int  # of these, those for a template that was replaced, or after the end
+    version: str  # of the template; "" once the round has ended
+    parent: str  # hash; "" once the round has ended
+    opened_at: float
+    ended_at: float | None
+    block: str | None  # hash of the block that ended it
+    sealed_by: str | None  # name of the worker that found the proof
+    transactions: int  # in the template, besides the reward
+
+    @property
+    def is_open(self) -> bool:
+        return self.state is RoundState.OPEN
+
+    @classmethod
+    def read(cls, values: Sequence[bytes | None]) -> "Round | None":
+        """The round whose stored fields are `values`, in the order of ROUND_FIELDS; None if there is none."""
+        if values[0] is None:
+            return None
+        fields = {name: (value or b"").decode() for name, value in zip(ROUND_FIELDS, values, strict=True)}
+        return cls(
+            id=fields["id"],
+            state=RoundState(fields["state"]),
+            height=int(fields["height"]),
+            difficulty=int(fields["difficulty"]),
+            hashes=int(fields["hashes"]),
+            wasted=int(fields["wasted"]),
+            version=fields["version"],
+            parent=fields["parent"],
+            opened_at=float(fields["opened_at"]),
+            ended_at=float(fields["ended_at"]) if fields["ended_at"] else None,
+            block=fields["block"] or None,
+            sealed_by=fields["sealed_by"] or None,
+            transactions=int(fields["transactions"] or 0),
+        )
+
+
+ROUND_FIELDS = tuple(Round.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class MiningRequest:
+    """Somebody's wish for a block. The next block that this node seals answers the oldest request."""
+
+    status: RequestStatus
+    round_id: str | None  # the round that answers it, or has answered it
+    block: str | None  # hash of the block that answered it
+    created_at: float  # Unix seconds
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.status in (RequestStatus.QUEUED, RequestStatus.STARTED)
+
+    @classmethod
+    def read(cls, fields: Mapping[bytes, bytes]) -> "MiningRequest | None":
+        """The request with these stored fields; None if there is none."""
+        if not fields:
+            return None
+        return cls(
+            status=RequestStatus(fields[b"status"].decode()),
+            round_id=fields[b"round"].decode() or None,
+            block=fields[b"block"].decode() or None,
+            created_at=float(fields[b"created_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RoundWorker:
+    """What one worker has done for one round."""
+
+    hashes: int
+    since: float  # Unix seconds of its first claim
+    last: float  # Unix seconds of its last report
+
+    @classmethod
+    def read(cls, value: bytes) -> "RoundWorker":
+        """The worker whose stored text is `value`."""
+        hashes, since, last = value.split(b":")
+        return cls(int(hashes), float(since), float(last))
