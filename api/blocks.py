@@ -8,11 +8,9 @@ from flask.typing import ResponseReturnValue
 from api.access import node
 from api.budget import reserve
 from api.errors import Refusal
-from api.reading import MAX_PAGE, is_hash, is_height, number_argument
-from api.views import block_view, header_view
-from services.node import Node
+from api.reading import MAX_PAGE, number_argument
+from api.views import block_view, find_block, header_view
 from services.peers.client import MAX_PAGE_BYTES
-from services.store.records import StoredHeader, Tip
 
 blueprint = Blueprint("blocks", __name__)
 
@@ -118,17 +116,7 @@ def show(name: str) -> ResponseReturnValue:
         '404':
     """
     here = node()
-    tip = here.chain.tip()
-    stored = _find(here, name, tip)
+    stored = find_block(here, name)
     if stored is None:
         raise Refusal(404, "unknown_block", "There is no such block.")
-    return jsonify(block_view(here, stored, tip))
-
-
-def _find(here: Node, name: str, tip: Tip) -> StoredHeader | None:
-    if name == "latest":
-        return here.chain.header(tip.hash)
-    if is_hash(name):
-        return here.chain.header(name)
-    block_hash = here.chain.hash_at(int(name)) if is_height(name) else None
-    return here.chain.header(block_hash) if block_hash else None
+    return jsonify(block_view(here, stored, here.chain.tip()))

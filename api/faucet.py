@@ -84,13 +84,15 @@ def _send(here: Node, address: str) -> str:
             "amount": format_amount(AMOUNT),
             "fee": format_amount(signer.payable_fee(here.settings.min_fee)),
         }
-        admitted = here.submit([rules.read_request(signer.sign(unsigned, rules.spec))])[0]
-        if not isinstance(admitted, NodeError):
+        try:
+            admitted = here.submit_one(rules.read_request(signer.sign(unsigned, rules.spec)))
+        except NodeError as error:
+            if _code(error) not in _TAKEN:
+                raise
+        else:
             # The same coins to the same address at the same nonce are the same transaction.
             if admitted.new:
                 return admitted.id
-        elif _code(admitted) not in _TAKEN:
-            raise admitted
     raise Busy("too_many_requests", "The faucet's transactions wait for a block already; try again.")
 
 

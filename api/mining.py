@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from api.access import budget, doorkeeper, node
 from api.budget import Kind
 from api.errors import Refusal, problem
-from api.reading import is_hash, seconds_argument
+from api.reading import is_id, seconds_argument
 from api.views import block_fields, round_view
 from services.clocks import waiting_words
 from services.errors import Busy, NotFound
@@ -94,7 +94,7 @@ def job(job_id: str) -> ResponseReturnValue:
         '404':
     """
     seconds = seconds_argument("wait", 0.0, MAX_WAIT)
-    if not _is_id(job_id):
+    if not is_id(job_id):
         raise Refusal(404, "unknown_job", _UNKNOWN_JOB)
     try:
         with budget().hold(Kind.WAIT) if seconds else nullcontext():
@@ -117,7 +117,7 @@ def show_round(round_id: str) -> ResponseReturnValue:
           json: Round
         '404':
     """
-    view = round_view(node(), round_id) if _is_id(round_id) else None
+    view = round_view(node(), round_id) if is_id(round_id) else None
     if view is None:
         raise Refusal(404, "unknown_round", "No round with this id is known here.")
     return jsonify(view)
@@ -137,12 +137,7 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
     """
     doorkeeper().require_admin()
     here = node()
-    if not _is_id(round_id) or here.mining.round(round_id) is None:
+    if not is_id(round_id) or here.mining.round(round_id) is None:
         raise Refusal(404, "unknown_round", "No round with this id is known here.")
     here.rounds.cancel(round_id)
     return jsonify(round_view(here, round_id))
-
-
-def _is_id(text: str) -> bool:
-    """Ids of requests and rounds are 32 hex digits."""
-    return len(text) == 32 and is_hash(text * 2)

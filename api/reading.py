@@ -14,6 +14,7 @@ Choice = TypeVar("Choice", bound=str)
 
 MAX_PAGE = 500
 _HASH = re.compile(r"[0-9a-f]{64}")
+_ID = re.compile(r"[0-9a-f]{32}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 # As programs print numbers of this range; the exponent is that of one that is nearly 0.
 _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,20})?(e-[0-9]{1,3})?")
@@ -80,6 +81,11 @@ def seconds_argument(name: str, default: float, high: float) -> float:
 def is_hash(text: str) -> bool:
     """Whether `text` is 32 bytes in lower-case hex, as ids and hashes are written."""
     return _HASH.fullmatch(text) is not None
+
+
+def is_id(text: str) -> bool:
+    """Whether a text may be the id of a request or a round: 32 hex digits."""
+    return _ID.fullmatch(text) is not None
 
 
 def is_height(text: str) -> bool:

@@ -39,9 +39,7 @@ def submit() -> ResponseReturnValue:
         '201': {description: Admitted., json: Admitted}
     """
     here = node()
-    admitted = here.submit([here.rules.read_request(json_body(floats=here.rules.floats))])[0]
-    if isinstance(admitted, NodeError):
-        raise admitted
+    admitted = here.submit_one(here.rules.read_request(json_body(floats=here.rules.floats)))
     if admitted.block:
         return jsonify(message=f"The transaction is in Block {admitted.height}.", **_acknowledged(admitted)), 201
     message = f"Transaction will be added to Block {admitted.height}."

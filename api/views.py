@@ -3,6 +3,7 @@
 from typing import Any
 
 from api import budget
+from api.reading import is_hash, is_height
 from services.node import Node
 from services.rounds import HEARTBEAT_SECONDS
 from services.store.pool import Entry
@@ -55,6 +56,16 @@ def block_view(node: Node, stored: StoredHeader, tip: Tip) -> dict[str, Any]:
         ],
         **_known(stored, tip, on_chain),
     }
+
+
+def find_block(node: Node, name: str) -> StoredHeader | None:
+    """A block by height, hash or "latest"."""
+    if name == "latest":
+        return node.chain.header(node.chain.tip().hash)
+    if is_hash(name):
+        return node.chain.header(name)
+    block_hash = node.chain.hash_at(int(name)) if is_height(name) else None
+    return node.chain.header(block_hash) if block_hash else None
 
 
 def header_view(stored: StoredHeader, tip: Tip) -> dict[str, Any]:

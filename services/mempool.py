@@ -1,6 +1,7 @@
-"""The mempool: which transactions this node keeps for its next blocks, and in which order (DESIGN §5).
+"""The mempool: which transactions this node keeps for its next blocks, and in which order (docs/mempool.md).
 
-Walk: `admit` → judge against one view of the sender (`_judge`) → one script writes it, if the view still holds.
+Walk: `admit_many` → judge against one view of the sender (`_Judgement`) → one script writes it, if the view still
+holds.
 """
 
 from collections.abc import Iterable, Sequence

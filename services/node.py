@@ -96,6 +96,17 @@ class Node:
             self.announcer.admitted([item.id for item in new])
         return outcomes
 
+    def submit_one(self, transaction: Transaction) -> Admitted:
+        """As `submit`, for one.
+
+        Raises:
+            NodeError: it is refused.
+        """
+        [outcome] = self.submit([transaction])
+        if isinstance(outcome, NodeError):
+            raise outcome
+        return outcome
+
     def _known(
         self, transactions: Sequence[Transaction], outcomes: list[Admitted | NodeError]
     ) -> list[Admitted | NodeError]:

@@ -18,7 +18,7 @@ from services.store.mining import Claim, MiningStore, Searched
 from services.store.rounds import MiningRequest
 from services.templates import TemplateMaker
 from shared.block import Block
-from shared.errors import RuleError, TooEarly
+from shared.errors import TooEarly
 from shared.rules import Rules
 
 _log = structlog.get_logger(__name__)
@@ -300,15 +300,11 @@ class Rounds:
         made = self._templates.make(self.policy.recipient)
         if made.tip.hash != tip:
             raise TipMoved("The tip moved before a template was made.")
-        self._drop(made.refused)
+        self._mempool.drop_invalid(made.refused)
         if not empty and not made.transactions:
             return None
         opened, _ = self.store.open(round_id, version, made.template, made.transactions, self._clock.now())
         return (opened, made.template.index) if opened else None
-
-    def _drop(self, refused: list[tuple[str, RuleError]]) -> None:
-        if refused:
-            self._mempool.drop_invalid(refused)
 
     # --- for the API ---
 

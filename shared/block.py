@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.canonical import canonical
+from shared.proof import MAX_PROOF
 from shared.transaction import Transaction
 
 
@@ -75,4 +76,4 @@ class Template:
 
     def size(self) -> int:
         """Bytes of the canonical block, with the longest proof there can be."""
-        return len(canonical(self.with_proof(2**53 - 1)))
+        return len(canonical(self.with_proof(MAX_PROOF)))

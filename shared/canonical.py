@@ -1,4 +1,4 @@
-"""Canonical bytes: the one form of a value that is hashed, signed and measured (DESIGN §4)."""
+"""Canonical bytes: the one form of a value that is hashed, signed and measured (docs/consensus.md)."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Raw Ethereum transactions: what wallets sign, read strictly, and what it means on this ledger (DESIGN §4).
+"""Raw Ethereum transactions: what wallets sign, read strictly, and what it means on this ledger (docs/consensus.md).
 
 The bytes are the signature of a transaction here, and their hash is its id. So each transaction must have exactly one
 encoding: whatever could be written in two ways (padding, long lengths, high s) is refused.

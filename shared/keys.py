@@ -48,8 +48,8 @@ class KeyPair:
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     """Whether `signature` over `message` is valid for `public_key`; one of a wrong length never is.
 
-    Valid as DESIGN asks, which is what libsodium checks: S below the group order, A and R canonical and not of small
-    order, the equation without cofactor. Frozen vectors hold every release of the library to that.
+    Valid means what libsodium checks (docs/consensus.md): S below the group order, A and R canonical and not of
+    small order, the equation without cofactor. Frozen vectors hold every release of the library to that.
     """
     # libsodium gets signature and message joined, so a short signature would borrow its last bytes from the message;
     # and PyNaCl hands it keys of any length, of which it reads the first 32 bytes.

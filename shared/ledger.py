@@ -1,6 +1,6 @@
 """The ledger: accounts, allowances and supply, and how one transaction after another changes them.
 
-The order of the statements in `_apply_transaction` is the specification (DESIGN §4, "Applied in order").
+The order of the statements in `Ledger.apply` is the specification (docs/consensus.md, "Transactions, in order").
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from shared.hashing import sha256
+from shared.wire import MAX_INTEGER
 
-# The largest integer that JavaScript, Lua and JSON readers everywhere hold exactly.
-MAX_PROOF = 2**53 - 1
+# Lua counts in doubles as well.
+MAX_PROOF = MAX_INTEGER
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Transactions: their exact fields, their normal form, their ids and their signatures (DESIGN §4)."""
+"""Transactions: their exact fields, their normal form, their ids and their signatures (docs/consensus.md)."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from shared.canonical import canonical
 from shared.chain_spec import ChainSpec
 from shared.errors import InputError, RuleError, ShapeError
 from shared.hashing import keccak256, sha256
-from shared.wire import is_plain_text
+from shared.wire import MAX_INTEGER, is_plain_text
 
 TYPES = ("transfer", "approve", "transfer_from")
 SCHEMES = ("ed25519", "ethereum")
@@ -102,7 +102,7 @@ def read_transaction(value: Any) -> Transaction:
         raise InputError("bad_nonce", "nonce must be a whole number from 0.", field="nonce")
     if nonce > MAX_NONCE:
         raise InputError("nonce_too_high", "nonce must be below 2^64 - 1 (EIP-2681).", field="nonce")
-    if type(value["chain_id"]) is not int or not 0 < value["chain_id"] < 2**53:
+    if type(value["chain_id"]) is not int or not 0 < value["chain_id"] <= MAX_INTEGER:
         raise InputError("bad_chain_id", "chain_id must be a whole number from 1 to 2^53 - 1.", field="chain_id")
     data = value.get("data")
     if "data" in value and not (isinstance(data, str) and data and is_plain_text(data)):

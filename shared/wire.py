@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 from shared.errors import InputError
 
 MAX_DEPTH = 32
+# The largest integer that every JSON reader holds exactly (RFC 8259, section 6).
+MAX_INTEGER = 2**53 - 1
 # Python itself refuses to convert longer ones; 2^256 has 78 digits.
 MAX_DIGITS = 4300
 

@@ -20,6 +20,7 @@ from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
 from api.explorer.search import find
 from api.reading import choice_argument, is_hash, number_argument
+from api.views import find_block
 from services.about import VERSION
 from services.clocks import waiting_words
 from services.settings import Settings
@@ -70,7 +71,7 @@ def block(name: str) -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
     """
     plain = plain_block(name)
-    found = blocks.find_block(node(), plain)
+    found = find_block(node(), plain)
     if found is None:
         reason = "The first block of this chain, its genesis block, has height 1." if plain == "0" else ""
         return _missing("block", name, reason)
@@ -189,7 +190,7 @@ def learn() -> ResponseReturnValue:
     """
     tip = node().chain.tip()
     height = min(number_argument("block", max(tip.height - 3, 2), 1, _MAX_HEIGHT), tip.height)
-    stored = blocks.find_block(node(), str(height))
+    stored = find_block(node(), str(height))
     teachable = stored is not None and stored.header.transactions_root != "" and height > 1
     return _page("learn", f"/chain?from={height}&limit=4", {"height": height, "teachable": teachable, "tip": tip})
 

@@ -140,7 +140,7 @@ def _as_many(attached: list[StoredHeader]) -> list[StoredHeader]:
 def _add(node: Node, kind: Any, criteria: dict[str, Any]) -> str:
     tip = node.chain.tip()
     filter_id = node.randomness.token()
-    new = Filter(kind, criteria, tip.height, tip.hash, node.filters.last_event())
+    new = Filter(kind, criteria, tip.height, tip.hash, node.mining.last_event())
     if not node.filters.add(filter_id, new, node.clock.now()):
         raise RpcError(REFUSED, "too many filters are installed")
     return f"0x{int(filter_id, 16):x}"

@@ -6,10 +6,9 @@ from api.rpc.errors import REFUSED, RpcError, invalid_params
 from api.rpc.quantity import read_data, read_quantity
 from services.node import Node
 from services.store.records import StoredHeader
+from shared.wire import MAX_INTEGER
 
 _LATEST = frozenset({"latest", "pending", "safe", "finalized"})
-# Heights that Redis can count; the chain's are exact in JavaScript, too.
-_MAX_HEIGHT = 2**53
 
 
 def read_height(node: Node, tag: Any) -> int | None:
@@ -43,7 +42,7 @@ def find_block(node: Node, tag: Any) -> StoredHeader | None:
     height = read_height(node, tag)
     if height is None:
         return node.chain.header(node.chain.tip().hash)
-    block_hash = node.chain.hash_at(height) if height <= _MAX_HEIGHT else None
+    block_hash = node.chain.hash_at(height) if height <= MAX_INTEGER else None
     return None if block_hash is None else node.chain.header(block_hash)
 
 

@@ -31,11 +31,9 @@ def send_raw(node: Node, raw: Any) -> str:
                 raise to_nobody(call.type, call.recipient) from None
         raise
     try:
-        admitted = node.submit([transaction])[0]
+        admitted = node.submit_one(transaction)
     except RuleError as error:
         raise _explained(node, transaction, error) from None
-    if isinstance(admitted, Exception):
-        raise _explained(node, transaction, admitted) if isinstance(admitted, RuleError) else admitted
     if admitted.block:  # sent again after it was mined: in geth's words
         raise RpcError(REFUSED, "nonce too low")
     if not admitted.new:

@@ -314,7 +314,7 @@ class Launch:
                 stack.callback(node.stop)
 
     def to_object(self, data_dir: Path) -> dict[str, Any]:
-        """What `quarry up --json` prints (DESIGN §7). Holds the store's password."""
+        """What `quarry up --json` prints. Holds the store's password."""
         from services.wallet.development import ACCOUNTS
 
         first = self.nodes[0]

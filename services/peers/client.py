@@ -13,6 +13,7 @@ from services.peers.json_array import array_items
 from shared import wire
 from shared.errors import InputError
 from shared.forkchoice import TipClaim
+from shared.wire import MAX_INTEGER
 
 STATUS_DEADLINE = 2.0
 PAGE_DEADLINE = 10.0
@@ -72,10 +73,10 @@ class PeerClient:
             raise NoSuchAnswer("The peer's status is not that of a Quarry node.") from None
         if not (_is_hash(genesis) and _is_hash(tip) and type(height) is int and type(chainwork) is int):
             raise NoSuchAnswer("The peer's status is not that of a Quarry node.")
-        if not (0 < height < 2**53 and 0 <= chainwork < 2**256):
+        if not (0 < height <= MAX_INTEGER and 0 <= chainwork < 2**256):
             raise PeerFailed("The peer claims an impossible chain.")
         moment = value.get("time")
-        told = type(moment) in (int, float) and 0 <= moment < 2**53
+        told = type(moment) in (int, float) and 0 <= moment <= MAX_INTEGER
         return Claim(url, genesis, height, TipClaim(chainwork, tip), moment if told else None)
 
     def headers(self, url: str, locator: Sequence[str], limit: int = PAGE_LIMIT, *, share: int = 1) -> list[Any]:

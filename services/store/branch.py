@@ -9,9 +9,8 @@ from services.store.arguments import ledger_lists
 from services.store.digest import account_term, allowance_term, header_term, ledger_sum, read_digest, sum_of
 from services.store.keys import Keys
 from services.store.port import Store
-from services.store.records import Tip, allowance_field, encode_entries, encode_header
+from services.store.records import Tip, allowance_field, encode_entries, encode_header, fee_rank
 from services.store.scripts import Scripts
-from shared.amounts import MAX_AMOUNT
 from shared.block import Block
 from shared.ledger import Entries
 from shared.transaction import Transaction
@@ -184,8 +183,7 @@ class BranchStore:
                 args: list[Any] = [journal.beginning, now, sender]
                 for item in detached[start : start + REQUEUED]:
                     of = item.transaction
-                    fee = f"{MAX_AMOUNT - of.fee:064x}"
-                    args += [of.id, bytes.fromhex(of.id), of.nonce, fee, item.place, of.canonical]
+                    args += [of.id, bytes.fromhex(of.id), of.nonce, fee_rank(of.fee), item.place, of.canonical]
                 calls.append(args)
         self._run("requeue", calls)
 

@@ -61,11 +61,6 @@ class FilterStore:
         pipeline.zrem(self._keys.filters, filter_id)
         return bool(pipeline.execute()[0])
 
-    def last_event(self) -> str:
-        """The id of the newest event."""
-        found = self._redis.xrevrange(self._keys.events, count=1)
-        return found[0][0].decode() if found else "0-0"
-
     def transactions_since(self, event: str, limit: int) -> tuple[list[str], str]:
         """Ids of transactions that were admitted after an event, and the last event that was looked at."""
         found = self._redis.xrange(self._keys.events, min=f"({event}", max="+", count=limit)

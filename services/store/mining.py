@@ -85,8 +85,7 @@ class MiningStore:
         """Block until the request is answered, or for `seconds`, whichever is earlier."""
         key = self.keys.answer(request_id)
         # A second waiter must find the answer too, so it is put back; the list keeps its expiry.
-        if self.redis.blmove(key, key, seconds, src="LEFT", dest="RIGHT") is None:
-            return
+        self.redis.blmove(key, key, seconds, src="LEFT", dest="RIGHT")
 
     def situation(self) -> Situation:
         open_round, requests, pool_size, tip, held, differs = self.scripts.run("next_round", [self.keys.prefix], [])

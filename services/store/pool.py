@@ -8,9 +8,8 @@ from typing import Any
 from services.errors import LedgerDiffers, NotBegun
 from services.store.keys import Keys
 from services.store.port import Store
-from services.store.records import allowance_field, decode_account
+from services.store.records import allowance_field, decode_account, fee_of, fee_rank, id_of
 from services.store.scripts import Scripts
-from shared.amounts import MAX_AMOUNT
 from shared.ledger import Account, AllowanceKey
 from shared.transaction import Transaction
 
@@ -115,14 +114,14 @@ class PoolStore:
     def queue(self, sender: str) -> list[Entry]:
         """A sender's transactions, by nonce."""
         members = self.redis.zrange(self.keys.queue(sender), 0, -1)
-        return self.entries([member[-64:].decode() for member in members])
+        return self.entries([id_of(member) for member in members])
 
     def queues(self, senders: Sequence[str], limit: int) -> list[list[tuple[int, str]]]:
         """Per sender, the first `limit` of its queue: nonce and id, in one round trip."""
         pipeline = self.redis.pipeline(transaction=False)
         for sender in senders:
             pipeline.zrange(self.keys.queue(sender), 0, limit - 1, withscores=True)
-        return [[(int(nonce), member[-64:].decode()) for member, nonce in items] for items in pipeline.execute()]
+        return [[(int(nonce), id_of(member)) for member, nonce in items] for items in pipeline.execute()]
 
     def admit(self, admissions: Sequence[Admission], now: float, cap: int) -> list[Receipt | None]:
         """Write admissions in one round trip, each atomically.
@@ -158,7 +157,7 @@ class PoolStore:
         after = "-"
         while members := self.redis.zrange(self.keys.order, after, "+", bylex=True, offset=0, num=page):
             after = "(" + members[-1].decode()
-            yield self.entries([member[-64:].decode() for member in members])
+            yield self.entries([id_of(member) for member in members])
 
     def totals(self) -> tuple[int, int]:
         """How many transactions are waiting, and the bytes of their entries."""
@@ -232,14 +231,12 @@ def _admission_args(admission: Admission, now: float, cap: int) -> list[Any]:
         admission.total,
     ]
     for transaction, replacements in zip(admission.transactions, admission.replacements, strict=True):
-        fee = f"{MAX_AMOUNT - transaction.fee:064x}"
-        args += [transaction.id, transaction.nonce, fee, replacements, transaction.canonical]
+        args += [transaction.id, transaction.nonce, fee_rank(transaction.fee), replacements, transaction.canonical]
     return args
 
 
 def _waiting(member: bytes, replacements: int) -> Waiting:
-    text = member.decode()
-    return Waiting(text[-64:], MAX_AMOUNT - int(text[:64], 16), text, replacements)
+    return Waiting(id_of(member), fee_of(member), member.decode(), replacements)
 
 
 def _entry(transaction_id: str, value: bytes) -> Entry:

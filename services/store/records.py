@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.errors import Damaged, NotBegun
+from shared.amounts import MAX_AMOUNT
 from shared.block import Block, Header
 from shared.forkchoice import TipClaim
 from shared.hashing import sha256
@@ -39,6 +40,21 @@ class StoredHeader:
     chainwork: int
     size: int  # canonical bytes of the block
     transactions: int  # how many, the reward included
+
+
+def fee_rank(fee: int) -> str:
+    """The first 64 characters of an order member (pool.lua): the higher the fee in base units, the lower they sort."""
+    return f"{MAX_AMOUNT - fee:064x}"
+
+
+def fee_of(member: bytes) -> int:
+    """The fee in an order member, base units."""
+    return MAX_AMOUNT - int(member[:64], 16)
+
+
+def id_of(member: bytes) -> str:
+    """The transaction that an order member stands for."""
+    return member[-64:].decode()
 
 
 def encode_account(account: Account) -> str:

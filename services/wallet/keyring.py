@@ -1,4 +1,4 @@
-"""Keys on disk (DESIGN §9): a directory with `private.key`, `public.key` and `certificate.pem`, as OpenSSL reads them.
+"""Keys on disk: a directory with `private.key`, `public.key` and `certificate.pem`, as OpenSSL reads them.
 
 Two schemes share the layout: `ed25519` (ours), and `ethereum` (secp256k1), for keys that people bring from wallets. The
 private key is one PKCS#8 PEM either way; which scheme it is, its algorithm says.

@@ -40,7 +40,7 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ed25519Signer:
-    """Signs the canonical unsigned part with Ed25519 (DESIGN §4)."""
+    """Signs the canonical unsigned part with Ed25519 (docs/consensus.md)."""
 
     key: KeyPair
     scheme: Scheme = "ed25519"

@@ -1,4 +1,4 @@
-"""The standard rules (DESIGN §4). The order of the checks is the order in which a broken rule is named."""
+"""The standard rules (docs/consensus.md). The order of the checks is the order in which a broken rule is named."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -25,11 +25,11 @@ from shared.transaction import (
     recalled,
     require_payee,
 )
+from shared.wire import MAX_INTEGER
 
 _GENESIS_PROOF = 100
 _HEADER_FIELDS = frozenset({"index", "timestamp", "previous_hash", "difficulty", "transactions_root", "proof"})
 _HASH = re.compile(r"[0-9a-f]{64}")
-_MAX_INTEGER = 2**53 - 1
 _MAX_DIFFICULTY = 2**256 - 1
 # Canonical bytes of a block with the longest numbers and no transactions, and of the longest reward.
 _HEADER_ROOM = 512
@@ -82,8 +82,8 @@ class StandardRules:
         if not isinstance(value, dict) or value.keys() != _HEADER_FIELDS:
             raise RuleError("bad_block_fields", "A header has exactly its six fields.")
         for name, low, high in (
-            ("index", 1, _MAX_INTEGER),
-            ("timestamp", 0, _MAX_INTEGER),
+            ("index", 1, MAX_INTEGER),
+            ("timestamp", 0, MAX_INTEGER),
             ("difficulty", 1, _MAX_DIFFICULTY),
             ("proof", 0, MAX_PROOF),
         ):

@@ -1,4 +1,4 @@
-"""The tutorial's own rules (DESIGN §4), kept as it runs them: a node under them is a node of its network.
+"""The tutorial's own rules (docs/tutorial.md), kept as it runs them: a node under them is a node of its network.
 
 What they lack is the tutorial's: nothing is signed, nobody has a balance, a proof does not depend on its block, and of
 a foreign chain only links and proofs are judged. Refused as well is what none of its nodes writes (numbers that are not
@@ -25,11 +25,11 @@ from shared.ledger import NO_ACCOUNT, Change, Entries, Touched
 from shared.proof import MAX_PROOF, Seal
 from shared.transaction import MAX_TRANSACTION_BYTES, Transaction
 from shared.tutorial_variants import LATER, begins_as_later_ones, proves_as_later_ones
+from shared.wire import MAX_INTEGER
 
 _GENESIS = {"index": 1, "previous_hash": 1, "proof": 100}
 _REQUIRED = ("sender", "recipient", "amount")
 _HASH = re.compile(r"[0-9a-f]{64}")
-_MAX_INTEGER = 2**53 - 1
 # The tutorial has no limit. One append of more would hold the store too long, and pass its limit of arguments.
 _MAX_TRANSACTIONS = 50_000
 # Canonical bytes of a block with the longest numbers and no transactions, and of the longest reward.
@@ -190,11 +190,11 @@ class TutorialRules:
         """The header and the canonical bytes of a block. Fields that the tutorial does not know are hashed and kept."""
         if not isinstance(value, dict) or not value.keys() >= {*_GENESIS, "timestamp", "transactions"}:
             raise RuleError("bad_block_fields", "A block has index, timestamp, transactions, proof, previous_hash.")
-        for name, low, high in (("index", 1, _MAX_INTEGER), ("proof", 0, MAX_PROOF)):
+        for name, low, high in (("index", 1, MAX_INTEGER), ("proof", 0, MAX_PROOF)):
             if type(value[name]) is not int or not low <= value[name] <= high:
                 raise _bad_field(name, "must be a whole number in its range")
         timestamp = value["timestamp"]
-        if type(timestamp) not in (int, float) or not 0 <= timestamp <= _MAX_INTEGER:  # NaN fails as well
+        if type(timestamp) not in (int, float) or not 0 <= timestamp <= MAX_INTEGER:  # NaN fails as well
             raise _bad_field("timestamp", "must be a number of seconds in its range")
         body = value["transactions"]
         if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):

@@ -45,7 +45,7 @@ class Item:
 
 
 class Model:
-    """What DESIGN §5 says of the mempool, with lists and dictionaries. All payments leave the senders for good."""
+    """What docs/mempool.md says, with lists and dictionaries. All payments leave the senders for good."""
 
     def __init__(self) -> None:
         self.balance = {key.address: BALANCE for key in SENDERS}

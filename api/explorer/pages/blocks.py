@@ -2,23 +2,12 @@
 
 from typing import Any
 
-from api.reading import is_hash, is_height
 from api.views import block_view
 from services.node import Node
 from services.store.records import StoredHeader
 
 # Transactions on one page.
 PAGE = 50
-
-
-def find_block(node: Node, name: str) -> StoredHeader | None:
-    """A block by height, hash or "latest"."""
-    if name == "latest":
-        return node.chain.header(node.chain.tip().hash)
-    if is_hash(name):
-        return node.chain.header(name)
-    block_hash = node.chain.hash_at(int(name)) if is_height(name) else None
-    return node.chain.header(block_hash) if block_hash else None
 
 
 def block(node: Node, stored: StoredHeader, page: int) -> dict[str, Any]:

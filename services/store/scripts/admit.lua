@@ -9,6 +9,7 @@
 local P = KEYS[1]
 -- include: pool
 -- include: fault
+-- include: event
 
 local sender, now = ARGV[1], ARGV[4]
 local height = redis.call('HGET', P .. 'tip', 'height')
@@ -72,7 +73,7 @@ local from = tonumber(redis.call('HGET', P .. 'pool:sender:' .. sender, 'next') 
 local next, revision = pool_settle(sender, from)
 redis.call('HSET', P .. 'pool:sender:' .. sender, 'total', ARGV[8], 'total_revision', revision)
 for i = 9, #ARGV, 5 do
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', 'transaction', 'data', ARGV[i])
+  tell('transaction', ARGV[i])
 end
 local attended = redis.call('EXISTS', P .. 'round')
 if attended == 0 then

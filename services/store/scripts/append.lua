@@ -100,5 +100,5 @@ if ARGV[12] ~= '' then
   answered = answer_oldest(ARGV[14], 'status', 'finished', 'round', ARGV[12], 'block', ARGV[2])
 end
 redis.call('HINCRBY', P .. 'counters', ARGV[12] ~= '' and 'blocks_mined' or 'blocks_fetched', 1)
-redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', 'block', 'data', ARGV[3] .. ' ' .. ARGV[2])
+tell('block', ARGV[3] .. ' ' .. ARGV[2])
 return {'appended', answered}

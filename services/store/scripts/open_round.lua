@@ -6,6 +6,7 @@
 -- longer the template's parent; {"differs"} while the stored state is marked as wrong.
 local P = KEYS[1]
 -- include: fault
+-- include: event
 
 if fault() then
   return {'differs'}
@@ -32,5 +33,5 @@ local request = redis.call('LINDEX', P .. 'requests', 0)
 if request then
   redis.call('HSET', P .. 'request:' .. request, 'status', 'started', 'round', ARGV[1])
 end
-redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', 'round', 'data', ARGV[1] .. ' ' .. ARGV[4])
+tell('round', ARGV[1] .. ' ' .. ARGV[4])
 return {'open', ARGV[1], tostring(version + 1)}

@@ -1,5 +1,7 @@
 -- The end of a round and the answer to a request, shared by the scripts that include this. `P` is the node's prefix.
 -- Of either, the last MOST_ENDED are kept, each for `keep` seconds: many may end in a second.
+-- include: event
+
 local MOST_ENDED = 10000
 
 -- Note `id` in the list `ended`, and remove what is too old to be among the last: of each the keys with these `names`.
@@ -40,7 +42,7 @@ end
 local function cancel_round(id, now, keep)
   end_round(id, 'cancelled', now, keep, '', '')
   redis.call('HINCRBY', P .. 'counters', 'rounds_cancelled', 1)
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', 'cancelled', 'data', id)
+  tell('cancelled', id)
 end
 
 -- Answer the oldest request, and give it more fields. Returns its id, or ''.

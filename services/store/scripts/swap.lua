@@ -10,6 +10,7 @@
 local P = KEYS[1]
 -- include: lists
 -- include: fault
+-- include: event
 
 if redis.call('EXISTS', P .. 'journal') == 1 then
   return 'unfinished'
@@ -55,6 +56,5 @@ for _, bound in ipairs({1, 2, 5, 10, 100}) do
   bucket = depth >= bound and bound or bucket
 end
 redis.call('HINCRBY', P .. 'counters', 'reorganisations_' .. bucket, 1)
-redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', 'reorganisation', 'data',
-  ARGV[2] .. ' ' .. ARGV[4] .. ' ' .. ARGV[3])
+tell('reorganisation', ARGV[2] .. ' ' .. ARGV[4] .. ' ' .. ARGV[3])
 return 'swapped'
