@@ -1,6 +1,8 @@
-"""The five ports between a node and the world: clock, randomness, HTTP to peers, store, queue.
+"""The ports between a node and the world: clock, randomness and queue. The store's is `services/store/port.py`, that of
+HTTP to peers `services/peers/http.py`.
 
-Production and the simulation differ in nothing else. `time`, `random` and HTTP clients are imported here only.
+Production and the simulation differ in nothing else. Other modules that import `time`, `random` or an HTTP client are
+listed in tests/unit/test_ports_only.py, with the reason.
 """
 
 import secrets

@@ -10,7 +10,7 @@ from shared.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A block without its transactions. The standard rules' seven fields, and the hash they give."""
+    """A block without its transactions. The six fields of the standard rules, and the hash that they give."""
 
     index: int  # the height; genesis is 1
     timestamp: int | float  # Unix seconds; whole under the standard rules

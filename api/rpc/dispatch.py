@@ -35,7 +35,7 @@ _CORS = (
     ("Access-Control-Allow-Headers", "content-type"),
     ("Access-Control-Max-Age", "600"),
 )
-# As the application hardens every response (api/app.py).
+# As the application hardens every response (api/app.py); what is no page needs no policy for its content.
 _HEADERS = (
     ("Content-Type", "application/json"),
     ("X-Content-Type-Options", "nosniff"),

@@ -25,11 +25,14 @@ class Keys:
     def _key(self, name: str) -> str:
         return self.prefix + name
 
-    # --- chain: append.lua, reorg.lua, initialise.lua ---
+    # --- chain: append.lua, swap.lua, initialise.lua ---
 
     @property
     def tip(self) -> str:
-        """HASH {hash, height, chainwork, supply, timestamp, digest}: the last block. Every commit compares it."""
+        """HASH {hash, height, chainwork, supply, timestamp, digest, sealed_at, sealed_transactions}: the last block.
+
+        Every commit compares it. The last two are of the last block that a round of this node sealed.
+        """
         return self._key("tip")
 
     @property
@@ -71,7 +74,7 @@ class Keys:
         """STRING number of the rules that every block of the chain is known to keep (services/earlier_chains.py)."""
         return self._key("rules")
 
-    # --- ledger: append.lua, reorg.lua, initialise.lua ---
+    # --- ledger: append.lua, swap.lua, initialise.lua ---
 
     @property
     def accounts(self) -> str:
@@ -85,10 +88,12 @@ class Keys:
 
     @property
     def fault(self) -> str:
-        """HASH {token, sentence, findings, at}: what is wrong with the stored state (services/store/faults.py)."""
+        """HASH {token, sentence, findings, total, at, repairing}: what is wrong with the stored state
+        (services/store/faults.py).
+        """
         return self._key("fault")
 
-    # --- mempool: admit.lua, drop.lua, append.lua, reorg.lua ---
+    # --- mempool: admit.lua, drop.lua, append.lua, requeue.lua ---
 
     @property
     def entries(self) -> str:

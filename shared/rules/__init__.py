@@ -1,6 +1,6 @@
 """The rules of a chain, behind one small interface: the standard rules, and the tutorial's own.
 
-Nothing outside `shared/` asks which rules are in force.
+Nothing that judges, stores or mines a block asks which rules are in force.
 """
 
 from collections.abc import Callable, Sequence
