@@ -7,8 +7,8 @@ from flask import Flask, Response, json, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
-from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, PolicyError, TipMoved
-from shared.errors import InputError, NodeError, RuleError, ShapeError, TooEarly
+from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, TipMoved
+from shared.errors import CodedError, NodeError, ShapeError, TooEarly
 
 _log = structlog.get_logger(__name__)
 
@@ -75,12 +75,10 @@ def describe(error: NodeError) -> tuple[int, str, str, str | None]:
     """Status, code, sentence and field of a refusal; also what batches report per transaction."""
     match error:
         case ShapeError():
-            return 422, error.rule, error.message, error.field
-        case RuleError() | InputError():
-            return 400, error.rule, error.message, error.field
+            return 422, error.code, error.message, error.field
         case Busy():
             return (429 if error.code in _TOO_MANY else 503), error.code, error.message, error.field
-        case PolicyError():
+        case CodedError():
             return 400, error.code, error.message, error.field
         case NotBegun():
             return 503, "not_begun", str(error), None

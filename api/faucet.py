@@ -8,13 +8,13 @@ from flask.typing import ResponseReturnValue
 from api.access import doorkeeper, node
 from api.errors import Refusal
 from api.reading import json_body
-from services.errors import Busy, PolicyError
+from services.errors import Busy
 from services.node import Node
 from services.wallet.development import ACCOUNTS
 from services.wallet.signers import EthereumSigner
 from shared.addresses import parse_address
 from shared.amounts import COIN, format_amount
-from shared.errors import NodeError, ShapeError
+from shared.errors import CodedError, ShapeError
 from shared.rules import Rules
 
 blueprint = Blueprint("faucet", __name__)
@@ -86,15 +86,11 @@ def _send(here: Node, address: str) -> str:
         }
         try:
             admitted = here.submit_one(rules.read_request(signer.sign(unsigned, rules.spec)))
-        except NodeError as error:
-            if _code(error) not in _TAKEN:
+        except CodedError as error:
+            if error.code not in _TAKEN:
                 raise
         else:
             # The same coins to the same address at the same nonce are the same transaction.
             if admitted.new:
                 return admitted.id
     raise Busy("too_many_requests", "The faucet's transactions wait for a block already; try again.")
-
-
-def _code(error: NodeError) -> str:
-    return error.code if isinstance(error, PolicyError) else str(getattr(error, "rule", ""))

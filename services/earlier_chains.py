@@ -31,7 +31,7 @@ def require_todays_rules(chain: ChainStore) -> None:
             height = next(_received(chain, address), None)
             if height is not None:
                 raise WrongChain(
-                    f"Block {height} of the chain in this store breaks a rule that came later ({error.rule}): "
+                    f"Block {height} of the chain in this store breaks a rule that came later ({error.code}): "
                     f"{address} was given coins or an allowance, and other nodes refuse that. An earlier version of "
                     "Quarry made it. Begin a new chain: use another QUARRY_NODE or data directory."
                 ) from None

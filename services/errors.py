@@ -1,20 +1,10 @@
 """Refusals that depend on this node's state or policy, not on consensus: another may say yes, or this one later."""
 
-from shared.errors import NodeError
+from shared.errors import CodedError, NodeError
 
 
-class PolicyError(NodeError):
-    """This node will not take a valid transaction or request, now or at this price.
-
-    Args:
-        code: stable snake_case name; programs match on it.
-    """
-
-    def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.field = field
+class PolicyError(CodedError):
+    """This node will not take a valid transaction or request, now or at this price."""
 
 
 class Busy(PolicyError):

@@ -220,7 +220,7 @@ class _Run:
             block, change = self._out.replay.step(value, signatures=self._signatures)
         except RuleError as error:
             self._require_same_chain()
-            self._out.add(Finding("block", f"{height}", f"what breaks the rule {error.rule}", ""))
+            self._out.add(Finding("block", f"{height}", f"what breaks the rule {error.code}", ""))
             self._out.broken = height
             return None
         return self._rules.placed(block, change.before), change

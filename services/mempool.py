@@ -170,7 +170,7 @@ class Mempool:
     def drop_invalid(self, refused: Iterable[tuple[str, RuleError]]) -> None:
         """Drop transactions that the ledger can no longer take, with the rule that each breaks."""
         for transaction_id, error in refused:
-            self.store.drop([transaction_id], "dropped", f"{error.rule}: {error.message}", self._clock.now())
+            self.store.drop([transaction_id], "dropped", f"{error.code}: {error.message}", self._clock.now())
 
 
 class _RecentViews:

@@ -118,7 +118,7 @@ class Node:
         refused = [
             position
             for position, outcome in enumerate(outcomes)
-            if isinstance(outcome, RuleError) and outcome.rule == "nonce_too_low"
+            if isinstance(outcome, RuleError) and outcome.code == "nonce_too_low"
         ]
         found = locate_many(self.chain.redis, self.chain.keys, [transactions[position].id for position in refused])
         for position in refused:

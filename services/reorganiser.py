@@ -346,7 +346,7 @@ class Reorganiser:
                     try:
                         trial.apply(queue[-1])
                     except RuleError as error:
-                        if error.rule not in ("nonce_gap", "nonce_too_low"):
+                        if error.code not in ("nonce_gap", "nonce_too_low"):
                             refused.append((queue[-1].id, error))
                         break
                     queue.pop()

@@ -96,7 +96,7 @@ class Undoing:
         try:
             after = self._rules.apply(block, before).after
         except RuleError as error:
-            yield Finding("undo", f"of block {height}", f"leads to a block that breaks {error.rule}", "")
+            yield Finding("undo", f"of block {height}", f"leads to a block that breaks {error.code}", "")
             return
         for address, account in after.accounts.items():
             stored = self._account(address)

@@ -123,6 +123,6 @@ class _Selection:
             try:
                 self._trial.apply(transaction)
             except RuleError as error:
-                if error.rule not in ("nonce_gap", "nonce_too_low"):
+                if error.code not in ("nonce_gap", "nonce_too_low"):
                     refused.append((transaction_id, error))
         return refused

@@ -5,20 +5,24 @@ class NodeError(Exception):
     """Anything that Quarry itself refuses or reports, as opposed to a bug."""
 
 
-class RuleError(NodeError):
-    """A block or transaction broke a consensus rule. Never retried: it stays invalid.
+class CodedError(NodeError):
+    """A refusal with a name that programs match on.
 
     Args:
-        rule: stable snake_case name of the broken rule; programs match on it.
+        code: stable snake_case name.
         message: one sentence for people. Never echoes the input.
         field: the JSON field at fault, where there is one.
     """
 
-    def __init__(self, rule: str, message: str, *, field: str | None = None) -> None:
+    def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
-        self.rule = rule
+        self.code = code
         self.message = message
         self.field = field
+
+
+class RuleError(CodedError):
+    """A block or transaction broke a consensus rule, which `code` names. Never retried: it stays invalid."""
 
 
 class InputError(RuleError):

@@ -159,7 +159,7 @@ class _Importer:
             else:
                 raise Failure(f"The node has another block at height {height}: its chain is not the file's.")
         except RuleError as error:
-            raise Failure(f"Block {height} breaks the rule {error.rule}: {error.message}") from None
+            raise Failure(f"Block {height} breaks the rule {error.code}: {error.message}") from None
         except TooEarly as error:
             raise Failure(f"Block {height}: {error}") from None
         except TipMoved:

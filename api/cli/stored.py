@@ -99,7 +99,7 @@ def _follow(client: NodeClient, replay: Replay) -> None:
         try:
             replay.add(value)
         except RuleError as error:
-            raise Failure(f"Block {replay.tip.index + 1} breaks the rule {error.rule}: {error.message}") from None
+            raise Failure(f"Block {replay.tip.index + 1} breaks the rule {error.code}: {error.message}") from None
 
 
 def _entries(client: NodeClient, kind: str, tip: str) -> tuple[dict[str, str], bool] | None:

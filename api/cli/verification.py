@@ -48,9 +48,9 @@ def _replay(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int], N
         try:
             transactions += len(replay.add(value).transactions)
         except RuleError as error:
-            if error.rule == "wrong_previous_hash" and _has_moved(client, replay):
+            if error.code == "wrong_previous_hash" and _has_moved(client, replay):
                 raise _Reorganised from None
-            raise Failure(f"Block {height} breaks the rule {error.rule}: {error.message}") from None
+            raise Failure(f"Block {height} breaks the rule {error.code}: {error.message}") from None
         advance(height, length)
     if replay.tip is None:
         raise Failure("The node's chain is empty.")
@@ -89,6 +89,6 @@ def verify_recent(client: NodeClient, spec: ChainSpec, count: int) -> int:
                     rules.check_body(block)
                     checked += 1
         except RuleError as error:
-            raise Failure(f"Block {at} breaks the rule {error.rule}: {error.message}") from None
+            raise Failure(f"Block {at} breaks the rule {error.code}: {error.message}") from None
         window.append(block.header)
     return checked

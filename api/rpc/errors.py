@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from services.errors import Busy, PolicyError
+from services.errors import Busy
 from services.snapshots import HeightUnknown, StateUnavailable
 from shared import erc20
 from shared.addresses import ZERO_ADDRESS
-from shared.errors import NodeError, RuleError
+from shared.errors import CodedError, NodeError, RuleError
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
 # Clients try again after this one, so it is for faults of the node and never for a refusal.
@@ -79,14 +79,13 @@ def reason(error: RuleError) -> str:
 def refusal(error: NodeError) -> RpcError:
     """What a client is told when the node refuses. Never a code that clients retry, unless they should."""
     if isinstance(error, RuleError):
-        if error.rule == "insufficient_allowance":
+        if error.code == "insufficient_allowance":
             return reverted("ERC20: insufficient allowance")
-        if error.rule in _REVERTS:
+        if error.code in _REVERTS:
             return reverted(reason(error))
-        return RpcError(REFUSED, _MESSAGES.get(error.rule, error.message))
     if isinstance(error, Busy) and error.code == "too_many_answers":
         return RpcError(LIMIT_EXCEEDED, error.message)
-    if isinstance(error, PolicyError):
+    if isinstance(error, CodedError):
         return RpcError(REFUSED, _MESSAGES.get(error.code, error.message))
     if isinstance(error, HeightUnknown):
         return RpcError(REFUSED, "header not found")

@@ -24,7 +24,7 @@ def send_raw(node: Node, raw: Any) -> str:
     try:
         transaction = node.rules.read_raw(text)
     except RuleError as error:
-        if error.rule == "bad_recipient":
+        if error.code == "bad_recipient":
             raw = decode_raw(text)
             call = interpret(raw, node.settings.spec.token.address)
             if raw.input:  # a call of the token, which would revert
@@ -44,7 +44,7 @@ def send_raw(node: Node, raw: Any) -> str:
 def _explained(node: Node, transaction: Transaction, error: RuleError) -> Exception:
     """A call of the token that would fail reverts; a lack of coin for gas or value is the sender's."""
     raw = raw_of(transaction)
-    if error.rule != "insufficient_funds" or raw is None or not raw.input:
+    if error.code != "insufficient_funds" or raw is None or not raw.input:
         return error
     # The ledger counts amount and fee together; on Ethereum the sender pays for gas first, and then the call fails.
     if node.chain.account(transaction.sender).balance < transaction.fee:

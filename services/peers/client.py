@@ -117,7 +117,7 @@ class PeerClient:
         try:
             yield from array_items(chunks, "chain", MAX_CHAIN_BLOCK)
         except InputError as error:
-            raise PeerLied(f"The peer's chain is not a list of blocks ({error.rule}).") from None
+            raise PeerLied(f"The peer's chain is not a list of blocks ({error.code}).") from None
 
     def parse(self, text: bytes, *, floats: bool = False) -> Any:
         """The value of a peer's JSON, read strictly. `floats`: fractions are allowed, whatever the rules."""

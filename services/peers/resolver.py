@@ -180,9 +180,9 @@ class Resolver:
         except (TooEarly, LedgerDiffers) as error:
             notes.append(f"{claim.url}: {error}")  # not the peer's fault: asked again at the next run
         except (RuleError, PeerLied) as error:
-            rule = f"{error.rule}: " if isinstance(error, RuleError) else ""
+            rule = f"{error.code}: " if isinstance(error, RuleError) else ""
             _log.warning("peer_lied", peer=claim.url, reason=f"{rule}{error}")
-            other = isinstance(error, RuleError) and error.rule in ("wrong_genesis", "other_variant")
+            other = isinstance(error, RuleError) and error.code in ("wrong_genesis", "other_variant")
             self._book.failed(claim.url, "other_chain" if other else "lying", f"{rule}{error}", broken=True)
             notes.append(f"{claim.url}: {rule}{error}")
         except PeerFailed as error:

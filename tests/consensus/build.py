@@ -160,7 +160,7 @@ class Chain:
         assert self.state() == before
         with pytest.raises(AssertionError, match=f"block {self.height + 1}: "):
             self.verify(block)
-        return caught.value.rule
+        return caught.value.code
 
     def too_early(self, block: Json, now: float) -> bool:
         """Whether `block` has to wait at `now`. False: it is accepted."""

@@ -37,7 +37,7 @@ def test_bad_recipient(chain: Chain, way: Callable[[Chain, str], Json], to: str)
     # A node refuses it at its door already, by the same name.
     with pytest.raises(RuleError) as caught:
         rules_for(chain.spec).read_request(transaction)
-    assert (caught.value.rule, caught.value.field) == ("bad_recipient", "recipient")
+    assert (caught.value.code, caught.value.field) == ("bad_recipient", "recipient")
     chain.mine(way(chain, BOB.address))  # the same to somebody is fine
     chain.verified()
 
@@ -88,4 +88,4 @@ def test_anybody_else_is_a_payee(chain: Chain) -> None:
     for to in LOST.values():
         with pytest.raises(RuleError, match="QUARRY_REWARD_ADDRESS") as caught:
             rules.check_payee(to, field="QUARRY_REWARD_ADDRESS")
-        assert caught.value.rule == "bad_recipient"
+        assert caught.value.code == "bad_recipient"

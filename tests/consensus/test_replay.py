@@ -116,7 +116,7 @@ def test_a_replay_begins_with_genesis() -> None:
     chain = Chain()
     with pytest.raises(RuleError) as caught:
         Replay(chain.rules).add(chain.draft())
-    assert caught.value.rule == "wrong_genesis"
+    assert caught.value.code == "wrong_genesis"
 
 
 def test_a_template_never_lies_before_the_median() -> None:

@@ -162,7 +162,7 @@ def refused(chain: list[Json]) -> tuple[int, str]:
             result.add(block)
         except RuleError as error:
             assert (result.claim if height > 1 else None, dict(result.accounts)) == before
-            return height, error.rule
+            return height, error.code
     raise AssertionError("the chain is valid")
 
 

@@ -81,7 +81,7 @@ def test_recipient(vector: dict[str, Any]) -> None:
         return
     with pytest.raises(RuleError) as caught:
         apply(transaction, spec)
-    assert caught.value.rule == vector["rule"]
+    assert caught.value.code == vector["rule"]
     change = ledger.change()
     assert not change.after.accounts and not change.after.allowances and change.after.supply == 0
 
@@ -101,7 +101,7 @@ def test_timestamp(vector: dict[str, Any]) -> None:
         outcome = "too_early"
         rules.check_header(header, window, None)
     except RuleError as error:
-        outcome = error.rule
+        outcome = error.code
     assert outcome == vector["outcome"]
 
 

@@ -3,10 +3,10 @@
 import pytest
 from redis import Redis
 
-from services.errors import Busy, PolicyError
+from services.errors import Busy
 from services.mempool import Admitted
 from services.store.pool import Admission, Question, Receipt
-from shared.errors import NodeError, RuleError
+from shared.errors import CodedError, NodeError
 from tests.integration.stores import (
     ALICE,
     BOB,
@@ -22,7 +22,7 @@ from tests.integration.stores import (
 
 def refusal(outcome: Admitted | NodeError) -> str:
     assert isinstance(outcome, NodeError)
-    return outcome.rule if isinstance(outcome, RuleError) else outcome.code if isinstance(outcome, PolicyError) else ""
+    return outcome.code if isinstance(outcome, CodedError) else ""
 
 
 def refused(here: TestNode, *args: object, **fields: object) -> str:

@@ -202,7 +202,7 @@ class Machine(RuleBasedStateMachine):
         try:
             outcome = self.here.node.mempool.admit(transaction)
         except RuleError as error:
-            assert error.rule == expected
+            assert error.code == expected
         except PolicyError as error:
             assert error.code == expected
         else:

@@ -152,7 +152,7 @@ def test_what_became_invalid_is_dropped_with_its_rule_and_blocks_nobody(here: Te
     here.mine(here.sign(ALICE, 1, type="approve", recipient=CAROL.address, amount="399"))
 
     assert chosen(here) == ids(other)
-    assert [(name, error.rule) for name, error in make(here).refused] == [(broken.id, "insufficient_allowance")]
+    assert [(name, error.code) for name, error in make(here).refused] == [(broken.id, "insufficient_allowance")]
     here.mine_pool()
     record = here.node.pool.record(broken.id)
     assert record is not None and record["status"] == "dropped"

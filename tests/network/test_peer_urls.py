@@ -115,7 +115,7 @@ REFUSED = {
 def test_odd_spellings_are_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
         normal_url(text)
-    assert caught.value.rule == "bad_peer_url"
+    assert caught.value.code == "bad_peer_url"
     assert not text or len(text) < 8 or text not in caught.value.message
 
 

@@ -45,7 +45,7 @@ def test_not_an_address(text: Any) -> None:
     for read in (parse_address, require_address):
         with pytest.raises(InputError) as caught:
             read(text, field="recipient")
-        assert (caught.value.rule, caught.value.field) == ("bad_address", "recipient")
+        assert (caught.value.code, caught.value.field) == ("bad_address", "recipient")
 
 
 def test_a_wrong_case_is_a_wrong_checksum_when_typed_and_no_address_when_hashed() -> None:
@@ -56,10 +56,10 @@ def test_a_wrong_case_is_a_wrong_checksum_when_typed_and_no_address_when_hashed(
         assert not is_address(wrong)
         with pytest.raises(InputError) as caught:
             parse_address(wrong)
-        assert caught.value.rule == "bad_checksum"
+        assert caught.value.code == "bad_checksum"
         with pytest.raises(InputError) as caught:
             require_address(wrong, field="sender")
-        assert caught.value.rule == "bad_address"
+        assert caught.value.code == "bad_address"
 
 
 def test_lower_case_is_read_but_never_hashed() -> None:

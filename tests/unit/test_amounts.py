@@ -25,7 +25,7 @@ def test_frozen_amount(vector: dict[str, str]) -> None:
 def test_refused(text: Any) -> None:
     with pytest.raises(InputError) as caught:
         parse_amount(text, field="fee")
-    assert (caught.value.rule, caught.value.field) == ("bad_amount", "fee")
+    assert (caught.value.code, caught.value.field) == ("bad_amount", "fee")
 
 
 @settings(max_examples=300, derandomize=True)

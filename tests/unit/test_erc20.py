@@ -34,7 +34,7 @@ FUNCTIONS = [
 def refused(data: bytes) -> str:
     with pytest.raises(RuleError) as caught:
         erc20.decode_call(data)
-    return caught.value.rule
+    return caught.value.code
 
 
 def call_data(name: str, types: list[str], values: list[str | int]) -> bytes:
@@ -113,7 +113,7 @@ def test_any_bytes_decode_or_break_a_rule(data: bytes) -> None:
     try:
         erc20.decode_call(data)
     except RuleError as error:
-        assert error.rule in {"bad_call_data", "unknown_selector"}
+        assert error.code in {"bad_call_data", "unknown_selector"}
 
 
 @given(amounts, st.booleans(), st.text(st.characters(exclude_categories=["Cs"]), max_size=100))

@@ -37,7 +37,7 @@ envelopes = pytest.mark.parametrize("envelope", [0, 1, 2])
 def rule_of(raw: bytes) -> str:
     with pytest.raises(RuleError) as caught:
         decode_raw(raw)
-    return caught.value.rule
+    return caught.value.code
 
 
 def number(value: int) -> bytes:
@@ -373,7 +373,7 @@ def test_any_bytes_decode_or_break_a_rule(raw: bytes) -> None:
     try:
         interpret(decode_raw(raw), TOKEN)
     except RuleError as error:
-        assert error.rule and error.message
+        assert error.code and error.message
 
 
 @settings(deadline=None, max_examples=300)
@@ -401,7 +401,7 @@ def rule_of_call(**changes: Any) -> str:
     tx = signed(**changes)
     with pytest.raises(RuleError) as caught:
         interpret(tx, TOKEN)
-    return caught.value.rule
+    return caught.value.code
 
 
 CALLS: dict[str, dict[str, Any]] = {
@@ -467,4 +467,4 @@ def test_bad_private_key(key: bytes) -> None:
     for use in (lambda: address_of_private_key(key), lambda: sign_raw(private_key=key, **fields)):
         with pytest.raises(InputError) as caught:
             use()
-        assert caught.value.rule == "bad_private_key"
+        assert caught.value.code == "bad_private_key"

@@ -43,7 +43,7 @@ def refused(transaction: Transaction, known: Entries = START) -> tuple[str, str 
         ledger.apply(transaction, SPEC)
     change = ledger.change()
     assert not change.after.accounts and not change.after.allowances and change.after.supply == known.supply
-    return caught.value.rule, caught.value.field
+    return caught.value.code, caught.value.field
 
 
 def test_transfer() -> None:
@@ -124,7 +124,7 @@ def test_a_block_may_create_its_reward_only() -> None:
     for amount in (12, 14, 10):
         with pytest.raises(RuleError) as caught:
             apply_block([reward(amount), payment], START, SPEC)
-        assert caught.value.rule == "supply_not_conserved"
+        assert caught.value.code == "supply_not_conserved"
 
 
 def test_trial_keeps_what_fits_and_forgets_what_fails() -> None:

@@ -1,6 +1,7 @@
 """URLs of a Redis: what is meant is taken, what is mistyped is refused, and no refusal repeats a piece of it."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ def test_any_password_can_be_written(password: str) -> None:
     assert (parts.user, parts.password, parts.host, parts.port, parts.database) == ("quarry", password, "h", 7, 3)
     assert parse(written(parts)) == parts
     assert parts.arguments()["password"] == password
-    assert repr(password) not in repr(parts) and parts.public == "redis://h:7/3"
+    assert repr(parts) == repr(replace(parts, password="another")) and parts.public == "redis://h:7/3"
 
 
 @given(

@@ -38,7 +38,7 @@ PAYMENT: dict[str, Any] = {
 def rule_of(request: Any) -> str:
     with pytest.raises(RuleError) as caught:
         read_transaction(normalise(request))
-    return caught.value.rule
+    return caught.value.code
 
 
 def test_a_request_is_normalised_and_the_signature_is_over_the_normal_form() -> None:
@@ -148,17 +148,17 @@ def test_every_bit_of_a_signature_counts() -> None:
         transaction = read_transaction({**signed, "signature": bad.hex()})
         with pytest.raises(RuleError) as caught:
             check_signature(transaction, SPEC)
-        assert caught.value.rule == "bad_signature"
+        assert caught.value.code == "bad_signature"
 
 
 def test_the_chain_of_a_request_is_checked_at_the_door() -> None:
     rules = Chain().rules
     with pytest.raises(RuleError) as caught:
         rules.read_request(sign({**PAYMENT, "chain_id": CHAIN_ID + 1}, ALICE))
-    assert caught.value.rule == "wrong_chain_id"
+    assert caught.value.code == "wrong_chain_id"
     with pytest.raises(RuleError) as caught:
         rules.read_request(sign(PAYMENT, BOB))
-    assert caught.value.rule == "wrong_public_key"
+    assert caught.value.code == "wrong_public_key"
 
 
 def test_a_reward_cannot_be_submitted() -> None:

@@ -51,7 +51,7 @@ def broken_rule(value: Any) -> str:
     with pytest.raises(RuleError) as caught:
         block = RULES.read_block(value)
         RULES.check_header(block.header, [RULES.genesis().header], NOW)
-    return caught.value.rule
+    return caught.value.code
 
 
 def ids(block: Block) -> list[str]:
@@ -88,7 +88,7 @@ def test_a_first_block_has_what_all_first_blocks_have(changes: Json) -> None:
     value = {"index": 1, "timestamp": 1, "transactions": [], "proof": 100, "previous_hash": 1, **changes}
     with pytest.raises(RuleError) as caught:
         RULES.adopt_genesis(value)
-    assert caught.value.rule == "wrong_genesis"
+    assert caught.value.code == "wrong_genesis"
 
 
 # --- blocks -----------------------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def test_a_transaction_is_kept_as_parsed(text: bytes) -> None:
 def test_a_submission_needs_three_fields(name: str) -> None:
     with pytest.raises(InputError) as caught:
         RULES.read_request({field: item for field, item in POST.items() if field != name})
-    assert (caught.value.rule, caught.value.field) == ("missing_field", name)
+    assert (caught.value.code, caught.value.field) == ("missing_field", name)
 
 
 @pytest.mark.parametrize(
@@ -210,14 +210,14 @@ def test_a_submission_needs_three_fields(name: str) -> None:
 def test_what_is_refused_at_the_door(value: Any, rule: str) -> None:
     with pytest.raises(RuleError) as caught:
         RULES.read_request(value)
-    assert caught.value.rule == rule
+    assert caught.value.code == rule
 
 
 def test_a_wallet_has_nothing_to_send() -> None:
     assert not RULES.has_accounts
     with pytest.raises(RuleError) as caught:
         RULES.read_raw(b"")
-    assert caught.value.rule == "no_accounts"
+    assert caught.value.code == "no_accounts"
 
 
 def test_two_equal_posts_are_two_transactions_of_one_queue() -> None:
@@ -271,7 +271,7 @@ def test_a_trial_takes_equal_transactions_in_their_order() -> None:
             continue
         with pytest.raises(RuleError) as caught:
             trial.apply(transaction)
-        assert caught.value.rule == rule
+        assert caught.value.code == rule
     trial.learn(Entries({first.sender: Account(0, 4)}))  # read again with a later page
     assert trial.next_nonce(first.sender) == third.nonce
     assert trial.next_nonce("another") == 0

@@ -75,7 +75,7 @@ values = st.recursive(
 def test_refused(text: bytes, rule: str) -> None:
     with pytest.raises(InputError) as caught:
         parse(text)
-    assert caught.value.rule == rule
+    assert caught.value.code == rule
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_deep_nesting_is_refused_whatever_the_recursion_limit(text: bytes) -> No
             parse(text)
     finally:
         sys.setrecursionlimit(limit)
-    assert caught.value.rule == "too_deep"
+    assert caught.value.code == "too_deep"
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
