@@ -8,6 +8,7 @@ import structlog
 from services.accept import Accepted, Acceptor
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
 from services.earlier_chains import require_todays_rules
+from services.finishing import Finisher
 from services.log_search import LogSearch
 from services.mempool import Admitted, Mempool
 from services.peers.announcer import Announcer
@@ -182,7 +183,9 @@ def build_node(
         if rules.relays:
             announcer.admitted(ids)
 
-    reorganiser = Reorganiser(chain, BranchStore(store, keys), mempool, rules, clock, on_return)
+    branches = BranchStore(store, keys)
+    finisher = Finisher(chain, branches, mempool, rules, clock, on_return)
+    reorganiser = Reorganiser(chain, branches, finisher, rules, clock)
     acceptor = Acceptor(chain, rules, clock, reorganiser.finish)
 
     def on_block(_: Accepted) -> None:

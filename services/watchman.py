@@ -44,6 +44,7 @@ class Watchman:
         known = self.faults.read()
         if known is not None:
             _log.error("ledger_differs", reason=known.sentence)
+            _say(known.findings)
             return known
         checked = self._quick()
         if checked is None:
@@ -93,10 +94,7 @@ class Watchman:
             findings = self._named() or sorted(findings, key=lambda finding: finding.kind in SUMS)
         self.faults.mark(self.randomness.token(), findings, self.clock.now())
         fault = self.faults.read()
-        for finding in findings[:10]:
-            _log.error(
-                "ledger_differs", kind=finding.kind, name=finding.name, stored=finding.stored, right=finding.right
-            )
+        _say(findings)
         return fault
 
     def _named(self) -> list[Finding]:
@@ -151,3 +149,9 @@ class Watchman:
             for i, text in enumerate(redis.hmget(keys.headers, hashes)):
                 headers += header_term(start + i + 1, hashes[i], text or b"")
         return tip, old, str(Digest(tip, sum_of(terms), sum_of([headers])))
+
+
+def _say(findings: Sequence[Finding]) -> None:
+    """A line for each of the first findings."""
+    for finding in findings[:10]:
+        _log.error("ledger_differs", kind=finding.kind, name=finding.name, stored=finding.stored, right=finding.right)
