@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.errors import PolicyError, TipMoved
 from services.store.chain import ChainStore
 from services.store.records import StoredHeader
-from services.wallet_blocks import Event, WalletBlocks
+from services.wallet_blocks import TokenEvent, WalletBlocks
 from shared.addresses import ZERO_ADDRESS, checksummed
 from shared.erc20 import Log
 
@@ -43,7 +43,7 @@ class FoundLog:
     """One event and its block."""
 
     stored: StoredHeader
-    event: Event
+    event: TokenEvent
 
 
 class LogSearch:

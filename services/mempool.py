@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from services.errors import Busy, PolicyError
 from services.ports import Clock
-from services.store.pool import Admission, PoolStore, PoolView, Question, Receipt, Waiting
+from services.store.pool import Admission, PoolStore, PoolView, Question, Waiting, Written
 from shared.errors import NodeError, RuleError
 from shared.rules import Rules
 from shared.transaction import Transaction
@@ -116,7 +116,7 @@ class Mempool:
             outcomes = [judgement.take(self._rules.numbered(item, judgement.next_nonce)) for item in batch]
             judged.append((judgement, outcomes))
         admissions = [judgement.admission() for judgement, _ in judged if judgement.accepted]
-        written = iter(
+        answers = iter(
             self.store.admit(admissions, self._clock.now(), self.policy.max_transactions) if admissions else []
         )
         results: list[list[Admitted | NodeError] | None] = []
@@ -126,12 +126,12 @@ class Mempool:
                 # What is remembered may be out of date, so it lets in (the script checks) but never refuses.
                 results.append(outcomes if view.fresh else None)
                 continue
-            receipt = next(written)
-            if receipt is None:
+            written = next(answers)
+            if written is None:
                 results.append(None)
                 continue
-            self._recent.put(judgement.accepted[0].sender, judgement.after(receipt))
-            results.append([_acknowledge(outcome, receipt) for outcome in outcomes])
+            self._recent.put(judgement.accepted[0].sender, judgement.after(written))
+            results.append([_acknowledge(outcome, written) for outcome in outcomes])
         return results
 
     def _views(self, batches: Sequence[Sequence[Transaction]]) -> list[PoolView]:
@@ -262,14 +262,14 @@ class _Judgement:
             )
         return old.replacements + 1
 
-    def after(self, receipt: Receipt) -> PoolView:
+    def after(self, written: Written) -> PoolView:
         """The view that a fresh look would give now, as far as the sender's next transaction is concerned."""
         return replace(
             self.view,
-            revision=receipt.revision,
-            next_nonce=receipt.next_nonce,
+            revision=written.revision,
+            next_nonce=written.next_nonce,
             total=self._total,
-            height=receipt.height,
+            height=written.height,
             at_nonce={},
             fresh=False,
         )
@@ -319,10 +319,10 @@ def _question(batch: Sequence[Transaction]) -> Question:
     return Question(first.sender, nonces, payer=first.owner, pair=(first.owner, first.sender))
 
 
-def _acknowledge(outcome: Admitted | NodeError, receipt: Receipt) -> Admitted | NodeError:
+def _acknowledge(outcome: Admitted | NodeError, written: Written) -> Admitted | NodeError:
     if isinstance(outcome, NodeError):
         return outcome
-    return Admitted(outcome.id, receipt.height + 1, outcome.new, receipt.attended)
+    return Admitted(outcome.id, written.height + 1, outcome.new, written.attended)
 
 
 def _outbids(new: int, old: int) -> bool:

@@ -26,7 +26,7 @@ _KEPT_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class TokenEvent:
     """One event of the token, and where it stands in its block."""
 
     log: Log
@@ -45,7 +45,7 @@ class Executed:
     gas_used: int
     gas_price: int  # effective, base units
     cumulative_gas: int  # of the block, up to and with this one
-    events: tuple[Event, ...]
+    events: tuple[TokenEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,13 @@ class WalletBlocks:
         self._chain = chain
         self._rules = rules
         self._blocks = _Kept[WalletBlock](_KEPT_TRANSACTIONS)
-        self._events = _Kept[tuple[Event, ...]](_KEPT_EVENTS)
+        self._events = _Kept[tuple[TokenEvent, ...]](_KEPT_EVENTS)
 
     def block(self, stored: StoredHeader) -> WalletBlock:
         """The block of a stored header, executed."""
         return self._blocks.get(stored.header.hash, stored.transactions, lambda: self._read_block(stored))
 
-    def events(self, stored: StoredHeader) -> tuple[Event, ...]:
+    def events(self, stored: StoredHeader) -> tuple[TokenEvent, ...]:
         """The events alone, which cost a tenth."""
         return self._events.get(stored.header.hash, stored.transactions, lambda: self._read_events(stored))
 
@@ -84,17 +84,17 @@ class WalletBlocks:
         executed = execute(transactions, self._rules.spec)
         return WalletBlock(stored, executed, erc20.bloom(event.log for item in executed for event in item.events))
 
-    def _read_events(self, stored: StoredHeader) -> tuple[Event, ...]:
+    def _read_events(self, stored: StoredHeader) -> tuple[TokenEvent, ...]:
         token = self._rules.spec.token.address
         body = self._chain.block_object(stored.header.hash)["transactions"]
-        result: list[Event] = []
+        result: list[TokenEvent] = []
         for position, (name, item) in enumerate(
             zip(self._chain.transaction_ids(stored.header.hash), body, strict=True)
         ):
             log = _log(
                 token, item["type"], item["sender"], item["recipient"], item.get("owner"), parse_amount(item["amount"])
             )
-            result.append(Event(log, name, position, len(result)))
+            result.append(TokenEvent(log, name, position, len(result)))
         return tuple(result)
 
 
@@ -136,7 +136,7 @@ def execute(transactions: Sequence[Transaction], spec: ChainSpec) -> tuple[Execu
         raw = raw_of(transaction)
         gas = gas_of(transaction, raw)
         events = tuple(
-            Event(log, transaction.id, position, events_so_far + offset)
+            TokenEvent(log, transaction.id, position, events_so_far + offset)
             for offset, log in enumerate(logs_of(transaction, spec))
         )
         cumulative += gas

@@ -5,7 +5,7 @@ from typing import Any
 
 from api.rpc.quantity import data, quantity
 from services.store.records import StoredHeader
-from services.wallet_blocks import Event, Executed, WalletBlock, call_data_of, gas_of, raw_of
+from services.wallet_blocks import Executed, TokenEvent, WalletBlock, call_data_of, gas_of, raw_of
 from shared import erc20
 from shared.addresses import ZERO_ADDRESS
 from shared.chain_spec import ChainSpec
@@ -173,7 +173,7 @@ def receipt_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[
     }
 
 
-def log_object(event: Event, stored: StoredHeader, *, removed: bool = False) -> dict[str, Any]:
+def log_object(event: TokenEvent, stored: StoredHeader, *, removed: bool = False) -> dict[str, Any]:
     """One event. `removed`: its block left the chain."""
     return {
         "address": event.log.address,

@@ -6,7 +6,7 @@ import structlog
 
 from services.errors import PeerFailed
 from services.peers.book import PeerBook, State
-from services.peers.client import Claim, NoSuchAnswer, PeerClient
+from services.peers.client import NoSuchAnswer, PeerClaim, PeerClient
 from services.peers.urls import normal_url
 from services.peers.whole_chain import WholeChains
 from services.ports import Clock
@@ -41,7 +41,7 @@ class Claims:
         self._whole_chains = whole_chains
         self._clock = clock
 
-    def handshake(self, url: str) -> Claim:
+    def handshake(self, url: str) -> PeerClaim:
         """Ask a peer for its tip and compare genesis blocks.
 
         Raises:
@@ -58,19 +58,19 @@ class Claims:
             )
         return claim
 
-    def handshakes(self, urls: Sequence[str]) -> list[Claim | NodeError]:
+    def handshakes(self, urls: Sequence[str]) -> list[PeerClaim | NodeError]:
         """Handshakes with several peers at once; per peer its claim or the refusal."""
         if self._rules.headers_alone:
             return self._client.in_parallel(self.handshake, urls)
         parts = [urls[start : start + _WHOLE_AT_ONCE] for start in range(0, len(urls), _WHOLE_AT_ONCE)]
         return [answer for part in parts for answer in self._client.in_parallel(self.handshake, part)]
 
-    def ask(self, urls: Sequence[str], notes: list[str]) -> list[Claim]:
+    def ask(self, urls: Sequence[str], notes: list[str]) -> list[PeerClaim]:
         """What the peers claim, asked all at once, each once a second at most; who does not answer is noted."""
         self._book.pace(urls)
-        claims: list[Claim] = []
+        claims: list[PeerClaim] = []
         for url, answer in zip(urls, self.handshakes(urls), strict=True):
-            if isinstance(answer, Claim):
+            if isinstance(answer, PeerClaim):
                 self._book.answered(url, answer.height, answer.tip.hash, answer.tip.chainwork, answer.time)
                 claims.append(answer)
             else:
@@ -92,7 +92,7 @@ class Claims:
             return
         self._book.learn(url for url in map(_normal, named) if url is not None and url != own)
 
-    def _claim(self, url: str) -> Claim:
+    def _claim(self, url: str) -> PeerClaim:
         try:
             return self._client.status(url)
         except NoSuchAnswer:

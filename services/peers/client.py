@@ -37,7 +37,7 @@ class NoSuchAnswer(PeerFailed):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PeerClaim:
     """What a peer says of its chain. Nothing of it is proven."""
 
     url: str
@@ -58,7 +58,7 @@ class PeerClient:
         # Escapes can make a block longer on the way than its canonical form, but never ours.
         self._max_block = max_block_bytes
 
-    def status(self, url: str) -> Claim:
+    def status(self, url: str) -> PeerClaim:
         """The peer's genesis and tip.
 
         Raises:
@@ -77,7 +77,7 @@ class PeerClient:
             raise PeerFailed("The peer claims an impossible chain.")
         moment = value.get("time")
         told = type(moment) in (int, float) and 0 <= moment <= MAX_INTEGER
-        return Claim(url, genesis, height, TipClaim(chainwork, tip), moment if told else None)
+        return PeerClaim(url, genesis, height, TipClaim(chainwork, tip), moment if told else None)
 
     def headers(self, url: str, locator: Sequence[str], limit: int = PAGE_LIMIT, *, share: int = 1) -> list[Any]:
         """The JSON objects of the headers that follow the first hash of `locator` that the peer has.

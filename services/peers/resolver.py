@@ -17,7 +17,7 @@ from services.accept import Acceptor
 from services.errors import LedgerDiffers, PeerFailed, PeerLied, TipMoved
 from services.peers.book import Peer, PeerBook
 from services.peers.claims import Claims
-from services.peers.client import PAGE_LIMIT, Claim, PeerClient
+from services.peers.client import PAGE_LIMIT, PeerClaim, PeerClient
 from services.peers.http import AnswerTooLong
 from services.peers.stretch import CROWDED_SECONDS, PEER_SECONDS, Budget, OutOfTime, Stretch
 from services.peers.whole_chain import WholeChains
@@ -124,12 +124,12 @@ class Resolver:
             self._on_adopted()
         return Resolution(replaced, len(urls), tuple(notes))
 
-    def _try_all(self, claims: list[Claim], run_ends: float, notes: list[str]) -> None:
+    def _try_all(self, claims: list[PeerClaim], run_ends: float, notes: list[str]) -> None:
         """Try the claims that are better than our chain: the first alone, the others several at once, in turns.
 
         Whoever needs more than its share of memory or time is tried alone in the end.
         """
-        alone: list[Claim] = []
+        alone: list[PeerClaim] = []
         crowd, waiting = 1, self._still_better(claims)
         while waiting and self._clock.now() < run_ends:
             now, waiting = {claim.url: claim for claim in waiting[:crowd]}, waiting[crowd:]
@@ -142,9 +142,11 @@ class Resolver:
             else:
                 self._book.failed(claim.url, "unreachable", "The run was over before its turn came.", broken=True)
 
-    def _try_some(self, claims: dict[str, Claim], seconds: float, run_ends: float, notes: list[str]) -> list[Claim]:
+    def _try_some(
+        self, claims: dict[str, PeerClaim], seconds: float, run_ends: float, notes: list[str]
+    ) -> list[PeerClaim]:
         """Try several claims at once; those that need a turn alone."""
-        alone: list[Claim] = []
+        alone: list[PeerClaim] = []
 
         def attempt(url: str) -> None:
             try:
@@ -157,7 +159,7 @@ class Resolver:
                 raise answer  # our own, such as a store without a chain: what the peers do is noted
         return alone
 
-    def _still_better(self, claims: list[Claim]) -> list[Claim]:
+    def _still_better(self, claims: list[PeerClaim]) -> list[PeerClaim]:
         """The claims that are better than our chain is now."""
         tip = self._chain.tip().claim
         better = [claim for claim in claims if is_better(claim.tip, tip)]
@@ -166,7 +168,7 @@ class Resolver:
                 self._book.idle(claim.url)
         return better
 
-    def _try(self, claim: Claim, budget: Budget, notes: list[str]) -> None:
+    def _try(self, claim: PeerClaim, budget: Budget, notes: list[str]) -> None:
         """Adopt one peer's chain, or note why not.
 
         Raises:
@@ -193,7 +195,7 @@ class Resolver:
                 self._book.failed(claim.url, "unreachable", str(error), broken=True)
             notes.append(f"{claim.url}: {error}")
 
-    def _adopt(self, claim: Claim, budget: Budget) -> None:
+    def _adopt(self, claim: PeerClaim, budget: Budget) -> None:
         """Follow a peer's chain as far as it goes, while it is better than ours."""
         changed: _Changed | None = None
         for _ in range(_TRIES):
@@ -209,7 +211,7 @@ class Resolver:
         if changed is not None:
             raise changed
 
-    def _step(self, claim: Claim, budget: Budget) -> bool:
+    def _step(self, claim: PeerClaim, budget: Budget) -> bool:
         """Adopt one stretch of a peer's chain; whether there may be more.
 
         Stretches that extend our tip are appended block by block, so a sync that is killed goes on where it was.
@@ -231,7 +233,7 @@ class Resolver:
 
     # --- headers ---
 
-    def _headers(self, claim: Claim, tip: Tip, budget: Budget) -> Stretch:
+    def _headers(self, claim: PeerClaim, tip: Tip, budget: Budget) -> Stretch:
         """Verified headers from the fork point on: as few pages as prove that they outweigh our chain.
 
         Raises:
@@ -265,7 +267,7 @@ class Resolver:
             stretch.add(header, self._rules.work(header))
         return None
 
-    def _connect(self, claim: Claim, tip: Tip, budget: Budget) -> tuple[Stretch, list[Header]]:
+    def _connect(self, claim: PeerClaim, tip: Tip, budget: Budget) -> tuple[Stretch, list[Header]]:
         """The stretch that begins at the fork point, empty, and the headers of the first page behind that.
 
         The peer answers from the first hash of our locator that it has, which may lie below the fork point.
@@ -298,14 +300,14 @@ class Resolver:
             raise TipMoved("The chain changed while headers were read.")
         return Stretch(fork, deque((item.header for item in stored), maxlen=size), stored[-1].chainwork)
 
-    def _next_page(self, claim: Claim, last: str, budget: Budget) -> list[Header]:
+    def _next_page(self, claim: PeerClaim, last: str, budget: Budget) -> list[Header]:
         """The headers behind one that the peer has just sent."""
         page = self._page(claim, [last], budget)
         if page and page[0].previous_hash != last:
             raise _Changed("The peer's headers do not follow those before: its chain has changed.")
         return page
 
-    def _page(self, claim: Claim, locator: list[str], budget: Budget) -> list[Header]:
+    def _page(self, claim: PeerClaim, locator: list[str], budget: Budget) -> list[Header]:
         budget.check()
         return [
             self._rules.read_header(value) for value in self._client.headers(claim.url, locator, share=budget.share)
@@ -318,7 +320,7 @@ class Resolver:
 
     # --- bodies ---
 
-    def _reorganise(self, claim: Claim, stretch: Stretch, budget: Budget) -> None:
+    def _reorganise(self, claim: PeerClaim, stretch: Stretch, budget: Budget) -> None:
         branch = self._reorganiser.begin(stretch.fork)
         held = 0
         with budget.stopped():
@@ -329,7 +331,7 @@ class Resolver:
             budget.extend()
         self._reorganiser.swap(branch)
 
-    def _bodies(self, claim: Claim, stretch: Stretch, held: int, budget: Budget) -> Iterator[Block]:
+    def _bodies(self, claim: PeerClaim, stretch: Stretch, held: int, budget: Budget) -> Iterator[Block]:
         """The blocks of a stretch but the first `held`, each compared with the header that was verified.
 
         Raises:

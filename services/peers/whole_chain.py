@@ -15,7 +15,7 @@ from typing import IO
 
 from services.accept import Acceptor
 from services.errors import PeerLied, TipMoved
-from services.peers.client import Claim, PeerClient
+from services.peers.client import PeerClaim, PeerClient
 from services.peers.stretch import Budget
 from services.ports import Clock
 from services.reorganiser import Reorganiser
@@ -61,7 +61,7 @@ class WholeChains:
         # Chains of several peers are read at once, and judged one after the other: a block may have megabytes.
         self._judging = threading.Lock()
 
-    def claim(self, url: str) -> Claim:
+    def claim(self, url: str) -> PeerClaim:
         """What a peer without a status claims by its chain: its blocks are counted, and only the ends looked at.
 
         Raises:
@@ -78,9 +78,9 @@ class WholeChains:
             raise PeerLied("The peer's chain is empty.")
         last = self._rules.read_header(self._client.parse(text))
         # Without difficulties every block is worth the same.
-        return Claim(url, genesis, height, TipClaim(self._rules.work(last) * (height - 1), last.hash))
+        return PeerClaim(url, genesis, height, TipClaim(self._rules.work(last) * (height - 1), last.hash))
 
-    def adopt(self, claim: Claim, budget: Budget) -> None:
+    def adopt(self, claim: PeerClaim, budget: Budget) -> None:
         """Adopt a peer's chain, if it is valid and better than ours.
 
         Raises:

@@ -75,7 +75,7 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class Written:
     """What an admission left behind."""
 
     height: int  # of the tip
@@ -123,11 +123,11 @@ class PoolStore:
             pipeline.zrange(self.keys.queue(sender), 0, limit - 1, withscores=True)
         return [[(int(nonce), id_of(member)) for member, nonce in items] for items in pipeline.execute()]
 
-    def admit(self, admissions: Sequence[Admission], now: float, cap: int) -> list[Receipt | None]:
+    def admit(self, admissions: Sequence[Admission], now: float, cap: int) -> list[Written | None]:
         """Write admissions in one round trip, each atomically.
 
         Returns:
-            per admission a receipt, or None: its view no longer holds, view again.
+            per admission what it left behind, or None: its view no longer holds, view again.
 
         Raises:
             LedgerDiffers: the stored state is marked as wrong.
@@ -137,7 +137,7 @@ class PoolStore:
         for reply in replies:
             if reply[0] == b"differs":
                 raise LedgerDiffers(reply[1].decode())
-        return [_receipt(reply) if reply[0] == b"ok" else None for reply in replies]
+        return [_written(reply) if reply[0] == b"ok" else None for reply in replies]
 
     def drop(self, ids: Sequence[str], status: str, reason: str, now: float) -> int:
         """Take transactions out and record why; how many were there."""
@@ -214,8 +214,8 @@ def _view(reply: Sequence[Any], nonces: Sequence[int]) -> PoolView:
     )
 
 
-def _receipt(reply: Sequence[Any]) -> Receipt:
-    return Receipt(int(reply[1]), bool(reply[2]), str(reply[3]), int(reply[4]))
+def _written(reply: Sequence[Any]) -> Written:
+    return Written(int(reply[1]), bool(reply[2]), str(reply[3]), int(reply[4]))
 
 
 def _admission_args(admission: Admission, now: float, cap: int) -> list[Any]:

@@ -5,7 +5,7 @@ from redis import Redis
 
 from services.errors import Busy
 from services.mempool import Admitted
-from services.store.pool import Admission, Question, Receipt
+from services.store.pool import Admission, Question, Written
 from shared.errors import CodedError, NodeError
 from tests.integration.stores import (
     ALICE,
@@ -189,7 +189,7 @@ def test_a_sender_whose_view_never_holds_is_told_so_and_holds_up_no_other(
 ) -> None:
     admit, calls = here.node.pool.admit, 0
 
-    def contended(admissions: list[Admission], now: float, most: int) -> list[Receipt | None]:
+    def contended(admissions: list[Admission], now: float, most: int) -> list[Written | None]:
         """As if another process wrote Alice's queue between each look and each write."""
         nonlocal calls
         calls += 1

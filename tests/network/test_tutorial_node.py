@@ -360,7 +360,7 @@ def test_a_status_that_promises_more_than_the_chain_holds_is_a_lie(node: Node, m
         round_of(node)
     tip = node.chain.tip()
     client = node.resolver._client
-    claim = peer_client.Claim("", "ab" * 32, 50, peer_client.TipClaim(49, "ab" * 32))
+    claim = peer_client.PeerClaim("", "ab" * 32, 50, peer_client.TipClaim(49, "ab" * 32))
     monkeypatch.setattr(client, "status", lambda url: dataclasses.replace(claim, url=url))
     assert "work that it claimed" in resolved_with(node, theirs).notes[0]
     assert (node.chain.tip(), state_of(node)) == (tip, "lying")

@@ -25,7 +25,7 @@ from services.reorganiser import Reorganiser
 from services.rounds import Rounds
 from services.store import scripts
 from services.store.branch import BranchStore
-from services.store.pool import PoolStore, Receipt
+from services.store.pool import PoolStore, Written
 from shared.forkchoice import TipClaim
 from shared.ledger import Entries
 from tests.simulation.__main__ import run_seed
@@ -105,9 +105,9 @@ def _without_allowances(encode: Callable[[Entries], str]) -> Callable[[Entries],
     return lambda entries: encode(replace(entries, allowances={}))
 
 
-def _always_written(self: PoolStore, admissions: Any, now: float, cap: int) -> list[Receipt | None]:
+def _always_written(self: PoolStore, admissions: Any, now: float, cap: int) -> list[Written | None]:
     found = _REAL_ADMIT(self, admissions, now, cap)
-    return [receipt or Receipt(1, True, "", 0) for receipt in found]
+    return [receipt or Written(1, True, "", 0) for receipt in found]
 
 
 _REAL_ADMIT = PoolStore.admit
