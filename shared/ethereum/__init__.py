@@ -1,0 +1,11 @@
+"""Ethereum transactions: what wallets sign, read strictly, and what it means on this ledger (docs/consensus.md)."""
+
+from shared.ethereum.calls import GAS, INTRINSIC_GAS, Call, interpret
+from shared.ethereum.encoding import ACCESS_LIST, DYNAMIC_FEE, LEGACY
+from shared.ethereum.raw import MAX_GAS, MAX_NONCE, MAX_RAW_BYTES, RawTransaction, decode_raw
+from shared.ethereum.signing import address_of_private_key, sign_raw
+
+__all__ = [
+    "ACCESS_LIST", "DYNAMIC_FEE", "GAS", "INTRINSIC_GAS", "LEGACY", "MAX_GAS", "MAX_NONCE", "MAX_RAW_BYTES", "Call",
+    "RawTransaction", "address_of_private_key", "decode_raw", "interpret", "sign_raw",
+]  # fmt: skip
