@@ -19,7 +19,7 @@ from typing import Any  # noqa: E402
 
 from redis import Redis  # noqa: E402
 from rq import Queue as RqQueue  # noqa: E402
-from rq.exceptions import DuplicateJobError, NoSuchJobError  # noqa: E402
+from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError  # noqa: E402
 from rq.executions import Execution, ExecutionRegistry  # noqa: E402
 from rq.job import Job, JobStatus  # noqa: E402
 from rq.worker_registration import get_keys  # noqa: E402
@@ -97,6 +97,11 @@ class AllowListedJob(Job):
     @property
     def execution_registry(self) -> ExecutionRegistry:
         return _Executions(self.id, connection=self.connection)
+
+    def _remove_from_registries(self, pipeline: Any = None, remove_from_queue: bool = True) -> None:
+        """RQ's; where the broker was emptied while the job ran, no registry holds it, and RQ would fail the job."""
+        with suppress(InvalidJobOperation):
+            super()._remove_from_registries(pipeline, remove_from_queue)
 
     def perform(self) -> Any:
         self.require_allowed()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from redis import Redis
 from rq import SimpleWorker
+from rq.executions import prepare_execution
 from rq.suspension import resume, suspend
 
 import worker.jobs.network
@@ -23,6 +24,7 @@ from services.queues import FAILURE_TTL, HEARD, MINING, NETWORK, AllowListedJob,
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.stores import Crew, connect, eventually, make_settings, make_spec, request_of
 from tests.integration.test_worker_security import json_data, plant
+from worker.process import NodeWorker
 
 SEARCH = "worker.jobs.search.search"
 RESOLVE = "worker.jobs.network.resolve"
@@ -115,32 +117,39 @@ def test_failed_jobs_are_bounded(scene: tuple[Redis, Node, Crew]) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["finished", "failed"])
-@pytest.mark.parametrize("left", [{}, {"last_heartbeat": "1"}], ids=["nothing", "a heartbeat"])
-def test_a_job_ends_whose_execution_record_has_expired(
+@pytest.mark.parametrize("heard", [True, False], ids=["forgotten when done", "kept when done"])
+@pytest.mark.parametrize("lost", ["record", "all but a heartbeat of the record", "broker"])
+def test_a_job_ends_whatever_the_broker_has_lost_of_it(
     scene: tuple[Redis, Node, Crew],
     monkeypatch: pytest.MonkeyPatch,
-    left: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
+    lost: str,
+    heard: bool,
     fails: bool,
 ) -> None:
-    """As after an outage of the store that was longer than three heartbeats."""
+    """The record of an execution expires while the store is away; and somebody may empty the broker."""
     redis, node, _ = scene
 
-    def loses_its_record(*_: str) -> None:
+    def lose(*_: str) -> None:
         [record] = redis.keys("rq:execution:*")
-        redis.delete(record)
-        if left:
-            redis.hset(record, mapping=left)
+        redis.delete(*(redis.keys("rq:*") if lost == "broker" else [record]))
+        if lost.startswith("all but"):
+            redis.hset(record, "last_heartbeat", "1")
         if fails:
             raise NotFound("a peer")
 
-    monkeypatch.setattr(worker.jobs.network, "resolve", loses_its_record)
-    assert RqJobs(redis).enqueue_network(RESOLVE, node.settings.node, "resolve-heard", HEARD)
+    monkeypatch.setattr(worker.jobs.network, "resolve", lose)
+    assert RqJobs(redis).enqueue_network(RESOLVE, node.settings.node, "resolve-1", *([HEARD] if heard else []))
     ours = queue(NETWORK, redis)
-    works = SimpleWorker([ours], connection=redis, serializer="json", job_class=AllowListedJob)
-    works.work(burst=True, logging_level="WARNING")
+    works = NodeWorker([ours], connection=redis, serializer="json", job_class=AllowListedJob)
+    execution = prepare_execution(works, job := ours.get_jobs()[0])
+    monkeypatch.setattr(works, "heartbeat", lambda *_, **__: None)
+    assert works.perform_job(job, ours, execution) is not fails
+    assert "Traceback" not in caplog.text
     assert not redis.keys("rq:execution*")
     assert not redis.zrange(ours.started_job_registry.key, 0, -1)
-    assert failed(redis, NETWORK) == (["resolve-heard"] if fails else [])
+    assert failed(redis, NETWORK) == (["resolve-1"] if fails else [])
+    assert bool(redis.exists("rq:job:resolve-1")) is (fails or not heard)
 
 
 def test_nothing_is_done_before_the_chain_has_begun(valkey: EmbeddedValkey, tmp_path: Path) -> None:
