@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
 
 _PATIENT = (Kind.WAIT, Kind.STREAM)
+_ANSWER = Kind.ANSWER  # in Python 3.11 looking up a member of an enum takes longer than all that is done with it here
 
 # An answer of more bytes takes a place, and its bytes are counted.
 LARGE = 65_536
@@ -106,7 +107,8 @@ class Budget:
             Busy: `too_many_bodies`, `too_many_waiting`, `too_many_streams` or `too_many_answers`.
         """
         with self._lock:
-            if not (self._has_place(kind) and self._has_bytes(size)):
+            # Every request with a body comes by here, so where one look will do, there is no other.
+            if size or kind in _PATIENT or self._held[kind] >= self._limits[kind]:
                 self._await(kind, lambda: self._has_place(kind) and self._has_bytes(size), patience)
             self._held[kind] += 1
             self._bytes += size
@@ -114,8 +116,11 @@ class Budget:
     def give_back(self, kind: Kind, size: int = 0) -> None:
         with self._lock:
             self._held[kind] -= 1
-            self.answers += kind is Kind.ANSWER
-            self._add_bytes(-size)
+            self._bytes -= size
+            if kind is _ANSWER:
+                self.answers += 1
+            if self._standing:
+                self._changed.notify_all()
 
     @contextmanager
     def hold(self, kind: Kind, patience: float = 0.0) -> Iterator[None]:
@@ -129,13 +134,14 @@ class Budget:
     def take_bytes(self, size: int) -> None:
         """Take `size` more bytes for an answer that has its place. Raises: Busy."""
         with self._lock:
-            if not self._has_bytes(size):
-                self._await(Kind.ANSWER, lambda: self._has_bytes(size), PATIENCE)
+            self._await(_ANSWER, lambda: self._has_bytes(size), PATIENCE)
             self._bytes += size
 
     def give_back_bytes(self, size: int) -> None:
         with self._lock:
-            self._add_bytes(-size)
+            self._bytes -= size
+            if self._standing:
+                self._changed.notify_all()
 
     def _has_place(self, kind: Kind) -> bool:
         if self._held[kind] >= self._limits[kind]:
@@ -148,7 +154,9 @@ class Budget:
         return self._bytes + size <= self.answer_bytes
 
     def _await(self, kind: Kind, has_room: Callable[[], bool], patience: float) -> None:
-        """Called with the lock, where there is no room. Raises: Busy."""
+        """Called with the lock. Raises: Busy."""
+        if has_room():
+            return
         if patience > 0 and self._line[kind] < self.shares.line:
             self._line[kind] += 1
             self._standing += 1
@@ -161,11 +169,6 @@ class Budget:
         self._refused[kind] += 1
         self._refused_at[kind] = time.monotonic()
         raise Busy(*_REFUSALS[kind])
-
-    def _add_bytes(self, size: int) -> None:
-        self._bytes += size
-        if self._standing:
-            self._changed.notify_all()
 
 
 class LargeAnswer:
@@ -206,6 +209,7 @@ class LargeAnswer:
 
 # --- the answer that the calling thread is making ---
 
+
 _thread = threading.local()
 
 
@@ -240,5 +244,6 @@ def settle(size: int) -> None:
 def take_answer() -> LargeAnswer | None:
     """What this thread has reserved. From here on the caller gives it back."""
     answer: LargeAnswer | None = getattr(_thread, "answer", None)
-    _thread.answer = None
+    if answer is not None:
+        _thread.answer = None
     return answer

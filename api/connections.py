@@ -64,24 +64,18 @@ class Deadlines:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._arriving: dict[Any, tuple[float, int]] = {}  # protocol -> (began, bytes)
-
-    def begin(self, protocol: Any, size: int) -> None:
-        """A body of `size` bytes arrives from now on for the request that `protocol` answers, until `end`."""
-        self._arriving[protocol] = time.monotonic(), size
-
-    def end(self, protocol: Any) -> None:
-        """Repeating it is harmless."""
-        self._arriving.pop(protocol, None)
+        # What answers a request -> when its body began to arrive, and the bytes that it says it has. The gate notes it
+        # here itself, and removes it when the body has come.
+        self.arriving: dict[Any, tuple[float, int]] = {}
 
     def is_running(self, protocol: Any) -> bool:
-        return protocol in self._arriving
+        return protocol in self.arriving
 
     def overdue(self) -> list[Any]:
         """What answers the requests whose bodies have taken too long."""
         now, tight = time.monotonic(), self._budget.is_tight(Kind.BODY)
         late = []
-        for protocol, (began, size) in list(self._arriving.items()):
+        for protocol, (began, size) in list(self.arriving.items()):
             allowed = min(BODY_SECONDS, TIGHT_BODY_SECONDS + size / TIGHT_BODY_RATE) if tight else BODY_SECONDS
             if now - began > allowed:
                 late.append(protocol)

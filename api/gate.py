@@ -4,6 +4,7 @@ A body is received here, whole, before the application sees the request, so no d
 sender or take a part for the whole. An answer leaves in small pieces, so that what a slow reader holds is bounded.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Any
@@ -19,6 +20,7 @@ from services.errors import Busy
 
 # The server keeps up to four pieces of an answer beside its own buffer, whether or not the client reads.
 PIECE = 32_768
+_BODY = Kind.BODY
 # Statuses of answers without a body.
 _BODILESS = frozenset({"100", "101", "102", "103", "204", "304"})
 # What an answer of unknown length takes: a block of a megabyte, the buffer that it was received in, the pieces.
@@ -81,17 +83,18 @@ class Gate:
             return None
         connection = environ.get(PROTOCOL)
         try:
-            self._budget.take(Kind.BODY, PATIENCE)
+            self._budget.take(_BODY, PATIENCE)
         except Busy as error:
             return problem(503, error.code, error.message)
         # No context managers: every request with a body comes by here, and they took a tenth of its time.
+        arriving = self._deadlines.arriving
         if connection is not None:
-            self._deadlines.begin(connection, length)
+            arriving[connection] = time.monotonic(), length
         try:
             data = environ["wsgi.input"].read(length)
         finally:
-            self._deadlines.end(connection)
-            self._budget.give_back(Kind.BODY)
+            arriving.pop(connection, None)
+            self._budget.give_back(_BODY)
         if len(data) < length:
             return problem(400, "incomplete_body", "The body is shorter than its Content-Length.")
         environ["wsgi.input"], environ[RECEIVED] = BytesIO(data), True

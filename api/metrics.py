@@ -4,11 +4,10 @@ answer; request times are kept by each process in files that the library adds up
 
 import time
 from collections.abc import Iterator
-from functools import cache
 
 from flask import Blueprint, Flask, Response, g, request
 from flask.typing import ResponseReturnValue
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Histogram, generate_latest, multiprocess
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -25,7 +24,6 @@ _SECONDS = Histogram(
     "quarry_http_request_seconds", "Time to answer, by route.", ["method", "route", "status"], buckets=_BUCKETS
 )
 # One series for each class and no more, so that all of them can begin at 0.
-_RESPONSES = Counter("quarry_responses", "Responses, by class of status.", ["class"])
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 # Every label that a script can count under. A series that comes into being at 1 has not increased, as Prometheus sees
@@ -41,16 +39,8 @@ def request_seconds(method: str, route: str, status: str) -> Histogram:
     return _SECONDS.labels(method, route, status)
 
 
-@cache
-def responses(status: int) -> Counter:
-    """The counter of the responses of a status's class."""
-    return _RESPONSES.labels(f"{status // 100}xx")
-
-
 def install(app: Flask) -> None:
     """Measure every request."""
-    for name in _CLASSES:
-        _RESPONSES.labels(name)
 
     def begin() -> None:
         g.began = time.perf_counter()
@@ -62,7 +52,6 @@ def install(app: Flask) -> None:
         began = g.pop("began", None)
         if began is not None:
             _SECONDS.labels(method, route, str(response.status_code)).observe(time.perf_counter() - began)
-            responses(response.status_code).inc()
         return response
 
     app.before_request(begin)
@@ -87,9 +76,28 @@ def metrics() -> ResponseReturnValue:
         multiprocess.MultiProcessCollector(requests)  # type: ignore[no-untyped-call] # untyped there
     except ValueError:  # one process only: its own registry has them
         requests.register(_SECONDS)
-        requests.register(_RESPONSES)
         held_metrics.register(requests)
-    return Response(text + generate_latest(requests), content_type=CONTENT_TYPE_LATEST)
+    totals = CollectorRegistry()
+    totals.register(_Responses(requests))
+    return Response(text + generate_latest(requests) + generate_latest(totals), content_type=CONTENT_TYPE_LATEST)
+
+
+class _Responses:
+    """Responses by class of status, added up from the histogram at each scrape. A counter would cost every request."""
+
+    def __init__(self, requests: CollectorRegistry) -> None:
+        self._requests = requests
+
+    def collect(self) -> Iterator[Metric]:
+        totals = dict.fromkeys(_CLASSES, 0.0)
+        for metric in self._requests.collect():
+            for sample in metric.samples:
+                if sample.name == "quarry_http_request_seconds_count":
+                    totals[f"{sample.labels['status'][0]}xx"] += sample.value
+        found = CounterMetricFamily("quarry_responses", "Responses, by class of status.", labels=["class"])
+        for name, total in totals.items():
+            found.add_metric([name], total)
+        yield found
 
 
 class _NodeCollector:
