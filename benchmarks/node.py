@@ -34,6 +34,7 @@ class BenchNode:
 
     workers: int = 1  # for mining
     upkeep: bool = True  # network worker and ticker as well
+    ticker: bool = True  # with upkeep; housekeeping would find out what a benchmark has written into the store itself
     difficulty: int | None = None  # None: that of the development chain
     settings: dict[str, str] = field(default_factory=dict)  # without QUARRY_
     allocations: dict[str, str] = field(default_factory=dict)  # besides the development accounts', with `difficulty`
@@ -77,7 +78,8 @@ class BenchNode:
             self._launch(f"mining{number}", module_command("worker", "worker", "--queue", "mining"))
         if self.upkeep:
             self._launch("network", module_command("worker", "worker", "--queue", "network"))
-            self._launch("ticker", module_command("worker", "ticker"))
+            if self.ticker:
+                self._launch("ticker", module_command("worker", "ticker"))
         self._await_ready()
 
     def _spec(self) -> str:

@@ -38,7 +38,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     """Result "strangers"."""
     result = Result("strangers")
     seconds = 6.0 if quick else _SECONDS
-    with BenchNode(workers=1) as node:
+    with BenchNode(workers=1, ticker=False) as node:
         say(f"writing {BLOCKS} blocks of a megabyte")
         fill(node, BLOCKS)
         before = memory(node)
@@ -56,7 +56,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         )
         time.sleep(12)  # slow clients are ended, and memory is given back
         result.add("memory_after_mb", memory(node) - before, "MB more than before")
-    with BenchNode(workers=0, settings={"SPEC": "tutorial"}) as node:
+    with BenchNode(workers=0, ticker=False, settings={"SPEC": "tutorial"}) as node:
         say("a tutorial's chain of 90 MB")
         fill_tutorial(node, BLOCKS)
         report(result, "tutorial_chain", node, [get("/chain")] * CONNECTIONS, seconds)
