@@ -50,6 +50,7 @@ ALLOWED = {
     ("api/metrics.py", "time"): "measures requests",
     ("api/rpc/dispatch.py", "time"): "measures requests",
     ("api/budget.py", "time"): "waits for a place",
+    ("api/gate.py", "time"): "notes when a body begins to arrive",
     ("api/connections.py", "socket"): "ends connections that hold something for too long",
     ("api/connections.py", "time"): "measures how long they have held it",
     ("api/connections.py", "random"): "tells early answers apart by their lengths",
