@@ -52,26 +52,16 @@ class Mempool:
         self._recent = _RecentViews()
         self._clock = clock
 
-    def admit(self, transaction: Transaction) -> Admitted:
-        """Admit one transaction whose shape and signature are good.
-
-        Safe to repeat: a transaction that is waiting already is acknowledged again.
-
-        Raises:
-            RuleError: `nonce_too_low`, `insufficient_funds`, `insufficient_allowance`: it cannot be mined now.
-            PolicyError: `fee_too_low`, `nonce_too_far`, `replacement_underpriced`, `too_many_replacements`.
-            Busy: `mempool_full`.
-            LedgerDiffers: the stored state is marked as wrong.
-        """
-        outcome = self.admit_many([transaction])[0]
-        if isinstance(outcome, NodeError):
-            raise outcome
-        return outcome
-
     def admit_many(self, transactions: Sequence[Transaction]) -> list[Admitted | NodeError]:
         """Admit transactions independently of each other; per transaction, the acknowledgement or the refusal.
 
-        Those of one sender are taken in the order given, and those of different senders side by side.
+        Their shapes and signatures are good. Those of one sender are taken in the order given, and those of different
+        senders side by side. Safe to repeat: a transaction that is waiting already is acknowledged again.
+
+        Returns:
+            RuleError (`nonce_too_low`, `insufficient_funds`, `insufficient_allowance`) for what cannot be mined now;
+            PolicyError (`fee_too_low`, `nonce_too_far`, `replacement_underpriced`, `too_many_replacements`); Busy
+            (`mempool_full`).
 
         Raises:
             LedgerDiffers: the stored state is marked as wrong. Some may have been written before it was.

@@ -181,7 +181,7 @@ def build_node(
 
     def on_return(ids: Sequence[str]) -> None:
         if rules.relays:
-            announcer.admitted(ids)
+            announcer.returned(ids)
 
     branches = BranchStore(store, keys)
     finisher = Finisher(chain, branches, mempool, rules, clock, on_return)

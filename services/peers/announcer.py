@@ -1,10 +1,12 @@
 """Telling peers: of a new tip at once, of new transactions in batches. Lost news is repaired by the resolver."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import structlog
+from redis.exceptions import RedisError
 
 from services.peers.book import PeerBook
 from services.peers.client import NoSuchAnswer, PeerClient
@@ -69,6 +71,14 @@ class Announcer:
         """Have new transactions handed on to peers, if there are any."""
         if ids and self._anybody() and self._outbox.put(ids) == len(ids):
             self.transactions_waiting()  # the outbox was empty, so no relay is under way
+
+    def returned(self, ids: Sequence[str]) -> None:
+        """Have transactions that a reorganisation brought back handed on, as new ones are.
+
+        Whoever finishes a reorganisation must not fail because the broker is away: housekeeping asks for the job again.
+        """
+        with suppress(RedisError):
+            self.admitted(ids)
 
     def _anybody(self) -> bool:
         """Whether there are peers; looked up once a second at most, since every admission asks."""

@@ -19,6 +19,7 @@ from services.accept import Accepted
 from services.connections import as_store, connect_for_requests
 from services.launch.embedded import EmbeddedValkey
 from services.launch.programs import module_command, scrubbed
+from services.mempool import Admitted, Mempool
 from services.node import Node, build_node
 from services.ports import QueueReport, QueueTrouble
 from services.settings import Settings, load
@@ -28,6 +29,7 @@ from services.store.rounds import MiningRequest, Round
 from shared.amounts import format_amount
 from shared.block import Block, Template
 from shared.chain_spec import ChainSpec, spec_from_object
+from shared.errors import NodeError
 from shared.keys import KeyPair
 from shared.ledger import Account, Entries
 from shared.replay import Replay
@@ -154,7 +156,7 @@ class TestNode:
     def admit(self, key: KeyPair, nonce: int, **fields: Any) -> Transaction:
         """Sign a transaction and admit it."""
         transaction = self.sign(key, nonce, **fields)
-        self.node.mempool.admit(transaction)
+        admit_one(self.node.mempool, transaction)
         return transaction
 
     # --- blocks ---
@@ -262,6 +264,14 @@ def _undone(ledger: tuple[Any, Any, int], undo: Entries) -> tuple[Any, Any, int]
         {key: amount for key, amount in allowances.items() if amount},
         undo.supply,
     )
+
+
+def admit_one(mempool: Mempool, transaction: Transaction) -> Admitted:
+    """Admit a transaction, and nothing that follows from it. Raises: as it is refused."""
+    [outcome] = mempool.admit_many([transaction])
+    if isinstance(outcome, NodeError):
+        raise outcome
+    return outcome
 
 
 def round_of(mining: MiningStore, round_id: str | None) -> Round:

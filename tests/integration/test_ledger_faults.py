@@ -22,6 +22,7 @@ from tests.integration.stores import (
     MINER,
     START,
     TestNode,
+    admit_one,
     assert_store_equals_replay,
     make_settings,
     request_of,
@@ -435,7 +436,7 @@ def test_under_the_rules_of_the_tutorial_too(redis: Redis) -> None:
     node = here.node
     post = node.rules.read_request({"sender": "a", "recipient": "b", "amount": 5})
     for _ in range(3):
-        node.mempool.admit(post)
+        admit_one(node.mempool, post)
         here.mine_pool()
     keys = node.chain.keys
     audit = FullAudit(node.chain, node.rules, node.clock)
@@ -447,9 +448,9 @@ def test_under_the_rules_of_the_tutorial_too(redis: Redis) -> None:
     assert fault is not None
     assert fault.findings[0] == Finding("account", post.sender, "0:2", "0:3")
     with pytest.raises(LedgerDiffers):
-        node.mempool.admit(post)
+        admit_one(node.mempool, post)
     node.repair.run()
     assert audit.certain().findings == []
-    node.mempool.admit(post)
+    admit_one(node.mempool, post)
     here.mine_pool()
     assert redis.hget(keys.accounts, post.sender) == b"0:4"

@@ -7,17 +7,7 @@ from services.errors import Busy
 from services.mempool import Admitted
 from services.store.pool import Admission, Question, Written
 from shared.errors import CodedError, NodeError
-from tests.integration.stores import (
-    ALICE,
-    BOB,
-    CAROL,
-    COIN,
-    DAVE,
-    KEYS,
-    START,
-    TestNode,
-    make_settings,
-)
+from tests.integration.stores import ALICE, BOB, CAROL, COIN, DAVE, KEYS, START, TestNode, admit_one, make_settings
 
 
 def refusal(outcome: Admitted | NodeError) -> str:
@@ -43,17 +33,17 @@ def waiting(here: TestNode) -> list[str]:
 
 
 def test_an_acknowledgement_names_the_next_block_and_whether_somebody_attends_to_it(here: TestNode) -> None:
-    first = here.node.mempool.admit(here.sign(ALICE, 0))
+    first = admit_one(here.node.mempool, here.sign(ALICE, 0))
     assert (first.height, first.attended, first.new) == (2, False, True)
     here.mine()
     here.node.mining.open("a" * 32, "0", here.template([]), 0, START)
-    second = here.node.mempool.admit(here.sign(ALICE, 1))
+    second = admit_one(here.node.mempool, here.sign(ALICE, 1))
     assert (second.height, second.attended) == (3, True)
 
 
 def test_a_transaction_that_waits_is_acknowledged_again_and_kept_once(here: TestNode) -> None:
     transaction = here.admit(ALICE, 0)
-    again = here.node.mempool.admit(transaction)
+    again = admit_one(here.node.mempool, transaction)
     assert (again.id, again.new) == (transaction.id, False)
     assert waiting(here) == [transaction.id]
     assert here.node.mempool.admit_many([transaction, transaction]) == [again, again]
@@ -285,12 +275,12 @@ def test_a_mempool_that_a_reorganisation_has_overfilled_does_not_grow(full: Test
 
 def test_who_was_evicted_may_come_back(full: TestNode) -> None:
     transaction = full.sign(CAROL, 0, fee=30)
-    full.node.mempool.admit(transaction)
+    admit_one(full.node.mempool, transaction)
     full.admit(DAVE, 0, fee=40)  # Alice's last goes first
     full.admit(KEYS[9], 0, fee=50)
     assert record_of(full, transaction.id)[0] == "evicted"
     full.mine_pool()
-    assert full.node.mempool.admit(transaction).new
+    assert admit_one(full.node.mempool, transaction).new
     assert full.node.pool.record(transaction.id) is None
 
 

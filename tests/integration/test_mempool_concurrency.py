@@ -15,13 +15,7 @@ from services.node import Node
 from services.store.pool import Question
 from shared.errors import NodeError
 from shared.transaction import Transaction
-from tests.integration.stores import (
-    ALICE,
-    KEYS,
-    TestNode,
-    make_settings,
-    texts,
-)
+from tests.integration.stores import ALICE, KEYS, TestNode, admit_one, make_settings, texts
 
 THREADS = 8
 
@@ -67,7 +61,7 @@ def test_eight_threads_with_one_sender(valkey: EmbeddedValkey, redis: Redis) -> 
 
     def send(number: int, node: Node) -> None:
         for transaction in transactions[number::THREADS]:
-            assert node.mempool.admit(transaction).new
+            assert admit_one(node.mempool, transaction).new
 
     side_by_side(here, valkey.url, send)
     assert_whole(here, {ALICE.address: transactions})
@@ -81,7 +75,7 @@ def test_eight_threads_that_send_the_same(valkey: EmbeddedValkey, redis: Redis) 
 
     def send(_: int, node: Node) -> None:
         for transaction in transactions:
-            admitted = node.mempool.admit(transaction)
+            admitted = admit_one(node.mempool, transaction)
             assert admitted.id == transaction.id
             if admitted.new:
                 news.append(admitted.id)
@@ -130,7 +124,7 @@ def test_eight_threads_with_many_senders(valkey: EmbeddedValkey, redis: Redis) -
             return
         for turn in zip(*mine, strict=True):
             for transaction in turn:
-                node.mempool.admit(transaction)
+                admit_one(node.mempool, transaction)
 
     side_by_side(here, valkey.url, send)
     assert_whole(here, expected)

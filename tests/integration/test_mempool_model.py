@@ -15,15 +15,7 @@ from services.store.pool import Question
 from shared.amounts import format_amount
 from shared.errors import RuleError
 from shared.transaction import Transaction
-from tests.integration.stores import (
-    DAVE,
-    KEYS,
-    TestNode,
-    connect,
-    make_settings,
-    make_spec,
-    texts,
-)
+from tests.integration.stores import DAVE, KEYS, TestNode, admit_one, connect, make_settings, make_spec, texts
 
 SENDERS = KEYS[8:11]
 BALANCE = 60  # base units, each
@@ -193,14 +185,14 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def resend(self, data):  # type: ignore[no-untyped-def] # Hypothesis gives the arguments
         old = data.draw(st.sampled_from(self.model.in_order())).transaction
-        assert not self.here.node.mempool.admit(old).new
+        assert not admit_one(self.here.node.mempool, old).new
 
     def _send(self, transaction: Transaction) -> None:
         before = len(self.model.records)
         expected = self.model.admit(transaction, self.here.clock.now())
         self.met[expected if len(self.model.records) == before else "put another out"] += 1
         try:
-            outcome = self.here.node.mempool.admit(transaction)
+            outcome = admit_one(self.here.node.mempool, transaction)
         except RuleError as error:
             assert error.code == expected
         except PolicyError as error:

@@ -23,6 +23,7 @@ from tests.integration.stores import (
     ALICE,
     RecordingQueue,
     TestNode,
+    admit_one,
     assert_store_equals_replay,
     eventually,
     make_settings,
@@ -136,7 +137,7 @@ def test_automining_confirms_what_arrives_while_a_search_lingers(valkey: Embedde
     with mining(valkey.url, redis, workers=2, difficulty=500, automine=True) as (node, queue):
         signer = TestNode(redis, node.settings)
         for nonce in range(5):
-            admitted = node.mempool.admit(signer.sign(ALICE, nonce))
+            admitted = admit_one(node.mempool, signer.sign(ALICE, nonce))
             if nonce == 0:
                 node.rounds.ensure_open()  # the API does this when no round is open; later the lingering search does
             eventually(lambda name=admitted.id: node.chain.locate(name) is not None)  # type: ignore[misc] # bound now

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.peers.announcer import RELAY_BATCH, RELAY_BYTES, RELAY_ROUNDS, REMIND_SECONDS
 from services.peers.book import ASK_SECONDS, MAX_CANDIDATES, SAME_NEWS_SECONDS, Peer
@@ -311,6 +312,31 @@ def test_what_a_reorganisation_brings_back_is_handed_on(network: Network) -> Non
     keep_house(a.node)
     assert list(a.queue.jobs.values()).count(RELAY) == 1
     assert a.node.announcer.relay() == b.node.pool.totals()[0] == 3
+
+
+def test_a_broker_that_is_away_does_not_keep_a_reorganisation_from_being_finished(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chain is in the store. What came back waits in the outbox until housekeeping asks for the job."""
+    a, b = network.members("a", "b")
+    a.clock.time += 10
+    a.admit(ALICE, 0)
+    a.mine_pool()
+    b.grow(2, BEN.address)
+    branch = a.node.reorganiser.begin(1)
+    for stored in b.node.chain.headers(2, 2):
+        a.node.reorganiser.add(branch, a.node.rules.read_block(b.node.chain.block_object(stored.header.hash)))
+
+    def away(*_: str) -> bool:
+        raise RedisConnectionError("no broker")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(a.queue, "enqueue_network", away)
+        a.node.reorganiser.swap(branch)
+    assert (a.tip, a.node.pool.totals()[0]) == (b.tip, 1)
+    keep_house(a.node)
+    assert list(a.queue.jobs.values()) == [RELAY]
+    assert a.node.announcer.relay() == b.node.pool.totals()[0] == 1
 
 
 def test_a_long_mempool_is_handed_on_again_batch_by_batch(network: Network) -> None:

@@ -20,7 +20,7 @@ from shared.errors import RuleError
 from shared.keys import KeyPair
 from shared.ledger import Entries, Touched
 from shared.transaction import Transaction
-from tests.integration.stores import ALICE, BOB, CAROL, DAVE, KEYS
+from tests.integration.stores import ALICE, BOB, CAROL, DAVE, KEYS, admit_one
 from tests.network.ports import Member, Network
 from tests.network.test_reorganisation import check, fork, pending, status
 
@@ -169,8 +169,8 @@ def test_others_at_work_between_any_two_slices(network: Network, more: str) -> N
                 return
             done.append(number)
             if more == "admit":
-                other.mempool.admit(scene.a.sign(KEYS[9], 0))
-                other.mempool.admit(scene.a.sign(DAVE, 3))
+                admit_one(other.mempool, scene.a.sign(KEYS[9], 0))
+                admit_one(other.mempool, scene.a.sign(DAVE, 3))
             elif more == "resolve":
                 other.resolver.resolve()
             else:
