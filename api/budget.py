@@ -78,7 +78,6 @@ class Budget:
         self._changed = threading.Condition(self._lock)
         self._held = dict.fromkeys(Kind, 0)
         self._line = dict.fromkeys(Kind, 0)
-        self._standing = 0  # in all lines
         self._refused = dict.fromkeys(Kind, 0)
         self._refused_at = dict.fromkeys(Kind, -_TIGHT_SECONDS)
         self._bytes = 0
@@ -116,11 +115,9 @@ class Budget:
     def give_back(self, kind: Kind, size: int = 0) -> None:
         with self._lock:
             self._held[kind] -= 1
-            self._bytes -= size
             if kind is _ANSWER:
                 self.answers += 1
-            if self._standing:
-                self._changed.notify_all()
+            self._free(size)
 
     @contextmanager
     def hold(self, kind: Kind, patience: float = 0.0) -> Iterator[None]:
@@ -139,9 +136,7 @@ class Budget:
 
     def give_back_bytes(self, size: int) -> None:
         with self._lock:
-            self._bytes -= size
-            if self._standing:
-                self._changed.notify_all()
+            self._free(size)
 
     def _has_place(self, kind: Kind) -> bool:
         if self._held[kind] >= self._limits[kind]:
@@ -159,16 +154,20 @@ class Budget:
             return
         if patience > 0 and self._line[kind] < self.shares.line:
             self._line[kind] += 1
-            self._standing += 1
             try:
                 if self._changed.wait_for(has_room, patience):
                     return
             finally:
                 self._line[kind] -= 1
-                self._standing -= 1
         self._refused[kind] += 1
         self._refused_at[kind] = time.monotonic()
         raise Busy(*_REFUSALS[kind])
+
+    def _free(self, size: int) -> None:
+        """Called with the lock: `size` bytes are free, and perhaps a place. Whoever stands in line looks again."""
+        self._bytes -= size
+        if any(self._line.values()):
+            self._changed.notify_all()
 
 
 class LargeAnswer:

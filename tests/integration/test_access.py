@@ -1,13 +1,14 @@
 """Who may change something, and what arrives and changes nothing: pages, prefetching, strangers behind a proxy."""
 
 import base64
+import inspect
 import json
 import re
 from typing import Any
 
 import pytest
 
-from api.access import GETS_THAT_CHANGE
+from api.access import _AHEAD_OF_TIME, _TELLING, GETS_THAT_CHANGE, Doorkeeper
 from api.app import create_app
 from services.node import Node
 from services.wallet.development import ACCOUNTS
@@ -141,6 +142,13 @@ def test_what_nobody_asked_for_changes_nothing(faucet_node: Node, faucet_client:
 def open_round(client: Client) -> str:
     job = client.post("/mine?wait=0").ok(202)["job"]
     return str(client.get(f"/jobs/{job}").ok()["round"])
+
+
+def test_only_requests_without_any_header_that_is_judged_are_passed_over() -> None:
+    """A header that is judged and is missing from that list would never be looked at."""
+    judged = set(re.findall(r'headers\.get\("([\w-]+)"', inspect.getsource(Doorkeeper.check_intent)))
+    assert len(judged) == 5
+    assert {f"HTTP_{name.upper().replace('-', '_')}" for name in judged | set(_AHEAD_OF_TIME)} == _TELLING
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -163,12 +163,16 @@ def test_a_stream_of_transactions_fills_blocks(valkey: EmbeddedValkey, redis: Re
     assert_store_equals_replay(node, redis)
 
 
+def rest_after_each_block(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr(services.rounds, "REST_PER_TRANSACTION", seconds)
+    monkeypatch.setattr(services.rounds, "LONGEST_REST", seconds)
+
+
 def test_late_news_of_an_older_round_does_not_end_a_rest(
     valkey: EmbeddedValkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the watch has noticed last may be a round of before: news come when they come."""
-    monkeypatch.setattr(services.rounds, "REST_PER_TRANSACTION", 0.2)
-    monkeypatch.setattr(services.rounds, "LONGEST_REST", 0.2)
+    rest_after_each_block(monkeypatch, 0.2)
     with mining(valkey.url, redis, workers=1, difficulty=50, automine=True) as (node, queue):
         node.submit([TestNode(redis, node.settings).sign(ALICE, 0)])
         eventually(lambda: queue.running and node.pool.totals() == (0, 0))
@@ -183,8 +187,7 @@ def test_late_news_of_an_older_round_does_not_end_a_rest(
 def test_a_request_does_not_wait_for_a_rest(
     valkey: EmbeddedValkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services.rounds, "REST_PER_TRANSACTION", 60.0)
-    monkeypatch.setattr(services.rounds, "LONGEST_REST", 60.0)
+    rest_after_each_block(monkeypatch, 60.0)
     with mining(valkey.url, redis, workers=1, difficulty=50, automine=True) as (node, _):
         signer = TestNode(redis, node.settings)
         node.submit([signer.sign(ALICE, 0)])
