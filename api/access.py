@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from flask import current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from api.budget import Budget
 from api.errors import Refusal
+from api.serving.budget import Budget
 from services.node import Node
 
 _LOOPBACK_HOSTS = frozenset({"localhost", "::1"})

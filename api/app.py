@@ -3,31 +3,30 @@
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
-from api import (
+from api import cors, errors
+from api.access import Doorkeeper
+from api.explorer import views as explorer
+from api.reading import check_length
+from api.rest import (
     accounts,
     blocks,
-    cors,
     documentation,
-    errors,
+    events,
     faucet,
     health,
     mempool,
     metrics,
     mining,
     peers,
-    stream,
     transactions,
 )
-from api.access import Doorkeeper
-from api.budget import Budget
-from api.connections import Deadlines
-from api.dashboard import LazyDashboard
-from api.explorer import views as explorer
-from api.gate import Gate
-from api.reading import check_length
+from api.rest.dashboard import LazyDashboard
 from api.rpc import dispatch
-from services.news import News
+from api.serving.budget import Budget
+from api.serving.connections import Deadlines
+from api.serving.gate import Gate
 from services.node import Node
+from services.store.events import News
 
 
 class _Json(DefaultJSONProvider):
@@ -77,7 +76,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         peers.blueprint,
         dispatch.blueprint,
         faucet.blueprint,
-        stream.blueprint,
+        events.blueprint,
         health.blueprint,
         documentation.blueprint,
         explorer.blueprint,

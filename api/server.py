@@ -17,18 +17,19 @@ from granian.log import LogLevels
 from redis import Redis
 from redis.exceptions import RedisError
 
-from api import heap
-from api.runner import serve_process
-from services import logs, registry
+from api.serving import heap
+from api.serving.runner import serve_process
+from services import registry
 from services.connections import as_store, connect_for_requests, explain, require_usable
 from services.errors import BadSettings, StoreUnavailable
-from services.hosts import bind_address
+from services.jobs.queues import RqJobs
 from services.launch.ports import PortTaken, reserved
-from services.launch.processes import die_with_parent
 from services.node import build_node
-from services.queues import RqJobs
-from services.setting_values import named
-from services.settings import Settings, load
+from services.settings.hosts import bind_address
+from services.settings.table import Settings, load
+from services.settings.values import named
+from services.system import logs
+from services.system.processes import die_with_parent
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -44,7 +45,7 @@ HEAD_SECONDS = 10
 # From SIGTERM to the end of requests that still wait: for a block, or for a store that is away. Also for a process that
 # was told so while it was starting: it misses the signal.
 STOP_SECONDS = 0.5
-# What the server itself says is written like every other line (services/logs.py), not in its own way.
+# What the server itself says is written like every other line (services/system/logs.py), not in its own way.
 _OUR_LOG: dict[str, Any] = {
     "formatters": {},
     "handlers": {},
@@ -148,8 +149,8 @@ def application() -> "Flask":
     """The application of one server process, from the environment."""
     # Here: the process that only watches the others does not need them, and request times go where it has said.
     from api.app import create_app
-    from api.connections import Watch
-    from api.held_metrics import forget_dead_processes
+    from api.serving.connections import Watch
+    from api.serving.held_metrics import forget_dead_processes
 
     heap.configure()
     # An orphan would keep the port, and nobody would stop it.

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.report import Result, as_json, machine
-from services import logs
+from services.system import logs
 
 # name: what it measures. Each is a module with run(say, quick) -> results.
 BENCHMARKS = {

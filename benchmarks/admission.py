@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 
 from api.rpc import protocol
 from benchmarks.report import Result
-from services import logs
 from services.connections import as_store, connect_for_requests
+from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
-from services.queues import RqJobs
-from services.settings import load
+from services.settings.table import load
+from services.system import logs
 from services.wallet.development import ACCOUNTS
 from shared import ethereum
 

@@ -12,10 +12,10 @@ from redis import Redis
 from benchmarks.node import BenchNode
 from benchmarks.report import Result
 from services.connections import as_store
+from services.jobs.queues import RqJobs
 from services.node import Node, build_node
 from services.peers.http import PeerRequest, Stream, SystemPeerHttp
-from services.queues import RqJobs
-from services.settings import load
+from services.settings.table import load
 from shared.block import Block
 from shared.errors import NodeError
 from shared.keys import KeyPair

@@ -14,13 +14,13 @@ from redis import Redis
 
 from benchmarks.catch_up import KEYS, Source
 from benchmarks.report import Result
-from services.audit import QuickAudit
+from services.audit.full import FullAudit
+from services.audit.quick import QuickAudit
 from services.connections import as_store
-from services.full_audit import FullAudit
+from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
-from services.queues import RqJobs
-from services.settings import load
+from services.settings.table import load
 from services.store.arguments import named_addresses
 from services.store.digest import Digest, header_term, ledger_sum, sum_of
 from services.store.records import encode_account, encode_entries, encode_header

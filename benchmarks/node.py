@@ -19,13 +19,13 @@ from typing import Any, Self
 from redis import Redis
 
 from services.launch.embedded import EmbeddedValkey
-from services.launch.programs import module_command, scrubbed
-from services.settings import load_spec
+from services.settings.table import load_spec
 from services.store.keys import Keys
+from services.system.programs import module_command, scrubbed
 from shared.keys import KeyPair
 
 START_TIMEOUT = 120.0  # a kernel may have to be compiled first
-_API = "import os; from services.settings import load; from api.server import serve; serve(load(os.environ))"
+_API = "import os; from services.settings.table import load; from api.server import serve; serve(load(os.environ))"
 
 
 @dataclass

@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks import admission
 from benchmarks.node import BenchNode, free_port
 from benchmarks.report import Plot, Result, Series
-from services.launch.programs import scrubbed
+from services.system.programs import scrubbed
 from services.wallet.development import ACCOUNTS
 from shared import ethereum
 

@@ -15,10 +15,10 @@ from redis import Redis
 from benchmarks.catch_up import KEYS, Source
 from benchmarks.node import BenchNode, descendants, memory
 from benchmarks.report import Result
-from services.launch.programs import module_command, scrubbed
+from services.jobs.queues import OURS
 from services.node import Node
-from services.queues import OURS
 from services.store.mining import Searched
+from services.system.programs import module_command, scrubbed
 
 BLOCKS = 1_000
 TRANSACTIONS = 20_000

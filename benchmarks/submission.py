@@ -18,7 +18,7 @@ from benchmarks.prototype import REDIS_URL
 from benchmarks.report import Plot, Result, Series
 from benchmarks.wallets import BATCH, Wallets
 from services.launch.embedded import EmbeddedValkey
-from services.launch.programs import scrubbed
+from services.system.programs import scrubbed
 from shared.canonical import canonical
 from shared.keys import KeyPair
 

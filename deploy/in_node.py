@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from services import redis_url
-from services.secret_files import read_secret
-from services.setting_values import BadValue, named
+from services.settings import redis_url
+from services.settings.secret_files import read_secret
+from services.settings.values import BadValue, named
 from shared.errors import NodeError
 
 _URLS = ("QUARRY_REDIS_URL", "QUARRY_BROKER_URL")

@@ -18,9 +18,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from services import redis_url
 from services.errors import BadSettings, StoreUnavailable
-from services.setting_values import named
+from services.settings import redis_url
+from services.settings.values import named
 from services.store.port import Store
 
 # A request that Redis does not answer in this time is told so; the caller decides whether to try again.

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.accept import Accepted, Acceptor
+from services.audit.repair import Repair
+from services.audit.watchman import Watchman
+from services.chain.accept import Accepted, Acceptor
+from services.chain.earlier_chains import require_todays_rules
+from services.chain.finishing import Finisher
+from services.chain.reorganiser import Reorganiser
+from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
-from services.earlier_chains import require_todays_rules
-from services.finishing import Finisher
-from services.log_search import LogSearch
-from services.mempool import Admitted, Mempool
+from services.mempool.admission import Admitted, Mempool
+from services.mining.rounds import RoundPolicy, Rounds
+from services.mining.templates import TemplateMaker
 from services.peers.announcer import Announcer
 from services.peers.book import PeerBook
 from services.peers.client import PeerClient
@@ -18,11 +23,7 @@ from services.peers.consensus import Consensus
 from services.peers.http import PeerHttp, SystemPeerHttp
 from services.peers.resolver import Resolver
 from services.ports import Clock, Queue, Randomness, SystemClock, SystemRandomness
-from services.reorganiser import Reorganiser
-from services.repair import Repair
-from services.rounds import RoundPolicy, Rounds
-from services.settings import Settings
-from services.snapshots import Snapshots
+from services.settings.table import Settings
 from services.store.branch import BranchStore
 from services.store.chain import ChainStore
 from services.store.faults import FaultStore
@@ -33,9 +34,8 @@ from services.store.mining import MiningStore
 from services.store.outbox import Outbox
 from services.store.pool import PoolStore
 from services.store.port import Store
-from services.templates import TemplateMaker
-from services.wallet_blocks import WalletBlocks
-from services.watchman import Watchman
+from services.token.logs import LogSearch
+from services.token.receipts import WalletBlocks
 from shared.errors import NodeError, RuleError
 from shared.rules import Rules, rules_for
 from shared.transaction import Transaction

@@ -7,11 +7,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from services.about import VERSION
 from services.errors import NotFound
-from services.settings import Settings
+from services.settings.table import Settings
 from services.store.keys import NODES
 from services.store.port import Store
+from services.system.about import VERSION
 from shared.amounts import format_amount, parse_amount
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 from shared.errors import NodeError

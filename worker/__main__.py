@@ -8,10 +8,10 @@ import os
 import sys
 
 from services.errors import BadSettings
-from services.launch.programs import do_without_rich
-from services.queues import MINING, NETWORK
-from services.settings import load
-from services.visible import escaped
+from services.jobs.queues import MINING, NETWORK
+from services.settings.table import load
+from services.system.programs import do_without_rich
+from services.system.visible import escaped
 
 
 def main(arguments: list[str]) -> int:

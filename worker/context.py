@@ -10,12 +10,12 @@ from redis import Redis
 from services import registry
 from services.clocks import ClockBoard
 from services.connections import as_store, connect_for_jobs, connect_for_requests
+from services.jobs.queues import MINING, RqJobs, queue
 from services.launch.ending import JOB_SECONDS, end_after
 from services.node import Node, build_node
 from services.ports import SystemClock
-from services.queues import MINING, RqJobs, queue
 from services.registry import Unserved
-from services.settings import Settings
+from services.settings.table import Settings
 from services.store.keys import Keys
 from services.store.mining import MiningStore
 from services.store.rounds import Round

@@ -7,13 +7,13 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from services import job_totals
 from services.connections import as_store, connect_for_jobs
 from services.errors import NotBegun
+from services.housekeeping import CHECK_SECONDS, keep_house, take_slot
+from services.jobs import totals as job_totals
+from services.jobs.queues import HOUSEKEEPING, RqJobs
 from services.node import Node, build_node
-from services.queues import HOUSEKEEPING, RqJobs
-from services.settings import Settings
-from services.upkeep import CHECK_SECONDS, keep_house, take_slot
+from services.settings.table import Settings
 from shared.errors import NodeError
 
 _log = structlog.get_logger(__name__)

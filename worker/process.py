@@ -17,14 +17,15 @@ from rq.exceptions import DequeueTimeout, NoSuchJobError, StopRequested
 from rq.job import Job
 from rq.worker_registration import REDIS_WORKER_KEYS
 
-from services import logs, registry
+from services import registry
 from services.connections import answers, as_store, connect_for_jobs, require_mendable
 from services.errors import BadSettings, NotFound
+from services.jobs.queues import MINING, OURS, AllowListedJob, ForbiddenJob, RqJobs, queue
 from services.launch.ending import end_in_time
-from services.launch.processes import die_with_parent
-from services.queues import MINING, OURS, AllowListedJob, ForbiddenJob, RqJobs, queue
 from services.registry import Unserved
-from services.settings import Settings
+from services.settings.table import Settings
+from services.system import logs
+from services.system.processes import die_with_parent
 from shared.errors import NodeError
 from worker import context, rq_logs
 from worker.claims import measure_speed

@@ -7,14 +7,15 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from services import logs, registry
+from services import registry
 from services.clocks import ClockBoard
 from services.connections import as_store, connect_for_requests, require_mendable
+from services.jobs.queues import RESOLVE, RqJobs
 from services.launch.ending import FORLORN_SECONDS, end_after
 from services.ports import Clock, Queue, SystemClock
-from services.queues import RESOLVE, RqJobs
-from services.settings import Settings
+from services.settings.table import Settings
 from services.store.keys import Keys
+from services.system import logs
 from worker.housekeeper import start_housekeeper
 
 _log = structlog.get_logger(__name__)

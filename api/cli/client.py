@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from api.cli.group import Failure, Unreachable
-from services.setting_values import BadValue, clean, named
+from services.settings.values import BadValue, clean, named
 from shared import wire
 from shared.chain_spec import ChainSpec, spec_from_object
 from shared.errors import InputError

@@ -15,8 +15,8 @@ from api.cli.client import NodeClient, node_url
 from api.cli.group import USAGE, Failure
 from services.errors import BadSettings
 from services.launch.node_files import NO_HOME, NodeFiles, NodeRecord, data_home, running_nodes
-from services.secret_files import read_secret
-from services.setting_values import BadValue, clean, named
+from services.settings.secret_files import read_secret
+from services.settings.values import BadValue, clean, named
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 
@@ -111,7 +111,7 @@ def redis_url_option(option: str, variable: str, text: str) -> Callable[[Command
     """An option that is the URL of a Redis."""
 
     def read(value: str) -> str:
-        from services import redis_url
+        from services.settings import redis_url
 
         return redis_url.normal(clean(value))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from api.cli.terminal import MAX_LINE
-from services.visible import escaped
+from services.system.visible import escaped
 
 
 @contextmanager

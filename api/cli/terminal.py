@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import click
 
-from services.visible import escaped
+from services.system.visible import escaped
 
 # Characters of one line. The longest that the commands print by themselves is a signature of some 600.
 MAX_LINE = 4000

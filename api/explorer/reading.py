@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api import budget
+from api.serving import budget
 from services.node import Node
 from services.store.records import StoredHeader, decode_header
 

@@ -3,7 +3,7 @@
 from flask import url_for
 
 from api.reading import is_hash, is_height
-from api.views import find_block, transaction_view
+from api.representations import find_block, transaction_view
 from services.node import Node
 from shared.addresses import parse_address
 from shared.errors import InputError

@@ -12,7 +12,6 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
-from api import faucet
 from api.access import doorkeeper, node
 from api.errors import Refusal, asks_for_page, describe, http_problem, problem
 from api.explorer import text
@@ -20,10 +19,11 @@ from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
 from api.explorer.search import find
 from api.reading import choice_argument, is_hash, number_argument
-from api.views import find_block
-from services.about import VERSION
+from api.representations import find_block
+from api.rest import faucet
 from services.clocks import waiting_words
-from services.settings import Settings
+from services.settings.table import Settings
+from services.system.about import VERSION
 from shared.addresses import parse_address
 from shared.amounts import format_amount
 from shared.errors import InputError, NodeError

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from api.budget import reserve
 from api.rpc.errors import invalid_params
 from api.rpc.methods import method
 from api.rpc.quantity import quantity, read_quantity
-from api.rpc.shapes import block_object, gas_limit, mined_object, pending_block, pending_object, receipt_object
+from api.rpc.representations import block_object, gas_limit, mined_object, pending_block, pending_object, receipt_object
 from api.rpc.tags import find_block, find_by_hash, is_pending
-from services.about import VERSION
+from api.serving.budget import reserve
 from services.node import Node
 from services.store.records import StoredHeader
+from services.system.about import VERSION
 from shared.ethereum import GAS
 from shared.transaction import Transaction
 

@@ -13,13 +13,13 @@ from flask import Blueprint, Flask, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
-from api import metrics
 from api.access import node
 from api.errors import Refusal
-from api.gate import RECEIVED
 from api.reading import json_body
+from api.rest import metrics
 from api.rpc import protocol
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
+from api.serving.gate import RECEIVED
 from services.node import Node
 from shared.errors import InputError
 

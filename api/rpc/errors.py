@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from services.chain.snapshots import HeightUnknown, StateUnavailable
 from services.errors import Busy
-from services.snapshots import HeightUnknown, StateUnavailable
 from shared import erc20
 from shared.addresses import ZERO_ADDRESS
 from shared.errors import CodedError, NodeError, RuleError

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from api.budget import reserve
 from api.rpc.errors import REFUSED, RpcError, invalid_params
 from api.rpc.methods import method
 from api.rpc.quantity import read_address, read_data, read_quantity
-from api.rpc.shapes import log_object
+from api.rpc.representations import log_object
 from api.rpc.tags import find_by_hash, read_height
+from api.serving.budget import reserve
 from services.errors import TipMoved
-from services.log_search import MAX_LOGS, FoundLog, LogCriteria, Topics
 from services.node import Node
 from services.store.filters import Filter
 from services.store.records import StoredHeader
+from services.token.logs import MAX_LOGS, FoundLog, LogCriteria, Topics
 
 _MAX_ALTERNATIVES = 1000
 # Bytes of memory for each event: that is found, and on its way into an answer.

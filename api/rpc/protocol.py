@@ -7,7 +7,6 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from api import budget
 from api.rpc import chain, logs, state, transactions
 from api.rpc.errors import (
     INTERNAL_ERROR,
@@ -21,6 +20,7 @@ from api.rpc.errors import (
     refusal,
 )
 from api.rpc.methods import METHODS
+from api.serving import budget
 from services.errors import Busy
 from services.node import Node
 from shared import wire

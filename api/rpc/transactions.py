@@ -6,9 +6,9 @@ from typing import Any
 from api.rpc.errors import REFUSED, RpcError, reverted, to_nobody
 from api.rpc.methods import method
 from api.rpc.quantity import read_data
-from api.rpc.shapes import mined_object, pending_object, receipt_object
+from api.rpc.representations import mined_object, pending_object, receipt_object
 from services.node import Node
-from services.wallet_blocks import Executed, WalletBlock, raw_of
+from services.token.receipts import Executed, WalletBlock, raw_of
 from shared.errors import RuleError
 from shared.ethereum import decode_raw, interpret
 from shared.transaction import Transaction

@@ -19,10 +19,10 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.files import make_private_directory, open_private, replace
 from services.launch.last_words import damaged, diagnose
 from services.launch.ownership import Ownership
 from services.launch.server_files import HOST, UnusablePassword, configuration, read_password
+from services.system.files import make_private_directory, open_private, replace
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)

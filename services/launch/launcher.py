@@ -17,18 +17,18 @@ from typing import Any
 import structlog
 
 from services.connections import require_mendable
-from services.hosts import bind_address
 from services.launch.embedded import EmbeddedValkey
 from services.launch.keeper import Keeper
 from services.launch.log_files import set_aside, tail, trim, trim_all
 from services.launch.node_files import NodeRecord
 from services.launch.node_plan import NodePlan
 from services.launch.ports import PortTaken, reserved
-from services.launch.processes import started_at
-from services.launch.programs import module_command
 from services.launch.running import ask, forget_workers
 from services.launch.supervisor import Program, ProgramStatus, Supervisor
-from services.setting_values import named
+from services.settings.hosts import bind_address
+from services.settings.values import named
+from services.system.processes import started_at
+from services.system.programs import module_command
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)

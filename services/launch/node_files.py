@@ -12,10 +12,10 @@ from typing import Any
 
 import structlog
 
-from services.files import make_private_directory, replace
-from services.paths import expanded, expanded_if_possible
-from services.secret_files import BadSecret, read_secret
-from services.setting_values import BadValue, named
+from services.settings.paths import expanded, expanded_if_possible
+from services.settings.secret_files import BadSecret, read_secret
+from services.settings.values import BadValue, named
+from services.system.files import make_private_directory, replace
 from services.wallet import keyring
 from shared.errors import NodeError
 
@@ -40,7 +40,7 @@ class NodeRecord:
     redis_url: str
     admin_token_file: str
     pid: int  # of `quarry up`
-    started: str  # when that process began, as `services.launch.processes.started_at` tells it
+    started: str  # when that process began, as `services.system.processes.started_at` tells it
     started_at: float  # Unix seconds
 
 
@@ -150,7 +150,7 @@ def running_nodes(home: Path) -> list[tuple[NodeFiles, NodeRecord]]:
 
 def is_alive(record: NodeRecord) -> bool:
     """Whether the process that wrote the record still runs."""
-    from services.launch.processes import started_at  # imports much, and most records need no such question
+    from services.system.processes import started_at  # imports much, and most records need no such question
 
     return started_at(record.pid) == record.started
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.launch.node_files import NodeFiles
-from services.settings import CLIENT_VARIABLES, Settings, load
+from services.settings.table import CLIENT_VARIABLES, Settings, load
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import structlog
 
-from services.files import open_private, replace
-from services.launch.processes import started_at
+from services.system.files import open_private, replace
+from services.system.processes import started_at
 from shared.errors import NodeError
 
 _log = structlog.get_logger(__name__)

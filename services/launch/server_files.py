@@ -6,7 +6,7 @@ import secrets
 import string
 from pathlib import Path
 
-from services.files import replace
+from services.system.files import replace
 from shared.errors import NodeError
 
 HOST = "127.0.0.1"

@@ -17,7 +17,7 @@ from typing import Self
 
 import structlog
 
-from services.launch.processes import Process, family
+from services.system.processes import Process, family
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)

@@ -8,10 +8,10 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
+from services.jobs.queues import ANNOUNCE, HEARD, RELAY, RESOLVE
 from services.peers.book import PeerBook
 from services.peers.client import NoSuchAnswer, PeerClient
 from services.ports import Clock, Queue
-from services.queues import ANNOUNCE, HEARD, RELAY, RESOLVE
 from services.store.chain import ChainStore
 from services.store.outbox import Outbox
 from services.store.pool import Entry, PoolStore

@@ -3,9 +3,9 @@
 import json
 from dataclasses import dataclass
 
+from services.jobs.queues import ANSWER
 from services.peers.resolver import Resolver
 from services.ports import Clock, Queue
-from services.queues import ANSWER
 from services.store.keys import Keys
 from services.store.port import Store
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.accept import Acceptor
+from services.chain.accept import Acceptor
+from services.chain.reorganiser import Reorganiser
 from services.errors import LedgerDiffers, PeerFailed, PeerLied, TipMoved
 from services.peers.book import Peer, PeerBook
 from services.peers.claims import Claims
@@ -22,7 +23,6 @@ from services.peers.http import AnswerTooLong
 from services.peers.stretch import CROWDED_SECONDS, PEER_SECONDS, Budget, OutOfTime, Stretch
 from services.peers.whole_chain import WholeChains
 from services.ports import Clock
-from services.reorganiser import Reorganiser
 from services.store.chain import ChainStore
 from services.store.records import Tip
 from shared.block import Block, Header

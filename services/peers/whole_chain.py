@@ -13,12 +13,12 @@ from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
-from services.accept import Acceptor
+from services.chain.accept import Acceptor
+from services.chain.reorganiser import Reorganiser
 from services.errors import PeerLied, TipMoved
 from services.peers.client import PeerClaim, PeerClient
 from services.peers.stretch import Budget
 from services.ports import Clock
-from services.reorganiser import Reorganiser
 from services.store.chain import ChainStore
 from services.store.records import Tip
 from shared.block import Block, Header

@@ -325,7 +325,7 @@ class ChainStore:
 
         Raises:
             TipMoved: another block was appended first. Nothing is written.
-            Unfinished: the journal of a reorganisation waits (services/finishing.py). Nothing is written.
+            Unfinished: the journal of a reorganisation waits (services/chain/finishing.py). Nothing is written.
             LedgerDiffers: the stored state is marked as wrong. Nothing is written.
         """
         ids = "".join(transaction.id for transaction in block.transactions)

@@ -71,7 +71,7 @@ class Keys:
 
     @property
     def rules(self) -> str:
-        """STRING number of the rules that every block of the chain is known to keep (services/earlier_chains.py)."""
+        """STRING number of the rules that every block is known to keep (services/chain/earlier_chains.py)."""
         return self._key("rules")
 
     # --- ledger: append.lua, swap.lua, initialise.lua ---
@@ -102,7 +102,7 @@ class Keys:
 
     @property
     def order(self) -> str:
-        """ZSET (all scores 0) of order members: highest fee first, then arrival (services/mempool.py)."""
+        """ZSET (all scores 0) of order members: highest fee first, then arrival (services/mempool/admission.py)."""
         return self._key("pool:order")
 
     @property
@@ -164,7 +164,7 @@ class Keys:
         return self._key("round")
 
     def round(self, round_id: str) -> str:
-        """HASH of one round: template, seal, cursor, hashes, state (services/rounds.py).
+        """HASH of one round: template, seal, cursor, hashes, state (services/mining/rounds.py).
 
         Once it has ended it holds what can be asked of it, and expires.
         """
@@ -189,7 +189,7 @@ class Keys:
         """STRING tip hash on which a cancelled round must not be opened again by auto-mining."""
         return self._key("held")
 
-    # --- peers and reorganisations: services/peers/book.py, services/reorganiser.py ---
+    # --- peers and reorganisations: services/peers/book.py, services/chain/reorganiser.py ---
 
     @property
     def peers(self) -> str:
@@ -233,7 +233,7 @@ class Keys:
 
     @property
     def kept(self) -> str:
-        """STRING Unix seconds at which housekeeping last began (services/upkeep.py)."""
+        """STRING Unix seconds at which housekeeping last began (services/housekeeping.py)."""
         return self._key("kept")
 
     # --- wallets: services/store/filters.py ---

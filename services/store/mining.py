@@ -1,4 +1,4 @@
-"""Mining requests and rounds in Redis. What they mean is in `services/rounds.py`."""
+"""Mining requests and rounds in Redis. What they mean is in `services/mining/rounds.py`."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The mempool in Redis: what is read of it, and the scripts that change it. The policy is in `services/mempool.py`."""
+"""The mempool in Redis: reads, and the scripts that change it. Its policy is in `services/mempool/admission.py`."""
 
 import json
 from collections.abc import Iterator, Sequence

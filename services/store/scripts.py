@@ -1,4 +1,4 @@
-"""Loading the Lua scripts beside this file. A line `-- include: NAME` is replaced by that file's text."""
+"""Loading the Lua scripts in `lua/`. A line `-- include: NAME` is replaced by that file's text."""
 
 import re
 from collections.abc import Callable
@@ -13,8 +13,8 @@ _INCLUDE = re.compile(r"^-- include: (\S+)$", re.MULTILINE)
 
 @cache
 def source(name: str) -> str:
-    """The text of `scripts/NAME.lua` with what it includes."""
-    text = resources.files("services.store").joinpath("scripts", f"{name}.lua").read_text("utf-8")
+    """The text of `lua/NAME.lua` with what it includes."""
+    text = resources.files("services.store").joinpath("lua", f"{name}.lua").read_text("utf-8")
     return _INCLUDE.sub(lambda match: source(match.group(1)), text)
 
 
@@ -26,7 +26,7 @@ class Scripts:
         self._scripts: dict[str, Callable[..., Any]] = {}
 
     def run(self, name: str, keys: list[str], args: list[Any]) -> Any:
-        """Run `scripts/NAME.lua` atomically; what it returns, with bulk strings as bytes."""
+        """Run `lua/NAME.lua` atomically; what it returns, with bulk strings as bytes."""
         return self._script(name)(keys=keys, args=args)
 
     def run_many(self, name: str, keys: list[str], calls: list[list[Any]]) -> list[Any]:

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from services.files import make_private_directory, replace, sync_directory, write_new
-from services.text_files import BadTextFile, read_small, read_text_file, without_mark
+from services.system.files import make_private_directory, replace, sync_directory, write_new
+from services.system.text_files import BadTextFile, read_small, read_text_file, without_mark
 from services.wallet import private_keys
 from services.wallet.passphrases import written
 from services.wallet.pem import Block, NoPrivateKey, is_der, private_block
@@ -71,7 +71,7 @@ def store(directory: Path, seed: bytes, passphrase: str | None = None) -> KeyPai
     """Write the key directory of an Ed25519 key that exists already."""
     from cryptography import x509
 
-    from shared.certificates import self_signed
+    from services.wallet.certificates import self_signed
 
     key = KeyPair(seed)
     pem = keys.private_key_pem(seed) if passphrase is None else _encrypted(_ed25519(seed), passphrase)

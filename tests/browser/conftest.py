@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from services.jobs.queues import RqJobs
 from services.node import Node, build_node
-from services.queues import RqJobs
-from services.settings import load
+from services.settings.table import load
 from services.wallet.development import ACCOUNTS
 from tests.browser.scene import HOSTILE, reorganise
 from tests.integration.node_fixture import ALICE, BOB, CAROL, RunningNode, forget, grow, local_node, transfer

@@ -20,13 +20,13 @@ from typing import Any, Self, TypeVar
 
 from redis import Redis
 
+from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
-from services.launch.programs import module_command, scrubbed
+from services.mining.templates import TemplateMaker
 from services.node import Node, build_node
-from services.queues import RqJobs
-from services.settings import Settings, load
+from services.settings.table import Settings, load
 from services.store.mining import Searched
-from services.templates import TemplateMaker
+from services.system.programs import module_command, scrubbed
 from shared.block import Block
 from shared.keys import KeyPair
 from shared.transaction import sign
@@ -167,7 +167,7 @@ def digest(redis: "Redis", node: str) -> str:
 
 # --- A node of real processes -----------------------------------------------------------------------------------------
 
-_API = "import os; from services.settings import load; from api.server import serve; serve(load(os.environ))"
+_API = "import os; from services.settings.table import load; from api.server import serve; serve(load(os.environ))"
 
 
 @dataclass

@@ -15,17 +15,17 @@ from typing import Any, Self, cast
 
 from redis import Redis
 
-from services.accept import Accepted
+from services.chain.accept import Accepted
 from services.connections import as_store, connect_for_requests
 from services.launch.embedded import EmbeddedValkey
-from services.launch.programs import module_command, scrubbed
-from services.mempool import Admitted, Mempool
+from services.mempool.admission import Admitted, Mempool
 from services.node import Node, build_node
 from services.ports import QueueReport, QueueTrouble
-from services.settings import Settings, load
+from services.settings.table import Settings, load
 from services.store.mining import MiningStore
 from services.store.records import decode_account
 from services.store.rounds import MiningRequest, Round
+from services.system.programs import module_command, scrubbed
 from shared.amounts import format_amount
 from shared.block import Block, Template
 from shared.chain_spec import ChainSpec, spec_from_object

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from services.accept import Accepted
+from services.chain.accept import Accepted
 from services.connections import connect_for_requests
 from services.launch.embedded import EmbeddedValkey
+from services.mining.templates import MadeTemplate
 from services.store.mining import Searched
-from services.templates import MadeTemplate
 from tests.integration.http_client import Client
 from tests.integration.stores import TestNode, connect
 from tests.integration.test_cli_up import launched, quarry

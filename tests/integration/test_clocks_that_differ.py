@@ -10,15 +10,15 @@ import pytest
 from redis import Redis
 
 from api.app import create_app
-from api.cli import doctor
 from api.cli.client import NodeClient
+from api.cli.node import doctor
 from services.clocks import ClockBoard, CommonClock, store_time
 from services.connections import as_store
 from services.launch.embedded import EmbeddedValkey
+from services.mining.rounds import REFRESH_SECONDS
 from services.node import Node, build_node
 from services.peers.client import PeerClient
 from services.peers.http import PeerHttp, PeerRequest
-from services.rounds import REFRESH_SECONDS
 from services.store.mining import Claim, Searched
 from shared.errors import TooEarly
 from tests.integration.http_client import Client, FlaskDoor

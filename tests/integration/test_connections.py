@@ -15,8 +15,8 @@ from api.server import _connect
 from services.connections import connect_for_jobs, connect_for_requests, require_mendable, require_usable
 from services.errors import BadSettings, StoreUnavailable
 from services.launch.embedded import EmbeddedValkey, find_server
-from services.redis_url import normal
-from services.settings import load
+from services.settings.redis_url import normal
+from services.settings.table import load
 from tests.integration.relay import Relay, older, self_signed
 
 PASSWORD = "pa#s/s@w:o%r d?[é]"  # every character that means something in a URL

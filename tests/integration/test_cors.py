@@ -118,7 +118,7 @@ def test_without_the_setting_nothing_is_added(node: Node) -> None:
 def test_every_view_that_asks_for_the_token_is_closed() -> None:
     """Whoever adds one is told to close it."""
     asking = set()
-    for path in (ROOT / "api").glob("*.py"):
+    for path in (ROOT / "api").rglob("*.py"):
         for function in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(function, ast.FunctionDef) and path.stem not in ("access", "dashboard"):
                 called = {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}

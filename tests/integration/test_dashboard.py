@@ -9,9 +9,9 @@ import pytest
 from rq import Worker
 
 from api.app import create_app
-from api.dashboard import LazyDashboard
+from api.rest.dashboard import LazyDashboard
+from services.jobs.queues import FAILURE_TTL, MINING, SEARCH, AllowListedJob, queue
 from services.node import Node
-from services.queues import FAILURE_TTL, MINING, SEARCH, AllowListedJob, queue
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.node_fixture import TOKEN, RunningNode, eventually, redis_of
 

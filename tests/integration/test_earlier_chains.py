@@ -64,7 +64,7 @@ def test_it_is_looked_for_through_a_long_history(
     as_earlier()
     for nonce in range(1, 8):
         here.mine(here.sign(ALICE, nonce, type="transfer_from", owner=ZERO_ADDRESS, amount="0"))
-    monkeypatch.setattr("services.earlier_chains._PAGE", 3)
+    monkeypatch.setattr("services.chain.earlier_chains._PAGE", 3)
     refused(here, 2, ZERO_ADDRESS)
 
 

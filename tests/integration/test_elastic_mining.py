@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from api.views import round_view
+from api.representations import round_view
 from services import registry
 from services.connections import as_store
+from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
-from services.launch.programs import module_command
 from services.node import Node, build_node
-from services.queues import RqJobs
 from services.store.keys import NODES
 from services.store.mining import Searched
+from services.system.programs import module_command
 from tests.integration.stores import (
     START,
     Crew,
@@ -46,7 +46,7 @@ RECORDING = """
 import os, time
 from pathlib import Path
 import worker.process
-from services.settings import load
+from services.settings.table import load
 from worker.kernel import PlainKernel
 
 record = os.open(os.environ["RECORD"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -67,7 +67,7 @@ worker.process.run_worker(load(os.environ), "mining")
 OTHER_VERSION = """
 import os
 from services import registry
-from services.settings import load
+from services.settings.table import load
 import worker.process
 registry.PROTOCOL = 99
 worker.process.run_worker(load(os.environ), "mining")

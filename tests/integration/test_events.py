@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from api import stream
 from api.app import create_app
-from services import news
-from services.news import Message, News, latest
+from api.rest import events as stream
 from services.node import Node
+from services.store import events as news
+from services.store.events import Message, News, latest
 from tests.browser.scene import reorganise
 from tests.integration.conftest import MakeNode
 from tests.integration.http_client import Client, FlaskDoor

@@ -40,7 +40,7 @@ from tests.integration.stores import (
 
 KINDS = ("api", "mining", "horse", "network", "ticker", "valkey")
 SECONDS_BETWEEN = 0.7
-SERVE = "import os; from api.server import serve; from services.settings import load; serve(load(os.environ))"
+SERVE = "import os; from api.server import serve; from services.settings.table import load; serve(load(os.environ))"
 
 
 class Supervised:

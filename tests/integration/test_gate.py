@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from api import budget as budgets
-from api import connections
-from api.budget import LARGE, Budget, Kind
-from api.connections import READ_RATE, Deadlines, Watch
-from api.gate import PIECE, Gate
+from api.serving import budget as budgets
+from api.serving import connections
+from api.serving.budget import LARGE, Budget, Kind
+from api.serving.connections import READ_RATE, Deadlines, Watch
+from api.serving.gate import PIECE, Gate
 from tests.integration.conftest import StartNode
 from tests.integration.node_fixture import ALICE, RunningNode, eventually, transfer
 from tests.integration.test_http_server import POST, first_line, needs_linux

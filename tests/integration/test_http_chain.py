@@ -55,7 +55,7 @@ def test_a_page_ends_where_it_would_be_too_long_and_has_one_block_at_least(
 ) -> None:
     sizes = [len(canonical(block)) for block in blocks]
     for cap, count in ((sum(sizes[:3]), 3), (sum(sizes[:3]) - 1, 2), (1, 1)):
-        monkeypatch.setattr("api.blocks.MAX_PAGE_BYTES", cap)
+        monkeypatch.setattr("api.rest.blocks.MAX_PAGE_BYTES", cap)
         assert client.get("/chain?limit=500").ok() == {"chain": blocks[:count], "length": 5}
         assert client.get("/chain").ok()["chain"] == blocks
 

@@ -15,10 +15,10 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from api.budget import Budget
-from api.connections import Deadlines, Watch
 from api.server import HEAD_SECONDS
-from services.launch.programs import ROOT, scrubbed
+from api.serving.budget import Budget
+from api.serving.connections import Deadlines, Watch
+from services.system.programs import ROOT, scrubbed
 from tests.integration.conftest import StartNode
 from tests.integration.http_client import Answer, SocketDoor
 from tests.integration.node_fixture import ALICE, RunningNode, eventually, transfer
@@ -217,8 +217,8 @@ _STALLING = """
 import sys
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
-from api.budget import Budget
-from api.connections import Deadlines, Watch
+from api.serving.budget import Budget
+from api.serving.connections import Deadlines, Watch
 
 def application(environ, start_response):
     length = int(environ.get("CONTENT_LENGTH") or 0)

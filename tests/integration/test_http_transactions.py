@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from api.transactions import MAX_BATCH
+from api.rest.transactions import MAX_BATCH
 from services.node import Node
 from shared import merkle
 from shared.canonical import canonical

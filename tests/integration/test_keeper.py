@@ -298,7 +298,7 @@ def test_a_full_disk_is_waited_out_and_nothing_acknowledged_is_lost(
 @pytest.mark.parametrize("style", ["console", "json"])
 def test_a_log_line_that_the_disk_refuses_stops_nobody(style: str) -> None:
     code = (
-        "import logging, structlog; from services import logs\n"
+        "import logging, structlog; from services.system import logs\n"
         f"logs.configure('info', {style!r})\n"
         "log = structlog.get_logger()\n"
         "for _ in range(5000): log.warning('something', text='x' * 100); logging.getLogger('rq').warning('y' * 100)\n"

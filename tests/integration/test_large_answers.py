@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from api import budget as budgets
 from api.app import create_app
-from api.budget import Budget, Kind
+from api.serving import budget as budgets
+from api.serving.budget import Budget, Kind
 from services.errors import Busy
 from services.node import Node
 from services.store.chain import READ_AHEAD

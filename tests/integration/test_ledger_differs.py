@@ -14,13 +14,13 @@ import pytest
 from redis import Redis
 
 from api.app import create_app
-from api.cli.stored import compare_store
+from api.cli.chain.stored import compare_store
 from services.connections import connect_for_requests
 from services.errors import LedgerDiffers
 from services.launch.embedded import EmbeddedValkey
-from services.launch.programs import scrubbed
 from services.node import Node
 from services.store.faults import FaultStore, Finding
+from services.system.programs import scrubbed
 from tests.integration.conftest import MakeNode
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.node_fixture import ALICE, BOB, CHAIN_ID, TOKEN, grow, redis_of, transfer

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from services.audit import QuickAudit
-from services.full_audit import FullAudit
+from services.audit.full import FullAudit
+from services.audit.quick import QuickAudit
 from services.node import Node, build_node
 from services.store.digest import Digest, account_term, allowance_term, header_term, ledger_sum, read_digest, sum_of
 from services.store.ledger_copy import copy_ledger

@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from services.audit import QuickAudit
+from services.audit.full import FullAudit
+from services.audit.quick import QuickAudit
 from services.errors import LedgerDiffers, TipMoved
-from services.full_audit import FullAudit
 from services.store.digest import read_digest
 from services.store.faults import Finding
 from shared.chain_spec import spec_from_object
@@ -265,7 +265,7 @@ def test_a_difference_is_not_healed_by_the_next_block(scene: Scene, redis: Redis
 
 
 def test_a_block_that_is_damaged_is_named_and_given_up_only_when_told(scene: Scene, redis: Redis) -> None:
-    from services.repair import BlockDamaged
+    from services.audit.repair import BlockDamaged
 
     node = scene.here.node
     field("blocks", at(6), lambda text: flip(text, 30))(redis, scene)

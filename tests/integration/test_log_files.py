@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from services.files import make_private_directory
 from services.launch import log_files
 from services.launch.log_files import set_aside, tail, trim, trim_all
+from services.system.files import make_private_directory
 
 WRITER = """
 import os, sys

@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 
 from services.errors import Busy
-from services.mempool import Admitted
+from services.mempool.admission import Admitted
 from services.store.pool import Admission, Question, Written
 from shared.errors import CodedError, NodeError
 from tests.integration.stores import ALICE, BOB, CAROL, COIN, DAVE, KEYS, START, TestNode, admit_one, make_settings

@@ -10,7 +10,7 @@ from redis import Redis
 from services.connections import connect_for_requests
 from services.errors import Busy, PolicyError
 from services.launch.embedded import EmbeddedValkey
-from services.mempool import Admitted
+from services.mempool.admission import Admitted
 from services.node import Node
 from services.store.pool import Question
 from shared.errors import NodeError

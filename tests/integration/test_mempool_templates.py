@@ -7,7 +7,7 @@ from redis import Redis
 
 from services.errors import TipMoved
 from services.launch.embedded import EmbeddedValkey
-from services.templates import MadeTemplate
+from services.mining.templates import MadeTemplate
 from shared.chain_spec import ChainSpec
 from shared.transaction import Transaction
 from tests.integration.stores import (

@@ -12,9 +12,9 @@ import pytest
 import yaml  # type: ignore[import-untyped] # its stubs are a package of their own
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import _LEAVING
+from api.rest.metrics import _LEAVING
+from services.jobs.queues import ALLOWED
 from services.node import Node
-from services.queues import ALLOWED
 from tests.browser.scene import reorganise
 from tests.integration.conftest import MakeNode
 from tests.integration.http_client import Client
@@ -97,7 +97,7 @@ def test_reorganisations_are_counted_by_depth(make_node: MakeNode) -> None:
 
 def counted() -> set[tuple[str, frozenset[tuple[str, str]]]]:
     """Every series that our code can count under, read from the code that counts."""
-    scripts = {path.name: path.read_text("utf-8") for path in (ROOT / "services/store/scripts").glob("*.lua")}
+    scripts = {path.name: path.read_text("utf-8") for path in (ROOT / "services/store/lua").glob("*.lua")}
     services = "".join(path.read_text("utf-8") for path in (ROOT / "services").rglob("*.py"))
     bounds = re.search(r"bucket = .*?, (0)\n.*\{([0-9, ]+)\}", scripts["swap.lua"])
     assert bounds

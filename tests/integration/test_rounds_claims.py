@@ -13,8 +13,8 @@ from redis import Redis
 from services.connections import as_store, connect_for_requests
 from services.errors import Busy, NotFound, PolicyError
 from services.launch.embedded import EmbeddedValkey
+from services.mining.rounds import HEARTBEAT_SECONDS, LONGEST_REST, REFRESH_SECONDS, REST_PER_TRANSACTION
 from services.node import Node, build_node
-from services.rounds import HEARTBEAT_SECONDS, LONGEST_REST, REFRESH_SECONDS, REST_PER_TRANSACTION
 from services.store.mining import LONGEST_PROMISE, Claim, Searched
 from services.store.rounds import MiningRequest, RequestStatus, Round, RoundState, RoundWorker
 from services.store.scripts import source
@@ -303,7 +303,7 @@ def test_the_last_ten_thousand_are_kept(here: TestNode) -> None:
 
 
 def test_many_blocks_a_second_are_a_line_in_ten_seconds(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = listen(monkeypatch, "services.rounds._log")
+    said = listen(monkeypatch, "services.mining.rounds._log")
     for _ in range(100):
         here.node.rounds.ask()
         assert here.node.rounds.seal(claim(here, open_round(here)), 0, "w1") is not None

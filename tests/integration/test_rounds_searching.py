@@ -11,13 +11,13 @@ import pytest
 import structlog
 from redis import Redis
 
-import services.rounds
+import services.mining.rounds
 from services import registry
 from services.connections import as_store, connect_for_jobs
 from services.launch.embedded import EmbeddedValkey
+from services.mining.rounds import LONGEST_REST, REST_PER_TRANSACTION
 from services.node import Node, build_node
-from services.rounds import LONGEST_REST, REST_PER_TRANSACTION
-from services.settings import Settings
+from services.settings.table import Settings
 from services.store.mining import MiningStore, Searched
 from tests.integration.stores import (
     ALICE,
@@ -164,8 +164,8 @@ def test_a_stream_of_transactions_fills_blocks(valkey: EmbeddedValkey, redis: Re
 
 
 def rest_after_each_block(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(services.rounds, "REST_PER_TRANSACTION", seconds)
-    monkeypatch.setattr(services.rounds, "LONGEST_REST", seconds)
+    monkeypatch.setattr(services.mining.rounds, "REST_PER_TRANSACTION", seconds)
+    monkeypatch.setattr(services.mining.rounds, "LONGEST_REST", seconds)
 
 
 def test_late_news_of_an_older_round_does_not_end_a_rest(

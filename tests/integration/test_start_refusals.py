@@ -15,7 +15,7 @@ from api.cli import quarry
 from services.launch.embedded import EmbeddedValkey
 from services.launch.node_files import NodeFiles
 from services.launch.ports import PortTaken, reserved
-from services.launch.programs import module_command, scrubbed
+from services.system.programs import module_command, scrubbed
 from tests.integration.relay import Relay, older
 from tests.integration.test_connections import login_of, port_of
 

@@ -18,10 +18,10 @@ import pytest
 
 from services import registry
 from services.connections import as_store
+from services.jobs.queues import RESOLVE, RqJobs
 from services.launch.embedded import EmbeddedValkey
-from services.launch.processes import family
 from services.node import build_node
-from services.queues import RESOLVE, RqJobs
+from services.system.processes import family
 from tests.integration.stores import Crew, alive, children, connect, eventually, make_settings, make_spec
 from tests.integration.test_cli_up import launched, linux_only, processes_of
 from tests.integration.test_faults_kills import SERVE, free_port

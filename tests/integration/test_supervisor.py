@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from services.launch import processes, supervisor
-from services.launch.processes import die_with_parent, started_at
+from services.launch import supervisor
 from services.launch.supervisor import Program, ProgramNotFound, Supervisor
+from services.system import processes
+from services.system.processes import die_with_parent, started_at
 
 ROOT = Path(__file__).parents[2]
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="a parent's death is announced by Linux alone")
@@ -302,7 +303,7 @@ def test_programs_die_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
 def test_a_fork_can_die_with_its_parent(tmp_path: Path, early: bool) -> None:
     # The fork ignores SIGTERM; `early`: it asks only when its parent is gone already.
     code = (
-        "import os, signal, sys, time; from services.launch.processes import die_with_parent\n"
+        "import os, signal, sys, time; from services.system.processes import die_with_parent\n"
         "directory, early = sys.argv[1], sys.argv[2] == 'True'\n"
         "parent = os.getpid()\n"
         "if os.fork() == 0:\n"

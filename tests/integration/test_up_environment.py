@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli import quarry as command
-from api.cli.up import _settings
+from api.cli.node.up import _settings
 from services.errors import BadSettings
-from services.redis_url import normal
+from services.settings.redis_url import normal
 from tests.integration.test_cli_up import done, get, launched
 from tests.integration.test_connections import PASSWORD, socket_server
 

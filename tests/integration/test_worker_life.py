@@ -15,9 +15,9 @@ from redis import Redis
 
 from services import registry
 from services.connections import as_store
+from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
-from services.queues import RqJobs
 from services.store.mining import MiningStore
 from tests.integration.stores import (
     Crew,
@@ -40,7 +40,7 @@ GATED = """
 import os, time
 from pathlib import Path
 import worker.process
-from services.settings import load
+from services.settings.table import load
 from worker.kernel import PlainKernel
 
 class Gated(PlainKernel):
@@ -58,8 +58,8 @@ WITH_PROOF = """
 import os, signal
 from pathlib import Path
 import worker.process
-from services.accept import Acceptor
-from services.settings import load
+from services.chain.accept import Acceptor
+from services.settings.table import load
 
 accept = Acceptor.accept
 

@@ -15,8 +15,8 @@ from redis import Redis
 
 from services import registry
 from services.connections import as_store, connect_for_requests
+from services.jobs.queues import MINING, AllowListedJob, RqJobs, queue
 from services.launch.embedded import EmbeddedValkey
-from services.queues import MINING, AllowListedJob, RqJobs, queue
 from tests.integration.stores import (
     Crew,
     eventually,

@@ -18,9 +18,9 @@ from api.app import create_app
 from services import registry
 from services.connections import as_store
 from services.errors import NotFound
+from services.jobs.queues import FAILURE_TTL, HEARD, MINING, NETWORK, AllowListedJob, RqJobs, queue
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
-from services.queues import FAILURE_TTL, HEARD, MINING, NETWORK, AllowListedJob, RqJobs, queue
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.stores import Crew, connect, eventually, make_settings, make_spec, request_of
 from tests.integration.test_worker_security import json_data, plant

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from services import job_totals
 from services.connections import connect_for_requests
 from services.errors import NotBegun
+from services.housekeeping import HOUSEKEEPING_SECONDS, take_slot
+from services.jobs import totals as job_totals
+from services.jobs.queues import HEARD, MAX_WAITING, NETWORK, RESOLVE, RqJobs, queue
 from services.launch.embedded import EmbeddedValkey
-from services.queues import HEARD, MAX_WAITING, NETWORK, RESOLVE, RqJobs, queue
 from services.store.keys import NODES
-from services.upkeep import HOUSEKEEPING_SECONDS, take_slot
 from tests.integration.stores import (
     START,
     Crew,

@@ -27,7 +27,7 @@ from typing import Any, Self
 import yaml
 
 from services.launch.embedded import find_server
-from services.launch.programs import ROOT, module_path
+from services.system.programs import ROOT, module_path
 
 START_SECONDS = 60.0
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

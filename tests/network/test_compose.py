@@ -18,8 +18,8 @@ from api.cli.client import NodeClient, Refused
 from deploy.in_node import complete
 from deploy.make_cluster import BadCluster, make_cluster
 from services.connections import connect_for_requests
-from services.launch.programs import ROOT
-from services.settings import VARIABLES, load
+from services.settings.table import VARIABLES, load
+from services.system.programs import ROOT
 from tests.integration.node_fixture import eventually
 from tests.network.compose_runner import Cluster, Container, load_compose
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from services import job_totals
-from services.queues import NETWORK, queue
+from services.jobs import totals as job_totals
+from services.jobs.queues import NETWORK, queue
 from tests.integration.node_fixture import TOKEN, RunningNode, eventually
 from tests.network.raw_server import Connection, RawServer, response
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.queues import RESOLVE
+from services.jobs.queues import RESOLVE
 from shared.keys import KeyPair
 from tests.integration.http_client import Answer, Client, FlaskDoor
 from tests.integration.stores import make_spec

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from services.housekeeping import keep_house
+from services.jobs.queues import ANNOUNCE, RELAY, RESOLVE
 from services.peers.announcer import RELAY_BATCH, RELAY_BYTES, RELAY_ROUNDS, REMIND_SECONDS
 from services.peers.book import ASK_SECONDS, MAX_CANDIDATES, SAME_NEWS_SECONDS, Peer
 from services.peers.claims import DISCOVERY_SECONDS
 from services.peers.http import PeerRequest
-from services.queues import ANNOUNCE, RELAY, RESOLVE
-from services.upkeep import keep_house
 from shared.keys import KeyPair
 from tests.integration.http_client import Client, FlaskDoor
 from tests.integration.stores import ALICE, BOB, KEYS

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from services.chain.reorganiser import KEEP_STAGED
 from services.connections import as_store, connect_for_requests
 from services.errors import TipMoved
 from services.launch.embedded import EmbeddedValkey
-from services.reorganiser import KEEP_STAGED
 from services.store.branch import BranchStore, Swap
 from services.store.records import Tip
 from services.store.scripts import Scripts

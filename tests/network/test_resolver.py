@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from services.chain.reorganiser import Branch
 from services.errors import PeerFailed
+from services.jobs.queues import ANSWER
 from services.peers import resolver as resolver_module
 from services.peers.consensus import Answer
 from services.peers.http import PeerRequest
 from services.peers.resolver import RUN_SECONDS
-from services.queues import ANSWER
-from services.reorganiser import Branch
 from shared.block import Block
 from shared.keys import KeyPair
 from tests.integration.stores import ALICE, CAROL, assert_store_equals_replay

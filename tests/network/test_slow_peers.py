@@ -19,7 +19,7 @@ from services.connections import as_store
 from services.node import Node, build_node
 from services.peers import http as peer_http
 from services.peers.http import PATIENCE
-from services.settings import load
+from services.settings.table import load
 from shared.chain_spec import ChainSpec
 from tests.integration.stores import RecordingQueue, make_settings, make_spec
 from tests.network.drippers import PLACES, WHOLE_PLACES

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from services.connections import as_store
+from services.jobs.queues import RqJobs
 from services.node import Node, build_node
-from services.queues import RqJobs
 from shared.keys import KeyPair
 from shared.transaction import sign
 from tests.integration.http_client import Client, Json

@@ -18,13 +18,13 @@ import pytest
 
 from api.app import create_app
 from services.errors import WrongChain
+from services.housekeeping import keep_house
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from services.peers import announcer
 from services.peers import client as peer_client
 from services.peers.resolver import Resolution
 from services.store.mining import Searched
-from services.upkeep import keep_house
 from shared.block import Block
 from tests import tutorial_node
 from tests.integration.http_client import Client, FlaskDoor, Json

@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
+from services.chain.reorganiser import Reorganiser
 from services.errors import PeerLied
+from services.jobs.queues import RESOLVE
+from services.mining.rounds import Rounds
 from services.peers import http as peer_http
 from services.peers import resolver
 from services.peers.announcer import Announcer
 from services.peers.book import PeerBook
 from services.peers.client import PeerClient
 from services.peers.resolver import Resolver
-from services.queues import RESOLVE
-from services.reorganiser import Reorganiser
-from services.rounds import Rounds
 from services.store import scripts
 from services.store.branch import BranchStore
 from services.store.pool import PoolStore, Written
@@ -179,7 +179,10 @@ def _mutants() -> tuple[Mutant, ...]:
         ),
         Mutant(
             "blocks are not validated",
-            python(("services.accept", "validate", _unvalidated), ("services.reorganiser", "validate", _unvalidated)),
+            python(
+                ("services.chain.accept", "validate", _unvalidated),
+                ("services.chain.reorganiser", "validate", _unvalidated),
+            ),
         ),
         Mutant(
             "swap compares neither the tip nor its digest",
@@ -216,7 +219,8 @@ def _mutants() -> tuple[Mutant, ...]:
         Mutant(
             "the branch is believed to be better",
             python(
-                ("services.peers.resolver", "is_better", _trusting), ("services.reorganiser", "is_better", _trusting)
+                ("services.peers.resolver", "is_better", _trusting),
+                ("services.chain.reorganiser", "is_better", _trusting),
             ),
         ),
         Mutant(
@@ -253,7 +257,7 @@ def _mutants() -> tuple[Mutant, ...]:
             "a tie is not broken",
             python(
                 ("services.peers.resolver", "is_better", _first_seen),
-                ("services.reorganiser", "is_better", _first_seen),
+                ("services.chain.reorganiser", "is_better", _first_seen),
             ),
             "liveness",
         ),

@@ -15,10 +15,10 @@ from redis.exceptions import RedisError
 
 from api.access import Doorkeeper
 from api.app import create_app
-from services import upkeep
+from services import housekeeping
+from services.jobs.queues import ALLOWED
 from services.node import Node, build_node
-from services.queues import ALLOWED
-from services.settings import Settings, load
+from services.settings.table import Settings, load
 from services.store.mining import Claim, Searched
 from services.store.port import Store
 from shared.errors import NodeError
@@ -166,9 +166,9 @@ class SimNode:
         """As worker/housekeeper.py."""
 
         def keep() -> None:
-            if upkeep.take_slot(keeper.node):
+            if housekeeping.take_slot(keeper.node):
                 self.world.log(f"{keeper.name} keeps house")
-                upkeep.keep_house(keeper.node)
+                housekeeping.keep_house(keeper.node)
             else:
                 keeper.node.announcer.news_waiting()
 

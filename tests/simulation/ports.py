@@ -12,10 +12,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from services.errors import PeerFailed
+from services.jobs.queues import ANSWER, HEARD, RELAY, RESOLVE
 from services.peers import http
 from services.peers.http import PeerRequest, Stream, outcome
 from services.ports import QueueReport, QueueTrouble
-from services.queues import ANSWER, HEARD, RELAY, RESOLVE
 from shared.errors import NodeError
 from tests.simulation.checker import Violation
 from tests.simulation.strangers import Dripping

@@ -16,7 +16,7 @@ from typing import Any
 
 from redis import Redis
 
-from services.launch.programs import module_command, scrubbed
+from services.system.programs import module_command, scrubbed
 from services.wallet.development import ACCOUNTS
 from shared.keys import KeyPair
 from tests.soak.door import Door

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from services.launch.programs import module_path, scrubbed
 from services.peers.http import PeerRequest
-from services.settings import load_spec
+from services.settings.table import load_spec
+from services.system.programs import module_path, scrubbed
 from tests.network.liars import ForgedChain, ScriptedPeer
 from tests.soak.cluster import Cluster, Member
 
@@ -28,7 +28,7 @@ import os
 import services.ports as ports
 now = ports.SystemClock.now
 ports.SystemClock.now = lambda self: now(self) + {SKEW}
-from services.settings import load
+from services.settings.table import load
 import worker.process
 worker.process.run_worker(load(os.environ), "mining")
 """

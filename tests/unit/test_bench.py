@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 from click.testing import CliRunner
 
-from api.cli import bench
+from api.cli.node import bench
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.loops import tutorial_search
 from benchmarks.report import Figure, Result, as_json, machine, number

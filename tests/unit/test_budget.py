@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from api import budget as budgets
-from api.budget import LARGE, Budget, Kind, LargeAnswer, Shares
+from api.serving import budget as budgets
+from api.serving.budget import LARGE, Budget, Kind, LargeAnswer, Shares
 from services.errors import Busy
 
 MIB = 2**20

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from shared.certificates import LIFETIME, self_signed
+from services.wallet.certificates import LIFETIME, self_signed
 from shared.keys import KeyPair
 
 KEY = KeyPair(bytes(range(32)))

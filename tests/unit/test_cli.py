@@ -22,8 +22,8 @@ from api.cli.options import connect
 from services.launch.launcher import PortInUse, RunningNode
 from services.launch.node_files import NodeFiles, NodeRecord, node_files, running_nodes
 from services.launch.node_plan import NodePlan, passed_settings
-from services.launch.processes import started_at
-from services.launch.programs import scrubbed
+from services.system.processes import started_at
+from services.system.programs import scrubbed
 from services.wallet import keyring
 from services.wallet.development import ACCOUNTS
 from shared.chain_spec import ChainSpec
@@ -418,7 +418,7 @@ def test_an_encrypted_wallet_opens_with_its_passphrase_only(monkeypatch: pytest.
 
 
 def test_sign_makes_what_a_node_accepts() -> None:
-    from services.settings import load_spec
+    from services.settings.table import load_spec
 
     run("wallet", "new", "alice")
     unsigned = {"type": "transfer", "nonce": 3, "recipient": ACCOUNTS[0].address.lower(), "amount": 2, "fee": "0.5"}
@@ -551,7 +551,7 @@ def test_sign_refuses_an_address_without_a_key(kind: str, digits: str) -> None:
 def test_a_lost_answer_is_asked_for_again_with_the_same_transaction(
     node: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.cli.spending._PAUSE", 0.0)
+    monkeypatch.setattr("api.cli.wallet.spending._PAUSE", 0.0)
     address = json.loads(run("wallet", "new", "alice", "--json").stdout)["address"]
     serve_account(node, address)
     node.answers["/transactions/new"] = 503, {"code": "store_unavailable", "detail": "The store does not answer."}

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from api.cli import anchors, quarry
+from api.cli import quarry
+from api.cli.chain import anchors
 from shared import merkle
 from shared.replay import Replay
 from shared.rules import rules_for
@@ -26,7 +27,7 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("QUARRY_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("api.cli.spending._PAUSE", 0.0)
+    monkeypatch.setattr("api.cli.wallet.spending._PAUSE", 0.0)
 
 
 def run(*arguments: str | Path) -> Result:

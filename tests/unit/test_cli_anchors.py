@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from api.cli import anchors, quarry
-from api.cli.anchors import BadAnchor
+from api.cli import quarry
+from api.cli.chain import anchors
+from api.cli.chain.anchors import BadAnchor
 from shared import merkle, transaction
 from shared.chain_spec import ChainSpec
 from shared.keys import KeyPair

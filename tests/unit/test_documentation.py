@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from api.cli.group import COMMANDS
-from services.settings import CLIENT_VARIABLES, VARIABLES
+from services.settings.table import CLIENT_VARIABLES, VARIABLES
 from services.store.keys import Keys
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -45,7 +45,7 @@ def test_the_fields_of_hashes_are_those_that_scripts_write():
 def fields_that_scripts_write() -> dict[str, set[str]]:
     """Per key without its last variable part, the field names that HSET is given literally."""
     found: dict[str, set[str]] = {}
-    for path in (DOCS.parent / "services" / "store" / "scripts").glob("*.lua"):
+    for path in (DOCS.parent / "services" / "store" / "lua").glob("*.lua"):
         for key, rest in re.findall(r"HSET', P \.\. '([\w:-]+)'((?:[^()]|\([^()]*\))*)\)", path.read_text()):
             values = re.split(r",\s*(?![^()]*\))", rest)[1:]
             literal = [re.fullmatch(r"'(\w+)'", value.strip()) for value in values[::2]]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.files import writing
+from services.system.files import writing
 
 
 def write(path: Path, text: bytes = b"new", **options: bool | int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.settings import load_spec
+from services.settings.table import load_spec
 from services.wallet import keyring
 from services.wallet.development import ACCOUNTS
 from services.wallet.keyring import KeyringError, PassphraseNeeded, UnsafePermissions

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from services.visible import is_plain
+from services.system.visible import is_plain
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "a\r\n2026-01-01T00:00:00Z [info     ] FORGED\x1b[2J\x9b31m\u202e\u2028\ud800\x7f"
 SCRIPT = """
 import logging, sys, structlog
-from services import logs
+from services.system import logs
 style, hostile = sys.argv[1], sys.argv[2].encode().decode("unicode_escape")
 logs.configure("debug", style)
 ours, theirs = structlog.get_logger("quarry"), logging.getLogger("rq.worker")
@@ -69,7 +69,7 @@ def test_a_long_value_is_cut_for_people(style: str) -> None:
         [
             sys.executable,
             "-c",
-            f"import structlog\nfrom services import logs\nlogs.configure('info', '{style}')\n"
+            f"import structlog\nfrom services.system import logs\nlogs.configure('info', '{style}')\n"
             "structlog.get_logger().info('x', reason='y' * 100_000)",
         ],
         cwd=ROOT,

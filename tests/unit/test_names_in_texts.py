@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from services.launch.programs import ROOT
+from services.system.programs import ROOT
 
 PRODUCT = ("shared/", "services/", "worker/", "api/")
 PAGES = ("docs/", "README.md", "CONTRIBUTING.md", "SECURITY.md")

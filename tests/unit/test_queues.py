@@ -12,8 +12,7 @@ from rq import Callback, SimpleWorker
 from rq.job import Job
 from rq.suspension import resume, suspend
 
-from services.ports import QueueTrouble
-from services.queues import (
+from services.jobs.queues import (
     ALLOWED,
     ANNOUNCE,
     ANSWER,
@@ -29,6 +28,7 @@ from services.queues import (
     RqJobs,
     queue,
 )
+from services.ports import QueueTrouble
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.errors import BadSettings
-from services.redis_url import OPTIONS, normal, parse, written
-from services.setting_values import BadValue
-from services.settings import load
+from services.settings.redis_url import OPTIONS, normal, parse, written
+from services.settings.table import load
+from services.settings.values import BadValue
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 # Longer than any word of our own sentences, so that a piece of it in a message is a leak.

@@ -11,7 +11,7 @@ from fakeredis import FakeRedis
 from services.connections import as_store
 from services.errors import NotFound
 from services.registry import look_up, register
-from services.settings import Settings, load
+from services.settings.table import Settings, load
 from services.store.keys import NODES
 
 BROKER = "redis://127.0.0.1:6379/0"

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from api.cli.options import running_node
-from services import paths
 from services.errors import BadSettings
-from services.hosts import bind_address, normal_host, normal_origin
 from services.launch.node_files import data_home
-from services.secret_files import BadSecret, read_secret, read_text
-from services.setting_values import BadValue
-from services.settings import VARIABLES, load
+from services.settings import paths
+from services.settings.hosts import bind_address, normal_host, normal_origin
+from services.settings.secret_files import BadSecret, read_secret, read_text
+from services.settings.table import VARIABLES, load
+from services.settings.values import BadValue
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = ("QUARRY_PORT", "QUARRY_MAX_BODY", "QUARRY_API_THREADS", "QUARRY_MAX_PEERS", "QUARRY_RESOLVE_SECONDS")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.errors import BadSettings
-from services.settings import BUILT_IN_SPECS, CLIENT_VARIABLES, VARIABLES, load, load_spec
+from services.settings.table import BUILT_IN_SPECS, CLIENT_VARIABLES, VARIABLES, load, load_spec
 
 ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 OWN_SPEC = 'name = "own"\nchain_id = 4244\ngenesis_timestamp = 1750000000\n'

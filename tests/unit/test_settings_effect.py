@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from services.settings import VARIABLES, Settings, load
+from services.settings.table import VARIABLES, Settings, load
 
 ROOT = Path(__file__).parents[2]
 # Read below this name only: the table itself, and the card that hands settings on to workers.
-_HANDED_ON = {"services/settings.py", "services/registry.py"}
+_HANDED_ON = {"services/settings/table.py", "services/registry.py"}
 # Another value than the default, where the test cannot make one up.
 OTHERS = {
     "QUARRY_NODE": "other", "QUARRY_SPEC": "network", "QUARRY_REDIS_URL": "redis://h", "QUARRY_BROKER_URL": "redis://h",
@@ -82,7 +82,7 @@ def test_every_setting_is_read_by_something_that_acts_on_it() -> None:
             continue
         read |= set(_attributes_of_settings(ast.parse(path.read_text("utf-8"))))
     # A property of the settings stands for the fields that it is made of.
-    for node in ast.walk(ast.parse((ROOT / "services/settings.py").read_text("utf-8"))):
+    for node in ast.walk(ast.parse((ROOT / "services/settings/table.py").read_text("utf-8"))):
         if isinstance(node, ast.ClassDef) and node.name == "Settings":
             for method in (item for item in node.body if isinstance(item, ast.FunctionDef)):
                 used = {part.attr for part in ast.walk(method) if isinstance(part, ast.Attribute)}

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from api.cli import quarry, terminal
 from api.cli.group import COMMANDS
 from api.cli.progress import line
-from services.visible import is_plain
+from services.system.visible import is_plain
 from services.wallet.development import ACCOUNTS
 from shared.rules import rules_for
 from tests.unit.test_cli import SPEC, FakeNode, make_chain
@@ -40,7 +40,7 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("QUARRY_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("api.cli.spending._PAUSE", 0.0)
+    monkeypatch.setattr("api.cli.wallet.spending._PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def test_an_output_that_takes_nothing_is_no_traceback(target: str, code: int, sa
 
 # --- One door --------------------------------------------------------------------------------------------------------
 
-FILES = [path for path in sorted((ROOT / "api" / "cli").glob("*.py")) if path.name != "terminal.py"]
+FILES = [path for path in sorted((ROOT / "api" / "cli").rglob("*.py")) if path.name != "terminal.py"]
 _WRITERS = {"echo", "secho", "prompt", "confirm", "pause", "echo_via_pager", "getchar", "edit"}
 _SHOWN = {"show", "say", "note", "tell", "Failure", "Refused", "Unreachable", "Trouble", "Finding"}
 

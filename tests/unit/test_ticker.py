@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.queues import RESOLVE
-from services.settings import load
+from services.jobs.queues import RESOLVE
+from services.settings.table import load
 from worker.ticker import Ticker
 
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from services.peers.client import CHAIN_DEADLINE, MAX_CHAIN_BLOCK, MAX_CHAIN_BYTES
-from services.settings import load, load_spec
+from services.settings.table import load, load_spec
 from shared.proof import Seal
 from shared.rules import rules_for
 

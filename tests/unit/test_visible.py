@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from services.visible import escaped, is_hidden, is_plain, named
+from services.system.visible import escaped, is_hidden, is_plain, named
 
 
 @pytest.mark.parametrize(

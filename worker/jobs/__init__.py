@@ -1,1 +1,1 @@
-"""The job functions. `services/queues.py` lists which of them RQ may run."""
+"""The job functions. `services/jobs/queues.py` lists which of them RQ may run."""

@@ -2,8 +2,8 @@
 
 import structlog
 
+from services.jobs.queues import HEARD
 from services.peers.claims import DISCOVERY_SECONDS
-from services.queues import HEARD
 from worker import context
 
 _log = structlog.get_logger(__name__)

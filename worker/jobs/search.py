@@ -7,9 +7,9 @@ from contextlib import suppress
 import structlog
 
 from services.errors import TipMoved
-from services.queues import SEARCH_SECONDS
+from services.jobs.queues import SEARCH_SECONDS
+from services.mining.rounds import Rounds
 from services.registry import Unserved
-from services.rounds import Rounds
 from services.store.mining import Claim, MiningStore, Searched, Watch
 from worker import context
 from worker.claims import GIVE_UP_SECONDS, ClaimSize

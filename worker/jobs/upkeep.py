@@ -1,6 +1,6 @@
 """Housekeeping as a job. The ticker does it by itself (worker/housekeeper.py); a job does the same, whoever asks."""
 
-from services.upkeep import keep_house
+from services.housekeeping import keep_house
 from worker import context
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.views import block_view
+from api.representations import block_view
 from services.node import Node
 from services.store.records import StoredHeader
 

@@ -3,10 +3,10 @@
 from collections import Counter
 from typing import Any
 
-from api.views import round_view
+from api.representations import round_view
 from services.clocks import wrong_clock_words
-from services.news import latest
 from services.node import Node
+from services.store.events import latest
 
 _EVENTS = 600
 _ROUNDS = 15

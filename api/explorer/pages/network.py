@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.explorer.pages.overview import peer_row
-from services.news import Message, latest
 from services.node import Node
+from services.store.events import Message, latest
 from services.store.records import StoredHeader
 
 # Events that are looked through for reorganisations, the newest.

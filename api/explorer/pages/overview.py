@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.explorer import charts
-from api.views import round_view
+from api.representations import round_view
 from services.node import Node
 from services.peers.book import Peer
 

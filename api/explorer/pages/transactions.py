@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from api.views import block_fields, transaction_view
+from api.representations import block_fields, transaction_view
+from services.chain.inclusion import inclusion_proof
 from services.node import Node
-from services.proofs import inclusion_proof
 from services.store.chain import Location
 from shared import merkle
 from shared.canonical import canonical

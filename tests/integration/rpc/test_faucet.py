@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api import faucet
 from api.app import create_app
+from api.rest import faucet
 from services.node import Node
 from tests.integration.conftest import MakeNode
 from tests.integration.http_client import Client, FlaskDoor

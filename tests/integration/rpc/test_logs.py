@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services import log_search
 from services.node import Node
 from services.store import filters
+from services.token import logs as log_search
 from shared import erc20
 from shared.addresses import parse_address
 from shared.amounts import COIN, parse_amount

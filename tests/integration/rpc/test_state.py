@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from services.chain.snapshots import DEPTH
 from services.node import Node
-from services.snapshots import DEPTH
 from shared import erc20
 from shared.ledger import Account
 from tests.integration.conftest import MakeNode

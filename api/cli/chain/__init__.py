@@ -1,0 +1,1 @@
+"""Commands about blocks: showing, verifying, exporting, importing, anchoring, repairing."""

@@ -1,0 +1,1 @@
+"""Commands that start a node or look after one."""

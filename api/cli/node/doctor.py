@@ -1,0 +1,335 @@
+"""`quarry doctor`: this machine and its node, point by point."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from api.cli import terminal
+from api.cli.client import NodeClient, Refused
+from api.cli.group import FAILED, Failure
+from api.cli.options import connect, place, redis_url_option, running_node, url_option
+from services.launch.node_files import NodeFiles
+from services.wallet import keyring
+from shared.errors import NodeError
+
+_RECENT_BLOCKS = 100
+_LOW_DISK, _NO_DISK = 2**30, 2**27  # bytes
+_TICKER_SECONDS = 60.0
+_MODULES = ("nacl", "coincurve", "cryptography", "flask", "granian", "hiredis", "redis", "rich", "rq", "urllib3")
+
+Verdict = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    check: str
+    verdict: Verdict
+    text: str
+
+
+class Trouble(Exception):
+    """A check found something wrong that keeps the node from working, or something to know (`warn`)."""
+
+    def __init__(self, text: str, verdict: Verdict = "fail") -> None:
+        super().__init__(text)
+        self.verdict: Verdict = verdict
+
+
+@click.command()
+@url_option
+@redis_url_option("--redis-url", "QUARRY_REDIS_URL", "Its store. [default: that of the node that runs here]")
+@redis_url_option("--broker-url", "QUARRY_BROKER_URL", "Where its jobs are. [default: the store]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def doctor(url: str | None, redis_url: str | None, broker_url: str | None, as_json: bool) -> None:
+    """Check packages, disk, keys, API, store, ticker, workers, ledger, clock and the last blocks. Exit 1: one fails."""
+    found = []
+    for finding in _examine(url, redis_url, broker_url):
+        found.append(finding)
+        if not as_json:
+            colour = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.verdict]
+            terminal.show(f"  {finding.check:10} {finding.text}", mark=f"{finding.verdict:4}", colour=colour)
+    if as_json:
+        terminal.show_json([asdict(finding) for finding in found])
+    failed = sum(finding.verdict == "fail" for finding in found)
+    if failed:
+        raise Failure(f"{failed} of {len(found)} checks failed.", FAILED)
+
+
+def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> Iterator[Finding]:
+    client = connect(url)
+    running = running_node(None if url is None else client.url)
+    yield _check("python", _python)
+    yield _check("packages", _packages)
+    yield _check("disk", _disk)
+    if running is None and url is None:
+        where = f"runs under {here}" if (here := place()) is not None else "can run: this user has no home directory"
+        yield Finding("node", "warn", f"no node of `quarry up` {where}")
+    elif running is not None:
+        yield _check("keys", lambda: _keys(running[0]))
+        redis_url = redis_url or running[1].redis_url
+    answering = _check("api", lambda: _api(client))
+    yield answering
+    status = client.get("/status") if answering.verdict == "ok" else None
+    if redis_url is not None:
+        store = redis_url
+        yield _check("store", lambda: _store(store))
+        if broker_url not in (None, store):
+            yield _check("broker", lambda: _broker(str(broker_url)))
+        if status is not None:
+            yield _check("ticker", lambda: _ticker(store, status["node"]))
+    if status is not None:
+        yield _check("workers", lambda: _workers(status))
+        yield _check("spec", lambda: _spec(client, status))
+        yield _check("ledger", lambda: _ledger(client, status, redis_url))
+        yield _check("clock", lambda: _clock(client, status, redis_url, broker_url or redis_url))
+        yield _check("chain", lambda: _chain(client))
+
+
+def _check(name: str, examine: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, "ok", examine())
+    except Trouble as trouble:
+        return Finding(name, trouble.verdict, str(trouble))
+    except click.ClickException as error:
+        return Finding(name, "fail", error.message)
+    except NodeError as error:
+        return Finding(name, "fail", str(error))
+
+
+def _python() -> str:
+    return f"{'.'.join(map(str, sys.version_info[:3]))}, {sys.executable}"
+
+
+def _packages() -> str:
+    from importlib import import_module
+
+    for name in _MODULES:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise Trouble(f"{name} cannot be imported ({error}); install Quarry again") from None
+    try:
+        own = metadata.version("quarry")
+    except metadata.PackageNotFoundError:
+        raise Trouble("Quarry runs from its sources and is not installed", "warn") from None
+    try:
+        metadata.version("numba")
+    except metadata.PackageNotFoundError:
+        raise Trouble(f"quarry {own}; without the extra `fast` mining is some thirty times slower", "warn") from None
+    return f"quarry {own}, with the fast kernel"
+
+
+def _disk() -> str:
+    here = place() or Path.cwd()
+    while not here.exists():
+        here = here.parent
+    free = shutil.disk_usage(here).free
+    text = f"{free / 2**30:.1f} GiB free at {here}"
+    if free < _NO_DISK:
+        raise Trouble(text)
+    if free < _LOW_DISK:
+        raise Trouble(text, "warn")
+    return text
+
+
+def _keys(files: NodeFiles) -> str:
+    for directory in (files.directory, files.directory.parent):
+        if directory.stat().st_mode & 0o022:
+            raise Trouble(f"{directory} can be written to by others: chmod 700 it", "warn")
+    for path in (files.directory / keyring.PRIVATE_KEY, files.admin_token, files.record):
+        keyring.require_private(path)
+    address = keyring.address_of(files.directory)
+    if not keyring.is_encrypted(files.directory) and keyring.load(files.directory).address != address:
+        raise Trouble(f"public.key in {files.directory} does not belong to private.key")
+    return f"{address} in {files.directory}"
+
+
+def _api(client: NodeClient) -> str:
+    try:
+        client.get("/readyz")
+    except Refused as error:
+        if error.code != "ledger_differs":
+            raise
+        return f"{client.url} answers"  # what is wrong is said by the check of the ledger
+    return f"{client.url} is ready"
+
+
+def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -> str:
+    """What the node knows, and where its store can be reached, what is there."""
+    known = status.get("ledger", {"state": "ok"})
+    if known["state"] != "ok":
+        raise Trouble(f"{known['detail']}")
+    if redis_url is None:
+        return "the node knows of nothing that differs from its blocks; its store was not looked at"
+    from redis.exceptions import RedisError
+
+    from api.cli.chain.stored import node_on
+    from services.audit.quick import QuickAudit
+    from services.connections import connect_for_requests
+    from services.ports import SystemRandomness
+    from services.store.faults import sentence_of
+
+    try:
+        with closing(connect_for_requests(redis_url)) as redis:
+            redis.ping()
+            here = node_on(redis, redis_url, status["node"], client.spec())
+            if here.chain.hash_at(1) is None:
+                raise Trouble("cannot be judged: the store holds no chain of this node", "warn")
+            audit = QuickAudit(here.chain, here.rules, SystemRandomness())
+            checked = audit.run()
+            if checked.findings and (checked := audit.run()).findings:  # twice, as the node itself looks
+                here.faults.mark(here.randomness.token(), checked.findings, here.clock.now(), over="")
+    except (RedisError, ValueError) as error:
+        raise Trouble(f"cannot be judged: the store does not answer ({type(error).__name__})", "warn") from None
+    if checked.findings:
+        raise Trouble(sentence_of(checked.findings))
+    if not checked.has_digest:
+        raise Trouble("has no digest yet: the next start of the API computes it", "warn")
+    return f"accounts, allowances and headers are those of the digest; {checked.blocks} blocks compared one by one"
+
+
+def _store(url: str) -> str:
+    from redis.exceptions import NoPermissionError, RedisError
+
+    from services.connections import connect_for_requests, explain, is_too_old, server_version, too_old
+
+    try:
+        with closing(connect_for_requests(url)) as redis:
+            version = server_version(redis)
+            if version is not None and is_too_old(version[1]):
+                raise Trouble(too_old(*version))
+            config: Any = redis.config_get("appendonly", "appendfsync", "maxmemory-policy")
+    except NoPermissionError:  # as it should be in a cluster: our user may not read the configuration
+        raise Trouble("answers; its durability cannot be seen with these rights", "warn") from None
+    except RedisError as error:
+        raise Trouble(f"{_public(url)}: {explain(error)}") from None
+    name = " ".join(version) if version is not None else "a server of unknown version"
+    if config.get("maxmemory-policy") != "noeviction":
+        raise Trouble(f"{name}: maxmemory-policy must be noeviction, or blocks can vanish")
+    if config.get("appendonly") != "yes":
+        raise Trouble(f"{name}: appendonly is off, so a restart loses the chain")
+    if config.get("appendfsync") != "always":
+        raise Trouble(f"{name}: appendfsync is not always, so a power cut loses acknowledged transactions", "warn")
+    return f"{name}, appendonly, appendfsync always, noeviction"
+
+
+def _public(url: str) -> str:
+    """Where a server is, without what lets one in."""
+    from services.settings.redis_url import parse
+
+    return parse(url).public
+
+
+def _broker(url: str) -> str:
+    from redis.exceptions import RedisError
+
+    from services.connections import connect_for_requests, explain
+    from services.jobs.queues import NETWORK, queue
+
+    try:
+        with closing(connect_for_requests(url)) as redis:
+            return f"answers; {queue(NETWORK, redis).count} network job(s) wait"
+    except RedisError as error:
+        raise Trouble(f"the broker {_public(url)}: {explain(error)}") from None
+
+
+def _ticker(url: str, node: str) -> str:
+    """The ticker keeps house every few seconds, and the store says when it last did."""
+    from redis.exceptions import RedisError
+
+    from services.clocks import store_time
+    from services.connections import as_store, connect_for_requests, explain
+    from services.store.keys import Keys
+
+    try:
+        with closing(connect_for_requests(url)) as redis:
+            kept, now = redis.get(Keys(node).kept), store_time(as_store(redis))
+    except RedisError as error:
+        raise Trouble(f"cannot be judged: the store {_public(url)}: {explain(error)}") from None
+    if kept is None or now - float(kept) > _TICKER_SECONDS:
+        raise Trouble("no housekeeping within the last minute: is `quarry ticker` running?")
+    return "kept house within the last minute"
+
+
+def _workers(status: dict[str, Any]) -> str:
+    workers = status["workers"]
+    text = f"{workers['mining']} mining, {workers['network']} network"
+    if status.get("suspended"):
+        raise Trouble(f"{text}, all suspended: nothing is mined until `rq resume`")
+    if status.get("foreign_workers"):
+        count = status["foreign_workers"]
+        raise Trouble(f"{text}, and {count} that are not Quarry's, which take its jobs and fail them: end them")
+    if not workers["mining"]:
+        raise Trouble(f"{text}: nothing will be mined")
+    if not workers["network"]:
+        raise Trouble(f"{text}: no peer is asked or told", "warn")
+    return text
+
+
+def _spec(client: NodeClient, status: dict[str, Any]) -> str:
+    from shared.rules import rules_for
+
+    spec = client.spec()
+    first = next(client.blocks(1, 1), None)
+    if first is None:
+        raise Trouble("the chain is empty")
+    genesis = rules_for(spec).adopt_genesis(first[0])
+    return f"{status['spec']} (chain id {spec.chain_id}), genesis {genesis.hash}"
+
+
+def _clock(client: NodeClient, status: dict[str, Any], store_url: str | None, broker_url: str | None) -> str:
+    """Clocks against the store's: this machine's, the API's, the workers' and the peers'; and the tip's time.
+
+    Workers are named with their machines where the broker can be asked, else as the node names them.
+    """
+    from services.clocks import WrongClock, waiting_words, wrong_clock_words
+
+    now, wrong = time.time(), [WrongClock(item["name"], "", item["ahead"]) for item in status.get("wrong_clocks", [])]
+    if store_url is not None and broker_url is not None:
+        now, found = _clocks(store_url, broker_url)
+        named = {item.name for item in found}
+        wrong = [item for item in wrong if item.name not in named] + found
+    told = [wrong_clock_words(item.name, item.ahead, item.host) for item in wrong]
+    until = status.get("mining_waits_until")
+    if until is not None:
+        raise Trouble(" ".join([waiting_words(until, now), *(f"{text}." for text in told)]).rstrip("."))
+    tip = float(client.get("/blocks/latest")["timestamp"]) - now
+    told.append(f"the tip lies {tip:.0f} s in the future" if tip > 0 else f"the tip is {-tip:.0f} s old")
+    if wrong or tip > 0:
+        raise Trouble("; ".join(told), "warn")
+    return f"{told[0]}; the clocks of API and workers agree with the store's"
+
+
+def _clocks(store_url: str, broker_url: str) -> tuple[float, list[Any]]:
+    """The store's time, and the processes whose clocks are wrong, this one included."""
+    from redis.exceptions import RedisError
+
+    from services.clocks import TOLERANCE, WrongClock, store_time, wrong_clocks
+    from services.connections import as_store, connect_for_requests
+
+    try:
+        with closing(connect_for_requests(store_url)) as store, closing(connect_for_requests(broker_url)) as broker:
+            theirs = store_time(as_store(store))
+            ahead = time.time() - theirs
+            found = wrong_clocks(as_store(broker), theirs)
+    except (RedisError, ValueError) as error:
+        raise Trouble(f"cannot be judged: the store does not answer ({type(error).__name__})") from None
+    if abs(ahead) > TOLERANCE:
+        found.append(WrongClock("this machine", "", ahead))
+    return theirs, found
+
+
+def _chain(client: NodeClient) -> str:
+    from api.cli.chain.verification import verify_recent
+
+    return f"the last {verify_recent(client, client.spec(), _RECENT_BLOCKS)} blocks keep the rules"

@@ -1,0 +1,244 @@
+"""`quarry up`: a whole node on this machine, until Ctrl-C."""
+
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from api.cli import terminal
+from api.cli.group import INTERRUPTED, USAGE, Failure
+from api.cli.options import require
+from services.errors import BadSettings
+from services.launch.launcher import Launch, LaunchFailed, PortInUse, RunningNode, default_workers
+from services.launch.node_files import NO_HOME, node_files
+from services.launch.node_plan import NodePlan, passed_settings
+from services.settings.paths import expanded
+from services.settings.table import BUILT_IN_SPECS, Settings, load
+from services.system import logs
+from services.system.programs import scrub_environment
+from services.wallet.development import ACCOUNTS
+
+NODE = "node1"
+MAX_NODES = 16
+# Settings of which several nodes cannot have the same.
+_OF_ONE_NODE = ("QUARRY_NODE", "QUARRY_REDIS_URL", "QUARRY_PUBLIC_URL")
+_MAX_PORT = 65535
+
+
+@click.command()
+@click.option("--spec", metavar="NAME|FILE", help="The chain spec. [default: QUARRY_SPEC, or dev]")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where keys, chain and logs are kept. [default: QUARRY_DATA_HOME, QUARRY_DATA_DIR, or ~/.quarry]",
+)
+@click.option("--host", help="The name or address to listen on. [default: QUARRY_HOST, or 127.0.0.1]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, _MAX_PORT),
+    help="The first node's; the others take the next ones. 0: any that are free. [default: QUARRY_PORT, or 5000]",
+)
+@click.option(
+    "--nodes", default=1, show_default=True, type=click.IntRange(1, MAX_NODES), help="How many nodes, connected."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    help="Mining workers of each node. [default: one per core; with several nodes one]",
+)
+@click.option(
+    "--redis-url",
+    help="A Redis or Valkey (7 or later) to use. [default: QUARRY_REDIS_URL, or an embedded Valkey]",
+)
+@click.option(
+    "--automine/--no-automine",
+    default=None,
+    help="Mine whenever a transaction waits, or only when asked. [default: QUARRY_AUTOMINE, or --automine]",
+)
+@click.option("--unsafe-development", is_flag=True, help="Let a development chain be reached from other machines.")
+@click.option("--json", "as_json", is_flag=True, help="When ready, print one line of JSON and nothing else.")
+def up(
+    spec: str | None,
+    data_dir: Path | None,
+    host: str | None,
+    port: int | None,
+    nodes: int,
+    workers: int | None,
+    redis_url: str | None,
+    automine: bool | None,
+    unsafe_development: bool,
+    as_json: bool,
+) -> None:
+    """Start nodes with all they need: Valkey, API, mining workers, network worker, ticker. Ctrl-C stops everything.
+
+    Several nodes (--nodes) are a network: each has keys, a store and a chain of its own, and all others as peers. The
+    first is the one that the other commands talk to, and the only one that mines without being asked.
+
+    What no option says, the settings say (QUARRY_…, docs/settings.md).
+    """
+    options: dict[str, tuple[str, str | None]] = {
+        "QUARRY_SPEC": ("--spec", spec),
+        "QUARRY_DATA_DIR": ("--data-dir", None if data_dir is None else str(data_dir)),
+        "QUARRY_HOST": ("--host", host),
+        "QUARRY_PORT": ("--port", None if port is None else str(port)),
+        "QUARRY_REDIS_URL": ("--redis-url", redis_url),
+        "QUARRY_AUTOMINE": ("--automine", None if automine is None else str(automine).lower()),
+        "QUARRY_UNSAFE_DEVELOPMENT": ("--unsafe-development", "true" if unsafe_development else None),
+    }
+    given = passed_settings(os.environ)
+    logs.configure("warning", "console")
+    settings = _settings(given, options)
+    if nodes > 1:
+        for name in _OF_ONE_NODE:
+            said = options.get(name, ("", None))[1] is not None
+            what = options[name][0] if said else name
+            require(not (said or given.get(name)), f"{what} is for one node; leave it out with --nodes.")
+        require(settings.port + nodes - 1 <= _MAX_PORT, f"--port {settings.port} leaves no ports for {nodes} nodes.")
+    if settings.data_dir is None:
+        raise Failure(f"{NO_HOME} Name a directory with --data-dir or QUARRY_DATA_HOME.", USAGE)
+    settings.admin_token()  # where one is named; else each node makes its own
+    home = settings.data_dir.absolute()
+    if workers is None:
+        workers = default_workers() if nodes == 1 else 1
+    names = [settings.node] if nodes == 1 else [f"node{number}" for number in range(1, nodes + 1)]
+    plans = [
+        NodePlan(
+            name=name,
+            files=node_files(home, settings.spec.name, name),
+            spec=_spec_from_anywhere(spec or given.get("QUARRY_SPEC") or "dev"),
+            host=settings.host,
+            port=settings.port and settings.port + number,
+            workers=workers,
+            automine=settings.automine and number == 0,
+            redis_url=settings.redis_url if redis_url or given.get("QUARRY_REDIS_URL") else None,
+            unsafe_development=settings.unsafe_development,
+            settings=given,
+        )
+        for number, name in enumerate(names)
+    ]
+    scrub_environment()
+    interruption = Interruption()
+    launch = Launch(plans)
+    try:
+        with interruption.may_raise():
+            launch.start()
+        for node in launch.nodes:
+            if node.fault:
+                terminal.say(f"quarry: {node.plan.name}: {node.fault}")
+        if as_json:
+            terminal.show_json(launch.to_object(home))
+        else:
+            terminal.show(*_welcome(launch))
+        launch.run(interruption.event)
+        if not as_json:
+            terminal.show("Stopping …")
+    except PortInUse as error:
+        raise Failure(str(error), USAGE) from None
+    except LaunchFailed as error:
+        for text in error.tail:
+            terminal.say(f"  {text}")
+        raise
+    except KeyboardInterrupt:
+        raise Failure("Interrupted while starting; everything was stopped.", INTERRUPTED) from None
+    finally:
+        launch.stop()
+
+
+def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | None]]) -> Settings:
+    """The settings of the first node: what the options say, above what the environment says.
+
+    Args:
+        options: name of the setting → name of the option, and what it says, if anything.
+
+    Raises:
+        BadSettings: naming the setting, or the option that stands for it.
+    """
+    said = {name: value for name, (_, value) in options.items() if value is not None}
+    home = {"QUARRY_DATA_DIR": found} if (found := os.environ.get("QUARRY_DATA_HOME")) else {}
+    for name, value in said.items():
+        if not value:
+            raise BadSettings(f"{options[name][0]}: must not be empty.")
+    try:
+        return load({"QUARRY_AUTOMINE": "true", **given, **home, **said})
+    except BadSettings as error:
+        name, colon, reason = str(error).partition(": ")
+        if name in said:
+            name = f"{options[name][0]} ({name})"
+        elif name in home:
+            name = "QUARRY_DATA_HOME"
+        raise BadSettings(f"{name}{colon}{reason}") from None
+
+
+def _spec_from_anywhere(spec: str) -> str:
+    """The spec as processes find it that may have another working directory."""
+    return spec if spec in BUILT_IN_SPECS else str(expanded(spec).absolute())
+
+
+class Interruption:
+    """Ctrl-C, SIGTERM and SIGHUP: an exception while starting, later an event. A second one hurries the end."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self._raises = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._received)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asked to outlive the terminal
+            signal.signal(signal.SIGHUP, self._received)
+
+    def may_raise(self) -> "Interruption":
+        """While the block runs, a signal is a KeyboardInterrupt: it may wait for minutes for nothing else."""
+        return self
+
+    def __enter__(self) -> None:
+        self._raises = True
+        if self.event.is_set():
+            raise KeyboardInterrupt
+
+    def __exit__(self, *_: object) -> None:
+        self._raises = False
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        if self._raises or self.event.is_set():
+            self._raises = False
+            raise KeyboardInterrupt
+        self.event.set()
+
+
+def _welcome(launch: Launch) -> list[str]:
+    first = launch.nodes[0]
+    spec = first.settings.spec
+    lines = [
+        f"{_names(launch)} up: chain {spec.name} (id {spec.chain_id}), {first.plan.workers} mining worker(s)"
+        f"{' each' if launch.nodes[1:] else ''}.",
+        "",
+    ]
+    for node in launch.nodes:
+        lines += _shown(node, first=node is first, only=len(launch.nodes) == 1)
+    if spec.development and spec.allocations:
+        lines += ["Development accounts. Everybody knows these keys: use them nowhere else.", ""]
+        lines += [f"  {account.address}  {account.private_key}" for account in ACCOUNTS]
+        lines += [""]
+    lines += ["In another terminal: quarry status · quarry mine · quarry wallet new alice"]
+    return [*lines, "Ctrl-C stops everything."]
+
+
+def _names(launch: Launch) -> str:
+    first, *others = launch.nodes
+    return f"{first.plan.name} to {others[-1].plan.name} are" if others else f"{first.plan.name} is"
+
+
+def _shown(node: RunningNode, *, first: bool, only: bool) -> list[str]:
+    wallet = "node" if first else node.plan.name
+    return [
+        *([] if only else [node.plan.name]),
+        f"  API         {node.url}      documentation: {node.url}/docs",
+        f"  Explorer    {node.url}/",
+        f"  Jobs        {node.url}/rq   user: any, password: in {node.admin_token_file}",
+        f"  Address     {node.address}  (wallet: {wallet})",
+        f"  Data        {node.plan.files.directory}",
+        "",
+    ]

@@ -1,0 +1,84 @@
+"""Secrets that people bring: from a private file, standard input or a prompt, and never as an argument, which every
+user of the machine can see.
+"""
+
+import re
+from pathlib import Path
+
+from api.cli import terminal
+from api.cli.group import USAGE, Failure
+from services.system.text_files import plain_text, read_text_file
+from services.wallet import keyring, keystores
+
+_MAX_INPUT = 65_536
+_KEY = re.compile(r"(?:0[xX])?[0-9a-fA-F]{64}")
+STDIN = "-"
+
+
+def read(file: Path) -> bytes:
+    """A short text file, or standard input for `-`, as UTF-8 without a byte order mark.
+
+    Raises:
+        BadTextFile: it cannot be read, or is no such text.
+    """
+    if str(file) != STDIN:
+        return read_text_file(file, limit=_MAX_INPUT)
+    content = terminal.standard_input().read(_MAX_INPUT + 1)
+    if len(content) > _MAX_INPUT:
+        raise Failure("The input is too large.")
+    return plain_text(content, "Standard input")
+
+
+def read_ethereum(file: Path, index: int) -> bytes:
+    """The private key (32 bytes) in a file of hexadecimal digits, a keystore, or a phrase, of which `index` is meant.
+
+    Raises:
+        Failure: it is none of them. UnsafePermissions: others can read it. BadTextFile, BadPhrase, BadKeystore,
+        WrongPassphrase.
+    """
+    if str(file) == STDIN and terminal.is_attended():
+        content = terminal.ask("Private key or recovery phrase", hidden=True).encode("utf-8", "replace")
+    else:
+        content = read(file)
+        if str(file) != STDIN:
+            keyring.require_private(file)
+    if keystores.is_keystore(content):
+        return keystores.decrypt(content, _keystore_passphrase(is_taken=str(file) == STDIN))
+    text = content.decode().strip()
+    if _KEY.fullmatch(text):
+        return bytes.fromhex(text[-64:])
+    if len(text.split()) > 1 and "-----BEGIN" not in text:
+        from services.wallet import phrases
+
+        return phrases.private_key(text, index)
+    if "-----BEGIN" in text:
+        raise Failure("That is a PEM file: import it without --scheme ethereum, whichever kind of key it holds.")
+    raise Failure("An Ethereum private key is 64 hexadecimal digits; a keystore or a recovery phrase will do as well.")
+
+
+def new_keystore_passphrase() -> str:
+    """A passphrase for a keystore: asked for twice, or the first line of standard input. An empty one is warned of."""
+    if terminal.is_attended():
+        given: str | None = terminal.ask("Passphrase of the keystore", hidden=True, twice=True)
+    else:
+        given = _line()
+    if given is None:
+        raise Failure("Give the keystore's passphrase at a terminal, or as the first line of input.", USAGE)
+    if not given:
+        terminal.say("The passphrase is empty: the keystore is unprotected, and whoever reads it has the key.")
+    return given
+
+
+def _keystore_passphrase(*, is_taken: bool) -> str:
+    """`is_taken`: standard input was the keystore itself."""
+    if terminal.is_attended():
+        return terminal.ask("Passphrase of the keystore", hidden=True)
+    if is_taken:
+        raise Failure("Name the keystore's file: standard input is for its passphrase.", USAGE)
+    return _line() or ""
+
+
+def _line() -> str | None:
+    """The first line of standard input; None: it has ended."""
+    text = terminal.standard_input().readline(_MAX_INPUT)
+    return plain_text(text, "Standard input").decode().rstrip("\r\n") if text else None

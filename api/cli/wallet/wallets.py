@@ -1,0 +1,208 @@
+"""`quarry wallet`: keys on this machine. Nothing here talks to a node."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from api.cli import terminal
+from api.cli.group import USAGE, Failure
+from api.cli.options import json_option, running_node
+from api.cli.wallet import secret_input, walletstore
+from services.wallet import keyring
+
+
+@click.group()
+def wallet() -> None:
+    """Make, list, show, import and export wallets, and sign with them.
+
+    A wallet is a directory with private.key, public.key and certificate.pem. The name `node` stands for the key of the
+    node that runs here.
+    """
+
+
+@wallet.command()
+@click.argument("name")
+@click.option("--scheme", type=click.Choice(["ed25519", "ethereum"]), default="ed25519", show_default=True)
+@click.option(
+    "--words",
+    type=click.Choice(["12", "24"]),
+    help="Make a recovery phrase of so many words, and show it once (ethereum).",
+)
+@click.option("--passphrase", is_flag=True, help="Encrypt the private key (asked for, or QUARRY_PASSPHRASE).")
+@json_option
+def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bool) -> None:
+    """Make a wallet with a fresh key: Ed25519, or secp256k1 as Ethereum's wallets have."""
+    if words is not None and scheme != "ethereum":
+        raise Failure("--words goes with --scheme ethereum: Ed25519 wallets have no recovery phrase.", USAGE)
+    directory = walletstore.new_wallet_directory(name)
+    encryption = walletstore.new_passphrase() if passphrase else None
+    phrase: str | None = None
+    if scheme == "ed25519":
+        keyring.create(directory, encryption)
+    elif words is None:
+        keyring.create_ethereum(directory, encryption)
+    else:
+        from services.wallet import phrases
+
+        phrase = phrases.new_phrase(int(words))
+        keyring.store_ethereum(directory, phrases.private_key(phrase), encryption)
+    try:
+        _show(name, directory, as_json, phrase)
+    except OSError:
+        if phrase is not None:  # it is shown this once: a wallet whose phrase nobody has seen is none
+            keyring.discard(directory)
+        raise
+
+
+@wallet.command(name="list")
+@json_option
+def list_wallets(as_json: bool) -> None:
+    """List the wallets."""
+    names = walletstore.wallet_names()
+    if running_node() is not None:
+        names.append(walletstore.NODE)
+    found = [_describe(name, walletstore.wallet_directory(name)) for name in names]
+    if as_json:
+        terminal.show_json(found)
+    elif not found:
+        terminal.show("There are no wallets yet; `quarry wallet new NAME` makes one.")
+    else:
+        terminal.show(*(f"{item['address']}  {item['scheme']:8}  {item['name']}" for item in found))
+
+
+@wallet.command()
+@click.argument("name")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show a wallet's address, public key and files; never its private key."""
+    _show(name, walletstore.wallet_directory(name), as_json)
+
+
+@wallet.command(name="import")
+@click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
+@click.option("--name", help="What to call it. [default: the file's name]")
+@click.option("--scheme", type=click.Choice(["ed25519", "ethereum"]), default="ed25519", show_default=True)
+@click.option("--index", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Account of a phrase.")
+@click.option("--passphrase", is_flag=True, help="Encrypt the copy (asked for, or QUARRY_PASSPHRASE).")
+@json_option
+def import_wallet(file: Path, name: str | None, scheme: str, index: int, passphrase: bool, as_json: bool) -> None:
+    """Make a wallet of an existing private key: a PEM file as OpenSSL writes it (Ed25519 or secp256k1, mode 0600).
+
+    With --scheme ethereum FILE (mode 0600) is what Ethereum's wallets export: a private key of 64 hexadecimal digits, a
+    JSON keystore of version 3, or a recovery phrase, of which the account m/44'/60'/0'/0/INDEX is taken; - asks for
+    it, or reads standard input.
+    """
+    if name is None and str(file) == "-":
+        raise Failure("Say what to call the wallet: --name NAME.", USAGE)
+    name = name if name is not None else file.stem
+    directory = walletstore.new_wallet_directory(name)
+    if scheme == "ethereum":
+        secret = secret_input.read_ethereum(file, index)
+        keyring.store_ethereum(directory, secret, walletstore.new_passphrase() if passphrase else None)
+    elif str(file) == "-":
+        raise Failure("Only keys of --scheme ethereum can be typed in; give the PEM file.", USAGE)
+    else:
+        _import_pem(file, directory, passphrase)
+    _show(name, directory, as_json)
+
+
+@wallet.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["keystore", "key"]),
+    default="keystore",
+    show_default=True,
+    help="A JSON keystore under a passphrase of its own, or the bare key in hexadecimal digits.",
+)
+def export(name: str, file: Path, kind: str) -> None:
+    """Write an ethereum wallet's private key to a new FILE (mode 0600; - is standard output) for other wallets.
+
+    The passphrase of a keystore is asked for, or read from the first line of standard input. Ed25519 wallets are PEM
+    files already.
+    """
+    from services.wallet.signers import EthereumSigner
+
+    if keyring.public_key(walletstore.wallet_directory(name))[0] != "ethereum":
+        raise Failure("Only wallets of --scheme ethereum are exported; copy private.key of an Ed25519 wallet.")
+    signer = walletstore.open_wallet(name)
+    assert isinstance(signer, EthereumSigner), "the public key is of its scheme"
+    if kind == "key":
+        content = f"0x{signer.private_key.hex()}\n".encode()
+    else:
+        from services.wallet import keystores
+
+        content = keystores.to_bytes(keystores.encrypt(signer.private_key, secret_input.new_keystore_passphrase()))
+    if str(file) == "-":
+        terminal.show_secret(content.decode())
+    else:
+        keyring.write_secret(file, content)
+
+
+@wallet.command()
+@click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
+@click.option("--from", "sender", required=True, help="The wallet that signs.")
+@click.option("--spec", default="dev", show_default=True, metavar="NAME|FILE", help="The chain it is for.")
+def sign(file: Path, sender: str, spec: str) -> None:
+    """Sign the transaction that FILE (- for standard input) holds as JSON, and print it for POST /transactions/new.
+
+    Fields: type, chain_id, nonce, recipient, amount, fee, and where used owner and data. The sender is the wallet's.
+    """
+    from services.settings.table import load_spec
+    from shared import wire
+    from shared.transaction import check_recipient, normalise, read_transaction
+
+    chain = load_spec(spec)
+    fields = normalise(wire.parse(secret_input.read(file)))
+    for name in ("scheme", "signature", "public_key"):
+        if name in fields:
+            raise Failure(f"The transaction has a {name} already.")
+    signer = walletstore.open_wallet(sender)
+    if fields.setdefault("sender", signer.address) != signer.address:
+        raise Failure("The transaction's sender is not this wallet.")
+    if fields.setdefault("chain_id", chain.chain_id) != chain.chain_id:
+        raise Failure(f"The transaction is for another chain than {chain.name} ({chain.chain_id}); see --spec.")
+    missing = {"type", "nonce", "recipient", "amount", "fee"} - fields.keys()
+    if missing:
+        raise Failure(f"The transaction lacks {min(missing)}.")
+    signed = signer.sign(fields, chain)
+    check_recipient(read_transaction(signed), chain)  # what a node would refuse is refused here
+    terminal.show_json(signed)
+
+
+def _import_pem(file: Path, directory: Path, passphrase: bool) -> None:
+    from services.wallet.signers import Ed25519Signer, EthereumSigner
+
+    signer = keyring.unlock(file, lambda: walletstore.passphrase_of(str(file)))
+    new_one = walletstore.new_passphrase() if passphrase else None
+    if isinstance(signer, Ed25519Signer):
+        keyring.store(directory, signer.key.seed, new_one)
+    elif isinstance(signer, EthereumSigner):
+        keyring.store_ethereum(directory, signer.private_key, new_one)
+
+
+def _describe(name: str, directory: Path) -> dict[str, Any]:
+    encrypted = keyring.is_encrypted(directory)
+    return {"name": name, **keyring.describe(directory), "encrypted": encrypted, "directory": str(directory)}
+
+
+def _show(name: str, directory: Path, as_json: bool, phrase: str | None = None) -> None:
+    found = _describe(name, directory) | ({} if phrase is None else {"phrase": phrase})
+    if as_json:
+        terminal.show_json(found)
+        return
+    lines = [
+        f"{found['name']}: {found['address']}",
+        f"  scheme      {found['scheme']}{', encrypted' if found['encrypted'] else ''}",
+        f"  public key  {found['public_key']}",
+        f"  files       {found['directory']}",
+    ]
+    if phrase is not None:
+        lines += [
+            f"  phrase      {phrase}",
+            "Write the phrase down: it is shown this once, it is not kept, and who has it has the wallet.",
+        ]
+    terminal.show(*lines)

@@ -1,0 +1,160 @@
+"""How blocks, transactions and rounds look over HTTP: their hashed fields, and what is known about them."""
+
+from typing import Any
+
+from api.reading import is_hash, is_height
+from api.serving import budget
+from services.mining.rounds import HEARTBEAT_SECONDS
+from services.node import Node
+from services.store.pool import Entry
+from services.store.records import StoredHeader, Tip
+
+# Bytes that a block takes in memory on its way into an answer, for each byte of its own: read, as objects, as objects
+# with their ids, as text (measured: tests/integration/test_large_answers.py).
+_PER_BYTE = 14
+# A worker that has reported nothing for so long has left the round, or is dead.
+_ACTIVE_SECONDS = 2 * HEARTBEAT_SECONDS
+
+
+def block_fields(node: Node, block_hash: str) -> dict[str, Any]:
+    """A block's JSON object, for an answer that shows it or a part of it.
+
+    Raises:
+        NotFound: there is no such block.
+        Busy: it is large, and too many large answers are being sent.
+    """
+    stored = node.chain.header(block_hash)
+    if stored is not None:
+        budget.reserve(_PER_BYTE * stored.size)
+    return node.chain.block_object(block_hash)
+
+
+def first_blocks(node: Node, most: int, room: int) -> list[dict[str, Any]]:
+    """The JSON objects of the first `most` blocks, or of fewer, with `room` bytes at most. Raises: Busy."""
+    shown: list[StoredHeader] = []
+    for stored in node.chain.headers(1, most):
+        room -= stored.size
+        if room < 0:
+            break
+        shown.append(stored)
+    # For all of them at once: whoever waits for more while it holds some holds up others who do the same.
+    budget.reserve(_PER_BYTE * sum(stored.size for stored in shown))
+    return [node.chain.block_object(stored.header.hash) for stored in shown]
+
+
+def block_view(node: Node, stored: StoredHeader, tip: Tip) -> dict[str, Any]:
+    """A block exactly as it is hashed, and hash, chainwork, size and confirmations; its transactions with their ids."""
+    block_hash = stored.header.hash
+    budget.reserve(_PER_BYTE * stored.size)
+    fields = node.chain.block_object(block_hash)
+    ids = node.chain.transaction_ids(block_hash)
+    on_chain = node.chain.is_on_chain(stored)
+    return {
+        **fields,
+        "transactions": [
+            {**item, "id": identifier} for item, identifier in zip(fields["transactions"], ids, strict=True)
+        ],
+        **_known(stored, tip, on_chain),
+    }
+
+
+def find_block(node: Node, name: str) -> StoredHeader | None:
+    """A block by height, hash or "latest"."""
+    if name == "latest":
+        return node.chain.header(node.chain.tip().hash)
+    if is_hash(name):
+        return node.chain.header(name)
+    block_hash = node.chain.hash_at(int(name)) if is_height(name) else None
+    return node.chain.header(block_hash) if block_hash else None
+
+
+def header_view(stored: StoredHeader, tip: Tip) -> dict[str, Any]:
+    """A block of the chain without its transactions. Under the tutorial's rules it has no root."""
+    fields = stored.header.to_object()
+    if not stored.header.transactions_root:
+        del fields["transactions_root"]
+    return {
+        **fields,
+        **_known(stored, tip, on_chain=True),
+        "transaction_count": stored.transactions,
+    }
+
+
+def _known(stored: StoredHeader, tip: Tip, on_chain: bool) -> dict[str, Any]:
+    return {
+        "hash": stored.header.hash,
+        "chainwork": stored.chainwork,
+        "size": stored.size,
+        "confirmations": tip.height - stored.header.index + 1 if on_chain else 0,
+        "on_chain": on_chain,
+    }
+
+
+def transaction_view(node: Node, transaction_id: str) -> dict[str, Any] | None:
+    """A transaction wherever it is: on the chain, waiting, or gone with a reason. None: never seen, or forgotten."""
+    # It may go from one place to the next between two looks, so the second time round misses nothing.
+    for _ in range(2):
+        location = node.chain.locate(transaction_id)
+        if location is not None:
+            fields = block_fields(node, location.block_hash)["transactions"][location.position]
+            return {
+                **fields,
+                "id": transaction_id,
+                "status": "confirmed",
+                "block": location.block_hash,
+                "index": location.height,
+                "position": location.position,
+                "confirmations": node.chain.tip().height - location.height + 1,
+            }
+        returning = node.chain.returning(transaction_id)
+        if returning is not None:
+            return {**returning, "id": transaction_id, "status": "pending"}
+        entry = node.pool.entry(transaction_id)
+        if entry is not None:
+            return pending_view(entry)
+        record = node.pool.record(transaction_id)
+        if record is not None:
+            return {"id": transaction_id, **record}
+    return None
+
+
+def pending_view(entry: Entry) -> dict[str, Any]:
+    """A transaction that waits in the mempool."""
+    return {**entry.fields(), "id": entry.id, "status": "pending", "admitted_at": entry.admitted_at}
+
+
+def round_view(node: Node, round_id: str) -> dict[str, Any] | None:
+    """One round and who works on it; rates in hashes per second."""
+    found = node.mining.round(round_id)
+    if found is None:
+        return None
+    now = node.clock.now()
+    workers: list[dict[str, Any]] = []
+    together = 0
+    for name, worker in sorted(node.mining.round_workers(round_id).items()):
+        rate = _rate(worker.hashes, worker.since, worker.last)
+        workers.append({"name": name, "hashes": worker.hashes, "rate": rate})
+        if now - worker.last < _ACTIVE_SECONDS:
+            together += rate
+    # An open round is as fast as those who search it now; of one that has ended, the average is left.
+    rate = together if found.ended_at is None else _rate(found.hashes, found.opened_at, found.ended_at)
+    return {
+        "id": round_id,
+        "height": found.height,
+        "difficulty": found.difficulty,
+        "hashes": found.hashes,
+        "wasted": found.wasted,
+        "rate": rate,
+        # The search has no memory: what is left to expect is always the whole difficulty.
+        "expected_seconds": round(found.difficulty / rate, 3) if rate and found.is_open else None,
+        "workers": workers,
+        "state": found.state,
+        "transactions": found.transactions,
+        "block": found.block,
+        "sealed_by": found.sealed_by,
+        "opened_at": found.opened_at,
+    }
+
+
+def _rate(hashes: int, since: float, until: float) -> int:
+    return int(hashes / (until - since)) if until > since else 0

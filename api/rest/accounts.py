@@ -1,0 +1,74 @@
+"""Accounts over HTTP, one by one, and the stored ledger page by page for those who compare it with a replay."""
+
+from flask import Blueprint, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from api.access import node
+from api.errors import Refusal
+from services.audit.samples import shown
+from shared.addresses import parse_address
+from shared.amounts import format_amount
+
+blueprint = Blueprint("accounts", __name__)
+
+# Entries of a page, more or less: as many as the store looks at for one.
+_PAGE = 1000
+_MAX_CURSOR = 2**64 - 1
+
+
+@blueprint.get("/accounts/<address>")
+def show(address: str) -> ResponseReturnValue:
+    """Look at an account.
+    ---
+    get:
+      summary: Balance and nonces of an address
+      parameters:
+        - in: path
+          name: address
+          required: true
+          schema: {type: string, pattern: '^0x[0-9a-fA-F]{40}$', format: address}
+      responses:
+        '200':
+          description: 'address, balance (coins), nonce (mined), pending_nonce (the next to use).'
+          json: Account
+    """
+    here = node()
+    normal = parse_address(address)
+    account = here.chain.account(normal)
+    pending = here.pool.next_nonce(normal)
+    return jsonify(
+        address=normal,
+        balance=format_amount(account.balance),
+        nonce=account.nonce,
+        pending_nonce=max(account.nonce, pending or 0),
+    )
+
+
+@blueprint.get("/ledger")
+def ledger() -> ResponseReturnValue:
+    """Read the stored ledger.
+    ---
+    get:
+      summary: All accounts or allowances as they are stored, page by page
+      description: >-
+        For those who compare it with a replay of the blocks, as quarry chain verify does. Begin with the cursor 0 and
+        go on with `next` until it is null; an entry that changes meanwhile may come twice. Amounts are in base units.
+      parameters:
+        - {in: query, name: kind, schema: {type: string, enum: [accounts, allowances], default: accounts}}
+        - {in: query, name: cursor, schema: {type: string, pattern: '^[0-9]{1,20}$', default: '0'}}
+      responses:
+        '200':
+          description: 'tip (hash), entries (address to balance:nonce, owner:spender to amount), next.'
+          json: LedgerPage
+    """
+    chain = node().chain
+    kind, cursor = request.args.get("kind", "accounts"), request.args.get("cursor", "0")
+    if kind not in ("accounts", "allowances"):
+        raise Refusal(400, "bad_argument", "kind is accounts or allowances.")
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 20 and int(cursor) <= _MAX_CURSOR):
+        raise Refusal(400, "bad_argument", "cursor is 0, or what the page before gave as next.")
+    tip = chain.tip().hash
+    key = chain.keys.accounts if kind == "accounts" else chain.keys.allowances
+    following, page = chain.redis.hscan(key, int(cursor), count=_PAGE)
+    entries = {shown(name): shown(value) for name, value in page.items()}
+    return jsonify(tip=tip, entries=entries, next=str(following) if following else None)

@@ -1,0 +1,122 @@
+"""The chain over HTTP: as it is hashed under `/chain`, with what is known of each block under `/blocks`."""
+
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, jsonify
+from flask.typing import ResponseReturnValue
+
+from api.access import node
+from api.errors import Refusal
+from api.reading import MAX_PAGE, number_argument
+from api.representations import block_view, find_block, header_view
+from api.serving.budget import reserve
+from services.peers.client import MAX_PAGE_BYTES
+
+blueprint = Blueprint("blocks", __name__)
+
+_MAX_HEIGHT = 10**15 - 1
+_PIECE = 32_768  # bytes
+_HEADER_BYTES = 5_000  # of memory, on its way into an answer
+
+
+@blueprint.get("/chain")
+def chain() -> ResponseReturnValue:
+    """Stream the chain.
+    ---
+    get:
+      summary: The whole chain, or a page of it, exactly as it is hashed
+      description: >-
+        Streamed. If the chain is reorganised while it is sent, the response is cut off: begin again. A page (with
+        `limit`) ends early where its blocks would have more than 4 MiB.
+      parameters:
+        - in: query
+          name: from
+          schema: {type: integer, minimum: 1, maximum: 999999999999999}
+          description: First height.
+        - {in: query, name: limit, schema: {type: integer, minimum: 1, maximum: 500}, description: How many blocks.}
+      responses:
+        '200': {description: 'chain (blocks) and length (of the whole chain).', json: Chain}
+    """
+    here = node()
+    tip = here.chain.tip()
+    first = number_argument("from", 1, 1, _MAX_HEIGHT)
+    limit = number_argument("limit", 0, 1, MAX_PAGE)
+    last = min(tip.height, first + limit - 1) if limit else tip.height
+    blocks = here.chain.stream(first, last)
+    return Response(_stream(_cut(blocks) if limit else blocks, tip.height), mimetype="application/json")
+
+
+def _cut(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """As many blocks as a peer takes in one page, and the first in any case."""
+    left = MAX_PAGE_BYTES
+    for number, block in enumerate(blocks):
+        left -= len(block)
+        if left < 0 and number:
+            return
+        yield block
+
+
+def _stream(blocks: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """`{"chain": […], "length": n}`, small blocks together, a large one by itself, since a copy would cost its size."""
+    piece = bytearray(b'{"chain": [')
+    separator = b""
+    for block in blocks:
+        piece += separator
+        separator = b", "
+        if len(piece) + len(block) > _PIECE:
+            yield bytes(piece)
+            piece.clear()
+        if len(block) > _PIECE:
+            yield block
+        else:
+            piece += block
+    yield bytes(piece) + b'], "length": %d}' % length
+
+
+@blueprint.get("/blocks")
+def index() -> ResponseReturnValue:
+    """List blocks.
+    ---
+    get:
+      summary: Blocks without their transactions, newest first
+      parameters:
+        - in: query
+          name: before
+          schema: {type: integer, minimum: 1, maximum: 999999999999999}
+          description: Only blocks below this height.
+        - {in: query, name: limit, schema: {type: integer, default: 20, minimum: 1, maximum: 500}}
+      responses:
+        '200': {description: 'blocks, and length of the chain.', json: Blocks}
+    """
+    here = node()
+    tip = here.chain.tip()
+    limit = number_argument("limit", 20, 1, MAX_PAGE)
+    before = min(number_argument("before", tip.height + 1, 1, _MAX_HEIGHT), tip.height + 1)
+    reserve(_HEADER_BYTES * limit)
+    first = max(1, before - limit)
+    headers = here.chain.headers(first, before - first)
+    return jsonify(blocks=[header_view(stored, tip) for stored in reversed(headers)], length=tip.height)
+
+
+@blueprint.get("/blocks/<name>")
+def show(name: str) -> ResponseReturnValue:
+    """Look at one block.
+    ---
+    get:
+      summary: A block by height, hash, or "latest"
+      parameters:
+        - in: path
+          name: name
+          required: true
+          schema: {type: string, pattern: '^(latest|[0-9]{1,15}|[0-9a-f]{64})$'}
+      responses:
+        '200':
+          description: 'The hashed fields, and hash, chainwork, size, confirmations; transactions with ids.'
+          json: KnownBlock
+        '404':
+    """
+    here = node()
+    stored = find_block(here, name)
+    if stored is None:
+        raise Refusal(404, "unknown_block", "There is no such block.")
+    return jsonify(block_view(here, stored, here.chain.tip()))

@@ -1,0 +1,123 @@
+"""rq-dashboard at `/rq`: behind the admin token, read-only, and without its known faults.
+
+It prints a job's description, exception and metadata as HTML, changes state on GET /requeue/…, and answers 500 for a
+job that is unknown. Whoever can write to the broker chooses those texts, so all of that is shut out here. It is an
+application of its own, made when somebody first looks: it costs a process 15 MB.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any
+
+from flask import Flask, Response, current_app, json, render_template, request
+from rq.exceptions import NoSuchJobError
+
+import services.jobs.queues  # noqa: F401 - makes JSON RQ's default before the dashboard asks for it
+from api import errors
+from api.access import Doorkeeper
+from api.errors import Refusal, asks_for_page, challenge, problem
+from services.connections import connect_for_requests
+from services.settings import redis_url
+from services.system.visible import named
+
+PREFIX = "/rq"
+# The dashboard's pages carry their scripts inline and compile their templates.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class LazyDashboard:
+    """A WSGI application that answers below `/rq` itself, and hands everything else on."""
+
+    def __init__(self, inner: WsgiApp, doorkeeper: Doorkeeper, broker_url: str) -> None:
+        self._inner = inner
+        self._doorkeeper = doorkeeper
+        self._broker_url = broker_url
+        self._app: Flask | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path != PREFIX and not path.startswith(PREFIX + "/"):
+            return self._inner(environ, start_response)
+        with self._lock:
+            if self._app is None:
+                self._app = make_dashboard(self._doorkeeper, self._broker_url)
+        return self._app(environ, start_response)
+
+
+def make_dashboard(doorkeeper: Doorkeeper, broker_url: str) -> Flask:
+    """The dashboard's application."""
+    import rq_dashboard
+    from rq_dashboard import web
+
+    app = Flask("api.rest.dashboard", static_folder=None)
+    # Its own connections know no valkey:// and have no time limits, and its pages show the URL that it is given.
+    web.from_url = _our_connection
+    app.config["RQ_DASHBOARD_REDIS_URL"] = (redis_url.parse(broker_url).public,)
+    app.redis_conn = connect_for_requests(broker_url)  # type: ignore[attr-defined] # where the dashboard looks for it
+    app.config["RQ_DASHBOARD_DISABLE_DELETE"] = True
+    app.extensions["quarry.doorkeeper"] = doorkeeper
+    errors.install(app)
+
+    def guard() -> None:
+        doorkeeper.check_host()
+        doorkeeper.require_admin()
+        if request.method not in ("GET", "HEAD") or (request.endpoint or "").endswith("requeue_all"):
+            raise Refusal(403, "read_only", "The dashboard only shows; workers and the reconciler look after jobs.")
+
+    app.before_request(guard)  # before the blueprint's own, so that nothing is read for strangers
+    app.register_blueprint(rq_dashboard.blueprint, url_prefix=PREFIX)
+    app.after_request(_disarm)
+    app.register_error_handler(NoSuchJobError, _unknown_job)
+    app.register_error_handler(Refusal, _refused)
+    # The pages ask for the favicon under this name.
+    app.add_url_rule(f"{PREFIX}/favicon.ico", "static", lambda filename="": Response(status=404))
+    return app
+
+
+def _refused(error: Refusal) -> Response:
+    """A refusal; whoever has no token, and cancels the browser's login window, reads where the token is."""
+    if error.status != 401 or not asks_for_page():
+        return problem(error.status, error.code, error.detail)
+    response = Response(render_template("dashboard_login.html"), 401, mimetype="text/html")
+    challenge(response)
+    return response
+
+
+def _our_connection(*_: Any, **__: Any) -> tuple[None, Any]:
+    """In place of the dashboard's way to connect, which it goes for each page of an instance."""
+    return None, current_app.redis_conn  # type: ignore[attr-defined] # set by `make_dashboard`
+
+
+def _disarm(response: Response) -> Response:
+    """Escape what the job page would insert as HTML, and let the browser load nothing from elsewhere."""
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    if response.is_json:
+        as_html = escape if (request.endpoint or "").endswith("job_info") else str
+        response.set_data(json.dumps(_each_text(response.get_json(), lambda text: as_html(_shown(text)))))
+    return response
+
+
+def _shown(text: str) -> str:
+    """A text of the broker with what hides or acts in it named; the lines of an exception stay lines."""
+    return "\n".join(named(line) for line in text.split("\n"))
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(name): _each_text(item, change) for name, item in value.items()}
+    return [_each_text(item, change) for item in value] if isinstance(value, list) else value
+
+
+def _unknown_job(error: NoSuchJobError) -> Response:
+    return problem(404, "unknown_job", "No job with this id is known to the broker.")

@@ -1,0 +1,139 @@
+"""The OpenAPI document, made from the views' own docstrings, and a page that shows it.
+
+The docstrings are OpenAPI but for three short forms: `json: Name` for content by a schema in `schemas/`,
+`html: true` and `text: media type` for other content, and a status without anything for a refusal.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from apispec import APISpec
+from apispec.yaml_utils import load_operations_from_docstring
+from apispec_webframeworks.flask import FlaskPlugin
+from flask import Blueprint, current_app, jsonify, render_template
+from flask.typing import ResponseReturnValue
+
+from services.node import Node
+from services.system.about import VERSION
+
+blueprint = Blueprint("documentation", __name__)
+
+_SCHEMAS = [Path(__file__).parent / "schemas" / name for name in ("requests.yml", "answers.yml")]
+_REFUSED = {
+    400: "The request is wrong: a bad argument or body, or not exactly one Host.",
+    401: "This needs the admin token.",
+    403: "A page of another site, what nobody asked for, or a Host that the node does not answer for.",
+    404: "There is nothing like that.",
+    408: "The body did not come in time.",
+    409: "What was asked for was cancelled.",
+    411: "The length of the body is not said (Content-Length).",
+    413: "The body is too large.",
+    415: "The body is not application/json, or is compressed.",
+    422: "The body has unknown fields, or lacks some.",
+    429: "Too many at once: try again after Retry-After.",
+    502: "A peer is to blame.",
+    503: "The store does not answer, or the node is full: try again after Retry-After.",
+}
+# Any request may meet these; any request with a body, these too.
+_EVERYWHERE = (400, 403, 408, 411, 413, 429, 503)
+_WITH_BODY = (415, 422)
+# Of other schemas, where the file repeats nothing.
+_PARTS = frozenset({"BatchItems", "Ed25519", "Ethereum", "Known", "Plain", "TutorialTransaction", "Unsigned"})
+_HTML = {"text/html": {"schema": {"type": "string"}}}
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> ResponseReturnValue:
+    """Serve the OpenAPI document.
+    ---
+    get:
+      summary: This document
+      responses: {'200': {description: OpenAPI 3.1., content: {application/json: {schema: {type: object}}}}}
+    """
+    return jsonify(_document())
+
+
+@blueprint.get("/docs")
+def docs() -> ResponseReturnValue:
+    """Show the endpoints to people.
+    ---
+    get:
+      summary: The endpoints as a page
+      responses: {'200': {description: HTML., html: true}}
+    """
+    return render_template("docs.html", document=_document())
+
+
+def _document() -> dict[str, Any]:
+    return _build(current_app._get_current_object())  # type: ignore[attr-defined] # the app itself, as cache key
+
+
+@cache
+def _build(app: Any) -> dict[str, Any]:
+    spec = APISpec(
+        title="Quarry",
+        version=VERSION,
+        openapi_version="3.1.0",
+        info={"description": "A proof-of-work ledger that runs as a queue of jobs."},
+    )
+    for name, schema in _schemas(app.extensions["quarry"]).items():
+        spec.components.schema(name, schema)
+    for status, description in _REFUSED.items():
+        content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        spec.components.response(f"Refused{status}", {"description": description, "content": content})
+        # A page tells browsers of it on a page.
+        spec.components.response(f"Failed{status}", {"description": description, "content": content | _HTML})
+    for endpoint, view in app.view_functions.items():
+        if "---" in (view.__doc__ or ""):
+            # Not by the plugin's own helper, which knows only one rule of each view.
+            for rule in app.url_map.iter_rules(endpoint):
+                path = FlaskPlugin.flaskpath2openapi(rule.rule)
+                operations = load_operations_from_docstring(view.__doc__)
+                for operation in operations.values():
+                    _complete(operation, is_page=endpoint.startswith("explorer."))
+                spec.path(path=path, operations=operations)
+    document: dict[str, Any] = spec.to_dict()
+    return document
+
+
+def _schemas(here: Node) -> dict[str, Any]:
+    """The components, for one chain: its transactions name it, and the tutorial's are not signed."""
+    schemas: dict[str, Any] = {}
+    for path in _SCHEMAS:
+        schemas |= yaml.safe_load(path.read_text("utf-8"))
+    for variant in schemas["Transaction"]["oneOf"]:
+        variant["properties"]["chain_id"] = {"type": "integer", "enum": [here.settings.spec.chain_id]}
+    if not here.rules.has_accounts:
+        schemas["Transaction"] = schemas["TutorialTransaction"]
+    return {name: schema for name, schema in schemas.items() if name not in _PARTS}
+
+
+def _complete(operation: dict[str, Any], *, is_page: bool) -> None:
+    """Write the short forms out, and add what every request may meet."""
+    body = operation.get("requestBody")
+    if body is not None:
+        body.setdefault("required", True)
+        _write_out(body)
+    given = {str(status): response for status, response in operation["responses"].items()}
+    for response in given.values():
+        if response:
+            _write_out(response)
+    for status in (*_EVERYWHERE, *(_WITH_BODY if body is not None and body["required"] else ())):
+        given.setdefault(str(status), None)
+    kind = "Failed" if is_page else "Refused"
+    operation["responses"] = {
+        status: response or {"$ref": f"#/components/responses/{kind}{status}"}
+        for status, response in sorted(given.items())
+    }
+
+
+def _write_out(item: dict[str, Any]) -> None:
+    if "json" in item:
+        schema = {"$ref": f"#/components/schemas/{item.pop('json')}"}
+        item["content"] = {"application/json": {"schema": schema}}
+    if item.pop("html", False):
+        item["content"] = _HTML
+    if "text" in item:
+        item["content"] = {item.pop("text"): {"schema": {"type": "string"}}}

@@ -1,0 +1,143 @@
+"""Asking for blocks, and watching the search."""
+
+from contextlib import nullcontext
+
+from flask import Blueprint, Response, jsonify, url_for
+from flask.typing import ResponseReturnValue
+
+from api.access import budget, doorkeeper, node
+from api.errors import Refusal, problem
+from api.reading import is_id, seconds_argument
+from api.representations import block_fields, round_view
+from api.serving.budget import Kind
+from services.clocks import waiting_words
+from services.errors import Busy, NotFound
+from services.store.rounds import RequestStatus
+
+blueprint = Blueprint("mining", __name__)
+
+# Waiting holds a thread of the server.
+MAX_WAIT = 60.0
+_UNKNOWN_JOB = "No mining request with this id is known here."
+
+
+@blueprint.route("/mine", methods=["GET", "POST"])
+def mine() -> ResponseReturnValue:
+    """Ask for one block, and wait for it.
+    ---
+    get: &mine
+      summary: Mine one block
+      description: >-
+        Adds one mining request. Each block that this node seals answers the oldest request. Open to this machine;
+        from elsewhere it needs the admin token.
+      parameters:
+        - in: query
+          name: wait
+          schema: {type: number, default: 10, minimum: 0, maximum: 60}
+          description: Seconds to wait.
+      responses:
+        '200': {description: 'The block: message, index, transactions, proof, previous_hash, hash.', json: Mined}
+        '202':
+          description: >-
+            Not sealed yet: {job}, and Location: /jobs/ID. While no block may be made yet, since the last ones lie too
+            far in the future, also message and mining_waits_until (Unix seconds): at once, if waiting would be in vain.
+          json: Asked
+        '401':
+        '409':
+    post: *mine
+    """
+    doorkeeper().require_this_machine()
+    here = node()
+    seconds = seconds_argument("wait", here.settings.mine_wait, MAX_WAIT)
+    with budget().hold(Kind.WAIT) if seconds else nullcontext():  # a refusal asks for nothing, so it comes first
+        request_id = here.rounds.ask()
+        until = here.rounds.waits_until()
+        if until is not None and until - here.clock.now() > seconds:
+            seconds = 0.0
+        answer = here.rounds.wait(request_id, seconds)
+    if answer.status is RequestStatus.CANCELLED:
+        return problem(409, "round_cancelled", "The round was cancelled.")
+    if answer.block is None:
+        return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
+    try:
+        block = block_fields(here, answer.block)
+    except Busy:  # it is mined; the client can look at it later
+        return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
+    names = ("index", "transactions", "proof", "previous_hash")
+    return jsonify({"message": "Forged new block.", **{name: block[name] for name in names}, "hash": answer.block})
+
+
+def _not_yet(request_id: str) -> Response:
+    here = node()
+    until = here.rounds.waits_until()
+    if until is None:
+        return jsonify(job=request_id)
+    return jsonify(job=request_id, message=waiting_words(until, here.clock.now()), mining_waits_until=until)
+
+
+@blueprint.get("/jobs/<job_id>")
+def job(job_id: str) -> ResponseReturnValue:
+    """Look at one mining request.
+    ---
+    get:
+      summary: A mining request
+      parameters:
+        - {in: path, name: job_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}
+        - in: query
+          name: wait
+          schema: {type: number, default: 0, minimum: 0, maximum: 60}
+          description: Seconds to wait for it.
+      responses:
+        '200':
+          description: 'id, status (queued, started, finished, failed, cancelled), round and block (hash).'
+          json: Job
+        '404':
+    """
+    seconds = seconds_argument("wait", 0.0, MAX_WAIT)
+    if not is_id(job_id):
+        raise Refusal(404, "unknown_job", _UNKNOWN_JOB)
+    try:
+        with budget().hold(Kind.WAIT) if seconds else nullcontext():
+            found = node().rounds.wait(job_id, seconds)
+    except NotFound:
+        raise Refusal(404, "unknown_job", _UNKNOWN_JOB) from None
+    return jsonify(id=job_id, status=found.status, round=found.round_id, block=found.block)
+
+
+@blueprint.get("/rounds/<round_id>")
+def show_round(round_id: str) -> ResponseReturnValue:
+    """Watch one round.
+    ---
+    get:
+      summary: 'A round: hashes done, rate, and its workers'
+      parameters: [{in: path, name: round_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}]
+      responses:
+        '200':
+          description: 'id, height, difficulty, hashes, rate, workers, state (open, sealed, cancelled).'
+          json: Round
+        '404':
+    """
+    view = round_view(node(), round_id) if is_id(round_id) else None
+    if view is None:
+        raise Refusal(404, "unknown_round", "No round with this id is known here.")
+    return jsonify(view)
+
+
+@blueprint.delete("/rounds/<round_id>")
+def cancel_round(round_id: str) -> ResponseReturnValue:
+    """Cancel a round.
+    ---
+    delete:
+      summary: Cancel an open round and the request that it would have answered (admin)
+      parameters: [{in: path, name: round_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}]
+      responses:
+        '200': {description: 'The round, which has ended.', json: Round}
+        '401':
+        '404':
+    """
+    doorkeeper().require_admin()
+    here = node()
+    if not is_id(round_id) or here.mining.round(round_id) is None:
+        raise Refusal(404, "unknown_round", "No round with this id is known here.")
+    here.rounds.cancel(round_id)
+    return jsonify(round_view(here, round_id))

@@ -1,0 +1,223 @@
+"""Peers over HTTP: who they are, what they announce, and agreeing with them."""
+
+from typing import Any
+
+from flask import Blueprint, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from api.access import budget, doorkeeper, node
+from api.errors import Refusal, problem
+from api.reading import MAX_PAGE, is_hash, json_body, number_argument, seconds_argument
+from api.representations import first_blocks
+from api.serving.budget import Kind, reserve
+from services.errors import PeerFailed
+from services.peers.urls import check_address, normal_url
+from shared.errors import InputError, NodeError, ShapeError
+
+blueprint = Blueprint("peers", __name__)
+
+_SHOWN_BLOCKS = 100
+_SHOWN_BYTES = 2**20
+_MAX_LOCATOR = 64
+_HEADER_BYTES = 3_000  # of memory, on its way into an answer
+_MAX_NODES = 64
+_MAX_WAIT = 60.0
+
+
+@blueprint.get("/nodes")
+def index() -> ResponseReturnValue:
+    """List peers.
+    ---
+    get:
+      summary: Peers, what they last claimed, and how they are doing
+      responses:
+        '200':
+          description: 'nodes: url, state, height, tip, chainwork, reason. Candidates await approval.'
+          json: Peers
+    """
+    return jsonify(nodes=[_peer(item) for item in node().peers.all()])
+
+
+@blueprint.post("/nodes/register")
+@blueprint.post("/miner/register")
+def register() -> ResponseReturnValue:
+    """Register peers.
+    ---
+    post:
+      summary: Register peers (admin, except under the tutorial's rules)
+      description: >-
+        A peer that answers is asked for its genesis block first; one on another chain is refused. One that does not
+        answer is registered, and asked again later.
+      requestBody:
+        json: Nodes
+      responses:
+        '201': {description: 'message, all_nodes, total_nodes (URLs).', json: Registered}
+        '401':
+    """
+    here = node()
+    admin = doorkeeper().is_admin()
+    if not here.rules.open_registration:
+        doorkeeper().require_admin()
+    elif here.settings.loopback:  # its peers may be on this machine, which those behind a proxy must not reach
+        doorkeeper().require_this_machine()
+    given = dict.fromkeys(normal_url(item) for item in _nodes(json_body()))
+    urls = [url for url in given if url != here.settings.public_url]  # the tutorial's readers name all nodes to each
+    for url in urls:
+        check_address(url, private=here.settings.reaches_private_peers)
+    if not admin:  # a stranger neither ends a peer's pause nor has it asked
+        known = {peer.url for peer in here.peers.approved()}
+        urls = [url for url in urls if url not in known]
+    here.peers.require_room(urls)
+    with budget().hold(Kind.WAIT):
+        answers = here.resolver.handshakes(urls)
+    for answer in answers:
+        # One that does not answer is not there yet: the resolver keeps asking.
+        if isinstance(answer, NodeError) and not isinstance(answer, PeerFailed):
+            raise answer
+    here.peers.add(*urls)
+    all_nodes = [peer.url for peer in here.peers.approved()]
+    return jsonify(message="New nodes have been added.", all_nodes=all_nodes, total_nodes=all_nodes), 201
+
+
+@blueprint.delete("/nodes")
+def remove() -> ResponseReturnValue:
+    """Forget peers.
+    ---
+    delete:
+      summary: Forget peers (admin)
+      requestBody:
+        json: Nodes
+      responses:
+        '200': {description: 'removed: how many, and the remaining nodes.', json: Peers}
+        '401':
+    """
+    doorkeeper().require_admin()
+    here = node()
+    removed = sum(here.peers.remove(normal_url(item)) for item in _nodes(json_body()))
+    return jsonify(removed=removed, nodes=[_peer(item) for item in here.peers.all()])
+
+
+@blueprint.route("/nodes/resolve", methods=["GET", "POST"])
+@blueprint.route("/miner/nodes/resolve", methods=["GET", "POST"])
+def resolve() -> ResponseReturnValue:
+    """Agree with the peers now.
+    ---
+    get: &resolve
+      summary: Adopt the best valid chain among the peers
+      description: Requests that arrive together are answered by one run.
+      parameters:
+        - in: query
+          name: wait
+          schema: {type: number, default: 30, minimum: 0, maximum: 60}
+          description: Seconds to wait.
+      responses:
+        '200':
+          description: 'message, and chain or new_chain: its first 100 blocks; more under `more`.'
+          json: Resolved
+        '202': {description: 'Still at it: ask /status, or again.', json: Message}
+        '502':
+    post: *resolve
+    """
+    here = node()
+    here.faults.require_none()
+    seconds = seconds_argument("wait", 30.0, _MAX_WAIT)
+    with budget().hold(Kind.WAIT):
+        answer = here.consensus.ask(seconds)
+    if answer is None:
+        return jsonify(message="Still resolving."), 202
+    shown = first_blocks(here, _SHOWN_BLOCKS, _SHOWN_BYTES)
+    length = here.chain.tip().height
+    body: dict[str, Any] = {"message": "Our chain was replaced." if answer.replaced else "Our chain is authoritative."}
+    body["new_chain" if answer.replaced else "chain"] = shown
+    body["length"] = length
+    if length > len(shown):
+        body["more"] = f"/chain?from={len(shown) + 1}&limit={MAX_PAGE}"
+    return jsonify(body)
+
+
+@blueprint.post("/nodes/announce")
+def announce() -> ResponseReturnValue:
+    """Hear of a peer's tip.
+    ---
+    post:
+      summary: A peer's new tip
+      description: Heeded only from registered peers; it causes a resolution with that peer and nothing else.
+      requestBody:
+        json: Announcement
+      responses:
+        '202': {description: 'heeded: whether it will be looked at.', json: Heeded}
+    """
+    body = json_body()
+    if not isinstance(body, dict):
+        raise InputError("not_an_object", "An announcement is a JSON object.")
+    if body.keys() != {"url", "hash", "height", "chainwork"}:
+        raise ShapeError("wrong_fields", "An announcement has exactly url, hash, height and chainwork.")
+    url, block_hash = normal_url(body["url"]), body["hash"]
+    if not isinstance(block_hash, str) or not is_hash(block_hash):
+        raise InputError("bad_hash", "hash must be 64 lower-case hexadecimal digits.", field="hash")
+    for name in ("height", "chainwork"):
+        if type(body[name]) is not int or not 0 <= body[name] < 2**256:
+            raise InputError("bad_number", f"{name} must be a whole number.", field=name)
+    return jsonify(heeded=node().announcer.heard(url, block_hash)), 202
+
+
+@blueprint.get("/headers")
+def headers() -> ResponseReturnValue:
+    """Page through headers.
+    ---
+    get:
+      summary: The headers after the first hash of a locator that is on our chain
+      parameters:
+        - in: query
+          name: locator
+          schema: {type: string, pattern: '^([0-9a-f]{64}(,[0-9a-f]{64}){0,63})?$'}
+          description: Block hashes with commas, newest first.
+        - {in: query, name: limit, schema: {type: integer, default: 500, minimum: 1, maximum: 500}}
+      responses:
+        '200':
+          description: 'headers (as they are hashed, with proof), from (their first height), length.'
+          json: Headers
+        '404':
+    """
+    here = node()
+    if not here.rules.headers_alone:
+        raise Refusal(404, "no_headers", "Under the rules of this chain a hash covers the whole block: ask /chain.")
+    text = request.args.get("locator", "")
+    names = text.split(",") if text else []
+    if len(names) > _MAX_LOCATOR or not all(is_hash(item) for item in names):
+        raise InputError("bad_locator", f"locator is at most {_MAX_LOCATOR} block hashes with commas.", field="locator")
+    limit = number_argument("limit", MAX_PAGE, 1, MAX_PAGE)
+    reserve(_HEADER_BYTES * limit)
+    first, found = here.chain.after(names, limit)
+    return jsonify(
+        {"headers": [item.header.to_object() for item in found], "from": first, "length": here.chain.tip().height}
+    )
+
+
+@blueprint.errorhandler(PeerFailed)
+def peer_failed(error: PeerFailed) -> ResponseReturnValue:
+    """A peer is to blame, not the request."""
+    return problem(502, "peer_failed", str(error))
+
+
+def _nodes(body: Any) -> list[Any]:
+    if not isinstance(body, dict):
+        raise InputError("not_an_object", 'Send {"nodes": ["http://HOST:PORT"]}.')
+    if body.keys() != {"nodes"}:
+        raise ShapeError("wrong_fields", 'Send {"nodes": ["http://HOST:PORT"]}.', field="nodes")
+    nodes = body["nodes"]
+    if not isinstance(nodes, list) or not 0 < len(nodes) <= _MAX_NODES:
+        raise InputError("bad_nodes", f"nodes is a list of 1 to {_MAX_NODES} URLs.", field="nodes")
+    return nodes
+
+
+def _peer(peer: Any) -> dict[str, Any]:
+    return {
+        "url": peer.url,
+        "state": peer.state,
+        "height": peer.height,
+        "tip": peer.tip or None,
+        "chainwork": peer.chainwork,
+        "failures": peer.failures,
+        "reason": peer.reason or None,
+    }

@@ -1,0 +1,142 @@
+"""Submitting transactions, and looking them up."""
+
+from typing import Any
+
+from flask import Blueprint, jsonify
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
+
+from api.access import node
+from api.errors import Refusal, describe
+from api.reading import is_hash, json_body
+from api.representations import block_fields, transaction_view
+from api.serving.budget import reserve
+from services.chain.inclusion import inclusion_proof
+from services.mempool.admission import Admitted
+from shared.errors import InputError, NodeError, RuleError
+from shared.transaction import Transaction
+
+blueprint = Blueprint("transactions", __name__)
+
+MAX_BATCH = 2000
+_RESULT_BYTES = 400  # of memory, for each result on its way into the answer
+
+
+@blueprint.post("/transactions/new")
+@blueprint.post("/transaction/new")
+def submit() -> ResponseReturnValue:
+    """Admit a signed transaction to the mempool.
+    ---
+    post:
+      summary: Submit a signed transaction
+      description: >-
+        201 means durable: the transaction is in the mempool, synced to disk, and will be mined or leave a record that
+        says why not. Repeating it is harmless and answers 201 again, with block (hash) and index (height) once it is
+        mined.
+      requestBody:
+        json: Transaction
+      responses:
+        '201': {description: Admitted., json: Admitted}
+    """
+    here = node()
+    admitted = here.submit_one(here.rules.read_request(json_body(floats=here.rules.floats)))
+    if admitted.block:
+        return jsonify(message=f"The transaction is in Block {admitted.height}.", **_acknowledged(admitted)), 201
+    message = f"Transaction will be added to Block {admitted.height}."
+    return jsonify(message=message, id=admitted.id), 201
+
+
+@blueprint.post("/transactions/batch")
+def submit_batch() -> ResponseReturnValue:
+    """Admit many signed transactions, each by itself.
+    ---
+    post:
+      summary: Submit up to 2,000 signed transactions
+      description: >-
+        Each is admitted or refused by itself. Those of one sender are taken in the order given, so send nonces
+        ascending. The answer has one result per transaction, in order: {status: accepted, id}, with block (hash) and
+        index (height) where it was sent before and is mined already, or {status: refused, code, detail, field}.
+      requestBody:
+        json: Batch
+      responses:
+        '200': {description: One result per transaction., json: BatchResult}
+    """
+    here = node()
+    items = _batch(json_body(floats=here.rules.floats))
+    reserve(_RESULT_BYTES * len(items))  # before anything is admitted: afterwards "try again" would be wrong
+    outcomes: list[Transaction | Admitted | NodeError] = []
+    for item in items:
+        try:
+            outcomes.append(here.rules.read_request(item))
+        except RuleError as error:
+            outcomes.append(error)
+    readable = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, Transaction)]
+    admissions = here.submit([item for item in outcomes if isinstance(item, Transaction)])
+    for position, admission in zip(readable, admissions, strict=True):
+        outcomes[position] = admission
+    admitted = [outcome for outcome in outcomes if isinstance(outcome, Admitted)]
+    return jsonify(results=[_result(outcome) for outcome in outcomes], accepted=len(admitted))
+
+
+@blueprint.get("/transactions/<transaction_id>")
+def show(transaction_id: str) -> ResponseReturnValue:
+    """Where a transaction is.
+    ---
+    get:
+      summary: A transaction on the chain, waiting, or gone with a reason
+      parameters: [{in: path, name: transaction_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{64}$'}}]
+      responses:
+        '200':
+          description: 'Its fields with id, status, block (hash) and index (height) where known.'
+          json: TransactionPlace
+        '404':
+    """
+    if transaction_id in ("new", "batch"):  # where one may only POST
+        raise MethodNotAllowed(["POST", "OPTIONS"])
+    view = transaction_view(node(), transaction_id) if is_hash(transaction_id) else None
+    if view is None:
+        raise Refusal(404, "unknown_transaction", "No transaction with this id is known here.")
+    return jsonify(view)
+
+
+@blueprint.get("/transactions/<transaction_id>/proof")
+def proof(transaction_id: str) -> ResponseReturnValue:
+    """Prove that a transaction is in a block.
+    ---
+    get:
+      summary: A transaction, its Merkle branch and its block's header; verifiable offline
+      parameters: [{in: path, name: transaction_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{64}$'}}]
+      responses:
+        '200': {description: 'Transaction, position, branch (lowest first), header and block hash.', json: Proof}
+        '404':
+    """
+    here = node()
+    if not here.rules.headers_alone:
+        raise Refusal(404, "no_merkle_root", "Blocks have no Merkle root under the rules of this chain.")
+    location = here.chain.locate(transaction_id) if is_hash(transaction_id) else None
+    if location is None:
+        raise Refusal(404, "unknown_transaction", "No transaction with this id is on the chain.")
+    return jsonify(inclusion_proof(block_fields(here, location.block_hash), location, transaction_id))
+
+
+def _batch(body: Any) -> list[Any]:
+    items = body.get("transactions") if isinstance(body, dict) and set(body) == {"transactions"} else body
+    if not isinstance(items, list):
+        raise InputError("not_a_batch", 'Send {"transactions": […]}.', field="transactions")
+    if not 0 < len(items) <= MAX_BATCH:
+        raise InputError("bad_batch_size", f"A batch has 1 to {MAX_BATCH} transactions.", field="transactions")
+    return items
+
+
+def _acknowledged(admitted: Admitted) -> dict[str, Any]:
+    """The id of a transaction that was taken, and its block, if it is in one already."""
+    mined = {"block": admitted.block, "index": admitted.height} if admitted.block else {}
+    return {"id": admitted.id, **mined}
+
+
+def _result(outcome: Transaction | Admitted | NodeError) -> dict[str, Any]:
+    if isinstance(outcome, Admitted):
+        return {"status": "accepted", **_acknowledged(outcome)}
+    assert isinstance(outcome, NodeError), "every transaction that could be read was judged"
+    _, code, detail, field = describe(outcome)
+    return {"status": "refused", "code": code, "detail": detail, **({"field": field} if field else {})}

@@ -1,0 +1,188 @@
+"""Blocks, transactions, receipts and logs as JSON-RPC objects. What means nothing here has Ethereum's empty value."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from api.rpc.quantity import data, quantity
+from services.store.records import StoredHeader
+from services.token.receipts import Executed, TokenEvent, WalletBlock, call_data_of, gas_of, raw_of
+from shared import erc20
+from shared.addresses import ZERO_ADDRESS
+from shared.chain_spec import ChainSpec
+from shared.ethereum import RawTransaction
+from shared.transaction import Transaction
+
+# Keccak-256 of the RLP of an empty list, and the root of an empty trie.
+_NO_UNCLES = "0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347"
+_EMPTY_TRIE = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
+_ZERO_WORD = "0x" + "00" * 32
+# No block of ours can use more: every transaction costs its fixed gas.
+_GAS_PER_TRANSACTION = 70_000
+
+
+def gas_limit(spec: ChainSpec) -> int:
+    """The most gas that a block can use."""
+    return spec.max_block_transactions * _GAS_PER_TRANSACTION
+
+
+def block_object(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict[str, Any]:
+    """A block; its transactions whole or as hashes."""
+    header = block.stored.header
+    miner = block.transactions[0].transaction.recipient if block.transactions else ZERO_ADDRESS
+    return {
+        "number": quantity(header.index),
+        "hash": f"0x{header.hash}",
+        "parentHash": f"0x{header.previous_hash}",
+        "sha3Uncles": _NO_UNCLES,
+        "logsBloom": data(block.bloom),
+        "transactionsRoot": f"0x{header.transactions_root}",
+        "stateRoot": _ZERO_WORD,
+        "receiptsRoot": _EMPTY_TRIE,
+        "miner": miner,
+        "difficulty": quantity(header.difficulty),
+        "totalDifficulty": quantity(block.stored.chainwork),
+        "extraData": "0x",
+        "size": quantity(block.stored.size),
+        "gasLimit": quantity(gas_limit(spec)),
+        "gasUsed": quantity(block.gas_used),
+        "timestamp": quantity(int(header.timestamp)),
+        "nonce": data(header.proof.to_bytes(8, "big")),
+        "mixHash": _ZERO_WORD,
+        "baseFeePerGas": "0x0",
+        "uncles": [],
+        "transactions": [
+            mined_object(item, block, spec) if whole else f"0x{item.transaction.id}" for item in block.transactions
+        ],
+    }
+
+
+def pending_block(tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, whole: bool) -> dict[str, Any]:
+    """The block after `tip`, were it made of what waits: what its proof and its miner decide is null."""
+    return {
+        "number": quantity(tip.header.index + 1),
+        "hash": None,
+        "parentHash": f"0x{tip.header.hash}",
+        "sha3Uncles": _NO_UNCLES,
+        "logsBloom": None,
+        "transactionsRoot": _EMPTY_TRIE,
+        "stateRoot": _ZERO_WORD,
+        "receiptsRoot": _EMPTY_TRIE,
+        "miner": None,
+        "difficulty": quantity(tip.header.difficulty),
+        "totalDifficulty": None,
+        "extraData": "0x",
+        "size": "0x0",
+        "gasLimit": quantity(gas_limit(spec)),
+        "gasUsed": "0x0",
+        "timestamp": quantity(int(tip.header.timestamp)),
+        "nonce": None,
+        "mixHash": _ZERO_WORD,
+        "baseFeePerGas": "0x0",
+        "uncles": [],
+        "transactions": [pending_object(item, spec) if whole else f"0x{item.id}" for item in waiting],
+    }
+
+
+def mined_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
+    """A transaction on the chain."""
+    return {
+        **transaction_object(item.transaction, item.raw, spec),
+        "blockHash": f"0x{block.stored.header.hash}",
+        "blockNumber": quantity(block.stored.header.index),
+        "transactionIndex": quantity(item.position),
+    }
+
+
+def pending_object(transaction: Transaction, spec: ChainSpec) -> dict[str, Any]:
+    """A transaction in the mempool."""
+    return {
+        **transaction_object(transaction, raw_of(transaction), spec),
+        "blockHash": None,
+        "blockNumber": None,
+        "transactionIndex": None,
+    }
+
+
+def transaction_object(transaction: Transaction, raw: RawTransaction | None, spec: ChainSpec) -> dict[str, Any]:
+    """A transaction, wherever it is. Rewards and Ed25519 transactions appear as type 0 without a signature."""
+    if raw is None:
+        return _unsigned_object(transaction, spec)
+    result: dict[str, Any] = {
+        "hash": f"0x{transaction.id}",
+        "type": quantity(raw.envelope),
+        "chainId": quantity(raw.chain_id),
+        "nonce": quantity(raw.nonce),
+        "from": raw.sender,
+        "to": raw.to,
+        "value": quantity(raw.value),
+        "gas": quantity(raw.gas),
+        "gasPrice": quantity(raw.gas_price),
+        "input": data(raw.input),
+        "v": quantity(raw.v),
+        "r": quantity(raw.r),
+        "s": quantity(raw.s),
+    }
+    if raw.envelope:
+        result |= {"accessList": [], "yParity": quantity(raw.y_parity)}
+    if raw.max_fee_per_gas is not None and raw.max_priority_fee_per_gas is not None:
+        result |= {
+            "maxFeePerGas": quantity(raw.max_fee_per_gas),
+            "maxPriorityFeePerGas": quantity(raw.max_priority_fee_per_gas),
+        }
+    return result
+
+
+def _unsigned_object(transaction: Transaction, spec: ChainSpec) -> dict[str, Any]:
+    gas = gas_of(transaction, None)
+    call = call_data_of(transaction)
+    return {
+        "hash": f"0x{transaction.id}",
+        "type": "0x0",
+        "nonce": quantity(transaction.nonce),
+        "from": ZERO_ADDRESS if transaction.type == "reward" else transaction.sender,
+        "to": spec.token.address if call else transaction.recipient,
+        "value": quantity(0 if call else transaction.amount),
+        "gas": quantity(gas),
+        "gasPrice": quantity(transaction.fee // gas),
+        "input": data(call),
+        "v": "0x0",
+        "r": "0x0",
+        "s": "0x0",
+    }
+
+
+def receipt_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
+    """The receipt of a transaction on the chain. What would fail is never mined, so the status is always 1."""
+    transaction, raw = item.transaction, item.raw
+    shown = _unsigned_object(transaction, spec) if raw is None else {"from": raw.sender, "to": raw.to}
+    return {
+        "transactionHash": f"0x{transaction.id}",
+        "transactionIndex": quantity(item.position),
+        "blockHash": f"0x{block.stored.header.hash}",
+        "blockNumber": quantity(block.stored.header.index),
+        "from": shown["from"],
+        "to": shown["to"],
+        "contractAddress": None,
+        "cumulativeGasUsed": quantity(item.cumulative_gas),
+        "gasUsed": quantity(item.gas_used),
+        "effectiveGasPrice": quantity(item.gas_price),
+        "logs": [log_object(event, block.stored) for event in item.events],
+        "logsBloom": data(erc20.bloom(event.log for event in item.events)),
+        "type": quantity(raw.envelope if raw else 0),
+        "status": "0x1",
+    }
+
+
+def log_object(event: TokenEvent, stored: StoredHeader, *, removed: bool = False) -> dict[str, Any]:
+    """One event. `removed`: its block left the chain."""
+    return {
+        "address": event.log.address,
+        "topics": [data(topic) for topic in event.log.topics],
+        "data": data(event.log.data),
+        "blockNumber": quantity(stored.header.index),
+        "blockHash": f"0x{stored.header.hash}",
+        "transactionHash": f"0x{event.transaction_id}",
+        "transactionIndex": quantity(event.position),
+        "logIndex": quantity(event.index),
+        "removed": removed,
+    }

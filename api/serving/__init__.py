@@ -1,0 +1,1 @@
+"""What one server process can bear: bodies, answers, threads and time, all from one budget."""

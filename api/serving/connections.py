@@ -1,0 +1,254 @@
+"""Ending connections that hold something for too long: silent ones, slow senders and slow readers.
+
+The server has a deadline for the head of a request, and none for its body or for the reading of its answer; a thread
+waits for each (granian, issue 728). The kernel knows how each connection of this process does (TCP_INFO), so one thread
+looks after all of them. Needs Linux; elsewhere a slow sender is still answered, but its thread is not freed.
+"""
+
+import os
+import random
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+
+from api.errors import problem
+from api.serving import heap
+from api.serving.budget import Budget, Kind
+from api.serving.held_metrics import REASONS, BudgetMetrics
+
+_log = structlog.get_logger(__name__)
+
+# A whole body has this time, so a body of 1 MiB comes at 100 kB/s at least.
+BODY_SECONDS = 10.0
+# While others stand in line: this, and the time that the body takes at this rate (bytes a second).
+TIGHT_BODY_SECONDS = 1.0
+TIGHT_BODY_RATE = 262_144
+# A reader takes this many bytes a second at least, on average over so many seconds; fewer while others stand in line.
+# Not over few: a kernel with a large buffer that is full tells of what was read in steps of some 400 kB.
+READ_RATE = 16_384
+READ_SECONDS = 30.0
+TIGHT_READ_SECONDS = 2.0
+# Longer than any answer of ours is silent: `/mine` and `/jobs` wait for 60 s at most.
+IDLE_SECONDS = 75.0
+
+_LOOK_SECONDS = 1.0
+# After large answers, memory is given back at most this often.
+_GIVE_BACK_SECONDS = 5.0
+_BODIES_LOOK_SECONDS = 0.2
+# After an early answer was handed to the server, until the kernel has it.
+_SENT_SECONDS = 0.02
+_SENT_LOOKS = 5
+# A connection that has other answers to send before the early one is known only once it has sent all of them.
+_STUCK_SECONDS = 3.0
+_QUIET_SECONDS = 1.5
+# Early answers are told apart by their lengths.
+_MOST_PADDING = 4096
+
+# Offsets in <linux/tcp.h>, struct tcp_info.
+_UNACKED, _LAST_DATA_SENT, _LAST_DATA_RECEIVED, _BYTES_ACKED, _NOT_SENT = 24, 44, 52, 120, 144
+_BYTES_SENT, _BYTES_SENT_AGAIN = 200, 208
+_LENGTH = _BYTES_SENT_AGAIN + 8
+
+
+class Deadlines:
+    """The bodies that are arriving, and which of them have taken too long."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        # What answers a request -> when its body began to arrive, and the bytes that it says it has. The gate notes it
+        # here itself, and removes it when the body has come.
+        self.arriving: dict[Any, tuple[float, int]] = {}
+
+    def is_running(self, protocol: Any) -> bool:
+        return protocol in self.arriving
+
+    def overdue(self) -> list[Any]:
+        """What answers the requests whose bodies have taken too long."""
+        now, tight = time.monotonic(), self._budget.is_tight(Kind.BODY)
+        late = []
+        for protocol, (began, size) in list(self.arriving.items()):
+            allowed = min(BODY_SECONDS, TIGHT_BODY_SECONDS + size / TIGHT_BODY_RATE) if tight else BODY_SECONDS
+            if now - began > allowed:
+                late.append(protocol)
+        return late
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the kernel knows of one connection."""
+
+    silent: float  # seconds since data was sent or received
+    sent_ago: float  # seconds since data was sent
+    pending: bool  # whether it has data that the client has not taken
+    taken: int  # bytes that the client's machine has acknowledged since the beginning
+    written: int  # bytes that the server has handed to the kernel since the beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """An early answer, to a request whose body had not come."""
+
+    at: float  # when it was handed to the server
+    length: int  # bytes on the wire
+    before: dict[Any, int]  # peer -> bytes that its connection had been handed before
+
+
+class Watch:
+    """Looks after the connections of this process to one port."""
+
+    def __init__(self, port: int, budget: Budget, deadlines: Deadlines, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._port = port
+        self._budget = budget
+        self._deadlines = deadlines
+        self._idle_seconds = idle_seconds
+        self.ended = dict.fromkeys(REASONS, 0)  # since the process began
+        self._reading: dict[Any, tuple[float, int]] = {}  # peer -> (since when it has had data to take, taken by then)
+        self._answered: dict[Any, Early] = {}  # protocol -> its early answer, until its thread is free again
+        self._metrics = BudgetMetrics(budget, self.ended)
+
+    def start(self) -> None:
+        """Look from now on, on a thread of its own."""
+        threading.Thread(target=self._run, name="connections", daemon=True).start()
+
+    def _run(self) -> None:
+        looked_at = given_back_at = 0.0
+        given_back = 0  # large answers until then
+        while True:
+            try:
+                self.end_slow_bodies()
+                if time.monotonic() - looked_at >= _LOOK_SECONDS:
+                    looked_at = time.monotonic()
+                    self.end_idle_and_slow_readers()
+                    self._metrics.show()
+                if self._budget.answers != given_back and time.monotonic() - given_back_at >= _GIVE_BACK_SECONDS:
+                    given_back, given_back_at = self._budget.answers, time.monotonic()
+                    heap.give_back()
+            except OSError as error:  # such as no descriptor being left; the next look may have one
+                _log.warning("connections_unknown", error=error.strerror)
+            except Exception as error:  # a fault of ours; without this thread, slow clients hold theirs for good
+                _log.exception("bug", error=type(error).__name__)
+            time.sleep(_BODIES_LOOK_SECONDS)
+
+    def end_slow_bodies(self) -> None:
+        """Answer requests whose bodies take too long, and free the threads that read them.
+
+        The server does not tell on which connection a request came. The one that has been handed just the bytes of its
+        answer since is the one.
+        """
+        late = [protocol for protocol in self._deadlines.overdue() if protocol not in self._answered]
+        if late:
+            before = {peer: facts.written for peer, facts, _ in self._connections()}
+            for protocol in late:
+                answer = problem(408, "body_too_slow", f"A body has {BODY_SECONDS:g} seconds at most.")
+                body = answer.get_data() + b" " * random.randrange(_MOST_PADDING)
+                headers = [("Content-Type", "application/problem+json"), ("Connection", "close")]
+                self._answered[protocol] = Early(time.monotonic(), _wire_length(408, headers, body), before)
+                protocol.response_bytes(408, headers, body)
+            self.ended["slow_body"] += len(late)
+            _log.info("slow_bodies_ended", count=len(late))
+        for _ in range(_SENT_LOOKS if late else 1):
+            if late:
+                time.sleep(_SENT_SECONDS)
+            self._answered = {one: early for one, early in self._answered.items() if self._deadlines.is_running(one)}
+            if not self._answered:
+                return
+            self._end_answered_early()
+
+    def _end_answered_early(self) -> None:
+        now = time.monotonic()
+        for peer, facts, connection in self._connections():
+            for early in self._answered.values():
+                grown = facts.written - early.before.get(peer, facts.written)
+                is_it = grown == early.length
+                # It was sent other answers as well, or we misread: then whoever was sent enough and is quiet since.
+                may_be_it = (
+                    now - early.at > _STUCK_SECONDS
+                    and grown > early.length
+                    and _QUIET_SECONDS < facts.sent_ago < now - early.at
+                )
+                if is_it or may_be_it:
+                    with suppress(OSError):
+                        connection.shutdown(socket.SHUT_RD)  # the body ends here; the answer still goes out
+                    break
+
+    def end_idle_and_slow_readers(self) -> None:
+        """End connections that are silent both ways, and those whose client does not take what is sent."""
+        now, before = time.monotonic(), self._reading
+        patience = TIGHT_READ_SECONDS if self._budget.is_tight(Kind.ANSWER) else READ_SECONDS
+        self._reading = {}
+        for peer, facts, connection in self._connections():
+            if facts.pending:
+                since, taken = before.get(peer, (now, facts.taken))
+                if now - since >= patience:
+                    if facts.taken - taken < READ_RATE * (now - since):
+                        self._end(connection, "slow_reader")
+                        continue
+                    since, taken = now, facts.taken
+                self._reading[peer] = since, taken
+            elif facts.silent > self._idle_seconds:
+                self._end(connection, "idle")
+
+    def _end(self, connection: socket.socket, reason: str) -> None:
+        with suppress(OSError):  # it ended meanwhile
+            connection.shutdown(socket.SHUT_RDWR)
+            self.ended[reason] += 1
+
+    def _connections(self) -> Iterator[tuple[Any, Facts, socket.socket]]:
+        """Each connection of this process to the port: its peer's address, what is known of it, and a copy of it."""
+        if sys.platform != "linux":
+            return
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                # A copy: the descriptor may be closed and used for another connection at any time.
+                copy = os.dup(int(name))
+            except OSError:
+                continue
+            try:
+                connection = socket.socket(fileno=copy)
+            except OSError:  # no socket
+                os.close(copy)
+                continue
+            with connection:
+                peer = self._peer_of(connection)
+                if peer is not None:
+                    try:
+                        yield peer, _facts(connection), connection
+                    except OSError:
+                        continue  # it ended meanwhile
+
+    def _peer_of(self, connection: socket.socket) -> Any:
+        if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
+            return None
+        try:
+            return connection.getpeername() if connection.getsockname()[1] == self._port else None
+        except OSError:  # the listening socket has no peer
+            return None
+
+
+def _facts(connection: socket.socket) -> Facts:
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LENGTH)
+    sent, received, unacked = (
+        struct.unpack_from("I", info, offset)[0] for offset in (_LAST_DATA_SENT, _LAST_DATA_RECEIVED, _UNACKED)
+    )
+    not_sent = struct.unpack_from("I", info, _NOT_SENT)[0] if len(info) >= _LENGTH else 0
+    taken = struct.unpack_from("Q", info, _BYTES_ACKED)[0] if len(info) >= _LENGTH else 0
+    again = struct.unpack_from("Q", info, _BYTES_SENT_AGAIN)[0] if len(info) >= _LENGTH else 0
+    written = struct.unpack_from("Q", info, _BYTES_SENT)[0] - again + not_sent if len(info) >= _LENGTH else 0
+    return Facts(min(sent, received) / 1000, sent / 1000, bool(unacked or not_sent), taken, written)
+
+
+def _wire_length(status: int, headers: list[tuple[str, str]], body: bytes) -> int:
+    """Bytes of an answer as the server sends it, with what it adds itself (tests/integration/test_gate.py)."""
+    added = [("server", "granian"), ("content-length", str(len(body))), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")]
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+    fields = (f"{name}: {value}\r\n" for name, value in [*headers, *added])
+    return len(head) + sum(map(len, fields)) + len("\r\n") + len(body)

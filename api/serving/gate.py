@@ -1,0 +1,185 @@
+"""The gate between the server and the application: bodies in, answers out, both within the budget.
+
+A body is received here, whole, before the application sees the request, so no door of ours can be held up by a slow
+sender or take a part for the whole. An answer leaves in small pieces, so that what a slow reader holds is bounded.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from typing import Any
+
+from werkzeug.wrappers import Response
+
+from api.errors import problem
+from api.serving import budget as budgets
+from api.serving.budget import LARGE, PATIENCE, Budget, Kind, LargeAnswer
+from api.serving.connections import Deadlines
+from api.serving.runner import PROTOCOL, WsgiApp
+from services.errors import Busy
+
+# The server keeps up to four pieces of an answer beside its own buffer, whether or not the client reads.
+PIECE = 32_768
+_BODY = Kind.BODY
+# Statuses of answers without a body.
+_BODILESS = frozenset({"100", "101", "102", "103", "204", "304"})
+# What an answer of unknown length takes: a block of a megabyte, the buffer that it was received in, the pieces.
+STREAMED = 4 * 2**20
+# Whether the body is here, whole and not too large.
+RECEIVED = "quarry.received"
+
+
+class Gate:
+    """A WSGI application around ours."""
+
+    def __init__(self, inner: WsgiApp, budget: Budget, deadlines: Deadlines, max_body: int) -> None:
+        """`max_body`: bytes; a longer body is left unread, and the application refuses it."""
+        self._inner = inner
+        self._budget = budget
+        self._deadlines = deadlines
+        self._max_body = max_body
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        length = environ.get("CONTENT_LENGTH")
+        if length and length != "0":
+            refused = self._receive(environ, length)
+            if refused is not None:
+                return _refuse(refused, start_response)
+        budgets.begin(self._budget)
+        status: str = ""
+        headers: list[tuple[str, str]] = []
+
+        def hold(given: str, fields: list[tuple[str, str]], _: Any = None) -> None:
+            nonlocal status, headers
+            status, headers = given, fields
+
+        try:
+            result = self._inner(environ, hold)
+            if environ.get("REQUEST_METHOD") == "HEAD" or status[:3] in _BODILESS:
+                _close(result)
+                result = []
+            elif not isinstance(result, list):
+                result = _known(result, headers)
+        except BaseException:
+            self._give_back()
+            raise
+        answer = budgets.take_answer()
+        if answer is None and isinstance(result, list) and sum(map(len, result)) <= LARGE:
+            start_response(status, headers)
+            return result
+        if _is_stream_of_events(headers):
+            start_response(status, headers)
+            return result
+        answer = answer or LargeAnswer(self._budget)
+        is_done = isinstance(result, list) and environ.get("REQUEST_METHOD") not in ("GET", "HEAD")
+        return self._send(start_response, status, headers, result, answer, is_done=is_done)
+
+    def _receive(self, environ: dict[str, Any], text: str) -> Response | None:
+        """Replace the request's stream by its body; or the refusal of a request whose body does not come."""
+        if not (text.isascii() and text.isdigit() and len(text) < 12):
+            return problem(400, "bad_length", "Content-Length must be a whole number.")
+        length = int(text)
+        if length > self._max_body or "HTTP_TRANSFER_ENCODING" in environ:
+            return None
+        connection = environ.get(PROTOCOL)
+        try:
+            self._budget.take(_BODY, PATIENCE)
+        except Busy as error:
+            return problem(503, error.code, error.message)
+        # No context managers: every request with a body comes by here, and they took a tenth of its time.
+        arriving = self._deadlines.arriving
+        if connection is not None:
+            arriving[connection] = time.monotonic(), length
+        try:
+            data = environ["wsgi.input"].read(length)
+        finally:
+            arriving.pop(connection, None)
+            self._budget.give_back(_BODY)
+        if len(data) < length:
+            return problem(400, "incomplete_body", "The body is shorter than its Content-Length.")
+        environ["wsgi.input"], environ[RECEIVED] = BytesIO(data), True
+        return None
+
+    def _send(
+        self,
+        start_response: Any,
+        status: str,
+        headers: list[tuple[str, str]],
+        result: Iterable[bytes],
+        answer: LargeAnswer,
+        *,
+        is_done: bool,
+    ) -> Iterable[bytes]:
+        """Send a large answer, or one of unknown length, in pieces; or refuse it, if too many are being sent.
+
+        Args:
+            is_done: the request may have changed something, so "try again" would be wrong: it is answered all the same.
+        """
+        try:
+            answer.settle(sum(map(len, result)) if isinstance(result, list) else STREAMED)
+        except Busy as error:
+            if not is_done:
+                answer.close()
+                _close(result)
+                return _refuse(problem(503, error.code, error.message), start_response)
+        start_response(status, headers)
+        return _Pieces(result, answer)
+
+    @staticmethod
+    def _give_back() -> None:
+        answer = budgets.take_answer()
+        if answer is not None:
+            answer.close()
+
+
+class _Pieces:
+    """An answer in pieces; it gives its place back when it is closed."""
+
+    def __init__(self, result: Iterable[bytes], answer: LargeAnswer) -> None:
+        self._result = result
+        self._answer = answer
+        self._pieces = self._cut()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def _cut(self) -> Iterator[bytes]:
+        try:
+            for part in self._result:
+                if len(part) <= PIECE:
+                    yield part
+                else:
+                    for start in range(0, len(part), PIECE):
+                        yield part[start : start + PIECE]
+        finally:
+            self._answer.close()
+
+    def close(self) -> None:
+        self._pieces.close()  # type: ignore[attr-defined] # a generator's
+        _close(self._result)
+        self._answer.close()  # here too: a generator that never began has no `finally`
+
+
+def _refuse(refusal: Response, start_response: Any) -> list[bytes]:
+    start_response(refusal.status, list(refusal.headers))
+    return [refusal.get_data()]
+
+
+def _known(result: Iterable[bytes], headers: list[tuple[str, str]]) -> Iterable[bytes]:
+    """An answer of known length in one piece: its thread is free as soon as the server has it."""
+    if not any(name.lower() == "content-length" for name, _ in headers):
+        return result
+    try:
+        return [b"".join(result)]
+    finally:
+        _close(result)
+
+
+def _is_stream_of_events(headers: list[tuple[str, str]]) -> bool:
+    return any(name.lower() == "content-type" and value.startswith("text/event-stream") for name, value in headers)
+
+
+def _close(result: Iterable[bytes]) -> None:
+    close = getattr(result, "close", None)
+    if close is not None:
+        close()

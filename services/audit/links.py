@@ -1,0 +1,51 @@
+"""Which block follows which, by the links of stored blocks: where the list of heights cannot be believed."""
+
+from services.audit.samples import read_stored
+from services.errors import Damaged
+from services.store.keys import Keys
+from services.store.port import Store
+from shared.block import Block, Header
+from shared.errors import RuleError
+from shared.rules import Rules
+
+
+class Links:
+    """The links of one node's stored blocks."""
+
+    def __init__(self, redis: Store, keys: Keys, rules: Rules) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._rules = rules
+
+    def walk_back(self, name: bytes, at: int, to: int) -> bytes | None:
+        """The hash at height `to`, from a block at height `at` by the links of whole blocks. None: one is damaged."""
+        while at > to:
+            block = self.whole(name)
+            if block is None or block.index != at:
+                return None
+            name, at = str(block.header.previous_hash).encode(), at - 1
+        return name
+
+    def linked(self, tip: bytes, above: int, parent: Header | None) -> dict[int, bytes]:
+        """Height -> hash of the blocks above a height, by the links from the tip. Empty where a block is damaged."""
+        found: dict[int, bytes] = {}
+        name = tip
+        while (block := self.whole(name)) is not None:
+            if block.index <= above:
+                return found if parent is None or parent.index != above or parent.hash.encode() == name else {}
+            found[block.index] = name
+            if block.index == 1:
+                return found if above == 0 else {}
+            name = str(block.header.previous_hash).encode()
+        return {}
+
+    def whole(self, name: bytes) -> Block | None:
+        """A stored block whose bytes give its hash."""
+        text = self._redis.hget(self._keys.blocks, name)
+        for height in (2, 1):
+            try:
+                block = read_stored(self._rules, text, height)
+            except (Damaged, RuleError):
+                continue
+            return block if block.hash.encode() == name else None
+        return None

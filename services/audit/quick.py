@@ -1,0 +1,253 @@
+"""The quick check of the stored state: what a node does at each start, and a part of it every now and then.
+
+Complete are the accounts, the allowances, the list of heights and the headers (by the digest in the tip), the supply
+and the tip's totals. The rest is sampled: the last blocks are undone one after the other, which checks their undo
+records against the ledger, and some others are drawn by lot; of all these block, header, ids and index are compared.
+Everything is compared by a replay only (services/audit/full.py).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from services.audit.samples import Sample, Undoing, shown
+from services.errors import Damaged, NotBegun, TipMoved
+from services.ports import Randomness
+from services.store.chain import ChainStore
+from services.store.digest import account_term, allowance_term, header_term, read_digest, sum_of
+from services.store.faults import Finding
+from services.store.ledger_copy import LedgerCopy, copy_ledger
+from services.store.records import (
+    Tip,
+    decode_account,
+    decode_tip,
+    encode_account,
+)
+from shared.hashing import sha256
+from shared.ledger import NO_ACCOUNT
+from shared.rules import Rules
+
+# Blocks at the tip that are undone, the deepest state that wallets may ask for; and others that are drawn by lot.
+LAST, DRAWN = 128, 128
+# Bytes of blocks that one check reads.
+_BYTES = 2**23
+_PAGE = 4000
+# Blocks that are read together, with all their records.
+_TOGETHER = 32
+_ATTEMPTS = 5
+_TRANSACTIONS = b'"transactions":'
+# Kinds of findings that say only that something in a sum is another.
+SUMS = frozenset({"digest", "supply"})
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a quick check found."""
+
+    findings: tuple[Finding, ...]
+    tip: Tip | None  # that it was about; None where it cannot be read
+    blocks: int  # that were looked at one by one
+    has_digest: bool  # False: accounts, allowances and headers have only been sampled
+
+
+class QuickAudit:
+    """The quick check of one node's store."""
+
+    def __init__(self, chain: ChainStore, rules: Rules, randomness: Randomness) -> None:
+        self._chain = chain
+        self._rules = rules
+        self._randomness = randomness
+
+    def run(self) -> Checked:
+        """The whole quick check. The chain may grow meanwhile.
+
+        Raises:
+            NotBegun: there is neither tip nor chain.
+            TipMoved: the chain is reorganised again and again.
+        """
+        for _ in range(_ATTEMPTS):
+            checked = self._run()
+            if checked is not None:
+                return checked
+        raise TipMoved("The chain was reorganised while it was checked.")
+
+    def _run(self) -> Checked | None:
+        chain = self._chain
+        copy = copy_ledger(chain.redis, chain.keys)
+        try:
+            tip = decode_tip(copy.tip)
+        except (Damaged, NotBegun):
+            return Checked((Finding("tip", "fields", shown(_on_a_line(copy.tip)), ""),), None, 0, False)
+        findings = [*self._ledger(copy, tip)]
+        findings += (headers := _Headers(chain, tip)).check(copy.height)
+        if not findings:
+            findings += self._index_count(tip, headers.transactions)
+        checked = 0
+        if all(item.kind in SUMS for item in findings):
+            names, checked = self._samples(copy, tip)
+            findings += names
+        if findings and chain.hash_at(tip.height) != tip.hash and chain.tip().hash != tip.hash:
+            return None  # a reorganisation: all of it may be about another chain
+        return Checked(tuple(findings), tip, checked, read_digest(tip.digest, tip.hash) is not None)
+
+    # --- the whole ---
+
+    def _ledger(self, copy: LedgerCopy, tip: Tip) -> Iterator[Finding]:
+        """The sums over all accounts and allowances."""
+        supply = 0
+        for address, text in copy.accounts.items():
+            try:
+                account = decode_account(text)
+            except Damaged:
+                account = NO_ACCOUNT
+            if encode_account(account).encode() != text:
+                yield Finding("account", shown(address), shown(text), "")
+            supply += account.balance
+        for name, text in copy.allowances.items():
+            if not text.isdigit():
+                yield Finding("allowance", shown(name), shown(text), "")
+        digest = read_digest(tip.digest, tip.hash)
+        if digest is not None:
+            accounts = (account_term(*item) for item in copy.accounts.items())
+            allowances = (allowance_term(*item) for item in copy.allowances.items())
+            found = sum_of([sum_of(accounts), sum_of(allowances)])
+            if found != digest.ledger:
+                yield Finding("digest", "of accounts and allowances", f"{found:064x}", f"{digest.ledger:064x}")
+        if supply != tip.supply:
+            yield Finding("supply", "in the tip", str(tip.supply), f"{supply}, the sum of all balances")
+
+    def _index_count(self, tip: Tip, expected: int) -> Iterator[Finding]:
+        """Whether the index has as many transactions as the chain."""
+        chain = self._chain
+        if chain.redis.get(chain.keys.journal) is not None:
+            return
+        pipeline = chain.redis.pipeline(transaction=True)
+        pipeline.hgetall(chain.keys.tip)
+        pipeline.hlen(chain.keys.transactions)
+        now, count = pipeline.execute()
+        if now.get(b"hash") == tip.hash.encode() and count != expected:
+            yield Finding("index", "of transactions", f"{count} entries", f"{expected}, by the headers")
+
+    # --- samples ---
+
+    def _samples(self, copy: LedgerCopy, tip: Tip) -> tuple[list[Finding], int]:
+        """Some blocks, one by one; what was found, and how many were looked at."""
+        last = range(max(1, tip.height - LAST + 1), tip.height + 1)
+        drawn = sorted(self.draw(DRAWN, last.start - 1))
+        findings: list[Finding] = []
+        room, done = _BYTES, 0
+        undoing = Undoing(self._rules, copy)
+        for height, sample in self.blocks([*reversed(last), *drawn]):
+            if sample is None or (height == tip.height and sample.stored.header.hash != tip.hash):
+                break  # reorganised
+            findings += sample.findings
+            done += 1
+            if height in last and height > 1 and not findings:
+                findings += undoing.undo(sample.block, sample.undo, height)
+            room -= sample.stored.size
+            if room < 0 or findings:
+                break
+        return findings, done
+
+    def draw(self, count: int, highest: int) -> set[int]:
+        """Some heights up to `highest`, by lot."""
+        token = self._randomness.token()
+        if highest < 1:
+            return set()
+        return {int.from_bytes(sha256(f"{token}:{i}".encode())[:8], "big") % highest + 1 for i in range(count)}
+
+    def blocks(self, heights: Sequence[int]) -> "Iterator[tuple[int, Sample | None]]":
+        """Blocks, each with all that is stored of it and what does not fit; None where there is no such height.
+
+        Some are read together: on a machine that is busy, each round trip may take long.
+        """
+        redis, keys = self._chain.redis, self._chain.keys
+        pipeline = redis.pipeline(transaction=False)
+        for height in heights:
+            pipeline.lrange(keys.heights, max(height - 2, 0), height - 1)
+        found = list(zip(heights, pipeline.execute() if heights else [], strict=True))
+        for start in range(0, len(found), _TOGETHER):
+            group = [
+                (height, names) for height, names in found[start : start + _TOGETHER] if len(names) == min(height, 2)
+            ]
+            pipeline = redis.pipeline(transaction=False)
+            for _, names in group:
+                pipeline.hmget(keys.headers, names)
+                for key in (keys.blocks, keys.undo, keys.ids):
+                    pipeline.hget(key, names[-1])
+            replies = pipeline.execute() if group else []
+            samples = {
+                height: Sample.read(
+                    self._rules, height, names[-1].decode("ascii", "replace"), *replies[4 * i : 4 * i + 4]
+                )
+                for i, (height, names) in enumerate(group)
+            }
+            self._compare_index(samples)
+            for height, _ in found[start : start + _TOGETHER]:
+                yield height, samples.get(height)
+
+    def _compare_index(self, samples: "dict[int, Sample]") -> None:
+        """Whether the transactions of blocks that are whole are in the index, at their places."""
+        redis, keys = self._chain.redis, self._chain.keys
+        expected = {
+            bytes.fromhex(item.id): (height, b"%d:%d" % (height, position))
+            for height, sample in samples.items()
+            if not sample.findings
+            for position, item in enumerate(sample.block.transactions)
+        }
+        if not expected or redis.get(keys.journal) is not None:  # whose indexes are being brought in line
+            return
+        stored = redis.hmget(keys.transactions, list(expected))
+        for (name, (height, right)), place in zip(expected.items(), stored, strict=True):
+            if place != right:
+                finding = Finding("index", f"of transaction {name.hex()}", shown(place), shown(right))
+                samples[height] = replace(samples[height], findings=(*samples[height].findings, finding))
+
+
+class _Headers:
+    """All headers of the chain, and the list of heights, by the digest."""
+
+    def __init__(self, chain: ChainStore, tip: Tip) -> None:
+        self._chain = chain
+        self._tip = tip
+        self.transactions = 0  # on the chain, by its headers
+
+    def check(self, length: int) -> Iterator[Finding]:
+        """Args: length: of the list of heights."""
+        chain, tip = self._chain, self._tip
+        if length != tip.height:
+            yield Finding("tip", "height", str(tip.height), f"{length}, by the list of heights")
+            return
+        total, last = 0, b""
+        for start in range(0, length, _PAGE):
+            hashes = chain.redis.lrange(chain.keys.heights, start, min(start + _PAGE, length) - 1)
+            for i, text in enumerate(chain.redis.hmget(chain.keys.headers, hashes) if hashes else []):
+                if text is None:
+                    yield Finding("height", f"{start + i + 1}", f"{shown(hashes[i])}, which is no stored block", "")
+                    return
+                total += header_term(start + i + 1, hashes[i], text)
+                self.transactions += _count(text)
+                last = hashes[i]
+        if last != tip.hash.encode():
+            yield Finding("tip", "hash", tip.hash, f"{shown(last)}, the last of the list of heights")
+            return
+        digest = read_digest(tip.digest, tip.hash)
+        if digest is not None and sum_of([total]) != digest.headers:
+            yield Finding("digest", "of heights and headers", f"{sum_of([total]):064x}", f"{digest.headers:064x}")
+        try:
+            stored = chain.header(tip.hash)
+        except Damaged:
+            stored = None
+        found = (stored.chainwork, stored.header.timestamp) if stored is not None else None
+        if found != (tip.chainwork, tip.timestamp):
+            right = f"chainwork {found[0]}, timestamp {found[1]}, by its header" if found is not None else ""
+            yield Finding("tip", "totals", f"chainwork {tip.chainwork}, timestamp {tip.timestamp}", right)
+
+
+def _count(header: bytes) -> int:
+    """The number of transactions that a stored header says: its last field. Reading all of it would take far longer."""
+    digits = header.rpartition(_TRANSACTIONS)[2].rstrip(b"}")
+    return int(digits) if digits.isdigit() else 0
+
+
+def _on_a_line(fields: dict[bytes, bytes]) -> bytes | None:
+    return b", ".join(b"%s %s" % item for item in sorted(fields.items())) or None

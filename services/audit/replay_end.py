@@ -1,0 +1,185 @@
+"""What a replay ends with, compared with what is stored: the ledger, the tip, stray index entries, histories."""
+
+import json
+from array import array
+from collections.abc import Iterator
+
+from services.audit.outcome import POSITION_BITS, Outcome
+from services.audit.samples import shown
+from services.store.chain import ChainStore
+from services.store.digest import Digest, account_term, allowance_term, read_digest, sum_of
+from services.store.faults import Finding
+from services.store.ledger_copy import LedgerCopy
+from services.store.mender import Mender
+from services.store.records import allowance_field, encode_account
+
+_NAMES = 1000
+
+
+class End:
+    """The end of a whole check."""
+
+    def __init__(
+        self, chain: ChainStore, out: Outcome, headers: int, histories: "dict[str, array[int]]", mender: Mender | None
+    ) -> None:
+        """`headers`: the sum of their terms. `histories`: the places of each address, packed."""
+        self._redis, self._keys = chain.redis, chain.keys
+        self._out = out
+        self._headers = headers
+        self._histories = histories
+        self._mender = mender
+
+    def check(self, copy: LedgerCopy) -> None:
+        """Compare all of it."""
+        self._check_ledger(copy)
+        self._check_tip(copy)
+        self._check_index()
+        self._check_histories()
+
+    @property
+    def _height(self) -> int:
+        tip = self._out.replay.tip
+        return 0 if tip is None else tip.index
+
+    def _check_ledger(self, copy: LedgerCopy) -> None:
+        """Accounts and allowances, against the replay."""
+        replay = self._out.replay
+        accounts = {address.encode(): encode_account(item).encode() for address, item in replay.accounts.items()}
+        allowances = {allowance_field(pair).encode(): b"%d" % amount for pair, amount in replay.allowances.items()}
+        for kind, key, stored, right in (
+            ("account", self._keys.accounts, copy.accounts, accounts),
+            ("allowance", self._keys.allowances, copy.allowances, allowances),
+        ):
+            for name in sorted(stored.keys() | right.keys()):
+                if stored.get(name) != right.get(name):
+                    self._out.add(Finding(kind, shown(name), shown(stored.get(name)), shown(right.get(name))))
+                    if self._mender is not None:
+                        self._mender.record(key, name, right.get(name))
+        old = read_digest(copy.tip.get(b"digest", b"").decode("ascii", "replace"), _text(copy.tip, b"hash"))
+        repairs = old.repairs if old is not None else 0
+        ledger = sum_of(
+            [
+                *(account_term(*item) for item in accounts.items()),
+                *(allowance_term(*item) for item in allowances.items()),
+            ]
+        )
+        assert replay.tip is not None, "genesis at least was replayed"
+        digest = self._out.digest = Digest(replay.tip.hash, ledger, sum_of([self._headers]), repairs)
+        if old is not None and digest != old and self._out.broken is None:
+            self._out.add(Finding("digest", "in the tip", str(old), str(digest)))
+
+    def _check_tip(self, copy: LedgerCopy) -> None:
+        """The fields of the tip."""
+        replay, out = self._out.replay, self._out
+        assert replay.tip is not None
+        out.tip = {
+            "hash": replay.tip.hash,
+            "height": str(replay.tip.index),
+            "chainwork": str(replay.chainwork),
+            "supply": str(replay.supply),
+            "timestamp": json.dumps(replay.tip.timestamp),
+        }
+        for name, right in out.tip.items():
+            stored = copy.tip.get(name.encode())
+            if stored != right.encode() and not (name == "timestamp" and _number(stored) == replay.tip.timestamp):
+                out.add(Finding("tip", name, shown(stored), right))
+
+    def _check_index(self) -> None:
+        """Whether the index knows transactions that the chain does not have."""
+        if self._redis.hlen(self._keys.transactions) == self._out.transactions:
+            return
+        cursor = 0
+        while True:
+            cursor, page = self._redis.hscan(self._keys.transactions, cursor, count=_NAMES)
+            for name, place in page.items():
+                if self._is_stray(name, place):
+                    self._out.add(Finding("index", f"of transaction {name.hex()}", shown(place), "nothing"))
+                    if self._mender is not None:
+                        self._mender.record(self._keys.transactions, name, None)
+            if not cursor:
+                return
+
+    def _is_stray(self, name: bytes, place: bytes) -> bool:
+        height, _, position = place.partition(b":")
+        if not (height.isdigit() and position.isdigit()):
+            return True
+        if not 0 < int(height) <= self._height:  # above it, blocks may have come meanwhile
+            return self._mender is not None or int(height) > len(self._redis.lrange(self._keys.heights, 0, -1))
+        at = int(position)
+        block_hash = self._redis.lindex(self._keys.heights, int(height) - 1) or b""
+        return (self._redis.hget(self._keys.ids, block_hash) or b"")[32 * at : 32 * at + 32] != name
+
+    def _check_histories(self) -> None:
+        """The histories of all addresses."""
+        for address, places in self._histories.items():
+            right = list(_places(places))
+            stored = self._stored_history(address, len(right))
+            if stored != right:
+                at = next(
+                    (i for i, (a, b) in enumerate(zip(stored, right, strict=False)) if a != b),
+                    min(len(stored), len(right)),
+                )
+                self._out.add(
+                    Finding("history", f"of {address}, item {at}", shown(_at(stored, at)), shown(_at(right, at)))
+                )
+                if self._mender is not None:
+                    self._mender.history(self._keys.history(address), [place.decode() for place in right])
+        for name in self._stray_histories():
+            self._out.add(Finding("history", f"of {shown(name)}", "a list", "nothing"))
+            if self._mender is not None:
+                self._mender.history(name.decode(), [])
+
+    def _stored_history(self, address: str, length: int) -> list[bytes]:
+        """A history, without what has been appended to it since its blocks were replayed."""
+        found: list[bytes] = []
+        while True:
+            page = self._redis.lrange(self._keys.history(address), len(found), len(found) + 5 * _NAMES - 1)
+            found += page
+            if len(page) < 5 * _NAMES:
+                break
+        if self._mender is None:
+            while len(found) > length and _height_of(found[-1]) > self._height:
+                found.pop()
+        return found
+
+    def _stray_histories(self) -> Iterator[bytes]:
+        prefix = self._keys.history("")
+        pattern = "".join(f"[{char}]" if char in "*?[]" else char for char in prefix) + "*"
+        cursor, seen = 0, set()
+        while True:
+            cursor, names = self._redis.scan(cursor, match=pattern, count=_NAMES)
+            for name in names:
+                address = name.decode("utf-8", "replace").removeprefix(prefix)
+                if address in self._histories or name in seen:
+                    continue
+                seen.add(name)
+                first = self._redis.lrange(name.decode("utf-8", "replace"), 0, 0)
+                if self._mender is not None or (first and _height_of(first[0]) <= self._height):
+                    yield name
+            if not cursor:
+                return
+
+
+def _places(items: "array[int]") -> Iterator[bytes]:
+    for item in items:
+        yield b"%d:%d" % (item >> POSITION_BITS, item & (1 << POSITION_BITS) - 1)
+
+
+def _height_of(place: bytes) -> int:
+    digits = place.partition(b":")[0]
+    return int(digits) if digits.isdigit() else 0
+
+
+def _at(items: list[bytes], position: int) -> bytes | None:
+    return items[position] if position < len(items) else None
+
+
+def _text(fields: dict[bytes, bytes], name: bytes) -> str:
+    return fields.get(name, b"").decode("ascii", "replace")
+
+
+def _number(text: bytes | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

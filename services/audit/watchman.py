@@ -1,0 +1,157 @@
+"""When the stored state is checked, and what follows: at each start; a little of it at each housekeeping; by the hour.
+
+What differs is marked in the store (services/store/faults.py). From then on nothing is admitted, mined or adopted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.audit.full import FullAudit, OutOfTime
+from services.audit.quick import SUMS, Checked, QuickAudit
+from services.errors import NotBegun, TipMoved
+from services.ports import Clock, Randomness
+from services.store.chain import ChainStore
+from services.store.digest import Digest, account_term, allowance_term, header_term, read_digest, sum_of
+from services.store.faults import Fault, FaultStore, Finding
+from services.store.ledger_copy import copy_ledger
+from shared.rules import Rules
+
+_log = structlog.get_logger(__name__)
+
+# Seconds that a replay at the start may take, to name what differs or for a store without a digest: whoever starts a
+# node waits for it.
+REPLAY_SECONDS = 30.0
+# Blocks that one housekeeping looks at.
+SAMPLED = 3
+_PAGE = 1000
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Watchman:
+    """The checks of one node's store."""
+
+    chain: ChainStore
+    rules: Rules
+    faults: FaultStore
+    clock: Clock
+    randomness: Randomness
+
+    def at_start(self) -> Fault | None:
+        """Check the stored state, and mark it if it is wrong. A store without a digest is given one."""
+        known = self.faults.read()
+        if known is not None:
+            _log.error("ledger_differs", reason=known.sentence)
+            _say(known.findings)
+            return known
+        checked = self._quick()
+        if checked is None:
+            return None
+        if checked.findings:
+            return self._mark(checked.findings)
+        if not checked.has_digest:
+            return self._adopt()
+        _log.info(
+            "ledger_checked", height=checked.tip.height if checked.tip else 0, blocks_sampled=checked.blocks, ok=True
+        )
+        return None
+
+    def now(self) -> Fault | None:
+        """The whole quick check, for a node that runs."""
+        checked = None if self.faults.read() is not None else self._quick()
+        return self._mark(checked.findings) if checked is not None and checked.findings else None
+
+    def sample(self) -> Fault | None:
+        """Look at some blocks that are drawn by lot."""
+        tip = self.chain.tip()
+        if self.chain.redis.hget(self.chain.keys.fault, "token") is not None:
+            return None
+        audit = QuickAudit(self.chain, self.rules, self.randomness)
+        for height, sample in audit.blocks(sorted(audit.draw(SAMPLED, tip.height))):
+            if sample is None or not sample.findings:
+                continue
+            # A reorganisation may have come between two commands: then it is not there any more.
+            before = self.chain.tip().hash
+            _, again = next(audit.blocks([height]))
+            if again is not None and again.findings == sample.findings and self.chain.tip().hash == before:
+                return self._mark(again.findings)
+        return None
+
+    def _quick(self) -> Checked | None:
+        """What is found twice. None: there is no chain yet, or it does not hold still."""
+        audit = QuickAudit(self.chain, self.rules, self.randomness)
+        try:
+            checked = audit.run()
+            return audit.run() if checked.findings else checked
+        except (NotBegun, TipMoved):
+            return None
+
+    def _mark(self, findings: Sequence[Finding]) -> Fault | None:
+        if any(finding.kind in SUMS for finding in findings):
+            # What is named says more than the sum that it has changed, and a replay names all of it.
+            findings = self._named() or sorted(findings, key=lambda finding: finding.kind in SUMS)
+        self.faults.mark(self.randomness.token(), findings, self.clock.now())
+        fault = self.faults.read()
+        _say(findings)
+        return fault
+
+    def _named(self) -> list[Finding]:
+        """What of the ledger differs, by a replay, if that does not take too long."""
+        try:
+            outcome = self._replay()
+        except (OutOfTime, TipMoved):
+            return []
+        return [finding for finding in outcome if finding.kind not in SUMS]
+
+    def _replay(self) -> list[Finding]:
+        audit = FullAudit(self.chain, self.rules, self.clock)
+        return audit.run(signatures=False, until=self.clock.now() + REPLAY_SECONDS).findings
+
+    def _adopt(self) -> Fault | None:
+        """Give a store that an older release has written its digest: after a replay, if that does not take too long."""
+        _log.info("ledger_digest_missing", reason="written by an older release: computing it once from the blocks")
+        try:
+            findings = self._replay()
+        except OutOfTime:
+            _log.warning(
+                "ledger_not_replayed",
+                reason=f"longer than {REPLAY_SECONDS:g} s: quarry chain verify compares all of it",
+            )
+            findings = []
+        except TipMoved:
+            return None
+        if findings:
+            return self._mark(findings)
+        for _ in range(_ATTEMPTS):  # the chain may grow meanwhile
+            found = self._computed()
+            if found is None:
+                break
+            if self.faults.adopt_digest(*found):
+                _log.info("ledger_digest_written", digest=found[2])
+                break
+        return None
+
+    def _computed(self) -> tuple[str, str, str] | None:
+        """Tip, the digest that it has, and the digest of the stored state. None: it has one by now."""
+        redis, keys = self.chain.redis, self.chain.keys
+        copy = copy_ledger(redis, keys)
+        tip = copy.tip[b"hash"].decode()
+        old = copy.tip.get(b"digest", b"").decode()
+        if read_digest(old, tip) is not None:
+            return None
+        terms = [account_term(*item) for item in copy.accounts.items()]
+        terms += [allowance_term(*item) for item in copy.allowances.items()]
+        headers = 0
+        for start in range(0, copy.height, _PAGE):
+            hashes = redis.lrange(keys.heights, start, min(start + _PAGE, copy.height) - 1)
+            for i, text in enumerate(redis.hmget(keys.headers, hashes)):
+                headers += header_term(start + i + 1, hashes[i], text or b"")
+        return tip, old, str(Digest(tip, sum_of(terms), sum_of([headers])))
+
+
+def _say(findings: Sequence[Finding]) -> None:
+    """A line for each of the first findings."""
+    for finding in findings[:10]:
+        _log.error("ledger_differs", kind=finding.kind, name=finding.name, stored=finding.stored, right=finding.right)

@@ -1,0 +1,1 @@
+"""The chain: accepting a block, reorganising, reading it at a height, proving what is in it."""

@@ -1,0 +1,204 @@
+"""What follows from a swap: indexes, histories and mempool are brought in line with the new chain, slice by slice.
+
+Walk: a swap leaves a journal (services/chain/reorganiser.py) → the blocks of the branch are indexed → transactions that
+only the detached blocks held come back into the mempool → histories are rewritten → the journal goes → what the new
+ledger will never take is dropped. Any process may go on after a crash: each slice leaves what the next attempt leaves
+too.
+"""
+
+import json
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from services.mempool.admission import Mempool
+from services.ports import Clock
+from services.store.arguments import named_addresses
+from services.store.branch import BranchStore, Journal, Returning
+from services.store.chain import ChainStore
+from shared.errors import RuleError
+from shared.rules import Rules
+from shared.transaction import Transaction
+
+# Transactions of a branch that are kept from verifying it to finishing it, so that they are read once. The rest is read
+# from the store again: about 50 MB at most.
+_MAX_HELD = 20_000
+# A place in 64 bits; a block has 50,000 transactions at most.
+_POSITION_BITS = 20
+# Detached transactions that go back to the mempool together, and senders whose queues are read together, of a long
+# queue the first so many.
+_RETURNED = 2000
+_SENDERS = 100
+_JUDGED = 2000
+# How often senders whose transactions wait for each other are gone through.
+_PASSES = 50
+
+
+class Finisher:
+    """Finishes the swaps of one node."""
+
+    def __init__(
+        self,
+        chain: ChainStore,
+        branches: BranchStore,
+        mempool: Mempool,
+        rules: Rules,
+        clock: Clock,
+        on_return: Callable[[Sequence[str]], None],
+    ) -> None:
+        """`on_return` is told the ids that came back into the mempool: peers may never have had them."""
+        self._chain = chain
+        self._branches = branches
+        self._mempool = mempool
+        self._rules = rules
+        self._clock = clock
+        self._on_return = on_return
+        self._read: dict[str, list[Transaction]] = {}  # of the branch in the making, by block hash
+        self._held = 0  # transactions in it
+
+    def hold(self, block_hash: str, transactions: Sequence[Transaction]) -> None:
+        """Keep the transactions of a block that is about to be swapped in, if there is room: they need not be read."""
+        if self._held + len(transactions) <= _MAX_HELD:
+            self._read[block_hash] = list(transactions)
+            self._held += len(transactions)
+
+    def let_go(self) -> None:
+        """Forget what was held: another branch begins, or the last one is finished."""
+        self._read, self._held = {}, 0
+
+    def finish(self) -> None:
+        """Finish the last swap, if it is not: indexes, histories, mempool. Safe to repeat and beside itself.
+
+        Each slice leaves what the next attempt leaves too, so it may end anywhere. Some forty thousand transactions are
+        held at most (`_MAX_HELD`, twice), besides the senders and the places of addresses.
+        """
+        journal = self._branches.journal()
+        if journal is None:
+            return
+        now = self._clock.now()
+        senders: dict[str, list[Returning]] = {}  # in their order, so that a run can be repeated exactly
+        histories: dict[str, array[int]] = {}
+        # Attached first: the index then says which of the detached ones are still on the chain.
+        self._index_attached(journal, senders, histories)
+        back = self._bring_back(journal, senders, histories, now)
+        self._branches.requeue(journal, senders, now)
+        self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
+        self._branches.finish(journal)
+        self.let_go()
+        if not self._branches.is_marked():  # a wrong ledger is no judge; what is invalid leaves at the next template
+            self._drop_invalid(list(senders), back)
+        self._on_return(list(back))
+
+    def _index_attached(
+        self, journal: Journal, senders: dict[str, list[Returning]], histories: dict[str, "array[int]"]
+    ) -> None:
+        """Index the transactions of the branch, and note their senders and the places of their addresses."""
+        for height, block_hash in enumerate(journal.attached, start=journal.fork + 1):
+            index: list[object] = []
+            for position, transaction in enumerate(self._transactions(block_hash)):
+                index += [bytes.fromhex(transaction.id), _place(height, position)]
+                if transaction.type != "reward":
+                    senders[transaction.sender] = []
+                for address in named_addresses(transaction):
+                    histories.setdefault(address, array("Q")).append(height << _POSITION_BITS | position)
+            self._branches.reindex(journal, [], index)
+
+    def _bring_back(
+        self, journal: Journal, senders: dict[str, list[Returning]], histories: dict[str, "array[int]"], now: float
+    ) -> dict[str, Transaction]:
+        """Put the transactions that only the detached blocks held back into the mempool; some or all of them, by id."""
+        back: dict[str, Transaction] = {}
+        returning: dict[str, list[Returning]] = {}
+        count = 0
+        for height, block_hash in enumerate(reversed(journal.detached), start=journal.fork + 1):
+            there = self._transaction_ids_at(journal, height)
+            gone: list[object] = []
+            for position, transaction in enumerate(self._transactions(block_hash)):
+                for address in named_addresses(transaction):
+                    histories.setdefault(address, array("Q"))
+                if there[position : position + 1] == [transaction.id]:
+                    continue  # it stays where it is
+                if transaction.type == "reward":
+                    gone += [bytes.fromhex(transaction.id), _place(height, position)]
+                    continue
+                item = Returning(transaction, _place(height, position))
+                returning.setdefault(transaction.sender, []).append(item)
+                senders[transaction.sender] = []
+                count += 1
+                if len(back) < _MAX_HELD:
+                    back[transaction.id] = transaction
+            self._branches.reindex(journal, gone, [])
+            if count >= _RETURNED or height == journal.fork + len(journal.detached):
+                self._branches.requeue(journal, returning, now)
+                returning, count = {}, 0
+        return back
+
+    def _transaction_ids_at(self, journal: Journal, height: int) -> list[str]:
+        """The ids of the branch's block at a height."""
+        position = height - journal.fork - 1
+        return self._chain.transaction_ids(journal.attached[position]) if position < len(journal.attached) else []
+
+    def _transactions(self, block_hash: str) -> list[Transaction]:
+        held = self._read.get(block_hash)
+        if held is not None:
+            return held
+        text = self._chain.block_bytes(block_hash)
+        assert text is not None, "a swap names stored blocks"
+        value = json.loads(text)
+        if value["index"] == 1:  # genesis: no transactions, no undo record
+            return []
+        ids = self._chain.transaction_ids(block_hash)
+        return list(self._rules.recall_block(value, ids, lambda: self._chain.undo(block_hash)))
+
+    def _drop_invalid(self, senders: Sequence[str], back: Mapping[str, Transaction]) -> None:
+        """Drop what the new ledger will never take, such as a payment from a reward that is gone.
+
+        All are tried together, since one may live on what another pays it; whoever fails is tried again after the
+        others. What fails when nobody gets any further has no hope.
+
+        Args:
+            back: transactions that came back just now, by id: they need not be read.
+        """
+        trial = self._rules.trial()
+        waiting: list[list[Transaction]] = []
+        for start in range(0, len(senders), _SENDERS):
+            queues = self._queues(senders[start : start + _SENDERS], back)
+            touched = self._rules.touched([transaction for queue in queues for transaction in queue])
+            trial.learn(self._chain.entries(touched)[1])
+            waiting += queues
+        refused: list[tuple[str, RuleError]] = []
+        for _ in range(_PASSES):
+            refused, progress = [], False
+            for queue in waiting:
+                while queue:
+                    try:
+                        trial.apply(queue[-1])
+                    except RuleError as error:
+                        if error.code not in ("nonce_gap", "nonce_too_low"):
+                            refused.append((queue[-1].id, error))
+                        break
+                    queue.pop()
+                    progress = True
+            if not progress:
+                self._mempool.drop_invalid(refused)
+                return
+
+    def _queues(self, senders: Sequence[str], known: Mapping[str, Transaction]) -> list[list[Transaction]]:
+        """What waits of some senders, highest nonce first."""
+        pool = self._mempool.store
+        queues = pool.queues(senders, _JUDGED)
+        unknown = [name for queue in queues for _, name in queue if name not in known]
+        read = {item.id: self._rules.recall(item.fields(), item.id, item.nonce) for item in pool.entries(unknown)}
+        found = read | {name: known[name] for queue in queues for _, name in queue if name in known}
+        return [
+            [self._rules.numbered(found[name], nonce) for nonce, name in reversed(queue) if name in found]
+            for queue in queues
+        ]
+
+
+def _place(height: int, position: int) -> str:
+    return f"{height}:{position}"
+
+
+def _places(items: Iterable[int]) -> list[str]:
+    """Places from their packed form: a long branch has many."""
+    return [_place(item >> _POSITION_BITS, item & (1 << _POSITION_BITS) - 1) for item in items]

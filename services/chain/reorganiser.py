@@ -1,0 +1,221 @@
+"""Reorganisations: verify a whole branch, swap it in at once, then finish what follows from it.
+
+Walk: a `Branch` starts at the fork point, with the ledger rolled back by undo records → `add` verifies and stages block
+after block → `swap` changes heights, ledger and tip in one script → `finish` brings indexes, histories and mempool in
+line (services/chain/finishing.py).
+"""
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from services.chain.finishing import Finisher
+from services.errors import LedgerDiffers, TipMoved
+from services.ports import Clock
+from services.store.branch import BranchStore, Swap
+from services.store.chain import ChainStore
+from services.store.records import Tip
+from shared.block import Block, Header
+from shared.errors import RuleError
+from shared.forkchoice import is_better
+from shared.ledger import Account, AllowanceKey, Change, Entries
+from shared.rules import Rules
+from shared.transaction import Transaction
+from shared.validation import validate
+
+_log = structlog.get_logger(__name__)
+
+# A branch that was given up is kept this long: the peer may come back with more of it.
+KEEP_STAGED = 3600.0
+_TRIES = 20
+
+
+@dataclass(slots=True)
+class Branch:
+    """A branch in the making: verified up to `window[-1]`, none of it on the chain."""
+
+    old_tip: Tip
+    fork: int
+    detached: list[str]  # hashes, the old tip first
+    window: deque[Header]
+    chainwork: int
+    supply: int
+    accounts: dict[str, Account]  # entries that differ from the old tip's, as they are after the branch
+    allowances: dict[AllowanceKey, int]
+    attached: list[str] = field(default_factory=list)  # hashes, oldest first
+
+    @property
+    def tip(self) -> Tip:
+        last = self.window[-1]
+        return Tip(last.hash, last.index, self.chainwork, self.supply, last.timestamp)
+
+
+class Reorganiser:
+    """Branches of one node's chain."""
+
+    def __init__(
+        self, chain: ChainStore, branches: BranchStore, finisher: Finisher, rules: Rules, clock: Clock
+    ) -> None:
+        self._chain = chain
+        self._branches = branches
+        self._finisher = finisher
+        self._rules = rules
+        self._clock = clock
+
+    def is_marked(self) -> bool:
+        """Whether the stored state is marked as wrong: then nothing is adopted."""
+        return self._branches.is_marked()
+
+    def begin(self, fork: int, genesis: Block | None = None) -> Branch:
+        """A branch that leaves our chain after height `fork`: the ledger is rolled back to there.
+
+        Args:
+            genesis: where `fork` is 0, the branch's own first block (`Rules.adopt_genesis`).
+
+        Raises:
+            TipMoved: the chain changed while it was read.
+        """
+        self._finisher.let_go()
+        tip = self._chain.tip()
+        detached = [stored.header.hash for stored in reversed(self._chain.headers(fork + 1, tip.height - fork))]
+        if (detached[0] if detached else self._chain.hash_at(fork)) != tip.hash:
+            raise TipMoved("The tip moved while a branch was begun.")
+        accounts: dict[str, Account] = {}
+        allowances: dict[AllowanceKey, int] = {}
+        supply = tip.supply
+        # Tip first, so the oldest record of an entry is the last to be written. Before genesis there was nothing.
+        for block_hash in detached[: tip.height - max(fork, 1)]:
+            before = self._chain.undo(block_hash)
+            accounts.update(before.accounts)
+            allowances.update(before.allowances)
+            supply = before.supply
+        if genesis is not None:
+            self._branches.stage(genesis, Entries(), 0, self._clock.now())
+            window = deque([genesis.header], maxlen=self._rules.window_size)
+            return Branch(tip, 0, detached, window, 0, supply, accounts, allowances, [genesis.hash])
+        size = self._rules.window_size
+        stored = self._chain.headers(max(1, fork - size + 1), min(fork, size))
+        if not stored or stored[-1].header.index != fork:
+            raise TipMoved("The chain changed while a branch was begun.")
+        window = deque((item.header for item in stored), maxlen=size)
+        return Branch(tip, fork, detached, window, stored[-1].chainwork, supply, accounts, allowances)
+
+    def add(self, branch: Branch, block: Block) -> None:
+        """Verify the branch's next block against the branch, and stage it.
+
+        Raises:
+            RuleError, TooEarly: as `validate`.
+            TipMoved: the chain is not the one that the branch was begun on, nor that one with more blocks.
+        """
+        known = self._known(branch, block.transactions)
+        change = validate(self._rules, block, tuple(branch.window), known, self._clock.now())
+        self._extend(branch, block, change)
+
+    def add_known(self, branch: Branch, block_hash: str) -> bool:
+        """Make a block that we hold the branch's next; False if we do not hold it.
+
+        Only what was verified is ever stored, and a hash names all that came before it. So a branch that was left, or
+        that an earlier attempt did not finish, costs neither its bodies nor its signatures again.
+        """
+        text = self._chain.block_bytes(block_hash)
+        if text is None:
+            return False
+        try:
+            block = self._rules.read_block(json.loads(text))
+        except (ValueError, RuleError):
+            return False
+        if block.hash != block_hash:  # damaged in the store: the peer has it whole
+            return False
+        self._extend(branch, block, self._rules.apply(block, self._known(branch, block.transactions)))
+        return True
+
+    def _extend(self, branch: Branch, block: Block, change: Change) -> None:
+        branch.chainwork += self._rules.work(block.header)
+        # Staged again even if we hold it, or it might be forgotten before the branch is complete.
+        placed = self._rules.placed(block, change.before)
+        self._branches.stage(placed, change.before, branch.chainwork, self._clock.now())
+        self._finisher.hold(block.hash, placed.transactions)
+        branch.accounts.update(change.after.accounts)
+        branch.allowances.update(change.after.allowances)
+        branch.supply = change.after.supply
+        branch.window.append(block.header)
+        branch.attached.append(block.hash)
+
+    def _known(self, branch: Branch, transactions: Sequence[Transaction]) -> Entries:
+        keys = self._rules.touched(transactions)
+        tip, stored = self._chain.entries(keys)
+        while tip.hash != branch.old_tip.hash:
+            self._follow(branch)
+            tip, stored = self._chain.entries(keys)
+        return Entries(
+            {address: branch.accounts.get(address, stored.accounts[address]) for address in keys.accounts},
+            {key: branch.allowances.get(key, stored.allowances[key]) for key in keys.allowances},
+            branch.supply,
+        )
+
+    def _follow(self, branch: Branch) -> None:
+        """Our chain has grown meanwhile: let the branch detach the new blocks too. A busy miner must not stop it.
+
+        Raises:
+            TipMoved: the chain has not only grown.
+        """
+        old, tip = branch.old_tip, self._chain.tip()
+        ours = [item.header.hash for item in self._chain.headers(old.height, tip.height - old.height + 1)]
+        if len(ours) < 2 or (ours[0], ours[-1]) != (old.hash, tip.hash):
+            raise TipMoved("The chain changed while a branch was verified.")
+        new = ours[:0:-1]
+        accounts: dict[str, Account] = {}
+        allowances: dict[AllowanceKey, int] = {}
+        for block_hash in new:
+            before = self._chain.undo(block_hash)
+            accounts.update(before.accounts)
+            allowances.update(before.allowances)
+        # What the branch knows already is as it is after the branch, whatever our chain has done since.
+        branch.accounts = accounts | branch.accounts
+        branch.allowances = allowances | branch.allowances
+        branch.detached = [*new, *branch.detached]
+        branch.old_tip = tip
+
+    def swap(self, branch: Branch) -> None:
+        """Make the branch the chain, and finish.
+
+        Raises:
+            TipMoved: the chain is not the one that the branch was verified against, or is not worse than the branch
+                any more. Nothing has changed.
+            LedgerDiffers: the stored state is marked as wrong. Nothing has changed.
+        """
+        for _ in range(_TRIES):
+            if not is_better(branch.tip.claim, branch.old_tip.claim):
+                raise TipMoved("Our chain has become better than the branch.")
+            ledger = Entries(branch.accounts, branch.allowances, branch.supply)
+            outcome = self._branches.swap(
+                Swap(branch.old_tip, branch.fork, branch.detached, branch.attached, branch.tip, ledger)
+            )
+            if outcome == "swapped":
+                break
+            if outcome == "differs":
+                raise LedgerDiffers("The stored state is marked as wrong: quarry repair first.")
+            if outcome == "missing":
+                raise TipMoved("Blocks of the branch were forgotten before it was complete.")
+            if outcome == "unfinished":
+                self.finish()
+            else:
+                self._follow(branch)
+        else:
+            raise TipMoved("The tip does not hold still.")
+        _log.info(
+            "reorganised", fork=branch.fork, detached=len(branch.detached), attached=len(branch.attached),
+            tip=branch.tip.hash, height=branch.tip.height,
+        )  # fmt: skip
+        self.finish()
+
+    def finish(self) -> None:
+        """Finish the last swap, if it is not finished. Safe to repeat and beside itself."""
+        self._finisher.finish()
+
+    def forget_abandoned(self) -> int:
+        """Delete blocks that were staged long ago and never adopted; how many."""
+        return self._branches.forget(self._clock.now() - KEEP_STAGED, 100)

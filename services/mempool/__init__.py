@@ -1,0 +1,1 @@
+"""The mempool: which transactions are kept for the next blocks."""

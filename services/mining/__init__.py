@@ -1,0 +1,1 @@
+"""Mining: templates, requests for blocks, and rounds that workers search together."""

@@ -1,0 +1,228 @@
+"""The URL of a Redis or Valkey, read strictly.
+
+    redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?OPTION=VALUE&…]     rediss:// with TLS
+    unix://[USER:PASSWORD@]/PATH[?db=DATABASE]
+
+`valkey://` and `valkeys://` mean the same as `redis://` and `rediss://`. The client's own reader is lenient: `/abc` is
+database 0 to it, an unknown option goes into a constructor somewhere, and its errors repeat pieces of passwords.
+No message from here holds any part of the URL but the name of an option.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+from services.settings.hosts import normal_host
+from services.settings.paths import expanded
+from services.settings.values import BadValue, choice, flag, whole_number
+
+_SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
+_FORM = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]"
+_ESCAPES = "In user and password write % as %25, / as %2F, # as %23, ? as %3F, @ as %40, : as %3A and a blank as %20."
+_PORT = 6379
+_MAX_DATABASE = 65_535
+_MAX_SOCKET_PATH = 107  # bytes: the system's limit
+_ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
+
+
+def _file(text: str) -> str:
+    path = expanded(text)
+    if not path.exists():
+        raise BadValue("must name a file that is there.")
+    return str(path)
+
+
+# What may follow the `?`: how TLS is done. Everything else is decided by what uses the connection.
+_TLS_OPTIONS: dict[str, Callable[[str], Any]] = {
+    "ssl_cert_reqs": choice("required", "optional", "none"),
+    "ssl_check_hostname": flag,
+    "ssl_ca_certs": _file,
+    "ssl_ca_path": _file,
+    "ssl_certfile": _file,
+    "ssl_keyfile": _file,
+}
+OPTIONS = ("db", *_TLS_OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisUrl:
+    """The parts of a URL, decoded."""
+
+    scheme: str  # redis, rediss, unix
+    user: str
+    password: str = field(repr=False)
+    host: str  # "" with unix
+    port: int  # 0 with unix
+    path: str  # of the socket; "" without
+    database: int
+    options: tuple[tuple[str, Any], ...]  # of TLS
+
+    def arguments(self) -> dict[str, Any]:
+        """What redis-py's connection classes take."""
+        found: dict[str, Any] = {"db": self.database, **dict(self.options)}
+        found |= {"path": self.path} if self.path else {"host": self.host, "port": self.port}
+        if self.user:
+            found["username"] = self.user
+        if self.password:
+            found["password"] = self.password
+        if found.get("ssl_cert_reqs") == "none":
+            found["ssl_check_hostname"] = False
+        return found
+
+    @property
+    def public(self) -> str:
+        """The URL for people: without user, password and options."""
+        if self.path:
+            return f"unix://{quote(self.path)}"
+        return f"{self.scheme}://{_shown(self.host)}:{self.port}/{self.database}"
+
+
+def parse(text: str) -> RedisUrl:
+    """The parts of a URL.
+
+    Raises:
+        BadValue: what is wrong with it; never with a piece of it.
+    """
+    scheme, colon, rest = text.partition("://")
+    kind = _SCHEMES.get(scheme.lower()) if colon else None
+    if kind is None:
+        raise BadValue(f"must look like {_FORM}; rediss://, unix://, valkey:// and valkeys:// will do as well.")
+    try:
+        return _parsed(kind, rest)
+    except BadValue as error:
+        # What is taken for a host, port or path may be the end of a password that was not encoded.
+        raise BadValue(f"{error} {_ESCAPES}" if "@" in rest else str(error)) from None
+
+
+def normal(text: str) -> str:
+    """The URL in one spelling, so that two URLs of one database are equal: with port and database, and escaped."""
+    return written(parse(text))
+
+
+def written(parts: RedisUrl) -> str:
+    """The URL that has these parts."""
+    secret = (
+        f"{quote(parts.user, safe='')}:{quote(parts.password, safe='')}"
+        if parts.password
+        else quote(parts.user, safe="")
+    )
+    login = f"{secret}@" if secret else ""
+    options = "&".join(f"{name}={quote(_text(value), safe='/~')}" for name, value in parts.options)
+    if parts.path:
+        database = f"?db={parts.database}" if parts.database else ""
+        return f"unix://{login}{quote(parts.path)}{database}"
+    place = f"{_shown(parts.host)}:{parts.port}/{parts.database}"
+    return f"{parts.scheme}://{login}{place}" + (f"?{options}" if options else "")
+
+
+def _parsed(kind: str, rest: str) -> RedisUrl:
+    if "#" in rest:
+        raise BadValue("has a # in its URL.")
+    if any(character.isspace() for character in rest):
+        raise BadValue("has a blank in its URL.")
+    if re.sub(_ESCAPED, "", rest).count("%"):
+        raise BadValue("has a % in its URL that is not followed by two hexadecimal digits.")
+    before, _, query = rest.partition("?")
+    authority, slash, path = before.partition("/")
+    login, at, place = authority.rpartition("@")
+    user, colon, password = login.partition(":")
+    if at and colon and not password:
+        raise BadValue("has an empty password; leave the colon out if there is none.")
+    if "@" in path or "@" in query:
+        raise BadValue("has an @ after its host.")
+    options = _options(query)
+    database = options.pop("db", None)
+    if kind == "unix":
+        if place or not path:
+            raise BadValue("must be unix:///PATH with three slashes, the path of the socket.")
+        if options:
+            raise BadValue(f"has the option {next(iter(options))}, which is for rediss:// only.")
+        host, port, path = "", 0, _socket_path("/" + path)
+    else:
+        host, port = _place(place)
+        if slash and path:
+            if database is not None:
+                raise BadValue("names the database twice: in its path and as the option db.")
+            database = _database(path)
+        path = ""
+    if options and kind == "redis":
+        raise BadValue(f"has the option {next(iter(options))}, which is for rediss:// only.")
+    return RedisUrl(
+        kind, _unescaped(user), _unescaped(password), host, port, path, database or 0, tuple(options.items())
+    )
+
+
+def _place(text: str) -> tuple[str, int]:
+    """Host and port."""
+    if text.startswith("["):
+        host, bracket, after = text.partition("]")
+        host, colon, port = host + bracket, after[:1], after[1:]
+        if colon not in ("", ":"):
+            raise BadValue("must have a colon or nothing between host and port.")
+    else:
+        host, colon, port = text.partition(":")
+        if ":" in port:
+            raise BadValue("must have brackets around an IPv6 address, as in redis://[::1]:6379/0.")
+    if not host:
+        raise BadValue("names no host.")
+    try:
+        found = normal_host(_unescaped(host))
+    except BadValue:
+        raise BadValue(f"names a host that is neither a name nor an IP address; it must look like {_FORM}.") from None
+    try:
+        return found, whole_number(1, 65_535)(port) if colon else _PORT
+    except BadValue:
+        raise BadValue(f"has a port that is no number from 1 to 65535; it must look like {_FORM}.") from None
+
+
+def _database(text: str) -> int:
+    try:
+        return whole_number(0, _MAX_DATABASE)(text)
+    except BadValue:
+        raise BadValue("names a database that is no number (the part after the host's slash).") from None
+
+
+def _options(query: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for item in filter(None, query.split("&")):
+        name, _, value = item.partition("=")
+        if not re.fullmatch(r"[a-z_]{1,40}", name):
+            raise BadValue(f"has an option that is unknown; there are {', '.join(OPTIONS)}.")
+        if name not in OPTIONS:
+            raise BadValue(f"has the option {name}, which Quarry does not take; it takes {', '.join(OPTIONS)}.")
+        if name in found:
+            raise BadValue(f"has the option {name} twice.")
+        try:
+            read = _TLS_OPTIONS.get(name, whole_number(0, _MAX_DATABASE))
+            found[name] = read(_unescaped(value))
+        except BadValue as error:
+            raise BadValue(f"has the option {name}, which {error}") from None
+    return found
+
+
+def _socket_path(text: str) -> str:
+    path = _unescaped(text)
+    if len(path.encode()) > _MAX_SOCKET_PATH:
+        raise BadValue(f"names a socket whose path has more than {_MAX_SOCKET_PATH} bytes.")
+    return str(Path(path))
+
+
+def _unescaped(text: str) -> str:
+    try:
+        found = unquote_to_bytes(text).decode()
+    except UnicodeDecodeError:
+        raise BadValue("has escapes in its URL that are not UTF-8.") from None
+    if "\0" in found:
+        raise BadValue("has a zero byte in its URL.")
+    return found
+
+
+def _shown(host: str) -> str:
+    return f"[{quote(host, safe=':')}]" if ":" in host else host
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
