@@ -10,7 +10,7 @@ from services.store.pool import Entry
 from services.store.records import StoredHeader, Tip
 
 # Bytes that a block takes in memory on its way into an answer, for each byte of its own: read, as objects, as objects
-# with their ids, as text (measured: tests/integration/test_large_answers.py).
+# with their ids, as text (measured: tests/integration/http/test_large_answers.py).
 _PER_BYTE = 14
 # A worker that has reported nothing for so long has left the round, or is dead.
 _ACTIVE_SECONDS = 2 * HEARTBEAT_SECONDS

@@ -21,7 +21,7 @@ _MAX_TRANSACTIONS = 10_000
 _MAX_PERCENTILES = 100
 _PERCENTILE_BYTES = 150
 # Bytes that a block takes in memory on its way into an answer, for each byte of its own: as objects with every field
-# that wallets want, and as text (measured: tests/integration/test_large_answers.py).
+# that wallets want, and as text (measured: tests/integration/http/test_large_answers.py).
 _PER_BYTE = 20
 # Transactions that are shown of the block that comes next.
 _MAX_PENDING = 500

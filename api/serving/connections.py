@@ -247,7 +247,7 @@ def _facts(connection: socket.socket) -> Facts:
 
 
 def _wire_length(status: int, headers: list[tuple[str, str]], body: bytes) -> int:
-    """Bytes of an answer as the server sends it, with what it adds itself (tests/integration/test_gate.py)."""
+    """Bytes of an answer as the server sends it, with what it adds itself (tests/integration/http/test_gate.py)."""
     added = [("server", "granian"), ("content-length", str(len(body))), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")]
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
     fields = (f"{name}: {value}\r\n" for name, value in [*headers, *added])

@@ -63,6 +63,6 @@ def serve_process(*args: Any, **kwargs: Any) -> None:
     """What a process of the server runs: granian's own, with our way of calling the application."""
     from granian.server import mp
 
-    # The name under which that function finds it; tests/integration/test_http_server.py notices if it is another one.
+    # The name under which that function finds it; tests/integration/http/test_server.py notices if it is another one.
     mp._wsgi_call_wrap = wrap  # type: ignore[attr-defined, assignment] # private there
     mp.MPServer._spawn_wsgi_worker(*args, **kwargs)

@@ -15,8 +15,8 @@ from services.jobs.queues import RqJobs
 from services.node import Node, build_node
 from services.settings.table import load
 from services.wallet.development import ACCOUNTS
-from tests.browser.scene import HOSTILE, reorganise
-from tests.integration.node_fixture import ALICE, BOB, CAROL, RunningNode, forget, grow, local_node, transfer
+from tests.support.running import ALICE, BOB, CAROL, RunningNode, forget, grow, local_node, transfer
+from tests.support.scene import HOSTILE, reorganise
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FAUCET = {ACCOUNTS[0].address: "1000"}  # whose coins it gives away

@@ -10,7 +10,7 @@ import pytest
 from services.store.keys import Keys
 from shared.keys import KeyPair
 from tests.browser.conftest import Scene, Tab
-from tests.integration.node_fixture import ALICE, BOB, eventually, fresh_key, transfer
+from tests.support.running import ALICE, BOB, eventually, fresh_key, transfer
 
 WALLET = """
 window.asked = [];

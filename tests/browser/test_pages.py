@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import DESK, PHONE, Scene, Tab
-from tests.integration.node_fixture import ALICE
+from tests.support.running import ALICE
 
 VIEWS = [("light", DESK), ("dark", DESK), ("light", PHONE)]
 ALL_VIEWS = pytest.mark.parametrize("tab", VIEWS, indirect=True, ids=["light", "dark", "phone"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.consensus.build import ALICE, BOB, CAROL, Chain, make_spec
+from tests.support.chains import ALICE, BOB, CAROL, Chain, make_spec
 
 
 @pytest.fixture(params=[1, 5], ids=["at height 2", "at height 6"])

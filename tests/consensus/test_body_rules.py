@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.consensus.build import (
+from tests.support.chains import (
     ALICE,
     BOB,
     CAROL,

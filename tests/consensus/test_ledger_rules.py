@@ -4,7 +4,7 @@ import pytest
 
 from shared.amounts import COIN, MAX_AMOUNT, format_amount
 from shared.errors import RuleError
-from tests.consensus.build import ALICE, BOB, CAROL, CHAIN_ID, MINER, WALLET, Chain, make_spec
+from tests.support.chains import ALICE, BOB, CAROL, CHAIN_ID, MINER, WALLET, Chain, make_spec
 
 
 def test_wrong_chain_id(used: Chain) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from shared.erc20 import encode_transfer
 from shared.transaction import MAX_TRANSACTION_BYTES, signing_message
-from tests.consensus.build import (
+from tests.support.chains import (
     ALICE,
     BOB,
     CAROL,

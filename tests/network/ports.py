@@ -18,7 +18,7 @@ from services.peers.http import AnswerTooLong, PeerRequest, Stream, outcome
 from services.peers.resolver import Resolution
 from shared.chain_spec import ChainSpec
 from shared.errors import NodeError
-from tests.integration.stores import FakeClock, TestNode, make_settings
+from tests.support.nodes import FakeClock, TestNode, make_settings
 
 T = TypeVar("T")
 # Status and body of an answer; or an exception.

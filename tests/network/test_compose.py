@@ -20,8 +20,8 @@ from deploy.make_cluster import BadCluster, make_cluster
 from services.connections import connect_for_requests
 from services.settings.table import VARIABLES, load
 from services.system.programs import ROOT
-from tests.integration.node_fixture import eventually
 from tests.network.compose_runner import Cluster, Container, load_compose
+from tests.support.running import eventually
 
 NODES = ("node1", "node2", "node3")
 VALKEYS = ("broker", "valkey1", "valkey2", "valkey3")

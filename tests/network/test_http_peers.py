@@ -7,10 +7,10 @@ import pytest
 
 from services.jobs.queues import RESOLVE
 from shared.keys import KeyPair
-from tests.integration.http_client import Answer, Client, FlaskDoor
-from tests.integration.stores import make_spec
-from tests.network.liars import ForgedChain, ScriptedPeer
 from tests.network.ports import TOKEN, Member, Network
+from tests.support.http import Answer, Client, FlaskDoor
+from tests.support.liars import ForgedChain, ScriptedPeer
+from tests.support.nodes import make_spec
 
 ANNE, BEN = (KeyPair(bytes([200 + i]) * 32) for i in range(2))
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
@@ -165,7 +165,7 @@ def working(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
         return made
 
     monkeypatch.setattr(network, "member", member)
-    monkeypatch.setattr("tests.integration.stores.RecordingQueue.enqueue_network", run)
+    monkeypatch.setattr("tests.support.nodes.RecordingQueue.enqueue_network", run)
 
 
 @pytest.mark.usefixtures("working")

@@ -12,7 +12,7 @@ import pytest
 from services.errors import PeerFailed, PeerLied
 from services.peers.client import PeerClient
 from services.peers.http import AnswerTooLong, PeerRequest, SystemPeerHttp
-from tests.network.raw_server import Connection, RawServer, Script, response
+from tests.support.raw_server import Connection, RawServer, Script, response
 
 DEADLINE = 1.0
 # What threads and a busy machine may add.

@@ -16,8 +16,8 @@ from redis import Redis
 
 from shared.keys import KeyPair
 from shared.transaction import Transaction
-from tests.integration.stores import ALICE, BOB, CAROL, COIN, DAVE, KEYS, assert_store_equals_replay, make_spec
 from tests.network.ports import Member, Network
+from tests.support.nodes import ALICE, BOB, CAROL, COIN, DAVE, KEYS, assert_store_equals_replay, make_spec
 
 ANNE, BEN = (KeyPair(bytes([200 + i]) * 32) for i in range(2))
 

@@ -15,10 +15,10 @@ from services.peers.http import PeerRequest
 from services.peers.resolver import RUN_SECONDS
 from shared.block import Block
 from shared.keys import KeyPair
-from tests.integration.stores import ALICE, CAROL, assert_store_equals_replay
-from tests.network.liars import ForgedChain, ScriptedPeer
 from tests.network.ports import Member, Network
 from tests.network.test_reorganisation import check
+from tests.support.liars import ForgedChain, ScriptedPeer
+from tests.support.nodes import ALICE, CAROL, assert_store_equals_replay
 
 ANNE, BEN = (KeyPair(bytes([200 + i]) * 32) for i in range(2))
 

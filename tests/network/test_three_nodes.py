@@ -24,10 +24,10 @@ from services.jobs.queues import RqJobs
 from services.node import Node, build_node
 from shared.keys import KeyPair
 from shared.transaction import sign
-from tests.integration.http_client import Client, Json
-from tests.integration.node_fixture import CHAIN_ID, KEYS, TOKEN, RunningNode, eventually, transfer
-from tests.integration.stores import assert_store_equals_replay
 from tests.network.proxy import Proxy
+from tests.support.http import Client, Json
+from tests.support.nodes import assert_store_equals_replay
+from tests.support.running import CHAIN_ID, KEYS, TOKEN, RunningNode, eventually, transfer
 
 # Long enough that two sides seldom find a block at the same moment, short enough for a few blocks a second.
 DIFFICULTY = 150_000

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli import quarry as command
-from tests.integration.test_cli_up import done, eventually, get, launched, linux_only, processes_of
+from tests.integration.launch.test_up import done, eventually, get, launched, linux_only, processes_of
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_cli_up import linux_only
+from tests.integration.launch.test_up import linux_only
 from tests.soak import __main__ as program
 from tests.soak.cluster import Member
 from tests.soak.measure import Probe, Sample, growth

@@ -12,8 +12,8 @@ from services.wallet.development import ACCOUNTS
 from shared import erc20, ethereum
 from shared.block import Block
 from shared.transaction import from_raw
-from tests.integration.http_client import Answer, Client, FlaskDoor
-from tests.integration.node_fixture import ALICE, BOB, CHAIN_ID, grow
+from tests.support.http import Answer, Client, FlaskDoor
+from tests.support.running import ALICE, BOB, CHAIN_ID, grow
 
 TOKEN = "0x0000000000000000000000000000000000005eed"
 GWEI = 10**9

@@ -9,9 +9,9 @@ from api.app import create_app
 from api.rest import faucet
 from services.node import Node
 from tests.integration.conftest import MakeNode
-from tests.integration.http_client import Client, FlaskDoor
-from tests.integration.node_fixture import grow
 from tests.integration.rpc.client import COIN, OWNERS, TOKEN, ZERO, Rpc
+from tests.support.http import Client, FlaskDoor
+from tests.support.running import grow
 
 NOBODY = "0x000000000000000000000000000000000000dEaD"
 

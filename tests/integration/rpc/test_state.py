@@ -11,8 +11,8 @@ from services.node import Node
 from shared import erc20
 from shared.ledger import Account
 from tests.integration.conftest import MakeNode
-from tests.integration.node_fixture import ALICE, BOB, grow, transfer
 from tests.integration.rpc.client import COIN, OWNERS, TOKEN, ZERO, Rpc, call_of, refused, reorganise, rpc_node
+from tests.support.running import ALICE, BOB, grow, transfer
 
 ANNE, BEN, CARA, DORA, EVE = OWNERS[:5]
 NOBODY = "0x000000000000000000000000000000000000dEaD"

@@ -9,8 +9,8 @@ import pytest
 from services.node import Node
 from shared import erc20, ethereum
 from tests.integration.conftest import MakeNode
-from tests.integration.node_fixture import ALICE, MINER, digest, grow, redis_of, transfer
 from tests.integration.rpc.client import COIN, GWEI, OWNERS, TOKEN, ZERO, Rpc, call_of, refused, reorganise, rpc_node
+from tests.support.running import ALICE, MINER, digest, grow, redis_of, transfer
 
 ANNE, BEN, CARA, DORA, EVE = OWNERS[:5]
 POOR = OWNERS[7]
