@@ -12,7 +12,8 @@ import pytest
 
 from shared.erc20 import encode_approve, encode_transfer_from
 from tests.support import verifier
-from tests.support.chains import ALICE, BOB, CAROL, START, WALLET, Chain, Json, make_spec, root_of, sealed
+from tests.support.chains import START, WALLET, Chain, Json, make_spec, root_of, sealed
+from tests.support.keys import ALICE, BOB, CAROL
 
 
 @pytest.fixture(scope="module")

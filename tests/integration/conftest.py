@@ -12,8 +12,10 @@ from api.app import create_app
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node
 from tests.support.http import Client, FlaskDoor
-from tests.support.nodes import TestNode, connect, make_server
-from tests.support.running import TOKEN, RunningNode, forget, local_node
+from tests.support.keys import TOKEN
+from tests.support.nodes import TestNode, forget, local_node
+from tests.support.running import RunningNode
+from tests.support.servers import connect, make_server
 
 MakeNode = Callable[..., Node]
 StartNode = Callable[..., RunningNode]

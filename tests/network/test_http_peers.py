@@ -7,10 +7,11 @@ import pytest
 
 from services.jobs.queues import RESOLVE
 from shared.keys import KeyPair
-from tests.network.ports import TOKEN, Member, Network
+from tests.network.ports import Member, Network
 from tests.support.http import Answer, Client, FlaskDoor
+from tests.support.keys import TOKEN
 from tests.support.liars import ForgedChain, ScriptedPeer
-from tests.support.nodes import make_spec
+from tests.support.specs import make_spec
 
 ANNE, BEN = (KeyPair(bytes([200 + i]) * 32) for i in range(2))
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}

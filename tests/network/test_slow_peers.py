@@ -23,7 +23,9 @@ from services.system.programs import ROOT
 from shared.chain_spec import ChainSpec
 from tests.network.drippers import PLACES, WHOLE_PLACES
 from tests.support.liars import ForgedChain
-from tests.support.nodes import RecordingQueue, make_settings, make_spec
+from tests.support.nodes import make_settings
+from tests.support.queues import RecordingQueue
+from tests.support.specs import make_spec
 from tests.support.tutorial_node import TutorialNode, ticking
 
 LIARS = 63

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from services.system.programs import ROOT
-from tests.integration.launch.test_up import done, eventually, launched
+from tests.support.commands import done, launched
 from tests.support.tutorial_node import is_valid
+from tests.support.waiting import eventually
 
 # As the tutorial has them. The one that registers ends its list with a comma, so no node of its network takes it.
 SUBMIT = """curl -X POST -H "Content-Type: application/json" -d '{

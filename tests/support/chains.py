@@ -28,13 +28,12 @@ from shared.replay import Replay
 from shared.rules import rules_for
 from shared.transaction import from_raw, make_reward, sign
 from tests.support import verifier
+from tests.support.keys import ALICE, MINER
+from tests.support.specs import CHAIN_ID
 
 Json = dict[str, Any]
 
-CHAIN_ID = 4242
 START = 1767225600
-ALICE, BOB, CAROL = (KeyPair(bytes([i]) * 32) for i in (1, 2, 3))
-MINER = KeyPair(bytes([9]) * 32).address
 # The first account of the mnemonic that anvil and hardhat use; its key is public.
 WALLET_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 WALLET = address_of_private_key(WALLET_KEY)

@@ -3,11 +3,13 @@
 import http.client
 import json
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import pytest
 from flask import Flask
 
 Json = dict[str, Any]
@@ -130,3 +132,14 @@ class SocketDoor:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout)
         connection.sendall(data)
         return connection
+
+
+# --- Requests byte by byte, on the connections of `SocketDoor.raw` ----------------------------------------------------
+
+POST = b"POST /transactions/new HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux when a connection last carried data")
+
+
+def first_line(connection: socket.socket) -> bytes:
+    """The status line of the answer, without its end; empty if the connection was closed."""
+    return connection.recv(4096).partition(b"\r\n")[0]

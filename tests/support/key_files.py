@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from api.cli import quarry
 from services.wallet import keyring, keystores
 from services.wallet.development import ACCOUNTS
 from shared import keys
@@ -26,17 +24,6 @@ BAG = b"""Bag Attributes
     friendlyName: Mein Schl\xfcssel
 Key Attributes: <No Attributes>
 """
-
-
-def run(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:
-    return CliRunner().invoke(quarry, [str(item) for item in arguments], input=stdin)
-
-
-def refused(result: Result, code: int, *words: str) -> None:
-    assert (result.exit_code, result.stdout) == (code, ""), result.output
-    assert result.stderr.count("\n") == 1, result.stderr
-    for word in words:
-        assert word in result.stderr, result.stderr
 
 
 def private(path: Path, content: str | bytes) -> Path:

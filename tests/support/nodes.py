@@ -1,53 +1,42 @@
-"""Nodes on a real Valkey for tests of the store, the mempool, rounds and workers; and a replay to compare them with."""
+"""Nodes in the test's own process, on a real Valkey. Nodes of real processes are in running.py and crew.py.
+
+`TestNode` is for tests of the store, the mempool, rounds and peers: time stands still, no job runs, and the test mines.
+`local_node` is for tests of the HTTP API, JSON-RPC and the pages: its settings come from variables as those of a
+started node do, its clock is the machine's, its jobs go to RQ.
+"""
 
 import dataclasses
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any
 
 from redis import Redis
 
 from services.chain.accept import Accepted
-from services.connections import as_store, connect_for_requests
-from services.launch.embedded import EmbeddedValkey
+from services.connections import as_store
 from services.mempool.admission import Admitted, Mempool
+from services.mining.templates import TemplateMaker
 from services.node import Node, build_node
-from services.ports import QueueReport, QueueTrouble
 from services.settings.table import Settings, load
-from services.store.mining import MiningStore
-from services.store.records import decode_account
+from services.store.mining import MiningStore, Searched
 from services.store.rounds import MiningRequest, Round
-from services.system.programs import module_command, scrubbed
 from shared.amounts import format_amount
 from shared.block import Block, Template
-from shared.chain_spec import ChainSpec, spec_from_object
+from shared.chain_spec import ChainSpec
 from shared.errors import NodeError
 from shared.keys import KeyPair
-from shared.ledger import Account, Entries
-from shared.replay import Replay
-from shared.rules import rules_for
 from shared.transaction import Transaction, read_transaction, sign
+from tests.support.clocks import FakeClock
+from tests.support.http import Json
+from tests.support.keys import BOB, MINER
+from tests.support.queues import RecordedJobs, RecordingQueue
+from tests.support.specs import CHAIN_ID, make_spec, mined_spec, write_spec
+from worker.kernel.plain import PlainKernel
 
-START = 1_750_000_000  # long past, so that real clocks can mine on it too
-KEYS = tuple(KeyPair(bytes([0, number]) * 16) for number in range(1, 65))
-ALICE, BOB, CAROL, DAVE = KEYS[:4]
-MINER = KeyPair(b"\xee" * 32).address
-COIN = 10**18
+MakeNode = Callable[..., Node]  # the fixture `make_node`
 
-
-def make_spec(**changes: Any) -> ChainSpec:
-    """A spec under which any proof is valid, with 1,000 coins for each of KEYS."""
-    fields = {"name": "test", "development": True, "chain_id": 4243, "genesis_timestamp": START - 1000, "difficulty": 1}
-    fields["allocations"] = {key.address: "1000" for key in KEYS}
-    return spec_from_object({**fields, **changes})
+# --- A node whose time and queue are the test's -----------------------------------------------------------------------
 
 
 def make_settings(spec: ChainSpec | None = None, **changes: Any) -> Settings:
@@ -56,66 +45,11 @@ def make_settings(spec: ChainSpec | None = None, **changes: Any) -> Settings:
     return dataclasses.replace(load({}), **fields)
 
 
-class FakeClock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self, now: float = START) -> None:
-        self.time = now
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
-class RecordingQueue:
-    """A queue that keeps what was enqueued."""
-
-    def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
-        self.searches: list[tuple[str, int]] = []  # round, copies
-        self.jobs: dict[str, str] = {}  # id -> function
-
-    def enqueue_search(self, node: str, round_id: str, height: int | None, copies: int) -> None:
-        self.searches.append((round_id, copies))
-
-    def enqueue_network(self, function: str, node: str, job_id: str, *args: str) -> bool:
-        new = job_id not in self.jobs
-        self.jobs.setdefault(job_id, function)
-        return new
-
-    def mining_workers(self) -> int:
-        return self.workers
-
-    def network_workers(self) -> int:
-        return 1
-
-    def trouble(self) -> QueueTrouble:
-        return QueueTrouble(False, 0)
-
-    def report(self) -> QueueReport:
-        return QueueReport((), {})
-
-
-def make_server(directory: Path) -> EmbeddedValkey:
-    """A real server: ours, or the program that TEST_REDIS_SERVER names.
-
-    Not durable: no test that shares one pulls the plug, and an fsync per command would be most of their time.
-    """
-    given = os.environ.get("TEST_REDIS_SERVER")
-    return EmbeddedValkey(directory, durability="unsafe", executable=Path(given) if given else None)
-
-
-def connect(server: EmbeddedValkey) -> Redis:
-    """An empty database, connected as the API connects."""
-    redis = connect_for_requests(server.url)
-    redis.flushall()
-    return redis
-
-
 class TestNode:
-    """One node, with hands: it signs, admits and mines."""
+    """A node without processes: the store is real, the clock and the queue are the test's.
+
+    It has hands: it signs, admits and mines for the test.
+    """
 
     __test__ = False  # not a class of tests, whatever its name
 
@@ -187,85 +121,6 @@ class TestNode:
         return self.node.acceptor.accept(self.sealed(made.template))
 
 
-def replayed(blocks: Sequence[bytes], spec: ChainSpec) -> tuple[Replay, list[tuple[Any, Any, int]]]:
-    """A replay of canonical blocks, and the ledger after each: accounts, allowances, supply."""
-    replay = Replay(rules_for(spec))
-    ledgers = []
-    for text in blocks:
-        replay.add(json.loads(text))
-        ledgers.append((dict(replay.accounts), dict(replay.allowances), replay.supply))
-    return replay, ledgers
-
-
-def assert_store_equals_replay(node: Node, redis: Redis) -> Replay:
-    """Every key of the chain says what a replay of its blocks computes; the replay."""
-    keys, rules = node.chain.keys, node.rules
-    tip = node.chain.tip()
-    streamed = list(node.chain.stream(1, tip.height))
-    replay, ledgers = replayed(streamed, node.settings.spec)
-    blocks = [rules.genesis(), *(rules.read_block(json.loads(text)) for text in streamed[1:])]
-    hashes = [block.hash for block in blocks]
-
-    assert texts(redis.lrange(keys.heights, 0, -1)) == hashes
-    assert (tip.height, tip.hash, tip.chainwork, tip.supply, tip.timestamp) == (
-        len(blocks), hashes[-1], replay.chainwork, replay.supply, blocks[-1].header.timestamp,
-    )  # fmt: skip
-    accounts = {name.decode(): decode_account(value) for name, value in _hash(redis, keys.accounts).items()}
-    assert accounts == replay.accounts
-    allowances = {name.decode(): int(value) for name, value in _hash(redis, keys.allowances).items()}
-    assert allowances == {f"{owner}:{spender}": amount for (owner, spender), amount in replay.allowances.items()}
-    minted = node.settings.spec.reward * (len(blocks) - 1)
-    assert replay.supply == sum(node.settings.spec.allocations.values()) + minted
-    assert sum(account.balance for account in accounts.values()) == replay.supply
-
-    assert set(texts(redis.hkeys(keys.blocks))) >= set(hashes)
-    work = 0
-    for block in blocks:
-        work += rules.work(block.header)
-        stored = node.chain.header(block.hash)
-        assert stored is not None
-        assert (stored.header, stored.chainwork, stored.size, stored.transactions) == (
-            block.header, work, block.size, len(block.transactions),
-        )  # fmt: skip
-        assert node.chain.transaction_ids(block.hash) == [transaction.id for transaction in block.transactions]
-
-    index, history = _expected_indexes(blocks)
-    assert _hash(redis, keys.transactions) == index
-    prefix = keys.history("")
-    stored_history = {
-        name.removeprefix(prefix): texts(redis.lrange(name, 0, -1))
-        for name in texts(redis.scan_iter(match=prefix + "*", count=1000))
-    }
-    assert stored_history == history
-
-    for height in range(len(blocks), 1, -1):
-        assert _undone(ledgers[height - 1], node.chain.undo(hashes[height - 1])) == ledgers[height - 2]
-    return replay
-
-
-def _expected_indexes(blocks: Sequence[Block]) -> tuple[dict[bytes, bytes], dict[str, list[str]]]:
-    index: dict[bytes, bytes] = {}
-    history: dict[str, list[str]] = {}
-    for block in blocks:
-        for position, item in enumerate(block.transactions):
-            place = f"{block.index}:{position}"
-            index[bytes.fromhex(item.id)] = place.encode()
-            names = {item.fields.get(name) for name in ("sender", "recipient", "owner")} - {None, "0"}
-            for name in names:
-                history.setdefault(str(name), []).append(place)
-    return index, history
-
-
-def _undone(ledger: tuple[Any, Any, int], undo: Entries) -> tuple[Any, Any, int]:
-    accounts: dict[str, Account] = {**ledger[0], **undo.accounts}
-    allowances: dict[tuple[str, str], int] = {**ledger[1], **undo.allowances}
-    return (
-        {address: account for address, account in accounts.items() if account != Account()},
-        {key: amount for key, amount in allowances.items() if amount},
-        undo.supply,
-    )
-
-
 def admit_one(mempool: Mempool, transaction: Transaction) -> Admitted:
     """Admit a transaction, and nothing that follows from it. Raises: as it is refused."""
     [outcome] = mempool.admit_many([transaction])
@@ -288,127 +143,69 @@ def request_of(mining: MiningStore, request_id: str) -> MiningRequest:
     return found
 
 
-def texts(values: Any) -> list[str]:
-    """A reply's byte strings as text."""
-    return [value.decode() for value in values]
+# --- A node with the settings, the clock and the queue of a started one -----------------------------------------------
 
 
-def dump(redis: Redis) -> dict[bytes, bytes]:
-    """Every key and its serialised value: equal dumps are equal databases."""
-    return {name: cast(bytes, redis.dump(name)) for name in redis.scan_iter(count=1000)}
+def transfer(key: KeyPair, nonce: int, **changes: Any) -> Json:
+    """A signed transfer of one coin to Bob. `changes` are made before it is signed; None takes a field away."""
+    fields = {
+        "type": "transfer", "chain_id": CHAIN_ID, "nonce": nonce, "sender": key.address, "recipient": BOB.address,
+        "amount": "1", "fee": "0.001",
+    } | changes  # fmt: skip
+    return sign({name: value for name, value in fields.items() if value is not None}, key)
 
 
-def _hash(redis: Redis, name: str) -> dict[bytes, bytes]:
-    return cast(dict[bytes, bytes], redis.hgetall(name))
-
-
-# --- processes ---
-
-
-def eventually(true: Callable[[], object], seconds: float = 20.0, what: str = "it") -> float:
-    """Wait until `true()` is; how many seconds that took."""
-    started = time.monotonic()
-    while not true():
-        assert time.monotonic() - started < seconds, f"{what} did not happen within {seconds:g} s"
-        time.sleep(0.02)
-    return time.monotonic() - started
-
-
-def write_spec(path: Path, spec: ChainSpec) -> Path:
-    """The spec as a TOML file. Its strings and numbers are written in TOML as in JSON."""
-    tables = {name: value for name, value in spec.to_object().items() if isinstance(value, dict)}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in spec.to_object().items() if name not in tables]
-    for name, table in tables.items():
-        lines += [f"[{name}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items())]
-    path.write_text("\n".join(lines))
-    return path
-
-
-class Crew:
-    """A node's processes on one Valkey. All are killed at the end, each with a log in `directory`."""
-
-    def __init__(self, directory: Path, url: str, spec: ChainSpec, **settings: str) -> None:
-        self.directory = directory
-        self.environment = {
-            **scrubbed(os.environ),
-            "QUARRY_REDIS_URL": url,
-            "QUARRY_SPEC": str(write_spec(directory / "spec.toml", spec)),
+def local_node(redis_url: str, directory: Path, spec: Mapping[str, Any] | None = None, **variables: str) -> Node:
+    """A node with a name of its own; `variables` are settings without QUARRY_. Its genesis block is written."""
+    settings = load(
+        {
+            "QUARRY_NODE": f"test-{secrets.token_hex(6)}",
+            "QUARRY_SPEC": str(write_spec(directory / "spec.toml", mined_spec(**(spec or {})))),
+            "QUARRY_REDIS_URL": redis_url,
             "QUARRY_REWARD_ADDRESS": MINER,
-            "QUARRY_KERNEL": "plain",
-            "QUARRY_LINGER": "0",
-            **{f"QUARRY_{name.upper()}": value for name, value in settings.items()},
+            "QUARRY_DATA_DIR": str(directory),
         }
-        self.started: list[subprocess.Popen[bytes]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for process in self.started:
-            process.kill()
-            process.wait(10)
-        for pid in self.left():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if error is not None:
-            for log in sorted(self.directory.glob("*.log")):
-                print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
-
-    def left(self) -> list[int]:
-        """Pids of all processes that stem from ours: each program has a session of its own."""
-        sessions = {process.pid for process in self.started}
-        return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _session(int(entry.name)) in sessions]
-
-    def run(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
-        """Start a program; its standard error goes to NAME.log."""
-        with open(self.directory / f"{name}.log", "ab") as log:
-            process = subprocess.Popen(
-                command,
-                env={**self.environment, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self.started.append(process)
-        return process
-
-    def worker(self, queue: str = "mining", name: str = "") -> subprocess.Popen[bytes]:
-        return self.run(name or queue, module_command("worker", "worker", "--queue", queue))
-
-    def ticker(self) -> subprocess.Popen[bytes]:
-        return self.run("ticker", module_command("worker", "ticker"))
-
-    def script(self, name: str, text: str, **environment: str) -> subprocess.Popen[bytes]:
-        """A worker that a test has changed: `text` is Python."""
-        return self.run(name, [sys.executable, "-c", text], **environment)
+        | {f"QUARRY_{name}": value for name, value in variables.items()}
+    )
+    redis: Any = Redis.from_url(redis_url)  # typed more loosely than the port
+    node = build_node(settings, store=redis, queue=RecordedJobs(redis))
+    node.chain.initialise()
+    return node
 
 
-def children(pid: int) -> list[int]:
-    """Pids of a process's children."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        tasks = Path(f"/proc/{pid}/task").iterdir()
-        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    return []
+def mine(node: Node) -> Block:
+    """Do in this process what a worker does: search the open round and seal it. If there is none, ask for a block."""
+    if node.rounds.ensure_open() is None:
+        node.rounds.ask()
+    round_id, kernel = node.mining.situation().open_round, PlainKernel()
+    while (claim := node.rounds.claim(round_id, "test", 10_000, Searched())) is not None:
+        proof = kernel.scan(claim.prefix, claim.difficulty, claim.proofs.start, claim.proofs.stop)
+        if proof is not None and (accepted := node.rounds.seal(claim, proof, "test")) is not None:
+            return accepted.block
+    raise AssertionError("the round ended without a block")
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs: zombies do not."""
-    return state(pid) not in ("", "Z")
+def grow(node: Node, *transactions: Json, recipient: str = MINER) -> Block:
+    """Append a block without a round: with `transactions`, or else with what waits. The difficulty must be low."""
+    if transactions:
+        items = [node.rules.read_request(item) for item in transactions]
+        template = node.rules.template(node.chain.window(node.chain.tip()), items, recipient, node.clock.now())
+    else:
+        template = TemplateMaker(node.chain, node.pool, node.rules, node.clock).make(recipient).template
+    proof = PlainKernel().scan(template.prefix, template.difficulty, 0, 10**6)
+    assert proof is not None
+    return node.acceptor.accept(node.rules.read_block(template.with_proof(proof))).block
 
 
-def state(pid: int) -> str:
-    """One letter: R, S, T for stopped, Z for a zombie; empty for none."""
-    return _stat(pid)[0]
+def redis_of(node: Node) -> "Redis":
+    """The connection behind a node's store, for what the port does not offer."""
+    redis: Any = node.chain.redis
+    assert isinstance(redis, Redis)
+    return redis
 
 
-def _session(pid: int) -> int:
-    return int(_stat(pid)[3])
-
-
-def _stat(pid: int) -> list[str]:
-    """state, parent, group, session, …"""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ["", "0", "0", "0"]
+def forget(node: Node) -> None:
+    """Remove all keys of a node in this process and close its connection."""
+    with redis_of(node) as redis:
+        for key in redis.scan_iter(f"{node.chain.keys.prefix}*", count=1000):
+            redis.unlink(key)

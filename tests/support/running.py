@@ -1,9 +1,6 @@
-"""Nodes for tests: one in this process on a store of its own, or one of real processes; and a client for both."""
+"""Whole nodes of real processes: API, workers and ticker on a Valkey of their own. Starting one takes seconds."""
 
-import hashlib
 import http.client
-import itertools
-import json
 import os
 import secrets
 import signal
@@ -11,171 +8,39 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
 from redis import Redis
 
-from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
-from services.mining.templates import TemplateMaker
-from services.node import Node, build_node
 from services.settings.table import Settings, load
-from services.store.mining import Searched
 from services.system.programs import module_command, scrubbed
-from shared.block import Block
-from shared.keys import KeyPair
-from shared.transaction import sign
 from tests.support.http import Client, Json, SocketDoor
-from worker.kernel.plain import PlainKernel
+from tests.support.keys import MINER, TOKEN
+from tests.support.processes import alive, in_sessions
+from tests.support.specs import mined_spec, write_spec
+from tests.support.stored import digest
+from tests.support.waiting import eventually
 
-T = TypeVar("T")
-
-CHAIN_ID = 4242
-TOKEN = "the-long-admin-token-of-all-these-tests"
-MINER = KeyPair(bytes([255]) * 32).address
-# With 1,000 coins each. A test on a node that others use too takes keys that no other test takes (`fresh_key`).
-KEYS = [KeyPair(bytes([i]) * 32) for i in range(1, 101)]
-ALICE, BOB, CAROL, *_OTHERS = KEYS
-_fresh = itertools.cycle(_OTHERS)
-
-
-def fresh_key() -> KeyPair:
-    """A key with money that no other test of this process has used."""
-    return next(_fresh)
-
-
-def eventually(true: Callable[[], T], seconds: float = 10.0) -> T:
-    """Wait until `true()` is; its value then."""
-    deadline = time.monotonic() + seconds
-    while not (value := true()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return value
-
-
-def write_spec(directory: Path, **changes: Any) -> Path:
-    """A chain spec file: development, one proof in `difficulty` (64) fits, 1,000 coins for each of `KEYS`.
-
-    `allocations` are more of them.
-    """
-    more = changes.pop("allocations", {})
-    fields = {
-        "name": "test", "development": True, "chain_id": CHAIN_ID, "genesis_timestamp": 1767225600, "difficulty": 64,
-    } | changes  # fmt: skip
-    lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
-    allocations = {key.address: "1000" for key in KEYS} | more
-    lines += ["[allocations]", *(f'{address} = "{amount}"' for address, amount in allocations.items())]
-    path = directory / "spec.toml"
-    path.write_text("\n".join(lines))
-    return path
-
-
-def transfer(key: KeyPair, nonce: int, **changes: Any) -> Json:
-    """A signed transfer of one coin to Bob. `changes` are made before it is signed; None takes a field away."""
-    fields = {
-        "type": "transfer", "chain_id": CHAIN_ID, "nonce": nonce, "sender": key.address, "recipient": BOB.address,
-        "amount": "1", "fee": "0.001",
-    } | changes  # fmt: skip
-    return sign({name: value for name, value in fields.items() if value is not None}, key)
-
-
-# --- A node in this process -------------------------------------------------------------------------------------------
-
-
-class RecordedJobs(RqJobs):
-    """RQ's queues, and how many jobs went in."""
-
-    enqueued = 0
-
-    def enqueue_search(self, node: str, round_id: str, height: int | None, copies: int) -> None:
-        self.enqueued += copies
-        super().enqueue_search(node, round_id, height, copies)
-
-
-def local_node(redis_url: str, directory: Path, spec: Mapping[str, Any] | None = None, **variables: str) -> Node:
-    """A node with a name of its own; `variables` are settings without QUARRY_. Its genesis block is written."""
-    settings = load(
-        {
-            "QUARRY_NODE": f"test-{secrets.token_hex(6)}",
-            "QUARRY_SPEC": str(write_spec(directory, **(spec or {}))),
-            "QUARRY_REDIS_URL": redis_url,
-            "QUARRY_REWARD_ADDRESS": MINER,
-            "QUARRY_DATA_DIR": str(directory),
-        }
-        | {f"QUARRY_{name}": value for name, value in variables.items()}
-    )
-    redis: Any = Redis.from_url(redis_url)  # typed more loosely than the port
-    node = build_node(settings, store=redis, queue=RecordedJobs(redis))
-    node.chain.initialise()
-    return node
-
-
-def mine(node: Node) -> Block:
-    """Do in this process what a worker does: search the open round and seal it. If there is none, ask for a block."""
-    if node.rounds.ensure_open() is None:
-        node.rounds.ask()
-    round_id, kernel = node.mining.situation().open_round, PlainKernel()
-    while (claim := node.rounds.claim(round_id, "test", 10_000, Searched())) is not None:
-        proof = kernel.scan(claim.prefix, claim.difficulty, claim.proofs.start, claim.proofs.stop)
-        if proof is not None and (accepted := node.rounds.seal(claim, proof, "test")) is not None:
-            return accepted.block
-    raise AssertionError("the round ended without a block")
-
-
-def grow(node: Node, *transactions: Json, recipient: str = MINER) -> Block:
-    """Append a block without a round: with `transactions`, or else with what waits. The difficulty must be low."""
-    if transactions:
-        items = [node.rules.read_request(item) for item in transactions]
-        template = node.rules.template(node.chain.window(node.chain.tip()), items, recipient, node.clock.now())
-    else:
-        template = TemplateMaker(node.chain, node.pool, node.rules, node.clock).make(recipient).template
-    proof = PlainKernel().scan(template.prefix, template.difficulty, 0, 10**6)
-    assert proof is not None
-    return node.acceptor.accept(node.rules.read_block(template.with_proof(proof))).block
-
-
-def redis_of(node: Node) -> "Redis":
-    """The connection behind a node's store, for what the port does not offer."""
-    redis: Any = node.chain.redis
-    assert isinstance(redis, Redis)
-    return redis
-
-
-def forget(node: Node) -> None:
-    """Remove all keys of a node in this process and close its connection."""
-    with redis_of(node) as redis:
-        for key in redis.scan_iter(f"{node.chain.keys.prefix}*", count=1000):
-            redis.unlink(key)
-
-
-def digest(redis: "Redis", node: str) -> str:
-    """A digest of everything that a node has stored: every key, counters and events included."""
-    keys = sorted(redis.scan_iter(f"quarry:{{{node}}}:*", count=1000))
-    whole = hashlib.sha256()
-    for key in keys:
-        # A large hash is dumped in the order of its table, which may change while its content does not.
-        is_hash = redis.type(key) == b"hash"
-        content = repr(sorted(redis.hgetall(key).items())).encode() if is_hash else redis.dump(key) or b""
-        whole.update(key + b"\0" + content + b"\0")
-    return whole.hexdigest()
-
-
-# --- A node of real processes -----------------------------------------------------------------------------------------
-
-_API = "import os; from services.settings.table import load; from api.server import serve; serve(load(os.environ))"
+# A program that serves a node's API, as the embedded launcher starts it.
+SERVE = "import os; from services.settings.table import load; from api.server import serve; serve(load(os.environ))"
 
 
 @dataclass
 class RunningNode:
-    """A node of real processes on a Valkey of its own. Stopping it proves that nothing is left behind.
+    """A whole node of real processes on a Valkey of its own, with a client for its HTTP API.
+
+    To stop it is a test too: it fails if a program outlives SIGTERM by 10 seconds, or leaves a child behind. For single
+    workers, and for processes that a test kills, there is `Crew` (crew.py).
 
     Args:
         directory: holds data, logs and spec.
+        spec: arguments of `mined_spec`.
         variables: settings, without QUARRY_.
     """
 
@@ -220,7 +85,7 @@ class RunningNode:
         token.write_text(TOKEN)
         self.environment = {
             "QUARRY_NODE": self.name,
-            "QUARRY_SPEC": str(write_spec(self.directory, **self.spec)),
+            "QUARRY_SPEC": str(write_spec(self.directory / "spec.toml", mined_spec(**self.spec))),
             "QUARRY_REDIS_URL": self.valkey.url,
             "QUARRY_PORT": str(self.door.port),
             "QUARRY_REWARD_ADDRESS": MINER,
@@ -229,7 +94,7 @@ class RunningNode:
             "QUARRY_KERNEL": "plain",
             "QUARRY_LOG_FORMAT": "json",
         } | {f"QUARRY_{name}": value for name, value in self.variables.items()}
-        self._launch("api", [sys.executable, "-P", "-c", _API])
+        self._launch("api", [sys.executable, "-P", "-c", SERVE])
         for number in range(self.workers):
             self._launch(f"mining{number}", module_command("worker", "worker", "--queue", "mining"))
         if self.upkeep:
@@ -262,7 +127,7 @@ class RunningNode:
         return False
 
     @contextmanager
-    def redis(self) -> Iterator["Redis"]:
+    def redis(self) -> Iterator[Redis]:
         """The node's store."""
         with Redis.from_url(self.valkey.url) as redis:
             yield redis
@@ -280,7 +145,7 @@ class RunningNode:
 
     def pids(self, name: str) -> list[int]:
         """The live processes of one program, with its children."""
-        return _members({self.processes[name].pid})
+        return _running({self.processes[name].pid})
 
     def stop(self) -> None:
         """End all processes, workers first; fail if one outlives its program."""
@@ -296,7 +161,7 @@ class RunningNode:
                 late.append(name)
         # A forked search ends at its next look at its parent; what is left after that is left behind.
         deadline = time.monotonic() + 3
-        while (left := _members(self._sessions)) and time.monotonic() < deadline:
+        while (left := _running(self._sessions)) and time.monotonic() < deadline:
             time.sleep(0.02)
         for pid in left:
             with suppress(ProcessLookupError):
@@ -313,18 +178,8 @@ class RunningNode:
         assert not left, f"processes were left behind: {left}"
 
 
-def _members(sessions: set[int]) -> list[int]:
-    """Pids of the live processes of these sessions. Needs /proc; elsewhere nothing is found."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, ValueError):
-            state, _, _, session = (entry / "stat").read_text().rpartition(") ")[2].split()[:4]
-            if int(session) in sessions and state != "Z":
-                found.append(int(entry.name))
-    return found
+StartNode = Callable[..., RunningNode]  # the fixture `start_node`
 
 
-def rss(pids: list[int]) -> int:
-    """Resident bytes of some processes together. Needs /proc."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in pids)
+def _running(sessions: set[int]) -> list[int]:
+    return [pid for pid in in_sessions(sessions) if alive(pid)]

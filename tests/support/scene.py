@@ -2,7 +2,8 @@
 
 from services.node import Node
 from shared.block import Block
-from tests.support.running import BOB, grow
+from tests.support.keys import BOB
+from tests.support.nodes import grow
 
 # A tag, an override of the direction, characters of no width, an isolate, a byte order mark, a letter that is blank.
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> \u202egnp.exe \u200bzero\u2066\u2069\ufeff\u3164"

@@ -21,13 +21,12 @@ from services.launch.embedded import EmbeddedValkey
 from services.node import Node
 from services.store.faults import FaultStore, Finding
 from services.system.programs import ROOT, scrubbed
-from tests.integration.conftest import MakeNode
-from tests.integration.launch.test_up import launched, quarry
+from tests.support.commands import launched, quarry
 from tests.support.http import Client, FlaskDoor
-from tests.support.nodes import ALICE as RICH
-from tests.support.nodes import TestNode, assert_store_equals_replay, make_spec
-from tests.support.nodes import write_spec as write_chain_spec
-from tests.support.running import ALICE, BOB, CHAIN_ID, TOKEN, grow, redis_of, transfer
+from tests.support.keys import ALICE, BOB, TOKEN
+from tests.support.nodes import MakeNode, TestNode, grow, redis_of, transfer
+from tests.support.specs import CHAIN_ID, make_spec, write_spec
+from tests.support.stored import assert_store_equals_replay
 
 
 @pytest.fixture(name="differing")
@@ -127,18 +126,18 @@ def test_the_commands_name_it_and_repair_it(tmp_path: Path, valkey: EmbeddedValk
     """By the store's address alone, without a node that runs."""
     here = TestNode(redis)
     for nonce in range(3):
-        here.mine(here.sign(RICH, nonce))
-    spec = str(write_chain_spec(tmp_path / "spec.toml", make_spec()))
+        here.mine(here.sign(ALICE, nonce))
+    spec = str(write_spec(tmp_path / "spec.toml", make_spec()))
     command = ("repair", "--redis-url", valkey.url, "--spec", spec)
     result = quarry(tmp_path, *command)
     assert (result.returncode, result.stdout) == (0, "Nothing to repair: every record is what the 4 blocks give.\n")
     keys = here.node.chain.keys
-    redis.hset(keys.accounts, RICH.address, "\x1b]0;5:3")
+    redis.hset(keys.accounts, ALICE.address, "\x1b]0;5:3")
     result = quarry(tmp_path, *command, "--json")
     assert result.returncode == 0, result.stderr
     done = json.loads(result.stdout)
     assert done["repaired"] and done["differences"] == 1 and done["height"] == 4
-    assert done["findings"][0]["name"] == RICH.address and "\\x1b" in done["findings"][0]["stored"]
+    assert done["findings"][0]["name"] == ALICE.address and "\\x1b" in done["findings"][0]["stored"]
     assert_store_equals_replay(here.node, redis)
     # A block that is damaged: named, refused, and given up only when told so.
     tip = here.node.chain.tip().hash
@@ -156,14 +155,14 @@ def test_the_commands_name_it_and_repair_it(tmp_path: Path, valkey: EmbeddedValk
 def test_comparing_the_store_marks_what_differs(valkey: EmbeddedValkey, redis: Redis) -> None:
     """So a node that runs stops at once, and not at its next start."""
     here = TestNode(redis)
-    here.mine(here.sign(RICH, 0))
+    here.mine(here.sign(ALICE, 0))
     node, spec = here.node, here.node.settings.spec
     genesis = node.rules.genesis().hash
     compare = partial(compare_store, valkey.url, node.settings.node, spec, genesis, lambda done, total: None)
     assert compare() == [] and node.faults.read() is None
-    redis.hset(node.chain.keys.accounts, RICH.address, "5:1")
+    redis.hset(node.chain.keys.accounts, ALICE.address, "5:1")
     (finding,) = [item for item in cast(list[Finding], compare()) if item.kind == "account"]
-    assert (finding.name, finding.stored) == (RICH.address, "5:1")
+    assert (finding.name, finding.stored) == (ALICE.address, "5:1")
     with pytest.raises(LedgerDiffers):
         node.rounds.ask()
     marked = node.faults.read()
@@ -191,10 +190,10 @@ def test_a_repair_that_is_killed_leaves_a_node_that_says_so_and_can_be_repaired(
 ) -> None:
     here = TestNode(redis)
     for nonce in range(3):
-        here.mine(here.sign(RICH, nonce))
-    spec = write_chain_spec(tmp_path / "spec.toml", make_spec())
+        here.mine(here.sign(ALICE, nonce))
+    spec = write_spec(tmp_path / "spec.toml", make_spec())
     keys = here.node.chain.keys
-    redis.hset(keys.accounts, RICH.address, "5:3")
+    redis.hset(keys.accounts, ALICE.address, "5:3")
     redis.hdel(keys.undo, here.node.chain.tip().hash)
     with subprocess.Popen(
         [sys.executable, "-c", _SLOW, "repair", "--redis-url", valkey.url, "--spec", str(spec)],
@@ -206,7 +205,7 @@ def test_a_repair_that_is_killed_leaves_a_node_that_says_so_and_can_be_repaired(
     fault = here.node.faults.read()
     assert fault is not None and fault.repairing
     with pytest.raises(LedgerDiffers):
-        here.admit(RICH, 3)
+        here.admit(ALICE, 3)
     here.build(redis).begin()  # a start in between changes nothing about it
     assert here.node.faults.read() == fault
     assert quarry(tmp_path, "repair", "--redis-url", valkey.url, "--spec", str(spec)).returncode == 0
@@ -220,8 +219,8 @@ def test_a_flipped_byte_in_the_append_only_file_is_found(tmp_path: Path) -> None
     with EmbeddedValkey(directory, durability="always") as server, connect_for_requests(server.url) as redis:
         here = TestNode(redis)
         for nonce in range(3):
-            here.mine(here.sign(RICH, nonce, amount="1"))
-        right = cast(bytes, redis.hget(here.node.chain.keys.accounts, RICH.address))
+            here.mine(here.sign(ALICE, nonce, amount="1"))
+        right = cast(bytes, redis.hget(here.node.chain.keys.accounts, ALICE.address))
     file = next(directory.glob("appendonlydir/*.incr.aof"))
     text = file.read_bytes()
     assert text.count(right) == 1
@@ -232,7 +231,7 @@ def test_a_flipped_byte_in_the_append_only_file_is_found(tmp_path: Path) -> None
         fault = FaultStore(again.node.chain.redis, again.node.chain.keys).read()
         assert fault is not None
         wrong = right.replace(b"997", b"957").decode()
-        assert f"account {RICH.address}: stored {wrong}, right {right.decode()}" in fault.sentence
+        assert f"account {ALICE.address}: stored {wrong}, right {right.decode()}" in fault.sentence
         again.node.repair.run()
         assert_store_equals_replay(again.node, redis)
 

@@ -13,20 +13,11 @@ from services.errors import LedgerDiffers, TipMoved
 from services.store.digest import read_digest
 from services.store.faults import Finding
 from shared.chain_spec import spec_from_object
-from tests.support.nodes import (
-    ALICE,
-    BOB,
-    CAROL,
-    COIN,
-    KEYS,
-    MINER,
-    START,
-    TestNode,
-    admit_one,
-    assert_store_equals_replay,
-    make_settings,
-    request_of,
-)
+from tests.support.clocks import START
+from tests.support.keys import ALICE, BOB, CAROL, KEYS, MINER
+from tests.support.nodes import TestNode, admit_one, make_settings, request_of
+from tests.support.specs import COIN
+from tests.support.stored import assert_store_equals_replay
 
 Alter = Callable[[Redis, "Scene"], None]
 

@@ -13,9 +13,9 @@ from services.store.mining import Searched
 from services.system.programs import ROOT
 from shared import merkle
 from shared.canonical import canonical
-from tests.integration.conftest import MakeNode
 from tests.support.http import Answer, Client, FlaskDoor
-from tests.support.running import ALICE, BOB, CAROL, MINER, grow, mine, redis_of, transfer
+from tests.support.keys import ALICE, BOB, CAROL, MINER
+from tests.support.nodes import MakeNode, grow, mine, redis_of, transfer
 from tests.support.scene import HOSTILE, reorganise
 
 PAGES = (

@@ -14,7 +14,7 @@ from tests.integration.http.bad_transactions import (
     bad_signatures,
     bad_texts,
 )
-from tests.support.running import TOKEN
+from tests.support.keys import TOKEN
 
 
 def bad_http() -> Iterator[Bad]:

@@ -12,7 +12,9 @@ from shared.ethereum import address_of_private_key, sign_raw
 from shared.keys import KeyPair
 from shared.transaction import MAX_TRANSACTION_BYTES, sign
 from tests.support.http import Json
-from tests.support.running import ALICE, BOB, CHAIN_ID, transfer
+from tests.support.keys import ALICE, BOB
+from tests.support.nodes import transfer
+from tests.support.specs import CHAIN_ID
 from tests.vectors.ed25519 import L
 
 # Stands in bad values where it can, and must not come back.

@@ -12,9 +12,10 @@ from api.access import _AHEAD_OF_TIME, _TELLING, GETS_THAT_CHANGE, Doorkeeper
 from api.app import create_app
 from services.node import Node
 from services.wallet.development import ACCOUNTS
-from tests.integration.conftest import MakeNode
 from tests.support.http import Answer, Client, FlaskDoor, Json
-from tests.support.running import ALICE, BOB, TOKEN, digest, grow, redis_of, transfer
+from tests.support.keys import ALICE, BOB, TOKEN
+from tests.support.nodes import MakeNode, grow, redis_of, transfer
+from tests.support.stored import digest
 
 FAUCET = {ACCOUNTS[0].address: "1000"}
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

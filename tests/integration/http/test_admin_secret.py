@@ -6,9 +6,9 @@ import pytest
 
 from api.access import is_same_secret
 from api.app import create_app
-from tests.integration.conftest import MakeNode
 from tests.support.http import Client, FlaskDoor
-from tests.support.running import TOKEN
+from tests.support.keys import TOKEN
+from tests.support.nodes import MakeNode
 
 
 def basic(password: str) -> str:

@@ -11,18 +11,11 @@ from api.app import create_app
 from tests.integration.http.bad_requests import TABLE
 from tests.integration.http.bad_transactions import MARKER, Bad
 from tests.support.http import Client, Door, FlaskDoor
-from tests.support.running import (
-    ALICE,
-    TOKEN,
-    RecordedJobs,
-    RunningNode,
-    digest,
-    forget,
-    grow,
-    local_node,
-    redis_of,
-    transfer,
-)
+from tests.support.keys import ALICE, TOKEN
+from tests.support.nodes import forget, grow, local_node, redis_of, transfer
+from tests.support.queues import RecordedJobs
+from tests.support.running import RunningNode
+from tests.support.stored import digest
 
 # As strict as a node in a cluster: no free transactions, 64 nonces ahead.
 SPEC = {"development": False}

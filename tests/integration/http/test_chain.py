@@ -10,7 +10,9 @@ from services.node import Node
 from shared.canonical import canonical
 from tests.support import verifier
 from tests.support.http import Client
-from tests.support.running import ALICE, BOB, CAROL, RunningNode, fresh_key, grow, mine, redis_of, transfer
+from tests.support.keys import ALICE, BOB, CAROL, fresh_key
+from tests.support.nodes import grow, mine, redis_of, transfer
+from tests.support.running import RunningNode
 
 BLOCK = {"index", "timestamp", "transactions", "proof", "previous_hash", "difficulty", "transactions_root"}
 KNOWN = {"hash", "chainwork", "size", "confirmations", "on_chain"}

@@ -12,20 +12,11 @@ from api.app import create_app
 from services.errors import TipMoved
 from services.node import Node
 from services.store.chain import PAGE
-from tests.integration.conftest import MakeNode
 from tests.support.http import FlaskDoor, SocketDoor
-from tests.support.running import (
-    ALICE,
-    BOB,
-    CAROL,
-    KEYS,
-    RunningNode,
-    grow,
-    local_node,
-    redis_of,
-    rss,
-    transfer,
-)
+from tests.support.keys import ALICE, BOB, CAROL, KEYS
+from tests.support.nodes import MakeNode, grow, local_node, redis_of, transfer
+from tests.support.processes import rss
+from tests.support.running import RunningNode
 
 BLOCKS = 3000
 MEMO = "x" * 7000

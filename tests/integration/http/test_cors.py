@@ -8,9 +8,9 @@ from api import cors
 from api.app import create_app
 from services.node import Node
 from services.system.programs import ROOT
-from tests.integration.conftest import MakeNode
 from tests.support.http import Answer, Client, FlaskDoor
-from tests.support.running import TOKEN
+from tests.support.keys import TOKEN
+from tests.support.nodes import MakeNode
 
 PAGE = "https://explorer.example"
 OTHER = "https://other.example"

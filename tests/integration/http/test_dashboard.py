@@ -13,7 +13,10 @@ from api.rest.dashboard import LazyDashboard
 from services.jobs.queues import FAILURE_TTL, MINING, SEARCH, AllowListedJob, queue
 from services.node import Node
 from tests.support.http import Client, FlaskDoor
-from tests.support.running import TOKEN, RunningNode, eventually, redis_of
+from tests.support.keys import TOKEN
+from tests.support.nodes import redis_of
+from tests.support.running import RunningNode
+from tests.support.waiting import eventually
 
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 PATHS = (
@@ -183,7 +186,7 @@ def test_it_costs_nothing_until_somebody_looks(node: Node) -> None:
 def test_workers_and_queues_of_a_running_node_are_visible(shared_node: RunningNode) -> None:
     client = shared_node.client
     client.get("/rq/0/data/workers.json").refused(401, "admin_token_required")
-    workers = eventually(lambda: client.get("/rq/0/data/workers.json", **ADMIN).ok()["workers"])
+    workers = eventually(lambda: client.get("/rq/0/data/workers.json", **ADMIN).ok()["workers"], 10)
     assert len(workers) == 3
     assert {name for item in workers for name in item["queues"]} == {"mining", "network"}
     assert client.post("/mine?wait=20").status == 200

@@ -7,8 +7,8 @@ import pytest
 
 from api.app import create_app
 from services.node import Node
-from tests.integration.conftest import MakeNode
 from tests.support.http import Client, FlaskDoor
+from tests.support.nodes import MakeNode
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 

@@ -16,10 +16,12 @@ from api.rest import events as stream
 from services.node import Node
 from services.store import events as news
 from services.store.events import Message, News, latest
-from tests.integration.conftest import MakeNode
 from tests.support.http import Client, FlaskDoor
-from tests.support.running import ALICE, RunningNode, eventually, grow, mine, redis_of, transfer
+from tests.support.keys import ALICE
+from tests.support.nodes import MakeNode, grow, mine, redis_of, transfer
+from tests.support.running import RunningNode
 from tests.support.scene import reorganise
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def told(node: Node) -> Iterator["queue.Queue[Message]"]:
     """What one listener hears."""
     source = News(node.mining, node.pool, node.clock)
     with source.listen() as listener:
-        eventually(lambda: source._reader is not None)
+        eventually(lambda: source._reader is not None, 10)
         time.sleep(0.1)  # the reader takes its bearings: events before it listens are not news
         yield listener
 
@@ -59,7 +61,7 @@ def test_an_event_that_cannot_be_read_ends_nothing(
         ({"type": "block", "data": "no-height no-hash"}, {"neither": "type", "nor": "data"})
     ):
         redis_of(node).xadd(node.mining.keys.events, fields)
-        eventually(lambda number=number: len(failures) == number + 1)
+        eventually(lambda number=number: len(failures) == number + 1, 10)
         time.sleep(0.2)  # it takes its bearings again
         block = mine(node)
         assert heard(told, "block").data == {"height": block.header.index, "hash": block.hash}
@@ -107,7 +109,7 @@ def test_the_progress_of_a_round_is_told_while_it_is_open(node: Node, told: "que
     found = node.mining.round(round_id)
     assert found is not None
     node.rounds.claim(round_id, "anna", 100, Searched(found.version, 700))
-    state = eventually(lambda: (found := heard(told, "state").data)["round"]["hashes"] and found)
+    state = eventually(lambda: (found := heard(told, "state").data)["round"]["hashes"] and found, 10)
     assert state["round"]["workers"] == {"anna": 700}
 
 
@@ -131,7 +133,7 @@ def test_the_reader_ends_with_the_last_listener_and_begins_with_the_next(node: N
     with source.listen():
         reader = source._reader
         assert reader is not None and reader.is_alive()
-    eventually(lambda: not reader.is_alive())
+    eventually(lambda: not reader.is_alive(), 10)
     with source.listen() as listener:
         time.sleep(0.1)
         grow(node)

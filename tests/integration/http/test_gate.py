@@ -16,9 +16,11 @@ from api.serving import connections
 from api.serving.budget import LARGE, Budget, Kind
 from api.serving.connections import READ_RATE, Deadlines, Watch
 from api.serving.gate import PIECE, Gate
-from tests.integration.conftest import StartNode
-from tests.integration.http.test_server import POST, first_line, needs_linux
-from tests.support.running import ALICE, RunningNode, eventually, transfer
+from tests.support.http import POST, first_line, needs_linux
+from tests.support.keys import ALICE
+from tests.support.nodes import transfer
+from tests.support.running import RunningNode, StartNode
+from tests.support.waiting import eventually
 
 MIB = 2**20
 
@@ -250,8 +252,8 @@ def test_a_body_has_ten_seconds_in_all_however_it_drips(quick_node: RunningNode)
     assert 10 <= took < 12
     assert before is not None
     # The count first, since nothing was held before either.
-    eventually(lambda: slow_bodies(quick_node) == before + 1)
-    eventually(lambda: 'quarry_http_held{kind="body"} 0.0' in metrics(quick_node))
+    eventually(lambda: slow_bodies(quick_node) == before + 1, 10)
+    eventually(lambda: 'quarry_http_held{kind="body"} 0.0' in metrics(quick_node), 10)
     assert 'quarry_http_held_limit{kind="body"} 32.0' in metrics(quick_node)
 
 
@@ -298,7 +300,7 @@ def test_a_slow_body_behind_slow_answers_gives_its_place_back_and_cuts_nobody_el
                 kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert first_line(kept) == b"HTTP/1.1 200 OK", "one that is kept alive is not cut"
             time.sleep(0.05)
-        eventually(lambda: 'quarry_http_held{kind="body"} 0.0' in metrics(quick_node))
+        eventually(lambda: 'quarry_http_held{kind="body"} 0.0' in metrics(quick_node), 10)
         assert events.readline(), "nor is a stream"
 
 
@@ -320,7 +322,7 @@ def test_waits_beyond_the_places_are_refused_and_quick_answers_go_on(start_node:
     with ExitStack() as stack:
         for _ in range(patient):
             stack.enter_context(api.door.raw(b"GET /nodes/resolve?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-        eventually(lambda: f'quarry_http_held{{kind="wait"}} {patient}.0' in metrics(api))
+        eventually(lambda: f'quarry_http_held{{kind="wait"}} {patient}.0' in metrics(api), 10)
         api.client.get("/nodes/resolve?wait=60").refused(429, "too_many_waiting")
         api.client.get("/mine?wait=1").refused(429, "too_many_waiting")
         api.client.get("/events").refused(429, "too_many_streams")

@@ -15,9 +15,9 @@ from services.errors import Busy
 from services.node import Node
 from services.store.chain import READ_AHEAD
 from services.store.records import StoredHeader
-from tests.integration.conftest import MakeNode
 from tests.support.http import Client, FlaskDoor
-from tests.support.running import ALICE, fresh_key, grow, transfer
+from tests.support.keys import ALICE, fresh_key
+from tests.support.nodes import MakeNode, grow, transfer
 
 BLOCKS = 3
 

@@ -15,10 +15,12 @@ from api.rest.metrics import _LEAVING
 from services.jobs.queues import ALLOWED
 from services.node import Node
 from services.system.programs import ROOT
-from tests.integration.conftest import MakeNode
 from tests.support.http import Client
-from tests.support.running import ALICE, RunningNode, eventually, grow, mine, redis_of, transfer
+from tests.support.keys import ALICE
+from tests.support.nodes import MakeNode, grow, mine, redis_of, transfer
+from tests.support.running import RunningNode
 from tests.support.scene import reorganise
+from tests.support.waiting import eventually
 
 DEPLOY = ROOT / "deploy"
 # Names that Prometheus makes itself.

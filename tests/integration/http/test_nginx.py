@@ -21,7 +21,11 @@ from cryptography.x509.oid import NameOID
 from services.system.programs import ROOT
 from services.wallet.development import ACCOUNTS
 from tests.support.http import Answer
-from tests.support.running import ALICE, BOB, TOKEN, RunningNode, eventually, transfer
+from tests.support.keys import ALICE, BOB, TOKEN
+from tests.support.nodes import transfer
+from tests.support.running import RunningNode
+from tests.support.servers import free_port
+from tests.support.waiting import eventually
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 SHIPPED = ROOT / "deploy" / "nginx.conf"
@@ -37,13 +41,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     spec = {"allocations": {ACCOUNTS[0].address: "1000"}}
     with RunningNode(directory, workers=0, upkeep=False, spec=spec, variables={"ALLOWED_HOSTS": NAME}) as running:
         yield running
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextmanager
@@ -65,7 +62,7 @@ def nginx(directory: Path, servers: str, port: int) -> Iterator[None]:
     assert checked.returncode == 0 and "[warn]" not in checked.stderr, checked.stderr
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
-        eventually(lambda: process.poll() is None and is_open(port))
+        eventually(lambda: process.poll() is None and is_open(port), 10)
         yield
     finally:
         process.terminate()

@@ -11,7 +11,8 @@ import pytest
 
 from services.system.programs import ROOT
 from services.wallet.development import ACCOUNTS
-from tests.support.running import RunningNode, eventually
+from tests.support.running import RunningNode
+from tests.support.waiting import eventually
 
 pytest.importorskip("schemathesis", reason="schemathesis is not installed (extra `test`)")
 HERE = Path(__file__).parent
@@ -42,7 +43,7 @@ def run(tried: RunningNode, *arguments: str) -> None:
     )
     assert ended.returncode == 0, ended.stdout[-12_000:] + ended.stderr[-2000:]
     assert "generated" in ended.stdout
-    eventually(lambda: tried.client.get("/readyz").status == 200)
+    eventually(lambda: tried.client.get("/readyz").status == 200, 10)
 
 
 @pytest.mark.timeout(300)

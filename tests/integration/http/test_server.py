@@ -19,23 +19,19 @@ from api.server import HEAD_SECONDS
 from api.serving.budget import Budget
 from api.serving.connections import Deadlines, Watch
 from services.system.programs import ROOT, scrubbed
-from tests.integration.conftest import StartNode
-from tests.support.http import Answer, SocketDoor
-from tests.support.running import ALICE, RunningNode, eventually, transfer
+from tests.support.http import POST, Answer, SocketDoor, first_line, needs_linux
+from tests.support.keys import ALICE
+from tests.support.nodes import transfer
+from tests.support.running import RunningNode, StartNode
+from tests.support.waiting import eventually
 
-POST = b"POST /transactions/new HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 SOON = 1.0
-needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux when a connection last carried data")
 
 
 @pytest.fixture
 def api(start_node: StartNode) -> RunningNode:
     """An API of two processes and its store."""
     return start_node(workers=0, upkeep=False)
-
-
-def first_line(connection: socket.socket) -> bytes:
-    return connection.recv(4096).partition(b"\r\n")[0]
 
 
 def timed(call: Callable[[], Answer]) -> float:
@@ -117,11 +113,11 @@ def test_slow_clients_hold_up_nobody_else(api: RunningNode) -> None:
     with ThreadPoolExecutor(8) as pool:
         drips = [pool.submit(drip, number) for number in range(8)]
         try:
-            eventually(lambda: min(sent) >= 2)
+            eventually(lambda: min(sent) >= 2, 10)
             took = [timed(lambda: api.client.get("/status")) for _ in range(20)]
             for nonce in range(5):
                 api.client.submit(transfer(ALICE, nonce))
-            eventually(lambda: min(sent) >= 5)
+            eventually(lambda: min(sent) >= 5, 10)
             took += [timed(lambda: api.client.get("/status")) for _ in range(20)]
         finally:
             stop.set()
@@ -149,7 +145,7 @@ def test_what_the_server_itself_says_is_a_line_like_every_other(api: RunningNode
     before = len(api.log("api").splitlines())
     served = max(set(api.pids("api")) - {api.processes["api"].pid})
     os.kill(served, signal.SIGKILL)
-    eventually(lambda: len(api.log("api").splitlines()) > before)
+    eventually(lambda: len(api.log("api").splitlines()) > before, 10)
     for line in api.log("api").splitlines():
         assert json.loads(line)["event"], line
 
@@ -256,7 +252,7 @@ def one_thread(tmp_path: os.PathLike[str]) -> Iterator[SocketDoor]:
         )
         door = SocketDoor(port, timeout=10)
         try:
-            eventually(lambda: answers(door))
+            eventually(lambda: answers(door), 10)
             yield door
         finally:
             process.terminate()

@@ -11,9 +11,11 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.integration.conftest import StartNode
 from tests.support.http import Answer
-from tests.support.running import ALICE, BOB, RunningNode, eventually, transfer
+from tests.support.keys import ALICE, BOB
+from tests.support.nodes import transfer
+from tests.support.running import RunningNode, StartNode
+from tests.support.waiting import eventually
 
 # The socket timeout is two seconds; the third is for slow machines.
 SOON = 3.0
@@ -57,7 +59,7 @@ def test_a_store_that_dies_and_comes_back_needs_no_restart_of_the_api(node: Runn
     acknowledged = node.client.submit(transfer(ALICE, 0))
     assert node.valkey.pid is not None
     os.kill(node.valkey.pid, signal.SIGKILL)
-    eventually(lambda: not node.valkey.alive)
+    eventually(lambda: not node.valkey.alive, 10)
     refused_soon(node, "GET", "/status")
     refused_soon(node, "POST", "/transactions/new", transfer(BOB, 0))
     node.valkey.start()
@@ -72,7 +74,7 @@ def test_workers_mine_on_once_the_store_is_back(running_node: RunningNode) -> No
     before = client.post("/mine").ok()["index"]
     assert running_node.valkey.pid is not None
     os.kill(running_node.valkey.pid, signal.SIGKILL)
-    eventually(lambda: not running_node.valkey.alive)
+    eventually(lambda: not running_node.valkey.alive, 10)
     client.post("/mine").refused(503, "store_unavailable")
     running_node.valkey.start()
 
@@ -103,7 +105,7 @@ def disk_trouble(redis: "Redis", directory: Path) -> Iterator[None]:
     (directory / "dump.rdb" / "x").touch()
     redis.config_set("save", "3600 1")
     redis.bgsave()
-    eventually(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err")
+    eventually(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err", 10)
     try:
         yield
     finally:

@@ -12,21 +12,11 @@ from services.node import Node
 from shared import merkle
 from shared.canonical import canonical
 from shared.transaction import MAX_TRANSACTION_BYTES, read_transaction
-from tests.integration.conftest import MakeNode
 from tests.support.http import Client, FlaskDoor
-from tests.support.running import (
-    ALICE,
-    BOB,
-    CAROL,
-    KEYS,
-    MINER,
-    RunningNode,
-    digest,
-    fresh_key,
-    mine,
-    redis_of,
-    transfer,
-)
+from tests.support.keys import ALICE, BOB, CAROL, KEYS, MINER, fresh_key
+from tests.support.nodes import MakeNode, mine, redis_of, transfer
+from tests.support.running import RunningNode
+from tests.support.stored import digest
 
 
 @pytest.mark.parametrize("path", ["/transactions/new", "/transaction/new"])

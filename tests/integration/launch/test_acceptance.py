@@ -12,9 +12,10 @@ from services.connections import connect_for_requests
 from services.launch.embedded import EmbeddedValkey
 from services.mining.templates import MadeTemplate
 from services.store.mining import Searched
-from tests.integration.launch.test_up import launched, quarry
+from tests.support.commands import launched, quarry
 from tests.support.http import Client
-from tests.support.nodes import TestNode, connect
+from tests.support.nodes import TestNode
+from tests.support.servers import connect
 
 # --- mining requests ---
 

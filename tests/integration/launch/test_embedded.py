@@ -8,8 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from services.launch import embedded, ownership
 from services.launch.embedded import EmbeddedValkey, EmbeddedValkeyFailed, find_server
 from services.launch.ownership import AlreadyRunning
 from services.system.programs import ROOT
+from tests.support.waiting import eventually
 
 
 def servers_in(directory: Path) -> list[int]:
@@ -41,13 +41,6 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert left == []
-
-
-def eventually(true: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 @contextmanager
@@ -71,7 +64,7 @@ def get(url: str, key: str) -> str | None:
 def kill_server(valkey: EmbeddedValkey) -> None:
     assert valkey.pid is not None
     os.kill(valkey.pid, signal.SIGKILL)
-    eventually(lambda: not valkey.alive)
+    eventually(lambda: not valkey.alive, 10)
 
 
 @contextmanager

@@ -18,8 +18,9 @@ from services.launch.embedded import EmbeddedValkey, EmbeddedValkeyFailed
 from services.launch.keeper import LONG_LIFE, LONGEST_DELAY, Keeper
 from services.launch.launcher import Launch
 from shared.errors import NodeError
-from tests.support.nodes import FakeClock, eventually
+from tests.support.clocks import FakeClock
 from tests.support.said import listen
+from tests.support.waiting import eventually
 
 # --- with a server that is none -------------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -24,23 +23,18 @@ from services.launch.embedded import EmbeddedValkey
 from shared.keys import KeyPair
 from shared.rules import rules_for
 from shared.transaction import Transaction
-from tests.support.nodes import (
-    KEYS,
-    Crew,
-    TestNode,
-    alive,
-    assert_store_equals_replay,
-    children,
-    connect,
-    eventually,
-    make_settings,
-    make_spec,
-    replayed,
-)
+from tests.support.crew import Crew
+from tests.support.keys import KEYS
+from tests.support.nodes import TestNode, make_settings
+from tests.support.processes import alive, children
+from tests.support.running import SERVE
+from tests.support.servers import connect, free_port
+from tests.support.specs import make_spec
+from tests.support.stored import assert_store_equals_replay, replayed
+from tests.support.waiting import eventually
 
 KINDS = ("api", "mining", "horse", "network", "ticker", "valkey")
 SECONDS_BETWEEN = 0.7
-SERVE = "import os; from api.server import serve; from services.settings.table import load; serve(load(os.environ))"
 
 
 class Supervised:
@@ -153,12 +147,6 @@ class Load:
             if status == 202:
                 self.jobs.append(answer["job"])
             self._stop.wait(0.3)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def run(tmp_path: Path, seed: int, seconds: float) -> None:

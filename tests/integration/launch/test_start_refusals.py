@@ -16,8 +16,8 @@ from services.launch.embedded import EmbeddedValkey
 from services.launch.node_files import NodeFiles
 from services.launch.ports import PortTaken, reserved
 from services.system.programs import module_command, scrubbed
-from tests.integration.store.test_connections import login_of, port_of
 from tests.support.relay import Relay, older
+from tests.support.servers import login_of, port_of
 
 SECRET = "Xq7Zk9Wv"
 PROGRAMS = (["api"], ["ticker"], ["worker", "--queue", "network"], ["up", "--port", "0"])

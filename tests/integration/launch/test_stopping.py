@@ -22,11 +22,16 @@ from services.jobs.queues import RESOLVE, RqJobs
 from services.launch.embedded import EmbeddedValkey
 from services.node import build_node
 from services.system.processes import family
-from tests.integration.launch.test_kills import SERVE, free_port
-from tests.integration.launch.test_up import launched, linux_only, processes_of
+from tests.support.commands import launched
+from tests.support.crew import Crew
 from tests.support.listener import Listener
-from tests.support.nodes import Crew, alive, children, connect, eventually, make_settings, make_spec
+from tests.support.nodes import make_settings
+from tests.support.processes import alive, children, linux_only, processes_of
 from tests.support.raw_server import RawServer
+from tests.support.running import SERVE
+from tests.support.servers import connect, free_port
+from tests.support.specs import make_spec
+from tests.support.waiting import eventually
 
 WITHIN = 2.0
 ENDLESS = 2**60

@@ -5,13 +5,9 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,96 +15,10 @@ import pytest
 import redis
 
 from services.launch.embedded import EmbeddedValkey
-from services.system.programs import ROOT
 from services.wallet.development import ACCOUNTS
-
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")
-
-
-def environment(home: Path, **more: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
-    # The plain kernel: compiling the fast one in every test would cost more than it saves.
-    return {**clean, "QUARRY_DATA_HOME": str(home), "QUARRY_KERNEL": "plain", **more}
-
-
-def quarry(home: Path, *arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "api.cli", *map(str, arguments)],
-        cwd=ROOT,
-        env=environment(home, **more),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-
-
-def done(home: Path, *arguments: str | Path, **more: str) -> Any:
-    """What a command that must succeed printed as JSON."""
-    result = quarry(home, *arguments, "--json", **more)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return json.loads(result.stdout)
-
-
-@contextmanager
-def launched(home: Path, *arguments: str, **more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """`quarry up --json`, once it is ready; stopped at the end."""
-    with starting(home, *arguments, **more) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, f"up ended: {process.stderr.read() if process.stderr else ''}"
-        yield process, json.loads(line)
-
-
-@contextmanager
-def starting(home: Path, *arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "api.cli", "up", "--json", "--port", "0", "--workers", "1", *arguments]
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment(home, **more),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-
-
-def processes_of(directory: Path) -> dict[int, str]:
-    """Live processes that name `directory` in their command or environment, or work in it."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            command = (entry / "cmdline").read_bytes()
-            text = command + (entry / "environ").read_bytes() + os.fsencode(os.readlink(entry / "cwd"))
-            if os.fsencode(directory) in text and int(entry.name) != os.getpid():
-                found[int(entry.name)] = command.replace(b"\0", b" ").decode()
-    return found
-
-
-def eventually(true: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
-def get(url: str) -> Any:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as response:
-            return json.load(response)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return None
+from tests.support.commands import done, get, launched, quarry, starting
+from tests.support.processes import linux_only, processes_of
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")

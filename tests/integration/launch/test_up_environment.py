@@ -12,8 +12,8 @@ from api.cli import quarry as command
 from api.cli.node.up import _settings
 from services.errors import BadSettings
 from services.settings.redis_url import normal
-from tests.integration.launch.test_up import done, get, launched
-from tests.integration.store.test_connections import PASSWORD, socket_server
+from tests.support.commands import done, get, launched
+from tests.support.servers import PASSWORD, socket_server
 
 ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 
@@ -59,7 +59,7 @@ def test_a_node_by_the_environment_alone(tmp_path: Path) -> None:
 
 
 def _doctor(home: Path) -> str:
-    from tests.integration.launch.test_up import quarry
+    from tests.support.commands import quarry
 
     result = quarry(home, "doctor", "--json")
     assert "pa%23" not in result.stdout and PASSWORD not in result.stdout

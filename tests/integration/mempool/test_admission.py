@@ -7,7 +7,10 @@ from services.errors import Busy
 from services.mempool.admission import Admitted
 from services.store.pool import Admission, Question, Written
 from shared.errors import CodedError, NodeError
-from tests.support.nodes import ALICE, BOB, CAROL, COIN, DAVE, KEYS, START, TestNode, admit_one, make_settings
+from tests.support.clocks import START
+from tests.support.keys import ALICE, BOB, CAROL, DAVE, KEYS
+from tests.support.nodes import TestNode, admit_one, make_settings
+from tests.support.specs import COIN
 
 
 def refusal(outcome: Admitted | NodeError) -> str:

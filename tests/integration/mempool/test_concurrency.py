@@ -15,9 +15,12 @@ from services.node import Node
 from services.store.pool import Question
 from shared.errors import NodeError
 from shared.transaction import Transaction
-from tests.support.nodes import ALICE, KEYS, TestNode, admit_one, make_settings, texts
+from tests.support.keys import ALICE, KEYS
+from tests.support.nodes import TestNode, admit_one, make_settings
+from tests.support.stored import texts
 
 THREADS = 8
+SENDERS = KEYS[:64]
 
 
 def side_by_side(here: TestNode, url: str, work: Callable[[int, Node], None]) -> None:
@@ -114,10 +117,10 @@ def test_eight_threads_that_fight_for_one_nonce(valkey: EmbeddedValkey, redis: R
 def test_eight_threads_with_many_senders(valkey: EmbeddedValkey, redis: Redis) -> None:
     """Single transactions and batches, while blocks are mined from them."""
     here = TestNode(redis)
-    expected = {key.address: [here.sign(key, nonce, amount=1, fee=nonce + 1) for nonce in range(12)] for key in KEYS}
+    expected = {key.address: [here.sign(key, nonce, amount=1, fee=nonce + 1) for nonce in range(12)] for key in SENDERS}
 
     def send(number: int, node: Node) -> None:
-        mine = [expected[key.address] for key in KEYS[number::THREADS]]
+        mine = [expected[key.address] for key in SENDERS[number::THREADS]]
         if number % 2:
             outcomes = node.mempool.admit_many([item for turn in zip(*mine, strict=True) for item in turn])
             assert all(isinstance(outcome, Admitted) for outcome in outcomes)
@@ -129,7 +132,7 @@ def test_eight_threads_with_many_senders(valkey: EmbeddedValkey, redis: Redis) -
     side_by_side(here, valkey.url, send)
     assert_whole(here, expected)
     mined = here.mine_pool().block.transactions
-    assert len(mined) == 1 + 12 * len(KEYS)
+    assert len(mined) == 1 + 12 * len(SENDERS)
 
 
 def test_the_cap_holds_against_eight_threads(valkey: EmbeddedValkey, redis: Redis) -> None:

@@ -15,7 +15,11 @@ from services.store.pool import Question
 from shared.amounts import format_amount
 from shared.errors import RuleError
 from shared.transaction import Transaction
-from tests.support.nodes import DAVE, KEYS, TestNode, admit_one, connect, make_settings, make_spec, texts
+from tests.support.keys import DAVE, KEYS
+from tests.support.nodes import TestNode, admit_one, make_settings
+from tests.support.servers import connect
+from tests.support.specs import make_spec
+from tests.support.stored import texts
 
 SENDERS = KEYS[8:11]
 BALANCE = 60  # base units, each

@@ -21,8 +21,11 @@ from services.peers.client import PeerClient
 from services.peers.http import PeerHttp, PeerRequest
 from services.store.mining import Claim, Searched
 from shared.errors import TooEarly
+from tests.support.clocks import START, FakeClock
 from tests.support.http import Client, FlaskDoor
-from tests.support.nodes import ALICE, START, FakeClock, TestNode, make_settings, make_spec, round_of
+from tests.support.keys import ALICE
+from tests.support.nodes import TestNode, make_settings, round_of
+from tests.support.specs import make_spec
 
 INTERVAL = 10
 AHEAD = 30  # three intervals

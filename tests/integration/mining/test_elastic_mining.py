@@ -22,20 +22,14 @@ from services.node import Node, build_node
 from services.store.keys import NODES
 from services.store.mining import Searched
 from services.system.programs import module_command
-from tests.support.nodes import (
-    START,
-    Crew,
-    TestNode,
-    alive,
-    assert_store_equals_replay,
-    children,
-    connect,
-    eventually,
-    make_settings,
-    make_spec,
-    request_of,
-    round_of,
-)
+from tests.support.clocks import START
+from tests.support.crew import Crew
+from tests.support.nodes import TestNode, make_settings, request_of, round_of
+from tests.support.processes import alive, children
+from tests.support.servers import connect
+from tests.support.specs import make_spec
+from tests.support.stored import assert_store_equals_replay
+from tests.support.waiting import eventually, seconds_until
 from worker.jobs.search import TURN_SECONDS
 from worker.kernel.plain import PlainKernel
 
@@ -113,7 +107,9 @@ class Scene:
     def await_search(self, node: Node, count: int) -> float:
         """Wait until so many workers have taken part in the open round; seconds."""
         round_id = node.mining.situation().open_round
-        return eventually(lambda: len(node.mining.round_workers(round_id)) >= count, what=f"{count} searching workers")
+        return seconds_until(
+            lambda: len(node.mining.round_workers(round_id)) >= count, what=f"{count} searching workers"
+        )
 
 
 @pytest.fixture
@@ -261,7 +257,7 @@ def test_a_moved_tip_gives_the_round_a_new_template_at_once(scene: Scene) -> Non
     proof = PlainKernel().scan(template.prefix, template.difficulty, 0, 10**6)
     assert proof is not None
     node.acceptor.accept(node.rules.read_block(template.with_proof(proof)))  # as if it came from a peer
-    assert eventually(lambda: round_of(node.mining, round_id).version == "2") < 2.0
+    assert seconds_until(lambda: round_of(node.mining, round_id).version == "2") < 2.0
     assert not answered(node, request_id)
     scene.gate.touch()
     eventually(lambda: answered(node, request_id), what="the block")

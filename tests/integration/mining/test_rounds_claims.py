@@ -19,17 +19,11 @@ from services.store.mining import LONGEST_PROMISE, Claim, Searched
 from services.store.rounds import MiningRequest, RequestStatus, Round, RoundState, RoundWorker
 from services.store.scripts import source
 from shared.proof import MAX_PROOF
-from tests.support.nodes import (
-    ALICE,
-    BOB,
-    START,
-    TestNode,
-    assert_store_equals_replay,
-    make_settings,
-    round_of,
-    texts,
-)
+from tests.support.clocks import START
+from tests.support.keys import ALICE, BOB
+from tests.support.nodes import TestNode, make_settings, round_of
 from tests.support.said import listen
+from tests.support.stored import assert_store_equals_replay, texts
 
 
 @pytest.fixture

@@ -19,19 +19,12 @@ from services.mining.rounds import LONGEST_REST, REST_PER_TRANSACTION
 from services.node import Node, build_node
 from services.settings.table import Settings
 from services.store.mining import MiningStore, Searched
-from tests.support.nodes import (
-    ALICE,
-    RecordingQueue,
-    TestNode,
-    admit_one,
-    assert_store_equals_replay,
-    eventually,
-    make_settings,
-    make_spec,
-    request_of,
-    round_of,
-    texts,
-)
+from tests.support.keys import ALICE
+from tests.support.nodes import TestNode, admit_one, make_settings, request_of, round_of
+from tests.support.queues import RecordingQueue
+from tests.support.specs import make_spec
+from tests.support.stored import assert_store_equals_replay, texts
+from tests.support.waiting import eventually
 from worker import context
 from worker.context import Context
 from worker.jobs.search import _Search, search

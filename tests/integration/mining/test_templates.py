@@ -10,20 +10,11 @@ from services.launch.embedded import EmbeddedValkey
 from services.mining.templates import MadeTemplate
 from shared.chain_spec import ChainSpec
 from shared.transaction import Transaction
-from tests.support.nodes import (
-    ALICE,
-    BOB,
-    CAROL,
-    COIN,
-    DAVE,
-    KEYS,
-    MINER,
-    TestNode,
-    assert_store_equals_replay,
-    connect,
-    make_settings,
-    make_spec,
-)
+from tests.support.keys import ALICE, BOB, CAROL, DAVE, KEYS, MINER
+from tests.support.nodes import TestNode, make_settings
+from tests.support.servers import connect
+from tests.support.specs import COIN, make_spec
+from tests.support.stored import assert_store_equals_replay
 
 
 def make(here: TestNode) -> MadeTemplate:

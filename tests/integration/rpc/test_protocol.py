@@ -8,8 +8,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from api.rpc.methods import METHODS
 from services.node import Node
-from tests.integration.conftest import MakeNode
 from tests.integration.rpc.client import OWNERS, Rpc, RpcFailure
+from tests.support.nodes import MakeNode
 
 CHAIN_ID = "0x1092"
 

@@ -17,26 +17,13 @@ from services.node import build_node
 from services.store.chain import SealedBy
 from shared.errors import RuleError
 from shared.keys import KeyPair
-from tests.support.nodes import (
-    ALICE,
-    BOB,
-    CAROL,
-    COIN,
-    DAVE,
-    KEYS,
-    MINER,
-    START,
-    FakeClock,
-    RecordingQueue,
-    TestNode,
-    assert_store_equals_replay,
-    connect,
-    dump,
-    make_settings,
-    make_spec,
-    request_of,
-    texts,
-)
+from tests.support.clocks import START, FakeClock
+from tests.support.keys import ALICE, BOB, CAROL, DAVE, KEYS, MINER
+from tests.support.nodes import TestNode, make_settings, request_of
+from tests.support.queues import RecordingQueue
+from tests.support.servers import connect
+from tests.support.specs import COIN, make_spec
+from tests.support.stored import assert_store_equals_replay, dump, texts
 
 RACES = 200
 

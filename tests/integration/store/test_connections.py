@@ -1,12 +1,8 @@
 """Connections to real servers: by socket, with TLS, with a wrong login, to one that is too old, by many at once."""
 
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
 import pytest
 from redis import Redis
@@ -14,50 +10,11 @@ from redis import Redis
 from api.server import _connect
 from services.connections import connect_for_jobs, connect_for_requests, require_mendable, require_usable
 from services.errors import BadSettings, StoreUnavailable
-from services.launch.embedded import EmbeddedValkey, find_server
+from services.launch.embedded import EmbeddedValkey
 from services.settings.redis_url import normal
 from services.settings.table import load
 from tests.support.relay import Relay, older, self_signed
-
-PASSWORD = "pa#s/s@w:o%r d?[é]"  # every character that means something in a URL
-
-
-def port_of(url: str) -> int:
-    port = urlsplit(url).port
-    assert port is not None
-    return port
-
-
-def login_of(url: str) -> str:
-    return url.partition("://")[2].partition("@")[0]
-
-
-@contextmanager
-def socket_server(directory: Path) -> Iterator[str]:
-    """A server that listens on a socket only; its URL."""
-    path = directory / "r.sock"
-    command = [
-        find_server(),
-        "--port",
-        "0",
-        "--unixsocket",
-        path,
-        "--requirepass",
-        PASSWORD,
-        "--save",
-        "",
-        "--dir",
-        directory,
-    ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + 10
-            while not path.exists():
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            yield f"unix://:{quote(PASSWORD, safe='')}@{path}?db=2"
-        finally:
-            process.terminate()
+from tests.support.servers import login_of, port_of, socket_server
 
 
 def test_a_socket_is_as_good_as_a_port(tmp_path: Path) -> None:

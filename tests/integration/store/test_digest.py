@@ -15,17 +15,12 @@ from shared.block import Block
 from shared.errors import RuleError
 from shared.ledger import Account, Change, Entries
 from shared.replay import Replay
+from shared.transaction import read_transaction, sign
 from tests.simulation.memory import MemoryRedis
-from tests.support.nodes import (
-    KEYS,
-    MINER,
-    START,
-    FakeClock,
-    RecordingQueue,
-    make_settings,
-    read_transaction,
-    sign,
-)
+from tests.support.clocks import START, FakeClock
+from tests.support.keys import KEYS, MINER
+from tests.support.nodes import make_settings
+from tests.support.queues import RecordingQueue
 
 TRADERS = KEYS[:5]
 

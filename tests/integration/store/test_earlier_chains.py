@@ -10,7 +10,10 @@ from services.store.chain import ChainStore
 from shared.addresses import ZERO_ADDRESS
 from shared.chain_spec import Token
 from shared.transaction import Transaction
-from tests.support.nodes import ALICE, BOB, TestNode, dump, make_settings, make_spec
+from tests.support.keys import ALICE, BOB
+from tests.support.nodes import TestNode, make_settings
+from tests.support.specs import make_spec
+from tests.support.stored import dump
 
 LOST = {"the zero address": ZERO_ADDRESS, "the token": Token().address}
 WAYS: dict[str, Callable[[TestNode, str], list[Transaction]]] = {

@@ -19,19 +19,13 @@ from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from services.store.mining import MiningStore
-from tests.support.nodes import (
-    Crew,
-    alive,
-    assert_store_equals_replay,
-    children,
-    connect,
-    eventually,
-    make_settings,
-    make_spec,
-    request_of,
-    state,
-    texts,
-)
+from tests.support.crew import Crew
+from tests.support.nodes import make_settings, request_of
+from tests.support.processes import alive, children, state
+from tests.support.servers import connect
+from tests.support.specs import make_spec
+from tests.support.stored import assert_store_equals_replay, texts
+from tests.support.waiting import eventually, seconds_until
 
 ENDLESS = 2**60
 
@@ -119,7 +113,7 @@ class Scene:
         return children(worker.pid)[0]
 
     def await_answer(self, request_id: str, seconds: float = 20.0) -> float:
-        taken = eventually(lambda: self.status(request_id) == "finished", seconds, "an answer")
+        taken = seconds_until(lambda: self.status(request_id) == "finished", seconds, "an answer")
         block = request_of(self.mining, request_id).block
         assert block in texts(self.redis.lrange(self.node.chain.keys.heights, 1, -1))
         return taken

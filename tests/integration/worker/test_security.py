@@ -17,12 +17,11 @@ from services import registry
 from services.connections import as_store, connect_for_requests
 from services.jobs.queues import MINING, AllowListedJob, RqJobs, queue
 from services.launch.embedded import EmbeddedValkey
-from tests.support.nodes import (
-    Crew,
-    eventually,
-    make_settings,
-    make_spec,
-)
+from tests.integration.worker.planted import json_data, plant
+from tests.support.crew import Crew
+from tests.support.nodes import make_settings
+from tests.support.specs import make_spec
+from tests.support.waiting import eventually
 
 SEARCH = "worker.jobs.search.search"
 
@@ -59,29 +58,6 @@ class Runs:
 
     def __reduce__(self) -> Any:
         return Path.touch, (self.path,)
-
-
-def plant(redis: Redis, data: bytes, **fields: str) -> str:
-    """A job as somebody with access to the broker writes it, past all of our own code."""
-    job_id = str(uuid.uuid4())
-    moment = "2025-06-15T15:06:40.000000Z"
-    mapping: Any = {
-        "data": data,
-        "created_at": moment,
-        "enqueued_at": moment,
-        "origin": MINING,
-        "status": "queued",
-        "timeout": "60",
-        **fields,
-    }
-    redis.hset(f"rq:job:{job_id}", mapping=mapping)
-    redis.sadd("rq:queues", f"rq:queue:{MINING}")
-    redis.rpush(f"rq:queue:{MINING}", job_id)
-    return job_id
-
-
-def json_data(function: str, *args: Any, instance: Any = None) -> bytes:
-    return zlib.compress(json.dumps([function, instance, args, {}]).encode())
 
 
 def webhook(url: str) -> str:

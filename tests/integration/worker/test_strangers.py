@@ -21,9 +21,13 @@ from services.errors import NotFound
 from services.jobs.queues import FAILURE_TTL, HEARD, MINING, NETWORK, AllowListedJob, RqJobs, queue
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
-from tests.integration.worker.test_security import json_data, plant
+from tests.integration.worker.planted import json_data, plant
+from tests.support.crew import Crew
 from tests.support.http import Client, FlaskDoor
-from tests.support.nodes import Crew, connect, eventually, make_settings, make_spec, request_of
+from tests.support.nodes import make_settings, request_of
+from tests.support.servers import connect
+from tests.support.specs import make_spec
+from tests.support.waiting import eventually
 from worker.process import NodeWorker
 
 SEARCH = "worker.jobs.search.search"

@@ -15,16 +15,12 @@ from services.jobs import totals as job_totals
 from services.jobs.queues import HEARD, MAX_WAITING, NETWORK, RESOLVE, RqJobs, queue
 from services.launch.embedded import EmbeddedValkey
 from services.store.keys import NODES
-from tests.support.nodes import (
-    START,
-    Crew,
-    FakeClock,
-    TestNode,
-    connect,
-    eventually,
-    make_settings,
-    make_spec,
-)
+from tests.support.clocks import START, FakeClock
+from tests.support.crew import Crew
+from tests.support.nodes import TestNode, make_settings
+from tests.support.servers import connect
+from tests.support.specs import make_spec
+from tests.support.waiting import eventually
 from worker.housekeeper import Housekeeper
 from worker.ticker import Ticker
 

@@ -21,7 +21,7 @@ from services.clocks import (
 )
 from services.connections import as_store
 from services.store.keys import CLOCKS
-from tests.support.nodes import FakeClock
+from tests.support.clocks import FakeClock
 
 START = 1_750_000_000.0
 

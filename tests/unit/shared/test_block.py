@@ -9,7 +9,8 @@ from shared.block import Template
 from shared.canonical import canonical
 from shared.proof import MAX_PROOF
 from shared.wire import parse
-from tests.support.chains import ALICE, BOB, MINER, START, Chain, seal_of
+from tests.support.chains import START, Chain, seal_of
+from tests.support.keys import ALICE, BOB, MINER
 
 
 @pytest.fixture(scope="module")

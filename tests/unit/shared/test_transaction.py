@@ -21,7 +21,9 @@ from shared.transaction import (
     signing_message,
 )
 from shared.wire import parse
-from tests.support.chains import ALICE, BOB, CAROL, CHAIN_ID, WALLET, Chain, make_spec
+from tests.support.chains import WALLET, Chain, make_spec
+from tests.support.keys import ALICE, BOB, CAROL
+from tests.support.specs import CHAIN_ID
 
 SPEC = make_spec()
 PAYMENT: dict[str, Any] = {

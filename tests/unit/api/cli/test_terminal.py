@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from api.cli import quarry, terminal
+from api.cli import terminal
 from api.cli.group import COMMANDS
 from api.cli.progress import line
 from services.system.programs import ROOT
 from services.system.visible import is_plain
 from services.wallet.development import ACCOUNTS
 from shared.rules import rules_for
-from tests.unit.api.cli.test_cli import SPEC, FakeNode, make_chain
+from tests.support.cli import run
+from tests.support.fake_node import SPEC, FakeNode, make_chain
 
 # Clears the screen, sets the title, forges a line, turns text around, hides, marks up.
 HOSTILE = (
@@ -48,10 +49,6 @@ def node() -> Iterator[FakeNode]:
     fake = FakeNode()
     yield fake
     fake.close()
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(quarry, [str(item) for item in arguments])
 
 
 def harmless(result: Result) -> None:

@@ -5,18 +5,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from click.testing import CliRunner, Result
 from eth_account import Account
 
-from api.cli import quarry
 from services.wallet import keyring, keystores, phrases
 from services.wallet.development import ACCOUNTS
 from services.wallet.keystores import BadKeystore, WrongPassphrase
 from services.wallet.phrases import BadPhrase
+from tests.support.cli import refused, run
+from tests.support.key_files import KEY, LIGHT, private
 
-KEY = bytes.fromhex(ACCOUNTS[1].private_key[2:])
 DEVELOPMENT = "test test test test test test test test test test test junk"
-LIGHT = 2**10  # a cost of scrypt that does not hold up tests
 
 
 @pytest.fixture(autouse=True)
@@ -32,21 +30,6 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 encrypt = keystores.encrypt
-
-
-def run(*arguments: str | Path, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(quarry, [str(item) for item in arguments], input=stdin)
-
-
-def refused(result: Result, code: int, word: str) -> None:
-    assert (result.exit_code, result.stdout) == (code, ""), result.output
-    assert word in result.stderr and result.stderr.count("\n") == 1, result.stderr
-
-
-def private(path: Path, content: str | bytes) -> Path:
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    path.chmod(0o600)
-    return path
 
 
 # --- Keystores -------------------------------------------------------------------------------------------------------

@@ -17,19 +17,8 @@ from services.wallet import keyring, keystores, passphrases
 from services.wallet.development import ACCOUNTS
 from services.wallet.keyring import PassphraseNeeded
 from services.wallet.keystores import BadKeystore, WrongPassphrase
-from tests.support.key_files import (
-    KEY,
-    LIGHT,
-    PLAIN,
-    SEED,
-    locked,
-    needs_openssl,
-    openssl,
-    private,
-    refused,
-    run,
-    seed_of,
-)
+from tests.support.cli import refused, run
+from tests.support.key_files import KEY, LIGHT, PLAIN, SEED, locked, needs_openssl, openssl, private, seed_of
 
 
 @pytest.fixture(autouse=True)

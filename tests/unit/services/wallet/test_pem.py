@@ -11,18 +11,8 @@ from services.wallet import keyring
 from services.wallet.keyring import KeyringError, PassphraseNeeded
 from shared import keys
 from shared.addresses import address_of_public_key
-from tests.support.key_files import (
-    BAG,
-    PLAIN,
-    SEED,
-    needs_openssl,
-    openssl,
-    pem,
-    private,
-    refused,
-    run,
-    seed_of,
-)
+from tests.support.cli import refused, run
+from tests.support.key_files import BAG, PLAIN, SEED, needs_openssl, openssl, pem, private, seed_of
 
 # RFC 8410, section 10.3: a private key, and the same with attributes and its public key (version 2).
 RFC_8410 = b"""-----BEGIN PRIVATE KEY-----

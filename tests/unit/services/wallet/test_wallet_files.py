@@ -15,7 +15,8 @@ from services.wallet.development import ACCOUNTS
 from services.wallet.keyring import KeyringError
 from services.wallet.signers import Ed25519Signer, EthereumSigner
 from shared import keys
-from tests.support.key_files import KEY, PHRASE, PLAIN, SEED, locked, private, refused, run
+from tests.support.cli import refused, run
+from tests.support.key_files import KEY, PHRASE, PLAIN, SEED, locked, private
 
 
 @pytest.fixture(autouse=True)

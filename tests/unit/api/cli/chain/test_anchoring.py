@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from api.cli import quarry
 from api.cli.chain import anchors
 from services.system.programs import ROOT
 from shared import merkle
 from shared.replay import Replay
 from shared.rules import rules_for
-from tests.unit.api.cli.test_cli import SPEC, FakeNode
+from tests.support.cli import run
+from tests.support.fake_node import SPEC, FakeNode
 
 
 @pytest.fixture(autouse=True)
@@ -27,10 +27,6 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("api.cli.wallet.spending._PAUSE", 0.0)
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(quarry, [str(item) for item in arguments])
 
 
 def refused(result: Result, code: int, *words: str) -> None:

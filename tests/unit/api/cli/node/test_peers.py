@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.api.cli.test_cli import FakeNode, make_node, refused, run
+from tests.support.cli import refused, run
+from tests.support.fake_node import FakeNode, make_node
 
 ONE, TWO, THREE = (f"http://127.0.0.1:{port}" for port in (5001, 5002, 5003))
 
