@@ -19,6 +19,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 # Wallets do arithmetic on chain ids in doubles (EIP-2294 bounds them likewise).
 _MAX_CHAIN_ID = MAX_INTEGER
 _MAX_SECONDS = MAX_INTEGER
+# Canonical bytes of a block with the longest numbers and no transactions, and of the longest reward.
+_HEADER_ROOM = 512
+_REWARD_ROOM = 512
 
 
 class BadChainSpec(NodeError):
@@ -73,6 +76,11 @@ class ChainSpec:
             "max_block_bytes": self.max_block_bytes,
             "max_block_transactions": self.max_block_transactions,
         }
+
+    @property
+    def room(self) -> int:
+        """Bytes of canonical transactions, separators included, that a template can hold beside the reward."""
+        return self.max_block_bytes - _HEADER_ROOM - _REWARD_ROOM
 
     @property
     def hash(self) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from shared.amounts import MAX_AMOUNT
 from shared.chain_spec import ChainSpec
 from shared.errors import RuleError
-from shared.transaction import Transaction, check_recipient
+from shared.transaction import Transaction, check_chain, check_recipient
 
 
 class Account(NamedTuple):
@@ -111,8 +111,7 @@ class Ledger:
                 `insufficient_allowance`, `balance_overflow`. Then nothing has changed.
         """
         sender = self.account(transaction.sender)
-        if transaction.chain_id != spec.chain_id:
-            raise RuleError("wrong_chain_id", f"chain_id must be {spec.chain_id} on this chain.", field="chain_id")
+        check_chain(transaction, spec)
         check_recipient(transaction, spec)
         if transaction.nonce != sender.nonce:
             rule = "nonce_too_low" if transaction.nonce < sender.nonce else "nonce_gap"

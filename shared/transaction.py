@@ -244,6 +244,16 @@ def require_payee(address: str, spec: ChainSpec, *, field: str = "recipient") ->
         )
 
 
+def check_chain(transaction: Transaction, spec: ChainSpec) -> None:
+    """Whether the transaction names the chain of `spec`.
+
+    Raises:
+        RuleError: `wrong_chain_id`.
+    """
+    if transaction.chain_id != spec.chain_id:
+        raise RuleError("wrong_chain_id", f"chain_id must be {spec.chain_id} on this chain.", field="chain_id")
+
+
 def check_recipient(transaction: Transaction, spec: ChainSpec) -> None:
     """Whether the recipient of a transfer or reward, or the spender of an approval, can do anything with it.
 

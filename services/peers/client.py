@@ -51,7 +51,7 @@ class PeerClient:
     """The questions, over the HTTP port."""
 
     def __init__(self, http: PeerHttp, max_block_bytes: int, *, floats: bool = False) -> None:
-        """`floats` as `Rules.floats`."""
+        """`floats` as `Traits.floats`."""
         self._http = http
         self._floats = floats
         self.in_parallel = http.in_parallel
