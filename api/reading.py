@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from flask import request
 
-from api.errors import Refusal
+from api.errors import HttpRefusal
 from shared import wire
 from shared.errors import InputError
 
@@ -24,26 +24,26 @@ def check_length() -> None:
     """Refuse a body that is too large or of unknown length, whether anybody is going to read it or not.
 
     Raises:
-        Refusal: 411, 413.
+        HttpRefusal: 411, 413.
     """
     if request.content_length is None:
         if "Transfer-Encoding" in request.headers:
-            raise Refusal(411, "length_required", "The request must say the length of its body (Content-Length).")
+            raise HttpRefusal(411, "length_required", "The request must say the length of its body (Content-Length).")
     elif request.max_content_length is not None and request.content_length > request.max_content_length:
-        raise Refusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
+        raise HttpRefusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
 
 
 def json_body(*, floats: bool = False) -> Any:
     """The request's JSON, read strictly; with fractions only where `floats` says so.
 
     Raises:
-        Refusal: 415 for another type or an encoded body. `check_length` has refused others before.
+        HttpRefusal: 415 for another type or an encoded body. `check_length` has refused others before.
         InputError: it is not strict JSON.
     """
     if request.mimetype != "application/json":
-        raise Refusal(415, "wrong_content_type", "Send Content-Type: application/json.")
+        raise HttpRefusal(415, "wrong_content_type", "Send Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Refusal(415, "encoded_body", "Send the body as it is: compressed requests are refused.")
+        raise HttpRefusal(415, "encoded_body", "Send the body as it is: compressed requests are refused.")
     return wire.parse(request.get_data(cache=False), floats=floats)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from shared.amounts import MAX_AMOUNT
 from shared.chain_spec import ChainSpec
-from shared.errors import RuleError
+from shared.errors import RuleCode, RuleError
 from shared.transaction import Transaction, check_chain, check_recipient
 
 
@@ -114,8 +114,8 @@ class Ledger:
         check_chain(transaction, spec)
         check_recipient(transaction, spec)
         if transaction.nonce != sender.nonce:
-            rule = "nonce_too_low" if transaction.nonce < sender.nonce else "nonce_gap"
-            raise RuleError(rule, f"The account's next nonce is {sender.nonce}.", field="nonce")
+            code: RuleCode = "nonce_too_low" if transaction.nonce < sender.nonce else "nonce_gap"
+            raise RuleError(code, f"The account's next nonce is {sender.nonce}.", field="nonce")
         paid = sender.balance - transaction.fee
         if paid < 0:
             raise RuleError("insufficient_funds", "The sender's balance does not cover the fee.", field="fee")

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
 from api.access import doorkeeper, node
-from api.errors import Refusal, asks_for_page, describe, http_problem, problem
+from api.errors import HttpRefusal, asks_for_page, describe, http_problem, problem
 from api.explorer import text
 from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
@@ -233,7 +233,7 @@ def asset(name: str) -> ResponseReturnValue:
       responses: {'200': {description: The file.}, '404':}
     """
     if name not in _digests():
-        raise Refusal(404, "unknown_asset", "There is no such file.")
+        raise HttpRefusal(404, "unknown_asset", "There is no such file.")
     response = send_from_directory(_STATIC, name)
     # The address changes with the content, so whoever asks by it never has to ask again.
     fixed = request.args.get("v") == _digests()[name]
@@ -247,9 +247,9 @@ def refused(error: NodeError) -> ResponseReturnValue:
     return _failed(status, code, sentence, field)
 
 
-@blueprint.errorhandler(Refusal)
-def not_allowed(error: Refusal) -> ResponseReturnValue:
-    return problem(error.status, error.code, error.detail)
+@blueprint.errorhandler(HttpRefusal)
+def not_allowed(error: HttpRefusal) -> ResponseReturnValue:
+    return problem(error.status, error.code, error.message)
 
 
 @blueprint.errorhandler(RedisError)

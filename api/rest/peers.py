@@ -6,7 +6,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from api.access import budget, doorkeeper, node
-from api.errors import Refusal, problem
+from api.errors import HttpRefusal, problem
 from api.reading import MAX_PAGE, is_hash, json_body, number_argument, seconds_argument
 from api.representations import first_blocks
 from api.serving.budget import Kind, reserve
@@ -181,7 +181,7 @@ def headers() -> ResponseReturnValue:
     """
     here = node()
     if not here.rules.headers_alone:
-        raise Refusal(404, "no_headers", "Under the rules of this chain a hash covers the whole block: ask /chain.")
+        raise HttpRefusal(404, "no_headers", "Under the rules of this chain a hash covers the whole block: ask /chain.")
     text = request.args.get("locator", "")
     names = text.split(",") if text else []
     if len(names) > _MAX_LOCATOR or not all(is_hash(item) for item in names):

@@ -8,7 +8,7 @@ from shared.block import Block, Header, Template
 from shared.canonical import canonical
 from shared.chain_spec import ChainSpec
 from shared.difficulty import WINDOW, next_difficulty
-from shared.errors import RuleError, TooEarly
+from shared.errors import InputError, RuleError, TooEarly
 from shared.hashing import is_hash, sha256
 from shared.proof import MAX_PROOF, meets, proof_hash
 from shared.timestamps import max_ahead, median_time
@@ -111,7 +111,10 @@ class StandardRules:
         if len(body) > most:
             raise RuleError("too_many_transactions", f"The block has {len(body)} transactions; the spec allows {most}.")
         header = self.read_header({name: item for name, item in value.items() if name != "transactions"})
-        transactions = tuple(read_transaction(item) if i else read_reward(item) for i, item in enumerate(body))
+        try:
+            transactions = tuple(read_transaction(item) if i else read_reward(item) for i, item in enumerate(body))
+        except InputError as error:
+            raise error.in_block() from None
         root = merkle.root([merkle.leaf_hash(transaction.canonical) for transaction in transactions]).hex()
         if root != header.transactions_root:
             raise RuleError(

@@ -19,7 +19,7 @@ from typing import Any
 from shared.addresses import REWARD_SENDER
 from shared.block import Block, Header, Template
 from shared.chain_spec import ChainSpec
-from shared.errors import InputError, RuleError
+from shared.errors import InputError, RuleCode, RuleError
 from shared.hashing import is_hash, sha256
 from shared.ledger import NO_ACCOUNT, Change, Entries, Touched
 from shared.proof import MAX_PROOF, accepts
@@ -87,7 +87,10 @@ class TutorialRules:
         header, canonical = self._read_header(value)
         if not is_hash(header.previous_hash):
             raise _bad_field("previous_hash", "must be 64 lower-case hexadecimal digits")
-        transactions = [self._transaction(item) for item in value["transactions"]]
+        try:
+            transactions = [self._transaction(item) for item in value["transactions"]]
+        except InputError as error:
+            raise error.in_block() from None
         if transactions and _is_reward(transactions[-1].fields):
             transactions[-1] = _reward(transactions[-1], header.index, len(transactions) - 1)
         return self.placed(Block(header, tuple(transactions), canonical), Entries())
@@ -211,7 +214,10 @@ class TutorialRules:
             raise RuleError("bad_block_fields", "transactions must be a list of objects.", field="transactions")
         if len(body) > _MAX_TRANSACTIONS:
             raise RuleError("too_many_transactions", f"A block may have {_MAX_TRANSACTIONS} transactions at most.")
-        canonical = _canonical(value)
+        try:
+            canonical = _canonical(value)
+        except InputError as error:
+            raise error.in_block() from None
         header = Header(
             index=value["index"],
             timestamp=timestamp,
@@ -258,7 +264,7 @@ class Turns:
     def apply(self, transaction: Transaction) -> None:
         expected = self.next_nonce(transaction.sender)
         if transaction.nonce != expected:
-            code = "nonce_too_low" if transaction.nonce < expected else "nonce_gap"
+            code: RuleCode = "nonce_too_low" if transaction.nonce < expected else "nonce_gap"
             raise RuleError(code, f"{expected} transactions with this text came before.", field="nonce")
         self._next[transaction.sender] = expected + 1
 
