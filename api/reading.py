@@ -13,7 +13,6 @@ from shared.errors import InputError
 Choice = TypeVar("Choice", bound=str)
 
 MAX_PAGE = 500
-_HASH = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{32}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 # As programs print numbers of this range; the exponent is that of one that is nearly 0.
@@ -76,11 +75,6 @@ def seconds_argument(name: str, default: float, high: float) -> float:
     if not _SECONDS.fullmatch(text) or float(text) > high:
         raise InputError("bad_argument", f"{name} must be seconds from 0 to {high:g}.", field=name)
     return float(text)
-
-
-def is_hash(text: str) -> bool:
-    """Whether `text` is 32 bytes in lower-case hex, as ids and hashes are written."""
-    return _HASH.fullmatch(text) is not None
 
 
 def is_id(text: str) -> bool:

@@ -227,7 +227,7 @@ def from_raw(raw: bytes, spec: ChainSpec) -> dict[str, Any]:
         "sender": call.sender,
         "recipient": call.recipient,
         "amount": format_amount(call.amount),
-        "fee": _fee(call.fee),
+        "fee": format_amount(call.fee),
         "scheme": "ethereum",
         "signature": raw.hex(),
     }
@@ -284,12 +284,6 @@ def check_signature(transaction: Transaction, spec: ChainSpec) -> None:
             raise RuleError("bad_signature", "The signature does not fit the transaction.", field="signature")
     elif from_raw(signature, spec) != fields:
         raise RuleError("fields_differ", "A field differs from the raw transaction that was signed.", field="signature")
-
-
-def _fee(units: int) -> str:
-    if units > MAX_AMOUNT:
-        raise RuleError("fee_too_high", "gas times price must be below 2^256 base units.", field="fee")
-    return format_amount(units)
 
 
 def _require_fields(value: dict[str, Any], kind: Any, scheme: Any) -> None:

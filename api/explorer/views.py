@@ -18,7 +18,7 @@ from api.explorer import text
 from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
 from api.explorer.search import find
-from api.reading import choice_argument, is_hash, number_argument
+from api.reading import choice_argument, number_argument
 from api.representations import find_block
 from api.rest import faucet
 from services.clocks import waiting_words
@@ -27,6 +27,7 @@ from services.system.about import VERSION
 from shared.addresses import parse_address
 from shared.amounts import format_amount
 from shared.errors import InputError, NodeError
+from shared.hashing import is_hash
 
 blueprint = Blueprint("explorer", __name__, template_folder="templates")
 

@@ -8,12 +8,13 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from api.access import node
 from api.errors import HttpRefusal, describe
-from api.reading import is_hash, json_body
+from api.reading import json_body
 from api.representations import block_fields, transaction_view
 from api.serving.budget import reserve
 from services.chain.inclusion import inclusion_proof
 from services.mempool.admission import Admitted
 from shared.errors import InputError, NodeError, RuleError
+from shared.hashing import is_hash
 from shared.transaction import Transaction
 
 blueprint = Blueprint("transactions", __name__)

@@ -8,7 +8,7 @@ import pytest
 
 from shared.block import Block
 from shared.chain_spec import spec_from_object
-from shared.errors import InputError, RuleError
+from shared.errors import InputError, Refusal, RuleError
 from shared.ledger import Account, Entries
 from shared.rules import Rules, rules_for
 from shared.rules.tutorial import TutorialRules
@@ -208,7 +208,7 @@ def test_a_submission_needs_three_fields(name: str) -> None:
     ],
 )
 def test_what_is_refused_at_the_door(value: Any, rule: str) -> None:
-    with pytest.raises(RuleError) as caught:
+    with pytest.raises(Refusal) as caught:
         RULES.read_request(value)
     assert caught.value.code == rule
 
