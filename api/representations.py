@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from api.reading import is_hash, is_height
+from api.reading import is_height
 from api.serving import budget
 from services.mining.rounds import HEARTBEAT_SECONDS
 from services.node import Node
 from services.store.pool import Entry
 from services.store.records import StoredHeader, Tip
+from shared.hashing import is_hash
 
 # Bytes that a block takes in memory on its way into an answer, for each byte of its own: read, as objects, as objects
 # with their ids, as text (measured: tests/integration/http/test_large_answers.py).

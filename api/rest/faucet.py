@@ -6,7 +6,7 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from api.access import doorkeeper, node
-from api.errors import Refusal
+from api.errors import HttpRefusal
 from api.reading import json_body
 from services.errors import Busy
 from services.node import Node
@@ -14,7 +14,7 @@ from services.wallet.development import ACCOUNTS
 from services.wallet.signers import EthereumSigner
 from shared.addresses import parse_address
 from shared.amounts import COIN, format_amount
-from shared.errors import CodedError, ShapeError
+from shared.errors import Refusal, ShapeError
 from shared.rules import Rules
 
 blueprint = Blueprint("faucet", __name__)
@@ -42,7 +42,7 @@ def faucet() -> ResponseReturnValue:
     """
     here = node()
     if not is_open(here):
-        raise Refusal(404, "no_faucet", "Only development chains on this machine have a faucet.")
+        raise HttpRefusal(404, "no_faucet", "Only development chains on this machine have a faucet.")
     doorkeeper().require_this_machine()
     address = _address(json_body())
     here.rules.check_payee(address, field="address")
@@ -86,7 +86,7 @@ def _send(here: Node, address: str) -> str:
         }
         try:
             admitted = here.submit_one(rules.read_request(signer.sign(unsigned, rules.spec)))
-        except CodedError as error:
+        except Refusal as error:
             if error.code not in _TAKEN:
                 raise
         else:

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, url_for
 from flask.typing import ResponseReturnValue
 
 from api.access import budget, doorkeeper, node
-from api.errors import Refusal, problem
+from api.errors import HttpRefusal, problem
 from api.reading import is_id, seconds_argument
 from api.representations import block_fields, round_view
 from api.serving.budget import Kind
@@ -95,12 +95,12 @@ def job(job_id: str) -> ResponseReturnValue:
     """
     seconds = seconds_argument("wait", 0.0, MAX_WAIT)
     if not is_id(job_id):
-        raise Refusal(404, "unknown_job", _UNKNOWN_JOB)
+        raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB)
     try:
         with budget().hold(Kind.WAIT) if seconds else nullcontext():
             found = node().rounds.wait(job_id, seconds)
     except NotFound:
-        raise Refusal(404, "unknown_job", _UNKNOWN_JOB) from None
+        raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB) from None
     return jsonify(id=job_id, status=found.status, round=found.round_id, block=found.block)
 
 
@@ -119,7 +119,7 @@ def show_round(round_id: str) -> ResponseReturnValue:
     """
     view = round_view(node(), round_id) if is_id(round_id) else None
     if view is None:
-        raise Refusal(404, "unknown_round", "No round with this id is known here.")
+        raise HttpRefusal(404, "unknown_round", "No round with this id is known here.")
     return jsonify(view)
 
 
@@ -138,6 +138,6 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
     doorkeeper().require_admin()
     here = node()
     if not is_id(round_id) or here.mining.round(round_id) is None:
-        raise Refusal(404, "unknown_round", "No round with this id is known here.")
+        raise HttpRefusal(404, "unknown_round", "No round with this id is known here.")
     here.rounds.cancel(round_id)
     return jsonify(round_view(here, round_id))

@@ -7,13 +7,14 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 from api.access import node
-from api.errors import Refusal, describe
-from api.reading import is_hash, json_body
+from api.errors import HttpRefusal, describe
+from api.reading import json_body
 from api.representations import block_fields, transaction_view
 from api.serving.budget import reserve
 from services.chain.inclusion import inclusion_proof
 from services.mempool.admission import Admitted
 from shared.errors import InputError, NodeError, RuleError
+from shared.hashing import is_hash
 from shared.transaction import Transaction
 
 blueprint = Blueprint("transactions", __name__)
@@ -68,7 +69,7 @@ def submit_batch() -> ResponseReturnValue:
     for item in items:
         try:
             outcomes.append(here.rules.read_request(item))
-        except RuleError as error:
+        except (InputError, RuleError) as error:
             outcomes.append(error)
     readable = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, Transaction)]
     admissions = here.submit([item for item in outcomes if isinstance(item, Transaction)])
@@ -95,7 +96,7 @@ def show(transaction_id: str) -> ResponseReturnValue:
         raise MethodNotAllowed(["POST", "OPTIONS"])
     view = transaction_view(node(), transaction_id) if is_hash(transaction_id) else None
     if view is None:
-        raise Refusal(404, "unknown_transaction", "No transaction with this id is known here.")
+        raise HttpRefusal(404, "unknown_transaction", "No transaction with this id is known here.")
     return jsonify(view)
 
 
@@ -112,10 +113,10 @@ def proof(transaction_id: str) -> ResponseReturnValue:
     """
     here = node()
     if not here.rules.headers_alone:
-        raise Refusal(404, "no_merkle_root", "Blocks have no Merkle root under the rules of this chain.")
+        raise HttpRefusal(404, "no_merkle_root", "Blocks have no Merkle root under the rules of this chain.")
     location = here.chain.locate(transaction_id) if is_hash(transaction_id) else None
     if location is None:
-        raise Refusal(404, "unknown_transaction", "No transaction with this id is on the chain.")
+        raise HttpRefusal(404, "unknown_transaction", "No transaction with this id is on the chain.")
     return jsonify(inclusion_proof(block_fields(here, location.block_hash), location, transaction_id))
 
 

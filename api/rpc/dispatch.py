@@ -14,7 +14,7 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from api.access import node
-from api.errors import Refusal
+from api.errors import HttpRefusal
 from api.reading import json_body
 from api.rest import metrics
 from api.rpc import protocol
@@ -68,10 +68,10 @@ def rpc() -> ResponseReturnValue:
         return _respond(protocol.answer_value(node(), json_body(floats=True)))
     except InputError as error:
         return _respond(protocol.refused(PARSE_ERROR, f"parse error: {error.message}"))
-    except Refusal as error:
+    except HttpRefusal as error:
         if error.status in (411, 413):
             raise
-        return _respond(protocol.refused(INVALID_REQUEST, error.detail))
+        return _respond(protocol.refused(INVALID_REQUEST, error.message))
 
 
 @blueprint.route(PATH, methods=["OPTIONS"])

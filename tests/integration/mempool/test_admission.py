@@ -6,7 +6,7 @@ from redis import Redis
 from services.errors import Busy
 from services.mempool.admission import Admitted
 from services.store.pool import Admission, Question, Written
-from shared.errors import CodedError, NodeError
+from shared.errors import NodeError, Refusal
 from tests.support.clocks import START
 from tests.support.keys import ALICE, BOB, CAROL, DAVE, KEYS
 from tests.support.nodes import TestNode, admit_one, make_settings
@@ -15,7 +15,7 @@ from tests.support.specs import COIN
 
 def refusal(outcome: Admitted | NodeError) -> str:
     assert isinstance(outcome, NodeError)
-    return outcome.code if isinstance(outcome, CodedError) else ""
+    return outcome.code if isinstance(outcome, Refusal) else ""
 
 
 def refused(here: TestNode, *args: object, **fields: object) -> str:
