@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.settings import redis_url
-from services.settings.secret_files import read_secret
 from services.settings.values import BadValue, named
+from services.system.text_files import read_secret
 from shared.errors import NodeError
 
 _URLS = ("QUARRY_REDIS_URL", "QUARRY_BROKER_URL")

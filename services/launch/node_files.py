@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 
 from services.settings.paths import expanded, expanded_if_possible
-from services.settings.secret_files import BadSecret, read_secret
-from services.settings.values import BadValue, named
+from services.settings.values import named
 from services.system.files import make_private_directory, replace
+from services.system.text_files import BadSecret, BadTextFile, read_secret
 from services.wallet import keyring
 from shared.errors import NodeError
 
@@ -94,8 +94,8 @@ class NodeFiles:
                 return
             except BadSecret:
                 _log.warning("admin_token_replaced", file=str(self.admin_token), reason="it was empty or too short")
-            except BadValue as error:
-                raise NodeFilesError(f"The admin token {error}") from None
+            except BadTextFile as error:
+                raise NodeFilesError(f"The admin token: {error}") from None
         write_private(self.admin_token, secrets.token_urlsafe(32) + "\n")
 
     def write_record(self, record: NodeRecord) -> None:

@@ -19,8 +19,8 @@ from services.settings.hosts import LOCALHOST, normal_host, normal_origin
 from services.settings.paths import expanded, expanded_if_possible
 from services.settings.redis_url import normal as normal_redis_url
 from services.settings.rows import AS_IT_IS, Carried, number, one_of, row_of, setting, several
-from services.settings.secret_files import read_secret, read_text
 from services.settings.values import BadValue, named
+from services.system.text_files import read_secret, read_text_file
 from shared.amounts import format_amount, parse_amount
 from shared.chain_spec import BadChainSpec, ChainSpec, read_spec, spec_from_object
 from shared.errors import InputError, RuleError
@@ -246,7 +246,7 @@ def load_spec(name: str) -> ChainSpec:
         path = named("QUARRY_SPEC", expanded, name)
         if not path.exists():
             raise BadSettings(f"QUARRY_SPEC: must be {', '.join(BUILT_IN_SPECS)} or a TOML file; {name} is neither.")
-        spec = read_spec(named("QUARRY_SPEC", read_text, path, _MAX_SPEC))
+        spec = read_spec(named("QUARRY_SPEC", _read_spec_file, path))
     except BadChainSpec as error:
         raise BadSettings(f"QUARRY_SPEC: the chain spec {name} cannot be used: {error}") from None
     for built_in in BUILT_IN_SPECS:
@@ -254,6 +254,10 @@ def load_spec(name: str) -> ChainSpec:
         if spec.chain_id == known.chain_id and spec.hash != known.hash:
             raise BadSettings(f"chain_id {spec.chain_id} belongs to the built-in spec {built_in}: choose another.")
     return spec
+
+
+def _read_spec_file(path: Path) -> str:
+    return read_text_file(path, limit=_MAX_SPEC, pipes=False).decode()  # no pipes: each process of a node reads it
 
 
 def _built_in(name: str) -> str:

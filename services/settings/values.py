@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from services.errors import BadSettings
+from services.system.text_files import BadTextFile
 from shared.addresses import parse_address
 from shared.amounts import parse_amount
 from shared.errors import InputError
@@ -30,14 +31,17 @@ class BadValue(ValueError):
 
 
 def named(name: str, read: Callable[..., T], *arguments: Any) -> T:
-    """What `read` makes of its arguments.
+    """The value that `read` returns for its arguments.
+
+    Args:
+        name: of the setting or option; the message begins with it.
 
     Raises:
-        BadSettings: `read` said that the value is bad; the message begins with `name`, of the setting or the option.
+        BadSettings: `read` refuses the value, or the file that it names.
     """
     try:
         return read(*arguments)
-    except BadValue as error:
+    except (BadValue, BadTextFile) as error:
         raise BadSettings(f"{name}: {error}") from None
 
 
