@@ -61,7 +61,7 @@ def one_of(name: str, *choices: str) -> Metadata:
 
 
 def several(name: str, item: Callable[[str], Any], carried: Carried | None = None) -> Metadata:
-    """A list with commas, empty by default. Each item must be clean; blanks between them do not count."""
+    """A comma-separated list, empty by default. Each item must be clean; blanks around items are ignored."""
     return _row(name, listing(item), (), carried)
 
 
