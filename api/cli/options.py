@@ -15,8 +15,8 @@ from api.cli.client import NodeClient, node_url
 from api.cli.group import USAGE, Failure
 from services.errors import BadSettings
 from services.launch.node_files import NO_HOME, NodeFiles, NodeRecord, data_home, running_nodes
-from services.settings.secret_files import read_secret
-from services.settings.values import BadValue, clean, named
+from services.settings.values import clean, named
+from services.system.text_files import BadTextFile, read_secret
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 
@@ -154,7 +154,7 @@ def _own_token(url: str) -> str | None:
 def _read_token(record: NodeRecord) -> str | None:
     try:
         return read_secret(Path(record.admin_token_file))
-    except BadValue:  # who has no right to it can still do what needs none
+    except BadTextFile:  # who has no right to it can still do what needs none
         return None
 
 

@@ -230,7 +230,7 @@ def test_a_port_that_a_stranger_took_is_waited_for(tmp_path: Path, said: list[di
         assert value(valkey) == b"1"
         keeper.stop()
     [waits] = [line for line in said if line["event"] == "valkey_waits"]
-    assert waits["waits_for"] == f"port {port} on 127.0.0.1, which another program has"
+    assert waits["waits_for"] == f"port {port} on 127.0.0.1, which another program uses"
 
 
 def test_damage_that_appears_while_it_runs_is_told_in_a_sentence(tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def test_entries_are_json() -> None:
 def test_waiting_is_told_in_words(left: float, words: str) -> None:
     text = waiting_words(START + left, START)
     assert words in text and ("2025-06-15 " in text or "2025-06-16 " in text)
-    assert "goes on by itself" in text and text.endswith(".")
+    assert "and then continues" in text and text.endswith(".")
 
 
 def test_an_absurd_time_is_told_as_well() -> None:

@@ -11,10 +11,10 @@ from services.errors import BadSettings
 from services.launch.node_files import data_home
 from services.settings import paths
 from services.settings.hosts import bind_address, normal_host, normal_origin
-from services.settings.secret_files import BadSecret, read_secret, read_text
 from services.settings.table import VARIABLES, load
 from services.settings.values import BadValue
 from services.system.programs import ROOT
+from services.system.text_files import BadSecret, BadTextFile, read_secret, read_text_file
 
 NUMBERS = ("QUARRY_PORT", "QUARRY_MAX_BODY", "QUARRY_API_THREADS", "QUARRY_MAX_PEERS", "QUARRY_RESOLVE_SECONDS")
 ODD_NUMBERS = [
@@ -198,7 +198,7 @@ def test_a_secret_that_can_be_guessed_is_none(tmp_path: Path, content: bytes) ->
     ],
 )  # fmt: skip
 def test_a_secret_that_is_spoilt_is_named(tmp_path: Path, content: bytes, word: str) -> None:
-    with pytest.raises(BadValue, match=word) as caught:
+    with pytest.raises(BadTextFile, match=word) as caught:
         read_secret(secret(tmp_path / "token", content))
     assert "kkk" not in str(caught.value)
     assert not isinstance(caught.value, BadSecret)
@@ -206,7 +206,7 @@ def test_a_secret_that_is_spoilt_is_named(tmp_path: Path, content: bytes, word: 
 
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o640, 0o666, 0o601])
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
-    with pytest.raises(BadValue, match="chmod 600"):
+    with pytest.raises(BadTextFile, match="chmod 600"):
         read_secret(secret(tmp_path / "token", b"k" * 40, mode))
 
 
@@ -221,7 +221,7 @@ def test_the_group_may_read_what_root_owns(
     if allowed:
         assert read_secret(path) == "k" * 40
     else:
-        with pytest.raises(BadValue, match="chmod 600"):
+        with pytest.raises(BadTextFile, match="chmod 600"):
             read_secret(path)
 
 
@@ -237,9 +237,9 @@ def test_a_file_that_cannot_be_read_to_its_end_is_refused(tmp_path: Path) -> Non
         tmp_path / ("n" * 300),
         tmp_path / "no",
     ):
-        with pytest.raises(BadValue):
-            read_text(path, 1000)
-        with pytest.raises(BadValue):
+        with pytest.raises(BadTextFile):
+            read_text_file(path, limit=1000)
+        with pytest.raises(BadTextFile):
             read_secret(path)
 
 

@@ -74,7 +74,7 @@ def test_a_key_is_found_wherever_it_stands_in_the_file(tmp_path: Path, text: byt
         (CERTIFICATE, "holds a certificate, and no private key"),
         (keys.public_key_pem(keys.KeyPair(SEED).public_key), "holds a public key, and no private key"),
         (PLAIN + keys.private_key_pem(bytes(32)), "holds 2 private keys"),
-        (PLAIN[:70], "breaks off"),
+        (PLAIN[:70], "cut off"),
         (PLAIN.replace(b"MC4C", b"M!4C"), "is damaged"),
         (pem("OPENSSH PRIVATE KEY", b"openssh-key-v1\0"), "OpenSSH's own format"),
         (pem("RSA PRIVATE KEY", b"0\x00"), "neither an Ed25519 nor a secp256k1"),
