@@ -12,6 +12,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from api.errors import Refusal
 from api.serving.budget import Budget
 from services.node import Node
+from services.wallet.development import ACCOUNTS
 
 _LOOPBACK_HOSTS = frozenset({"localhost", "::1"})
 # The whole address: 127.0.0.1.example.org is a name that anybody can point at us.
@@ -202,3 +203,17 @@ def budget() -> Budget:
 def doorkeeper() -> Doorkeeper:
     """Who may do what, for the current request."""
     return cast(Doorkeeper, current_app.extensions["quarry.doorkeeper"])
+
+
+def has_faucet(node: Node) -> bool:
+    """Whether a node gives coins away: on a development chain that has the account, and only to this machine.
+
+    Elsewhere the coins may be worth something, or strangers could empty the account.
+    """
+    spec = node.settings.spec
+    return (
+        spec.development
+        and node.settings.loopback
+        and node.rules.has_accounts
+        and ACCOUNTS[0].address in spec.allocations
+    )

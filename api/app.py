@@ -22,6 +22,7 @@ from api.rest import (
 )
 from api.rest.dashboard import LazyDashboard
 from api.rpc import dispatch
+from api.serving import request_metrics
 from api.serving.budget import Budget
 from api.serving.connections import Deadlines
 from api.serving.gate import Gate
@@ -55,7 +56,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     )
     app.extensions["quarry"] = node
     app.extensions["quarry.doorkeeper"] = doorkeeper
-    metrics.install(app)  # first, so that what is refused is measured too
+    request_metrics.install(app)  # first, so that what is refused is measured too
     budget = Budget(node.settings.api_threads, node.settings.answer_memory)
     deadlines = Deadlines(budget)
     app.extensions["quarry.budget"] = budget
@@ -78,6 +79,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         faucet.blueprint,
         events.blueprint,
         health.blueprint,
+        metrics.blueprint,
         documentation.blueprint,
         explorer.blueprint,
     ):

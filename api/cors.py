@@ -7,7 +7,14 @@ may bring one, since credentials are never allowed here.
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from api.rpc.dispatch import PATH as RPC
+RPC_PATH = "/rpc"
+# Any page may call a wallet endpoint: it holds no secrets and signs nothing.
+ANY_ORIGIN = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Methods", "POST, OPTIONS"),
+    ("Access-Control-Allow-Headers", "content-type"),
+    ("Access-Control-Max-Age", "600"),
+)
 
 # Endpoints that ask for the admin token, always or on some nodes. `/rq` is another application, and not seen here.
 ADMIN = frozenset({"mining.cancel_round", "peers.register", "peers.remove"})
@@ -28,7 +35,7 @@ def install(app: Flask, origins: frozenset[str]) -> None:
         return Response(status=204)
 
     def permit(response: Response) -> Response:
-        if request.path == RPC:
+        if request.path == RPC_PATH:
             return response
         # Also where the answer is closed: a cache must not hand it to another origin.
         response.vary.add("Origin")
@@ -49,7 +56,7 @@ def install(app: Flask, origins: frozenset[str]) -> None:
 
 def _is_open() -> bool:
     """Whether the request's path has an endpoint that is not the admin's. Judged by what the preflight asks for."""
-    if request.path == RPC:
+    if request.path == RPC_PATH:
         return False
     method = request.headers.get("Access-Control-Request-Method") if request.method == "OPTIONS" else request.method
     if method is None:

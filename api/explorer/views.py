@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
-from api.access import doorkeeper, node
+from api.access import doorkeeper, has_faucet, node
 from api.errors import Refusal, asks_for_page, describe, http_problem, problem
 from api.explorer import text
 from api.explorer.links import plain_address, plain_block, plain_hash
@@ -20,7 +20,6 @@ from api.explorer.pages import addresses, blocks, mining, network, overview, poo
 from api.explorer.search import find
 from api.reading import choice_argument, is_hash, number_argument
 from api.representations import find_block
-from api.rest import faucet
 from services.clocks import waiting_words
 from services.settings.table import Settings
 from services.system.about import VERSION
@@ -203,7 +202,7 @@ def send() -> ResponseReturnValue:
       summary: 'Page: submit a signed transaction, use a wallet, ask the faucet'
       responses: {'200': {description: HTML., html: true}}
     """
-    return _page("send", "/spec", {"faucet": faucet.is_open(node()) and doorkeeper().is_this_machine()})
+    return _page("send", "/spec", {"faucet": has_faucet(node()) and doorkeeper().is_this_machine()})
 
 
 @blueprint.get("/search")

@@ -2,27 +2,22 @@
 answer; request times are kept by each process in files that the library adds up.
 """
 
-import time
 from collections.abc import Iterator
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
-from prometheus_client import CollectorRegistry, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from api.access import node
-from api.serving import held_metrics
+from api.serving import held_metrics, request_metrics
 from services.jobs.queues import ALLOWED
 from services.node import Node
 from services.system.visible import named
 
 blueprint = Blueprint("metrics", __name__)
 
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_SECONDS = Histogram(
-    "quarry_http_request_seconds", "Time to answer, by route.", ["method", "route", "status"], buckets=_BUCKETS
-)
 # One series for each class and no more, so that all of them can begin at 0.
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
@@ -32,31 +27,6 @@ _DEPTHS = ("0", "1", "2", "5", "10", "100")  # swap.lua
 _LEAVING = ("replaced", "evicted", "expired", "dropped")  # pool_record in pool.lua
 _FUNCTIONS = tuple(sorted(name.rpartition(".")[2] for name in ALLOWED))
 _OUTCOMES = ("finished", "failed")
-
-
-def request_seconds(method: str, route: str, status: str) -> Histogram:
-    """The histogram of one kind of request, for doors that answer before Flask sees them."""
-    return _SECONDS.labels(method, route, status)
-
-
-def install(app: Flask) -> None:
-    """Measure every request."""
-
-    def begin() -> None:
-        g.began = time.perf_counter()
-
-    def end(response: Response) -> Response:
-        # The rule, not the path: ids in labels would make a series for each.
-        route = request.url_rule.rule if request.url_rule else "unknown"
-        method = request.method if request.method in ("GET", "POST", "DELETE", "HEAD", "OPTIONS") else "other"
-        began = g.pop("began", None)
-        if began is not None:
-            _SECONDS.labels(method, route, str(response.status_code)).observe(time.perf_counter() - began)
-        return response
-
-    app.before_request(begin)
-    app.after_request(end)
-    app.register_blueprint(blueprint)
 
 
 @blueprint.get("/metrics")
@@ -75,7 +45,7 @@ def metrics() -> ResponseReturnValue:
     try:
         multiprocess.MultiProcessCollector(requests)  # type: ignore[no-untyped-call] # untyped there
     except ValueError:  # one process only: its own registry has them
-        requests.register(_SECONDS)
+        request_metrics.register(requests)
         held_metrics.register(requests)
     totals = CollectorRegistry()
     totals.register(_Responses(requests))

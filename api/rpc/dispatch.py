@@ -14,12 +14,13 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from api.access import node
+from api.cors import ANY_ORIGIN, RPC_PATH
 from api.errors import Refusal
 from api.reading import json_body
-from api.rest import metrics
 from api.rpc import protocol
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
 from api.serving.gate import RECEIVED
+from api.serving.request_metrics import request_seconds
 from services.node import Node
 from shared.errors import InputError
 
@@ -27,27 +28,19 @@ blueprint = Blueprint("rpc", __name__)
 
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-PATH = "/rpc"
-# Any page may speak to a wallet endpoint: it holds no secrets and signs nothing.
-_CORS = (
-    ("Access-Control-Allow-Origin", "*"),
-    ("Access-Control-Allow-Methods", "POST, OPTIONS"),
-    ("Access-Control-Allow-Headers", "content-type"),
-    ("Access-Control-Max-Age", "600"),
-)
-# As the application hardens every response (api/app.py); what is no page needs no policy for its content.
+# What `api/app.py` adds to every response, without the Content-Security-Policy: JSON is not a page.
 _HEADERS = (
     ("Content-Type", "application/json"),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
     ("Cache-Control", "no-store"),
-    *_CORS,
+    *ANY_ORIGIN,
 )
 _TYPES = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
 _MAX_HOSTS = 64
 
 
-@blueprint.post(PATH, provide_automatic_options=False)  # Flask's own would say nothing to browsers
+@blueprint.post(RPC_PATH, provide_automatic_options=False)  # Flask's own would say nothing to browsers
 def rpc() -> ResponseReturnValue:
     """Answer JSON-RPC.
     ---
@@ -74,7 +67,7 @@ def rpc() -> ResponseReturnValue:
         return _respond(protocol.refused(INVALID_REQUEST, error.detail))
 
 
-@blueprint.route(PATH, methods=["OPTIONS"])
+@blueprint.route(RPC_PATH, methods=["OPTIONS"])
 def preflight() -> ResponseReturnValue:
     """Let browsers ask whether they may call.
     ---
@@ -82,11 +75,11 @@ def preflight() -> ResponseReturnValue:
       summary: CORS preflight of /rpc
       responses: {'204': {description: They may.}}
     """
-    return Response(status=204, headers=list(_CORS))
+    return Response(status=204, headers=list(ANY_ORIGIN))
 
 
 def _respond(body: bytes) -> Response:
-    return Response(body, mimetype="application/json", headers=list(_CORS))
+    return Response(body, mimetype="application/json", headers=list(ANY_ORIGIN))
 
 
 class RpcDoor:
@@ -96,7 +89,7 @@ class RpcDoor:
         self._inner = inner
         self._node = here
         self._hosts: set[str] = set()
-        self._seconds = metrics.request_seconds("POST", PATH, "200")
+        self._seconds = request_seconds("POST", RPC_PATH, "200")
 
     def learn(self, host: str | None) -> None:
         """A Host header that the doorkeeper has let in: the next request that has it need not ask again."""
@@ -104,7 +97,7 @@ class RpcDoor:
             self._hosts.add(host)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") != PATH or not self._is_usual(environ):
+        if environ.get("PATH_INFO") != RPC_PATH or not self._is_usual(environ):
             return self._inner(environ, start_response)
         began = time.perf_counter()
         answer = protocol.answer(self._node, environ["wsgi.input"].read())
