@@ -2,16 +2,18 @@
 
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
-from flask import current_app, request
+from flask import Flask, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from api.errors import Refusal
 from api.serving.budget import Budget
+from api.serving.connections import Deadlines
 from services.node import Node
+from services.store.events import News
 from services.wallet.development import ACCOUNTS
 
 _LOOPBACK_HOSTS = frozenset({"localhost", "::1"})
@@ -190,19 +192,41 @@ def _is_own(source: str) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The node behind an application, and what the requests of its process share."""
+
+    node: Node
+    doorkeeper: Doorkeeper
+    budget: Budget
+    deadlines: Deadlines
+    news: News
+    rpc_hosts: set[str] = field(default_factory=set)  # Host headers that the doorkeeper let in (api/rpc/dispatch.py)
+
+
+def attach(app: Flask, what: Served) -> None:
+    """Let requests to `app` find what is served."""
+    app.extensions["quarry"] = what
+
+
+def served(app: Flask | None = None) -> Served:
+    """What `app` serves; without it, what the current request's application does."""
+    return cast(Served, (current_app if app is None else app).extensions["quarry"])
+
+
 def node() -> Node:
     """The node behind the current request."""
-    return cast(Node, current_app.extensions["quarry"])
+    return served().node
 
 
 def budget() -> Budget:
-    """What this process's connections may hold."""
-    return cast(Budget, current_app.extensions["quarry.budget"])
+    """What the connections of this process may hold."""
+    return served().budget
 
 
 def doorkeeper() -> Doorkeeper:
     """Who may do what, for the current request."""
-    return cast(Doorkeeper, current_app.extensions["quarry.doorkeeper"])
+    return served().doorkeeper
 
 
 def has_faucet(node: Node) -> bool:

@@ -4,7 +4,7 @@ from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
 from api import cors, errors
-from api.access import Doorkeeper
+from api.access import Doorkeeper, Served, attach
 from api.explorer import views as explorer
 from api.reading import check_length
 from api.rest import (
@@ -54,14 +54,10 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         frozenset(node.settings.cors_origins),
         node.settings.host,
     )
-    app.extensions["quarry"] = node
-    app.extensions["quarry.doorkeeper"] = doorkeeper
-    request_metrics.install(app)  # first, so that what is refused is measured too
     budget = Budget(node.settings.api_threads, node.settings.answer_memory)
     deadlines = Deadlines(budget)
-    app.extensions["quarry.budget"] = budget
-    app.extensions["quarry.deadlines"] = deadlines
-    app.extensions["quarry.news"] = News(node.mining, node.pool, node.clock)
+    attach(app, Served(node, doorkeeper, budget, deadlines, News(node.mining, node.pool, node.clock)))
+    request_metrics.install(app)  # first, so that refused requests are measured too
     app.before_request(doorkeeper.check_host)
     app.before_request(check_length)
     app.before_request(doorkeeper.check_intent)

@@ -148,6 +148,7 @@ def _allow_files(wanted: int) -> None:
 def application() -> "Flask":
     """The application of one server process, from the environment."""
     # Here: the process that only watches the others does not need them, and request times go where it has said.
+    from api.access import served
     from api.app import create_app
     from api.serving.connections import Watch
     from api.serving.held_metrics import forget_dead_processes
@@ -165,8 +166,7 @@ def application() -> "Flask":
     node.clock.now()  # compared with the store's for the first time, which is waited for
     app = create_app(node, settings.admin_token())
     forget_dead_processes()
-    watch = Watch(settings.port, app.extensions["quarry.budget"], app.extensions["quarry.deadlines"])
-    watch.start()
+    Watch(settings.port, served(app).budget, served(app).deadlines).start()
     return app
 
 

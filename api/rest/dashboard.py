@@ -62,7 +62,6 @@ def make_dashboard(doorkeeper: Doorkeeper, broker_url: str) -> Flask:
     app.config["RQ_DASHBOARD_REDIS_URL"] = (redis_url.parse(broker_url).public,)
     app.redis_conn = connect_for_requests(broker_url)  # type: ignore[attr-defined] # where the dashboard looks for it
     app.config["RQ_DASHBOARD_DISABLE_DELETE"] = True
-    app.extensions["quarry.doorkeeper"] = doorkeeper
     errors.install(app)
 
     def guard() -> None:

@@ -15,6 +15,7 @@ from apispec_webframeworks.flask import FlaskPlugin
 from flask import Blueprint, current_app, jsonify, render_template
 from flask.typing import ResponseReturnValue
 
+from api.access import served
 from services.node import Node
 from services.system.about import VERSION
 
@@ -78,7 +79,7 @@ def _build(app: Any) -> dict[str, Any]:
         openapi_version="3.1.0",
         info={"description": "A proof-of-work ledger that runs as a queue of jobs."},
     )
-    for name, schema in _schemas(app.extensions["quarry"]).items():
+    for name, schema in _schemas(served(app).node).items():
         spec.components.schema(name, schema)
     for status, description in _REFUSED.items():
         content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -4,12 +4,12 @@ import queue
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from api.access import budget
+from api.access import budget, served
 from api.serving.budget import Kind
-from services.store.events import News, as_text
+from services.store.events import as_text
 
 blueprint = Blueprint("stream", __name__)
 
@@ -33,10 +33,9 @@ def events() -> ResponseReturnValue:
     """
     if request.method == "HEAD":  # has no body that would end, and thereby give its place back
         return Response(mimetype=_MEDIA_TYPE)
-    news: News = current_app.extensions["quarry.news"]
     listening = ExitStack()
     listening.enter_context(budget().hold(Kind.STREAM))  # here, so that a refusal is an answer and not a broken stream
-    listener = listening.enter_context(news.listen())
+    listener = listening.enter_context(served().news.listen())
 
     def stream() -> Iterator[str]:
         yield "retry: 2000\n\n"

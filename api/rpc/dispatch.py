@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, request
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
-from api.access import node
+from api.access import Served, node, served
 from api.cors import ANY_ORIGIN, RPC_PATH
 from api.errors import Refusal
 from api.reading import json_body
@@ -21,7 +21,6 @@ from api.rpc import protocol
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
 from api.serving.gate import RECEIVED
 from api.serving.request_metrics import request_seconds
-from services.node import Node
 from shared.errors import InputError
 
 blueprint = Blueprint("rpc", __name__)
@@ -55,8 +54,7 @@ def rpc() -> ResponseReturnValue:
       responses:
         '200': {description: A JSON-RPC response or a list of them., json: RpcAnswer}
     """
-    door: RpcDoor = current_app.extensions["quarry.rpc"]
-    door.learn(request.environ.get("HTTP_HOST"))
+    _learn(request.environ.get("HTTP_HOST"))
     try:
         return _respond(protocol.answer_value(node(), json_body(floats=True)))
     except InputError as error:
@@ -82,19 +80,21 @@ def _respond(body: bytes) -> Response:
     return Response(body, mimetype="application/json", headers=list(ANY_ORIGIN))
 
 
+def _learn(host: str | None) -> None:
+    """Remember a Host header that the doorkeeper let in: the door need not ask it about the next request."""
+    hosts = served().rpc_hosts
+    if host is not None and len(hosts) < _MAX_HOSTS:
+        hosts.add(host)
+
+
 class RpcDoor:
     """A WSGI application that answers usual requests to `/rpc` itself, and hands everything else on."""
 
-    def __init__(self, inner: WsgiApp, here: Node) -> None:
+    def __init__(self, inner: WsgiApp, what: Served) -> None:
         self._inner = inner
-        self._node = here
-        self._hosts: set[str] = set()
+        self._node = what.node
+        self._hosts = what.rpc_hosts
         self._seconds = request_seconds("POST", RPC_PATH, "200")
-
-    def learn(self, host: str | None) -> None:
-        """A Host header that the doorkeeper has let in: the next request that has it need not ask again."""
-        if host is not None and len(self._hosts) < _MAX_HOSTS:
-            self._hosts.add(host)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != RPC_PATH or not self._is_usual(environ):
@@ -118,6 +118,4 @@ class RpcDoor:
 @blueprint.record_once
 def _open_door(state: BlueprintSetupState) -> None:
     app = cast(Flask, state.app)
-    door = RpcDoor(app.wsgi_app, app.extensions["quarry"])
-    app.extensions["quarry.rpc"] = door
-    app.wsgi_app = door  # type: ignore[method-assign] # Flask's own way to put something in front
+    app.wsgi_app = RpcDoor(app.wsgi_app, served(app))  # type: ignore[method-assign] # Flask's own way to put something in front
