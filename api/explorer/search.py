@@ -3,7 +3,7 @@
 from flask import url_for
 
 from api.reading import is_hash, is_height
-from api.representations import find_block, transaction_view
+from api.representations import find_block, represent_transaction
 from services.node import Node
 from shared.addresses import parse_address
 from shared.errors import InputError
@@ -19,7 +19,7 @@ def find(node: Node, query: str) -> str | None:
     if is_hash(name):
         if node.chain.header(name) is not None:
             return url_for("explorer.block", name=name)
-        return url_for("explorer.transaction", transaction_id=name) if transaction_view(node, name) else None
+        return url_for("explorer.transaction", transaction_id=name) if represent_transaction(node, name) else None
     try:
         return url_for("explorer.address", name=parse_address(query))
     except InputError:

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from api.access import node
 from api.errors import Refusal
 from api.reading import MAX_PAGE, number_argument
-from api.representations import block_view, find_block, header_view
+from api.representations import find_block, represent_block, represent_header
 from api.serving.budget import reserve
 from services.peers.client import MAX_PAGE_BYTES
 
@@ -95,7 +95,7 @@ def index() -> ResponseReturnValue:
     reserve(_HEADER_BYTES * limit)
     first = max(1, before - limit)
     headers = here.chain.headers(first, before - first)
-    return jsonify(blocks=[header_view(stored, tip) for stored in reversed(headers)], length=tip.height)
+    return jsonify(blocks=[represent_header(stored, tip) for stored in reversed(headers)], length=tip.height)
 
 
 @blueprint.get("/blocks/<name>")
@@ -119,4 +119,4 @@ def show(name: str) -> ResponseReturnValue:
     stored = find_block(here, name)
     if stored is None:
         raise Refusal(404, "unknown_block", "There is no such block.")
-    return jsonify(block_view(here, stored, here.chain.tip()))
+    return jsonify(represent_block(here, stored, here.chain.tip()))

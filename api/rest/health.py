@@ -4,8 +4,9 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from api.access import node
-from api.representations import round_view
+from api.representations import represent_round
 from services.clocks import waiting_words
+from services.overview import overview
 from services.system.about import VERSION
 from shared.amounts import format_amount
 
@@ -70,12 +71,11 @@ def status() -> ResponseReturnValue:
           json: Status
     """
     here = node()
-    tip = here.chain.tip()
-    situation = here.mining.situation()
-    size, used = here.pool.totals()
+    state = overview(here)
+    tip = state.tip
     counters = here.mining.counters()
     trouble = here.queue.trouble()
-    fault = here.faults.read()
+    fault = here.faults.read() if state.differs else None
     return jsonify(
         node=here.settings.node,
         version=VERSION,
@@ -89,7 +89,7 @@ def status() -> ResponseReturnValue:
         supply=format_amount(tip.supply),
         ledger={"state": "ok"} if fault is None else fault.to_object(),
         min_fee=format_amount(here.settings.min_fee),
-        mempool={"size": size, "bytes": used},
+        mempool={"size": state.pool_size, "bytes": state.pool_bytes},
         peers=[
             {"url": peer.url, "height": peer.height, "tip": peer.tip or None, "state": peer.state}
             for peer in here.peers.approved()
@@ -97,8 +97,8 @@ def status() -> ResponseReturnValue:
         workers={"mining": here.queue.mining_workers(), "network": here.queue.network_workers()},
         suspended=trouble.suspended,
         foreign_workers=trouble.strangers,
-        round=round_view(here, situation.open_round) if situation.open_round else None,
-        requests=situation.requests,
+        round=represent_round(here, state.round) if state.round else None,
+        requests=state.requests,
         time=here.clock.now(),
         mining_waits_until=here.rounds.waits_until(),
         wrong_clocks=[{"name": item.name, "ahead": item.ahead} for item in here.wrong_clocks()],

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from api.access import node
 from api.reading import MAX_PAGE, number_argument
-from api.representations import pending_view
+from api.representations import represent_entry
 from api.serving.budget import reserve
 
 blueprint = Blueprint("mempool", __name__)
@@ -34,5 +34,5 @@ def show() -> ResponseReturnValue:
     size, used = here.pool.totals()
     reserve(_PER_BYTE * used * min(limit, size) // max(size, 1))  # as large as most are
     waiting = (entry for entries in here.pool.by_fee(MAX_PAGE) for entry in entries)
-    shown = [pending_view(entry) for entry in islice(waiting, offset, offset + limit)]
+    shown = [represent_entry(entry) for entry in islice(waiting, offset, offset + limit)]
     return jsonify(size=size, bytes=used, transactions=shown)

@@ -2,7 +2,7 @@
 answer; request times are kept by each process in files that the library adds up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
@@ -14,6 +14,7 @@ from api.access import node
 from api.serving import held_metrics, request_metrics
 from services.jobs.queues import ALLOWED
 from services.node import Node
+from services.overview import NodeOverview, overview
 from services.system.visible import named
 
 blueprint = Blueprint("metrics", __name__)
@@ -77,63 +78,17 @@ class _NodeCollector:
         self._node = here
 
     def collect(self) -> Iterator[Metric]:
+        state, counters = overview(self._node), self._node.mining.counters()
         yield GaugeMetricFamily(
             "quarry_ledger_differs",
             "1 while the stored state is known to differ from what the blocks give, else 0.",
-            int(self._node.faults.read() is not None),
+            int(state.differs),
         )
-        yield from self._chain()
-        yield from self._mempool()
-        yield from self._mining()
+        yield from _chain(state, counters)
+        yield from _mempool(state, counters)
+        yield from _mining(state, counters)
         yield from self._network()
         yield from self._jobs()
-
-    def _chain(self) -> Iterator[Metric]:
-        tip = self._node.chain.tip()
-        counters = self._node.mining.counters()
-        yield GaugeMetricFamily("quarry_height", "Height of the tip.", tip.height)
-        yield GaugeMetricFamily("quarry_chainwork", "Expected hashes behind the tip.", tip.chainwork)
-        yield GaugeMetricFamily("quarry_tip_timestamp_seconds", "Unix time in the tip's header.", tip.timestamp)
-        blocks = CounterMetricFamily("quarry_blocks", "Blocks appended, by origin.", labels=["origin"])
-        for origin in ("mined", "fetched"):
-            blocks.add_metric([origin], counters.get(f"blocks_{origin}", 0))
-        yield blocks
-        reorganisations = CounterMetricFamily(
-            "quarry_reorganisations", "Reorganisations, by how many blocks were detached at least.", labels=["depth"]
-        )
-        for depth in _DEPTHS:
-            reorganisations.add_metric([depth], counters.get(f"reorganisations_{depth}", 0))
-        yield reorganisations
-
-    def _mempool(self) -> Iterator[Metric]:
-        size, used = self._node.pool.totals()
-        yield GaugeMetricFamily("quarry_mempool_transactions", "Transactions that wait.", size)
-        yield GaugeMetricFamily("quarry_mempool_bytes", "Bytes of the mempool's entries.", used)
-        left = CounterMetricFamily("quarry_mempool_left", "Transactions that left without a block.", labels=["status"])
-        counters = self._node.mining.counters()
-        for status in _LEAVING:
-            left.add_metric([status], counters.get(f"mempool_{status}", 0))
-        yield left
-
-    def _mining(self) -> Iterator[Metric]:
-        mining = self._node.mining
-        situation, counters = mining.situation(), mining.counters()
-        found = mining.round(situation.open_round) if situation.open_round else None
-        yield CounterMetricFamily("quarry_hashes", "Hashes done by all workers.", counters.get("hashes", 0))
-        yield CounterMetricFamily(
-            "quarry_wasted_hashes",
-            "Hashes done after their round or template had ended.",
-            counters.get("wasted_hashes", 0),
-        )
-        yield GaugeMetricFamily("quarry_mining_requests", "Mining requests that wait.", situation.requests)
-        yield GaugeMetricFamily("quarry_round_open", "Whether a round is open.", int(found is not None))
-        difficulty = found.difficulty if found else 0
-        yield GaugeMetricFamily("quarry_round_difficulty", "Difficulty of the open round.", difficulty)
-        rounds = CounterMetricFamily("quarry_rounds", "Rounds, by outcome.", labels=["outcome"])
-        rounds.add_metric(["opened"], counters.get("rounds_opened", 0))
-        rounds.add_metric(["sealed"], counters.get("blocks_mined", 0))
-        rounds.add_metric(["cancelled"], counters.get("rounds_cancelled", 0))
-        yield rounds
 
     def _network(self) -> Iterator[Metric]:
         peers = GaugeMetricFamily("quarry_peers", "Peers, by state.", labels=["state"])
@@ -163,3 +118,47 @@ class _NodeCollector:
             for outcome in _OUTCOMES:
                 jobs.add_metric([function, outcome], report.totals.get((function, outcome), 0))
         yield from (jobs, seconds)
+
+
+def _chain(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric]:
+    tip = state.tip
+    yield GaugeMetricFamily("quarry_height", "Height of the tip.", tip.height)
+    yield GaugeMetricFamily("quarry_chainwork", "Expected hashes behind the tip.", tip.chainwork)
+    yield GaugeMetricFamily("quarry_tip_timestamp_seconds", "Unix time in the tip's header.", tip.timestamp)
+    blocks = CounterMetricFamily("quarry_blocks", "Blocks appended, by origin.", labels=["origin"])
+    for origin in ("mined", "fetched"):
+        blocks.add_metric([origin], counters.get(f"blocks_{origin}", 0))
+    yield blocks
+    reorganisations = CounterMetricFamily(
+        "quarry_reorganisations", "Reorganisations, by how many blocks were detached at least.", labels=["depth"]
+    )
+    for depth in _DEPTHS:
+        reorganisations.add_metric([depth], counters.get(f"reorganisations_{depth}", 0))
+    yield reorganisations
+
+
+def _mempool(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric]:
+    yield GaugeMetricFamily("quarry_mempool_transactions", "Transactions that wait.", state.pool_size)
+    yield GaugeMetricFamily("quarry_mempool_bytes", "Bytes of the mempool's entries.", state.pool_bytes)
+    left = CounterMetricFamily("quarry_mempool_left", "Transactions that left without a block.", labels=["status"])
+    for status in _LEAVING:
+        left.add_metric([status], counters.get(f"mempool_{status}", 0))
+    yield left
+
+
+def _mining(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric]:
+    yield CounterMetricFamily("quarry_hashes", "Hashes done by all workers.", counters.get("hashes", 0))
+    yield CounterMetricFamily(
+        "quarry_wasted_hashes",
+        "Hashes done after their round or template had ended.",
+        counters.get("wasted_hashes", 0),
+    )
+    yield GaugeMetricFamily("quarry_mining_requests", "Mining requests that wait.", state.requests)
+    yield GaugeMetricFamily("quarry_round_open", "Whether a round is open.", int(state.round is not None))
+    difficulty = state.round.difficulty if state.round else 0
+    yield GaugeMetricFamily("quarry_round_difficulty", "Difficulty of the open round.", difficulty)
+    rounds = CounterMetricFamily("quarry_rounds", "Rounds, by outcome.", labels=["outcome"])
+    rounds.add_metric(["opened"], counters.get("rounds_opened", 0))
+    rounds.add_metric(["sealed"], counters.get("blocks_mined", 0))
+    rounds.add_metric(["cancelled"], counters.get("rounds_cancelled", 0))
+    yield rounds

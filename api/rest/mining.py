@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from api.access import budget, doorkeeper, node
 from api.errors import Refusal, problem
 from api.reading import is_id, seconds_argument
-from api.representations import block_fields, round_view
+from api.representations import block_fields, represent_round
 from api.serving.budget import Kind
 from services.clocks import waiting_words
 from services.errors import Busy, NotFound
@@ -19,6 +19,7 @@ blueprint = Blueprint("mining", __name__)
 # Waiting holds a thread of the server.
 MAX_WAIT = 60.0
 _UNKNOWN_JOB = "No mining request with this id is known here."
+_UNKNOWN_ROUND = "No round with this id is known here."
 
 
 @blueprint.route("/mine", methods=["GET", "POST"])
@@ -117,10 +118,10 @@ def show_round(round_id: str) -> ResponseReturnValue:
           json: Round
         '404':
     """
-    view = round_view(node(), round_id) if is_id(round_id) else None
-    if view is None:
-        raise Refusal(404, "unknown_round", "No round with this id is known here.")
-    return jsonify(view)
+    found = node().mining.round(round_id) if is_id(round_id) else None
+    if found is None:
+        raise Refusal(404, "unknown_round", _UNKNOWN_ROUND)
+    return jsonify(represent_round(node(), found))
 
 
 @blueprint.delete("/rounds/<round_id>")
@@ -136,8 +137,8 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
         '404':
     """
     doorkeeper().require_admin()
-    here = node()
-    if not is_id(round_id) or here.mining.round(round_id) is None:
-        raise Refusal(404, "unknown_round", "No round with this id is known here.")
-    here.rounds.cancel(round_id)
-    return jsonify(round_view(here, round_id))
+    if not is_id(round_id) or node().mining.round(round_id) is None:
+        raise Refusal(404, "unknown_round", _UNKNOWN_ROUND)
+    node().rounds.cancel(round_id)
+    ended = node().mining.round(round_id)
+    return jsonify(None if ended is None else represent_round(node(), ended))

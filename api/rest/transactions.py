@@ -9,7 +9,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from api.access import node
 from api.errors import Refusal, describe
 from api.reading import is_hash, json_body
-from api.representations import block_fields, transaction_view
+from api.representations import block_fields, represent_transaction
 from api.serving.budget import reserve
 from services.chain.inclusion import inclusion_proof
 from services.mempool.admission import Admitted
@@ -93,10 +93,10 @@ def show(transaction_id: str) -> ResponseReturnValue:
     """
     if transaction_id in ("new", "batch"):  # where one may only POST
         raise MethodNotAllowed(["POST", "OPTIONS"])
-    view = transaction_view(node(), transaction_id) if is_hash(transaction_id) else None
-    if view is None:
+    found = represent_transaction(node(), transaction_id) if is_hash(transaction_id) else None
+    if found is None:
         raise Refusal(404, "unknown_transaction", "No transaction with this id is known here.")
-    return jsonify(view)
+    return jsonify(found)
 
 
 @blueprint.get("/transactions/<transaction_id>/proof")

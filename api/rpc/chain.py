@@ -5,8 +5,15 @@ from typing import Any
 from api.rpc.errors import invalid_params
 from api.rpc.methods import method
 from api.rpc.quantity import quantity, read_quantity
-from api.rpc.representations import block_object, gas_limit, mined_object, pending_block, pending_object, receipt_object
-from api.rpc.tags import find_block, find_by_hash, is_pending
+from api.rpc.representations import (
+    gas_limit,
+    represent_block,
+    represent_mined,
+    represent_pending,
+    represent_pending_block,
+    represent_receipt,
+)
+from api.rpc.tags import find_block, find_by_hash, first_within, is_pending
 from api.serving.budget import reserve
 from services.node import Node
 from services.store.records import StoredHeader
@@ -88,7 +95,8 @@ def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) ->
     if last is None:
         raise invalid_params("request beyond head block")
     reserve(_PERCENTILE_BYTES * wanted * len(ranks))
-    headers = _as_many(node.chain.headers(max(1, last.header.index - wanted + 1), min(wanted, last.header.index)))
+    newest_first = node.chain.headers(max(1, last.header.index - wanted + 1), min(wanted, last.header.index))[::-1]
+    headers = first_within(_MAX_TRANSACTIONS, newest_first)[::-1]  # clients accept fewer blocks than they asked for
     first = headers[0].header.index if headers else last.header.index + 1
     limit = gas_limit(node.settings.spec)
     ratios, rewards = [], []
@@ -105,16 +113,6 @@ def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) ->
     }
 
 
-def _as_many(headers: list[StoredHeader]) -> list[StoredHeader]:
-    """The last of the blocks, as long as they do not hold too many transactions. Callers expect fewer at times."""
-    left = _MAX_TRANSACTIONS
-    for count, stored in enumerate(reversed(headers)):
-        left -= stored.transactions
-        if left < 0 and count:
-            return headers[-count:]
-    return headers
-
-
 def _is_percentile(rank: Any) -> bool:
     return type(rank) in (int, float) and 0 <= rank <= 100
 
@@ -123,7 +121,7 @@ def _is_percentile(rank: Any) -> bool:
 def block_by_number(node: Node, tag: Any, whole: Any = False) -> Any:
     stored = find_block(node, tag)
     if stored is not None and is_pending(tag):
-        return pending_block(stored, _waiting(node), node.settings.spec, whole=_is_whole(whole))
+        return represent_pending_block(stored, _waiting(node), node.settings.spec, whole=_is_whole(whole))
     return _block(node, stored, whole)
 
 
@@ -143,7 +141,7 @@ def _block(node: Node, stored: StoredHeader | None, whole: Any) -> Any:
     if stored is None:
         return None
     reserve(_PER_BYTE * stored.size)
-    return block_object(node.wallet_blocks.block(stored), node.settings.spec, whole=is_whole)
+    return represent_block(node.wallet_blocks.block(stored), node.settings.spec, whole=is_whole)
 
 
 def _is_whole(value: Any) -> bool:
@@ -170,7 +168,7 @@ def count_by_hash(node: Node, value: Any) -> Any:
 def transaction_by_number(node: Node, tag: Any, index: Any) -> Any:
     if is_pending(tag):
         found = _waiting(node)[read_quantity(index, "index") :][:1]
-        return pending_object(found[0], node.settings.spec) if found else None
+        return represent_pending(found[0], node.settings.spec) if found else None
     return _transaction(node, find_block(node, tag), index)
 
 
@@ -186,7 +184,7 @@ def _transaction(node: Node, stored: StoredHeader | None, index: Any) -> Any:
     block = node.wallet_blocks.block(stored)
     if position >= len(block.transactions):
         return None
-    return mined_object(block.transactions[position], block, node.settings.spec)
+    return represent_mined(block.transactions[position], block, node.settings.spec)
 
 
 @method("eth_getUncleCountByBlockNumber", 1)
@@ -207,4 +205,4 @@ def block_receipts(node: Node, tag: Any) -> Any:
         return None
     reserve(_PER_BYTE * stored.size)
     block = node.wallet_blocks.block(stored)
-    return [receipt_object(item, block, node.settings.spec) for item in block.transactions]
+    return [represent_receipt(item, block, node.settings.spec) for item in block.transactions]

@@ -5,8 +5,8 @@ from typing import Any
 from api.rpc.errors import REFUSED, RpcError, invalid_params
 from api.rpc.methods import method
 from api.rpc.quantity import read_address, read_data, read_quantity
-from api.rpc.representations import log_object
-from api.rpc.tags import find_by_hash, read_height
+from api.rpc.representations import represent_log
+from api.rpc.tags import find_by_hash, first_within, read_height
 from api.serving.budget import reserve
 from services.errors import TipMoved
 from services.node import Node
@@ -122,19 +122,9 @@ def _changes(node: Node, current: Filter) -> tuple[list[StoredHeader], list[Stor
             raise RpcError(REFUSED, "filter not found")  # its block was forgotten: the client must look anew
         attached = node.chain.headers(stored.header.index + 1, _MAX_BLOCKS)
         if not attached or attached[0].header.previous_hash == stored.header.hash:
-            attached = _as_many(attached)
+            attached = first_within(MAX_LOGS, attached)  # each transaction has one event
             return detached, attached, attached[-1] if attached else stored
     raise TipMoved("The chain was reorganised while it was read.")
-
-
-def _as_many(attached: list[StoredHeader]) -> list[StoredHeader]:
-    """The first of the blocks, as long as they do not hold too many transactions."""
-    left = MAX_LOGS  # each has one event
-    for count, stored in enumerate(attached):
-        left -= stored.transactions
-        if left < 0 and count:
-            return attached[:count]
-    return attached
 
 
 def _add(node: Node, kind: Any, criteria: dict[str, Any]) -> str:
@@ -210,4 +200,4 @@ def _topics(value: Any) -> Topics:
 
 def _objects(found: list[FoundLog], *, removed: bool = False) -> list[dict[str, Any]]:
     reserve(_LOG_BYTES * len(found))
-    return [log_object(item.event, item.stored, removed=removed) for item in found]
+    return [represent_log(item.event, item.stored, removed=removed) for item in found]

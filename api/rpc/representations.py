@@ -25,7 +25,7 @@ def gas_limit(spec: ChainSpec) -> int:
     return spec.max_block_transactions * _GAS_PER_TRANSACTION
 
 
-def block_object(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict[str, Any]:
+def represent_block(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict[str, Any]:
     """A block; its transactions whole or as hashes."""
     header = block.stored.header
     miner = block.transactions[0].transaction.recipient if block.transactions else ZERO_ADDRESS
@@ -51,12 +51,14 @@ def block_object(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict[st
         "baseFeePerGas": "0x0",
         "uncles": [],
         "transactions": [
-            mined_object(item, block, spec) if whole else f"0x{item.transaction.id}" for item in block.transactions
+            represent_mined(item, block, spec) if whole else f"0x{item.transaction.id}" for item in block.transactions
         ],
     }
 
 
-def pending_block(tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, whole: bool) -> dict[str, Any]:
+def represent_pending_block(
+    tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, whole: bool
+) -> dict[str, Any]:
     """The block after `tip`, were it made of what waits: what its proof and its miner decide is null."""
     return {
         "number": quantity(tip.header.index + 1),
@@ -79,31 +81,31 @@ def pending_block(tip: StoredHeader, waiting: Sequence[Transaction], spec: Chain
         "mixHash": _ZERO_WORD,
         "baseFeePerGas": "0x0",
         "uncles": [],
-        "transactions": [pending_object(item, spec) if whole else f"0x{item.id}" for item in waiting],
+        "transactions": [represent_pending(item, spec) if whole else f"0x{item.id}" for item in waiting],
     }
 
 
-def mined_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
+def represent_mined(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
     """A transaction on the chain."""
     return {
-        **transaction_object(item.transaction, item.raw, spec),
+        **represent_transaction(item.transaction, item.raw, spec),
         "blockHash": f"0x{block.stored.header.hash}",
         "blockNumber": quantity(block.stored.header.index),
         "transactionIndex": quantity(item.position),
     }
 
 
-def pending_object(transaction: Transaction, spec: ChainSpec) -> dict[str, Any]:
+def represent_pending(transaction: Transaction, spec: ChainSpec) -> dict[str, Any]:
     """A transaction in the mempool."""
     return {
-        **transaction_object(transaction, raw_of(transaction), spec),
+        **represent_transaction(transaction, raw_of(transaction), spec),
         "blockHash": None,
         "blockNumber": None,
         "transactionIndex": None,
     }
 
 
-def transaction_object(transaction: Transaction, raw: RawTransaction | None, spec: ChainSpec) -> dict[str, Any]:
+def represent_transaction(transaction: Transaction, raw: RawTransaction | None, spec: ChainSpec) -> dict[str, Any]:
     """A transaction, wherever it is. Rewards and Ed25519 transactions appear as type 0 without a signature."""
     if raw is None:
         return _unsigned_object(transaction, spec)
@@ -151,7 +153,7 @@ def _unsigned_object(transaction: Transaction, spec: ChainSpec) -> dict[str, Any
     }
 
 
-def receipt_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
+def represent_receipt(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
     """The receipt of a transaction on the chain. What would fail is never mined, so the status is always 1."""
     transaction, raw = item.transaction, item.raw
     shown = _unsigned_object(transaction, spec) if raw is None else {"from": raw.sender, "to": raw.to}
@@ -166,14 +168,14 @@ def receipt_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[
         "cumulativeGasUsed": quantity(item.cumulative_gas),
         "gasUsed": quantity(item.gas_used),
         "effectiveGasPrice": quantity(item.gas_price),
-        "logs": [log_object(event, block.stored) for event in item.events],
+        "logs": [represent_log(event, block.stored) for event in item.events],
         "logsBloom": data(erc20.bloom(event.log for event in item.events)),
         "type": quantity(raw.envelope if raw else 0),
         "status": "0x1",
     }
 
 
-def log_object(event: TokenEvent, stored: StoredHeader, *, removed: bool = False) -> dict[str, Any]:
+def represent_log(event: TokenEvent, stored: StoredHeader, *, removed: bool = False) -> dict[str, Any]:
     """One event. `removed`: its block left the chain."""
     return {
         "address": event.log.address,

@@ -50,3 +50,13 @@ def find_by_hash(node: Node, value: Any, name: str = "hash") -> StoredHeader | N
     """The block with a hash, if it is on the chain."""
     stored = node.chain.header(read_data(value, name, 32).hex())
     return stored if stored is not None and node.chain.is_on_chain(stored) else None
+
+
+def first_within(transactions: int, headers: list[StoredHeader]) -> list[StoredHeader]:
+    """The first of `headers`, as many as have at most `transactions` transactions together; one in any case."""
+    left = transactions
+    for count, stored in enumerate(headers):
+        left -= stored.transactions
+        if left < 0 and count:
+            return headers[:count]
+    return headers

@@ -6,7 +6,7 @@ from typing import Any
 from api.rpc.errors import REFUSED, RpcError, reverted, to_nobody
 from api.rpc.methods import method
 from api.rpc.quantity import read_data
-from api.rpc.representations import mined_object, pending_object, receipt_object
+from api.rpc.representations import represent_mined, represent_pending, represent_receipt
 from services.node import Node
 from services.token.receipts import Executed, WalletBlock, raw_of
 from shared.errors import RuleError
@@ -57,19 +57,19 @@ def by_hash(node: Node, value: Any) -> Any:
     identifier = read_data(value, "hash", 32).hex()
     found = _mined(node, identifier)
     if found is not None:
-        return mined_object(*found, node.settings.spec)
+        return represent_mined(*found, node.settings.spec)
     entry = node.pool.entry(identifier)
     fields = node.chain.returning(identifier) if entry is None else entry.fields()
     if fields is None:
         return None
-    return pending_object(node.rules.recall(fields, identifier, fields["nonce"]), node.settings.spec)
+    return represent_pending(node.rules.recall(fields, identifier, fields["nonce"]), node.settings.spec)
 
 
 @method("eth_getTransactionReceipt", 1)
 def receipt(node: Node, value: Any) -> Any:
     identifier = read_data(value, "hash", 32).hex()
     found = _mined(node, identifier) or _awaited(node, identifier)
-    return None if found is None else receipt_object(*found, node.settings.spec)
+    return None if found is None else represent_receipt(*found, node.settings.spec)
 
 
 def _awaited(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from api.representations import block_fields, transaction_view
+from api.representations import block_fields, represent_transaction
 from services.chain.inclusion import inclusion_proof
 from services.node import Node
 from services.store.chain import Location
@@ -39,24 +39,24 @@ class Tree:
 
 def transaction(node: Node, transaction_id: str) -> dict[str, Any] | None:
     """What the transaction's page shows; None: it is not known."""
-    view = transaction_view(node, transaction_id)
-    if view is None:
+    found = represent_transaction(node, transaction_id)
+    if found is None:
         return None
-    stored = node.chain.header(view["block"]) if "block" in view else None
+    stored = node.chain.header(found["block"]) if "block" in found else None
     # The tutorial's blocks have no root that a branch could lead to.
-    proof = _proof(node, view) if stored and stored.header.transactions_root else None
+    proof = _proof(node, found) if stored and stored.header.transactions_root else None
     return {
-        "tx": view,
+        "tx": found,
         "stored": stored,
-        "position": view.get("position"),
+        "position": found.get("position"),
         "tree": _tree(proof) if proof else None,
         "steps": len(proof["branch"]) if proof else 0,
     }
 
 
-def _proof(node: Node, view: dict[str, Any]) -> dict[str, Any]:
-    place = Location(view["index"], view["position"], view["block"])
-    return inclusion_proof(block_fields(node, place.block_hash), place, view["id"])
+def _proof(node: Node, found: dict[str, Any]) -> dict[str, Any]:
+    place = Location(found["index"], found["position"], found["block"])
+    return inclusion_proof(block_fields(node, place.block_hash), place, found["id"])
 
 
 def _tree(proof: dict[str, Any]) -> Tree:
