@@ -116,18 +116,18 @@ class Doorkeeper:
             return
         headers = request.headers
         if any(headers.get(name) for name in _AHEAD_OF_TIME):
-            raise Refusal(403, "not_asked_for", "What is fetched ahead of time may not change anything here.")
+            raise Refusal(403, "not_asked_for", "What is fetched ahead of time may not change anything node.")
         origin = headers.get("Origin")
         invited = origin is not None and origin in self.origins
         foreign = headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") or any(
             source is not None and not _is_own(source) for source in (origin, headers.get("Referer"))
         )
         if foreign and not invited:
-            raise Refusal(403, "cross_site", "A page of another site may not change anything here.")
+            raise Refusal(403, "cross_site", "A page of another site may not change anything node.")
         if headers.get("Sec-Fetch-Mode", "navigate") not in _MODES or (
             headers.get("Sec-Fetch-Dest", "document") not in _DESTINATIONS
         ):
-            raise Refusal(403, "not_asked_for", "What a page embeds may not change anything here.")
+            raise Refusal(403, "not_asked_for", "What a page embeds may not change anything node.")
 
     def check_host(self) -> None:
         """Refuse Host names that are not ours: a page that rebinds its own name to us must not reach the node."""
@@ -214,7 +214,7 @@ def served(app: Flask | None = None) -> Served:
     return cast(Served, (current_app if app is None else app).extensions["quarry"])
 
 
-def node() -> Node:
+def current_node() -> Node:
     """The node behind the current request."""
     return served().node
 

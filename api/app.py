@@ -1,9 +1,9 @@
 """The Flask application: one node behind HTTP."""
 
-from flask import Flask, Response
+from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import cors, errors
+from api import cors, errors, headers
 from api.access import Doorkeeper, Served, attach
 from api.explorer import views as explorer
 from api.reading import check_length
@@ -42,7 +42,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     Args:
         admin_token: what registers peers, cancels rounds and opens the dashboard; None: nobody may.
     """
-    app = Flask("api")
+    app = Flask("api", static_folder="rest/static", template_folder="rest/templates")
     app.json = _Json(app)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # it redirects, and the redirection repeats path and Host
@@ -61,7 +61,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app.before_request(doorkeeper.check_host)
     app.before_request(check_length)
     app.before_request(doorkeeper.check_intent)
-    app.after_request(_harden)
+    app.after_request(headers.harden)
     cors.install(app, frozenset(node.settings.cors_origins))
     errors.install(app)
     for blueprint in (
@@ -84,14 +84,3 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app.wsgi_app = LazyDashboard(app.wsgi_app, doorkeeper, node.settings.broker_url)  # type: ignore[method-assign]
     app.wsgi_app = Gate(app.wsgi_app, budget, deadlines, node.settings.max_body)  # type: ignore[method-assign]
     return app
-
-
-def _harden(response: Response) -> Response:
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    response.headers.setdefault(
-        "Content-Security-Policy",
-        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    )
-    response.headers.setdefault("Cache-Control", "no-store")
-    return response

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
-from api.access import doorkeeper, has_faucet, node
+from api.access import current_node, doorkeeper, has_faucet
 from api.errors import Refusal, asks_for_page, describe, http_problem, problem
 from api.explorer import text
 from api.explorer.links import plain_address, plain_block, plain_hash
@@ -55,7 +55,7 @@ def index() -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}}
     """
     before = number_argument("before", 0, 1, _MAX_HEIGHT) or None
-    return _page("overview", "/status", overview.overview(node(), before), live=before is None)
+    return _page("overview", "/status", overview.overview(current_node(), before), live=before is None)
 
 
 @blueprint.get("/block/<name>")
@@ -70,13 +70,13 @@ def block(name: str) -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
     """
     plain = plain_block(name)
-    found = find_block(node(), plain)
+    found = find_block(current_node(), plain)
     if found is None:
         reason = "The first block of this chain, its genesis block, has height 1." if plain == "0" else ""
         return _missing("block", name, reason)
     if plain != name:
         return redirect(url_for("explorer.block", name=plain, page=request.args.get("page")))
-    context = blocks.block(node(), found, number_argument("page", 1, 1, 1000))
+    context = blocks.block(current_node(), found, number_argument("page", 1, 1, 1000))
     return _page("block", f"/blocks/{found.header.hash}", context)
 
 
@@ -90,7 +90,7 @@ def transaction(transaction_id: str) -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
     """
     plain = plain_hash(transaction_id)
-    context = transactions.transaction(node(), plain) if is_hash(plain) else None
+    context = transactions.transaction(current_node(), plain) if is_hash(plain) else None
     if context is None:
         return _missing("transaction", transaction_id)
     if plain != transaction_id:
@@ -113,7 +113,7 @@ def address(name: str) -> ResponseReturnValue:
         normal = parse_address(plain_address(name))
     except InputError as error:
         return _missing("address", name, error.message)
-    context = addresses.address(node(), normal, number_argument("page", 1, 1, 1_000_000))
+    context = addresses.address(current_node(), normal, number_argument("page", 1, 1, 1_000_000))
     return _page("address", f"/accounts/{normal}", context, live=True)
 
 
@@ -130,9 +130,9 @@ def token(address: str) -> ResponseReturnValue:
         normal = parse_address(plain_address(address))
     except InputError as error:
         return _missing("token", address, error.message)
-    if normal != parse_address(node().settings.spec.token.address) or not node().rules.has_accounts:
+    if normal != parse_address(current_node().settings.spec.token.address) or not current_node().rules.has_accounts:
         return _missing("token", address)
-    return _page("token", "/spec", {"supply": format_amount(node().chain.tip().supply)}, live=True)
+    return _page("token", "/spec", {"supply": format_amount(current_node().chain.tip().supply)}, live=True)
 
 
 @blueprint.get("/pool")
@@ -147,7 +147,7 @@ def waiting() -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}}
     """
     order = choice_argument("order", pool.ORDERS)
-    context = pool.pool(node(), order, number_argument("page", 1, 1, pool.MAX_PAGES))
+    context = pool.pool(current_node(), order, number_argument("page", 1, 1, pool.MAX_PAGES))
     return _page("pool", "/mempool", context, live=True)
 
 
@@ -159,7 +159,7 @@ def peers() -> ResponseReturnValue:
       summary: 'Page: peers and their tips, and the forks that this node went through'
       responses: {'200': {description: HTML., html: true}}
     """
-    return _page("network", "/nodes", network.network(node()), live=True)
+    return _page("network", "/nodes", network.network(current_node()), live=True)
 
 
 @blueprint.get("/mining")
@@ -171,7 +171,7 @@ def rounds() -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}}
     """
     may_mine = doorkeeper().is_this_machine()
-    return _page("mining", "/status", {**mining.mining(node()), "may_mine": may_mine}, live=True)
+    return _page("mining", "/status", {**mining.mining(current_node()), "may_mine": may_mine}, live=True)
 
 
 @blueprint.get("/learn")
@@ -187,9 +187,9 @@ def learn() -> ResponseReturnValue:
           description: A height.
       responses: {'200': {description: HTML., html: true}}
     """
-    tip = node().chain.tip()
+    tip = current_node().chain.tip()
     height = min(number_argument("block", max(tip.height - 3, 2), 1, _MAX_HEIGHT), tip.height)
-    stored = find_block(node(), str(height))
+    stored = find_block(current_node(), str(height))
     teachable = stored is not None and stored.header.transactions_root != "" and height > 1
     return _page("learn", f"/chain?from={height}&limit=4", {"height": height, "teachable": teachable, "tip": tip})
 
@@ -202,7 +202,7 @@ def send() -> ResponseReturnValue:
       summary: 'Page: submit a signed transaction, use a wallet, ask the faucet'
       responses: {'200': {description: HTML., html: true}}
     """
-    return _page("send", "/spec", {"faucet": has_faucet(node()) and doorkeeper().is_this_machine()})
+    return _page("send", "/spec", {"faucet": has_faucet(current_node()) and doorkeeper().is_this_machine()})
 
 
 @blueprint.get("/search")
@@ -218,7 +218,7 @@ def search() -> ResponseReturnValue:
         '404':
     """
     query = request.args.get("q", "").strip()
-    target = find(node(), query)
+    target = find(current_node(), query)
     return redirect(target) if target else _missing("search", query)
 
 
@@ -280,9 +280,9 @@ def _page(
     with_store: bool = True,
 ) -> Response:
     """A page. `with_store` False: nothing more is asked of the store, which may be away."""
-    settings: Settings = node().settings
-    now = node().clock.now()
-    until = node().rounds.waits_until() if with_store else None
+    settings: Settings = current_node().settings
+    now = current_node().clock.now()
+    until = current_node().rounds.waits_until() if with_store else None
     body = render_template(
         f"explorer/{name}.html",
         page=name,
@@ -290,7 +290,7 @@ def _page(
         live=live,
         settings=settings,
         spec=settings.spec,
-        has_accounts=node().rules.has_accounts,
+        has_accounts=current_node().rules.has_accounts,
         version=VERSION,
         asset=_asset_url,
         now=now,
@@ -304,7 +304,7 @@ def _page(
 def _fault() -> str:
     """What every page warns of."""
     try:
-        found = node().faults.read()
+        found = current_node().faults.read()
     except RedisError:
         return ""
     return "" if found is None else found.sentence

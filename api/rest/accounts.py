@@ -3,7 +3,7 @@
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from api.access import node
+from api.access import current_node
 from api.errors import Refusal
 from services.audit.samples import shown
 from shared.addresses import parse_address
@@ -32,10 +32,10 @@ def show(address: str) -> ResponseReturnValue:
           description: 'address, balance (coins), nonce (mined), pending_nonce (the next to use).'
           json: Account
     """
-    here = node()
+    node = current_node()
     normal = parse_address(address)
-    account = here.chain.account(normal)
-    pending = here.pool.next_nonce(normal)
+    account = node.chain.account(normal)
+    pending = node.pool.next_nonce(normal)
     return jsonify(
         address=normal,
         balance=format_amount(account.balance),
@@ -61,7 +61,7 @@ def ledger() -> ResponseReturnValue:
           description: 'tip (hash), entries (address to balance:nonce, owner:spender to amount), next.'
           json: LedgerPage
     """
-    chain = node().chain
+    chain = current_node().chain
     kind, cursor = request.args.get("kind", "accounts"), request.args.get("cursor", "0")
     if kind not in ("accounts", "allowances"):
         raise Refusal(400, "bad_argument", "kind is accounts or allowances.")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
-from api.access import node
+from api.access import current_node
 from api.errors import Refusal
 from api.reading import MAX_PAGE, number_argument
 from api.representations import find_block, represent_block, represent_header
@@ -37,12 +37,12 @@ def chain() -> ResponseReturnValue:
       responses:
         '200': {description: 'chain (blocks) and length (of the whole chain).', json: Chain}
     """
-    here = node()
-    tip = here.chain.tip()
+    node = current_node()
+    tip = node.chain.tip()
     first = number_argument("from", 1, 1, _MAX_HEIGHT)
     limit = number_argument("limit", 0, 1, MAX_PAGE)
     last = min(tip.height, first + limit - 1) if limit else tip.height
-    blocks = here.chain.stream(first, last)
+    blocks = node.chain.stream(first, last)
     return Response(_stream(_cut(blocks) if limit else blocks, tip.height), mimetype="application/json")
 
 
@@ -88,13 +88,13 @@ def index() -> ResponseReturnValue:
       responses:
         '200': {description: 'blocks, and length of the chain.', json: Blocks}
     """
-    here = node()
-    tip = here.chain.tip()
+    node = current_node()
+    tip = node.chain.tip()
     limit = number_argument("limit", 20, 1, MAX_PAGE)
     before = min(number_argument("before", tip.height + 1, 1, _MAX_HEIGHT), tip.height + 1)
     reserve(_HEADER_BYTES * limit)
     first = max(1, before - limit)
-    headers = here.chain.headers(first, before - first)
+    headers = node.chain.headers(first, before - first)
     return jsonify(blocks=[represent_header(stored, tip) for stored in reversed(headers)], length=tip.height)
 
 
@@ -115,8 +115,8 @@ def show(name: str) -> ResponseReturnValue:
           json: KnownBlock
         '404':
     """
-    here = node()
-    stored = find_block(here, name)
+    node = current_node()
+    stored = find_block(node, name)
     if stored is None:
         raise Refusal(404, "unknown_block", "There is no such block.")
-    return jsonify(represent_block(here, stored, here.chain.tip()))
+    return jsonify(represent_block(node, stored, node.chain.tip()))

@@ -12,10 +12,11 @@ import yaml
 from apispec import APISpec
 from apispec.yaml_utils import load_operations_from_docstring
 from apispec_webframeworks.flask import FlaskPlugin
-from flask import Blueprint, current_app, jsonify, render_template
+from flask import Blueprint, current_app, jsonify, make_response, render_template
 from flask.typing import ResponseReturnValue
 
 from api.access import served
+from api.headers import CONTENT_POLICY
 from services.node import Node
 from services.system.about import VERSION
 
@@ -64,7 +65,10 @@ def docs() -> ResponseReturnValue:
       summary: The endpoints as a page
       responses: {'200': {description: HTML., html: true}}
     """
-    return render_template("docs.html", document=_document())
+    page = make_response(render_template("docs.html", document=_document()))
+    # The style sheet of Swagger UI has some icons in it.
+    page.headers["Content-Security-Policy"] = f"{CONTENT_POLICY}; img-src 'self' data:"
+    return page
 
 
 def _document() -> dict[str, Any]:
@@ -99,14 +103,14 @@ def _build(app: Any) -> dict[str, Any]:
     return document
 
 
-def _schemas(here: Node) -> dict[str, Any]:
+def _schemas(node: Node) -> dict[str, Any]:
     """The components, for one chain: its transactions name it, and the tutorial's are not signed."""
     schemas: dict[str, Any] = {}
     for path in _SCHEMAS:
         schemas |= yaml.safe_load(path.read_text("utf-8"))
     for variant in schemas["Transaction"]["oneOf"]:
-        variant["properties"]["chain_id"] = {"type": "integer", "enum": [here.settings.spec.chain_id]}
-    if not here.rules.has_accounts:
+        variant["properties"]["chain_id"] = {"type": "integer", "enum": [node.settings.spec.chain_id]}
+    if not node.rules.has_accounts:
         schemas["Transaction"] = schemas["TutorialTransaction"]
     return {name: schema for name, schema in schemas.items() if name not in _PARTS}
 

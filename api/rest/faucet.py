@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from api.access import doorkeeper, has_faucet, node
+from api.access import current_node, doorkeeper, has_faucet
 from api.errors import Refusal
 from api.reading import json_body
 from services.errors import Busy
@@ -40,13 +40,13 @@ def faucet() -> ResponseReturnValue:
         '401':
         '404':
     """
-    here = node()
-    if not has_faucet(here):
+    node = current_node()
+    if not has_faucet(node):
         raise Refusal(404, "no_faucet", "Only development chains on this machine have a faucet.")
     doorkeeper().require_this_machine()
     address = _address(json_body())
-    here.rules.check_payee(address, field="address")
-    return jsonify(id=_send(here, address), amount=format_amount(AMOUNT)), 201
+    node.rules.check_payee(address, field="address")
+    return jsonify(id=_send(node, address), amount=format_amount(AMOUNT)), 201
 
 
 def _address(body: Any) -> str:
@@ -55,13 +55,13 @@ def _address(body: Any) -> str:
     return parse_address(body["address"])
 
 
-def _send(here: Node, address: str) -> str:
+def _send(node: Node, address: str) -> str:
     """The id of the admitted transaction."""
     signer = EthereumSigner(bytes.fromhex(ACCOUNTS[0].private_key[2:]), ACCOUNTS[0].address)
-    rules: Rules = here.rules
+    rules: Rules = node.rules
     for _ in range(_ATTEMPTS):
-        used = here.chain.account(signer.address).nonce
-        nonce = max(used, here.pool.next_nonce(signer.address) or 0)
+        used = node.chain.account(signer.address).nonce
+        nonce = max(used, node.pool.next_nonce(signer.address) or 0)
         if nonce - used >= MAX_WAITING:
             break
         unsigned = {
@@ -71,10 +71,10 @@ def _send(here: Node, address: str) -> str:
             "sender": signer.address,
             "recipient": address,
             "amount": format_amount(AMOUNT),
-            "fee": format_amount(signer.payable_fee(here.settings.min_fee)),
+            "fee": format_amount(signer.payable_fee(node.settings.min_fee)),
         }
         try:
-            admitted = here.submit_one(rules.read_request(signer.sign(unsigned, rules.spec)))
+            admitted = node.submit_one(rules.read_request(signer.sign(unsigned, rules.spec)))
         except CodedError as error:
             if error.code not in _TAKEN:
                 raise

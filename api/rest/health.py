@@ -3,7 +3,7 @@
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from api.access import node
+from api.access import current_node
 from api.representations import represent_round
 from services.clocks import waiting_words
 from services.overview import overview
@@ -36,13 +36,13 @@ def readyz() -> ResponseReturnValue:
           json: State
         '503':
     """
-    here = node()
-    here.faults.require_none()
-    here.chain.tip()
-    until = here.rounds.waits_until()
+    node = current_node()
+    node.faults.require_none()
+    node.chain.tip()
+    until = node.rounds.waits_until()
     if until is None:
         return jsonify(status="ready")
-    return jsonify(status="ready", mining_waits_until=until, detail=waiting_words(until, here.clock.now()))
+    return jsonify(status="ready", mining_waits_until=until, detail=waiting_words(until, node.clock.now()))
 
 
 @blueprint.get("/spec")
@@ -53,7 +53,7 @@ def spec() -> ResponseReturnValue:
       summary: The chain spec, exactly the object that is hashed
       responses: {'200': {description: 'Its SHA-256 is the previous_hash of the genesis block.', json: Spec}}
     """
-    return jsonify(node().settings.spec.to_object())
+    return jsonify(current_node().settings.spec.to_object())
 
 
 @blueprint.get("/status")
@@ -70,39 +70,39 @@ def status() -> ResponseReturnValue:
             blocks give it) or repairing.
           json: Status
     """
-    here = node()
-    state = overview(here)
+    node = current_node()
+    state = overview(node)
     tip = state.tip
-    counters = here.mining.counters()
-    trouble = here.queue.trouble()
-    fault = here.faults.read() if state.differs else None
+    counters = node.mining.counters()
+    trouble = node.queue.trouble()
+    fault = node.faults.read() if state.differs else None
     return jsonify(
-        node=here.settings.node,
+        node=node.settings.node,
         version=VERSION,
-        spec=here.settings.spec.name,
-        chain_id=here.settings.spec.chain_id,
-        genesis=here.chain.hash_at(1),
-        address=here.settings.reward_address or None,
+        spec=node.settings.spec.name,
+        chain_id=node.settings.spec.chain_id,
+        genesis=node.chain.hash_at(1),
+        address=node.settings.reward_address or None,
         height=tip.height,
         tip=tip.hash,
         chainwork=tip.chainwork,
         supply=format_amount(tip.supply),
         ledger={"state": "ok"} if fault is None else fault.to_object(),
-        min_fee=format_amount(here.settings.min_fee),
+        min_fee=format_amount(node.settings.min_fee),
         mempool={"size": state.pool_size, "bytes": state.pool_bytes},
         peers=[
             {"url": peer.url, "height": peer.height, "tip": peer.tip or None, "state": peer.state}
-            for peer in here.peers.approved()
+            for peer in node.peers.approved()
         ],
-        workers={"mining": here.queue.mining_workers(), "network": here.queue.network_workers()},
+        workers={"mining": node.queue.mining_workers(), "network": node.queue.network_workers()},
         suspended=trouble.suspended,
         foreign_workers=trouble.strangers,
-        round=represent_round(here, state.round) if state.round else None,
+        round=represent_round(node, state.round) if state.round else None,
         requests=state.requests,
-        time=here.clock.now(),
-        mining_waits_until=here.rounds.waits_until(),
-        wrong_clocks=[{"name": item.name, "ahead": item.ahead} for item in here.wrong_clocks()],
-        automine=here.settings.automine,
+        time=node.clock.now(),
+        mining_waits_until=node.rounds.waits_until(),
+        wrong_clocks=[{"name": item.name, "ahead": item.ahead} for item in node.wrong_clocks()],
+        automine=node.settings.automine,
         hashes=counters.get("hashes", 0),
         wasted_hashes=counters.get("wasted_hashes", 0),
     )

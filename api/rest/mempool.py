@@ -5,7 +5,7 @@ from itertools import islice
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from api.access import node
+from api.access import current_node
 from api.reading import MAX_PAGE, number_argument
 from api.representations import represent_entry
 from api.serving.budget import reserve
@@ -28,11 +28,11 @@ def show() -> ResponseReturnValue:
       responses:
         '200': {description: 'size, bytes and one page of transactions.', json: Mempool}
     """
-    here = node()
+    node = current_node()
     limit = number_argument("limit", 100, 1, MAX_PAGE)
-    offset = number_argument("offset", 0, 0, here.settings.max_mempool)
-    size, used = here.pool.totals()
+    offset = number_argument("offset", 0, 0, node.settings.max_mempool)
+    size, used = node.pool.totals()
     reserve(_PER_BYTE * used * min(limit, size) // max(size, 1))  # as large as most are
-    waiting = (entry for entries in here.pool.by_fee(MAX_PAGE) for entry in entries)
+    waiting = (entry for entries in node.pool.by_fee(MAX_PAGE) for entry in entries)
     shown = [represent_entry(entry) for entry in islice(waiting, offset, offset + limit)]
     return jsonify(size=size, bytes=used, transactions=shown)

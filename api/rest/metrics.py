@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from api.access import node
+from api.access import current_node
 from api.serving import held_metrics, request_metrics
 from services.jobs.queues import ALLOWED
 from services.node import Node
@@ -39,7 +39,7 @@ def metrics() -> ResponseReturnValue:
       responses: {'200': {description: Text format., text: text/plain}}
     """
     registry = CollectorRegistry()
-    registry.register(_NodeCollector(node()))
+    registry.register(_NodeCollector(current_node()))
     # Some labels are names from the store. The format escapes line breaks in them, and nothing else that hides or acts.
     text = b"\n".join(named(line).encode() for line in generate_latest(registry).decode().split("\n"))
     requests = CollectorRegistry()
@@ -74,8 +74,8 @@ class _Responses:
 class _NodeCollector:
     """A node's numbers, read when they are asked for."""
 
-    def __init__(self, here: Node) -> None:
-        self._node = here
+    def __init__(self, node: Node) -> None:
+        self._node = node
 
     def collect(self) -> Iterator[Metric]:
         state, counters = overview(self._node), self._node.mining.counters()

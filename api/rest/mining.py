@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from flask import Blueprint, Response, jsonify, url_for
 from flask.typing import ResponseReturnValue
 
-from api.access import budget, doorkeeper, node
+from api.access import budget, current_node, doorkeeper
 from api.errors import Refusal, problem
 from api.reading import is_id, seconds_argument
 from api.representations import block_fields, represent_round
@@ -18,8 +18,8 @@ blueprint = Blueprint("mining", __name__)
 
 # Waiting holds a thread of the server.
 MAX_WAIT = 60.0
-_UNKNOWN_JOB = "No mining request with this id is known here."
-_UNKNOWN_ROUND = "No round with this id is known here."
+_UNKNOWN_JOB = "No mining request with this id is known node."
+_UNKNOWN_ROUND = "No round with this id is known node."
 
 
 @blueprint.route("/mine", methods=["GET", "POST"])
@@ -48,20 +48,20 @@ def mine() -> ResponseReturnValue:
     post: *mine
     """
     doorkeeper().require_this_machine()
-    here = node()
-    seconds = seconds_argument("wait", here.settings.mine_wait, MAX_WAIT)
+    node = current_node()
+    seconds = seconds_argument("wait", node.settings.mine_wait, MAX_WAIT)
     with budget().hold(Kind.WAIT) if seconds else nullcontext():  # a refusal asks for nothing, so it comes first
-        request_id = here.rounds.ask()
-        until = here.rounds.waits_until()
-        if until is not None and until - here.clock.now() > seconds:
+        request_id = node.rounds.ask()
+        until = node.rounds.waits_until()
+        if until is not None and until - node.clock.now() > seconds:
             seconds = 0.0
-        answer = here.rounds.wait(request_id, seconds)
+        answer = node.rounds.wait(request_id, seconds)
     if answer.status is RequestStatus.CANCELLED:
         return problem(409, "round_cancelled", "The round was cancelled.")
     if answer.block is None:
         return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
     try:
-        block = block_fields(here, answer.block)
+        block = block_fields(node, answer.block)
     except Busy:  # it is mined; the client can look at it later
         return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
     names = ("index", "transactions", "proof", "previous_hash")
@@ -69,11 +69,11 @@ def mine() -> ResponseReturnValue:
 
 
 def _not_yet(request_id: str) -> Response:
-    here = node()
-    until = here.rounds.waits_until()
+    node = current_node()
+    until = node.rounds.waits_until()
     if until is None:
         return jsonify(job=request_id)
-    return jsonify(job=request_id, message=waiting_words(until, here.clock.now()), mining_waits_until=until)
+    return jsonify(job=request_id, message=waiting_words(until, node.clock.now()), mining_waits_until=until)
 
 
 @blueprint.get("/jobs/<job_id>")
@@ -99,7 +99,7 @@ def job(job_id: str) -> ResponseReturnValue:
         raise Refusal(404, "unknown_job", _UNKNOWN_JOB)
     try:
         with budget().hold(Kind.WAIT) if seconds else nullcontext():
-            found = node().rounds.wait(job_id, seconds)
+            found = current_node().rounds.wait(job_id, seconds)
     except NotFound:
         raise Refusal(404, "unknown_job", _UNKNOWN_JOB) from None
     return jsonify(id=job_id, status=found.status, round=found.round_id, block=found.block)
@@ -118,10 +118,10 @@ def show_round(round_id: str) -> ResponseReturnValue:
           json: Round
         '404':
     """
-    found = node().mining.round(round_id) if is_id(round_id) else None
+    found = current_node().mining.round(round_id) if is_id(round_id) else None
     if found is None:
         raise Refusal(404, "unknown_round", _UNKNOWN_ROUND)
-    return jsonify(represent_round(node(), found))
+    return jsonify(represent_round(current_node(), found))
 
 
 @blueprint.delete("/rounds/<round_id>")
@@ -137,8 +137,8 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
         '404':
     """
     doorkeeper().require_admin()
-    if not is_id(round_id) or node().mining.round(round_id) is None:
+    if not is_id(round_id) or current_node().mining.round(round_id) is None:
         raise Refusal(404, "unknown_round", _UNKNOWN_ROUND)
-    node().rounds.cancel(round_id)
-    ended = node().mining.round(round_id)
-    return jsonify(None if ended is None else represent_round(node(), ended))
+    current_node().rounds.cancel(round_id)
+    ended = current_node().mining.round(round_id)
+    return jsonify(None if ended is None else represent_round(current_node(), ended))

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from api.access import budget, doorkeeper, node
+from api.access import budget, current_node, doorkeeper
 from api.errors import Refusal, problem
 from api.reading import MAX_PAGE, is_hash, json_body, number_argument, seconds_argument
 from api.representations import first_blocks
@@ -35,7 +35,7 @@ def index() -> ResponseReturnValue:
           description: 'nodes: url, state, height, tip, chainwork, reason. Candidates await approval.'
           json: Peers
     """
-    return jsonify(nodes=[_peer(item) for item in node().peers.all()])
+    return jsonify(nodes=[_peer(item) for item in current_node().peers.all()])
 
 
 @blueprint.post("/nodes/register")
@@ -54,28 +54,28 @@ def register() -> ResponseReturnValue:
         '201': {description: 'message, all_nodes, total_nodes (URLs).', json: Registered}
         '401':
     """
-    here = node()
+    node = current_node()
     admin = doorkeeper().is_admin()
-    if not here.rules.open_registration:
+    if not node.rules.open_registration:
         doorkeeper().require_admin()
-    elif here.settings.loopback:  # its peers may be on this machine, which those behind a proxy must not reach
+    elif node.settings.loopback:  # its peers may be on this machine, which those behind a proxy must not reach
         doorkeeper().require_this_machine()
     given = dict.fromkeys(normal_url(item) for item in _nodes(json_body()))
-    urls = [url for url in given if url != here.settings.public_url]  # the tutorial's readers name all nodes to each
+    urls = [url for url in given if url != node.settings.public_url]  # the tutorial's readers name all nodes to each
     for url in urls:
-        check_address(url, private=here.settings.reaches_private_peers)
+        check_address(url, private=node.settings.reaches_private_peers)
     if not admin:  # a stranger neither ends a peer's pause nor has it asked
-        known = {peer.url for peer in here.peers.approved()}
+        known = {peer.url for peer in node.peers.approved()}
         urls = [url for url in urls if url not in known]
-    here.peers.require_room(urls)
+    node.peers.require_room(urls)
     with budget().hold(Kind.WAIT):
-        answers = here.resolver.handshakes(urls)
+        answers = node.resolver.handshakes(urls)
     for answer in answers:
         # One that does not answer is not there yet: the resolver keeps asking.
         if isinstance(answer, NodeError) and not isinstance(answer, PeerFailed):
             raise answer
-    here.peers.add(*urls)
-    all_nodes = [peer.url for peer in here.peers.approved()]
+    node.peers.add(*urls)
+    all_nodes = [peer.url for peer in node.peers.approved()]
     return jsonify(message="New nodes have been added.", all_nodes=all_nodes, total_nodes=all_nodes), 201
 
 
@@ -92,9 +92,9 @@ def remove() -> ResponseReturnValue:
         '401':
     """
     doorkeeper().require_admin()
-    here = node()
-    removed = sum(here.peers.remove(normal_url(item)) for item in _nodes(json_body()))
-    return jsonify(removed=removed, nodes=[_peer(item) for item in here.peers.all()])
+    node = current_node()
+    removed = sum(node.peers.remove(normal_url(item)) for item in _nodes(json_body()))
+    return jsonify(removed=removed, nodes=[_peer(item) for item in node.peers.all()])
 
 
 @blueprint.route("/nodes/resolve", methods=["GET", "POST"])
@@ -118,15 +118,15 @@ def resolve() -> ResponseReturnValue:
         '502':
     post: *resolve
     """
-    here = node()
-    here.faults.require_none()
+    node = current_node()
+    node.faults.require_none()
     seconds = seconds_argument("wait", 30.0, _MAX_WAIT)
     with budget().hold(Kind.WAIT):
-        answer = here.consensus.ask(seconds)
+        answer = node.consensus.ask(seconds)
     if answer is None:
         return jsonify(message="Still resolving."), 202
-    shown = first_blocks(here, _SHOWN_BLOCKS, _SHOWN_BYTES)
-    length = here.chain.tip().height
+    shown = first_blocks(node, _SHOWN_BLOCKS, _SHOWN_BYTES)
+    length = node.chain.tip().height
     body: dict[str, Any] = {"message": "Our chain was replaced." if answer.replaced else "Our chain is authoritative."}
     body["new_chain" if answer.replaced else "chain"] = shown
     body["length"] = length
@@ -158,7 +158,7 @@ def announce() -> ResponseReturnValue:
     for name in ("height", "chainwork"):
         if type(body[name]) is not int or not 0 <= body[name] < 2**256:
             raise InputError("bad_number", f"{name} must be a whole number.", field=name)
-    return jsonify(heeded=node().announcer.heard(url, block_hash)), 202
+    return jsonify(heeded=current_node().announcer.heard(url, block_hash)), 202
 
 
 @blueprint.get("/headers")
@@ -179,8 +179,8 @@ def headers() -> ResponseReturnValue:
           json: Headers
         '404':
     """
-    here = node()
-    if not here.rules.headers_alone:
+    node = current_node()
+    if not node.rules.headers_alone:
         raise Refusal(404, "no_headers", "Under the rules of this chain a hash covers the whole block: ask /chain.")
     text = request.args.get("locator", "")
     names = text.split(",") if text else []
@@ -188,9 +188,9 @@ def headers() -> ResponseReturnValue:
         raise InputError("bad_locator", f"locator is at most {_MAX_LOCATOR} block hashes with commas.", field="locator")
     limit = number_argument("limit", MAX_PAGE, 1, MAX_PAGE)
     reserve(_HEADER_BYTES * limit)
-    first, found = here.chain.after(names, limit)
+    first, found = node.chain.after(names, limit)
     return jsonify(
-        {"headers": [item.header.to_object() for item in found], "from": first, "length": here.chain.tip().height}
+        {"headers": [item.header.to_object() for item in found], "from": first, "length": node.chain.tip().height}
     )
 
 

@@ -6,7 +6,7 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
-from api.access import node
+from api.access import current_node
 from api.errors import Refusal, describe
 from api.reading import is_hash, json_body
 from api.representations import block_fields, represent_transaction
@@ -38,8 +38,8 @@ def submit() -> ResponseReturnValue:
       responses:
         '201': {description: Admitted., json: Admitted}
     """
-    here = node()
-    admitted = here.submit_one(here.rules.read_request(json_body(floats=here.rules.floats)))
+    node = current_node()
+    admitted = node.submit_one(node.rules.read_request(json_body(floats=node.rules.floats)))
     if admitted.block:
         return jsonify(message=f"The transaction is in Block {admitted.height}.", **_acknowledged(admitted)), 201
     message = f"Transaction will be added to Block {admitted.height}."
@@ -61,17 +61,17 @@ def submit_batch() -> ResponseReturnValue:
       responses:
         '200': {description: One result per transaction., json: BatchResult}
     """
-    here = node()
-    items = _batch(json_body(floats=here.rules.floats))
+    node = current_node()
+    items = _batch(json_body(floats=node.rules.floats))
     reserve(_RESULT_BYTES * len(items))  # before anything is admitted: afterwards "try again" would be wrong
     outcomes: list[Transaction | Admitted | NodeError] = []
     for item in items:
         try:
-            outcomes.append(here.rules.read_request(item))
+            outcomes.append(node.rules.read_request(item))
         except RuleError as error:
             outcomes.append(error)
     readable = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, Transaction)]
-    admissions = here.submit([item for item in outcomes if isinstance(item, Transaction)])
+    admissions = node.submit([item for item in outcomes if isinstance(item, Transaction)])
     for position, admission in zip(readable, admissions, strict=True):
         outcomes[position] = admission
     admitted = [outcome for outcome in outcomes if isinstance(outcome, Admitted)]
@@ -93,9 +93,9 @@ def show(transaction_id: str) -> ResponseReturnValue:
     """
     if transaction_id in ("new", "batch"):  # where one may only POST
         raise MethodNotAllowed(["POST", "OPTIONS"])
-    found = represent_transaction(node(), transaction_id) if is_hash(transaction_id) else None
+    found = represent_transaction(current_node(), transaction_id) if is_hash(transaction_id) else None
     if found is None:
-        raise Refusal(404, "unknown_transaction", "No transaction with this id is known here.")
+        raise Refusal(404, "unknown_transaction", "No transaction with this id is known node.")
     return jsonify(found)
 
 
@@ -110,13 +110,13 @@ def proof(transaction_id: str) -> ResponseReturnValue:
         '200': {description: 'Transaction, position, branch (lowest first), header and block hash.', json: Proof}
         '404':
     """
-    here = node()
-    if not here.rules.headers_alone:
+    node = current_node()
+    if not node.rules.headers_alone:
         raise Refusal(404, "no_merkle_root", "Blocks have no Merkle root under the rules of this chain.")
-    location = here.chain.locate(transaction_id) if is_hash(transaction_id) else None
+    location = node.chain.locate(transaction_id) if is_hash(transaction_id) else None
     if location is None:
         raise Refusal(404, "unknown_transaction", "No transaction with this id is on the chain.")
-    return jsonify(inclusion_proof(block_fields(here, location.block_hash), location, transaction_id))
+    return jsonify(inclusion_proof(block_fields(node, location.block_hash), location, transaction_id))
 
 
 def _batch(body: Any) -> list[Any]:

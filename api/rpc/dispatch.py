@@ -13,9 +13,10 @@ from flask import Blueprint, Flask, Response, request
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
-from api.access import Served, node, served
+from api.access import Served, current_node, served
 from api.cors import ANY_ORIGIN, RPC_PATH
 from api.errors import Refusal
+from api.headers import SAFETY
 from api.reading import json_body
 from api.rpc import protocol
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
@@ -27,14 +28,8 @@ blueprint = Blueprint("rpc", __name__)
 
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-# What `api/app.py` adds to every response, without the Content-Security-Policy: JSON is not a page.
-_HEADERS = (
-    ("Content-Type", "application/json"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cache-Control", "no-store"),
-    *ANY_ORIGIN,
-)
+# Without the Content-Security-Policy, which is for pages.
+_HEADERS = (("Content-Type", "application/json"), *SAFETY, *ANY_ORIGIN)
 _TYPES = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
 _MAX_HOSTS = 64
 
@@ -56,7 +51,7 @@ def rpc() -> ResponseReturnValue:
     """
     _learn(request.environ.get("HTTP_HOST"))
     try:
-        return _respond(protocol.answer_value(node(), json_body(floats=True)))
+        return _respond(protocol.answer_value(current_node(), json_body(floats=True)))
     except InputError as error:
         return _respond(protocol.refused(PARSE_ERROR, f"parse error: {error.message}"))
     except Refusal as error:

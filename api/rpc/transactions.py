@@ -78,8 +78,8 @@ def _awaited(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None
     Wallets look for the receipt right after sending, and then wait for the next block. ethers misses a block that
     comes between the two, and would wait for ever on a chain that is quiet afterwards.
     """
-    here = node.settings
-    if not (here.automine and here.spec.development) or node.pool.entry(identifier) is None:
+    settings = node.settings
+    if not (settings.automine and settings.spec.development) or node.pool.entry(identifier) is None:
         return None
     if not _holders.acquire(blocking=False):
         return None
