@@ -40,12 +40,12 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     """The application for one node, whose chain has been initialised.
 
     Args:
-        admin_token: what registers peers, cancels rounds and opens the dashboard; None: nobody may.
+        admin_token: registers peers, cancels rounds and opens the dashboard; None: no one can.
     """
     app = Flask("api", static_folder="rest/static", template_folder="rest/templates")
     app.json = _Json(app)
     app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False  # it redirects, and the redirection repeats path and Host
+    app.url_map.merge_slashes = False  # it would redirect, and repeat path and Host in the response
     app.config["MAX_CONTENT_LENGTH"] = node.settings.max_body
     doorkeeper = Doorkeeper(
         admin_token,
@@ -80,7 +80,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         explorer.blueprint,
     ):
         app.register_blueprint(blueprint)
-    # Flask's own way to put something in front; mypy takes it for a method.
+    # Flask's documented way to wrap an application; mypy takes it for a method.
     app.wsgi_app = LazyDashboard(app.wsgi_app, doorkeeper, node.settings.broker_url)  # type: ignore[method-assign]
     app.wsgi_app = Gate(app.wsgi_app, budget, deadlines, node.settings.max_body)  # type: ignore[method-assign]
     return app

@@ -1,7 +1,7 @@
 """rq-dashboard at `/rq`: behind the admin token, read-only, and without its known faults.
 
 It prints a job's description, exception and metadata as HTML, changes state on GET /requeue/…, and answers 500 for a
-job that is unknown. Whoever can write to the broker chooses those texts, so all of that is shut out node. It is an
+job that is unknown. Whoever can write to the broker chooses those texts, so all of that is shut out here. It is an
 application of its own, made when somebody first looks: it costs a process 15 MB.
 """
 

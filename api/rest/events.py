@@ -34,7 +34,7 @@ def events() -> ResponseReturnValue:
     if request.method == "HEAD":  # has no body that would end, and thereby give its place back
         return Response(mimetype=_MEDIA_TYPE)
     listening = ExitStack()
-    listening.enter_context(budget().hold(Kind.STREAM))  # node, so that a refusal is an answer and not a broken stream
+    listening.enter_context(budget().hold(Kind.STREAM))  # before the answer begins, so it can still be a refusal
     listener = listening.enter_context(served().news.listen())
 
     def stream() -> Iterator[str]:

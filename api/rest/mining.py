@@ -18,8 +18,8 @@ blueprint = Blueprint("mining", __name__)
 
 # Waiting holds a thread of the server.
 MAX_WAIT = 60.0
-_UNKNOWN_JOB = "No mining request with this id is known node."
-_UNKNOWN_ROUND = "No round with this id is known node."
+_UNKNOWN_JOB = "No mining request with this id is known here."
+_UNKNOWN_ROUND = "No round with this id is known here."
 
 
 @blueprint.route("/mine", methods=["GET", "POST"])

@@ -95,7 +95,7 @@ def show(transaction_id: str) -> ResponseReturnValue:
         raise MethodNotAllowed(["POST", "OPTIONS"])
     found = represent_transaction(current_node(), transaction_id) if is_hash(transaction_id) else None
     if found is None:
-        raise Refusal(404, "unknown_transaction", "No transaction with this id is known node.")
+        raise Refusal(404, "unknown_transaction", "No transaction with this id is known here.")
     return jsonify(found)
 
 
