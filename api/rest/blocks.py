@@ -1,4 +1,4 @@
-"""The chain over HTTP: as it is hashed under `/chain`, with what is known of each block under `/blocks`."""
+"""The chain: blocks as they are hashed under `/chain`, and with what the node knows of them under `/blocks`."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ blueprint = Blueprint("blocks", __name__)
 
 _MAX_HEIGHT = 10**15 - 1
 _PIECE = 32_768  # bytes
-_HEADER_BYTES = 5_000  # of memory, on its way into an answer
+_HEADER_BYTES = 5_000  # of memory for each header while an answer is made
 
 
 @blueprint.get("/chain")
@@ -26,8 +26,8 @@ def chain() -> ResponseReturnValue:
     get:
       summary: The whole chain, or a page of it, exactly as it is hashed
       description: >-
-        Streamed. If the chain is reorganised while it is sent, the response is cut off: begin again. A page (with
-        `limit`) ends early where its blocks would have more than 4 MiB.
+        Streamed. If the chain is reorganised while it is sent, the response is cut off; begin again. A page (with
+        `limit`) ends early if its blocks would have more than 4 MiB.
       parameters:
         - in: query
           name: from
@@ -35,7 +35,7 @@ def chain() -> ResponseReturnValue:
           description: First height.
         - {in: query, name: limit, schema: {type: integer, minimum: 1, maximum: 500}, description: How many blocks.}
       responses:
-        '200': {description: 'chain (blocks) and length (of the whole chain).', json: Chain}
+        '200': {description: 'chain (the blocks) and length (of the whole chain).', json: Chain}
     """
     node = current_node()
     tip = node.chain.tip()
@@ -47,7 +47,7 @@ def chain() -> ResponseReturnValue:
 
 
 def _cut(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """As many blocks as a peer takes in one page, and the first in any case."""
+    """The first blocks, as many as a peer accepts in one page; one in any case."""
     left = MAX_PAGE_BYTES
     for number, block in enumerate(blocks):
         left -= len(block)
@@ -57,7 +57,7 @@ def _cut(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _stream(blocks: Iterator[bytes], length: int) -> Iterator[bytes]:
-    """`{"chain": […], "length": n}`, small blocks together, a large one by itself, since a copy would cost its size."""
+    """`{"chain": […], "length": n}` in pieces. Small blocks share one; a large block is sent without being copied."""
     piece = bytearray(b'{"chain": [')
     separator = b""
     for block in blocks:
@@ -86,7 +86,7 @@ def index() -> ResponseReturnValue:
           description: Only blocks below this height.
         - {in: query, name: limit, schema: {type: integer, default: 20, minimum: 1, maximum: 500}}
       responses:
-        '200': {description: 'blocks, and length of the chain.', json: Blocks}
+        '200': {description: 'blocks, and length (of the whole chain).', json: Blocks}
     """
     node = current_node()
     tip = node.chain.tip()
@@ -111,7 +111,7 @@ def show(name: str) -> ResponseReturnValue:
           schema: {type: string, pattern: '^(latest|[0-9]{1,15}|[0-9a-f]{64})$'}
       responses:
         '200':
-          description: 'The hashed fields, and hash, chainwork, size, confirmations; transactions with ids.'
+          description: 'The hashed fields, hash, chainwork, size and confirmations; the transactions with their ids.'
           json: KnownBlock
         '404':
     """

@@ -1,4 +1,4 @@
-"""Coins for the asking, on development chains: a signed transaction of an account whose key everybody knows."""
+"""Free coins on development chains, sent from an account whose key is public."""
 
 from typing import Any
 
@@ -20,9 +20,9 @@ from shared.rules import Rules
 blueprint = Blueprint("faucet", __name__)
 
 AMOUNT = 10 * COIN
-# Transactions of the faucet that may wait for a block: whoever asks more often is told to come back.
+# Transactions of the faucet that may wait for a block. Further requests are refused until one is mined.
 MAX_WAITING = 16
-# Two requests at once may take the same nonce; one of them looks again.
+# Two requests at once may take the same nonce; one of them tries again.
 _ATTEMPTS = 8
 _TAKEN = frozenset({"replacement_underpriced", "too_many_replacements", "nonce_too_low"})
 
@@ -42,7 +42,7 @@ def faucet() -> ResponseReturnValue:
     """
     node = current_node()
     if not has_faucet(node):
-        raise Refusal(404, "no_faucet", "Only development chains on this machine have a faucet.")
+        raise Refusal(404, "no_faucet", "Only a development chain on this machine has a faucet.")
     doorkeeper().require_this_machine()
     address = _address(json_body())
     node.rules.check_payee(address, field="address")
@@ -79,7 +79,7 @@ def _send(node: Node, address: str) -> str:
             if error.code not in _TAKEN:
                 raise
         else:
-            # The same coins to the same address at the same nonce are the same transaction.
+            # Two requests for one address at the same nonce make the same transaction; only one of them admits it.
             if admitted.new:
                 return admitted.id
     raise Busy("too_many_requests", "The faucet's transactions wait for a block already; try again.")

@@ -1,4 +1,4 @@
-"""Whether the node lives, whether it can work, and what it is doing."""
+"""Whether the node is alive, whether it is ready, and what it is doing."""
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
@@ -18,7 +18,7 @@ def healthz() -> ResponseReturnValue:
     """Tell that the process answers.
     ---
     get:
-      summary: The process is alive
+      summary: Whether the process is alive
       responses: {'200': {description: 'status: ok', json: State}}
     """
     return jsonify(status="ok")
@@ -29,10 +29,10 @@ def readyz() -> ResponseReturnValue:
     """Tell whether requests can be served.
     ---
     get:
-      summary: Store and chain can be read, and the stored state is not known to be wrong (ledger_differs)
+      summary: Whether the chain can be read and the stored state is not known to be wrong (ledger_differs)
       responses:
         '200':
-          description: 'status: ready; mining_waits_until (Unix seconds) and detail while no block may be made yet.'
+          description: 'status: ready. While no block may be made, also mining_waits_until (Unix seconds) and detail.'
           json: State
         '503':
     """
@@ -50,7 +50,7 @@ def spec() -> ResponseReturnValue:
     """Show the chain spec.
     ---
     get:
-      summary: The chain spec, exactly the object that is hashed
+      summary: The chain spec, exactly as it is hashed
       responses: {'200': {description: 'Its SHA-256 is the previous_hash of the genesis block.', json: Spec}}
     """
     return jsonify(current_node().settings.spec.to_object())
@@ -66,8 +66,8 @@ def status() -> ResponseReturnValue:
         '200':
           description: >-
             node, spec, height, tip, chainwork, mempool, peers, workers, suspended, foreign_workers, round, time,
-            wrong_clocks, ledger and more. ledger.state is ok, differs (findings say what is stored otherwise than the
-            blocks give it) or repairing.
+            wrong_clocks, ledger and more. ledger.state is ok, differs (findings say where the stored state differs from
+            what the blocks give) or repairing.
           json: Status
     """
     node = current_node()

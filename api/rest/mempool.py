@@ -1,4 +1,4 @@
-"""What waits to be mined."""
+"""The mempool: transactions that wait to be mined."""
 
 from itertools import islice
 
@@ -12,7 +12,7 @@ from api.serving.budget import reserve
 
 blueprint = Blueprint("mempool", __name__)
 
-# Bytes that an entry takes in memory on its way into an answer, for each byte of its own.
+# Memory that an entry takes while an answer is made of it, as a multiple of its own bytes.
 _PER_BYTE = 12
 
 
@@ -32,7 +32,7 @@ def show() -> ResponseReturnValue:
     limit = number_argument("limit", 100, 1, MAX_PAGE)
     offset = number_argument("offset", 0, 0, node.settings.max_mempool)
     size, used = node.pool.totals()
-    reserve(_PER_BYTE * used * min(limit, size) // max(size, 1))  # as large as most are
+    reserve(_PER_BYTE * used * min(limit, size) // max(size, 1))  # entries of average size are assumed
     waiting = (entry for entries in node.pool.by_fee(MAX_PAGE) for entry in entries)
     shown = [represent_entry(entry) for entry in islice(waiting, offset, offset + limit)]
     return jsonify(size=size, bytes=used, transactions=shown)

@@ -1,5 +1,7 @@
-"""`/metrics` for Prometheus. What a node knows is read from the store at each scrape, so any API process gives the same
-answer; request times are kept by each process in files that the library adds up.
+"""`/metrics` for Prometheus.
+
+The numbers of the node are read from the store at each scrape, so every API process gives the same answer. Each process
+keeps its request times in files, which the library adds up.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,11 +21,11 @@ from services.system.visible import named
 
 blueprint = Blueprint("metrics", __name__)
 
-# One series for each class and no more, so that all of them can begin at 0.
+# Classes of statuses, not statuses: so few that every series can exist from the beginning, at 0.
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
-# Every label that a script can count under. A series that comes into being at 1 has not increased, as Prometheus sees
-# it, and no alert fires for the first time that something happens: so all of them are there from the beginning, at 0.
+# Every label that a script can count under. Prometheus sees no increase in a series that appears at 1, so no alert
+# would fire for the first event. Therefore all series exist from the beginning, at 0.
 _DEPTHS = ("0", "1", "2", "5", "10", "100")  # swap.lua
 _LEAVING = ("replaced", "evicted", "expired", "dropped")  # pool_record in pool.lua
 _FUNCTIONS = tuple(sorted(name.rpartition(".")[2] for name in ALLOWED))
@@ -40,12 +42,12 @@ def metrics() -> ResponseReturnValue:
     """
     registry = CollectorRegistry()
     registry.register(_NodeCollector(current_node()))
-    # Some labels are names from the store. The format escapes line breaks in them, and nothing else that hides or acts.
+    # Some labels are names from the store. The format escapes line breaks in them, but no other control characters.
     text = b"\n".join(named(line).encode() for line in generate_latest(registry).decode().split("\n"))
     requests = CollectorRegistry()
     try:
         multiprocess.MultiProcessCollector(requests)  # type: ignore[no-untyped-call] # untyped there
-    except ValueError:  # one process only: its own registry has them
+    except ValueError:  # the server is a single process: there are no files
         request_metrics.register(requests)
         held_metrics.register(requests)
     totals = CollectorRegistry()
@@ -54,7 +56,7 @@ def metrics() -> ResponseReturnValue:
 
 
 class _Responses:
-    """Responses by class of status, added up from the histogram at each scrape. A counter would cost every request."""
+    """Responses by class of status, added up from the histogram at each scrape, which costs requests nothing."""
 
     def __init__(self, requests: CollectorRegistry) -> None:
         self._requests = requests
@@ -72,7 +74,7 @@ class _Responses:
 
 
 class _NodeCollector:
-    """A node's numbers, read when they are asked for."""
+    """The numbers of a node, read at each scrape."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -110,9 +112,9 @@ class _NodeCollector:
             workers.add_metric([item.name], item.workers)
         yield from (waiting, age, workers)
         jobs = CounterMetricFamily(
-            "quarry_jobs", "Jobs that ended, and the ticker's housekeepings.", labels=["function", "outcome"]
+            "quarry_jobs", "Jobs that ended, and runs of the ticker's housekeeping.", labels=["function", "outcome"]
         )
-        seconds = CounterMetricFamily("quarry_job_seconds", "Time that jobs took together.", labels=["function"])
+        seconds = CounterMetricFamily("quarry_job_seconds", "Total time of jobs, in seconds.", labels=["function"])
         for function in _FUNCTIONS:
             seconds.add_metric([function], report.totals.get((function, "seconds"), 0))
             for outcome in _OUTCOMES:
@@ -130,7 +132,9 @@ def _chain(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric]
         blocks.add_metric([origin], counters.get(f"blocks_{origin}", 0))
     yield blocks
     reorganisations = CounterMetricFamily(
-        "quarry_reorganisations", "Reorganisations, by how many blocks were detached at least.", labels=["depth"]
+        "quarry_reorganisations",
+        "Reorganisations; depth is the lower bound of the number of detached blocks.",
+        labels=["depth"],
     )
     for depth in _DEPTHS:
         reorganisations.add_metric([depth], counters.get(f"reorganisations_{depth}", 0))
@@ -138,7 +142,7 @@ def _chain(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric]
 
 
 def _mempool(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric]:
-    yield GaugeMetricFamily("quarry_mempool_transactions", "Transactions that wait.", state.pool_size)
+    yield GaugeMetricFamily("quarry_mempool_transactions", "Transactions that wait to be mined.", state.pool_size)
     yield GaugeMetricFamily("quarry_mempool_bytes", "Bytes of the mempool's entries.", state.pool_bytes)
     left = CounterMetricFamily("quarry_mempool_left", "Transactions that left without a block.", labels=["status"])
     for status in _LEAVING:

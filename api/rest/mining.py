@@ -1,4 +1,4 @@
-"""Asking for blocks, and watching the search."""
+"""Mining requests and rounds."""
 
 from contextlib import nullcontext
 
@@ -16,7 +16,7 @@ from services.store.rounds import RequestStatus
 
 blueprint = Blueprint("mining", __name__)
 
-# Waiting holds a thread of the server.
+# Seconds. A waiting request holds a thread of the server.
 MAX_WAIT = 60.0
 _UNKNOWN_JOB = "No mining request with this id is known here."
 _UNKNOWN_ROUND = "No round with this id is known here."
@@ -40,8 +40,8 @@ def mine() -> ResponseReturnValue:
         '200': {description: 'The block: message, index, transactions, proof, previous_hash, hash.', json: Mined}
         '202':
           description: >-
-            Not sealed yet: {job}, and Location: /jobs/ID. While no block may be made yet, since the last ones lie too
-            far in the future, also message and mining_waits_until (Unix seconds): at once, if waiting would be in vain.
+            Not sealed yet: {job}, and Location: /jobs/ID. While no block may be made because the last ones lie too far
+            in the future, also message and mining_waits_until (Unix seconds); sent at once if waiting would not help.
           json: Asked
         '401':
         '409':
@@ -50,7 +50,7 @@ def mine() -> ResponseReturnValue:
     doorkeeper().require_this_machine()
     node = current_node()
     seconds = seconds_argument("wait", node.settings.mine_wait, MAX_WAIT)
-    with budget().hold(Kind.WAIT) if seconds else nullcontext():  # a refusal asks for nothing, so it comes first
+    with budget().hold(Kind.WAIT) if seconds else nullcontext():  # first, so that a refused request asks for no block
         request_id = node.rounds.ask()
         until = node.rounds.waits_until()
         if until is not None and until - node.clock.now() > seconds:
@@ -62,7 +62,7 @@ def mine() -> ResponseReturnValue:
         return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
     try:
         block = block_fields(node, answer.block)
-    except Busy:  # it is mined; the client can look at it later
+    except Busy:  # the block is mined; the client can read it later
         return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
     names = ("index", "transactions", "proof", "previous_hash")
     return jsonify({"message": "Forged new block.", **{name: block[name] for name in names}, "hash": answer.block})
@@ -110,7 +110,7 @@ def show_round(round_id: str) -> ResponseReturnValue:
     """Watch one round.
     ---
     get:
-      summary: 'A round: hashes done, rate, and its workers'
+      summary: 'A round: hashes done, rate and workers'
       parameters: [{in: path, name: round_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}]
       responses:
         '200':
@@ -132,7 +132,7 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
       summary: Cancel an open round and the request that it would have answered (admin)
       parameters: [{in: path, name: round_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}]
       responses:
-        '200': {description: 'The round, which has ended.', json: Round}
+        '200': {description: 'The round after it has ended.', json: Round}
         '401':
         '404':
     """

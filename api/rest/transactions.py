@@ -1,4 +1,4 @@
-"""Submitting transactions, and looking them up."""
+"""Submitting transactions and looking them up."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from shared.transaction import Transaction
 blueprint = Blueprint("transactions", __name__)
 
 MAX_BATCH = 2000
-_RESULT_BYTES = 400  # of memory, for each result on its way into the answer
+_RESULT_BYTES = 400  # of memory for each result while the answer is made
 
 
 @blueprint.post("/transactions/new")
@@ -30,8 +30,8 @@ def submit() -> ResponseReturnValue:
     post:
       summary: Submit a signed transaction
       description: >-
-        201 means durable: the transaction is in the mempool, synced to disk, and will be mined or leave a record that
-        says why not. Repeating it is harmless and answers 201 again, with block (hash) and index (height) once it is
+        201 means that the transaction is in the mempool and on disk. It will be mined, or leave a record that says why
+        not. Submitting it again is harmless and answers 201 again, with block (hash) and index (height) once it is
         mined.
       requestBody:
         json: Transaction
@@ -48,14 +48,14 @@ def submit() -> ResponseReturnValue:
 
 @blueprint.post("/transactions/batch")
 def submit_batch() -> ResponseReturnValue:
-    """Admit many signed transactions, each by itself.
+    """Admit many signed transactions.
     ---
     post:
       summary: Submit up to 2,000 signed transactions
       description: >-
-        Each is admitted or refused by itself. Those of one sender are taken in the order given, so send nonces
-        ascending. The answer has one result per transaction, in order: {status: accepted, id}, with block (hash) and
-        index (height) where it was sent before and is mined already, or {status: refused, code, detail, field}.
+        Each is admitted or refused on its own. Transactions of one sender are taken in the order given, so send them by
+        ascending nonce. The answer has one result for each, in the same order: {status: accepted, id}, with block
+        (hash) and index (height) if it was mined before, or {status: refused, code, detail, field}.
       requestBody:
         json: Batch
       responses:
@@ -63,7 +63,7 @@ def submit_batch() -> ResponseReturnValue:
     """
     node = current_node()
     items = _batch(json_body(floats=node.rules.floats))
-    reserve(_RESULT_BYTES * len(items))  # before anything is admitted: afterwards "try again" would be wrong
+    reserve(_RESULT_BYTES * len(items))  # first: after an admission, the answer must not be "try again"
     outcomes: list[Transaction | Admitted | NodeError] = []
     for item in items:
         try:
@@ -80,18 +80,18 @@ def submit_batch() -> ResponseReturnValue:
 
 @blueprint.get("/transactions/<transaction_id>")
 def show(transaction_id: str) -> ResponseReturnValue:
-    """Where a transaction is.
+    """Look up a transaction.
     ---
     get:
-      summary: A transaction on the chain, waiting, or gone with a reason
+      summary: A transaction on the chain, in the mempool, or gone with a reason
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{64}$'}}]
       responses:
         '200':
-          description: 'Its fields with id, status, block (hash) and index (height) where known.'
+          description: 'Its fields and id, status, and where known block (hash) and index (height).'
           json: TransactionPlace
         '404':
     """
-    if transaction_id in ("new", "batch"):  # where one may only POST
+    if transaction_id in ("new", "batch"):  # endpoints that accept POST only
         raise MethodNotAllowed(["POST", "OPTIONS"])
     found = represent_transaction(current_node(), transaction_id) if is_hash(transaction_id) else None
     if found is None:
@@ -104,7 +104,7 @@ def proof(transaction_id: str) -> ResponseReturnValue:
     """Prove that a transaction is in a block.
     ---
     get:
-      summary: A transaction, its Merkle branch and its block's header; verifiable offline
+      summary: 'A transaction, its Merkle branch and the header of its block: a proof that can be verified offline'
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{64}$'}}]
       responses:
         '200': {description: 'Transaction, position, branch (lowest first), header and block hash.', json: Proof}
@@ -129,7 +129,7 @@ def _batch(body: Any) -> list[Any]:
 
 
 def _acknowledged(admitted: Admitted) -> dict[str, Any]:
-    """The id of a transaction that was taken, and its block, if it is in one already."""
+    """The id of an admitted transaction, and its block if it was mined before."""
     mined = {"block": admitted.block, "index": admitted.height} if admitted.block else {}
     return {"id": admitted.id, **mined}
 

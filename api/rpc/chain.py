@@ -1,4 +1,4 @@
-"""Methods about the chain itself: which it is, how long, what fees, and its blocks."""
+"""Methods about the chain: its id, its length, fees, and its blocks."""
 
 from typing import Any
 
@@ -22,15 +22,15 @@ from shared.ethereum import GAS
 from shared.transaction import Transaction
 
 _GWEI = 10**9
-# Of a fee history; geth's, and what costs us a second.
+# Limits of a fee history: geth's number of blocks, and as many transactions as take a second.
 _MAX_HISTORY = 1024
 _MAX_TRANSACTIONS = 10_000
 _MAX_PERCENTILES = 100
 _PERCENTILE_BYTES = 150
-# Bytes that a block takes in memory on its way into an answer, for each byte of its own: as objects with every field
+# Memory that a block takes while an answer is made of it, as a multiple of its own bytes: as objects with every field
 # that wallets want, and as text (measured: tests/integration/test_large_answers.py).
 _PER_BYTE = 20
-# Transactions that are shown of the block that comes next.
+# The most transactions of the pending block that are shown.
 _MAX_PENDING = 500
 
 
@@ -61,7 +61,7 @@ def syncing(node: Node) -> bool:
 
 @method("eth_accounts")
 def accounts(node: Node) -> list[str]:
-    """None: the node signs for nobody."""
+    """An empty list: the node has no keys."""
     return []
 
 
@@ -71,7 +71,7 @@ def block_number(node: Node) -> str:
 
 
 def suggested_price(node: Node) -> int:
-    """A gas price that this node admits: at least one gwei, so that a replacement can cost a tenth more."""
+    """A gas price, in wei, that this node admits: at least one gwei, so a replacement can cost a tenth more."""
     return max(_GWEI, -(-node.settings.min_fee // GAS["transfer"]))
 
 
@@ -126,7 +126,7 @@ def block_by_number(node: Node, tag: Any, whole: Any = False) -> Any:
 
 
 def _waiting(node: Node) -> list[Transaction]:
-    """What the mempool would put first into a block, as far as one page goes."""
+    """The transactions that would go into a block first, one page at most."""
     page = next(node.pool.by_fee(_MAX_PENDING), [])
     return [node.rules.recall(entry.fields(), entry.id, entry.nonce) for entry in page]
 

@@ -1,8 +1,7 @@
-"""`POST /rpc` over HTTP: a view for every case, and a door in front of it for the usual one.
+"""`POST /rpc`: a Flask view for every request, and a WSGI middleware in front of it for the usual ones.
 
-Wallets poll, so most requests ask for one small number. Flask's own work on a request costs more than finding that
-number does. The door answers well-formed requests before Flask sees them; whatever it does not recognise goes the long
-way, where every refusal is made.
+Wallets poll, so most requests ask for one small number, and Flask would take longer than finding that number. The
+middleware answers well-formed requests itself. It passes on all others, so every refusal is made by the view.
 """
 
 import time
@@ -34,20 +33,20 @@ _TYPES = frozenset({"application/json", "application/json; charset=utf-8", "appl
 _MAX_HOSTS = 64
 
 
-@blueprint.post(RPC_PATH, provide_automatic_options=False)  # Flask's own would say nothing to browsers
+@blueprint.post(RPC_PATH, provide_automatic_options=False)  # Flask's own answer to OPTIONS has no CORS headers
 def rpc() -> ResponseReturnValue:
     """Answer JSON-RPC.
     ---
     post:
       summary: Ethereum JSON-RPC 2.0, for wallets
       description: >-
-        Single requests and batches of up to 50. Always 200, errors are JSON-RPC error objects; a notification gets an
-        empty body.
+        Single requests, and batches of up to 50. The status is always 200: errors are JSON-RPC error objects. The
+        answer to a notification is empty.
       requestBody:
         required: false
         json: RpcCall
       responses:
-        '200': {description: A JSON-RPC response or a list of them., json: RpcAnswer}
+        '200': {description: A JSON-RPC response, or a list of them., json: RpcAnswer}
     """
     _learn(request.environ.get("HTTP_HOST"))
     try:
@@ -66,7 +65,7 @@ def preflight() -> ResponseReturnValue:
     ---
     options:
       summary: CORS preflight of /rpc
-      responses: {'204': {description: They may.}}
+      responses: {'204': {description: Browsers may call.}}
     """
     return Response(status=204, headers=list(ANY_ORIGIN))
 
@@ -76,14 +75,14 @@ def _respond(body: bytes) -> Response:
 
 
 def _learn(host: str | None) -> None:
-    """Remember a Host header that the doorkeeper let in: the door need not ask it about the next request."""
+    """Remember a Host header that the doorkeeper let in, so `RpcDoor` can answer the next request that has it."""
     hosts = served().rpc_hosts
     if host is not None and len(hosts) < _MAX_HOSTS:
         hosts.add(host)
 
 
 class RpcDoor:
-    """A WSGI application that answers usual requests to `/rpc` itself, and hands everything else on."""
+    """A WSGI middleware that answers the usual requests to `/rpc` and passes on all others."""
 
     def __init__(self, inner: WsgiApp, what: Served) -> None:
         self._inner = inner
@@ -113,4 +112,4 @@ class RpcDoor:
 @blueprint.record_once
 def _open_door(state: BlueprintSetupState) -> None:
     app = cast(Flask, state.app)
-    app.wsgi_app = RpcDoor(app.wsgi_app, served(app))  # type: ignore[method-assign] # Flask's own way to put something in front
+    app.wsgi_app = RpcDoor(app.wsgi_app, served(app))  # type: ignore[method-assign] # Flask's documented way to wrap an application

@@ -1,4 +1,7 @@
-"""Blocks, transactions, receipts and logs as JSON-RPC objects. What means nothing here has Ethereum's empty value."""
+"""Representations of blocks, transactions, receipts and logs in JSON-RPC.
+
+Fields that have no meaning on this chain have Ethereum's empty value.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,17 +19,17 @@ from shared.transaction import Transaction
 _NO_UNCLES = "0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347"
 _EMPTY_TRIE = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
 _ZERO_WORD = "0x" + "00" * 32
-# No block of ours can use more: every transaction costs its fixed gas.
+# No transaction costs more gas: each type has a fixed cost.
 _GAS_PER_TRANSACTION = 70_000
 
 
 def gas_limit(spec: ChainSpec) -> int:
-    """The most gas that a block can use."""
+    """An upper bound of the gas that a block can use."""
     return spec.max_block_transactions * _GAS_PER_TRANSACTION
 
 
 def represent_block(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict[str, Any]:
-    """A block; its transactions whole or as hashes."""
+    """A block on the chain, with whole transactions or only their hashes."""
     header = block.stored.header
     miner = block.transactions[0].transaction.recipient if block.transactions else ZERO_ADDRESS
     return {
@@ -59,7 +62,7 @@ def represent_block(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict
 def represent_pending_block(
     tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, whole: bool
 ) -> dict[str, Any]:
-    """The block after `tip`, were it made of what waits: what its proof and its miner decide is null."""
+    """The pending block: the one after `tip`, with `waiting`. Fields that its miner and its proof decide are null."""
     return {
         "number": quantity(tip.header.index + 1),
         "hash": None,
@@ -106,7 +109,7 @@ def represent_pending(transaction: Transaction, spec: ChainSpec) -> dict[str, An
 
 
 def represent_transaction(transaction: Transaction, raw: RawTransaction | None, spec: ChainSpec) -> dict[str, Any]:
-    """A transaction, wherever it is. Rewards and Ed25519 transactions appear as type 0 without a signature."""
+    """The fields of any transaction. A reward or an Ed25519 transaction appears as type 0 without a signature."""
     if raw is None:
         return _unsigned_object(transaction, spec)
     result: dict[str, Any] = {
@@ -154,7 +157,7 @@ def _unsigned_object(transaction: Transaction, spec: ChainSpec) -> dict[str, Any
 
 
 def represent_receipt(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
-    """The receipt of a transaction on the chain. What would fail is never mined, so the status is always 1."""
+    """The receipt of a transaction on the chain. One that would fail is never mined, so the status is always 1."""
     transaction, raw = item.transaction, item.raw
     shown = _unsigned_object(transaction, spec) if raw is None else {"from": raw.sender, "to": raw.to}
     return {
@@ -176,7 +179,7 @@ def represent_receipt(item: Executed, block: WalletBlock, spec: ChainSpec) -> di
 
 
 def represent_log(event: TokenEvent, stored: StoredHeader, *, removed: bool = False) -> dict[str, Any]:
-    """One event. `removed`: its block left the chain."""
+    """One event. `removed`: its block was detached from the chain."""
     return {
         "address": event.log.address,
         "topics": [data(topic) for topic in event.log.topics],

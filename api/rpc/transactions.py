@@ -1,4 +1,4 @@
-"""Methods about transactions: sending raw ones, looking them up, their receipts."""
+"""Methods about transactions: sending raw ones, looking them up, and their receipts."""
 
 from threading import BoundedSemaphore
 from typing import Any
@@ -13,7 +13,8 @@ from shared.errors import RuleError
 from shared.ethereum import decode_raw, interpret
 from shared.transaction import Transaction
 
-# A look for a receipt waits so often for so long, in seconds, and so many at once in a process: each holds a thread.
+# A request for a receipt looks again at most 25 times, every 10 ms. At most 16 of them in a process, since each holds a
+# thread.
 _LOOKS, _PAUSE, _HOLDERS = 25, 0.01, 16
 _holders = BoundedSemaphore(_HOLDERS)
 
@@ -27,14 +28,14 @@ def send_raw(node: Node, raw: Any) -> str:
         if error.code == "bad_recipient":
             raw = decode_raw(text)
             call = interpret(raw, node.settings.spec.token.address)
-            if raw.input:  # a call of the token, which would revert
+            if raw.input:  # a token call, which would revert
                 raise to_nobody(call.type, call.recipient) from None
         raise
     try:
         admitted = node.submit_one(transaction)
     except RuleError as error:
         raise _explained(node, transaction, error) from None
-    if admitted.block:  # sent again after it was mined: in geth's words
+    if admitted.block:  # it was mined before; geth's words
         raise RpcError(REFUSED, "nonce too low")
     if not admitted.new:
         raise RpcError(REFUSED, "already known")
@@ -42,11 +43,11 @@ def send_raw(node: Node, raw: Any) -> str:
 
 
 def _explained(node: Node, transaction: Transaction, error: RuleError) -> Exception:
-    """A call of the token that would fail reverts; a lack of coin for gas or value is the sender's."""
+    """The error for a refused transaction: a token call that would fail reverts, as on Ethereum."""
     raw = raw_of(transaction)
     if error.code != "insufficient_funds" or raw is None or not raw.input:
         return error
-    # The ledger counts amount and fee together; on Ethereum the sender pays for gas first, and then the call fails.
+    # The ledger checks amount and fee together. On Ethereum the sender pays for gas first, and then the call fails.
     if node.chain.account(transaction.sender).balance < transaction.fee:
         return error
     return reverted("ERC20: transfer amount exceeds balance")
@@ -73,10 +74,10 @@ def receipt(node: Node, value: Any) -> Any:
 
 
 def _awaited(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None:
-    """What waits and is mined in a moment. Only where blocks are made for transactions at once.
+    """Wait shortly for a transaction that is in the mempool. Only on a development chain with auto-mining.
 
-    Wallets look for the receipt right after sending, and then wait for the next block. ethers misses a block that
-    comes between the two, and would wait for ever on a chain that is quiet afterwards.
+    Wallets look for the receipt right after sending, and then wait for the next block. ethers misses a block that is
+    mined between the two, and would wait for ever if no other block follows.
     """
     settings = node.settings
     if not (settings.automine and settings.spec.development) or node.pool.entry(identifier) is None:

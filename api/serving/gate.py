@@ -23,7 +23,7 @@ PIECE = 32_768
 _BODY = Kind.BODY
 # Statuses of answers without a body.
 _BODILESS = frozenset({"100", "101", "102", "103", "204", "304"})
-# Bytes that are counted for an answer of unknown length: a block of 1 MiB, the buffer that it was read into, the pieces.
+# Bytes counted for an answer of unknown length: for a block of 1 MiB, the buffer that it was read into, the pieces.
 STREAMED = 4 * 2**20
 # Key in the WSGI environment: the body has been received, whole and not too large.
 RECEIVED = "quarry.received"
