@@ -1,4 +1,4 @@
-"""What people type into the search field, and the page that it means."""
+"""Finds the page for what is typed into the search field."""
 
 from flask import url_for
 
@@ -10,7 +10,7 @@ from shared.errors import InputError
 
 
 def find(node: Node, query: str) -> str | None:
-    """The address of the page about a height, a hash, a transaction id or an address; None: there is none."""
+    """The path of the page about a height, a hash, a transaction id or an address; None if there is no such page."""
     name = query.lower().removeprefix("0x")
     number = query.replace(",", "").removeprefix("#")
     if query.lower() == "latest" or is_height(number):

@@ -1,4 +1,4 @@
-"""The explorer's routes. Each gathers what its page shows (`pages/`) and renders it (`templates/`)."""
+"""The explorer's routes. Each gathers what its page shows (`pages`) and renders it (`templates`)."""
 
 import hashlib
 from functools import cache
@@ -33,7 +33,7 @@ _STATIC = Path(__file__).parent / "static"
 _MAX_HEIGHT = 10**15 - 1
 _YEAR = 365 * 86_400
 _HTML = "text/html"
-_NOT_THERE = "There is nothing like that on this node."
+_NOT_THERE = "There is no such thing on this node."
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ def index() -> ResponseReturnValue:
     """Show the overview.
     ---
     get:
-      summary: 'Page: the last blocks, what waits, who works, peers'
+      summary: 'Page: the last blocks, the mempool, workers and peers'
       parameters:
         - in: query
           name: before
@@ -85,7 +85,7 @@ def transaction(transaction_id: str) -> ResponseReturnValue:
     """Show one transaction.
     ---
     get:
-      summary: 'Page: a transaction, its way, and the proof that it is in its block'
+      summary: 'Page: a transaction, its progress, and the proof that it is in its block'
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
       responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
     """
@@ -122,7 +122,7 @@ def token(address: str) -> ResponseReturnValue:
     """Show the token.
     ---
     get:
-      summary: 'Page: the coin as an ERC-20 token, where wallets link to'
+      summary: 'Page: the coin as an ERC-20 token; wallets link to it'
       parameters: [{in: path, name: address, required: true, schema: {type: string}}]
       responses: {'200': {description: HTML., html: true}, '404':}
     """
@@ -156,7 +156,7 @@ def peers() -> ResponseReturnValue:
     """Show the network.
     ---
     get:
-      summary: 'Page: peers and their tips, and the forks that this node went through'
+      summary: 'Page: peers and their tips, and recent reorganisations'
       responses: {'200': {description: HTML., html: true}}
     """
     return _page("network", "/nodes", network.network(current_node()), live=True)
@@ -167,7 +167,7 @@ def rounds() -> ResponseReturnValue:
     """Show mining.
     ---
     get:
-      summary: 'Page: rounds, workers, wasted work; mine a block'
+      summary: 'Page: rounds, workers and wasted work, and a button to mine a block'
       responses: {'200': {description: HTML., html: true}}
     """
     may_mine = doorkeeper().is_this_machine()
@@ -179,7 +179,7 @@ def learn() -> ResponseReturnValue:
     """Take a block apart.
     ---
     get:
-      summary: 'Page: a block taken apart in the browser'
+      summary: 'Page: a block taken apart in the browser, from its bytes to its hash'
       parameters:
         - in: query
           name: block
@@ -199,7 +199,7 @@ def send() -> ResponseReturnValue:
     """Send a transaction.
     ---
     get:
-      summary: 'Page: submit a signed transaction, use a wallet, ask the faucet'
+      summary: 'Page: submit a signed transaction, send with a wallet, use the faucet'
       responses: {'200': {description: HTML., html: true}}
     """
     return _page("send", "/spec", {"faucet": has_faucet(current_node()) and doorkeeper().is_this_machine()})
@@ -207,13 +207,13 @@ def send() -> ResponseReturnValue:
 
 @blueprint.get("/search")
 def search() -> ResponseReturnValue:
-    """Search.
+    """Search for a page.
     ---
     get:
       summary: 'Go to the page of a height, hash, transaction id or address'
       parameters: [{in: query, name: q, required: true, schema: {type: string}}]
       responses:
-        '200': {description: 'The page, behind the redirection.', html: true}
+        '200': {description: 'The page, after the redirection.', html: true}
         '302': {description: To the page.}
         '404':
     """
@@ -234,7 +234,7 @@ def asset(name: str) -> ResponseReturnValue:
     if name not in _digests():
         raise Refusal(404, "unknown_asset", "There is no such file.")
     response = send_from_directory(_STATIC, name)
-    # The address changes with the content, so whoever asks by it never has to ask again.
+    # With the digest in its URL, a file never changes, so browsers need not ask for it again.
     fixed = request.args.get("v") == _digests()[name]
     response.headers["Cache-Control"] = f"public, max-age={_YEAR}, immutable" if fixed else "no-cache"
     return response
@@ -266,7 +266,7 @@ def bug(error: Exception) -> ResponseReturnValue:
 
 @blueprint.app_errorhandler(404)
 def nowhere(error: HttpNotFound) -> ResponseReturnValue:
-    """An address that leads nowhere."""
+    """A path without a page."""
     return _missing("page", request.path) if asks_for_page() else problem(404, "not_found", f"{error.description}")
 
 
@@ -279,7 +279,7 @@ def _page(
     status: int = 200,
     with_store: bool = True,
 ) -> Response:
-    """A page. `with_store` False: nothing more is asked of the store, which may be away."""
+    """A page. Without `with_store`, the store is not asked for anything more, since it may not answer."""
     settings: Settings = current_node().settings
     now = current_node().clock.now()
     until = current_node().rounds.waits_until() if with_store else None
@@ -302,7 +302,7 @@ def _page(
 
 
 def _fault() -> str:
-    """What every page warns of."""
+    """The warning that every page shows if the stored state is wrong; "" if there is none."""
     try:
         found = current_node().faults.read()
     except RedisError:
@@ -311,7 +311,7 @@ def _fault() -> str:
 
 
 def _missing(kind: str, asked: str, reason: str = "") -> Response:
-    """What was asked for is not there: a page for browsers, which says what that was; a problem for programs."""
+    """The answer 404: for browsers a page that says what was asked for, for programs a problem."""
     if not asks_for_page():
         return problem(404, f"unknown_{kind}" if kind != "search" else "nothing_found", reason or _NOT_THERE)
     return _page("missing", "/status", {"kind": kind, "asked": asked, "reason": reason}, status=404, with_store=False)
@@ -329,5 +329,5 @@ def _asset_url(name: str) -> str:
 
 @cache
 def _digests() -> dict[str, str]:
-    """File -> the beginning of its digest."""
+    """File name -> first 12 digits of its SHA-256."""
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in _STATIC.iterdir()}

@@ -100,7 +100,7 @@ def show(transaction_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/transactions/<transaction_id>/proof")
-def proof(transaction_id: str) -> ResponseReturnValue:
+def inclusion(transaction_id: str) -> ResponseReturnValue:
     """Prove that a transaction is in a block.
     ---
     get:

@@ -1,4 +1,4 @@
-"""One block, and the transactions in it."""
+"""The page of a block and its transactions."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ PAGE = 50
 
 
 def block(node: Node, stored: StoredHeader, page: int) -> dict[str, Any]:
-    """What the block's page shows. `page` counts from 1."""
+    """The content of the page of a block. `page` counts from 1."""
     tip = node.chain.tip()
     shown = represent_block(node, stored, tip)
     transactions = shown.pop("transactions")

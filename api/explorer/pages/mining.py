@@ -1,4 +1,4 @@
-"""Mining: the round in progress, the rounds before it, the workers, and the work that was in vain."""
+"""The page about mining: the open round, earlier rounds, the workers, and wasted work."""
 
 from collections import Counter
 from typing import Any
@@ -14,7 +14,7 @@ _ROUNDS = 15
 
 
 def mining(node: Node) -> dict[str, Any]:
-    """What the mining page shows."""
+    """The content of the page about mining."""
     state = overview(node)
     counters = node.mining.counters()
     rounds = _rounds(node)
@@ -53,7 +53,7 @@ def mining(node: Node) -> dict[str, Any]:
 
 
 def _rounds(node: Node) -> list[dict[str, Any]]:
-    """The last rounds, the newest first. One that got a new template has an event for each."""
+    """The last rounds, newest first. A round has an event for each of its templates."""
     ids = dict.fromkeys(event.data["id"] for event in reversed(latest(node.mining, _EVENTS)) if event.type == "round")
     rounds = []
     for round_id in list(ids)[:_ROUNDS]:
