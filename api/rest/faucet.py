@@ -82,4 +82,4 @@ def _send(node: Node, address: str) -> str:
             # Two requests for one address at the same nonce make the same transaction; only one of them admits it.
             if admitted.new:
                 return admitted.id
-    raise Busy("too_many_requests", "The faucet's transactions wait for a block already; try again.")
+    raise Busy("too_many_requests", "Too many transactions of the faucet wait for a block; try again later.")
