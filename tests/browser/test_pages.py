@@ -109,3 +109,16 @@ def test_pages_can_be_read_without_scripts(browser: Any, scene: Scene) -> None:
         assert page.locator("h1").count() == 1
     assert "need scripts" in page.goto(scene.url + "/send").text() or "needs scripts" in page.content()
     context.close()
+
+
+def test_the_endpoints_are_drawn_and_can_be_tried(tab: Tab) -> None:
+    tab.open("/docs")
+    tab.page.wait_for_selector(".opblock")
+    document: dict[str, Any] = tab.page.evaluate("fetch('/openapi.json').then((answer) => answer.json())")
+    assert tab.page.locator(".opblock").count() == sum(len(item) for item in document["paths"].values())
+    healthz = tab.page.locator(".opblock", has=tab.page.locator('[data-path="/healthz"]'))
+    healthz.locator(".opblock-summary-control").click()
+    healthz.get_by_role("button", name="Try it out").click()
+    healthz.get_by_role("button", name="Execute").click()
+    healthz.locator(".live-responses-table .response-col_status", has_text="200").wait_for()
+    assert tab.problems == []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Flask
 from redis.exceptions import RedisError
 
-from api.access import Doorkeeper
+from api.access import Doorkeeper, attach, served
 from api.app import create_app
 from services import housekeeping
 from services.jobs.queues import ALLOWED
@@ -256,7 +256,7 @@ class SimNode:
         process = self.world.random.choice(alive)
         if process.app is None:
             process.app = self.world.apps.pop() if self.world.apps else _new_app(process.node)
-            process.app.extensions["quarry"] = process.node
+            attach(process.app, replace(served(process.app), node=process.node))
         try:
             with self.world.scheduler.acting_for(process):
                 status, answer = _wsgi(process.app, method, path, body)
@@ -274,7 +274,7 @@ class SimNode:
 
 def _new_app(node: Node) -> Flask:
     app = create_app(node)
-    app.extensions["quarry.doorkeeper"] = Doorkeeper(None, True, frozenset())
+    attach(app, replace(served(app), doorkeeper=Doorkeeper(None, True, frozenset())))
     return app
 
 

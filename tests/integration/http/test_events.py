@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from api.access import served
 from api.app import create_app
 from api.rest import events as stream
 from services.node import Node
@@ -180,19 +181,19 @@ def test_a_silent_stream_has_a_heartbeat_and_its_place_is_given_back(
     parts = response.iter_encoded()
     assert next(parts) == b"retry: 2000\n\n"
     assert next(parts) == b": still here\n\n"
-    assert len(app.extensions["quarry.news"]._listeners) == 1
+    assert len(served(app).news._listeners) == 1
     response.close()
-    assert not app.extensions["quarry.news"]._listeners
+    assert not served(app).news._listeners
 
 
 def test_a_stream_that_was_never_read_gives_its_place_back(node: Node) -> None:
     app = create_app(node)
     with app.test_request_context("/events"):
         response = app.full_dispatch_request()
-        assert len(app.extensions["quarry.news"]._listeners) == 1
+        assert len(served(app).news._listeners) == 1
         body: Any = response.get_app_iter({"REQUEST_METHOD": "GET"})
         body.close()  # what a server does when the reader has gone before the first byte
-    assert not app.extensions["quarry.news"]._listeners
+    assert not served(app).news._listeners
 
 
 def test_a_look_at_the_headers_takes_no_place(node: Node) -> None:
@@ -200,7 +201,7 @@ def test_a_look_at_the_headers_takes_no_place(node: Node) -> None:
     for _ in range(3):
         answer = Client(FlaskDoor(app)).door.call("HEAD", "/events")
         assert (answer.status, answer.body) == (200, b"") and "event-stream" in answer.type
-    assert not app.extensions["quarry.news"]._listeners
+    assert not served(app).news._listeners
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api.access import served
 from api.app import create_app
 from api.serving import budget as budgets
 from api.serving.budget import Budget, Kind
@@ -109,7 +110,7 @@ def test_where_too_many_large_answers_are_being_sent_wallets_are_told_to_try_aga
 ) -> None:
     monkeypatch.setattr(budgets, "PATIENCE", 0.01)
     app = create_app(node)
-    budget: Budget = app.extensions["quarry.budget"]
+    budget = served(app).budget
     for _ in range(budget.shares.answer):
         budget.take(Kind.ANSWER)
     client = Client(FlaskDoor(app))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from api.representations import round_view
+from api.representations import represent_round
 from services import registry
 from services.connections import as_store
 from services.jobs.queues import RqJobs
@@ -319,12 +319,12 @@ def test_rates_count_from_each_workers_first_claim_and_only_who_is_there(valkey:
     here.clock.time += 2
     claim("early", 1000)
     claim("late", 200)
-    view = round_view(here.node, round_id) or {}
+    view = represent_round(here.node, round_of(here.node.mining, round_id))
     assert [(worker["name"], worker["rate"]) for worker in view["workers"]] == [("early", 100), ("late", 100)]
     assert (view["rate"], view["hashes"], view["expected_seconds"]) == (200, 1200, view["difficulty"] / 200)
     here.clock.time += 10  # the late one has gone
     claim("early", 1000)
-    view = round_view(here.node, round_id) or {}
+    view = represent_round(here.node, round_of(here.node.mining, round_id))
     assert view["rate"] == 100
     assert here.clock.now() == START + 20
 

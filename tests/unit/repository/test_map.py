@@ -15,6 +15,7 @@ PRODUCT = ("shared/", "services/", "worker/", "api/")
 
 # Where a package's tests are, besides its mirror in tests/unit.
 FOLDERS = {
+    "services": ("tests/integration/store",),
     "services/chain": ("tests/integration/store", "tests/network"),
     "services/store": ("tests/integration/store",),
     "services/audit": ("tests/integration/audit",),
