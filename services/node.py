@@ -32,6 +32,7 @@ from services.store.keys import Keys
 from services.store.locations import locate_many
 from services.store.mining import MiningStore
 from services.store.outbox import Outbox
+from services.store.overview import OverviewStore
 from services.store.pool import PoolStore
 from services.store.port import Store
 from services.token.logs import LogSearch
@@ -54,6 +55,7 @@ class Node:
     chain: ChainStore
     pool: PoolStore
     mining: MiningStore
+    overviews: OverviewStore
     mempool: Mempool
     acceptor: Acceptor
     rounds: Rounds
@@ -213,6 +215,7 @@ def build_node(
         chain=chain,
         pool=pool,
         mining=mining,
+        overviews=OverviewStore(store, keys),
         mempool=mempool,
         acceptor=acceptor,
         rounds=rounds,
