@@ -186,7 +186,7 @@ def build_node(
             announcer.returned(ids)
 
     branches = BranchStore(store, keys)
-    finisher = Finisher(chain, branches, mempool, rules, clock, on_return)
+    finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return)
     reorganiser = Reorganiser(chain, branches, finisher, rules, clock)
     acceptor = Acceptor(chain, rules, clock, reorganiser.finish)
 
