@@ -50,11 +50,11 @@ def mine() -> ResponseReturnValue:
     here = node()
     seconds = seconds_argument("wait", here.settings.mine_wait, MAX_WAIT)
     with budget().hold(Kind.WAIT) if seconds else nullcontext():  # a refusal asks for nothing, so it comes first
-        request_id = here.rounds.ask()
+        request_id = here.requests.ask()
         until = here.rounds.waits_until()
         if until is not None and until - here.clock.now() > seconds:
             seconds = 0.0
-        answer = here.rounds.wait(request_id, seconds)
+        answer = here.requests.wait(request_id, seconds)
     if answer.status is RequestStatus.CANCELLED:
         return problem(409, "round_cancelled", "The round was cancelled.")
     if answer.block is None:
@@ -98,7 +98,7 @@ def job(job_id: str) -> ResponseReturnValue:
         raise Refusal(404, "unknown_job", _UNKNOWN_JOB)
     try:
         with budget().hold(Kind.WAIT) if seconds else nullcontext():
-            found = node().rounds.wait(job_id, seconds)
+            found = node().requests.wait(job_id, seconds)
     except NotFound:
         raise Refusal(404, "unknown_job", _UNKNOWN_JOB) from None
     return jsonify(id=job_id, status=found.status, round=found.round_id, block=found.block)
@@ -139,5 +139,5 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
     here = node()
     if not is_id(round_id) or here.mining.round(round_id) is None:
         raise Refusal(404, "unknown_round", "No round with this id is known here.")
-    here.rounds.cancel(round_id)
+    here.requests.cancel(round_id)
     return jsonify(round_view(here, round_id))
