@@ -3,7 +3,6 @@
 import structlog
 
 from services.jobs.queues import HEARD
-from services.peers.claims import DISCOVERY_SECONDS
 from worker.context import begun_node
 
 _log = structlog.get_logger(__name__)
@@ -24,9 +23,14 @@ def resolve(name: str, which: str = "") -> bool:
         resolution = node.resolver.resolve(which or None)
     for note in resolution.notes:
         _log.info("peer_passed_over", node=name, reason=note)
-    if not which and node.clock.now() % DISCOVERY_SECONDS < node.settings.resolve_seconds:
-        node.resolver.discover(node.settings.public_url)
     return resolution.replaced
+
+
+def discover(name: str) -> None:
+    """Ask one peer, each time another, for its peers, and keep them as candidates."""
+    node = begun_node(name)
+    if node is not None and node.faults.read() is None:
+        node.resolver.discover(node.settings.public_url)
 
 
 def answer(name: str, number: str) -> bool:
