@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from services.errors import BadSettings
-from services.mempool.admission import PoolPolicy
+from services.mempool.judgement import PoolPolicy
 from services.peers.urls import normal_url
 from services.settings import values
 from services.settings.hosts import LOCALHOST, normal_host, normal_origin

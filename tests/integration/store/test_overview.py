@@ -10,8 +10,7 @@ from services.overview import overview
 from services.store.faults import Finding
 from services.store.mining import LONGEST_PROMISE
 from tests.support.keys import ALICE
-from tests.support.nodes import TestNode, make_settings
-from tests.support.stored import round_of
+from tests.support.nodes import TestNode, make_settings, round_of
 
 
 def test_an_idle_node(here: TestNode) -> None:
@@ -24,8 +23,8 @@ def test_an_idle_node(here: TestNode) -> None:
 def test_a_node_that_mines(here: TestNode) -> None:
     here.admit(ALICE, 0)
     here.admit(ALICE, 1)
-    here.node.rounds.ask()
-    here.node.rounds.ask()
+    here.node.requests.ask()
+    here.node.requests.ask()
     round_id = here.node.rounds.ensure_open()
     now = here.clock.now()
     for worker, until in ("w1", now + 1), ("w2", now + LONGEST_PROMISE), ("ended", now - 1), ("ahead", now + 3600):
@@ -43,7 +42,7 @@ def test_a_stored_state_that_is_marked_as_wrong(here: TestNode) -> None:
 
 
 def test_a_round_that_ended_while_the_overview_was_read(here: TestNode, redis: Redis) -> None:
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = here.node.rounds.ensure_open()
     redis.delete(here.node.chain.keys.round(str(round_id)))
     assert overview(here.node).round is None
