@@ -551,7 +551,7 @@ def test_sign_refuses_an_address_without_a_key(kind: str, digits: str) -> None:
 def test_a_lost_answer_is_asked_for_again_with_the_same_transaction(
     node: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.cli.wallet.spending._PAUSE", 0.0)
+    monkeypatch.setattr("api.cli.wallet.transfers._PAUSE", 0.0)
     address = json.loads(run("wallet", "new", "alice", "--json").stdout)["address"]
     serve_account(node, address)
     node.answers["/transactions/new"] = 503, {"code": "store_unavailable", "detail": "The store does not answer."}

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.cli import quarry
-from api.cli.chain import anchors
+from api.cli.chain import anchor_proof
 from shared import merkle
 from shared.replay import Replay
 from shared.rules import rules_for
@@ -27,7 +27,7 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("QUARRY_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("api.cli.wallet.spending._PAUSE", 0.0)
+    monkeypatch.setattr("api.cli.wallet.transfers._PAUSE", 0.0)
 
 
 def run(*arguments: str | Path) -> Result:
@@ -118,8 +118,8 @@ def test_a_file_is_anchored_and_its_proof_verifies(chain: Chain, file: Path) -> 
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0] == f"transaction {chain.id}"  # as soon as it is sent
-    assert lines[1] == anchors.digest_text(file)
-    assert lines[3] == f"proof: {anchors.proof_path(file)}"
+    assert lines[1] == anchor_proof.digest_text(file)
+    assert lines[3] == f"proof: {anchor_proof.proof_path(file)}"
     assert run("verify-anchor", file).exit_code == 0
     assert sorted(path.name for path in file.parent.iterdir() if path.is_file()) == [
         "contract.txt",
@@ -179,7 +179,7 @@ def test_a_proof_that_was_not_written_is_made_later(chain: Chain, file: Path, op
     result = anchor(chain, file, "--wait", "0", *options)
     refused(result, 1, "still waits", f"--proof-of {chain.id}")
     assert result.stdout == ("" if options else f"transaction {chain.id}\n")
-    assert not anchors.proof_path(file).exists()
+    assert not anchor_proof.proof_path(file).exists()
     refused(anchor(chain, file, "--proof-of", chain.id, "--wait", "0", *options), 1, "still waits")
     chain.mine()
     assert anchor(chain, file, "--proof-of", "0x" + chain.id.upper(), *options).exit_code == 0
@@ -193,7 +193,7 @@ def test_a_proof_is_made_without_the_file(chain: Chain, file: Path, monkeypatch:
     anchor(chain, file, "--proof", file.parent / "first.json")
     made = json.loads(anchor(chain, "--proof-of", chain.id, "--json").stdout)
     assert made == {
-        "digest": anchors.digest_text(file),
+        "digest": anchor_proof.digest_text(file),
         "proof": f"{chain.id}.quarry-proof.json",
         "transaction": chain.id,
         "block": made["block"],
@@ -207,7 +207,7 @@ def test_a_proof_of_another_file_or_of_no_anchor_is_refused(chain: Chain, file: 
     other = file.with_name("other.txt")
     other.write_text("another")
     refused(anchor(chain, other, "--proof-of", chain.id), 1, "does not hold this file's digest")
-    assert not anchors.proof_path(other).exists()
+    assert not anchor_proof.proof_path(other).exists()
     run("send", "--from", "alice", "--to", "alice", "0", "--data", "sha256:lunch", "--url", chain.url)
     refused(anchor(chain, "--proof-of", chain.id), 1, "holds no file's digest")
     refused(anchor(chain, file, "--proof-of", "ab" * 32), 1, "Nothing here")
@@ -230,12 +230,12 @@ def test_a_proof_that_appears_meanwhile_is_kept(chain: Chain, file: Path) -> Non
     take = chain.node.answers["/transactions/new"][1]
 
     def appear(path: str) -> Any:
-        anchors.proof_path(file).write_text("theirs")
+        anchor_proof.proof_path(file).write_text("theirs")
         return take(path)
 
     chain.node.answers["/transactions/new"] = 201, appear
     refused(anchor(chain, file), 1, "already", f"--proof-of {chain.id}")
-    assert anchors.proof_path(file).read_text() == "theirs"
+    assert anchor_proof.proof_path(file).read_text() == "theirs"
 
 
 @pytest.mark.parametrize("command", ["anchor", "send", "faucet"])
@@ -290,7 +290,7 @@ def test_what_is_paid_for_is_done_though_nobody_can_be_told(chain: Chain, file: 
 
 def test_a_proof_in_another_encoding_is_read_or_named(chain: Chain, file: Path) -> None:
     anchor(chain, file)
-    proof = anchors.proof_path(file)
+    proof = anchor_proof.proof_path(file)
     text = proof.read_text()
     proof.write_bytes(text.encode("utf-8-sig"))
     assert run("verify-anchor", file).exit_code == 0

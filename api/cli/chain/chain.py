@@ -7,8 +7,8 @@ from typing import Any, Literal
 import click
 
 from api.cli import terminal
-from api.cli.chain.chainfile import export_chain, import_chain
-from api.cli.chain.stored import compare_ledger, compare_store, store_of, told
+from api.cli.chain.chain_file import export_chain, import_chain
+from api.cli.chain.comparison import compare_ledger, compare_store, store_of, told
 from api.cli.chain.verification import Verified, verify_chain
 from api.cli.group import Failure
 from api.cli.options import Target, json_option, redis_url_option, with_node

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from api.cli import terminal
-from api.cli.chain.chainfile import node_store
-from api.cli.chain.stored import node_on, told
+from api.cli.chain.chain_file import node_store
+from api.cli.chain.comparison import node_on, told
 from api.cli.group import FAILED, Failure
 from api.cli.options import home, json_option, redis_url_option
 from api.cli.progress import bar

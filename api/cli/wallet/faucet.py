@@ -3,8 +3,8 @@
 import click
 
 from api.cli.options import Target, with_node
-from api.cli.wallet import walletstore
-from api.cli.wallet.spending import transaction_id, until_mined
+from api.cli.wallet import wallet_store
+from api.cli.wallet.transfers import transaction_id, until_mined
 
 
 @click.command()
@@ -14,7 +14,7 @@ from api.cli.wallet.spending import transaction_id, until_mined
 @click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0, 86400), help="Seconds for --wait.")
 def faucet(target: Target, recipient: str, wait: bool, timeout: float) -> None:
     """Get ten coins of a development chain."""
-    sent = target.client.post("/faucet", {"address": walletstore.address(recipient)})
+    sent = target.client.post("/faucet", {"address": wallet_store.address(recipient)})
     identifier = transaction_id(str(sent["id"]))
     if not wait:
         target.show(sent, f"{sent['amount']} coins are on their way.", identifier)

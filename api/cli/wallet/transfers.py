@@ -9,7 +9,7 @@ import click
 from api.cli.client import NodeClient, Refused
 from api.cli.group import INTERRUPTED, USAGE, Failure, Unreachable
 from api.cli.options import Target, with_node
-from api.cli.wallet import walletstore
+from api.cli.wallet import wallet_store
 from services.wallet.signers import Signer
 from shared.amounts import format_amount, parse_amount
 from shared.rules import rules_for
@@ -134,10 +134,10 @@ def send(
     fee_units = None if fee is None else _amount(fee, "--fee")
     if data == "":
         raise Failure("--data must not be empty.", USAGE)
-    to = walletstore.address(recipient)
+    to = wallet_store.address(recipient)
     rules_for(target.client.spec()).check_payee(to, field="--to")  # before anybody types a passphrase
     sent = submit_transfer(
-        target.client, walletstore.open_wallet(sender), to, units, fee=fee_units, nonce=nonce, data=data
+        target.client, wallet_store.open_wallet(sender), to, units, fee=fee_units, nonce=nonce, data=data
     )
     if not wait:
         target.show(sent, sent["message"], sent["id"])

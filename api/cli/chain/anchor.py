@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from api.cli import terminal
-from api.cli.chain import anchors
+from api.cli.chain import anchor_proof
 from api.cli.client import NodeClient
 from api.cli.group import FAILED, USAGE, Failure
 from api.cli.options import Target, json_option, require, with_node
 from api.cli.progress import line
-from api.cli.wallet import walletstore
-from api.cli.wallet.spending import submit_transfer, transaction_id, until_mined
+from api.cli.wallet import wallet_store
+from api.cli.wallet.transfers import submit_transfer, transaction_id, until_mined
 from services.system.files import writing
 from services.system.text_files import read_text_file
 from shared import wire
@@ -28,7 +28,7 @@ _MAX_PROOF = 2**20
 @click.command()
 @with_node
 @click.argument("file", type=_FILE, required=False)
-@click.option("--from", "sender", default=walletstore.NODE, show_default=True, help="The wallet that pays and signs.")
+@click.option("--from", "sender", default=wallet_store.NODE, show_default=True, help="The wallet that pays and signs.")
 @click.option("--fee", help="What the miner gets. [default: the least that the node takes]")
 @click.option("--proof", type=click.Path(path_type=Path), help="Where to write the proof. [default: beside FILE]")
 @click.option(
@@ -54,14 +54,14 @@ def anchor(
     require(fee is None or proof_of is None, "--fee is for sending, and --proof-of sends nothing.")
     identifier = None if proof_of is None else transaction_id(proof_of)
     fee_units = None if fee is None else parse_amount(fee, field="--fee")
-    data = None if file is None else anchors.digest_text(file)
-    path = proof or (anchors.proof_path(file) if file is not None else Path(f"{identifier}{anchors.SUFFIX}"))
+    data = None if file is None else anchor_proof.digest_text(file)
+    path = proof or (anchor_proof.proof_path(file) if file is not None else Path(f"{identifier}{anchor_proof.SUFFIX}"))
     try:
         # What can fail fails before anything is paid: the place of the proof, its room on the disk, the wallet.
         with writing(path, new=True, room=_MAX_PROOF) as output:
             if identifier is None:
                 assert data is not None, "without a file there is an id"
-                signer = walletstore.open_wallet(sender)
+                signer = wallet_store.open_wallet(sender)
                 identifier = submit_transfer(target.client, signer, signer.address, 0, fee=fee_units, data=data)["id"]
                 target.tell(f"transaction {identifier}")
             found, made = _prove(target, identifier, file, data, wait)
@@ -80,15 +80,15 @@ def anchor(
 
 def _prove(
     target: Target, identifier: str, file: Path | None, data: str | None, wait: float
-) -> tuple[anchors.Anchor, dict[str, Any]]:
+) -> tuple[anchor_proof.Anchor, dict[str, Any]]:
     """The proof of a transaction that is sent, once it is mined, and what it shows."""
     with line(quiet=target.as_json) as say:
         say(f"waiting for a block with transaction {identifier}")
         until_mined(target.client, identifier, wait, _remedy(identifier))
     try:
         spec, inclusion = target.client.get("/spec"), target.client.get(f"/transactions/{identifier}/proof")
-        made = anchors.make_proof(file, spec, inclusion)
-        found = anchors.verify(data, made)  # a node's word is not enough: what is written must verify
+        made = anchor_proof.make_proof(file, spec, inclusion)
+        found = anchor_proof.verify(data, made)  # a node's word is not enough: what is written must verify
         if found.transaction != identifier:
             raise Failure("The node gave the proof of another transaction.")
     except (Failure, NodeError) as error:
@@ -119,10 +119,10 @@ def verify_anchor(file: Path, proof: Path | None, block: str | None, url: str | 
 
     A proof is worth what its block is: compare the hash with one that you trust, by --block or --url.
     """
-    path = proof or anchors.proof_path(file)
+    path = proof or anchor_proof.proof_path(file)
     if not path.is_file():
         raise Failure(f"There is no proof at {path}; name it with --proof.", USAGE)
-    found = anchors.verify(anchors.digest_text(file), _read(path))
+    found = anchor_proof.verify(anchor_proof.digest_text(file), _read(path))
     compared = []
     if block is not None:
         if block.lower().removeprefix("0x") != found.block:
@@ -157,14 +157,14 @@ def _moment(timestamp: int | float) -> str:
         return f"at {timestamp} Unix seconds"
 
 
-def _ask(url: str, found: anchors.Anchor) -> None:
+def _ask(url: str, found: anchor_proof.Anchor) -> None:
     client = NodeClient(url)
     block = client.find(f"/blocks/{found.height}")
     if block is None or block["hash"] != found.block:
         raise Failure(f"The node at {url} has another block at height {found.height}, or none.")
 
 
-def _fields(found: anchors.Anchor) -> dict[str, Any]:
+def _fields(found: anchor_proof.Anchor) -> dict[str, Any]:
     return {name: getattr(found, name) for name in found.__dataclass_fields__}
 
 
@@ -173,4 +173,4 @@ def _read(path: Path) -> Any:
     try:
         return wire.parse(text, floats=True)
     except InputError:
-        raise anchors.BadAnchor(f"{path} is not a proof: it is not JSON.") from None
+        raise anchor_proof.BadAnchor(f"{path} is not a proof: it is not JSON.") from None

@@ -8,7 +8,7 @@ import click
 from api.cli import terminal
 from api.cli.group import USAGE, Failure
 from api.cli.options import json_option, running_node
-from api.cli.wallet import secret_input, walletstore
+from api.cli.wallet import secret_input, wallet_store
 from services.wallet import keyring
 
 
@@ -35,8 +35,8 @@ def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bo
     """Make a wallet with a fresh key: Ed25519, or secp256k1 as Ethereum's wallets have."""
     if words is not None and scheme != "ethereum":
         raise Failure("--words goes with --scheme ethereum: Ed25519 wallets have no recovery phrase.", USAGE)
-    directory = walletstore.new_wallet_directory(name)
-    encryption = walletstore.new_passphrase() if passphrase else None
+    directory = wallet_store.new_wallet_directory(name)
+    encryption = wallet_store.new_passphrase() if passphrase else None
     phrase: str | None = None
     if scheme == "ed25519":
         keyring.create(directory, encryption)
@@ -59,10 +59,10 @@ def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bo
 @json_option
 def list_wallets(as_json: bool) -> None:
     """List the wallets."""
-    names = walletstore.wallet_names()
+    names = wallet_store.wallet_names()
     if running_node() is not None:
-        names.append(walletstore.NODE)
-    found = [_describe(name, walletstore.wallet_directory(name)) for name in names]
+        names.append(wallet_store.NODE)
+    found = [_describe(name, wallet_store.wallet_directory(name)) for name in names]
     if as_json:
         terminal.show_json(found)
     elif not found:
@@ -76,7 +76,7 @@ def list_wallets(as_json: bool) -> None:
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show a wallet's address, public key and files; never its private key."""
-    _show(name, walletstore.wallet_directory(name), as_json)
+    _show(name, wallet_store.wallet_directory(name), as_json)
 
 
 @wallet.command(name="import")
@@ -96,10 +96,10 @@ def import_wallet(file: Path, name: str | None, scheme: str, index: int, passphr
     if name is None and str(file) == "-":
         raise Failure("Say what to call the wallet: --name NAME.", USAGE)
     name = name if name is not None else file.stem
-    directory = walletstore.new_wallet_directory(name)
+    directory = wallet_store.new_wallet_directory(name)
     if scheme == "ethereum":
         secret = secret_input.read_ethereum(file, index)
-        keyring.store_ethereum(directory, secret, walletstore.new_passphrase() if passphrase else None)
+        keyring.store_ethereum(directory, secret, wallet_store.new_passphrase() if passphrase else None)
     elif str(file) == "-":
         raise Failure("Only keys of --scheme ethereum can be typed in; give the PEM file.", USAGE)
     else:
@@ -126,9 +126,9 @@ def export(name: str, file: Path, kind: str) -> None:
     """
     from services.wallet.signers import EthereumSigner
 
-    if keyring.public_key(walletstore.wallet_directory(name))[0] != "ethereum":
+    if keyring.public_key(wallet_store.wallet_directory(name))[0] != "ethereum":
         raise Failure("Only wallets of --scheme ethereum are exported; copy private.key of an Ed25519 wallet.")
-    signer = walletstore.open_wallet(name)
+    signer = wallet_store.open_wallet(name)
     assert isinstance(signer, EthereumSigner), "the public key is of its scheme"
     if kind == "key":
         content = f"0x{signer.private_key.hex()}\n".encode()
@@ -160,7 +160,7 @@ def sign(file: Path, sender: str, spec: str) -> None:
     for name in ("scheme", "signature", "public_key"):
         if name in fields:
             raise Failure(f"The transaction has a {name} already.")
-    signer = walletstore.open_wallet(sender)
+    signer = wallet_store.open_wallet(sender)
     if fields.setdefault("sender", signer.address) != signer.address:
         raise Failure("The transaction's sender is not this wallet.")
     if fields.setdefault("chain_id", chain.chain_id) != chain.chain_id:
@@ -176,8 +176,8 @@ def sign(file: Path, sender: str, spec: str) -> None:
 def _import_pem(file: Path, directory: Path, passphrase: bool) -> None:
     from services.wallet.signers import Ed25519Signer, EthereumSigner
 
-    signer = keyring.unlock(file, lambda: walletstore.passphrase_of(str(file)))
-    new_one = walletstore.new_passphrase() if passphrase else None
+    signer = keyring.unlock(file, lambda: wallet_store.passphrase_of(str(file)))
+    new_one = wallet_store.new_passphrase() if passphrase else None
     if isinstance(signer, Ed25519Signer):
         keyring.store(directory, signer.key.seed, new_one)
     elif isinstance(signer, EthereumSigner):
