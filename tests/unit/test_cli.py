@@ -433,10 +433,10 @@ def test_sign_makes_what_a_node_accepts() -> None:
     [
         ("nonsense", "JSON"),
         ('{"type": "transfer", "type": "transfer"}', "twice"),
-        ('{"type": "transfer"}', "lacks amount"),
+        ('{"type": "transfer"}', "lacks the field amount"),
         (json.dumps({"sender": ACCOUNTS[0].address}), "not this wallet"),
         ('{"chain_id": 1}', "another chain"),
-        ('{"signature": "00"}', "signature already"),
+        ('{"signature": "00"}', "already has a signature"),
     ],
 )
 def test_sign_refuses_what_it_should_not_sign(text: str, word: str) -> None:

@@ -157,9 +157,9 @@ def test_other_wrong_use_costs_nothing_either(chain: Chain, file: Path) -> None:
     refused(anchor(chain), 2, "--proof-of")
     refused(anchor(chain, "--proof-of", "12"), 2, "64 hexadecimal")
     refused(anchor(chain, "--proof-of", "ab" * 32, "--fee", "1"), 2, "--fee")
-    refused(anchor(chain, "/dev/zero", "--proof", file.parent / "p"), 1, "is not a file")
+    refused(anchor(chain, "/dev/zero", "--proof", file.parent / "p"), 1, "is not a regular file")
     os.mkfifo(file.parent / "pipe")
-    refused(anchor(chain, file.parent / "pipe"), 1, "is not a file")
+    refused(anchor(chain, file.parent / "pipe"), 1, "is not a regular file")
     assert chain.paid == 0
     assert [path.name for path in file.parent.iterdir() if "proof" in path.name or "part" in path.name] == []
 
@@ -256,7 +256,7 @@ def test_whoever_interrupts_the_wait_is_told_what_was_sent(
         chain.node.answers["/faucet"] = 201, {"id": "ab" * 32, "amount": "10"}
         chain.node.answers[f"/transactions/{'ab' * 32}"] = 200, {"id": "ab" * 32, "status": "pending"}
         result = run("faucet", "alice", "--wait", "--json", "--url", chain.url)
-    refused(result, 130, "ab" * 32 if command == "faucet" else chain.id, "is sent")
+    refused(result, 130, "ab" * 32 if command == "faucet" else chain.id, "was sent")
 
 
 @pytest.mark.parametrize("name", ["send", "anchor"])

@@ -92,8 +92,8 @@ def tampered(name: str, change: Callable[[dict[str, Any]], None], message: str) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        tampered("format", lambda p: p.update(format="other"), "not of the format"),
-        tampered("no header", lambda p: p.pop("header"), "lacks header"),
+        tampered("format", lambda p: p.update(format="other"), "does not have the format"),
+        tampered("no header", lambda p: p.pop("header"), "lacks the field header"),
         tampered("other data", lambda p: p["transaction"].update(data="sha256:00"), "does not hold this file's digest"),
         tampered("no data", lambda p: p["transaction"].pop("data"), "does not hold this file's digest"),
         tampered("amount", lambda p: p["transaction"].update(amount="1"), "signature is not its sender's"),
@@ -101,9 +101,9 @@ def tampered(name: str, change: Callable[[dict[str, Any]], None], message: str) 
         tampered("side", lambda p: p["branch"][0].update(side="left"), "does not lead"),
         tampered("sibling", lambda p: p["branch"][1].update(hash="00" * 32), "does not lead"),
         tampered("short branch", lambda p: p["branch"].pop(), "does not lead"),
-        tampered("time", lambda p: p["header"].update(timestamp=1), "does not have the block hash"),
+        tampered("time", lambda p: p["header"].update(timestamp=1), "is not the block hash"),
         tampered("root", lambda p: p["header"].update(transactions_root="00" * 32), "does not lead"),
-        tampered("block", lambda p: p.update(block="00" * 32), "does not have the block hash"),
+        tampered("block", lambda p: p.update(block="00" * 32), "is not the block hash"),
         tampered("bad side", lambda p: p["branch"][0].update(side="up"), "damaged"),
         tampered("long branch", lambda p: p.update(branch=p["branch"] * 20), "damaged"),
         tampered("branch no list", lambda p: p.update(branch={}), "damaged"),
@@ -128,7 +128,7 @@ def test_a_header_without_work_is_found(anchored: tuple[Path, dict[str, Any]]) -
     file, proof = anchored
     proof["header"]["difficulty"] = 2**200
     proof["block"] = rules_for(SPEC).read_header(proof["header"]).hash
-    with pytest.raises(BadAnchor, match="not as rare"):
+    with pytest.raises(BadAnchor, match="does not meet its difficulty"):
         anchor_proof.verify(anchor_proof.digest_text(file), proof)
 
 
@@ -152,7 +152,8 @@ def test_the_command_fails_in_one_sentence(anchored: tuple[Path, dict[str, Any]]
     run = CliRunner().invoke(quarry, ["verify-anchor", str(file)])
     assert run.exit_code == 1
     assert run.stderr == (
-        "quarry: The transaction does not hold this file's digest: the file or the proof is another one.\n"
+        "quarry: The transaction does not hold this file's digest: "
+        "the file was changed, or the proof is another file's.\n"
     )
     anchor_proof.proof_path(file).write_bytes(b"\xff\xfe")
     run = CliRunner().invoke(quarry, ["verify-anchor", str(file)])
