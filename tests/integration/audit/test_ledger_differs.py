@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from api.app import create_app
-from api.cli.chain.stored import compare_store
+from api.cli.chain.comparison import compare_store
 from services.connections import connect_for_requests
 from services.errors import LedgerDiffers
 from services.launch.embedded import EmbeddedValkey

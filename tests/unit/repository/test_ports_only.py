@@ -60,8 +60,8 @@ ALLOWED = {
     ("api/cli/client.py", "urllib3"): "the command line is a client",
     ("api/cli/node/demo.py", "time"): "measures what it shows",
     ("api/cli/node/doctor.py", "time"): "measures latency",
-    ("api/cli/node/mining.py", "time"): "shows a rate",
-    ("api/cli/wallet/spending.py", "time"): "waits for a confirmation",
+    ("api/cli/node/mine.py", "time"): "shows a rate",
+    ("api/cli/wallet/transfers.py", "time"): "waits for a confirmation",
     ("worker/claims.py", "time"): "measures the kernel's speed",
     ("worker/jobs/search.py", "time"): "measures scans; a job's time limit is real",
 }

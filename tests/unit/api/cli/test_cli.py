@@ -318,10 +318,10 @@ def test_sign_makes_what_a_node_accepts() -> None:
     [
         ("nonsense", "JSON"),
         ('{"type": "transfer", "type": "transfer"}', "twice"),
-        ('{"type": "transfer"}', "lacks amount"),
+        ('{"type": "transfer"}', "lacks the field amount"),
         (json.dumps({"sender": ACCOUNTS[0].address}), "not this wallet"),
         ('{"chain_id": 1}', "another chain"),
-        ('{"signature": "00"}', "signature already"),
+        ('{"signature": "00"}', "already has a signature"),
     ],
 )
 def test_sign_refuses_what_it_should_not_sign(text: str, word: str) -> None:
@@ -436,7 +436,7 @@ def test_sign_refuses_an_address_without_a_key(kind: str, digits: str) -> None:
 def test_a_lost_answer_is_asked_for_again_with_the_same_transaction(
     node: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.cli.wallet.spending._PAUSE", 0.0)
+    monkeypatch.setattr("api.cli.wallet.transfers._PAUSE", 0.0)
     address = json.loads(run("wallet", "new", "alice", "--json").stdout)["address"]
     serve_account(node, address)
     node.answers["/transactions/new"] = 503, {"code": "store_unavailable", "detail": "The store does not answer."}

@@ -41,7 +41,7 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("QUARRY_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("api.cli.wallet.spending._PAUSE", 0.0)
+    monkeypatch.setattr("api.cli.wallet.transfers._PAUSE", 0.0)
 
 
 @pytest.fixture

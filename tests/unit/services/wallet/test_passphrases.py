@@ -192,10 +192,10 @@ def test_enter_is_the_empty_passphrase(tmp_path: Path, monkeypatch: pytest.Monke
     assert result.exit_code == 1 and "not opened" in result.stderr
     # Writing: said clearly.
     result = run("wallet", "export", "eve", tmp_path / "out.json", stdin="\n\n")
-    assert result.exit_code == 0 and "unprotected" in result.stderr
+    assert result.exit_code == 0 and "the passphrase is empty" in result.stderr
     assert keystores.decrypt((tmp_path / "out.json").read_bytes(), "") == KEY
     result = run("wallet", "new", "dora", "--passphrase", stdin="\n\n")
-    assert result.exit_code == 1 and "unprotected" in result.stderr
+    assert result.exit_code == 1 and "passphrase must not be empty" in result.stderr
     assert not (tmp_path / "home" / "wallets" / "dora").exists()
 
 
@@ -231,6 +231,6 @@ def test_an_empty_line_of_input_is_the_empty_passphrase_and_no_line_is_none(tmp_
     arguments = ("wallet", "import", file, "--scheme", "ethereum")
     assert ACCOUNTS[1].address in run(*arguments, "--name", "a", stdin="\n").stdout
     assert ACCOUNTS[1].address in run(*arguments, "--name", "b", stdin="").stdout
-    refused(run("wallet", "export", "a", tmp_path / "out", stdin=""), 2, "first line of input")
+    refused(run("wallet", "export", "a", tmp_path / "out", stdin=""), 2, "first line of standard input")
     result = run("wallet", "export", "a", tmp_path / "out", stdin="\n")
-    assert result.exit_code == 0 and "unprotected" in result.stderr
+    assert result.exit_code == 0 and "the passphrase is empty" in result.stderr

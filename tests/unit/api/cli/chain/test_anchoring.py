@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from api.cli.chain import anchors
+from api.cli.chain import anchor_proof
 from services.system.programs import ROOT
 from shared import merkle
 from shared.replay import Replay
@@ -26,7 +26,7 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("QUARRY_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("api.cli.wallet.spending._PAUSE", 0.0)
+    monkeypatch.setattr("api.cli.wallet.transfers._PAUSE", 0.0)
 
 
 def refused(result: Result, code: int, *words: str) -> None:
@@ -113,8 +113,8 @@ def test_a_file_is_anchored_and_its_proof_verifies(chain: Chain, file: Path) -> 
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0] == f"transaction {chain.id}"  # as soon as it is sent
-    assert lines[1] == anchors.digest_text(file)
-    assert lines[3] == f"proof: {anchors.proof_path(file)}"
+    assert lines[1] == anchor_proof.digest_text(file)
+    assert lines[3] == f"proof: {anchor_proof.proof_path(file)}"
     assert run("verify-anchor", file).exit_code == 0
     assert sorted(path.name for path in file.parent.iterdir() if path.is_file()) == [
         "contract.txt",
@@ -152,9 +152,9 @@ def test_other_wrong_use_costs_nothing_either(chain: Chain, file: Path) -> None:
     refused(anchor(chain), 2, "--proof-of")
     refused(anchor(chain, "--proof-of", "12"), 2, "64 hexadecimal")
     refused(anchor(chain, "--proof-of", "ab" * 32, "--fee", "1"), 2, "--fee")
-    refused(anchor(chain, "/dev/zero", "--proof", file.parent / "p"), 1, "is not a file")
+    refused(anchor(chain, "/dev/zero", "--proof", file.parent / "p"), 1, "is not a regular file")
     os.mkfifo(file.parent / "pipe")
-    refused(anchor(chain, file.parent / "pipe"), 1, "is not a file")
+    refused(anchor(chain, file.parent / "pipe"), 1, "is not a regular file")
     assert chain.paid == 0
     assert [path.name for path in file.parent.iterdir() if "proof" in path.name or "part" in path.name] == []
 
@@ -174,7 +174,7 @@ def test_a_proof_that_was_not_written_is_made_later(chain: Chain, file: Path, op
     result = anchor(chain, file, "--wait", "0", *options)
     refused(result, 1, "still waits", f"--proof-of {chain.id}")
     assert result.stdout == ("" if options else f"transaction {chain.id}\n")
-    assert not anchors.proof_path(file).exists()
+    assert not anchor_proof.proof_path(file).exists()
     refused(anchor(chain, file, "--proof-of", chain.id, "--wait", "0", *options), 1, "still waits")
     chain.mine()
     assert anchor(chain, file, "--proof-of", "0x" + chain.id.upper(), *options).exit_code == 0
@@ -188,7 +188,7 @@ def test_a_proof_is_made_without_the_file(chain: Chain, file: Path, monkeypatch:
     anchor(chain, file, "--proof", file.parent / "first.json")
     made = json.loads(anchor(chain, "--proof-of", chain.id, "--json").stdout)
     assert made == {
-        "digest": anchors.digest_text(file),
+        "digest": anchor_proof.digest_text(file),
         "proof": f"{chain.id}.quarry-proof.json",
         "transaction": chain.id,
         "block": made["block"],
@@ -202,7 +202,7 @@ def test_a_proof_of_another_file_or_of_no_anchor_is_refused(chain: Chain, file: 
     other = file.with_name("other.txt")
     other.write_text("another")
     refused(anchor(chain, other, "--proof-of", chain.id), 1, "does not hold this file's digest")
-    assert not anchors.proof_path(other).exists()
+    assert not anchor_proof.proof_path(other).exists()
     run("send", "--from", "alice", "--to", "alice", "0", "--data", "sha256:lunch", "--url", chain.url)
     refused(anchor(chain, "--proof-of", chain.id), 1, "holds no file's digest")
     refused(anchor(chain, file, "--proof-of", "ab" * 32), 1, "Nothing here")
@@ -225,12 +225,12 @@ def test_a_proof_that_appears_meanwhile_is_kept(chain: Chain, file: Path) -> Non
     take = chain.node.answers["/transactions/new"][1]
 
     def appear(path: str) -> Any:
-        anchors.proof_path(file).write_text("theirs")
+        anchor_proof.proof_path(file).write_text("theirs")
         return take(path)
 
     chain.node.answers["/transactions/new"] = 201, appear
     refused(anchor(chain, file), 1, "already", f"--proof-of {chain.id}")
-    assert anchors.proof_path(file).read_text() == "theirs"
+    assert anchor_proof.proof_path(file).read_text() == "theirs"
 
 
 @pytest.mark.parametrize("command", ["anchor", "send", "faucet"])
@@ -251,7 +251,7 @@ def test_whoever_interrupts_the_wait_is_told_what_was_sent(
         chain.node.answers["/faucet"] = 201, {"id": "ab" * 32, "amount": "10"}
         chain.node.answers[f"/transactions/{'ab' * 32}"] = 200, {"id": "ab" * 32, "status": "pending"}
         result = run("faucet", "alice", "--wait", "--json", "--url", chain.url)
-    refused(result, 130, "ab" * 32 if command == "faucet" else chain.id, "is sent")
+    refused(result, 130, "ab" * 32 if command == "faucet" else chain.id, "was sent")
 
 
 @pytest.mark.parametrize("name", ["send", "anchor"])
@@ -285,7 +285,7 @@ def test_what_is_paid_for_is_done_though_nobody_can_be_told(chain: Chain, file: 
 
 def test_a_proof_in_another_encoding_is_read_or_named(chain: Chain, file: Path) -> None:
     anchor(chain, file)
-    proof = anchors.proof_path(file)
+    proof = anchor_proof.proof_path(file)
     text = proof.read_text()
     proof.write_bytes(text.encode("utf-8-sig"))
     assert run("verify-anchor", file).exit_code == 0

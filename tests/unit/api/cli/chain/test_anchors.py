@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli import quarry
-from api.cli.chain import anchors
-from api.cli.chain.anchors import BadAnchor
+from api.cli.chain import anchor_proof
+from api.cli.chain.anchor_proof import BadAnchor
 from shared import merkle, transaction
 from shared.chain_spec import ChainSpec
 from shared.keys import KeyPair
@@ -66,14 +66,14 @@ def inclusion() -> dict[str, Any]:
 def anchored(tmp_path: Path, inclusion: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     file = tmp_path / "contract.pdf"
     file.write_bytes(b"contract")
-    proof = anchors.make_proof(file, SPEC.to_object(), copy.deepcopy(inclusion))
-    anchors.proof_path(file).write_text(json.dumps(proof))
+    proof = anchor_proof.make_proof(file, SPEC.to_object(), copy.deepcopy(inclusion))
+    anchor_proof.proof_path(file).write_text(json.dumps(proof))
     return file, proof
 
 
 def test_a_proof_leads_from_the_file_to_the_block_hash(anchored: tuple[Path, dict[str, Any]]) -> None:
     file, proof = anchored
-    found = anchors.verify(anchors.digest_text(file), proof)
+    found = anchor_proof.verify(anchor_proof.digest_text(file), proof)
     assert (found.block, found.height, found.sender) == (proof["block"], 2, KEY.address)
     assert (found.transaction, found.chain_id) == (proof["id"], 4711)
 
@@ -82,7 +82,7 @@ def test_large_files_are_read_as_a_stream(tmp_path: Path) -> None:
     file = tmp_path / "large"
     with file.open("wb") as output:
         output.truncate(50_000_000)
-    assert anchors.digest_text(file) == "sha256:" + hashlib.sha256(bytes(50_000_000)).hexdigest()
+    assert anchor_proof.digest_text(file) == "sha256:" + hashlib.sha256(bytes(50_000_000)).hexdigest()
 
 
 def tampered(name: str, change: Callable[[dict[str, Any]], None], message: str) -> Any:
@@ -92,8 +92,8 @@ def tampered(name: str, change: Callable[[dict[str, Any]], None], message: str) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        tampered("format", lambda p: p.update(format="other"), "not of the format"),
-        tampered("no header", lambda p: p.pop("header"), "lacks header"),
+        tampered("format", lambda p: p.update(format="other"), "does not have the format"),
+        tampered("no header", lambda p: p.pop("header"), "lacks the field header"),
         tampered("other data", lambda p: p["transaction"].update(data="sha256:00"), "does not hold this file's digest"),
         tampered("no data", lambda p: p["transaction"].pop("data"), "does not hold this file's digest"),
         tampered("amount", lambda p: p["transaction"].update(amount="1"), "signature is not its sender's"),
@@ -101,9 +101,9 @@ def tampered(name: str, change: Callable[[dict[str, Any]], None], message: str) 
         tampered("side", lambda p: p["branch"][0].update(side="left"), "does not lead"),
         tampered("sibling", lambda p: p["branch"][1].update(hash="00" * 32), "does not lead"),
         tampered("short branch", lambda p: p["branch"].pop(), "does not lead"),
-        tampered("time", lambda p: p["header"].update(timestamp=1), "does not have the block hash"),
+        tampered("time", lambda p: p["header"].update(timestamp=1), "is not the block hash"),
         tampered("root", lambda p: p["header"].update(transactions_root="00" * 32), "does not lead"),
-        tampered("block", lambda p: p.update(block="00" * 32), "does not have the block hash"),
+        tampered("block", lambda p: p.update(block="00" * 32), "is not the block hash"),
         tampered("bad side", lambda p: p["branch"][0].update(side="up"), "damaged"),
         tampered("long branch", lambda p: p.update(branch=p["branch"] * 20), "damaged"),
         tampered("branch no list", lambda p: p.update(branch={}), "damaged"),
@@ -117,10 +117,10 @@ def test_whatever_is_changed_is_found(
     anchored: tuple[Path, dict[str, Any]], change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     file, proof = anchored
-    anchors.verify(anchors.digest_text(file), proof)
+    anchor_proof.verify(anchor_proof.digest_text(file), proof)
     change(proof)
     with pytest.raises(BadAnchor, match=message):
-        anchors.verify(anchors.digest_text(file), proof)
+        anchor_proof.verify(anchor_proof.digest_text(file), proof)
 
 
 def test_a_header_without_work_is_found(anchored: tuple[Path, dict[str, Any]]) -> None:
@@ -128,8 +128,8 @@ def test_a_header_without_work_is_found(anchored: tuple[Path, dict[str, Any]]) -
     file, proof = anchored
     proof["header"]["difficulty"] = 2**200
     proof["block"] = rules_for(SPEC).read_header(proof["header"]).hash
-    with pytest.raises(BadAnchor, match="not as rare"):
-        anchors.verify(anchors.digest_text(file), proof)
+    with pytest.raises(BadAnchor, match="does not meet its difficulty"):
+        anchor_proof.verify(anchor_proof.digest_text(file), proof)
 
 
 def test_the_command_verifies_without_a_node(anchored: tuple[Path, dict[str, Any]]) -> None:
@@ -152,9 +152,10 @@ def test_the_command_fails_in_one_sentence(anchored: tuple[Path, dict[str, Any]]
     run = CliRunner().invoke(quarry, ["verify-anchor", str(file)])
     assert run.exit_code == 1
     assert run.stderr == (
-        "quarry: The transaction does not hold this file's digest: the file or the proof is another one.\n"
+        "quarry: The transaction does not hold this file's digest: "
+        "the file was changed, or the proof is another file's.\n"
     )
-    anchors.proof_path(file).write_bytes(b"\xff\xfe")
+    anchor_proof.proof_path(file).write_bytes(b"\xff\xfe")
     run = CliRunner().invoke(quarry, ["verify-anchor", str(file)])
     assert (run.exit_code, run.stderr.count("\n")) == (1, 1)
     run = CliRunner().invoke(quarry, ["verify-anchor", str(file), "--proof", str(tmp_path / "none")])

@@ -1,6 +1,6 @@
-"""The wallets on this machine: a key directory each, and `node`, the key of the node that runs here.
+"""The wallets on this machine. Each is a directory of key files; the name `node` means the running node's key.
 
-Under `quarry up --nodes N` the others go by their names: `node2`, `node3` and so on.
+Under `quarry up --nodes N` the other nodes' keys have the names of their nodes: `node2`, `node3` and so on.
 """
 
 import os
@@ -22,39 +22,40 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def wallets_directory() -> Path:
-    """QUARRY_WALLETS, or `wallets` where the nodes are."""
+    """QUARRY_WALLETS, or `wallets` in the data directory."""
     given = os.environ.get("QUARRY_WALLETS")
     return named("QUARRY_WALLETS", expanded, given) if given else home() / "wallets"
 
 
 def wallet_names() -> list[str]:
-    """The wallets that exist, `node` aside."""
+    """The names of the wallets that exist, in order; `node` is not among them."""
     try:
         found = [entry.name for entry in wallets_directory().iterdir() if (entry / keyring.PUBLIC_KEY).is_file()]
-        found = [name for name in found if _NAME.fullmatch(name)]  # others can be made, or be left, by other hands
+        found = [name for name in found if _NAME.fullmatch(name)]  # other programs may have made others
     except OSError:
         return []
     return sorted(found)
 
 
 def new_wallet_directory(name: str) -> Path:
-    """Where a wallet of that name is to be made.
+    """The directory for a new wallet, which need not exist.
 
     Raises:
-        Failure: the name is not usable, or taken.
+        Failure: the name cannot be used, or is taken.
     """
     if name == NODE or not _NAME.fullmatch(name):
         raise Failure(
-            f"A wallet's name is 1 to 64 letters, digits, - and _, and not {NODE}, which is the running node's.", USAGE
+            f"A wallet's name has 1 to 64 letters, digits, - and _; the name {NODE} means the running node.",
+            USAGE,
         )
     directory = wallets_directory() / name
     if (directory / keyring.PRIVATE_KEY).exists():
-        raise Failure(f"There is a wallet {name} already; wallets are never replaced.")
+        raise Failure(f"There is already a wallet {name}; wallets are never replaced.")
     return directory
 
 
 def wallet_directory(name: str) -> Path:
-    """The key directory of a wallet, by its name, or of a running node.
+    """The key directory of a wallet or of a running node, by name.
 
     Raises:
         Failure: there is none.
@@ -62,19 +63,19 @@ def wallet_directory(name: str) -> Path:
     if name == NODE:
         found = running_node()
         if found is None:
-            raise Failure("No node runs on this machine, so there is no wallet of its own; `quarry up` starts one.")
+            raise Failure("No node runs on this machine, so there is no wallet `node`; `quarry up` starts a node.")
         return found[0].directory
     directory = wallets_directory() / name
     if not directory.is_dir() and (beside := _node_of_that_name(name)) is not None:
         return beside
     if not _NAME.fullmatch(name) or not directory.is_dir():
         known = ", ".join(wallet_names()) or "none yet; `quarry wallet new NAME` makes one"
-        raise Failure(f"There is no wallet of that name in {wallets_directory()} (there: {known}).")
+        raise Failure(f"There is no wallet with that name in {wallets_directory()} (wallets there: {known}).")
     return directory
 
 
 def _node_of_that_name(name: str) -> Path | None:
-    """The directory of the node `name`, if the `quarry up` that we talk to runs it."""
+    """The directory of the node `name`, if the `quarry up` that was started last runs it."""
     found = running_nodes(home())
     for files, record in found:
         if record.name == name and record.pid == found[0][1].pid:
@@ -83,10 +84,10 @@ def _node_of_that_name(name: str) -> Path | None:
 
 
 def address(name_or_address: str) -> str:
-    """The address that a wallet's name stands for; an address stands for itself.
+    """The address of a wallet, by name; an address itself, in its normal form.
 
     Raises:
-        InputError: a bad address. Failure: no such wallet.
+        InputError: a malformed address. Failure: no such wallet.
     """
     from shared.addresses import parse_address
 
@@ -96,34 +97,38 @@ def address(name_or_address: str) -> str:
 
 
 def open_wallet(name: str) -> Signer:
-    """The signer of a wallet. An encrypted key asks for its passphrase: QUARRY_PASSPHRASE, else at the terminal."""
+    """The signer of a wallet. The passphrase of an encrypted key is QUARRY_PASSPHRASE, or asked for at the terminal."""
     return keyring.unlock(wallet_directory(name), lambda: passphrase_of(name))
 
 
 def passphrase_of(what: str) -> str:
-    """The passphrase of the encrypted wallet or file `what`: QUARRY_PASSPHRASE, else asked for at the terminal.
+    """The passphrase of the encrypted wallet or file `what`: QUARRY_PASSPHRASE, or asked for at the terminal.
 
     Raises:
-        PassphraseNeeded: there is neither.
+        PassphraseNeeded: the variable is not set, and there is no terminal.
     """
     given = os.environ.get("QUARRY_PASSPHRASE")
     if given is not None:
         return given
     if not terminal.is_attended():
-        raise PassphraseNeeded(f"The private key of {what} is encrypted: set QUARRY_PASSPHRASE, or run at a terminal.")
+        raise PassphraseNeeded(f"The private key of {what} is encrypted: set QUARRY_PASSPHRASE, or use a terminal.")
     return terminal.ask(f"Passphrase of {what}", hidden=True)
 
 
 def new_passphrase() -> str:
-    """A passphrase for a new key: QUARRY_PASSPHRASE, else asked for twice."""
+    """A passphrase for a new key: QUARRY_PASSPHRASE, or asked for twice at the terminal.
+
+    Raises:
+        Failure: the variable is not set, and there is no terminal. KeyringError: it is empty.
+    """
     given = os.environ.get("QUARRY_PASSPHRASE")
     if given is None:
         if not terminal.is_attended():
-            raise Failure("--passphrase needs QUARRY_PASSPHRASE, or a terminal to ask at.", USAGE)
+            raise Failure("--passphrase needs a terminal to ask at, or QUARRY_PASSPHRASE.", USAGE)
         given = terminal.ask("Passphrase", hidden=True, twice=True)
     if not given:
         raise KeyringError(
-            "The passphrase must not be empty, which would leave the key unprotected; without --passphrase it is "
-            "stored unencrypted, as you may want."
+            "The passphrase must not be empty: it would not protect the key. To store the key unencrypted, leave out "
+            "--passphrase."
         )
     return given

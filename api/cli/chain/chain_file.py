@@ -1,22 +1,22 @@
 """A chain as a file: JSON lines, first `{"spec": …, "genesis": hash}`, then one block per line, as it is hashed."""
 
-import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, Any
 
+from api.cli.chain.stores import node_on, node_store, require_store
+from api.cli.chain.verification import rule_broken
 from api.cli.client import NodeClient
 from api.cli.group import Failure
-from api.cli.options import home
 from services.system.text_files import without_mark
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 from shared.errors import RuleError, TooEarly
 from shared.rules import Rules, rules_for
 
-# A block may have 16 MiB (`max_block_bytes` of any spec); what is longer is no block.
+# Bytes. No chain spec allows blocks of more than 16 MiB (`max_block_bytes`), so a longer line is not a block.
 _MAX_LINE = 2**24 + 2**16
-# Hashes of blocks that are there already are looked up this many at once.
+# Hashes of the blocks that the node has are looked up this many at a time.
 _BATCH = 500
 
 
@@ -25,16 +25,16 @@ class Imported:
     """What an import did."""
 
     new: int
-    known: int  # blocks that were there before, genesis included
+    known: int  # blocks of the file that the node had before, genesis included
     height: int  # of the node's chain now
     tip: str
 
 
 def export_chain(client: NodeClient, output: IO[bytes], advance: Callable[[int, int], None]) -> int:
-    """Write the node's chain as it is now; its height.
+    """Write the node's chain, up to its tip at the start; the height of that tip.
 
     Raises:
-        Failure: the chain was reorganised meanwhile, so that the file would not be one chain.
+        Failure: the chain was reorganised meanwhile, so the file does not hold one chain.
     """
     spec = client.spec()
     rules = rules_for(spec)
@@ -47,24 +47,26 @@ def export_chain(client: NodeClient, output: IO[bytes], advance: Callable[[int, 
             head = {"spec": spec.to_object(), "genesis": block.hash}
             output.write(json.dumps(head, sort_keys=True).encode() + b"\n")
         elif block.header.previous_hash != previous:
-            raise Failure("The chain was reorganised while it was exported; run it again.")
+            raise Failure("The chain was reorganised during the export; run the command again.")
         output.write(block.canonical + b"\n")
         previous, done = block.hash, done + 1
         advance(done, height)
     if done < height:
-        raise Failure("The chain became shorter while it was exported; run it again.")
+        raise Failure("The chain became shorter during the export; run the command again.")
     return done
 
 
 def import_chain(source: IO[bytes], node: str, redis_url: str | None, advance: Callable[[int], None]) -> Imported:
-    """Check each block of a chain file by all rules and append it to a node's chain. Safe to repeat after any end.
+    """Check each block of a chain file by all rules and append it to a node's chain.
+
+    Safe to repeat, also after an interruption: blocks that the node has are compared and not appended again.
 
     Args:
-        redis_url: the store; None: that of the node under the data directory, started for the while if it is stopped.
-        advance: told how many bytes have been read.
+        redis_url: the node's store, or None, as for `node_store`.
+        advance: called with the number of bytes read so far.
 
     Raises:
-        Failure: the file, or the store's chain, does not fit; the message has the height.
+        Failure: the file is damaged, or does not fit the node's chain; the message has the height or the line.
     """
     reader = _Reader(source)
     spec, genesis = reader.head()
@@ -89,11 +91,11 @@ class _Reader:
         try:
             spec, genesis = spec_from_object(value["spec"]), str(value["genesis"])
         except (TypeError, KeyError):
-            raise Failure("The file does not begin with a chain spec: it is no exported chain.") from None
+            raise Failure("The file does not begin with a chain spec, so it is not an exported chain.") from None
         except BadChainSpec as error:
             raise Failure(f"The file's chain spec cannot be used: {error}") from None
         if not rules_for(spec).may_begin_with(genesis):
-            raise Failure("The file's genesis block is not that of its chain spec.")
+            raise Failure("The file's genesis block is not the one that its chain spec gives.")
         return spec, genesis
 
     def blocks(self) -> Iterator[tuple[int, Any]]:
@@ -118,30 +120,24 @@ class _Reader:
 
 
 class _Importer:
-    """Appends blocks to one node's chain, through the door that every block comes through."""
+    """Appends blocks to one node's chain through its `acceptor`, as for blocks that were mined or fetched."""
 
     def __init__(self, redis_url: str, node: str, spec: ChainSpec, genesis: str) -> None:
-        from services.connections import as_store, connect_for_jobs, connect_for_requests, require_usable
-        from services.jobs.queues import RqJobs
-        from services.node import build_node
-        from services.settings.table import load
+        from services.connections import connect_for_jobs
         from services.settings.values import named, node_name
 
         named("--node", node_name, node)
-        # The rules come from the file; whether the store's chain follows them, its genesis block tells.
-        settings = load({"QUARRY_NODE": node, "QUARRY_REDIS_URL": redis_url})
-        with connect_for_requests(redis_url) as probe:
-            require_usable(probe, "--redis-url")
-        redis = connect_for_jobs(redis_url)
-        self._node = build_node(replace(settings, spec=spec), store=as_store(redis), queue=RqJobs(redis))
+        require_store(redis_url)
+        # The chain spec is the file's. Whether the store's chain follows it is judged by the genesis block below.
+        self._node = node_on(connect_for_jobs(redis_url), redis_url, node, spec)
         self._rules: Rules = self._node.rules
         self._node.begin()
         self._node.faults.require_none()
         if self._node.chain.hash_at(1) != genesis:
-            raise Failure("The node's chain begins with another genesis block than the file's.")
+            raise Failure("The node's chain and the file have different genesis blocks.")
         self._known: list[str] = []  # hashes from `_first` on
         self._first = 1
-        self._new = self._same = 0
+        self._new = self._same = 0  # blocks appended, and blocks that the node had
 
     def take(self, value: Any) -> None:
         """Compare or append the next block of the file."""
@@ -157,14 +153,15 @@ class _Importer:
             elif there == block.hash:
                 self._same += 1
             else:
-                raise Failure(f"The node has another block at height {height}: its chain is not the file's.")
+                raise Failure(f"The node has a different block at height {height}, so its chain is not the file's.")
         except RuleError as error:
-            raise Failure(f"Block {height} breaks the rule {error.code}: {error.message}") from None
+            raise rule_broken(height, error) from None
         except TooEarly as error:
             raise Failure(f"Block {height}: {error}") from None
         except TipMoved:
             raise Failure(
-                f"The node's chain grew while block {height} was imported; what was imported stays. Run it again."
+                f"The node's chain changed while block {height} was imported. The blocks before it were imported; run "
+                "the command again for the others."
             ) from None
 
     def finish(self) -> Imported:
@@ -172,7 +169,7 @@ class _Importer:
         return Imported(self._new, self._same, tip.height, tip.hash)
 
     def _hash_at(self, height: int) -> str | None:
-        """The hash of the node's block at `height`; looked up in batches, until the end of what was there before."""
+        """The hash of the block that the node had at `height` before the import, or None. Looked up in batches."""
         if self._new:
             return None
         if height >= self._first + len(self._known):
@@ -180,23 +177,3 @@ class _Importer:
             self._known = [stored.header.hash for stored in self._node.chain.headers(height, _BATCH)]
         position = height - self._first
         return self._known[position] if position < len(self._known) else None
-
-
-@contextlib.contextmanager
-def node_store(spec: ChainSpec, node: str, redis_url: str | None) -> Iterator[str]:
-    """The URL of the node's store; an embedded one is started, and stopped at the end, where it does not run."""
-    if redis_url is not None:
-        yield redis_url
-        return
-    from services.launch.embedded import EmbeddedValkey
-    from services.launch.node_files import is_alive, node_files
-
-    files = node_files(home(), spec.name, node)
-    record = files.read_record()
-    if record is not None and is_alive(record):
-        yield record.redis_url
-        return
-    if not files.directory.is_dir():
-        raise Failure(f"There is no node at {files.directory}: start it once with quarry up, or give --redis-url.")
-    with EmbeddedValkey(files.valkey) as valkey:
-        yield valkey.url

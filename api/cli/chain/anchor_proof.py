@@ -1,4 +1,4 @@
-"""Anchors: the digest of a file in a transaction, and the proof that the transaction is in a block. No network here."""
+"""The proof of an anchor: that a transaction with a file's digest is in a block. Nothing here uses the network."""
 
 import hashlib
 import re
@@ -17,25 +17,26 @@ from shared.transaction import Transaction, read_transaction, signing_message
 
 FORMAT = "quarry-proof-1"
 SUFFIX = ".quarry-proof.json"
+MAX_BYTES = 2**20  # of a proof file
 _PREFIX = "sha256:"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-# RFC 6962 trees of 2^32 leaves: no block has more.
+# Steps: enough for an RFC 6962 tree of 2^32 leaves, and no block has as many transactions.
 _MAX_BRANCH = 32
 
 
 class BadAnchor(NodeError):
-    """The proof does not show that the file is anchored. The message says which step failed."""
+    """The proof does not show that the file is anchored. The message names the step that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """What a proof shows, once its block hash is known to be on the chain."""
+    """What a proof shows, provided that the block hash is on the chain."""
 
     digest: str  # `sha256:` and 64 hexadecimal digits
     block: str  # hash
     height: int
     timestamp: int | float  # Unix seconds, as the block's miner set it
-    difficulty: int  # expected hashes that the block cost
+    difficulty: int  # hashes that the block's proof is expected to cost
     transaction: str  # id
     sender: str
     chain: str  # name of the chain spec
@@ -44,27 +45,27 @@ class Anchor:
 
 
 def digest_text(path: Path) -> str:
-    """What goes into the transaction's data: `sha256:` and the digest of the file, which is read as a stream.
+    """The text for the transaction's data: `sha256:` and the file's digest in hexadecimal. Reads it as a stream.
 
     Raises:
-        BadAnchor: it is a pipe or a device, which could not be verified later, or might never end.
+        BadAnchor: it is a pipe or a device, which may never end and cannot be read again to verify it.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise BadAnchor(f"{path} is not a file.")
+        raise BadAnchor(f"{path} is not a regular file.")
     with path.open("rb") as file:
         return _PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def proof_path(file: Path) -> Path:
-    """Where the proof of a file is kept: beside it."""
+    """The default path of a file's proof, beside the file."""
     return file.with_name(file.name + SUFFIX)
 
 
 def make_proof(file: Path | None, spec: dict[str, Any], inclusion: dict[str, Any]) -> dict[str, Any]:
-    """The proof file's content.
+    """The content of a proof file.
 
     Args:
-        file: whose name the proof mentions, for people; None: it is not here.
+        file: the anchored file, whose name is noted for people; None if it is not at hand.
         spec, inclusion: what the node serves at `/spec` and `/transactions/{id}/proof`.
     """
     named = {} if file is None else {"file": file.name}
@@ -75,14 +76,14 @@ def verify(data: str | None, proof: Any) -> Anchor:
     """Check each step from the digest to the block's hash.
 
     Args:
-        data: `digest_text` of the file; None: whichever file the transaction is an anchor of.
+        data: `digest_text` of the file; None to accept any file's digest.
         proof: the proof file's JSON.
 
     Raises:
         BadAnchor: at the first step that fails.
     """
     if not isinstance(proof, dict) or proof.get("format") != FORMAT:
-        raise BadAnchor(f"The proof is not of the format {FORMAT}.")
+        raise BadAnchor(f"The proof does not have the format {FORMAT}.")
     try:
         spec = spec_from_object(proof["spec"])
         rules = rules_for(spec)
@@ -91,7 +92,7 @@ def verify(data: str | None, proof: Any) -> Anchor:
         steps = _steps(proof["branch"])
         claimed = proof["block"]
     except KeyError as error:
-        raise BadAnchor(f"The proof lacks {error.args[0]}.") from None
+        raise BadAnchor(f"The proof lacks the field {error.args[0]}.") from None
     except (TypeError, ValueError):
         raise BadAnchor("The proof is damaged.") from None
     except (Refusal, BadChainSpec) as error:
@@ -100,16 +101,18 @@ def verify(data: str | None, proof: Any) -> Anchor:
     if data is None and not _DIGEST.fullmatch(digest):
         raise BadAnchor("The transaction holds no file's digest.")
     if data is not None and digest != data:
-        raise BadAnchor("The transaction does not hold this file's digest: the file or the proof is another one.")
+        raise BadAnchor(
+            "The transaction does not hold this file's digest: the file was changed, or the proof is another file's."
+        )
     _check_signature(transaction)
     if merkle.follow(merkle.leaf_hash(transaction.canonical), steps).hex() != header.transactions_root:
-        raise BadAnchor("The branch does not lead from the transaction to the block's root.")
+        raise BadAnchor("The branch does not lead from the transaction to the block's transactions root.")
     if header.hash != claimed:
-        raise BadAnchor("The header does not have the block hash that the proof names.")
+        raise BadAnchor("The header's hash is not the block hash in the proof.")
     if not meets(bytes.fromhex(header.hash), header.difficulty):
-        raise BadAnchor("The block's hash is not as rare as its difficulty asks.")
+        raise BadAnchor("The block's hash does not meet its difficulty.")
     if transaction.chain_id != spec.chain_id:
-        raise BadAnchor("The transaction belongs to another chain than the proof names.")
+        raise BadAnchor("The transaction is for another chain than the proof's.")
     return Anchor(
         digest=digest,
         block=header.hash,

@@ -1,4 +1,4 @@
-"""`quarry wallet`: keys on this machine. Nothing here talks to a node."""
+"""`quarry wallet`: keys on this machine. These commands send nothing to a node."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import click
 from api.cli import terminal
 from api.cli.group import USAGE, Failure
 from api.cli.options import json_option, running_node
-from api.cli.wallet import secret_input, walletstore
+from api.cli.wallet import secret_input, wallet_store
 from services.wallet import keyring
 
 
@@ -16,8 +16,8 @@ from services.wallet import keyring
 def wallet() -> None:
     """Make, list, show, import and export wallets, and sign with them.
 
-    A wallet is a directory with private.key, public.key and certificate.pem. The name `node` stands for the key of the
-    node that runs here.
+    A wallet is a directory with private.key, public.key and certificate.pem. The name `node` means the key of the node
+    that runs on this machine.
     """
 
 
@@ -27,16 +27,18 @@ def wallet() -> None:
 @click.option(
     "--words",
     type=click.Choice(["12", "24"]),
-    help="Make a recovery phrase of so many words, and show it once (ethereum).",
+    help="Make a recovery phrase of 12 or 24 words and show it once (--scheme ethereum).",
 )
-@click.option("--passphrase", is_flag=True, help="Encrypt the private key (asked for, or QUARRY_PASSPHRASE).")
+@click.option(
+    "--passphrase", is_flag=True, help="Encrypt the key. Asks for the passphrase, or takes QUARRY_PASSPHRASE."
+)
 @json_option
 def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bool) -> None:
-    """Make a wallet with a fresh key: Ed25519, or secp256k1 as Ethereum's wallets have."""
+    """Make a wallet with a new key: Ed25519, or secp256k1 as in Ethereum wallets."""
     if words is not None and scheme != "ethereum":
-        raise Failure("--words goes with --scheme ethereum: Ed25519 wallets have no recovery phrase.", USAGE)
-    directory = walletstore.new_wallet_directory(name)
-    encryption = walletstore.new_passphrase() if passphrase else None
+        raise Failure("--words needs --scheme ethereum: Ed25519 wallets have no recovery phrase.", USAGE)
+    directory = wallet_store.new_wallet_directory(name)
+    encryption = wallet_store.new_passphrase() if passphrase else None
     phrase: str | None = None
     if scheme == "ed25519":
         keyring.create(directory, encryption)
@@ -50,7 +52,7 @@ def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bo
     try:
         _show(name, directory, as_json, phrase)
     except OSError:
-        if phrase is not None:  # it is shown this once: a wallet whose phrase nobody has seen is none
+        if phrase is not None:  # the phrase is shown only here: without it, the wallet is useless
             keyring.discard(directory)
         raise
 
@@ -59,10 +61,10 @@ def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bo
 @json_option
 def list_wallets(as_json: bool) -> None:
     """List the wallets."""
-    names = walletstore.wallet_names()
+    names = wallet_store.wallet_names()
     if running_node() is not None:
-        names.append(walletstore.NODE)
-    found = [_describe(name, walletstore.wallet_directory(name)) for name in names]
+        names.append(wallet_store.NODE)
+    found = [_describe(name, wallet_store.wallet_directory(name)) for name in names]
     if as_json:
         terminal.show_json(found)
     elif not found:
@@ -75,33 +77,42 @@ def list_wallets(as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Show a wallet's address, public key and files; never its private key."""
-    _show(name, walletstore.wallet_directory(name), as_json)
+    """Show a wallet's address, public key and files, never its private key."""
+    _show(name, wallet_store.wallet_directory(name), as_json)
 
 
 @wallet.command(name="import")
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
-@click.option("--name", help="What to call it. [default: the file's name]")
+@click.option("--name", help="The new wallet's name. [default: the file's name]")
 @click.option("--scheme", type=click.Choice(["ed25519", "ethereum"]), default="ed25519", show_default=True)
-@click.option("--index", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Account of a phrase.")
-@click.option("--passphrase", is_flag=True, help="Encrypt the copy (asked for, or QUARRY_PASSPHRASE).")
+@click.option(
+    "--index",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Which account of a recovery phrase.",
+)
+@click.option(
+    "--passphrase", is_flag=True, help="Encrypt the copy. Asks for the passphrase, or takes QUARRY_PASSPHRASE."
+)
 @json_option
 def import_wallet(file: Path, name: str | None, scheme: str, index: int, passphrase: bool, as_json: bool) -> None:
-    """Make a wallet of an existing private key: a PEM file as OpenSSL writes it (Ed25519 or secp256k1, mode 0600).
+    """Make a wallet from an existing private key.
 
-    With --scheme ethereum FILE (mode 0600) is what Ethereum's wallets export: a private key of 64 hexadecimal digits, a
-    JSON keystore of version 3, or a recovery phrase, of which the account m/44'/60'/0'/0/INDEX is taken; - asks for
-    it, or reads standard input.
+    FILE must have mode 0600. It is a PEM file as OpenSSL writes it (Ed25519 or secp256k1), or with --scheme ethereum
+    what Ethereum wallets export: a private key of 64 hexadecimal digits, a version 3 JSON keystore, or a recovery
+    phrase, of which the account m/44'/60'/0'/0/INDEX is taken. With --scheme ethereum, - asks for the key at the
+    terminal or reads standard input.
     """
     if name is None and str(file) == "-":
-        raise Failure("Say what to call the wallet: --name NAME.", USAGE)
+        raise Failure("Name the new wallet with --name NAME.", USAGE)
     name = name if name is not None else file.stem
-    directory = walletstore.new_wallet_directory(name)
+    directory = wallet_store.new_wallet_directory(name)
     if scheme == "ethereum":
         secret = secret_input.read_ethereum(file, index)
-        keyring.store_ethereum(directory, secret, walletstore.new_passphrase() if passphrase else None)
+        keyring.store_ethereum(directory, secret, wallet_store.new_passphrase() if passphrase else None)
     elif str(file) == "-":
-        raise Failure("Only keys of --scheme ethereum can be typed in; give the PEM file.", USAGE)
+        raise Failure("Standard input (-) is for --scheme ethereum only; give the PEM file by name.", USAGE)
     else:
         _import_pem(file, directory, passphrase)
     _show(name, directory, as_json)
@@ -116,19 +127,21 @@ def import_wallet(file: Path, name: str | None, scheme: str, index: int, passphr
     type=click.Choice(["keystore", "key"]),
     default="keystore",
     show_default=True,
-    help="A JSON keystore under a passphrase of its own, or the bare key in hexadecimal digits.",
+    help="A JSON keystore with a passphrase of its own, or the bare key in hexadecimal digits.",
 )
 def export(name: str, file: Path, kind: str) -> None:
-    """Write an ethereum wallet's private key to a new FILE (mode 0600; - is standard output) for other wallets.
+    """Write an Ethereum wallet's private key to a new FILE that other wallet programs can read.
 
-    The passphrase of a keystore is asked for, or read from the first line of standard input. Ed25519 wallets are PEM
-    files already.
+    FILE gets mode 0600; - is standard output. The passphrase of a keystore is asked for, or read from the first line of
+    standard input. An Ed25519 wallet needs no export: its private.key is a PEM file.
     """
     from services.wallet.signers import EthereumSigner
 
-    if keyring.public_key(walletstore.wallet_directory(name))[0] != "ethereum":
-        raise Failure("Only wallets of --scheme ethereum are exported; copy private.key of an Ed25519 wallet.")
-    signer = walletstore.open_wallet(name)
+    if keyring.public_key(wallet_store.wallet_directory(name))[0] != "ethereum":
+        raise Failure(
+            "Only Ethereum wallets are exported; an Ed25519 wallet's private.key is a PEM file that you can copy."
+        )
+    signer = wallet_store.open_wallet(name)
     assert isinstance(signer, EthereumSigner), "the public key is of its scheme"
     if kind == "key":
         content = f"0x{signer.private_key.hex()}\n".encode()
@@ -145,11 +158,12 @@ def export(name: str, file: Path, kind: str) -> None:
 @wallet.command()
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
 @click.option("--from", "sender", required=True, help="The wallet that signs.")
-@click.option("--spec", default="dev", show_default=True, metavar="NAME|FILE", help="The chain it is for.")
+@click.option("--spec", default="dev", show_default=True, metavar="NAME|FILE", help="The transaction's chain.")
 def sign(file: Path, sender: str, spec: str) -> None:
-    """Sign the transaction that FILE (- for standard input) holds as JSON, and print it for POST /transactions/new.
+    """Sign the JSON transaction in FILE (- for standard input) and print it, ready for POST /transactions/new.
 
-    Fields: type, chain_id, nonce, recipient, amount, fee, and where used owner and data. The sender is the wallet's.
+    Fields: type, nonce, recipient, amount and fee; optionally chain_id, owner and data. The sender is the wallet's
+    address.
     """
     from services.settings.table import load_spec
     from shared import wire
@@ -159,15 +173,18 @@ def sign(file: Path, sender: str, spec: str) -> None:
     fields = normalise(wire.parse(secret_input.read(file)))
     for name in ("scheme", "signature", "public_key"):
         if name in fields:
-            raise Failure(f"The transaction has a {name} already.")
-    signer = walletstore.open_wallet(sender)
+            raise Failure(f"The transaction already has a {name}.")
+    signer = wallet_store.open_wallet(sender)
     if fields.setdefault("sender", signer.address) != signer.address:
-        raise Failure("The transaction's sender is not this wallet.")
+        raise Failure("The transaction's sender is not this wallet's address.")
     if fields.setdefault("chain_id", chain.chain_id) != chain.chain_id:
-        raise Failure(f"The transaction is for another chain than {chain.name} ({chain.chain_id}); see --spec.")
+        raise Failure(
+            f"The transaction is for another chain than {chain.name} (chain id {chain.chain_id}); name its chain with "
+            "--spec."
+        )
     missing = {"type", "nonce", "recipient", "amount", "fee"} - fields.keys()
     if missing:
-        raise Failure(f"The transaction lacks {min(missing)}.")
+        raise Failure(f"The transaction lacks the field {min(missing)}.")
     signed = signer.sign(fields, chain)
     check_recipient(read_transaction(signed), chain)  # what a node would refuse is refused here
     terminal.show_json(signed)
@@ -176,8 +193,8 @@ def sign(file: Path, sender: str, spec: str) -> None:
 def _import_pem(file: Path, directory: Path, passphrase: bool) -> None:
     from services.wallet.signers import Ed25519Signer, EthereumSigner
 
-    signer = keyring.unlock(file, lambda: walletstore.passphrase_of(str(file)))
-    new_one = walletstore.new_passphrase() if passphrase else None
+    signer = keyring.unlock(file, lambda: wallet_store.passphrase_of(str(file)))
+    new_one = wallet_store.new_passphrase() if passphrase else None
     if isinstance(signer, Ed25519Signer):
         keyring.store(directory, signer.key.seed, new_one)
     elif isinstance(signer, EthereumSigner):
@@ -203,6 +220,7 @@ def _show(name: str, directory: Path, as_json: bool, phrase: str | None = None) 
     if phrase is not None:
         lines += [
             f"  phrase      {phrase}",
-            "Write the phrase down: it is shown this once, it is not kept, and who has it has the wallet.",
+            "Write the phrase down now: it is not stored, and will not be shown again.",
+            "Anyone who knows the phrase can spend the wallet's coins.",
         ]
     terminal.show(*lines)
