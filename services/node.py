@@ -29,11 +29,11 @@ from services.store.chain import ChainStore
 from services.store.faults import FaultStore
 from services.store.filters import FilterStore
 from services.store.keys import Keys
-from services.store.locations import locate_many
 from services.store.mining import MiningStore
 from services.store.outbox import Outbox
 from services.store.pool import PoolStore
 from services.store.port import Store
+from services.store.slots import Slots
 from services.token.logs import LogSearch
 from services.token.receipts import WalletBlocks
 from shared.errors import NodeError, RuleError
@@ -66,6 +66,7 @@ class Node:
     wallet_blocks: WalletBlocks
     logs: LogSearch
     filters: FilterStore
+    slots: Slots
     randomness: Randomness
     faults: FaultStore
     watchman: Watchman
@@ -121,12 +122,12 @@ class Node:
             for position, outcome in enumerate(outcomes)
             if isinstance(outcome, RuleError) and outcome.code == "nonce_too_low"
         ]
-        found = locate_many(self.chain.redis, self.chain.keys, [transactions[position].id for position in refused])
+        found = self.chain.locate_many([transactions[position].id for position in refused])
         for position in refused:
             identifier = transactions[position].id
             if identifier in found:
-                height, block_hash = found[identifier]
-                outcomes[position] = Admitted(identifier, height, new=False, block=block_hash)
+                place = found[identifier]
+                outcomes[position] = Admitted(identifier, place.height, new=False, block=place.block_hash)
         return outcomes
 
     def begin(self) -> None:
@@ -225,6 +226,7 @@ def build_node(
         wallet_blocks=wallet_blocks,
         logs=LogSearch(chain, wallet_blocks, settings.spec.token.address),
         filters=FilterStore(store, keys),
+        slots=Slots(store, keys),
         randomness=randomness,
         faults=faults,
         watchman=Watchman(chain, rules, faults, clock, randomness),

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from api.access import budget
 from api.serving.budget import Kind
-from services.store.events import News, as_text
+from services.store.news import News, as_text
 
 blueprint = Blueprint("stream", __name__)
 

@@ -19,13 +19,11 @@ from services.errors import Damaged, TipMoved
 from services.ports import Clock
 from services.store.arguments import named_addresses
 from services.store.chain import ChainStore
-from services.store.digest import (
-    header_term,
-)
+from services.store.digest import header_term
 from services.store.faults import Finding
-from services.store.ledger_copy import copy_ledger
 from services.store.mender import Mender
 from services.store.records import decode_entries, encode_entries, encode_header
+from services.store.stored import StoredBlock
 from shared.block import Block
 from shared.errors import RuleError
 from shared.ledger import Change
@@ -92,7 +90,7 @@ class FullAudit:
             return first
         # One that is interrupted is finished by the next housekeeping.
         for _ in range(_PATIENCE):
-            if self._chain.redis.get(self._chain.keys.journal) is None:
+            if not self._chain.has_journal():
                 break
             self._clock.sleep(0.5)
         again = self.run(advance)
@@ -113,7 +111,7 @@ class _Run:
         advance: Advance,
     ) -> None:
         self._chain = chain
-        self._redis, self._keys = chain.redis, chain.keys
+        self._stored, self._keys = chain.stored, chain.keys
         self._rules = rules
         self._clock = clock
         self._mender = mender
@@ -125,16 +123,16 @@ class _Run:
         self._hashes: list[bytes] = []  # the list of heights, as it is stored
         self._headers = 0  # sum of the terms of the headers
         self._histories: dict[str, array[int]] = {}
-        self._by_links = Links(chain.redis, chain.keys, rules)
+        self._by_links = Links(chain.stored, rules)
         self._links: dict[int, bytes] | None = None
 
     def run(self) -> Outcome:
         out = self._out
         self._grow()
-        copy = copy_ledger(self._redis, self._keys)
+        copy = self._stored.ledger()
         while out.broken is None and len(self._hashes) < copy.height:
             self._grow()
-            copy = copy_ledger(self._redis, self._keys)
+            copy = self._stored.ledger()
         if out.replay.tip is None or _text(copy.tip, b"hash") != out.replay.tip.hash:
             self._require_same_chain()
             if out.broken is None:
@@ -157,7 +155,7 @@ class _Run:
 
     def _grow(self) -> None:
         """Replay what the list of heights has more than was replayed."""
-        self._hashes += self._redis.lrange(self._keys.heights, len(self._hashes), -1)
+        self._hashes += self._stored.hashes(len(self._hashes))
         start = self._height
         while start < len(self._hashes) and self._out.broken is None:
             if self._until is not None and self._clock.now() > self._until:
@@ -180,23 +178,16 @@ class _Run:
     def _page(self, start: int, end: int) -> None:
         """Replay the heights `start + 1` to `end`, and compare what is stored of their blocks."""
         hashes = self._hashes[start:end]
-        pipeline = self._redis.pipeline(transaction=False)
-        for key in (self._keys.blocks, self._keys.headers, self._keys.undo, self._keys.ids):
-            pipeline.hmget(key, hashes)
-        texts, headers, undos, ids = pipeline.execute()
         index: list[tuple[bytes, bytes]] = []
-        for i, name in enumerate(hashes):
-            height = start + i + 1
-            step = self._step(height, name, texts[i])
+        blocks = self._stored.blocks(hashes)
+        for height, name, stored in zip(range(start + 1, end + 1), hashes, blocks, strict=True):
+            step = self._step(height, name, stored.text)
             if step is None:
                 break
             block, change = step
             if block.hash.encode() != name:  # the list of heights was wrong: the records are another block's
-                name = block.hash.encode()
-                headers[i], undos[i], ids[i] = (
-                    self._redis.hget(key, name) for key in (self._keys.headers, self._keys.undo, self._keys.ids)
-                )
-            self._check_records(block, change, headers[i], undos[i], ids[i])
+                [stored] = self._stored.blocks([block.hash.encode()])
+            self._check_records(block, change, stored)
             index += [(bytes.fromhex(item.id), f"{height}:{n}".encode()) for n, item in enumerate(block.transactions)]
         self._compare_index(index)
 
@@ -206,7 +197,7 @@ class _Run:
         if trouble is not None:
             self._require_same_chain()
             right = self._right_hash(height)
-            found = self._redis.hget(self._keys.blocks, right) if right not in (None, name) else None
+            found = self._stored.block(right) if right is not None and right != name else None
             if right is None or found is None or self._trouble(height, right, found) is not None:
                 self._out.add(trouble)
                 self._out.broken = height
@@ -247,37 +238,35 @@ class _Run:
             if found is not None:
                 return found
         if self._links is None or height not in self._links:
-            tip = self._redis.hget(self._keys.tip, "hash")
+            tip = self._stored.tip_hash()
             self._links = self._by_links.linked(tip or b"", height - 1, self._out.replay.tip)
         return self._links.get(height)
 
     def _require_same_chain(self) -> None:
         """Raises: TipMoved, where the chain is not the one any more whose blocks were replayed."""
         tip = self._out.replay.tip
-        now = self._redis.lrange(self._keys.heights, 0, -1)
+        now = self._stored.hashes()
         if self._mender is None and (tip is not None and now[: len(self._hashes)] != self._hashes):
             raise TipMoved
 
-    def _check_records(
-        self, block: Block, change: Change, header: bytes | None, undo: bytes | None, ids: bytes | None
-    ) -> None:
+    def _check_records(self, block: Block, change: Change, stored: StoredBlock) -> None:
         out, mender, place = self._out, self._mender, f"of block {block.index}"
         out.transactions += len(block.transactions)
         right = encode_header(block, out.replay.chainwork).encode()
         self._headers += header_term(block.index, block.hash.encode(), right)
-        if header != right:
-            out.add(Finding("header", place, shown(header), shown(right)))
+        if stored.header != right:
+            out.add(Finding("header", place, shown(stored.header), shown(right)))
             if mender is not None:
                 mender.record(self._keys.headers, block.hash, right)
         if block.index > 1:
             before = encode_entries(change.before).encode()
-            if undo != before and not _says(undo, change):
-                out.add(Finding("undo", place, shown(undo), shown(before)))
+            if stored.undo != before and not _says(stored.undo, change):
+                out.add(Finding("undo", place, shown(stored.undo), shown(before)))
                 if mender is not None:
                     mender.record(self._keys.undo, block.hash, before)
         packed = bytes.fromhex("".join(item.id for item in block.transactions))
-        if (ids or b"") != packed:
-            out.add(Finding("ids", place, (ids or b"").hex(), packed.hex()))
+        if (stored.ids or b"") != packed:
+            out.add(Finding("ids", place, (stored.ids or b"").hex(), packed.hex()))
             if mender is not None:
                 mender.record(self._keys.ids, block.hash, packed)
         for position, transaction in enumerate(block.transactions):
@@ -287,7 +276,7 @@ class _Run:
     def _compare_index(self, expected: list[tuple[bytes, bytes]]) -> None:
         for start in range(0, len(expected), _NAMES):
             part = expected[start : start + _NAMES]
-            found = self._redis.hmget(self._keys.transactions, [name for name, _ in part])
+            found = self._stored.places([name for name, _ in part])
             for (name, right), stored in zip(part, found, strict=True):
                 if stored != right:
                     self._out.add(Finding("index", f"of transaction {name.hex()}", shown(stored), shown(right)))

@@ -2,8 +2,7 @@
 
 from services.audit.samples import read_stored
 from services.errors import Damaged
-from services.store.keys import Keys
-from services.store.port import Store
+from services.store.stored import StoredRecords
 from shared.block import Block, Header
 from shared.errors import RuleError
 from shared.rules import Rules
@@ -12,9 +11,8 @@ from shared.rules import Rules
 class Links:
     """The links of one node's stored blocks."""
 
-    def __init__(self, redis: Store, keys: Keys, rules: Rules) -> None:
-        self._redis = redis
-        self._keys = keys
+    def __init__(self, stored: StoredRecords, rules: Rules) -> None:
+        self._stored = stored
         self._rules = rules
 
     def walk_back(self, name: bytes, at: int, to: int) -> bytes | None:
@@ -41,7 +39,7 @@ class Links:
 
     def whole(self, name: bytes) -> Block | None:
         """A stored block whose bytes give its hash."""
-        text = self._redis.hget(self._keys.blocks, name)
+        text = self._stored.block(name)
         for height in (2, 1):
             try:
                 block = read_stored(self._rules, text, height)

@@ -15,7 +15,7 @@ from services.ports import Randomness
 from services.store.chain import ChainStore
 from services.store.digest import account_term, allowance_term, header_term, read_digest, sum_of
 from services.store.faults import Finding
-from services.store.ledger_copy import LedgerCopy, copy_ledger
+from services.store.ledger_copy import LedgerCopy
 from services.store.records import (
     Tip,
     decode_account,
@@ -72,7 +72,7 @@ class QuickAudit:
 
     def _run(self) -> Checked | None:
         chain = self._chain
-        copy = copy_ledger(chain.redis, chain.keys)
+        copy = chain.stored.ledger()
         try:
             tip = decode_tip(copy.tip)
         except (Damaged, NotBegun):
@@ -117,14 +117,10 @@ class QuickAudit:
 
     def _index_count(self, tip: Tip, expected: int) -> Iterator[Finding]:
         """Whether the index has as many transactions as the chain."""
-        chain = self._chain
-        if chain.redis.get(chain.keys.journal) is not None:
+        if self._chain.has_journal():
             return
-        pipeline = chain.redis.pipeline(transaction=True)
-        pipeline.hgetall(chain.keys.tip)
-        pipeline.hlen(chain.keys.transactions)
-        now, count = pipeline.execute()
-        if now.get(b"hash") == tip.hash.encode() and count != expected:
+        now, count = self._chain.stored.tip_and_index_size()
+        if now == tip.hash.encode() and count != expected:
             yield Finding("index", "of transactions", f"{count} entries", f"{expected}, by the headers")
 
     # --- samples ---
@@ -160,43 +156,31 @@ class QuickAudit:
 
         Some are read together: on a machine that is busy, each round trip may take long.
         """
-        redis, keys = self._chain.redis, self._chain.keys
-        pipeline = redis.pipeline(transaction=False)
-        for height in heights:
-            pipeline.lrange(keys.heights, max(height - 2, 0), height - 1)
-        found = list(zip(heights, pipeline.execute() if heights else [], strict=True))
+        stored = self._chain.stored
+        found = list(zip(heights, stored.hashes_with_parents(heights), strict=True))
         for start in range(0, len(found), _TOGETHER):
-            group = [
-                (height, names) for height, names in found[start : start + _TOGETHER] if len(names) == min(height, 2)
-            ]
-            pipeline = redis.pipeline(transaction=False)
-            for _, names in group:
-                pipeline.hmget(keys.headers, names)
-                for key in (keys.blocks, keys.undo, keys.ids):
-                    pipeline.hget(key, names[-1])
-            replies = pipeline.execute() if group else []
+            part = found[start : start + _TOGETHER]
+            group = [(height, names) for height, names in part if len(names) == min(height, 2)]
+            blocks, parents = stored.blocks_with_parents([names for _, names in group])
             samples = {
-                height: Sample.read(
-                    self._rules, height, names[-1].decode("ascii", "replace"), *replies[4 * i : 4 * i + 4]
-                )
-                for i, (height, names) in enumerate(group)
+                height: Sample.read(self._rules, height, names[-1].decode("ascii", "replace"), block, parent)
+                for (height, names), block, parent in zip(group, blocks, parents, strict=True)
             }
             self._compare_index(samples)
-            for height, _ in found[start : start + _TOGETHER]:
+            for height, _ in part:
                 yield height, samples.get(height)
 
     def _compare_index(self, samples: "dict[int, Sample]") -> None:
         """Whether the transactions of blocks that are whole are in the index, at their places."""
-        redis, keys = self._chain.redis, self._chain.keys
         expected = {
             bytes.fromhex(item.id): (height, b"%d:%d" % (height, position))
             for height, sample in samples.items()
             if not sample.findings
             for position, item in enumerate(sample.block.transactions)
         }
-        if not expected or redis.get(keys.journal) is not None:  # whose indexes are being brought in line
+        if not expected or self._chain.has_journal():
             return
-        stored = redis.hmget(keys.transactions, list(expected))
+        stored = self._chain.stored.places(list(expected))
         for (name, (height, right)), place in zip(expected.items(), stored, strict=True):
             if place != right:
                 finding = Finding("index", f"of transaction {name.hex()}", shown(place), shown(right))
@@ -218,15 +202,13 @@ class _Headers:
             yield Finding("tip", "height", str(tip.height), f"{length}, by the list of heights")
             return
         total, last = 0, b""
-        for start in range(0, length, _PAGE):
-            hashes = chain.redis.lrange(chain.keys.heights, start, min(start + _PAGE, length) - 1)
-            for i, text in enumerate(chain.redis.hmget(chain.keys.headers, hashes) if hashes else []):
-                if text is None:
-                    yield Finding("height", f"{start + i + 1}", f"{shown(hashes[i])}, which is no stored block", "")
-                    return
-                total += header_term(start + i + 1, hashes[i], text)
-                self.transactions += _count(text)
-                last = hashes[i]
+        for height, block_hash, text in chain.stored.headers(length, _PAGE):
+            if text is None:
+                yield Finding("height", f"{height}", f"{shown(block_hash)}, which is no stored block", "")
+                return
+            total += header_term(height, block_hash, text)
+            self.transactions += _count(text)
+            last = block_hash
         if last != tip.hash.encode():
             yield Finding("tip", "hash", tip.hash, f"{shown(last)}, the last of the list of heights")
             return

@@ -103,9 +103,9 @@ class Repair:
         token = self._randomness.token()
         self._faults.mark(token, before, self._clock.now(), repair=True)
         finished = self._finish()
-        old_tip = (self._chain.redis.hget(self._chain.keys.tip, "hash") or b"").decode("utf-8", "surrogateescape")
-        mender = Mender(self._chain.redis, self._chain.keys)
-        old_hashes = self._chain.redis.lrange(self._chain.keys.heights, 0, -1)
+        old_tip = (self._chain.stored.tip_hash() or b"").decode("utf-8", "surrogateescape")
+        mender = self._faults.mender()
+        old_hashes = self._chain.stored.hashes()
         outcome = self._audit.run(advance, mender=mender, truncate=truncate)
         if outcome.broken is not None and not truncate:
             mender.flush()
@@ -144,7 +144,7 @@ class Repair:
         """Blocks that are not on the chain any more. Whole ones may come back without being fetched."""
         keys, now = self._chain.keys, self._clock.now()
         for number, name in enumerate(removed):
-            if number == 0 or self._chain.redis.hget(self._chain.keys.headers, name) is None:
+            if number == 0 or self._chain.stored.header(name) is None:
                 for key in (keys.blocks, keys.headers, keys.undo, keys.ids):
                     mender.record(key, name, None)
             else:
@@ -155,7 +155,7 @@ class Repair:
         """Put the transactions of whole blocks that were given up back into the mempool; how many it took."""
         back: list[Transaction] = []
         for name in removed[1:]:
-            text = self._chain.redis.hget(self._chain.keys.blocks, name)
+            text = self._chain.stored.block(name)
             try:
                 block = self._rules.read_block(json.loads(text or b""))
             except (RuleError, ValueError):

@@ -13,8 +13,6 @@ from services.store.ledger_copy import LedgerCopy
 from services.store.mender import Mender
 from services.store.records import allowance_field, encode_account
 
-_NAMES = 1000
-
 
 class End:
     """The end of a whole check."""
@@ -23,7 +21,7 @@ class End:
         self, chain: ChainStore, out: Outcome, headers: int, histories: "dict[str, array[int]]", mender: Mender | None
     ) -> None:
         """`headers`: the sum of their terms. `histories`: the places of each address, packed."""
-        self._redis, self._keys = chain.redis, chain.keys
+        self._stored, self._keys = chain.stored, chain.keys
         self._out = out
         self._headers = headers
         self._histories = histories
@@ -86,28 +84,23 @@ class End:
 
     def _check_index(self) -> None:
         """Whether the index knows transactions that the chain does not have."""
-        if self._redis.hlen(self._keys.transactions) == self._out.transactions:
+        if self._stored.index_size() == self._out.transactions:
             return
-        cursor = 0
-        while True:
-            cursor, page = self._redis.hscan(self._keys.transactions, cursor, count=_NAMES)
-            for name, place in page.items():
-                if self._is_stray(name, place):
-                    self._out.add(Finding("index", f"of transaction {name.hex()}", shown(place), "nothing"))
-                    if self._mender is not None:
-                        self._mender.record(self._keys.transactions, name, None)
-            if not cursor:
-                return
+        for name, place in self._stored.index():
+            if self._is_stray(name, place):
+                self._out.add(Finding("index", f"of transaction {name.hex()}", shown(place), "nothing"))
+                if self._mender is not None:
+                    self._mender.record(self._keys.transactions, name, None)
 
     def _is_stray(self, name: bytes, place: bytes) -> bool:
         height, _, position = place.partition(b":")
         if not (height.isdigit() and position.isdigit()):
             return True
         if not 0 < int(height) <= self._height:  # above it, blocks may have come meanwhile
-            return self._mender is not None or int(height) > len(self._redis.lrange(self._keys.heights, 0, -1))
+            return self._mender is not None or int(height) > self._stored.length()
         at = int(position)
-        block_hash = self._redis.lindex(self._keys.heights, int(height) - 1) or b""
-        return (self._redis.hget(self._keys.ids, block_hash) or b"")[32 * at : 32 * at + 32] != name
+        block_hash = self._stored.hash_at(int(height)) or b""
+        return (self._stored.ids(block_hash) or b"")[32 * at : 32 * at + 32] != name
 
     def _check_histories(self) -> None:
         """The histories of all addresses."""
@@ -131,33 +124,21 @@ class End:
 
     def _stored_history(self, address: str, length: int) -> list[bytes]:
         """A history, without what has been appended to it since its blocks were replayed."""
-        found: list[bytes] = []
-        while True:
-            page = self._redis.lrange(self._keys.history(address), len(found), len(found) + 5 * _NAMES - 1)
-            found += page
-            if len(page) < 5 * _NAMES:
-                break
+        found = self._stored.history(address)
         if self._mender is None:
             while len(found) > length and _height_of(found[-1]) > self._height:
                 found.pop()
         return found
 
     def _stray_histories(self) -> Iterator[bytes]:
-        prefix = self._keys.history("")
-        pattern = "".join(f"[{char}]" if char in "*?[]" else char for char in prefix) + "*"
-        cursor, seen = 0, set()
-        while True:
-            cursor, names = self._redis.scan(cursor, match=pattern, count=_NAMES)
-            for name in names:
-                address = name.decode("utf-8", "replace").removeprefix(prefix)
-                if address in self._histories or name in seen:
-                    continue
-                seen.add(name)
-                first = self._redis.lrange(name.decode("utf-8", "replace"), 0, 0)
-                if self._mender is not None or (first and _height_of(first[0]) <= self._height):
-                    yield name
-            if not cursor:
-                return
+        seen = set()
+        for name, address in self._stored.histories():
+            if address in self._histories or name in seen:
+                continue
+            seen.add(name)
+            first = self._stored.first_place(address)
+            if self._mender is not None or (first is not None and _height_of(first) <= self._height):
+                yield name
 
 
 def _places(items: "array[int]") -> Iterator[bytes]:

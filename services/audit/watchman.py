@@ -15,7 +15,6 @@ from services.ports import Clock, Randomness
 from services.store.chain import ChainStore
 from services.store.digest import Digest, account_term, allowance_term, header_term, read_digest, sum_of
 from services.store.faults import Fault, FaultStore, Finding
-from services.store.ledger_copy import copy_ledger
 from shared.rules import Rules
 
 _log = structlog.get_logger(__name__)
@@ -66,7 +65,7 @@ class Watchman:
     def sample(self) -> Fault | None:
         """Look at some blocks that are drawn by lot."""
         tip = self.chain.tip()
-        if self.chain.redis.hget(self.chain.keys.fault, "token") is not None:
+        if self.faults.is_marked():
             return None
         audit = QuickAudit(self.chain, self.rules, self.randomness)
         for height, sample in audit.blocks(sorted(audit.draw(SAMPLED, tip.height))):
@@ -135,19 +134,17 @@ class Watchman:
 
     def _computed(self) -> tuple[str, str, str] | None:
         """Tip, the digest that it has, and the digest of the stored state. None: it has one by now."""
-        redis, keys = self.chain.redis, self.chain.keys
-        copy = copy_ledger(redis, keys)
+        copy = self.chain.stored.ledger()
         tip = copy.tip[b"hash"].decode()
         old = copy.tip.get(b"digest", b"").decode()
         if read_digest(old, tip) is not None:
             return None
         terms = [account_term(*item) for item in copy.accounts.items()]
         terms += [allowance_term(*item) for item in copy.allowances.items()]
-        headers = 0
-        for start in range(0, copy.height, _PAGE):
-            hashes = redis.lrange(keys.heights, start, min(start + _PAGE, copy.height) - 1)
-            for i, text in enumerate(redis.hmget(keys.headers, hashes)):
-                headers += header_term(start + i + 1, hashes[i], text or b"")
+        headers = sum(
+            header_term(height, block_hash, text or b"")
+            for height, block_hash, text in self.chain.stored.headers(copy.height, _PAGE)
+        )
         return tip, old, str(Digest(tip, sum_of(terms), sum_of([headers])))
 
 

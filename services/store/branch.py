@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.store.arguments import ledger_lists
+from services.store.base import NodeStore
 from services.store.digest import account_term, allowance_term, header_term, ledger_sum, read_digest, sum_of
-from services.store.keys import Keys
-from services.store.port import Store
 from services.store.records import Tip, allowance_field, encode_entries, encode_header, fee_rank
-from services.store.scripts import Scripts
 from shared.block import Block
 from shared.ledger import Entries
 from shared.transaction import Transaction
@@ -52,26 +50,21 @@ class Swap:
     ledger: Entries  # net: every entry that either branch touches, as it is after the swap
 
 
-class BranchStore:
+class BranchStore(NodeStore):
     """Staging and swapping."""
-
-    def __init__(self, redis: Store, keys: Keys) -> None:
-        self._redis = redis
-        self._keys = keys
-        self._scripts = Scripts(redis)
 
     def is_marked(self) -> bool:
         """Whether the stored state is marked as wrong."""
-        return bool(self._redis.hget(self._keys.fault, "sentence"))
+        return bool(self._redis.hget(self.keys.fault, "sentence"))
 
     def stage(self, block: Block, before: Entries, chainwork: int, now: float) -> None:
         """Store a verified block under its hash. It is not on the chain yet, and forgotten if it never gets there."""
         pipeline = self._redis.pipeline(transaction=True)
-        pipeline.zadd(self._keys.staged, {block.hash: now})
-        pipeline.hset(self._keys.blocks, block.hash, block.canonical)
-        pipeline.hset(self._keys.headers, block.hash, encode_header(block, chainwork))
-        pipeline.hset(self._keys.undo, block.hash, encode_entries(before))
-        pipeline.hset(self._keys.ids, block.hash, bytes.fromhex("".join(item.id for item in block.transactions)))
+        pipeline.zadd(self.keys.staged, {block.hash: now})
+        pipeline.hset(self.keys.blocks, block.hash, block.canonical)
+        pipeline.hset(self.keys.headers, block.hash, encode_header(block, chainwork))
+        pipeline.hset(self.keys.undo, block.hash, encode_entries(before))
+        pipeline.hset(self.keys.ids, block.hash, bytes.fromhex("".join(item.id for item in block.transactions)))
         pipeline.execute()
 
     def swap(self, swap: Swap) -> str:
@@ -104,7 +97,7 @@ class BranchStore:
         for values in [list(swap.attached), *ledger_lists(swap.ledger)]:
             args.append(len(values))
             args += values
-        return bytes(self._scripts.run("swap", [self._keys.prefix], args)).decode()
+        return bytes(self._scripts.run("swap", [self.keys.prefix], args)).decode()
 
     def _digest_after(self, swap: Swap) -> str | None:
         """The digest of the state after a swap; "" where the tip has none. None: a block of the branch was forgotten.
@@ -116,8 +109,8 @@ class BranchStore:
         if digest is None:
             return ""
         gone = [
-            *self._terms(self._keys.accounts, list(swap.ledger.accounts), account_term),
-            *self._terms(self._keys.allowances, list(map(allowance_field, swap.ledger.allowances)), allowance_term),
+            *self._terms(self.keys.accounts, list(swap.ledger.accounts), account_term),
+            *self._terms(self.keys.allowances, list(map(allowance_field, swap.ledger.allowances)), allowance_term),
         ]
         attached = self._header_terms(swap.fork, swap.attached)
         detached = self._header_terms(swap.fork, swap.detached[::-1])
@@ -138,7 +131,7 @@ class BranchStore:
         terms = []
         for start in range(0, len(hashes), SLICE):
             part = list(hashes[start : start + SLICE])
-            for i, text in enumerate(self._redis.hmget(self._keys.headers, part)):
+            for i, text in enumerate(self._redis.hmget(self.keys.headers, part)):
                 if text is None:
                     return None
                 terms.append(header_term(fork + 1 + start + i, part[i].encode(), text))
@@ -146,7 +139,7 @@ class BranchStore:
 
     def journal(self) -> Journal | None:
         """The swap that is not finished, if there is one."""
-        found = self._redis.get(self._keys.journal)
+        found = self._redis.get(self.keys.journal)
         if found is None:
             return None
         value = json.loads(found)
@@ -190,12 +183,12 @@ class BranchStore:
     def _run(self, name: str, calls: Sequence[list[Any]]) -> None:
         """Run a script with each list of arguments. Each run is a slice by itself; some travel together."""
         for start in range(0, len(calls), TOGETHER):
-            self._scripts.run_many(name, [self._keys.prefix], list(calls[start : start + TOGETHER]))
+            self._scripts.run_many(name, [self.keys.prefix], list(calls[start : start + TOGETHER]))
 
     def finish(self, journal: Journal) -> None:
         """The journal is done."""
-        self._scripts.run("finish", [self._keys.prefix], [journal.beginning])
+        self._scripts.run("finish", [self.keys.prefix], [journal.beginning])
 
     def forget(self, before: float, limit: int) -> int:
         """Delete blocks that were staged before a time and never became part of the chain; how many."""
-        return int(self._scripts.run("forget", [self._keys.prefix], [before, limit]))
+        return int(self._scripts.run("forget", [self.keys.prefix], [before, limit]))

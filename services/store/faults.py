@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from services.errors import LedgerDiffers
+from services.store.base import NodeStore
 from services.store.chain import KEEP_SECONDS
-from services.store.keys import Keys
-from services.store.port import Store
-from services.store.scripts import Scripts
+from services.store.mender import Mender
 
 # Findings that a mark keeps; it says how many there are.
 KEPT = 50
@@ -56,17 +55,12 @@ class Fault:
         }
 
 
-class FaultStore:
+class FaultStore(NodeStore):
     """The mark of one node."""
-
-    def __init__(self, redis: Store, keys: Keys) -> None:
-        self._redis = redis
-        self._keys = keys
-        self._scripts = Scripts(redis)
 
     def read(self) -> Fault | None:
         """What is known to be wrong, or None."""
-        found = self._redis.hgetall(self._keys.fault)
+        found = self._redis.hgetall(self.keys.fault)
         if not found:
             return None
         fields = {name.decode(): value.decode() for name, value in found.items()}
@@ -79,9 +73,17 @@ class FaultStore:
             findings=tuple(Finding(**item) for item in json.loads(fields["findings"])),
         )
 
+    def is_marked(self) -> bool:
+        """Whether the stored state is marked as wrong."""
+        return self._redis.hget(self.keys.fault, "token") is not None
+
+    def mender(self) -> Mender:
+        """The writes of one repair."""
+        return Mender(self._redis, self.keys)
+
     def require_none(self) -> None:
         """Raises: LedgerDiffers, with what is wrong."""
-        sentence = self._redis.hget(self._keys.fault, "sentence")
+        sentence = self._redis.hget(self.keys.fault, "sentence")
         if sentence is not None:
             raise LedgerDiffers(sentence.decode())
 
@@ -105,18 +107,18 @@ class FaultStore:
         args: list[object] = [now, KEEP_SECONDS, over]
         for name, value in fields.items():
             args += [name, value]
-        return bool(self._scripts.run("mark", [self._keys.prefix], args))
+        return bool(self._scripts.run("mark", [self.keys.prefix], args))
 
     def repaired(self, token: str, old_tip: str, tip: dict[str, str]) -> bool:
         """Write the tip that the blocks give and take the mark away; False where either is not ours any more."""
         args: list[object] = [token, old_tip, tip["height"], tip["hash"]]
         for name, value in tip.items():
             args += [name, value]
-        return bool(self._scripts.run("repaired", [self._keys.prefix], args) == b"repaired")
+        return bool(self._scripts.run("repaired", [self.keys.prefix], args) == b"repaired")
 
     def adopt_digest(self, tip: str, old: str, new: str) -> bool:
         """Give the tip its digest, where it is still `tip` and has none that belongs to it."""
-        return bool(self._scripts.run("adopt_digest", [self._keys.prefix], [tip, old, new]))
+        return bool(self._scripts.run("adopt_digest", [self.keys.prefix], [tip, old, new]))
 
 
 def sentence_of(findings: Sequence[Finding]) -> str:

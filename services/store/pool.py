@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.errors import LedgerDiffers, NotBegun
-from services.store.keys import Keys
-from services.store.port import Store
+from services.store.base import NodeStore
 from services.store.records import allowance_field, decode_account, fee_of, fee_rank, id_of
-from services.store.scripts import Scripts
 from shared.ledger import Account, AllowanceKey
 from shared.transaction import Transaction
 
@@ -94,13 +92,8 @@ class Question:
     pair: AllowanceKey | None = None  # owner and spender whose allowance is wanted
 
 
-class PoolStore:
+class PoolStore(NodeStore):
     """The mempool's keys of one node."""
-
-    def __init__(self, redis: Store, keys: Keys) -> None:
-        self.redis = redis
-        self.keys = keys
-        self.scripts = Scripts(redis)
 
     def view(self, questions: Sequence[Question]) -> list[PoolView]:
         """What admission must know of each sender, each read at one moment, all in one round trip."""
@@ -108,17 +101,17 @@ class PoolStore:
         for question in questions:
             field = allowance_field(question.pair) if question.pair else ""
             calls.append([question.sender, question.payer, field, *question.nonces])
-        replies = self.scripts.run_many("pool_view", [self.keys.prefix], calls)
+        replies = self._scripts.run_many("pool_view", [self.keys.prefix], calls)
         return [_view(reply, question.nonces) for reply, question in zip(replies, questions, strict=True)]
 
     def queue(self, sender: str) -> list[Entry]:
         """A sender's transactions, by nonce."""
-        members = self.redis.zrange(self.keys.queue(sender), 0, -1)
+        members = self._redis.zrange(self.keys.queue(sender), 0, -1)
         return self.entries([id_of(member) for member in members])
 
     def queues(self, senders: Sequence[str], limit: int) -> list[list[tuple[int, str]]]:
         """Per sender, the first `limit` of its queue: nonce and id, in one round trip."""
-        pipeline = self.redis.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=False)
         for sender in senders:
             pipeline.zrange(self.keys.queue(sender), 0, limit - 1, withscores=True)
         return [[(int(nonce), id_of(member)) for member, nonce in items] for items in pipeline.execute()]
@@ -133,7 +126,7 @@ class PoolStore:
             LedgerDiffers: the stored state is marked as wrong.
         """
         calls = [_admission_args(admission, now, cap) for admission in admissions]
-        replies = self.scripts.run_many("admit", [self.keys.prefix], calls)
+        replies = self._scripts.run_many("admit", [self.keys.prefix], calls)
         for reply in replies:
             if reply[0] == b"differs":
                 raise LedgerDiffers(reply[1].decode())
@@ -141,7 +134,7 @@ class PoolStore:
 
     def drop(self, ids: Sequence[str], status: str, reason: str, now: float) -> int:
         """Take transactions out and record why; how many were there."""
-        return int(self.scripts.run("drop", [self.keys.prefix], [status, reason, now, *ids])) if ids else 0
+        return int(self._scripts.run("drop", [self.keys.prefix], [status, reason, now, *ids])) if ids else 0
 
     def entry(self, transaction_id: str) -> Entry | None:
         found = self.entries([transaction_id])
@@ -149,19 +142,19 @@ class PoolStore:
 
     def entries(self, ids: Sequence[str]) -> list[Entry]:
         """The entries with these ids, in their order, without those that have left."""
-        found = self.redis.hmget(self.keys.entries, list(ids)) if ids else []
+        found = self._redis.hmget(self.keys.entries, list(ids)) if ids else []
         return [_entry(name, value) for name, value in zip(ids, found, strict=True) if value is not None]
 
     def by_fee(self, page: int = PAGE) -> Iterator[list[Entry]]:
         """The mempool in pages: highest fee first, then arrival. What moves while it is read may be missed."""
         after = "-"
-        while members := self.redis.zrange(self.keys.order, after, "+", bylex=True, offset=0, num=page):
+        while members := self._redis.zrange(self.keys.order, after, "+", bylex=True, offset=0, num=page):
             after = "(" + members[-1].decode()
             yield self.entries([id_of(member) for member in members])
 
     def totals(self) -> tuple[int, int]:
         """How many transactions are waiting, and the bytes of their entries."""
-        pipeline = self.redis.pipeline(transaction=True)
+        pipeline = self._redis.pipeline(transaction=True)
         pipeline.hlen(self.keys.entries)
         pipeline.hget(self.keys.pool, "bytes")
         size, used = pipeline.execute()
@@ -169,22 +162,22 @@ class PoolStore:
 
     def next_nonce(self, sender: str) -> int | None:
         """The first nonce that the queue has not used, or None when nothing is queued."""
-        found = self.redis.hget(self.keys.sender(sender), "next")
+        found = self._redis.hget(self.keys.sender(sender), "next")
         return None if found is None else int(found)
 
     def record(self, transaction_id: str) -> dict[str, Any] | None:
         """Why a transaction left without being mined: {status, reason, at}."""
-        found = self.redis.hget(self.keys.records, transaction_id)
+        found = self._redis.hget(self.keys.records, transaction_id)
         return None if found is None else json.loads(found)
 
     def older_than(self, moment: float, limit: int, *, skip: int = 0) -> list[str]:
         """Ids of transactions that were admitted before `moment`, the oldest first, without the first `skip`."""
-        found = self.redis.zrange(self.keys.expiry, "-inf", moment, byscore=True, offset=skip, num=limit)
+        found = self._redis.zrange(self.keys.expiry, "-inf", moment, byscore=True, offset=skip, num=limit)
         return [item.decode() for item in found]
 
     def forget_records(self, before: float, keep: int, limit: int) -> int:
         """Forget records older than `before`, and the oldest above `keep`; how many."""
-        return int(self.scripts.run("forget_records", [self.keys.prefix], [before, keep, limit]))
+        return int(self._scripts.run("forget_records", [self.keys.prefix], [before, keep, limit]))
 
 
 def _view(reply: Sequence[Any], nonces: Sequence[int]) -> PoolView:

@@ -11,7 +11,7 @@ import pytest
 from api.app import create_app
 from services.errors import TipMoved
 from services.node import Node
-from services.store.chain import PAGE
+from services.store.blocks import PAGE
 from tests.integration.conftest import MakeNode
 from tests.integration.http_client import FlaskDoor, SocketDoor
 from tests.integration.node_fixture import (
@@ -48,7 +48,7 @@ def long_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode
         for number in range(BLOCKS - 1):
             key = KEYS[number % len(KEYS)]
             grow(node, transfer(key, number // len(KEYS), fee="0", data=MEMO))
-        node.chain.redis.close()
+        node.chain._redis.close()
         yield running
 
 

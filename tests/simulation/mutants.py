@@ -151,7 +151,7 @@ _REAL_FAILED = PeerBook.failed
 
 def _without_detached(self: BranchStore, fork: int, hashes: Any) -> Any:
     terms = _REAL_TERMS(self, fork, hashes)
-    known = self._redis.zrange(self._keys.staged, 0, -1)
+    known = self._redis.zrange(self.keys.staged, 0, -1)
     return terms if terms is None or hashes[0].encode() in known else []
 
 

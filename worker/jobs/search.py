@@ -10,7 +10,8 @@ from services.errors import TipMoved
 from services.jobs.queues import SEARCH_SECONDS
 from services.mining.rounds import Rounds
 from services.registry import Unserved
-from services.store.mining import Claim, MiningStore, Searched, Watch
+from services.store.events import Watch
+from services.store.mining import Claim, MiningStore, Searched
 from worker import context
 from worker.claims import GIVE_UP_SECONDS, ClaimSize
 from worker.kernel import Kernel
@@ -76,7 +77,7 @@ class _Search:
     def run(self, first: str) -> int:
         started = time.monotonic()
         current: str | None = first
-        self._watch: Watch = self._store.watch()
+        self._watch: Watch = self._store.events.watch()
         try:
             while current is not None and not self._here.stopping and not self._turn_is_over(started):
                 self._search(current, started)

@@ -6,7 +6,6 @@ from typing import Any
 from api.representations import round_view
 from services.clocks import wrong_clock_words
 from services.node import Node
-from services.store.events import latest
 
 _EVENTS = 600
 _ROUNDS = 15
@@ -53,7 +52,9 @@ def mining(node: Node) -> dict[str, Any]:
 
 def _rounds(node: Node) -> list[dict[str, Any]]:
     """The last rounds, the newest first. One that got a new template has an event for each."""
-    ids = dict.fromkeys(event.data["id"] for event in reversed(latest(node.mining, _EVENTS)) if event.type == "round")
+    ids = dict.fromkeys(
+        event.data["id"] for event in reversed(node.mining.events.latest(_EVENTS)) if event.type == "round"
+    )
     found = []
     for round_id in list(ids)[:_ROUNDS]:
         view = round_view(node, round_id)
