@@ -31,8 +31,10 @@ from services.store.filters import FilterStore
 from services.store.keys import Keys
 from services.store.mining import MiningStore
 from services.store.outbox import Outbox
+from services.store.peers import PeerStore
 from services.store.pool import PoolStore
 from services.store.port import Store
+from services.store.resolutions import ResolutionStore
 from services.store.slots import Slots
 from services.token.logs import LogSearch
 from services.token.receipts import WalletBlocks
@@ -174,7 +176,7 @@ def build_node(
     pool = PoolStore(store, keys)
     mining = MiningStore(store, keys)
     mempool = Mempool(pool, settings.pool_policy, rules, clock)
-    book = PeerBook(store, keys, clock, settings.max_peers)
+    book = PeerBook(PeerStore(store, keys), clock, settings.max_peers)
     client = PeerClient(http, settings.spec.max_block_bytes, floats=rules.floats)
     announcer = Announcer(
         settings.node, settings.public_url, chain, pool, Outbox(store, keys), book, client, queue, clock
@@ -221,7 +223,7 @@ def build_node(
         reorganiser=reorganiser,
         resolver=resolver,
         announcer=announcer,
-        consensus=Consensus(settings.node, store, keys, resolver, queue, clock),
+        consensus=Consensus(settings.node, ResolutionStore(store, keys), resolver, queue, clock),
         snapshots=Snapshots(chain),
         wallet_blocks=wallet_blocks,
         logs=LogSearch(chain, wallet_blocks, settings.spec.token.address),

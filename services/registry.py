@@ -9,7 +9,7 @@ from typing import Any
 
 from services.errors import NotFound
 from services.settings.table import Settings
-from services.store.keys import NODES
+from services.store.broker import node_card, node_names, write_node_card
 from services.store.port import Store
 from services.system.about import VERSION
 from shared.amounts import format_amount, parse_amount
@@ -49,18 +49,17 @@ def register(broker: Store, settings: Settings) -> None:
         "public_url": settings.public_url,
     }
     text = json.dumps(card, sort_keys=True)
-    if broker.hget(NODES, settings.node) != text.encode():
-        broker.hset(NODES, settings.node, text)
+    write_node_card(broker, settings.node, text)
 
 
 def names(broker: Store) -> list[str]:
     """The nodes that have registered."""
-    return sorted(name.decode() for name in broker.hgetall(NODES))
+    return node_names(broker)
 
 
 def spec_of(broker: Store, node: str) -> ChainSpec | None:
     """The chain spec that a node has registered with; None where it has not, or with another release."""
-    text = broker.hget(NODES, node)
+    text = node_card(broker, node)
     try:
         return None if text is None else spec_from_object(json.loads(text)["spec"])
     except (ValueError, KeyError, TypeError, BadChainSpec):
@@ -74,7 +73,7 @@ def look_up(broker: Store, node: str, own: Settings) -> Settings:
         NotFound: no node of that name has registered.
         Unserved: the node runs code with which this worker's does not go together. The message names both versions.
     """
-    text = broker.hget(NODES, node)
+    text = node_card(broker, node)
     if text is None:
         raise NotFound("No node of that name has registered at this broker.")
     card = json.loads(text)

@@ -14,6 +14,7 @@ from services.jobs.queues import RESOLVE, RqJobs
 from services.launch.ending import FORLORN_SECONDS, end_after
 from services.ports import Clock, Queue, SystemClock
 from services.settings.table import Settings
+from services.store.blocks import BlockReader
 from services.store.keys import Keys
 from services.system import logs
 from worker.housekeeper import start_housekeeper
@@ -61,6 +62,7 @@ def run_ticker(settings: Settings) -> None:
     # Not patient: the next tick is a second away.
     broker = connect_for_requests(settings.broker_url)
     store = broker if settings.redis_url == settings.broker_url else connect_for_requests(settings.redis_url)
+    chain = BlockReader(as_store(store), Keys(settings.node))
     ticker, begun, away = Ticker(settings, RqJobs(broker), SystemClock()), False, ""
     clocks = ClockBoard(as_store(broker), SystemClock())
     start_housekeeper(settings, stop)
@@ -68,7 +70,7 @@ def run_ticker(settings: Settings) -> None:
         try:
             # The broker may have been emptied meanwhile.
             registry.register(as_store(broker), settings)
-            begun = begun or bool(store.exists(Keys(settings.node).tip))
+            begun = begun or chain.has_begun()
             if begun:
                 ticker.tick()
             clocks.look(f"ticker of {settings.node}")

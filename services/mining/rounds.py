@@ -15,7 +15,7 @@ from services.mempool.admission import Mempool
 from services.mining.templates import TemplateMaker
 from services.ports import Clock, Queue, Randomness
 from services.store.chain import SealedBy
-from services.store.mining import Claim, MiningStore, Searched
+from services.store.mining import Claim, MiningStore, Report, Searched, Times
 from services.store.rounds import MiningRequest
 from shared.block import Block
 from shared.errors import TooEarly
@@ -183,16 +183,8 @@ class Rounds:
         report = searched
         for _ in range(_ATTEMPTS):
             now = self._clock.now()
-            outcome = self.store.claim(
-                round_id,
-                worker,
-                wanted,
-                report,
-                now,
-                REFRESH_SECONDS,
-                now + HEARTBEAT_SECONDS,
-                ENOUGH if if_needed else 0,
-            )
+            times = Times(now, now + HEARTBEAT_SECONDS, REFRESH_SECONDS)
+            outcome = self.store.claim(round_id, Report(worker, report), wanted, times, ENOUGH if if_needed else 0)
             if isinstance(outcome, Claim):
                 return outcome
             if outcome == "ended":
@@ -207,7 +199,8 @@ class Rounds:
         The worker still counts as searching for a while, or whoever opens the next round would call another.
         """
         now = self._clock.now()
-        return self.store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now + HEARTBEAT_SECONDS) != "ended"
+        times = Times(now, now + HEARTBEAT_SECONDS, REFRESH_SECONDS)
+        return self.store.claim(round_id, Report(worker, searched), 0, times) != "ended"
 
     def rest(self) -> float:
         """Seconds that auto-mining should rest, before it opens another round; 0 while one is open, or if somebody

@@ -38,6 +38,23 @@ class Searched:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """Who searches, and what it has done since its last report."""
+
+    worker: str
+    searched: Searched
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The times that a claim is judged by."""
+
+    now: float  # Unix seconds
+    searching_until: float  # Unix seconds; the worker counts as searching until then
+    template_seconds: float  # a template that is older needs to be renewed
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """Whether a round is open, or should be."""
 
@@ -62,7 +79,7 @@ class MiningStore(NodeStore):
         Raises:
             LedgerDiffers: the stored state is marked as wrong.
         """
-        reply = self._scripts.run("request", [self.keys.prefix], [request_id, now, cap, KEEP_SECONDS])
+        reply = self._scripts.run("request", [self.keys.prefix], [request_id, now, cap])
         if isinstance(reply, bytes):
             raise LedgerDiffers(reply.decode())
         return bool(reply)
@@ -108,21 +125,33 @@ class MiningStore(NodeStore):
     def claim(
         self,
         round_id: str,
-        worker: str,
+        report: Report,
         wanted: int,
-        searched: Searched,
-        now: float,
-        refresh: float,
-        until: float,
+        times: Times,
         enough: int = 0,
     ) -> Claim | Literal["stale", "ended"]:
         """Report what was searched and take the next `wanted` proofs.
 
         Args:
-            enough: take none, and be told so by an empty claim, where others hold more proofs than this many times the
-                difficulty. Only for who has nothing to report. 0: take them.
+            wanted: 0 only reports.
+            enough: take none, and return an empty claim, if other workers hold more proofs than this many times the
+                difficulty. Only for a worker that has nothing to report. 0: take them in any case.
+
+        Returns:
+            the claim; "stale" if the round needs a new template first; "ended" if it is not open.
         """
-        args = [round_id, worker, wanted, searched.version or "0", searched.hashes, now, refresh, until, enough]
+        searched = report.searched
+        args = [
+            round_id,
+            report.worker,
+            wanted,
+            searched.version or "0",
+            searched.hashes,
+            times.now,
+            times.template_seconds,
+            times.searching_until,
+            enough,
+        ]
         reply = self._scripts.run("claim", [self.keys.prefix], args)
         if reply[0] == b"ended":
             return "ended"
