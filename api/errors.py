@@ -4,9 +4,9 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, json, request
-from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
+from services.connections import RedisError
 from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, TipMoved
 from shared.errors import CodedError, NodeError, ShapeError, TooEarly
 

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import structlog
-from redis.exceptions import RedisError
 
+from services.connections import RedisError
 from services.ports import Clock
 from services.store.broker import forget_clocks, note_clock, noted_clocks
 from services.store.port import Store

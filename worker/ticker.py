@@ -5,11 +5,10 @@ import threading
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
 
 from services import registry
 from services.clocks import ClockBoard
-from services.connections import as_store, connect_for_requests, require_mendable
+from services.connections import RedisError, as_store, connect_for_requests, require_mendable
 from services.jobs.queues import RESOLVE, RqJobs
 from services.launch.ending import FORLORN_SECONDS, end_after
 from services.ports import Clock, Queue, SystemClock

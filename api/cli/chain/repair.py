@@ -37,9 +37,7 @@ def repair(redis_url: str | None, node: str, spec: str | None, truncate: bool, a
 
     Exit 0: nothing differs any more. Exit 1: a block itself is damaged (see --truncate), or the store does not answer.
     """
-    from redis.exceptions import RedisError
-
-    from services.connections import connect_for_jobs, connect_for_requests, require_usable
+    from services.connections import RedisError, connect_for_jobs, connect_for_requests, require_usable
     from services.system import logs
 
     logs.configure("error", "console")

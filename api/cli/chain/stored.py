@@ -49,10 +49,8 @@ def compare_store(redis_url: str, node: str, spec: ChainSpec, genesis: str, adva
     Raises:
         Failure: it does not answer.
     """
-    from redis.exceptions import RedisError
-
     from services.audit.full import FullAudit
-    from services.connections import connect_for_jobs, connect_for_requests, require_usable
+    from services.connections import RedisError, connect_for_jobs, connect_for_requests, require_usable
 
     with connect_for_requests(redis_url) as probe:
         require_usable(probe, "--redis-url")
