@@ -1,8 +1,8 @@
-"""The whole check of the stored state: every block is replayed by all rules, every record compared with the result.
+"""The full check of the stored state: every block is replayed by all rules, every record compared with the result.
 
-Walk: `FullAudit.run` → block by block along the list of heights: block, header, undo record, ids, index → then what a
-replay ends with: accounts, allowances, histories, the tip and its digest. Given a `Mender`, what differs is written
-right at once (services/audit/repair.py).
+Walk: `FullAudit.run` → block by block along the list of heights: block, header, undo record, ids, index → then what the
+replay ends with: accounts, allowances, histories, the tip and its digest. Given a `Mender`, each record that differs is
+corrected at once (services/audit/repair.py).
 
 Memory: the ledger twice, the hashes of the chain, and eight bytes for each place in a history.
 """
@@ -10,10 +10,11 @@ Memory: the ledger twice, the hashes of the chain, and eight bytes for each plac
 import json
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from services.audit.final_state import FinalState
 from services.audit.links import Links
 from services.audit.outcome import POSITION_BITS, Outcome
-from services.audit.replay_end import End
 from services.audit.samples import read_stored, shown
 from services.errors import Damaged, TipMoved
 from services.ports import Clock
@@ -32,8 +33,9 @@ from shared.rules import Rules
 
 # Blocks that are read at once, with all their records.
 _PAGE = 25
+# Index entries that are read at once.
 _NAMES = 1000
-# Blocks above a wrong entry of the list of heights that are asked for the right one, before all links are followed.
+# Blocks above a wrong entry of the list of heights that are asked for the right hash, before all links are followed.
 _NEAR = 8
 _ATTEMPTS = 5
 # Half seconds to wait for a reorganisation to be finished.
@@ -46,8 +48,19 @@ class OutOfTime(Exception):
     """The check would take longer than it may."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How a check runs; `FullAudit.run` describes them."""
+
+    advance: Advance
+    mender: Mender | None
+    signatures: bool
+    truncate: bool
+    until: float | None
+
+
 class FullAudit:
-    """The whole check of one node's store."""
+    """The full check of one node's store."""
 
     def __init__(self, chain: ChainStore, rules: Rules, clock: Clock) -> None:
         self._chain = chain
@@ -63,32 +76,33 @@ class FullAudit:
         truncate: bool = False,
         until: float | None = None,
     ) -> Outcome:
-        """Check everything. Without a mender nothing is written and the chain may grow meanwhile.
+        """Check everything. Without a mender nothing is written, and the chain may grow meanwhile.
 
         Args:
-            advance: told the height that was checked, and the chain's.
-            mender: writes what differs. Then the store must be marked, so that nobody else writes.
-            signatures: False: what bodies must satisfy by themselves is not checked again (`Replay.step`).
-            truncate: take what lies below the first damaged block for the whole chain.
+            advance: called with the height that has been checked and the height of the chain.
+            mender: writes what differs. The store must be marked then, so that nothing else writes.
+            signatures: False skips what depends on a body alone, such as signatures (`Replay.step`).
+            truncate: take the blocks below the first damaged one for the whole chain.
             until: Unix seconds; the check gives up then.
 
         Raises:
             TipMoved: the chain is reorganised again and again.
             OutOfTime: see `until`.
         """
+        options = _Options(advance, mender, signatures, truncate, until)
         for _ in range(_ATTEMPTS):
             try:
-                return _Run(self._chain, self._rules, self._clock, mender, signatures, truncate, until, advance).run()
+                return _Run(self._chain, self._rules, self._clock, options).run()
             except TipMoved:
                 continue
         raise TipMoved("The chain was reorganised while it was checked.")
 
     def certain(self, advance: Advance = lambda done, total: None) -> Outcome:
-        """Check everything, and what differs a second time: a reorganisation that is being finished is no fault."""
+        """Check everything, twice if something differs: what a reorganisation is still finishing is not wrong."""
         first = self.run(advance)
         if not first.findings:
             return first
-        # One that is interrupted is finished by the next housekeeping.
+        # If it was interrupted, the next housekeeping finishes it.
         for _ in range(_PATIENCE):
             if not self._chain.has_journal():
                 break
@@ -99,26 +113,15 @@ class FullAudit:
 
 
 class _Run:
-    def __init__(
-        self,
-        chain: ChainStore,
-        rules: Rules,
-        clock: Clock,
-        mender: Mender | None,
-        signatures: bool,
-        truncate: bool,
-        until: float | None,
-        advance: Advance,
-    ) -> None:
+    """One check from the first block to the last."""
+
+    def __init__(self, chain: ChainStore, rules: Rules, clock: Clock, options: _Options) -> None:
         self._chain = chain
         self._stored, self._keys = chain.stored, chain.keys
         self._rules = rules
         self._clock = clock
-        self._mender = mender
-        self._signatures = signatures
-        self._truncate = truncate
-        self._until = until
-        self._advance = advance
+        self._options = options
+        self._mender = options.mender
         self._out = Outcome(Replay(rules))
         self._hashes: list[bytes] = []  # the list of heights, as it is stored
         self._headers = 0  # sum of the terms of the headers
@@ -137,11 +140,11 @@ class _Run:
             self._require_same_chain()
             if out.broken is None:
                 self._go_on_to(copy.tip.get(b"hash", b""))
-        if out.replay.tip is None or (out.broken is not None and not self._truncate):
+        if out.replay.tip is None or (out.broken is not None and not self._options.truncate):
             return out  # the ledger cannot be judged
         if out.broken is not None and self._mender is not None:
             self._mender.cut_heights(self._height)
-        End(self._chain, out, self._headers, self._histories, self._mender).check(copy)
+        FinalState(self._chain, out, self._headers, self._histories, self._mender).check(copy)
         if self._mender is not None:
             self._mender.flush()
         return out
@@ -154,18 +157,19 @@ class _Run:
     # --- block by block ---
 
     def _grow(self) -> None:
-        """Replay what the list of heights has more than was replayed."""
+        """Replay the blocks that the list of heights has gained since the last call."""
         self._hashes += self._stored.hashes(len(self._hashes))
         start = self._height
         while start < len(self._hashes) and self._out.broken is None:
-            if self._until is not None and self._clock.now() > self._until:
+            until = self._options.until
+            if until is not None and self._clock.now() > until:
                 raise OutOfTime
             self._page(start, min(start + _PAGE, len(self._hashes)))
             start = self._height
-            self._advance(start, len(self._hashes))
+            self._options.advance(start, len(self._hashes))
 
     def _go_on_to(self, tip: bytes) -> None:
-        """The list of heights ends before the tip, as far as its blocks are whole: replay those as well."""
+        """Where the list of heights ends before the tip: replay the blocks up to the tip as well, if they are whole."""
         missing = self._by_links.linked(tip, self._height, self._out.replay.tip)
         for height, name in sorted(missing.items()):
             self._hashes.append(name)
@@ -185,14 +189,14 @@ class _Run:
             if step is None:
                 break
             block, change = step
-            if block.hash.encode() != name:  # the list of heights was wrong: the records are another block's
+            if block.hash.encode() != name:  # the list of heights was wrong: these are the records of another block
                 [stored] = self._stored.blocks([block.hash.encode()])
             self._check_records(block, change, stored)
             index += [(bytes.fromhex(item.id), f"{height}:{n}".encode()) for n, item in enumerate(block.transactions)]
         self._compare_index(index)
 
     def _step(self, height: int, name: bytes, text: bytes | None) -> tuple[Block, Change] | None:
-        """Replay one block; None where it is damaged."""
+        """Replay one block; None if it is damaged."""
         trouble = self._trouble(height, name, text)
         if trouble is not None:
             self._require_same_chain()
@@ -208,7 +212,7 @@ class _Run:
             text = found
         value = self._loaded
         try:
-            block, change = self._out.replay.step(value, signatures=self._signatures)
+            block, change = self._out.replay.step(value, signatures=self._options.signatures)
         except RuleError as error:
             self._require_same_chain()
             self._out.add(Finding("block", f"{height}", f"what breaks the rule {error.code}", ""))
@@ -217,7 +221,7 @@ class _Run:
         return self._rules.placed(block, change.before), change
 
     def _trouble(self, height: int, name: bytes, text: bytes | None) -> Finding | None:
-        """Why a block cannot be the one of this height and hash, or None; then it is in `_loaded`."""
+        """Why a text cannot be the block of this height and hash; None if it can: then `_loaded` is its JSON value."""
         try:
             block = read_stored(self._rules, text, height)
         except (Damaged, RuleError) as error:
@@ -232,7 +236,7 @@ class _Run:
         return None
 
     def _right_hash(self, height: int) -> bytes | None:
-        """The hash of the block at a height by what lies above it: its child names it, or the tip is it."""
+        """The hash of the block at a height according to the blocks above it, or to the tip."""
         for above in range(height + 1, min(height + _NEAR, len(self._hashes)) + 1):
             found = self._by_links.walk_back(self._hashes[above - 1], above, height)
             if found is not None:
@@ -243,7 +247,7 @@ class _Run:
         return self._links.get(height)
 
     def _require_same_chain(self) -> None:
-        """Raises: TipMoved, where the chain is not the one any more whose blocks were replayed."""
+        """Raises: TipMoved, if the blocks that were replayed are no longer the chain."""
         tip = self._out.replay.tip
         now = self._stored.hashes()
         if self._mender is None and (tip is not None and now[: len(self._hashes)] != self._hashes):
@@ -285,7 +289,7 @@ class _Run:
 
 
 def _says(undo: bytes | None, change: Change) -> bool:
-    """Whether an undo record of an older release, which has no check, says the same."""
+    """Whether an undo record equals that of a change: one of an older release has no check of its text."""
     try:
         return undo is not None and b'"check"' not in undo and decode_entries(undo) == change.before
     except Damaged:

@@ -1,9 +1,9 @@
-"""The quick check of the stored state: what a node does at each start, and a part of it every now and then.
+"""The quick check of the stored state: whole at each start, a small part of it at each housekeeping.
 
-Complete are the accounts, the allowances, the list of heights and the headers (by the digest in the tip), the supply
-and the tip's totals. The rest is sampled: the last blocks are undone one after the other, which checks their undo
-records against the ledger, and some others are drawn by lot; of all these block, header, ids and index are compared.
-Everything is compared by a replay only (services/audit/full.py).
+It covers all accounts, allowances, heights and headers (by the digest in the tip), the supply and the tip's totals.
+The rest is sampled. The last blocks are undone one after the other, which checks their undo records against the ledger;
+more blocks are drawn at random. Of each, block, header, ids and index entries are compared. Only a replay compares
+everything (services/audit/full.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,16 +26,17 @@ from shared.hashing import sha256
 from shared.ledger import NO_ACCOUNT
 from shared.rules import Rules
 
-# Blocks at the tip that are undone, the deepest state that wallets may ask for; and others that are drawn by lot.
+# Blocks at the tip that are undone, as many as wallets may ask the state of; and more that are drawn at random.
 LAST, DRAWN = 128, 128
-# Bytes of blocks that one check reads.
+# Bytes of blocks after which one check stops sampling.
 _BYTES = 2**23
+# Headers that are read at once.
 _PAGE = 4000
 # Blocks that are read together, with all their records.
 _TOGETHER = 32
 _ATTEMPTS = 5
 _TRANSACTIONS = b'"transactions":'
-# Kinds of findings that say only that something in a sum is another.
+# Kinds of findings that say only that a sum differs, not which entry.
 SUMS = frozenset({"digest", "supply"})
 
 
@@ -44,8 +45,8 @@ class Checked:
     """What a quick check found."""
 
     findings: tuple[Finding, ...]
-    tip: Tip | None  # that it was about; None where it cannot be read
-    blocks: int  # that were looked at one by one
+    tip: Tip | None  # of the chain that was checked; None if it cannot be read
+    blocks: int  # compared one by one
     has_digest: bool  # False: accounts, allowances and headers have only been sampled
 
 
@@ -61,7 +62,7 @@ class QuickAudit:
         """The whole quick check. The chain may grow meanwhile.
 
         Raises:
-            NotBegun: there is neither tip nor chain.
+            NotBegun: there is neither a tip nor a block.
             TipMoved: the chain is reorganised again and again.
         """
         for _ in range(_ATTEMPTS):
@@ -86,13 +87,13 @@ class QuickAudit:
             names, checked = self._samples(copy, tip)
             findings += names
         if findings and chain.hash_at(tip.height) != tip.hash and chain.tip().hash != tip.hash:
-            return None  # a reorganisation: all of it may be about another chain
+            return None  # a reorganisation: the findings may be about two chains
         return Checked(tuple(findings), tip, checked, read_digest(tip.digest, tip.hash) is not None)
 
     # --- the whole ---
 
     def _ledger(self, copy: LedgerCopy, tip: Tip) -> Iterator[Finding]:
-        """The sums over all accounts and allowances."""
+        """Sum up all accounts and allowances."""
         supply = 0
         for address, text in copy.accounts.items():
             try:
@@ -126,7 +127,7 @@ class QuickAudit:
     # --- samples ---
 
     def _samples(self, copy: LedgerCopy, tip: Tip) -> tuple[list[Finding], int]:
-        """Some blocks, one by one; what was found, and how many were looked at."""
+        """Compare some blocks, one by one; what was found, and how many were compared."""
         last = range(max(1, tip.height - LAST + 1), tip.height + 1)
         drawn = sorted(self.draw(DRAWN, last.start - 1))
         findings: list[Finding] = []
@@ -145,16 +146,16 @@ class QuickAudit:
         return findings, done
 
     def draw(self, count: int, highest: int) -> set[int]:
-        """Some heights up to `highest`, by lot."""
+        """At most `count` heights up to `highest`, at random."""
         token = self._randomness.token()
         if highest < 1:
             return set()
         return {int.from_bytes(sha256(f"{token}:{i}".encode())[:8], "big") % highest + 1 for i in range(count)}
 
     def blocks(self, heights: Sequence[int]) -> "Iterator[tuple[int, Sample | None]]":
-        """Blocks, each with all that is stored of it and what does not fit; None where there is no such height.
+        """Per height its block with what is stored of it, compared; None if the chain has no such height.
 
-        Some are read together: on a machine that is busy, each round trip may take long.
+        Some are read together, since on a busy machine a round trip may take long.
         """
         stored = self._chain.stored
         found = list(zip(heights, stored.hashes_with_parents(heights), strict=True))
@@ -171,7 +172,7 @@ class QuickAudit:
                 yield height, samples.get(height)
 
     def _compare_index(self, samples: "dict[int, Sample]") -> None:
-        """Whether the transactions of blocks that are whole are in the index, at their places."""
+        """Whether the index has the transactions of whole blocks, at their places."""
         expected = {
             bytes.fromhex(item.id): (height, b"%d:%d" % (height, position))
             for height, sample in samples.items()
@@ -188,7 +189,7 @@ class QuickAudit:
 
 
 class _Headers:
-    """All headers of the chain, and the list of heights, by the digest."""
+    """All headers of the chain and the list of heights, compared by the digest."""
 
     def __init__(self, chain: ChainStore, tip: Tip) -> None:
         self._chain = chain
@@ -196,7 +197,7 @@ class _Headers:
         self.transactions = 0  # on the chain, by its headers
 
     def check(self, length: int) -> Iterator[Finding]:
-        """Args: length: of the list of heights."""
+        """`length`: of the list of heights."""
         chain, tip = self._chain, self._tip
         if length != tip.height:
             yield Finding("tip", "height", str(tip.height), f"{length}, by the list of heights")
@@ -226,7 +227,7 @@ class _Headers:
 
 
 def _count(header: bytes) -> int:
-    """The number of transactions that a stored header says: its last field. Reading all of it would take far longer."""
+    """The number of transactions in a stored header, its last field. Decoding the header would take far longer."""
     digits = header.rpartition(_TRANSACTIONS)[2].rstrip(b"}")
     return int(digits) if digits.isdigit() else 0
 

@@ -1,4 +1,4 @@
-"""One block with all that is stored of it, compared; and the last blocks, undone one after the other."""
+"""Comparing one block with what is stored of it, and undoing the last blocks one after the other."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _NO_BLOCK = Block(Header(0, 0, "", 0, "", 0, ""), (), b"")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One block and what is stored of it."""
+    """One block, what is stored of it, and what differs."""
 
     block: Block
     stored: StoredHeader
@@ -82,7 +82,10 @@ class Sample:
 
 
 class Undoing:
-    """Taking block after block from the ledger, the last first. Each must lead to what was there before that."""
+    """Undoes blocks of a copy of the ledger, the last first.
+
+    A block, applied to its undo record, must give the ledger that is left after undoing the blocks above it.
+    """
 
     def __init__(self, rules: Rules, copy: LedgerCopy) -> None:
         self._rules = rules
@@ -91,6 +94,7 @@ class Undoing:
         self._copy = copy
 
     def undo(self, block: Block, before: Entries, height: int) -> Iterator[Finding]:
+        """Undo the next block. `before`: its undo record."""
         try:
             after = self._rules.apply(block, before).after
         except RuleError as error:
@@ -121,18 +125,18 @@ def read_stored(rules: Rules, text: bytes | None, height: int) -> Block:
     """A block from its stored bytes.
 
     Raises:
-        Damaged: there is none, or no JSON.
-        RuleError: it is no block.
+        Damaged: there are none, or they are not JSON.
+        RuleError: they are not a block.
     """
     if text is None:
         raise Damaged("nothing")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        raise Damaged("what is no JSON") from None
+        raise Damaged("what is not JSON") from None
     return rules.adopt_genesis(value) if height == 1 else rules.read_block(value)
 
 
 def shown(value: bytes | None) -> str:
-    """Stored bytes as people may see them: what is damaged may hold anything."""
+    """Stored bytes as printable text: damaged ones may hold anything."""
     return "nothing" if value is None else repr(value)[2:-1]

@@ -1,4 +1,4 @@
-"""What a replay ends with, compared with what is stored: the ledger, the tip, stray index entries, histories."""
+"""Comparing what a replay ends with with what is stored: the ledger, the tip, the histories, stray index entries."""
 
 import json
 from array import array
@@ -14,13 +14,17 @@ from services.store.mender import Mender
 from services.store.records import allowance_field, encode_account
 
 
-class End:
-    """The end of a whole check."""
+class FinalState:
+    """What a replay ends with, and what is stored of it."""
 
     def __init__(
         self, chain: ChainStore, out: Outcome, headers: int, histories: "dict[str, array[int]]", mender: Mender | None
     ) -> None:
-        """`headers`: the sum of their terms. `histories`: the places of each address, packed."""
+        """
+        Args:
+            headers: sum of the terms of all headers (`header_term`).
+            histories: per address its places: height << POSITION_BITS | position.
+        """
         self._stored, self._keys = chain.stored, chain.keys
         self._out = out
         self._headers = headers
@@ -28,7 +32,7 @@ class End:
         self._mender = mender
 
     def check(self, copy: LedgerCopy) -> None:
-        """Compare all of it."""
+        """Compare everything with `copy`, the stored ledger, and add what differs to the outcome."""
         self._check_ledger(copy)
         self._check_tip(copy)
         self._check_index()
@@ -61,7 +65,7 @@ class End:
                 *(allowance_term(*item) for item in allowances.items()),
             ]
         )
-        assert replay.tip is not None, "genesis at least was replayed"
+        assert replay.tip is not None, "genesis was replayed"
         digest = self._out.digest = Digest(replay.tip.hash, ledger, sum_of([self._headers]), repairs)
         if old is not None and digest != old and self._out.broken is None:
             self._out.add(Finding("digest", "in the tip", str(old), str(digest)))
@@ -83,7 +87,7 @@ class End:
                 out.add(Finding("tip", name, shown(stored), right))
 
     def _check_index(self) -> None:
-        """Whether the index knows transactions that the chain does not have."""
+        """Whether the index has transactions that the chain does not have."""
         if self._stored.index_size() == self._out.transactions:
             return
         for name, place in self._stored.index():
@@ -96,14 +100,14 @@ class End:
         height, _, position = place.partition(b":")
         if not (height.isdigit() and position.isdigit()):
             return True
-        if not 0 < int(height) <= self._height:  # above it, blocks may have come meanwhile
+        if not 0 < int(height) <= self._height:  # blocks above it may be newer than the replay
             return self._mender is not None or int(height) > self._stored.length()
         at = int(position)
         block_hash = self._stored.hash_at(int(height)) or b""
         return (self._stored.ids(block_hash) or b"")[32 * at : 32 * at + 32] != name
 
     def _check_histories(self) -> None:
-        """The histories of all addresses."""
+        """The histories of all addresses, and those of addresses that should have none."""
         for address, places in self._histories.items():
             right = list(_places(places))
             stored = self._stored_history(address, len(right))
@@ -123,7 +127,7 @@ class End:
                 self._mender.history(name.decode(), [])
 
     def _stored_history(self, address: str, length: int) -> list[bytes]:
-        """A history, without what has been appended to it since its blocks were replayed."""
+        """A history, without what was appended to it after its blocks were replayed."""
         found = self._stored.history(address)
         if self._mender is None:
             while len(found) > length and _height_of(found[-1]) > self._height:
