@@ -25,7 +25,7 @@ class Links:
         return name
 
     def linked(self, tip: bytes, above: int, parent: Header | None) -> dict[int, bytes]:
-        """Height → hash of the blocks from the tip down to a height. Empty if one is damaged, or they do not follow `parent`.
+        """Height → hash of the blocks from the tip down to a height. Empty if one is damaged or does not fit.
 
         Args:
             above: the height; 0 for all blocks.

@@ -13,7 +13,7 @@ from services.audit.samples import Sample, Undoing, shown
 from services.errors import Damaged, NotBegun, TipMoved
 from services.ports import Randomness
 from services.store.chain import ChainStore
-from services.store.digest import account_term, allowance_term, header_term, read_digest, sum_of
+from services.store.digest import account_term, allowance_term, header_term, read_digest, sum_of, sum_text
 from services.store.faults import Finding
 from services.store.ledger_copy import LedgerCopy
 from services.store.records import (
@@ -112,7 +112,7 @@ class QuickAudit:
             allowances = (allowance_term(*item) for item in copy.allowances.items())
             found = sum_of([sum_of(accounts), sum_of(allowances)])
             if found != digest.ledger:
-                yield Finding("digest", "of accounts and allowances", f"{found:064x}", f"{digest.ledger:064x}")
+                yield Finding("digest", "of accounts and allowances", sum_text(found), sum_text(digest.ledger))
         if supply != tip.supply:
             yield Finding("supply", "in the tip", str(tip.supply), f"{supply}, the sum of all balances")
 
@@ -215,7 +215,7 @@ class _Headers:
             return
         digest = read_digest(tip.digest, tip.hash)
         if digest is not None and sum_of([total]) != digest.headers:
-            yield Finding("digest", "of heights and headers", f"{sum_of([total]):064x}", f"{digest.headers:064x}")
+            yield Finding("digest", "of heights and headers", sum_text(sum_of([total])), sum_text(digest.headers))
         try:
             stored = chain.header(tip.hash)
         except Damaged:

@@ -1,4 +1,4 @@
-"""The chain of one node: beginning it, and the one way to make it longer. Reading is in the classes that it extends."""
+"""The chain of one node: beginning it and appending to it. Reading is in the base classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -64,7 +64,7 @@ class ChainStore(IndexReader, LedgerReader):
             args += [address, encode_account(account)]
         found = self._scripts.run("initialise", [self.keys.prefix], args).decode()
         if found != genesis.hash and self.block_bytes(genesis.hash) is not None:
-            return  # our chain, with a damaged list of heights: the check at the start names that
+            return  # this chain with a damaged list of heights, which the check at the start reports
         try:
             self.rules.adopt_genesis(self.block_object(found))
         except (RuleError, NotFound, Damaged):
@@ -82,20 +82,22 @@ class ChainStore(IndexReader, LedgerReader):
         self._redis.set(self.keys.rules, str(number))
 
     def window(self, tip: Tip) -> Sequence[Header]:
-        """The headers that end at `tip`, as the rules want them for its child.
+        """The headers that end at `tip`, as many as the rules need for its child, oldest first.
 
         Raises:
-            TipMoved: `tip` is not the tip any more, and its ancestors were not looked up lately.
+            TipMoved: `tip` is no longer the tip, and its window is not remembered.
         """
         known = self._windows
         found = known.get(tip.hash)
         if found is None:
             found = self._next_window(tip) or self._read_window(tip)
-            self._windows = dict([*known.items(), (tip.hash, found)][-_WINDOWS:])  # whole, since threads share it
+            self._windows = dict(
+                [*known.items(), (tip.hash, found)][-_WINDOWS:]
+            )  # replaced as a whole, since threads share it
         return found
 
     def _next_window(self, tip: Tip) -> tuple[Header, ...] | None:
-        """The window that ends at `tip`, from the one that ends at its parent: all but one header are the same."""
+        """The window that ends at `tip`, made from that of its parent; None if that is not remembered."""
         stored = self.header(tip.hash)
         before = self._windows.get(str(stored.header.previous_hash)) if stored is not None else None
         return None if stored is None or before is None else (*before, stored.header)[-self.rules.window_size :]
@@ -154,7 +156,7 @@ class ChainStore(IndexReader, LedgerReader):
 
 
 def _digest_after(tip: Tip, block: Block, header: str, change: Change) -> str:
-    """The digest after an append. Nothing where the tip has none: the next start computes it."""
+    """The digest after an append; "" if the tip has none: the next start computes it."""
     digest = read_digest(tip.digest, tip.hash)
     if digest is None:
         return ""

@@ -1,4 +1,4 @@
-"""JSON-RPC filters in Redis: what a client watches, and how far it has looked. They expire when nobody polls them."""
+"""JSON-RPC filters in Redis: what a client watches, and how far it has looked."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from services.store.base import NodeStore
 
-# A filter that nobody polls is forgotten after this many seconds, as in geth.
+# A filter that is not polled for this many seconds is forgotten, as in geth.
 KEEP_SECONDS = 300
 # Filters that one node keeps at once.
 MAX_FILTERS = 1000
@@ -20,16 +20,16 @@ class Filter:
 
     kind: Kind
     criteria: dict[str, Any]  # of logs, as the client gave them
-    height: int  # the last block that was looked at
-    hash: str
-    event: str  # the last event that was looked at
+    height: int  # of the last block that was looked at
+    hash: str  # of the same
+    event: str  # id of the last event that was looked at
 
 
 class FilterStore(NodeStore):
     """The filters of one node; any of its API processes can answer any of them."""
 
     def add(self, filter_id: str, new: Filter, now: float) -> bool:
-        """Keep a new filter; False when there are too many."""
+        """Store a new filter; False if there are MAX_FILTERS already."""
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.zremrangebyscore(self.keys.filters, "-inf", now)
         pipeline.zcard(self.keys.filters)
@@ -43,7 +43,7 @@ class FilterStore(NodeStore):
         return None if found is None else Filter(**json.loads(found))
 
     def save(self, filter_id: str, current: Filter, now: float) -> None:
-        """Keep a filter as it is now, for another while."""
+        """Store a filter for another KEEP_SECONDS."""
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.set(self.keys.filter(filter_id), json.dumps(asdict(current)), ex=KEEP_SECONDS)
         pipeline.zadd(self.keys.filters, {filter_id: now + KEEP_SECONDS})

@@ -1,4 +1,4 @@
-"""Mining requests and rounds in Redis. What they mean is in `services/mining/rounds.py`."""
+"""Mining requests, rounds and search jobs in Redis. What they mean is in services/mining/rounds.py."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from services.store.port import Store
 from services.store.rounds import ROUND_FIELDS, MiningRequest, Round, RoundWorker
 from shared.block import Template
 
-# Seconds for which a search job may say that it is about: the longest QUARRY_LINGER, and somewhat.
+# Longest time in seconds for which a search job may announce itself: the longest QUARRY_LINGER and 5 s.
 LONGEST_PROMISE = 65
 
 
@@ -26,12 +26,12 @@ class Claim:
     version: str  # of the template that the seal belongs to
     prefix: bytes
     difficulty: int
-    proofs: range  # empty: others hold enough for now
+    proofs: range  # empty: other workers hold enough for now
 
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What a worker reports: hashes done for one version of a round's template."""
+    """Hashes done for one version of a round's template."""
 
     version: str = ""
     hashes: int = 0
@@ -58,10 +58,10 @@ class Times:
 class Situation:
     """Whether a round is open, or should be."""
 
-    open_round: str
-    requests: int
-    pool_size: int
-    tip: str
+    open_round: str  # its id, or ""
+    requests: int  # that wait
+    pool_size: int  # transactions in the mempool
+    tip: str  # hash
     held: str  # the tip on which auto-mining must not open a round again
     differs: bool = False  # the stored state is marked as wrong: no round is opened
 
@@ -74,7 +74,7 @@ class MiningStore(NodeStore):
         self.events = EventStream(redis, keys)
 
     def add_request(self, request_id: str, now: float, cap: int) -> bool:
-        """Queue a mining request; False when too many wait.
+        """Queue a mining request; False if `cap` of them wait already.
 
         Raises:
             LedgerDiffers: the stored state is marked as wrong.
@@ -90,7 +90,7 @@ class MiningStore(NodeStore):
     def wait_for_answer(self, request_id: str, seconds: float) -> None:
         """Block until the request is answered, or for `seconds`, whichever is earlier."""
         key = self.keys.answer(request_id)
-        # A second waiter must find the answer too, so it is put back; the list keeps its expiry.
+        # Moved to its own list, so that a second waiter finds the answer too; the list keeps its expiry.
         self._redis.blmove(key, key, seconds, src="LEFT", dest="RIGHT")
 
     def situation(self) -> Situation:
@@ -101,10 +101,10 @@ class MiningStore(NodeStore):
         """Open a round (version "0"), or renew the template of the one that has `version`.
 
         Returns:
-            id and version of the round that is open now, which may be another's.
+            id and version of the round that is open now, which may be another one.
 
         Raises:
-            TipMoved: the template does not extend the tip any more, or the stored state is marked as wrong.
+            TipMoved: the template does not extend the tip, or the stored state is marked as wrong.
         """
         args = [
             round_id,
@@ -162,15 +162,15 @@ class MiningStore(NodeStore):
         return Claim(round_id, version.decode(), prefix, int(difficulty), proofs)
 
     def cancel(self, round_id: str, now: float) -> str | None:
-        """Cancel a round; the state that it had before, or None if there is no such round."""
+        """Cancel a round, if it is open; the state that it had before, or None if there is no such round."""
         found = self._scripts.run("cancel", [self.keys.prefix], [round_id, now, KEEP_SECONDS])
         return None if found is None else found.decode()
 
     def abandon(self, round_id: str, now: float, *, awaited: bool = False) -> bool:
-        """End a round that nobody waits for; False when somebody does, or it has ended.
+        """End a round without a block, unless a request waits for it; whether it was ended.
 
         Args:
-            awaited: end it all the same; the request that it would have answered waits for another.
+            awaited: end it in any case; the request goes on waiting, for another round.
         """
         args = [round_id, now, KEEP_SECONDS, int(awaited)]
         return bool(self._scripts.run("abandon", [self.keys.prefix], args))
@@ -193,7 +193,7 @@ class MiningStore(NodeStore):
         return version.decode(), Template(json.loads(text), prefix, int(difficulty))
 
     def round_workers(self, round_id: str) -> Mapping[str, RoundWorker]:
-        """By name, the workers that have taken part in a round."""
+        """By name, what each worker has done for a round."""
         found = self._redis.hgetall(self.keys.round_workers(round_id))
         return {name.decode(): RoundWorker.read(value) for name, value in found.items()}
 
@@ -201,23 +201,27 @@ class MiningStore(NodeStore):
         """How many search jobs are known to be searching or lingering."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.zremrangebyscore(self.keys.searchers, "-inf", now)
-        # Who says later than a search job can know has a clock that is ahead, and would be believed in when it is dead.
+        # A time further ahead than any job may announce was written by a wrong clock. It is not counted, since it would
+        # count long after the job has ended.
         pipeline.zcount(self.keys.searchers, now, now + LONGEST_PROMISE)
         return int(pipeline.execute()[1])
 
     def last_seal(self) -> tuple[float, int]:
-        """When a round of this node was last sealed, in Unix seconds, and what its block held besides the reward."""
+        """When a round of this node was last sealed (Unix seconds; 0: never), and how many transactions its block has
+        besides the reward.
+        """
         at, transactions = self._redis.hmget(self.keys.tip, ["sealed_at", "sealed_transactions"])
         return float(at or 0), int(transactions or 0)
 
     def linger(self, worker: str, until: float) -> None:
-        """Tell that a search job without a round will look at the next one until `until`."""
+        """Announce that a search job, which has no round now, waits for the next one until `until` (Unix seconds)."""
         self._redis.zadd(self.keys.searchers, {worker: until})
 
     def leave(self, worker: str) -> None:
-        """Tell that a search job ends."""
+        """Take back what `linger` or a claim has announced: the search job ends."""
         self._redis.zrem(self.keys.searchers, worker)
 
     def counters(self) -> dict[str, int]:
+        """Totals since the chain began, by name."""
         found: dict[bytes, Any] = self._redis.hgetall(self.keys.counters)
         return {name.decode(): int(value) for name, value in found.items()}

@@ -1,7 +1,7 @@
-"""What happens on a node, told to many listeners: one reader per process, however many listen.
+"""What happens on a node, passed on to listeners. Each process has one reader, however many listen.
 
-Blocks, rounds and reorganisations are told one by one; arriving transactions and the progress of a round as the state
-that they lead to, twice a second at most, since nobody can look faster.
+Blocks, rounds and reorganisations are passed on one by one. Arriving transactions and the progress of a round are
+passed on as the state that they lead to, at most twice a second.
 """
 
 import json
@@ -22,7 +22,7 @@ from services.store.pool import PoolStore
 _log = structlog.get_logger(__name__)
 
 _STATE_SECONDS = 0.5
-# A listener that is this far behind is too slow: it loses the oldest, and reads the state anyway.
+# Messages that wait for one listener. A slower listener loses the oldest; states tell it the rest.
 _BACKLOG = 100
 
 
@@ -39,7 +39,7 @@ class News:
 
     @contextmanager
     def listen(self) -> Iterator["queue.Queue[Message]"]:
-        """A queue of messages from now on."""
+        """A queue that receives the messages from now on."""
         listener: queue.Queue[Message] = queue.Queue(_BACKLOG)
         with self._lock:
             self._listeners.add(listener)
@@ -53,7 +53,7 @@ class News:
                 self._listeners.discard(listener)
 
     def _read(self) -> None:
-        """Read events and tell them, until nobody listens."""
+        """Read events and pass them on, until the last listener has gone."""
         seen, told_at, changed = "", 0.0, False
         while True:
             with self._lock:
@@ -76,9 +76,9 @@ class News:
             except RedisError as error:
                 _log.warning("news_interrupted", error=type(error).__name__)
                 self._clock.sleep(1.0)
-            except Exception:  # a fault of ours, or an event that nobody can read: no reason to stop telling the rest
+            except Exception:  # a bug, or an event that cannot be read: the others are passed on
                 _log.exception("news_failed")
-                seen = ""  # go on behind it, or it would be met again for ever
+                seen = ""  # go on after the newest event, or this one would be read again for ever
                 self._clock.sleep(1.0)
 
     def _state(self) -> dict[str, Any]:

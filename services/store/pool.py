@@ -1,4 +1,4 @@
-"""The mempool in Redis: reads, and the scripts that change it. Its policy is in `services/mempool/admission.py`."""
+"""The mempool in Redis. Its policy is in services/mempool/admission.py."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,13 @@ from services.store.records import allowance_field, decode_account, fee_of, fee_
 from shared.ledger import Account, AllowanceKey
 from shared.transaction import Transaction
 
-# Entries that are read at once, from a mempool of any size.
+# Entries that are read at once.
 PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One transaction in the mempool, as its indexes know it."""
+    """One transaction in the mempool, without its text."""
 
     id: str
     fee: int  # base units
@@ -27,12 +27,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """What admission must know of one sender. Valid while account and revision are what they were."""
+    """What admission must know of one sender. Valid while the account and the revision of its queue stay the same."""
 
     account: Account
-    revision: str  # "" when the sender has nothing queued
+    revision: str  # "" if the sender has nothing queued
     next_nonce: int  # the first that neither the account nor the queue has used
-    total: int | None  # what the queue costs the sender, base units; None when it must be summed up again
+    total: int | None  # what the queue costs the sender, base units; None if it must be summed up again
     pool_size: int
     cheapest_end: Waiting | None  # of all queues' last transactions
     cheapest_sender: str
@@ -40,7 +40,7 @@ class PoolView:
     payer: Account
     allowance: int
     at_nonce: dict[int, Waiting]  # what is queued at the nonces that were asked for
-    fresh: bool = True  # read from the store for this judgement, not remembered from the sender's last admission
+    fresh: bool = True  # False: remembered from the sender's last admission, not read from the store
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,12 @@ class Admission:
     transactions: Sequence[Transaction]
     replacements: Sequence[int]  # per transaction, how often its nonce was replaced so far
     total: int  # what the sender's queue costs afterwards
-    displaced: Waiting | None  # the view's cheapest end, where the pool is full
+    displaced: Waiting | None  # the view's cheapest end, if the pool is full
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What an admission left behind."""
+    """The state after an admission."""
 
     height: int  # of the tip
     attended: bool  # a round is open, or a search job looks for the next one
@@ -84,11 +84,11 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to view for one admission."""
+    """What to read for one admission."""
 
     sender: str
     nonces: Sequence[int]
-    payer: str = ""  # whose balance the amounts come from, where that is not the sender
+    payer: str = ""  # whose balance the amounts come from, if that is not the sender
     pair: AllowanceKey | None = None  # owner and spender whose allowance is wanted
 
 
@@ -96,7 +96,11 @@ class PoolStore(NodeStore):
     """The mempool's keys of one node."""
 
     def view(self, questions: Sequence[Question]) -> list[PoolView]:
-        """What admission must know of each sender, each read at one moment, all in one round trip."""
+        """What admission must know of each sender, each read at one moment, all in one round trip.
+
+        Raises:
+            NotBegun, LedgerDiffers
+        """
         calls: list[list[Any]] = []
         for question in questions:
             field = allowance_field(question.pair) if question.pair else ""
@@ -120,7 +124,7 @@ class PoolStore(NodeStore):
         """Write admissions in one round trip, each atomically.
 
         Returns:
-            per admission what it left behind, or None: its view no longer holds, view again.
+            per admission the state after it, or None: nothing was written, since its view no longer holds.
 
         Raises:
             LedgerDiffers: the stored state is marked as wrong.
@@ -133,7 +137,7 @@ class PoolStore(NodeStore):
         return [_written(reply) if reply[0] == b"ok" else None for reply in replies]
 
     def drop(self, ids: Sequence[str], status: str, reason: str, now: float) -> int:
-        """Take transactions out and record why; how many were there."""
+        """Take transactions out and record why; how many of them were in the mempool."""
         return int(self._scripts.run("drop", [self.keys.prefix], [status, reason, now, *ids])) if ids else 0
 
     def entry(self, transaction_id: str) -> Entry | None:
@@ -141,19 +145,19 @@ class PoolStore(NodeStore):
         return found[0] if found else None
 
     def entries(self, ids: Sequence[str]) -> list[Entry]:
-        """The entries with these ids, in their order, without those that have left."""
+        """The entries with these ids, in the order of `ids`, without those that are not in the mempool."""
         found = self._redis.hmget(self.keys.entries, list(ids)) if ids else []
         return [_entry(name, value) for name, value in zip(ids, found, strict=True) if value is not None]
 
     def by_fee(self, page: int = PAGE) -> Iterator[list[Entry]]:
-        """The mempool in pages: highest fee first, then arrival. What moves while it is read may be missed."""
+        """The mempool in pages: highest fee first, then arrival. What changes meanwhile may be missed."""
         after = "-"
         while members := self._redis.zrange(self.keys.order, after, "+", bylex=True, offset=0, num=page):
             after = "(" + members[-1].decode()
             yield self.entries([id_of(member) for member in members])
 
     def totals(self) -> tuple[int, int]:
-        """How many transactions are waiting, and the bytes of their entries."""
+        """How many transactions are in the mempool, and the bytes of their entries."""
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hlen(self.keys.entries)
         pipeline.hget(self.keys.pool, "bytes")
@@ -161,7 +165,7 @@ class PoolStore(NodeStore):
         return size, int(used or 0)
 
     def next_nonce(self, sender: str) -> int | None:
-        """The first nonce that the queue has not used, or None when nothing is queued."""
+        """The first nonce that a sender's queue has not used, or None if nothing is queued."""
         found = self._redis.hget(self.keys.sender(sender), "next")
         return None if found is None else int(found)
 
@@ -176,14 +180,14 @@ class PoolStore(NodeStore):
         return [item.decode() for item in found]
 
     def forget_records(self, before: float, keep: int, limit: int) -> int:
-        """Forget records older than `before`, and the oldest above `keep`; how many."""
+        """Forget records older than `before` (Unix seconds), and the oldest beyond `keep`; how many were forgotten."""
         return int(self._scripts.run("forget_records", [self.keys.prefix], [before, keep, limit]))
 
 
 def _view(reply: Sequence[Any], nonces: Sequence[int]) -> PoolView:
     """Raises: NotBegun, LedgerDiffers."""
     account, revision, next_nonce, total, total_revision, size, end, height, other, allowance = reply[:10]
-    if reply[13]:  # before anything is judged by a state that is wrong
+    if reply[13]:  # first, so that nothing is judged by a wrong state
         raise LedgerDiffers(reply[13].decode())
     if not height:
         raise NotBegun

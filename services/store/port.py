@@ -1,7 +1,7 @@
-"""The store port: the few Redis commands that Quarry uses outside its scripts, with the types that they have here.
+"""The store port: the Redis commands that Quarry uses outside its scripts, with the types that they have here.
 
-redis-py types every reply as bytes or text or a future of either. Quarry's connections return bytes, always, so this is
-what `connect` hands out; fakeredis fits it as well.
+redis-py types every reply as bytes or text or a future of either. Quarry's connections always return bytes, so
+`as_store` (services/connections.py) gives them these types. fakeredis fits as well.
 """
 
 from collections.abc import Callable, Mapping
