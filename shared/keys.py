@@ -1,4 +1,4 @@
-"""Ed25519 keys: signing, addresses, and the two PEM files that OpenSSL reads and writes (RFC 8410)."""
+"""Ed25519 keys: signing, addresses, and the two kinds of PEM files that OpenSSL reads and writes (RFC 8410)."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ _SPKI_PREFIX = bytes.fromhex("302a300506032b6570032100")
 
 
 class BadKey(NodeError):
-    """A key file or key is not an Ed25519 key in the form that it should have."""
+    """A key or key file is not an Ed25519 key in the expected form."""
 
 
 class KeyPair:
@@ -46,13 +46,13 @@ class KeyPair:
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether `signature` over `message` is valid for `public_key`; one of a wrong length never is.
+    """Whether `signature` over `message` is valid for `public_key`. One of a wrong length never is.
 
     Valid means what libsodium checks (docs/consensus.md): S below the group order, A and R canonical and not of
-    small order, the equation without cofactor. Frozen vectors hold every release of the library to that.
+    small order, the equation without cofactor. Frozen vectors test every release of the library for this.
     """
-    # libsodium gets signature and message joined, so a short signature would borrow its last bytes from the message;
-    # and PyNaCl hands it keys of any length, of which it reads the first 32 bytes.
+    # libsodium gets signature and message joined, so a short signature would take its last bytes from the message.
+    # PyNaCl passes keys of any length, and libsodium reads the first 32 bytes.
     if len(signature) != SIGNATURE_BYTES or len(public_key) != PUBLIC_KEY_BYTES:
         return False
     try:
@@ -76,7 +76,7 @@ def read_private_key_pem(text: bytes) -> bytes:
     """The seed in an unencrypted PKCS#8 PEM.
 
     Raises:
-        BadKey: for anything else; encrypted files are read by the keyring, which asks for the passphrase.
+        BadKey: it is anything else. The keyring reads encrypted files, because it asks for the passphrase.
     """
     return _unwrap(text, "PRIVATE KEY", _PKCS8_PREFIX)
 

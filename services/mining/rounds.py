@@ -304,7 +304,7 @@ class Rounds:
         if not empty and not made.transactions:
             return None
         opened, _ = self.store.open(round_id, version, made.template, made.transactions, self._clock.now())
-        return (opened, made.template.index) if opened else None
+        return (opened, made.template.height) if opened else None
 
     # --- for the API ---
 

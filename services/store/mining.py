@@ -104,7 +104,7 @@ class MiningStore:
             round_id,
             version,
             template.previous_hash,
-            template.index,
+            template.height,
             template.difficulty,
             template.seal,
             json.dumps(template.fields),
