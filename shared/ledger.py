@@ -125,7 +125,7 @@ class Ledger:
         if payer is not None:
             available = paid if payer == transaction.sender else self.account(payer).balance
             if available < amount:
-                raise _uncovered("insufficient_funds", "The payer's balance", available, "amount", amount)
+                raise _uncovered("insufficient_funds", "The payer's remaining balance", available, "amount", amount)
         if transaction.owner is not None:
             allowed = self.allowance(transaction.owner, transaction.sender)
             if allowed < amount:
