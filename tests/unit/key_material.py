@@ -11,9 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.cli import quarry
-from services.wallet import keyring, keystores
+from services.wallet import ed25519_pem, keyring, keystores
 from services.wallet.development import ACCOUNTS
-from shared import keys
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="OpenSSL's command is not installed")
 ROOT = Path(__file__).parents[2]
@@ -21,7 +20,7 @@ KEY = bytes.fromhex(ACCOUNTS[1].private_key[2:])
 SEED = bytes(range(32))
 LIGHT = 2**10  # a cost of scrypt that does not hold up tests
 PHRASE = "test test test test test test test test test test test junk"
-PLAIN = keys.private_key_pem(SEED)
+PLAIN = ed25519_pem.private_key_pem(SEED)
 BAG = b"""Bag Attributes
     localKeyID: 22 73 B2 E6
     friendlyName: Mein Schl\xfcssel
