@@ -1,1 +1,14 @@
-"""What two nodes must agree on. Pure: no store, no sockets, no clock, no randomness, no environment."""
+"""What two nodes must agree on. Pure: no store, no sockets, no clock, no randomness, no environment.
+
+In the order in which the modules build on each other:
+
+    errors, wire, hashing, canonical   refusals; JSON, hashes and canonical bytes
+    addresses, amounts, keys           how accounts and coins are written; Ed25519 signatures
+    chain_spec                         the constants of one chain
+    ethereum, erc20                    transactions that Ethereum wallets sign; the token's call data and logs
+    transaction, merkle, proof, block  what a chain consists of
+    ledger                             how transactions change accounts
+    difficulty, timestamps             what a header must say
+    rules                              all of it behind one interface, for the standard and the tutorial's rules
+    validation, forkchoice, replay     whether a block is valid, which chain wins, and a whole chain in memory
+"""

@@ -1,4 +1,4 @@
-"""Addresses: 20 bytes inside, `0x` + EIP-55 mixed case at the edges. The case is a checksum, so typing errors show."""
+"""Addresses: 20 bytes, written as `0x` and 40 hexadecimal digits whose case is a checksum (EIP-55)."""
 
 import re
 from functools import lru_cache
@@ -9,13 +9,13 @@ from shared.hashing import keccak256
 
 # The sender of a reward, and of nothing else.
 REWARD_SENDER = "0"
-# Of no key that anybody will find: what is sent there is lost.
+# No key for it will ever be found, so what is sent there is lost.
 ZERO_ADDRESS = "0x0000000000000000000000000000000000000000"
 
 _HEX_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
-@lru_cache(maxsize=65536)  # a hash per address and transaction would cost as much as parsing the rest
+@lru_cache(maxsize=65536)  # hashing each address again would cost as much as parsing the rest of a transaction
 def checksummed(address: bytes) -> str:
     """The EIP-55 form of 20 bytes."""
     digits = address.hex()
@@ -29,7 +29,7 @@ def is_address(text: str) -> bool:
 
 
 def parse_address(text: Any, *, field: str = "address") -> str:
-    """The normal form of an address as people type it: all lower case, all upper case, or with its checksum.
+    """The normal form of an address as people type it: in lower case, in upper case, or with its checksum.
 
     Raises:
         InputError: `bad_address`, or `bad_checksum` for mixed case that is not EIP-55.
@@ -44,13 +44,17 @@ def parse_address(text: Any, *, field: str = "address") -> str:
 
 
 def require_address(text: Any, *, field: str) -> str:
-    """`text`, if it is an address in its normal form; hashed data holds no other."""
+    """`text`, which must be an address in normal form. Hashed data has no other form.
+
+    Raises:
+        InputError: `bad_address`.
+    """
     if not isinstance(text, str) or not is_address(text):
         raise InputError("bad_address", f"{field} must be an address with its EIP-55 checksum.", field=field)
     return text
 
 
-@lru_cache(maxsize=65536)  # the same senders come again and again
+@lru_cache(maxsize=65536)  # the same senders recur
 def address_of_public_key(public_key: bytes) -> str:
     """The address of an Ed25519 public key (32 bytes): the last 20 bytes of its Keccak-256."""
     return checksummed(keccak256(public_key)[-20:])

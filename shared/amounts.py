@@ -1,4 +1,4 @@
-"""Amounts: decimal strings in coins at the edges, integers in base units (10^-18 coin) inside."""
+"""Amounts: decimal strings in coins outside, integers in base units (10^-18 coin) inside."""
 
 import re
 from typing import Any
@@ -9,17 +9,17 @@ DECIMALS = 18
 COIN: int = 10**DECIMALS
 MAX_AMOUNT = 2**256 - 1
 
-# One spelling per amount: no sign, no exponent, no leading or trailing zeros. [0-9], since \d also takes "１２".
+# One spelling per amount: no sign, no exponent, no leading or trailing zeros. [0-9], because \d also matches "１２".
 _AMOUNT = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]{0,17}[1-9])?")
 # 2^256 - 1 base units are 60 digits, a dot and 18 more.
 _MAX_LENGTH = 79
 
 
 def parse_amount(text: Any, *, field: str = "amount") -> int:
-    """Base units of an amount in its normal form, such as `"5"` or `"0.25"`.
+    """Base units of an amount in normal form, such as `"5"` or `"0.25"`.
 
     Raises:
-        InputError: `bad_amount`, when it is not a string of that form or not below 2^256 base units.
+        InputError: `bad_amount`: not a string of that form, or not below 2^256 base units.
     """
     if not isinstance(text, str) or len(text) > _MAX_LENGTH or not _AMOUNT.fullmatch(text):
         raise InputError(

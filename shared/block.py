@@ -1,4 +1,4 @@
-"""Blocks and headers: what is chained, and what of it is hashed."""
+"""Blocks, headers and templates."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from shared.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A block without its transactions. The six fields of the standard rules, and the hash that they give."""
+    """A block without its transactions: six fields, and the hash. Under the standard rules the fields give the hash."""
 
     index: int  # the height; genesis is 1
     timestamp: int | float  # Unix seconds; whole under the standard rules
@@ -21,7 +21,7 @@ class Header:
     hash: str  # hex
 
     def to_object(self) -> dict[str, Any]:
-        """The JSON object of the header, as it is hashed with its proof."""
+        """The JSON object of the six fields."""
         return {
             "index": self.index,
             "timestamp": self.timestamp,
@@ -34,7 +34,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A header, the transactions that its root commits to, and the block's canonical bytes (as `/chain` serves it)."""
+    """A header, the transactions that it commits to, and the block's canonical bytes, as `/chain` serves them."""
 
     header: Header
     transactions: tuple[Transaction, ...]
@@ -50,20 +50,20 @@ class Block:
 
     @property
     def size(self) -> int:
-        """Bytes of the canonical block: what `max_block_bytes` bounds."""
+        """Bytes of the canonical block, which `max_block_bytes` limits."""
         return len(self.canonical)
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A block that lacks only its proof."""
+    """A block without its proof."""
 
     fields: dict[str, Any]  # the block's JSON object without `proof`
     seal: bytes  # what proofs are appended to; 64 bytes under the standard rules, exactly one SHA-256 input block
     difficulty: int  # expected number of hashes
 
     @property
-    def index(self) -> int:
+    def height(self) -> int:
         return int(self.fields["index"])
 
     @property
@@ -79,5 +79,5 @@ class Template:
         return {**self.fields, "proof": proof}
 
     def size(self) -> int:
-        """Bytes of the canonical block, with the longest proof there can be."""
+        """Bytes of the canonical block with the longest possible proof."""
         return len(canonical(self.with_proof(MAX_PROOF)))

@@ -1,9 +1,9 @@
-"""Canonical bytes: the one form of a value that is hashed, signed and measured (docs/consensus.md)."""
+"""Canonical bytes: the form of a value that is hashed, signed and measured (docs/consensus.md)."""
 
 import json
 from typing import Any
 
-# json.dumps would make one anew for each call: a quarter of its time.
+# json.dumps would make an encoder for each call, which is a quarter of its time.
 _ENCODER = json.JSONEncoder(sort_keys=True)
 
 

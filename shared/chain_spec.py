@@ -130,7 +130,7 @@ def _check_tutorial(spec: ChainSpec) -> None:
     if not spec.development:
         raise BadChainSpec('development must be true with rules = "tutorial": nothing is signed there.')
     if spec.allocations:
-        raise BadChainSpec('allocations must be empty with rules = "tutorial": nobody has a balance there.')
+        raise BadChainSpec('allocations must be empty with rules = "tutorial": there are no balances there.')
     if spec.reward != COIN:
         raise BadChainSpec('reward must be "1" with rules = "tutorial".')
     if spec.block_interval:

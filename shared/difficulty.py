@@ -1,27 +1,27 @@
-"""How hard the next block must be, so that blocks come at the spec's interval whatever the miners' speed."""
+"""The difficulty of the next block, which keeps blocks at the spec's interval whatever the hash rate."""
 
 from collections.abc import Sequence
 
 from shared.block import Header
 from shared.chain_spec import ChainSpec
 
-# Headers that `next_difficulty` looks back on: 60 solve times have 61 ends.
+# Headers that `next_difficulty` uses: 60 solve times need 61 timestamps.
 WINDOW = 61
 MIN_DIFFICULTY = 256
-# Below this height there are too few solve times to judge by.
+# Below this height there are too few solve times.
 FIRST_ADJUSTED = 6
 
 
 def next_difficulty(window: Sequence[Header], spec: ChainSpec) -> int:
     """Difficulty (expected hashes) of the block after `window`.
 
-    LWMA: recent blocks weigh more, so a jump in hash rate is followed within about thirty intervals of time, and one
-    idle night counts as six intervals at most (zawy12, difficulty-algorithms #3).
+    LWMA: recent blocks weigh more, so the difficulty follows a jump in hash rate within about thirty intervals of time.
+    A solve time counts as six intervals at most, even after an idle night (zawy12, difficulty-algorithms #3).
 
     Args:
-        window: headers that end at the parent, oldest first; all of the chain, or at least its last `WINDOW`.
-            Timestamps are Unix seconds and may be out of order: each is taken as at least one second after the
-            one before, because clamping raw differences would let a minority of liars drive the interval down.
+        window: headers that end at the parent, oldest first: the whole chain, or at least its last `WINDOW`.
+            Timestamps are Unix seconds and may be out of order. Each counts as at least one second after the one
+            before; clamping raw differences instead would let a lying minority drive the interval down.
 
     Integers only: a rounding difference here is a fork.
     """

@@ -1,7 +1,7 @@
-"""The token as an ERC-20 contract would show it: call data, return values, logs.
+"""The token in the form of an ERC-20 contract: call data, return values, logs.
 
-There is no contract and no virtual machine behind it. Every shape here is fixed 32-byte words (Solidity ABI), so each
-call has exactly one encoding, and anything else is refused.
+There is no contract and no virtual machine. Call data is a selector and 32-byte words (Solidity ABI), so each call has
+exactly one encoding; everything else is refused.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ BLOOM_BYTES = 256
 
 
 def selector(signature: str) -> bytes:
-    """The 4 bytes that name a function in call data, such as of `transfer(address,uint256)`."""
+    """The 4 bytes that name a function in call data. `signature` is, for example, `transfer(address,uint256)`."""
     return keccak256(signature.encode())[:4]
 
 
@@ -51,7 +51,7 @@ _FUNCTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class TokenCall:
-    """One call of the token, decoded."""
+    """One decoded call of the token."""
 
     function: str  # as in Solidity: transfer, approve, transferFrom, name, symbol, decimals, ...
     addresses: tuple[str, ...] = ()  # EIP-55, in the order of the signature
@@ -89,7 +89,7 @@ def decode_call(data: bytes) -> TokenCall:
 
 
 def _address(word: bytes) -> str:
-    # Solidity reverts here too: bits above an address would give one call many encodings.
+    # As in Solidity. Otherwise the bits above an address would give one call many encodings.
     if any(word[:12]):
         raise RuleError("bad_call_data", "An address in call data is not padded with zeros.")
     return checksummed(word[12:])
@@ -111,7 +111,11 @@ def encode_transfer_from(owner: str, recipient: str, amount: int) -> bytes:
 
 
 def encode_uint256(value: int) -> bytes:
-    """One word. OverflowError below 0 or from 2^256: a bug of the caller, not bad input."""
+    """One word.
+
+    Raises:
+        OverflowError: `value` is below 0 or not below 2^256, which is a bug of the caller.
+    """
     return value.to_bytes(WORD, "big")
 
 
@@ -121,23 +125,23 @@ def encode_bool(value: bool) -> bytes:
 
 
 def encode_string(text: str) -> bytes:
-    """A returned string: where it begins, its length in bytes, UTF-8 padded to whole words."""
+    """A returned string: its offset, its length in bytes, and its UTF-8 padded to whole words."""
     data = text.encode()
     return encode_uint256(WORD) + encode_uint256(len(data)) + data + bytes(-len(data) % WORD)
 
 
 def encode_error(reason: str) -> bytes:
-    """Revert data with a reason, as `require(condition, reason)` gives it."""
+    """Revert data with a reason, as `require(condition, reason)` produces it."""
     return ERROR + encode_string(reason)
 
 
 def transfer_log(token: str, sender: str, recipient: str, amount: int) -> Log:
-    """The `Transfer` event; `sender` is who pays the amount, so the owner for transferFrom."""
+    """The `Transfer` event. `sender` pays the amount; for transferFrom that is the owner."""
     return Log(token, (TRANSFER_TOPIC, _address_word(sender), _address_word(recipient)), encode_uint256(amount))
 
 
 def approval_log(token: str, owner: str, spender: str, amount: int) -> Log:
-    """The `Approval` event: `amount` is the allowance from now on."""
+    """The `Approval` event. `amount` is the new allowance."""
     return Log(token, (APPROVAL_TOPIC, _address_word(owner), _address_word(spender)), encode_uint256(amount))
 
 

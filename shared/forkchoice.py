@@ -1,4 +1,4 @@
-"""Which of two valid chains is the chain. The only place that says so."""
+"""Fork choice: which of two valid chains is the chain. No other module decides it."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class TipClaim:
 def is_better(candidate: TipClaim, current: TipClaim) -> bool:
     """Whether `candidate` replaces `current`: more chainwork wins, and on a tie the lower hash.
 
-    First-seen would be the usual tie-break, but then two halves of a network that mines no more would stay apart.
+    The usual tie-break, first seen, would leave two halves of a network that no longer mines on different tips.
     """
     if candidate.chainwork != current.chainwork:
         return candidate.chainwork > current.chainwork

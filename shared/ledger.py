@@ -1,4 +1,4 @@
-"""The ledger: accounts, allowances and supply, and how one transaction after another changes them.
+"""The ledger: accounts, allowances and supply, and how transactions change them one by one.
 
 The order of the statements in `Ledger.apply` is the specification (docs/consensus.md, "Transactions, in order").
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from shared.amounts import MAX_AMOUNT
+from shared.amounts import MAX_AMOUNT, format_amount
 from shared.chain_spec import ChainSpec
 from shared.errors import RuleCode, RuleError
 from shared.transaction import Transaction, check_chain, check_recipient
@@ -28,9 +28,9 @@ AllowanceKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Part of a ledger: the accounts and allowances that a block touches. What is absent is zero.
+    """Part of a ledger: accounts and allowances. What is absent is zero.
 
-    A block's delta and its undo record have this shape too: the values after it, and the values before it.
+    It holds what a block touches, the values after the block, or (as its undo record) the values before it.
     """
 
     accounts: Mapping[str, Account] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Touched:
 
 
 def touched(transactions: Iterable[Transaction]) -> Touched:
-    """What must be known of the ledger to apply `transactions`."""
+    """The entries that are needed to apply `transactions`."""
     accounts: set[str] = set()
     allowances: set[AllowanceKey] = set()
     for transaction in transactions:
@@ -72,10 +72,10 @@ def touched(transactions: Iterable[Transaction]) -> Touched:
 
 
 class Ledger:
-    """A ledger in progress: entries that are known, and the changes made so far.
+    """Known entries of a ledger, and the changes made to them so far.
 
     Args:
-        known: at least the touched entries of whatever will be applied.
+        known: at least the entries that `touched` gives for the transactions to be applied.
     """
 
     def __init__(self, known: Entries) -> None:
@@ -94,10 +94,10 @@ class Ledger:
         return self._known.allowances.get(key, 0) if found is None else found
 
     def reward(self, transaction: Transaction, spec: ChainSpec) -> None:
-        """Credit a block's reward: the spec's, which is new coin, and the block's fees.
+        """Credit a block's reward: new coin (the spec's reward) and the block's fees.
 
         Raises:
-            RuleError: `bad_recipient`, `balance_overflow`. Then nothing has changed.
+            RuleError: `bad_recipient`, `balance_overflow`. Nothing has changed.
         """
         check_recipient(transaction, spec)
         self._credit(transaction.recipient, transaction.amount)
@@ -108,24 +108,28 @@ class Ledger:
 
         Raises:
             RuleError: `wrong_chain_id`, `bad_recipient`, `nonce_too_low`, `nonce_gap`, `insufficient_funds`,
-                `insufficient_allowance`, `balance_overflow`. Then nothing has changed.
+                `insufficient_allowance`, `balance_overflow`. Nothing has changed.
         """
         sender = self.account(transaction.sender)
         check_chain(transaction, spec)
         check_recipient(transaction, spec)
         if transaction.nonce != sender.nonce:
             code: RuleCode = "nonce_too_low" if transaction.nonce < sender.nonce else "nonce_gap"
-            raise RuleError(code, f"The account's next nonce is {sender.nonce}.", field="nonce")
+            raise RuleError(
+                code, f"The account's next nonce is {sender.nonce}, not {transaction.nonce}.", field="nonce"
+            )
         paid = sender.balance - transaction.fee
         if paid < 0:
-            raise RuleError("insufficient_funds", "The sender's balance does not cover the fee.", field="fee")
+            raise _uncovered("insufficient_funds", "The sender's balance", sender.balance, "fee", transaction.fee)
         payer, amount = transaction.payer, transaction.amount
         if payer is not None:
             available = paid if payer == transaction.sender else self.account(payer).balance
             if available < amount:
-                raise RuleError("insufficient_funds", "The payer's balance does not cover the amount.", field="amount")
-        if transaction.owner is not None and self.allowance(transaction.owner, transaction.sender) < amount:
-            raise RuleError("insufficient_allowance", "The allowance does not cover the amount.", field="amount")
+                raise _uncovered("insufficient_funds", "The payer's remaining balance", available, "amount", amount)
+        if transaction.owner is not None:
+            allowed = self.allowance(transaction.owner, transaction.sender)
+            if allowed < amount:
+                raise _uncovered("insufficient_allowance", "The allowance", allowed, "amount", amount)
 
         self._accounts[transaction.sender] = Account(paid, sender.nonce + 1)
         if payer is None:
@@ -139,7 +143,7 @@ class Ledger:
         self._credit(transaction.recipient, amount)
 
     def change(self) -> Change:
-        """What has changed since `known`, and what was there before."""
+        """What has changed since `known`, and the values before."""
         return Change(
             after=Entries(self._accounts, self._allowances, self._supply),
             before=Entries(
@@ -151,10 +155,16 @@ class Ledger:
 
     def _credit(self, address: str, amount: int) -> None:
         account = self.account(address)
-        # Cannot happen while supply < 2^256, which read_spec and the assertion in apply_block see to.
+        # Cannot happen while the supply is below 2^256, which `read_spec` and `apply_block` ensure.
         if account.balance + amount > MAX_AMOUNT:
             raise RuleError("balance_overflow", "A balance must stay below 2^256 base units.", field="amount")
         self._accounts[address] = account._replace(balance=account.balance + amount)
+
+
+def _uncovered(code: RuleCode, what: str, units: int, field: str, asked: int) -> RuleError:
+    return RuleError(
+        code, f"{what} of {format_amount(units)} does not cover the {field} of {format_amount(asked)}.", field=field
+    )
 
 
 def apply_block(transactions: Sequence[Transaction], known: Entries, spec: ChainSpec) -> Change:
@@ -164,7 +174,7 @@ def apply_block(transactions: Sequence[Transaction], known: Entries, spec: Chain
         known: the ledger's entries for `touched(transactions)`, and its supply.
 
     Raises:
-        RuleError: whichever rule the first failing transaction breaks.
+        RuleError: the rule that the first failing transaction breaks.
     """
     ledger = Ledger(known)
     ledger.reward(transactions[0], spec)
@@ -179,7 +189,7 @@ def apply_block(transactions: Sequence[Transaction], known: Entries, spec: Chain
 
 
 class Trial:
-    """Applying transactions one by one to see which the next block can hold. Fees and reward are left out."""
+    """Applying transactions one by one, to see which of them the next block can hold. The reward is left out."""
 
     def __init__(self, spec: ChainSpec) -> None:
         self._spec = spec
@@ -188,14 +198,18 @@ class Trial:
         self._ledger = Ledger(Entries(self._known_accounts, self._known_allowances))
 
     def learn(self, entries: Entries) -> None:
-        """Entries of the tip's ledger, before they are needed. What was learnt earlier stays."""
+        """Add entries of the tip's ledger. They must be known before a transaction that needs them is applied."""
         self._known_accounts.update(entries.accounts)
         self._known_allowances.update(entries.allowances)
 
     def next_nonce(self, address: str) -> int:
-        """The nonce that a transaction of `address` must have now."""
+        """The nonce that the next transaction of `address` must have."""
         return self._ledger.account(address).nonce
 
     def apply(self, transaction: Transaction) -> None:
-        """Apply a transaction, or raise its RuleError and change nothing."""
+        """Apply a transaction.
+
+        Raises:
+            RuleError: as `Ledger.apply`. Nothing has changed.
+        """
         self._ledger.apply(transaction, self._spec)

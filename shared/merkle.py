@@ -1,4 +1,4 @@
-"""RFC 6962 Merkle tree: one hash that commits to every transaction of a block, and short proofs of inclusion.
+"""RFC 6962 Merkle tree: one hash that commits to every transaction of a block, and short branches that show inclusion.
 
 Leaves and nodes are hashed with different first bytes, so a node cannot pass as a leaf.
 """

@@ -1,4 +1,4 @@
-"""Replaying a chain from nothing: the reference against which every faster path is tested."""
+"""Replaying a chain from genesis: the reference that tests compare every faster path with."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from shared.validation import validate
 
 
 class Replay:
-    """A whole ledger in memory, fed block by block from genesis; every rule is checked on the way."""
+    """A whole ledger in memory. Blocks are added one by one from genesis, and every rule is checked."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -24,12 +24,12 @@ class Replay:
 
     @property
     def tip(self) -> Header | None:
-        """The last header that was accepted; None before genesis."""
+        """The header of the last block; None before genesis."""
         return self._window[-1] if self._window else None
 
     @property
     def window(self) -> Sequence[Header]:
-        """The last headers, oldest first: what the next block is checked against."""
+        """The last headers, oldest first, against which the next block is checked."""
         return tuple(self._window)
 
     @property
@@ -38,22 +38,23 @@ class Replay:
         return TipClaim(self.chainwork, self._window[-1].hash)
 
     def add(self, value: Any, now: float | None = None) -> Block:
-        """Accept the next block, as JSON object.
+        """Check and apply the next block, given as its JSON object.
 
         Raises:
-            RuleError: naming the rule it breaks; then nothing has changed.
+            RuleError: the rule that it breaks. Nothing has changed.
+            TooEarly: its timestamp lies too far after `now`. Nothing has changed.
         """
         return self.step(value, now)[0]
 
     def step(self, value: Any, now: float | None = None, *, signatures: bool = True) -> tuple[Block, Change]:
-        """Accept the next block as `add` does; the block, and what it did to the ledger.
+        """As `add`, but returns also what the block changed in the ledger.
 
         Args:
-            signatures: False where the block's body was checked when it was stored: then it is not checked again
-                (`Judging.check_body`), which takes most of the time.
+            signatures: False skips `Judging.check_body`, which takes most of the time, for a block whose body was
+                checked when it was stored.
 
         Raises:
-            RuleError: naming the rule it breaks; then nothing has changed.
+            RuleError, TooEarly: as `add`.
         """
         if not self._window:
             return self._add_genesis(value), Change(Entries(), Entries())
@@ -67,7 +68,7 @@ class Replay:
         return block, change
 
     def known(self, block: Block) -> Entries:
-        """The entries that `block` touches."""
+        """The entries that `block` touches, and the supply."""
         keys = self.rules.touched(block.transactions)
         return Entries(
             {address: self.accounts.get(address, NO_ACCOUNT) for address in keys.accounts},

@@ -1,25 +1,25 @@
-"""When a block may say it was made."""
+"""Which timestamps a block may have."""
 
 from collections.abc import Sequence
 
 from shared.block import Header
 
 MEDIAN_SPAN = 11
-# Seconds that a clock may run ahead of ours before its blocks have to wait, whatever the interval.
+# Seconds that a block's timestamp may lie after the node's clock at any interval. A block beyond that has to wait.
 MAX_AHEAD = 120
-# The same in block intervals, where that is less. See docs/adr/0007 for what liars can do with more.
+# The same in block intervals, if that is less. docs/adr/0007 measures what liars can do with more.
 MAX_INTERVALS_AHEAD = 3
 
 
 def max_ahead(block_interval: int) -> int:
-    """Seconds that a block's timestamp may lie in the future. `block_interval` is the spec's, in seconds; 0: none."""
+    """Seconds that a block's timestamp may lie in the future. `block_interval`: the spec's, in seconds, or 0."""
     return min(MAX_AHEAD, MAX_INTERVALS_AHEAD * block_interval) if block_interval else MAX_AHEAD
 
 
 def median_time(window: Sequence[Header]) -> int:
-    """Median timestamp of the last 11 headers (fewer near genesis): the earliest time the next block may carry.
+    """The earliest timestamp of the next block: the median of the last 11 headers (fewer near genesis).
 
-    A median instead of the parent's time: one liar cannot push the whole chain into the future.
+    With the parent's timestamp as the limit, one liar could push the whole chain into the future.
     """
     times = sorted(int(header.timestamp) for header in window[-MEDIAN_SPAN:])
     return times[len(times) // 2]

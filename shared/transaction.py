@@ -1,4 +1,4 @@
-"""Transactions: their exact fields, their normal form, their ids and their signatures (docs/consensus.md)."""
+"""Transactions: their fields, normal form, ids and signatures (docs/consensus.md)."""
 
 import re
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from shared.wire import MAX_INTEGER, is_plain_text
 TYPES = ("transfer", "approve", "transfer_from")
 SCHEMES = ("ed25519", "ethereum")
 
-# Bytes of the canonical whole. A consensus rule: it bounds what a peer can make us read.
+# Canonical bytes, signature included. A consensus rule: it limits what a peer can make a node read.
 MAX_TRANSACTION_BYTES = 8192
-# EIP-2681: a nonce above this could never be followed by another.
+# EIP-2681: no nonce could follow a higher one.
 MAX_NONCE = 2**64 - 2
 
 _DOMAIN = b"quarry-transaction:"
@@ -31,9 +31,9 @@ _HEX = re.compile(r"(?:[0-9a-f]{2})+")
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A transaction whose shape has been checked. Its signature has not: see `check_signature`.
+    """A transaction whose fields have been checked, but not its signature: see `check_signature`.
 
-    Amounts are base units. `fields` is the JSON object exactly as hashed.
+    Amounts are base units.
     """
 
     id: str  # hex
@@ -45,27 +45,30 @@ class Transaction:
     amount: int
     fee: int
     owner: str | None
-    fields: dict[str, Any]
-    canonical: bytes
+    fields: dict[str, Any]  # the JSON object, exactly as hashed
+    canonical: bytes  # of `fields`
 
     @property
     def payer(self) -> str | None:
-        """Whose balance the amount comes from: nobody's for an approval, which moves nothing."""
+        """The account whose balance the amount comes from; None for an approval, which moves nothing."""
         if self.type == "approve":
             return None
         return self.owner if self.type == "transfer_from" else self.sender
 
     @property
     def size(self) -> int:
-        """Bytes of the canonical whole."""
+        """Canonical bytes."""
         return len(self.canonical)
 
 
 def normalise(request: Any) -> dict[str, Any]:
     """A request in the normal form that is hashed: addresses with checksum, amounts as strings.
 
-    The signature must have been made over the normal form. Whatever cannot be normalised is left for
-    `read_transaction` to refuse.
+    The signature must have been made over the normal form. Other fields are left as they are; `read_transaction`
+    checks them.
+
+    Raises:
+        InputError: `not_an_object`, `bad_address`, `bad_checksum`, `bad_amount`.
     """
     if not isinstance(request, dict):
         raise InputError("not_an_object", "A transaction is a JSON object.")
@@ -82,11 +85,11 @@ def normalise(request: Any) -> dict[str, Any]:
 
 
 def read_transaction(value: Any) -> Transaction:
-    """Check the shape of a signed transaction in its normal form.
+    """A signed transaction from its JSON object in normal form. Fields are checked, but not the signature.
 
     Raises:
         ShapeError: `unknown_field`, `missing_field`.
-        InputError: `bad_amount`, `bad_address`, `bad_nonce` and the like: a field that can never be right.
+        InputError: `bad_amount`, `bad_address`, `bad_nonce` and the like: a field has an impossible value.
         RuleError: `transaction_too_large`.
     """
     if not isinstance(value, dict):
@@ -139,7 +142,7 @@ def read_transaction(value: Any) -> Transaction:
 
 
 def recalled(fields: dict[str, Any], identifier: str) -> Transaction:
-    """A transaction that was read and checked before, from its JSON object and its id. Nothing is checked again."""
+    """A transaction that was read and checked earlier, from its JSON object and id. Nothing is checked again."""
     return Transaction(
         id=identifier,
         type=fields["type"],
@@ -156,7 +159,11 @@ def recalled(fields: dict[str, Any], identifier: str) -> Transaction:
 
 
 def read_reward(value: Any) -> Transaction:
-    """Check the shape of the reward, the first transaction of every block but genesis."""
+    """The reward, the first transaction of every block but genesis, from its JSON object.
+
+    Raises:
+        RuleError: `reward_missing`, `bad_reward`, or the code of a malformed field.
+    """
     if not isinstance(value, dict) or set(value) != _REWARD or value["type"] != "reward":
         raise RuleError("reward_missing", "The first transaction of a block must be its reward, and only the first.")
     if type(value["chain_id"]) is not int or type(value["nonce"]) is not int or value["nonce"] < 0:
@@ -183,13 +190,17 @@ def read_reward(value: Any) -> Transaction:
     )
 
 
-def make_reward(chain_id: int, index: int, recipient: str, amount: int) -> Transaction:
-    """The reward of block `index`: `amount` is the spec's reward and all fees of the block, in base units."""
+def make_reward(chain_id: int, height: int, recipient: str, amount: int) -> Transaction:
+    """The reward of the block at `height`. `amount`: the spec's reward and all fees of the block, in base units.
+
+    Raises:
+        RuleError: `bad_address`, `bad_amount`: no reward can have this recipient or amount.
+    """
     return read_reward(
         {
             "type": "reward",
             "chain_id": chain_id,
-            "nonce": index,
+            "nonce": height,
             "sender": REWARD_SENDER,
             "recipient": recipient,
             "amount": format_amount(amount),
@@ -199,12 +210,12 @@ def make_reward(chain_id: int, index: int, recipient: str, amount: int) -> Trans
 
 
 def signing_message(fields: Mapping[str, Any]) -> bytes:
-    """What an Ed25519 signature signs, and what the id is the SHA-256 of: the unsigned part behind a domain tag."""
+    """The bytes that an Ed25519 signature signs: a domain tag and the unsigned fields. Their SHA-256 is the id."""
     return _DOMAIN + canonical({name: value for name, value in fields.items() if name not in _SIGNATURE_FIELDS})
 
 
 def sign(unsigned: Mapping[str, Any], key: keys.KeyPair) -> dict[str, Any]:
-    """The signed transaction's JSON object (ed25519). `unsigned` is in its normal form; its sender is the key's."""
+    """The JSON object of the signed transaction (ed25519). `unsigned` is in normal form and names the key's address."""
     return {
         **unsigned,
         "scheme": "ed25519",
@@ -214,10 +225,10 @@ def sign(unsigned: Mapping[str, Any], key: keys.KeyPair) -> dict[str, Any]:
 
 
 def from_raw(raw: bytes, spec: ChainSpec) -> dict[str, Any]:
-    """The JSON object of a raw signed Ethereum transaction: what a wallet sends, as it stands in a block.
+    """The JSON object, as in a block, of the raw signed transaction that an Ethereum wallet sends.
 
     Raises:
-        RuleError: whatever `shared.ethereum` finds wrong with it.
+        RuleError: as `decode_raw` and `interpret`.
     """
     call = ethereum.interpret(ethereum.decode_raw(raw), spec.token.address)
     fields = {
@@ -235,7 +246,10 @@ def from_raw(raw: bytes, spec: ChainSpec) -> dict[str, Any]:
 
 
 def require_payee(address: str, spec: ChainSpec, *, field: str = "recipient") -> None:
-    """Whether coins or an allowance may go to `address` (normal form): nobody has a key for these two.
+    """Refuse the two addresses that have no key, the zero address and the token's own, as a recipient.
+
+    Args:
+        address: in normal form.
 
     Raises:
         RuleError: `bad_recipient`.
@@ -249,7 +263,7 @@ def require_payee(address: str, spec: ChainSpec, *, field: str = "recipient") ->
 
 
 def check_chain(transaction: Transaction, spec: ChainSpec) -> None:
-    """Whether the transaction names the chain of `spec`.
+    """Refuse a transaction of another chain.
 
     Raises:
         RuleError: `wrong_chain_id`.
@@ -259,7 +273,7 @@ def check_chain(transaction: Transaction, spec: ChainSpec) -> None:
 
 
 def check_recipient(transaction: Transaction, spec: ChainSpec) -> None:
-    """Whether the recipient of a transfer or reward, or the spender of an approval, can do anything with it.
+    """Refuse a transaction whose recipient (the spender, for approve) has no key.
 
     Raises:
         RuleError: `bad_recipient`.
@@ -268,11 +282,11 @@ def check_recipient(transaction: Transaction, spec: ChainSpec) -> None:
 
 
 def check_signature(transaction: Transaction, spec: ChainSpec) -> None:
-    """Whether the sender signed this transaction, all of it.
+    """Refuse a transaction that its sender has not signed in full.
 
     Raises:
-        RuleError: `wrong_public_key`, `bad_signature`; for the ethereum scheme also its own rules, and
-            `fields_differ` where a field is not what the raw bytes say.
+        RuleError: `wrong_public_key`, `bad_signature`; with the ethereum scheme also as `from_raw`, and `fields_differ`
+            if a field is not what the raw bytes say.
     """
     fields = transaction.fields
     signature = bytes.fromhex(fields["signature"])
@@ -287,7 +301,7 @@ def check_signature(transaction: Transaction, spec: ChainSpec) -> None:
 
 
 def _require_fields(value: dict[str, Any], kind: Any, scheme: Any) -> None:
-    """Exactly the listed fields. Where `type` or `scheme` is unknown, what all have in common."""
+    """Require exactly the fields of this type and scheme. If one of them is unknown, those that all have in common."""
     required = _UNSIGNED | {"scheme", "signature"}
     if kind == "transfer_from":
         required |= {"owner"}

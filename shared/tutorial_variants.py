@@ -1,9 +1,8 @@
-"""Which of the tutorial's programs made a block. They look alike, and not all of them agree.
+"""Which of the tutorial's programs made a block. Two variants look alike but refuse each other's blocks.
 
-The program of 2017, and those that follow the text of that time, search for a number that makes the hash of the last
-proof and itself rare. Later ones, such as dvf/blockchain as it is now, put the hash of the last block into that text
-too, and begin their chain with the text "1" where the first one has the number 1. To the others each such block has a
-wrong proof.
+In the program of 2017, and in those that follow the text of that time, a proof is a number that makes the hash of the
+last proof and itself rare. Later programs, such as dvf/blockchain as it is now, hash the last block's hash as well, and
+the `previous_hash` of their first block is the text "1" instead of the number 1.
 """
 
 from typing import Any
@@ -12,23 +11,23 @@ from shared.hashing import sha256
 from shared.proof import meets
 
 LATER = (
-    "The peer runs a later program of the tutorial's, which hashes the last block into the proof; those of this "
-    "network hash the two proofs alone, as the program of 2017 does."
+    "The peer runs a later program of the tutorial, which includes the last block's hash in the proof. This network "
+    "hashes the two proofs alone, as the program of 2017 does."
 )
 
 
 def begins_as_later_ones(genesis: Any) -> bool:
-    """Whether the JSON object of a first block is what later programs begin with."""
+    """Whether `genesis`, a JSON value, is the first block of a later program."""
     if not isinstance(genesis, dict):
         return False
     return genesis.get("index") == 1 and genesis.get("previous_hash") == "1" and genesis.get("proof") == 100
 
 
 def proves_as_later_ones(last_proof: int, proof: int, last_hash: str, difficulty: int) -> bool:
-    """Whether a proof is good under the rule of a later program: the last block's hash is part of what is hashed.
+    """Whether a proof is valid in a later program, which hashes the last block's hash as well.
 
     Args:
-        last_hash: of the last block, as its program writes it: lower-case hex.
+        last_hash: of the last block, in lower-case hex as its program writes it.
         difficulty: expected hashes per proof; 65536 is four hex zeros.
     """
     texts = (

@@ -1,4 +1,4 @@
-"""Whether a block may follow its parent. One function, for blocks we mined and blocks we fetched."""
+"""Whether a block may follow its parent: one function for blocks that were mined here and blocks of peers."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,19 @@ from shared.rules import Judging
 
 
 def validate(rules: Judging, block: Block, window: Sequence[Header], known: Entries, now: float | None) -> Change:
-    """Check `block` against its ancestors and the ledger after its parent; return what it does to the ledger.
+    """Check `block` against its ancestors and the ledger after its parent.
 
     Args:
         window: headers that end at the parent (see `Judging`).
         known: the ledger's entries for `rules.touched(block.transactions)` after the parent, and its supply.
-        now: Unix seconds; None where the block is old news and its time cannot be too early.
+        now: Unix seconds; None for an old block, which cannot be too early.
+
+    Returns:
+        What the block changes in the ledger.
 
     Raises:
-        RuleError: the first rule that it breaks. It stays invalid.
-        TooEarly: it may be valid later.
+        RuleError: the first rule that the block breaks. It stays invalid.
+        TooEarly: the block may be valid later.
     """
     rules.check_header(block.header, window, now)
     rules.check_body(block)

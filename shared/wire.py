@@ -1,7 +1,8 @@
-"""Reading JSON strictly: what Python's `json` lets pass would be two values on two nodes.
+"""Reading JSON strictly, so that a text has the same value on every node.
 
-Refused: duplicate keys (which one counts?), floats, NaN, Infinity (not in hashed data), unpaired surrogates and NUL
-(no UTF-8 or C string holds them), nesting deeper than 32, and numbers so long that reading them is an attack.
+Refused are: duplicate keys, since readers differ in which one counts; floats, NaN and Infinity, which hashed data does
+not hold; unpaired surrogates and NUL, which UTF-8 or C strings cannot hold; nesting deeper than 32 levels; and numbers
+of more than 4,300 digits, which take long to read.
 """
 
 import json
@@ -13,7 +14,7 @@ from shared.errors import InputError
 MAX_DEPTH = 32
 # The largest integer that every JSON reader holds exactly (RFC 8259, section 6).
 MAX_INTEGER = 2**53 - 1
-# Python itself refuses to convert longer ones; 2^256 has 78 digits.
+# Python's own limit for converting text to int. 2^256 has 78 digits.
 MAX_DIGITS = 4300
 
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -24,7 +25,7 @@ def parse(text: bytes, *, floats: bool = False) -> Any:
     """The value of one strict JSON text.
 
     Args:
-        floats: whether fractions and exponents are taken, where what is read is not hashed by the standard rules.
+        floats: accept fractions and exponents, for what the standard rules do not hash.
 
     Raises:
         InputError: `malformed_json`, `duplicate_key`, `float_refused`, `number_too_long`, `too_deep`, `bad_text`.
@@ -40,7 +41,7 @@ def parse(text: bytes, *, floats: bool = False) -> Any:
         raise
     except ValueError:
         raise InputError("malformed_json", "The body is not valid JSON.") from None
-    # Raw surrogates and NUL cannot stand in UTF-8 JSON; only escapes can smuggle them in.
+    # UTF-8 JSON cannot contain raw surrogates or NUL, only their escapes.
     if "\\u" in decoded:
         _check_text(value)
     return value
@@ -50,9 +51,9 @@ def _check_depth(text: bytes) -> None:
     """Refuse deep nesting before the decoder meets it.
 
     The decoder recurses in C. Python's recursion limit would stop it, but some libraries raise that limit for the whole
-    process, and then 100 kB of brackets end it. Here brackets cancel from the inside outwards, one level a round.
+    process, and then 100 kB of brackets crash it. Here each round removes the innermost pairs of brackets.
     """
-    # An upper bound of the depth, which spares most texts the rest.
+    # The number of opening brackets is an upper bound of the depth; most texts need no more than this check.
     if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return
     unescaped = text.replace(rb"\\", b"").replace(rb"\"", b"")

@@ -264,4 +264,4 @@ class Rounds:
         if not empty and not made.transactions:
             return None
         opened, _ = self._store.open(round_id, version, made.template, made.transactions, self._clock.now())
-        return (opened, made.template.index) if opened else None
+        return (opened, made.template.height) if opened else None

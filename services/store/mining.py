@@ -110,7 +110,7 @@ class MiningStore(NodeStore):
             round_id,
             version,
             template.previous_hash,
-            template.index,
+            template.height,
             template.difficulty,
             template.seal,
             json.dumps(template.fields),

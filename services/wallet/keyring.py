@@ -18,7 +18,7 @@ from typing import Any
 
 from services.system.files import make_private_directory, replace, sync_directory, write_new
 from services.system.text_files import BadTextFile, read_small, read_text_file, without_mark
-from services.wallet import private_keys
+from services.wallet import ed25519_pem, private_keys
 from services.wallet.passphrases import written
 from services.wallet.pem import Block, NoPrivateKey, is_der, private_block
 from services.wallet.private_keys import NotOpened
@@ -74,10 +74,10 @@ def store(directory: Path, seed: bytes, passphrase: str | None = None) -> KeyPai
     from services.wallet.certificates import self_signed
 
     key = KeyPair(seed)
-    pem = keys.private_key_pem(seed) if passphrase is None else _encrypted(_ed25519(seed), passphrase)
+    pem = ed25519_pem.private_key_pem(seed) if passphrase is None else _encrypted(_ed25519(seed), passphrase)
     now = datetime.now(UTC).replace(microsecond=0)
     certificate = self_signed(key, serial_number=x509.random_serial_number(), not_before=now)
-    _write(directory, pem, keys.public_key_pem(key.public_key), certificate)
+    _write(directory, pem, ed25519_pem.public_key_pem(key.public_key), certificate)
     return key
 
 
@@ -229,7 +229,7 @@ def public_key(directory: Path) -> tuple[Scheme, bytes]:
     except BadTextFile as error:
         raise KeyringError(str(error) if os.path.lexists(file) else _no_public_key(directory)) from None
     try:
-        return "ed25519", keys.read_public_key_pem(text)
+        return "ed25519", ed25519_pem.read_public_key_pem(text)
     except BadKey:
         der = _der(text, "PUBLIC KEY")
         if not der.startswith(_SECP256K1_SPKI) or len(der) != len(_SECP256K1_SPKI) + 65:

@@ -6,10 +6,11 @@ key beside the private one, as ring writes it), and keys with an empty passphras
 
 from typing import Any
 
+from services.wallet import ed25519_pem
 from services.wallet.passphrases import readings
 from services.wallet.pem import Block, NoPrivateKey
 from services.wallet.signers import Ed25519Signer, EthereumSigner, Signer
-from shared import ethereum, keys
+from shared import ethereum
 from shared.keys import BadKey, KeyPair
 
 _OTHER = "holds neither an Ed25519 nor a secp256k1 private key"
@@ -43,7 +44,7 @@ def read(block: Block, passphrase: str | None) -> Signer:
 
 def _plain(block: Block) -> Signer:
     try:
-        return Ed25519Signer(KeyPair(keys.read_private_key_pem(block.text)))
+        return Ed25519Signer(KeyPair(ed25519_pem.read_private_key_pem(block.text)))
     except BadKey:
         pass
     if block.label == "PRIVATE KEY":

@@ -1,4 +1,4 @@
-"""Ethereum transactions: what wallets sign, read strictly, and what it means on this ledger (docs/consensus.md)."""
+"""Raw Ethereum transactions: reading and signing them, and their meaning on this ledger (docs/consensus.md)."""
 
 from shared.ethereum.calls import GAS, INTRINSIC_GAS, Call, interpret
 from shared.ethereum.encoding import ACCESS_LIST, DYNAMIC_FEE, LEGACY

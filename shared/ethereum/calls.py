@@ -7,7 +7,7 @@ from shared.amounts import MAX_AMOUNT
 from shared.errors import RuleError
 from shared.ethereum.raw import RawTransaction
 
-# Gas used per kind of call. Nothing is executed: gas only scales the fee, as wallets expect it to.
+# Gas used per kind of call. Nothing is executed; gas only scales the fee, as wallets expect.
 GAS = {"transfer": 21_000, "token_transfer": 60_000, "approve": 50_000, "transfer_from": 70_000}
 INTRINSIC_GAS = 21_000
 
@@ -28,7 +28,7 @@ class Call:
 
 
 def interpret(tx: RawTransaction, token: str) -> Call:
-    """What `tx` does on a ledger whose token shows itself at the address `token` (EIP-55).
+    """What `tx` does on a ledger whose token has the address `token` (EIP-55).
 
     Raises:
         RuleError: `intrinsic_gas_too_low`, `gas_too_low`, `fee_too_high`, `no_such_contract`, `token_takes_no_value`,

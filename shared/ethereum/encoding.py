@@ -1,4 +1,4 @@
-"""How raw Ethereum transactions are encoded: their fields per envelope, RLP, and what their signature is over."""
+"""The encoding of raw Ethereum transactions: the fields of each envelope, RLP, and the hash that is signed."""
 
 from functools import cache
 from typing import Any
@@ -23,25 +23,28 @@ LAYOUTS = {
 
 @cache
 def rlp_library() -> Any:
-    """The RLP library, imported at its first use: it takes 13 MB, and not every process reads raw transactions."""
+    """The RLP library, imported at its first use: it takes 13 MB, and some processes never read raw transactions."""
     import rlp
 
     return rlp
 
 
 def signing_hash(envelope: int, unsigned: list[Any], chain_id: int) -> bytes:
-    """What was signed: the Keccak-256 of the fields before the signature, with the chain appended for EIP-155."""
+    """The hash that is signed: Keccak-256 of the fields before the signature; EIP-155 appends the chain id."""
     if envelope == LEGACY:
         return keccak256(rlp_library().encode([*unsigned, item_of(chain_id), b"", b""], infer_serializer=False))
     return keccak256(bytes([envelope]) + rlp_library().encode(unsigned, infer_serializer=False))
 
 
 def signed_hash(envelope: int, body: bytes, signature: list[bytes], chain_id: int) -> bytes:
-    """The same of a raw transaction that was read: canonical RLP has one encoding, so the signed fields are the bytes
-    before the signature's. Encoding them anew would take as long as all the rest of reading.
+    """As `signing_hash`, of a raw transaction that was read.
+
+    Canonical RLP has one encoding, so the signed fields are the bytes before the signature. Encoding the fields again
+    would take as long as the rest of reading.
 
     Args:
-        body: the RLP list. signature: its last three items, numbers of at most 32 bytes.
+        body: the RLP list.
+        signature: its last three items, numbers of at most 32 bytes.
     """
     start = 1 if body[0] <= 0xF7 else body[0] - 0xF6
     end = len(body) - sum(len(_short(item)) for item in signature)
@@ -54,12 +57,12 @@ def signed_hash(envelope: int, body: bytes, signature: list[bytes], chain_id: in
 
 
 def _short(item: bytes) -> bytes:
-    """The RLP of less than 56 bytes."""
+    """The RLP of fewer than 56 bytes."""
     return item if len(item) == 1 and item[0] < 0x80 else bytes([0x80 + len(item)]) + item
 
 
 def item_of(value: Any) -> Any:
-    """An RLP item: numbers big-endian, without leading zeros."""
+    """The RLP item of a value. Numbers become big-endian bytes without leading zeros."""
     return value.to_bytes((value.bit_length() + 7) // 8, "big") if isinstance(value, int) else value
 
 

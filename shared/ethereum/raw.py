@@ -1,7 +1,7 @@
 """Reading raw Ethereum transactions, strictly.
 
-The bytes are the signature of a transaction here, and their hash is its id. So each transaction must have exactly one
-encoding: whatever could be written in two ways (padding, long lengths, high s) is refused.
+On this ledger the raw bytes are a transaction's signature, and their hash is its id. So each transaction must have
+exactly one encoding: padding, long forms of lengths and a high s are refused.
 """
 
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from shared.ethereum.encoding import (
 )
 from shared.hashing import keccak256
 
-# A whole transaction, with these bytes in hex, is at most this long, so the cap refuses nothing that could be valid.
-# It bounds the RLP library, which copies a list once per item: 8 KiB of one-byte items take 3 ms, 1 MB takes 8 s.
+# A transaction contains these bytes in hex and has at most 8,192 bytes itself, so the cap refuses nothing valid. It
+# bounds the work of the RLP library, which copies a list once per item: 8 KiB of one-byte items take 3 ms, 1 MB 8 s.
 MAX_RAW_BYTES = 8_192
-MAX_NONCE = 2**64 - 2  # EIP-2681: the last one is never used, so that a nonce can always be counted up
+MAX_NONCE = 2**64 - 2  # EIP-2681: 2^64 - 1 is never used, so a nonce can always be incremented
 MAX_GAS = 2**64 - 1
 
 _NOT_NUMBERS = frozenset({"to", "input", "access_list"})
@@ -34,7 +34,7 @@ _NOT_NUMBERS = frozenset({"to", "input", "access_list"})
 
 @dataclass(frozen=True, slots=True)
 class RawTransaction:
-    """A raw transaction, checked and with its sender. Addresses are EIP-55, prices are base units per gas."""
+    """A checked raw transaction and its sender. Addresses are EIP-55, prices are base units per gas."""
 
     envelope: int  # 0 legacy with EIP-155, 1 EIP-2930, 2 EIP-1559
     chain_id: int
@@ -44,7 +44,7 @@ class RawTransaction:
     value: int
     gas: int  # the limit
     gas_price: int  # what each gas costs; the base fee is 0
-    max_fee_per_gas: int | None  # envelope 2 only, like the next
+    max_fee_per_gas: int | None  # envelope 2 only, as is the next field
     max_priority_fee_per_gas: int | None
     input: bytes
     y_parity: int
@@ -55,7 +55,7 @@ class RawTransaction:
 
     @property
     def id(self) -> bytes:
-        """Its hash: the Keccak-256 of `raw`, 32 bytes."""
+        """Keccak-256 of `raw`, 32 bytes."""
         return keccak256(self.raw)
 
 
@@ -63,11 +63,11 @@ def decode_raw(raw: bytes, *, sender: str | None = None) -> RawTransaction:
     """Read a raw transaction, check its encoding and signature, and recover its sender.
 
     Args:
-        sender: whose signature is known to be good, as in a block of the chain: then it is not verified again, which is
-            most of the work.
+        sender: the sender, if the signature is known to be good, as in a block of the chain. Then it is not verified
+            again, which saves most of the work.
 
     Raises:
-        RuleError: and nothing else, whatever the bytes. `transaction_too_large`, `unsupported_type`,
+        RuleError: the only exception, whatever the bytes: `transaction_too_large`, `unsupported_type`,
             `malformed_transaction`, `number_too_large`, `nonce_too_high`, `gas_limit_too_large`, `contract_creation`,
             `access_list_not_empty`, `priority_above_max`, `unprotected_transaction`, `bad_signature`, `high_s`.
     """
@@ -90,7 +90,7 @@ def decode_raw(raw: bytes, *, sender: str | None = None) -> RawTransaction:
         if v in (27, 28):
             raise RuleError("unprotected_transaction", "A legacy transaction must name its chain (EIP-155).")
         if v < 35:
-            raise RuleError("bad_signature", "The signature's v is none that EIP-155 knows.")
+            raise RuleError("bad_signature", "The signature's v must be 35 or more (EIP-155).")
         chain_id, y_parity = divmod(v - 35, 2)
     else:
         chain_id, v = number["chain_id"], number["y_parity"]
@@ -140,8 +140,8 @@ def _envelope(raw: bytes) -> int:
 def _items(body: bytes) -> list[Any]:
     """The items of one RLP list: bytes, or lists of items.
 
-    The library refuses every encoding but the canonical one, at 5 µs for a token transfer of 200 bytes. Lists nested
-    by the hundred exhaust Python's stack; no transaction nests deeper than an access list.
+    The library refuses every encoding but the canonical one; a token transfer of 200 bytes takes 5 µs. Hundreds of
+    nested lists exhaust Python's stack; no transaction nests deeper than an access list.
     """
     try:
         items = rlp_library().decode(body)
@@ -183,7 +183,7 @@ def _check_fields(fields: dict[str, Any], number: dict[str, int]) -> None:
 
 
 def _recover(digest: bytes, y_parity: int, r: int, s: int) -> str:
-    # libsecp256k1 recovers from high s as well, so that anyone could give a transaction a second id.
+    # libsecp256k1 accepts a high s too, and with it anyone could give a transaction a second id.
     if not 0 < r < ORDER or not 0 < s < ORDER:
         raise RuleError("bad_signature", "The signature's r and s must lie between 0 and the order of the curve.")
     if s > ORDER // 2:

@@ -1,4 +1,4 @@
-"""Signing raw Ethereum transactions, and the address of a key."""
+"""Signing raw Ethereum transactions, and the address of a private key."""
 
 from typing import Any
 
@@ -27,12 +27,13 @@ def sign_raw(
         private_key: 32 bytes.
         to: `0x` and 40 hexadecimal digits.
         gas_price: base units per gas; the priority fee of an EIP-1559 transaction.
-        max_fee_per_gas: EIP-1559 only; `gas_price` unless given.
+        max_fee_per_gas: EIP-1559 only; None means `gas_price`.
 
-    Numbers are not checked, so that tests can sign what must be refused. Negative ones are an OverflowError.
+    Numbers are not checked, so that tests can sign transactions that must be refused.
 
     Raises:
         InputError: `bad_private_key`.
+        OverflowError: a number is negative.
     """
     key = _private_key(private_key)
     values: dict[str, int | bytes | list[Any]] = {
@@ -51,7 +52,7 @@ def sign_raw(
     signature = key.sign_recoverable(signing_hash(envelope, unsigned, chain_id), hasher=None)
     y_parity = signature[64]
     v = 35 + 2 * chain_id + y_parity if envelope == LEGACY else y_parity
-    # Leading zeros of r and s must go: they are numbers in RLP, not strings of 32 bytes.
+    # r and s are numbers in RLP, not strings of 32 bytes, so their leading zeros are removed.
     body = rlp_library().encode([*unsigned, item_of(v), signature[:32].lstrip(b"\0"), signature[32:64].lstrip(b"\0")])
     return bytes(body) if envelope == LEGACY else bytes([envelope]) + body
 
@@ -66,7 +67,7 @@ def address_of_private_key(key: bytes) -> str:
 
 
 def _private_key(key: bytes) -> PrivateKey:
-    # coincurve pads short keys and makes a random one of None; neither is what a caller means.
+    # coincurve pads short keys and turns None into a random key.
     if not isinstance(key, bytes) or len(key) != 32 or not 0 < int.from_bytes(key, "big") < ORDER:
         raise InputError(
             "bad_private_key", "A secp256k1 private key is 32 bytes, between 0 and the order of the curve."

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 from shared.block import Block, Header, Template
 from shared.chain_spec import ChainSpec
 from shared.ledger import Change, Entries, Touched
+from shared.rules.standard import StandardRules
+from shared.rules.tutorial import TutorialRules
 from shared.transaction import Transaction
 
 
@@ -185,11 +187,4 @@ class Rules(Traits, Beginnings, Reading, Naming, Judging, Protocol):
 
 def rules_for(spec: ChainSpec) -> Rules:
     """The rules that `spec` names."""
-    # Imported here, because the standard rules are all that most processes need.
-    from shared.rules.standard import StandardRules
-
-    if spec.rules == "standard":
-        return StandardRules(spec)
-    from shared.rules.tutorial import TutorialRules
-
-    return TutorialRules(spec)
+    return TutorialRules(spec) if spec.rules == "tutorial" else StandardRules(spec)

@@ -1,4 +1,4 @@
-"""A chain to break: right behind genesis, and a few blocks up with a ledger that is in use."""
+"""Two chains to break: one of few blocks, one whose ledger is in use."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def chain(request: pytest.FixtureRequest) -> Chain:
 
 @pytest.fixture
 def used() -> Chain:
-    """Alice has 90 coins less fees, Bob 5 and leave to spend 3 of Alice's, Carol 5."""
+    """Alice has 90 coins minus fees; Bob has 5 and may spend 3 of Alice's; Carol has 5."""
     chain = Chain()
     chain.mine(chain.transfer(ALICE, BOB, "5", fee="0.1"))
     chain.mine(chain.transfer(ALICE, CAROL, "5"))

@@ -1,4 +1,4 @@
-"""Blocks whose body breaks one rule by itself: root, reward, sizes. Nothing here needs the ledger."""
+"""Blocks whose body breaks one rule that does not need the ledger: root, reward, sizes."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def test_wrong_root(chain: Chain) -> None:
 
 
 def test_wrong_root_when_the_body_is_swapped_under_a_good_header(chain: Chain) -> None:
-    # The header is perfect and stays valid: only the peer who sent this body lied.
+    # The header is right and stays valid: only this body is wrong.
     good = chain.draft(chain.transfer(ALICE, BOB, "1"))
     swapped = {**good, "transactions": [good["transactions"][0], chain.transfer(ALICE, CAROL, "1")]}
     assert chain.rejects(swapped) == "wrong_root"
@@ -49,7 +49,7 @@ def test_wrong_reward_that_leaves_the_fees_out_or_counts_them_twice(chain: Chain
 
 
 def test_wrong_reward_of_another_height(chain: Chain) -> None:
-    # Else two rewards could have one id.
+    # Otherwise two rewards could have one id.
     for nonce in (chain.height, chain.height + 2):
         assert chain.rejects(chain.draft(reward=reward_fields(chain, nonce=nonce))) == "wrong_reward"
 

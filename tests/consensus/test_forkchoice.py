@@ -1,4 +1,4 @@
-"""Which of two valid branches wins, with real blocks."""
+"""Fork choice between two valid branches of real blocks."""
 
 from shared.forkchoice import is_better
 from tests.support.chains import START, Chain, make_spec
@@ -48,7 +48,7 @@ def test_a_tie_goes_to_the_lower_hash_on_every_node() -> None:
     b.mine(b.transfer(ALICE, CAROL, "1"))
     claims = {a.replay.claim.hash: a.replay.claim, b.replay.claim.hash: b.replay.claim}
     low, high = (claims[digest] for digest in sorted(claims))
-    # Whichever a node saw first, it ends at the lower.
+    # A node ends at the lower hash, whichever it saw first.
     assert is_better(low, high) and not is_better(high, low) and not is_better(low, low)
 
 

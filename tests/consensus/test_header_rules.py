@@ -1,4 +1,4 @@
-"""Blocks whose header breaks one rule. In every story the rest of the block fits, the proof included."""
+"""Blocks whose header breaks one rule. The rest of the block is right, the proof included."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_wrong_index(chain: Chain, step: int) -> None:
 
 def test_wrong_previous_hash_of_the_grandparent() -> None:
     # g - 2 - 3
-    #      \---- 4, which says it is the fourth but hangs on the second
+    #      \---- 4, whose index is 4 but whose parent is 2
     chain = Chain()
     second = chain.mine()
     chain.mine()
@@ -34,7 +34,7 @@ def test_wrong_previous_hash_of_nobody(chain: Chain) -> None:
 
 def test_a_block_that_was_changed_no_longer_carries_its_successors() -> None:
     # g - 2 - 3 - 4
-    #  \- 2'- 3   : 2' is 2 with another time, mined anew; 3 still names 2
+    #  \- 2'- 3   : 2' is 2 with another time and proof; 3 still names 2
     chain = Chain()
     fork = chain.fork()
     chain.mine()
@@ -50,14 +50,14 @@ def test_wrong_difficulty(chain: Chain, factor: int) -> None:
 
 
 def test_wrong_difficulty_where_the_average_sets_it() -> None:
-    # g - 2 - 3 - 4 - 5 - 6 : from 6 on the weighted average speaks
+    # g - 2 - 3 - 4 - 5 - 6 : the weighted average applies from 6 on
     chain = Chain(make_spec(block_interval=10, difficulty=1024))
     for _ in range(4):
         tip = chain.replay.tip
         assert tip is not None
         chain.mine(timestamp=int(tip.timestamp) + 2)
     right = chain.draft()
-    assert right["difficulty"] == 1280  # five times too fast: up to the clamp
+    assert right["difficulty"] == 1280  # blocks come five times too fast, so the clamp applies
     assert chain.rejects(chain.draft(difficulty=1024)) == "wrong_difficulty"
     assert chain.rejects(chain.draft(difficulty=1281)) == "wrong_difficulty"
     chain.accept(right)
@@ -69,7 +69,7 @@ def test_wrong_proof(chain: Chain) -> None:
 
 
 def test_wrong_proof_for_this_body(chain: Chain) -> None:
-    # The proof of an empty block, put under a block with a transaction: the seal commits to the body.
+    # The proof of an empty block does not fit a block with a transaction, because the seal commits to the body.
     proof = chain.draft()["proof"]
     block = {**chain.draft(chain.transfer(ALICE, BOB, "1")), "proof": proof}
     assert chain.rejects(block) == "wrong_proof"
@@ -102,14 +102,14 @@ def test_with_an_interval_three_of_them_are_too_far_ahead(interval: int, ahead: 
     chain, now = Chain(make_spec(block_interval=interval)), START + 100_000
     block = chain.draft(timestamp=now + ahead + 1)
     assert chain.too_early(block, now)
-    assert chain.too_early(block, now)  # nothing is remembered against it
+    assert chain.too_early(block, now)  # it is not remembered as invalid
     assert not chain.too_early(block, now + 1)
     chain.verified()
 
 
 @pytest.mark.parametrize(("interval", "ahead"), [(0, 120), (10, 30), (600, 120)])
 def test_a_template_is_too_early_until_the_chain_opens(interval: int, ahead: int) -> None:
-    # g - 2 : both times stand at START, the higher of two is the median
+    # g - 2 : both timestamps are START, and the higher of two is the median
     chain = Chain(make_spec(block_interval=interval))
     chain.mine(timestamp=START)
     rules, window = chain.rules, chain.replay.window
@@ -153,7 +153,7 @@ def test_bad_block_field_above_what_javascript_holds(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["index", "difficulty"])
 def test_bad_block_field_zero(field: str) -> None:
-    # Heights begin at 1, and a difficulty of 0 would divide nothing.
+    # Heights begin at 1, and every hash would meet a difficulty of 0.
     chain = Chain()
     assert chain.rejects({**chain.draft(), field: 0}) == "bad_block_field"
 

@@ -50,7 +50,7 @@ def test_insufficient_funds_for_amount_and_fee_together(used: Chain) -> None:
 
 
 def test_insufficient_funds_for_the_fee_of_an_approval(used: Chain) -> None:
-    # Nobody pays the amount of an approval, but the sender pays its fee.
+    # No account pays the amount of an approval, but the sender pays its fee.
     assert used.rejects(used.draft(used.approve(BOB, CAROL, "1000", fee="5.1"))) == "insufficient_funds"
     used.mine(used.approve(BOB, CAROL, "1000", fee="5"))
 
@@ -77,7 +77,7 @@ def test_the_reward_is_credited_first_and_spendable_in_its_own_block() -> None:
     chain = Chain()
     reward = {"type": "reward", "chain_id": CHAIN_ID, "nonce": 2, "sender": "0", "recipient": BOB.address}
     reward |= {"amount": "1.25", "fee": "0"}
-    # Bob owns nothing but this block's reward, and the fees it includes are his own.
+    # Bob has only this block's reward, which includes the fees that he pays.
     chain.mine(chain.transfer(BOB, CAROL, "1", fee="0.25"), reward=reward)
     assert chain.verified().accounts[CAROL.address].balance == COIN
 
@@ -123,7 +123,7 @@ def test_approve_overwrites_and_zero_transfers_need_no_leave(used: Chain) -> Non
 
 
 def test_nothing_sent_to_somebody_new_makes_no_account() -> None:
-    # Else two nodes could differ in what they store of the same ledger.
+    # Otherwise two nodes could store the same ledger differently.
     chain = Chain()
     chain.mine(chain.transfer(ALICE, CAROL, "0"))
     assert CAROL.address not in chain.replay.accounts

@@ -1,4 +1,4 @@
-"""`bad_recipient`: nothing goes to an address of which nobody has the key, by whatever kind of transaction."""
+"""`bad_recipient`: no kind of transaction may go to an address that has no key."""
 
 from collections.abc import Callable
 
@@ -36,11 +36,11 @@ WAYS: dict[str, Callable[[Chain, str], Json]] = {
 def test_bad_recipient(chain: Chain, way: Callable[[Chain, str], Json], to: str) -> None:
     transaction = way(chain, to)
     assert chain.rejects(chain.draft(transaction)) == "bad_recipient"
-    # A node refuses it at its door already, by the same name.
+    # A node refuses the request with the same code.
     with pytest.raises(RuleError) as caught:
         rules_for(chain.spec).read_request(transaction)
     assert (caught.value.code, caught.value.field) == ("bad_recipient", "recipient")
-    chain.mine(way(chain, BOB.address))  # the same to somebody is fine
+    chain.mine(way(chain, BOB.address))  # the same to Bob is valid
     chain.verified()
 
 
@@ -54,7 +54,7 @@ def test_bad_recipient_of_a_reward(chain: Chain, to: str) -> None:
 
 
 def test_the_token_is_where_the_spec_says() -> None:
-    # Another chain has its token elsewhere: there the usual address is anybody's.
+    # On a chain whose token has another address, the usual address is an ordinary one.
     chain = Chain(make_spec(token={"address": BOB.address}))
     assert chain.rejects(chain.draft(chain.transfer(ALICE, BOB, "1"))) == "bad_recipient"
     chain.mine(chain.transfer(ALICE, BOB, "1", recipient=TOKEN))
@@ -62,7 +62,7 @@ def test_the_token_is_where_the_spec_says() -> None:
 
 
 def test_they_may_be_named_as_the_owner_of_nothing(chain: Chain) -> None:
-    # Nothing goes there, and there is nothing to take: this was always valid and stays so.
+    # Nothing goes to these addresses, and there is nothing to take from them, so this stays valid.
     chain.mine(chain.transfer_from(ALICE, BOB, BOB, "0", owner=ZERO_ADDRESS))
     chain.verified()
 

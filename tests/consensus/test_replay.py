@@ -30,7 +30,7 @@ step = st.tuples(
 
 
 def draw(chain: Chain, plan: list[tuple[Any, ...]]) -> list[Json]:
-    """The steps of `plan` as transactions, those aside that the ledger would refuse here."""
+    """The steps of `plan` as transactions, without those that the ledger would refuse."""
     trial = chain.rules.trial()
     trial.learn(Entries(dict(chain.replay.accounts), dict(chain.replay.allowances)))
     accepted = []
@@ -121,7 +121,7 @@ def test_a_replay_begins_with_genesis() -> None:
 
 
 def test_a_template_never_lies_before_the_median() -> None:
-    # Our clock is an hour slow: the block still carries a time that the rules allow.
+    # The clock is an hour slow, but the block has a timestamp that the rules allow.
     chain = Chain()
     for _ in range(12):
         chain.mine()

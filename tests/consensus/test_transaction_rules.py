@@ -1,4 +1,4 @@
-"""Blocks with one transaction that is malformed or not signed by its sender. The rest of the block fits."""
+"""Blocks with one transaction that is malformed or not signed by its sender. The rest of the block is right."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.support.chains import WALLET, Chain, Json, plus_one_unit
 from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.specs import CHAIN_ID
 
-# Every field, and a value that it could honestly have.
+# Every field, and another valid value of it.
 OTHER = {
     "type": "approve",
     "chain_id": CHAIN_ID + 1,
@@ -23,7 +23,7 @@ OTHER = {
 
 
 def paid(chain: Chain, **changes: Any) -> Json:
-    """A good payment with `changes` that it was signed with."""
+    """A valid payment, signed with `changes`."""
     return chain.transfer(ALICE, BOB, "1", **changes)
 
 
@@ -63,7 +63,7 @@ def test_bad_signature_of_another_message_or_plus_the_group_order(chain: Chain) 
 
 
 def test_bad_signature_without_the_domain_tag(chain: Chain) -> None:
-    # What a key signs elsewhere must not be worth money here.
+    # A signature that a key makes for another purpose must not be a payment here.
     payment = paid(chain)
     bare = signing_message(payment).removeprefix(b"quarry-transaction:")
     assert chain.rejects(chain.draft({**payment, "signature": ALICE.sign(bare).hex()})) == "bad_signature"
@@ -106,7 +106,7 @@ def test_missing_field(field: str) -> None:
     chain.mine(chain.approve(ALICE, BOB, "5"))
     payment = chain.transfer_from(BOB, ALICE, CAROL, "1")
     del payment[field]
-    # What is missing is named before what is too much: without its type, the owner would be.
+    # A missing field is named before an unexpected one: without its type, `owner` would be unexpected.
     assert chain.rejects(chain.draft(payment)) == "missing_field"
 
 

@@ -43,7 +43,7 @@ def replay(chain: Sequence[Any], spec: ChainSpec = SPEC) -> Replay:
 
 
 class OurChain:
-    """A chain that is grown with the rules' own templates and the kernel, as a node does."""
+    """A chain that grows as a node's does, from the rules' templates and the kernel."""
 
     def __init__(self, chain: Sequence[Json] = ()) -> None:
         self.rules = rules_for(SPEC)
@@ -58,7 +58,7 @@ class OurChain:
         template = self.rules.template(self.replay.window, transactions, MINER, self.clock())
         proof = PlainKernel().scan(template.seal, template.difficulty, 0, 10**7)
         assert proof is not None
-        # Through JSON, as the template lies in the store while it is searched.
+        # Through JSON, because the template is in the store during the search.
         value = json.loads(json.dumps(template.with_proof(proof)))
         self.blocks.append(self.replay.add(value))
         return self.blocks[-1]
@@ -91,7 +91,7 @@ def test_their_chain_is_valid_and_counts_one_per_block(theirs: TutorialNode) -> 
     found = replay(served(theirs))
     assert found.claim == TipClaim(3, block_hash(theirs.chain[-1]))
     assert (found.supply, found.allowances) == (0, {})
-    # of three texts, one twice; the rewards aside
+    # three texts, one of them twice; without rewards
     assert sorted(found.accounts.values()) == [Account(0, 1), Account(0, 1), Account(0, 2)]
     assert sum(account.nonce for account in found.accounts.values()) == 4
 

@@ -1,4 +1,4 @@
-"""The frozen vectors: still what an independent calculation gives, and what our code gives."""
+"""The frozen vectors are what an independent calculation gives, and what `shared/` gives."""
 
 import json
 from pathlib import Path

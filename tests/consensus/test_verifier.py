@@ -1,4 +1,4 @@
-"""The independent verifier, as a program against a server, and on chains that were tampered with."""
+"""The independent verifier: as a program against a server, and on chains that were changed."""
 
 import copy
 import http.server
@@ -50,7 +50,7 @@ def served(spec: Json, blocks: list[Any], length: int | None = None) -> Iterator
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -88,7 +88,7 @@ def test_as_a_program_on_a_bad_chain(grown: Chain, capsys: pytest.CaptureFixture
             assert verifier.main([url]) == 1
 
 
-# Each changes a block of the chain in place; nothing behind it is mined again.
+# Each changes a block of the chain in place; later blocks are not mined again.
 TAMPERINGS: dict[str, Callable[[Json], Any]] = {
     "index": lambda block: block.update(index=block["index"] + 1),
     "timestamp": lambda block: block.update(timestamp=block["timestamp"] + 1),

@@ -435,7 +435,7 @@ def test_a_later_program_of_the_tutorials_is_named(node: Node, client: Client, g
     resolution = resolved_with(node, theirs)
     [peer] = node.peers.all()
     assert (peer.state, node.chain.tip().height) == ("other_chain", 1)
-    assert "hashes the last block into the proof" in peer.reason and "lie" not in peer.reason, resolution.notes
+    assert "includes the last block's hash in the proof" in peer.reason and "lie" not in peer.reason, resolution.notes
     [shown] = client.get("/nodes").ok()["nodes"]
     assert shown["reason"] == peer.reason
     if genesis == "1":

@@ -1,8 +1,8 @@
-"""Chains for tests: a valid chain to stand on, and its next block with exactly one thing wrong.
+"""Chains for tests: a valid chain, and a next block with exactly one thing wrong.
 
     chain = Chain()                       # genesis
     chain.mine(chain.transfer(ALICE, BOB, "5"))
-    broken = chain.draft(difficulty=257)  # everything else fits: root, proof, reward
+    broken = chain.draft(difficulty=257)  # everything else is right: root, proof, reward
     assert chain.rejects(broken) == "wrong_difficulty"
 
 What `rejects` refuses, the independent verifier must refuse too, and what `mine` accepts, it must accept.
@@ -52,7 +52,7 @@ def seal_of(block: Json) -> bytes:
 
 
 def sealed(block: Json, difficulty: int = 256, *, valid: bool = True) -> Json:
-    """`block` with the smallest proof whose hash is rare enough for `difficulty`; or is not, for `valid` False."""
+    """`block` with the smallest proof that meets `difficulty`, or with `valid` False that does not."""
     prefix = seal_of(block)
     for proof in itertools.count():
         rare = int.from_bytes(sha256(prefix + str(proof).encode()), "big") * difficulty < 2**256
@@ -66,7 +66,7 @@ def root_of(transactions: list[Any]) -> str:
 
 
 class Chain:
-    """A valid chain, grown block by block."""
+    """A valid chain that grows block by block."""
 
     def __init__(self, spec: ChainSpec | None = None) -> None:
         self.spec = spec or make_spec()
@@ -88,7 +88,7 @@ class Chain:
         account = self.replay.accounts.get(address)
         return account.nonce if account else 0
 
-    # Transactions. `changes` are made before signing, so that the signature fits.
+    # Transactions. `changes` are made before signing, so the signature is good.
 
     def signed(self, key: KeyPair, **fields: Any) -> Json:
         unsigned = {"chain_id": self.spec.chain_id, "nonce": self.nonce(key.address), "sender": key.address, "fee": "0"}
@@ -122,8 +122,8 @@ class Chain:
         """The next block with `transactions` behind its reward; `fields` replace header fields before it is sealed.
 
         Args:
-            reward: instead of the right one.
-            body: the whole list of transactions, instead of reward and transactions.
+            reward: in place of the right one.
+            body: the whole list of transactions, in place of reward and transactions.
         """
         if body is None:
             minted = self.spec.reward + sum(_fee(item) for item in transactions)
@@ -140,7 +140,8 @@ class Chain:
             "transactions_root": root_of(body),
             "transactions": body,
         }
-        return sealed({**block, **fields}, asked, valid=proof_valid)  # as rare as the chain asks, whatever is claimed
+        # The proof meets the chain's difficulty, whatever `fields` claim.
+        return sealed({**block, **fields}, asked, valid=proof_valid)
 
     def mine(self, *transactions: Any, **changes: Any) -> Block:
         """Accept the next block, which must be valid."""
@@ -152,7 +153,7 @@ class Chain:
         return accepted
 
     def rejects(self, block: Any, now: float | None = None) -> str:
-        """The rule that `block` breaks as the next block. Nothing may have changed; the verifier must refuse it too."""
+        """The rule that `block` breaks as the next block. Nothing may change, and the verifier must refuse it too."""
         before = self.state()
         with pytest.raises(RuleError) as caught:
             self.replay.add(block, now)
@@ -170,13 +171,13 @@ class Chain:
             assert self.state() == before
             with pytest.raises(verifier.TooEarly, match=f"block {self.height + 1}: "):
                 verifier.verify(self.spec.to_object(), [*self.blocks, block], now)
-            self.verify(block)  # at some other time
+            self.verify(block)  # at another time it is valid
             return True
         verifier.verify(self.spec.to_object(), self.blocks, now)
         return False
 
     def verify(self, *more: Any) -> verifier.Verified:
-        """What the independent verifier says of the chain, and of blocks behind it."""
+        """The independent verifier's result for the chain followed by `more` blocks."""
         return verifier.verify(self.spec.to_object(), [*self.blocks, *more])
 
     def state(self) -> Any:

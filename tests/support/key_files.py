@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 
-from services.wallet import keyring, keystores
+from services.wallet import ed25519_pem, keyring, keystores
 from services.wallet.development import ACCOUNTS
-from shared import keys
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="OpenSSL's command is not installed")
 KEY = bytes.fromhex(ACCOUNTS[1].private_key[2:])
 SEED = bytes(range(32))
 LIGHT = 2**10  # a cost of scrypt that does not hold up tests
 PHRASE = "test test test test test test test test test test test junk"
-PLAIN = keys.private_key_pem(SEED)
+PLAIN = ed25519_pem.private_key_pem(SEED)
 BAG = b"""Bag Attributes
     localKeyID: 22 73 B2 E6
     friendlyName: Mein Schl\xfcssel

@@ -1,6 +1,6 @@
-"""Ed25519 in plain Python, for making vectors: RFC 8032 arithmetic, open to points that honest signers never use.
+"""Ed25519 in plain Python, for making vectors: RFC 8032 arithmetic that also takes points that no signer uses.
 
-Slow and not constant-time: never for real keys.
+It is slow and not constant-time, so it must not be used with real keys.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ IDENTITY: Point = (0, 1, 1, 0)
 
 
 def add(a: Point, b: Point) -> Point:
-    """RFC 8032, 5.1.4; complete, so it doubles too."""
+    """RFC 8032, 5.1.4. The formula is complete, so it also doubles a point."""
     u, v = (a[1] - a[0]) * (b[1] - b[0]), (a[1] + a[0]) * (b[1] + b[0])
     c, d = 2 * a[3] * b[3] * D, 2 * a[2] * b[2]
     e, f, g, h = v - u, d - c, d + c, v + u
@@ -37,7 +37,7 @@ def negate(point: Point) -> Point:
 
 
 def from_y(y: int, odd: int) -> Point | None:
-    """The point with this y and this parity of x; None where the curve has no such point."""
+    """The point with this y and this parity of x; None if the curve has no such point."""
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
     x = pow(square, (P + 3) // 8, P)
     if (x * x - square) % P:
@@ -72,7 +72,7 @@ BASE = _base_point()
 
 
 def _torsion() -> Point:
-    """A point of order 8: what is left of any point when its part in the large group is multiplied away."""
+    """A point of order 8: a point times L, which removes its part in the large group."""
     y = 2
     while True:
         point = from_y(y, 0)

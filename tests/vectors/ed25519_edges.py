@@ -1,4 +1,4 @@
-"""Signatures that verifiers disagree about. On a chain, two libraries that disagree are a fork."""
+"""Signatures about which verifiers disagree. Two libraries that disagree would fork the chain."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -51,7 +51,7 @@ def _scalar(number: int) -> bytes:
 
 
 def _signature(r_bytes: bytes, r: int, a: int, a_bytes: bytes) -> bytes:
-    """S = r + h·a, whatever points the encodings stand for."""
+    """S = r + h·a, whatever points are encoded."""
     return r_bytes + _scalar((r + challenge(r_bytes, a_bytes, MESSAGE) * a) % L)
 
 
@@ -95,7 +95,7 @@ def _small_order_commitments() -> Iterator[tuple[str, Signed]]:
 
 
 def _mixed_order() -> Iterator[tuple[str, Signed, bool]]:
-    """Points outside the large group but not of small order: only the cofactor tells verifiers apart."""
+    """Points outside the large group but not of small order: verifiers with and without the cofactor disagree."""
     a, r = 123456789, 987654321
     honest, commitment = multiply(BASE, a), multiply(BASE, r)
     mixed_r = encode(add(commitment, TORSION))

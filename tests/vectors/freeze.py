@@ -1,8 +1,8 @@
-"""Writes the frozen vectors: bytes → hashes that every release and every other implementation must reproduce.
+"""Write the frozen vectors: bytes and hashes that every release and every other implementation must reproduce.
 
-Calculated from the design page with the standard library and plain definitions (RFC 6962 recursively, LWMA in
-fractions, RFC 8032 by hand; wallets' signatures are eth-account's); nothing of `shared/` is imported. A vector that
-changes is a fork: run `python -m tests.vectors.freeze` only when the rules of the chain are meant to change.
+They are calculated from docs/consensus.md with the standard library and plain definitions (RFC 6962 recursively, LWMA
+in fractions, RFC 8032 by hand; eth-account makes the signatures of wallets), without `shared/`. A vector that changes
+is a fork: run `python -m tests.vectors.freeze` only to change the rules of the chain.
 """
 
 import json
@@ -110,7 +110,7 @@ def merkle_path(m: int, leaves: Sequence[bytes]) -> list[Json]:
 
 
 def merkle_vectors() -> list[Json]:
-    # The leaves of the Certificate Transparency project's reference trees, and more for uneven trees.
+    # The leaves of the Certificate Transparency project's reference trees, and more for trees of other sizes.
     data = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
     data += [f"{i:04x}" for i in range(8, 21)]
     leaves = [sha256(b"\x00" + bytes.fromhex(item)) for item in data]
@@ -172,7 +172,7 @@ def header_vectors() -> list[Json]:
                     "header": {**draft, "proof": proof},
                     "seal": seal,
                     "hash": digest.hex(),
-                    # as fractions of the hash space, not as the product that the rule is written with
+                    # as fractions of the hash space, because the rule is written as a product
                     "valid": Fraction(int.from_bytes(digest, "big"), 2**256) < Fraction(1, draft["difficulty"]),
                 }
             )
@@ -208,7 +208,7 @@ def genesis_vectors() -> list[Json]:
 
 
 def lwma(case: Json) -> int:
-    """`next` of the design page, in fractions: the weighted mean solve time against the mean difficulty."""
+    """The difficulty of docs/consensus.md in fractions: the weighted mean solve time against the mean difficulty."""
     times: list[int] = case["timestamps"]
     difficulties: list[int] = case["difficulties"]
     interval: int = case["interval"]
@@ -237,7 +237,7 @@ def difficulty_vectors() -> list[Json]:
         times = [start]
         for gap in gaps:
             times.append(times[-1] + gap)
-        # not all the same, so that a window that is off by one shows
+        # not all the same, so that an off-by-one window gives another result
         difficulties = [level + (i * 7919) % (level // 16 + 1) for i in range(len(times))]
         cases.append({"name": name, "interval": interval, "spec_difficulty": level, "first_index": first})
         cases[-1] |= {"timestamps": times, "difficulties": difficulties}
@@ -272,7 +272,7 @@ def difficulty_vectors() -> list[Json]:
 
 
 def files() -> dict[str, str]:
-    """What every vector file must hold, by its name."""
+    """The content of every vector file, by its name."""
     vectors = {
         "canonical": canonical_vectors(),
         "amounts": amount_vectors(),
@@ -290,7 +290,7 @@ def files() -> dict[str, str]:
 
 
 def text(value: Any) -> str:
-    """JSON for people: one line per item where the item is short or a list of numbers."""
+    """Readable JSON: one line per item, and lists of numbers on one line."""
     spread = json.dumps(value, indent=1, ensure_ascii=True)
     return re.sub(r"\[\s+((?:-?\d+,\s+)*-?\d+)\s+\]", lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", spread) + "\n"
 

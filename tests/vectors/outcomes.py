@@ -1,4 +1,4 @@
-"""Vectors that say what becomes of a transaction or a block: the rule that it breaks, or that its time has not come."""
+"""Vectors of outcomes: the rule that a transaction or block breaks, or that a block is too early."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def call_data(signature: str, *words: int | str) -> str:
 
 
 def recipient_vectors() -> list[Json]:
-    """Transactions whose form and signature are good, of both schemes, and the rule that their recipient breaks."""
+    """Well-formed, signed transactions of both schemes, and the rule that their recipient breaks."""
     token, zero, other = (eip55(bytes.fromhex(digits.rjust(40, "0"))) for digits in ("5eed", "0", "5eee"))
     seed, secret = bytes([1]) * 32, "0x" + "46" * 32
     sender = eip55(keccak256(ed25519.public_key(seed))[-20:])
@@ -56,7 +56,7 @@ def recipient_vectors() -> list[Json]:
                 {"owner": sender},
             ),
         ]
-        if target != token:  # where a plain transfer is no transfer at all
+        if target != token:  # a plain transfer to the token is not valid
             calls.append(("transfer", "plain", target, "0x", 21_000, {}))
         for kind, form, to, data, gas, more in calls:
             value = 5 if form == "plain" else 0
@@ -72,7 +72,7 @@ def recipient_vectors() -> list[Json]:
 
 
 def timestamp_vectors() -> list[Json]:
-    """Blocks whose timestamp alone may be wrong: what is said of them at the time `now`."""
+    """Blocks of which only the timestamp may be wrong, and their outcome at the time `now`."""
     start = 1767225600
     vectors = []
     for interval in (0, 1, 2, 10, 39, 40, 41, 600, 86400):
@@ -82,7 +82,7 @@ def timestamp_vectors() -> list[Json]:
             now = window[-1] + 1
             vectors.append({"interval": interval, "timestamps": window, "now": now, "timestamp": now + more})
             vectors[-1]["outcome"] = outcome
-    # The eleven last are sorted, and the sixth of them is the least that may follow.
+    # The sixth of the last eleven, sorted, is the earliest timestamp that may follow.
     for window in (
         [start],
         [start, start - 9],

@@ -1,4 +1,4 @@
-"""Canonical JSON, hashes and addresses for the frozen vectors, written out. Nothing of `shared/` is imported."""
+"""Canonical JSON, hashes and addresses for the frozen vectors, written without `shared/`."""
 
 import hashlib
 from typing import Any

@@ -68,7 +68,7 @@ def test_genesis() -> None:
 def test_a_template_lacks_only_its_proof() -> None:
     chain = Chain()
     template = chain.rules.template(chain.replay.window, [], MINER, START + 7.9)
-    assert (template.index, template.previous_hash, template.difficulty) == (2, chain.rules.genesis().hash, 256)
+    assert (template.height, template.previous_hash, template.difficulty) == (2, chain.rules.genesis().hash, 256)
     assert template.fields["timestamp"] == START + 7
     assert template.seal == seal_of(template.with_proof(0))
     assert template.with_proof(5) == {**template.fields, "proof": 5} and "proof" not in template.fields

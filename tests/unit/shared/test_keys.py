@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.wallet import ed25519_pem
 from shared import keys
 from shared.keys import BadKey, KeyPair
 
@@ -44,10 +45,10 @@ def test_a_seed_has_32_bytes(size: int) -> None:
 def test_pem_files_are_those_of_the_standard_library_of_cryptography() -> None:
     key = KeyPair(SEED)
     theirs = Ed25519PrivateKey.from_private_bytes(SEED)
-    assert keys.private_key_pem(SEED) == theirs.private_bytes(
+    assert ed25519_pem.private_key_pem(SEED) == theirs.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    assert keys.public_key_pem(key.public_key) == theirs.public_key().public_bytes(
+    assert ed25519_pem.public_key_pem(key.public_key) == theirs.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 
@@ -57,21 +58,21 @@ def test_pem_files_are_those_of_the_standard_library_of_cryptography() -> None:
 )
 def test_pem_round_trip(change: Callable[[bytes], bytes]) -> None:
     key = KeyPair(SEED)
-    assert keys.read_private_key_pem(change(keys.private_key_pem(SEED))) == SEED
-    assert keys.read_public_key_pem(change(keys.public_key_pem(key.public_key))) == key.public_key
+    assert ed25519_pem.read_private_key_pem(change(ed25519_pem.private_key_pem(SEED))) == SEED
+    assert ed25519_pem.read_public_key_pem(change(ed25519_pem.public_key_pem(key.public_key))) == key.public_key
 
 
 NOT_KEYS: dict[str, bytes] = {
     "empty": b"",
     "words": b"a private key",
     "not ASCII": "schlüssel".encode("latin-1"),
-    "cut": keys.private_key_pem(SEED)[:60],
+    "cut": ed25519_pem.private_key_pem(SEED)[:60],
     "no base64": b"-----BEGIN PRIVATE KEY-----\n!!!!\n-----END PRIVATE KEY-----\n",
-    "longer": keys.private_key_pem(SEED + b"\0"),
-    "shorter": keys.private_key_pem(SEED[:-1]),
-    "the public key": keys.public_key_pem(SEED),
-    "the public key under a wrong name": keys.public_key_pem(SEED).replace(b"PUBLIC", b"PRIVATE"),
-    "X25519": keys.private_key_pem(SEED).replace(b"K2VwBCIE", b"K2VuBCIE"),
+    "longer": ed25519_pem.private_key_pem(SEED + b"\0"),
+    "shorter": ed25519_pem.private_key_pem(SEED[:-1]),
+    "the public key": ed25519_pem.public_key_pem(SEED),
+    "the public key under a wrong name": ed25519_pem.public_key_pem(SEED).replace(b"PUBLIC", b"PRIVATE"),
+    "X25519": ed25519_pem.private_key_pem(SEED).replace(b"K2VwBCIE", b"K2VuBCIE"),
     "encrypted": Ed25519PrivateKey.from_private_bytes(SEED).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
     ),
@@ -81,13 +82,13 @@ NOT_KEYS: dict[str, bytes] = {
 @pytest.mark.parametrize("text", NOT_KEYS.values(), ids=NOT_KEYS.keys())
 def test_what_is_no_private_key_is_refused_without_being_shown(text: bytes) -> None:
     with pytest.raises(BadKey) as caught:
-        keys.read_private_key_pem(text)
+        ed25519_pem.read_private_key_pem(text)
     assert str(caught.value) == "Not an Ed25519 private key in PEM."
 
 
 def test_a_private_key_is_no_public_key() -> None:
     with pytest.raises(BadKey):
-        keys.read_public_key_pem(keys.private_key_pem(SEED))
+        ed25519_pem.read_public_key_pem(ed25519_pem.private_key_pem(SEED))
 
 
 @needs_openssl
@@ -95,19 +96,19 @@ def test_keys_made_by_openssl_are_read(tmp_path: Path) -> None:
     private, public = tmp_path / "private.key", tmp_path / "public.key"
     run("genpkey", "-algorithm", "ed25519", "-out", str(private))
     run("pkey", "-in", str(private), "-pubout", "-out", str(public))
-    key = KeyPair(keys.read_private_key_pem(private.read_bytes()))
-    assert keys.read_public_key_pem(public.read_bytes()) == key.public_key
+    key = KeyPair(ed25519_pem.read_private_key_pem(private.read_bytes()))
+    assert ed25519_pem.read_public_key_pem(public.read_bytes()) == key.public_key
     # and ours are theirs, byte for byte
-    assert keys.private_key_pem(key.seed) == private.read_bytes()
-    assert keys.public_key_pem(key.public_key) == public.read_bytes()
+    assert ed25519_pem.private_key_pem(key.seed) == private.read_bytes()
+    assert ed25519_pem.public_key_pem(key.public_key) == public.read_bytes()
 
 
 @needs_openssl
 def test_openssl_verifies_our_signatures_and_makes_the_same(tmp_path: Path) -> None:
     key, message = KeyPair(SEED), b"quarry-transaction:{}"
     files = {
-        "private.key": keys.private_key_pem(SEED),
-        "public.key": keys.public_key_pem(key.public_key),
+        "private.key": ed25519_pem.private_key_pem(SEED),
+        "public.key": ed25519_pem.public_key_pem(key.public_key),
         "message": message,
         "changed": message + b" ",
         "signature": key.sign(message),

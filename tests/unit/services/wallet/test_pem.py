@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.wallet import keyring
+from services.wallet import ed25519_pem, keyring
 from services.wallet.keyring import KeyringError, PassphraseNeeded
 from shared import keys
 from shared.addresses import address_of_public_key
@@ -72,8 +72,8 @@ def test_a_key_is_found_wherever_it_stands_in_the_file(tmp_path: Path, text: byt
         (b"", "holds no private key in PEM"),
         (b"hello\n", "holds no private key in PEM"),
         (CERTIFICATE, "holds a certificate, and no private key"),
-        (keys.public_key_pem(keys.KeyPair(SEED).public_key), "holds a public key, and no private key"),
-        (PLAIN + keys.private_key_pem(bytes(32)), "holds 2 private keys"),
+        (ed25519_pem.public_key_pem(keys.KeyPair(SEED).public_key), "holds a public key, and no private key"),
+        (PLAIN + ed25519_pem.private_key_pem(bytes(32)), "holds 2 private keys"),
         (PLAIN[:70], "cut off"),
         (PLAIN.replace(b"MC4C", b"M!4C"), "is damaged"),
         (pem("OPENSSH PRIVATE KEY", b"openssh-key-v1\0"), "OpenSSH's own format"),
