@@ -216,10 +216,7 @@ class EmbeddedValkey:
             log_start = output.seek(0, os.SEEK_END)
             try:
                 process = subprocess.Popen(
-                    [
-                        executable,
-                        self.directory / _CONFIG,
-                    ],  # without the password, since every user can read a command line
+                    [executable, self.directory / _CONFIG],  # no password: every user can read a command line
                     cwd=self.directory,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -322,7 +319,7 @@ def _port_taken(port: int, error: OSError | None = None) -> _PortTaken:
 def _end(process: subprocess.Popen[bytes], timeout: float) -> int:
     if process.poll() is None:
         process.terminate()
-        process.send_signal(signal.SIGCONT)  # a stopped process does not receive SIGTERM
+        process.send_signal(signal.SIGCONT)  # a stopped process handles SIGTERM only once it continues
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
