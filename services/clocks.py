@@ -22,7 +22,7 @@ from services.store.port import Store
 
 _log = structlog.get_logger(__name__)
 
-# Seconds. Clocks set by NTP agree within milliseconds; the answers of a busy store are later than that.
+# Seconds. Clocks set by NTP agree within milliseconds; a busy store answers later than that.
 TOLERANCE = 2.0
 # How often a process compares.
 COMPARE_SECONDS = 15.0

@@ -23,7 +23,7 @@ from services.store.port import Store
 
 # Seconds in which Redis must answer the API. A request without its answer fails, and its caller may try again.
 REQUEST_TIMEOUT = 2.0
-# The scripts use commands of version 7.
+# Scripts and replies need version 7.
 LEAST_VERSION = 7
 # Connections: a thread uses one, or two if it reads while it watches. Some more are for threads that serve all others.
 _PER_THREAD, _BESIDES = 2, 16

@@ -1,7 +1,6 @@
 """A Valkey server of our own on a data directory, for machines where none is installed."""
 
 import contextlib
-import errno
 import os
 import shutil
 import signal
@@ -21,6 +20,7 @@ from redis.retry import Retry
 
 from services.launch.last_words import damaged, diagnose
 from services.launch.ownership import Ownership
+from services.launch.ports import PortTaken, reserved
 from services.launch.server_files import HOST, UnusablePassword, configuration, read_password
 from services.system.files import make_private_directory, open_private, replace
 from shared.errors import NodeError
@@ -110,7 +110,7 @@ class EmbeddedValkey:
         self._password = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._ownership = Ownership(self.directory, start_timeout)
-        self._reservation: socket.socket | None = None
+        self._reservation: contextlib.ExitStack | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -216,10 +216,7 @@ class EmbeddedValkey:
             log_start = output.seek(0, os.SEEK_END)
             try:
                 process = subprocess.Popen(
-                    [
-                        executable,
-                        self.directory / _CONFIG,
-                    ],  # without the password, since every user can read a command line
+                    [executable, self.directory / _CONFIG],  # no password: every user can read a command line
                     cwd=self.directory,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -279,30 +276,23 @@ class EmbeddedValkey:
         return EmbeddedValkeyFailed(message, repair=repair, damaged=damaged(written))
 
     def _reserve_port(self) -> None:
-        """Bind the port without listening, so that the kernel does not give it away as a free one.
-
-        On Linux the server can still bind and listen, as both set SO_REUSEADDR, and we hold the port through a crash.
-        Elsewhere it cannot, so the port is free for an instant; if another program takes it, we try another port.
+        """Reserve the port: on Linux until `stop`, through a crash. Elsewhere it is free until the server takes it, and
+        if another program is faster, we try another port.
         """
         if self._reservation is not None:
             return
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((HOST, self._port))
-        except OSError as error:
-            sock.close()
-            raise _port_taken(self._port, error) from error
-        self._port = sock.getsockname()[1]
-        if sys.platform == "linux":
-            self._reservation = sock
-        else:
-            sock.close()
-        # macOS lets us bind a port on which another program listens at 0.0.0.0.
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.settimeout(1.0)
-            if probe.connect_ex((HOST, self._port)) == 0:
-                raise _port_taken(self._port)
+        with contextlib.ExitStack() as stack:
+            try:
+                self._port = stack.enter_context(reserved(HOST, self._port))
+            except PortTaken as error:
+                raise _port_taken(self._port, "" if error.in_use else str(error)) from error
+            # macOS lets us bind a port on which another program listens at 0.0.0.0.
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+                probe.settimeout(1.0)
+                if probe.connect_ex((HOST, self._port)) == 0:
+                    raise _port_taken(self._port)
+            if sys.platform == "linux":
+                self._reservation = stack.pop_all()
 
     def _release_port(self) -> None:
         if self._reservation is not None:
@@ -310,19 +300,15 @@ class EmbeddedValkey:
             self._reservation = None
 
 
-def _port_taken(port: int, error: OSError | None = None) -> _PortTaken:
-    why = (
-        "is in use by another program"
-        if error is None or error.errno == errno.EADDRINUSE
-        else f"is refused: {error.strerror}"
-    )
+def _port_taken(port: int, why: str = "") -> _PortTaken:
+    why = why or "is in use by another program"
     return _PortTaken(f"The embedded Valkey server did not start: port {port} on {HOST} {why}.")
 
 
 def _end(process: subprocess.Popen[bytes], timeout: float) -> int:
     if process.poll() is None:
         process.terminate()
-        process.send_signal(signal.SIGCONT)  # a stopped process does not receive SIGTERM
+        process.send_signal(signal.SIGCONT)  # a stopped process handles SIGTERM only once it continues
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 # Seconds from SIGTERM to the end of a process whose store or broker does not answer: it can leave nothing in order.
 FORLORN_SECONDS = 0.9
-# Of one whose store answers, so that it can still take leave of it.
+# Of one whose store answers, so that it can deregister.
 ORDERLY_SECONDS = 6.0
 # Of a job. It may be broken off at any point, since every change is one script.
 JOB_SECONDS = 0.8

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from services.settings.paths import expanded, expanded_if_possible
+from services.settings.paths import DEFAULT_HOME, expanded, expanded_if_possible
 from services.settings.values import named
 from services.system.files import make_private_directory, replace
 from services.system.text_files import BadSecret, BadTextFile, read_secret
@@ -21,7 +21,6 @@ from shared.errors import NodeError
 
 _log = structlog.get_logger(__name__)
 
-_DEFAULT_HOME = "~/.quarry"
 NO_HOME = "This user has no home directory, so there is no place for nodes and wallets."
 
 
@@ -133,7 +132,7 @@ def data_home(environment: Mapping[str, str]) -> Path | None:
     for name in ("QUARRY_DATA_HOME", "QUARRY_DATA_DIR"):
         if given := environment.get(name):
             return named(name, expanded, given)
-    return expanded_if_possible(_DEFAULT_HOME)
+    return expanded_if_possible(DEFAULT_HOME)
 
 
 def running_nodes(home: Path) -> list[tuple[NodeFiles, NodeRecord]]:

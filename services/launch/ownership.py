@@ -36,7 +36,7 @@ class AlreadyRunning(NodeError):
     """Another process uses this data directory."""
 
     def __init__(self, directory: Path, pid: int | None) -> None:
-        by = "a process that cannot be seen from here" if pid is None else f"process {pid}"
+        by = "a process that is not visible to this one" if pid is None else f"process {pid}"
         super().__init__(f"The data directory {directory} is in use by {by}: stop it, or choose another directory.")
         self.directory = directory
         self.pid = pid

@@ -188,7 +188,9 @@ class Supervisor:
                     child.told = True
                     # Not Popen.terminate, which would reap. Only once: a second SIGTERM makes RQ abandon its job.
                     os.kill(child.process.pid, signal.SIGTERM)
-                    os.kill(child.process.pid, signal.SIGCONT)  # a stopped process does not receive SIGTERM
+                    os.kill(
+                        child.process.pid, signal.SIGCONT
+                    )  # a stopped process handles SIGTERM only once it continues
 
     def stop(self, timeout: float = 10.0) -> None:
         """End all programs and their descendants: SIGTERM in reverse order, SIGKILL after `timeout` seconds.

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from services.settings.values import BadValue
 
+DEFAULT_HOME = "~/.quarry"  # where nodes and wallets are kept
+
 
 def expanded(text: str) -> Path:
     """`text` as a path; `~` and `~user` are replaced by the home directory.

@@ -16,7 +16,7 @@ from services.mempool.judgement import PoolPolicy
 from services.peers.urls import normal_url
 from services.settings import values
 from services.settings.hosts import LOCALHOST, normal_host, normal_origin
-from services.settings.paths import expanded, expanded_if_possible
+from services.settings.paths import DEFAULT_HOME, expanded, expanded_if_possible
 from services.settings.redis_url import normal as normal_redis_url
 from services.settings.rows import AS_IT_IS, Carried, number, one_of, row_of, setting, several
 from services.settings.values import BadValue, named
@@ -29,7 +29,6 @@ from shared.rules import rules_for
 BUILT_IN_SPECS = ("dev", "network", "tutorial")
 # Only development chains have free transactions: anyone could fill the mempool with them.
 _DEFAULT_MIN_FEE = 10**14  # 0.0001 coin
-_DEFAULT_DATA_DIR = "~/.quarry"
 _MAX_SPEC = 2**22  # bytes of a chain spec's file
 
 _AS_OBJECT = Carried(ChainSpec.to_object, spec_from_object)
@@ -74,7 +73,7 @@ class Settings:
     port: int = field(metadata=number("PORT", 5000, 0, 65535))
     # Of `quarry up`; None: not set, and this user has no home.
     data_dir: Path | None = field(
-        metadata=setting("DATA_DIR", expanded, lambda above: expanded_if_possible(_DEFAULT_DATA_DIR))
+        metadata=setting("DATA_DIR", expanded, lambda above: expanded_if_possible(DEFAULT_HOME))
     )
     # "" where this process does not mine.
     reward_address: str = field(metadata=setting("REWARD_ADDRESS", values.address, "", AS_IT_IS))

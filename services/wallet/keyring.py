@@ -74,7 +74,7 @@ def store(directory: Path, seed: bytes, passphrase: str | None = None) -> KeyPai
     from services.wallet.certificates import self_signed
 
     key = KeyPair(seed)
-    pem = ed25519_pem.private_key_pem(seed) if passphrase is None else _encrypted(_ed25519(seed), passphrase)
+    pem = ed25519_pem.private_key_pem(seed) if passphrase is None else _pem(_ed25519(seed), passphrase)
     now = datetime.now(UTC).replace(microsecond=0)
     certificate = self_signed(key, serial_number=x509.random_serial_number(), not_before=now)
     _write(directory, pem, ed25519_pem.public_key_pem(key.public_key), certificate)
@@ -87,10 +87,8 @@ def store_ethereum(directory: Path, private_key: bytes, passphrase: str | None =
 
     address = ethereum.address_of_private_key(private_key)
     key = _secp256k1(private_key)
-    encryption = s.NoEncryption() if passphrase is None else s.BestAvailableEncryption(written(passphrase))
-    pem = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, encryption)
     public = key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
-    _write(directory, pem, public, None)
+    _write(directory, _pem(key, passphrase), public, None)
     return EthereumSigner(private_key, address)
 
 
@@ -288,10 +286,10 @@ def _secp256k1(private_key: bytes) -> Any:
     return ec.derive_private_key(int.from_bytes(private_key, "big"), ec.SECP256K1())
 
 
-def _encrypted(key: Any, passphrase: str) -> bytes:
+def _pem(key: Any, passphrase: str | None) -> bytes:
     from cryptography.hazmat.primitives import serialization as s
 
-    encryption = s.BestAvailableEncryption(written(passphrase))
+    encryption = s.NoEncryption() if passphrase is None else s.BestAvailableEncryption(written(passphrase))
     pem: bytes = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, encryption)
     return pem
 

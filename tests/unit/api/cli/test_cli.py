@@ -297,7 +297,7 @@ def test_an_encrypted_wallet_opens_with_its_passphrase_only(monkeypatch: pytest.
     unsigned = json.dumps({"type": "transfer", "nonce": 0, "recipient": ACCOUNTS[0].address, "amount": "1", "fee": "0"})
     assert run("wallet", "sign", "-", "--from", "alice", stdin=unsigned).exit_code == 0
     monkeypatch.setenv("QUARRY_PASSPHRASE", "donkey")
-    refused(run("wallet", "sign", "-", "--from", "alice", stdin=unsigned), 1, "not opened")
+    refused(run("wallet", "sign", "-", "--from", "alice", stdin=unsigned), 1, "does not open")
     monkeypatch.delenv("QUARRY_PASSPHRASE")
     refused(run("wallet", "sign", "-", "--from", "alice", stdin=unsigned), 1, "QUARRY_PASSPHRASE")
 

@@ -235,7 +235,7 @@ def test_a_keystore_goes_out_and_comes_back(tmp_path: Path, light: None) -> None
     refused(run("wallet", "export", "ben", file, stdin="horse\n"), 1, "already")
     result = run("wallet", "import", file, "--scheme", "ethereum", "--name", "back", "--json", stdin="horse\n")
     assert json.loads(result.stdout)["address"] == ACCOUNTS[1].address
-    refused(run("wallet", "import", file, "--scheme", "ethereum", "--name", "x", stdin="cow\n"), 1, "not opened")
+    refused(run("wallet", "import", file, "--scheme", "ethereum", "--name", "x", stdin="cow\n"), 1, "does not open")
     whole = file.read_text()
     refused(run("wallet", "import", "-", "--scheme", "ethereum", "--name", "x", stdin=whole), 2, "standard input")
 
@@ -259,6 +259,6 @@ def test_an_encrypted_ethereum_wallet(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert b"ENCRYPTED" in (directory / "private.key").read_bytes()
     assert run("wallet", "export", "eve", "-", "--format", "key").exit_code == 0
     monkeypatch.setenv("QUARRY_PASSPHRASE", "cow")
-    refused(run("wallet", "export", "eve", "-", "--format", "key"), 1, "not opened")
+    refused(run("wallet", "export", "eve", "-", "--format", "key"), 1, "does not open")
     with pytest.raises(keyring.PassphraseNeeded):
         keyring.load_signer(directory)

@@ -67,7 +67,7 @@ def test_what_is_behind_the_passphrase_is_looked_at() -> None:
     assert keystores.decrypt(locked(b"\x05"), "x") == bytes(31) + b"\x05"
     order = bytes.fromhex("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141")
     for key in (bytes(32), bytes(5), order, b"\xff" * 32):
-        with pytest.raises(BadKeystore, match="no private key"):
+        with pytest.raises(BadKeystore, match="not hold a valid private key"):
             keystores.decrypt(locked(key), "x")
     for key in (b"", b"\x01" * 33, b"\x01" * 64):
         with pytest.raises(BadKeystore, match="32 bytes"):
@@ -189,7 +189,7 @@ def test_enter_is_the_empty_passphrase(tmp_path: Path, monkeypatch: pytest.Monke
     assert ACCOUNTS[1].address in result.stdout
     private(tmp_path / "k.json", locked(KEY, b"x"))
     result = run("wallet", "import", file, "--scheme", "ethereum", "--name", "b", stdin="\n")
-    assert result.exit_code == 1 and "not opened" in result.stderr
+    assert result.exit_code == 1 and "does not open" in result.stderr
     # Writing: said clearly.
     result = run("wallet", "export", "eve", tmp_path / "out.json", stdin="\n\n")
     assert result.exit_code == 0 and "the passphrase is empty" in result.stderr
