@@ -305,15 +305,15 @@ def _clock(client: NodeClient, status: dict[str, Any], store_url: str | None, br
         now, found = _clocks(store_url, broker_url)
         named = {item.name for item in found}
         wrong = [item for item in wrong if item.name not in named] + found
-    told = [wrong_clock_words(item.name, item.ahead, item.host) for item in wrong]
+    sentences = [wrong_clock_words(item.name, item.ahead, item.host) for item in wrong]
     until = status.get("mining_waits_until")
     if until is not None:
-        raise Trouble(" ".join([waiting_words(until, now), *(f"{text}." for text in told)]).rstrip("."))
+        raise Trouble(" ".join([waiting_words(until, now), *(f"{text}." for text in sentences)]).rstrip("."))
     tip = float(client.get("/blocks/latest")["timestamp"]) - now
-    told.append(f"the tip lies {tip:.0f} s in the future" if tip > 0 else f"the tip is {-tip:.0f} s old")
+    sentences.append(f"the tip lies {tip:.0f} s in the future" if tip > 0 else f"the tip is {-tip:.0f} s old")
     if wrong or tip > 0:
-        raise Trouble("; ".join(told), "warn")
-    return f"{told[0]}; the clocks of API and workers agree with the store's"
+        raise Trouble("; ".join(sentences), "warn")
+    return f"{sentences[0]}; the clocks of API and workers agree with the store's"
 
 
 def _clocks(store_url: str, broker_url: str) -> tuple[float, list[Any]]:
