@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.report import Result, as_json, machine
 from services.system import logs
 
-# name: what it measures. Each is a module with run(say, quick) -> results.
+# Name: what it measures. Each is a module with a function run(say, quick) that returns results.
 BENCHMARKS = {
     "mining": "hash rate against the tutorial's loop, one and two workers, commands, memory, stopping",
     "latency": "/mine at difficulty 65,536 against the tutorial's search",
@@ -20,15 +20,15 @@ BENCHMARKS = {
     "rpc": "JSON-RPC beside anvil and ganache: sending, mining, reads, reads while searching",
     "catch_up": "a node one block behind on a long chain; initial sync; a deep reorganisation",
     "ledger": "checking 100,000 blocks: at the start, in housekeeping, by a replay; what the digest costs an append",
-    "explorer": "every page on a chain of 100,000 blocks; 100 open event streams beside submission",
+    "explorer": "every page on a chain of 100,000 blocks; submission while 100 event streams are open",
     "strangers": "memory and answers of a node while hundreds of connections never read, never finish, or wait",
-    "timestamps": "how far lies about the time move the block interval, strategy by strategy",
+    "timestamps": "how far false timestamps move the block interval, for each of many strategies",
     "scaling_simulation": "1 to 10,000 workers on one broker, simulated",
 }
 
 
 def main(arguments: list[str]) -> int:
-    """Run the named benchmarks, or all; 1 if one failed or a target was missed."""
+    """Run the named benchmarks, or all. Returns 1 if one failed or a target was missed, else 0."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     unknown = [name for name in chosen.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
-    # Benchmarks read no settings of a node that happens to be configured here.
+    # Settings in the environment are meant for other nodes, not for those that the benchmarks start.
     for name in [name for name in os.environ if name.startswith("QUARRY_")]:
         del os.environ[name]
 
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     for name in chosen.names or BENCHMARKS:
         try:
             measured = import_module(f"benchmarks.{name}").run(say, chosen.quick)
-        except Exception:  # the others are worth having all the same
+        except Exception:  # go on with the others
             failed = True
             print(f"The benchmark {name} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
             continue

@@ -1,8 +1,8 @@
-"""What one raw transaction costs the process that admits it: from the request's bytes to the answer's, without HTTP.
+"""Processor time for one raw transaction, from the bytes of the request to the bytes of the answer, without HTTP.
 
-Measured with several requests in flight, as on a node that has work to do, and one by one. The latter costs more: a
-core that sleeps through every write to the disk finds its caches cold. The signature alone stands beside both, since
-nobody can do without that.
+It is measured with several requests in flight, as on a busy node, and one by one. One by one costs more, since the core
+sleeps during every write to the disk and then finds its caches cold. The time for the signature alone is measured for
+comparison: no node can do without it.
 """
 
 import json
@@ -26,13 +26,13 @@ from services.system import logs
 from services.wallet.development import ACCOUNTS
 from shared import ethereum
 
-_GROUP = 500  # transactions a figure, of which the median counts
+_GROUP = 500  # transactions that are timed together; the median of the groups counts
 _GROUPS = 6
 _IN_FLIGHT = 4
 
 
 def measure(result: Result) -> None:
-    """Add the processor time of `eth_sendRawTransaction`, the client of Redis included."""
+    """Add the processor time of `eth_sendRawTransaction`, which includes the Redis client."""
     logs.configure("warning", "console")
     with TemporaryDirectory(prefix="quarry-bench-") as directory, EmbeddedValkey(Path(directory)) as valkey:
         settings = load({"QUARRY_REDIS_URL": valkey.url, "QUARRY_SPEC": "dev"})
@@ -63,7 +63,7 @@ def measure(result: Result) -> None:
 
 @contextmanager
 def _one_core() -> Iterator[None]:
-    """Keep the threads from handing the interpreter from core to core, which costs more than admission does."""
+    """Keep all threads on one core: moving the interpreter lock between cores costs more than admission."""
     if not hasattr(os, "sched_setaffinity"):  # not Linux
         yield
         return
@@ -76,7 +76,7 @@ def _one_core() -> Iterator[None]:
 
 
 def _signed(chain_id: int, count: int) -> list[bytes]:
-    """Raw transactions, nonces ascending; every so many follow each other that lanes share no sender."""
+    """Raw transactions with ascending nonces, in an order in which no two lanes share a sender."""
     senders = ACCOUNTS[: len(ACCOUNTS) // _IN_FLIGHT * _IN_FLIGHT]
     return [
         ethereum.sign_raw(
@@ -106,5 +106,5 @@ def _admit(node: Node, requests: Sequence[bytes]) -> None:
 
 
 def _each(seconds: Sequence[float]) -> float:
-    """Microseconds for each of a group, in the median of groups; the first group warms up."""
+    """Microseconds per transaction in the median group. The first group, the warm-up, is left out."""
     return statistics.median(seconds[1:]) / _GROUP * 1e6

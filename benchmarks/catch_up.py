@@ -1,4 +1,4 @@
-"""What agreeing costs: one block behind on a long chain, a first sync, a deep reorganisation; over real HTTP."""
+"""Catching up over real HTTP: one block behind on a long chain, a first sync, a deep reorganisation."""
 
 import statistics
 import time
@@ -53,9 +53,9 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
 
 
 def one_behind(node: BenchNode, length: int, result: Result) -> None:
-    """Two nodes with the same long chain, then one more block on one of them."""
+    """Two nodes have the same long chain; then one gets another block, and the other catches up."""
     source = Source(node, KEYS)
-    node.redis.config_set("appendfsync", "no")  # only for making the chain
+    node.redis.config_set("appendfsync", "no")  # while the chain is made
     source.grow(length - 1, 0)
     node.redis.config_set("appendfsync", "always")
     peer = Peer(node, "follower", copied=True)
@@ -70,7 +70,7 @@ def one_behind(node: BenchNode, length: int, result: Result) -> None:
 
 
 def first_sync(peer: "Peer", source: "Source", result: Result) -> None:
-    """A node with nothing but genesis."""
+    """A node that has only the genesis block fetches the whole chain."""
     seconds = peer.resolve(source)
     count = SYNC_BLOCKS * SYNC_TRANSACTIONS
     result.add(
@@ -80,10 +80,10 @@ def first_sync(peer: "Peer", source: "Source", result: Result) -> None:
 
 
 def reorganisation(peer: "Peer", source: "Source") -> tuple[float, float]:
-    """Both chains grow apart, with other transactions; then the follower must adopt the heavier one.
+    """Both nodes extend their chains with different transactions; then the follower adopts the heavier chain.
 
     Returns:
-        seconds, and the milliseconds of the longest script.
+        seconds for all, and milliseconds of the longest script.
     """
     own = Source(None, KEYS[50:], peer.node)
     own.grow(DEPTH, REORG_TRANSACTIONS)
@@ -107,7 +107,7 @@ def _add(result: Result, turns: Sequence[tuple[float, float]]) -> None:
 
 
 class Source:
-    """The node whose API serves the chain; blocks are appended to it directly."""
+    """The node whose API serves the chain. Blocks are appended to its store directly."""
 
     def __init__(self, bench: BenchNode | None, keys: Sequence[KeyPair], node: Node | None = None) -> None:
         if bench is not None:
@@ -118,7 +118,7 @@ class Source:
         self.keys = keys
 
     def grow(self, blocks: int, transactions: int) -> None:
-        """Append blocks that hold so many signed transfers each."""
+        """Append `blocks` blocks with `transactions` signed transfers each."""
         nonces = {key.address: self.node.chain.account(key.address).nonce for key in self.keys}
         for _ in range(blocks):
             items = []
@@ -147,10 +147,10 @@ class Source:
 
 
 class Peer:
-    """Another node on the same Valkey, in this process, that asks the source over HTTP."""
+    """Another node, in this process and on the same Valkey. It asks the source over HTTP."""
 
     def __init__(self, bench: BenchNode, name: str, *, copied: bool = False) -> None:
-        """`copied`: begin with the source's chain."""
+        """With `copied`, it begins with a copy of the source's chain."""
         self.http = CountingHttp()
         self.redis = Redis.from_url(bench.valkey.url)
         if copied:
@@ -160,7 +160,7 @@ class Peer:
         self.node.begin()
 
     def resolve(self, source: Source) -> float:
-        """Adopt the source's chain; seconds. What it cost is in `http`."""
+        """Adopt the source's chain; the seconds that took. `http` has counted requests and bytes."""
         self.node.peers.add(source.url)
         self.http.requests = self.http.bytes = 0
         started = time.perf_counter()
@@ -172,9 +172,9 @@ class Peer:
 
 
 class CountingHttp:
-    """The HTTP port, counting requests, and the bytes of both directions with an allowance for heads."""
+    """The HTTP port, with a count of requests and of bytes in both directions; bytes of heads are estimated."""
 
-    HEADS = 450  # of a request and its answer: measured once, and constant
+    HEADS = 450  # bytes of the heads of a request and its answer, as measured once
 
     def __init__(self) -> None:
         self._http = SystemPeerHttp(private=True)

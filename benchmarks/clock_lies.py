@@ -1,6 +1,6 @@
-"""What miners can write into the timestamps of their blocks: the strategies of `benchmarks.timestamps`.
+"""Strategies of miners who write false timestamps into their blocks, for `benchmarks.timestamps`.
 
-All liars act as one and know the true hash rate and time, so each figure is a bound for liars who know less.
+All liars act together and know the true hash rate and time, so each figure is a bound for liars who know less.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ from shared.difficulty import next_difficulty
 
 @dataclass(frozen=True)
 class View:
-    """What a liar sees when it has found a block. Times are Unix seconds."""
+    """What a liar knows when it has found a block. Times are Unix seconds."""
 
     window: Sequence[Header]  # ends at the parent
     now: int  # the true time
-    earliest: int  # the median of the last 11: what the rules ask at least
-    latest: int  # what an honest clock does not yet call too early
+    earliest: int  # the lowest timestamp that the rules allow: the median of the last 11
+    latest: int  # the highest timestamp that honest nodes accept now
     right: float  # the difficulty at which blocks come at the interval
     spec: ChainSpec
 
@@ -28,12 +28,12 @@ class View:
 
     @property
     def height(self) -> int:
-        """Of the block that is stamped."""
+        """The height of the block that gets the timestamp."""
         return self.parent.index + 1
 
     @property
     def newest(self) -> int:
-        """The highest timestamp of the last blocks, which the rule goes on from."""
+        """The highest timestamp of the last 12 blocks."""
         return max(int(header.timestamp) for header in self.window[-12:])
 
 
@@ -41,7 +41,7 @@ Lie = Callable[[View], int]
 
 
 def after(view: View, stamp: int, honest: int) -> list[int]:
-    """The difficulties of the next blocks, if this one says `stamp` and `honest` ones follow at the interval."""
+    """The difficulties of the next blocks, if this one has the timestamp `stamp` and `honest` honest blocks follow."""
     window = list(view.window)
     difficulty = next_difficulty(window, view.spec)
     found = []
@@ -54,29 +54,29 @@ def after(view: View, stamp: int, honest: int) -> list[int]:
 
 
 def _choices(view: View) -> list[int]:
-    """Stamps worth trying: the ends, the truth, and those around which the rule bends."""
+    """Timestamps worth trying: both limits, the truth, and those at which the difficulty rule changes its result."""
     cap = view.newest + 6 * view.spec.block_interval
     tried = {view.earliest, view.now, view.latest, (view.now + view.latest) // 2, view.newest + 1, cap, cap + 1}
     return sorted(stamp for stamp in tried if view.earliest <= stamp <= view.latest)
 
 
 def _greedy(sign: int, honest: int) -> Lie:
-    """The stamp with the least (sign 1) or greatest (-1) sum of the difficulties that follow."""
+    """The timestamp with the least (`sign` 1) or greatest (-1) sum of the difficulties that follow."""
     return lambda view: min(_choices(view), key=lambda stamp: sign * sum(after(view, stamp, honest)))
 
 
 def _by_height(period: int, ahead: int) -> Lie:
-    """Ahead in the first `ahead` of every `period` heights, else back."""
+    """Ahead at the first `ahead` of every `period` heights, else back."""
     return lambda view: view.latest if view.height % period < ahead else view.earliest
 
 
 def _lose_time(view: View) -> int:
-    """Ahead only where the rule cuts the solve time off at six intervals, so that the rest is lost; else back."""
+    """Ahead only if the rule cuts the solve time off at six intervals, so that the rest of it is lost; else back."""
     return view.latest if view.latest - view.newest > 6 * view.spec.block_interval else view.earliest
 
 
 def _raise_median(view: View) -> int:
-    """Ahead while the median can be carried ahead of the true time; then back, to profit from the gap."""
+    """Ahead until the median lies ahead of the true time; then back, to use the gap."""
     ahead = sum(int(header.timestamp) > view.now for header in view.window[-11:])
     return view.latest if ahead < 6 else view.earliest
 

@@ -1,7 +1,7 @@
-"""The explorer on a chain of 100,000 blocks: time per page, weight of the overview, and what open streams cost.
+"""The explorer on a chain of 100,000 blocks: time per page, size of the overview, and the cost of open streams.
 
-The long chain is written straight into the store, with links and heights that are right and proofs that are not: no
-page looks at them, and mining as many would take hours.
+The chain is written straight into the store, since mining it would take hours. Its links and heights are right; its
+proofs are not, but no page checks them.
 """
 
 import http.client
@@ -28,7 +28,7 @@ from shared.transaction import make_reward, sign
 BLOCKS = 100_000
 STREAMS = 100
 _CHUNK = 2_000
-_SUBMITTED = 200  # transactions a turn
+_SUBMITTED = 200  # transactions per turn
 
 
 def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
@@ -47,7 +47,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
             result.add(f"{name}_p95_ms", 1000 * statistics.quantiles(times, n=20)[18], "ms", target=50, better="lower")
         result.add("overview_kb", weight(node) / 1000, "kB in all", target=100, better="lower")
     with BenchNode(workers=0, settings={"API_PROCESSES": "2"}) as node:
-        say(f"submitting, alone and beside {STREAMS} streams")
+        say(f"submitting, without and with {STREAMS} open streams")
         alone, beside = submission(node, rounds=3 if quick else 5)
         result.add("submit_alone", alone, "per second")
         result.add(f"submit_beside_{STREAMS}_streams", beside, "per second")
@@ -56,18 +56,18 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
 
 
 def fill(node: BenchNode, blocks: int) -> None:
-    """Append `blocks` blocks with a reward each, ten seconds apart, up to the present."""
+    """Write `blocks` blocks into the store, each with a reward only, ten seconds apart, up to the present."""
     keys, redis = node.keys, node.redis
     spec = node.get("/spec")
     tip = redis.hgetall(keys.tip)
-    parent, height, work = tip[b"hash"].decode(), int(tip[b"height"]), int(tip[b"chainwork"])
+    parent, first, work = tip[b"hash"].decode(), int(tip[b"height"]) + 1, int(tip[b"chainwork"])
     supply, begin = int(tip[b"supply"]), int(time.time()) - 10 * blocks
     root = "ab" * 32
-    for start in range(height + 1, height + 1 + blocks, _CHUNK):
+    for start in range(first, first + blocks, _CHUNK):
         pipeline = redis.pipeline(transaction=False)
-        for index in range(start, min(start + _CHUNK, height + 1 + blocks)):
-            reward = make_reward(spec["chain_id"], index, node.key.address, 10**18)
-            header = Header(index, begin + 10 * index, parent, spec["difficulty"], root, index, "")
+        for height in range(start, min(start + _CHUNK, first + blocks)):
+            reward = make_reward(spec["chain_id"], height, node.key.address, 10**18)
+            header = Header(height, begin + 10 * height, parent, spec["difficulty"], root, height, "")
             value = {**header.to_object(), "transactions": [reward.fields]}
             text = canonical(value)
             header = replace(header, hash=sha256(text).hex())
@@ -78,16 +78,16 @@ def fill(node: BenchNode, blocks: int) -> None:
             pipeline.hset(keys.headers, block.hash, encode_header(block, work))
             pipeline.rpush(keys.heights, block.hash)
             pipeline.hset(keys.ids, block.hash, bytes.fromhex(reward.id))
-            pipeline.hset(keys.transactions, bytes.fromhex(reward.id), f"{index}:0")
-            pipeline.rpush(keys.history(node.key.address), f"{index}:0")
+            pipeline.hset(keys.transactions, bytes.fromhex(reward.id), f"{height}:0")
+            pipeline.rpush(keys.history(node.key.address), f"{height}:0")
             parent = block.hash
-        last = {"hash": parent, "height": index, "chainwork": work, "supply": supply, "timestamp": header.timestamp}
+        last = {"hash": parent, "height": height, "chainwork": work, "supply": supply, "timestamp": header.timestamp}
         pipeline.hset(keys.tip, mapping={name: str(item) for name, item in last.items()})
         pipeline.execute()
 
 
 def pages(node: BenchNode, blocks: int) -> dict[str, str]:
-    """Name -> path of every page."""
+    """Name → path of every page."""
     middle = blocks // 2
     transaction = node.get(f"/blocks/{middle}")["transactions"][0]["id"]
     return {
@@ -108,7 +108,7 @@ def pages(node: BenchNode, blocks: int) -> dict[str, str]:
 
 
 def fetch(node: BenchNode, path: str) -> tuple[float, bytes]:
-    """Seconds until all of a page was there, and the page."""
+    """Seconds until a whole page was received, and the page."""
     connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=30)
     connection.connect()
     started = time.perf_counter()
@@ -120,14 +120,14 @@ def fetch(node: BenchNode, path: str) -> tuple[float, bytes]:
 
 
 def weight(node: BenchNode) -> int:
-    """Bytes of the overview with all that it loads."""
+    """Bytes of the overview with all files that it loads."""
     page = fetch(node, "/")[1]
     files = {part.partition(b'"')[0].decode() for part in page.split(b'="')[1:] if part.startswith(b"/assets/")}
     return len(page) + sum(len(fetch(node, name)[1]) for name in files)
 
 
 def submission(node: BenchNode, rounds: int) -> tuple[float, float]:
-    """Transactions per second over one connection, without and with open streams, in turns; medians."""
+    """Transactions per second over one connection, without and with open streams, in turns. Medians."""
     rates: dict[bool, list[float]] = {False: [], True: []}
     for turn in range(2 * rounds):
         account = fund(node)
@@ -138,7 +138,7 @@ def submission(node: BenchNode, rounds: int) -> tuple[float, float]:
 
 
 def fund(node: BenchNode) -> KeyPair:
-    """An account with coins: the ledger's entry is written directly."""
+    """A new account with coins. Its entry is written straight into the ledger."""
     key = KeyPair(secrets.token_bytes(32))
     node.redis.hset(node.keys.accounts, key.address, f"{10**24}:0")
     return key
@@ -168,7 +168,7 @@ def submit(node: BenchNode, signed: list[bytes]) -> float:
 
 @contextmanager
 def streams(node: BenchNode, count: int) -> Iterator[None]:
-    """`count` open event streams, read by one thread as a browser would."""
+    """Keep `count` event streams open; one thread reads what they send."""
     opened: list[Any] = []
     over = threading.Event()
 
@@ -183,7 +183,7 @@ def streams(node: BenchNode, count: int) -> Iterator[None]:
     while len(opened) < count:
         connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=30)
         connection.request("GET", "/events")
-        # The system chooses the process, and each has its own limit: another try comes to the other.
+        # Each server process has its own limit of streams; after a refusal, the next try may reach another process.
         if connection.getresponse().status == 200:
             opened.append(connection)
     reader = threading.Thread(target=read)

@@ -1,4 +1,4 @@
-"""A load generator: prepared requests over persistent connections, one thread each, next to no work per request."""
+"""A load generator: it sends prepared requests over persistent connections, with one thread for each."""
 
 import json
 import socket
@@ -11,12 +11,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Load:
-    """What came of one run."""
+    """The result of one run."""
 
     accepted: int
     refused: int
     seconds: float
-    example: bytes  # the first refusal, or nothing
+    example: bytes  # the first refusal; empty without one
 
     @property
     def rate(self) -> float:
@@ -33,9 +33,9 @@ def post(path: str, value: Any) -> bytes:
 
 
 def send(port: int, queues: Sequence[Sequence[bytes]]) -> Load:
-    """Send each queue over a connection of its own, each request when the one before is answered.
+    """Send each queue over a connection of its own, and each request once the one before is answered.
 
-    A 201 is one accepted; a batch's 200 says how many it accepted and refused.
+    A 201 counts as one accepted; the 200 of a batch says how many were accepted and refused.
     """
     lanes = [_Lane(port, queue) for queue in queues]
     threads = [threading.Thread(target=lane.run) for lane in lanes]
@@ -68,7 +68,7 @@ class _Lane:
                 for request in self._queue:
                     self._connection.sendall(request)
                     self._count(*self._answer())
-        except BaseException as error:  # for the thread that waits
+        except BaseException as error:  # raised again in the thread that waits
             self.error = error
 
     def _answer(self) -> tuple[bytes, bytes]:

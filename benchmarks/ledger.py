@@ -1,4 +1,4 @@
-"""What it costs to know that the stored state is right: the check at the start, the whole check, and each append."""
+"""The cost of checking the stored state: at the start, in housekeeping, by a replay, and in each append."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ from shared.replay import Replay
 
 BLOCKS = 100_000
 _CHUNK = 1_000
-# Blocks appended a turn, with this many transfers each, and turns: with and without the digest, taking turns.
+# (Blocks per turn, transfers per block). Appending with and without the digest takes turns.
 _APPENDS = ((40, 0), (6, 100))
 _TURNS = 9
 
@@ -56,14 +56,14 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
 
 
 def checks(node: Node, blocks: int, result: Result) -> None:
-    """The quick check and the whole one."""
+    """The quick check, the sample of the housekeeping, and the full check."""
     quick = []
     for _ in range(3):
         started = time.perf_counter()
         checked = QuickAudit(node.chain, node.rules, node.randomness).run()
         quick.append(time.perf_counter() - started)
         if checked.findings or not checked.has_digest:
-            raise RuntimeError(f"a chain that is right was found to differ: {checked.findings[:3]}")
+            raise RuntimeError(f"the check found differences in a correct chain: {checked.findings[:3]}")
     result.add(
         "start_seconds", min(quick), "s", target=blocks / BLOCKS, better="lower",
         than=f"{blocks:,} blocks and accounts; best of {', '.join(f'{seconds:.2f}' for seconds in quick)}; "
@@ -80,11 +80,11 @@ def checks(node: Node, blocks: int, result: Result) -> None:
         found = FullAudit(node.chain, node.rules, node.clock).run(signatures=signatures).findings
         result.add(name, time.perf_counter() - started, "s", than="every record of all blocks")
         if found:
-            raise RuntimeError(f"a chain that is right was found to differ: {found[:3]}")
+            raise RuntimeError(f"the check found differences in a correct chain: {found[:3]}")
 
 
 def appends(redis: Any, count: int, transfers: int, result: Result) -> None:
-    """Appending with the digest, and where the tip has none, so that none is computed. They take turns."""
+    """Append with the digest, and to a tip that has none, for which none is computed. The two take turns."""
     sources = {name: Source(None, KEYS, _node(redis, name)) for name in ("with", "without")}
     redis.hdel(sources["without"].node.chain.keys.tip, "digest")
     times: dict[str, list[float]] = {name: [] for name in sources}
@@ -93,7 +93,7 @@ def appends(redis: Any, count: int, transfers: int, result: Result) -> None:
             times[name].append(sum(_append(source, transfers) for _ in range(count)) / count)
     tips = {name: source.node.chain.tip().digest for name, source in sources.items()}
     if not tips["with"] or tips["without"]:
-        raise RuntimeError("the two nodes do not differ in what is compared")
+        raise RuntimeError("one node must have a digest, and the other must have none")
     each = {name: 1000 * min(values) for name, values in times.items()}
     result.add(
         f"append_{transfers}_ms", each["with"], "ms", target=1.05 * each["without"], better="lower",
@@ -105,7 +105,7 @@ def appends(redis: Any, count: int, transfers: int, result: Result) -> None:
 
 
 def _append(source: Source, transfers: int) -> float:
-    """Append one block; the seconds that took, what is prepared before aside."""
+    """Append one block; the seconds that took, without the preparation of the block."""
     node = source.node
     nonces = {key.address: node.chain.account(key.address).nonce for key in KEYS} if transfers else {}
     items = []
@@ -121,7 +121,7 @@ def _append(source: Source, transfers: int) -> float:
 
 
 def fill(node: Node, redis: Any, blocks: int) -> None:
-    """Write a valid chain straight into the store, with everything that appending it would leave."""
+    """Write a valid chain straight into the store, with all records that appending would write."""
     rules, keys, replay = node.rules, node.chain.keys, Replay(node.rules)
     replay.add(json.loads(rules.genesis().canonical))
     headers = header_term(1, rules.genesis().hash.encode(), redis.hget(keys.headers, rules.genesis().hash))

@@ -1,6 +1,6 @@
-"""What the fast kernel is compared with: the tutorial's way of searching, and the best that hashlib can do.
+"""What the fast kernel is compared with: the tutorial's search, and the best that hashlib can do.
 
-Rates are per second in which the loop had a core: other programs on the machine do not count against it.
+Rates are per second in which the loop had a core: time that other programs took is subtracted.
 """
 
 import os

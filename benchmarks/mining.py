@@ -1,4 +1,4 @@
-"""Hash rate, two workers, commands, stopping and memory: one round that never ends, searched by the real job path."""
+"""Hash rate, two workers, commands, stopping and memory: real workers search one round that never ends."""
 
 import os
 import signal
@@ -15,8 +15,8 @@ from benchmarks.report import Plot, Result, Series
 ENDLESS = 2**60
 LOOP_SECONDS = 2.0
 LONG_SECONDS = 12.0  # one worker alone
-TURN_SECONDS = 6.0  # one worker, then two, in turns: whatever else the machine does falls on both
-SETTLE_SECONDS = 3.5  # a report comes every 1.5 s
+TURN_SECONDS = 6.0  # one worker, then two, in turns: other load on the machine affects both
+SETTLE_SECONDS = 3.5  # workers report every 1.5 s
 MEGA = 1e6
 
 
@@ -37,7 +37,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         before = [memory(pid) for pid in search.pids("mining0")]
         with counted(node.redis) as used:
             alone = search.rate(LONG_SECONDS, ["mining0"])
-        used.pop("hgetall", None)  # ours, at both ends
+        used.pop("hgetall", None)  # the benchmark's own, at both ends
         lone, both = [alone], []
         for turn in range(1 if quick else 3):
             say(f"two workers, then one, turn {turn + 1}")
@@ -124,7 +124,7 @@ class _Search:
         raise RuntimeError("a worker is not registered")
 
     def pids(self, program: str) -> list[int]:
-        """The worker, and the job that it forked."""
+        """Process ids of the worker and of the job that it forked."""
         parent = self._node.processes[program].pid
         return [parent, *children(parent)]
 
@@ -137,10 +137,9 @@ class _Search:
             os.kill(pid, signal.SIGCONT)
 
     def rate(self, seconds: float, programs: list[str]) -> float:
-        """Hashes per second of these workers together, each from its last report before to its last one after.
+        """Hashes per second of these workers together, each between its last reports before and after.
 
-        A second counts as far as the worker had a core or wanted none: waiting for Redis counts, for other programs
-        it does not.
+        Time that a worker waited for a core is subtracted; time that it waited for Redis is not.
         """
         before, shares_before = self._reports(), [waited(self._node.horse(program)) for program in programs]
         time.sleep(seconds)
@@ -168,10 +167,10 @@ def _await_reports(node: BenchNode, round_id: str, workers: int) -> None:
 
 
 def _cancel(node: BenchNode, round_id: str) -> tuple[float, int, int]:
-    """Cancel; seconds until the last worker had stopped, hashes wasted, hashes in all."""
+    """Cancel the round; seconds until the last worker stopped, hashes wasted, and hashes in all."""
     node.call("DELETE", f"/rounds/{round_id}")
     ended = float(node.redis.hget(node.keys.round(round_id), "ended_at") or 0)
     time.sleep(3.0)
     last = max(float(value.split(b":")[2]) for value in node.redis.hgetall(node.keys.round_workers(round_id)).values())
-    view = node.get(f"/rounds/{round_id}")
-    return last - ended, view["wasted"], view["hashes"]
+    found = node.get(f"/rounds/{round_id}")
+    return last - ended, found["wasted"], found["hashes"]

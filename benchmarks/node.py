@@ -1,4 +1,4 @@
-"""Nodes of real processes for measuring: an embedded Valkey, the API, and as many workers as are wanted."""
+"""Nodes of real processes, to be measured: an embedded Valkey, the API, and any number of workers."""
 
 import http.client
 import json
@@ -30,14 +30,14 @@ _API = "import os; from services.settings.table import load; from api.server imp
 
 @dataclass
 class BenchNode:
-    """One node while it runs; as a context manager it leaves neither files nor processes."""
+    """One node. As a context manager it starts the node, and at the end removes its files and processes."""
 
     workers: int = 1  # for mining
-    upkeep: bool = True  # network worker and ticker as well
-    ticker: bool = True  # with upkeep; housekeeping would find out what a benchmark has written into the store itself
+    upkeep: bool = True  # also run a network worker and a ticker
+    ticker: bool = True  # if upkeep; without it, no housekeeping finds what a benchmark has written into the store
     difficulty: int | None = None  # None: that of the development chain
-    settings: dict[str, str] = field(default_factory=dict)  # without QUARRY_
-    allocations: dict[str, str] = field(default_factory=dict)  # besides the development accounts', with `difficulty`
+    settings: dict[str, str] = field(default_factory=dict)  # names without QUARRY_
+    allocations: dict[str, str] = field(default_factory=dict)  # besides the development accounts; needs `difficulty`
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -145,7 +145,7 @@ class BenchNode:
         return self.call("POST", path, value)
 
     def call(self, method: str, path: str, value: Any = None) -> Any:
-        """One request on a connection of its own, with the admin token; the JSON of its answer.
+        """Send one request with the admin token on a connection of its own; the JSON of its answer.
 
         Raises:
             RuntimeError: the answer was a refusal.
@@ -166,13 +166,13 @@ class BenchNode:
         return answer
 
     def mine(self) -> Any:
-        """One block, however long it takes."""
+        """Mine one block, within 60 seconds."""
         return self.post("/mine?wait=60")
 
     # --- looking at its processes ---
 
     def pids(self) -> dict[int, str]:
-        """Every process of the node, Valkey and forked jobs included -> the program that it belongs to."""
+        """The id of each process of the node, Valkey and forked jobs included → the program that it belongs to."""
         found = {process.pid: name for name, process in self.processes.items()}
         if self.valkey.pid is not None:
             found[self.valkey.pid] = "valkey"
@@ -181,7 +181,7 @@ class BenchNode:
         return found
 
     def horse(self, program: str) -> int:
-        """The forked job of a worker, which must be running one."""
+        """The process id of the job that a worker has forked. The worker must be running one."""
         return children(self.processes[program].pid)[0]
 
 
@@ -207,7 +207,7 @@ def memory(pid: int) -> tuple[float, float]:
 
 
 def waited(pid: int) -> float:
-    """Seconds that a process's main thread has spent ready to run while others had the cores. 0 where nobody counts."""
+    """Seconds that a process's main thread has waited for a core. 0 if the system does not count them."""
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     except FileNotFoundError:
@@ -228,7 +228,7 @@ def commands(redis: Redis) -> dict[str, int]:
 
 @contextmanager
 def counted(redis: Redis) -> Iterator[dict[str, int]]:
-    """The commands that ran meanwhile, calls from scripts included; what measuring needs is left out."""
+    """Count the commands that the server runs meanwhile, calls from scripts included, without the count's own."""
     before = commands(redis)
     found: dict[str, int] = {}
     yield found

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.page FILE.json`: the tables of docs/benchmarks/README.md, from what `--json` wrote."""
+"""`python -m benchmarks.page FILE.json`: make the tables of docs/benchmarks/README.md from the output of `--json`."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ _SIGN = {"higher": "≥", "lower": "≤"}
 
 
 def tables(document: dict[str, Any]) -> str:
-    """Markdown: where and when it was measured, and one table per group."""
+    """Markdown: the machine and date, and one table for each group of figures."""
     where = document["machine"]
     lines = [
         f"{where['processor']}, {where['cores']} cores, {where['system']}, Python {where['python']} · {where['date']} "

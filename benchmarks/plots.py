@@ -1,4 +1,4 @@
-"""Plots of results as PNG files, each with machine, date and commit. Needs matplotlib: the extra `bench`."""
+"""Plots of results as PNG files, each with machine, date and commit. Needs matplotlib, in the extra `bench`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from benchmarks.report import Plot, Result, number
 matplotlib.use("Agg")  # before pyplot looks for a display
 from matplotlib import pyplot
 
-BARS = 1  # a series of one point is a bar
+BARS = 1  # points: a series of one is drawn as a bar
 
 
 def write(results: Sequence[Result], where: dict[str, Any], directory: Path) -> list[Path]:

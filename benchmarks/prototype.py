@@ -1,7 +1,7 @@
-"""The bare prototype that submissions are compared with: one Ed25519 verification and one Lua write per request.
+"""A bare prototype, to compare submissions with: one Ed25519 verification and one write by a Lua script per request.
 
-The least that Flask, granian and Valkey (`appendfsync always`) can do for a signed transaction: no rules, no mempool,
-no strict JSON. `benchmarks.submission` starts it as a program of its own: `python -m benchmarks.prototype PORT`.
+It is the least work that Flask, granian and Valkey (`appendfsync always`) can do for a signed transaction, without
+rules, mempool or strict JSON. `benchmarks.submission` starts it as `python -m benchmarks.prototype PORT`.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What a benchmark hands back: figures with their targets, and series for plots."""
+"""The results of a benchmark: figures with their targets, and series for plots."""
 
 import os
 import platform
@@ -14,7 +14,9 @@ from typing import Any, Literal
 class Figure:
     """One measured number.
 
-    `name` is "group.key", under which --json has it; `than` says what it is compared with, in a few words.
+    Args:
+        name: "group.key", as in the output of --json.
+        than: what it is compared with, in a few words.
     """
 
     name: str
@@ -26,13 +28,13 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target was met; None without a target."""
+        """Whether the target was met, or None without a target."""
         if self.target is None:
             return None
         return self.value >= self.target if self.better == "higher" else self.value <= self.target
 
     def line(self) -> str:
-        """For people: figure, target, verdict, comparison."""
+        """A line of text: figure, target, verdict, comparison."""
         text = f"  {self.name:<42} {number(self.value):>12} {self.unit:<14}"
         if self.target is not None:
             sign = "≥" if self.better == "higher" else "≤"
@@ -53,7 +55,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot that belongs to a result: lines, or bars where there are `kinds`, or where each series is one point."""
+    """A plot of a result: lines, or bars if there are `kinds` or each series has one point."""
 
     file: str  # name without suffix
     title: str
@@ -61,7 +63,7 @@ class Plot:
     y_label: str
     series: Sequence[Series]
     logarithmic: bool = False
-    kinds: Sequence[str] = ()  # what the points of each series are
+    kinds: Sequence[str] = ()  # labels of the points of each series
 
 
 @dataclass
@@ -82,14 +84,14 @@ class Result:
 
 
 def number(value: float) -> str:
-    """A number as people read it: three digits at least, no needless ones."""
+    """A number for people: at least three digits, thousands with commas, no needless decimals."""
     if value == int(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:,.1f}" if abs(value) >= 100 else f"{value:,.2f}" if abs(value) >= 1 else f"{value:.3g}"
 
 
 def machine() -> dict[str, Any]:
-    """Where and when: processor, cores, load, Python, commit."""
+    """Where and when the benchmarks run: date, processor, cores, load, system, Python, commit."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": _processor(),
@@ -102,7 +104,7 @@ def machine() -> dict[str, Any]:
 
 
 def as_json(results: Sequence[Result], where: dict[str, Any]) -> dict[str, Any]:
-    """For machines: {group: {key: value}}, and beside it every figure with its target."""
+    """The document of --json: {group: {key: value}}, and under "figures" each figure with its target."""
     document: dict[str, Any] = {"machine": where, "figures": {}}
     for result in results:
         for figure in result.figures:

@@ -1,7 +1,8 @@
-"""JSON-RPC beside anvil and ganache: raw transactions accepted and mined, reads, and reads while a round is searched.
+"""JSON-RPC compared with anvil and ganache: raw transactions accepted and mined, and reads, also during a search.
 
-The rivals come from npm, and are left out, with a note, where it or they cannot be had. They keep everything in memory;
-our node has synced each transaction to the disk before it acknowledges it. One client for all, on the same cores.
+The rivals are installed with npm; one that cannot be installed is left out, with a note. They keep everything in
+memory, while a Quarry node syncs each transaction to the disk before it acknowledges it. The same client, on the same
+cores, asks all of them.
 """
 
 import json
@@ -29,38 +30,38 @@ from shared import ethereum
 CONNECTIONS = 8
 TRANSACTIONS = 6_000
 SECONDS = 5.0  # per kind of read
-# Rivals get as many as they mine within some seconds: ganache takes 3 ms for each.
+# Transactions for the rivals: as many as they mine within some seconds. Ganache takes 3 ms for each.
 ANVIL, GANACHE = 2_000, 600
 _PHRASE = "test test test test test test test test test test test junk"
 _TOKEN = "0x0000000000000000000000000000000000005eed"
-# What stands in for a token elsewhere: it returns the storage slot that the first argument names.
+# The code of a stand-in for the token on the rivals: it returns the storage slot that its first argument names.
 _CODE = "0x6004355460005260206000f3"
-# A round that no machine finishes meanwhile.
+# A difficulty at which no machine finishes the round meanwhile.
 _ENDLESS = 2**60
 _PAUSE = 0.02  # seconds that a paced connection waits between two requests: 400/s in all
 
 
 @dataclass
 class Measured:
-    """What one load gave."""
+    """The result of one load."""
 
     answered: int
     seconds: float
-    delays: list[float] = field(repr=False)  # seconds, ascending
-    error: bytes = b""  # the first error object
+    delays: list[float] = field(repr=False)  # seconds from each request to its answer, ascending
+    error: bytes = b""  # the first answer that is an error; empty without one
 
     @property
     def rate(self) -> float:
         return self.answered / self.seconds
 
     def percentile(self, rank: float) -> float:
-        """In milliseconds."""
+        """The percentile `rank` of the delays, in milliseconds."""
         return 1000 * self.delays[min(int(len(self.delays) * rank / 100), len(self.delays) - 1)]
 
 
 @dataclass
 class Target:
-    """One node of whichever kind."""
+    """One node, of Quarry or of a rival."""
 
     name: str
     port: int
@@ -68,7 +69,7 @@ class Target:
     chain_id: int
     contract: str
     transactions: int
-    nudge: str = ""  # method that makes a block, for who does not take all that waits by itself
+    nudge: str = ""  # a method that makes a block, for a node that does not mine all that waits without it
 
     def request(self, method: str, *params: Any) -> bytes:
         """A whole HTTP request."""
@@ -145,7 +146,7 @@ def _measure(target: Target, seconds: float, say: Callable[[str], None]) -> dict
 
 
 def _signed(target: Target) -> list[Iterator[bytes]]:
-    """Requests per connection; those of one account stay on one, nonces ascending."""
+    """Requests for each connection. Those of one account are on one connection, with ascending nonces."""
     queues: list[list[bytes]] = [[] for _ in range(CONNECTIONS)]
     for nonce in range(target.transactions // len(ACCOUNTS)):
         for number, account in enumerate(ACCOUNTS):
@@ -164,7 +165,7 @@ def _signed(target: Target) -> list[Iterator[bytes]]:
 
 
 def _while_searching(result: Result, seconds: float, say: Callable[[str], None]) -> None:
-    """The delay of reads at a moderate pace, at rest and while all cores search for a proof."""
+    """The delay of reads at a moderate pace, on an idle node and while all cores search for a proof."""
     with BenchNode(workers=os.cpu_count() or 1, difficulty=_ENDLESS) as node:
         target = Target("quarry", node.port, "/rpc", 990_001, _TOKEN, 0)
         queues = [repeat(target.request("eth_getBalance", ACCOUNTS[0].address, "latest"))] * CONNECTIONS
@@ -188,8 +189,8 @@ def _while_searching(result: Result, seconds: float, say: Callable[[str], None])
 def _rivals(
     seconds: float, say: Callable[[str], None], shown: dict[str, dict[str, float]]
 ) -> Iterator[tuple[str, str]]:
-    """Measure those that can be had; the names and reasons of those that cannot."""
-    # After a burst anvil leaves what it has not mined in its pool for good, until it is told to make a block.
+    """Measure the rivals that can be installed; yield name and reason of each one that cannot."""
+    # After a burst, anvil leaves transactions in its pool until it is asked to make a block.
     for name, package, set_code, nudge, transactions in (
         ("anvil", "@foundry-rs/anvil", "anvil_setCode", "evm_mine", ANVIL),
         ("ganache", "ganache", "evm_setAccountCode", "", GANACHE),
@@ -218,7 +219,7 @@ def _installed(package: str, say: Callable[[str], None]) -> Iterator[Path]:
 
 @contextmanager
 def _started(name: str, directory: Path) -> Iterator[tuple[int, int]]:
-    """A rival with the development accounts; port and chain id."""
+    """Run a rival with the development accounts; yield its port and chain id."""
     port = free_port()
     program = str(directory / "node_modules" / ".bin" / name)
     if not Path(program).exists():
@@ -256,7 +257,7 @@ def _started(name: str, directory: Path) -> Iterator[tuple[int, int]]:
 
 
 class _Lane:
-    """One connection: its next request goes out when the one before is answered."""
+    """One connection. Its next request is sent once the one before is answered."""
 
     def __init__(self, port: int, queue: Iterator[bytes]) -> None:
         self.queue = queue
@@ -264,11 +265,11 @@ class _Lane:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.sent = 0.0
-        self.due = 0.0  # when a paced lane goes on
+        self.due = 0.0  # when a paced connection sends its next request
 
 
 def load(port: int, queues: Sequence[Iterator[bytes]], *, seconds: float | None = None, pause: float = 0.0) -> Measured:
-    """Send each queue over a connection of its own, until all are empty or time is up. One thread, next to no work."""
+    """Send each queue over a connection of its own, until all are empty or the time is up. One thread does it all."""
     lanes = [_Lane(port, iter(queue)) for queue in queues]
     selector = selectors.DefaultSelector()
     measured = Measured(0, 0.0, [])
@@ -307,7 +308,7 @@ def load(port: int, queues: Sequence[Iterator[bytes]], *, seconds: float | None 
 
 
 def _next(lane: _Lane, end: float | None) -> int:
-    """Send a lane's next request; 1, or 0 when it is done."""
+    """Send a connection's next request; 1, or 0 if it has none left."""
     now = time.perf_counter()
     request = next(lane.queue, None) if end is None or now < end else None
     if request is None:
@@ -318,7 +319,7 @@ def _next(lane: _Lane, end: float | None) -> int:
 
 
 def _received(lane: _Lane) -> bytes | None:
-    """Read what has come; the body, once it is whole."""
+    """Read what was received; the body, once it is complete."""
     part = lane.socket.recv(65536)
     if not part:
         raise RuntimeError("the node closed a connection")

@@ -1,10 +1,10 @@
-"""1 to 10,000 workers on one round, simulated, for machines that are not here.
+"""1 to 10,000 workers on one round, in a simulation.
 
 Each worker claims, scans, reports and claims again; one broker serves the claims one after the other, as Redis does.
-What is counted is what a real round loses: the waits for the broker and the network, the first claims that are small,
-and the hashes done after the block was found, until each worker has noticed. The broker also serves the heartbeats of
-RQ and tells every worker of the block. Its time per claim is measured on this machine; the rest are the worker's own
-constants.
+The simulation counts what a real round loses: the waits for the broker and the network, the first claims, which are
+small, and the hashes done after the block was found, until each worker notices. The broker also serves RQ's heartbeats
+and tells every worker of the block. Its time per claim is measured on this machine; all other times are constants of
+the worker.
 """
 
 import heapq
@@ -30,12 +30,12 @@ from worker.claims import LONGEST_SECONDS, SLICE_SECONDS
 from worker.process import MINING_MONITORING_SECONDS
 
 WORKERS = (1, 2, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000)
-ROUND_TRIP = 0.0005  # seconds: one data centre
-ROUND_SECONDS = 30.0  # what a round is to take, by choice of the difficulty
-SATURATED = 0.9  # of the broker's time
-LONGEST_REMEDY = 10.0  # seconds: the longest claim that one would want to lose with a worker
-HEARTBEAT_CLAIMS = 1.0  # what a heartbeat of RQ costs the broker, in claims: eleven commands to eight and a script
-NEWS_CLAIMS = 0.25  # what telling one worker of a block costs it
+ROUND_TRIP = 0.0005  # seconds, as within one data centre
+ROUND_SECONDS = 30.0  # how long a round takes
+SATURATED = 0.9  # share of its time that a saturated broker is busy
+LONGEST_REMEDY = 10.0  # seconds: the longest claim that may be lost with a worker
+HEARTBEAT_CLAIMS = 1.0  # claims that cost the broker as much as one RQ heartbeat: 11 commands against 8 and a script
+NEWS_CLAIMS = 0.25  # claims that cost the broker as much as telling one worker of a block
 
 
 @dataclass(frozen=True)
@@ -46,40 +46,40 @@ class Plan:
     round_trip: float = ROUND_TRIP
     per_claim: float = 1e-4  # seconds that the broker is busy with one claim
     longest_claim: float = LONGEST_SECONDS
-    brokers: int = 1  # each with its own part of the workers, and its own node: a region
+    brokers: int = 1  # each with its own node and an equal part of the workers, as in several regions
     seconds: float = ROUND_SECONDS
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it."""
+    """The result of a simulation."""
 
-    efficiency: float  # useful hashes / what the workers could have done in the time
+    efficiency: float  # useful hashes / hashes that the workers could do in the time
     claims_per_second: float  # per broker
-    busy: float  # share of one broker's time
+    busy: float  # share of its time that a broker is busy
     waited: float  # share of the workers' time spent waiting for claims
-    stale: float  # share of their hashes that came after the block
+    stale: float  # share of their hashes that were done after the block was found
 
     @property
     def saturated(self) -> bool:
-        """Whether the broker, and not the workers, decides how much is searched."""
+        """Whether the broker, and not the workers, limits how much is searched."""
         return self.busy >= SATURATED
 
 
 def simulate(plan: Plan, seed: int = 1) -> Outcome:
-    """One round that ends after `plan.seconds`, event by event.
+    """Simulate one round of `plan.seconds`, event by event.
 
-    The simulation has no search in it: that proofs are found at random changes when a round ends, not what is lost.
+    Nothing is searched: chance decides when a real round ends, but not what it loses per second.
     """
     chance = random.Random(seed)
     workers = max(1, plan.workers // plan.brokers)
-    # All hear of the round at once, half a round trip after it opened, and ask.
+    # All workers learn of the round about half a round trip after it opened, and ask for a claim.
     asks = [(chance.uniform(0.4, 0.6) * plan.round_trip, number) for number in range(workers)]
     heapq.heapify(asks)
     spent = [0.0] * workers
     free_at = busy = useful = waited = 0.0
     claims = 0
-    # Heartbeats take their share first: what is left of a second serves claims.
+    # Heartbeats take their share of each second first; claims get the rest.
     share = min(0.999, workers * HEARTBEAT_CLAIMS * plan.per_claim / MINING_MONITORING_SECONDS)
     while asks:
         arrives, number = heapq.heappop(asks)
@@ -92,12 +92,12 @@ def simulate(plan: Plan, seed: int = 1) -> Outcome:
         claims += starts < plan.seconds
         got = free_at + plan.round_trip / 2
         waited += min(got, plan.seconds) - min(arrives - plan.round_trip / 2, plan.seconds)
-        # As worker/claims.py: as long as it has searched already, between one slice and the longest.
+        # As in worker/claims.py: as long as the worker has searched, but from one slice to the longest claim.
         length = min(plan.longest_claim, max(SLICE_SECONDS, spent[number]))
         useful += max(0.0, min(got + length, plan.seconds) - got)
         spent[number] += length
         heapq.heappush(asks, (got + length + plan.round_trip / 2, number))
-    # News reach the workers one after the other; each looks after its slice, hence half a slice later on average.
+    # Workers are told one after the other, and each looks at the end of its slice: half a slice later on average.
     news = workers * NEWS_CLAIMS * plan.per_claim / 2 + plan.round_trip / 2
     stale = workers * (SLICE_SECONDS / 2 + news)
     return Outcome(
@@ -110,12 +110,12 @@ def simulate(plan: Plan, seed: int = 1) -> Outcome:
 
 
 def saturation(plan: Plan) -> int:
-    """The number of workers on one broker at which it has no time left."""
+    """The number of workers that keep one broker busy all the time."""
     return int(1 / (plan.per_claim * (1 / plan.longest_claim + HEARTBEAT_CLAIMS / MINING_MONITORING_SECONDS)))
 
 
 def remedied(plan: Plan) -> Plan:
-    """The plan with bigger claims, and where those do not suffice with as many brokers as it takes."""
+    """The plan with bigger claims and, if these do not suffice, with as few more brokers as possible."""
     target = 0.7 * SATURATED
     for brokers in range(1, plan.workers + 1):
         heartbeats = plan.workers / brokers * HEARTBEAT_CLAIMS * plan.per_claim / MINING_MONITORING_SECONDS
@@ -127,9 +127,9 @@ def remedied(plan: Plan) -> Plan:
 
 
 def measured_claim_seconds(calls: int = 6_400, clients: int = 64) -> float:
-    """Seconds of this machine's Valkey per claim, `appendfsync always`, with many clients that ask at once.
+    """Seconds per claim of this machine's Valkey (`appendfsync always`), with many clients that ask at once.
 
-    Our own part is in it: sending and reading take about a tenth.
+    About a tenth of it is this process's own: sending and reading.
     """
     with (
         TemporaryDirectory(prefix="quarry-bench-") as directory,
@@ -153,7 +153,7 @@ def measured_claim_seconds(calls: int = 6_400, clients: int = 64) -> float:
             turns.append(time.perf_counter() - started)
         for connection in connections:
             redis.connection_pool.release(connection)
-    # A quick turn, not the mean: other programs on this machine are not the broker's load.
+    # The quickest tenth, not the mean: other programs on this machine must not count as load of the broker.
     return statistics.quantiles(turns, n=10)[0] / clients
 
 

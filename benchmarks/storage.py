@@ -1,4 +1,4 @@
-"""What a chain weighs in Redis, and what a node that does nothing weighs in memory."""
+"""How much memory a chain takes in Redis, and how much an idle node takes."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     storage, idle = Result("storage"), Result("idle")
     allocations = {key.address: "1000" for key in KEYS}
     with BenchNode(workers=0, upkeep=False, difficulty=1, allocations=allocations) as node:
-        say("a chain to weigh")
+        say("writing a chain")
         source = Source(node, KEYS)
         source.grow(1, len(KEYS))  # every account has an entry
         empty = _grown(node.redis, lambda: source.grow(BLOCKS, 0)) / BLOCKS
@@ -56,7 +56,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         "bytes_per_asked_block",
         asked,
         "bytes",
-        than="used memory per empty block that somebody asked for: round, request and answer included, which go"
+        than="used memory per empty block that was requested: with round, request and answer, which are removed"
         " after a day or 10,000 more",
     )
     say("an idle node")
@@ -66,7 +66,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
 
 
 def _ask(node: Node, redis: "Redis", blocks: int) -> None:
-    """Mine blocks that were asked for one by one, by rounds, as a worker does; the jobs are nobody's."""
+    """Request and mine blocks one by one in rounds, as a worker does. The jobs that this enqueues are deleted."""
     for _ in range(blocks):
         node.requests.ask()
         round_id = node.mining.situation().open_round
@@ -79,7 +79,7 @@ def _ask(node: Node, redis: "Redis", blocks: int) -> None:
 
 
 def _grown(redis: "Redis", grow: Callable[[], None]) -> int:
-    """Bytes that Redis uses more after `grow`, its clients' buffers and its log's aside."""
+    """By how many bytes the data in Redis grows during `grow`, without the buffers of clients and log."""
     before = _dataset(redis)
     grow()
     return _dataset(redis) - before
@@ -94,7 +94,7 @@ def _log_bytes(directory: Path) -> int:
 
 
 def _weigh(result: Result, workers: int) -> None:
-    """`quarry up` with the plain kernel and so many mining workers, left alone for a while."""
+    """Memory of an idle `quarry up` with the plain kernel and `workers` mining workers."""
     with TemporaryDirectory(prefix="quarry-bench-") as directory:
         command = module_command(
             "api.cli", "up", "--json", "--port", "0", "--data-dir", directory, "--workers", str(workers)

@@ -1,7 +1,7 @@
-"""Strangers who use a node up: connections that never read, never finish, and wait, hundreds at once.
+"""Strangers who exhaust a node: hundreds of connections at once that never read, never finish, or wait.
 
-Each kind runs against the real server for some seconds; a connection that the server ends is opened again. What is
-measured is what an operator feels: the memory of all processes, the store included, and whether the node still answers.
+Each kind runs against the real server for some seconds; a connection that the server ends is opened again. Measured are
+the memory of all processes, the store included, and how soon the node still answers.
 """
 
 import http.client
@@ -28,10 +28,10 @@ from shared.transaction import make_reward, sign, signing_message
 
 CONNECTIONS = 200
 MIXED = 1_000
-BLOCKS = 90  # of a megabyte
-_TRANSACTIONS = 1_750  # fill a block
+BLOCKS = 90  # of a megabyte each
+_TRANSACTIONS = 1_750  # that fill a block
 _SECONDS = 20.0
-_RENEW_SECONDS = 1.0  # until a connection that was ended comes back
+_RENEW_SECONDS = 1.0  # until a connection that was ended is opened again
 
 
 def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
@@ -54,7 +54,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         result.add(
             "mixed_accepted_max_s", accepted, "s", target=2.0, better="lower", than="a transaction, with retries"
         )
-        time.sleep(12)  # slow clients are ended, and memory is given back
+        time.sleep(12)  # until slow clients are ended and memory is given back
         result.add("memory_after_mb", memory(node) - before, "MB more than before")
     with BenchNode(workers=0, ticker=False, settings={"SPEC": "tutorial"}) as node:
         say("a tutorial's chain of 90 MB")
@@ -64,7 +64,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
 
 
 def report(result: Result, name: str, node: BenchNode, requests: Sequence[bytes], seconds: float) -> None:
-    """Memory and answers while strangers ask and never read."""
+    """Add memory and answer times while strangers send requests and never read the answers."""
     before, most = memory(node), [0.0]
     done = threading.Event()
 
@@ -105,7 +105,7 @@ def rpc(calls: Sequence[tuple[str, list[Any]]]) -> bytes:
 
 
 def unread(node: BenchNode) -> dict[str, bytes]:
-    """Requests with large answers."""
+    """Name → request, of requests with large answers."""
     heights = [hex(height) for height in range(2, 52)]
     logs = [("eth_getLogs", [{"fromBlock": hex(first), "toBlock": hex(first + 4)}]) for first in range(2, 52, 5)]
     return {
@@ -124,7 +124,7 @@ def unread(node: BenchNode) -> dict[str, bytes]:
 
 
 def mixed(node: BenchNode, connections: int) -> list[bytes]:
-    """Waiting calls, half-sent bodies that drip, event streams, unread chains, and connections that say nothing."""
+    """Waiting calls, bodies sent in part, event streams, unread chains, and connections that send nothing."""
     body = b" " * 100_000
     kinds = [
         get("/nodes/resolve?wait=60"),
@@ -141,7 +141,7 @@ def mixed(node: BenchNode, connections: int) -> list[bytes]:
 
 @contextmanager
 def strangers(node: BenchNode, requests: Sequence[bytes], *, drip: bool = False) -> Iterator[None]:
-    """Connections that send their request and read nothing; `drip`: and a byte more every second."""
+    """Keep connections open that send their request and read nothing; with `drip`, also a byte more every second."""
     stop = threading.Event()
 
     def connect(request: bytes) -> socket.socket | None:
@@ -180,7 +180,7 @@ def strangers(node: BenchNode, requests: Sequence[bytes], *, drip: bool = False)
 
 
 def ended(one: socket.socket) -> bool:
-    """Whether the server has ended a connection. What it has sent stays unread."""
+    """Whether the server has refused or ended a connection. What it has sent stays unread."""
     poll = selectors.DefaultSelector()
     with poll:
         poll.register(one, selectors.EVENT_READ)
@@ -203,7 +203,7 @@ def more(one: socket.socket) -> bool:
 
 
 def readyz(node: BenchNode, seconds: float) -> float:
-    """The longest time that /readyz took."""
+    """The longest time of /readyz within some seconds, in seconds."""
     until, slowest = time.monotonic() + seconds, 0.0
     while True:
         began = time.monotonic()
@@ -218,16 +218,16 @@ def memory(node: BenchNode) -> float:
     """Megabytes of all processes of the node, shared pages counted once."""
     total = 0.0
     for pid in node.pids():
-        with suppress(OSError, KeyError, ValueError):  # a forked job that has just ended
+        with suppress(OSError, KeyError, ValueError):  # a forked job may just have ended
             total += memory_of(pid)[1]
     return total
 
 
 def answers(node: BenchNode, seconds: float) -> tuple[float, float]:
-    """The longest time of /readyz, and until a signed transaction was accepted, with retries as 503 asks for."""
+    """The longest time of /readyz, and the longest until a signed transaction was accepted, with retries after 503."""
     key, until, slowest, accepted = KeyPair(secrets.token_bytes(32)), time.monotonic() + seconds, 0.0, 0.0
     chain_id = node.get("/spec")["chain_id"]
-    for nonce in range(60):  # fewer than may wait
+    for nonce in range(60):  # fewer than may wait for a block
         if time.monotonic() > until:
             break
         slowest = max(slowest, readyz(node, 0.0))
@@ -243,7 +243,7 @@ def answers(node: BenchNode, seconds: float) -> tuple[float, float]:
 
 
 def accepts(node: BenchNode, fields: dict[str, Any]) -> bool:
-    """Whether a transaction is accepted now; False: the node is busy, as it says."""
+    """Whether a transaction is accepted; False if the node says that it is busy."""
     try:
         node.post("/transactions/new", fields)
     except (RuntimeError, OSError, http.client.HTTPException) as error:
@@ -266,20 +266,21 @@ def transfer(key: KeyPair, chain_id: int, nonce: int, recipient: str, amount: st
 
 
 def fill(node: BenchNode, blocks: int) -> None:
-    """Append blocks of a megabyte straight to the store. Links, heights and transactions are right in form; proofs,
-    roots and sums are not: no reader looks at them.
+    """Write blocks of a megabyte straight into the store.
+
+    Links, heights and transactions have the right form. Proofs, roots and sums are wrong, but no reader checks them.
     """
     keys, redis, spec = node.keys, node.redis, node.get("/spec")
     tip = redis.hgetall(keys.tip)
-    parent, height, work = tip[b"hash"].decode(), int(tip[b"height"]), int(tip[b"chainwork"])
+    parent, first, work = tip[b"hash"].decode(), int(tip[b"height"]) + 1, int(tip[b"chainwork"])
     key = KeyPair(secrets.token_bytes(32))
     unsigned = [transfer(key, spec["chain_id"], nonce, node.key.address, "0") for nonce in range(_TRANSACTIONS)]
     signed = [sign(fields, key) for fields in unsigned]
     ids = [sha256(signing_message(fields)) for fields in unsigned]
     begin = int(time.time()) - 10 * blocks
-    for index in range(height + 1, height + 1 + blocks):
-        reward = make_reward(spec["chain_id"], index, node.key.address, 10**18)
-        header = Header(index, begin + 10 * index, parent, spec["difficulty"], "ab" * 32, index, "")
+    for height in range(first, first + blocks):
+        reward = make_reward(spec["chain_id"], height, node.key.address, 10**18)
+        header = Header(height, begin + 10 * height, parent, spec["difficulty"], "ab" * 32, height, "")
         text = canonical({**header.to_object(), "transactions": [reward.fields, *signed]})
         header = replace(header, hash=sha256(text).hex())
         block = Block(header, (reward,), text)
@@ -291,30 +292,30 @@ def fill(node: BenchNode, blocks: int) -> None:
         pipeline.rpush(keys.heights, block.hash)
         names = [bytes.fromhex(reward.id), *ids]
         pipeline.hset(keys.ids, block.hash, b"".join(names))
-        pipeline.hset(keys.transactions, mapping={name: f"{index}:{at}" for at, name in enumerate(names)})
-        pipeline.rpush(keys.history(node.key.address), *(f"{index}:{at}" for at in range(5)))
-        pipeline.hset(keys.tip, mapping={"hash": block.hash, "height": index, "chainwork": work})
+        pipeline.hset(keys.transactions, mapping={name: f"{height}:{at}" for at, name in enumerate(names)})
+        pipeline.rpush(keys.history(node.key.address), *(f"{height}:{at}" for at in range(5)))
+        pipeline.hset(keys.tip, mapping={"hash": block.hash, "height": height, "chainwork": work})
         pipeline.execute()
         parent = block.hash
 
 
 def fill_tutorial(node: BenchNode, blocks: int) -> None:
-    """Append blocks of a megabyte under the tutorial's rules, likewise."""
+    """Write blocks of a megabyte under the tutorial's rules straight into the store."""
     keys, redis = node.keys, node.redis
     genesis = json.loads(redis.hget(keys.blocks, redis.lindex(keys.heights, 0)))
-    parent, height = redis.hgetall(keys.tip)[b"hash"].decode(), 1
+    parent = redis.hgetall(keys.tip)[b"hash"].decode()
     items = [{"sender": f"{number:064x}", "recipient": "x" * 64, "amount": 1} for number in range(5_500)]
-    for index in range(height + 1, height + 1 + blocks):
-        fields = {**genesis, "index": index, "proof": index, "previous_hash": parent, "transactions": items}
+    for height in range(2, 2 + blocks):
+        fields = {**genesis, "index": height, "proof": height, "previous_hash": parent, "transactions": items}
         text = canonical(fields)
         block_hash = sha256(text).hex()
         stored = {**json.loads(redis.hget(keys.headers, redis.lindex(keys.heights, 0)))}
-        stored |= {"index": index, "proof": index, "previous_hash": parent, "hash": block_hash, "size": len(text)}
-        stored |= {"transactions": len(items), "chainwork": str(index - 1)}
+        stored |= {"index": height, "proof": height, "previous_hash": parent, "hash": block_hash, "size": len(text)}
+        stored |= {"transactions": len(items), "chainwork": str(height - 1)}
         pipeline = redis.pipeline(transaction=False)
         pipeline.hset(keys.blocks, block_hash, text)
         pipeline.hset(keys.headers, block_hash, json.dumps(stored))
         pipeline.rpush(keys.heights, block_hash)
-        pipeline.hset(keys.tip, mapping={"hash": block_hash, "height": index, "chainwork": index - 1})
+        pipeline.hset(keys.tip, mapping={"hash": block_hash, "height": height, "chainwork": height - 1})
         pipeline.execute()
         parent = block_hash

@@ -1,4 +1,4 @@
-"""Signed transactions over HTTP, accepted and durable (`appendfsync always`), beside a bare prototype."""
+"""Signed transactions over HTTP, accepted and durable (`appendfsync always`), compared with a bare prototype."""
 
 import json
 import os
@@ -30,7 +30,7 @@ ROUNDS = 3
 
 
 def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
-    """Result "submission". The generator shares the machine with the node."""
+    """Result "submission". The load generator shares the machine with the node."""
     result = Result("submission")
     rounds = 1 if quick else ROUNDS
     bare: list[float] = []
@@ -39,7 +39,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     with BenchNode() as node, _prototype() as bare_port:
         say("paying the senders")
         wallets = Wallets(node, SENDERS)
-        # Warm: connections, imports, the mempool's views.
+        # Warm-up: connections, imports, the mempool's caches.
         _accepted(send(node.port, _requests(wallets.transfers(CONNECTIONS, SENDERS))))
         wallets.drain()
         for turn in range(rounds):
@@ -80,7 +80,7 @@ def _requests(lanes: list[list[dict[str, object]]]) -> list[list[bytes]]:
 
 
 def _bare_requests(count: int, turn: int) -> list[list[bytes]]:
-    """Requests of the size that signed transfers have."""
+    """Requests for the prototype, as large as signed transfers."""
     key = KeyPair(b"\x07" * 32)
     lanes: list[list[bytes]] = [[] for _ in range(CONNECTIONS)]
     for i in range(count):
@@ -94,7 +94,7 @@ def _bare_requests(count: int, turn: int) -> list[list[bytes]]:
 
 @contextmanager
 def _prototype() -> Iterator[int]:
-    """The prototype on a Valkey of its own; its port."""
+    """Run the prototype on a Valkey of its own; yield its port."""
     with TemporaryDirectory(prefix="quarry-bench-") as directory, EmbeddedValkey(Path(directory) / "valkey") as valkey:
         port = free_port()
         process = subprocess.Popen(

@@ -1,7 +1,7 @@
-"""How far liars about the time can move the block interval, with the rules' own functions and nothing else.
+"""How far miners who lie about the time can move the block interval: a simulation with the consensus functions.
 
-A share of the hash rate writes into its blocks whatever a strategy says (benchmarks/clock_lies.py); the rest writes the
-truth. Counted is the true mean time from block to block, which the spec's interval should be.
+A share of the hash rate writes timestamps by a strategy (benchmarks/clock_lies.py); the rest writes the true time. The
+figure is the true mean time between blocks, which should be the chain spec's interval.
 """
 
 import os
@@ -22,16 +22,16 @@ INTERVAL = 10  # seconds
 SPEC = ChainSpec(name="liars", chain_id=7, genesis_timestamp=0, difficulty=100_000, block_interval=INTERVAL)
 SETTLED = 200  # blocks before the count begins
 SHARES = (0.2, 0.35, 0.49)
-# Seconds ahead that the rules could allow: the old rule, and 6, 3 and 2 intervals.
+# Seconds ahead that the rules could allow: an earlier rule's 120, and 6, 3 and 2 intervals.
 ALLOWED = (120, 60, 30, 20)
 SEEDS, BLOCKS = 8, 2000
-TARGET = 1.1  # intervals: what liars may make of one
+TARGET = 1.1  # how many intervals liars may make of one
 
 
 def mean_interval(
     lie: Lie, share: float, ahead: int, seed: int, blocks: int = BLOCKS, *, spec: ChainSpec = SPEC
 ) -> float:
-    """Mean true seconds from block to block, `share` of the hash rate telling `lie`, up to `ahead` seconds ahead."""
+    """Mean true seconds between blocks while `share` of the hash rate uses `lie`, up to `ahead` seconds ahead."""
     rng = random.Random(seed)
     rate = spec.difficulty / spec.block_interval
     start = now = 10.0**6
@@ -57,7 +57,7 @@ def _measure(plan: tuple[str, float, int, int, int]) -> float:
 
 
 def _other_intervals(seeds: int, blocks: int) -> list[tuple[int, float, float]]:
-    """Interval (s), and in intervals what honest miners get and what the worst of three strategies makes of it."""
+    """Several intervals in seconds, each with its mean, in intervals, for honest miners and the worst of 3 lies."""
     found = []
     worst = ("as far back as allowed", "lose time at the cap of six intervals", "greatest of the next ten")
     for interval in (1, 2, 5, 30, 60, 600):
@@ -81,7 +81,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         means = dict(zip([plan[:3] for plan in plans], pool.map(_measure, plans), strict=True))
     result.notes.append(
-        f"True mean interval in seconds, where {INTERVAL} s are asked, while a share of the hash rate lies."
+        f"True mean interval in seconds while a share of the hash rate lies; the chain spec asks for {INTERVAL} s."
     )
     result.notes.append(f"{'most seconds ahead':50}" + "".join(f"{ahead:<21}" for ahead in ALLOWED).rstrip())
     result.notes.append(

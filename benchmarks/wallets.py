@@ -1,4 +1,4 @@
-"""Keys with money, and signed transactions from them, prepared before the clock runs."""
+"""Keys with coins, and transactions signed by them, prepared before the measurement."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ BATCH = 500
 
 
 class Wallets:
-    """Senders on one node, paid by the node's own reward key. Nonces are handed out in sequence."""
+    """Senders on one node, funded by the node's reward key. Their nonces ascend over all calls of `transfers`."""
 
     def __init__(self, node: BenchNode, count: int) -> None:
         self._node = node
@@ -37,7 +37,7 @@ class Wallets:
             self._node.mine()
 
     def transfers(self, lanes: int, count: int) -> list[list[dict[str, Any]]]:
-        """`count` transfers in all, by sender in turn; a sender's stay in one lane, nonces ascending."""
+        """`count` signed transfers, the senders in turn. All of one sender are in one lane, with ascending nonces."""
         queues: list[list[dict[str, Any]]] = [[] for _ in range(lanes)]
         for i in range(count):
             sender = i % len(self.keys)

@@ -62,11 +62,12 @@ def show(target: Target, first: int | None, limit: int) -> None:
     "The node's store, to compare every record in it. [default: for a node of `quarry up` on this machine, its own]",
 )
 def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
-    """Check the chain from genesis to the tip: every hash, proof, root, signature, rule and balance is recomputed.
+    """Check the whole chain, and what the node has stored.
 
-    The result is then compared with what the node has stored: with its accounts and allowances, or, if its store can be
-    reached (--redis-url), with every record, including undo records, headers, heights, ids, indexes and histories.
-    Records that differ are listed; `quarry repair` corrects them.
+    Every hash, proof, root, signature, rule and balance is recomputed, from genesis to the tip. The result is then
+    compared with what the node has stored: with its accounts and allowances, or, if its store can be reached
+    (--redis-url), with every record, including undo records, headers, heights, ids, indexes and histories. Records that
+    differ are listed; `quarry repair` corrects them.
     """
     from services.settings.table import load_spec
 
@@ -137,7 +138,10 @@ def _compare(
 @with_node
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path, dir_okay=False))
 def export(target: Target, file: Path) -> None:
-    """Write the chain to FILE (- for standard output): a line of JSON for the chain spec, then one for each block."""
+    """Write the chain to FILE (- for standard output).
+
+    The file has a line of JSON for the chain spec, then one for each block.
+    """
     if str(file) == "-":
         output = terminal.standard_output()
         height = export_chain(target.client, output, lambda done, total: None)
@@ -158,10 +162,11 @@ def export(target: Target, file: Path) -> None:
 @click.option("--node", default="node1", show_default=True, help="The node's name.")
 @json_option
 def import_(file: Path, redis_url: str | None, node: str, as_json: bool) -> None:
-    """Append the blocks of FILE (- for standard input) to a node's chain. Every block is checked by all rules first.
+    """Append the blocks of a file to a node's chain.
 
-    Without --redis-url, the node is the one in the data directory that follows the file's chain spec; it may be running
-    or stopped. Blocks that it already has are only compared, so an interrupted import can be run again.
+    FILE is what `quarry chain export` wrote; - is standard input. Every block is checked by all rules first. Without
+    --redis-url, the node is the one in the data directory that follows the file's chain spec; it may be running or
+    stopped. Blocks that it already has are only compared, so an interrupted import can be run again.
     """
     from services.system import logs
 

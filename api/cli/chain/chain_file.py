@@ -153,7 +153,7 @@ class _Importer:
             elif there == block.hash:
                 self._same += 1
             else:
-                raise Failure(f"The node has a different block at height {height}, so its chain is not the file's.")
+                raise Failure(f"The node has another block at height {height}, so its chain is not the file's.")
         except RuleError as error:
             raise rule_broken(height, error) from None
         except TooEarly as error:

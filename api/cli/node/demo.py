@@ -1,6 +1,10 @@
-"""`quarry demo`: the main job without a person. Nothing is kept, and nothing is believed that can be computed here."""
+"""`quarry demo`: wallets, payments and blocks on a node that exists only for the demo.
+
+Whatever the node says is compared with a calculation made here.
+"""
 
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,15 +31,15 @@ from shared.amounts import COIN, format_amount, parse_amount
 from shared.chain_spec import ChainSpec
 
 _BLOCKS = 3
-_SMALL = 20  # transactions that are sent at once
+_SMALL = 20  # small payments that are sent together
 _MINED_WITHIN = 30.0  # seconds
 _FEE = COIN // 1000
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end, and nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
 def demo(as_json: bool) -> None:
-    """Start a node in a temporary directory, make two wallets, send, mine, and check every balance and the chain."""
+    """Run a node in a temporary directory, make two wallets, pay, mine, and check every balance and the whole chain."""
     logs.configure("error", "console")
     scrub_environment()
     interruption = Interruption()
@@ -50,7 +54,7 @@ def demo(as_json: bool) -> None:
             terminal.say(f"  {text}")
         raise
     except KeyboardInterrupt:
-        raise Failure("Interrupted; everything was stopped and removed.", INTERRUPTED) from None
+        raise Failure("Interrupted; the node was stopped and its directory removed.", INTERRUPTED) from None
     summary["seconds"] = int(time.monotonic() - began)
     story.tell("Stopped the node and removed its directory.")
     if as_json:
@@ -60,19 +64,20 @@ def demo(as_json: bool) -> None:
 
 
 class _Story:
-    """What happened, for people."""
+    """Prints what the demo does, step by step, unless it is quiet."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
 
     def tell(self, text: str) -> None:
         if not self._quiet:
-            terminal.show(f"- {text}")
+            first, *others = textwrap.wrap(text, 78, break_long_words=False, break_on_hyphens=False)
+            terminal.show(f"- {first}", *(f"  {line}" for line in others))
 
 
 @dataclass
 class _Books:
-    """Our own calculation, in base units: what each address must have once everything is mined."""
+    """The balance and nonce that each address must have once everything is mined. Amounts are in base units."""
 
     balances: dict[str, int] = field(default_factory=dict)
     nonces: dict[str, int] = field(default_factory=dict)
@@ -85,7 +90,7 @@ class _Books:
         self.nonces[sender] = self.nonces.get(sender, 0) + 1
 
     def mined(self, recipient: str, blocks: int, reward: int) -> None:
-        """Rewards, and all fees, since one miner found all blocks."""
+        """Credit the rewards of `blocks` blocks and all fees: one miner found all blocks."""
         self._add(recipient, blocks * reward + self.fees)
 
     def _add(self, address: str, amount: int) -> None:
@@ -118,21 +123,21 @@ def _play(client: NodeClient, node: Ed25519Signer, directory: Path, story: _Stor
     sender = _Sender(client, spec, books)
     identifiers = [sender.transfer(node, alice, 2 * COIN)]
     _await(client, identifiers)
-    story.tell("The node's wallet sent 2 coins to alice: signed here, sent over HTTP, mined by a worker.")
+    story.tell("The node's wallet paid alice 2 coins: signed here, sent over HTTP, mined by a worker.")
 
     identifiers += [sender.transfer(alice, bob, COIN // 100, data=f"payment {number}") for number in range(_SMALL)]
     identifiers.append(sender.transfer(alice, bob, COIN // 2))
     _await(client, identifiers)
     identifiers.append(sender.transfer(bob, alice, COIN // 4))
     _await(client, identifiers)
-    story.tell(f"alice paid bob {_SMALL + 1} times in one go, and bob paid a part back.")
+    story.tell(f"alice paid bob {_SMALL + 1} times, and bob paid a part back.")
 
     _expect_refusals(sender, alice, bob)
-    story.tell("An overdraft, an altered amount and a used nonce were refused, each by its name.")
+    story.tell("The node refused an overdraft, an altered amount and a used nonce, each with the right code.")
 
     verified = verify_chain(client, spec, lambda done, total: None)
     tip = verified.replay.tip
-    assert tip is not None, "a chain that was verified has a genesis block"
+    assert tip is not None, "a verified chain has a genesis block"
     books.mined(node.address, tip.index - 1, spec.reward)
     for name, signer in (("node", node), ("alice", alice), ("bob", bob)):
         expected, nonce = books.balances[signer.address], books.nonces.get(signer.address, 0)
@@ -152,14 +157,14 @@ def _play(client: NodeClient, node: Ed25519Signer, directory: Path, story: _Stor
     supply = sum(spec.allocations.values()) + (tip.index - 1) * spec.reward
     _require(verified.replay.supply == supply, f"the supply is {format_amount(verified.replay.supply)}", supply)
     story.tell(
-        f"Replayed the chain from genesis: {tip.index} blocks, {verified.transactions} transactions; every hash, "
-        f"proof, root, signature and rule; supply {format_amount(supply)}."
+        f"Replayed the chain from genesis: {tip.index} blocks, {verified.transactions} transactions. Every hash, "
+        f"proof, root, signature and rule was checked; the supply is {format_amount(supply)}."
     )
     return {"ok": True, "height": tip.index, "tip": tip.hash, "transactions": len(identifiers)}
 
 
 class _Sender:
-    """Signs transfers, hands them to the node, and keeps the books."""
+    """Signs transfers, sends them to the node, and notes them in the books."""
 
     def __init__(self, client: NodeClient, spec: ChainSpec, books: _Books) -> None:
         self.client = client
@@ -167,7 +172,7 @@ class _Sender:
         self._books = books
 
     def transfer(self, sender: Ed25519Signer, recipient: Ed25519Signer, amount: int, *, data: str | None = None) -> str:
-        """Send; the transaction's id."""
+        """Send a transfer; the transaction's id."""
         signed = self.signed(sender, recipient, amount, self._books.nonces.get(sender.address, 0), data)
         answer = self.client.post("/transactions/new", signed)
         self._books.transfer(sender.address, recipient.address, amount)
@@ -200,9 +205,9 @@ def _expect_refusals(sender: _Sender, alice: Ed25519Signer, bob: Ed25519Signer) 
             sender.client.post("/transactions/new", signed)
         except Refused as error:
             if error.code != code:
-                raise Failure(f"The demo failed: a refusal was {error.code} instead of {code}.") from None
+                raise Failure(f"The demo failed: the node refused with {error.code} instead of {code}.") from None
         else:
-            raise Failure(f"The demo failed: the node took what it must refuse as {code}.")
+            raise Failure(f"The demo failed: the node accepted what it must refuse with {code}.")
 
 
 def _await(client: NodeClient, identifiers: list[str]) -> None:
@@ -213,4 +218,4 @@ def _await(client: NodeClient, identifiers: list[str]) -> None:
 
 def _require(condition: bool, found: str, expected: int) -> None:
     if not condition:
-        raise Failure(f"The demo failed: {found}; calculated was {format_amount(expected)}.")
+        raise Failure(f"The demo failed: {found}; expected was {format_amount(expected)}.")

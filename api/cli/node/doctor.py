@@ -1,4 +1,4 @@
-"""`quarry doctor`: this machine and its node, point by point."""
+"""`quarry doctor`: check this machine and its node for problems."""
 
 import shutil
 import sys
@@ -15,14 +15,14 @@ import click
 from api.cli import terminal
 from api.cli.client import NodeClient, Refused
 from api.cli.group import FAILED, Failure
-from api.cli.options import connect, place, redis_url_option, running_node, url_option
+from api.cli.options import connect, json_option, place, redis_url_option, running_node, url_option
 from services.launch.node_files import NodeFiles
 from services.wallet import keyring
 from shared.errors import NodeError
 
 _RECENT_BLOCKS = 100
 _LOW_DISK, _NO_DISK = 2**30, 2**27  # bytes
-_TICKER_SECONDS = 60.0
+_TICKER_SECONDS = 60.0  # housekeeping runs every few seconds
 _MODULES = ("nacl", "coincurve", "cryptography", "flask", "granian", "hiredis", "redis", "rich", "rq", "urllib3")
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -30,7 +30,7 @@ Verdict = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found."""
+    """The result of one check."""
 
     check: str
     verdict: Verdict
@@ -38,7 +38,7 @@ class Finding:
 
 
 class Trouble(Exception):
-    """A check found something wrong that keeps the node from working, or something to know (`warn`)."""
+    """A check found something wrong: `fail` if the node cannot work that way, `warn` if the user should know of it."""
 
     def __init__(self, text: str, verdict: Verdict = "fail") -> None:
         super().__init__(text)
@@ -47,11 +47,16 @@ class Trouble(Exception):
 
 @click.command()
 @url_option
-@redis_url_option("--redis-url", "QUARRY_REDIS_URL", "Its store. [default: that of the node that runs here]")
-@redis_url_option("--broker-url", "QUARRY_BROKER_URL", "Where its jobs are. [default: the store]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@redis_url_option(
+    "--redis-url", "QUARRY_REDIS_URL", "The node's store. [default: that of the node that runs on this machine]"
+)
+@redis_url_option("--broker-url", "QUARRY_BROKER_URL", "The Redis of its job queues. [default: the store]")
+@json_option
 def doctor(url: str | None, redis_url: str | None, broker_url: str | None, as_json: bool) -> None:
-    """Check packages, disk, keys, API, store, ticker, workers, ledger, clock and the last blocks. Exit 1: one fails."""
+    """Check packages, disk, keys, API, store, ticker, workers, ledger, clocks and the last blocks.
+
+    Exit code 1: at least one check failed.
+    """
     found = []
     for finding in _examine(url, redis_url, broker_url):
         found.append(finding)
@@ -72,7 +77,8 @@ def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> 
     yield _check("packages", _packages)
     yield _check("disk", _disk)
     if running is None and url is None:
-        where = f"runs under {here}" if (here := place()) is not None else "can run: this user has no home directory"
+        directory = place()
+        where = f"runs in {directory}" if directory is not None else "can run: this user has no home directory"
         yield Finding("node", "warn", f"no node of `quarry up` {where}")
     elif running is not None:
         yield _check("keys", lambda: _keys(running[0]))
@@ -125,16 +131,16 @@ def _packages() -> str:
     try:
         metadata.version("numba")
     except metadata.PackageNotFoundError:
-        raise Trouble(f"quarry {own}; without the extra `fast` mining is some thirty times slower", "warn") from None
+        raise Trouble(f"quarry {own} without the extra `fast`: mining is about thirty times slower", "warn") from None
     return f"quarry {own}, with the fast kernel"
 
 
 def _disk() -> str:
-    here = place() or Path.cwd()
-    while not here.exists():
-        here = here.parent
-    free = shutil.disk_usage(here).free
-    text = f"{free / 2**30:.1f} GiB free at {here}"
+    directory = place() or Path.cwd()
+    while not directory.exists():
+        directory = directory.parent
+    free = shutil.disk_usage(directory).free
+    text = f"{free / 2**30:.1f} GiB free at {directory}"
     if free < _NO_DISK:
         raise Trouble(text)
     if free < _LOW_DISK:
@@ -145,7 +151,7 @@ def _disk() -> str:
 def _keys(files: NodeFiles) -> str:
     for directory in (files.directory, files.directory.parent):
         if directory.stat().st_mode & 0o022:
-            raise Trouble(f"{directory} can be written to by others: chmod 700 it", "warn")
+            raise Trouble(f"other users can write to {directory}: run chmod 700 on it", "warn")
     for path in (files.directory / keyring.PRIVATE_KEY, files.admin_token, files.record):
         keyring.require_private(path)
     address = keyring.address_of(files.directory)
@@ -160,17 +166,17 @@ def _api(client: NodeClient) -> str:
     except Refused as error:
         if error.code != "ledger_differs":
             raise
-        return f"{client.url} answers"  # what is wrong is said by the check of the ledger
+        return f"{client.url} answers"  # the check of the ledger reports what is wrong
     return f"{client.url} is ready"
 
 
 def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -> str:
-    """What the node knows, and where its store can be reached, what is there."""
+    """The node's own report of its ledger, and if its store is known, the quick check of what is stored."""
     known = status.get("ledger", {"state": "ok"})
     if known["state"] != "ok":
         raise Trouble(f"{known['detail']}")
     if redis_url is None:
-        return "the node knows of nothing that differs from its blocks; its store was not looked at"
+        return "the node reports no difference; name its store with --redis-url to check that"
     from api.cli.chain.stores import node_on
     from services.audit.quick import QuickAudit
     from services.connections import RedisError, connect_for_requests
@@ -180,20 +186,20 @@ def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -
     try:
         with closing(connect_for_requests(redis_url)) as redis:
             redis.ping()
-            here = node_on(redis, redis_url, status["node"], client.spec())
-            if here.chain.hash_at(1) is None:
-                raise Trouble("cannot be judged: the store holds no chain of this node", "warn")
-            audit = QuickAudit(here.chain, here.rules, SystemRandomness())
+            found = node_on(redis, redis_url, status["node"], client.spec())
+            if found.chain.hash_at(1) is None:
+                raise Trouble("cannot be checked: the store holds no chain of this node", "warn")
+            audit = QuickAudit(found.chain, found.rules, SystemRandomness())
             checked = audit.run()
-            if checked.findings and (checked := audit.run()).findings:  # twice, as the node itself looks
-                here.faults.mark(here.randomness.token(), checked.findings, here.clock.now(), over="")
+            if checked.findings and (checked := audit.run()).findings:  # only what a second look finds too
+                found.faults.mark(found.randomness.token(), checked.findings, found.clock.now(), over="")
     except (RedisError, ValueError) as error:
-        raise Trouble(f"cannot be judged: the store does not answer ({type(error).__name__})", "warn") from None
+        raise Trouble(f"cannot be checked: the store does not answer ({type(error).__name__})", "warn") from None
     if checked.findings:
         raise Trouble(sentence_of(checked.findings))
     if not checked.has_digest:
-        raise Trouble("has no digest yet: the next start of the API computes it", "warn")
-    return f"accounts, allowances and headers are those of the digest; {checked.blocks} blocks compared one by one"
+        raise Trouble("has no digest yet; the API computes it at its next start", "warn")
+    return f"accounts, allowances and headers match the digest; {checked.blocks} blocks compared record by record"
 
 
 def _store(url: str) -> str:
@@ -213,13 +219,13 @@ def _store(url: str) -> str:
             if version is not None and is_too_old(version[1]):
                 raise Trouble(too_old(*version))
             config: Any = redis.config_get("appendonly", "appendfsync", "maxmemory-policy")
-    except NoPermissionError:  # as it should be in a cluster: our user may not read the configuration
-        raise Trouble("answers; its durability cannot be seen with these rights", "warn") from None
+    except NoPermissionError:  # usual in a cluster, where the node's user may not read the configuration
+        raise Trouble("answers, but this user may not read its configuration to check durability", "warn") from None
     except RedisError as error:
         raise Trouble(f"{_public(url)}: {explain(error)}") from None
     name = " ".join(version) if version is not None else "a server of unknown version"
     if config.get("maxmemory-policy") != "noeviction":
-        raise Trouble(f"{name}: maxmemory-policy must be noeviction, or blocks can vanish")
+        raise Trouble(f"{name}: maxmemory-policy must be noeviction, or the server may delete blocks")
     if config.get("appendonly") != "yes":
         raise Trouble(f"{name}: appendonly is off, so a restart loses the chain")
     if config.get("appendfsync") != "always":
@@ -228,7 +234,7 @@ def _store(url: str) -> str:
 
 
 def _public(url: str) -> str:
-    """Where a server is, without what lets one in."""
+    """A server's URL without user name and password."""
     from services.settings.redis_url import parse
 
     return parse(url).public
@@ -246,7 +252,7 @@ def _broker(url: str) -> str:
 
 
 def _ticker(url: str, node: str) -> str:
-    """The ticker keeps house every few seconds, and the store says when it last did."""
+    """Whether housekeeping, which the ticker does every few seconds, has run within the last minute."""
     from services.clocks import store_time
     from services.connections import RedisError, as_store, connect_for_requests, explain
     from services.store.keys import Keys
@@ -255,10 +261,10 @@ def _ticker(url: str, node: str) -> str:
         with closing(connect_for_requests(url)) as redis:
             kept, now = redis.get(Keys(node).kept), store_time(as_store(redis))
     except RedisError as error:
-        raise Trouble(f"cannot be judged: the store {_public(url)}: {explain(error)}") from None
+        raise Trouble(f"cannot be checked: the store {_public(url)}: {explain(error)}") from None
     if kept is None or now - float(kept) > _TICKER_SECONDS:
-        raise Trouble("no housekeeping within the last minute: is `quarry ticker` running?")
-    return "kept house within the last minute"
+        raise Trouble("no housekeeping within the last minute: `quarry ticker` must be running")
+    return "housekeeping ran within the last minute"
 
 
 def _workers(status: dict[str, Any]) -> str:
@@ -268,11 +274,11 @@ def _workers(status: dict[str, Any]) -> str:
         raise Trouble(f"{text}, all suspended: nothing is mined until `rq resume`")
     if status.get("foreign_workers"):
         count = status["foreign_workers"]
-        raise Trouble(f"{text}, and {count} that are not Quarry's, which take its jobs and fail them: end them")
+        raise Trouble(f"{text}; {count} worker(s) of another program take the node's jobs and fail them: stop them")
     if not workers["mining"]:
-        raise Trouble(f"{text}: nothing will be mined")
+        raise Trouble(f"{text}: nothing is mined until a mining worker starts")
     if not workers["network"]:
-        raise Trouble(f"{text}: no peer is asked or told", "warn")
+        raise Trouble(f"{text}: peers are not asked for blocks and not told of new ones", "warn")
     return text
 
 
@@ -288,9 +294,9 @@ def _spec(client: NodeClient, status: dict[str, Any]) -> str:
 
 
 def _clock(client: NodeClient, status: dict[str, Any], store_url: str | None, broker_url: str | None) -> str:
-    """Clocks against the store's: this machine's, the API's, the workers' and the peers'; and the tip's time.
+    """Compare the clocks of this machine, the API and the workers, and the tip's time, with the store's clock.
 
-    Workers are named with their machines where the broker can be asked, else as the node names them.
+    Workers with wrong clocks are named with their machines if store and broker can be asked, otherwise without.
     """
     from services.clocks import WrongClock, waiting_words, wrong_clock_words
 
@@ -299,19 +305,19 @@ def _clock(client: NodeClient, status: dict[str, Any], store_url: str | None, br
         now, found = _clocks(store_url, broker_url)
         named = {item.name for item in found}
         wrong = [item for item in wrong if item.name not in named] + found
-    told = [wrong_clock_words(item.name, item.ahead, item.host) for item in wrong]
+    sentences = [wrong_clock_words(item.name, item.ahead, item.host) for item in wrong]
     until = status.get("mining_waits_until")
     if until is not None:
-        raise Trouble(" ".join([waiting_words(until, now), *(f"{text}." for text in told)]).rstrip("."))
+        raise Trouble(" ".join([waiting_words(until, now), *(f"{text}." for text in sentences)]).rstrip("."))
     tip = float(client.get("/blocks/latest")["timestamp"]) - now
-    told.append(f"the tip lies {tip:.0f} s in the future" if tip > 0 else f"the tip is {-tip:.0f} s old")
+    sentences.append(f"the tip lies {tip:.0f} s in the future" if tip > 0 else f"the tip is {-tip:.0f} s old")
     if wrong or tip > 0:
-        raise Trouble("; ".join(told), "warn")
-    return f"{told[0]}; the clocks of API and workers agree with the store's"
+        raise Trouble("; ".join(sentences), "warn")
+    return f"{sentences[0]}; the clocks of API and workers agree with the store's"
 
 
 def _clocks(store_url: str, broker_url: str) -> tuple[float, list[Any]]:
-    """The store's time, and the processes whose clocks are wrong, this one included."""
+    """The store's time in Unix seconds, and the processes whose clocks are wrong, this machine's included."""
     from services.clocks import TOLERANCE, WrongClock, store_time, wrong_clocks
     from services.connections import RedisError, as_store, connect_for_requests
 
@@ -321,7 +327,7 @@ def _clocks(store_url: str, broker_url: str) -> tuple[float, list[Any]]:
             ahead = time.time() - theirs
             found = wrong_clocks(as_store(broker), theirs)
     except (RedisError, ValueError) as error:
-        raise Trouble(f"cannot be judged: the store does not answer ({type(error).__name__})") from None
+        raise Trouble(f"cannot be checked: the store does not answer ({type(error).__name__})") from None
     if abs(ahead) > TOLERANCE:
         found.append(WrongClock("this machine", "", ahead))
     return theirs, found
@@ -330,4 +336,4 @@ def _clocks(store_url: str, broker_url: str) -> tuple[float, list[Any]]:
 def _chain(client: NodeClient) -> str:
     from api.cli.chain.verification import verify_recent
 
-    return f"the last {verify_recent(client, client.spec(), _RECENT_BLOCKS)} blocks keep the rules"
+    return f"the last {verify_recent(client, client.spec(), _RECENT_BLOCKS)} blocks keep all rules"

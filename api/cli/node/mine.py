@@ -1,4 +1,4 @@
-"""`quarry mine`: ask for blocks, and watch the search."""
+"""`quarry mine`: ask the node for blocks, and show the search for them."""
 
 import time
 from typing import Any
@@ -10,15 +10,21 @@ from api.cli.group import Failure
 from api.cli.options import Target, with_node
 from api.cli.progress import line, rate_text
 
-_LONG_POLL = 0.5  # seconds that the node may hold a question about a job
+_LONG_POLL = 0.5  # seconds that the node may wait before it answers about a job
 
 
 @click.command()
 @with_node
 @click.argument("count", metavar="[N]", default=1, type=click.IntRange(1, 10_000))
-@click.option("--wait", default=600.0, show_default=True, type=click.FloatRange(0, 86400), help="Seconds per block.")
+@click.option(
+    "--wait",
+    default=600.0,
+    show_default=True,
+    type=click.FloatRange(0, 86400),
+    help="How many seconds to wait for each block.",
+)
 def mine(target: Target, count: int, wait: float) -> None:
-    """Mine N blocks, one after the other. [default: 1]"""
+    """Have the node mine N blocks, one after the other, and wait for each. [default: 1]"""
     blocks = []
     for number in range(1, count + 1):
         with line(quiet=target.as_json) as say:
@@ -37,13 +43,16 @@ def mine(target: Target, count: int, wait: float) -> None:
 def mine_one(
     client: NodeClient, wait: float, say: Any = lambda text: None, tell: Any = lambda text: None
 ) -> dict[str, Any]:
-    """Ask for one block and wait for it; as under /blocks.
+    """Ask the node for one block and wait for it; the block as `/blocks` shows it.
 
     Args:
-        say: is told again and again how the search goes; tell: once, what people should know.
+        wait: seconds.
+        say: called again and again with the progress of the search.
+        tell: called once with the node's reason if mining has to wait.
 
     Raises:
-        Failure: the request was cancelled, or not answered within `wait` seconds (then the node still works on it).
+        Failure: the request failed or was cancelled, or there is no block after `wait` seconds; in the latter case the
+            request stays with the node.
     """
     answer: dict[str, Any] = client.post("/mine", wait=0)
     if "job" not in answer:
@@ -61,7 +70,9 @@ def mine_one(
         if found["status"] in ("failed", "cancelled"):
             raise Failure(f"The mining request was {found['status']}.")
         if time.monotonic() >= deadline:
-            raise Failure(f"No block within {wait:g} s; the request {job} goes on. Are workers alive (quarry status)?")
+            raise Failure(
+                f"No block within {wait:g} s. The node keeps the request {job}; `quarry status` shows its workers."
+            )
         say(_progress(client, found.get("round")))
 
 
@@ -76,5 +87,5 @@ def _progress(client: NodeClient, round_id: str | None) -> str:
         return "waiting for its turn"
     hashes, difficulty, rate = found["hashes"], found["difficulty"], found["rate"]
     text = f"{hashes:,} hashes, {rate_text(rate)} by {len(found['workers'])} worker(s)"
-    # The search has no memory: however long it took so far, this is what is still to be expected.
-    return f"{text}, {difficulty / rate:.1f} s expected from here" if rate else text
+    # The search has no memory: the time that it has taken does not shorten the time to be expected.
+    return f"{text}, {difficulty / rate:.1f} s expected from now" if rate else text

@@ -1,4 +1,4 @@
-"""`quarry peers`: whom the node asks for better chains."""
+"""`quarry peers`: the nodes that a node asks for better chains."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,14 +8,14 @@ import click
 from api.cli.group import FAILED, Failure
 from api.cli.options import Target, with_node
 
-_NO_PEERS = "No peers. `quarry peers add URL` registers one."
+_NO_PEERS = "The node has no peers; `quarry peers add URL` registers one."
 
 
 @click.group()
 def peers() -> None:
     """Add, list and remove the node's peers.
 
-    Peers that the node has learnt of from others are candidates: they are asked for nothing until you add them.
+    Nodes that the node has only heard of are candidates. It does not ask them for anything until you add them.
     """
 
 
@@ -23,7 +23,10 @@ def peers() -> None:
 @click.argument("urls", metavar="URL...", nargs=-1, required=True)
 @with_node
 def add(target: Target, urls: tuple[str, ...]) -> None:
-    """Register peers, or approve candidates. One on another chain is refused; one that is not there yet is not."""
+    """Register peers, or approve candidates.
+
+    A peer on another chain is refused. A peer that does not answer is registered, since it may answer later.
+    """
     known = target.client.post("/nodes/register", {"nodes": list(urls)}, timeout=60.0)["total_nodes"]
     target.show({"peers": known}, f"Peers now: {', '.join(known)}.")
 
@@ -31,7 +34,7 @@ def add(target: Target, urls: tuple[str, ...]) -> None:
 @peers.command("list")
 @with_node
 def show(target: Target) -> None:
-    """Show the peers, how they are doing, and the candidates."""
+    """Show the peers with their state and height, and the candidates."""
     found = target.client.get("/nodes")["nodes"]
     target.show({"peers": found}, *_lines(found))
 
@@ -40,11 +43,11 @@ def show(target: Target) -> None:
 @click.argument("urls", metavar="URL...", nargs=-1, required=True)
 @with_node
 def remove(target: Target, urls: tuple[str, ...]) -> None:
-    """Forget peers or candidates."""
+    """Remove peers or candidates."""
     answer = target.client.delete("/nodes", {"nodes": list(urls)})
     removed = answer["removed"]
     if not removed:
-        raise Failure("None of these is a peer of the node; `quarry peers list` shows them.", FAILED)
+        raise Failure("None of these is a peer of the node; `quarry peers list` shows its peers.", FAILED)
     target.show({"removed": removed, "peers": answer["nodes"]}, f"Removed {removed}; {len(answer['nodes'])} left.")
 
 
@@ -58,6 +61,6 @@ def _lines(found: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _line(peer: dict[str, Any]) -> str:
-    height = f"height {peer['height']}" if peer["height"] else "not heard of yet"
+    height = f"height {peer['height']}" if peer["height"] else "no answer yet"
     reason = f"  {peer['reason']}" if peer["reason"] else ""
     return f"{peer['url']:<32}  {peer['state']:<11}  {height}{reason}"

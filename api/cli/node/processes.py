@@ -1,4 +1,8 @@
-"""The processes of a node, one by one: `api` here, `worker` and `ticker` by becoming their own program."""
+"""`quarry api`, `quarry worker`, `quarry ticker`: run one process of a node.
+
+The API runs in this process: its import of `api.server` is the only one from the command line to the server. Worker and
+ticker replace this process.
+"""
 
 import os
 
@@ -10,7 +14,7 @@ from services.system.programs import do_without_rich, module_command, module_pat
 
 @click.command()
 def api() -> None:
-    """Run the HTTP server until it is told to stop. Settings come from the environment (QUARRY_…)."""
+    """Run the HTTP server until SIGTERM or Ctrl-C. Settings come from the environment (QUARRY_…)."""
     do_without_rich()
     from api.server import serve
     from services.settings.table import load
@@ -19,20 +23,23 @@ def api() -> None:
 
 
 @click.command()
-@click.option("--queue", required=True, type=click.Choice(["mining", "network"]), help="Which jobs it takes.")
+@click.option("--queue", required=True, type=click.Choice(["mining", "network"]), help="The queue to take jobs from.")
 def worker(queue: str) -> None:
-    """Run one worker on one queue until it is told to stop. Settings come from the environment (QUARRY_…)."""
+    """Run one worker on one queue until SIGTERM or Ctrl-C. Settings come from the environment (QUARRY_…)."""
     _become("worker", "--queue", queue)
 
 
 @click.command()
 def ticker() -> None:
-    """Run the ticker, which enqueues scheduled jobs and keeps house. Settings come from the environment (QUARRY_…)."""
+    """Run the ticker, which enqueues scheduled jobs and does the housekeeping.
+
+    Settings come from the environment (QUARRY_…).
+    """
     _become("ticker")
 
 
 def _become(*arguments: str) -> None:
-    """Go on as `python -m worker`: the same process, so signals and supervision stay; and no import crosses."""
+    """Replace this process by `python -m worker`. Its process id stays, so supervisor and signals still reach it."""
     command = module_command("worker", *arguments)
     try:
         os.execve(command[0], command, {**os.environ, **module_path(os.environ)})

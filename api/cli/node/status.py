@@ -1,4 +1,4 @@
-"""`quarry status`."""
+"""`quarry status`: what a node is doing."""
 
 import click
 
@@ -10,7 +10,7 @@ from services.clocks import waiting_words, wrong_clock_words
 @click.command()
 @with_node
 def status(target: Target) -> None:
-    """Show what the node is doing."""
+    """Show the node's chain, mempool, workers, peers and current round, and what is wrong with it."""
     found = target.client.get("/status")
     pool, workers = found["mempool"], found["workers"]
     lines = [
@@ -35,11 +35,11 @@ def status(target: Target) -> None:
         lines.append("The workers are suspended: nothing is mined until `rq resume`.")
     if found.get("foreign_workers"):
         lines.append(
-            f"{found['foreign_workers']} worker(s) that are not Quarry's take its jobs, and fail them: end them."
+            f"{found['foreign_workers']} worker(s) of another program take the node's jobs and fail them: stop them."
         )
     ledger = found.get("ledger", {})
     if ledger.get("state", "ok") != "ok":
         lines.append(f"  ledger     {ledger['state'].upper()}: {ledger['detail']}")
     if not workers["mining"]:
-        lines.append("No mining worker is alive: blocks will wait.")
+        lines.append("No mining worker is running: no block is mined until one starts.")
     target.show(found, *lines)

@@ -1,4 +1,4 @@
-"""`quarry up`: a whole node on this machine, until Ctrl-C."""
+"""`quarry up`: run a whole node, or several, on this machine until Ctrl-C."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from services.wallet.development import ACCOUNTS
 
 NODE = "node1"
 MAX_NODES = 16
-# Settings of which several nodes cannot have the same.
+# Settings that several nodes cannot share.
 _OF_ONE_NODE = ("QUARRY_NODE", "QUARRY_REDIS_URL", "QUARRY_PUBLIC_URL")
 _MAX_PORT = 65535
 
@@ -34,33 +34,36 @@ _MAX_PORT = 65535
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where keys, chain and logs are kept. [default: QUARRY_DATA_HOME, QUARRY_DATA_DIR, or ~/.quarry]",
+    help="The directory for keys, chain and logs. [default: QUARRY_DATA_HOME, QUARRY_DATA_DIR, or ~/.quarry]",
 )
 @click.option("--host", help="The name or address to listen on. [default: QUARRY_HOST, or 127.0.0.1]")
 @click.option(
     "--port",
     type=click.IntRange(0, _MAX_PORT),
-    help="The first node's; the others take the next ones. 0: any that are free. [default: QUARRY_PORT, or 5000]",
+    help="The API's port; with --nodes the first node's, and the others take the next ports. 0: any free port. "
+    "[default: QUARRY_PORT, or 5000]",
 )
 @click.option(
-    "--nodes", default=1, show_default=True, type=click.IntRange(1, MAX_NODES), help="How many nodes, connected."
+    "--nodes", default=1, show_default=True, type=click.IntRange(1, MAX_NODES), help="How many nodes; they are peers."
 )
 @click.option(
     "--workers",
     type=click.IntRange(0, 256),
-    help="Mining workers of each node. [default: one per core; with several nodes one]",
+    help="How many mining workers each node has. [default: one per core, or one with several nodes]",
 )
 @click.option(
     "--redis-url",
-    help="A Redis or Valkey (7 or later) to use. [default: QUARRY_REDIS_URL, or an embedded Valkey]",
+    help="A Redis or Valkey server (7 or later) to use. [default: QUARRY_REDIS_URL, or an embedded Valkey]",
 )
 @click.option(
     "--automine/--no-automine",
     default=None,
-    help="Mine whenever a transaction waits, or only when asked. [default: QUARRY_AUTOMINE, or --automine]",
+    help="Mine whenever a transaction waits, or only on request. [default: QUARRY_AUTOMINE, or --automine]",
 )
-@click.option("--unsafe-development", is_flag=True, help="Let a development chain be reached from other machines.")
-@click.option("--json", "as_json", is_flag=True, help="When ready, print one line of JSON and nothing else.")
+@click.option("--unsafe-development", is_flag=True, help="Allow other machines to reach a development chain.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one line of JSON when the nodes are ready, and nothing else."
+)
 def up(
     spec: str | None,
     data_dir: Path | None,
@@ -73,12 +76,12 @@ def up(
     unsafe_development: bool,
     as_json: bool,
 ) -> None:
-    """Start nodes with all they need: Valkey, API, mining workers, network worker, ticker. Ctrl-C stops everything.
+    """Start a node with all it needs: Valkey, API, mining workers, network worker and ticker. Ctrl-C stops everything.
 
-    Several nodes (--nodes) are a network: each has keys, a store and a chain of its own, and all others as peers. The
-    first is the one that the other commands talk to, and the only one that mines without being asked.
+    Several nodes (--nodes) form a network: each has its own keys, store and chain, and all the others as peers. The
+    other commands talk to the first node, and only the first mines without a request.
 
-    What no option says, the settings say (QUARRY_…, docs/settings.md).
+    Options override the settings in the environment (QUARRY_…, see docs/settings.md).
     """
     options: dict[str, tuple[str, str | None]] = {
         "QUARRY_SPEC": ("--spec", spec),
@@ -100,7 +103,7 @@ def up(
         require(settings.port + nodes - 1 <= _MAX_PORT, f"--port {settings.port} leaves no ports for {nodes} nodes.")
     if settings.data_dir is None:
         raise Failure(f"{NO_HOME} Name a directory with --data-dir or QUARRY_DATA_HOME.", USAGE)
-    settings.admin_token()  # where one is named; else each node makes its own
+    settings.admin_token()  # refuses a bad token file before anything starts; without one, each node makes its own
     home = settings.data_dir.absolute()
     if workers is None:
         workers = default_workers() if nodes == 1 else 1
@@ -143,19 +146,20 @@ def up(
             terminal.say(f"  {text}")
         raise
     except KeyboardInterrupt:
-        raise Failure("Interrupted while starting; everything was stopped.", INTERRUPTED) from None
+        raise Failure("Interrupted during the start; everything was stopped.", INTERRUPTED) from None
     finally:
         launch.stop()
 
 
 def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | None]]) -> Settings:
-    """The settings of the first node: what the options say, above what the environment says.
+    """The settings of the first node: the environment's, overridden by the options.
 
     Args:
-        options: name of the setting → name of the option, and what it says, if anything.
+        given: settings from the environment.
+        options: name of the setting → name of the option, and its value, if it was given.
 
     Raises:
-        BadSettings: naming the setting, or the option that stands for it.
+        BadSettings: the message names the setting, or the option.
     """
     said = {name: value for name, (_, value) in options.items() if value is not None}
     home = {"QUARRY_DATA_DIR": found} if (found := os.environ.get("QUARRY_DATA_HOME")) else {}
@@ -174,23 +178,26 @@ def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | N
 
 
 def _spec_from_anywhere(spec: str) -> str:
-    """The spec as processes find it that may have another working directory."""
+    """The name of a built-in spec, or a file's absolute path, since the processes may have other directories."""
     return spec if spec in BUILT_IN_SPECS else str(expanded(spec).absolute())
 
 
 class Interruption:
-    """Ctrl-C, SIGTERM and SIGHUP: an exception while starting, later an event. A second one hurries the end."""
+    """Handles Ctrl-C, SIGTERM and SIGHUP: inside `may_raise` they raise KeyboardInterrupt, outside they set `event`.
+
+    Once `event` is set, another signal raises KeyboardInterrupt, which hurries the end.
+    """
 
     def __init__(self) -> None:
         self.event = threading.Event()
         self._raises = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._received)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asked to outlive the terminal
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is ignored under nohup
             signal.signal(signal.SIGHUP, self._received)
 
     def may_raise(self) -> "Interruption":
-        """While the block runs, a signal is a KeyboardInterrupt: it may wait for minutes for nothing else."""
+        """While the block runs, a signal raises KeyboardInterrupt: it may wait for minutes and not look at `event`."""
         return self
 
     def __enter__(self) -> None:
@@ -219,10 +226,14 @@ def _welcome(launch: Launch) -> list[str]:
     for node in launch.nodes:
         lines += _shown(node, first=node is first, only=len(launch.nodes) == 1)
     if spec.development and spec.allocations:
-        lines += ["Development accounts. Everybody knows these keys: use them nowhere else.", ""]
-        lines += [f"  {account.address}  {account.private_key}" for account in ACCOUNTS]
+        lines += [
+            "Development accounts and their private keys. The keys are public: use them on",
+            "no other chain.",
+            "",
+        ]
+        lines += [text for account in ACCOUNTS for text in (f"  {account.address}", f"    {account.private_key}")]
         lines += [""]
-    lines += ["In another terminal: quarry status · quarry mine · quarry wallet new alice"]
+    lines += ["In another terminal, try: quarry status, quarry mine, quarry wallet new alice"]
     return [*lines, "Ctrl-C stops everything."]
 
 
@@ -235,9 +246,10 @@ def _shown(node: RunningNode, *, first: bool, only: bool) -> list[str]:
     wallet = "node" if first else node.plan.name
     return [
         *([] if only else [node.plan.name]),
-        f"  API         {node.url}      documentation: {node.url}/docs",
+        f"  API         {node.url}  (documentation: {node.url}/docs)",
         f"  Explorer    {node.url}/",
-        f"  Jobs        {node.url}/rq   user: any, password: in {node.admin_token_file}",
+        f"  Jobs        {node.url}/rq  (any user name; password: the admin token)",
+        f"  Admin token {node.admin_token_file}",
         f"  Address     {node.address}  (wallet: {wallet})",
         f"  Data        {node.plan.files.directory}",
         "",

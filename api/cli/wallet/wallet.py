@@ -34,7 +34,10 @@ def wallet() -> None:
 )
 @json_option
 def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bool) -> None:
-    """Make a wallet with a new key: Ed25519, or secp256k1 as in Ethereum wallets."""
+    """Make a wallet with a new key.
+
+    The key is Ed25519, or with --scheme ethereum secp256k1, as in Ethereum wallets.
+    """
     if words is not None and scheme != "ethereum":
         raise Failure("--words needs --scheme ethereum: Ed25519 wallets have no recovery phrase.", USAGE)
     directory = wallet_store.new_wallet_directory(name)
@@ -77,7 +80,7 @@ def list_wallets(as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Show a wallet's address, public key and files, never its private key."""
+    """Show a wallet's address, public key and files."""
     _show(name, wallet_store.wallet_directory(name), as_json)
 
 
@@ -130,10 +133,11 @@ def import_wallet(file: Path, name: str | None, scheme: str, index: int, passphr
     help="A JSON keystore with a passphrase of its own, or the bare key in hexadecimal digits.",
 )
 def export(name: str, file: Path, kind: str) -> None:
-    """Write an Ethereum wallet's private key to a new FILE that other wallet programs can read.
+    """Write an Ethereum wallet's private key to a new FILE.
 
-    FILE gets mode 0600; - is standard output. The passphrase of a keystore is asked for, or read from the first line of
-    standard input. An Ed25519 wallet needs no export: its private.key is a PEM file.
+    Other wallet programs can read it. FILE gets mode 0600; - is standard output. The passphrase of a keystore is asked
+    for, or read from the first line of standard input. An Ed25519 wallet needs no export: its private.key is a PEM
+    file.
     """
     from services.wallet.signers import EthereumSigner
 
@@ -160,10 +164,10 @@ def export(name: str, file: Path, kind: str) -> None:
 @click.option("--from", "sender", required=True, help="The wallet that signs.")
 @click.option("--spec", default="dev", show_default=True, metavar="NAME|FILE", help="The transaction's chain.")
 def sign(file: Path, sender: str, spec: str) -> None:
-    """Sign the JSON transaction in FILE (- for standard input) and print it, ready for POST /transactions/new.
+    """Sign the transaction in FILE (- for standard input).
 
-    Fields: type, nonce, recipient, amount and fee; optionally chain_id, owner and data. The sender is the wallet's
-    address.
+    The transaction is JSON. It is printed with its signature, as POST /transactions/new takes it. Fields: type, nonce,
+    recipient, amount and fee; optionally chain_id, owner and data. The sender is the wallet's address.
     """
     from services.settings.table import load_spec
     from shared import wire

@@ -263,7 +263,7 @@ def test_the_doctor_names_machines_whose_clocks_are_wrong(
     assert str(caught.value).startswith("Mining waits until ") and "w1" in str(caught.value)
     with pytest.raises(doctor.Trouble, match="Mining waits until "):  # without the store, by what the node says
         doctor._clock(asked, asked.get("/status"), None, None)
-    with pytest.raises(doctor.Trouble, match="cannot be judged"):
+    with pytest.raises(doctor.Trouble, match="cannot be checked"):
         doctor._clock(asked, asked.get("/status"), "redis://127.0.0.1:1", valkey.url)
     # This machine's own clock is the wrong one.
     real = time.time
