@@ -39,7 +39,7 @@ class FastKernel:
         self._compiled: FirstChunk | None = None
 
     def warm_up(self) -> None:
-        """Compile, or load from Numba's cache, and check against hashlib. Compiling takes seconds; later calls are free.
+        """Compile, or load from Numba's cache, and check against hashlib. Compiling takes seconds; further calls none.
 
         Without a usable cache (no writable directory, no space, a damaged or outdated file) it compiles in memory,
         and `note` says why. Call it before forking and before an alarm is set: children inherit the code.
@@ -52,7 +52,7 @@ class FastKernel:
         try:
             self._compiled = _compile(cache=True)
             self.note = f"Numba {numba.__version__}"
-        except Exception as error:  # the cache, or the code in it, is unusable; without it there is no such error
+        except Exception as error:  # the cache or the code in it may be unusable: try without it
             self._compiled = _compile(cache=False)
             self.note = f"Numba {numba.__version__}, compiled in memory because the cache failed: {error}"
 
