@@ -1,1 +1,8 @@
-"""The door for people and programs: HTTP, explorer pages, the command line."""
+"""The door for people and programs: the HTTP server and the command line.
+
+`server` starts the processes that serve `app`, the Flask application of one node. Its views are in three packages:
+`rest` (JSON), `rpc` (Ethereum JSON-RPC) and `explorer` (pages). They share `access` (the node behind a request, and who
+may do what), `reading` (input), `representations` (output), `cors` and `headers`. Below them, `serving` limits what
+connections may hold, and `errors` turns every error into a response. `cli` is a client and shares nothing with them.
+Import-linter checks these layers (pyproject.toml).
+"""

@@ -1,35 +1,38 @@
-"""What every view starts from: the node behind the request, who may do what, and what nobody asked for."""
+"""What every view starts from: the node behind a request, who may do what, and whether the request was intended."""
 
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
-from flask import current_app, request
+from flask import Flask, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from api.errors import Refusal
+from api.errors import HttpRefusal
 from api.serving.budget import Budget
+from api.serving.connections import Deadlines
 from services.node import Node
+from services.store.events import News
+from services.wallet.development import ACCOUNTS
 
 _LOOPBACK_HOSTS = frozenset({"localhost", "::1"})
-# The whole address: 127.0.0.1.example.org is a name that anybody can point at us.
+# Matched as a whole: 127.0.0.1.example.org is a name that anyone can point at this machine.
 _LOOPBACK_ADDRESS = re.compile(r"127(\.[0-9]{1,3}){3}")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-# Views that change something on GET, as the tutorial has it. Every other method changes something on every path.
+# Endpoints that change something on GET, as in the tutorial. Methods that do not only read are always judged.
 GETS_THAT_CHANGE = frozenset({"mining.mine", "peers.resolve"})
-# Wallets in pages of any site speak to it: it holds no secrets, and what it takes is signed.
+# Wallets in pages of any site may call it: it holds no secrets, and the transactions that it takes are signed.
 _OPEN_TO_PAGES = frozenset({"rpc.rpc"})
-# What proxies, balancers and tunnels add for the server behind them: the client's address, the name that it asked for,
-# the hops on the way. Families rather than names, since every vendor has its own.
+# Headers that proxies, load balancers and tunnels add, with the client's address, the requested host or the hops on the
+# way. Families of names, since every vendor has its own.
 _OF_A_PROXY = re.compile(
     r"via|forwarded.*|x-forwarded.*|x-original-.*|x-real-.*|x-host|x-scheme|x-url-scheme|front-end-https"
     r"|.*-ip|.*clientip|.*socketip|.*remote-(addr|host|user)"
     r"|(cdn|cf|cloudfront|fastly|fly|ngrok|tailscale)-.*"
     r"|x-(amz|amzn|appengine|arr|azure|cloud-trace|envoy|nf|proxy|varnish|vercel)(-.*)?"
 )
-# Set by browsers on what they load before anybody asks for it, whatever the value.
+# Browsers set one of these on what they load ahead of time. Any value counts.
 _AHEAD_OF_TIME = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 # Every header that `check_intent` judges by, as WSGI names it.
 _TELLING = frozenset(
@@ -40,7 +43,7 @@ _MODES = frozenset({"navigate", "cors", "same-origin"})
 _DESTINATIONS = frozenset({"document", "empty"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-# What probes ask by an address, whatever names we have. The answers are the same for everybody, and hold nothing.
+# Load balancers and orchestrators probe these by IP address, so any Host will do. The answers reveal nothing.
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
@@ -48,11 +51,11 @@ _PROBES = frozenset({"/healthz", "/readyz"})
 class Doorkeeper:
     """Who may do what."""
 
-    token: str | None  # the admin's; None: nobody is admin
-    loopback: bool  # whether only this machine can connect to us
-    hosts: frozenset[str]  # Host headers besides the loopback names; empty: any, on a public bind
-    origins: frozenset[str] = frozenset()  # of pages that may call us besides our own
-    own_host: str = ""  # what the server binds to, which is always answered for
+    token: str | None  # the admin token; None if the node has no admin
+    loopback: bool  # the server listens on a loopback address only
+    hosts: frozenset[str]  # hosts that are answered for, besides loopback names; empty on a public bind: any host
+    origins: frozenset[str] = frozenset()  # of other sites whose pages may call this node
+    own_host: str = ""  # the host that the server binds to; it is always answered for
 
     def is_admin(self) -> bool:
         """Whether the request carries the admin token: `Authorization: Bearer …`, or Basic with it as password."""
@@ -63,15 +66,16 @@ class Doorkeeper:
         return is_same_secret(secret, self.token)
 
     def require_admin(self) -> None:
+        """Let the admin pass. Raises: HttpRefusal, with status 401."""
         if not self.is_admin():
-            raise Refusal(401, "admin_token_required", "This needs the admin token (Authorization: Bearer …).")
+            raise HttpRefusal(401, "admin_token_required", "This needs the admin token (Authorization: Bearer …).")
 
     def is_this_machine(self) -> bool:
         """Whether the request comes from this machine itself, as far as a request can tell.
 
-        Not if the bind lets others in, if any header of a proxy is there, or if the request is for a name that is not
-        a loopback name. Not over HTTP/1.0 either: programs no longer speak it, but nginx does to the server behind it,
-        and without a line of configuration it sends nothing else that would give it away.
+        It does not if the server listens on a public address, if the request has a header of a proxy, or if its Host
+        is not a loopback name. HTTP/1.0 counts as a proxy too: clients no longer use it, but nginx does by default
+        towards the server behind it, and adds no header that would show it.
         """
         return (
             self.loopback
@@ -81,23 +85,23 @@ class Doorkeeper:
         )
 
     def require_this_machine(self) -> None:
-        """Mining and the faucet are open to this machine, and to the admin from elsewhere."""
+        """Let this machine pass, and the admin from elsewhere. Raises: HttpRefusal, with status 401."""
         if not self.is_this_machine() and not self.is_admin():
-            raise Refusal(
+            raise HttpRefusal(
                 401,
                 "admin_token_required",
                 "From another machine, or through a proxy, this needs the admin token (Authorization: Bearer …).",
             )
 
     def check_intent(self) -> None:
-        """Let nothing be changed by what nobody asked for: pages of other sites, embedded elements, prefetching.
+        """Refuse changes that the user of a browser did not intend: from other sites, embedded elements, prefetching.
 
-        Browsers say in headers that no page can forge why they send a request and for whom. Programs send none of them,
-        and are not concerned. A person who types an address is `Sec-Fetch-Site: none` and `Sec-Fetch-Mode: navigate`.
+        Browsers state the reason of a request in headers that pages cannot forge. Programs send none of these headers
+        and pass. A typed address has `Sec-Fetch-Site: none` and `Sec-Fetch-Mode: navigate`.
 
         Raises:
-            Refusal: 403 `cross_site` or `not_asked_for`.
-            MethodNotAllowed: HEAD where GET changes something: only a look is meant.
+            HttpRefusal: 403 `cross_site` or `not_asked_for`.
+            MethodNotAllowed: HEAD where GET changes something; HEAD must only read.
         """
         rule = request.url_rule
         if rule is None or rule.endpoint in _OPEN_TO_PAGES or request.method == "OPTIONS":
@@ -108,43 +112,47 @@ class Doorkeeper:
             if request.method == "HEAD":  # Flask adds it to every GET
                 raise MethodNotAllowed(sorted((rule.methods or set()) - {"HEAD"}))
             if _is_a_silent_browser_with_a_password():
-                raise Refusal(403, "not_asked_for", "A browser may not do this by GET with a password; send POST.")
+                raise HttpRefusal(403, "not_asked_for", "A browser may not do this by GET with a password; send POST.")
         if _TELLING.isdisjoint(request.environ):
             return
         headers = request.headers
         if any(headers.get(name) for name in _AHEAD_OF_TIME):
-            raise Refusal(403, "not_asked_for", "What is fetched ahead of time may not change anything here.")
+            raise HttpRefusal(403, "not_asked_for", "A request that is sent ahead of time may not change anything.")
         origin = headers.get("Origin")
         invited = origin is not None and origin in self.origins
         foreign = headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") or any(
             source is not None and not _is_own(source) for source in (origin, headers.get("Referer"))
         )
         if foreign and not invited:
-            raise Refusal(403, "cross_site", "A page of another site may not change anything here.")
+            raise HttpRefusal(403, "cross_site", "A page of another site may not change anything here.")
         if headers.get("Sec-Fetch-Mode", "navigate") not in _MODES or (
             headers.get("Sec-Fetch-Dest", "document") not in _DESTINATIONS
         ):
-            raise Refusal(403, "not_asked_for", "What a page embeds may not change anything here.")
+            raise HttpRefusal(403, "not_asked_for", "An element that a page embeds may not change anything.")
 
     def check_host(self) -> None:
-        """Refuse Host names that are not ours: a page that rebinds its own name to us must not reach the node."""
+        """Refuse hosts that are not this node's, so a page that rebinds its own name to this machine is kept out.
+
+        Raises:
+            HttpRefusal: 400 `bad_host` or 403 `host_refused`.
+        """
         if request.path in _PROBES:
             return
         given = request.environ.get("HTTP_HOST", "")
-        if not given or "," in given:  # the server joins repeated headers by commas, which no name contains
-            raise Refusal(400, "bad_host", "The request must have exactly one Host header.")
+        if not given or "," in given:  # the server joins repeated headers with commas; no name has one
+            raise HttpRefusal(400, "bad_host", "The request must have exactly one Host header.")
         if not self.loopback and not self.hosts:
             return
         name = _host_name()
         if not _is_loopback_name(name) and name not in self._answered():
-            raise Refusal(403, "host_refused", "The Host header names a host that this node does not answer for.")
+            raise HttpRefusal(403, "host_refused", "The Host header names a host that this node does not answer for.")
 
     def _answered(self) -> frozenset[str]:
         return self.hosts | {self.own_host} if self.own_host else self.hosts
 
 
 def is_same_secret(given: str | None, secret: str) -> bool:
-    """Whether a secret is the right one, in a time that does not tell how much of it is. An empty one never is."""
+    """Compare a secret in constant time. An empty one never matches."""
     if not given or not secret.strip():
         return False
     return hmac.compare_digest(given.encode(errors="surrogatepass"), secret.encode())
@@ -161,9 +169,9 @@ def _is_loopback_name(name: str) -> bool:
 
 
 def _is_a_silent_browser_with_a_password() -> bool:
-    """Whether this may be an image on any page, sent with the password of `/rq` that the browser remembers.
+    """Whether the request may come from an image on a page, with the password for `/rq` that the browser remembers.
 
-    To other machines browsers say nothing about a GET over plain HTTP, and add a remembered password by themselves.
+    On a GET over plain HTTP to another machine, browsers send no Sec-Fetch headers, but do send remembered passwords.
     """
     given, headers = request.authorization, request.headers
     says_something = "Sec-Fetch-Site" in headers or "Origin" in headers
@@ -176,9 +184,9 @@ def _is_a_silent_browser_with_a_password() -> bool:
 
 
 def _is_own(source: str) -> bool:
-    """Whether an Origin or a Referer is a page of ours: it has the authority that the request is for.
+    """Whether an Origin or a Referer is a page of this node: its host and port are those of the request.
 
-    The scheme is not compared: a proxy may speak TLS for us.
+    The scheme is not compared, since a proxy may speak TLS in front of this node.
     """
     try:
         found = urlsplit(source)
@@ -189,16 +197,52 @@ def _is_own(source: str) -> bool:
         return False
 
 
-def node() -> Node:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The node behind an application, and what the requests of its process share."""
+
+    node: Node
+    doorkeeper: Doorkeeper
+    budget: Budget
+    deadlines: Deadlines
+    news: News
+    rpc_hosts: set[str] = field(default_factory=set)  # Host headers that the doorkeeper let in (api/rpc/dispatch.py)
+
+
+def attach(app: Flask, what: Served) -> None:
+    """Let requests to `app` find what is served."""
+    app.extensions["quarry"] = what
+
+
+def served(app: Flask | None = None) -> Served:
+    """What `app` serves; without it, what the current request's application does."""
+    return cast(Served, (current_app if app is None else app).extensions["quarry"])
+
+
+def current_node() -> Node:
     """The node behind the current request."""
-    return cast(Node, current_app.extensions["quarry"])
+    return served().node
 
 
 def budget() -> Budget:
-    """What this process's connections may hold."""
-    return cast(Budget, current_app.extensions["quarry.budget"])
+    """What the connections of this process may hold."""
+    return served().budget
 
 
 def doorkeeper() -> Doorkeeper:
     """Who may do what, for the current request."""
-    return cast(Doorkeeper, current_app.extensions["quarry.doorkeeper"])
+    return served().doorkeeper
+
+
+def has_faucet(node: Node) -> bool:
+    """Whether a node gives coins away: on a development chain that has the account, and only to this machine.
+
+    Elsewhere the coins may be worth something, or strangers could empty the account.
+    """
+    spec = node.settings.spec
+    return (
+        spec.development
+        and node.settings.loopback
+        and node.rules.has_accounts
+        and ACCOUNTS[0].address in spec.allocations
+    )

@@ -1,10 +1,10 @@
 """The Flask application: one node behind HTTP."""
 
-from flask import Flask, Response
+from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import cors, errors
-from api.access import Doorkeeper
+from api import cors, errors, headers
+from api.access import Doorkeeper, Served, attach
 from api.explorer import views as explorer
 from api.reading import check_length
 from api.rest import (
@@ -22,6 +22,7 @@ from api.rest import (
 )
 from api.rest.dashboard import LazyDashboard
 from api.rpc import dispatch
+from api.serving import request_metrics
 from api.serving.budget import Budget
 from api.serving.connections import Deadlines
 from api.serving.gate import Gate
@@ -39,12 +40,12 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     """The application for one node, whose chain has been initialised.
 
     Args:
-        admin_token: what registers peers, cancels rounds and opens the dashboard; None: nobody may.
+        admin_token: registers peers, cancels rounds and opens the dashboard; None: no one can.
     """
-    app = Flask("api")
+    app = Flask("api", static_folder="rest/static", template_folder="rest/templates")
     app.json = _Json(app)
     app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False  # it redirects, and the redirection repeats path and Host
+    app.url_map.merge_slashes = False  # it would redirect, and repeat path and Host in the response
     app.config["MAX_CONTENT_LENGTH"] = node.settings.max_body
     doorkeeper = Doorkeeper(
         admin_token,
@@ -53,18 +54,14 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         frozenset(node.settings.cors_origins),
         node.settings.host,
     )
-    app.extensions["quarry"] = node
-    app.extensions["quarry.doorkeeper"] = doorkeeper
-    metrics.install(app)  # first, so that what is refused is measured too
     budget = Budget(node.settings.api_threads, node.settings.answer_memory)
     deadlines = Deadlines(budget)
-    app.extensions["quarry.budget"] = budget
-    app.extensions["quarry.deadlines"] = deadlines
-    app.extensions["quarry.news"] = News(node.mining, node.pool, node.clock)
+    attach(app, Served(node, doorkeeper, budget, deadlines, News(node.mining, node.pool, node.clock)))
+    request_metrics.install(app)  # first, so that refused requests are measured too
     app.before_request(doorkeeper.check_host)
     app.before_request(check_length)
     app.before_request(doorkeeper.check_intent)
-    app.after_request(_harden)
+    app.after_request(headers.harden)
     cors.install(app, frozenset(node.settings.cors_origins))
     errors.install(app)
     for blueprint in (
@@ -78,22 +75,12 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         faucet.blueprint,
         events.blueprint,
         health.blueprint,
+        metrics.blueprint,
         documentation.blueprint,
         explorer.blueprint,
     ):
         app.register_blueprint(blueprint)
-    # Flask's own way to put something in front; mypy takes it for a method.
+    # Flask's documented way to wrap an application; mypy takes it for a method.
     app.wsgi_app = LazyDashboard(app.wsgi_app, doorkeeper, node.settings.broker_url)  # type: ignore[method-assign]
     app.wsgi_app = Gate(app.wsgi_app, budget, deadlines, node.settings.max_body)  # type: ignore[method-assign]
     return app
-
-
-def _harden(response: Response) -> Response:
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    response.headers.setdefault(
-        "Content-Security-Policy",
-        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    )
-    response.headers.setdefault("Cache-Control", "no-store")
-    return response

@@ -1,24 +1,31 @@
-"""Which web pages of other origins may read this node's answers (QUARRY_CORS_ORIGINS).
+"""Cross-origin resource sharing: which pages of other sites may read this node's answers (QUARRY_CORS_ORIGINS).
 
-`/rpc` is open to all of them by itself (api/rpc/dispatch.py). What needs the admin token stays closed to all: no page
-may bring one, since credentials are never allowed here.
+`/rpc` is open to every page. Endpoints that need the admin token are closed to every page of another site, and
+credentials are never allowed.
 """
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from api.rpc.dispatch import PATH as RPC
+RPC_PATH = "/rpc"
+# Any page may call a wallet endpoint: it holds no secrets and signs nothing.
+ANY_ORIGIN = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Methods", "POST, OPTIONS"),
+    ("Access-Control-Allow-Headers", "content-type"),
+    ("Access-Control-Max-Age", "600"),
+)
 
-# Endpoints that ask for the admin token, always or on some nodes. `/rq` is another application, and not seen here.
+# Endpoints that need the admin token, on some nodes at least. `/rq` is an application of its own and never gets here.
 ADMIN = frozenset({"mining.cancel_round", "peers.register", "peers.remove"})
 _METHODS = ("GET", "POST")
 _HEADERS = "content-type"
 _EXPOSED = "Location, Retry-After"
-_AGE = "600"  # seconds that a browser may keep the answer to a preflight
+_AGE = "600"  # seconds for which a browser may keep the answer to a preflight
 
 
 def install(app: Flask, origins: frozenset[str]) -> None:
-    """Let pages of `origins` call; with none, nothing is added to any answer."""
+    """Let pages of `origins` call. Without any, no header is added to any answer."""
     if not origins:
         return
 
@@ -28,9 +35,9 @@ def install(app: Flask, origins: frozenset[str]) -> None:
         return Response(status=204)
 
     def permit(response: Response) -> Response:
-        if request.path == RPC:
+        if request.path == RPC_PATH:
             return response
-        # Also where the answer is closed: a cache must not hand it to another origin.
+        # On closed answers as well: a cache must not give an answer to another origin.
         response.vary.add("Origin")
         origin = request.headers.get("Origin")
         if origin not in origins or not _is_open():
@@ -48,8 +55,8 @@ def install(app: Flask, origins: frozenset[str]) -> None:
 
 
 def _is_open() -> bool:
-    """Whether the request's path has an endpoint that is not the admin's. Judged by what the preflight asks for."""
-    if request.path == RPC:
+    """Whether the endpoint is open to pages. A preflight is judged by the method that it asks about."""
+    if request.path == RPC_PATH:
         return False
     method = request.headers.get("Access-Control-Request-Method") if request.method == "OPTIONS" else request.method
     if method is None:

@@ -1,4 +1,4 @@
-"""Reading requests strictly: bodies, and the few numbers and hashes in paths and queries."""
+"""Strict reading of requests: JSON bodies, and numbers, words and hashes in paths and queries."""
 
 import re
 from collections.abc import Sequence
@@ -6,49 +6,48 @@ from typing import Any, TypeVar
 
 from flask import request
 
-from api.errors import Refusal
+from api.errors import HttpRefusal
 from shared import wire
 from shared.errors import InputError
 
 Choice = TypeVar("Choice", bound=str)
 
 MAX_PAGE = 500
-_HASH = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{32}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
-# As programs print numbers of this range; the exponent is that of one that is nearly 0.
+# As programs print numbers of this range. An exponent occurs in numbers close to 0.
 _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,20})?(e-[0-9]{1,3})?")
 
 
 def check_length() -> None:
-    """Refuse a body that is too large or of unknown length, whether anybody is going to read it or not.
+    """Refuse a body that is too large or of unknown length, even if no view would read it.
 
     Raises:
-        Refusal: 411, 413.
+        HttpRefusal: 411, 413.
     """
     if request.content_length is None:
         if "Transfer-Encoding" in request.headers:
-            raise Refusal(411, "length_required", "The request must say the length of its body (Content-Length).")
+            raise HttpRefusal(411, "length_required", "The request must say the length of its body (Content-Length).")
     elif request.max_content_length is not None and request.content_length > request.max_content_length:
-        raise Refusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
+        raise HttpRefusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
 
 
 def json_body(*, floats: bool = False) -> Any:
-    """The request's JSON, read strictly; with fractions only where `floats` says so.
+    """The JSON of the request's body. Numbers with fractions are refused unless `floats` is set.
 
     Raises:
-        Refusal: 415 for another type or an encoded body. `check_length` has refused others before.
-        InputError: it is not strict JSON.
+        HttpRefusal: 415, the body is of another type or is compressed.
+        InputError: the body is not strict JSON.
     """
     if request.mimetype != "application/json":
-        raise Refusal(415, "wrong_content_type", "Send Content-Type: application/json.")
+        raise HttpRefusal(415, "wrong_content_type", "Send Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Refusal(415, "encoded_body", "Send the body as it is: compressed requests are refused.")
+        raise HttpRefusal(415, "encoded_body", "Send the body uncompressed.")
     return wire.parse(request.get_data(cache=False), floats=floats)
 
 
 def number_argument(name: str, default: int, low: int, high: int) -> int:
-    """A whole number from the query, in its range."""
+    """A whole number from the query, from `low` to `high`. Raises: InputError."""
     text = request.args.get(name)
     if text is None:
         return default
@@ -58,7 +57,7 @@ def number_argument(name: str, default: int, low: int, high: int) -> int:
 
 
 def choice_argument(name: str, choices: Sequence[Choice]) -> Choice:
-    """One of a few words from the query; without it the first of them."""
+    """One of `choices` from the query; the first if the query has none. Raises: InputError."""
     text = request.args.get(name)
     if text is None:
         return choices[0]
@@ -69,7 +68,7 @@ def choice_argument(name: str, choices: Sequence[Choice]) -> Choice:
 
 
 def seconds_argument(name: str, default: float, high: float) -> float:
-    """Seconds from the query, at most `high`."""
+    """Seconds from the query, from 0 to `high`. Raises: InputError."""
     text = request.args.get(name)
     if text is None:
         return default
@@ -78,16 +77,11 @@ def seconds_argument(name: str, default: float, high: float) -> float:
     return float(text)
 
 
-def is_hash(text: str) -> bool:
-    """Whether `text` is 32 bytes in lower-case hex, as ids and hashes are written."""
-    return _HASH.fullmatch(text) is not None
-
-
 def is_id(text: str) -> bool:
-    """Whether a text may be the id of a request or a round: 32 hex digits."""
+    """Whether `text` can be the id of a mining request or a round: 32 lower-case hex digits."""
     return _ID.fullmatch(text) is not None
 
 
 def is_height(text: str) -> bool:
-    """Whether `text` can be a height."""
+    """Whether `text` can be a height: 1 to 15 digits."""
     return _NUMBER.fullmatch(text) is not None

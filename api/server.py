@@ -1,4 +1,4 @@
-"""Serving the application: granian, several processes, a thread for each request that waits."""
+"""Serves the application with granian: several processes, and in each a pool of threads, one for each request."""
 
 import os
 import resource
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-# Per process. Idle connections count as well, so this is no measure of work: the threads are.
+# Connections of each process, idle ones included. The number of threads, not this, limits the work.
 CONNECTIONS = 2048
-# Bytes that the server keeps per connection of what is received, heads included, and of what is to be sent.
+# Bytes that the server buffers for each connection: of what it received, heads included, and of what it will send.
 BUFFER = 65_536
-# To send a request's head, and between two requests of one connection.
+# Seconds for a client to send the head of a request; also the longest pause between two requests of a connection.
 HEAD_SECONDS = 10
-# From SIGTERM to the end of requests that still wait: for a block, or for a store that is away. Also for a process that
-# was told so while it was starting: it misses the signal.
+# Seconds after SIGTERM in which requests that wait for a block or for the store may end. A process that was still
+# starting, and so missed the signal, is killed after them.
 STOP_SECONDS = 0.5
-# What the server itself says is written like every other line (services/system/logs.py), not in its own way.
+# Granian's own messages go through our logging (services/system/logs.py).
 _OUR_LOG: dict[str, Any] = {
     "formatters": {},
     "handlers": {},
@@ -54,12 +54,13 @@ _OUR_LOG: dict[str, Any] = {
 
 
 def serve(settings: Settings) -> None:
-    """Serve until told to stop. All that can be wrong with the settings is found first, before a port is bound; then
-    comes the genesis block: another chain spec ends it here, with one line.
+    """Serve until told to stop.
+
+    The settings are checked before the port is bound. Then the genesis block is made, or compared with the chain spec.
 
     Raises:
-        BadSettings: a secret, the host, the port, or a store that cannot be used whatever one waits for.
-        WrongChain: the store holds a chain of another spec, or one that breaks a rule which came later.
+        BadSettings: a secret, the host, the port or a server cannot be used, and waiting would not help.
+        WrongChain: the store holds a chain of another spec, or one that breaks a rule that was added later.
         StoreUnavailable: no Redis answers.
     """
     logs.begin(settings)
@@ -71,14 +72,14 @@ def serve(settings: Settings) -> None:
         _port(address, settings) as port,
         tempfile.TemporaryDirectory(prefix="quarry-metrics-") as directory,
     ):
-        # Where the processes keep their request times, for whichever of them is asked for /metrics.
+        # The processes keep request times here, so that each of them can answer /metrics for all.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-        os.environ["QUARRY_PORT"] = str(port)  # for the server processes, where any free port was asked for
+        os.environ["QUARRY_PORT"] = str(port)  # the server processes need it where QUARRY_PORT asked for any free port
         _begin(settings)
         _log.info("serving", address=address, port=port)
         try:
             _serve(settings, address, port)
-        except RuntimeError as error:  # granian's, with a backtrace of Rust's: somebody took the port just now
+        except RuntimeError as error:  # from granian: another process has just taken the port
             if "os error" not in str(error):
                 raise
             raise BadSettings(f"{_where(settings)} cannot be used: {str(error).splitlines()[0]}.") from None
@@ -87,7 +88,7 @@ def serve(settings: Settings) -> None:
 @contextmanager
 def _port(address: str, settings: Settings) -> Iterator[int]:
     try:
-        # Processes of a server that has just ended may have the port for as long as they may take to end.
+        # The processes of a server that is ending may still have the port.
         with reserved(address, settings.port, patience=STOP_SECONDS + 1) as port:
             yield port
     except PortTaken as error:
@@ -107,7 +108,7 @@ def _require_servers(settings: Settings) -> None:
 
 
 def _begin(settings: Settings) -> None:
-    """Make the genesis block, if there is none, and tell the workers of this node."""
+    """Make the genesis block if there is none, and register the node for its workers."""
     with connect_for_requests(settings.redis_url) as store, connect_for_requests(settings.broker_url) as broker:
         try:
             build_node(settings, store=as_store(store), queue=RqJobs(broker)).begin()
@@ -127,18 +128,18 @@ def _serve(settings: Settings, address: str, port: int) -> None:
         blocking_threads=settings.api_threads,
         blocking_threads_idle_timeout=30,
         backpressure=CONNECTIONS,
-        http=HTTPModes.http1,  # "auto" waits without limit for the first byte, and HTTP/2 has no limit for the head
+        http=HTTPModes.http1,  # "auto" waits for the first byte without limit, and HTTP/2 for the head
         http1_settings=HTTP1Settings(header_read_timeout=HEAD_SECONDS * 1000, max_buffer_size=BUFFER),
         websockets=False,
         respawn_failed_workers=True,
-        workers_kill_timeout=STOP_SECONDS,  # type: ignore[arg-type] # any number of seconds does
+        workers_kill_timeout=STOP_SECONDS,  # type: ignore[arg-type] # fractions work too
         log_level=LogLevels.warning,
         log_dictconfig=_OUR_LOG,
     ).serve(spawn_target=serve_process)
 
 
 def _allow_files(wanted: int) -> None:
-    """Raise this process's limit of open files, sockets included, and thereby its children's, as far as it may."""
+    """Raise the limit of open files, which counts sockets, towards `wanted`. Child processes inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -147,26 +148,26 @@ def _allow_files(wanted: int) -> None:
 
 def application() -> "Flask":
     """The application of one server process, from the environment."""
-    # Here: the process that only watches the others does not need them, and request times go where it has said.
+    # Imported here: the parent process does not need them, and they read PROMETHEUS_MULTIPROC_DIR when imported.
+    from api.access import served
     from api.app import create_app
     from api.serving.connections import Watch
     from api.serving.held_metrics import forget_dead_processes
 
     heap.configure()
-    # An orphan would keep the port, and nobody would stop it.
+    # An orphaned process would keep the port, and nothing would stop it.
     die_with_parent(os.getppid(), signal.SIGTERM)
     settings = load(os.environ)
     logs.configure(settings.log_level, settings.log_format)
     store = _connect(settings.redis_url, settings)
     broker = store if settings.broker_url == settings.redis_url else _connect(settings.broker_url, settings)
-    # Short slices of the interpreter keep a batch from holding up the other requests of this process.
+    # With short time slices, a large batch does not delay the other requests of this process.
     sys.setswitchinterval(0.002)
     node = build_node(settings, store=as_store(store), queue=RqJobs(broker), broker=as_store(broker))
-    node.clock.now()  # compared with the store's for the first time, which is waited for
+    node.clock.now()  # the first call waits for the store's clock
     app = create_app(node, settings.admin_token())
     forget_dead_processes()
-    watch = Watch(settings.port, app.extensions["quarry.budget"], app.extensions["quarry.deadlines"])
-    watch.start()
+    Watch(settings.port, served(app).budget, served(app).deadlines).start()
     return app
 
 

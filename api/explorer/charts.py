@@ -1,4 +1,4 @@
-"""Charts as numbers for inline SVG: no scripts, no library, the same with both colour schemes."""
+"""Charts, as numbers for inline SVG. They need neither scripts nor a library, and suit both colour schemes."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from itertools import pairwise
 from api.explorer import text
 from services.store.records import StoredHeader
 
-# Of the drawing, in its own units. Labels are outside, so that it may be stretched.
+# Size of the drawing in its own units. Labels lie outside of it, so that it can be stretched.
 WIDTH, HEIGHT = 600, 120
-# Blocks over which the hash rate is averaged: one interval alone says next to nothing.
+# Blocks over which the hash rate is averaged: a single interval says almost nothing.
 _WINDOW = 10
-# An idle night would flatten all else. The difficulty's average cuts it at as many intervals.
+# Bars are cut at this many medians, since one idle night would flatten all others. The difficulty rule cuts there too.
 _CLIP = 6
 
 
@@ -33,17 +33,17 @@ class Chart:
     """One drawing: either bars or a line."""
 
     title: str
-    figure: str  # what it comes to, in words
-    top: str  # what the upper edge stands for
-    first: int  # heights at its two ends
+    figure: str  # the result in words
+    top: str  # the value at the upper edge
+    first: int  # heights at the left and the right end
     last: int
     bars: tuple[Bar, ...] = ()
     line: str = ""  # points of a polyline
-    area: str = ""  # the same, closed to the ground
+    area: str = ""  # points of a polygon: the line, closed at the lower edge
 
 
 def block_times(headers: Sequence[StoredHeader]) -> Chart | None:
-    """Seconds between blocks. `headers` follow each other, oldest first."""
+    """Seconds between blocks. `headers` are consecutive, oldest first. None if there are too few."""
     intervals = _intervals(headers)
     if not intervals:
         return None
@@ -63,7 +63,7 @@ def block_times(headers: Sequence[StoredHeader]) -> Chart | None:
 
 
 def hash_rate(headers: Sequence[StoredHeader]) -> Chart | None:
-    """The hash rate that difficulties and times imply, over a few blocks each."""
+    """The hash rate implied by difficulties and times, averaged over some blocks. None if there are too few."""
     intervals = _intervals(headers)
     if len(intervals) < 2:
         return None
@@ -83,6 +83,6 @@ def hash_rate(headers: Sequence[StoredHeader]) -> Chart | None:
 
 
 def _intervals(headers: Sequence[StoredHeader]) -> list[float]:
-    """Seconds between blocks after genesis, whose time is the spec's and no block's; never below zero."""
+    """Seconds between consecutive headers, never below zero."""
     times = [float(stored.header.timestamp) for stored in headers]
     return [max(after - before, 0.0) for before, after in pairwise(times)]

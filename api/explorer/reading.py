@@ -1,4 +1,4 @@
-"""Reading the transactions at many places of the chain with few commands."""
+"""Reads the transactions at many places of the chain with few commands to the store."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -9,15 +9,15 @@ from api.serving import budget
 from services.node import Node
 from services.store.records import StoredHeader, decode_header
 
-# Bytes that a block takes in memory while it is read, for each byte of its own.
+# Memory that a block takes while it is read, as a multiple of its own bytes.
 _PER_BYTE = 14
-# Heights that lie closer together than this are read as one range, and what lies between is thrown away.
+# If all heights lie within so many, their hashes are read as one range, and those between are dropped.
 _RANGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A transaction of the chain."""
+    """A transaction on the chain."""
 
     id: str
     fields: dict[str, Any]
@@ -25,7 +25,13 @@ class Placed:
 
 
 def at_places(node: Node, places: Sequence[tuple[int, int]]) -> list[Placed]:
-    """The transactions at (height, position), in that order, without those that a reorganisation has just removed."""
+    """The transactions at these (height, position), in the same order.
+
+    Transactions that a reorganisation has just removed are left out.
+
+    Raises:
+        Busy: a block is large, and too many large answers are being sent.
+    """
     hashes = _hashes(node, {height for height, _ in places})
     names = list(hashes.values())
     if not names:
@@ -39,7 +45,7 @@ def at_places(node: Node, places: Sequence[tuple[int, int]]) -> list[Placed]:
     for height, position in places:
         wanted.setdefault(height, []).append(position)
     found: dict[tuple[int, int], Placed] = {}
-    for stored, text in node.chain.read_blocks(headers):  # one by one: of a large block only what is shown is kept
+    for stored, text in node.chain.read_blocks(headers):  # one by one, so only the shown part of a large block is kept
         height, packed = stored.header.index, (ids[stored.header.hash] or b"").hex()
         transactions = json.loads(text)["transactions"]
         for position in wanted[height]:
@@ -50,7 +56,7 @@ def at_places(node: Node, places: Sequence[tuple[int, int]]) -> list[Placed]:
 
 
 def _hashes(node: Node, heights: Collection[int]) -> dict[int, str]:
-    """Height -> hash of the block there."""
+    """Height -> hash of the block at it."""
     if not heights:
         return {}
     low, high = min(heights), max(heights)

@@ -1,16 +1,17 @@
-"""What people type into the search field, and the page that it means."""
+"""Finds the page for what is typed into the search field."""
 
 from flask import url_for
 
-from api.reading import is_hash, is_height
-from api.representations import find_block, transaction_view
+from api.reading import is_height
+from api.representations import find_block, represent_transaction
 from services.node import Node
 from shared.addresses import parse_address
 from shared.errors import InputError
+from shared.hashing import is_hash
 
 
 def find(node: Node, query: str) -> str | None:
-    """The address of the page about a height, a hash, a transaction id or an address; None: there is none."""
+    """The path of the page about a height, a hash, a transaction id or an address; None if there is no such page."""
     name = query.lower().removeprefix("0x")
     number = query.replace(",", "").removeprefix("#")
     if query.lower() == "latest" or is_height(number):
@@ -19,7 +20,7 @@ def find(node: Node, query: str) -> str | None:
     if is_hash(name):
         if node.chain.header(name) is not None:
             return url_for("explorer.block", name=name)
-        return url_for("explorer.transaction", transaction_id=name) if transaction_view(node, name) else None
+        return url_for("explorer.transaction", transaction_id=name) if represent_transaction(node, name) else None
     try:
         return url_for("explorer.address", name=parse_address(query))
     except InputError:

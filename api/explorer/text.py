@@ -1,4 +1,4 @@
-"""How values look on a page: hostile text made visible, numbers, amounts and times made readable."""
+"""How values look on a page: text of strangers made harmless, and numbers, amounts and times made readable."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,10 +12,10 @@ _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 8
 
 
 def visible(value: Any, limit: int = 10_000) -> Markup:
-    """Text of strangers as HTML: escaped, held in its own direction, and with every invisible character named.
+    """Text of strangers as HTML: escaped, isolated from the direction of its surroundings, invisible characters named.
 
     Args:
-        limit: characters that are shown; the rest is only counted.
+        limit: how many characters are shown; the others are only counted.
     """
     text = value if isinstance(value, str) else str(value)
     parts: list[str] = []
@@ -33,13 +33,13 @@ def visible(value: Any, limit: int = 10_000) -> Markup:
 
 
 def plain(value: Any, limit: int = 200) -> str:
-    """The same for attributes, which hold no elements: text, with every invisible character named."""
+    """Text of strangers for attributes, which hold no elements: at most `limit` characters, invisible ones named."""
     text = value if isinstance(value, str) else str(value)
     return named(text[:limit])
 
 
 def exact(value: str) -> Markup:
-    """A text for scripts to compare, in an attribute: as it is, with a reference for every character that hides."""
+    """A text that scripts compare, for attributes: unchanged, with invisible characters as references."""
     return Markup("".join(f"&#{ord(item)};" if is_hidden(item) else str(escape(item)) for item in value))
 
 
@@ -49,12 +49,12 @@ def short(text: str, head: int = 8, tail: int = 6) -> str:
 
 
 def number(value: float | int | str) -> str:
-    """A whole number with its thousands apart."""
+    """A whole number with thousands separators."""
     return f"{int(value):,}"
 
 
 def amount(text: Any) -> str:
-    """An amount in coins with its thousands apart; whatever is not in the normal form, as it is."""
+    """An amount in coins with thousands separators; anything that is not an amount unchanged."""
     if not isinstance(text, str):
         return str(text)
     whole, dot, fraction = text.partition(".")
@@ -62,12 +62,12 @@ def amount(text: Any) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes, with three digits."""
+    """A number of bytes with three digits and a unit."""
     return _scaled(count, (("MB", 1e6), ("kB", 1e3)), "B")
 
 
 def rate(value: float) -> str:
-    """Hashes per second, with three digits."""
+    """Hashes per second with three digits and a unit."""
     return _scaled(value, (("TH/s", 1e12), ("GH/s", 1e9), ("MH/s", 1e6), ("kH/s", 1e3)), "H/s")
 
 
@@ -84,7 +84,7 @@ def _scaled(value: float, units: tuple[tuple[str, float], ...], unit: str) -> st
 
 
 def span(seconds: float) -> str:
-    """A length of time: "40 ms", "12 s", "3 min", "5 h", "2 d"."""
+    """A duration: "40 ms", "12 s", "3 min", "5 h", "2 d"."""
     seconds = max(seconds, 0.0)
     if 0 < seconds < 1:
         return f"{1000 * seconds:.0f} ms"
@@ -93,7 +93,7 @@ def span(seconds: float) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time in UTC as people write it; as a number where no calendar reaches."""
+    """A Unix time as a date and time in UTC; as a number if it is outside the calendar."""
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError, OSError):
@@ -101,7 +101,7 @@ def moment(seconds: float) -> str:
 
 
 def when(seconds: float, now: float) -> Markup:
-    """A time as an element that says how long before `now` it was; scripts keep it true."""
+    """A Unix time as a `time` element, in words relative to `now`. Scripts keep the words current."""
     ago = now - seconds
     words = f"{span(ago)} ago" if ago >= 1 else "now" if ago > -1 else f"in {span(-ago)}"
     full = moment(seconds)

@@ -1,4 +1,4 @@
-"""The explorer's routes. Each gathers what its page shows (`pages/`) and renders it (`templates/`)."""
+"""The explorer's routes. Each gathers what its page shows (`pages`) and renders it (`templates`)."""
 
 import hashlib
 from functools import cache
@@ -12,21 +12,21 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
-from api.access import doorkeeper, node
-from api.errors import Refusal, asks_for_page, describe, http_problem, problem
+from api.access import current_node, doorkeeper, has_faucet
+from api.errors import HttpRefusal, asks_for_page, describe, http_problem, problem
 from api.explorer import text
 from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
 from api.explorer.search import find
-from api.reading import choice_argument, is_hash, number_argument
+from api.reading import choice_argument, number_argument
 from api.representations import find_block
-from api.rest import faucet
 from services.clocks import waiting_words
 from services.settings.table import Settings
 from services.system.about import VERSION
 from shared.addresses import parse_address
 from shared.amounts import format_amount
 from shared.errors import InputError, NodeError
+from shared.hashing import is_hash
 
 blueprint = Blueprint("explorer", __name__, template_folder="templates")
 
@@ -34,7 +34,7 @@ _STATIC = Path(__file__).parent / "static"
 _MAX_HEIGHT = 10**15 - 1
 _YEAR = 365 * 86_400
 _HTML = "text/html"
-_NOT_THERE = "There is nothing like that on this node."
+_NOT_THERE = "There is no such thing on this node."
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ def index() -> ResponseReturnValue:
     """Show the overview.
     ---
     get:
-      summary: 'Page: the last blocks, what waits, who works, peers'
+      summary: 'Page: the last blocks, the mempool, workers and peers'
       parameters:
         - in: query
           name: before
@@ -56,7 +56,7 @@ def index() -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}}
     """
     before = number_argument("before", 0, 1, _MAX_HEIGHT) or None
-    return _page("overview", "/status", overview.overview(node(), before), live=before is None)
+    return _page("overview", "/status", overview.overview(current_node(), before), live=before is None)
 
 
 @blueprint.get("/block/<name>")
@@ -71,13 +71,13 @@ def block(name: str) -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
     """
     plain = plain_block(name)
-    found = find_block(node(), plain)
+    found = find_block(current_node(), plain)
     if found is None:
         reason = "The first block of this chain, its genesis block, has height 1." if plain == "0" else ""
         return _missing("block", name, reason)
     if plain != name:
         return redirect(url_for("explorer.block", name=plain, page=request.args.get("page")))
-    context = blocks.block(node(), found, number_argument("page", 1, 1, 1000))
+    context = blocks.block(current_node(), found, number_argument("page", 1, 1, 1000))
     return _page("block", f"/blocks/{found.header.hash}", context)
 
 
@@ -86,12 +86,12 @@ def transaction(transaction_id: str) -> ResponseReturnValue:
     """Show one transaction.
     ---
     get:
-      summary: 'Page: a transaction, its way, and the proof that it is in its block'
+      summary: 'Page: a transaction, its progress, and the proof that it is in its block'
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
       responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
     """
     plain = plain_hash(transaction_id)
-    context = transactions.transaction(node(), plain) if is_hash(plain) else None
+    context = transactions.transaction(current_node(), plain) if is_hash(plain) else None
     if context is None:
         return _missing("transaction", transaction_id)
     if plain != transaction_id:
@@ -114,7 +114,7 @@ def address(name: str) -> ResponseReturnValue:
         normal = parse_address(plain_address(name))
     except InputError as error:
         return _missing("address", name, error.message)
-    context = addresses.address(node(), normal, number_argument("page", 1, 1, 1_000_000))
+    context = addresses.address(current_node(), normal, number_argument("page", 1, 1, 1_000_000))
     return _page("address", f"/accounts/{normal}", context, live=True)
 
 
@@ -123,7 +123,7 @@ def token(address: str) -> ResponseReturnValue:
     """Show the token.
     ---
     get:
-      summary: 'Page: the coin as an ERC-20 token, where wallets link to'
+      summary: 'Page: the coin as an ERC-20 token; wallets link to it'
       parameters: [{in: path, name: address, required: true, schema: {type: string}}]
       responses: {'200': {description: HTML., html: true}, '404':}
     """
@@ -131,9 +131,9 @@ def token(address: str) -> ResponseReturnValue:
         normal = parse_address(plain_address(address))
     except InputError as error:
         return _missing("token", address, error.message)
-    if normal != parse_address(node().settings.spec.token.address) or not node().rules.has_accounts:
+    if normal != parse_address(current_node().settings.spec.token.address) or not current_node().rules.has_accounts:
         return _missing("token", address)
-    return _page("token", "/spec", {"supply": format_amount(node().chain.tip().supply)}, live=True)
+    return _page("token", "/spec", {"supply": format_amount(current_node().chain.tip().supply)}, live=True)
 
 
 @blueprint.get("/pool")
@@ -148,7 +148,7 @@ def waiting() -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}}
     """
     order = choice_argument("order", pool.ORDERS)
-    context = pool.pool(node(), order, number_argument("page", 1, 1, pool.MAX_PAGES))
+    context = pool.pool(current_node(), order, number_argument("page", 1, 1, pool.MAX_PAGES))
     return _page("pool", "/mempool", context, live=True)
 
 
@@ -157,10 +157,10 @@ def peers() -> ResponseReturnValue:
     """Show the network.
     ---
     get:
-      summary: 'Page: peers and their tips, and the forks that this node went through'
+      summary: 'Page: peers and their tips, and recent reorganisations'
       responses: {'200': {description: HTML., html: true}}
     """
-    return _page("network", "/nodes", network.network(node()), live=True)
+    return _page("network", "/nodes", network.network(current_node()), live=True)
 
 
 @blueprint.get("/mining")
@@ -168,11 +168,11 @@ def rounds() -> ResponseReturnValue:
     """Show mining.
     ---
     get:
-      summary: 'Page: rounds, workers, wasted work; mine a block'
+      summary: 'Page: rounds, workers and wasted work, and a button to mine a block'
       responses: {'200': {description: HTML., html: true}}
     """
     may_mine = doorkeeper().is_this_machine()
-    return _page("mining", "/status", {**mining.mining(node()), "may_mine": may_mine}, live=True)
+    return _page("mining", "/status", {**mining.mining(current_node()), "may_mine": may_mine}, live=True)
 
 
 @blueprint.get("/learn")
@@ -180,7 +180,7 @@ def learn() -> ResponseReturnValue:
     """Take a block apart.
     ---
     get:
-      summary: 'Page: a block taken apart in the browser'
+      summary: 'Page: a block taken apart in the browser, from its bytes to its hash'
       parameters:
         - in: query
           name: block
@@ -188,9 +188,9 @@ def learn() -> ResponseReturnValue:
           description: A height.
       responses: {'200': {description: HTML., html: true}}
     """
-    tip = node().chain.tip()
+    tip = current_node().chain.tip()
     height = min(number_argument("block", max(tip.height - 3, 2), 1, _MAX_HEIGHT), tip.height)
-    stored = find_block(node(), str(height))
+    stored = find_block(current_node(), str(height))
     teachable = stored is not None and stored.header.transactions_root != "" and height > 1
     return _page("learn", f"/chain?from={height}&limit=4", {"height": height, "teachable": teachable, "tip": tip})
 
@@ -200,26 +200,26 @@ def send() -> ResponseReturnValue:
     """Send a transaction.
     ---
     get:
-      summary: 'Page: submit a signed transaction, use a wallet, ask the faucet'
+      summary: 'Page: submit a signed transaction, send with a wallet, use the faucet'
       responses: {'200': {description: HTML., html: true}}
     """
-    return _page("send", "/spec", {"faucet": faucet.is_open(node()) and doorkeeper().is_this_machine()})
+    return _page("send", "/spec", {"faucet": has_faucet(current_node()) and doorkeeper().is_this_machine()})
 
 
 @blueprint.get("/search")
 def search() -> ResponseReturnValue:
-    """Search.
+    """Search for a page.
     ---
     get:
       summary: 'Go to the page of a height, hash, transaction id or address'
       parameters: [{in: query, name: q, required: true, schema: {type: string}}]
       responses:
-        '200': {description: 'The page, behind the redirection.', html: true}
+        '200': {description: 'The page, after the redirection.', html: true}
         '302': {description: To the page.}
         '404':
     """
     query = request.args.get("q", "").strip()
-    target = find(node(), query)
+    target = find(current_node(), query)
     return redirect(target) if target else _missing("search", query)
 
 
@@ -233,9 +233,9 @@ def asset(name: str) -> ResponseReturnValue:
       responses: {'200': {description: The file.}, '404':}
     """
     if name not in _digests():
-        raise Refusal(404, "unknown_asset", "There is no such file.")
+        raise HttpRefusal(404, "unknown_asset", "There is no such file.")
     response = send_from_directory(_STATIC, name)
-    # The address changes with the content, so whoever asks by it never has to ask again.
+    # With the digest in its URL, a file never changes, so browsers need not ask for it again.
     fixed = request.args.get("v") == _digests()[name]
     response.headers["Cache-Control"] = f"public, max-age={_YEAR}, immutable" if fixed else "no-cache"
     return response
@@ -247,9 +247,9 @@ def refused(error: NodeError) -> ResponseReturnValue:
     return _failed(status, code, sentence, field)
 
 
-@blueprint.errorhandler(Refusal)
-def not_allowed(error: Refusal) -> ResponseReturnValue:
-    return problem(error.status, error.code, error.detail)
+@blueprint.errorhandler(HttpRefusal)
+def not_allowed(error: HttpRefusal) -> ResponseReturnValue:
+    return problem(error.status, error.code, error.message)
 
 
 @blueprint.errorhandler(RedisError)
@@ -267,7 +267,7 @@ def bug(error: Exception) -> ResponseReturnValue:
 
 @blueprint.app_errorhandler(404)
 def nowhere(error: HttpNotFound) -> ResponseReturnValue:
-    """An address that leads nowhere."""
+    """A path without a page."""
     return _missing("page", request.path) if asks_for_page() else problem(404, "not_found", f"{error.description}")
 
 
@@ -280,10 +280,10 @@ def _page(
     status: int = 200,
     with_store: bool = True,
 ) -> Response:
-    """A page. `with_store` False: nothing more is asked of the store, which may be away."""
-    settings: Settings = node().settings
-    now = node().clock.now()
-    until = node().rounds.waits_until() if with_store else None
+    """A page. Without `with_store`, the store is not asked for anything more, since it may not answer."""
+    settings: Settings = current_node().settings
+    now = current_node().clock.now()
+    until = current_node().rounds.waits_until() if with_store else None
     body = render_template(
         f"explorer/{name}.html",
         page=name,
@@ -291,7 +291,7 @@ def _page(
         live=live,
         settings=settings,
         spec=settings.spec,
-        has_accounts=node().rules.has_accounts,
+        has_accounts=current_node().rules.has_accounts,
         version=VERSION,
         asset=_asset_url,
         now=now,
@@ -303,16 +303,16 @@ def _page(
 
 
 def _fault() -> str:
-    """What every page warns of."""
+    """The warning that every page shows if the stored state is wrong; "" if there is none."""
     try:
-        found = node().faults.read()
+        found = current_node().faults.read()
     except RedisError:
         return ""
     return "" if found is None else found.sentence
 
 
 def _missing(kind: str, asked: str, reason: str = "") -> Response:
-    """What was asked for is not there: a page for browsers, which says what that was; a problem for programs."""
+    """The answer 404: for browsers a page that says what was asked for, for programs a problem."""
     if not asks_for_page():
         return problem(404, f"unknown_{kind}" if kind != "search" else "nothing_found", reason or _NOT_THERE)
     return _page("missing", "/status", {"kind": kind, "asked": asked, "reason": reason}, status=404, with_store=False)
@@ -330,5 +330,5 @@ def _asset_url(name: str) -> str:
 
 @cache
 def _digests() -> dict[str, str]:
-    """File -> the beginning of its digest."""
+    """File name -> first 12 digits of its SHA-256."""
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in _STATIC.iterdir()}

@@ -1,1 +1,4 @@
-"""The HTTP API for people and programs, one blueprint per subject, and rq-dashboard."""
+"""The HTTP API in JSON, one blueprint for each subject, and rq-dashboard.
+
+The docstring of each view is also its OpenAPI description (`documentation`).
+"""

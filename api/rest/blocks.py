@@ -1,14 +1,14 @@
-"""The chain over HTTP: as it is hashed under `/chain`, with what is known of each block under `/blocks`."""
+"""The chain: blocks as they are hashed under `/chain`, and with what the node knows of them under `/blocks`."""
 
 from collections.abc import Iterator
 
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
-from api.access import node
-from api.errors import Refusal
+from api.access import current_node
+from api.errors import HttpRefusal
 from api.reading import MAX_PAGE, number_argument
-from api.representations import block_view, find_block, header_view
+from api.representations import find_block, represent_block, represent_header
 from api.serving.budget import reserve
 from services.peers.client import MAX_PAGE_BYTES
 
@@ -16,7 +16,7 @@ blueprint = Blueprint("blocks", __name__)
 
 _MAX_HEIGHT = 10**15 - 1
 _PIECE = 32_768  # bytes
-_HEADER_BYTES = 5_000  # of memory, on its way into an answer
+_HEADER_BYTES = 5_000  # of memory for each header while an answer is made
 
 
 @blueprint.get("/chain")
@@ -26,8 +26,8 @@ def chain() -> ResponseReturnValue:
     get:
       summary: The whole chain, or a page of it, exactly as it is hashed
       description: >-
-        Streamed. If the chain is reorganised while it is sent, the response is cut off: begin again. A page (with
-        `limit`) ends early where its blocks would have more than 4 MiB.
+        Streamed. If the chain is reorganised while it is sent, the response is cut off; begin again. A page (with
+        `limit`) ends early if its blocks would have more than 4 MiB.
       parameters:
         - in: query
           name: from
@@ -35,19 +35,19 @@ def chain() -> ResponseReturnValue:
           description: First height.
         - {in: query, name: limit, schema: {type: integer, minimum: 1, maximum: 500}, description: How many blocks.}
       responses:
-        '200': {description: 'chain (blocks) and length (of the whole chain).', json: Chain}
+        '200': {description: 'chain (the blocks) and length (of the whole chain).', json: Chain}
     """
-    here = node()
-    tip = here.chain.tip()
+    node = current_node()
+    tip = node.chain.tip()
     first = number_argument("from", 1, 1, _MAX_HEIGHT)
     limit = number_argument("limit", 0, 1, MAX_PAGE)
     last = min(tip.height, first + limit - 1) if limit else tip.height
-    blocks = here.chain.stream(first, last)
+    blocks = node.chain.stream(first, last)
     return Response(_stream(_cut(blocks) if limit else blocks, tip.height), mimetype="application/json")
 
 
 def _cut(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """As many blocks as a peer takes in one page, and the first in any case."""
+    """The first blocks, as many as a peer accepts in one page; one in any case."""
     left = MAX_PAGE_BYTES
     for number, block in enumerate(blocks):
         left -= len(block)
@@ -57,7 +57,7 @@ def _cut(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _stream(blocks: Iterator[bytes], length: int) -> Iterator[bytes]:
-    """`{"chain": […], "length": n}`, small blocks together, a large one by itself, since a copy would cost its size."""
+    """`{"chain": […], "length": n}` in pieces. Small blocks share one; a large block is sent without being copied."""
     piece = bytearray(b'{"chain": [')
     separator = b""
     for block in blocks:
@@ -86,16 +86,16 @@ def index() -> ResponseReturnValue:
           description: Only blocks below this height.
         - {in: query, name: limit, schema: {type: integer, default: 20, minimum: 1, maximum: 500}}
       responses:
-        '200': {description: 'blocks, and length of the chain.', json: Blocks}
+        '200': {description: 'blocks, and length (of the whole chain).', json: Blocks}
     """
-    here = node()
-    tip = here.chain.tip()
+    node = current_node()
+    tip = node.chain.tip()
     limit = number_argument("limit", 20, 1, MAX_PAGE)
     before = min(number_argument("before", tip.height + 1, 1, _MAX_HEIGHT), tip.height + 1)
     reserve(_HEADER_BYTES * limit)
     first = max(1, before - limit)
-    headers = here.chain.headers(first, before - first)
-    return jsonify(blocks=[header_view(stored, tip) for stored in reversed(headers)], length=tip.height)
+    headers = node.chain.headers(first, before - first)
+    return jsonify(blocks=[represent_header(stored, tip) for stored in reversed(headers)], length=tip.height)
 
 
 @blueprint.get("/blocks/<name>")
@@ -111,12 +111,12 @@ def show(name: str) -> ResponseReturnValue:
           schema: {type: string, pattern: '^(latest|[0-9]{1,15}|[0-9a-f]{64})$'}
       responses:
         '200':
-          description: 'The hashed fields, and hash, chainwork, size, confirmations; transactions with ids.'
+          description: 'The hashed fields, hash, chainwork, size and confirmations; the transactions with their ids.'
           json: KnownBlock
         '404':
     """
-    here = node()
-    stored = find_block(here, name)
+    node = current_node()
+    stored = find_block(node, name)
     if stored is None:
-        raise Refusal(404, "unknown_block", "There is no such block.")
-    return jsonify(block_view(here, stored, here.chain.tip()))
+        raise HttpRefusal(404, "unknown_block", "There is no such block.")
+    return jsonify(represent_block(node, stored, node.chain.tip()))

@@ -1,8 +1,8 @@
-"""rq-dashboard at `/rq`: behind the admin token, read-only, and without its known faults.
+"""rq-dashboard at `/rq`: behind the admin token, read-only, and without three of its faults.
 
-It prints a job's description, exception and metadata as HTML, changes state on GET /requeue/…, and answers 500 for a
-job that is unknown. Whoever can write to the broker chooses those texts, so all of that is shut out here. It is an
-application of its own, made when somebody first looks: it costs a process 15 MB.
+rq-dashboard prints a job's description, exception and metadata as HTML, although anyone who can write to the broker
+chooses these texts. It changes state on GET /requeue/…, and answers 500 for an unknown job. This module prevents all
+three. The dashboard is an application of its own. It takes 15 MB, so a process makes it at the first request for it.
 """
 
 import threading
@@ -13,16 +13,16 @@ from typing import Any
 from flask import Flask, Response, current_app, json, render_template, request
 from rq.exceptions import NoSuchJobError
 
-import services.jobs.queues  # noqa: F401 - makes JSON RQ's default before the dashboard asks for it
+import services.jobs.json_only  # noqa: F401 - must precede rq_dashboard, which copies the default serializer
 from api import errors
 from api.access import Doorkeeper
-from api.errors import Refusal, asks_for_page, challenge, problem
+from api.errors import HttpRefusal, asks_for_page, challenge, problem
 from services.connections import connect_for_requests
 from services.settings import redis_url
 from services.system.visible import named
 
 PREFIX = "/rq"
-# The dashboard's pages carry their scripts inline and compile their templates.
+# The dashboard's pages have inline scripts and compile their templates.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -32,7 +32,7 @@ WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class LazyDashboard:
-    """A WSGI application that answers below `/rq` itself, and hands everything else on."""
+    """A WSGI middleware that answers requests below `/rq` and passes on all others."""
 
     def __init__(self, inner: WsgiApp, doorkeeper: Doorkeeper, broker_url: str) -> None:
         self._inner = inner
@@ -57,46 +57,45 @@ def make_dashboard(doorkeeper: Doorkeeper, broker_url: str) -> Flask:
     from rq_dashboard import web
 
     app = Flask("api.rest.dashboard", static_folder=None)
-    # Its own connections know no valkey:// and have no time limits, and its pages show the URL that it is given.
+    # Its own connections do not know valkey:// and have no timeouts, and its pages show the URL that it is given.
     web.from_url = _our_connection
     app.config["RQ_DASHBOARD_REDIS_URL"] = (redis_url.parse(broker_url).public,)
     app.redis_conn = connect_for_requests(broker_url)  # type: ignore[attr-defined] # where the dashboard looks for it
     app.config["RQ_DASHBOARD_DISABLE_DELETE"] = True
-    app.extensions["quarry.doorkeeper"] = doorkeeper
     errors.install(app)
 
     def guard() -> None:
         doorkeeper.check_host()
         doorkeeper.require_admin()
         if request.method not in ("GET", "HEAD") or (request.endpoint or "").endswith("requeue_all"):
-            raise Refusal(403, "read_only", "The dashboard only shows; workers and the reconciler look after jobs.")
+            raise HttpRefusal(403, "read_only", "The dashboard is read-only; workers and housekeeping manage the jobs.")
 
-    app.before_request(guard)  # before the blueprint's own, so that nothing is read for strangers
+    app.before_request(guard)  # before the blueprint's own hooks, so nothing is read without the token
     app.register_blueprint(rq_dashboard.blueprint, url_prefix=PREFIX)
     app.after_request(_disarm)
     app.register_error_handler(NoSuchJobError, _unknown_job)
-    app.register_error_handler(Refusal, _refused)
-    # The pages ask for the favicon under this name.
+    app.register_error_handler(HttpRefusal, _refused)
+    # The pages link to a favicon by this endpoint.
     app.add_url_rule(f"{PREFIX}/favicon.ico", "static", lambda filename="": Response(status=404))
     return app
 
 
-def _refused(error: Refusal) -> Response:
-    """A refusal; whoever has no token, and cancels the browser's login window, reads where the token is."""
+def _refused(error: HttpRefusal) -> Response:
+    """A refusal. A browser without the token gets a page, shown when its login window is cancelled."""
     if error.status != 401 or not asks_for_page():
-        return problem(error.status, error.code, error.detail)
+        return problem(error.status, error.code, error.message)
     response = Response(render_template("dashboard_login.html"), 401, mimetype="text/html")
     challenge(response)
     return response
 
 
 def _our_connection(*_: Any, **__: Any) -> tuple[None, Any]:
-    """In place of the dashboard's way to connect, which it goes for each page of an instance."""
+    """Replaces rq-dashboard's function that connects, which it calls for each page."""
     return None, current_app.redis_conn  # type: ignore[attr-defined] # set by `make_dashboard`
 
 
 def _disarm(response: Response) -> Response:
-    """Escape what the job page would insert as HTML, and let the browser load nothing from elsewhere."""
+    """Escape the texts that the job page would insert as HTML, and let the browser load nothing from other sites."""
     response.headers["Content-Security-Policy"] = _POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
@@ -107,7 +106,7 @@ def _disarm(response: Response) -> Response:
 
 
 def _shown(text: str) -> str:
-    """A text of the broker with what hides or acts in it named; the lines of an exception stay lines."""
+    """A text from the broker with its invisible and control characters named. Line breaks stay."""
     return "\n".join(named(line) for line in text.split("\n"))
 
 

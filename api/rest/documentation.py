@@ -1,7 +1,7 @@
-"""The OpenAPI document, made from the views' own docstrings, and a page that shows it.
+"""The OpenAPI document, made from the docstrings of the views, and the page `/docs` that shows it.
 
-The docstrings are OpenAPI but for three short forms: `json: Name` for content by a schema in `schemas/`,
-`html: true` and `text: media type` for other content, and a status without anything for a refusal.
+The docstrings are OpenAPI with four short forms: `json: Name` stands for JSON by a schema of `schemas/`, `html: true`
+for a page, `text: media type` for other text, and a status without a value for a refusal.
 """
 
 from functools import cache
@@ -12,9 +12,11 @@ import yaml
 from apispec import APISpec
 from apispec.yaml_utils import load_operations_from_docstring
 from apispec_webframeworks.flask import FlaskPlugin
-from flask import Blueprint, current_app, jsonify, render_template
+from flask import Blueprint, current_app, jsonify, make_response, render_template
 from flask.typing import ResponseReturnValue
 
+from api.access import served
+from api.headers import CONTENT_POLICY
 from services.node import Node
 from services.system.about import VERSION
 
@@ -22,24 +24,24 @@ blueprint = Blueprint("documentation", __name__)
 
 _SCHEMAS = [Path(__file__).parent / "schemas" / name for name in ("requests.yml", "answers.yml")]
 _REFUSED = {
-    400: "The request is wrong: a bad argument or body, or not exactly one Host.",
-    401: "This needs the admin token.",
-    403: "A page of another site, what nobody asked for, or a Host that the node does not answer for.",
-    404: "There is nothing like that.",
-    408: "The body did not come in time.",
-    409: "What was asked for was cancelled.",
-    411: "The length of the body is not said (Content-Length).",
+    400: "The request is wrong: a bad argument or body, or not exactly one Host header.",
+    401: "The admin token is needed.",
+    403: "A change from a page of another site, one that was not intended, or a Host that the node does not serve.",
+    404: "There is no such thing on this node.",
+    408: "The body did not arrive in time.",
+    409: "The round was cancelled.",
+    411: "The length of the body is missing (Content-Length).",
     413: "The body is too large.",
     415: "The body is not application/json, or is compressed.",
-    422: "The body has unknown fields, or lacks some.",
-    429: "Too many at once: try again after Retry-After.",
-    502: "A peer is to blame.",
-    503: "The store does not answer, or the node is full: try again after Retry-After.",
+    422: "The body has unknown fields, or a field is missing.",
+    429: "Too many requests at once; try again after Retry-After.",
+    502: "A peer failed.",
+    503: "The store does not answer, or the node is full; try again after Retry-After.",
 }
-# Any request may meet these; any request with a body, these too.
+# Every request may be refused with the first of these; a request with a body, with the second as well.
 _EVERYWHERE = (400, 403, 408, 411, 413, 429, 503)
 _WITH_BODY = (415, 422)
-# Of other schemas, where the file repeats nothing.
+# Parts of other schemas, which the file states once.
 _PARTS = frozenset({"BatchItems", "Ed25519", "Ethereum", "Known", "Plain", "TutorialTransaction", "Unsigned"})
 _HTML = {"text/html": {"schema": {"type": "string"}}}
 
@@ -63,7 +65,10 @@ def docs() -> ResponseReturnValue:
       summary: The endpoints as a page
       responses: {'200': {description: HTML., html: true}}
     """
-    return render_template("docs.html", document=_document())
+    page = make_response(render_template("docs.html", document=_document()))
+    # The style sheet of Swagger UI has some icons in it.
+    page.headers["Content-Security-Policy"] = f"{CONTENT_POLICY}; img-src 'self' data:"
+    return page
 
 
 def _document() -> dict[str, Any]:
@@ -78,16 +83,16 @@ def _build(app: Any) -> dict[str, Any]:
         openapi_version="3.1.0",
         info={"description": "A proof-of-work ledger that runs as a queue of jobs."},
     )
-    for name, schema in _schemas(app.extensions["quarry"]).items():
+    for name, schema in _schemas(served(app).node).items():
         spec.components.schema(name, schema)
     for status, description in _REFUSED.items():
         content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
         spec.components.response(f"Refused{status}", {"description": description, "content": content})
-        # A page tells browsers of it on a page.
+        # A page refuses browsers with a page.
         spec.components.response(f"Failed{status}", {"description": description, "content": content | _HTML})
     for endpoint, view in app.view_functions.items():
         if "---" in (view.__doc__ or ""):
-            # Not by the plugin's own helper, which knows only one rule of each view.
+            # Not with the plugin's own helper, which knows only one rule of each view.
             for rule in app.url_map.iter_rules(endpoint):
                 path = FlaskPlugin.flaskpath2openapi(rule.rule)
                 operations = load_operations_from_docstring(view.__doc__)
@@ -98,20 +103,20 @@ def _build(app: Any) -> dict[str, Any]:
     return document
 
 
-def _schemas(here: Node) -> dict[str, Any]:
-    """The components, for one chain: its transactions name it, and the tutorial's are not signed."""
+def _schemas(node: Node) -> dict[str, Any]:
+    """The schemas for the chain of `node`: with its chain id, and with unsigned transactions on a tutorial chain."""
     schemas: dict[str, Any] = {}
     for path in _SCHEMAS:
         schemas |= yaml.safe_load(path.read_text("utf-8"))
     for variant in schemas["Transaction"]["oneOf"]:
-        variant["properties"]["chain_id"] = {"type": "integer", "enum": [here.settings.spec.chain_id]}
-    if not here.rules.has_accounts:
+        variant["properties"]["chain_id"] = {"type": "integer", "enum": [node.settings.spec.chain_id]}
+    if not node.rules.has_accounts:
         schemas["Transaction"] = schemas["TutorialTransaction"]
     return {name: schema for name, schema in schemas.items() if name not in _PARTS}
 
 
 def _complete(operation: dict[str, Any], *, is_page: bool) -> None:
-    """Write the short forms out, and add what every request may meet."""
+    """Expand the short forms, and add the refusals that every request may meet."""
     body = operation.get("requestBody")
     if body is not None:
         body.setdefault("required", True)

@@ -4,16 +4,16 @@ import queue
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from api.access import budget
+from api.access import budget, served
 from api.serving.budget import Kind
-from services.store.events import News, as_text
+from services.store.events import as_text
 
 blueprint = Blueprint("stream", __name__)
 
-# Proxies and browsers take a silent connection for a dead one; a comment keeps it alive, and tells us if it is.
+# Proxies and browsers give up a silent connection. A comment prevents that, and shows the node whether it still works.
 _HEARTBEAT_SECONDS = 10.0
 _MEDIA_TYPE = "text/event-stream"
 
@@ -26,17 +26,16 @@ def events() -> ResponseReturnValue:
       summary: Server-sent events
       description: >-
         block {height, hash}, round {id, height}, reorganisation {fork, height, hash}, cancelled {id}, and state
-        {mempool, requests, round} twice a second at most while something changes. Streams are capped: 429 means poll
-        /status instead.
+        {mempool, requests, round}, at most twice a second while something changes. The number of streams is limited;
+        after 429, poll /status instead.
       responses:
-        '200': {description: Until either side ends it., text: text/event-stream}
+        '200': {description: A stream that lasts until either side ends it., text: text/event-stream}
     """
-    if request.method == "HEAD":  # has no body that would end, and thereby give its place back
+    if request.method == "HEAD":  # it has no body whose end would give the place back
         return Response(mimetype=_MEDIA_TYPE)
-    news: News = current_app.extensions["quarry.news"]
     listening = ExitStack()
-    listening.enter_context(budget().hold(Kind.STREAM))  # here, so that a refusal is an answer and not a broken stream
-    listener = listening.enter_context(news.listen())
+    listening.enter_context(budget().hold(Kind.STREAM))  # before the answer begins, so it can still be a refusal
+    listener = listening.enter_context(served().news.listen())
 
     def stream() -> Iterator[str]:
         yield "retry: 2000\n\n"
@@ -47,7 +46,7 @@ def events() -> ResponseReturnValue:
                 yield ": still here\n\n"
 
     response = Response(stream(), mimetype=_MEDIA_TYPE)
-    # Not by `finally` in the generator: one that was never begun, since its reader had gone, would not come to it.
+    # Not in a `finally` of the generator, which does not run if the reader left before the generator started.
     response.call_on_close(listening.close)
     response.headers["X-Accel-Buffering"] = "no"
     return response

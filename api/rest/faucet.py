@@ -1,12 +1,12 @@
-"""Coins for the asking, on development chains: a signed transaction of an account whose key everybody knows."""
+"""Free coins on development chains, sent from an account whose key is public."""
 
 from typing import Any
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from api.access import doorkeeper, node
-from api.errors import Refusal
+from api.access import current_node, doorkeeper, has_faucet
+from api.errors import HttpRefusal
 from api.reading import json_body
 from services.errors import Busy
 from services.node import Node
@@ -14,15 +14,15 @@ from services.wallet.development import ACCOUNTS
 from services.wallet.signers import EthereumSigner
 from shared.addresses import parse_address
 from shared.amounts import COIN, format_amount
-from shared.errors import CodedError, ShapeError
+from shared.errors import Refusal, ShapeError
 from shared.rules import Rules
 
 blueprint = Blueprint("faucet", __name__)
 
 AMOUNT = 10 * COIN
-# Transactions of the faucet that may wait for a block: whoever asks more often is told to come back.
+# Transactions of the faucet that may wait for a block. Further requests are refused until one is mined.
 MAX_WAITING = 16
-# Two requests at once may take the same nonce; one of them looks again.
+# Two requests at once may take the same nonce; one of them tries again.
 _ATTEMPTS = 8
 _TAKEN = frozenset({"replacement_underpriced", "too_many_replacements", "nonce_too_low"})
 
@@ -40,24 +40,13 @@ def faucet() -> ResponseReturnValue:
         '401':
         '404':
     """
-    here = node()
-    if not is_open(here):
-        raise Refusal(404, "no_faucet", "Only development chains on this machine have a faucet.")
+    node = current_node()
+    if not has_faucet(node):
+        raise HttpRefusal(404, "no_faucet", "Only a development chain on this machine has a faucet.")
     doorkeeper().require_this_machine()
     address = _address(json_body())
-    here.rules.check_payee(address, field="address")
-    return jsonify(id=_send(here, address), amount=format_amount(AMOUNT)), 201
-
-
-def is_open(here: Node) -> bool:
-    """Whether a node has a faucet. Elsewhere its keys may be worth something, or strangers could empty the account."""
-    spec = here.settings.spec
-    return (
-        spec.development
-        and here.settings.loopback
-        and here.rules.has_accounts
-        and ACCOUNTS[0].address in spec.allocations
-    )
+    node.rules.check_payee(address, field="address")
+    return jsonify(id=_send(node, address), amount=format_amount(AMOUNT)), 201
 
 
 def _address(body: Any) -> str:
@@ -66,13 +55,13 @@ def _address(body: Any) -> str:
     return parse_address(body["address"])
 
 
-def _send(here: Node, address: str) -> str:
+def _send(node: Node, address: str) -> str:
     """The id of the admitted transaction."""
     signer = EthereumSigner(bytes.fromhex(ACCOUNTS[0].private_key[2:]), ACCOUNTS[0].address)
-    rules: Rules = here.rules
+    rules: Rules = node.rules
     for _ in range(_ATTEMPTS):
-        used = here.chain.account(signer.address).nonce
-        nonce = max(used, here.pool.next_nonce(signer.address) or 0)
+        used = node.chain.account(signer.address).nonce
+        nonce = max(used, node.pool.next_nonce(signer.address) or 0)
         if nonce - used >= MAX_WAITING:
             break
         unsigned = {
@@ -82,15 +71,15 @@ def _send(here: Node, address: str) -> str:
             "sender": signer.address,
             "recipient": address,
             "amount": format_amount(AMOUNT),
-            "fee": format_amount(signer.payable_fee(here.settings.min_fee)),
+            "fee": format_amount(signer.payable_fee(node.settings.min_fee)),
         }
         try:
-            admitted = here.submit_one(rules.read_request(signer.sign(unsigned, rules.spec)))
-        except CodedError as error:
+            admitted = node.submit_one(rules.read_request(signer.sign(unsigned, rules.spec)))
+        except Refusal as error:
             if error.code not in _TAKEN:
                 raise
         else:
-            # The same coins to the same address at the same nonce are the same transaction.
+            # Two requests for one address at the same nonce make the same transaction; only one of them admits it.
             if admitted.new:
                 return admitted.id
-    raise Busy("too_many_requests", "The faucet's transactions wait for a block already; try again.")
+    raise Busy("too_many_requests", "Too many transactions of the faucet wait for a block; try again later.")

@@ -1,11 +1,12 @@
-"""Whether the node lives, whether it can work, and what it is doing."""
+"""Whether the node is alive, whether it is ready, and what it is doing."""
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from api.access import node
-from api.representations import round_view
+from api.access import current_node
+from api.representations import represent_round
 from services.clocks import waiting_words
+from services.overview import overview
 from services.system.about import VERSION
 from shared.amounts import format_amount
 
@@ -17,7 +18,7 @@ def healthz() -> ResponseReturnValue:
     """Tell that the process answers.
     ---
     get:
-      summary: The process is alive
+      summary: Whether the process is alive
       responses: {'200': {description: 'status: ok', json: State}}
     """
     return jsonify(status="ok")
@@ -28,20 +29,20 @@ def readyz() -> ResponseReturnValue:
     """Tell whether requests can be served.
     ---
     get:
-      summary: Store and chain can be read, and the stored state is not known to be wrong (ledger_differs)
+      summary: Whether the chain can be read and the stored state is not known to be wrong (ledger_differs)
       responses:
         '200':
-          description: 'status: ready; mining_waits_until (Unix seconds) and detail while no block may be made yet.'
+          description: 'status: ready. While no block may be made, also mining_waits_until (Unix seconds) and detail.'
           json: State
         '503':
     """
-    here = node()
-    here.faults.require_none()
-    here.chain.tip()
-    until = here.rounds.waits_until()
+    node = current_node()
+    node.faults.require_none()
+    node.chain.tip()
+    until = node.rounds.waits_until()
     if until is None:
         return jsonify(status="ready")
-    return jsonify(status="ready", mining_waits_until=until, detail=waiting_words(until, here.clock.now()))
+    return jsonify(status="ready", mining_waits_until=until, detail=waiting_words(until, node.clock.now()))
 
 
 @blueprint.get("/spec")
@@ -49,10 +50,10 @@ def spec() -> ResponseReturnValue:
     """Show the chain spec.
     ---
     get:
-      summary: The chain spec, exactly the object that is hashed
+      summary: The chain spec, exactly as it is hashed
       responses: {'200': {description: 'Its SHA-256 is the previous_hash of the genesis block.', json: Spec}}
     """
-    return jsonify(node().settings.spec.to_object())
+    return jsonify(current_node().settings.spec.to_object())
 
 
 @blueprint.get("/status")
@@ -65,44 +66,43 @@ def status() -> ResponseReturnValue:
         '200':
           description: >-
             node, spec, height, tip, chainwork, mempool, peers, workers, suspended, foreign_workers, round, time,
-            wrong_clocks, ledger and more. ledger.state is ok, differs (findings say what is stored otherwise than the
-            blocks give it) or repairing.
+            wrong_clocks, ledger and more. ledger.state is ok, differs (findings say where the stored state differs from
+            what the blocks give) or repairing.
           json: Status
     """
-    here = node()
-    tip = here.chain.tip()
-    situation = here.mining.situation()
-    size, used = here.pool.totals()
-    counters = here.mining.counters()
-    trouble = here.queue.trouble()
-    fault = here.faults.read()
+    node = current_node()
+    state = overview(node)
+    tip = state.tip
+    counters = node.mining.counters()
+    trouble = node.queue.trouble()
+    fault = node.faults.read() if state.differs else None
     return jsonify(
-        node=here.settings.node,
+        node=node.settings.node,
         version=VERSION,
-        spec=here.settings.spec.name,
-        chain_id=here.settings.spec.chain_id,
-        genesis=here.chain.hash_at(1),
-        address=here.settings.reward_address or None,
+        spec=node.settings.spec.name,
+        chain_id=node.settings.spec.chain_id,
+        genesis=node.chain.hash_at(1),
+        address=node.settings.reward_address or None,
         height=tip.height,
         tip=tip.hash,
         chainwork=tip.chainwork,
         supply=format_amount(tip.supply),
         ledger={"state": "ok"} if fault is None else fault.to_object(),
-        min_fee=format_amount(here.settings.min_fee),
-        mempool={"size": size, "bytes": used},
+        min_fee=format_amount(node.settings.min_fee),
+        mempool={"size": state.pool_size, "bytes": state.pool_bytes},
         peers=[
             {"url": peer.url, "height": peer.height, "tip": peer.tip or None, "state": peer.state}
-            for peer in here.peers.approved()
+            for peer in node.peers.approved()
         ],
-        workers={"mining": here.queue.mining_workers(), "network": here.queue.network_workers()},
+        workers={"mining": node.queue.mining_workers(), "network": node.queue.network_workers()},
         suspended=trouble.suspended,
         foreign_workers=trouble.strangers,
-        round=round_view(here, situation.open_round) if situation.open_round else None,
-        requests=situation.requests,
-        time=here.clock.now(),
-        mining_waits_until=here.rounds.waits_until(),
-        wrong_clocks=[{"name": item.name, "ahead": item.ahead} for item in here.wrong_clocks()],
-        automine=here.settings.automine,
+        round=represent_round(node, state.round) if state.round else None,
+        requests=state.requests,
+        time=node.clock.now(),
+        mining_waits_until=node.rounds.waits_until(),
+        wrong_clocks=[{"name": item.name, "ahead": item.ahead} for item in node.wrong_clocks()],
+        automine=node.settings.automine,
         hashes=counters.get("hashes", 0),
         wasted_hashes=counters.get("wasted_hashes", 0),
     )

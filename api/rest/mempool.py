@@ -1,18 +1,18 @@
-"""What waits to be mined."""
+"""The mempool: transactions that wait to be mined."""
 
 from itertools import islice
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from api.access import node
+from api.access import current_node
 from api.reading import MAX_PAGE, number_argument
-from api.representations import pending_view
+from api.representations import represent_entry
 from api.serving.budget import reserve
 
 blueprint = Blueprint("mempool", __name__)
 
-# Bytes that an entry takes in memory on its way into an answer, for each byte of its own.
+# Memory that an entry takes while an answer is made of it, as a multiple of its own bytes.
 _PER_BYTE = 12
 
 
@@ -28,11 +28,11 @@ def show() -> ResponseReturnValue:
       responses:
         '200': {description: 'size, bytes and one page of transactions.', json: Mempool}
     """
-    here = node()
+    node = current_node()
     limit = number_argument("limit", 100, 1, MAX_PAGE)
-    offset = number_argument("offset", 0, 0, here.settings.max_mempool)
-    size, used = here.pool.totals()
-    reserve(_PER_BYTE * used * min(limit, size) // max(size, 1))  # as large as most are
-    waiting = (entry for entries in here.pool.by_fee(MAX_PAGE) for entry in entries)
-    shown = [pending_view(entry) for entry in islice(waiting, offset, offset + limit)]
+    offset = number_argument("offset", 0, 0, node.settings.max_mempool)
+    size, used = node.pool.totals()
+    reserve(_PER_BYTE * used * min(limit, size) // max(size, 1))  # entries of average size are assumed
+    waiting = (entry for entries in node.pool.by_fee(MAX_PAGE) for entry in entries)
+    shown = [represent_entry(entry) for entry in islice(waiting, offset, offset + limit)]
     return jsonify(size=size, bytes=used, transactions=shown)

@@ -1,62 +1,35 @@
-"""`/metrics` for Prometheus. What a node knows is read from the store at each scrape, so any API process gives the same
-answer; request times are kept by each process in files that the library adds up.
+"""`/metrics` for Prometheus.
+
+The numbers of the node are read from the store at each scrape, so every API process gives the same answer. Each process
+keeps its request times in files, which the library adds up.
 """
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
-from prometheus_client import CollectorRegistry, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from api.access import node
-from api.serving import held_metrics
+from api.access import current_node
+from api.serving import held_metrics, request_metrics
 from services.jobs.queues import ALLOWED
 from services.node import Node
+from services.overview import NodeOverview, overview
 from services.system.visible import named
 
 blueprint = Blueprint("metrics", __name__)
 
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_SECONDS = Histogram(
-    "quarry_http_request_seconds", "Time to answer, by route.", ["method", "route", "status"], buckets=_BUCKETS
-)
-# One series for each class and no more, so that all of them can begin at 0.
+# Classes of statuses, not statuses: so few that every series can exist from the beginning, at 0.
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
-# Every label that a script can count under. A series that comes into being at 1 has not increased, as Prometheus sees
-# it, and no alert fires for the first time that something happens: so all of them are there from the beginning, at 0.
+# Every label that a script can count under. Prometheus sees no increase in a series that appears at 1, so no alert
+# would fire for the first event. Therefore all series exist from the beginning, at 0.
 _DEPTHS = ("0", "1", "2", "5", "10", "100")  # swap.lua
 _LEAVING = ("replaced", "evicted", "expired", "dropped")  # pool_record in pool.lua
 _FUNCTIONS = tuple(sorted(name.rpartition(".")[2] for name in ALLOWED))
 _OUTCOMES = ("finished", "failed")
-
-
-def request_seconds(method: str, route: str, status: str) -> Histogram:
-    """The histogram of one kind of request, for doors that answer before Flask sees them."""
-    return _SECONDS.labels(method, route, status)
-
-
-def install(app: Flask) -> None:
-    """Measure every request."""
-
-    def begin() -> None:
-        g.began = time.perf_counter()
-
-    def end(response: Response) -> Response:
-        # The rule, not the path: ids in labels would make a series for each.
-        route = request.url_rule.rule if request.url_rule else "unknown"
-        method = request.method if request.method in ("GET", "POST", "DELETE", "HEAD", "OPTIONS") else "other"
-        began = g.pop("began", None)
-        if began is not None:
-            _SECONDS.labels(method, route, str(response.status_code)).observe(time.perf_counter() - began)
-        return response
-
-    app.before_request(begin)
-    app.after_request(end)
-    app.register_blueprint(blueprint)
 
 
 @blueprint.get("/metrics")
@@ -68,14 +41,14 @@ def metrics() -> ResponseReturnValue:
       responses: {'200': {description: Text format., text: text/plain}}
     """
     registry = CollectorRegistry()
-    registry.register(_NodeCollector(node()))
-    # Some labels are names from the store. The format escapes line breaks in them, and nothing else that hides or acts.
+    registry.register(_NodeCollector(current_node()))
+    # Some labels are names from the store. The format escapes line breaks in them, but no other control characters.
     text = b"\n".join(named(line).encode() for line in generate_latest(registry).decode().split("\n"))
     requests = CollectorRegistry()
     try:
         multiprocess.MultiProcessCollector(requests)  # type: ignore[no-untyped-call] # untyped there
-    except ValueError:  # one process only: its own registry has them
-        requests.register(_SECONDS)
+    except ValueError:  # the server is a single process: there are no files
+        request_metrics.register(requests)
         held_metrics.register(requests)
     totals = CollectorRegistry()
     totals.register(_Responses(requests))
@@ -83,7 +56,7 @@ def metrics() -> ResponseReturnValue:
 
 
 class _Responses:
-    """Responses by class of status, added up from the histogram at each scrape. A counter would cost every request."""
+    """Responses by class of status, added up from the histogram at each scrape, which costs requests nothing."""
 
     def __init__(self, requests: CollectorRegistry) -> None:
         self._requests = requests
@@ -101,69 +74,23 @@ class _Responses:
 
 
 class _NodeCollector:
-    """A node's numbers, read when they are asked for."""
+    """The numbers of a node, read at each scrape."""
 
-    def __init__(self, here: Node) -> None:
-        self._node = here
+    def __init__(self, node: Node) -> None:
+        self._node = node
 
     def collect(self) -> Iterator[Metric]:
+        state, counters = overview(self._node), self._node.mining.counters()
         yield GaugeMetricFamily(
             "quarry_ledger_differs",
             "1 while the stored state is known to differ from what the blocks give, else 0.",
-            int(self._node.faults.read() is not None),
+            int(state.differs),
         )
-        yield from self._chain()
-        yield from self._mempool()
-        yield from self._mining()
+        yield from _chain(state, counters)
+        yield from _mempool(state, counters)
+        yield from _mining(state, counters)
         yield from self._network()
         yield from self._jobs()
-
-    def _chain(self) -> Iterator[Metric]:
-        tip = self._node.chain.tip()
-        counters = self._node.mining.counters()
-        yield GaugeMetricFamily("quarry_height", "Height of the tip.", tip.height)
-        yield GaugeMetricFamily("quarry_chainwork", "Expected hashes behind the tip.", tip.chainwork)
-        yield GaugeMetricFamily("quarry_tip_timestamp_seconds", "Unix time in the tip's header.", tip.timestamp)
-        blocks = CounterMetricFamily("quarry_blocks", "Blocks appended, by origin.", labels=["origin"])
-        for origin in ("mined", "fetched"):
-            blocks.add_metric([origin], counters.get(f"blocks_{origin}", 0))
-        yield blocks
-        reorganisations = CounterMetricFamily(
-            "quarry_reorganisations", "Reorganisations, by how many blocks were detached at least.", labels=["depth"]
-        )
-        for depth in _DEPTHS:
-            reorganisations.add_metric([depth], counters.get(f"reorganisations_{depth}", 0))
-        yield reorganisations
-
-    def _mempool(self) -> Iterator[Metric]:
-        size, used = self._node.pool.totals()
-        yield GaugeMetricFamily("quarry_mempool_transactions", "Transactions that wait.", size)
-        yield GaugeMetricFamily("quarry_mempool_bytes", "Bytes of the mempool's entries.", used)
-        left = CounterMetricFamily("quarry_mempool_left", "Transactions that left without a block.", labels=["status"])
-        counters = self._node.mining.counters()
-        for status in _LEAVING:
-            left.add_metric([status], counters.get(f"mempool_{status}", 0))
-        yield left
-
-    def _mining(self) -> Iterator[Metric]:
-        mining = self._node.mining
-        situation, counters = mining.situation(), mining.counters()
-        found = mining.round(situation.open_round) if situation.open_round else None
-        yield CounterMetricFamily("quarry_hashes", "Hashes done by all workers.", counters.get("hashes", 0))
-        yield CounterMetricFamily(
-            "quarry_wasted_hashes",
-            "Hashes done after their round or template had ended.",
-            counters.get("wasted_hashes", 0),
-        )
-        yield GaugeMetricFamily("quarry_mining_requests", "Mining requests that wait.", situation.requests)
-        yield GaugeMetricFamily("quarry_round_open", "Whether a round is open.", int(found is not None))
-        difficulty = found.difficulty if found else 0
-        yield GaugeMetricFamily("quarry_round_difficulty", "Difficulty of the open round.", difficulty)
-        rounds = CounterMetricFamily("quarry_rounds", "Rounds, by outcome.", labels=["outcome"])
-        rounds.add_metric(["opened"], counters.get("rounds_opened", 0))
-        rounds.add_metric(["sealed"], counters.get("blocks_mined", 0))
-        rounds.add_metric(["cancelled"], counters.get("rounds_cancelled", 0))
-        yield rounds
 
     def _network(self) -> Iterator[Metric]:
         peers = GaugeMetricFamily("quarry_peers", "Peers, by state.", labels=["state"])
@@ -185,11 +112,57 @@ class _NodeCollector:
             workers.add_metric([item.name], item.workers)
         yield from (waiting, age, workers)
         jobs = CounterMetricFamily(
-            "quarry_jobs", "Jobs that ended, and the ticker's housekeepings.", labels=["function", "outcome"]
+            "quarry_jobs", "Jobs that ended, and runs of the ticker's housekeeping.", labels=["function", "outcome"]
         )
-        seconds = CounterMetricFamily("quarry_job_seconds", "Time that jobs took together.", labels=["function"])
+        seconds = CounterMetricFamily("quarry_job_seconds", "Total time of jobs, in seconds.", labels=["function"])
         for function in _FUNCTIONS:
             seconds.add_metric([function], report.totals.get((function, "seconds"), 0))
             for outcome in _OUTCOMES:
                 jobs.add_metric([function, outcome], report.totals.get((function, outcome), 0))
         yield from (jobs, seconds)
+
+
+def _chain(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric]:
+    tip = state.tip
+    yield GaugeMetricFamily("quarry_height", "Height of the tip.", tip.height)
+    yield GaugeMetricFamily("quarry_chainwork", "Expected hashes behind the tip.", tip.chainwork)
+    yield GaugeMetricFamily("quarry_tip_timestamp_seconds", "Unix time in the tip's header.", tip.timestamp)
+    blocks = CounterMetricFamily("quarry_blocks", "Blocks appended, by origin.", labels=["origin"])
+    for origin in ("mined", "fetched"):
+        blocks.add_metric([origin], counters.get(f"blocks_{origin}", 0))
+    yield blocks
+    reorganisations = CounterMetricFamily(
+        "quarry_reorganisations",
+        "Reorganisations; depth is the lower bound of the number of detached blocks.",
+        labels=["depth"],
+    )
+    for depth in _DEPTHS:
+        reorganisations.add_metric([depth], counters.get(f"reorganisations_{depth}", 0))
+    yield reorganisations
+
+
+def _mempool(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric]:
+    yield GaugeMetricFamily("quarry_mempool_transactions", "Transactions that wait to be mined.", state.pool_size)
+    yield GaugeMetricFamily("quarry_mempool_bytes", "Bytes of the mempool's entries.", state.pool_bytes)
+    left = CounterMetricFamily("quarry_mempool_left", "Transactions that left without a block.", labels=["status"])
+    for status in _LEAVING:
+        left.add_metric([status], counters.get(f"mempool_{status}", 0))
+    yield left
+
+
+def _mining(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric]:
+    yield CounterMetricFamily("quarry_hashes", "Hashes done by all workers.", counters.get("hashes", 0))
+    yield CounterMetricFamily(
+        "quarry_wasted_hashes",
+        "Hashes done after their round or template had ended.",
+        counters.get("wasted_hashes", 0),
+    )
+    yield GaugeMetricFamily("quarry_mining_requests", "Mining requests that wait.", state.requests)
+    yield GaugeMetricFamily("quarry_round_open", "Whether a round is open.", int(state.round is not None))
+    difficulty = state.round.difficulty if state.round else 0
+    yield GaugeMetricFamily("quarry_round_difficulty", "Difficulty of the open round.", difficulty)
+    rounds = CounterMetricFamily("quarry_rounds", "Rounds, by outcome.", labels=["outcome"])
+    rounds.add_metric(["opened"], counters.get("rounds_opened", 0))
+    rounds.add_metric(["sealed"], counters.get("blocks_mined", 0))
+    rounds.add_metric(["cancelled"], counters.get("rounds_cancelled", 0))
+    yield rounds

@@ -1,14 +1,14 @@
-"""Asking for blocks, and watching the search."""
+"""Mining requests and rounds."""
 
 from contextlib import nullcontext
 
 from flask import Blueprint, Response, jsonify, url_for
 from flask.typing import ResponseReturnValue
 
-from api.access import budget, doorkeeper, node
-from api.errors import Refusal, problem
+from api.access import budget, current_node, doorkeeper
+from api.errors import HttpRefusal, problem
 from api.reading import is_id, seconds_argument
-from api.representations import block_fields, round_view
+from api.representations import block_fields, represent_round
 from api.serving.budget import Kind
 from services.clocks import waiting_words
 from services.errors import Busy, NotFound
@@ -16,9 +16,10 @@ from services.store.rounds import RequestStatus
 
 blueprint = Blueprint("mining", __name__)
 
-# Waiting holds a thread of the server.
+# Seconds. A waiting request holds a thread of the server.
 MAX_WAIT = 60.0
 _UNKNOWN_JOB = "No mining request with this id is known here."
+_UNKNOWN_ROUND = "No round with this id is known here."
 
 
 @blueprint.route("/mine", methods=["GET", "POST"])
@@ -39,40 +40,40 @@ def mine() -> ResponseReturnValue:
         '200': {description: 'The block: message, index, transactions, proof, previous_hash, hash.', json: Mined}
         '202':
           description: >-
-            Not sealed yet: {job}, and Location: /jobs/ID. While no block may be made yet, since the last ones lie too
-            far in the future, also message and mining_waits_until (Unix seconds): at once, if waiting would be in vain.
+            Not sealed yet: {job}, and Location: /jobs/ID. While no block may be made because the last ones lie too far
+            in the future, also message and mining_waits_until (Unix seconds); sent at once if waiting would not help.
           json: Asked
         '401':
         '409':
     post: *mine
     """
     doorkeeper().require_this_machine()
-    here = node()
-    seconds = seconds_argument("wait", here.settings.mine_wait, MAX_WAIT)
-    with budget().hold(Kind.WAIT) if seconds else nullcontext():  # a refusal asks for nothing, so it comes first
-        request_id = here.requests.ask()
-        until = here.rounds.waits_until()
-        if until is not None and until - here.clock.now() > seconds:
+    node = current_node()
+    seconds = seconds_argument("wait", node.settings.mine_wait, MAX_WAIT)
+    with budget().hold(Kind.WAIT) if seconds else nullcontext():  # first, so that a refused request asks for no block
+        request_id = node.requests.ask()
+        until = node.rounds.waits_until()
+        if until is not None and until - node.clock.now() > seconds:
             seconds = 0.0
-        answer = here.requests.wait(request_id, seconds)
+        answer = node.requests.wait(request_id, seconds)
     if answer.status is RequestStatus.CANCELLED:
         return problem(409, "round_cancelled", "The round was cancelled.")
     if answer.block is None:
         return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
     try:
-        block = block_fields(here, answer.block)
-    except Busy:  # it is mined; the client can look at it later
+        block = block_fields(node, answer.block)
+    except Busy:  # the block is mined; the client can read it later
         return _not_yet(request_id), 202, {"Location": url_for("mining.job", job_id=request_id)}
     names = ("index", "transactions", "proof", "previous_hash")
     return jsonify({"message": "Forged new block.", **{name: block[name] for name in names}, "hash": answer.block})
 
 
 def _not_yet(request_id: str) -> Response:
-    here = node()
-    until = here.rounds.waits_until()
+    node = current_node()
+    until = node.rounds.waits_until()
     if until is None:
         return jsonify(job=request_id)
-    return jsonify(job=request_id, message=waiting_words(until, here.clock.now()), mining_waits_until=until)
+    return jsonify(job=request_id, message=waiting_words(until, node.clock.now()), mining_waits_until=until)
 
 
 @blueprint.get("/jobs/<job_id>")
@@ -95,12 +96,12 @@ def job(job_id: str) -> ResponseReturnValue:
     """
     seconds = seconds_argument("wait", 0.0, MAX_WAIT)
     if not is_id(job_id):
-        raise Refusal(404, "unknown_job", _UNKNOWN_JOB)
+        raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB)
     try:
         with budget().hold(Kind.WAIT) if seconds else nullcontext():
-            found = node().requests.wait(job_id, seconds)
+            found = current_node().requests.wait(job_id, seconds)
     except NotFound:
-        raise Refusal(404, "unknown_job", _UNKNOWN_JOB) from None
+        raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB) from None
     return jsonify(id=job_id, status=found.status, round=found.round_id, block=found.block)
 
 
@@ -109,7 +110,7 @@ def show_round(round_id: str) -> ResponseReturnValue:
     """Watch one round.
     ---
     get:
-      summary: 'A round: hashes done, rate, and its workers'
+      summary: 'A round: hashes done, rate and workers'
       parameters: [{in: path, name: round_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}]
       responses:
         '200':
@@ -117,10 +118,10 @@ def show_round(round_id: str) -> ResponseReturnValue:
           json: Round
         '404':
     """
-    view = round_view(node(), round_id) if is_id(round_id) else None
-    if view is None:
-        raise Refusal(404, "unknown_round", "No round with this id is known here.")
-    return jsonify(view)
+    found = current_node().mining.round(round_id) if is_id(round_id) else None
+    if found is None:
+        raise HttpRefusal(404, "unknown_round", _UNKNOWN_ROUND)
+    return jsonify(represent_round(current_node(), found))
 
 
 @blueprint.delete("/rounds/<round_id>")
@@ -131,13 +132,13 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
       summary: Cancel an open round and the request that it would have answered (admin)
       parameters: [{in: path, name: round_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}]
       responses:
-        '200': {description: 'The round, which has ended.', json: Round}
+        '200': {description: 'The round after it has ended.', json: Round}
         '401':
         '404':
     """
     doorkeeper().require_admin()
-    here = node()
-    if not is_id(round_id) or here.mining.round(round_id) is None:
-        raise Refusal(404, "unknown_round", "No round with this id is known here.")
-    here.requests.cancel(round_id)
-    return jsonify(round_view(here, round_id))
+    if not is_id(round_id) or current_node().mining.round(round_id) is None:
+        raise HttpRefusal(404, "unknown_round", _UNKNOWN_ROUND)
+    current_node().requests.cancel(round_id)
+    ended = current_node().mining.round(round_id)
+    return jsonify(None if ended is None else represent_round(current_node(), ended))

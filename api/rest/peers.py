@@ -1,27 +1,28 @@
-"""Peers over HTTP: who they are, what they announce, and agreeing with them."""
+"""Peers: the list of them, their announcements, and agreeing with them on a chain."""
 
 from typing import Any
 
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from api.access import budget, doorkeeper, node
-from api.errors import Refusal, problem
-from api.reading import MAX_PAGE, is_hash, json_body, number_argument, seconds_argument
+from api.access import budget, current_node, doorkeeper
+from api.errors import HttpRefusal, problem
+from api.reading import MAX_PAGE, json_body, number_argument, seconds_argument
 from api.representations import first_blocks
 from api.serving.budget import Kind, reserve
 from services.errors import PeerFailed
 from services.peers.urls import check_address, normal_url
 from shared.errors import InputError, NodeError, ShapeError
+from shared.hashing import is_hash
 
 blueprint = Blueprint("peers", __name__)
 
 _SHOWN_BLOCKS = 100
 _SHOWN_BYTES = 2**20
 _MAX_LOCATOR = 64
-_HEADER_BYTES = 3_000  # of memory, on its way into an answer
+_HEADER_BYTES = 3_000  # of memory for each header while an answer is made
 _MAX_NODES = 64
-_MAX_WAIT = 60.0
+_MAX_WAIT = 60.0  # seconds
 
 
 @blueprint.get("/nodes")
@@ -29,13 +30,13 @@ def index() -> ResponseReturnValue:
     """List peers.
     ---
     get:
-      summary: Peers, what they last claimed, and how they are doing
+      summary: Peers, their last claims, and their states
       responses:
         '200':
           description: 'nodes: url, state, height, tip, chainwork, reason. Candidates await approval.'
           json: Peers
     """
-    return jsonify(nodes=[_peer(item) for item in node().peers.all()])
+    return jsonify(nodes=[_peer(item) for item in current_node().peers.all()])
 
 
 @blueprint.post("/nodes/register")
@@ -44,38 +45,38 @@ def register() -> ResponseReturnValue:
     """Register peers.
     ---
     post:
-      summary: Register peers (admin, except under the tutorial's rules)
+      summary: Register peers (needs the admin token, except under the tutorial's rules)
       description: >-
-        A peer that answers is asked for its genesis block first; one on another chain is refused. One that does not
-        answer is registered, and asked again later.
+        Each peer is asked for its genesis block first. A peer on another chain is refused. A peer that does not answer
+        is registered, and asked again later.
       requestBody:
         json: Nodes
       responses:
         '201': {description: 'message, all_nodes, total_nodes (URLs).', json: Registered}
         '401':
     """
-    here = node()
+    node = current_node()
     admin = doorkeeper().is_admin()
-    if not here.rules.open_registration:
+    if not node.rules.open_registration:
         doorkeeper().require_admin()
-    elif here.settings.loopback:  # its peers may be on this machine, which those behind a proxy must not reach
+    elif node.settings.loopback:  # a peer may be on this machine, which clients behind a proxy must not reach
         doorkeeper().require_this_machine()
     given = dict.fromkeys(normal_url(item) for item in _nodes(json_body()))
-    urls = [url for url in given if url != here.settings.public_url]  # the tutorial's readers name all nodes to each
+    urls = [url for url in given if url != node.settings.public_url]  # tutorial readers register all nodes at each
     for url in urls:
-        check_address(url, private=here.settings.reaches_private_peers)
-    if not admin:  # a stranger neither ends a peer's pause nor has it asked
-        known = {peer.url for peer in here.peers.approved()}
+        check_address(url, private=node.settings.reaches_private_peers)
+    if not admin:  # only the admin can end a peer's pause, or have a known peer asked
+        known = {peer.url for peer in node.peers.approved()}
         urls = [url for url in urls if url not in known]
-    here.peers.require_room(urls)
+    node.peers.require_room(urls)
     with budget().hold(Kind.WAIT):
-        answers = here.resolver.handshakes(urls)
+        answers = node.resolver.handshakes(urls)
     for answer in answers:
-        # One that does not answer is not there yet: the resolver keeps asking.
+        # A peer that does not answer may not have started yet; the resolver keeps asking it.
         if isinstance(answer, NodeError) and not isinstance(answer, PeerFailed):
             raise answer
-    here.peers.add(*urls)
-    all_nodes = [peer.url for peer in here.peers.approved()]
+    node.peers.add(*urls)
+    all_nodes = [peer.url for peer in node.peers.approved()]
     return jsonify(message="New nodes have been added.", all_nodes=all_nodes, total_nodes=all_nodes), 201
 
 
@@ -84,17 +85,17 @@ def remove() -> ResponseReturnValue:
     """Forget peers.
     ---
     delete:
-      summary: Forget peers (admin)
+      summary: Forget peers (needs the admin token)
       requestBody:
         json: Nodes
       responses:
-        '200': {description: 'removed: how many, and the remaining nodes.', json: Peers}
+        '200': {description: 'removed (how many), and the remaining nodes.', json: Peers}
         '401':
     """
     doorkeeper().require_admin()
-    here = node()
-    removed = sum(here.peers.remove(normal_url(item)) for item in _nodes(json_body()))
-    return jsonify(removed=removed, nodes=[_peer(item) for item in here.peers.all()])
+    node = current_node()
+    removed = sum(node.peers.remove(normal_url(item)) for item in _nodes(json_body()))
+    return jsonify(removed=removed, nodes=[_peer(item) for item in node.peers.all()])
 
 
 @blueprint.route("/nodes/resolve", methods=["GET", "POST"])
@@ -104,7 +105,7 @@ def resolve() -> ResponseReturnValue:
     ---
     get: &resolve
       summary: Adopt the best valid chain among the peers
-      description: Requests that arrive together are answered by one run.
+      description: Requests that arrive at the same time share one run.
       parameters:
         - in: query
           name: wait
@@ -112,21 +113,21 @@ def resolve() -> ResponseReturnValue:
           description: Seconds to wait.
       responses:
         '200':
-          description: 'message, and chain or new_chain: its first 100 blocks; more under `more`.'
+          description: 'message, and chain or new_chain: its first 100 blocks at most; `more` says where the rest is.'
           json: Resolved
-        '202': {description: 'Still at it: ask /status, or again.', json: Message}
+        '202': {description: 'Not finished yet; ask again, or ask /status.', json: Message}
         '502':
     post: *resolve
     """
-    here = node()
-    here.faults.require_none()
+    node = current_node()
+    node.faults.require_none()
     seconds = seconds_argument("wait", 30.0, _MAX_WAIT)
     with budget().hold(Kind.WAIT):
-        answer = here.consensus.ask(seconds)
+        answer = node.consensus.ask(seconds)
     if answer is None:
         return jsonify(message="Still resolving."), 202
-    shown = first_blocks(here, _SHOWN_BLOCKS, _SHOWN_BYTES)
-    length = here.chain.tip().height
+    shown = first_blocks(node, _SHOWN_BLOCKS, _SHOWN_BYTES)
+    length = node.chain.tip().height
     body: dict[str, Any] = {"message": "Our chain was replaced." if answer.replaced else "Our chain is authoritative."}
     body["new_chain" if answer.replaced else "chain"] = shown
     body["length"] = length
@@ -137,15 +138,15 @@ def resolve() -> ResponseReturnValue:
 
 @blueprint.post("/nodes/announce")
 def announce() -> ResponseReturnValue:
-    """Hear of a peer's tip.
+    """Take a peer's announcement of its tip.
     ---
     post:
-      summary: A peer's new tip
-      description: Heeded only from registered peers; it causes a resolution with that peer and nothing else.
+      summary: Announce a peer's new tip
+      description: Ignored unless the peer is registered. Its only effect is a resolution with that peer.
       requestBody:
         json: Announcement
       responses:
-        '202': {description: 'heeded: whether it will be looked at.', json: Heeded}
+        '202': {description: 'heeded: whether the peer will be asked.', json: Heeded}
     """
     body = json_body()
     if not isinstance(body, dict):
@@ -153,12 +154,12 @@ def announce() -> ResponseReturnValue:
     if body.keys() != {"url", "hash", "height", "chainwork"}:
         raise ShapeError("wrong_fields", "An announcement has exactly url, hash, height and chainwork.")
     url, block_hash = normal_url(body["url"]), body["hash"]
-    if not isinstance(block_hash, str) or not is_hash(block_hash):
+    if not is_hash(block_hash):
         raise InputError("bad_hash", "hash must be 64 lower-case hexadecimal digits.", field="hash")
     for name in ("height", "chainwork"):
         if type(body[name]) is not int or not 0 <= body[name] < 2**256:
             raise InputError("bad_number", f"{name} must be a whole number.", field=name)
-    return jsonify(heeded=node().announcer.heard(url, block_hash)), 202
+    return jsonify(heeded=current_node().announcer.heard(url, block_hash)), 202
 
 
 @blueprint.get("/headers")
@@ -171,32 +172,34 @@ def headers() -> ResponseReturnValue:
         - in: query
           name: locator
           schema: {type: string, pattern: '^([0-9a-f]{64}(,[0-9a-f]{64}){0,63})?$'}
-          description: Block hashes with commas, newest first.
+          description: Block hashes, newest first, separated by commas.
         - {in: query, name: limit, schema: {type: integer, default: 500, minimum: 1, maximum: 500}}
       responses:
         '200':
-          description: 'headers (as they are hashed, with proof), from (their first height), length.'
+          description: 'headers (hashed fields and proof), from (height of the first), length (of the whole chain).'
           json: Headers
         '404':
     """
-    here = node()
-    if not here.rules.headers_alone:
-        raise Refusal(404, "no_headers", "Under the rules of this chain a hash covers the whole block: ask /chain.")
+    node = current_node()
+    if not node.rules.headers_alone:
+        raise HttpRefusal(404, "no_headers", "Under this chain's rules, a hash covers the whole block: ask /chain.")
     text = request.args.get("locator", "")
     names = text.split(",") if text else []
     if len(names) > _MAX_LOCATOR or not all(is_hash(item) for item in names):
-        raise InputError("bad_locator", f"locator is at most {_MAX_LOCATOR} block hashes with commas.", field="locator")
+        raise InputError(
+            "bad_locator", f"locator is at most {_MAX_LOCATOR} block hashes, separated by commas.", field="locator"
+        )
     limit = number_argument("limit", MAX_PAGE, 1, MAX_PAGE)
     reserve(_HEADER_BYTES * limit)
-    first, found = here.chain.after(names, limit)
+    first, found = node.chain.after(names, limit)
     return jsonify(
-        {"headers": [item.header.to_object() for item in found], "from": first, "length": here.chain.tip().height}
+        {"headers": [item.header.to_object() for item in found], "from": first, "length": node.chain.tip().height}
     )
 
 
 @blueprint.errorhandler(PeerFailed)
 def peer_failed(error: PeerFailed) -> ResponseReturnValue:
-    """A peer is to blame, not the request."""
+    """A peer failed; the request was right."""
     return problem(502, "peer_failed", str(error))
 
 

@@ -1,4 +1,4 @@
-"""Submitting transactions, and looking them up."""
+"""Submitting transactions and looking them up."""
 
 from typing import Any
 
@@ -6,20 +6,21 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
-from api.access import node
-from api.errors import Refusal, describe
-from api.reading import is_hash, json_body
-from api.representations import block_fields, transaction_view
+from api.access import current_node
+from api.errors import HttpRefusal, describe
+from api.reading import json_body
+from api.representations import block_fields, represent_transaction
 from api.serving.budget import reserve
 from services.chain.inclusion import inclusion_proof
 from services.mempool.admission import Admitted
 from shared.errors import InputError, NodeError, RuleError
+from shared.hashing import is_hash
 from shared.transaction import Transaction
 
 blueprint = Blueprint("transactions", __name__)
 
 MAX_BATCH = 2000
-_RESULT_BYTES = 400  # of memory, for each result on its way into the answer
+_RESULT_BYTES = 400  # of memory for each result while the answer is made
 
 
 @blueprint.post("/transactions/new")
@@ -30,16 +31,16 @@ def submit() -> ResponseReturnValue:
     post:
       summary: Submit a signed transaction
       description: >-
-        201 means durable: the transaction is in the mempool, synced to disk, and will be mined or leave a record that
-        says why not. Repeating it is harmless and answers 201 again, with block (hash) and index (height) once it is
+        201 means that the transaction is in the mempool and on disk. It will be mined, or leave a record that says why
+        not. Submitting it again is harmless and answers 201 again, with block (hash) and index (height) once it is
         mined.
       requestBody:
         json: Transaction
       responses:
         '201': {description: Admitted., json: Admitted}
     """
-    here = node()
-    admitted = here.submit_one(here.rules.read_request(json_body(floats=here.rules.floats)))
+    node = current_node()
+    admitted = node.submit_one(node.rules.read_request(json_body(floats=node.rules.floats)))
     if admitted.block:
         return jsonify(message=f"The transaction is in Block {admitted.height}.", **_acknowledged(admitted)), 201
     message = f"Transaction will be added to Block {admitted.height}."
@@ -48,30 +49,30 @@ def submit() -> ResponseReturnValue:
 
 @blueprint.post("/transactions/batch")
 def submit_batch() -> ResponseReturnValue:
-    """Admit many signed transactions, each by itself.
+    """Admit many signed transactions.
     ---
     post:
       summary: Submit up to 2,000 signed transactions
       description: >-
-        Each is admitted or refused by itself. Those of one sender are taken in the order given, so send nonces
-        ascending. The answer has one result per transaction, in order: {status: accepted, id}, with block (hash) and
-        index (height) where it was sent before and is mined already, or {status: refused, code, detail, field}.
+        Each is admitted or refused on its own. Transactions of one sender are taken in the order given, so send them by
+        ascending nonce. The answer has one result for each, in the same order: {status: accepted, id}, with block
+        (hash) and index (height) if it was mined before, or {status: refused, code, detail, field}.
       requestBody:
         json: Batch
       responses:
         '200': {description: One result per transaction., json: BatchResult}
     """
-    here = node()
-    items = _batch(json_body(floats=here.rules.floats))
-    reserve(_RESULT_BYTES * len(items))  # before anything is admitted: afterwards "try again" would be wrong
+    node = current_node()
+    items = _batch(json_body(floats=node.rules.floats))
+    reserve(_RESULT_BYTES * len(items))  # first: after an admission, the answer must not be "try again"
     outcomes: list[Transaction | Admitted | NodeError] = []
     for item in items:
         try:
-            outcomes.append(here.rules.read_request(item))
-        except RuleError as error:
+            outcomes.append(node.rules.read_request(item))
+        except (InputError, RuleError) as error:
             outcomes.append(error)
     readable = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, Transaction)]
-    admissions = here.submit([item for item in outcomes if isinstance(item, Transaction)])
+    admissions = node.submit([item for item in outcomes if isinstance(item, Transaction)])
     for position, admission in zip(readable, admissions, strict=True):
         outcomes[position] = admission
     admitted = [outcome for outcome in outcomes if isinstance(outcome, Admitted)]
@@ -80,43 +81,43 @@ def submit_batch() -> ResponseReturnValue:
 
 @blueprint.get("/transactions/<transaction_id>")
 def show(transaction_id: str) -> ResponseReturnValue:
-    """Where a transaction is.
+    """Look up a transaction.
     ---
     get:
-      summary: A transaction on the chain, waiting, or gone with a reason
+      summary: A transaction on the chain, in the mempool, or gone with a reason
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{64}$'}}]
       responses:
         '200':
-          description: 'Its fields with id, status, block (hash) and index (height) where known.'
+          description: 'Its fields and id, status, and where known block (hash) and index (height).'
           json: TransactionPlace
         '404':
     """
-    if transaction_id in ("new", "batch"):  # where one may only POST
+    if transaction_id in ("new", "batch"):  # endpoints that accept POST only
         raise MethodNotAllowed(["POST", "OPTIONS"])
-    view = transaction_view(node(), transaction_id) if is_hash(transaction_id) else None
-    if view is None:
-        raise Refusal(404, "unknown_transaction", "No transaction with this id is known here.")
-    return jsonify(view)
+    found = represent_transaction(current_node(), transaction_id) if is_hash(transaction_id) else None
+    if found is None:
+        raise HttpRefusal(404, "unknown_transaction", "No transaction with this id is known here.")
+    return jsonify(found)
 
 
 @blueprint.get("/transactions/<transaction_id>/proof")
-def proof(transaction_id: str) -> ResponseReturnValue:
+def inclusion(transaction_id: str) -> ResponseReturnValue:
     """Prove that a transaction is in a block.
     ---
     get:
-      summary: A transaction, its Merkle branch and its block's header; verifiable offline
+      summary: 'A transaction, its Merkle branch and the header of its block: a proof that can be verified offline'
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{64}$'}}]
       responses:
         '200': {description: 'Transaction, position, branch (lowest first), header and block hash.', json: Proof}
         '404':
     """
-    here = node()
-    if not here.rules.headers_alone:
-        raise Refusal(404, "no_merkle_root", "Blocks have no Merkle root under the rules of this chain.")
-    location = here.chain.locate(transaction_id) if is_hash(transaction_id) else None
+    node = current_node()
+    if not node.rules.headers_alone:
+        raise HttpRefusal(404, "no_merkle_root", "Blocks have no Merkle root under the rules of this chain.")
+    location = node.chain.locate(transaction_id) if is_hash(transaction_id) else None
     if location is None:
-        raise Refusal(404, "unknown_transaction", "No transaction with this id is on the chain.")
-    return jsonify(inclusion_proof(block_fields(here, location.block_hash), location, transaction_id))
+        raise HttpRefusal(404, "unknown_transaction", "No transaction with this id is on the chain.")
+    return jsonify(inclusion_proof(block_fields(node, location.block_hash), location, transaction_id))
 
 
 def _batch(body: Any) -> list[Any]:
@@ -129,7 +130,7 @@ def _batch(body: Any) -> list[Any]:
 
 
 def _acknowledged(admitted: Admitted) -> dict[str, Any]:
-    """The id of a transaction that was taken, and its block, if it is in one already."""
+    """The id of an admitted transaction, and its block if it was mined before."""
     mined = {"block": admitted.block, "index": admitted.height} if admitted.block else {}
     return {"id": admitted.id, **mined}
 

@@ -1,12 +1,19 @@
-"""Methods about the chain itself: which it is, how long, what fees, and its blocks."""
+"""Methods about the chain: its id, its length, fees, and its blocks."""
 
 from typing import Any
 
 from api.rpc.errors import invalid_params
 from api.rpc.methods import method
 from api.rpc.quantity import quantity, read_quantity
-from api.rpc.representations import block_object, gas_limit, mined_object, pending_block, pending_object, receipt_object
-from api.rpc.tags import find_block, find_by_hash, is_pending
+from api.rpc.representations import (
+    gas_limit,
+    represent_block,
+    represent_mined,
+    represent_pending,
+    represent_pending_block,
+    represent_receipt,
+)
+from api.rpc.tags import find_block, find_by_hash, first_within, is_pending
 from api.serving.budget import reserve
 from services.node import Node
 from services.store.records import StoredHeader
@@ -15,15 +22,15 @@ from shared.ethereum import GAS
 from shared.transaction import Transaction
 
 _GWEI = 10**9
-# Of a fee history; geth's, and what costs us a second.
+# Limits of a fee history: geth's number of blocks, and as many transactions as take a second.
 _MAX_HISTORY = 1024
 _MAX_TRANSACTIONS = 10_000
 _MAX_PERCENTILES = 100
 _PERCENTILE_BYTES = 150
-# Bytes that a block takes in memory on its way into an answer, for each byte of its own: as objects with every field
-# that wallets want, and as text (measured: tests/integration/test_large_answers.py).
+# Memory that a block takes while an answer is made of it, as a multiple of its own bytes: as objects with every field
+# that wallets want, and as text (measured: tests/integration/http/test_large_answers.py).
 _PER_BYTE = 20
-# Transactions that are shown of the block that comes next.
+# The most transactions of the pending block that are shown.
 _MAX_PENDING = 500
 
 
@@ -54,7 +61,7 @@ def syncing(node: Node) -> bool:
 
 @method("eth_accounts")
 def accounts(node: Node) -> list[str]:
-    """None: the node signs for nobody."""
+    """An empty list: the node has no keys."""
     return []
 
 
@@ -64,7 +71,7 @@ def block_number(node: Node) -> str:
 
 
 def suggested_price(node: Node) -> int:
-    """A gas price that this node admits: at least one gwei, so that a replacement can cost a tenth more."""
+    """A gas price, in wei, that this node admits: at least one gwei, so a replacement can cost a tenth more."""
     return max(_GWEI, -(-node.settings.min_fee // GAS["transfer"]))
 
 
@@ -88,7 +95,8 @@ def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) ->
     if last is None:
         raise invalid_params("request beyond head block")
     reserve(_PERCENTILE_BYTES * wanted * len(ranks))
-    headers = _as_many(node.chain.headers(max(1, last.header.index - wanted + 1), min(wanted, last.header.index)))
+    newest_first = node.chain.headers(max(1, last.header.index - wanted + 1), min(wanted, last.header.index))[::-1]
+    headers = first_within(_MAX_TRANSACTIONS, newest_first)[::-1]  # clients accept fewer blocks than they asked for
     first = headers[0].header.index if headers else last.header.index + 1
     limit = gas_limit(node.settings.spec)
     ratios, rewards = [], []
@@ -105,16 +113,6 @@ def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) ->
     }
 
 
-def _as_many(headers: list[StoredHeader]) -> list[StoredHeader]:
-    """The last of the blocks, as long as they do not hold too many transactions. Callers expect fewer at times."""
-    left = _MAX_TRANSACTIONS
-    for count, stored in enumerate(reversed(headers)):
-        left -= stored.transactions
-        if left < 0 and count:
-            return headers[-count:]
-    return headers
-
-
 def _is_percentile(rank: Any) -> bool:
     return type(rank) in (int, float) and 0 <= rank <= 100
 
@@ -123,12 +121,12 @@ def _is_percentile(rank: Any) -> bool:
 def block_by_number(node: Node, tag: Any, whole: Any = False) -> Any:
     stored = find_block(node, tag)
     if stored is not None and is_pending(tag):
-        return pending_block(stored, _waiting(node), node.settings.spec, whole=_is_whole(whole))
+        return represent_pending_block(stored, _waiting(node), node.settings.spec, whole=_is_whole(whole))
     return _block(node, stored, whole)
 
 
 def _waiting(node: Node) -> list[Transaction]:
-    """What the mempool would put first into a block, as far as one page goes."""
+    """The transactions that would go into a block first, one page at most."""
     page = next(node.pool.by_fee(_MAX_PENDING), [])
     return [node.rules.recall(entry.fields(), entry.id, entry.nonce) for entry in page]
 
@@ -143,7 +141,7 @@ def _block(node: Node, stored: StoredHeader | None, whole: Any) -> Any:
     if stored is None:
         return None
     reserve(_PER_BYTE * stored.size)
-    return block_object(node.wallet_blocks.block(stored), node.settings.spec, whole=is_whole)
+    return represent_block(node.wallet_blocks.block(stored), node.settings.spec, whole=is_whole)
 
 
 def _is_whole(value: Any) -> bool:
@@ -170,7 +168,7 @@ def count_by_hash(node: Node, value: Any) -> Any:
 def transaction_by_number(node: Node, tag: Any, index: Any) -> Any:
     if is_pending(tag):
         found = _waiting(node)[read_quantity(index, "index") :][:1]
-        return pending_object(found[0], node.settings.spec) if found else None
+        return represent_pending(found[0], node.settings.spec) if found else None
     return _transaction(node, find_block(node, tag), index)
 
 
@@ -186,7 +184,7 @@ def _transaction(node: Node, stored: StoredHeader | None, index: Any) -> Any:
     block = node.wallet_blocks.block(stored)
     if position >= len(block.transactions):
         return None
-    return mined_object(block.transactions[position], block, node.settings.spec)
+    return represent_mined(block.transactions[position], block, node.settings.spec)
 
 
 @method("eth_getUncleCountByBlockNumber", 1)
@@ -207,4 +205,4 @@ def block_receipts(node: Node, tag: Any) -> Any:
         return None
     reserve(_PER_BYTE * stored.size)
     block = node.wallet_blocks.block(stored)
-    return [receipt_object(item, block, node.settings.spec) for item in block.transactions]
+    return [represent_receipt(item, block, node.settings.spec) for item in block.transactions]

@@ -1,110 +1,97 @@
-"""`POST /rpc` over HTTP: a view for every case, and a door in front of it for the usual one.
+"""`POST /rpc`: a Flask view for every request, and a WSGI middleware in front of it for the usual ones.
 
-Wallets poll, so most requests ask for one small number. Flask's own work on a request costs more than finding that
-number does. The door answers well-formed requests before Flask sees them; whatever it does not recognise goes the long
-way, where every refusal is made.
+Wallets poll, so most requests ask for one small number, and Flask would take longer than finding that number. The
+middleware answers well-formed requests itself. It passes on all others, so every refusal is made by the view.
 """
 
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, request
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
-from api.access import node
-from api.errors import Refusal
+from api.access import Served, current_node, served
+from api.cors import ANY_ORIGIN, RPC_PATH
+from api.errors import HttpRefusal
+from api.headers import SAFETY
 from api.reading import json_body
-from api.rest import metrics
 from api.rpc import protocol
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
 from api.serving.gate import RECEIVED
-from services.node import Node
+from api.serving.request_metrics import request_seconds
 from shared.errors import InputError
 
 blueprint = Blueprint("rpc", __name__)
 
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-PATH = "/rpc"
-# Any page may speak to a wallet endpoint: it holds no secrets and signs nothing.
-_CORS = (
-    ("Access-Control-Allow-Origin", "*"),
-    ("Access-Control-Allow-Methods", "POST, OPTIONS"),
-    ("Access-Control-Allow-Headers", "content-type"),
-    ("Access-Control-Max-Age", "600"),
-)
-# As the application hardens every response (api/app.py); what is no page needs no policy for its content.
-_HEADERS = (
-    ("Content-Type", "application/json"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cache-Control", "no-store"),
-    *_CORS,
-)
+# Without the Content-Security-Policy, which is for pages.
+_HEADERS = (("Content-Type", "application/json"), *SAFETY, *ANY_ORIGIN)
 _TYPES = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
 _MAX_HOSTS = 64
 
 
-@blueprint.post(PATH, provide_automatic_options=False)  # Flask's own would say nothing to browsers
+@blueprint.post(RPC_PATH, provide_automatic_options=False)  # Flask's own answer to OPTIONS has no CORS headers
 def rpc() -> ResponseReturnValue:
     """Answer JSON-RPC.
     ---
     post:
       summary: Ethereum JSON-RPC 2.0, for wallets
       description: >-
-        Single requests and batches of up to 50. Always 200, errors are JSON-RPC error objects; a notification gets an
-        empty body.
+        Single requests, and batches of up to 50. The status is always 200: errors are JSON-RPC error objects. The
+        answer to a notification is empty.
       requestBody:
         required: false
         json: RpcCall
       responses:
-        '200': {description: A JSON-RPC response or a list of them., json: RpcAnswer}
+        '200': {description: A JSON-RPC response, or a list of them., json: RpcAnswer}
     """
-    door: RpcDoor = current_app.extensions["quarry.rpc"]
-    door.learn(request.environ.get("HTTP_HOST"))
+    _learn(request.environ.get("HTTP_HOST"))
     try:
-        return _respond(protocol.answer_value(node(), json_body(floats=True)))
+        return _respond(protocol.answer_value(current_node(), json_body(floats=True)))
     except InputError as error:
         return _respond(protocol.refused(PARSE_ERROR, f"parse error: {error.message}"))
-    except Refusal as error:
+    except HttpRefusal as error:
         if error.status in (411, 413):
             raise
-        return _respond(protocol.refused(INVALID_REQUEST, error.detail))
+        return _respond(protocol.refused(INVALID_REQUEST, error.message))
 
 
-@blueprint.route(PATH, methods=["OPTIONS"])
+@blueprint.route(RPC_PATH, methods=["OPTIONS"])
 def preflight() -> ResponseReturnValue:
     """Let browsers ask whether they may call.
     ---
     options:
       summary: CORS preflight of /rpc
-      responses: {'204': {description: They may.}}
+      responses: {'204': {description: Browsers may call.}}
     """
-    return Response(status=204, headers=list(_CORS))
+    return Response(status=204, headers=list(ANY_ORIGIN))
 
 
 def _respond(body: bytes) -> Response:
-    return Response(body, mimetype="application/json", headers=list(_CORS))
+    return Response(body, mimetype="application/json", headers=list(ANY_ORIGIN))
+
+
+def _learn(host: str | None) -> None:
+    """Remember a Host header that the doorkeeper let in, so `RpcDoor` can answer the next request that has it."""
+    hosts = served().rpc_hosts
+    if host is not None and len(hosts) < _MAX_HOSTS:
+        hosts.add(host)
 
 
 class RpcDoor:
-    """A WSGI application that answers usual requests to `/rpc` itself, and hands everything else on."""
+    """A WSGI middleware that answers the usual requests to `/rpc` and passes on all others."""
 
-    def __init__(self, inner: WsgiApp, here: Node) -> None:
+    def __init__(self, inner: WsgiApp, what: Served) -> None:
         self._inner = inner
-        self._node = here
-        self._hosts: set[str] = set()
-        self._seconds = metrics.request_seconds("POST", PATH, "200")
-
-    def learn(self, host: str | None) -> None:
-        """A Host header that the doorkeeper has let in: the next request that has it need not ask again."""
-        if host is not None and len(self._hosts) < _MAX_HOSTS:
-            self._hosts.add(host)
+        self._node = what.node
+        self._hosts = what.rpc_hosts
+        self._seconds = request_seconds("POST", RPC_PATH, "200")
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") != PATH or not self._is_usual(environ):
+        if environ.get("PATH_INFO") != RPC_PATH or not self._is_usual(environ):
             return self._inner(environ, start_response)
         began = time.perf_counter()
         answer = protocol.answer(self._node, environ["wsgi.input"].read())
@@ -125,6 +112,4 @@ class RpcDoor:
 @blueprint.record_once
 def _open_door(state: BlueprintSetupState) -> None:
     app = cast(Flask, state.app)
-    door = RpcDoor(app.wsgi_app, app.extensions["quarry"])
-    app.extensions["quarry.rpc"] = door
-    app.wsgi_app = door  # type: ignore[method-assign] # Flask's own way to put something in front
+    app.wsgi_app = RpcDoor(app.wsgi_app, served(app))  # type: ignore[method-assign] # Flask's documented way to wrap an application

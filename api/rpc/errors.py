@@ -6,14 +6,14 @@ from services.chain.snapshots import HeightUnknown, StateUnavailable
 from services.errors import Busy
 from shared import erc20
 from shared.addresses import ZERO_ADDRESS
-from shared.errors import CodedError, NodeError, RuleError
+from shared.errors import NodeError, Refusal, RuleError
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
-# Clients try again after this one, so it is for faults of the node and never for a refusal.
+# Clients retry after this code, so it is for faults of the node and never for a refusal.
 INTERNAL_ERROR = -32603
-# So is this one: the node has too much to send just now.
+# Clients retry after this code too: the node has too much to send at the moment.
 LIMIT_EXCEEDED = -32005
-# geth's for what a batch has no room for.
+# geth's code for requests whose answers do not fit into a batch.
 RESPONSE_TOO_LARGE = -32003
 REFUSED = -32000
 REVERTED = 3
@@ -37,7 +37,7 @@ _MESSAGES = {
 }
 
 
-# What a contract would find out when it is called.
+# Codes of refusals that a contract would make as a revert.
 _REVERTS = frozenset({"unknown_selector", "bad_call_data", "token_takes_no_value"})
 
 
@@ -60,24 +60,24 @@ def invalid_params(message: str) -> RpcError:
 
 
 def reverted(reason: str) -> RpcError:
-    """A call of the token that would fail, with its reason as a contract gives it."""
+    """The error of a token call that would fail, with its reason encoded as by a contract."""
     return RpcError(REVERTED, f"execution reverted: {reason}", "0x" + erc20.encode_error(reason).hex())
 
 
 def to_nobody(kind: str, address: str) -> RpcError:
-    """A call of the token that would give coins, or leave to take them (`approve`), to an address without a key."""
+    """The error of a token call that would send coins to an address without a key, or approve it."""
     verb = "approve" if kind == "approve" else "transfer"
     whose = "the zero address" if address == ZERO_ADDRESS else "the token's own address"
     return reverted(f"ERC20: {verb} to {whose}")
 
 
 def reason(error: RuleError) -> str:
-    """A refusal as a contract would word it."""
+    """The sentence of a refusal without its full stop, as contracts write reasons."""
     return error.message.rstrip(".")
 
 
 def refusal(error: NodeError) -> RpcError:
-    """What a client is told when the node refuses. Never a code that clients retry, unless they should."""
+    """The error for a refusal by the node. Its code makes clients retry only if that can help."""
     if isinstance(error, RuleError):
         if error.code == "insufficient_allowance":
             return reverted("ERC20: insufficient allowance")
@@ -85,7 +85,7 @@ def refusal(error: NodeError) -> RpcError:
             return reverted(reason(error))
     if isinstance(error, Busy) and error.code == "too_many_answers":
         return RpcError(LIMIT_EXCEEDED, error.message)
-    if isinstance(error, CodedError):
+    if isinstance(error, Refusal):
         return RpcError(REFUSED, _MESSAGES.get(error.code, error.message))
     if isinstance(error, HeightUnknown):
         return RpcError(REFUSED, "header not found")

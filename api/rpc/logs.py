@@ -1,12 +1,12 @@
-"""Methods about events, and filters that remember how far a client has looked."""
+"""Methods about events, and filters that remember how far a client has polled."""
 
 from typing import Any
 
 from api.rpc.errors import REFUSED, RpcError, invalid_params
 from api.rpc.methods import method
 from api.rpc.quantity import read_address, read_data, read_quantity
-from api.rpc.representations import log_object
-from api.rpc.tags import find_by_hash, read_height
+from api.rpc.representations import represent_log
+from api.rpc.tags import find_by_hash, first_within, read_height
 from api.serving.budget import reserve
 from services.errors import TipMoved
 from services.node import Node
@@ -15,13 +15,13 @@ from services.store.records import StoredHeader
 from services.token.logs import MAX_LOGS, FoundLog, LogCriteria, Topics
 
 _MAX_ALTERNATIVES = 1000
-# Bytes of memory for each event: that is found, and on its way into an answer.
+# Bytes of memory for each event: while it is searched, and while an answer is made.
 _FOUND_BYTES, _LOG_BYTES = 1_200, 4_000
-# Per poll of a filter.
+# The most transactions and blocks that one poll of a filter returns.
 _MAX_PENDING = 1000
 _MAX_BLOCKS = 1000
 _NO_END = 2**256
-# What is kept of a filter's criteria, and how many characters of them: it stays in the store while it is polled.
+# The criteria of a filter that are stored, and the most characters of them: they stay in the store while it is polled.
 _CRITERIA = ("fromBlock", "toBlock", "address", "topics")
 _MAX_CRITERIA = 16_384
 _ATTEMPTS = 10
@@ -43,7 +43,7 @@ def get_logs(node: Node, request: Any) -> list[dict[str, Any]]:
 def new_filter(node: Node, request: Any) -> str:
     if isinstance(request, dict) and request.get("blockHash") is not None:
         raise invalid_params("a filter watches a range of blocks, not one")
-    _ranged(node, request)  # bad criteria are refused now, not at the first poll
+    _ranged(node, request)  # refuses bad criteria now, not at the first poll
     criteria = {name: request[name] for name in _CRITERIA if request.get(name) is not None}
     if len(str(criteria)) > _MAX_CRITERIA:
         raise invalid_params("a filter's criteria are too long")
@@ -58,7 +58,7 @@ def new_block_filter(node: Node) -> str:
 @method("eth_newPendingTransactionFilter", 0, 1)
 def new_pending_filter(node: Node, whole: Any = False) -> str:
     if whole:
-        raise invalid_params("this filter tells hashes; ask for each with eth_getTransactionByHash")
+        raise invalid_params("this filter returns hashes; ask for each transaction with eth_getTransactionByHash")
     return _add(node, "pending", {})
 
 
@@ -99,7 +99,7 @@ def _in(node: Node, stored: StoredHeader, criteria: LogCriteria) -> list[FoundLo
 
 
 def _watched(node: Node, request: dict[str, Any]) -> LogCriteria:
-    """A filter's criteria for what has changed. `latest` and the like are no bounds: everything new was latest once."""
+    """A filter's criteria for new blocks. `latest` and similar tags are no bounds: every new block was the latest."""
 
     def bound(name: str, otherwise: int) -> int:
         height = read_height(node, request.get(name))
@@ -109,8 +109,9 @@ def _watched(node: Node, request: dict[str, Any]) -> LogCriteria:
 
 
 def _changes(node: Node, current: Filter) -> tuple[list[StoredHeader], list[StoredHeader], StoredHeader]:
-    """Blocks that left the chain since a filter looked, newest first; those that came, oldest first; and where it
-    stands now. After a long pause only as many as one answer may hold: the next poll goes on from there.
+    """Since a filter was polled: detached blocks (newest first), attached blocks (oldest first), and the last block.
+
+    After a long pause, these are as many as one answer may hold; the next poll goes on from the last block.
     """
     for _ in range(_ATTEMPTS):
         detached: list[StoredHeader] = []
@@ -119,22 +120,12 @@ def _changes(node: Node, current: Filter) -> tuple[list[StoredHeader], list[Stor
             detached.append(stored)
             stored = node.chain.header(str(stored.header.previous_hash))
         if stored is None:
-            raise RpcError(REFUSED, "filter not found")  # its block was forgotten: the client must look anew
+            raise RpcError(REFUSED, "filter not found")  # its block was deleted, so the client has to begin again
         attached = node.chain.headers(stored.header.index + 1, _MAX_BLOCKS)
         if not attached or attached[0].header.previous_hash == stored.header.hash:
-            attached = _as_many(attached)
+            attached = first_within(MAX_LOGS, attached)  # each transaction has one event
             return detached, attached, attached[-1] if attached else stored
     raise TipMoved("The chain was reorganised while it was read.")
-
-
-def _as_many(attached: list[StoredHeader]) -> list[StoredHeader]:
-    """The first of the blocks, as long as they do not hold too many transactions."""
-    left = MAX_LOGS  # each has one event
-    for count, stored in enumerate(attached):
-        left -= stored.transactions
-        if left < 0 and count:
-            return attached[:count]
-    return attached
 
 
 def _add(node: Node, kind: Any, criteria: dict[str, Any]) -> str:
@@ -210,4 +201,4 @@ def _topics(value: Any) -> Topics:
 
 def _objects(found: list[FoundLog], *, removed: bool = False) -> list[dict[str, Any]]:
     reserve(_LOG_BYTES * len(found))
-    return [log_object(item.event, item.stored, removed=removed) for item in found]
+    return [represent_log(item.event, item.stored, removed=removed) for item in found]

@@ -1,4 +1,4 @@
-"""The table of methods. Each takes the node and its parameters, already counted, and returns a JSON value."""
+"""The table of methods. Each takes the node and the parameters, whose number was checked, and returns a JSON value."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method: how many parameters it takes at least and at most, and what answers it."""
+    """One method: its function, and how many parameters it takes at least and at most."""
 
     function: Function
     least: int

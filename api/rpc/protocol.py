@@ -29,19 +29,19 @@ from shared.errors import InputError, NodeError
 _log = structlog.get_logger(__name__)
 
 MAX_BATCH = 50
-# Once a batch's answers have so many bytes together, the rest is refused: it can be asked for in another batch.
+# Once the answers of a batch have more bytes than this, the rest of its requests are refused.
 MAX_BATCH_BYTES = 4 * 2**20
-# Answers of that many bytes are told even where there is no room: that a transaction was sent, for one.
+# Answers of at most this many bytes are sent even if there is no room. One may say that a transaction was admitted.
 _SMALL = 1_024
-# Importing these has filled the table.
+# Importing these modules fills the table of methods.
 _FILLED_BY = (chain, logs, state, transactions)
-# Names that may be repeated to the client: nothing in them needs escaping, wherever the message is shown.
+# Method names that an error message may quote: they need no escaping, wherever the message is shown.
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def answer(node: Node, body: bytes) -> bytes:
-    """The response to the body of a request; empty where nothing but notifications came."""
+    """The response to the body of a request; empty if it has only notifications."""
     try:
         value = wire.parse(body, floats=True)
     except InputError as error:
@@ -62,13 +62,13 @@ def answer_value(node: Node, value: Any) -> bytes:
         response = _without_room(item, full) if is_full else _answer(node, item)
         if response is None:
             continue
-        answers.append(_bytes(response))  # now: as text it takes a quarter of the memory
+        answers.append(_bytes(response))  # encoded at once: as text it takes a quarter of the memory
         size += len(answers[-1])
         if is_full:
             continue
         try:
             budget.settle(size)
-        except Busy as error:  # what was done is told; what is large is given up
+        except Busy as error:  # small answers are kept, since they may say what was done; a large one is dropped
             is_full, full = True, refusal(error)
             if len(answers[-1]) > _SMALL:
                 answers[-1] = _bytes(_without_room(item, full))
@@ -78,7 +78,7 @@ def answer_value(node: Node, value: Any) -> bytes:
 
 
 def refused(code: int, message: str) -> bytes:
-    """The response to what could not be read as a request."""
+    """The response to a body that cannot be read as a request."""
     return _bytes(_failure(None, RpcError(code, message)))
 
 
@@ -87,7 +87,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def _answer(node: Node, item: Any) -> dict[str, Any] | None:
-    """The response to one request; None to a notification."""
+    """The response to one request; None for a notification."""
     if not isinstance(item, dict):
         return _failure(None, RpcError(INVALID_REQUEST, "a request is an object"))
     identifier = item.get("id")
@@ -103,7 +103,7 @@ def _answer(node: Node, item: Any) -> dict[str, Any] | None:
     except NodeError as error:
         response = _failure(identifier, refusal(error))
     except RedisError as error:
-        # Clients repeat after this code, which is harmless here: a raw transaction has one id.
+        # Clients retry after this code. That is harmless: a raw transaction that is sent twice has the same id.
         _log.error("store_unavailable", error=type(error).__name__)
         response = _failure(identifier, RpcError(INTERNAL_ERROR, "the store does not answer"))
     except Exception as error:
@@ -117,7 +117,7 @@ def _answer(node: Node, item: Any) -> dict[str, Any] | None:
 def _call(node: Node, name: str, params: Any) -> Any:
     known = METHODS.get(name)
     if known is None:
-        # ethers and viem look for this text to fall back.
+        # ethers and viem look for this text to try another method.
         shown = name if _NAME.fullmatch(name) else "of that name"
         raise RpcError(METHOD_NOT_FOUND, f"the method {shown} does not exist/is not available")
     if not node.rules.has_accounts:
@@ -131,7 +131,7 @@ def _call(node: Node, name: str, params: Any) -> Any:
 
 
 def _without_room(item: Any, error: RpcError) -> dict[str, Any] | None:
-    """The answer to a request for which its batch has no room left."""
+    """The answer to a request whose batch has no room left."""
     if not isinstance(item, dict) or "id" not in item:
         return None if isinstance(item, dict) else _failure(None, RpcError(INVALID_REQUEST, "a request is an object"))
     identifier = item["id"] if type(item["id"]) in (str, int) else None

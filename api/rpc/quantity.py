@@ -1,4 +1,4 @@
-"""The two formats of JSON-RPC values: quantities (numbers) and data (bytes)."""
+"""The two formats of Ethereum's JSON-RPC values: quantities (numbers) and data (bytes)."""
 
 import re
 from typing import Any
@@ -12,12 +12,12 @@ _DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 
 def quantity(number: int) -> str:
-    """A number: hex without leading zeros."""
+    """A number as hex without leading zeros."""
     return hex(number)
 
 
 def data(value: bytes) -> str:
-    """Bytes: hex of even length."""
+    """Bytes as hex of even length."""
     return "0x" + value.hex()
 
 
@@ -27,7 +27,7 @@ def word(number: int) -> str:
 
 
 def read_quantity(value: Any, name: str = "quantity") -> int:
-    """A number from a client; plain JSON integers are taken too, as geth does."""
+    """A number from a client, as a quantity or as a JSON integer, below 2^256. Raises: RpcError."""
     if type(value) is int and 0 <= value < 2**256:
         return value
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
@@ -36,7 +36,7 @@ def read_quantity(value: Any, name: str = "quantity") -> int:
 
 
 def read_data(value: Any, name: str = "data", size: int | None = None) -> bytes:
-    """Bytes from a client; `size` of them, where it is given."""
+    """Bytes from a client: exactly `size` of them if it is given. Raises: RpcError."""
     if not isinstance(value, str) or not _DATA.fullmatch(value) or (size is not None and len(value) != 2 + 2 * size):
         length = "an even number of hex digits" if size is None else f"{size} bytes of hex"
         raise invalid_params(f"{name} must be 0x and {length}")
@@ -44,7 +44,7 @@ def read_data(value: Any, name: str = "data", size: int | None = None) -> bytes:
 
 
 def read_address(value: Any, name: str = "address") -> str:
-    """An address from a client, in its normal form."""
+    """An address from a client, in its normal form. Raises: RpcError."""
     try:
         return parse_address(value, field=name)
     except InputError as error:

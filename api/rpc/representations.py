@@ -1,4 +1,7 @@
-"""Blocks, transactions, receipts and logs as JSON-RPC objects. What means nothing here has Ethereum's empty value."""
+"""Representations of blocks, transactions, receipts and logs in JSON-RPC.
+
+Fields that have no meaning on this chain have Ethereum's empty value.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,17 +19,17 @@ from shared.transaction import Transaction
 _NO_UNCLES = "0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347"
 _EMPTY_TRIE = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
 _ZERO_WORD = "0x" + "00" * 32
-# No block of ours can use more: every transaction costs its fixed gas.
+# No transaction costs more gas: each type has a fixed cost.
 _GAS_PER_TRANSACTION = 70_000
 
 
 def gas_limit(spec: ChainSpec) -> int:
-    """The most gas that a block can use."""
+    """An upper bound of the gas that a block can use."""
     return spec.max_block_transactions * _GAS_PER_TRANSACTION
 
 
-def block_object(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict[str, Any]:
-    """A block; its transactions whole or as hashes."""
+def represent_block(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict[str, Any]:
+    """A block on the chain, with whole transactions or only their hashes."""
     header = block.stored.header
     miner = block.transactions[0].transaction.recipient if block.transactions else ZERO_ADDRESS
     return {
@@ -51,13 +54,15 @@ def block_object(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict[st
         "baseFeePerGas": "0x0",
         "uncles": [],
         "transactions": [
-            mined_object(item, block, spec) if whole else f"0x{item.transaction.id}" for item in block.transactions
+            represent_mined(item, block, spec) if whole else f"0x{item.transaction.id}" for item in block.transactions
         ],
     }
 
 
-def pending_block(tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, whole: bool) -> dict[str, Any]:
-    """The block after `tip`, were it made of what waits: what its proof and its miner decide is null."""
+def represent_pending_block(
+    tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, whole: bool
+) -> dict[str, Any]:
+    """The pending block: the one after `tip`, with `waiting`. Fields that its miner and its proof decide are null."""
     return {
         "number": quantity(tip.header.index + 1),
         "hash": None,
@@ -79,32 +84,32 @@ def pending_block(tip: StoredHeader, waiting: Sequence[Transaction], spec: Chain
         "mixHash": _ZERO_WORD,
         "baseFeePerGas": "0x0",
         "uncles": [],
-        "transactions": [pending_object(item, spec) if whole else f"0x{item.id}" for item in waiting],
+        "transactions": [represent_pending(item, spec) if whole else f"0x{item.id}" for item in waiting],
     }
 
 
-def mined_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
+def represent_mined(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
     """A transaction on the chain."""
     return {
-        **transaction_object(item.transaction, item.raw, spec),
+        **represent_transaction(item.transaction, item.raw, spec),
         "blockHash": f"0x{block.stored.header.hash}",
         "blockNumber": quantity(block.stored.header.index),
         "transactionIndex": quantity(item.position),
     }
 
 
-def pending_object(transaction: Transaction, spec: ChainSpec) -> dict[str, Any]:
+def represent_pending(transaction: Transaction, spec: ChainSpec) -> dict[str, Any]:
     """A transaction in the mempool."""
     return {
-        **transaction_object(transaction, raw_of(transaction), spec),
+        **represent_transaction(transaction, raw_of(transaction), spec),
         "blockHash": None,
         "blockNumber": None,
         "transactionIndex": None,
     }
 
 
-def transaction_object(transaction: Transaction, raw: RawTransaction | None, spec: ChainSpec) -> dict[str, Any]:
-    """A transaction, wherever it is. Rewards and Ed25519 transactions appear as type 0 without a signature."""
+def represent_transaction(transaction: Transaction, raw: RawTransaction | None, spec: ChainSpec) -> dict[str, Any]:
+    """The fields of any transaction. A reward or an Ed25519 transaction appears as type 0 without a signature."""
     if raw is None:
         return _unsigned_object(transaction, spec)
     result: dict[str, Any] = {
@@ -151,8 +156,8 @@ def _unsigned_object(transaction: Transaction, spec: ChainSpec) -> dict[str, Any
     }
 
 
-def receipt_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
-    """The receipt of a transaction on the chain. What would fail is never mined, so the status is always 1."""
+def represent_receipt(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[str, Any]:
+    """The receipt of a transaction on the chain. One that would fail is never mined, so the status is always 1."""
     transaction, raw = item.transaction, item.raw
     shown = _unsigned_object(transaction, spec) if raw is None else {"from": raw.sender, "to": raw.to}
     return {
@@ -166,15 +171,15 @@ def receipt_object(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict[
         "cumulativeGasUsed": quantity(item.cumulative_gas),
         "gasUsed": quantity(item.gas_used),
         "effectiveGasPrice": quantity(item.gas_price),
-        "logs": [log_object(event, block.stored) for event in item.events],
+        "logs": [represent_log(event, block.stored) for event in item.events],
         "logsBloom": data(erc20.bloom(event.log for event in item.events)),
         "type": quantity(raw.envelope if raw else 0),
         "status": "0x1",
     }
 
 
-def log_object(event: TokenEvent, stored: StoredHeader, *, removed: bool = False) -> dict[str, Any]:
-    """One event. `removed`: its block left the chain."""
+def represent_log(event: TokenEvent, stored: StoredHeader, *, removed: bool = False) -> dict[str, Any]:
+    """One event. `removed`: its block was detached from the chain."""
     return {
         "address": event.log.address,
         "topics": [data(topic) for topic in event.log.topics],

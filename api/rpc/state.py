@@ -1,4 +1,4 @@
-"""Methods about accounts and the token: balances, nonces, calls, estimates, at the tip or a recent height."""
+"""Methods about accounts and the token: balances, nonces, calls and estimates, at the tip or a recent height."""
 
 import re
 from typing import Any
@@ -13,11 +13,11 @@ from shared.addresses import ZERO_ADDRESS
 from shared.errors import RuleError
 from shared.ethereum import GAS
 
-# What eth_getCode says of the token: one invalid instruction, so that wallets see a contract and nobody runs it.
+# The answer of eth_getCode for the token: one invalid instruction, so wallets see a contract that cannot be run.
 TOKEN_CODE = b"\xfe"
-# What the token answers without looking at the ledger.
+# Functions of the token that do not read the ledger.
 _STATELESS = frozenset({"name", "symbol", "decimals", "approve"})
-# Whose last address gets coins, or leave to take them.
+# Functions of the token whose last address receives coins, or an allowance.
 _PAYING = frozenset({"transfer", "approve", "transferFrom"})
 _SLOT = re.compile(r"0x[0-9a-fA-F]{0,64}")
 
@@ -79,7 +79,7 @@ def estimate(node: Node, request: Any, tag: Any = None, overrides: Any = None) -
 
 def _asked(node: Node, request: Any, tag: Any, overrides: Any) -> tuple["_Call", int | None]:
     asked = _Call(request)
-    # Wrong answers would be worse than none.
+    # Ignoring them would give a wrong answer.
     if overrides:
         raise invalid_params("state overrides are not supported")
     if asked.to is None:
@@ -88,7 +88,7 @@ def _asked(node: Node, request: Any, tag: Any, overrides: Any) -> tuple["_Call",
 
 
 def _token_gas(asked: "_Call") -> int:
-    """The gas of a call of the token. Functions that only read would be refused in a transaction."""
+    """The gas of a token call in a transaction. Functions that only read are refused there."""
     kind = {"transfer": "token_transfer", "approve": "approve", "transferFrom": "transfer_from"}
     function = erc20.decode_call(asked.input).function
     if function not in kind:
@@ -97,7 +97,7 @@ def _token_gas(asked: "_Call") -> int:
 
 
 class _Call:
-    """The parameters of a call. Unknown keys are passed over: libraries add their own."""
+    """The parameters of a call. Unknown keys are ignored, since libraries add their own."""
 
     def __init__(self, request: Any) -> None:
         if not isinstance(request, dict):
@@ -117,7 +117,7 @@ class _Call:
 
 
 def _execute(node: Node, asked: _Call, height: int | None) -> bytes:
-    """What the token returns, or why it reverts."""
+    """The return value of a token call. Raises: RpcError, the reason of a revert."""
     if asked.value:
         raise reverted("A call of the token must not send value besides")
     try:
@@ -131,7 +131,7 @@ def _execute(node: Node, asked: _Call, height: int | None) -> bytes:
         except RuleError:
             raise to_nobody(called.function, called.addresses[-1]) from None
     if called.function in _STATELESS:
-        ledger.require_height(height)  # the others find out when they read
+        ledger.require_height(height)  # the other functions check the height when they read
     match called.function, called.addresses:
         case "name", _:
             return erc20.encode_string(token.name)

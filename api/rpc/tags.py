@@ -1,4 +1,4 @@
-"""Block tags: latest, pending, a height, `{blockNumber}` or `{blockHash}`."""
+"""Block tags: a word such as latest or pending, a height, `{blockNumber}` or `{blockHash}`."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _LATEST = frozenset({"latest", "pending", "safe", "finalized"})
 
 
 def read_height(node: Node, tag: Any) -> int | None:
-    """The height that a tag names, which may be above the tip; None stands for the tip itself.
+    """The height that a tag names, which may be above the tip; None for the tip itself.
 
     Raises:
         RpcError: bad parameters, or a hash that is not on the chain.
@@ -38,7 +38,7 @@ def is_pending(tag: Any) -> bool:
 
 
 def find_block(node: Node, tag: Any) -> StoredHeader | None:
-    """The block that a tag names, or None if the chain has none there. `pending` is taken for `latest`."""
+    """The block that a tag names, or None if the chain has none at that height. `pending` counts as `latest`."""
     height = read_height(node, tag)
     if height is None:
         return node.chain.header(node.chain.tip().hash)
@@ -47,6 +47,16 @@ def find_block(node: Node, tag: Any) -> StoredHeader | None:
 
 
 def find_by_hash(node: Node, value: Any, name: str = "hash") -> StoredHeader | None:
-    """The block with a hash, if it is on the chain."""
+    """The block with this hash, or None if it is not on the chain."""
     stored = node.chain.header(read_data(value, name, 32).hex())
     return stored if stored is not None and node.chain.is_on_chain(stored) else None
+
+
+def first_within(transactions: int, headers: list[StoredHeader]) -> list[StoredHeader]:
+    """The first of `headers` whose blocks have at most `transactions` transactions together; one in any case."""
+    left = transactions
+    for count, stored in enumerate(headers):
+        left -= stored.transactions
+        if left < 0 and count:
+            return headers[:count]
+    return headers

@@ -1,4 +1,4 @@
-"""Methods about transactions: sending raw ones, looking them up, their receipts."""
+"""Methods about transactions: sending raw ones, looking them up, and their receipts."""
 
 from threading import BoundedSemaphore
 from typing import Any
@@ -6,14 +6,15 @@ from typing import Any
 from api.rpc.errors import REFUSED, RpcError, reverted, to_nobody
 from api.rpc.methods import method
 from api.rpc.quantity import read_data
-from api.rpc.representations import mined_object, pending_object, receipt_object
+from api.rpc.representations import represent_mined, represent_pending, represent_receipt
 from services.node import Node
 from services.token.receipts import Executed, WalletBlock, raw_of
 from shared.errors import RuleError
 from shared.ethereum import decode_raw, interpret
 from shared.transaction import Transaction
 
-# A look for a receipt waits so often for so long, in seconds, and so many at once in a process: each holds a thread.
+# A request for a receipt looks again at most 25 times, every 10 ms. At most 16 of them in a process, since each holds a
+# thread.
 _LOOKS, _PAUSE, _HOLDERS = 25, 0.01, 16
 _holders = BoundedSemaphore(_HOLDERS)
 
@@ -27,14 +28,14 @@ def send_raw(node: Node, raw: Any) -> str:
         if error.code == "bad_recipient":
             raw = decode_raw(text)
             call = interpret(raw, node.settings.spec.token.address)
-            if raw.input:  # a call of the token, which would revert
+            if raw.input:  # a token call, which would revert
                 raise to_nobody(call.type, call.recipient) from None
         raise
     try:
         admitted = node.submit_one(transaction)
     except RuleError as error:
         raise _explained(node, transaction, error) from None
-    if admitted.block:  # sent again after it was mined: in geth's words
+    if admitted.block:  # it was mined before; geth's words
         raise RpcError(REFUSED, "nonce too low")
     if not admitted.new:
         raise RpcError(REFUSED, "already known")
@@ -42,11 +43,11 @@ def send_raw(node: Node, raw: Any) -> str:
 
 
 def _explained(node: Node, transaction: Transaction, error: RuleError) -> Exception:
-    """A call of the token that would fail reverts; a lack of coin for gas or value is the sender's."""
+    """The error for a refused transaction: a token call that would fail reverts, as on Ethereum."""
     raw = raw_of(transaction)
     if error.code != "insufficient_funds" or raw is None or not raw.input:
         return error
-    # The ledger counts amount and fee together; on Ethereum the sender pays for gas first, and then the call fails.
+    # The ledger checks amount and fee together. On Ethereum the sender pays for gas first, and then the call fails.
     if node.chain.account(transaction.sender).balance < transaction.fee:
         return error
     return reverted("ERC20: transfer amount exceeds balance")
@@ -57,29 +58,29 @@ def by_hash(node: Node, value: Any) -> Any:
     identifier = read_data(value, "hash", 32).hex()
     found = _mined(node, identifier)
     if found is not None:
-        return mined_object(*found, node.settings.spec)
+        return represent_mined(*found, node.settings.spec)
     entry = node.pool.entry(identifier)
     fields = node.chain.returning(identifier) if entry is None else entry.fields()
     if fields is None:
         return None
-    return pending_object(node.rules.recall(fields, identifier, fields["nonce"]), node.settings.spec)
+    return represent_pending(node.rules.recall(fields, identifier, fields["nonce"]), node.settings.spec)
 
 
 @method("eth_getTransactionReceipt", 1)
 def receipt(node: Node, value: Any) -> Any:
     identifier = read_data(value, "hash", 32).hex()
     found = _mined(node, identifier) or _awaited(node, identifier)
-    return None if found is None else receipt_object(*found, node.settings.spec)
+    return None if found is None else represent_receipt(*found, node.settings.spec)
 
 
 def _awaited(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None:
-    """What waits and is mined in a moment. Only where blocks are made for transactions at once.
+    """Wait shortly for a transaction that is in the mempool. Only on a development chain with auto-mining.
 
-    Wallets look for the receipt right after sending, and then wait for the next block. ethers misses a block that
-    comes between the two, and would wait for ever on a chain that is quiet afterwards.
+    Wallets look for the receipt right after sending, and then wait for the next block. ethers misses a block that is
+    mined between the two, and would wait for ever if no other block follows.
     """
-    here = node.settings
-    if not (here.automine and here.spec.development) or node.pool.entry(identifier) is None:
+    settings = node.settings
+    if not (settings.automine and settings.spec.development) or node.pool.entry(identifier) is None:
         return None
     if not _holders.acquire(blocking=False):
         return None

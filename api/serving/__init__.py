@@ -1,1 +1,6 @@
-"""What one server process can bear: bodies, answers, threads and time, all from one budget."""
+"""The layer between the server (granian) and the application.
+
+`gate` receives request bodies and sends answers in pieces; `connections` ends connections that hold something for too
+long; both take what they hold from one account, `budget`. `runner` is how granian calls the application, `heap` returns
+memory to the system, and `request_metrics` and `held_metrics` are what `/metrics` shows of all this.
+"""

@@ -1,7 +1,7 @@
-"""What the connections of one server process may hold: threads, and bytes of answers that nobody has read yet.
+"""What the connections of one server process may hold together: threads, and bytes of answers that are being sent.
 
-Each door takes from one account, so no mixture of slow clients can use up the process. Some threads belong to no kind:
-they are the reserve for quick answers. docs/operations.md has the table of what each default allows.
+All of them take from one account, so no mixture of slow clients can use up the process. Some threads belong to no kind:
+they are the reserve for quick answers. docs/operations.md has a table of the defaults.
 """
 
 import threading
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.errors import Busy
+from services.errors import Busy, PolicyCode
 
 
 class Kind(StrEnum):
@@ -24,19 +24,19 @@ class Kind(StrEnum):
 
 
 _PATIENT = (Kind.WAIT, Kind.STREAM)
-_ANSWER = Kind.ANSWER  # in Python 3.11 looking up a member of an enum takes longer than all that is done with it here
+_ANSWER = Kind.ANSWER  # in Python 3.11, looking up a member of an enum takes longer than using it
 
-# An answer of more bytes takes a place, and its bytes are counted.
+# Bytes. An answer that is larger takes a place, and its bytes are counted.
 LARGE = 65_536
-# Seconds that a request stands in line for a place: a little longer than a slow client keeps one while others stand
-# in line (api/serving/connections.py).
+# Seconds for which a request stands in line for a place. A slow client keeps a place for a little less while others
+# stand in line (api/serving/connections.py).
 PATIENCE = 3.0
-# After a refusal, slow clients are ended early for so many seconds.
+# Seconds after a refusal during which slow clients are ended early.
 _TIGHT_SECONDS = 2.0
 
-_REFUSALS = {
+_REFUSALS: dict[Kind, tuple[PolicyCode, str]] = {
     Kind.BODY: ("too_many_bodies", "Too many requests are being received at once; try again."),
-    Kind.WAIT: ("too_many_waiting", "Too many requests wait at once; ask with wait=0, or try again."),
+    Kind.WAIT: ("too_many_waiting", "Too many requests are waiting at once; ask with wait=0, or try again."),
     Kind.STREAM: ("too_many_streams", "Too many event streams are open; poll /status instead."),
     Kind.ANSWER: ("too_many_answers", "Too many large answers are being sent at once; try again."),
 }
@@ -54,9 +54,9 @@ class Shares:
 
     @classmethod
     def of(cls, threads: int) -> "Shares":
-        """The shares of `threads` threads. A fifth is left over: the lines stand there, and quick answers go through.
+        """The shares of `threads` threads. A fifth is left over for quick answers and for requests that stand in line.
 
-        160 threads: 32 bodies, 10 answers, 86 waits and streams of which 64 may be streams, lines of 10; 32 are left.
+        Of 160 threads: 32 bodies, 10 answers, 86 waits and streams (at most 64 streams), lines of 10; 32 are left.
         """
         body, answer, reserve = max(1, threads // 5), max(1, threads // 16), max(1, threads // 5)
         patient = max(1, threads - body - answer - reserve)
@@ -70,7 +70,7 @@ class Budget:
     """The account of one process. Every method may be called from any thread."""
 
     def __init__(self, threads: int, answer_bytes: int) -> None:
-        """`answer_bytes`: what large answers may take together, from before they are made until they are sent."""
+        """`answer_bytes`: bytes of memory that large answers may take together while they are made and sent."""
         self.shares = Shares.of(threads)
         self.answer_bytes = answer_bytes
         self._limits = {kind: self.shares.limit(kind) for kind in Kind}
@@ -81,7 +81,7 @@ class Budget:
         self._refused = dict.fromkeys(Kind, 0)
         self._refused_at = dict.fromkeys(Kind, -_TIGHT_SECONDS)
         self._bytes = 0
-        self.answers = 0  # large ones that have ended, since the process began
+        self.answers = 0  # large answers that have ended since the process began
 
     def held(self, kind: Kind) -> int:
         """How many places are taken."""
@@ -93,20 +93,21 @@ class Budget:
 
     @property
     def bytes_held(self) -> int:
+        """Bytes that large answers take now."""
         return self._bytes
 
     def is_tight(self, kind: Kind) -> bool:
-        """Whether a request stands in line for a place or has just been refused: slow clients are ended early."""
+        """Whether a request stands in line for a place or was just refused, so that slow clients are ended early."""
         return self._line[kind] > 0 or time.monotonic() - self._refused_at[kind] < _TIGHT_SECONDS
 
     def take(self, kind: Kind, patience: float = 0.0, size: int = 0) -> None:
-        """Take a place and `size` bytes, after at most `patience` seconds in line; `give_back` returns them.
+        """Take a place and `size` bytes, waiting in line for at most `patience` seconds; `give_back` returns both.
 
         Raises:
             Busy: `too_many_bodies`, `too_many_waiting`, `too_many_streams` or `too_many_answers`.
         """
         with self._lock:
-            # Every request with a body comes by here, so where one look will do, there is no other.
+            # Every request with a body passes here, so the usual case is decided by one comparison.
             if size or kind in _PATIENT or self._held[kind] >= self._limits[kind]:
                 self._await(kind, lambda: self._has_place(kind) and self._has_bytes(size), patience)
             self._held[kind] += 1
@@ -129,7 +130,7 @@ class Budget:
             self.give_back(kind)
 
     def take_bytes(self, size: int) -> None:
-        """Take `size` more bytes for an answer that has its place. Raises: Busy."""
+        """Take `size` more bytes for an answer that has a place already. Raises: Busy."""
         with self._lock:
             self._await(_ANSWER, lambda: self._has_bytes(size), PATIENCE)
             self._bytes += size
@@ -149,7 +150,7 @@ class Budget:
         return self._bytes + size <= self.answer_bytes
 
     def _await(self, kind: Kind, has_room: Callable[[], bool], patience: float) -> None:
-        """Called with the lock. Raises: Busy."""
+        """Wait for room. The caller holds the lock. Raises: Busy."""
         if has_room():
             return
         if patience > 0 and self._line[kind] < self.shares.line:
@@ -164,7 +165,7 @@ class Budget:
         raise Busy(*_REFUSALS[kind])
 
     def _free(self, size: int) -> None:
-        """Called with the lock: `size` bytes are free, and perhaps a place. Whoever stands in line looks again."""
+        """Free `size` bytes, and wake the requests in line. The caller holds the lock."""
         self._bytes -= size
         if any(self._line.values()):
             self._changed.notify_all()
@@ -178,7 +179,7 @@ class LargeAnswer:
         self._size: int | None = None  # None: no place is taken
 
     def grow(self, size: int) -> None:
-        """Take `size` more bytes, or as many as there are: by itself each answer has room. Raises: Busy."""
+        """Take `size` more bytes. An answer alone never takes more than the whole account, so it fits. Raises: Busy."""
         size = min(size, self._budget.answer_bytes - (self._size or 0))
         if self._size is None:
             self._budget.take(Kind.ANSWER, PATIENCE, size)
@@ -188,7 +189,7 @@ class LargeAnswer:
             self._size += size
 
     def settle(self, size: int) -> None:
-        """The answer is made and has `size` bytes: give back what making it took, or take what was not foreseen.
+        """The answer is made and has `size` bytes: give back what it does not need, or take what is missing.
 
         Raises:
             Busy: `too_many_answers`.
@@ -206,20 +207,22 @@ class LargeAnswer:
             self._size = None
 
 
-# --- the answer that the calling thread is making ---
+# --- The answer that the calling thread is making ---
 
 
 _thread = threading.local()
 
 
 def begin(budget: Budget) -> None:
-    """From now on `reserve` and `settle` on this thread are about a new answer, of a request that `budget` serves."""
+    """Begin a new answer: `reserve` and `settle` on this thread are about it, and take from `budget`."""
     _thread.budget, _thread.answer = budget, None
 
 
 def reserve(size: int) -> None:
-    """Reserve `size` more bytes for the answer that this thread is making, before they are used: what making it takes
-    counts as well. The gate gives them back once the answer is sent. Little is not worth counting.
+    """Reserve `size` more bytes for the answer that this thread is making, before it uses them.
+
+    The memory that making the answer takes counts as well. The gate gives all of it back once the answer is sent. While
+    the answer has no place yet, a reservation of at most LARGE bytes is not counted.
 
     Raises:
         Busy: `too_many_answers`.
@@ -229,11 +232,11 @@ def reserve(size: int) -> None:
         return
     answer = _thread.answer or LargeAnswer(budget)
     answer.grow(size)
-    _thread.answer = answer  # not before: what was refused holds nothing
+    _thread.answer = answer  # only now: a refused answer holds nothing
 
 
 def settle(size: int) -> None:
-    """So far the answer has `size` bytes: what only making them took is given back. Raises: Busy."""
+    """Keep `size` bytes for the answer so far, and give back what only making it took. Raises: Busy."""
     if getattr(_thread, "answer", None) is not None:
         _thread.answer.settle(size)
     else:
@@ -241,7 +244,7 @@ def settle(size: int) -> None:
 
 
 def take_answer() -> LargeAnswer | None:
-    """What this thread has reserved. From here on the caller gives it back."""
+    """What this thread has reserved, if anything. The caller has to give it back."""
     answer: LargeAnswer | None = getattr(_thread, "answer", None)
     if answer is not None:
         _thread.answer = None

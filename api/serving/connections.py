@@ -1,8 +1,8 @@
-"""Ending connections that hold something for too long: silent ones, slow senders and slow readers.
+"""Ends connections that hold something for too long: idle ones, slow senders and slow readers.
 
-The server has a deadline for the head of a request, and none for its body or for the reading of its answer; a thread
-waits for each (granian, issue 728). The kernel knows how each connection of this process does (TCP_INFO), so one thread
-looks after all of them. Needs Linux; elsewhere a slow sender is still answered, but its thread is not freed.
+Granian has a time limit for the head of a request, but none for its body or for the reading of its answer, and a thread
+waits for each (granian, issue 728). The kernel knows the state of every connection of this process (TCP_INFO), so one
+thread can watch all of them. This needs Linux; elsewhere a slow sender gets its answer, but its thread is not freed.
 """
 
 import os
@@ -27,30 +27,30 @@ from api.serving.held_metrics import REASONS, BudgetMetrics
 
 _log = structlog.get_logger(__name__)
 
-# A whole body has this time, so a body of 1 MiB comes at 100 kB/s at least.
+# Seconds for a whole body to arrive. A body of 1 MiB has to come at 100 kB/s at least.
 BODY_SECONDS = 10.0
-# While others stand in line: this, and the time that the body takes at this rate (bytes a second).
+# While others stand in line: these seconds, plus the time that the body takes at this rate (bytes per second).
 TIGHT_BODY_SECONDS = 1.0
 TIGHT_BODY_RATE = 262_144
-# A reader takes this many bytes a second at least, on average over so many seconds; fewer while others stand in line.
-# Not over few: a kernel with a large buffer that is full tells of what was read in steps of some 400 kB.
+# A reader has to take this many bytes per second on average over READ_SECONDS, or over TIGHT_READ_SECONDS while others
+# stand in line. A short time is unfair: a kernel with a large, full buffer reports what was read in steps of 400 kB.
 READ_RATE = 16_384
 READ_SECONDS = 30.0
 TIGHT_READ_SECONDS = 2.0
-# Longer than any answer of ours is silent: `/mine` and `/jobs` wait for 60 s at most.
+# Seconds of silence. No answer is silent for so long: `/mine` and `/jobs` wait for 60 s at most.
 IDLE_SECONDS = 75.0
 
 _LOOK_SECONDS = 1.0
-# After large answers, memory is given back at most this often.
+# Memory of large answers is given back to the system at most this often.
 _GIVE_BACK_SECONDS = 5.0
 _BODIES_LOOK_SECONDS = 0.2
-# After an early answer was handed to the server, until the kernel has it.
+# Seconds from handing an early answer to the server until the kernel has it.
 _SENT_SECONDS = 0.02
 _SENT_LOOKS = 5
-# A connection that has other answers to send before the early one is known only once it has sent all of them.
+# A connection that has other answers to send before the early one is recognised once it has sent all of them.
 _STUCK_SECONDS = 3.0
 _QUIET_SECONDS = 1.5
-# Early answers are told apart by their lengths.
+# Early answers are told apart by their lengths, so each gets random padding of up to this many bytes.
 _MOST_PADDING = 4096
 
 # Offsets in <linux/tcp.h>, struct tcp_info.
@@ -60,19 +60,20 @@ _LENGTH = _BYTES_SENT_AGAIN + 8
 
 
 class Deadlines:
-    """The bodies that are arriving, and which of them have taken too long."""
+    """The request bodies that are arriving, and which of them take too long."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        # What answers a request -> when its body began to arrive, and the bytes that it says it has. The gate notes it
-        # here itself, and removes it when the body has come.
+        # Granian's protocol object of a request -> when its body began to arrive, and its Content-Length. The gate adds
+        # an entry, and removes it when the body has arrived.
         self.arriving: dict[Any, tuple[float, int]] = {}
 
     def is_running(self, protocol: Any) -> bool:
+        """Whether the body of this request is still arriving."""
         return protocol in self.arriving
 
     def overdue(self) -> list[Any]:
-        """What answers the requests whose bodies have taken too long."""
+        """The protocol objects of the requests whose bodies take too long."""
         now, tight = time.monotonic(), self._budget.is_tight(Kind.BODY)
         late = []
         for protocol, (began, size) in list(self.arriving.items()):
@@ -88,22 +89,22 @@ class Facts:
 
     silent: float  # seconds since data was sent or received
     sent_ago: float  # seconds since data was sent
-    pending: bool  # whether it has data that the client has not taken
-    taken: int  # bytes that the client's machine has acknowledged since the beginning
-    written: int  # bytes that the server has handed to the kernel since the beginning
+    pending: bool  # there is data that the client has not taken
+    taken: int  # bytes that the client's machine has acknowledged since the connection began
+    written: int  # bytes that the server has handed to the kernel since the connection began
 
 
 @dataclass(frozen=True, slots=True)
 class Early:
-    """An early answer, to a request whose body had not come."""
+    """An answer to a request whose body has not arrived."""
 
     at: float  # when it was handed to the server
     length: int  # bytes on the wire
-    before: dict[Any, int]  # peer -> bytes that its connection had been handed before
+    before: dict[Any, int]  # peer -> bytes that its connection had been handed until then
 
 
 class Watch:
-    """Looks after the connections of this process to one port."""
+    """Watches the connections of this process on one port."""
 
     def __init__(self, port: int, budget: Budget, deadlines: Deadlines, idle_seconds: float = IDLE_SECONDS) -> None:
         self._port = port
@@ -111,17 +112,17 @@ class Watch:
         self._deadlines = deadlines
         self._idle_seconds = idle_seconds
         self.ended = dict.fromkeys(REASONS, 0)  # since the process began
-        self._reading: dict[Any, tuple[float, int]] = {}  # peer -> (since when it has had data to take, taken by then)
+        self._reading: dict[Any, tuple[float, int]] = {}  # peer -> (since when data waits, bytes taken then)
         self._answered: dict[Any, Early] = {}  # protocol -> its early answer, until its thread is free again
         self._metrics = BudgetMetrics(budget, self.ended)
 
     def start(self) -> None:
-        """Look from now on, on a thread of its own."""
+        """Watch from now on, in a thread of its own."""
         threading.Thread(target=self._run, name="connections", daemon=True).start()
 
     def _run(self) -> None:
         looked_at = given_back_at = 0.0
-        given_back = 0  # large answers until then
+        given_back = 0  # how many large answers had ended then
         while True:
             try:
                 self.end_slow_bodies()
@@ -132,17 +133,17 @@ class Watch:
                 if self._budget.answers != given_back and time.monotonic() - given_back_at >= _GIVE_BACK_SECONDS:
                     given_back, given_back_at = self._budget.answers, time.monotonic()
                     heap.give_back()
-            except OSError as error:  # such as no descriptor being left; the next look may have one
+            except OSError as error:  # for example, no file descriptor is left; the next turn may find one
                 _log.warning("connections_unknown", error=error.strerror)
-            except Exception as error:  # a fault of ours; without this thread, slow clients hold theirs for good
+            except Exception as error:  # a bug; if this thread ended, slow clients would hold theirs for ever
                 _log.exception("bug", error=type(error).__name__)
             time.sleep(_BODIES_LOOK_SECONDS)
 
     def end_slow_bodies(self) -> None:
         """Answer requests whose bodies take too long, and free the threads that read them.
 
-        The server does not tell on which connection a request came. The one that has been handed just the bytes of its
-        answer since is the one.
+        Granian does not tell which connection a request came on. It is the one that has since been handed exactly as
+        many bytes as the answer has.
         """
         late = [protocol for protocol in self._deadlines.overdue() if protocol not in self._answered]
         if late:
@@ -169,7 +170,7 @@ class Watch:
             for early in self._answered.values():
                 grown = facts.written - early.before.get(peer, facts.written)
                 is_it = grown == early.length
-                # It was sent other answers as well, or we misread: then whoever was sent enough and is quiet since.
+                # If it was sent other answers as well: a connection that was sent enough and has been quiet since.
                 may_be_it = (
                     now - early.at > _STUCK_SECONDS
                     and grown > early.length
@@ -177,11 +178,11 @@ class Watch:
                 )
                 if is_it or may_be_it:
                     with suppress(OSError):
-                        connection.shutdown(socket.SHUT_RD)  # the body ends here; the answer still goes out
+                        connection.shutdown(socket.SHUT_RD)  # the body ends here; the answer is still sent
                     break
 
     def end_idle_and_slow_readers(self) -> None:
-        """End connections that are silent both ways, and those whose client does not take what is sent."""
+        """End connections on which nothing is sent either way, and those whose client reads too slowly."""
         now, before = time.monotonic(), self._reading
         patience = TIGHT_READ_SECONDS if self._budget.is_tight(Kind.ANSWER) else READ_SECONDS
         self._reading = {}
@@ -203,18 +204,18 @@ class Watch:
             self.ended[reason] += 1
 
     def _connections(self) -> Iterator[tuple[Any, Facts, socket.socket]]:
-        """Each connection of this process to the port: its peer's address, what is known of it, and a copy of it."""
+        """Each connection of this process on the port: its peer's address, its facts, and a duplicate of its socket."""
         if sys.platform != "linux":
             return
         for name in os.listdir("/proc/self/fd"):
             try:
-                # A copy: the descriptor may be closed and used for another connection at any time.
+                # A duplicate, since the server may close this descriptor and reuse its number at any time.
                 copy = os.dup(int(name))
             except OSError:
                 continue
             try:
                 connection = socket.socket(fileno=copy)
-            except OSError:  # no socket
+            except OSError:  # not a socket
                 os.close(copy)
                 continue
             with connection:
@@ -230,7 +231,7 @@ class Watch:
             return None
         try:
             return connection.getpeername() if connection.getsockname()[1] == self._port else None
-        except OSError:  # the listening socket has no peer
+        except OSError:  # a listening socket has no peer
             return None
 
 
@@ -247,7 +248,7 @@ def _facts(connection: socket.socket) -> Facts:
 
 
 def _wire_length(status: int, headers: list[tuple[str, str]], body: bytes) -> int:
-    """Bytes of an answer as the server sends it, with what it adds itself (tests/integration/test_gate.py)."""
+    """Bytes of an answer on the wire, with the headers that granian adds."""
     added = [("server", "granian"), ("content-length", str(len(body))), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")]
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
     fields = (f"{name}: {value}\r\n" for name, value in [*headers, *added])

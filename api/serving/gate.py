@@ -1,7 +1,7 @@
-"""The gate between the server and the application: bodies in, answers out, both within the budget.
+"""The gate between the server and the application: it receives bodies and sends answers, both within the budget.
 
-A body is received here, whole, before the application sees the request, so no door of ours can be held up by a slow
-sender or take a part for the whole. An answer leaves in small pieces, so that what a slow reader holds is bounded.
+A body is received whole before the application sees the request, so a slow sender never holds up a view, and a view
+never sees half a body. A large answer is sent in small pieces, which bounds what a slow reader can hold.
 """
 
 import time
@@ -18,22 +18,22 @@ from api.serving.connections import Deadlines
 from api.serving.runner import PROTOCOL, WsgiApp
 from services.errors import Busy
 
-# The server keeps up to four pieces of an answer beside its own buffer, whether or not the client reads.
+# Bytes. Granian keeps up to four pieces of an answer besides its own buffer, whether or not the client reads.
 PIECE = 32_768
 _BODY = Kind.BODY
 # Statuses of answers without a body.
 _BODILESS = frozenset({"100", "101", "102", "103", "204", "304"})
-# What an answer of unknown length takes: a block of a megabyte, the buffer that it was received in, the pieces.
+# Bytes counted for an answer of unknown length: for a block of 1 MiB, the buffer that it was read into, the pieces.
 STREAMED = 4 * 2**20
-# Whether the body is here, whole and not too large.
+# Key in the WSGI environment: the body has been received, whole and not too large.
 RECEIVED = "quarry.received"
 
 
 class Gate:
-    """A WSGI application around ours."""
+    """A WSGI middleware: the first that a request meets."""
 
     def __init__(self, inner: WsgiApp, budget: Budget, deadlines: Deadlines, max_body: int) -> None:
-        """`max_body`: bytes; a longer body is left unread, and the application refuses it."""
+        """`max_body`: bytes. A longer body is not read, and the application refuses it."""
         self._inner = inner
         self._budget = budget
         self._deadlines = deadlines
@@ -75,7 +75,7 @@ class Gate:
         return self._send(start_response, status, headers, result, answer, is_done=is_done)
 
     def _receive(self, environ: dict[str, Any], text: str) -> Response | None:
-        """Replace the request's stream by its body; or the refusal of a request whose body does not come."""
+        """Receive the body and put it in the place of the stream. Returns a refusal if the body cannot be received."""
         if not (text.isascii() and text.isdigit() and len(text) < 12):
             return problem(400, "bad_length", "Content-Length must be a whole number.")
         length = int(text)
@@ -86,7 +86,7 @@ class Gate:
             self._budget.take(_BODY, PATIENCE)
         except Busy as error:
             return problem(503, error.code, error.message)
-        # No context managers: every request with a body comes by here, and they took a tenth of its time.
+        # Without context managers, which took a tenth of the time of a request.
         arriving = self._deadlines.arriving
         if connection is not None:
             arriving[connection] = time.monotonic(), length
@@ -110,10 +110,10 @@ class Gate:
         *,
         is_done: bool,
     ) -> Iterable[bytes]:
-        """Send a large answer, or one of unknown length, in pieces; or refuse it, if too many are being sent.
+        """Send a large answer, or one of unknown length, in pieces. Refuse it if too many are being sent.
 
         Args:
-            is_done: the request may have changed something, so "try again" would be wrong: it is answered all the same.
+            is_done: the request may have changed something, so it must not be refused with "try again".
         """
         try:
             answer.settle(sum(map(len, result)) if isinstance(result, list) else STREAMED)
@@ -133,7 +133,7 @@ class Gate:
 
 
 class _Pieces:
-    """An answer in pieces; it gives its place back when it is closed."""
+    """An answer in pieces, which gives its place back when it is closed."""
 
     def __init__(self, result: Iterable[bytes], answer: LargeAnswer) -> None:
         self._result = result
@@ -157,7 +157,7 @@ class _Pieces:
     def close(self) -> None:
         self._pieces.close()  # type: ignore[attr-defined] # a generator's
         _close(self._result)
-        self._answer.close()  # here too: a generator that never began has no `finally`
+        self._answer.close()  # needed if the generator never started: then its `finally` does not run
 
 
 def _refuse(refusal: Response, start_response: Any) -> list[bytes]:
@@ -166,7 +166,7 @@ def _refuse(refusal: Response, start_response: Any) -> list[bytes]:
 
 
 def _known(result: Iterable[bytes], headers: list[tuple[str, str]]) -> Iterable[bytes]:
-    """An answer of known length in one piece: its thread is free as soon as the server has it."""
+    """Join an answer that has a Content-Length: its thread is free as soon as the server has it."""
     if not any(name.lower() == "content-length" for name, _ in headers):
         return result
     try:

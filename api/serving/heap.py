@@ -1,15 +1,15 @@
-"""The C library's heap: told to give memory back. Does nothing where the C library is another than glibc."""
+"""Makes the heap of the C library give memory back to the system. With a C library other than glibc it does nothing."""
 
 import ctypes
 import sys
 from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # <malloc.h>
-# A block is larger: it has pages of its own, which go back at once when it is freed. By default the limit grows with
-# what is freed, up to 32 MiB, and blocks come to lie between small things that stay.
+# Bytes. A larger allocation gets pages of its own, which go back to the system when it is freed. By default this limit
+# grows up to 32 MiB, and large allocations then lie between small ones that stay.
 _OWN_PAGES = 262_144
 _KEPT_FREE = 1_048_576
-# One for each core would do, since threads take turns; by default it is eight for each, all with gaps of their own.
+# Threads take turns in Python, so two arenas do. The default is eight for each core, each with its own fragmentation.
 _ARENAS = 2
 
 
@@ -21,7 +21,7 @@ def _libc() -> Any:
 
 
 def configure() -> None:
-    """Make this process's heap fit for many threads that handle large things for a moment. Call before they start."""
+    """Prepare the heap for many threads that hold large objects for a short time. Call it before they start."""
     libc = _libc()
     if libc is not None:
         libc.mallopt(_M_ARENA_MAX, _ARENAS)
@@ -30,7 +30,7 @@ def configure() -> None:
 
 
 def give_back() -> None:
-    """Return what is free to the system: milliseconds, during which other threads may have to wait."""
+    """Return free memory to the system. Takes milliseconds, in which other threads may have to wait."""
     libc = _libc()
     if libc is not None:
         libc.malloc_trim(0)

@@ -1,4 +1,4 @@
-"""What the connections of the server's processes hold, for `/metrics` (api/serving/budget.py)."""
+"""Metrics of what the connections of all server processes hold (api/serving/budget.py)."""
 
 import os
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ REASONS = ("idle", "slow_body", "slow_reader")
 _HELD = Gauge("quarry_http_held", "Threads held, by what for.", ["kind"], multiprocess_mode="livesum")
 _LIMIT = Gauge("quarry_http_held_limit", "Threads that may be held.", ["kind"], multiprocess_mode="livesum")
 _BYTES = Gauge("quarry_http_answer_bytes", "Bytes that large answers take.", multiprocess_mode="livesum")
-_REFUSED = Counter("quarry_http_refused", "Requests refused since nothing was left to hold.", ["kind"])
+_REFUSED = Counter("quarry_http_refused", "Requests refused because nothing was left to hold.", ["kind"])
 _ENDED = Counter("quarry_http_connections_ended", "Connections ended by the node, by reason.", ["reason"])
-for _kind in Kind:  # a series that comes into being at 1 has not increased, as Prometheus sees it
+for _kind in Kind:  # every series starts at 0: Prometheus sees no increase in one that appears at 1
     _REFUSED.labels(_kind.value)
 for _reason in REASONS:
     _ENDED.labels(_reason)
 
 
 class BudgetMetrics:
-    """Shows what the connections of this process hold; `show` is called every second or so."""
+    """Copies the state of this process's budget into the metrics; `show` is called about once a second."""
 
     def __init__(self, budget: Budget, ended: Mapping[str, int]) -> None:
         """`ended`: how many connections were ended, by reason."""
@@ -48,7 +48,7 @@ class BudgetMetrics:
 
 
 def forget_dead_processes() -> None:
-    """Leave out what processes of this server held that have ended."""
+    """Remove the gauges of server processes that have ended."""
     directory = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""))
     for path in directory.glob("gauge_live*_*.db") if directory.name else ():
         pid = path.stem.rpartition("_")[2]
@@ -57,6 +57,6 @@ def forget_dead_processes() -> None:
 
 
 def register(registry: CollectorRegistry) -> None:
-    """Have a registry collect these, where one process is all."""
+    """Have `registry` collect these, where the server is a single process."""
     for metric in (_HELD, _LIMIT, _BYTES, _REFUSED, _ENDED):
         registry.register(metric)

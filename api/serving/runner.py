@@ -1,8 +1,8 @@
-"""How granian calls the application: as its own wrapper does (granian/wsgi.py), but each request knows what answers it.
+"""How granian calls the application. It replaces granian's own wrapper (granian/wsgi.py), for two reasons.
 
-So a request whose thread is held by a body that does not come can be answered by another thread
-(api/serving/connections.py).
-And the environment of a request does not repeat that of the process, which has secrets in it.
+Each request's environment has granian's protocol object, so another thread can answer a request while its own thread
+waits for the body (api/serving/connections.py). And it does not contain the environment of the process, which may have
+secrets in it.
 """
 
 import sys
@@ -11,12 +11,12 @@ from typing import Any
 
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-# Where a request's environment has what answers it.
+# Key of granian's protocol object in a request's environment.
 PROTOCOL = "quarry.protocol"
 
 
 class _Head:
-    """What `start_response` was told."""
+    """The arguments of `start_response`."""
 
     __slots__ = ("headers", "status")
 
@@ -29,7 +29,7 @@ class _Head:
 
 
 def wrap(app: WsgiApp, _: dict[str, Any], __: str | None = None) -> Callable[[Any, dict[str, Any]], None]:
-    """The callback of granian's workers for a WSGI application."""
+    """The callback with which granian's workers call a WSGI application."""
     from granian.wsgi import ResponseIterWrap
 
     base = {
@@ -60,9 +60,9 @@ def wrap(app: WsgiApp, _: dict[str, Any], __: str | None = None) -> Callable[[An
 
 
 def serve_process(*args: Any, **kwargs: Any) -> None:
-    """What a process of the server runs: granian's own, with our way of calling the application."""
+    """Run one process of the server: granian's own function, with `wrap` as its callback."""
     from granian.server import mp
 
-    # The name under which that function finds it; tests/integration/test_http_server.py notices if it is another one.
+    # A private name of granian. A test of the real server fails if it changes.
     mp._wsgi_call_wrap = wrap  # type: ignore[attr-defined, assignment] # private there
     mp.MPServer._spawn_wsgi_worker(*args, **kwargs)

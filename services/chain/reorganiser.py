@@ -73,7 +73,7 @@ class Reorganiser:
         """A branch that leaves our chain after height `fork`, with the ledger rolled back to that height.
 
         Args:
-            genesis: if `fork` is 0, the branch's own first block (`Rules.adopt_genesis`).
+            genesis: if `fork` is 0, the branch's own first block (`Beginnings.adopt_genesis`).
 
         Raises:
             TipMoved: the chain changed while it was read.

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.browser.checks import check
 from tests.browser.conftest import DESK, PHONE, Scene, Tab
-from tests.integration.node_fixture import ALICE
+from tests.support.keys import ALICE
 
 VIEWS = [("light", DESK), ("dark", DESK), ("light", PHONE)]
 ALL_VIEWS = pytest.mark.parametrize("tab", VIEWS, indirect=True, ids=["light", "dark", "phone"])
@@ -40,19 +41,6 @@ def test_missing_pages_fit_and_are_accessible(tab: Tab, axe: str) -> None:
         check(tab, axe, path)
         assert any("404" in item for item in tab.problems)  # Chromium tells the console of every 404
         tab.problems.clear()
-
-
-def check(tab: Tab, axe: str, path: str) -> None:
-    page = tab.page
-    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert over <= 0, f"{path} is {over} pixels too wide"
-    # Through the debugger, which the policy of the page does not bind.
-    page.evaluate(axe)
-    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    violations = [
-        f"{item['id']}: {item['help']}: {node['html'][:160]}" for item in found["violations"] for node in item["nodes"]
-    ]
-    assert violations == [], f"{path}: {violations}"
 
 
 def test_axe_would_notice(tab: Tab, axe: str) -> None:
@@ -121,3 +109,16 @@ def test_pages_can_be_read_without_scripts(browser: Any, scene: Scene) -> None:
         assert page.locator("h1").count() == 1
     assert "need scripts" in page.goto(scene.url + "/send").text() or "needs scripts" in page.content()
     context.close()
+
+
+def test_the_endpoints_are_drawn_and_can_be_tried(tab: Tab) -> None:
+    tab.open("/docs")
+    tab.page.wait_for_selector(".opblock")
+    document: dict[str, Any] = tab.page.evaluate("fetch('/openapi.json').then((answer) => answer.json())")
+    assert tab.page.locator(".opblock").count() == sum(len(item) for item in document["paths"].values())
+    healthz = tab.page.locator(".opblock", has=tab.page.locator('[data-path="/healthz"]'))
+    healthz.locator(".opblock-summary-control").click()
+    healthz.get_by_role("button", name="Try it out").click()
+    healthz.get_by_role("button", name="Execute").click()
+    healthz.locator(".live-responses-table .response-col_status", has_text="200").wait_for()
+    assert tab.problems == []

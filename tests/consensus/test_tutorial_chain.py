@@ -1,6 +1,6 @@
 """Chains of the tutorial's own node are chains under its rules, and ours are chains to it.
 
-theirs = TutorialNode()                  # in memory: tests/tutorial_node.py
+theirs = TutorialNode()                  # in memory: tests/support/tutorial_node.py
 theirs.mine()
 replay(served(theirs))                   # accepted, through JSON as it travels
 """
@@ -18,7 +18,7 @@ from shared.forkchoice import TipClaim, is_better
 from shared.ledger import Account
 from shared.replay import Replay
 from shared.rules import rules_for
-from tests.tutorial_node import WORDINGS, TutorialNode, block_hash, find_proof, is_proof, is_valid, ticking
+from tests.support.tutorial_node import WORDINGS, TutorialNode, block_hash, find_proof, is_proof, is_valid, ticking
 from worker.kernel.plain import PlainKernel
 
 Json = dict[str, Any]
@@ -56,8 +56,7 @@ class OurChain:
     def mine(self, *posts: Json) -> Block:
         transactions = [self.rules.read_request(post) for post in posts]
         template = self.rules.template(self.replay.window, transactions, MINER, self.clock())
-        seal = self.rules.seal(template)
-        proof = PlainKernel().scan(seal.prefix, seal.difficulty, 0, 10**7)
+        proof = PlainKernel().scan(template.seal, template.difficulty, 0, 10**7)
         assert proof is not None
         # Through JSON, as the template lies in the store while it is searched.
         value = json.loads(json.dumps(template.with_proof(proof)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Flask
 from redis.exceptions import RedisError
 
-from api.access import Doorkeeper
+from api.access import Doorkeeper, attach, served
 from api.app import create_app
 from services import housekeeping
 from services.jobs.queues import ALLOWED
@@ -22,7 +22,7 @@ from services.settings.table import Settings, load
 from services.store.mining import Claim, Searched
 from services.store.port import Store
 from shared.errors import NodeError
-from shared.proof import Seal
+from shared.proof import accepts
 from tests.simulation.checker import Checker, Violation
 from tests.simulation.ports import SeededRandomness, SimClock, SimHttp, SimQueue, SimStore
 from tests.simulation.scheduler import Killed, Process
@@ -232,8 +232,7 @@ class SimNode:
 
     def _scan(self, worker: SimProcess, claim: Claim) -> Searched:
         world, rounds = self.world, worker.node.rounds
-        seal = Seal(claim.prefix, claim.difficulty)
-        proof = next((number for number in claim.proofs if seal.accepts(number)), None)
+        proof = next((number for number in claim.proofs if accepts(claim.prefix, claim.difficulty, number)), None)
         done = len(claim.proofs) if proof is None else proof - claim.proofs.start + 1
         world.scheduler.sleep(done / self.speed * world.random.uniform(0.5, 1.5))
         if proof is None:
@@ -257,7 +256,7 @@ class SimNode:
         process = self.world.random.choice(alive)
         if process.app is None:
             process.app = self.world.apps.pop() if self.world.apps else _new_app(process.node)
-            process.app.extensions["quarry"] = process.node
+            attach(process.app, replace(served(process.app), node=process.node))
         try:
             with self.world.scheduler.acting_for(process):
                 status, answer = _wsgi(process.app, method, path, body)
@@ -275,7 +274,7 @@ class SimNode:
 
 def _new_app(node: Node) -> Flask:
     app = create_app(node)
-    app.extensions["quarry.doorkeeper"] = Doorkeeper(None, True, frozenset())
+    attach(app, replace(served(app), doorkeeper=Doorkeeper(None, True, frozenset())))
     return app
 
 

@@ -1,1 +1,1 @@
-"""What each page shows, gathered from the node; how it looks is in the templates."""
+"""What each page shows, gathered from the node. The templates say how it looks."""

@@ -1,4 +1,4 @@
-"""One address: its balance, its history, whom it allows to spend."""
+"""The page of an address: its balance, history and allowances."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _QUEUED = 25
 
 
 def address(node: Node, name: str, page: int) -> dict[str, Any]:
-    """What the page of an address (in its normal form) shows. `page` counts from 1, the newest first."""
+    """The content of the page of address `name` (in its normal form). `page` counts from 1, newest first."""
     account = node.chain.account(name)
     places = node.chain.history(name, newest=(page - 1) * PAGE, limit=PAGE + 1)
     history = at_places(node, places[:PAGE])

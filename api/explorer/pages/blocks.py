@@ -1,8 +1,8 @@
-"""One block, and the transactions in it."""
+"""The page of a block and its transactions."""
 
 from typing import Any
 
-from api.representations import block_view
+from api.representations import represent_block
 from services.node import Node
 from services.store.records import StoredHeader
 
@@ -11,14 +11,14 @@ PAGE = 50
 
 
 def block(node: Node, stored: StoredHeader, page: int) -> dict[str, Any]:
-    """What the block's page shows. `page` counts from 1."""
+    """The content of the page of a block. `page` counts from 1."""
     tip = node.chain.tip()
-    view = block_view(node, stored, tip)
-    transactions = view.pop("transactions")
+    shown = represent_block(node, stored, tip)
+    transactions = shown.pop("transactions")
     first = (page - 1) * PAGE
     there = node.chain.hash_at(stored.header.index)
     return {
-        "block": view,
+        "block": shown,
         "header": stored.header,
         "count": len(transactions),
         "transactions": list(enumerate(transactions))[first : first + PAGE],

@@ -1,11 +1,12 @@
-"""Mining: the round in progress, the rounds before it, the workers, and the work that was in vain."""
+"""The page about mining: the open round, earlier rounds, the workers, and wasted work."""
 
 from collections import Counter
 from typing import Any
 
-from api.representations import round_view
+from api.representations import represent_round
 from services.clocks import wrong_clock_words
 from services.node import Node
+from services.overview import overview
 from services.store.events import latest
 
 _EVENTS = 600
@@ -13,8 +14,8 @@ _ROUNDS = 15
 
 
 def mining(node: Node) -> dict[str, Any]:
-    """What the mining page shows."""
-    situation = node.mining.situation()
+    """The content of the page about mining."""
+    state = overview(node)
     counters = node.mining.counters()
     rounds = _rounds(node)
     trouble = node.queue.trouble()
@@ -30,8 +31,8 @@ def mining(node: Node) -> dict[str, Any]:
     total = counters.get("hashes", 0)
     wasted = counters.get("wasted_hashes", 0)
     return {
-        "round": round_view(node, situation.open_round) if situation.open_round else None,
-        "requests": situation.requests,
+        "round": represent_round(node, state.round) if state.round else None,
+        "requests": state.requests,
         "rounds": [item for item in rounds if item["state"] != "open"],
         "workers": [(name, done, taken_part[name], sealed[name]) for name, done in workers.most_common(50)],
         "most": max(workers.values(), default=0),
@@ -52,13 +53,12 @@ def mining(node: Node) -> dict[str, Any]:
 
 
 def _rounds(node: Node) -> list[dict[str, Any]]:
-    """The last rounds, the newest first. One that got a new template has an event for each."""
+    """The last rounds, newest first. A round has an event for each of its templates."""
     ids = dict.fromkeys(event.data["id"] for event in reversed(latest(node.mining, _EVENTS)) if event.type == "round")
-    found = []
+    rounds = []
     for round_id in list(ids)[:_ROUNDS]:
-        view = round_view(node, round_id)
-        if view is not None:
-            ended = node.mining.round(round_id)
-            seconds = ended.ended_at - ended.opened_at if ended and ended.ended_at is not None else None
-            found.append({**view, "seconds": seconds})
-    return found
+        found = node.mining.round(round_id)
+        if found is not None:
+            seconds = None if found.ended_at is None else found.ended_at - found.opened_at
+            rounds.append({**represent_round(node, found), "seconds": seconds})
+    return rounds

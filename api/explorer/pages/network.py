@@ -1,4 +1,4 @@
-"""The network: peers, and the forks that this node has gone through."""
+"""The page about the network: peers, and the last reorganisations of this node."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from services.node import Node
 from services.store.events import Message, latest
 from services.store.records import StoredHeader
 
-# Events that are looked through for reorganisations, the newest.
+# How many of the newest events are searched for reorganisations.
 EVENTS = 2000
 _FORKS = 5
-# Of a branch, blocks that are drawn; and transactions that are listed.
+# Of each branch, how many blocks are drawn and how many transactions are listed.
 _DRAWN = 5
 _LISTED = 12
 _STEP = 96
@@ -29,7 +29,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """One reorganisation: where the branches part, and what each has (the oldest first)."""
+    """One reorganisation: the fork point, and the blocks of both branches, oldest first."""
 
     at: float  # Unix seconds
     ancestor: StoredHeader
@@ -37,13 +37,13 @@ class Fork:
     attached: tuple[Drawn, ...]
     detached_count: int
     attached_count: int
-    transactions: tuple[str, ...]  # detached, the rewards aside
+    transactions: tuple[str, ...]  # ids of detached transactions, without rewards
     rewards: int
     width: int
 
 
 def network(node: Node) -> dict[str, Any]:
-    """What the network's page shows."""
+    """The content of the page about the network."""
     return {
         "tip": node.chain.tip(),
         "peers": [peer_row(node, peer) for peer in node.peers.all()],
@@ -54,12 +54,12 @@ def network(node: Node) -> dict[str, Any]:
 
 
 def forks(node: Node, events: Sequence[Message]) -> Iterator[Fork]:
-    """The last reorganisations, the newest first, as far as `events` (oldest first) and stored headers tell."""
+    """The last reorganisations, newest first, as far as `events` (oldest first) and stored headers show them."""
     found: list[tuple[Message, str]] = []
     tip = ""
     for event in events:
         if event.type == "reorganisation" and tip:
-            found.append((event, tip))  # the block event before it was of the branch that was left
+            found.append((event, tip))  # the event before it names the tip of the branch that was left
         if event.type in ("block", "reorganisation"):
             tip = event.data["hash"]
     for event, old_tip in found[::-1][:_FORKS]:
@@ -79,7 +79,7 @@ def _fork(node: Node, event: Message, old_tip: str) -> Fork | None:
     ids: list[str] = []
     for stored in detached[:_DRAWN]:
         found = node.chain.transaction_ids(stored.header.hash)
-        ids += found[1:] if node.rules.has_accounts else found[:-1]  # the reward is first, or in the tutorial last
+        ids += found[1:] if node.rules.reward_first else found[:-1]
     return Fork(
         at=int(event.id.partition("-")[0]) / 1000,
         ancestor=ancestor,
@@ -94,7 +94,7 @@ def _fork(node: Node, event: Message, old_tip: str) -> Fork | None:
 
 
 def _branch(node: Node, block_hash: str, base: int) -> list[StoredHeader]:
-    """The stored headers from a block down to height `base`, not included; the oldest first."""
+    """The stored headers above height `base` up to a block, oldest first."""
     branch: list[StoredHeader] = []
     stored = node.chain.header(block_hash)
     if stored is None or stored.header.index - base > 10 * _DRAWN:

@@ -1,36 +1,36 @@
-"""The overview: the chain's last blocks, what waits, who works, who else is there."""
+"""The overview: the last blocks of the chain, the mempool, the workers and the peers."""
 
 from typing import Any
 
 from api.explorer import charts
-from api.representations import round_view
+from api.representations import represent_round
+from services import overview as queries
 from services.node import Node
 from services.peers.book import Peer
 
-# Blocks behind the charts, and in the table.
+# How many blocks the charts cover, and how many the table shows.
 CHARTED = 60
 SHOWN = 12
 
 
 def overview(node: Node, before: int | None) -> dict[str, Any]:
-    """What the overview shows; with `before` only blocks below that height."""
-    tip = node.chain.tip()
+    """The content of the overview; with `before`, of a page with the blocks below that height."""
+    state = queries.overview(node)
+    tip = state.tip
     end = min(before or tip.height + 1, tip.height + 1)
     first = max(1, end - CHARTED - 1)
     headers = node.chain.headers(first, max(end - first, 0))
-    # The interval from genesis to block 2 is that from a date in the spec to the first start.
+    # Genesis is left out: its time is a date in the chain spec, not that of the first start.
     charted = [stored for stored in headers if stored.header.index > 1]
-    size, used = node.pool.totals()
-    situation = node.mining.situation()
     return {
         "tip": tip,
         "newest": before is None,
         "blocks": headers[::-1][:SHOWN],
         "older": headers[-SHOWN].header.index if len(headers) > SHOWN else None,
         "charts": [chart for chart in (charts.block_times(charted), charts.hash_rate(charted)) if chart],
-        "mempool": {"size": size, "bytes": used},
-        "requests": situation.requests,
-        "round": round_view(node, situation.open_round) if situation.open_round else None,
+        "mempool": {"size": state.pool_size, "bytes": state.pool_bytes},
+        "requests": state.requests,
+        "round": represent_round(node, state.round) if state.round else None,
         "mining_workers": node.queue.mining_workers(),
         "peers": [peer_row(node, peer) for peer in node.peers.approved()],
         "difficulty": headers[-1].header.difficulty if headers else 0,
@@ -38,7 +38,7 @@ def overview(node: Node, before: int | None) -> dict[str, Any]:
 
 
 def peer_row(node: Node, peer: Peer) -> dict[str, Any]:
-    """One peer and how its tip stands to our chain, in words."""
+    """One peer, and in words how its tip relates to our chain."""
     stored = node.chain.header(peer.tip) if peer.tip else None
     if not peer.tip:
         relation = "has not said its tip"

@@ -1,4 +1,4 @@
-"""The mempool: what waits, by fee or by age."""
+"""The page of the mempool: waiting transactions by fee or by age."""
 
 from itertools import islice
 from typing import Any, Literal
@@ -6,7 +6,7 @@ from typing import Any, Literal
 from services.node import Node
 
 PAGE = 50
-# How far one may page: every page reads what comes before it.
+# The last page: each page reads all entries before it.
 MAX_PAGES = 40
 
 Order = Literal["fee", "age"]
@@ -14,7 +14,7 @@ ORDERS: tuple[Order, ...] = ("fee", "age")
 
 
 def pool(node: Node, order: Order, page: int) -> dict[str, Any]:
-    """What the mempool's page shows. `page` counts from 1."""
+    """The content of the page of the mempool. `page` counts from 1."""
     size, used = node.pool.totals()
     first, last = (page - 1) * PAGE, page * PAGE + 1
     if order == "age":

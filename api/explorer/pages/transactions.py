@@ -1,9 +1,9 @@
-"""One transaction: where it is on its way, and the proof that it is in its block."""
+"""The page of a transaction: where it is, and the proof that it is in its block."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from api.representations import block_fields, transaction_view
+from api.representations import block_fields, represent_transaction
 from services.chain.inclusion import inclusion_proof
 from services.node import Node
 from services.store.chain import Location
@@ -16,7 +16,7 @@ _LEFT, _RIGHT = 0, 204
 
 @dataclass(frozen=True, slots=True)
 class TreeNode:
-    """One hash of the drawn branch, in the drawing's units."""
+    """One hash of the drawn Merkle branch, in the units of the drawing."""
 
     x: int
     y: int
@@ -27,7 +27,7 @@ class TreeNode:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A Merkle branch as a drawing: the root above, the transaction below."""
+    """A drawing of a Merkle branch: the root at the top, the transaction at the bottom."""
 
     nodes: tuple[TreeNode, ...]
     edges: tuple[tuple[int, int, int, int], ...]
@@ -38,32 +38,32 @@ class Tree:
 
 
 def transaction(node: Node, transaction_id: str) -> dict[str, Any] | None:
-    """What the transaction's page shows; None: it is not known."""
-    view = transaction_view(node, transaction_id)
-    if view is None:
+    """The content of the page of a transaction; None if the node does not know it."""
+    found = represent_transaction(node, transaction_id)
+    if found is None:
         return None
-    stored = node.chain.header(view["block"]) if "block" in view else None
+    stored = node.chain.header(found["block"]) if "block" in found else None
     # The tutorial's blocks have no root that a branch could lead to.
-    proof = _proof(node, view) if stored and stored.header.transactions_root else None
+    inclusion = _inclusion(node, found) if stored and stored.header.transactions_root else None
     return {
-        "tx": view,
+        "tx": found,
         "stored": stored,
-        "position": view.get("position"),
-        "tree": _tree(proof) if proof else None,
-        "steps": len(proof["branch"]) if proof else 0,
+        "position": found.get("position"),
+        "tree": _tree(inclusion) if inclusion else None,
+        "steps": len(inclusion["branch"]) if inclusion else 0,
     }
 
 
-def _proof(node: Node, view: dict[str, Any]) -> dict[str, Any]:
-    place = Location(view["index"], view["position"], view["block"])
-    return inclusion_proof(block_fields(node, place.block_hash), place, view["id"])
+def _inclusion(node: Node, found: dict[str, Any]) -> dict[str, Any]:
+    place = Location(found["index"], found["position"], found["block"])
+    return inclusion_proof(block_fields(node, place.block_hash), place, found["id"])
 
 
-def _tree(proof: dict[str, Any]) -> Tree:
-    """The branch, drawn from the leaf up. Each hash is computed from the two below it."""
-    steps = proof["branch"]
+def _tree(inclusion: dict[str, Any]) -> Tree:
+    """The drawing of a branch, made from the leaf up. Each hash is computed from the two below it."""
+    steps = inclusion["branch"]
     height = len(steps) * _LEVEL + _NODE_HEIGHT
-    value = merkle.leaf_hash(canonical(proof["transaction"]))
+    value = merkle.leaf_hash(canonical(inclusion["transaction"]))
     nodes: list[TreeNode] = []
     edges: list[tuple[int, int, int, int]] = []
     middle = _NODE_WIDTH // 2
@@ -82,7 +82,7 @@ def _tree(proof: dict[str, Any]) -> Tree:
 
 
 def _x_of(side: str | None) -> int:
-    """Where the path's node stands when its sibling is on `side`; None: it is the root, in the middle."""
+    """The x of a node of the path whose sibling is on `side`; None is for the root, in the middle."""
     if side is None:
         return (_LEFT + _RIGHT) // 2
     return _RIGHT if side == "left" else _LEFT

@@ -1,4 +1,4 @@
-// What every page does: theme, search by "/", copying, times that stay true, and live updates.
+// For every page: colour scheme, the key "/" for searching, copying, current times, and live updates.
 
 const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -16,7 +16,7 @@ theme.addEventListener("click", () => {
   try {
     localStorage.setItem("quarry-theme", root.dataset.theme);
   } catch {
-    // Kept for this page only.
+    // Without storage, the choice holds for this page only.
   }
 });
 
@@ -33,7 +33,7 @@ document.addEventListener("keydown", (event) => {
 // --- Copying ---
 
 function showCopies(within) {
-  if (!navigator.clipboard) return; // only where the page is served safely
+  if (!navigator.clipboard) return; // browsers offer it only on secure pages
   for (const button of $$(".copy", within)) button.hidden = false;
 }
 
@@ -63,7 +63,7 @@ function refreshTimes() {
   }
 }
 
-// --- Numbers, as the server writes them ---
+// --- Numbers, formatted as by the server (text.py) ---
 
 function scaled(value, units, unit) {
   for (const [name, factor] of units) {
@@ -76,8 +76,8 @@ const rate = (value) => scaled(value, [["TH/s", 1e12], ["GH/s", 1e9], ["MH/s", 1
 
 // --- Live ---
 
-// The page is rendered by the server, and by nobody else: on news it is fetched again, and the regions that are marked
-// take over what has changed. Only the progress of a round comes with the event itself.
+// Only the server renders pages. After an event the page is fetched again, and its regions with `data-live` replace those
+// that have changed. Only the progress of a round is drawn from the event itself.
 
 const SOONEST = 1000; // milliseconds between two fetches
 const POLL = 3000;
@@ -106,7 +106,7 @@ function refreshSoon() {
     try {
       await refresh();
     } catch {
-      // The node may be restarting; the next event asks again.
+      // The node may be restarting; the next event tries again.
     }
   }, Math.max(0, live.last + SOONEST - Date.now()));
 }
@@ -131,7 +131,7 @@ async function refresh() {
 }
 
 function place(fresh) {
-  // A region that was empty until now: behind the one that it follows on the server's page.
+  // A new region goes after the region that precedes it on the server's page.
   const before = fresh.previousElementSibling;
   const anchor = before?.id && document.getElementById(before.id);
   if (anchor) anchor.after(document.adoptNode(fresh));
@@ -163,7 +163,7 @@ function showState(state) {
   showRound(box, round);
 }
 
-let before = null; // hashes and time of the last state, for the speed
+let before = null; // hashes and time of the previous state, from which the speed is computed
 
 function showRound(box, round) {
   const now = performance.now();
@@ -176,7 +176,7 @@ function showRound(box, round) {
   const names = Object.keys(round.workers);
   const rows = $$("[data-worker]", box);
   if (names.some((name) => !rows.find((row) => row.dataset.worker === name))) {
-    refreshSoon(); // somebody has joined: the server draws the row
+    refreshSoon(); // a worker has joined: the server draws its row
     return;
   }
   const most = Math.max(1, ...Object.values(round.workers));
@@ -198,7 +198,7 @@ function listen() {
     say("live", "Live", "Updates as things happen. Press to pause.");
   });
   source.addEventListener("error", () => {
-    // A lost connection comes back by itself; a refusal (too many streams) does not.
+    // The browser reconnects after a lost connection, but not after a refusal (too many streams).
     if (source.readyState === EventSource.CLOSED) poll();
     else say("waiting", "Reconnecting", "The stream of events was interrupted.");
   });
@@ -213,7 +213,7 @@ function listen() {
 }
 
 function poll() {
-  say("polling", "Polling", "The node serves no more streams just now: this page asks every few seconds.");
+  say("polling", "Polling", "The node serves no more streams at the moment, so this page asks every few seconds.");
   clearInterval(live.poll);
   live.poll = setInterval(async () => {
     try {
@@ -249,10 +249,10 @@ if (live.indicator && "livePage" in document.body.dataset) {
       listen();
     } else {
       stop();
-      say("paused", "Paused", "This page stands still. Press to go on.");
+      say("paused", "Paused", "This page is not updated. Press to continue.");
     }
   });
-  // Browsers open few connections to one host, so a page that nobody sees gives its own back.
+  // Browsers open only a few connections to one host, so a hidden page closes its own.
   document.addEventListener("visibilitychange", () => {
     if (!live.wanted) return;
     if (document.hidden) {
@@ -284,7 +284,7 @@ function showMining(words, kind, link) {
 
 async function mineBlock() {
   mine.disabled = true;
-  showMining("Asked for a block. The workers are called.", "");
+  showMining("Asked for a block; waiting for the workers.", "");
   try {
     const asked = await fetch("/mine?wait=0", { method: "POST" });
     let answer = await asked.json();
@@ -314,7 +314,7 @@ async function progress(id) {
   if (!look.ok) return "The round has ended.";
   const round = await look.json();
   const chance = Math.round(100 * (1 - Math.exp(-round.hashes / round.difficulty)));
-  return `Searching block ${round.height}: ${hashes(round.hashes)} of ${hashes(round.difficulty)} expected hashes, by ${round.workers.length} worker(s). ${chance}% of rounds would have ended by now.`;
+  return `Searching block ${round.height}: ${hashes(round.hashes)} of ${hashes(round.difficulty)} expected hashes, by ${round.workers.length} worker(s). ${chance}% of rounds end within this many hashes.`;
 }
 
 if (mine) {

@@ -1,4 +1,4 @@
-// A block taken apart with Web Crypto: the same bytes, the same hashes as on the node.
+// The page "Learn": it computes the same hashes from the same bytes as the node, with Web Crypto.
 
 const $ = (id) => document.getElementById(id);
 const encoder = new TextEncoder();
@@ -14,7 +14,7 @@ async function sha256(bytes) {
 }
 const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-// Canonical bytes: sorted keys, ", " and ": ", everything but ASCII escaped.
+// Canonical bytes: sorted keys, separators ", " and ": ", and only ASCII characters, others escaped.
 function canonical(value) {
   if (Array.isArray(value)) return `[${value.map(canonical).join(", ")}]`;
   if (value !== null && typeof value === "object") {
@@ -29,7 +29,7 @@ async function leaf(transaction) {
   return sha256(Uint8Array.of(0, ...encoder.encode(canonical(transaction))));
 }
 
-// RFC 6962: pairs, level by level; an odd last one goes up as it is.
+// As in RFC 6962: pairs are hashed, level by level; an odd last hash moves up unchanged.
 async function merkleRoot(transactions) {
   if (!transactions.length) return hex(await sha256(new Uint8Array()));
   let level = await Promise.all(transactions.map(leaf));
@@ -75,7 +75,7 @@ async function takeApart(block) {
   verdict.className = `verdict ${good ? "good" : "bad"}`;
   verdict.textContent = good
     ? `That is the hash of block ${block.index}, and it is rare enough. Your browser agrees with the node.`
-    : "Your browser comes to another result than the node.";
+    : "Your browser gets another result than the node.";
 }
 
 function mark(element, text, part) {
@@ -90,7 +90,7 @@ function mark(element, text, part) {
   element.append(text.slice(0, at), marked, text.slice(at + part.length));
 }
 
-// --- A run of blocks to break ---
+// --- Consecutive blocks that can be changed ---
 
 let originals = [];
 let run = [];
@@ -150,19 +150,19 @@ async function check() {
   let parent = originals[0].previous_hash;
   for (const [i, item] of run.entries()) {
     const { card, ...block } = item;
-    // Who changes a block must write its new hash into the next one, and its new root into the header.
+    // A changed block has a new root in its header, and its new hash is the parent of the next block.
     block.previous_hash = parent;
     block.transactions_root = await merkleRoot(block.transactions);
     const { seal } = await sealOf(block);
     const hash = await hashOf(seal, block.proof);
-    if (turn !== checking) return; // something was typed meanwhile
+    if (turn !== checking) return; // a newer input is being checked
     const rare = isRare(hash, block.difficulty);
     const same = canonical(block) === canonical(originals[i]);
     card.card.className = rare ? "link" : "link broken";
     card.parent.textContent = `parent ${parent.slice(0, 14)}…`;
     card.hash.textContent = `hash ${hash.slice(0, 14)}…`;
     card.state.className = `verdict ${rare ? "good" : "bad"}`;
-    card.state.textContent = same ? "As it is on the chain" : rare ? "Valid, but another block" : "Its proof no longer fits";
+    card.state.textContent = same ? "As it is on the chain" : rare ? "Valid, but another block" : "Its proof is not valid";
     parent = hash;
   }
 }
@@ -192,7 +192,7 @@ function showTry({ proof, hash, found }, difficulty) {
   $("t-dial").setAttribute("width", (100 * chance).toFixed(1));
   const verdict = $("t-verdict");
   verdict.className = `verdict ${found ? "good" : ""}`;
-  const odds = `${Math.round(100 * chance)}% of searches would have ended by now.`;
+  const odds = `${Math.round(100 * chance)}% of searches end within this many attempts.`;
   verdict.textContent = found ? `Found after ${toy.count.toLocaleString("en")} attempts: this hash is rare enough.` : `Too large. ${odds}`;
 }
 

@@ -1,4 +1,4 @@
-// Sending: a wallet in the browser where there is one, a signed transaction otherwise, and the faucet.
+// The page "Send": a wallet in the browser if there is one, a signed transaction, and the faucet.
 
 const $ = (id) => document.getElementById(id);
 
@@ -33,7 +33,7 @@ async function submit(text) {
     if (answer.error) throw new Error(answer.error.message);
     return answer.result.slice(2);
   }
-  return (await post("/transactions/new", text)).id; // as it was typed: the node reads numbers more exactly than we
+  return (await post("/transactions/new", text)).id; // as it was typed, since numbers would lose digits here
 }
 
 $("raw-form").addEventListener("submit", async (event) => {
@@ -41,7 +41,7 @@ $("raw-form").addEventListener("submit", async (event) => {
   $("raw-send").disabled = true;
   try {
     const id = await submit($("raw").value.trim());
-    tell($("raw-state"), "Admitted: it is in the mempool, and on disk.", "good", linkTo(id));
+    tell($("raw-state"), "Admitted: the transaction is in the mempool, and on disk.", "good", linkTo(id));
   } catch (error) {
     tell($("raw-state"), error.message, "bad");
   } finally {
@@ -116,11 +116,11 @@ async function watchToken(ethereum) {
   return { words: "The wallet shows the token now." };
 }
 
-// Nobody has the keys of these two: the node refuses what goes there, so the form says it before the wallet asks.
+// No one has the keys of these two addresses, and the node refuses transactions to them. The form says so first.
 function checkPayee(input) {
   const to = input.value.trim().toLowerCase();
   const lost = { ["0x" + "0".repeat(40)]: "the zero address", [wallet?.dataset.token.toLowerCase()]: "the token's own address" };
-  input.setCustomValidity(lost[to] ? `This is ${lost[to]}: nobody has its key, and coins sent there would be lost.` : "");
+  input.setCustomValidity(lost[to] ? `This is ${lost[to]}: no one has its key, and coins sent there would be lost.` : "");
 }
 
 for (const id of ["wallet-to", "faucet-address"]) $(id)?.addEventListener("input", (event) => checkPayee(event.target));
@@ -139,12 +139,12 @@ async function sendWith(ethereum) {
 if (wallet) {
   $("rpc-url").textContent = rpcUrl;
   const ready = () => {
-    $("wallet-state").textContent = "A wallet is here. It signs; this page never sees a key.";
+    $("wallet-state").textContent = "A wallet was found. It signs; this page never sees a key.";
     for (const id of ["wallet-add", "wallet-token", "wallet-send"]) $(id).disabled = false;
   };
   if (window.ethereum) ready();
   else {
-    $("wallet-state").textContent = "No wallet was found in this browser. Any that speaks EIP-1193 will do; add the chain by hand with the values below.";
+    $("wallet-state").textContent = "No wallet was found in this browser. Any wallet that supports EIP-1193 works; or add the chain by hand with the values below.";
     window.addEventListener("ethereum#initialized", ready, { once: true });
   }
   $("wallet-add").addEventListener("click", () => withWallet("Asking the wallet…", addChain));

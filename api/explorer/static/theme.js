@@ -1,10 +1,10 @@
-// Before the first paint: the colour scheme that the reader chose here earlier, if any.
+// Applies the colour scheme that the reader chose earlier, before the page is first drawn.
 {
   let chosen = null;
   try {
     chosen = localStorage.getItem("quarry-theme");
   } catch {
-    // Storage may be switched off; then the system decides.
+    // Storage may be disabled; then the system's scheme applies.
   }
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 }
