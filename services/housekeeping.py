@@ -1,18 +1,19 @@
-"""Housekeeping: what must be looked after even when nobody asks."""
+"""Housekeeping: what the ticker does every five seconds (worker/housekeeper.py), since no request asks for it."""
 
 from services.node import Node
 
 HOUSEKEEPING_SECONDS = 5
-# The whole quick check of the stored state runs once in this many seconds.
+# Once in this many seconds the whole quick check of the stored state runs.
 CHECK_SECONDS = 3600
 
 
 def keep_house(node: Node, *, check_all: bool = False) -> int:
-    """Bring back lost work and expire what is old; how many transactions expired. Safe at any time, beside itself too.
+    """Bring back lost work, drop what has expired, and check the stored state; how many transactions expired.
 
-    Some blocks are compared with what is stored of them; `check_all`: the whole quick check.
+    Safe at any time, also twice at the same time. No peer is asked for anything, so no peer can slow it down.
 
-    It asks no peer for anything, so nobody outside can make it slow.
+    Args:
+        check_all: run the whole quick check. Otherwise some blocks are compared with what is stored of them.
     """
     node.reorganiser.finish()
     if check_all:
@@ -29,5 +30,5 @@ def keep_house(node: Node, *, check_all: bool = False) -> int:
 
 
 def take_slot(node: Node) -> bool:
-    """Whether the current slot of `HOUSEKEEPING_SECONDS` is the caller's to keep house in."""
+    """Whether the caller is the first in the current slot of `HOUSEKEEPING_SECONDS`, and so does the housekeeping."""
     return node.slots.take(node.clock.now(), HOUSEKEEPING_SECONDS)

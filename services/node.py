@@ -78,10 +78,10 @@ class Node:
     faults: FaultStore
     watchman: Watchman
     repair: Repair
-    broker: Store | None = None  # where processes whose clocks are wrong are noted
+    broker: Store | None = None  # where processes note that their clocks are wrong
 
     def wrong_clocks(self) -> list[WrongClock]:
-        """Whose clock is not the store's: this process's, those of the node's workers, its ticker and its peers."""
+        """The clocks that differ from the store's: of this process, and of the node's workers, ticker and peers."""
         ahead = self.clock.ahead() if isinstance(self.clock, CommonClock) else 0.0
         own = [WrongClock("api", "", round(ahead, 1))] if ahead else []
         found = wrong_clocks(self.broker, self.clock.now()) if self.broker is not None else []
@@ -89,13 +89,17 @@ class Node:
         return [*own, *found, *peers]
 
     def submit(self, transactions: Sequence[Transaction]) -> list[Admitted | NodeError]:
-        """Admit transactions whose signatures are good, and set going what follows: with auto-mining the round that
-        they find missing, and the relay to peers. Per transaction, the acknowledgement or the refusal.
+        """Admit transactions whose signatures are good, and have new ones relayed to peers. With auto-mining, open a
+        round if none is open and no search job lingers to open one.
+
+        Returns:
+            per transaction, the acknowledgement or the refusal.
 
         Raises:
             LedgerDiffers: the stored state is marked as wrong.
         """
-        outcomes = self._known(transactions, self.mempool.admit_many(transactions))
+        outcomes = self.mempool.admit_many(transactions)
+        self._acknowledge_mined(transactions, outcomes)
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
         if new:
             _log.debug("transactions_admitted", ids=[item.id for item in new])
@@ -106,23 +110,21 @@ class Node:
         return outcomes
 
     def submit_one(self, transaction: Transaction) -> Admitted:
-        """As `submit`, for one.
+        """As `submit`, for one transaction.
 
         Raises:
-            NodeError: it is refused.
+            NodeError: the refusal.
         """
         [outcome] = self.submit([transaction])
         if isinstance(outcome, NodeError):
             raise outcome
         return outcome
 
-    def _known(
-        self, transactions: Sequence[Transaction], outcomes: list[Admitted | NodeError]
-    ) -> list[Admitted | NodeError]:
-        """The outcomes, in which a transaction whose nonce is used by itself is acknowledged: it is in a block.
+    def _acknowledge_mined(self, transactions: Sequence[Transaction], outcomes: list[Admitted | NodeError]) -> None:
+        """Replace the refusal of a transaction that is in a block already by an acknowledgement that names the block.
 
-        Somebody whose first answer was lost sends it again, and is told where it is. Nothing is written, so it does not
-        matter that the chain may change between the refusal and this look.
+        A client whose first answer was lost sends the transaction again. Nothing is written, so the chain may change
+        between the refusal and this look.
         """
         refused = [
             position
@@ -135,14 +137,13 @@ class Node:
             if identifier in found:
                 place = found[identifier]
                 outcomes[position] = Admitted(identifier, place.height, new=False, block=place.block_hash)
-        return outcomes
 
     def begin(self) -> None:
-        """Write the genesis block and the peers from the settings, unless they are there; finish what was interrupted;
-        check the stored state, and mark it if it is wrong.
+        """Write the genesis block and the peers of the settings, if they are missing; finish an interrupted
+        reorganisation; check the stored state, and mark it if it is wrong.
 
         Raises:
-            WrongChain: the store holds a chain of another spec, or one that breaks a rule which came later.
+            WrongChain: the store holds a chain of another spec, or one that breaks a rule which was added later.
         """
         for wrong in self.wrong_clocks():
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
@@ -169,7 +170,7 @@ def build_node(
 
     Args:
         clock: None for this machine's, corrected by the store's.
-        broker: for who tells of workers with wrong clocks (`Node.wrong_clocks`).
+        broker: given where `Node.wrong_clocks` should name the processes that share it.
     """
     clock = clock or CommonClock(SystemClock(), lambda: store_time(store))
     randomness = randomness or SystemRandomness()

@@ -26,12 +26,12 @@ class Randomness(Protocol):
     """Where ids come from."""
 
     def token(self) -> str:
-        """32 lower-case hex digits that nobody can guess."""
+        """32 lower-case hex digits that cannot be guessed."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """One queue, as it is now."""
+    """The state of one queue."""
 
     name: str
     jobs: int  # that wait
@@ -41,40 +41,40 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class QueueTrouble:
-    """What keeps jobs from being done although workers are there."""
+    """Why jobs may not be done although there are workers."""
 
-    suspended: bool  # all workers were told to rest (`rq suspend`)
-    strangers: int  # workers on our queues that are not Quarry's: they take jobs and cannot do them
+    suspended: bool  # an operator has suspended all workers (`rq suspend`)
+    strangers: int  # workers on our queues that are not Quarry's: they take jobs that they cannot do
 
 
 @dataclass(frozen=True, slots=True)
 class QueueReport:
-    """What operators want to know of the queues."""
+    """The state of all queues, for operators."""
 
     queues: tuple[QueueState, ...]
     totals: Mapping[tuple[str, str], float]  # (function, finished | failed | seconds)
 
 
 class Queue(Protocol):
-    """Where jobs go. Jobs are hints: a lost one is rebuilt by the reconciler, a doubled one is harmless."""
+    """Where jobs go. Jobs are hints: housekeeping enqueues a lost one again, and a duplicate is harmless."""
 
     def enqueue_search(self, node: str, round_id: str, height: int | None, copies: int) -> None:
-        """Ask `copies` mining workers to take part in a round. `height`: for people who read the queue, where known."""
+        """Ask `copies` mining workers to take part in a round. `height`, if known, is for the job's description."""
 
     def enqueue_network(self, function: str, node: str, job_id: str, *args: str) -> bool:
         """Enqueue a job on the network queue once per `job_id`; False when it is there already."""
 
     def mining_workers(self) -> int:
-        """How many mining workers are alive. Workers that are not Quarry's are not counted."""
+        """How many mining workers are alive, without those that are not Quarry's."""
 
     def network_workers(self) -> int:
-        """How many network workers are alive. As above."""
+        """How many network workers are alive, without those that are not Quarry's."""
 
     def trouble(self) -> QueueTrouble:
-        """Whether workers rest, and whether others take their jobs."""
+        """Whether workers are suspended, and how many foreign workers take their jobs."""
 
     def report(self) -> QueueReport:
-        """How the queues are doing."""
+        """The state of the queues, and what their jobs have cost so far."""
 
 
 class SystemClock:

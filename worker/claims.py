@@ -1,19 +1,19 @@
-"""How many proofs a worker claims at once, and how many of them it scans between two looks around."""
+"""How many proofs a worker claims at once, and how many it scans before it looks at its round again."""
 
 import time
 
 from worker.kernel import Kernel
 
-# Between two slices a search looks whether its round still goes on; an alarm or SIGTERM waits for the end of a slice.
+# Between two slices a search looks whether its round is still open; an alarm or SIGTERM waits for the end of a slice.
 SLICE_SECONDS = 0.25
-# A claim costs Redis eight commands, those inside its script included, and RQ's heartbeats cost a worker three a
-# second: this keeps the sum below ten. It also is what the death of a worker costs at most.
+# A claim costs Redis eight commands, with those inside its script, and a worker's heartbeats in RQ cost three a second:
+# this keeps the sum below ten a second. It is also the most work that the death of a worker can cost.
 LONGEST_SECONDS = 1.5
-# What is left of a claim after this long is left for good: the worker has become slower, and must report.
+# After this long a claim is given up: the worker has become slower, and must report.
 GIVE_UP_SECONDS = 2.0
-# Below this the round trip to Redis would cost more than it saves.
+# A shorter claim would take less time than its round trip to Redis.
 _SHORTEST_SECONDS = 0.004
-# A round of low difficulty is likely over before a long claim is: whoever searches on then searches in vain.
+# An easy round would often be over before a long claim is, and the rest of the claim would be wasted.
 _PART_OF_ROUND = 4
 
 
@@ -30,7 +30,7 @@ class ClaimSize:
         self._spent = 0.0  # seconds scanned for this round
 
     def begin(self) -> None:
-        """A new round: its first claims are small, so that its first figures come soon."""
+        """A new round begins. Its first claims are small, so that it soon has figures to show."""
         self._spent = 0.0
 
     @property
@@ -43,14 +43,14 @@ class ClaimSize:
 
     @property
     def slice(self) -> int:
-        """Proofs to scan before looking whether the round still goes on."""
+        """Proofs to scan before looking whether the round is still open."""
         return int(self._speed * SLICE_SECONDS)
 
     def learn(self, hashes: int, seconds: float, difficulty: int) -> None:
-        """Take in how long a scan took."""
+        """Learn from how long a scan took."""
         self._difficulty = difficulty
         self._spent += seconds
-        # Very short scans are mostly overhead, and say little.
+        # Very short scans are mostly overhead, and say little about the speed.
         if seconds > _SHORTEST_SECONDS / 4:
             self._speed = max(1000.0, 0.7 * self._speed + 0.3 * hashes / seconds)
 

@@ -1,4 +1,4 @@
-"""Housekeeping beside the schedule: a thread of the ticker, so that it waits for no worker and for no peer."""
+"""Housekeeping in a thread of the ticker, so that it waits neither for a worker nor for a peer."""
 
 import threading
 import time
@@ -20,18 +20,19 @@ _LOOK_SECONDS = 1.0
 
 
 class Housekeeper:
-    """Keeps house for one node, once per slot, however many tickers run. One run at a time.
+    """Does the housekeeping of one node, once per slot, however many tickers run. One run at a time.
 
-    It has connections of its own: a store that does not answer holds this thread, and nothing else of the ticker.
+    It has connections of its own, so a store that does not answer blocks this thread and nothing else of the ticker.
     """
 
     def __init__(self, node: Node, broker: Redis) -> None:
         self._node = node
         self._broker = broker
-        self._checked: float | None = None  # when all was last checked, as far as we know: an API's start does that
+        # When the whole check last ran. None: not here yet. The start of the API runs it too, so it is not due at once.
+        self._checked: float | None = None
 
     def tick(self) -> bool:
-        """Keep house, if the slot is ours; whether it was.
+        """Do the housekeeping if no other ticker has taken this slot; whether it was done.
 
         Raises:
             RedisError, NodeError: as the parts of housekeeping. The next slot tries again.
@@ -52,7 +53,7 @@ class Housekeeper:
         return True
 
     def run(self, stop: threading.Event) -> None:
-        """Tick until `stop`. Nothing that goes wrong ends it."""
+        """Tick until `stop`. No error ends it."""
         while not stop.wait(_LOOK_SECONDS):
             try:
                 self.tick()
@@ -65,7 +66,7 @@ class Housekeeper:
 
 
 def start_housekeeper(settings: Settings, stop: threading.Event) -> threading.Thread:
-    """A thread that keeps house for the node until `stop`. It may be left behind at any moment: every step is safe."""
+    """Start a thread that does the node's housekeeping until `stop`. The process may end at any moment of it."""
     broker = connect_for_jobs(settings.broker_url)
     node = build_node(settings, store=as_store(connect_for_jobs(settings.redis_url)), queue=RqJobs(broker))
     thread = threading.Thread(target=Housekeeper(node, broker).run, args=(stop,), name="housekeeper", daemon=True)

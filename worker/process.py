@@ -36,43 +36,43 @@ _log = structlog.get_logger(__name__)
 
 # RQ's defaults find a dead worker after 13 minutes. See docs/operations.md.
 MONITORING_SECONDS = 2
-# A lost search is brought back by the node's reconciler, and each look costs Redis eleven commands.
+# Housekeeping brings back a lost search, so this may be longer: each look costs Redis eleven commands.
 MINING_MONITORING_SECONDS = 4
 MAINTENANCE_SECONDS = 5
 WORKER_TTL = 20
 _REJOIN_SECONDS = 1.0
-# Failed jobs that are kept for whoever looks at the dashboard. RQ keeps all of them.
+# Failed jobs that are kept for the dashboard. RQ would keep all of them.
 MOST_FAILED = 200
-# Of these RQ's own loop knows what to do; anything else would end it.
+# RQ's own loop handles these; any other error would end it.
 _RQ_HANDLES = (RedisConnectionError, RedisTimeoutError, StopRequested, DequeueTimeout)
 
 
 class NodeWorker(Worker):
-    """An RQ worker on one queue (on several, RQ can lose a job), with fast recovery and a prompt end."""
+    """An RQ worker on one queue (on several queues RQ can lose a job), with fast recovery and a prompt end."""
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
-        """Three missed heartbeats and the job is taken for abandoned."""
+        """After three missed heartbeats the job counts as abandoned."""
         return 3 * int(self.job_monitoring_interval)
 
     def setup_work_horse_signals(self) -> None:
-        """In the horse: SIGTERM ends the job at its next slice, and the end of the worker ends the horse."""
+        """In the horse: SIGTERM ends the job at its next slice, and the horse dies with its worker."""
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call] # RQ leaves it untyped
         current_context().stop_on_signal()
         if self.pid is not None:  # the worker's: RQ notes it before it forks
             die_with_parent(self.pid, signal.SIGKILL)
 
     def register_birth(self) -> None:
-        """Be counted among the workers, and then join the rounds that are open already."""
+        """Register as a worker, and then join the rounds that are open already."""
         super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
         if self.queues[0].name == MINING:
             join_open_rounds(current_context())
 
-    # --- whatever lies in the queue, this worker lives on ---
+    # --- no entry of the queue may end this worker ---
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Job, Queue] | None:
-        """The next job. What cannot be one is taken off the queue."""
+        """The next job. Entries that cannot be read as a job are taken off the queue."""
         while True:
             try:
                 found = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
@@ -86,13 +86,13 @@ class NodeWorker(Worker):
                 continue
             if found is not None:
                 job, source = found
-                job.origin = source.name  # else its failure would be filed where nobody looks
+                job.origin = source.name  # otherwise its failure would be filed under a queue of the job's choice
                 if isinstance(job, AllowListedJob) and job.fault:
-                    self.connection.delete(job.key)  # what is saved of it from now on is small
+                    self.connection.delete(job.key)  # it may be large; what is saved of it later is small
             return found
 
     def _drop_unreadable(self) -> int:
-        """Forget the jobs that were taken off the queue and cannot even be fetched; how many."""
+        """Forget the jobs that were taken off the queue but cannot be fetched; how many."""
         taken, broker = self.queues[0].intermediate_queue_key, self._raw
         dropped = 0
         for name in broker.lrange(taken, 0, -1):
@@ -119,7 +119,7 @@ class NodeWorker(Worker):
             _log.error("job_not_executed", job=job.id[:64], error=type(error).__name__)
 
     def run_maintenance_tasks(self) -> None:
-        """RQ's, and a bound on the number of failed jobs."""
+        """RQ's own tasks, and a bound on the number of failed jobs."""
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call] # RQ leaves it untyped
             for one in self.queues:
@@ -139,48 +139,48 @@ class NodeWorker(Worker):
             broker.zrem(registry_key, *names)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """A line for what needs no traceback: a job that was refused, a node that is not served, a store away."""
+        """Log one line where a traceback is of no use: for a refused job, a node that is not served, a store away."""
         error = exc_info[1]
         if isinstance(error, (ForbiddenJob, NodeError, RedisError)):
-            # Texts of Redis errors may be long, and hold a key's name; ours are sentences.
+            # Messages of Redis errors may be long and hold a key's name; ours are sentences.
             reason = type(error).__name__ if isinstance(error, RedisError) else str(error)
             _log.error("job_failed", job=job.id[:64], reason=reason)
             return
         super().handle_exception(job, *exc_info)
 
     def unsubscribe(self) -> None:
-        """At the end: RQ waits a second for its thread, which may sleep for a minute. It ends with the process."""
+        """Do not wait for RQ's thread, which ends with the process: RQ would wait a second, while it may sleep 60."""
         if self.pubsub_thread:
             self.pubsub_thread.stop()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Say that this worker lives, who it is, if somebody has emptied the broker, and whether its clock is wrong."""
+        """Report that this worker lives; register again if the broker was emptied; compare clocks."""
         super().heartbeat(timeout, pipeline)
         if pipeline is None:
             self._be_known()
         current_context().clocks.look(self.name)
 
     def maintain_heartbeats(self, job: Job, execution: Any) -> None:
-        """The same while a job runs: a search may take minutes."""
+        """As RQ's, and register again if the broker was emptied: a search may take minutes."""
         super().maintain_heartbeats(job, execution)
         self._be_known()
 
     def _be_known(self) -> None:
         if not self.connection.sismember(REDIS_WORKER_KEYS, self.key):
-            self.connection.delete(self.key)  # half of it, without a birth
+            self.connection.delete(self.key)  # a heartbeat may have written half of the record
             super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
-        """A search that was killed: take part again. After a pause, since whatever killed it may do so again."""
+        """Take part in open rounds again after a search was killed. The pause is there since it may be killed again."""
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call] # RQ's
         if self.queues[0].name == MINING and not self._stop_requested:
             time.sleep(_REJOIN_SECONDS)
             join_open_rounds(current_context())
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Stop taking jobs, and ask the running one to end now: it can be continued by anybody.
+        """Stop taking jobs, and ask the running job to end now: any worker can continue it.
 
-        RQ says goodbye to the broker, which takes a minute of retries where that is away: this ends within two seconds.
+        RQ signs off at the broker. If the broker is away, its retries take a minute, so the process is ended sooner.
         """
         end_in_time(lambda: answers(current_context().settings.broker_url))
         horse = self.horse_pid
@@ -193,14 +193,14 @@ class NodeWorker(Worker):
 
 
 def join_open_rounds(context: Context) -> None:
-    """Enqueue one search for each node's open round: whoever opened it has called the workers that there were then."""
+    """Enqueue one search for each node's open round, which was opened before this worker could be called."""
     broker = context.broker
     for name in registry.names(as_store(broker)):
         try:
             found = context.open_round(name)
-        except (Unserved, BadSettings) as error:  # such as a URL that names a file which is not on this machine
+        except (Unserved, BadSettings) as error:  # such as a URL that names a file that this machine does not have
             _log.error("node_refused", node=name, reason=str(error))
-        except (NotFound, RedisError) as error:  # gone, or away for now: it will call when it is back
+        except (NotFound, RedisError) as error:  # gone, or away: its housekeeping calls workers when it is back
             _log.warning("node_unreachable", node=name, error=type(error).__name__)
         else:
             if found is not None:
@@ -210,14 +210,14 @@ def join_open_rounds(context: Context) -> None:
 def ready_kernel(preference: str) -> Kernel:
     """The kernel for a setting, compiled or loaded.
 
-    Compiling leaves some 60 MB in a process that loading does not, so a child compiles what the cache may lack.
+    Compiling leaves some 60 MB in the process, and loading does not. So a child compiles what the cache may lack.
     """
     with suppress(ImportError):
         kernel = choose("plain" if preference == "plain" else "fast")
         if kernel.name != "plain":
             child = os.fork()
             if child == 0:
-                with suppress(BaseException):  # the parent will see for itself, and say what is wrong
+                with suppress(BaseException):  # the parent meets the same error, and reports it
                     kernel.warm_up()
                 os._exit(0)
             os.waitpid(child, 0)
@@ -230,7 +230,7 @@ def run_worker(settings: Settings, queue_name: str) -> None:
     """Work on one queue until told to stop.
 
     Raises:
-        BadSettings: the broker cannot be used, however long one waits.
+        BadSettings: the broker cannot be used, and waiting will not change that.
     """
     logs.begin(settings)
     rq_logs.calm()
@@ -240,7 +240,7 @@ def run_worker(settings: Settings, queue_name: str) -> None:
         kernel = ready_kernel(settings.kernel)
         speed = measure_speed(kernel)
         _log.info("kernel_ready", kernel=kernel.name, note=kernel.note, hashes_per_second=round(speed))
-        # Most workers are told nothing but a broker; one that is told a chain spec means it.
+        # Most workers are given nothing but a broker. One that is given a chain spec is bound to it.
         one_spec = bool(os.environ.get("QUARRY_SPEC"))
         install(Context(settings, broker, kernel, speed, one_spec))
     else:
@@ -257,7 +257,7 @@ def run_worker(settings: Settings, queue_name: str) -> None:
         log_job_description=False,
     )
     try:
-        worker.work(with_scheduler=False, logging_level="WARNING")  # our own lines say what the jobs did
+        worker.work(with_scheduler=False, logging_level="WARNING")  # the jobs log what they did
     except RedisError as error:
         _log.error("broker_lost", error=type(error).__name__)
         raise SystemExit(1) from None

@@ -1,4 +1,4 @@
-"""What RQ's own log lines say, made fit for operators: a store that is away is a line, not a traceback."""
+"""RQ's own log lines: where Redis does not answer, a line instead of a traceback."""
 
 import logging
 
@@ -6,7 +6,7 @@ from services.connections import RedisError
 
 
 class _StoreAway(logging.Filter):
-    """Takes the traceback off a line that only reports that Redis did not answer."""
+    """Takes the traceback off a line that reports that Redis did not answer."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
@@ -17,6 +17,6 @@ class _StoreAway(logging.Filter):
 
 
 def calm() -> None:
-    """Set it up in this process."""
+    """Install the filter in this process."""
     for name in ("rq.worker", "rq.job", "rq.registry"):
         logging.getLogger(name).addFilter(_StoreAway())

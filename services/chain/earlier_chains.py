@@ -1,7 +1,7 @@
 """Chains that earlier versions of Quarry began: whether all of their blocks keep the rules of today.
 
-Blocks that are stored are not judged again. So where a rule was added, a chain may hold what every other node refuses,
-and would part from them without a word. That is looked for once, when a node first opens such a chain.
+Stored blocks are not judged again. So when a rule is added, a chain may hold a block that every other node refuses, and
+the node would be on a fork without a sign of it. A node checks for that once, when it first opens such a chain.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from services.store.chain import ChainStore
 from shared.addresses import ZERO_ADDRESS
 from shared.errors import RuleError
 
-# Raised with every rule that blocks of earlier versions may break. 2: `bad_recipient` (docs/adr/0008).
+# Raised with every new rule that blocks of earlier versions may break. 2: `bad_recipient` (docs/adr/0008).
 RULES = 2
 _PAGE = 1000
 
@@ -46,6 +46,6 @@ def _received(chain: ChainStore, address: str) -> Iterator[int]:
         for height in sorted({height for height, _ in page}, reverse=True):
             block_hash = chain.hash_at(height)
             if block_hash is None:
-                continue  # it has left the chain meanwhile
+                continue  # the block has just left the chain
             if any(item["recipient"] == address for item in chain.block_object(block_hash)["transactions"]):
                 yield height

@@ -1,9 +1,9 @@
 """What follows from a swap: indexes, histories and mempool are brought in line with the new chain, slice by slice.
 
 Walk: a swap leaves a journal (services/chain/reorganiser.py) → the blocks of the branch are indexed → transactions that
-only the detached blocks held come back into the mempool → histories are rewritten → the journal goes → what the new
-ledger will never take is dropped. Any process may go on after a crash: each slice leaves what the next attempt leaves
-too.
+only the detached blocks held come back into the mempool → histories are rewritten → the journal is deleted →
+transactions that the new ledger can never take are dropped. Every slice is safe to repeat, so after a crash any process
+may start again.
 """
 
 import json
@@ -20,17 +20,17 @@ from shared.errors import RuleError
 from shared.rules import Rules
 from shared.transaction import Transaction
 
-# Transactions of a branch that are kept from verifying it to finishing it, so that they are read once. The rest is read
-# from the store again: about 50 MB at most.
+# Transactions of a branch that stay in memory from verifying to finishing it: about 50 MB at most. All others are read
+# from the store again.
 _MAX_HELD = 20_000
-# A place in 64 bits; a block has 50,000 transactions at most.
+# A place is packed into 64 bits. A block has 50,000 transactions at most.
 _POSITION_BITS = 20
-# Detached transactions that go back to the mempool together, and senders whose queues are read together, of a long
-# queue the first so many.
+# Detached transactions that go back to the mempool together.
 _RETURNED = 2000
+# Senders whose queues are read together, and transactions that are read of one queue.
 _SENDERS = 100
 _JUDGED = 2000
-# How often senders whose transactions wait for each other are gone through.
+# Passes over senders whose transactions wait for each other.
 _PASSES = 50
 
 
@@ -47,7 +47,7 @@ class Finisher:
         clock: Clock,
         on_return: Callable[[Sequence[str]], None],
     ) -> None:
-        """`on_return` is told the ids that came back into the mempool: peers may never have had them."""
+        """`on_return` is called with the ids that came back into the mempool: peers may never have had them."""
         self._chain = chain
         self._branches = branches
         self._pool = pool
@@ -55,24 +55,24 @@ class Finisher:
         self._rules = rules
         self._clock = clock
         self._on_return = on_return
-        self._read: dict[str, list[Transaction]] = {}  # of the branch in the making, by block hash
-        self._held = 0  # transactions in it
+        self._read: dict[str, list[Transaction]] = {}  # of the branch that is being verified, by block hash
+        self._held = 0  # transactions in `_read`
 
     def hold(self, block_hash: str, transactions: Sequence[Transaction]) -> None:
-        """Keep the transactions of a block that is about to be swapped in, if there is room: they need not be read."""
+        """Keep the transactions of a block that is to be swapped in, if there is room: they need not be read again."""
         if self._held + len(transactions) <= _MAX_HELD:
             self._read[block_hash] = list(transactions)
             self._held += len(transactions)
 
     def let_go(self) -> None:
-        """Forget what was held: another branch begins, or the last one is finished."""
+        """Forget the transactions that were kept: another branch begins, or the last one is finished."""
         self._read, self._held = {}, 0
 
     def finish(self) -> None:
-        """Finish the last swap, if it is not: indexes, histories, mempool. Safe to repeat and beside itself.
+        """Finish the last swap, if it is unfinished: indexes, histories, mempool.
 
-        Each slice leaves what the next attempt leaves too, so it may end anywhere. Some forty thousand transactions are
-        held at most (`_MAX_HELD`, twice), besides the senders and the places of addresses.
+        Safe to repeat, also at the same time, and to be killed anywhere. At most 40,000 transactions are in memory
+        (twice `_MAX_HELD`), besides the senders and the places of addresses.
         """
         journal = self._branches.journal()
         if journal is None:
@@ -80,21 +80,21 @@ class Finisher:
         now = self._clock.now()
         senders: dict[str, list[Returning]] = {}  # in their order, so that a run can be repeated exactly
         histories: dict[str, array[int]] = {}
-        # Attached first: the index then says which of the detached ones are still on the chain.
+        # Attached blocks first: the index then says which detached transactions are still on the chain.
         self._index_attached(journal, senders, histories)
         back = self._bring_back(journal, senders, histories, now)
         self._branches.requeue(journal, senders, now)
         self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
         self._branches.finish(journal)
         self.let_go()
-        if not self._branches.is_marked():  # a wrong ledger is no judge; what is invalid leaves at the next template
+        if not self._branches.is_marked():  # by a wrong ledger nothing is judged; the next template drops the invalid
             self._drop_invalid(list(senders), back)
         self._on_return(list(back))
 
     def _index_attached(
         self, journal: Journal, senders: dict[str, list[Returning]], histories: dict[str, "array[int]"]
     ) -> None:
-        """Index the transactions of the branch, and note their senders and the places of their addresses."""
+        """Index the transactions of the branch; collect their senders and the places of their addresses."""
         for height, block_hash in enumerate(journal.attached, start=journal.fork + 1):
             index: list[object] = []
             for position, transaction in enumerate(self._transactions(block_hash)):
@@ -108,7 +108,7 @@ class Finisher:
     def _bring_back(
         self, journal: Journal, senders: dict[str, list[Returning]], histories: dict[str, "array[int]"], now: float
     ) -> dict[str, Transaction]:
-        """Put the transactions that only the detached blocks held back into the mempool; some or all of them, by id."""
+        """Put the transactions that only the detached blocks held back into the mempool; by id, those in memory."""
         back: dict[str, Transaction] = {}
         returning: dict[str, list[Returning]] = {}
         count = 0
@@ -119,7 +119,7 @@ class Finisher:
                 for address in named_addresses(transaction):
                     histories.setdefault(address, array("Q"))
                 if there[position : position + 1] == [transaction.id]:
-                    continue  # it stays where it is
+                    continue  # both branches have it at this place
                 if transaction.type == "reward":
                     gone += [bytes.fromhex(transaction.id), _place(height, position)]
                     continue
@@ -153,13 +153,13 @@ class Finisher:
         return list(self._rules.recall_block(value, ids, lambda: self._chain.undo(block_hash)))
 
     def _drop_invalid(self, senders: Sequence[str], back: Mapping[str, Transaction]) -> None:
-        """Drop what the new ledger will never take, such as a payment from a reward that is gone.
+        """Drop transactions that the new ledger can never take, such as a payment from a reward that is gone.
 
-        All are tried together, since one may live on what another pays it; whoever fails is tried again after the
-        others. What fails when nobody gets any further has no hope.
+        All senders are tried together, since one may depend on a payment of another. A transaction that fails is tried
+        again in the next pass. Those that still fail when a pass applies nothing are dropped.
 
         Args:
-            back: transactions that came back just now, by id: they need not be read.
+            back: by id, transactions that have just come back: they need not be read.
         """
         trial = self._rules.trial()
         waiting: list[list[Transaction]] = []
@@ -186,7 +186,7 @@ class Finisher:
                 return
 
     def _queues(self, senders: Sequence[str], known: Mapping[str, Transaction]) -> list[list[Transaction]]:
-        """What waits of some senders, highest nonce first."""
+        """Per sender, the waiting transactions, highest nonce first."""
         queues = self._pool.queues(senders, _JUDGED)
         unknown = [name for queue in queues for _, name in queue if name not in known]
         entries = self._pool.entries(unknown)
@@ -203,5 +203,5 @@ def _place(height: int, position: int) -> str:
 
 
 def _places(items: Iterable[int]) -> list[str]:
-    """Places from their packed form: a long branch has many."""
+    """Places from their packed form, in which they take less memory."""
     return [_place(item >> _POSITION_BITS, item & (1 << _POSITION_BITS) - 1) for item in items]

@@ -1,4 +1,4 @@
-"""Proofs that a transaction is in a block, for people who have only the block's hash."""
+"""Proof that a block holds a transaction, for readers that have only the block's hash."""
 
 from typing import Any
 

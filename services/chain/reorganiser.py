@@ -28,14 +28,14 @@ from shared.validation import validate
 
 _log = structlog.get_logger(__name__)
 
-# A branch that was given up is kept this long: the peer may come back with more of it.
+# Seconds for which the blocks of an unfinished branch are kept: the peer may come back with more of it.
 KEEP_STAGED = 3600.0
 _TRIES = 20
 
 
 @dataclass(slots=True)
 class Branch:
-    """A branch in the making: verified up to `window[-1]`, none of it on the chain."""
+    """A branch that is being verified: up to `window[-1]` it is valid, and none of it is on the chain."""
 
     old_tip: Tip
     fork: int
@@ -43,7 +43,7 @@ class Branch:
     window: deque[Header]
     chainwork: int
     supply: int
-    accounts: dict[str, Account]  # entries that differ from the old tip's, as they are after the branch
+    accounts: dict[str, Account]  # entries that may differ from the old tip's, as they are after the branch
     allowances: dict[AllowanceKey, int]
     attached: list[str] = field(default_factory=list)  # hashes, oldest first
 
@@ -66,14 +66,14 @@ class Reorganiser:
         self._clock = clock
 
     def is_marked(self) -> bool:
-        """Whether the stored state is marked as wrong: then nothing is adopted."""
+        """Whether the stored state is marked as wrong: then no branch is adopted."""
         return self._branches.is_marked()
 
     def begin(self, fork: int, genesis: Block | None = None) -> Branch:
-        """A branch that leaves our chain after height `fork`: the ledger is rolled back to there.
+        """A branch that leaves our chain after height `fork`, with the ledger rolled back to that height.
 
         Args:
-            genesis: where `fork` is 0, the branch's own first block (`Beginnings.adopt_genesis`).
+            genesis: if `fork` is 0, the branch's own first block (`Beginnings.adopt_genesis`).
 
         Raises:
             TipMoved: the chain changed while it was read.
@@ -86,7 +86,7 @@ class Reorganiser:
         accounts: dict[str, Account] = {}
         allowances: dict[AllowanceKey, int] = {}
         supply = tip.supply
-        # Tip first, so the oldest record of an entry is the last to be written. Before genesis there was nothing.
+        # Tip first, so that the oldest record of an entry overwrites the others. Genesis has no undo record.
         for block_hash in detached[: tip.height - max(fork, 1)]:
             before = self._chain.undo(block_hash)
             accounts.update(before.accounts)
@@ -108,7 +108,7 @@ class Reorganiser:
 
         Raises:
             RuleError, TooEarly: as `validate`.
-            TipMoved: the chain is not the one that the branch was begun on, nor that one with more blocks.
+            TipMoved: the chain is neither the one that the branch was begun on nor an extension of it.
         """
         known = self._known(branch, block.transactions)
         change = validate(self._rules, block, tuple(branch.window), known, self._clock.now())
@@ -117,8 +117,8 @@ class Reorganiser:
     def add_known(self, branch: Branch, block_hash: str) -> bool:
         """Make a block that we hold the branch's next; False if we do not hold it.
 
-        Only what was verified is ever stored, and a hash names all that came before it. So a branch that was left, or
-        that an earlier attempt did not finish, costs neither its bodies nor its signatures again.
+        Only verified blocks are stored, and a hash commits to all ancestors. So the bodies of a branch that was left,
+        or that an earlier attempt did not complete, are neither fetched nor verified again.
         """
         text = self._chain.block_bytes(block_hash)
         if text is None:
@@ -127,14 +127,14 @@ class Reorganiser:
             block = self._rules.read_block(json.loads(text))
         except (ValueError, RuleError):
             return False
-        if block.hash != block_hash:  # damaged in the store: the peer has it whole
+        if block.hash != block_hash:  # damaged in the store; the peer's is not
             return False
         self._extend(branch, block, self._rules.apply(block, self._known(branch, block.transactions)))
         return True
 
     def _extend(self, branch: Branch, block: Block, change: Change) -> None:
         branch.chainwork += self._rules.work(block.header)
-        # Staged again even if we hold it, or it might be forgotten before the branch is complete.
+        # Staged again even if we hold it, so that it is not forgotten before the branch is complete.
         placed = self._rules.placed(block, change.before)
         self._branches.stage(placed, change.before, branch.chainwork, self._clock.now())
         self._finisher.hold(block.hash, placed.transactions)
@@ -157,10 +157,10 @@ class Reorganiser:
         )
 
     def _follow(self, branch: Branch) -> None:
-        """Our chain has grown meanwhile: let the branch detach the new blocks too. A busy miner must not stop it.
+        """Let the branch detach the blocks too that our chain has grown by, so that a busy miner cannot stop it.
 
         Raises:
-            TipMoved: the chain has not only grown.
+            TipMoved: the chain has changed in another way.
         """
         old, tip = branch.old_tip, self._chain.tip()
         ours = [item.header.hash for item in self._chain.headers(old.height, tip.height - old.height + 1)]
@@ -173,7 +173,7 @@ class Reorganiser:
             before = self._chain.undo(block_hash)
             accounts.update(before.accounts)
             allowances.update(before.allowances)
-        # What the branch knows already is as it is after the branch, whatever our chain has done since.
+        # Entries that the branch has already are as the branch leaves them, whatever our chain does.
         branch.accounts = accounts | branch.accounts
         branch.allowances = allowances | branch.allowances
         branch.detached = [*new, *branch.detached]
@@ -183,8 +183,8 @@ class Reorganiser:
         """Make the branch the chain, and finish.
 
         Raises:
-            TipMoved: the chain is not the one that the branch was verified against, or is not worse than the branch
-                any more. Nothing has changed.
+            TipMoved: the chain is not the one that the branch was verified against, or has become better than the
+                branch. Nothing has changed.
             LedgerDiffers: the stored state is marked as wrong. Nothing has changed.
         """
         for _ in range(_TRIES):
@@ -205,7 +205,7 @@ class Reorganiser:
             else:
                 self._follow(branch)
         else:
-            raise TipMoved("The tip does not hold still.")
+            raise TipMoved("The tip moved at every attempt.")
         _log.info(
             "reorganised", fork=branch.fork, detached=len(branch.detached), attached=len(branch.attached),
             tip=branch.tip.hash, height=branch.tip.height,
@@ -213,7 +213,7 @@ class Reorganiser:
         self.finish()
 
     def finish(self) -> None:
-        """Finish the last swap, if it is not finished. Safe to repeat and beside itself."""
+        """Finish the last swap, if it is unfinished. Safe to repeat, also at the same time."""
         self._finisher.finish()
 
     def forget_abandoned(self) -> int:

@@ -1,7 +1,7 @@
 """The ledger at a recent height, from the undo records: wallets ask at the height that they last saw.
 
-An undo record holds what its block changed, as it was before. So the value at a height stands in the first record above
-it that names the entry, or in the ledger itself where none does.
+An undo record holds the entries that its block changed, as they were before. So the value at a height is in the first
+record above it that names the entry, or, if none does, in the ledger itself.
 """
 
 from functools import lru_cache
@@ -11,7 +11,7 @@ from services.store.chain import ChainStore
 from services.store.records import Tip, allowance_field, decode_account
 from shared.ledger import Account, Entries, Touched
 
-# Blocks back from the tip. Older states would need a replay, so they are refused by name.
+# Blocks back from the tip. Older states would take a replay, so they are refused.
 DEPTH = 128
 _ATTEMPTS = 10
 _SUPPLY = b'"supply":"'
@@ -26,18 +26,18 @@ class HeightUnknown(NotFound):
 
 
 class Snapshots:
-    """Accounts and allowances at the last `DEPTH` heights and at the tip.
+    """Accounts and allowances at the last `DEPTH` heights and at the tip. A height of None means the tip.
 
     Raises, all methods:
-        HeightUnknown, StateUnavailable: by `height`; None is the tip, whatever it is.
-        TipMoved: the chain changed again and again while it was read.
+        HeightUnknown, StateUnavailable: no answer is possible for `height`.
+        TipMoved: the chain changed at every attempt to read it.
         Damaged: an undo record is not what was written.
     """
 
     def __init__(self, chain: ChainStore) -> None:
         self._chain = chain
-        # Kept as they are stored, and searched as text: of a full block's, decoding takes ten times as long and as
-        # much memory. They never change, and the largest has some 300 kB.
+        # Records never change. They are kept and searched as text: decoding the record of a full block (some 300 kB)
+        # takes ten times as long and as much memory.
         self._undo = lru_cache(maxsize=DEPTH + 8)(chain.undo_text)
 
     def account(self, address: str, height: int | None) -> Account:

@@ -19,7 +19,7 @@ _SEPARATOR = 2
 
 @dataclass(frozen=True, slots=True)
 class MadeTemplate:
-    """A template, the tip it extends, and the waiting transactions that the ledger will not take."""
+    """A template, the tip it extends, and the waiting transactions that the ledger refuses."""
 
     template: Template
     tip: Tip
@@ -40,12 +40,12 @@ class TemplateMaker:
         """The next block without its proof; its reward goes to `recipient`.
 
         Raises:
-            TipMoved: the tip moved while it was made.
+            TipMoved: the tip moved while the template was made.
             TooEarly: the last blocks lie so far in the future that no block may follow them yet.
         """
         tip = self._chain.tip()
         window = self._chain.window(tip)
-        if self._rules.opens_at(window) > self._clock.now():  # said before a mempool is gone through
+        if self._rules.opens_at(window) > self._clock.now():  # before the mempool is read in vain
             raise TooEarly("The last blocks lie so far in the future that none may follow them yet.")
         selection = _Selection(self._rules, self._chain, tip)
         for page in self._pool.by_fee():
@@ -80,7 +80,7 @@ class _Selection:
         self.full = False
 
     def consider(self, page: list[Entry]) -> None:
-        """Take what fits of one page, in its order; a transaction whose predecessor comes later waits for it."""
+        """Take what fits of one page, in its order. A transaction waits until its predecessor has been taken."""
         transactions = [self._rules.recall(entry.fields(), entry.id, entry.nonce) for entry in page]
         tip, known = self._chain.entries(self._rules.touched(transactions))
         if tip.hash != self._tip.hash:
@@ -93,7 +93,7 @@ class _Selection:
                 self._take(candidate)
 
     def _ready(self, transaction: Transaction) -> Iterator[Transaction]:
-        """`transaction` if its nonce is next, and then those that waited for it."""
+        """`transaction`, if its nonce is next, and then those that waited for it."""
         sender = transaction.sender
         if transaction.nonce > self._trial.next_nonce(sender):
             self._early.setdefault(sender, {})[transaction.nonce] = transaction
@@ -117,7 +117,7 @@ class _Selection:
         self.chosen.append(transaction)
 
     def refused(self) -> list[tuple[str, RuleError]]:
-        """Those that failed and would fail even after all that was chosen: waiting will not help them."""
+        """Transactions that failed, and fail even after all that were chosen: waiting does not help them."""
         refused = []
         for transaction_id, (transaction, _) in self._failed.items():
             try:

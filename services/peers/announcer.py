@@ -1,9 +1,8 @@
-"""Telling peers: of a new tip at once, of new transactions in batches. Lost news is repaired by the resolver."""
+"""Telling peers of a new tip at once, and of new transactions in batches. The resolver makes up for lost news."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -23,16 +22,16 @@ _log = structlog.get_logger(__name__)
 # At most this many transactions, and bytes, in one request: a body may have 1 MiB.
 RELAY_BATCH = 200
 RELAY_BYTES = 500_000
-# Batches that one job hands on before others have their turn: people may send faster than peers take.
+# Batches that one job hands on before other jobs have their turn: clients may send faster than peers take.
 RELAY_ROUNDS = 5
-# What has waited for so many seconds is handed on again, and again after as long: a peer may have missed it.
+# Transactions that have waited this long are handed on again, and once more after as long: a peer may have missed them.
 REMIND_SECONDS = 60.0
-# A job that was lost keeps others from its place no longer than this many seconds.
+# If a job is lost, its id keeps the next one from being enqueued for this many seconds at most.
 _LOST_SECONDS = 60
 
 
 class Announcer:
-    """News of one node, out to its peers and in from them."""
+    """News of one node: to its peers and from them."""
 
     def __init__(
         self,
@@ -60,7 +59,7 @@ class Announcer:
         self._client = client
         self._queue = queue
 
-    # --- asking for the jobs ---
+    # --- enqueuing the jobs ---
 
     def accepted(self, accepted: Accepted) -> None:
         """Have a block that this node sealed announced. Fetched blocks are not: a run of the resolver announces the tip
@@ -77,26 +76,26 @@ class Announcer:
 
     def admitted(self, ids: Sequence[str]) -> None:
         """Have new transactions handed on to peers, if there are any."""
-        if ids and self._anybody() and self._outbox.put(ids) == len(ids):
-            self.transactions_waiting()  # the outbox was empty, so no relay is under way
+        if ids and self._has_any_peer() and self._outbox.put(ids) == len(ids):
+            self.transactions_waiting()  # the outbox was empty, so no job is relaying
 
     def returned(self, ids: Sequence[str]) -> None:
-        """Have transactions that a reorganisation brought back handed on, as new ones are.
+        """Have transactions that a reorganisation brought back handed on, like new ones.
 
-        Whoever finishes a reorganisation must not fail because the broker is away: housekeeping asks for the job again.
+        Finishing a reorganisation must not fail because the broker is away. Housekeeping enqueues the job then.
         """
         with suppress(RedisError):
             self.admitted(ids)
 
-    def _anybody(self) -> bool:
-        """Whether there are peers; looked up once a second at most, since every admission asks."""
+    def _has_any_peer(self) -> bool:
+        """Whether there are peers; read once a second at most, since every admission asks."""
         now = self._clock.now()
         if now - self._looked_at > 1.0:
             self._has_peers, self._looked_at = bool(self._book.approved()), now
         return self._has_peers
 
     def transactions_waiting(self) -> None:
-        """Have the outbox relayed, if there is anything in it: once per first transaction and five seconds."""
+        """Have the outbox relayed, if it is not empty: one job per oldest transaction and five seconds."""
         first = self._outbox.first()
         if first is not None:
             slot = int(self._clock.now() // 5)
@@ -106,11 +105,11 @@ class Announcer:
         """Have transactions that have waited for REMIND_SECONDS handed on again, the oldest first, RELAY_BATCH at a
         time; how many.
 
-        A peer that was away has missed them, and one that is new was never told. It can mine nothing of their senders
-        that comes after them.
+        A peer that was away has missed them, and a new peer was never told. Without them it cannot mine later
+        transactions of their senders.
         """
         now = self._clock.now()
-        if self._outbox.first() is not None or not self._anybody():
+        if self._outbox.first() is not None or not self._has_any_peer():
             return 0
         if self._reminded == 0 and 0 <= now - self._pass_began < REMIND_SECONDS:
             return 0
@@ -124,11 +123,11 @@ class Announcer:
         return len(ids)
 
     def heard(self, url: str, block_hash: str) -> bool:
-        """Somebody says that a peer has a block: have the peer asked, unless we have that block; whether this did it.
+        """Take note that a peer is said to have a block: have it asked, unless we have that block; whether it will be.
 
-        Anybody can say that, so it is believed in nothing and costs next to nothing. Strangers are not heeded, nor are
-        peers that are left alone. One job asks all peers that were announced until it begins, each once a second at
-        most, and about one block once in half a minute (`PeerBook.hear`, `PeerBook.pace`).
+        Anyone can say so: nothing of it is trusted, and it costs next to nothing. URLs that are no peer's are ignored,
+        and so are peers during their pause. One job asks all peers that were announced before it began: each peer once
+        a second at most, and about the same block once in half a minute (`PeerBook.hear`, `PeerBook.pace`).
         """
         peer = self._book.get(url)
         if peer is None or not peer.approved or peer.next_try > self._clock.now():
@@ -142,7 +141,7 @@ class Announcer:
         return True
 
     def news_waiting(self) -> None:
-        """Have the announced peers asked, if the job that should have done it was lost, or was just about to end."""
+        """Have announced peers asked whose job was lost, or was about to end when they were announced."""
         if self._book.anything_heard():
             self._ask_the_announced()
 
@@ -161,7 +160,7 @@ class Announcer:
         return self._tell(lambda url: self._client.announce(url, news))
 
     def relay(self) -> int:
-        """Hand on what is in the outbox; how many transactions. What is left after some batches is another job's."""
+        """Hand on the transactions of the outbox; how many. After some batches another job takes the rest."""
         sent = 0
         for _ in range(RELAY_ROUNDS):
             ids = self._outbox.peek(RELAY_BATCH)
@@ -169,31 +168,28 @@ class Announcer:
                 return sent
             entries = sorted(self._pool.entries(ids), key=lambda entry: (entry.sender, entry.nonce))
             for batch in _batches(entries):
-                self._tell(partial(self._submit, [entry.fields() for entry in batch]))
+                self._tell(partial(self._client.submit, transactions=[entry.fields() for entry in batch]))
                 sent += len(batch)
             self._outbox.take(ids)
         self.transactions_waiting()
         return sent
-
-    def _submit(self, fields: list[dict[str, Any]], url: str) -> None:
-        self._client.submit(url, fields)
 
     def _tell(self, tell: Callable[[str], None]) -> int:
         urls = [peer.url for peer in self._book.due()]
         told = 0
         for url, answer in zip(urls, self._client.in_parallel(tell, urls), strict=True):
             if isinstance(answer, NoSuchAnswer):
-                continue  # a node of the tutorial's is there, and has no ear for news
+                continue  # the tutorial's nodes answer, and take no news
             if isinstance(answer, NodeError):
                 _log.info("peer_not_told", peer=url, reason=str(answer))
-                self._book.failed(url, "unreachable", str(answer))  # or each piece of news would wait for it again
+                self._book.failed(url, "unreachable", str(answer))  # or all further news would wait for it too
             else:
                 told += 1
         return told
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Entries in requests that a peer with the usual limit takes, in their order."""
+    """Entries in batches, in their order, that fit the usual limit of a peer's requests."""
     batch: list[Entry] = []
     size = 0
     for entry in entries:

@@ -1,4 +1,4 @@
-"""The peers of one node: whom to ask, what they last said, and whom to leave alone for a while."""
+"""The peers of one node: which to ask, what they last said, and which to leave alone for a while."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,18 +11,18 @@ from services.store.peers import PeerStore
 
 State = Literal["new", "ok", "unreachable", "lying", "other_chain", "candidate"]
 
-# Learnt from peers: kept for the operator to approve, never asked.
+# URLs learnt from peers. They are kept for the operator to approve, and are never asked.
 MAX_CANDIDATES = 64
-# Seconds. A partition is found healed within the longest pause, even if nobody mines.
+# Seconds. After a partition, nodes meet again within the longest pause, even if no node mines.
 _FIRST_PAUSE = 5.0
 _LONGEST_PAUSE = 60.0
 _LIARS_PAUSE = 30.0
-# The answers of a run are noted when the last has come, two seconds after the first at most.
+# The answers of a run are noted when the last one has come, at most two seconds after the first.
 _CLOCK_TOLERANCE = 5.0
 _LIARS_LONGEST_PAUSE = 600.0
-# Whatever strangers announce or ask for, a peer is asked for its tip once in this many seconds.
+# A peer is asked for its tip once in this many seconds, however many announcements and requests there are.
 ASK_SECONDS = 1.0
-# Seconds for which an announcement of the same block by the same peer is not looked at again.
+# Seconds for which a repeated announcement of the same block by the same peer is ignored.
 SAME_NEWS_SECONDS = 30.0
 
 
@@ -38,8 +38,8 @@ class Peer:
     failures: int = 0  # in a row
     next_try: float = 0.0  # Unix seconds; until then it is left alone
     reason: str = ""  # why it is not ok, one sentence
-    seen_at: float = 0.0  # its last good answer
-    ahead: float = 0.0  # seconds by which its clock was ahead of ours then, to the length of an answer
+    seen_at: float = 0.0  # Unix seconds of its last good answer
+    ahead: float = 0.0  # seconds by which its clock was ahead of ours then; its error is the time of an answer
     broken: int = 0  # better chains that it claimed and did not deliver, since it last delivered one
 
     @property
@@ -48,7 +48,7 @@ class Peer:
 
     @property
     def is_off(self) -> bool:
-        """Whether its clock differs from ours by more than the time that answers take can explain."""
+        """Whether its clock differs from ours by more than the time of an answer explains."""
         return self.state == "ok" and abs(self.ahead) > _CLOCK_TOLERANCE
 
 
@@ -69,9 +69,9 @@ class PeerBook:
         return [peer for peer in self.all() if peer.approved]
 
     def due(self) -> list[Peer]:
-        """Approved peers that are not to be left alone just now.
+        """Approved peers whose pause is over.
 
-        A pause that is longer than any was begun by a clock that has been set back since, and is over.
+        A pause that seems longer than the longest was noted before a clock was set back, and counts as over.
         """
         now = self._clock.now()
         return [peer for peer in self.approved() if not now < peer.next_try <= now + _LIARS_LONGEST_PAUSE]
@@ -92,7 +92,7 @@ class PeerBook:
             raise self._too_many()
 
     def require_room(self, urls: Sequence[str]) -> None:
-        """Refuse early what `add` would refuse, before anybody is asked anything.
+        """Refuse early what `add` would refuse, before any of them is asked.
 
         Raises:
             PolicyError: `too_many_peers`.
@@ -102,7 +102,7 @@ class PeerBook:
             raise self._too_many()
 
     def learn(self, urls: Iterable[str]) -> None:
-        """Note peers of peers as candidates, as many as there is room for."""
+        """Note peers of peers as candidates, as far as there is room."""
         records = [Peer(url, state="candidate") for url in islice(dict.fromkeys(urls), MAX_CANDIDATES * 4)]
         if records:
             self._write("candidates", MAX_CANDIDATES, records)
@@ -112,7 +112,7 @@ class PeerBook:
         return self._store.remove(url)
 
     def answered(self, url: str, height: int, tip: str, chainwork: int, time: float | None = None) -> None:
-        """Note what a peer claims, the time by its clock too. Anybody can claim: it ends no row of failures."""
+        """Note what a peer claims, and the time by its clock. A claim proves nothing, so its failures stay counted."""
         known = self.get(url)
         if known is not None:
             state: State = "ok" if known.failures == 0 else known.state
@@ -122,7 +122,7 @@ class PeerBook:
             self._update(replace(claimed, state=state, seen_at=now))
 
     def idle(self, url: str) -> None:
-        """Note that a peer claims nothing that it would have to prove. What it did not deliver is not forgotten."""
+        """Note that a peer claims no better chain, so that there is nothing to prove. `broken` stays as it is."""
         known = self.get(url)
         if known is not None and (known.failures or known.state != "ok"):
             self._update(replace(known, state="ok", failures=0, next_try=0.0, reason=""))
@@ -134,11 +134,11 @@ class PeerBook:
             self._update(replace(known, state="ok", failures=0, next_try=0.0, reason="", broken=0))
 
     def failed(self, url: str, state: State, reason: str, *, broken: bool = False) -> None:
-        """Note a failure; the pause doubles with each in a row, and is longer for a liar.
+        """Note a failure. The pause doubles with each failure in a row, and is longer for a liar.
 
         Args:
-            broken: it had claimed a better chain. Such failures are in a row until it delivers one, whatever it claims
-                in between.
+            broken: the peer had claimed a better chain. Such failures count as one row until it delivers a better
+                chain, whatever it claims in between.
         """
         known = self.get(url)
         if known is None:
@@ -151,10 +151,10 @@ class PeerBook:
         until = self._clock.now() + pause
         self._update(replace(known, state=state, reason=reason, failures=failures, next_try=until, broken=unkept))
 
-    # --- what others make us ask ---
+    # --- announcements ---
 
     def hear(self, url: str, block_hash: str) -> bool:
-        """Note that a peer is said to have a block; whether a job should be asked for, which takes what was heard."""
+        """Note that a peer is said to have a block; whether a job must be enqueued for it."""
         return self._store.hear(url, block_hash, self._clock.now(), SAME_NEWS_SECONDS)
 
     def anything_heard(self) -> bool:
@@ -162,11 +162,11 @@ class PeerBook:
         return self._store.anything_heard()
 
     def take_heard(self) -> list[str]:
-        """The URLs of the peers that are said to have something new, to be asked now."""
+        """The URLs of the peers that are said to have a new block. They count as asked from now on."""
         return self._store.take_heard(self._clock.now())
 
     def pace(self, urls: Sequence[str]) -> None:
-        """Wait until all of these peers may be asked for their tips: each once in `ASK_SECONDS`, whoever wants it."""
+        """Wait until all of these peers may be asked for their tips: each once in `ASK_SECONDS`, by all processes."""
         if urls:
             wait = self._store.pace(urls, self._clock.now(), ASK_SECONDS)
             if wait > 0:
@@ -176,7 +176,7 @@ class PeerBook:
         return PolicyError("too_many_peers", f"A node has at most {self._max_peers} peers.", field="nodes")
 
     def _update(self, peer: Peer) -> None:
-        """Save, unless the operator has removed the peer while it was asked."""
+        """Save, unless the operator removed the peer while it was asked."""
         self._store.update(peer.url, asdict(peer))
 
     def _write(self, kind: Literal["peers", "candidates"], limit: int, peers: Iterable[Peer]) -> bool:

@@ -1,4 +1,4 @@
-"""What the peers claim of their chains, and whether they are on ours. Nothing of it is believed."""
+"""What the peers claim of their chains, and whether they have our genesis block. Nothing of it is proven."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 # Peers are asked for their peers once in this many seconds.
 DISCOVERY_SECONDS = 60
-# Whole chains that are read at once: each may take a block's memory, and as much of a disk as a chain may have.
+# Whole chains that are read at once: each may take one block's memory, and a chain's size on disk.
 _WHOLE_AT_ONCE = 16
 
 
@@ -66,7 +66,7 @@ class Claims:
         return [answer for part in parts for answer in self._client.in_parallel(self.handshake, part)]
 
     def ask(self, urls: Sequence[str], notes: list[str]) -> list[PeerClaim]:
-        """What the peers claim, asked all at once, each once a second at most; who does not answer is noted."""
+        """What the peers claim, asked all at once, each once a second at most. Failures are noted."""
         self._book.pace(urls)
         claims: list[PeerClaim] = []
         for url, answer in zip(urls, self.handshakes(urls), strict=True):
@@ -80,7 +80,7 @@ class Claims:
         return claims
 
     def discover(self, own: str) -> None:
-        """Ask one peer, each time another, for its peers, and keep them as candidates. `own` is our URL."""
+        """Ask one peer, each time another, for its peers, and keep these as candidates. `own` is our URL."""
         peers = [peer.url for peer in self._book.due() if peer.state == "ok"]
         if not peers:
             return
@@ -102,7 +102,7 @@ class Claims:
 
 
 def _normal(url: str) -> str | None:
-    """A URL that a peer names, in normal form; None if it can be no peer's."""
+    """A URL that a peer names, in normal form; None if no peer can have it."""
     try:
         return normal_url(url)
     except InputError:

@@ -1,4 +1,4 @@
-"""What a node asks of its peers. Every answer is checked for its shape here, and for its truth by the resolver."""
+"""What a node asks its peers. The form of every answer is checked here; whether it is true, by the resolver."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,11 +18,11 @@ from shared.wire import MAX_INTEGER
 
 STATUS_DEADLINE = 2.0
 PAGE_DEADLINE = 10.0
-# The same, while others wait for their turn.
+# The same, while other peers wait for their turn.
 CROWDED_DEADLINE = 5.0
 POST_DEADLINE = 4.0
 MAX_STATUS = 65_536
-# What a page's blocks may have; one block may have more by itself. Of a peer whose pages are longer we ask for fewer.
+# Bytes of a page of blocks. A single block may be larger. From a peer with longer pages fewer blocks are asked for.
 MAX_PAGE_BYTES = 4 * 2**20
 PAGE_LIMIT = 500
 # A header has some 400 bytes as we write it.
@@ -34,12 +34,12 @@ MAX_CHAIN_BLOCK = 8 * 2**20
 
 
 class NoSuchAnswer(PeerFailed):
-    """A peer answers, but not as a Quarry node does: it may be a node of the tutorial's."""
+    """A peer answers, but not as a Quarry node: it may be a node of the tutorial."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerClaim:
-    """What a peer says of its chain. Nothing of it is proven."""
+    """What a peer claims of its chain. Nothing of it is proven."""
 
     url: str
     genesis: str
@@ -56,7 +56,7 @@ class PeerClient:
         self._http = http
         self._floats = floats
         self.in_parallel = http.in_parallel
-        # Escapes can make a block longer on the way than its canonical form, but never ours.
+        # Other programs may escape more, so that a block is longer than its canonical form; Quarry nodes do not.
         self._max_block = max_block_bytes
 
     def status(self, url: str) -> PeerClaim:
@@ -65,7 +65,7 @@ class PeerClient:
         Raises:
             NoSuchAnswer: it has no status, or that of another program.
         """
-        # What is never hashed may have fractions: a round's start, for one.
+        # Values that are never hashed may have fractions, such as the start of a round.
         value = self._get(url, "/status", STATUS_DEADLINE, MAX_STATUS, floats=True)
         try:
             genesis, tip = value["genesis"], value["tip"]
@@ -84,7 +84,7 @@ class PeerClient:
         """The JSON objects of the headers that follow the first hash of `locator` that the peer has.
 
         Args:
-            share: how many peers are asked at once; where it is more than one, an answer has less time.
+            share: how many peers are asked at once; if it is more than one, the answer has less time.
         """
         path = f"/headers?locator={','.join(locator)}&limit={limit}"
         value = self._get(url, path, _page_deadline(share), MAX_HEADERS_BYTES)
@@ -97,7 +97,7 @@ class PeerClient:
         """The JSON objects of a peer's blocks from height `first` on; at least one, at most `limit`.
 
         Args:
-            share: how many peers are asked at once; so much less one answer may have, but always a block.
+            share: how many peers are asked at once; the longest answer is divided by it, and has room for a block.
         """
         max_page = MAX_PAGE_BYTES // share + self._max_block
         value = self._get(url, f"/chain?from={first}&limit={limit}", _page_deadline(share), max_page)
@@ -114,7 +114,7 @@ class PeerClient:
             yield answer.chunks
 
     def chain_blocks(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The texts of the blocks of a chain, one by one. Only the end tells whether it was a whole chain."""
+        """The texts of the blocks of a chain, one by one. Whether the chain is whole is only known at its end."""
         try:
             yield from array_items(chunks, "chain", MAX_CHAIN_BLOCK)
         except InputError as error:
@@ -140,7 +140,7 @@ class PeerClient:
         self._post(url, "/nodes/announce", news)
 
     def submit(self, url: str, transactions: Sequence[dict[str, Any]]) -> None:
-        """Hand transactions on. Whether the peer admits them is its own affair."""
+        """Hand transactions on. Whether the peer admits them is not looked at."""
         self._post(url, "/transactions/batch", {"transactions": list(transactions)})
 
     def _get(self, url: str, path: str, deadline: float, max_bytes: int, *, floats: bool = False) -> Any:

@@ -58,7 +58,7 @@ class HeaderChains:
             ChainChanged: the peer serves another chain than the one that it claimed.
             NeedsMore: it must be tried alone.
             PeerFailed: it does not answer, or the time is over. What has been adopted or staged stays.
-            TipMoved: our chain changed meanwhile.
+            TipMoved: our chain changed while the peer's was read.
         """
         stretch = self._headers(claim, tip, budget)
         if stretch.fork == tip.height:

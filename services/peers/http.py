@@ -1,7 +1,7 @@
-"""HTTP to peers, who may be slow, huge or hostile: a deadline for the whole exchange, a cap on bytes, no redirects.
+"""HTTP to peers that may be slow or hostile: a deadline for the whole exchange, a cap on bytes, no redirects.
 
-The name is resolved once and the connection goes to an address that was checked; neither proxy settings nor cookies
-nor compression are used.
+A name is resolved once, and the connection goes to an address that was checked. Proxy settings, cookies and compression
+are not used.
 """
 
 import http.client
@@ -27,13 +27,13 @@ from shared.errors import NodeError
 
 Answer = TypeVar("Answer")
 
-# An answer has begun, and goes on, within so many seconds, or has been sent at the least rate (bytes a second) since.
-# A deadline alone lets a peer who drips take all of it, and there may be many of them.
+# An exchange may take PATIENCE seconds, and the time that the bytes so far take at LEAST_RATE (bytes a second). With a
+# deadline alone, a peer that sends a byte now and then could take all of it, and there may be many such peers.
 PATIENCE = 4.0
 LEAST_RATE = 8192
-# Addresses of one name that are tried, one after the other.
+# Addresses of one name that are tried in turn.
 _MAX_ADDRESSES = 4
-# What a broken answer, or a socket that is cut between two steps of http.client (AttributeError), ends in.
+# What a broken answer raises, or a socket that is cut between two steps of http.client (AttributeError).
 _FAULTS = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError, AttributeError)
 
 
@@ -43,7 +43,7 @@ class PeerRequest:
 
     url: str  # the peer's, in normal form
     path: str  # with query
-    deadline: float  # seconds for all of it, from resolving to the last byte; less for a peer who drips
+    deadline: float  # seconds for the exchange, from resolving the name to the last byte; less below LEAST_RATE
     max_bytes: int  # of the answer's body
     body: bytes | None = None  # JSON; None: GET
 
@@ -53,7 +53,7 @@ class PeerRequest:
 
 
 class AnswerTooLong(PeerFailed):
-    """A peer's answer has more bytes than were asked for. Asking for less may help."""
+    """A peer's answer is longer than allowed. Asking for less may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ class Stream:
     """An answer whose body is still to come."""
 
     status: int
-    chunks: Iterator[bytes]  # raises as `PeerHttp.exchange`, also at its end: all of it counts, or nothing
+    chunks: Iterator[bytes]  # raises as `PeerHttp.exchange`, also at its end: then none of it counts
 
 
 class _Patience:
-    """Until when one exchange is waited for: longer, the more has come, but never beyond its deadline."""
+    """How long to wait for one exchange: the more bytes have come, the longer, up to its deadline."""
 
     def __init__(self, deadline: float) -> None:
         self._began = time.monotonic()
@@ -82,7 +82,7 @@ class _Patience:
 
     @property
     def left(self) -> float:
-        """Seconds; a little above zero when it is over, since a timeout of zero means none."""
+        """Seconds; a little above zero when the time is over, since a timeout of zero means none."""
         return max(self.ends - time.monotonic(), 0.001)
 
     @property
@@ -94,21 +94,18 @@ class PeerHttp(Protocol):
     """The HTTP port."""
 
     def stream(self, request: PeerRequest) -> AbstractContextManager[Stream]:
-        """The answer, whose body is read chunk by chunk inside the `with` block; the limits are the same.
-
-        Raises: as `exchange`.
-        """
+        """The answer, whose body is read chunk by chunk inside the `with` block. Limits and errors: as `exchange`."""
 
     def exchange(self, request: PeerRequest) -> tuple[int, bytes]:
         """Status and body.
 
         Raises:
-            PeerFailed: no answer in time, or an address that may not be connected to.
-            AnswerTooLong: the body is longer than asked for.
+            PeerFailed: there is no answer in time, or the address may not be connected to.
+            AnswerTooLong: the body is longer than `max_bytes`.
         """
 
     def in_parallel(self, ask: Callable[[str], Answer], urls: Sequence[str]) -> list[Answer | NodeError]:
-        """Call `ask` for every URL at once; per URL its answer, or the NodeError that it raised."""
+        """Call `ask` for all URLs at once; per URL its answer, or the NodeError that it raised."""
 
 
 def outcome(ask: Callable[[str], Answer], url: str) -> Answer | NodeError:
@@ -147,7 +144,7 @@ class SystemPeerHttp:
             with _faults_are_the_peers():
                 connection = self._connect(request, patience, stack)
                 response = _ask(connection, request)
-            stack.callback(response.close)  # it holds the socket open, whatever becomes of the connection
+            stack.callback(response.close)  # it keeps the socket open, even if the connection is closed
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise PeerFailed("The peer compressed its answer, though it was asked not to.")
             yield Stream(response.status, self._chunks(response, request.max_bytes, patience))
@@ -155,13 +152,13 @@ class SystemPeerHttp:
     def in_parallel(self, ask: Callable[[str], Answer], urls: Sequence[str]) -> list[Answer | NodeError]:
         if len(urls) < 2:
             return [outcome(ask, url) for url in urls]
-        with ThreadPoolExecutor(max_workers=len(urls)) as pool:  # as many as a node may have peers
+        with ThreadPoolExecutor(max_workers=len(urls)) as pool:  # at most as many as a node has peers
             return list(pool.map(lambda url: outcome(ask, url), urls))
 
     def _connect(
         self, request: PeerRequest, patience: _Patience, stack: ExitStack
     ) -> urllib3.connection.HTTPConnection:
-        """A connection to the peer, which is cut when the time is up, and closed with `stack`."""
+        """A connection to the peer. It is cut when the time is up, and closed with `stack`."""
         parts = urlsplit(request.url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -172,10 +169,10 @@ class SystemPeerHttp:
                 attempt.enter_context(_cut_after(connection, patience))
                 try:
                     connection.connect()
-                    if connection.sock is not None:  # from now on the watchdog sees to the time
+                    if connection.sock is not None:  # from now on the watchdog limits the time
                         connection.sock.settimeout(request.deadline)
                 except (OSError, urllib3.exceptions.HTTPError) as error:
-                    refused = error  # a name may have an address that nobody listens on, besides a good one
+                    refused = error  # another address of the same name may answer
                     continue
                 stack.push(attempt.pop_all())
                 return connection
@@ -203,7 +200,7 @@ class SystemPeerHttp:
         """The addresses of a host that may be connected to, resolved once.
 
         Raises:
-            PeerFailed: there is none, or the resolver does not answer in time.
+            PeerFailed: there is none, or the name server does not answer in time.
         """
         literal = literal_address(host)
         found = [literal] if literal is not None else _resolve(host, port, patience)
@@ -223,7 +220,7 @@ class SystemPeerHttp:
 
 
 def _ask(connection: urllib3.connection.HTTPConnection, request: PeerRequest) -> urllib3.BaseHTTPResponse:
-    """Send a request; the answer, its headers read."""
+    """Send a request; the answer, of which only the headers have been read."""
     headers = {
         "Host": urlsplit(request.url).netloc,
         "Accept-Encoding": "identity",
@@ -245,7 +242,7 @@ def _ask(connection: urllib3.connection.HTTPConnection, request: PeerRequest) ->
 
 @contextmanager
 def _faults_are_the_peers() -> Iterator[None]:
-    """Whatever goes wrong with the connection is a fault of the peer."""
+    """Turn whatever goes wrong with the connection into a failure of the peer."""
     try:
         yield
     except _FAULTS as error:
@@ -253,7 +250,7 @@ def _faults_are_the_peers() -> Iterator[None]:
 
 
 def _resolve(host: str, port: int, patience: _Patience) -> list[Address]:
-    """All addresses of a name. The system's resolver knows no deadline, so it is left behind when time is up."""
+    """All addresses of a name. The system's lookup has no deadline, so its thread is left behind when time is up."""
     found: list[Address] = []
 
     def look_up() -> None:
@@ -273,10 +270,10 @@ def _resolve(host: str, port: int, patience: _Patience) -> list[Address]:
 
 @contextmanager
 def _cut_after(connection: urllib3.connection.HTTPConnection, patience: _Patience) -> Iterator[None]:
-    """Cut the connection when the time is up, whatever it is doing, and close it in the end.
+    """Cut the connection when the time is up, and close it at the end.
 
-    Read timeouts begin anew with every byte, so a dripping peer would never meet one. While TLS is negotiated there is
-    no socket to cut, so the watchdog does not stop at its first try.
+    A read timeout begins anew with every byte, so it never ends a peer that sends a byte now and then. While TLS is
+    negotiated there is no socket to cut, so the watchdog tries again until the block ends.
     """
     done = threading.Event()
 

@@ -1,7 +1,7 @@
 """The items of one long array in a JSON object, cut out one by one while the text arrives.
 
-A chain may be longer than we want to hold, and no more than one block of it has to be held. The reader takes the items
-apart strictly (`shared/wire.py`), which streaming parsers do not: duplicate keys, nesting without end.
+A chain may not fit into memory; one block of it does. The caller parses each item strictly (`shared/wire.py`), which
+streaming parsers do not: they accept duplicate keys and endless nesting.
 """
 
 import re
@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from shared import wire
 from shared.errors import InputError
 
-# Bytes around the array, and of the white space between two items.
+# Bytes of the text around the array, and of the white space between two items.
 _MAX_ENVELOPE = 65_536
 _MAX_GAP = 1024
 _QUOTE = ord('"')
-# All up to the next bracket, or to a string that holds an escape or is not whole. Nothing here is ever tried twice.
+# Up to the next bracket, or to a string that has an escape or no end. Possessive: no byte is tried twice.
 _PLAIN = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+")*+')
 _IN_STRING = re.compile(rb'[^"\\]*+')
 
@@ -22,10 +22,10 @@ _IN_STRING = re.compile(rb'[^"\\]*+')
 def array_items(chunks: Iterable[bytes], name: str, max_item: int) -> Iterator[bytes]:
     """The texts of the items, all of them objects, of the array `name` of the JSON object in `chunks`.
 
-    What is between the items is checked; what is inside them is the caller's to parse.
+    The text between the items is checked here; the caller parses the items.
 
     Args:
-        max_item: bytes that one item may have: what is held, besides a chunk.
+        max_item: the most bytes of one item. One item and one chunk are in memory at a time.
 
     Raises:
         InputError: `malformed_json`, also after the last item; `item_too_long`.
@@ -37,7 +37,7 @@ def array_items(chunks: Iterable[bytes], name: str, max_item: int) -> Iterator[b
 
 
 class _Cutter:
-    """Where in the text we are: how deep, whether in a string, and what has been kept."""
+    """The position in the text (depth, inside a string or not), and what has been kept of it."""
 
     def __init__(self, name: str, max_item: int) -> None:
         self._name = name
@@ -50,7 +50,7 @@ class _Cutter:
         self._in_array = False
         self._items = 0
         self._in_string = False
-        self._escaped = 0  # bytes at the beginning of the next chunk that a backslash before it escapes
+        self._escaped = 0  # bytes at the start of the next chunk that a backslash in this one escapes
 
     def cut(self, chunk: bytes) -> Iterator[bytes]:
         """The items that end in this chunk."""
@@ -85,13 +85,13 @@ class _Cutter:
         self._keep(chunk[kept:])
 
     def end(self) -> None:
-        """What is around the array must be an object that has one array of that name."""
+        """Check that the text around the array is an object that has one array of that name."""
         value = wire.parse(bytes(self._envelope), floats=True)
         if self._depth or not isinstance(value, dict) or value.get(self._name) != []:
             raise _malformed()
 
     def _open(self, chunk: bytes, kept: int, position: int) -> int:
-        """A bracket opens; from where on the chunk is still to be kept."""
+        """Take note of an opening bracket; the position from which the chunk is still to be kept."""
         if not self._in_array:
             self._envelope += chunk[kept:position]
             kept = position
@@ -125,7 +125,7 @@ class _Cutter:
             raise InputError("item_too_long", f"An item has more than {self._max_item} bytes.")
 
     def _keep(self, rest: bytes) -> None:
-        """Keep the rest of a chunk where it belongs."""
+        """Keep the rest of a chunk as part of the envelope, the gap or the item."""
         if not self._in_array:
             self._envelope += rest
         elif self._depth == 2:
@@ -138,7 +138,7 @@ class _Cutter:
 
 
 def _end(pattern: re.Pattern[bytes], chunk: bytes, position: int) -> int:
-    """Where a pattern that matches the empty string too stops matching."""
+    """The position where a pattern that also matches the empty string stops matching."""
     match = pattern.match(chunk, position)
     assert match is not None, "both patterns match everywhere"
     return match.end()

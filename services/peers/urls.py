@@ -1,6 +1,6 @@
-"""Which URLs may be a peer, and which addresses may be connected to. A peer's URL is somebody's input.
+"""Which URLs a peer may have, and which addresses may be connected to. A peer's URL is untrusted input.
 
-Without these checks a node could be made to fetch from its own network: metadata services, routers, Redis.
+Without these checks a node could be made to fetch from its own network: from metadata services, routers or Redis.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ from shared.errors import InputError
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MAX_URL = 255
-# Host, port and nothing else: what is not matched here is never looked at by a more forgiving parser.
+# Host, port and nothing else: no other text reaches a more forgiving parser.
 _URL = re.compile(
     r"(?:(?P<scheme>https?)://)?(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<host>[a-z0-9._-]+))(?::(?P<port>[0-9]+))?/?"
 )
@@ -49,7 +49,7 @@ def normal_url(text: object) -> str:
 def check_address(url: str, *, private: bool) -> None:
     """Refuse a URL in normal form whose host is an address that this node never connects to.
 
-    What a name stands for is only known when it is resolved, so names pass here and are judged at each connection.
+    The addresses of a name are only known when it is resolved, so names pass here and are checked at each connection.
 
     Raises:
         InputError: `bad_peer_url`.
@@ -90,7 +90,7 @@ def may_connect(address: Address, *, private: bool) -> bool:
     Args:
         private: whether this node's peers may be on this machine or in a private network.
 
-    Metadata services and link-local addresses never; addresses that wrap an IPv4 address count as that address too.
+    Never at metadata services and link-local addresses. An address that embeds an IPv4 address counts as that too.
     """
     inner = _embedded(address)
     if inner is not None:

@@ -1,8 +1,8 @@
 """Adopting a peer's chain in one piece, under rules whose headers cannot be judged without their blocks.
 
-Walk: `/chain` into a file → every block against its parent, one at a time → where it leaves our chain → what is better
-than ours is staged and swapped in, the rest appended. All of it is judged before anything of it is adopted, so a chain
-with one bad block changes nothing.
+Walk: `/chain` is written to a file → every block is judged against its parent, and the fork point is found → as many
+blocks as are needed to outweigh our chain are staged and swapped in → the rest is appended. The whole chain is judged
+before any of it is adopted, so a chain with one bad block changes nothing.
 """
 
 import threading
@@ -26,7 +26,7 @@ from shared.forkchoice import TipClaim, is_better
 from shared.rules import Rules
 
 _CHUNK = 65_536
-# Chains up to here are kept in memory, longer ones on disk.
+# Chains up to this many bytes are kept in memory, longer ones on disk.
 _IN_MEMORY = 2**20
 # Heights of our chain that are compared at once.
 _PAGE = 500
@@ -34,14 +34,14 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class _Survey:
-    """A peer's chain, every block of it judged."""
+    """A peer's chain, of which every block was judged."""
 
-    fork: int  # the last height at which it has our block; 0: not even the first
+    fork: int  # the last height at which it has our block; 0: its genesis block is another
     tip: TipClaim
 
 
 class WholeChains:
-    """Peers of which nothing but `/chain` is asked."""
+    """Chains of peers that are asked for `/chain` alone."""
 
     def __init__(
         self,
@@ -58,15 +58,15 @@ class WholeChains:
         self._reorganiser = reorganiser
         self._client = client
         self._clock = clock
-        # Chains of several peers are read at once, and judged one after the other: a block may have megabytes.
+        # Chains of several peers are read at the same time, and judged in turn: a block may have megabytes.
         self._judging = threading.Lock()
 
     def claim(self, url: str) -> PeerClaim:
-        """What a peer without a status claims by its chain: its blocks are counted, and only the ends looked at.
+        """What a peer without a status claims by its chain: its blocks are counted; only the first and last are read.
 
         Raises:
             PeerFailed: it does not answer, or not with a chain.
-            RuleError: `wrong_genesis`, or its last block is none.
+            RuleError: `wrong_genesis`, or its last block has no valid form.
         """
         height, genesis, text = 0, "", b""
         with self._client.chain(url) as chunks:
@@ -77,7 +77,7 @@ class WholeChains:
         if not height:
             raise PeerLied("The peer's chain is empty.")
         last = self._rules.read_header(self._client.parse(text))
-        # Without difficulties every block is worth the same.
+        # These rules have no difficulty: every block adds the same work.
         return PeerClaim(url, genesis, height, TipClaim(self._rules.work(last) * (height - 1), last.hash))
 
     def adopt(self, claim: PeerClaim, budget: Budget) -> None:
@@ -86,8 +86,8 @@ class WholeChains:
         Raises:
             RuleError: a block is invalid. Nothing has changed.
             PeerLied: the chain is not better than ours, though the peer claimed that. Nothing has changed.
-            PeerFailed: it is too long, or the time is over. What has been appended stays.
-            TipMoved: our chain changed meanwhile.
+            PeerFailed: it is too long, or the time is over. Blocks that were appended stay.
+            TipMoved: our chain changed while the peer's was judged.
         """
         tip = self._chain.tip()
         with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
@@ -108,7 +108,7 @@ class WholeChains:
                 self._judging.release()
 
     def _survey(self, file: IO[bytes], budget: Budget) -> _Survey:
-        """Judge every block, and find where the chain leaves ours."""
+        """Judge every block, and find the fork point."""
         window: deque[Header] = deque(maxlen=self._rules.window_size)
         fork = chainwork = 0
         ours = self._our_hashes()
@@ -128,7 +128,7 @@ class WholeChains:
         return _Survey(fork, TipClaim(chainwork, window[-1].hash))
 
     def _follow(self, file: IO[bytes], survey: _Survey, tip: Tip, budget: Budget) -> None:
-        """Make a chain that was judged ours: swap in as much as is better than ours, then append block by block."""
+        """Adopt a judged chain: swap in as many blocks as outweigh our chain, then append the others one by one."""
         blocks = self._blocks(file, survey.fork)
         if survey.fork < tip.height:
             branch = self._reorganiser.begin(survey.fork, next(blocks) if survey.fork == 0 else None)
@@ -151,7 +151,7 @@ class WholeChains:
             first += len(page)
 
     def _blocks(self, file: IO[bytes], skipped: int) -> Iterator[Block]:
-        """The blocks in the file but the first ones, read when they are wanted."""
+        """The blocks in the file after the first `skipped`, each read when it is needed."""
         file.seek(0)
         chunks = iter(lambda: file.read(_CHUNK), b"")
         for text in islice(self._client.chain_blocks(chunks), skipped, None):

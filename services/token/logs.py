@@ -1,4 +1,4 @@
-"""Finding token events: by range of blocks, by address through the histories, by topics."""
+"""Finding token events: by range of blocks, by topics, and by address through the histories of accounts."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from services.token.receipts import TokenEvent, WalletBlocks
 from shared.addresses import ZERO_ADDRESS, checksummed
 from shared.erc20 import Log
 
-# Blocks that one question may be about: in its range, or, where it names addresses, those that name them as well.
+# Blocks that one search may cover: those of its range, or, if its topics name addresses, those that name them too.
 MAX_BLOCKS = 2_000
-# Transactions that one question may make us read: about a second.
+# Transactions that one search may read: about a second's work.
 MAX_TRANSACTIONS = 200_000
 MAX_LOGS = 10_000
 _PAGE = 500
@@ -50,38 +50,42 @@ class LogSearch:
     """Searches the events of one chain."""
 
     def __init__(self, chain: ChainStore, blocks: WalletBlocks, token: str) -> None:
+        """`token`: the token's address."""
         self._chain = chain
         self._blocks = blocks
         self._token = token
 
     def find(self, criteria: LogCriteria, holding: Callable[[int], None] = lambda more: None) -> list[FoundLog]:
-        """The events, oldest first. `holding` is told how many more are held, each time that it is a hundred or more,
-        and may refuse by what it raises.
+        """The events, oldest first.
+
+        Args:
+            holding: called with the number of events that were added since its last call, whenever that is a hundred
+                or more. It refuses the search by raising.
 
         Raises:
             PolicyError: `range_too_large`, `too_many_logs`.
-            TipMoved: the chain was reorganised again and again meanwhile.
+            TipMoved: the chain was reorganised during every attempt.
         """
         if criteria.addresses is not None and self._token not in criteria.addresses:
             return []
         for _ in range(_ATTEMPTS):
             tip = self._chain.tip()
             found = self._find(criteria, tip.height, holding)
-            # Blocks and histories were read one after the other: they belong together if none of them was detached.
+            # Blocks and histories were read one after the other. They belong together if no block was detached.
             if self._chain.hash_at(tip.height) == tip.hash:
                 return found
         raise TipMoved("The chain was reorganised while its events were read.")
 
     def in_block(self, stored: StoredHeader, criteria: LogCriteria) -> list[FoundLog]:
-        """The events of one block that are wanted, whatever its height."""
+        """The wanted events of one block, whatever its height."""
         return [FoundLog(stored, event) for event in self._blocks.events(stored) if criteria.accepts(event.log)]
 
     def _find(self, criteria: LogCriteria, height: int, holding: Callable[[int], None]) -> list[FoundLog]:
         first, last = max(1, criteria.first), min(criteria.last, height)
-        people = self._people(criteria.topics)
+        addresses = _addresses(criteria.topics)
         found: list[FoundLog] = []
         left, told = MAX_TRANSACTIONS, 0
-        for stored in self._headers(first, last, people):
+        for stored in self._headers(first, last, addresses):
             left -= stored.transactions
             if left < 0:
                 raise PolicyError("range_too_large", f"the blocks hold more than {MAX_TRANSACTIONS} transactions")
@@ -93,39 +97,29 @@ class LogSearch:
                 told = len(found)
         return found
 
-    def _headers(self, first: int, last: int, people: set[str] | None) -> Iterator[StoredHeader]:
+    def _headers(self, first: int, last: int, addresses: set[str] | None) -> Iterator[StoredHeader]:
         """The headers of the blocks that can hold such events, lowest first."""
         # While a reorganisation is being finished, the histories are those of neither branch.
-        if people is None or self._chain.has_journal():
+        if addresses is None or self._chain.has_journal():
             if last - first >= MAX_BLOCKS:
                 raise PolicyError("range_too_large", f"block range is larger than {MAX_BLOCKS} blocks")
             for start in range(first, last + 1, _PAGE):
                 yield from self._chain.headers(start, min(_PAGE, last + 1 - start))
             return
-        for height in self._heights(first, last, people):
+        for height in self._heights(first, last, addresses):
             yield from self._chain.headers(height, 1)
 
-    def _heights(self, first: int, last: int, people: Iterable[str]) -> list[int]:
+    def _heights(self, first: int, last: int, addresses: Iterable[str]) -> list[int]:
+        """The heights from `first` to `last` whose blocks name one of the addresses, lowest first."""
         heights: set[int] = set()
         left = MAX_TRANSACTIONS
-        for address in people:
+        for address in addresses:
             for height in self._history(address, first, last):
                 heights.add(height)
                 left -= 1
                 if len(heights) > MAX_BLOCKS or left < 0:
                     raise PolicyError("range_too_large", f"more than {MAX_BLOCKS} blocks name these addresses")
         return sorted(heights)
-
-    def _people(self, topics: Topics) -> set[str] | None:
-        """The addresses that one topic position asks for: all its events are in their histories. None: no position
-        asks for some, or it asks for the zero address, which has no history: every reward comes from there.
-        """
-        for wanted in topics[1:3]:
-            if wanted is not None:
-                addresses = {checksummed(topic[12:]) for topic in wanted if not any(topic[:12])}
-                if ZERO_ADDRESS not in addresses:
-                    return addresses
-        return None
 
     def _history(self, address: str, first: int, last: int) -> Iterator[int]:
         """Heights from `last` down to `first` of the transactions that name an address."""
@@ -134,12 +128,12 @@ class LogSearch:
             for height, _ in page:
                 if height < first:
                     return
-                if height <= last:  # a block that was appended meanwhile moves the pages
+                if height <= last:  # a block that is appended between two reads shifts the pages
                     yield height
             seen += len(page)
 
     def _after(self, address: str, last: int) -> int:
-        """How many transactions in the history of an address are above `last`."""
+        """How many transactions in the history of an address are in blocks above `last`."""
 
         def is_above(newest: int) -> bool:
             place = self._chain.history(address, newest=newest, limit=1)
@@ -155,3 +149,17 @@ class LogSearch:
             middle = (low + high) // 2
             low, high = (middle, high) if is_above(middle) else (low, middle)
         return high
+
+
+def _addresses(topics: Topics) -> set[str] | None:
+    """The addresses that one topic position asks for: their histories name all its events.
+
+    None: no position asks for addresses, or only for sets with the zero address, which has no history, although every
+    reward comes from it.
+    """
+    for wanted in topics[1:3]:
+        if wanted is not None:
+            addresses = {checksummed(topic[12:]) for topic in wanted if not any(topic[:12])}
+            if ZERO_ADDRESS not in addresses:
+                return addresses
+    return None

@@ -1,7 +1,7 @@
 """Blocks as wallets see them: gas, token events and their bloom filters, computed from the block itself.
 
-Nothing of this is stored or agreed upon: the ledger has neither gas nor contracts. Since it follows from the block
-alone, a receipt can never contradict the chain, also after a reorganisation.
+None of this is stored or part of consensus: the ledger has neither gas nor contracts. A receipt follows from its block
+alone, so it cannot contradict the chain, not even after a reorganisation.
 """
 
 import json
@@ -20,7 +20,7 @@ from shared.erc20 import Log
 from shared.rules import Rules
 from shared.transaction import Transaction
 
-# Transactions whose blocks are kept executed, some 5 kB each, and events, some 1 kB each.
+# Executed transactions that are kept, some 5 kB each, and events, some 1 kB each.
 _KEPT_TRANSACTIONS = 4_000
 _KEPT_EVENTS = 10_000
 
@@ -37,7 +37,7 @@ class TokenEvent:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """One transaction of a block, with what a virtual machine would have said of it."""
+    """One transaction of a block, with the results that a virtual machine would give."""
 
     transaction: Transaction
     raw: ethereum.RawTransaction | None  # None: a reward or an Ed25519 transaction
@@ -62,7 +62,7 @@ class WalletBlock:
 
 
 class WalletBlocks:
-    """Reads blocks from the chain; the last that were asked for are kept."""
+    """Reads blocks from the chain; keeps those that were read last."""
 
     def __init__(self, chain: ChainStore, rules: Rules) -> None:
         self._chain = chain
@@ -75,7 +75,7 @@ class WalletBlocks:
         return self._blocks.get(stored.header.hash, stored.transactions, lambda: self._read_block(stored))
 
     def events(self, stored: StoredHeader) -> tuple[TokenEvent, ...]:
-        """The events alone, which cost a tenth."""
+        """The events alone, at a tenth of the cost."""
         return self._events.get(stored.header.hash, stored.transactions, lambda: self._read_events(stored))
 
     def _read_block(self, stored: StoredHeader) -> WalletBlock:
@@ -102,7 +102,7 @@ V = TypeVar("V")
 
 
 class _Kept(Generic[V]):
-    """What was made of the last blocks that were asked for. Their hashes say what is in them: nothing goes stale."""
+    """What was made of the last blocks. It is kept by block hash, so it does not go stale."""
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
@@ -114,7 +114,7 @@ class _Kept(Generic[V]):
         found = self._values.get(key)
         if found is not None:
             return found[0]
-        # One maker at a time: everybody waits for the same new block, and each would make it for itself.
+        # One maker at a time: most threads wait for the same new block, and each would make it anew.
         with self._lock:
             found = self._values.get(key)
             if found is not None:
@@ -129,7 +129,7 @@ class _Kept(Generic[V]):
 
 
 def execute(transactions: Sequence[Transaction], spec: ChainSpec) -> tuple[Executed, ...]:
-    """What wallets are told of a block's transactions, in order. Their signatures are known to be good."""
+    """A block's transactions as wallets see them, in order. Their signatures are known to be good."""
     result: list[Executed] = []
     cumulative = events_so_far = 0
     for position, transaction in enumerate(transactions):
@@ -154,14 +154,14 @@ def raw_of(transaction: Transaction) -> ethereum.RawTransaction | None:
 
 
 def gas_of(transaction: Transaction, raw: ethereum.RawTransaction | None) -> int:
-    """The gas that a transaction of its kind uses; a transfer of value where nothing says otherwise."""
+    """The gas that a transaction of its kind uses; that of a plain transfer of value, unless it calls the token."""
     if transaction.type in ("approve", "transfer_from"):
         return ethereum.GAS[transaction.type]
     return ethereum.GAS["token_transfer" if raw and raw.input else "transfer"]
 
 
 def logs_of(transaction: Transaction, spec: ChainSpec) -> tuple[Log, ...]:
-    """The token's events: one for every movement of coin, whoever signed it; rewards come from the zero address."""
+    """The token's events: one for every movement of coin, in either scheme; rewards come from the zero address."""
     return (
         _log(
             spec.token.address,

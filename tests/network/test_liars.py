@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from services.errors import PeerFailed
-from services.peers import resolver as resolver_module
+from services.peers import header_chain
 from services.peers.http import PeerRequest
 from shared.keys import KeyPair
 from shared.transaction import sign
@@ -250,7 +250,7 @@ def test_our_own_headers_again_and_again(us: Member) -> None:
 
 def test_cyclic_headers(us: Member, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same good page for whatever is asked: a chain that never gets anywhere."""
-    monkeypatch.setattr(resolver_module, "PAGE_LIMIT", 2)
+    monkeypatch.setattr(header_chain, "PAGE_LIMIT", 2)
     chain = branch(us)
     chain.grow(2)
     peer = ScriptedPeer(chain)
@@ -263,7 +263,7 @@ def test_cyclic_headers(us: Member, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gapped_pages(us: Member, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver_module, "PAGE_LIMIT", 2)
+    monkeypatch.setattr(header_chain, "PAGE_LIMIT", 2)
     chain = branch(us)
     chain.grow(8)
     peer = ScriptedPeer(chain)
@@ -277,8 +277,8 @@ def test_gapped_pages(us: Member, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_million_cheap_headers(us: Member, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are counted, and held in a few bytes each. The limit is shrunk here; its real size is checked as well."""
-    assert resolver_module.MAX_UNPROVEN == 1_000_000
-    monkeypatch.setattr(resolver_module, "MAX_UNPROVEN", 2_000)
+    assert header_chain.MAX_UNPROVEN == 1_000_000
+    monkeypatch.setattr(header_chain, "MAX_UNPROVEN", 2_000)
     spec = make_spec(difficulty=1, genesis_timestamp=START - 1000, name="cheap", chain_id=4244)
     network = Network(us.redis, spec)
     network.clock.time = START + 10**6
@@ -306,7 +306,7 @@ def test_a_million_cheap_headers(us: Member, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_endless_pages_meet_the_clock(us: Member, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page comes just in time, and there is always another: the peer's time is over before the run's is."""
-    monkeypatch.setattr(resolver_module, "PAGE_LIMIT", 1)
+    monkeypatch.setattr(header_chain, "PAGE_LIMIT", 1)
     chain = branch(us)
     chain.grow(60)
     peer = ScriptedPeer(chain)

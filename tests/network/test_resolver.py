@@ -8,7 +8,7 @@ from redis import Redis
 from services.chain.reorganiser import Branch
 from services.errors import PeerFailed
 from services.jobs.queues import ANSWER
-from services.peers import resolver as resolver_module
+from services.peers import header_chain
 from services.peers.resolver import RUN_SECONDS
 from services.store.resolutions import Answer
 from shared.block import Block
@@ -211,7 +211,7 @@ def _assert(value: bool) -> None:
 def test_a_peer_whose_chain_changes_between_two_pages_of_headers(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolver_module, "PAGE_LIMIT", 5)
+    monkeypatch.setattr(header_chain, "PAGE_LIMIT", 5)
     a = network.member("a")
     a.grow(12, ANNE.address)
     peer = scripted(network, a)

@@ -1,7 +1,10 @@
 """The hash kernel: which proof of a range makes a valid hash?
 
-`plain` needs only the standard library; `fast` needs the extra `fast` (Numba) and hashes some thirty times as much.
+`plain` needs only the standard library; `fast` needs the extra `fast` (Numba) and is some thirty times as fast.
 Importing this package does not import Numba, which costs a process about 130 MB.
+
+- `plain`: hashlib.
+- `scan`: the fast kernel, and `sha256`: the hash function that it compiles.
 """
 
 from typing import Protocol
@@ -15,7 +18,7 @@ class Kernel(Protocol):
     """A way to scan proofs. Any two kernels give the same answers."""
 
     name: str
-    note: str  # one line for people: why this kernel, and what it had to do without
+    note: str  # one line for people: why this kernel was chosen, and what it lacks
 
     def warm_up(self) -> None:
         """Compile or load what scanning needs. A worker calls it at its start, before it takes jobs or forks."""
@@ -31,7 +34,7 @@ class Kernel(Protocol):
 
         Args:
             prefix: any bytes: a seal (64), or under tutorial rules the digits of the last proof. The fast kernel
-                leaves to the plain one what does not end in one block: len(prefix) % 64 + digits > 55.
+                leaves a message to the plain one if its end does not fit one block: len(prefix) % 64 + digits > 55.
             difficulty: expected number of hashes, >= 1.
             start, stop: within 0…2^53; the range may be empty.
 
@@ -62,7 +65,7 @@ def choose(preference: str = "auto") -> Kernel:
         kernel.warm_up()
     except ModuleNotFoundError as error:
         return PlainKernel(f"{error.name} is not installed: the extra `fast` brings it")
-    except Exception as error:  # a node mines slowly rather than not at all, whatever a compiler may raise
+    except Exception as error:  # whatever the compiler raises, mining slowly is better than not at all
         return PlainKernel(f"the fast kernel does not work here: {error}")
     return kernel
 

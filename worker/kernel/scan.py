@@ -26,7 +26,7 @@ FirstChunk: TypeAlias = Callable[..., int]  # `sha256.first_chunk`, compiled
 
 
 class KernelUnusable(NodeError):
-    """The fast kernel cannot be trusted on this machine. Use the plain one, and report it."""
+    """The fast kernel gives wrong results on this machine, or cannot be compiled. Use the plain one, and report it."""
 
 
 class FastKernel:
@@ -39,7 +39,7 @@ class FastKernel:
         self._compiled: FirstChunk | None = None
 
     def warm_up(self) -> None:
-        """Compile, or load from Numba's cache, and check against hashlib. Seconds when compiling; later calls are free.
+        """Compile, or load from Numba's cache, and check against hashlib. Compiling takes seconds; further calls none.
 
         Without a usable cache (no writable directory, no space, a damaged or outdated file) it compiles in memory,
         and `note` says why. Call it before forking and before an alarm is set: children inherit the code.
@@ -52,14 +52,14 @@ class FastKernel:
         try:
             self._compiled = _compile(cache=True)
             self.note = f"Numba {numba.__version__}"
-        except Exception as error:  # whatever is wrong with the cache, or with what it held, is right without it
+        except Exception as error:  # the cache or the code in it may be unusable: try without it
             self._compiled = _compile(cache=False)
             self.note = f"Numba {numba.__version__}, compiled in memory because the cache failed: {error}"
 
     def scan(self, prefix: bytes, difficulty: int, start: int, stop: int) -> int | None:
         """The smallest valid proof in [start, stop), or None. Raises ValueError as `Kernel.scan` does.
 
-        The interpreter's lock is free meanwhile, but signals wait until the native code returns.
+        The interpreter's lock is released during the scan, but signals wait until the native code returns.
         """
         self.warm_up()
         assert self._compiled is not None
@@ -120,7 +120,7 @@ def _scan_length(
         start = compiled(message, len(prefix), digits, masks, LOW_TABLE, first_word, start, stop)
         if start == stop:
             return None
-        # The first word of a hash can only say maybe: the rule itself decides, on every proof of the chunk.
+        # The first word of a hash only names candidates: the rule itself decides, on every proof of the chunk.
         end = min(stop, start - start % CHUNK + CHUNK)
         proof = PLAIN.scan(prefix, difficulty, start, end)
         if proof is not None:
@@ -129,7 +129,7 @@ def _scan_length(
 
 
 def _fits(prefix: bytes, digits: int) -> bool:
-    """Whether the digits and the padding lie in one block. Where not, the plain kernel must do."""
+    """Whether the digits and the padding lie in one block. If not, the plain kernel scans."""
     return len(prefix) % BLOCK_BYTES + digits + PADDING_BYTES <= BLOCK_BYTES
 
 
