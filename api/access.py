@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from flask import Flask, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from api.errors import Refusal
+from api.errors import HttpRefusal
 from api.serving.budget import Budget
 from api.serving.connections import Deadlines
 from services.node import Node
@@ -66,9 +66,9 @@ class Doorkeeper:
         return is_same_secret(secret, self.token)
 
     def require_admin(self) -> None:
-        """Let the admin pass. Raises: Refusal, with status 401."""
+        """Let the admin pass. Raises: HttpRefusal, with status 401."""
         if not self.is_admin():
-            raise Refusal(401, "admin_token_required", "This needs the admin token (Authorization: Bearer …).")
+            raise HttpRefusal(401, "admin_token_required", "This needs the admin token (Authorization: Bearer …).")
 
     def is_this_machine(self) -> bool:
         """Whether the request comes from this machine itself, as far as a request can tell.
@@ -85,9 +85,9 @@ class Doorkeeper:
         )
 
     def require_this_machine(self) -> None:
-        """Let this machine pass, and the admin from elsewhere. Raises: Refusal, with status 401."""
+        """Let this machine pass, and the admin from elsewhere. Raises: HttpRefusal, with status 401."""
         if not self.is_this_machine() and not self.is_admin():
-            raise Refusal(
+            raise HttpRefusal(
                 401,
                 "admin_token_required",
                 "From another machine, or through a proxy, this needs the admin token (Authorization: Bearer …).",
@@ -100,7 +100,7 @@ class Doorkeeper:
         and pass. A typed address has `Sec-Fetch-Site: none` and `Sec-Fetch-Mode: navigate`.
 
         Raises:
-            Refusal: 403 `cross_site` or `not_asked_for`.
+            HttpRefusal: 403 `cross_site` or `not_asked_for`.
             MethodNotAllowed: HEAD where GET changes something; HEAD must only read.
         """
         rule = request.url_rule
@@ -112,40 +112,40 @@ class Doorkeeper:
             if request.method == "HEAD":  # Flask adds it to every GET
                 raise MethodNotAllowed(sorted((rule.methods or set()) - {"HEAD"}))
             if _is_a_silent_browser_with_a_password():
-                raise Refusal(403, "not_asked_for", "A browser may not do this by GET with a password; send POST.")
+                raise HttpRefusal(403, "not_asked_for", "A browser may not do this by GET with a password; send POST.")
         if _TELLING.isdisjoint(request.environ):
             return
         headers = request.headers
         if any(headers.get(name) for name in _AHEAD_OF_TIME):
-            raise Refusal(403, "not_asked_for", "A request that is sent ahead of time may not change anything.")
+            raise HttpRefusal(403, "not_asked_for", "A request that is sent ahead of time may not change anything.")
         origin = headers.get("Origin")
         invited = origin is not None and origin in self.origins
         foreign = headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") or any(
             source is not None and not _is_own(source) for source in (origin, headers.get("Referer"))
         )
         if foreign and not invited:
-            raise Refusal(403, "cross_site", "A page of another site may not change anything here.")
+            raise HttpRefusal(403, "cross_site", "A page of another site may not change anything here.")
         if headers.get("Sec-Fetch-Mode", "navigate") not in _MODES or (
             headers.get("Sec-Fetch-Dest", "document") not in _DESTINATIONS
         ):
-            raise Refusal(403, "not_asked_for", "An element that a page embeds may not change anything.")
+            raise HttpRefusal(403, "not_asked_for", "An element that a page embeds may not change anything.")
 
     def check_host(self) -> None:
         """Refuse hosts that are not this node's, so a page that rebinds its own name to this machine is kept out.
 
         Raises:
-            Refusal: 400 `bad_host` or 403 `host_refused`.
+            HttpRefusal: 400 `bad_host` or 403 `host_refused`.
         """
         if request.path in _PROBES:
             return
         given = request.environ.get("HTTP_HOST", "")
         if not given or "," in given:  # the server joins repeated headers with commas; no name has one
-            raise Refusal(400, "bad_host", "The request must have exactly one Host header.")
+            raise HttpRefusal(400, "bad_host", "The request must have exactly one Host header.")
         if not self.loopback and not self.hosts:
             return
         name = _host_name()
         if not _is_loopback_name(name) and name not in self._answered():
-            raise Refusal(403, "host_refused", "The Host header names a host that this node does not answer for.")
+            raise HttpRefusal(403, "host_refused", "The Host header names a host that this node does not answer for.")
 
     def _answered(self) -> frozenset[str]:
         return self.hosts | {self.own_host} if self.own_host else self.hosts

@@ -1,18 +1,65 @@
-"""Every error as RFC 9457 problem+json: a stable code, one sentence, the field; never a traceback or the input."""
+"""Every error as RFC 9457 problem+json: a stable code, one sentence and the field, but no traceback and no input."""
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import structlog
 from flask import Flask, Response, json, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
-from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, TipMoved
-from shared.errors import CodedError, NodeError, ShapeError, TooEarly
+from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, PolicyCode, TipMoved
+from shared.errors import InputCode, NodeError, Refusal, RuleCode, ShapeError, TooEarly
 
 _log = structlog.get_logger(__name__)
 
-# Codes of Busy that mean "you, slow down" rather than "this node is full".
+HttpCode = Literal[
+    # what may be asked, and by whom
+    "admin_token_required",
+    "bad_host",
+    "cross_site",
+    "host_refused",
+    "not_asked_for",
+    "read_only",
+    # the body
+    "bad_length",
+    "body_too_slow",
+    "encoded_body",
+    "incomplete_body",
+    "length_required",
+    "too_large",
+    "wrong_content_type",
+    # what is not there
+    "no_faucet",
+    "no_headers",
+    "no_merkle_root",
+    "not_found",
+    "nothing_found",
+    "unknown_address",
+    "unknown_asset",
+    "unknown_block",
+    "unknown_job",
+    "unknown_page",
+    "unknown_round",
+    "unknown_token",
+    "unknown_transaction",
+    # the rest
+    "bad_argument",
+    "internal_error",
+    "ledger_differs",
+    "not_begun",
+    "peer_failed",
+    "record_damaged",
+    "round_cancelled",
+    "store_unavailable",
+    "tip_moved",
+    "too_early",
+    "unavailable",
+]
+
+# Every code of ours that an answer can have. Flask's own refusals add the names of HTTP statuses (`http_problem`).
+CODES = frozenset[str]((*get_args(RuleCode), *get_args(InputCode), *get_args(PolicyCode), *get_args(HttpCode)))
+
+# Codes of `Busy` that tell the client to slow down (429). The others tell it that this node is full (503).
 _TOO_MANY = frozenset({"too_many_requests", "contended", "too_many_streams", "too_many_waiting"})
 _TITLES = {
     400: "Bad request",
@@ -32,14 +79,12 @@ _TITLES = {
 }
 
 
-class Refusal(Exception):
-    """A request that HTTP itself lets us refuse: wrong type, too large, not allowed."""
+class HttpRefusal(Refusal):
+    """A request that is refused with an HTTP status of its own, such as 403 or 415."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, status: int, code: HttpCode, message: str) -> None:
+        super().__init__(code, message)
         self.status = status
-        self.code = code
-        self.detail = detail
 
 
 def problem(status: int, code: str, detail: str, field: str | None = None) -> Response:
@@ -62,23 +107,25 @@ def problem(status: int, code: str, detail: str, field: str | None = None) -> Re
 
 
 def challenge(response: Response) -> None:
-    """Say how to log in, with a header line for each scheme: Chromium asks nobody if both are on one line."""
+    """Add how to log in, one header line per scheme: with both on one line, Chromium does not ask for a password."""
     response.headers.setlist("WWW-Authenticate", ['Basic realm="quarry", charset="UTF-8"', 'Bearer realm="quarry"'])
 
 
 def asks_for_page() -> bool:
-    """Whether the request is a browser's for a page: programs do not name text/html, not even by `*/*`."""
+    """Whether a browser asks for a page. Programs do not name text/html; `*/*` does not count."""
     return request.method in ("GET", "HEAD") and "text/html" in request.headers.get("Accept", "").lower()
 
 
 def describe(error: NodeError) -> tuple[int, str, str, str | None]:
-    """Status, code, sentence and field of a refusal; also what batches report per transaction."""
+    """Status, code, sentence and field of a refusal. Batches report the last three per transaction."""
     match error:
+        case HttpRefusal():
+            return error.status, error.code, error.message, error.field
         case ShapeError():
             return 422, error.code, error.message, error.field
         case Busy():
             return (429 if error.code in _TOO_MANY else 503), error.code, error.message, error.field
-        case CodedError():
+        case Refusal():
             return 400, error.code, error.message, error.field
         case NotBegun():
             return 503, "not_begun", str(error), None
@@ -111,10 +158,6 @@ def install(app: Flask) -> None:
     @app.errorhandler(NodeError)
     def refused(error: NodeError) -> Response:
         return problem(*describe(error))
-
-    @app.errorhandler(Refusal)
-    def not_allowed(error: Refusal) -> Response:
-        return problem(error.status, error.code, error.detail)
 
     @app.errorhandler(RedisError)
     def store_unavailable(error: RedisError) -> Response:

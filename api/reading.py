@@ -6,14 +6,13 @@ from typing import Any, TypeVar
 
 from flask import request
 
-from api.errors import Refusal
+from api.errors import HttpRefusal
 from shared import wire
 from shared.errors import InputError
 
 Choice = TypeVar("Choice", bound=str)
 
 MAX_PAGE = 500
-_HASH = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{32}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 # As programs print numbers of this range. An exponent occurs in numbers close to 0.
@@ -24,26 +23,26 @@ def check_length() -> None:
     """Refuse a body that is too large or of unknown length, even if no view would read it.
 
     Raises:
-        Refusal: 411, 413.
+        HttpRefusal: 411, 413.
     """
     if request.content_length is None:
         if "Transfer-Encoding" in request.headers:
-            raise Refusal(411, "length_required", "The request must say the length of its body (Content-Length).")
+            raise HttpRefusal(411, "length_required", "The request must say the length of its body (Content-Length).")
     elif request.max_content_length is not None and request.content_length > request.max_content_length:
-        raise Refusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
+        raise HttpRefusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
 
 
 def json_body(*, floats: bool = False) -> Any:
     """The JSON of the request's body. Numbers with fractions are refused unless `floats` is set.
 
     Raises:
-        Refusal: 415, the body is of another type or is compressed.
+        HttpRefusal: 415, the body is of another type or is compressed.
         InputError: the body is not strict JSON.
     """
     if request.mimetype != "application/json":
-        raise Refusal(415, "wrong_content_type", "Send Content-Type: application/json.")
+        raise HttpRefusal(415, "wrong_content_type", "Send Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Refusal(415, "encoded_body", "Send the body uncompressed.")
+        raise HttpRefusal(415, "encoded_body", "Send the body uncompressed.")
     return wire.parse(request.get_data(cache=False), floats=floats)
 
 
@@ -76,11 +75,6 @@ def seconds_argument(name: str, default: float, high: float) -> float:
     if not _SECONDS.fullmatch(text) or float(text) > high:
         raise InputError("bad_argument", f"{name} must be seconds from 0 to {high:g}.", field=name)
     return float(text)
-
-
-def is_hash(text: str) -> bool:
-    """Whether `text` can be a hash or the id of a transaction: 64 lower-case hex digits."""
-    return _HASH.fullmatch(text) is not None
 
 
 def is_id(text: str) -> bool:

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from api.reading import is_hash, is_height
+from api.reading import is_height
 from api.serving import budget
 from services.mining.rounds import HEARTBEAT_SECONDS
 from services.node import Node
 from services.store.pool import Entry
 from services.store.records import StoredHeader, Tip
 from services.store.rounds import Round
+from shared.hashing import is_hash
 
 # Memory that a block takes while an answer is made of it, as a multiple of its own bytes: as text from the store, as
 # objects, as objects with their ids, and as text again (measured: tests/integration/test_large_answers.py).

@@ -1,14 +1,40 @@
-"""Refusals that depend on this node's state or policy, not on consensus: another may say yes, or this one later."""
+"""What this node refuses or reports because of its state or policy. Another node may accept it, or this one later."""
 
-from shared.errors import CodedError, NodeError
+from typing import Literal
+
+from shared.errors import NodeError, Refusal
+
+PolicyCode = Literal[
+    # a transaction
+    "fee_too_low",
+    "nonce_too_far",
+    "replacement_underpriced",
+    "too_many_replacements",
+    # another request
+    "no_reward_address",
+    "range_too_large",
+    "too_many_logs",
+    "too_many_peers",
+    # `Busy`
+    "contended",
+    "mempool_full",
+    "too_many_answers",
+    "too_many_bodies",
+    "too_many_requests",
+    "too_many_streams",
+    "too_many_waiting",
+]
 
 
-class PolicyError(CodedError):
-    """This node will not take a valid transaction or request, now or at this price."""
+class PolicyError(Refusal):
+    """This node does not accept a valid transaction or request now, or not at this price."""
+
+    def __init__(self, code: PolicyCode, message: str, *, field: str | None = None) -> None:
+        super().__init__(code, message, field=field)
 
 
 class Busy(PolicyError):
-    """A queue or the mempool is full. Worth trying again later."""
+    """A queue or the mempool is full. The request may be repeated later."""
 
 
 class TipMoved(NodeError):
@@ -16,7 +42,7 @@ class TipMoved(NodeError):
 
 
 class Unfinished(TipMoved):
-    """A reorganisation has swapped the chain; its indexes and mempool are not finished yet. Finish it, then retry."""
+    """A reorganisation has swapped the chain, but not yet finished its indexes and mempool. Finish it, then retry."""
 
 
 class NotFound(NodeError):
@@ -24,11 +50,11 @@ class NotFound(NodeError):
 
 
 class Damaged(NodeError):
-    """A record of the store cannot be what was written. `quarry chain verify` names it, `quarry repair` mends it."""
+    """A record in the store is not what was written. `quarry chain verify` names it; `quarry repair` mends it."""
 
 
 class LedgerDiffers(NodeError):
-    """The stored state is not the one that the blocks give. Until it is repaired, the node neither admits nor mines."""
+    """The stored state is not what the blocks result in. Until it is repaired, the node neither admits nor mines."""
 
 
 class WrongChain(NodeError):
@@ -36,14 +62,14 @@ class WrongChain(NodeError):
 
 
 class NotBegun(NodeError):
-    """The store holds no chain: nobody has written its genesis block yet, or the store was emptied."""
+    """The store holds no chain: its genesis block is not written yet, or the store was emptied."""
 
     def __init__(self) -> None:
         super().__init__("The store holds no chain; a node writes the genesis block when its API starts.")
 
 
 class StoreUnavailable(NodeError):
-    """Redis did not answer in time. Whether the last write happened is unknown; the scripts are safe to repeat."""
+    """Redis did not answer in time. The last write may have happened or not; every script is safe to repeat."""
 
 
 class BadSettings(NodeError):
@@ -51,8 +77,8 @@ class BadSettings(NodeError):
 
 
 class PeerFailed(NodeError):
-    """A peer did not answer, or not as it should. It is asked again later, and less often."""
+    """A peer did not answer, or its answer cannot be used. It is asked again later, and less often."""
 
 
 class PeerLied(PeerFailed):
-    """A peer's answer breaks the rules or contradicts what it claimed. It is passed over for longer."""
+    """A peer's answer breaks the rules or contradicts what the peer claimed. It is left alone for longer."""

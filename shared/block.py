@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.canonical import canonical
-from shared.proof import MAX_PROOF
+from shared.proof import MAX_PROOF, accepts
 from shared.transaction import Transaction
 
 
@@ -59,8 +59,8 @@ class Template:
     """A block that lacks only its proof."""
 
     fields: dict[str, Any]  # the block's JSON object without `proof`
-    prefix: bytes  # what proofs are appended to
-    difficulty: int
+    seal: bytes  # what proofs are appended to; 64 bytes under the standard rules, exactly one SHA-256 input block
+    difficulty: int  # expected number of hashes
 
     @property
     def index(self) -> int:
@@ -69,6 +69,10 @@ class Template:
     @property
     def previous_hash(self) -> str:
         return str(self.fields["previous_hash"])
+
+    def accepts(self, proof: int) -> bool:
+        """Whether `proof` completes the block."""
+        return accepts(self.seal, self.difficulty, proof)
 
     def with_proof(self, proof: int) -> dict[str, Any]:
         """The JSON object of the whole block."""

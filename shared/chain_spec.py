@@ -1,10 +1,10 @@
-"""The chain spec: every constant that two nodes must share. Its hash is in the genesis block: specs cannot be mixed."""
+"""The chain spec: every constant that two nodes must share. Its hash is in the genesis block, so specs never mix."""
 
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
 
 from shared.addresses import ZERO_ADDRESS, parse_address
 from shared.amounts import COIN, MAX_AMOUNT, format_amount, parse_amount
@@ -16,9 +16,12 @@ from shared.wire import MAX_INTEGER, is_plain_text
 RulesName = Literal["standard", "tutorial"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-# Wallets do arithmetic on chain ids in doubles (EIP-2294 bounds them likewise).
+# Wallets calculate with chain ids in doubles (EIP-2294 has a similar bound).
 _MAX_CHAIN_ID = MAX_INTEGER
 _MAX_SECONDS = MAX_INTEGER
+# Canonical bytes of a block with the longest numbers and no transactions, and of the longest reward.
+_HEADER_ROOM = 512
+_REWARD_ROOM = 512
 
 
 class BadChainSpec(NodeError):
@@ -32,7 +35,7 @@ class Token:
     name: str = "Quarry"
     symbol: str = "QRY"
     decimals: int = 18
-    address: str = "0x0000000000000000000000000000000000005eed"  # replaced by its EIP-55 form when read
+    address: str = "0x0000000000000000000000000000000000005eed"  # EIP-55
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,10 @@ class ChainSpec:
     name: str
     chain_id: int
     genesis_timestamp: int  # Unix seconds
-    development: bool = False  # its keys are public: never bound to anything but loopback
+    development: bool = False  # its keys are public, so nodes bind to loopback only
     rules: RulesName = "standard"
     token: Token = field(default_factory=Token)
-    reward: int = 10**18
+    reward: int = COIN  # new coin per block
     allocations: Mapping[str, int] = field(default_factory=dict)  # address -> balance before genesis
     difficulty: int = 65536  # of the first blocks; expected hashes. 65536 = the tutorial's four hex zeros
     block_interval: int = 0  # 0: the difficulty never changes
@@ -53,7 +56,7 @@ class ChainSpec:
     max_block_transactions: int = 4000  # the reward included
 
     def to_object(self) -> dict[str, Any]:
-        """The JSON object that is hashed and that `GET /spec` serves: every field, defaults filled in."""
+        """The JSON object that is hashed and that `GET /spec` serves: every field, defaults included."""
         return {
             "name": self.name,
             "development": self.development,
@@ -73,6 +76,11 @@ class ChainSpec:
             "max_block_bytes": self.max_block_bytes,
             "max_block_transactions": self.max_block_transactions,
         }
+
+    @property
+    def room(self) -> int:
+        """Bytes of canonical transactions, separators included, that a template can hold beside the reward."""
+        return self.max_block_bytes - _HEADER_ROOM - _REWARD_ROOM
 
     @property
     def hash(self) -> str:
@@ -96,36 +104,17 @@ def read_spec(text: str) -> ChainSpec:
 
 
 def spec_from_object(table: Mapping[str, Any]) -> ChainSpec:
-    """A chain spec from the shape of `ChainSpec.to_object`; fields that have a default may be missing."""
-    known = set(ChainSpec.__dataclass_fields__)
-    if unknown := sorted(set(table) - known):
+    """A chain spec from the form of `ChainSpec.to_object`. Fields that have a default may be missing.
+
+    Raises:
+        BadChainSpec: naming the field that is unknown, missing or out of range.
+    """
+    if unknown := sorted(set(table) - set(_READERS)):
         raise BadChainSpec(f"The chain spec has an unknown field: {unknown[0]}.")
     for name in ("name", "chain_id", "genesis_timestamp"):
         if name not in table:
             raise BadChainSpec(f"The chain spec lacks {name}.")
-    name = table["name"]
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BadChainSpec("name must be 1 to 32 lower-case letters, digits and hyphens.")
-    rules = table.get("rules", "standard")
-    if rules not in ("standard", "tutorial"):
-        raise BadChainSpec("rules must be standard or tutorial.")
-    development = table.get("development", False)
-    if type(development) is not bool:
-        raise BadChainSpec("development must be true or false.")
-    spec = ChainSpec(
-        name=name,
-        development=development,
-        rules=cast(RulesName, rules),
-        chain_id=_integer(table, "chain_id", 1, _MAX_CHAIN_ID),
-        token=_token(table.get("token", {})),
-        reward=_amount(table.get("reward", "1"), "reward"),
-        genesis_timestamp=_integer(table, "genesis_timestamp", 0, _MAX_SECONDS),
-        allocations=_allocations(table.get("allocations", {})),
-        difficulty=_integer(table, "difficulty", 1, 2**200, 65536),
-        block_interval=_integer(table, "block_interval", 0, 86400, 0),
-        max_block_bytes=_integer(table, "max_block_bytes", 10_000, 2**24, 2**20),
-        max_block_transactions=_integer(table, "max_block_transactions", 1, 100_000, 4000),
-    )
+    spec = ChainSpec(**{name: read(table[name], name) for name, read in _READERS.items() if name in table})
     for address in (ZERO_ADDRESS, spec.token.address):
         if address in spec.allocations:
             raise BadChainSpec(f"allocations must not name {address}: nobody has its key.")
@@ -137,7 +126,7 @@ def spec_from_object(table: Mapping[str, Any]) -> ChainSpec:
 
 
 def _check_tutorial(spec: ChainSpec) -> None:
-    """Refuse what the tutorial's rules would pass over in silence."""
+    """Refuse values that the tutorial's rules would ignore."""
     if not spec.development:
         raise BadChainSpec('development must be true with rules = "tutorial": nothing is signed there.')
     if spec.allocations:
@@ -148,11 +137,31 @@ def _check_tutorial(spec: ChainSpec) -> None:
         raise BadChainSpec('block_interval must be 0 with rules = "tutorial": the difficulty never changes there.')
 
 
-def _integer(table: Mapping[str, Any], name: str, low: int, high: int, default: int | None = None) -> int:
-    value = table.get(name, default)
-    if type(value) is not int or not low <= value <= high:
-        raise BadChainSpec(f"{name} must be a whole number from {low} to {high}.")
+def _name(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise BadChainSpec(f"{name} must be 1 to 32 lower-case letters, digits and hyphens.")
     return value
+
+
+def _rules(value: Any, name: str) -> Any:
+    if value not in get_args(RulesName):
+        raise BadChainSpec(f"{name} must be {' or '.join(get_args(RulesName))}.")
+    return value
+
+
+def _flag(value: Any, name: str) -> bool:
+    if type(value) is not bool:
+        raise BadChainSpec(f"{name} must be true or false.")
+    return value
+
+
+def _integer(low: int, high: int) -> Callable[[Any, str], int]:
+    def read(value: Any, name: str) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise BadChainSpec(f"{name} must be a whole number from {low} to {high}.")
+        return value
+
+    return read
 
 
 def _amount(value: Any, name: str) -> int:
@@ -162,40 +171,52 @@ def _amount(value: Any, name: str) -> int:
         raise BadChainSpec(error.message) from None
 
 
-def _allocations(table: Any) -> dict[str, int]:
+def _address(value: Any, name: str) -> str:
+    try:
+        return parse_address(value, field=name)
+    except InputError as error:
+        raise BadChainSpec(error.message) from None
+
+
+def _allocations(table: Any, name: str) -> dict[str, int]:
     if not isinstance(table, dict):
-        raise BadChainSpec("allocations must be a table of addresses and amounts.")
+        raise BadChainSpec(f"{name} must be a table of addresses and amounts.")
     allocations: dict[str, int] = {}
     for text, value in table.items():
-        try:
-            address = parse_address(text, field="allocations")
-        except InputError as error:
-            raise BadChainSpec(error.message) from None
+        address = _address(text, name)
         if address in allocations:
-            raise BadChainSpec("allocations names one address twice.")
-        allocations[address] = _amount(value, "allocations")
+            raise BadChainSpec(f"{name} must not name an address twice.")
+        allocations[address] = _amount(value, name)
     return allocations
 
 
-def _token(table: Any) -> Token:
+def _token(table: Any, name: str) -> Token:
     if not isinstance(table, dict) or set(table) - set(Token.__dataclass_fields__):
-        raise BadChainSpec("token takes name, symbol, decimals and address.")
-    default = Token()
-    try:
-        address = parse_address(table.get("address", default.address), field="token.address")
-    except InputError as error:
-        raise BadChainSpec(error.message) from None
-    if address == ZERO_ADDRESS:
+        raise BadChainSpec(f"{name} takes name, symbol, decimals and address.")
+    token = Token(**table)
+    token = replace(token, address=_address(token.address, "token.address"))
+    if token.address == ZERO_ADDRESS:
         raise BadChainSpec("token.address must not be the zero address, which raw transactions leave out.")
-    token = Token(
-        name=table.get("name", default.name),
-        symbol=table.get("symbol", default.symbol),
-        decimals=table.get("decimals", default.decimals),
-        address=address,
-    )
     if type(token.decimals) is not int or token.decimals != 18:
         raise BadChainSpec("token.decimals must be 18: amounts are counted in units of 10^-18.")
-    for name, text in (("token.name", token.name), ("token.symbol", token.symbol)):
+    for field_name, text in (("token.name", token.name), ("token.symbol", token.symbol)):
         if not isinstance(text, str) or not 0 < len(text) <= 32 or not is_plain_text(text):
-            raise BadChainSpec(f"{name} must be 1 to 32 characters.")
+            raise BadChainSpec(f"{field_name} must be 1 to 32 characters.")
     return token
+
+
+# How each field is read. The defaults are those of `ChainSpec`.
+_READERS: Mapping[str, Callable[[Any, str], Any]] = {
+    "name": _name,
+    "rules": _rules,
+    "development": _flag,
+    "chain_id": _integer(1, _MAX_CHAIN_ID),
+    "token": _token,
+    "reward": _amount,
+    "genesis_timestamp": _integer(0, _MAX_SECONDS),
+    "allocations": _allocations,
+    "difficulty": _integer(1, 2**200),
+    "block_interval": _integer(0, 86400),
+    "max_block_bytes": _integer(10_000, 2**24),
+    "max_block_transactions": _integer(1, 100_000),
+}

@@ -1,15 +1,24 @@
-"""The two hash functions of the ledger. Both take and return bytes; a hash is 32 bytes."""
+"""The two hash functions of the ledger, which take and return bytes, and how a hash is written: 64 hex digits."""
 
 import hashlib
+import re
+from typing import Any
 
 from Crypto.Hash import keccak as _keccak
 
+_HASH = re.compile(r"[0-9a-f]{64}")
+
 
 def sha256(data: bytes) -> bytes:
-    """SHA-256 (FIPS 180-4)."""
+    """SHA-256 (FIPS 180-4), 32 bytes."""
     return hashlib.sha256(data).digest()
 
 
 def keccak256(data: bytes) -> bytes:
-    """Keccak-256 as Ethereum uses it: the padding from before FIPS 202, so not SHA3-256."""
+    """Keccak-256 as Ethereum uses it, 32 bytes: with the padding from before FIPS 202, so not SHA3-256."""
     return _keccak.new(digest_bits=256, data=data).digest()
+
+
+def is_hash(value: Any) -> bool:
+    """Whether `value` is a hash as text: 64 lower-case hexadecimal digits."""
+    return isinstance(value, str) and _HASH.fullmatch(value) is not None

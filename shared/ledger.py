@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from shared.amounts import MAX_AMOUNT
 from shared.chain_spec import ChainSpec
-from shared.errors import RuleError
-from shared.transaction import Transaction, check_recipient
+from shared.errors import RuleCode, RuleError
+from shared.transaction import Transaction, check_chain, check_recipient
 
 
 class Account(NamedTuple):
@@ -111,12 +111,11 @@ class Ledger:
                 `insufficient_allowance`, `balance_overflow`. Then nothing has changed.
         """
         sender = self.account(transaction.sender)
-        if transaction.chain_id != spec.chain_id:
-            raise RuleError("wrong_chain_id", f"chain_id must be {spec.chain_id} on this chain.", field="chain_id")
+        check_chain(transaction, spec)
         check_recipient(transaction, spec)
         if transaction.nonce != sender.nonce:
-            rule = "nonce_too_low" if transaction.nonce < sender.nonce else "nonce_gap"
-            raise RuleError(rule, f"The account's next nonce is {sender.nonce}.", field="nonce")
+            code: RuleCode = "nonce_too_low" if transaction.nonce < sender.nonce else "nonce_gap"
+            raise RuleError(code, f"The account's next nonce is {sender.nonce}.", field="nonce")
         paid = sender.balance - transaction.fee
         if paid < 0:
             raise RuleError("insufficient_funds", "The sender's balance does not cover the fee.", field="fee")

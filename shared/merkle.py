@@ -1,6 +1,6 @@
-"""RFC 6962 Merkle tree: one hash that commits to every transaction of a block, and short proofs that one is in it.
+"""RFC 6962 Merkle tree: one hash that commits to every transaction of a block, and short proofs of inclusion.
 
-Leaves and nodes are hashed with different first bytes, so a node can never be passed off as a leaf.
+Leaves and nodes are hashed with different first bytes, so a node cannot pass as a leaf.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from shared.hashing import sha256
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """The leaf of one transaction: `data` is its canonical whole, signature included."""
+    """The leaf of one transaction. `data` is its canonical bytes, signature included."""
     return sha256(b"\x00" + data)
 
 
@@ -21,38 +21,42 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """Merkle tree hash of leaf hashes; of none, SHA-256 of nothing.
-
-    RFC 6962 splits at the largest power of two below n. Pairing level by level and carrying an odd last node upwards
-    gives the same tree without recursion.
-    """
+    """The Merkle tree hash of leaf hashes; of no leaves, SHA-256 of nothing."""
     if not leaves:
         return sha256(b"")
-    level = list(leaves)
+    level = leaves
     while len(level) > 1:
-        paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        level = paired + level[len(level) - len(level) % 2 :]
+        level = _above(level)
     return level[0]
+
+
+def _above(level: Sequence[bytes]) -> list[bytes]:
+    """The level above: each pair becomes its parent, and an odd last node moves up unchanged.
+
+    RFC 6962 splits at the largest power of two below the number of leaves. Pairing level by level gives the same tree
+    without recursion.
+    """
+    paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+    return paired + list(level[2 * len(paired) :])
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One sibling on the way from a leaf to the root."""
 
-    side: Literal["left", "right"]  # on which side of the path the sibling stands
+    side: Literal["left", "right"]  # on which side of the path the sibling is
     hash: bytes
 
 
 def branch(leaves: Sequence[bytes], position: int) -> list[Step]:
     """The siblings that lead from leaf `position` (from 0) to the root, lowest first."""
     steps: list[Step] = []
-    level = list(leaves)
+    level = leaves
     while len(level) > 1:
         sibling = position ^ 1
         if sibling < len(level):  # an odd last node has none at this level
             steps.append(Step("left" if sibling < position else "right", level[sibling]))
-        paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        level = paired + level[len(level) - len(level) % 2 :]
+        level = _above(level)
         position //= 2
     return steps
 

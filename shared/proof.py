@@ -1,6 +1,4 @@
-"""Proof of work: the number that makes a seal's hash small enough."""
-
-from dataclasses import dataclass
+"""Proof of work: the number that makes the hash of a seal and itself small enough."""
 
 from shared.hashing import sha256
 from shared.wire import MAX_INTEGER
@@ -9,22 +7,16 @@ from shared.wire import MAX_INTEGER
 MAX_PROOF = MAX_INTEGER
 
 
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """What a search needs to know: the prefix that proofs are appended to, and how rare a valid proof is."""
-
-    prefix: bytes  # standard rules: 64 ASCII bytes, exactly one SHA-256 input block
-    difficulty: int  # expected number of hashes
-
-    def hash(self, proof: int) -> bytes:
-        """SHA-256 of prefix + decimal proof."""
-        return sha256(self.prefix + str(proof).encode())
-
-    def accepts(self, proof: int) -> bool:
-        """Whether `proof` is valid: int(hash) * difficulty < 2^256."""
-        return meets(self.hash(proof), self.difficulty)
+def proof_hash(seal: bytes, proof: int) -> bytes:
+    """SHA-256 of the seal and the decimal proof."""
+    return sha256(seal + str(proof).encode())
 
 
 def meets(digest: bytes, difficulty: int) -> bool:
-    """Whether a hash is as rare as `difficulty` asks: int(hash) * difficulty < 2^256."""
+    """Whether a hash is as rare as `difficulty` (expected hashes) asks: int(hash) * difficulty < 2^256."""
     return int.from_bytes(digest, "big") * difficulty < 1 << 256
+
+
+def accepts(seal: bytes, difficulty: int, proof: int) -> bool:
+    """Whether `proof` is valid for the seal: whether their hash meets `difficulty`."""
+    return meets(proof_hash(seal, proof), difficulty)

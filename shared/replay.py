@@ -50,7 +50,7 @@ class Replay:
 
         Args:
             signatures: False where the block's body was checked when it was stored: then it is not checked again
-                (`Rules.check_body`), which takes most of the time.
+                (`Judging.check_body`), which takes most of the time.
 
         Raises:
             RuleError: naming the rule it breaks; then nothing has changed.

@@ -10,7 +10,7 @@ from shared.addresses import REWARD_SENDER, ZERO_ADDRESS, address_of_public_key,
 from shared.amounts import MAX_AMOUNT, format_amount, parse_amount
 from shared.canonical import canonical
 from shared.chain_spec import ChainSpec
-from shared.errors import InputError, RuleError, ShapeError
+from shared.errors import InputCode, InputError, RuleError, ShapeError
 from shared.hashing import keccak256, sha256
 from shared.wire import MAX_INTEGER, is_plain_text
 
@@ -114,11 +114,11 @@ def read_transaction(value: Any) -> Transaction:
     fee = parse_amount(value["fee"], field="fee")
     signature = value["signature"]
     if scheme == "ed25519":
-        _require_hex(signature, "signature", 64)
-        _require_hex(value["public_key"], "public_key", 32)
+        _require_hex(signature, "bad_signature", "signature", 64)
+        _require_hex(value["public_key"], "bad_public_key", "public_key", 32)
         identifier = sha256(signing_message(value))
     else:
-        _require_hex(signature, "signature", None)
+        _require_hex(signature, "bad_signature", "signature", None)
         identifier = keccak256(bytes.fromhex(signature))
     whole = canonical(value)
     if len(whole) > MAX_TRANSACTION_BYTES:
@@ -163,7 +163,11 @@ def read_reward(value: Any) -> Transaction:
         raise RuleError("bad_reward", "chain_id and nonce of the reward must be whole numbers.")
     if value["sender"] != REWARD_SENDER or value["fee"] != "0":
         raise RuleError("bad_reward", 'A reward is sent by "0" and pays no fee.')
-    recipient = require_address(value["recipient"], field="recipient")
+    try:
+        recipient = require_address(value["recipient"], field="recipient")
+        amount = parse_amount(value["amount"])
+    except InputError as error:
+        raise error.in_block() from None
     return Transaction(
         id=sha256(signing_message(value)).hex(),
         type="reward",
@@ -171,7 +175,7 @@ def read_reward(value: Any) -> Transaction:
         nonce=value["nonce"],
         sender=REWARD_SENDER,
         recipient=recipient,
-        amount=parse_amount(value["amount"]),
+        amount=amount,
         fee=0,
         owner=None,
         fields=value,
@@ -223,7 +227,7 @@ def from_raw(raw: bytes, spec: ChainSpec) -> dict[str, Any]:
         "sender": call.sender,
         "recipient": call.recipient,
         "amount": format_amount(call.amount),
-        "fee": _fee(call.fee),
+        "fee": format_amount(call.fee),
         "scheme": "ethereum",
         "signature": raw.hex(),
     }
@@ -242,6 +246,16 @@ def require_payee(address: str, spec: ChainSpec, *, field: str = "recipient") ->
         raise RuleError(
             "bad_recipient", f"{field} must not be the token's own address: nobody has its key.", field=field
         )
+
+
+def check_chain(transaction: Transaction, spec: ChainSpec) -> None:
+    """Whether the transaction names the chain of `spec`.
+
+    Raises:
+        RuleError: `wrong_chain_id`.
+    """
+    if transaction.chain_id != spec.chain_id:
+        raise RuleError("wrong_chain_id", f"chain_id must be {spec.chain_id} on this chain.", field="chain_id")
 
 
 def check_recipient(transaction: Transaction, spec: ChainSpec) -> None:
@@ -272,12 +286,6 @@ def check_signature(transaction: Transaction, spec: ChainSpec) -> None:
         raise RuleError("fields_differ", "A field differs from the raw transaction that was signed.", field="signature")
 
 
-def _fee(units: int) -> str:
-    if units > MAX_AMOUNT:
-        raise RuleError("fee_too_high", "gas times price must be below 2^256 base units.", field="fee")
-    return format_amount(units)
-
-
 def _require_fields(value: dict[str, Any], kind: Any, scheme: Any) -> None:
     """Exactly the listed fields. Where `type` or `scheme` is unknown, what all have in common."""
     required = _UNSIGNED | {"scheme", "signature"}
@@ -295,8 +303,8 @@ def _require_fields(value: dict[str, Any], kind: Any, scheme: Any) -> None:
         raise ShapeError("unknown_field", "A transaction has a field that it should not have.", field=shown)
 
 
-def _require_hex(value: Any, field: str, size: int | None) -> None:
-    """`size` bytes (any number but 0, for None) in lower-case hex."""
+def _require_hex(value: Any, code: InputCode, field: str, size: int | None) -> None:
+    """Refuse what is not `size` bytes (any number but 0, for None) in lower-case hex."""
     if not isinstance(value, str) or not _HEX.fullmatch(value) or (size is not None and len(value) != 2 * size):
         length = f"{size} bytes" if size else "bytes"
-        raise InputError(f"bad_{field}", f"{field} must be {length} in lower-case hexadecimal.", field=field)
+        raise InputError(code, f"{field} must be {length} in lower-case hexadecimal.", field=field)

@@ -2,7 +2,8 @@
 
 import re
 
-from api.reading import is_hash, is_height
+from api.reading import is_height
+from shared.hashing import is_hash
 
 _QUANTITY = re.compile(r"0x[0-9a-f]{1,12}")
 

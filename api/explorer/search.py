@@ -2,11 +2,12 @@
 
 from flask import url_for
 
-from api.reading import is_hash, is_height
+from api.reading import is_height
 from api.representations import find_block, represent_transaction
 from services.node import Node
 from shared.addresses import parse_address
 from shared.errors import InputError
+from shared.hashing import is_hash
 
 
 def find(node: Node, query: str) -> str | None:

@@ -13,12 +13,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
 from api.access import current_node, doorkeeper, has_faucet
-from api.errors import Refusal, asks_for_page, describe, http_problem, problem
+from api.errors import HttpRefusal, asks_for_page, describe, http_problem, problem
 from api.explorer import text
 from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
 from api.explorer.search import find
-from api.reading import choice_argument, is_hash, number_argument
+from api.reading import choice_argument, number_argument
 from api.representations import find_block
 from services.clocks import waiting_words
 from services.settings.table import Settings
@@ -26,6 +26,7 @@ from services.system.about import VERSION
 from shared.addresses import parse_address
 from shared.amounts import format_amount
 from shared.errors import InputError, NodeError
+from shared.hashing import is_hash
 
 blueprint = Blueprint("explorer", __name__, template_folder="templates")
 
@@ -232,7 +233,7 @@ def asset(name: str) -> ResponseReturnValue:
       responses: {'200': {description: The file.}, '404':}
     """
     if name not in _digests():
-        raise Refusal(404, "unknown_asset", "There is no such file.")
+        raise HttpRefusal(404, "unknown_asset", "There is no such file.")
     response = send_from_directory(_STATIC, name)
     # With the digest in its URL, a file never changes, so browsers need not ask for it again.
     fixed = request.args.get("v") == _digests()[name]
@@ -246,9 +247,9 @@ def refused(error: NodeError) -> ResponseReturnValue:
     return _failed(status, code, sentence, field)
 
 
-@blueprint.errorhandler(Refusal)
-def not_allowed(error: Refusal) -> ResponseReturnValue:
-    return problem(error.status, error.code, error.detail)
+@blueprint.errorhandler(HttpRefusal)
+def not_allowed(error: HttpRefusal) -> ResponseReturnValue:
+    return problem(error.status, error.code, error.message)
 
 
 @blueprint.errorhandler(RedisError)

@@ -4,7 +4,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from api.access import current_node
-from api.errors import Refusal
+from api.errors import HttpRefusal
 from services.audit.samples import shown
 from shared.addresses import parse_address
 from shared.amounts import format_amount
@@ -64,9 +64,9 @@ def ledger() -> ResponseReturnValue:
     chain = current_node().chain
     kind, cursor = request.args.get("kind", "accounts"), request.args.get("cursor", "0")
     if kind not in ("accounts", "allowances"):
-        raise Refusal(400, "bad_argument", "kind is accounts or allowances.")
+        raise HttpRefusal(400, "bad_argument", "kind is accounts or allowances.")
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 20 and int(cursor) <= _MAX_CURSOR):
-        raise Refusal(400, "bad_argument", "cursor is 0, or next of the page before.")
+        raise HttpRefusal(400, "bad_argument", "cursor is 0, or next of the page before.")
     tip = chain.tip().hash
     key = chain.keys.accounts if kind == "accounts" else chain.keys.allowances
     following, page = chain.redis.hscan(key, int(cursor), count=_PAGE)

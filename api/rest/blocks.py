@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
 from api.access import current_node
-from api.errors import Refusal
+from api.errors import HttpRefusal
 from api.reading import MAX_PAGE, number_argument
 from api.representations import find_block, represent_block, represent_header
 from api.serving.budget import reserve
@@ -118,5 +118,5 @@ def show(name: str) -> ResponseReturnValue:
     node = current_node()
     stored = find_block(node, name)
     if stored is None:
-        raise Refusal(404, "unknown_block", "There is no such block.")
+        raise HttpRefusal(404, "unknown_block", "There is no such block.")
     return jsonify(represent_block(node, stored, node.chain.tip()))

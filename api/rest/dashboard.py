@@ -16,7 +16,7 @@ from rq.exceptions import NoSuchJobError
 import services.jobs.queues  # noqa: F401 - makes JSON RQ's default before the dashboard asks for it
 from api import errors
 from api.access import Doorkeeper
-from api.errors import Refusal, asks_for_page, challenge, problem
+from api.errors import HttpRefusal, asks_for_page, challenge, problem
 from services.connections import connect_for_requests
 from services.settings import redis_url
 from services.system.visible import named
@@ -68,22 +68,22 @@ def make_dashboard(doorkeeper: Doorkeeper, broker_url: str) -> Flask:
         doorkeeper.check_host()
         doorkeeper.require_admin()
         if request.method not in ("GET", "HEAD") or (request.endpoint or "").endswith("requeue_all"):
-            raise Refusal(403, "read_only", "The dashboard is read-only; workers and housekeeping manage the jobs.")
+            raise HttpRefusal(403, "read_only", "The dashboard is read-only; workers and housekeeping manage the jobs.")
 
     app.before_request(guard)  # before the blueprint's own hooks, so nothing is read without the token
     app.register_blueprint(rq_dashboard.blueprint, url_prefix=PREFIX)
     app.after_request(_disarm)
     app.register_error_handler(NoSuchJobError, _unknown_job)
-    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(HttpRefusal, _refused)
     # The pages link to a favicon by this endpoint.
     app.add_url_rule(f"{PREFIX}/favicon.ico", "static", lambda filename="": Response(status=404))
     return app
 
 
-def _refused(error: Refusal) -> Response:
+def _refused(error: HttpRefusal) -> Response:
     """A refusal. A browser without the token gets a page, shown when its login window is cancelled."""
     if error.status != 401 or not asks_for_page():
-        return problem(error.status, error.code, error.detail)
+        return problem(error.status, error.code, error.message)
     response = Response(render_template("dashboard_login.html"), 401, mimetype="text/html")
     challenge(response)
     return response

@@ -6,7 +6,7 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from api.access import current_node, doorkeeper, has_faucet
-from api.errors import Refusal
+from api.errors import HttpRefusal
 from api.reading import json_body
 from services.errors import Busy
 from services.node import Node
@@ -14,7 +14,7 @@ from services.wallet.development import ACCOUNTS
 from services.wallet.signers import EthereumSigner
 from shared.addresses import parse_address
 from shared.amounts import COIN, format_amount
-from shared.errors import CodedError, ShapeError
+from shared.errors import Refusal, ShapeError
 from shared.rules import Rules
 
 blueprint = Blueprint("faucet", __name__)
@@ -42,7 +42,7 @@ def faucet() -> ResponseReturnValue:
     """
     node = current_node()
     if not has_faucet(node):
-        raise Refusal(404, "no_faucet", "Only a development chain on this machine has a faucet.")
+        raise HttpRefusal(404, "no_faucet", "Only a development chain on this machine has a faucet.")
     doorkeeper().require_this_machine()
     address = _address(json_body())
     node.rules.check_payee(address, field="address")
@@ -75,7 +75,7 @@ def _send(node: Node, address: str) -> str:
         }
         try:
             admitted = node.submit_one(rules.read_request(signer.sign(unsigned, rules.spec)))
-        except CodedError as error:
+        except Refusal as error:
             if error.code not in _TAKEN:
                 raise
         else:

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, url_for
 from flask.typing import ResponseReturnValue
 
 from api.access import budget, current_node, doorkeeper
-from api.errors import Refusal, problem
+from api.errors import HttpRefusal, problem
 from api.reading import is_id, seconds_argument
 from api.representations import block_fields, represent_round
 from api.serving.budget import Kind
@@ -96,12 +96,12 @@ def job(job_id: str) -> ResponseReturnValue:
     """
     seconds = seconds_argument("wait", 0.0, MAX_WAIT)
     if not is_id(job_id):
-        raise Refusal(404, "unknown_job", _UNKNOWN_JOB)
+        raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB)
     try:
         with budget().hold(Kind.WAIT) if seconds else nullcontext():
             found = current_node().rounds.wait(job_id, seconds)
     except NotFound:
-        raise Refusal(404, "unknown_job", _UNKNOWN_JOB) from None
+        raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB) from None
     return jsonify(id=job_id, status=found.status, round=found.round_id, block=found.block)
 
 
@@ -120,7 +120,7 @@ def show_round(round_id: str) -> ResponseReturnValue:
     """
     found = current_node().mining.round(round_id) if is_id(round_id) else None
     if found is None:
-        raise Refusal(404, "unknown_round", _UNKNOWN_ROUND)
+        raise HttpRefusal(404, "unknown_round", _UNKNOWN_ROUND)
     return jsonify(represent_round(current_node(), found))
 
 
@@ -138,7 +138,7 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
     """
     doorkeeper().require_admin()
     if not is_id(round_id) or current_node().mining.round(round_id) is None:
-        raise Refusal(404, "unknown_round", _UNKNOWN_ROUND)
+        raise HttpRefusal(404, "unknown_round", _UNKNOWN_ROUND)
     current_node().rounds.cancel(round_id)
     ended = current_node().mining.round(round_id)
     return jsonify(None if ended is None else represent_round(current_node(), ended))

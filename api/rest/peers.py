@@ -6,13 +6,14 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from api.access import budget, current_node, doorkeeper
-from api.errors import Refusal, problem
-from api.reading import MAX_PAGE, is_hash, json_body, number_argument, seconds_argument
+from api.errors import HttpRefusal, problem
+from api.reading import MAX_PAGE, json_body, number_argument, seconds_argument
 from api.representations import first_blocks
 from api.serving.budget import Kind, reserve
 from services.errors import PeerFailed
 from services.peers.urls import check_address, normal_url
 from shared.errors import InputError, NodeError, ShapeError
+from shared.hashing import is_hash
 
 blueprint = Blueprint("peers", __name__)
 
@@ -153,7 +154,7 @@ def announce() -> ResponseReturnValue:
     if body.keys() != {"url", "hash", "height", "chainwork"}:
         raise ShapeError("wrong_fields", "An announcement has exactly url, hash, height and chainwork.")
     url, block_hash = normal_url(body["url"]), body["hash"]
-    if not isinstance(block_hash, str) or not is_hash(block_hash):
+    if not is_hash(block_hash):
         raise InputError("bad_hash", "hash must be 64 lower-case hexadecimal digits.", field="hash")
     for name in ("height", "chainwork"):
         if type(body[name]) is not int or not 0 <= body[name] < 2**256:
@@ -181,7 +182,9 @@ def headers() -> ResponseReturnValue:
     """
     node = current_node()
     if not node.rules.headers_alone:
-        raise Refusal(404, "no_headers", "Under the rules of this chain, a hash covers the whole block: ask /chain.")
+        raise HttpRefusal(
+            404, "no_headers", "Under the rules of this chain, a hash covers the whole block: ask /chain."
+        )
     text = request.args.get("locator", "")
     names = text.split(",") if text else []
     if len(names) > _MAX_LOCATOR or not all(is_hash(item) for item in names):

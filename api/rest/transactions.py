@@ -7,13 +7,14 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 from api.access import current_node
-from api.errors import Refusal, describe
-from api.reading import is_hash, json_body
+from api.errors import HttpRefusal, describe
+from api.reading import json_body
 from api.representations import block_fields, represent_transaction
 from api.serving.budget import reserve
 from services.chain.inclusion import inclusion_proof
 from services.mempool.admission import Admitted
 from shared.errors import InputError, NodeError, RuleError
+from shared.hashing import is_hash
 from shared.transaction import Transaction
 
 blueprint = Blueprint("transactions", __name__)
@@ -95,7 +96,7 @@ def show(transaction_id: str) -> ResponseReturnValue:
         raise MethodNotAllowed(["POST", "OPTIONS"])
     found = represent_transaction(current_node(), transaction_id) if is_hash(transaction_id) else None
     if found is None:
-        raise Refusal(404, "unknown_transaction", "No transaction with this id is known here.")
+        raise HttpRefusal(404, "unknown_transaction", "No transaction with this id is known here.")
     return jsonify(found)
 
 
@@ -112,10 +113,10 @@ def inclusion(transaction_id: str) -> ResponseReturnValue:
     """
     node = current_node()
     if not node.rules.headers_alone:
-        raise Refusal(404, "no_merkle_root", "Blocks have no Merkle root under the rules of this chain.")
+        raise HttpRefusal(404, "no_merkle_root", "Blocks have no Merkle root under the rules of this chain.")
     location = node.chain.locate(transaction_id) if is_hash(transaction_id) else None
     if location is None:
-        raise Refusal(404, "unknown_transaction", "No transaction with this id is on the chain.")
+        raise HttpRefusal(404, "unknown_transaction", "No transaction with this id is on the chain.")
     return jsonify(inclusion_proof(block_fields(node, location.block_hash), location, transaction_id))
 
 

@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 
 from api.access import Served, current_node, served
 from api.cors import ANY_ORIGIN, RPC_PATH
-from api.errors import Refusal
+from api.errors import HttpRefusal
 from api.headers import SAFETY
 from api.reading import json_body
 from api.rpc import protocol
@@ -53,10 +53,10 @@ def rpc() -> ResponseReturnValue:
         return _respond(protocol.answer_value(current_node(), json_body(floats=True)))
     except InputError as error:
         return _respond(protocol.refused(PARSE_ERROR, f"parse error: {error.message}"))
-    except Refusal as error:
+    except HttpRefusal as error:
         if error.status in (411, 413):
             raise
-        return _respond(protocol.refused(INVALID_REQUEST, error.detail))
+        return _respond(protocol.refused(INVALID_REQUEST, error.message))
 
 
 @blueprint.route(RPC_PATH, methods=["OPTIONS"])

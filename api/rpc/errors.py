@@ -6,7 +6,7 @@ from services.chain.snapshots import HeightUnknown, StateUnavailable
 from services.errors import Busy
 from shared import erc20
 from shared.addresses import ZERO_ADDRESS
-from shared.errors import CodedError, NodeError, RuleError
+from shared.errors import NodeError, Refusal, RuleError
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
 # Clients retry after this code, so it is for faults of the node and never for a refusal.
@@ -85,7 +85,7 @@ def refusal(error: NodeError) -> RpcError:
             return reverted(reason(error))
     if isinstance(error, Busy) and error.code == "too_many_answers":
         return RpcError(LIMIT_EXCEEDED, error.message)
-    if isinstance(error, CodedError):
+    if isinstance(error, Refusal):
         return RpcError(REFUSED, _MESSAGES.get(error.code, error.message))
     if isinstance(error, HeightUnknown):
         return RpcError(REFUSED, "header not found")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.errors import Busy
+from services.errors import Busy, PolicyCode
 
 
 class Kind(StrEnum):
@@ -34,7 +34,7 @@ PATIENCE = 3.0
 # Seconds after a refusal during which slow clients are ended early.
 _TIGHT_SECONDS = 2.0
 
-_REFUSALS = {
+_REFUSALS: dict[Kind, tuple[PolicyCode, str]] = {
     Kind.BODY: ("too_many_bodies", "Too many requests are being received at once; try again."),
     Kind.WAIT: ("too_many_waiting", "Too many requests are waiting at once; ask with wait=0, or try again."),
     Kind.STREAM: ("too_many_streams", "Too many event streams are open; poll /status instead."),

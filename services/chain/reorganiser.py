@@ -73,7 +73,7 @@ class Reorganiser:
         """A branch that leaves our chain after height `fork`: the ledger is rolled back to there.
 
         Args:
-            genesis: where `fork` is 0, the branch's own first block (`Rules.adopt_genesis`).
+            genesis: where `fork` is 0, the branch's own first block (`Beginnings.adopt_genesis`).
 
         Raises:
             TipMoved: the chain changed while it was read.

@@ -72,7 +72,7 @@ class _Selection:
         self._chain = chain
         self._tip = tip
         self._trial = rules.trial()
-        self._room = rules.room()
+        self._room = rules.spec.room
         self._places = rules.spec.max_block_transactions - 1  # the reward has one
         self._early: dict[str, dict[int, Transaction]] = {}  # sender -> nonce -> waits for the nonces before it
         self._failed: dict[str, tuple[Transaction, RuleError]] = {}

@@ -13,6 +13,7 @@ from services.peers.json_array import array_items
 from shared import wire
 from shared.errors import InputError
 from shared.forkchoice import TipClaim
+from shared.hashing import is_hash
 from shared.wire import MAX_INTEGER
 
 STATUS_DEADLINE = 2.0
@@ -51,7 +52,7 @@ class PeerClient:
     """The questions, over the HTTP port."""
 
     def __init__(self, http: PeerHttp, max_block_bytes: int, *, floats: bool = False) -> None:
-        """`floats` as `Rules.floats`."""
+        """`floats` as `Traits.floats`."""
         self._http = http
         self._floats = floats
         self.in_parallel = http.in_parallel
@@ -71,7 +72,7 @@ class PeerClient:
             height, chainwork = value["height"], value["chainwork"]
         except (KeyError, TypeError):
             raise NoSuchAnswer("The peer's status is not that of a Quarry node.") from None
-        if not (_is_hash(genesis) and _is_hash(tip) and type(height) is int and type(chainwork) is int):
+        if not (is_hash(genesis) and is_hash(tip) and type(height) is int and type(chainwork) is int):
             raise NoSuchAnswer("The peer's status is not that of a Quarry node.")
         if not (0 < height <= MAX_INTEGER and 0 <= chainwork < 2**256):
             raise PeerFailed("The peer claims an impossible chain.")
@@ -161,7 +162,3 @@ def _require_success(path: str, status: int) -> None:
     if not 200 <= status < 300:
         failure = NoSuchAnswer if status in (404, 405) else PeerFailed
         raise failure(f"The peer answered {path} with status {status}.")
-
-
-def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")

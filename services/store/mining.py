@@ -106,7 +106,7 @@ class MiningStore:
             template.previous_hash,
             template.index,
             template.difficulty,
-            template.prefix,
+            template.seal,
             json.dumps(template.fields),
             now,
             transactions,

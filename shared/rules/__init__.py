@@ -1,6 +1,14 @@
-"""The rules of a chain, behind one small interface: the standard rules, and the tutorial's own.
+"""The rules of a chain: the standard rules and the tutorial's, behind one interface.
 
-Nothing that judges, stores or mines a block asks which rules are in force.
+`Rules` combines four small interfaces and a list of traits:
+
+    Beginnings   which genesis blocks a chain may begin with
+    Reading      JSON objects and raw bytes to blocks and transactions
+    Naming       the ids and nonces of transactions
+    Judging      whether a block may follow its parent, what it changes, and what may come next
+
+Code that judges, stores or mines a block calls these. Where a node must behave differently it asks a trait, never
+which rules are in force.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,64 +17,57 @@ from typing import Any, Protocol
 from shared.block import Block, Header, Template
 from shared.chain_spec import ChainSpec
 from shared.ledger import Change, Entries, Touched
-from shared.proof import Seal
 from shared.transaction import Transaction
 
 
-class Trial(Protocol):
-    """Applying transactions one by one, to see which the next block can hold."""
+class Traits(Protocol):
+    """In what the rules differ, for code outside them."""
 
-    def learn(self, entries: Entries) -> None:
-        """Entries of the tip's ledger, before they are needed."""
-
-    def next_nonce(self, address: str) -> int:
-        """The nonce that a transaction of `address` must have now."""
-
-    def apply(self, transaction: Transaction) -> None:
-        """Apply a transaction, or raise its RuleError and change nothing."""
+    has_accounts: bool  # there are balances, nonces and signatures; without them wallets have nothing to show
+    reward_first: bool  # a block's reward is its first transaction; otherwise its last
+    relays: bool  # a transaction that arrives twice counts once, so nodes may pass it on to their peers
+    headers_alone: bool  # a header can be judged without its block; otherwise peers are asked for /chain
+    open_registration: bool  # anyone may register peers, as in the tutorial
+    floats: bool  # blocks and transactions may hold fractions (see `wire.parse`)
 
 
-class Rules(Protocol):
-    """What two nodes must agree on, for one chain spec.
-
-    A `window` is a list of headers that ends at the parent, oldest first: all of the chain, or at least its last
-    `window_size`.
-    """
-
-    spec: ChainSpec
-    window_size: int
-    has_accounts: bool  # balances, nonces and signatures, without which wallets have nothing to show
-    open_registration: bool  # whether anybody may register peers, as in the tutorial
-    relays: bool  # whether a transaction that comes twice counts once, so that it may be handed on to peers
-    headers_alone: bool  # whether a header can be judged without its block; if not, peers are asked for /chain
-    floats: bool  # whether blocks and transactions may hold fractions (see `wire.parse`)
+class Beginnings(Protocol):
+    """Which genesis blocks a chain may begin with."""
 
     def genesis(self) -> Block:
-        """The first block, the same on every node of the chain."""
+        """The genesis block that a new node writes."""
 
     def adopt_genesis(self, value: Any) -> Block:
-        """The first block of a chain, from its JSON object, if a chain under these rules may begin with it."""
+        """The genesis block of a chain, from its JSON object.
+
+        Raises:
+            RuleError: no chain of these rules and this spec begins with it.
+        """
 
     def may_begin_with(self, genesis_hash: str) -> bool:
-        """Whether a stored chain that began with this genesis block is one of ours."""
+        """Whether a stored chain whose genesis block has this hash may be one of ours."""
 
     def may_share_genesis(self, ours: str, theirs: str) -> bool:
-        """Whether a peer whose chain begins with `theirs` can be on our chain, which begins with `ours`."""
+        """Whether a peer whose genesis block is `theirs` can be on our chain, whose genesis block is `ours`."""
 
     def initial(self) -> Entries:
         """The ledger before genesis: the allocations."""
 
+
+class Reading(Protocol):
+    """JSON objects and raw bytes to blocks and transactions."""
+
     def read_header(self, value: Any) -> Header:
-        """A header from its JSON object, its shape checked and its hash computed."""
+        """A header from its JSON object. Its fields are checked and its hash is computed."""
 
     def read_block(self, value: Any) -> Block:
-        """A block from its JSON object, its shape and the link from header to body checked."""
+        """A block from its JSON object. Its fields, and that the header commits to the body, are checked."""
 
     def read_request(self, value: Any) -> Transaction:
-        """A transaction as people submit it: normalised, shape, chain and signature checked."""
+        """A transaction as people submit it. It is normalised; fields, chain and signature are checked."""
 
     def read_raw(self, raw: bytes) -> Transaction:
-        """A transaction from the raw bytes that an Ethereum wallet signed, checked as `read_request` does."""
+        """A transaction from the raw bytes that an Ethereum wallet signed, checked as by `read_request`."""
 
     def check_payee(self, address: str, *, field: str) -> None:
         """Whether coins or an allowance may go to `address` (normal form).
@@ -75,72 +76,116 @@ class Rules(Protocol):
             RuleError: `bad_recipient`, naming `field`.
         """
 
-    def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
-        """A transaction that was admitted before, from what was kept of it: JSON object, id, and nonce in its queue.
 
-        Nothing is checked again: that would take most of the time that a template takes.
-        """
+class Naming(Protocol):
+    """The ids and nonces of transactions.
 
-    def recall_block(self, value: Any, ids: Sequence[str], before: Callable[[], Entries]) -> Sequence[Transaction]:
-        """The transactions of a block that was verified before, as `placed` gives them.
-
-        Args:
-            ids: of its transactions, in order.
-            before: as `placed` wants it, if it is wanted.
-        """
+    A standard transaction contains its nonce, and its id follows from its bytes. A tutorial transaction has neither:
+    its nonce is the number of equal transactions before it, and its id depends on that number.
+    """
 
     def numbered(self, transaction: Transaction, nonce: int) -> Transaction:
-        """A transaction as it stands at `nonce` of its sender's queue. One that says its nonce itself is left alone."""
+        """The transaction at `nonce` of its sender's queue; unchanged if it contains its nonce."""
 
     def placed(self, block: Block, before: Entries) -> Block:
-        """A block whose transactions have their final nonces and ids.
+        """The block, its transactions with their final nonces and ids.
 
         Args:
             before: entries of the ledger before the block, for `touched` of its transactions.
         """
 
-    def seal(self, template: Template) -> Seal:
-        """What a search for the template's proof needs to know."""
+    def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
+        """A transaction that was admitted earlier, from its JSON object, its id and its nonce.
 
-    def template(
-        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
-    ) -> Template:
-        """The next block without its proof: `transactions` in their order, and the reward to `recipient`.
+        Nothing is checked again: checking would take most of the time of a template.
+        """
+
+    def recall_block(self, value: Any, ids: Sequence[str], before: Callable[[], Entries]) -> Sequence[Transaction]:
+        """The transactions of a block that was verified earlier, from its JSON object, as `placed` gives them.
 
         Args:
-            now: Unix seconds. Before `opens_at` the template is valid all the same, but too early until then.
+            ids: of its transactions, in order.
+            before: returns what `placed` takes as `before`. Called only if the ids do not suffice.
         """
 
-    def opens_at(self, window: Sequence[Header]) -> float:
-        """Unix seconds from which on a block may follow `window`: before that, any would be too early.
 
-        Long past on a healthy chain. In the future after blocks of miners whose clocks were ahead.
+class Trial(Protocol):
+    """Applying transactions one by one, to see which of them the next block can hold."""
+
+    def learn(self, entries: Entries) -> None:
+        """Add entries of the tip's ledger. They must be known before a transaction that needs them is applied."""
+
+    def next_nonce(self, address: str) -> int:
+        """The nonce that the next transaction of `address` must have."""
+
+    def apply(self, transaction: Transaction) -> None:
+        """Apply a transaction.
+
+        Raises:
+            RuleError: it cannot follow the ones applied so far. Nothing has changed.
         """
 
-    def room(self) -> int:
-        """Bytes of canonical transactions that a template can hold, separators and reward aside."""
+
+class Judging(Protocol):
+    """Whether a block may follow its parent, what it changes, and what may come next.
+
+    A `window` is a list of headers that ends at the parent, oldest first: the whole chain, or at least its last
+    `window_size`.
+    """
+
+    window_size: int
 
     def check_header(self, header: Header, window: Sequence[Header], now: float | None) -> None:
-        """A header against its ancestors: link, time, difficulty, proof. `now` None: do not judge the future."""
+        """Check a header against its ancestors: link, difficulty, proof, time.
+
+        Args:
+            now: Unix seconds; None skips the check that the block does not come too early.
+
+        Raises:
+            RuleError: the first rule that it breaks.
+            TooEarly: its timestamp lies too far after `now`.
+        """
 
     def check_body(self, block: Block) -> None:
-        """What a block's body must satisfy by itself: sizes, the reward, every signature."""
+        """Check what a block's body must satisfy alone: sizes, the reward, every signature."""
 
     def touched(self, transactions: Sequence[Transaction]) -> Touched:
         """The ledger entries that a block with these transactions needs."""
 
     def apply(self, block: Block, known: Entries) -> Change:
-        """The block's effect on the ledger."""
-
-    def trial(self) -> Trial:
-        """An empty trial on top of the tip's ledger."""
+        """The block's effect on the ledger. `known` holds the entries that it touches, and the supply."""
 
     def work(self, header: Header) -> int:
         """What the header adds to chainwork."""
 
+    def trial(self) -> Trial:
+        """An empty trial on top of the tip's ledger."""
+
+    def template(
+        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
+    ) -> Template:
+        """The next block without its proof: `transactions` in this order, and the reward to `recipient`.
+
+        Args:
+            now: Unix seconds. A template made before `opens_at` is valid, but too early until then.
+        """
+
+    def opens_at(self, window: Sequence[Header]) -> float:
+        """The Unix time before which every block that follows `window` is too early.
+
+        It lies in the past on a healthy chain, and in the future after blocks of miners whose clocks were ahead.
+        """
+
+
+class Rules(Traits, Beginnings, Reading, Naming, Judging, Protocol):
+    """What two nodes must agree on, for one chain spec."""
+
+    spec: ChainSpec
+
 
 def rules_for(spec: ChainSpec) -> Rules:
     """The rules that `spec` names."""
+    # Imported here, because the standard rules are all that most processes need.
     from shared.rules.standard import StandardRules
 
     if spec.rules == "standard":

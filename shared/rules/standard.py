@@ -1,6 +1,5 @@
-"""The standard rules (docs/consensus.md). The order of the checks is the order in which a broken rule is named."""
+"""The standard rules (docs/consensus.md). The order of the checks decides which broken rule is named."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,12 +8,13 @@ from shared.block import Block, Header, Template
 from shared.canonical import canonical
 from shared.chain_spec import ChainSpec
 from shared.difficulty import WINDOW, next_difficulty
-from shared.errors import RuleError, TooEarly
-from shared.hashing import sha256
-from shared.proof import MAX_PROOF, Seal, meets
+from shared.errors import InputError, RuleError, TooEarly
+from shared.hashing import is_hash, sha256
+from shared.proof import MAX_PROOF, meets, proof_hash
 from shared.timestamps import max_ahead, median_time
 from shared.transaction import (
     Transaction,
+    check_chain,
     check_recipient,
     check_signature,
     from_raw,
@@ -28,27 +28,26 @@ from shared.transaction import (
 from shared.wire import MAX_INTEGER
 
 _GENESIS_PROOF = 100
-_HEADER_FIELDS = frozenset({"index", "timestamp", "previous_hash", "difficulty", "transactions_root", "proof"})
-_HASH = re.compile(r"[0-9a-f]{64}")
+_HEADER_FIELDS = ("index", "timestamp", "previous_hash", "difficulty", "transactions_root", "proof")
 _MAX_DIFFICULTY = 2**256 - 1
-# Canonical bytes of a block with the longest numbers and no transactions, and of the longest reward.
-_HEADER_ROOM = 512
-_REWARD_ROOM = 512
 
 
 class StandardRules:
-    """Signed transactions, a ledger, seals that commit to the whole block."""
+    """Signed transactions, a ledger of accounts, and seals that commit to the whole block."""
 
-    window_size = WINDOW
+    has_accounts = True
+    reward_first = True
     relays = True
     headers_alone = True
     open_registration = False
-    has_accounts = True
     floats = False
+    window_size = WINDOW
 
     def __init__(self, spec: ChainSpec) -> None:
         self.spec = spec
         self._ahead = max_ahead(spec.block_interval)
+
+    # --- beginnings ---
 
     def genesis(self) -> Block:
         fields = {
@@ -78,9 +77,11 @@ class StandardRules:
         accounts = {address: ledger.Account(amount) for address, amount in self.spec.allocations.items() if amount}
         return ledger.Entries(accounts, {}, sum(self.spec.allocations.values()))
 
+    # --- reading ---
+
     def read_header(self, value: Any) -> Header:
-        if not isinstance(value, dict) or value.keys() != _HEADER_FIELDS:
-            raise RuleError("bad_block_fields", "A header has exactly its six fields.")
+        if not isinstance(value, dict) or value.keys() != set(_HEADER_FIELDS):
+            raise RuleError("bad_block_fields", f"A header has exactly the fields {', '.join(_HEADER_FIELDS)}.")
         for name, low, high in (
             ("index", 1, MAX_INTEGER),
             ("timestamp", 0, MAX_INTEGER),
@@ -90,9 +91,8 @@ class StandardRules:
             if type(value[name]) is not int or not low <= value[name] <= high:
                 raise RuleError("bad_block_field", f"{name} must be a whole number in its range.", field=name)
         for name in ("previous_hash", "transactions_root"):
-            if not isinstance(value[name], str) or not _HASH.fullmatch(value[name]):
+            if not is_hash(value[name]):
                 raise RuleError("bad_block_field", f"{name} must be 64 lower-case hexadecimal digits.", field=name)
-        prefix = _prefix(value)
         return Header(
             index=value["index"],
             timestamp=value["timestamp"],
@@ -100,42 +100,52 @@ class StandardRules:
             difficulty=value["difficulty"],
             transactions_root=value["transactions_root"],
             proof=value["proof"],
-            hash=sha256(prefix + str(value["proof"]).encode()).hex(),
+            hash=proof_hash(_seal(value), value["proof"]).hex(),
         )
 
     def read_block(self, value: Any) -> Block:
         if not isinstance(value, dict) or not isinstance(value.get("transactions"), list):
             raise RuleError("bad_block_fields", "A block is an object with a list of transactions.")
         body = value["transactions"]
-        if len(body) > self.spec.max_block_transactions:
-            raise RuleError("too_many_transactions", "The block has more transactions than the spec allows.")
+        most = self.spec.max_block_transactions
+        if len(body) > most:
+            raise RuleError("too_many_transactions", f"The block has {len(body)} transactions; the spec allows {most}.")
         header = self.read_header({name: item for name, item in value.items() if name != "transactions"})
-        transactions = tuple(read_transaction(item) if i else read_reward(item) for i, item in enumerate(body))
+        try:
+            transactions = tuple(read_transaction(item) if i else read_reward(item) for i, item in enumerate(body))
+        except InputError as error:
+            raise error.in_block() from None
         root = merkle.root([merkle.leaf_hash(transaction.canonical) for transaction in transactions]).hex()
         if root != header.transactions_root:
-            raise RuleError("wrong_root", "transactions_root does not commit to these transactions.")
+            raise RuleError(
+                "wrong_root", f"transactions_root is {header.transactions_root}; these transactions have {root}."
+            )
         return Block(header, transactions, canonical(value))
 
     def read_request(self, value: Any) -> Transaction:
         transaction = read_transaction(normalise(value))
-        self._check_chain(transaction)
+        check_chain(transaction, self.spec)
         check_recipient(transaction, self.spec)
         check_signature(transaction, self.spec)
+        return transaction
+
+    def read_raw(self, raw: bytes) -> Transaction:
+        # The fields come from the raw bytes, so there is no signature left to compare them with.
+        transaction = read_transaction(from_raw(raw, self.spec))
+        check_chain(transaction, self.spec)
+        check_recipient(transaction, self.spec)
         return transaction
 
     def check_payee(self, address: str, *, field: str) -> None:
         require_payee(address, self.spec, field=field)
 
-    def _check_chain(self, transaction: Transaction) -> None:
-        if transaction.chain_id != self.spec.chain_id:
-            raise RuleError("wrong_chain_id", f"chain_id must be {self.spec.chain_id} on this chain.", field="chain_id")
+    # --- naming: transactions contain their nonces, and ids follow from their bytes ---
 
-    def read_raw(self, raw: bytes) -> Transaction:
-        # The fields come from the raw bytes, so there is no signature left to compare them with.
-        transaction = read_transaction(from_raw(raw, self.spec))
-        self._check_chain(transaction)
-        check_recipient(transaction, self.spec)
+    def numbered(self, transaction: Transaction, nonce: int) -> Transaction:
         return transaction
+
+    def placed(self, block: Block, before: ledger.Entries) -> Block:
+        return block
 
     def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
         return recalled(value, identifier)
@@ -145,66 +155,48 @@ class StandardRules:
     ) -> Sequence[Transaction]:
         return [recalled(item, name) for item, name in zip(value["transactions"], ids, strict=True)]
 
-    def numbered(self, transaction: Transaction, nonce: int) -> Transaction:
-        return transaction
-
-    def placed(self, block: Block, before: ledger.Entries) -> Block:
-        return block
-
-    def seal(self, template: Template) -> Seal:
-        return Seal(template.prefix, template.difficulty)
-
-    def template(
-        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
-    ) -> Template:
-        parent = window[-1]
-        fees = sum(transaction.fee for transaction in transactions)
-        reward = make_reward(self.spec.chain_id, parent.index + 1, recipient, self.spec.reward + fees)
-        body = [reward, *transactions]
-        difficulty = next_difficulty(window, self.spec)
-        header = {
-            "index": parent.index + 1,
-            "timestamp": max(int(now), median_time(window)),
-            "previous_hash": parent.hash,
-            "difficulty": difficulty,
-            "transactions_root": merkle.root([merkle.leaf_hash(item.canonical) for item in body]).hex(),
-        }
-        fields = {**header, "transactions": [item.fields for item in body]}
-        return Template(fields, _prefix(header), difficulty)
-
-    def opens_at(self, window: Sequence[Header]) -> float:
-        return float(median_time(window) - self._ahead)
-
-    def room(self) -> int:
-        return self.spec.max_block_bytes - _HEADER_ROOM - _REWARD_ROOM
+    # --- judging ---
 
     def check_header(self, header: Header, window: Sequence[Header], now: float | None) -> None:
         parent = window[-1]
         if header.index != parent.index + 1:
-            raise RuleError("wrong_index", "index must be the parent's plus one.", field="index")
+            raise RuleError("wrong_index", f"index must be {parent.index + 1}, not {header.index}.", field="index")
         if header.previous_hash != parent.hash:
-            raise RuleError("wrong_previous_hash", "previous_hash must be the parent's hash.", field="previous_hash")
-        if header.difficulty != next_difficulty(window, self.spec):
-            raise RuleError("wrong_difficulty", "difficulty is not what the rules ask here.", field="difficulty")
-        if not meets(bytes.fromhex(header.hash), header.difficulty):
-            raise RuleError("wrong_proof", "The hash is not as rare as the difficulty asks.", field="proof")
-        if header.timestamp < median_time(window):
             raise RuleError(
-                "timestamp_too_low", "timestamp lies before the median of the last 11 blocks.", field="timestamp"
+                "wrong_previous_hash",
+                f"previous_hash must be {parent.hash}, not {header.previous_hash}.",
+                field="previous_hash",
+            )
+        difficulty = next_difficulty(window, self.spec)
+        if header.difficulty != difficulty:
+            raise RuleError(
+                "wrong_difficulty", f"difficulty must be {difficulty}, not {header.difficulty}.", field="difficulty"
+            )
+        if not meets(bytes.fromhex(header.hash), header.difficulty):
+            raise RuleError(
+                "wrong_proof", f"The hash {header.hash} does not meet the difficulty {difficulty}.", field="proof"
+            )
+        earliest = median_time(window)
+        if header.timestamp < earliest:
+            raise RuleError(
+                "timestamp_too_low",
+                f"timestamp must be at least {earliest}, the median of the last 11 blocks, not {header.timestamp}.",
+                field="timestamp",
             )
         if now is not None and header.timestamp > now + self._ahead:
             raise TooEarly(f"The block's timestamp lies more than {self._ahead} s in the future.")
 
     def check_body(self, block: Block) -> None:
-        if block.size > self.spec.max_block_bytes:
-            raise RuleError("block_too_large", "The block has more bytes than the spec allows.")
+        most = self.spec.max_block_bytes
+        if block.size > most:
+            raise RuleError("block_too_large", f"The block has {block.size} bytes; the spec allows {most}.")
         if not block.transactions:
             raise RuleError("reward_missing", "Every block but genesis begins with its reward.")
         reward, *rest = block.transactions
         fees = sum(transaction.fee for transaction in rest)
         expected = make_reward(self.spec.chain_id, block.index, reward.recipient, self.spec.reward + fees)
         if reward.fields != expected.fields:
-            raise RuleError("wrong_reward", "The reward must be the spec's plus the block's fees, on this chain.")
+            raise RuleError("wrong_reward", f"The reward must have {_told(expected)}, not {_told(reward)}.")
         for transaction in rest:
             check_signature(transaction, self.spec)
 
@@ -214,13 +206,39 @@ class StandardRules:
     def apply(self, block: Block, known: ledger.Entries) -> ledger.Change:
         return ledger.apply_block(block.transactions, known, self.spec)
 
-    def trial(self) -> ledger.Trial:
-        return ledger.Trial(self.spec)
-
     def work(self, header: Header) -> int:
         return header.difficulty if header.index > 1 else 0
 
+    def trial(self) -> ledger.Trial:
+        return ledger.Trial(self.spec)
 
-def _prefix(header: dict[str, Any]) -> bytes:
-    """The seal: hex SHA-256 of the canonical header without its proof, 64 ASCII bytes."""
+    def template(
+        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
+    ) -> Template:
+        parent = window[-1]
+        height = parent.index + 1
+        fees = sum(transaction.fee for transaction in transactions)
+        reward = make_reward(self.spec.chain_id, height, recipient, self.spec.reward + fees)
+        body = [reward, *transactions]
+        difficulty = next_difficulty(window, self.spec)
+        header = {
+            "index": height,
+            "timestamp": max(int(now), median_time(window)),
+            "previous_hash": parent.hash,
+            "difficulty": difficulty,
+            "transactions_root": merkle.root([merkle.leaf_hash(item.canonical) for item in body]).hex(),
+        }
+        fields = {**header, "transactions": [item.fields for item in body]}
+        return Template(fields, _seal(header), difficulty)
+
+    def opens_at(self, window: Sequence[Header]) -> float:
+        return float(median_time(window) - self._ahead)
+
+
+def _seal(header: dict[str, Any]) -> bytes:
+    """Hex SHA-256 of the canonical header without its proof: 64 ASCII bytes."""
     return sha256(canonical({name: value for name, value in header.items() if name != "proof"})).hex().encode()
+
+
+def _told(reward: Transaction) -> str:
+    return f"amount {reward.fields['amount']}, nonce {reward.nonce} and chain_id {reward.chain_id}"

@@ -1,17 +1,17 @@
-"""The tutorial's own rules (docs/tutorial.md), kept as it runs them: a node under them is a node of its network.
+"""The tutorial's own rules (docs/tutorial.md), so that a node under them is a node of the tutorial's network.
 
-What they lack is the tutorial's: nothing is signed, nobody has a balance, a proof does not depend on its block, and of
-a foreign chain only links and proofs are judged. Refused as well is what none of its nodes writes (numbers that are not
-finite, transactions that are no objects), and what cannot be stored by height.
+They are as weak as the tutorial's: nothing is signed, there are no balances, a proof does not depend on its block, and
+of another node's chain only links and proofs are judged. Two kinds of blocks are refused as well: those that no program
+of the tutorial writes (numbers that are not finite, transactions that are not objects), and those that cannot be stored
+by height.
 
-The ledger knows one thing here. Equal transactions are told apart by counting: all with one canonical text form a queue
-of their own, whose account is the SHA-256 of the text, with the balance 0 and, as nonce, how many of them are mined. So
-the mempool, templates, undo records and reorganisations treat them as they treat the transactions of one sender.
+The ledger only counts equal transactions. All transactions with one canonical text form a queue. Its account is the
+SHA-256 of the text, with the balance 0 and, as nonce, the number of them that are mined. So the mempool, templates,
+undo records and reorganisations treat equal transactions as they treat the transactions of one sender.
 """
 
 import dataclasses
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,40 +19,39 @@ from typing import Any
 from shared.addresses import REWARD_SENDER
 from shared.block import Block, Header, Template
 from shared.chain_spec import ChainSpec
-from shared.errors import InputError, RuleError
-from shared.hashing import sha256
+from shared.errors import InputError, RuleCode, RuleError
+from shared.hashing import is_hash, sha256
 from shared.ledger import NO_ACCOUNT, Change, Entries, Touched
-from shared.proof import MAX_PROOF, Seal
+from shared.proof import MAX_PROOF, accepts
 from shared.transaction import MAX_TRANSACTION_BYTES, Transaction
 from shared.tutorial_variants import LATER, begins_as_later_ones, proves_as_later_ones
 from shared.wire import MAX_INTEGER
 
 _GENESIS = {"index": 1, "previous_hash": 1, "proof": 100}
 _REQUIRED = ("sender", "recipient", "amount")
-_HASH = re.compile(r"[0-9a-f]{64}")
-# The tutorial has no limit. One append of more would hold the store too long, and pass its limit of arguments.
+# The tutorial has no limit. Appending a larger block would block the store too long and exceed its argument limit.
 _MAX_TRANSACTIONS = 50_000
-# Canonical bytes of a block with the longest numbers and no transactions, and of the longest reward.
-_HEADER_ROOM = 512
-_REWARD_ROOM = 512
 
 
 class TutorialRules:
     """Unsigned transactions, proofs over the last proof, the longest chain.
 
-    Of the spec, `difficulty` counts (65536 is the tutorial's four hex zeros), and the two limits of a block, for the
-    blocks that are made here only.
+    They use three fields of the spec: `difficulty` (65536 is the tutorial's four hex zeros), and the two limits of a
+    block, which apply only to blocks that this node makes.
     """
 
-    window_size = 1
-    relays = False  # two nodes would hand each other copies without end
-    headers_alone = False  # a hash covers the whole block
-    floats = True
-    open_registration = True
     has_accounts = False
+    reward_first = False
+    relays = False  # two nodes would send each other copies for ever
+    headers_alone = False  # a hash covers the whole block
+    open_registration = True
+    floats = True
+    window_size = 1
 
     def __init__(self, spec: ChainSpec) -> None:
         self.spec = spec
+
+    # --- beginnings ---
 
     def genesis(self) -> Block:
         return self.adopt_genesis({**_GENESIS, "timestamp": self.spec.genesis_timestamp, "transactions": []})
@@ -68,25 +67,30 @@ class TutorialRules:
         return Block(header, (), canonical)
 
     def may_begin_with(self, genesis_hash: str) -> bool:
-        """True of every hash: each node's first block has a time of its own. `adopt_genesis` judges the block."""
-        return _HASH.fullmatch(genesis_hash) is not None
+        """True of every hash, since each node's genesis block has its own time. `adopt_genesis` judges the block."""
+        return is_hash(genesis_hash)
 
     def may_share_genesis(self, ours: str, theirs: str) -> bool:
-        """Always: a longer chain replaces ours, its first block included."""
+        """Always: a longer chain replaces ours, its genesis block included."""
         return True
 
     def initial(self) -> Entries:
         return Entries()
 
+    # --- reading ---
+
     def read_header(self, value: Any) -> Header:
-        """A header from the JSON object of the whole block: the hash covers the transactions too."""
+        """A header from the JSON object of the whole block, because the hash covers the transactions too."""
         return self._read_header(value)[0]
 
     def read_block(self, value: Any) -> Block:
         header, canonical = self._read_header(value)
-        if not isinstance(header.previous_hash, str) or not _HASH.fullmatch(header.previous_hash):
+        if not is_hash(header.previous_hash):
             raise _bad_field("previous_hash", "must be 64 lower-case hexadecimal digits")
-        transactions = [self._transaction(item) for item in value["transactions"]]
+        try:
+            transactions = [self._transaction(item) for item in value["transactions"]]
+        except InputError as error:
+            raise error.in_block() from None
         if transactions and _is_reward(transactions[-1].fields):
             transactions[-1] = _reward(transactions[-1], header.index, len(transactions) - 1)
         return self.placed(Block(header, tuple(transactions), canonical), Entries())
@@ -108,11 +112,7 @@ class TutorialRules:
     def check_payee(self, address: str, *, field: str) -> None:
         """Nothing: the tutorial's recipients are any text, and there are no balances."""
 
-    def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
-        return self.numbered(self._transaction(value), nonce)
-
-    def recall_block(self, value: Any, ids: Sequence[str], before: Callable[[], Entries]) -> Sequence[Transaction]:
-        return self.placed(self.read_block(value), before()).transactions
+    # --- naming: a nonce counts the equal transactions before, and is part of what the id is the hash of ---
 
     def numbered(self, transaction: Transaction, nonce: int) -> Transaction:
         identifier = sha256(f"{nonce}:".encode() + transaction.canonical).hex()
@@ -130,43 +130,38 @@ class TutorialRules:
             transactions.append(transaction)
         return dataclasses.replace(block, transactions=tuple(transactions))
 
-    def seal(self, template: Template) -> Seal:
-        return Seal(template.prefix, template.difficulty)
+    def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
+        return self.numbered(self._transaction(value), nonce)
 
-    def template(
-        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
-    ) -> Template:
-        parent = window[-1]
-        reward = {"sender": REWARD_SENDER, "recipient": recipient, "amount": 1}
-        fields = {
-            "index": parent.index + 1,
-            "timestamp": float(now),
-            "transactions": [*(item.fields for item in transactions), reward],
-            "previous_hash": parent.hash,
-        }
-        return Template(fields, _prefix(parent), self.spec.difficulty)
+    def recall_block(self, value: Any, ids: Sequence[str], before: Callable[[], Entries]) -> Sequence[Transaction]:
+        return self.placed(self.read_block(value), before()).transactions
 
-    def opens_at(self, window: Sequence[Header]) -> float:
-        return 0.0  # no block is ever too early
-
-    def room(self) -> int:
-        return self.spec.max_block_bytes - _HEADER_ROOM - _REWARD_ROOM
+    # --- judging ---
 
     def check_header(self, header: Header, window: Sequence[Header], now: float | None) -> None:
-        """The link and the proof, which is what the tutorial checks, and the index.
+        """Check link and proof, as the tutorial does, and the index.
 
-        It does not look at the index, but a chain that is stored by height must have each block at its own. Nor does
-        it look at the time, so no block is ever too early.
+        The tutorial ignores the index, but a chain that is stored by height needs each block at its own. It ignores
+        the time as well, so no block is ever too early.
         """
         parent = window[-1]
         if header.index != parent.index + 1:
-            raise RuleError("wrong_index", "index must be the parent's plus one.", field="index")
+            raise RuleError("wrong_index", f"index must be {parent.index + 1}, not {header.index}.", field="index")
         if header.previous_hash != parent.hash:
-            raise RuleError("wrong_previous_hash", "previous_hash must be the parent's hash.", field="previous_hash")
-        if not Seal(_prefix(parent), self.spec.difficulty).accepts(header.proof):
+            raise RuleError(
+                "wrong_previous_hash",
+                f"previous_hash must be {parent.hash}, not {header.previous_hash}.",
+                field="previous_hash",
+            )
+        if not accepts(_seal(parent), self.spec.difficulty, header.proof):
             if proves_as_later_ones(parent.proof, header.proof, parent.hash, self.spec.difficulty):
                 raise RuleError("other_variant", LATER, field="proof")
-            raise RuleError("wrong_proof", "The hash of the last proof and this one is not rare enough.", field="proof")
+            raise RuleError(
+                "wrong_proof",
+                f"The hash of the proofs {parent.proof} and {header.proof} does not meet the difficulty "
+                f"{self.spec.difficulty}.",
+                field="proof",
+            )
 
     def check_body(self, block: Block) -> None:
         """Nothing: the tutorial takes blocks of any size, with rewards of any number and amount."""
@@ -180,11 +175,29 @@ class TutorialRules:
         after = {text: account._replace(nonce=account.nonce + mined[text]) for text, account in before.items()}
         return Change(Entries(after, {}, known.supply), Entries(before, {}, known.supply))
 
+    def work(self, header: Header) -> int:
+        return 1 if header.index > 1 else 0
+
     def trial(self) -> "Turns":
         return Turns()
 
-    def work(self, header: Header) -> int:
-        return 1 if header.index > 1 else 0
+    def template(
+        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
+    ) -> Template:
+        parent = window[-1]
+        reward = {"sender": REWARD_SENDER, "recipient": recipient, "amount": 1}
+        fields = {
+            "index": parent.index + 1,
+            "timestamp": float(now),
+            "transactions": [*(item.fields for item in transactions), reward],
+            "previous_hash": parent.hash,
+        }
+        return Template(fields, _seal(parent), self.spec.difficulty)
+
+    def opens_at(self, window: Sequence[Header]) -> float:
+        return 0.0  # no block is ever too early
+
+    # --- from JSON ---
 
     def _read_header(self, value: Any) -> tuple[Header, bytes]:
         """The header and the canonical bytes of a block. Fields that the tutorial does not know are hashed and kept."""
@@ -201,7 +214,10 @@ class TutorialRules:
             raise RuleError("bad_block_fields", "transactions must be a list of objects.", field="transactions")
         if len(body) > _MAX_TRANSACTIONS:
             raise RuleError("too_many_transactions", f"A block may have {_MAX_TRANSACTIONS} transactions at most.")
-        canonical = _canonical(value)
+        try:
+            canonical = _canonical(value)
+        except InputError as error:
+            raise error.in_block() from None
         header = Header(
             index=value["index"],
             timestamp=timestamp,
@@ -214,7 +230,7 @@ class TutorialRules:
         return header, canonical
 
     def _transaction(self, value: dict[str, Any]) -> Transaction:
-        """The first of all transactions with this text: see `numbered`."""
+        """A transaction as the first with its text; `numbered` gives it its place."""
         canonical = _canonical(value)
         recipient = value.get("recipient")
         return Transaction(
@@ -248,13 +264,13 @@ class Turns:
     def apply(self, transaction: Transaction) -> None:
         expected = self.next_nonce(transaction.sender)
         if transaction.nonce != expected:
-            rule = "nonce_too_low" if transaction.nonce < expected else "nonce_gap"
-            raise RuleError(rule, f"{expected} transactions with this text came before.", field="nonce")
+            code: RuleCode = "nonce_too_low" if transaction.nonce < expected else "nonce_gap"
+            raise RuleError(code, f"{expected} transactions with this text came before.", field="nonce")
         self._next[transaction.sender] = expected + 1
 
 
 def _texts(transactions: Sequence[Transaction]) -> Counter[str]:
-    """The accounts of the transactions' texts, and how many transactions of each there are, rewards aside."""
+    """The accounts of the transactions' texts, and how many transactions of each there are, without rewards."""
     return Counter(transaction.sender for transaction in transactions if transaction.type != "reward")
 
 
@@ -265,18 +281,18 @@ def _is_reward(fields: dict[str, Any]) -> bool:
 
 
 def _reward(transaction: Transaction, height: int, position: int) -> Transaction:
-    """The reward of a block. Its text is the same in every block of a miner, so its place tells it from others."""
+    """The reward of a block. Its text is the same in every block of a miner, so its id is made from its place."""
     identifier = sha256(f"{height}:{position}:".encode() + transaction.canonical).hex()
     return dataclasses.replace(transaction, type="reward", nonce=height, sender=REWARD_SENDER, id=identifier)
 
 
-def _prefix(parent: Header) -> bytes:
-    """What the next proof is appended to: the digits of the last one."""
+def _seal(parent: Header) -> bytes:
+    """The digits of the parent's proof."""
     return str(parent.proof).encode()
 
 
 def _canonical(value: dict[str, Any]) -> bytes:
-    """Canonical bytes of a value that may hold fractions, which Python writes back exactly as it read them."""
+    """Canonical bytes of a value that may hold fractions, which Python writes exactly as it read them."""
     try:
         return json.dumps(value, sort_keys=True, allow_nan=False).encode()
     except (ValueError, RecursionError):

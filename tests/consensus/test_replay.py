@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from shared.canonical import canonical
 from shared.errors import RuleError
 from shared.ledger import NO_ACCOUNT, Change, Entries
+from shared.proof import proof_hash
 from shared.replay import Replay
 from shared.transaction import Transaction
 from shared.validation import validate
@@ -61,13 +62,12 @@ def test_template_proof_block_validate_and_back(plans: list[list[tuple[Any, ...]
     for i, plan in enumerate(plans):
         transactions = read(chain, draw(chain, plan))
         template = chain.rules.template(chain.replay.window, transactions, MINER, START + 10.9 * (i + 1))
-        seal = chain.rules.seal(template)
-        proof = next(n for n in range(10**6) if seal.accepts(n))
-        assert len(seal.prefix) == 64 and template.size() <= chain.spec.max_block_bytes
+        proof = next(n for n in range(10**6) if template.accepts(n))
+        assert len(template.seal) == 64 and template.size() <= chain.spec.max_block_bytes
         # through JSON and back, as a peer receives it
         value = parse(canonical(template.with_proof(proof)))
         block = chain.rules.read_block(value)
-        assert block.canonical == canonical(value) and block.hash == seal.hash(proof).hex()
+        assert block.canonical == canonical(value) and block.hash == proof_hash(template.seal, proof).hex()
         assert block.size <= template.size()
         change = validate(chain.rules, block, chain.replay.window, chain.replay.known(block), None)
         undo.append((chain.state(), change))
@@ -130,7 +130,7 @@ def test_a_template_never_lies_before_the_median() -> None:
 
 def test_a_template_filled_to_its_room_fits_the_block() -> None:
     chain = Chain(make_spec(max_block_bytes=60_000, reward="0.000000000000000001", chain_id=2**53 - 1))
-    room = chain.rules.room()
+    room = chain.spec.room
     items: list[Json] = []
     while True:
         item = chain.transfer(ALICE, BOB, "0", nonce=len(items), data="x" * 1000, fee="0.000000000000000001")

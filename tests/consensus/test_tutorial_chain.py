@@ -56,8 +56,7 @@ class OurChain:
     def mine(self, *posts: Json) -> Block:
         transactions = [self.rules.read_request(post) for post in posts]
         template = self.rules.template(self.replay.window, transactions, MINER, self.clock())
-        seal = self.rules.seal(template)
-        proof = PlainKernel().scan(seal.prefix, seal.difficulty, 0, 10**7)
+        proof = PlainKernel().scan(template.seal, template.difficulty, 0, 10**7)
         assert proof is not None
         # Through JSON, as the template lies in the store while it is searched.
         value = json.loads(json.dumps(template.with_proof(proof)))

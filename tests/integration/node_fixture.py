@@ -134,7 +134,7 @@ def grow(node: Node, *transactions: Json, recipient: str = MINER) -> Block:
         template = node.rules.template(node.chain.window(node.chain.tip()), items, recipient, node.clock.now())
     else:
         template = TemplateMaker(node.chain, node.pool, node.rules, node.clock).make(recipient).template
-    proof = PlainKernel().scan(template.prefix, template.difficulty, 0, 10**6)
+    proof = PlainKernel().scan(template.seal, template.difficulty, 0, 10**6)
     assert proof is not None
     return node.acceptor.accept(node.rules.read_block(template.with_proof(proof))).block
 

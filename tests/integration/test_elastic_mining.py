@@ -258,7 +258,7 @@ def test_a_moved_tip_gives_the_round_a_new_template_at_once(scene: Scene) -> Non
     scene.await_search(node, 1)
     round_id = node.mining.situation().open_round
     template = node.rules.template(node.chain.window(node.chain.tip()), [], "0x" + "5" * 40, node.clock.now())
-    proof = PlainKernel().scan(template.prefix, template.difficulty, 0, 10**6)
+    proof = PlainKernel().scan(template.seal, template.difficulty, 0, 10**6)
     assert proof is not None
     node.acceptor.accept(node.rules.read_block(template.with_proof(proof)))  # as if it came from a peer
     assert eventually(lambda: round_of(node.mining, round_id).version == "2") < 2.0

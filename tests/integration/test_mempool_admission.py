@@ -6,13 +6,13 @@ from redis import Redis
 from services.errors import Busy
 from services.mempool.admission import Admitted
 from services.store.pool import Admission, Question, Written
-from shared.errors import CodedError, NodeError
+from shared.errors import NodeError, Refusal
 from tests.integration.stores import ALICE, BOB, CAROL, COIN, DAVE, KEYS, START, TestNode, admit_one, make_settings
 
 
 def refusal(outcome: Admitted | NodeError) -> str:
     assert isinstance(outcome, NodeError)
-    return outcome.code if isinstance(outcome, CodedError) else ""
+    return outcome.code if isinstance(outcome, Refusal) else ""
 
 
 def refused(here: TestNode, *args: object, **fields: object) -> str:

@@ -22,7 +22,7 @@ from services.settings.table import Settings, load
 from services.store.mining import Claim, Searched
 from services.store.port import Store
 from shared.errors import NodeError
-from shared.proof import Seal
+from shared.proof import accepts
 from tests.simulation.checker import Checker, Violation
 from tests.simulation.ports import SeededRandomness, SimClock, SimHttp, SimQueue, SimStore
 from tests.simulation.scheduler import Killed, Process
@@ -232,8 +232,7 @@ class SimNode:
 
     def _scan(self, worker: SimProcess, claim: Claim) -> Searched:
         world, rounds = self.world, worker.node.rounds
-        seal = Seal(claim.prefix, claim.difficulty)
-        proof = next((number for number in claim.proofs if seal.accepts(number)), None)
+        proof = next((number for number in claim.proofs if accepts(claim.prefix, claim.difficulty, number)), None)
         done = len(claim.proofs) if proof is None else proof - claim.proofs.start + 1
         world.scheduler.sleep(done / self.speed * world.random.uniform(0.5, 1.5))
         if proof is None:

@@ -69,7 +69,7 @@ def test_a_template_lacks_only_its_proof() -> None:
     template = chain.rules.template(chain.replay.window, [], MINER, START + 7.9)
     assert (template.index, template.previous_hash, template.difficulty) == (2, chain.rules.genesis().hash, 256)
     assert template.fields["timestamp"] == START + 7
-    assert template.prefix == seal_of(template.with_proof(0))
+    assert template.seal == seal_of(template.with_proof(0))
     assert template.with_proof(5) == {**template.fields, "proof": 5} and "proof" not in template.fields
     assert template.size() == len(canonical(template.with_proof(MAX_PROOF)))
     assert isinstance(template, Template)

@@ -4,14 +4,14 @@ import hashlib
 
 import pytest
 
-from shared.proof import MAX_PROOF, Seal, meets
+from shared.proof import MAX_PROOF, accepts, meets, proof_hash
 
-PREFIX = b"5" * 64
+SEAL = b"5" * 64
 
 
-def test_hash_is_sha256_of_prefix_and_decimal_proof() -> None:
+def test_hash_is_sha256_of_seal_and_decimal_proof() -> None:
     for proof in (0, 7, 10**9, MAX_PROOF):
-        assert Seal(PREFIX, 1).hash(proof) == hashlib.sha256(b"5" * 64 + b"%d" % proof).digest()
+        assert proof_hash(SEAL, proof) == hashlib.sha256(b"5" * 64 + b"%d" % proof).digest()
 
 
 def test_any_hash_meets_difficulty_one_and_only_zero_meets_the_highest() -> None:
@@ -35,5 +35,5 @@ def test_65536_is_four_hex_zeros() -> None:
 
 def test_difficulty_is_the_expected_number_of_hashes() -> None:
     # 20,000 hashes at 1 in 100: 200 expected, standard deviation 14
-    hits = sum(Seal(PREFIX, 100).accepts(proof) for proof in range(20_000))
+    hits = sum(accepts(SEAL, 100, proof) for proof in range(20_000))
     assert 140 < hits < 260

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.amounts import MAX_AMOUNT, format_amount
 from shared.canonical import canonical
-from shared.errors import InputError, RuleError, ShapeError
+from shared.errors import InputError, Refusal, RuleError, ShapeError
 from shared.hashing import keccak256, sha256
 from shared.transaction import (
     check_signature,
@@ -36,7 +36,7 @@ PAYMENT: dict[str, Any] = {
 
 
 def rule_of(request: Any) -> str:
-    with pytest.raises(RuleError) as caught:
+    with pytest.raises(Refusal) as caught:
         read_transaction(normalise(request))
     return caught.value.code
 

@@ -8,7 +8,7 @@ import pytest
 
 from shared.block import Block
 from shared.chain_spec import spec_from_object
-from shared.errors import InputError, RuleError
+from shared.errors import InputError, Refusal, RuleError
 from shared.ledger import Account, Entries
 from shared.rules import Rules, rules_for
 from shared.rules.tutorial import TutorialRules
@@ -208,7 +208,7 @@ def test_a_submission_needs_three_fields(name: str) -> None:
     ],
 )
 def test_what_is_refused_at_the_door(value: Any, rule: str) -> None:
-    with pytest.raises(RuleError) as caught:
+    with pytest.raises(Refusal) as caught:
         RULES.read_request(value)
     assert caught.value.code == rule
 
@@ -292,14 +292,13 @@ def test_a_template_is_what_the_tutorial_would_forge() -> None:
         "previous_hash": genesis.hash,
     }
     assert type(RULES.template([genesis], [], "", 1525160706).fields["timestamp"]) is float
-    seal = RULES.seal(template)
-    assert (seal.prefix, seal.difficulty) == (b"100", 65536)
-    assert next(proof for proof in range(10**6) if seal.accepts(proof)) == FIRST_PROOF
+    assert (template.seal, template.difficulty) == (b"100", 65536)
+    assert next(proof for proof in range(10**6) if template.accepts(proof)) == FIRST_PROOF
 
 
 def test_a_full_template_stays_below_the_specs_limit() -> None:
     text = {**POST, "amount": 0, "note": "x" * 1000}
-    posted, room = [], RULES.room()
+    posted, room = [], SPEC.room
     while room > 2000:
         posted.append(RULES.read_request(text))
         room -= posted[-1].size + 2

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from shared import keys, merkle
 from shared.addresses import address_of_public_key
 from shared.chain_spec import BadChainSpec, spec_from_object
-from shared.errors import NodeError, RuleError
+from shared.errors import NodeError, Refusal
 from shared.proof import meets
 from shared.rules import rules_for
 from shared.transaction import Transaction, read_transaction, signing_message
@@ -94,7 +94,7 @@ def verify(data: str | None, proof: Any) -> Anchor:
         raise BadAnchor(f"The proof lacks {error.args[0]}.") from None
     except (TypeError, ValueError):
         raise BadAnchor("The proof is damaged.") from None
-    except (RuleError, BadChainSpec) as error:
+    except (Refusal, BadChainSpec) as error:
         raise BadAnchor(f"The proof is damaged: {error}") from None
     digest = str(transaction.fields.get("data", ""))
     if data is None and not _DIGEST.fullmatch(digest):

@@ -37,7 +37,7 @@ def submit_transfer(
         nonce: None for the first that is free.
     """
     spec = client.spec()
-    if spec.rules != "standard":
+    if not rules_for(spec).has_accounts:
         raise Failure("This node's chain follows the tutorial's rules: it has no signed transactions.")
     if fee is None:
         fee = parse_amount(client.get("/status")["min_fee"], field="min_fee")

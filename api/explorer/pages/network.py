@@ -79,7 +79,7 @@ def _fork(node: Node, event: Message, old_tip: str) -> Fork | None:
     ids: list[str] = []
     for stored in detached[:_DRAWN]:
         found = node.chain.transaction_ids(stored.header.hash)
-        ids += found[1:] if node.rules.has_accounts else found[:-1]  # the reward is first, or in the tutorial last
+        ids += found[1:] if node.rules.reward_first else found[:-1]
     return Fork(
         at=int(event.id.partition("-")[0]) / 1000,
         ancestor=ancestor,
