@@ -68,7 +68,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
 def _ask(node: Node, redis: "Redis", blocks: int) -> None:
     """Mine blocks that were asked for one by one, by rounds, as a worker does; the jobs are nobody's."""
     for _ in range(blocks):
-        node.rounds.ask()
+        node.requests.ask()
         round_id = node.mining.situation().open_round
         claim = node.rounds.claim(round_id, f"{uuid.uuid4().hex}{OURS}", 100, Searched())
         assert claim is not None and claim.proofs

@@ -7,14 +7,16 @@ import structlog
 
 from services.audit.repair import Repair
 from services.audit.watchman import Watchman
-from services.chain.accept import Accepted, Acceptor
+from services.chain.accept import Acceptor
 from services.chain.earlier_chains import require_todays_rules
 from services.chain.finishing import Finisher
 from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
 from services.mempool.admission import Admitted, Mempool
-from services.mining.rounds import RoundPolicy, Rounds
+from services.mining.requests import Requests
+from services.mining.rounds import MiningPolicy, Rounds
+from services.mining.seal_log import SealLog
 from services.mining.templates import TemplateMaker
 from services.peers.announcer import Announcer
 from services.peers.book import PeerBook
@@ -22,7 +24,7 @@ from services.peers.client import PeerClient
 from services.peers.consensus import Consensus
 from services.peers.http import PeerHttp, SystemPeerHttp
 from services.peers.resolver import Resolver
-from services.ports import Clock, Queue, Randomness, SystemClock, SystemRandomness
+from services.ports import Clock, Ports, Queue, Randomness, SystemClock, SystemRandomness
 from services.settings.table import Settings
 from services.store.branch import BranchStore
 from services.store.chain import ChainStore
@@ -59,6 +61,7 @@ class Node:
     mempool: Mempool
     acceptor: Acceptor
     rounds: Rounds
+    requests: Requests
     peers: PeerBook
     reorganiser: Reorganiser
     resolver: Resolver
@@ -186,25 +189,12 @@ def build_node(
             announcer.returned(ids)
 
     branches = BranchStore(store, keys)
-    finisher = Finisher(chain, branches, mempool, rules, clock, on_return)
+    finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return)
     reorganiser = Reorganiser(chain, branches, finisher, rules, clock)
-    acceptor = Acceptor(chain, rules, clock, reorganiser.finish)
-
-    def on_block(_: Accepted) -> None:
-        announcer.tip_changed()
-
-    rounds = Rounds(
-        RoundPolicy(settings.node, settings.reward_address, settings.automine, settings.max_requests),
-        mining,
-        TemplateMaker(chain, pool, rules, clock),
-        acceptor,
-        mempool,
-        rules,
-        queue,
-        clock,
-        randomness,
-        on_block,
-    )
+    acceptor = Acceptor(chain, rules, clock, reorganiser.finish, (SealLog(clock).accepted, announcer.accepted))
+    policy = MiningPolicy(settings.node, settings.reward_address, settings.automine, settings.max_requests)
+    templates = TemplateMaker(chain, pool, rules, clock)
+    rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, Ports(clock, queue, randomness))
     wallet_blocks = WalletBlocks(chain, rules)
     resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
     return Node(
@@ -219,6 +209,7 @@ def build_node(
         mempool=mempool,
         acceptor=acceptor,
         rounds=rounds,
+        requests=Requests(policy, mining, rounds, clock, randomness),
         peers=book,
         reorganiser=reorganiser,
         resolver=resolver,

@@ -92,3 +92,12 @@ class SystemRandomness:
 
     def token(self) -> str:
         return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports that the parts of a node share."""
+
+    clock: Clock
+    queue: Queue
+    randomness: Randomness

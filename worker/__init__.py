@@ -1,1 +1,8 @@
-"""The door for jobs: RQ job functions, the hash kernel, worker and ticker processes."""
+"""The door for jobs: worker and ticker processes, the job functions, the hash kernel.
+
+- `process`: the worker process, and `context`: what its jobs find in it.
+- `jobs`: the job functions.
+- `claims`: how many proofs a worker claims at once; `kernel`: scans them.
+- `ticker`: enqueues the scheduled jobs; `housekeeper`: housekeeping in a thread beside it.
+- `rq_logs`: RQ's own log lines.
+"""

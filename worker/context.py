@@ -23,7 +23,7 @@ from worker.kernel import Kernel
 
 
 class Context:
-    """Built once by the worker process, before it takes jobs; horses inherit it."""
+    """Built once by the worker process, before it takes jobs. Its horses (the children that run jobs) inherit it."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Context:
         """
         Args:
             speed: hashes per second of the kernel, as measured at the start.
-            one_spec: serve only nodes with the chain spec of `settings`; else any.
+            one_spec: serve only nodes that have the chain spec of `settings`; else serve any.
         """
         self.settings = settings
         self._one_spec = one_spec
@@ -73,11 +73,11 @@ class Context:
         return known
 
     def open_round(self, name: str) -> Round | None:
-        """The open round of a node, or None. Nothing is kept: the caller is the parent of jobs to come.
+        """The open round of a node, or None. No connection is kept, since the caller forks its jobs later.
 
         Raises:
             NotFound, Unserved: as `node`.
-            RedisError: the node's store does not answer; it is not waited for.
+            RedisError: the node's store does not answer. There is no retry.
         """
         settings = self._settings_of(name)
         if settings.redis_url == settings.broker_url:
@@ -95,18 +95,18 @@ class Context:
         return settings
 
     def searches_waiting(self) -> int:
-        """How many search jobs wait for a worker, of whatever node."""
+        """How many search jobs wait for a worker, of all nodes."""
         return queue(MINING, self.broker).count
 
-    def hand_back(self, node: str, round_id: str, seconds: float) -> None:
-        """Put a search job back for another worker, if there is one, and stay away from the queue for `seconds`."""
+    def hand_back(self, name: str, round_id: str, seconds: float) -> None:
+        """Put a node's search job back if there is another worker, and stay away from the queue for `seconds`."""
         jobs = RqJobs(self.broker)
         if jobs.mining_workers() > 1:
-            jobs.enqueue_search(node, round_id, None, 1)
+            jobs.enqueue_search(name, round_id, None, 1)
         time.sleep(seconds)
 
     def stop_on_signal(self) -> None:
-        """Let SIGTERM end the running job at its next slice; and the process soon, if the job waits for something."""
+        """Let SIGTERM end the running job at its next slice, and the process JOB_SECONDS later at most."""
 
         def stop(*_: Any) -> None:
             self.stopping = True
@@ -124,18 +124,18 @@ def install(context: Context) -> None:
     _context = context
 
 
-def current() -> Context:
+def current_context() -> Context:
     """The context of this process."""
     if _context is None:
         raise RuntimeError("no context is installed: jobs run inside a worker process")
     return _context
 
 
-def begun(name: str) -> Node | None:
-    """The node of that name; None while its chain has not begun: whoever starts it writes the genesis block first.
+def begun_node(name: str) -> Node | None:
+    """The node of that name; None until its API has written the genesis block.
 
     Raises:
         NotFound, Unserved: as `Context.node`.
     """
-    found = current().node(name)
-    return found if found.chain.hash_at(1) is not None else None
+    node = current_context().node(name)
+    return node if node.chain.hash_at(1) is not None else None

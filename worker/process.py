@@ -27,8 +27,9 @@ from services.settings.table import Settings
 from services.system import logs
 from services.system.processes import die_with_parent
 from shared.errors import NodeError
-from worker import context, rq_logs
+from worker import rq_logs
 from worker.claims import measure_speed
+from worker.context import Context, current_context, install
 from worker.kernel import Kernel, choose
 
 _log = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ class NodeWorker(Worker):
     def setup_work_horse_signals(self) -> None:
         """In the horse: SIGTERM ends the job at its next slice, and the end of the worker ends the horse."""
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call] # RQ leaves it untyped
-        context.current().stop_on_signal()
+        current_context().stop_on_signal()
         if self.pid is not None:  # the worker's: RQ notes it before it forks
             die_with_parent(self.pid, signal.SIGKILL)
 
@@ -64,7 +65,7 @@ class NodeWorker(Worker):
         """Be counted among the workers, and then join the rounds that are open already."""
         super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
         if self.queues[0].name == MINING:
-            join_open_rounds(context.current())
+            join_open_rounds(current_context())
 
     # --- whatever lies in the queue, this worker lives on ---
 
@@ -157,7 +158,7 @@ class NodeWorker(Worker):
         super().heartbeat(timeout, pipeline)
         if pipeline is None:
             self._be_known()
-        context.current().clocks.look(self.name)
+        current_context().clocks.look(self.name)
 
     def maintain_heartbeats(self, job: Job, execution: Any) -> None:
         """The same while a job runs: a search may take minutes."""
@@ -174,14 +175,14 @@ class NodeWorker(Worker):
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call] # RQ's
         if self.queues[0].name == MINING and not self._stop_requested:
             time.sleep(_REJOIN_SECONDS)
-            join_open_rounds(context.current())
+            join_open_rounds(current_context())
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Stop taking jobs, and ask the running one to end now: it can be continued by anybody.
 
         RQ says goodbye to the broker, which takes a minute of retries where that is away: this ends within two seconds.
         """
-        end_in_time(lambda: answers(context.current().settings.broker_url))
+        end_in_time(lambda: answers(current_context().settings.broker_url))
         horse = self.horse_pid
         if horse:
             try:
@@ -191,12 +192,12 @@ class NodeWorker(Worker):
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call] # RQ leaves it untyped
 
 
-def join_open_rounds(here: context.Context) -> None:
+def join_open_rounds(context: Context) -> None:
     """Enqueue one search for each node's open round: whoever opened it has called the workers that there were then."""
-    broker = here.broker
+    broker = context.broker
     for name in registry.names(as_store(broker)):
         try:
-            found = here.open_round(name)
+            found = context.open_round(name)
         except (Unserved, BadSettings) as error:  # such as a URL that names a file which is not on this machine
             _log.error("node_refused", node=name, reason=str(error))
         except (NotFound, RedisError) as error:  # gone, or away for now: it will call when it is back
@@ -241,9 +242,9 @@ def run_worker(settings: Settings, queue_name: str) -> None:
         _log.info("kernel_ready", kernel=kernel.name, note=kernel.note, hashes_per_second=round(speed))
         # Most workers are told nothing but a broker; one that is told a chain spec means it.
         one_spec = bool(os.environ.get("QUARRY_SPEC"))
-        context.install(context.Context(settings, broker, kernel, speed, one_spec))
+        install(Context(settings, broker, kernel, speed, one_spec))
     else:
-        context.install(context.Context(settings, broker))
+        install(Context(settings, broker))
     worker = NodeWorker(
         [queue(queue_name, broker)],
         name=f"{uuid.uuid4().hex}{OURS}",

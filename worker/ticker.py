@@ -1,4 +1,4 @@
-"""The ticker: enqueues the scheduled jobs and keeps house, once per time slot, however many tickers run."""
+"""The ticker: enqueues the scheduled jobs, and does housekeeping, once per time slot, however many tickers run."""
 
 import signal
 import threading
@@ -10,8 +10,9 @@ from redis.exceptions import RedisError
 from services import registry
 from services.clocks import ClockBoard
 from services.connections import as_store, connect_for_requests, require_mendable
-from services.jobs.queues import RESOLVE, RqJobs
+from services.jobs.queues import DISCOVER, RESOLVE, RqJobs
 from services.launch.ending import FORLORN_SECONDS, end_after
+from services.peers.claims import DISCOVERY_SECONDS
 from services.ports import Clock, Queue, SystemClock
 from services.settings.table import Settings
 from services.store.keys import Keys
@@ -30,10 +31,11 @@ class Ticker:
         self._settings = settings
         self._queue = queue
         self._clock = clock
-        self._schedule = [(RESOLVE, settings.resolve_seconds)]
+        # Discovery asks peers that have answered the resolver, so it comes second where both are due.
+        self._schedule = [(RESOLVE, settings.resolve_seconds), (DISCOVER, DISCOVERY_SECONDS)]
 
     def tick(self) -> int:
-        """Enqueue what is due; how many jobs were new. The slot's number in the job's id makes it once per slot."""
+        """Enqueue the jobs that are due; how many were new. The slot's number in a job's id makes it one job a slot."""
         node, now = self._settings.node, self._clock.now()
         new = 0
         for function, seconds in self._schedule:
@@ -43,10 +45,10 @@ class Ticker:
 
 
 def run_ticker(settings: Settings) -> None:
-    """Tick until told to stop. Before the chain has begun there is nothing to look after.
+    """Tick until told to stop. Nothing is enqueued before the node's chain has begun.
 
     Raises:
-        BadSettings: the broker cannot be used, however long one waits.
+        BadSettings: the broker cannot be used, and waiting will not change that.
     """
     logs.begin(settings)
     require_mendable(settings.broker_url, "QUARRY_BROKER_URL or QUARRY_REDIS_URL")
@@ -54,11 +56,11 @@ def run_ticker(settings: Settings) -> None:
 
     def end(*_: Any) -> None:
         stop.set()
-        end_after(FORLORN_SECONDS)  # each job is enqueued by one script, so nothing can be left half done
+        end_after(FORLORN_SECONDS)  # one script enqueues a job, so nothing is left half done
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    # Not patient: the next tick is a second away.
+    # These connections do not retry: the next tick is a second away.
     broker = connect_for_requests(settings.broker_url)
     store = broker if settings.redis_url == settings.broker_url else connect_for_requests(settings.redis_url)
     ticker, begun, away = Ticker(settings, RqJobs(broker), SystemClock()), False, ""
@@ -66,7 +68,7 @@ def run_ticker(settings: Settings) -> None:
     start_housekeeper(settings, stop)
     while not stop.is_set():
         try:
-            # The broker may have been emptied meanwhile.
+            # At every tick, since the broker may have been emptied.
             registry.register(as_store(broker), settings)
             begun = begun or bool(store.exists(Keys(settings.node).tip))
             if begun:
@@ -76,7 +78,7 @@ def run_ticker(settings: Settings) -> None:
                 _log.info("broker_is_back")
             away = ""
         except RedisError as error:
-            if not away:  # once, not at every tick
+            if not away:  # one line, not one at every tick
                 _log.warning("broker_unavailable", error=type(error).__name__)
             away = type(error).__name__
         stop.wait(_TICK_SECONDS)

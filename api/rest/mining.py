@@ -51,11 +51,11 @@ def mine() -> ResponseReturnValue:
     node = current_node()
     seconds = seconds_argument("wait", node.settings.mine_wait, MAX_WAIT)
     with budget().hold(Kind.WAIT) if seconds else nullcontext():  # first, so that a refused request asks for no block
-        request_id = node.rounds.ask()
+        request_id = node.requests.ask()
         until = node.rounds.waits_until()
         if until is not None and until - node.clock.now() > seconds:
             seconds = 0.0
-        answer = node.rounds.wait(request_id, seconds)
+        answer = node.requests.wait(request_id, seconds)
     if answer.status is RequestStatus.CANCELLED:
         return problem(409, "round_cancelled", "The round was cancelled.")
     if answer.block is None:
@@ -99,7 +99,7 @@ def job(job_id: str) -> ResponseReturnValue:
         raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB)
     try:
         with budget().hold(Kind.WAIT) if seconds else nullcontext():
-            found = current_node().rounds.wait(job_id, seconds)
+            found = current_node().requests.wait(job_id, seconds)
     except NotFound:
         raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB) from None
     return jsonify(id=job_id, status=found.status, round=found.round_id, block=found.block)
@@ -139,6 +139,6 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
     doorkeeper().require_admin()
     if not is_id(round_id) or current_node().mining.round(round_id) is None:
         raise HttpRefusal(404, "unknown_round", _UNKNOWN_ROUND)
-    current_node().rounds.cancel(round_id)
+    current_node().requests.cancel(round_id)
     ended = current_node().mining.round(round_id)
     return jsonify(None if ended is None else represent_round(current_node(), ended))

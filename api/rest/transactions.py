@@ -69,7 +69,7 @@ def submit_batch() -> ResponseReturnValue:
     for item in items:
         try:
             outcomes.append(node.rules.read_request(item))
-        except RuleError as error:
+        except (InputError, RuleError) as error:
             outcomes.append(error)
     readable = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, Transaction)]
     admissions = node.submit([item for item in outcomes if isinstance(item, Transaction)])

@@ -1,1 +1,9 @@
-"""The chain: accepting a block, reorganising, reading it at a height, proving what is in it."""
+"""The chain: how it grows, how it changes branch, and what can be asked of its past.
+
+- `accept`: appends a block that extends the tip.
+- `reorganiser`: verifies a branch and swaps it in.
+- `finishing`: brings indexes, histories and mempool in line after a swap.
+- `earlier_chains`: refuses a chain of an earlier version that breaks a rule of today.
+- `snapshots`: the ledger at a recent height.
+- `inclusion`: the proof that a block holds a transaction.
+"""

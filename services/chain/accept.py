@@ -1,6 +1,6 @@
-"""Accepting one block: read → validate → append. The same three steps for blocks we mined and blocks we fetched."""
+"""Accepting one block: validate → append → notify. The steps are the same for mined and for fetched blocks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.errors import TipMoved, Unfinished
@@ -16,21 +16,37 @@ class Accepted:
     """A block that is on the chain now."""
 
     block: Block
-    request: str | None  # the mining request that it answers
+    sealed_by: SealedBy | None  # None: it came from a peer, or from a file
+    request: str | None  # id of the mining request that it answers
 
 
 class Acceptor:
-    """The only door through which a block that extends the tip gets in."""
+    """The only way for a block that extends the tip onto the chain."""
 
-    def __init__(self, chain: ChainStore, rules: Rules, clock: Clock, finish: Callable[[], None]) -> None:
-        """`finish` finishes a reorganisation that was interrupted."""
-        self._finish = finish
+    def __init__(
+        self,
+        chain: ChainStore,
+        rules: Rules,
+        clock: Clock,
+        finish: Callable[[], None],
+        subscribers: Sequence[Callable[[Accepted], None]],
+    ) -> None:
+        """
+        Args:
+            finish: finishes a reorganisation that was interrupted.
+            subscribers: called in turn with each block that was accepted.
+        """
         self._chain = chain
         self._rules = rules
         self._clock = clock
+        self._finish = finish
+        self._subscribers = subscribers
 
     def accept(self, block: Block, sealed_by: SealedBy | None = None) -> Accepted:
-        """Append `block`, if it is valid and extends the tip.
+        """Append `block`, if it is valid and extends the tip, and tell the subscribers.
+
+        If it is the tip already, nothing is written. The subscribers are told all the same: an earlier call may have
+        been cut off between writing and telling them.
 
         Args:
             sealed_by: the round and worker that found its proof; None for a peer's block.
@@ -39,17 +55,23 @@ class Acceptor:
             RuleError: it is invalid, and stays so.
             TooEarly: its time has not come.
             TipMoved: it does not extend the tip, or another block was appended first.
+            LedgerDiffers: the stored state is marked as wrong.
         """
         tip, known = self._chain.entries(self._rules.touched(block.transactions))
         if block.hash == tip.hash:
-            return Accepted(block, None)
-        if block.header.previous_hash != tip.hash:
+            accepted = Accepted(block, sealed_by, None)
+        elif block.header.previous_hash != tip.hash:
             raise TipMoved("The block does not extend the tip.")
-        now = self._clock.now()
-        change = validate(self._rules, block, self._chain.window(tip), known, now)
-        block = self._rules.placed(block, change.before)
-        try:
-            return Accepted(block, self._chain.append(block, change, tip, now, sealed_by))
-        except Unfinished:
-            self._finish()
-            return Accepted(block, self._chain.append(block, change, tip, now, sealed_by))
+        else:
+            now = self._clock.now()
+            change = validate(self._rules, block, self._chain.window(tip), known, now)
+            block = self._rules.placed(block, change.before)
+            try:
+                request = self._chain.append(block, change, tip, now, sealed_by)
+            except Unfinished:
+                self._finish()
+                request = self._chain.append(block, change, tip, now, sealed_by)
+            accepted = Accepted(block, sealed_by, request)
+        for tell in self._subscribers:
+            tell(accepted)
+        return accepted

@@ -15,6 +15,7 @@ from services.ports import Clock
 from services.store.arguments import named_addresses
 from services.store.branch import BranchStore, Journal, Returning
 from services.store.chain import ChainStore
+from services.store.pool import PoolStore
 from shared.errors import RuleError
 from shared.rules import Rules
 from shared.transaction import Transaction
@@ -40,6 +41,7 @@ class Finisher:
         self,
         chain: ChainStore,
         branches: BranchStore,
+        pool: PoolStore,
         mempool: Mempool,
         rules: Rules,
         clock: Clock,
@@ -48,6 +50,7 @@ class Finisher:
         """`on_return` is told the ids that came back into the mempool: peers may never have had them."""
         self._chain = chain
         self._branches = branches
+        self._pool = pool
         self._mempool = mempool
         self._rules = rules
         self._clock = clock
@@ -184,10 +187,10 @@ class Finisher:
 
     def _queues(self, senders: Sequence[str], known: Mapping[str, Transaction]) -> list[list[Transaction]]:
         """What waits of some senders, highest nonce first."""
-        pool = self._mempool.store
-        queues = pool.queues(senders, _JUDGED)
+        queues = self._pool.queues(senders, _JUDGED)
         unknown = [name for queue in queues for _, name in queue if name not in known]
-        read = {item.id: self._rules.recall(item.fields(), item.id, item.nonce) for item in pool.entries(unknown)}
+        entries = self._pool.entries(unknown)
+        read = {entry.id: self._rules.recall(entry.fields(), entry.id, entry.nonce) for entry in entries}
         found = read | {name: known[name] for queue in queues for _, name in queue if name in known}
         return [
             [self._rules.numbered(found[name], nonce) for nonce, name in reversed(queue) if name in found]

@@ -39,8 +39,17 @@ HEARD = "heard"
 ANNOUNCE = "worker.jobs.network.announce"
 RELAY = "worker.jobs.network.relay"
 ANSWER = "worker.jobs.network.answer"
+DISCOVER = "worker.jobs.network.discover"
 # How many arguments each takes.
-_ARGUMENTS = {SEARCH: (2, 2), HOUSEKEEPING: (1, 1), RESOLVE: (1, 2), ANSWER: (2, 2), ANNOUNCE: (2, 2), RELAY: (1, 1)}
+_ARGUMENTS = {
+    SEARCH: (2, 2),
+    HOUSEKEEPING: (1, 1),
+    RESOLVE: (1, 2),
+    ANSWER: (2, 2),
+    DISCOVER: (1, 1),
+    ANNOUNCE: (2, 2),
+    RELAY: (1, 1),
+}
 ALLOWED = frozenset(_ARGUMENTS)
 
 # A search hands over to a fresh job after SEARCH_SECONDS, so its time limit only ever meets a stuck one.

@@ -1,1 +1,5 @@
-"""The mempool: which transactions are kept for the next blocks."""
+"""The mempool: which transactions the node keeps for its next blocks.
+
+- `admission`: admits transactions in batches, expires them, and drops those that became invalid.
+- `judgement`: judges one sender's transactions by the node's policy.
+"""

@@ -1,1 +1,7 @@
-"""Mining: templates, requests for blocks, and rounds that workers search together."""
+"""Mining: requests for blocks, and rounds that workers search together.
+
+- `requests`: asks for a block, waits for it, and cancels a round.
+- `templates`: makes the next block without its proof from the mempool.
+- `rounds`: opens a round, hands out ranges of proofs, and seals the block.
+- `seal_log`: the log lines about sealed blocks.
+"""

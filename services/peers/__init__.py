@@ -1,1 +1,10 @@
-"""Peers: who they are, what they are asked, whose chain is better, and telling them of ours."""
+"""Peers: which nodes this node asks, what it asks them, and how it adopts a better chain.
+
+- `urls`, `book`: which URLs may be a peer, and what is known of each.
+- `http`, `json_array`, `client`: the questions to a peer, within limits of time and size.
+- `claims`: what the peers claim of their chains; discovery of further peers.
+- `resolver`: which claims are tried, and in which order.
+- `header_chain`, `whole_chain`, `stretch`: adopting one peer's chain.
+- `consensus`: resolving on demand.
+- `announcer`: news of tips and transactions, to peers and from them.
+"""

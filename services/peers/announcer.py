@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
+from services.chain.accept import Accepted
 from services.jobs.queues import ANNOUNCE, HEARD, RELAY, RESOLVE
 from services.peers.book import PeerBook
 from services.peers.client import NoSuchAnswer, PeerClient
@@ -61,8 +62,15 @@ class Announcer:
 
     # --- asking for the jobs ---
 
+    def accepted(self, accepted: Accepted) -> None:
+        """Have a block that this node sealed announced. Fetched blocks are not: a run of the resolver announces the tip
+        that it ends at, once.
+        """
+        if accepted.sealed_by is not None:
+            self.tip_changed()
+
     def tip_changed(self) -> None:
-        """Have the tip announced, if there is anybody to tell. Once per tip."""
+        """Have the tip announced, if there are peers to tell. Once per tip."""
         if self._public_url and self._book.approved():
             tip = self._chain.tip().hash
             self._queue.enqueue_network(ANNOUNCE, self._node, f"announce-{self._node}-{tip[:32]}", tip)

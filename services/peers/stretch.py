@@ -1,4 +1,4 @@
-"""What the resolver holds of one peer's chain while it judges it: hashes of verified headers, and time."""
+"""What is held of one peer's chain while it is judged: the hashes of verified headers, and the time that is left."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from shared.forkchoice import TipClaim
 
 # Seconds that a peer may take without a block of its chain being adopted or staged.
 PEER_SECONDS = 30.0
-# The same, while others wait for their turn.
+# The same, while other peers wait for their turn.
 CROWDED_SECONDS = 10.0
 _HASH_BYTES = 32
 
@@ -20,13 +20,21 @@ class OutOfTime(PeerFailed):
     """A peer, or a run of the resolver, has taken all the time that it may."""
 
 
+class ChainChanged(PeerFailed):
+    """The peer serves another chain than the one that it claimed a moment ago."""
+
+
+class NeedsMore(PeerFailed):
+    """A peer that answers needs more memory or time than its share while several are tried. It is tried alone later."""
+
+
 class Budget:
-    """The time that one peer may take in one run, and its share of what is held in memory.
+    """The time that one peer may take in one run, and its share of memory.
 
     Args:
-        run_ends: Unix seconds; the run's end, whoever is tried then.
-        bodies: blocks that may be asked for at once, by all peers that are tried at once.
-        seconds: that it may take without a block of its chain being adopted or staged.
+        run_ends: Unix seconds at which the run ends for all peers.
+        bodies: blocks that may be asked for at once, of all peers that are tried at once.
+        seconds: the longest time without a block of the peer's chain being adopted or staged.
         share: how many peers are tried at once.
     """
 
@@ -42,13 +50,13 @@ class Budget:
         self.progress = False  # whether a block was adopted or staged
 
     def extend(self) -> None:
-        """A block was adopted or staged: it may go on."""
+        """A block was adopted or staged: the peer gets its time anew."""
         self.progress = True
         self._ends = self._clock.now() + self._seconds
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """What is done inside the `with` block is our own work, and none of the peer's time."""
+        """Time spent inside the `with` block is not the peer's: it is this node's own work."""
         began = self._clock.now()
         try:
             yield

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from marshmallow import RAISE, Schema, ValidationError, fields
 
 from services.errors import BadSettings
-from services.mempool.admission import PoolPolicy
+from services.mempool.judgement import PoolPolicy
 from services.peers.urls import normal_url
 from services.settings import values as setting_values
 from services.settings.hosts import LOCALHOST, normal_host, normal_origin

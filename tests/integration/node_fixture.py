@@ -118,7 +118,7 @@ def local_node(redis_url: str, directory: Path, spec: Mapping[str, Any] | None =
 def mine(node: Node) -> Block:
     """Do in this process what a worker does: search the open round and seal it. If there is none, ask for a block."""
     if node.rounds.ensure_open() is None:
-        node.rounds.ask()
+        node.requests.ask()
     round_id, kernel = node.mining.situation().open_round, PlainKernel()
     while (claim := node.rounds.claim(round_id, "test", 10_000, Searched())) is not None:
         proof = kernel.scan(claim.prefix, claim.difficulty, claim.proofs.start, claim.proofs.stop)

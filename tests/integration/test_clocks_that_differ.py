@@ -79,14 +79,14 @@ def test_without_a_clock_given_a_node_compares_its_own(redis: Redis) -> None:
 
 def test_mining_waits_and_goes_on_by_itself(here: TestNode) -> None:
     mine_ahead(here, 300)
-    rounds, queue = here.node.rounds, here.queue
+    rounds, requests, queue = here.node.rounds, here.node.requests, here.queue
     opens = START + 300 - AHEAD
     assert rounds.waits_until() == opens
-    asked = rounds.ask()
+    asked = requests.ask()
     for _ in range(5):
         rounds.reconcile()
     assert here.node.mining.situation().open_round == "" and queue.searches == []
-    assert rounds.wait(asked, 0).status == "queued"
+    assert requests.wait(asked, 0).status == "queued"
     here.clock.time = opens - 0.5
     rounds.reconcile()
     assert queue.searches == []
@@ -98,7 +98,7 @@ def test_mining_waits_and_goes_on_by_itself(here: TestNode) -> None:
     accepted = rounds.seal(claim, proof, "w1")
     assert accepted is not None and accepted.request == asked
     assert accepted.block.header.timestamp == START + 300
-    assert rounds.wait(asked, 0).status == "finished"
+    assert requests.wait(asked, 0).status == "finished"
 
 
 def test_one_block_in_the_future_stops_nobody(here: TestNode) -> None:
@@ -108,7 +108,7 @@ def test_one_block_in_the_future_stops_nobody(here: TestNode) -> None:
     mine_ahead(here, 300, blocks=1)
     assert here.node.chain.tip().timestamp == START + 300
     assert here.node.rounds.waits_until() is None
-    round_id = here.node.rounds.ask() and here.node.rounds.ensure_open()
+    round_id = here.node.requests.ask() and here.node.rounds.ensure_open()
     assert round_id
     claim, proof = searched(here, round_id)
     accepted = here.node.rounds.seal(claim, proof, "w1")
@@ -128,26 +128,26 @@ def test_automining_waits_too(redis: Redis) -> None:
 
 def test_a_round_that_is_open_ends_and_its_request_waits(here: TestNode) -> None:
     # A search is under way; then a peer's blocks come, from the future.
-    asked = here.node.rounds.ask()
+    asked = here.node.requests.ask()
     round_id = here.node.rounds.ensure_open()
     assert round_id and here.node.rounds.claim(round_id, "w1", 10, Searched()) is not None
     mine_ahead(here, 300)
     assert here.node.rounds.claim(round_id, "w1", 10, Searched()) is None
     assert round_of(here.node.mining, round_id).state == "cancelled"
-    answer = here.node.rounds.wait(asked, 0)
+    answer = here.node.requests.wait(asked, 0)
     assert (answer.status, answer.round_id) == ("queued", None)
     assert here.node.mining.situation().requests == 1
     here.clock.time += 300
     here.node.rounds.reconcile()
     following = here.node.mining.situation().open_round
     assert following not in ("", round_id)
-    assert here.node.rounds.wait(asked, 0).round_id == following
+    assert here.node.requests.wait(asked, 0).round_id == following
 
 
 def test_a_clock_that_is_set_back_during_a_search_costs_its_proof_and_nothing_else(here: TestNode) -> None:
     # The template was made an hour ahead; the clock is set right before its proof is found.
     here.clock.time += 3600
-    asked = here.node.rounds.ask()
+    asked = here.node.requests.ask()
     round_id = here.node.rounds.ensure_open()
     assert round_id
     claim, proof = searched(here, round_id)
@@ -166,7 +166,7 @@ def test_a_clock_that_is_set_back_during_a_search_costs_its_proof_and_nothing_el
 
 def test_a_template_from_the_future_is_renewed_before_anybody_finds_its_proof(here: TestNode) -> None:
     here.clock.time += 3600
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = here.node.rounds.ensure_open()
     assert round_id
     here.clock.time -= 3600
@@ -180,7 +180,7 @@ def test_a_template_from_the_future_is_renewed_before_anybody_finds_its_proof(he
 def test_waiting_for_an_answer_ends_although_the_clock_is_set_back(
     here: TestNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = here.node.rounds.ask()
+    asked = here.node.requests.ask()
     turns: list[float] = []
 
     def wait(request_id: str, seconds: float) -> None:
@@ -188,7 +188,7 @@ def test_waiting_for_an_answer_ends_although_the_clock_is_set_back(
         here.clock.time -= 3600
 
     monkeypatch.setattr(here.node.mining, "wait_for_answer", wait)
-    assert here.node.rounds.wait(asked, 3.5).status == "started"
+    assert here.node.requests.wait(asked, 3.5).status == "started"
     assert turns == [1.0, 1.0, 1.0, 0.5]
 
 

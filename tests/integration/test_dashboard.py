@@ -113,7 +113,7 @@ def test_get_does_not_requeue(client: Client, node: Node) -> None:
 
 
 def test_our_jobs_are_shown_with_a_description_that_people_understand(client: Client, node: Node) -> None:
-    node.rounds.ask()
+    node.requests.ask()
     round_id = node.mining.situation().open_round
     # One page for all: nodes of other tests have left jobs in this queue.
     listed = client.get("/rq/0/data/jobs/mining/queued/10000/asc/1.json", **ADMIN).ok()["jobs"]

@@ -142,7 +142,7 @@ def test_four_workers_two_killed_three_added_and_nothing_is_lost(scene: Scene) -
     node = scene.node()
     crew = [scene.recording(f"first{number}") for number in range(4)]
     scene.await_workers(4)
-    request_id = node.rounds.ask()
+    request_id = node.requests.ask()
     scene.await_search(node, 4)
     for victim in crew[:2]:
         kill(victim)
@@ -171,7 +171,7 @@ def test_a_worker_that_starts_while_a_round_is_open_joins_it(scene: Scene) -> No
     node = scene.node(difficulty=ENDLESS)
     scene.worker("first")
     scene.await_workers(1)
-    node.rounds.ask()
+    node.requests.ask()
     scene.await_search(node, 1)
     scene.worker("second")
     scene.await_workers(2)
@@ -183,7 +183,7 @@ def test_a_worker_whose_search_was_killed_takes_part_again(scene: Scene) -> None
     worker = scene.worker("worker")
     scene.worker("other")
     scene.await_workers(2)
-    node.rounds.ask()
+    node.requests.ask()
     scene.await_search(node, 2)
     (horse,) = children(worker.pid)
     os.kill(horse, signal.SIGKILL)
@@ -196,7 +196,7 @@ def test_a_worker_from_elsewhere_needs_the_brokers_url_and_nothing_else(scene: S
     unset = dict.fromkeys(scene.nothing_else, "")
     scene.worker("remote", **(unset | {"QUARRY_BROKER_URL": scene.url}))
     eventually(lambda: RqJobs(scene.redis).mining_workers() == 1, 60, "a worker whose kernel may have to be compiled")
-    request_id = node.rounds.ask()
+    request_id = node.requests.ask()
     eventually(lambda: answered(node, request_id), what="the block")
     assert node.chain.account(node.settings.reward_address).balance == node.settings.spec.reward
 
@@ -208,7 +208,7 @@ def test_one_worker_serves_two_nodes(scene: Scene) -> None:
     nodes = [scene.node("alpha"), scene.node("beta", difficulty=3000)]
     scene.worker("worker")
     scene.await_workers(1)
-    requests = [(node, node.rounds.ask()) for _ in range(3) for node in nodes]
+    requests = [(node, node.requests.ask()) for _ in range(3) for node in nodes]
     for node, request_id in requests:
         eventually(lambda node=node, name=request_id: answered(node, name), what="a block")  # type: ignore[misc]
     assert [node.chain.tip().height for node in nodes] == [4, 4]
@@ -220,10 +220,10 @@ def test_a_hopeless_round_of_one_node_does_not_keep_the_other_waiting(scene: Sce
     hopeless, other = scene.node("alpha", ENDLESS), scene.node("beta")
     scene.worker("worker")
     scene.await_workers(1)
-    hopeless.rounds.ask()
+    hopeless.requests.ask()
     scene.await_search(hopeless, 1)
     round_id = hopeless.mining.situation().open_round
-    request_id = other.rounds.ask()
+    request_id = other.requests.ask()
     eventually(lambda: answered(other, request_id), TURN_SECONDS + 10, "the other node's block")
     before = round_of(hopeless.mining, round_id).hashes
     eventually(lambda: round_of(hopeless.mining, round_id).hashes > before, what="the first node's next turn")
@@ -236,12 +236,12 @@ def test_a_cancelled_round_stops_within_a_slice(scene: Scene) -> None:
     node = scene.node(difficulty=ENDLESS)
     scene.worker("worker")
     scene.await_workers(1)
-    node.rounds.ask()
+    node.requests.ask()
     round_id = node.mining.situation().open_round
     # Until its claims are long: a search that only looks between claims would be noticed.
     eventually(lambda: round_of(node.mining, round_id).hashes > 0)
     time.sleep(4.0)
-    node.rounds.cancel(round_id)
+    node.requests.cancel(round_id)
     ended = round_of(node.mining, round_id).ended_at
     assert ended is not None
     eventually(lambda: not node.mining.searchers(time.time()), what="the end of the search")
@@ -254,7 +254,7 @@ def test_a_moved_tip_gives_the_round_a_new_template_at_once(scene: Scene) -> Non
     node = scene.node()
     scene.recording("worker")
     scene.await_workers(1)
-    request_id = node.rounds.ask()
+    request_id = node.requests.ask()
     scene.await_search(node, 1)
     round_id = node.mining.situation().open_round
     template = node.rules.template(node.chain.window(node.chain.tip()), [], "0x" + "5" * 40, node.clock.now())
@@ -275,7 +275,7 @@ def test_a_worker_of_another_version_says_so_and_leaves_the_job_to_others(scene:
     node = scene.node()
     scene.crew.script("other", OTHER_VERSION, **scene.nothing_else)
     eventually(lambda: "protocol 99" in scene.log("other"), what="the refusal at the start")
-    request_id = node.rounds.ask()
+    request_id = node.requests.ask()
     eventually(lambda: "search_refused" in scene.log("other"), what="the refusal of the job")
     assert not answered(node, request_id)
     scene.worker("right")
@@ -288,7 +288,7 @@ def test_a_worker_that_is_bound_to_another_chain_spec_refuses(scene: Scene) -> N
     scene.worker("bound", QUARRY_SPEC="network")
     eventually(lambda: "node_refused" in scene.log("bound"), what="the refusal")
     assert "bound to the chain spec network" in scene.log("bound")
-    request_id = node.rounds.ask()
+    request_id = node.requests.ask()
     eventually(lambda: "search_refused" in scene.log("bound"), what="the refusal of the job")
     assert not answered(node, request_id)
 
@@ -310,7 +310,7 @@ def test_a_card_that_this_code_cannot_read_is_refused_by_name(redis_url: str, ch
 
 def test_rates_count_from_each_workers_first_claim_and_only_who_is_there(valkey: EmbeddedValkey) -> None:
     here = TestNode(connect(valkey))
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = here.node.mining.situation().open_round
 
     def claim(worker: str, hashes: int) -> None:
@@ -335,7 +335,7 @@ def test_rates_count_from_each_workers_first_claim_and_only_who_is_there(valkey:
 
 def test_a_worker_that_is_not_needed_claims_nothing(valkey: EmbeddedValkey) -> None:
     here = TestNode(connect(valkey), make_settings(make_spec(difficulty=100)))
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = here.node.mining.situation().open_round
 
     def claim(worker: str, if_needed: bool) -> range:

@@ -68,9 +68,9 @@ def test_an_event_that_cannot_be_read_ends_nothing(
 
 
 def test_a_cancelled_round_is_told(node: Node, told: "queue.Queue[Message]") -> None:
-    node.rounds.ask()
+    node.requests.ask()
     round_id = node.mining.situation().open_round
-    node.rounds.cancel(round_id)
+    node.requests.cancel(round_id)
     assert heard(told, "cancelled").data == {"id": round_id}
 
 
@@ -99,7 +99,7 @@ def test_many_transactions_are_told_as_a_few_states(node: Node, told: "queue.Que
 
 
 def test_the_progress_of_a_round_is_told_while_it_is_open(node: Node, told: "queue.Queue[Message]") -> None:
-    node.rounds.ask()
+    node.requests.ask()
     round_id = node.mining.situation().open_round
     state = heard(told, "state").data
     assert (state["round"]["id"], state["requests"], state["round"]["workers"]) == (round_id, 1, {})

@@ -258,7 +258,7 @@ def test_mining_shows_rounds_workers_and_waste(node: Node, client: Client) -> No
     found = page(client, "/mining")
     text = " ".join(found.text.split())
     assert f"/block/{block.hash}" in found.links() and "sealed" in text and "1 round, 1 found" in text
-    node.rounds.ask()
+    node.requests.ask()
     assert "Block 3" in page(client, "/mining").text
 
 
@@ -454,7 +454,7 @@ def test_a_name_as_long_as_an_address_is_no_way_in(make_node: MakeNode) -> None:
 def test_names_of_workers_and_reasons_of_peers_are_harmless(client: Client, node: Node) -> None:
     node.peers.add("http://127.0.0.1:5001")
     node.peers.failed("http://127.0.0.1:5001", "lying", f"because {HOSTILE}")
-    node.rounds.ask()
+    node.requests.ask()
     round_id = node.mining.situation().open_round
     assert node.rounds.claim(round_id, f"w \u202e{HOSTILE}", 1000, Searched()) is not None
     version = node.mining.redis.hget(node.mining.keys.round(round_id), "version") or b""

@@ -167,7 +167,7 @@ def test_comparing_the_store_marks_what_differs(valkey: EmbeddedValkey, redis: R
     (finding,) = [item for item in cast(list[Finding], compare()) if item.kind == "account"]
     assert (finding.name, finding.stored) == (RICH.address, "5:1")
     with pytest.raises(LedgerDiffers):
-        node.rounds.ask()
+        node.requests.ask()
     marked = node.faults.read()
     assert compare() and node.faults.read() == marked, "the first mark stays"
     assert node.repair.run().findings and node.faults.read() is None

@@ -216,7 +216,7 @@ def test_an_altered_record_is_named_heeded_and_repaired(what: str, scene: Scene,
         with pytest.raises(LedgerDiffers):
             here.admit(ALICE, 3)
         with pytest.raises(LedgerDiffers):
-            node.rounds.ask()
+            node.requests.ask()
         assert node.rounds.ensure_open() is None
     done = node.repair.run()
     assert done.findings and done.removed == 0
@@ -359,7 +359,7 @@ def test_housekeeping_looks_at_some_blocks(scene: Scene, redis: Redis) -> None:
 
 def test_a_mark_ends_the_round_and_a_request_that_waits_is_served_after_the_repair(scene: Scene, redis: Redis) -> None:
     node = scene.here.node
-    request = node.rounds.ask()
+    request = node.requests.ask()
     opened = node.rounds.ensure_open()
     assert opened is not None
     redis.hset(scene.keys.accounts, KEYS[30].address, "5:0")
@@ -403,7 +403,7 @@ def test_a_repair_that_dies_leaves_a_mark_and_can_be_run_again(
         mark = node.faults.read()
         assert mark is not None and mark.repairing
         with pytest.raises(LedgerDiffers):
-            node.rounds.ask()
+            node.requests.ask()
     node.repair.run()
     assert_store_equals_replay(node, redis)
     assert scene.quick() == scene.full() == []

@@ -67,7 +67,7 @@ def test_it_tells_what_the_node_knows(node: Node, client: Client) -> None:
     mine(node)
     client.submit(transfer(ALICE, 1))
     node.peers.add("http://127.0.0.1:5001")
-    node.rounds.ask()
+    node.requests.ask()
     found = scrape(client)
     assert value(found, "quarry_height") == 2
     assert value(found, "quarry_chainwork") == 64

@@ -56,7 +56,7 @@ def state(here: TestNode, round_id: str) -> Round:
 
 
 def request(here: TestNode, request_id: str) -> MiningRequest:
-    return here.node.rounds.wait(request_id, 0)
+    return here.node.requests.wait(request_id, 0)
 
 
 # --- claims ---
@@ -65,7 +65,7 @@ def request(here: TestNode, request_id: str) -> MiningRequest:
 def test_claims_never_overlap_and_leave_nothing_out(valkey: EmbeddedValkey, here: TestNode) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = open_round(here)
     start = threading.Barrier(8)
 
@@ -87,7 +87,7 @@ def test_claims_never_overlap_and_leave_nothing_out(valkey: EmbeddedValkey, here
 
 
 def test_a_claim_of_a_moved_tip_renews_the_round_and_starts_from_nothing(here: TestNode) -> None:
-    request_id = here.node.rounds.ask()
+    request_id = here.node.requests.ask()
     round_id = open_round(here)
     before = claim(here, round_id)
     assert (before.version, before.proofs) == ("1", range(10))
@@ -108,7 +108,7 @@ def test_a_claim_of_a_moved_tip_renews_the_round_and_starts_from_nothing(here: T
 
 
 def test_an_old_template_is_renewed_with_what_has_arrived(here: TestNode) -> None:
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = open_round(here)
     arrived = here.admit(ALICE, 0)
     here.clock.time += REFRESH_SECONDS
@@ -124,7 +124,7 @@ def test_an_old_template_is_renewed_with_what_has_arrived(here: TestNode) -> Non
 
 
 def test_a_round_whose_proofs_are_used_up_is_renewed(here: TestNode) -> None:
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = open_round(here)
     here.redis.hset(here.node.mining.keys.round(round_id), "cursor", MAX_PROOF - 20)
     assert claim(here, round_id, 15).proofs == range(MAX_PROOF - 20, MAX_PROOF - 5)
@@ -137,16 +137,16 @@ def test_an_unknown_round_has_ended(here: TestNode) -> None:
     assert here.node.rounds.seal(Claim("0" * 32, "1", b"", 1, range(1)), 0, "w1") is None
     assert here.node.mining.round("0" * 32) is None
     with pytest.raises(NotFound):
-        here.node.rounds.cancel("0" * 32)
+        here.node.requests.cancel("0" * 32)
     with pytest.raises(NotFound):
-        here.node.rounds.wait("0" * 32, 0)
+        here.node.requests.wait("0" * 32, 0)
 
 
 # --- seals ---
 
 
 def test_only_the_first_seal_counts(here: TestNode) -> None:
-    requests = [here.node.rounds.ask() for _ in range(2)]
+    requests = [here.node.requests.ask() for _ in range(2)]
     round_id = open_round(here)
     first, second = claim(here, round_id, worker="w1"), claim(here, round_id, worker="w2")
     accepted = here.node.rounds.seal(first, first.proofs[3], "w1")
@@ -161,7 +161,7 @@ def test_only_the_first_seal_counts(here: TestNode) -> None:
 
 
 def test_seals_at_the_same_moment_make_one_block(valkey: EmbeddedValkey, here: TestNode) -> None:
-    here.node.rounds.ask()
+    here.node.requests.ask()
     start = threading.Barrier(8)
 
     def work(number: int) -> int:
@@ -180,7 +180,7 @@ def test_seals_at_the_same_moment_make_one_block(valkey: EmbeddedValkey, here: T
 
 
 def test_a_proof_for_a_template_that_was_renewed_is_passed_over(here: TestNode) -> None:
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = open_round(here)
     old = claim(here, round_id)
     here.clock.time += REFRESH_SECONDS + 1
@@ -215,9 +215,9 @@ def test_many_who_open_a_round_open_one(valkey: EmbeddedValkey, here: TestNode) 
 def test_requests_beyond_the_limit_are_refused(redis: Redis) -> None:
     here = TestNode(redis, make_settings(max_requests=3))
     for _ in range(3):
-        here.node.rounds.ask()
+        here.node.requests.ask()
     with pytest.raises(Busy) as caught:
-        here.node.rounds.ask()
+        here.node.requests.ask()
     assert caught.value.code == "too_many_requests"
     # One that waits already may be sent again.
     waiting = texts(here.redis.lrange(here.node.mining.keys.requests, 0, -1))
@@ -226,7 +226,7 @@ def test_requests_beyond_the_limit_are_refused(redis: Redis) -> None:
 
 
 def test_a_peers_block_answers_no_request(here: TestNode) -> None:
-    request_id = here.node.rounds.ask()
+    request_id = here.node.requests.ask()
     here.mine()
     assert request(here, request_id).status == "started"
     assert here.node.mining.situation().requests == 1
@@ -234,21 +234,21 @@ def test_a_peers_block_answers_no_request(here: TestNode) -> None:
 
 def test_waiting_for_an_answer_asks_the_store_about_once_a_second(here: TestNode, redis: Redis) -> None:
     node = build_node(here.settings, store=as_store(redis), queue=here.queue)  # by the real clock
-    request_id = node.rounds.ask()
+    request_id = node.requests.ask()
     before = redis.info("commandstats")["cmdstat_hgetall"]["calls"]
     started = time.monotonic()
-    assert node.rounds.wait(request_id, 0.6).status == "started"
+    assert node.requests.wait(request_id, 0.6).status == "started"
     assert 0.55 < time.monotonic() - started < 5
     asked = redis.info("commandstats")["cmdstat_hgetall"]["calls"] - before
     assert 1 <= asked <= 4
 
 
 def test_whoever_waits_for_an_answer_is_woken_by_it(here: TestNode, redis: Redis, valkey: EmbeddedValkey) -> None:
-    request_id = here.node.rounds.ask()
+    request_id = here.node.requests.ask()
     found = claim(here, open_round(here))
     with connect_for_requests(valkey.url) as connection, ThreadPoolExecutor(2) as pool:
         node = build_node(here.settings, store=as_store(connection), queue=here.queue)
-        waits = [pool.submit(node.rounds.wait, request_id, 20) for _ in range(2)]
+        waits = [pool.submit(node.requests.wait, request_id, 20) for _ in range(2)]
         time.sleep(0.3)
         sealed = time.monotonic()
         assert here.node.rounds.seal(found, 0, "w1") is not None
@@ -261,7 +261,7 @@ def test_whoever_waits_for_an_answer_is_woken_by_it(here: TestNode, redis: Redis
 
 def test_an_ended_round_keeps_what_can_be_asked_of_it_and_no_more(here: TestNode) -> None:
     here.admit(ALICE, 0)
-    request_id = here.node.rounds.ask()
+    request_id = here.node.requests.ask()
     round_id, keys = open_round(here), here.node.mining.keys
     found = claim(here, round_id)
     here.node.rounds.report(round_id, "w1", Searched(found.version, 3))
@@ -287,7 +287,7 @@ def test_the_last_ten_thousand_are_kept(here: TestNode) -> None:
         here.redis.hset(keys.request(name), "status", "finished")
     here.redis.rpush(keys.rounds_ended, *names)
     here.redis.rpush(keys.requests_answered, *names[1:])
-    first, second = here.node.rounds.ask(), here.node.rounds.ask()
+    first, second = here.node.requests.ask(), here.node.requests.ask()
     sealed = []
     for _ in range(2):
         sealed.append(open_round(here))
@@ -303,9 +303,9 @@ def test_the_last_ten_thousand_are_kept(here: TestNode) -> None:
 
 
 def test_many_blocks_a_second_are_a_line_in_ten_seconds(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = listen(monkeypatch, "services.mining.rounds._log")
+    said = listen(monkeypatch, "services.mining.seal_log._log")
     for _ in range(100):
-        here.node.rounds.ask()
+        here.node.requests.ask()
         assert here.node.rounds.seal(claim(here, open_round(here)), 0, "w1") is not None
         here.clock.time += 0.25
     lines = [line for line in said if line["event"] == "block_sealed"]
@@ -316,10 +316,10 @@ def test_many_blocks_a_second_are_a_line_in_ten_seconds(here: TestNode, monkeypa
 
 
 def test_cancelling_ends_the_round_and_its_request_and_the_next_begins(here: TestNode) -> None:
-    first, second = here.node.rounds.ask(), here.node.rounds.ask()
+    first, second = here.node.requests.ask(), here.node.requests.ask()
     round_id = open_round(here)
     late = claim(here, round_id)
-    here.node.rounds.cancel(round_id)
+    here.node.requests.cancel(round_id)
     assert request(here, first).status == "cancelled"
     assert state(here, round_id).state == "cancelled"
     assert here.node.rounds.claim(round_id, "w1", 10, Searched()) is None
@@ -330,7 +330,7 @@ def test_cancelling_ends_the_round_and_its_request_and_the_next_begins(here: Tes
     assert here.node.chain.tip().height == 1
     assert state(here, round_id).state == "cancelled"
     assert request(here, second).status == "started"
-    here.node.rounds.cancel(round_id)  # again: nothing happens
+    here.node.requests.cancel(round_id)  # again: nothing happens
     assert here.node.mining.situation().open_round == following
 
 
@@ -338,7 +338,7 @@ def test_a_cancelled_round_is_not_opened_again_by_automining_on_that_tip(automin
     here = automining
     here.admit(ALICE, 0)
     round_id = open_round(here)
-    here.node.rounds.cancel(round_id)
+    here.node.requests.cancel(round_id)
     assert here.node.rounds.ensure_open() is None
     here.admit(ALICE, 1)
     assert here.node.rounds.ensure_open() is None
@@ -349,8 +349,8 @@ def test_a_cancelled_round_is_not_opened_again_by_automining_on_that_tip(automin
 def test_a_request_overrules_a_held_tip(automining: TestNode) -> None:
     here = automining
     here.admit(ALICE, 0)
-    here.node.rounds.cancel(open_round(here))
-    here.node.rounds.ask()
+    here.node.requests.cancel(open_round(here))
+    here.node.requests.ask()
     assert here.node.mining.situation().open_round
 
 
@@ -408,7 +408,7 @@ def test_nobody_rests_while_a_request_waits(automining: TestNode) -> None:
     here = automining
     here.admit(ALICE, 0)
     for _ in range(2):
-        here.node.rounds.ask()
+        here.node.requests.ask()
     assert here.node.rounds.seal(claim(here, open_round(here)), 0, "w1")
     assert here.node.rounds.rest() == 0.0  # the second still waits
     assert here.node.rounds.seal(claim(here, open_round(here)), 0, "w1")
@@ -419,7 +419,7 @@ def test_nobody_rests_while_a_request_waits(automining: TestNode) -> None:
 
 def test_nobody_rests_without_automining(here: TestNode) -> None:
     here.admit(ALICE, 0)
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = open_round(here)
     assert here.node.rounds.seal(claim(here, round_id), 0, "w1")
     assert here.node.rounds.rest() == 0.0
@@ -435,7 +435,7 @@ def test_without_automining_only_requests_open_rounds(here: TestNode) -> None:
 
 def test_a_report_of_one_hash_counts(here: TestNode) -> None:
     """The first proof of a claim may be the one."""
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = open_round(here)
     found = claim(here, round_id)
     here.node.rounds.report(round_id, "w1", Searched(found.version, 1))
@@ -448,7 +448,7 @@ def test_a_report_of_one_hash_counts(here: TestNode) -> None:
 
 
 def test_hashes_add_up_and_vain_ones_are_known(here: TestNode) -> None:
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = open_round(here)
     first = claim(here, round_id, worker="w1")
     here.clock.time += 1
@@ -470,7 +470,7 @@ def test_hashes_add_up_and_vain_ones_are_known(here: TestNode) -> None:
 
 
 def test_hashes_for_a_template_of_old_are_wasted(here: TestNode) -> None:
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = open_round(here)
     old = claim(here, round_id)
     here.mine()
@@ -484,7 +484,7 @@ def test_hashes_for_a_template_of_old_are_wasted(here: TestNode) -> None:
 
 def test_workers_are_called_for_as_many_as_do_not_search(here: TestNode) -> None:
     here.queue.workers = 3
-    here.node.rounds.ask()
+    here.node.requests.ask()
     round_id = open_round(here)
     assert here.queue.searches == [(round_id, 3)]
     here.node.rounds.linger("w1", 5)
@@ -517,7 +517,7 @@ def test_the_reconciler_calls_only_when_nobody_searches(here: TestNode) -> None:
 
 def test_the_reward_goes_where_the_settings_say(redis: Redis) -> None:
     here = TestNode(redis, make_settings(reward_address=BOB.address))
-    here.node.rounds.ask()
+    here.node.requests.ask()
     accepted = here.node.rounds.seal(claim(here, open_round(here)), 0, "w1")
     assert accepted is not None and accepted.block.transactions[0].recipient == BOB.address
 
@@ -534,7 +534,7 @@ def test_a_round_whose_transactions_a_peer_has_mined_ends_instead_of_mining_noth
 def test_a_round_that_somebody_asked_for_goes_on_after_a_peers_block(automining: TestNode) -> None:
     automining.admit(ALICE, 0)
     round_id = open_round(automining)
-    automining.node.rounds.ask()
+    automining.node.requests.ask()
     automining.mine_pool()
     assert claim(automining, round_id).round_id == round_id
 
@@ -542,4 +542,4 @@ def test_a_round_that_somebody_asked_for_goes_on_after_a_peers_block(automining:
 def test_a_node_without_a_reward_address_says_so(redis: Redis) -> None:
     here = TestNode(redis, make_settings(reward_address=""))
     with pytest.raises(PolicyError, match="QUARRY_REWARD_ADDRESS"):
-        here.node.rounds.ask()
+        here.node.requests.ask()

@@ -77,7 +77,7 @@ class Searchers(RecordingQueue):
                 self.running.append(here)
             node = build_node(self._settings, store=as_store(redis), queue=self)
             try:
-                found = _Search(node.rounds, node.mining, here, self._settings.linger).run(round_id)
+                found = _Search(node.rounds, here, self._settings.linger).run(round_id)
                 with self._lock:
                     self.found += found
             except BaseException as error:
@@ -107,8 +107,8 @@ def mining(
 def test_ten_requests_at_once_are_ten_blocks(valkey: EmbeddedValkey, redis: Redis) -> None:
     with mining(valkey.url, redis, workers=3, difficulty=3000) as (node, queue):
         with ThreadPoolExecutor(10) as callers:
-            requests = list(callers.map(lambda _: node.rounds.ask(), range(10)))
-            answers = list(callers.map(lambda name: node.rounds.wait(name, 30), requests))
+            requests = list(callers.map(lambda _: node.requests.ask(), range(10)))
+            answers = list(callers.map(lambda name: node.requests.wait(name, 30), requests))
         eventually(lambda: not node.mining.situation().open_round)
     assert [answer.status for answer in answers] == ["finished"] * 10
     hashes = texts(redis.lrange(node.chain.keys.heights, 1, -1))
@@ -120,8 +120,8 @@ def test_ten_requests_at_once_are_ten_blocks(valkey: EmbeddedValkey, redis: Redi
 
 def test_hashes_of_rounds_add_up_to_the_nodes(valkey: EmbeddedValkey, redis: Redis) -> None:
     with mining(valkey.url, redis, workers=3, difficulty=20_000) as (node, _):
-        requests = [node.rounds.ask() for _ in range(4)]
-        answers = [node.rounds.wait(name, 30) for name in requests]
+        requests = [node.requests.ask() for _ in range(4)]
+        answers = [node.requests.wait(name, 30) for name in requests]
     total = wasted = 0
     for answer in answers:
         found = round_of(node.mining, answer.round_id)
@@ -176,7 +176,7 @@ def test_late_news_of_an_older_round_does_not_end_a_rest(
     with mining(valkey.url, redis, workers=1, difficulty=50, automine=True) as (node, queue):
         node.submit([TestNode(redis, node.settings).sign(ALICE, 0)])
         eventually(lambda: queue.running and node.pool.totals() == (0, 0))
-        search = _Search(node.rounds, node.mining, queue.running[0], 0.5)
+        search = _Search(node.rounds, queue.running[0], 0.5)
         search._watch = node.mining.watch()
         search._watch.opened = "a round of before"
         search._rest()
@@ -193,7 +193,7 @@ def test_a_request_does_not_wait_for_a_rest(
         node.submit([signer.sign(ALICE, 0)])
         eventually(lambda: node.pool.totals() == (0, 0))
         node.submit([signer.sign(ALICE, 1)])  # the searcher rests, and looks after it later
-        assert node.rounds.wait(node.rounds.ask(), 10).status == "finished"
+        assert node.requests.wait(node.requests.ask(), 10).status == "finished"
         assert node.pool.totals() == (0, 0)
 
 
@@ -249,7 +249,7 @@ def test_a_job_that_is_delivered_twice_is_harmless(
 
 def test_a_stopped_search_ends_soon_and_another_finishes(valkey: EmbeddedValkey, redis: Redis) -> None:
     with mining(valkey.url, redis, workers=1, difficulty=2**40) as (node, queue):
-        request_id = node.rounds.ask()
+        request_id = node.requests.ask()
         round_id = node.mining.situation().open_round
         eventually(lambda: node.mining.round_workers(round_id))
         assert node.mining.searchers(time.time()) == 1
@@ -262,4 +262,4 @@ def test_a_stopped_search_ends_soon_and_another_finishes(valkey: EmbeddedValkey,
         # It comes back to a worker that is asked, and goes on where the claims ended.
         claim = node.rounds.claim(round_id, "other", 10, Searched())
         assert claim is not None and claim.proofs.start >= reported
-        assert node.rounds.wait(request_id, 0).status == "started"
+        assert node.requests.wait(request_id, 0).status == "started"

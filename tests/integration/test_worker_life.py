@@ -158,7 +158,7 @@ def test_an_idle_worker_stops_at_once(scene: Scene) -> None:
 def test_a_searching_worker_stops_at_once_and_the_round_waits_for_another(scene: Scene) -> None:
     worker = scene.crew.worker()
     scene.await_workers(1)
-    request_id = scene.node.rounds.ask()
+    request_id = scene.node.requests.ask()
     round_id = scene.await_search()
     horse = scene.horse(worker)
     worker.terminate()
@@ -177,7 +177,7 @@ def test_a_searching_worker_stops_at_once_and_the_round_waits_for_another(scene:
 def test_the_death_of_the_parent_ends_its_horse_and_another_worker_finishes(scene: Scene) -> None:
     victim, _ = scene.gated("victim"), scene.gated("other")
     scene.await_workers(2)
-    request_id = scene.node.rounds.ask()
+    request_id = scene.node.requests.ask()
     scene.await_search(2)
     horse = scene.horse(victim)
     victim.kill()
@@ -190,7 +190,7 @@ def test_the_death_of_the_parent_ends_its_horse_and_another_worker_finishes(scen
 def test_worker_and_horse_killed_with_another_worker_alive(scene: Scene) -> None:
     victim, _ = scene.gated("victim"), scene.gated("other")
     scene.await_workers(2)
-    request_id = scene.node.rounds.ask()
+    request_id = scene.node.requests.ask()
     scene.await_search(2)
     horse = scene.horse(victim)
     os.kill(horse, signal.SIGKILL)
@@ -205,7 +205,7 @@ def test_worker_and_horse_killed_with_nobody_left(scene: Scene) -> None:
     scene.reconcilers()
     victim = scene.gated("victim")
     scene.await_workers(1)
-    request_id = scene.node.rounds.ask()
+    request_id = scene.node.requests.ask()
     scene.await_search()
     horse = scene.horse(victim)
     victim.kill()
@@ -220,7 +220,7 @@ def test_only_the_horse_killed(scene: Scene) -> None:
     scene.reconcilers()
     worker = scene.gated("worker")
     scene.await_workers(1)
-    request_id = scene.node.rounds.ask()
+    request_id = scene.node.requests.ask()
     scene.await_search()
     scene.gate.touch()
     os.kill(scene.horse(worker), signal.SIGKILL)
@@ -235,7 +235,7 @@ def test_death_between_finding_the_proof_and_appending(scene: Scene) -> None:
     scene.reconcilers()
     worker = scene.with_proof("worker", "os._exit(9)")
     scene.await_workers(1)
-    request_id = scene.node.rounds.ask()
+    request_id = scene.node.requests.ask()
     mark = scene.directory / "mark"
     eventually(mark.exists, what="the death")
     eventually(lambda: not alive(int(mark.read_text() or 0)))
@@ -250,7 +250,7 @@ def test_a_worker_that_was_frozen_with_its_proof_is_harmless_when_it_wakes(scene
     """SIGSTOP to worker and horse once a proof is found; another finds one meanwhile; then SIGCONT."""
     frozen = scene.with_proof("frozen", "os.kill(os.getppid(), signal.SIGSTOP); os.kill(os.getpid(), signal.SIGSTOP)")
     scene.await_workers(1)
-    first, second = scene.node.rounds.ask(), scene.node.rounds.ask()
+    first, second = scene.node.requests.ask(), scene.node.requests.ask()
     mark = scene.directory / "mark"
     eventually(mark.exists, what="the proof")
     horse = scene.horse(frozen)
@@ -269,7 +269,7 @@ def test_a_worker_that_was_frozen_with_its_proof_is_harmless_when_it_wakes(scene
     assert scene.node.chain.tip().height == 3
     assert scene.mining.counters()["blocks_mined"] == 2
     # It is a worker like any other again.
-    third = scene.node.rounds.ask()
+    third = scene.node.requests.ask()
     scene.await_answer(third)
     assert frozen.poll() is None
 
@@ -294,7 +294,7 @@ def test_an_emptied_broker_is_filled_again(scene: Scene) -> None:
 def test_a_worker_that_searches_is_known_again_after_the_broker_was_emptied(scene: Scene) -> None:
     worker = scene.crew.worker()
     scene.await_workers(1)
-    scene.node.rounds.ask()
+    scene.node.requests.ask()
     scene.await_search()
     assert scene.redis.delete(*scene.redis.scan_iter(match="rq:*")) > 3
     assert RqJobs(scene.redis).mining_workers() == 0

@@ -76,7 +76,7 @@ def test_a_worker_lives_through_whatever_lies_in_its_queue(scene: tuple[Redis, N
 
     # And at once it does what it is there for.
     started = time.monotonic()
-    request = node.rounds.ask()
+    request = node.requests.ask()
     eventually(lambda: request_of(node.mining, request).status == "finished", 10, "a block")
     assert time.monotonic() - started < 5
     assert worker.poll() is None
@@ -96,7 +96,7 @@ def test_a_queue_that_is_no_list_does_not_end_a_worker(scene: tuple[Redis, Node,
     time.sleep(1.5)
     assert worker.poll() is None
     redis.delete(f"rq:queue:{MINING}")
-    request = node.rounds.ask()
+    request = node.requests.ask()
     eventually(lambda: request_of(node.mining, request).status == "finished", 20, "a block")
     assert worker.poll() is None
 

@@ -65,7 +65,7 @@ def test_a_peer_that_is_mining_can_be_read(network: Network) -> None:
     a, b = network.members("a", "b")
     b.grow(2, BEN.address)
     b.clock.time += 0.5
-    b.node.rounds.ask()
+    b.node.requests.ask()
     assert isinstance(b.get("/status")["round"]["opened_at"], float)
     assert a.resolve().notes == ()
     assert a.hashes() == b.hashes()

@@ -82,7 +82,7 @@ def chain_of(client: Client) -> list[Json]:
 
 def round_of(node: Node) -> Block:
     """Ask for a block and mine it, without searching for a proof that every chain has."""
-    node.rounds.ask()
+    node.requests.ask()
     claim = node.rounds.claim(node.mining.situation().open_round, "test", 1, Searched())
     assert claim is not None
     accepted = node.rounds.seal(claim, find_proof(int(claim.prefix)), "test")

@@ -69,7 +69,7 @@ class Clients:
             process = self._random.choice(node.api)
             if process.alive:
                 with self._world.scheduler.acting_for(process):
-                    process.node.rounds.cancel(opened.decode())
+                    process.node.requests.cancel(opened.decode())
 
     def _post(self, node: SimNode, path: str, body: Any, items: list[Transaction]) -> None:
         self._world.serve(node.url, "POST", path, json.dumps(body).encode())

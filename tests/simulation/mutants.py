@@ -17,12 +17,12 @@ from services.chain.reorganiser import Reorganiser
 from services.errors import PeerLied
 from services.jobs.queues import RESOLVE
 from services.mining.rounds import Rounds
+from services.peers import header_chain, resolver
 from services.peers import http as peer_http
-from services.peers import resolver
 from services.peers.announcer import Announcer
 from services.peers.book import PeerBook
 from services.peers.client import PeerClient
-from services.peers.resolver import Resolver
+from services.peers.header_chain import HeaderChains
 from services.store import scripts
 from services.store.branch import BranchStore
 from services.store.pool import PoolStore, Written
@@ -125,13 +125,13 @@ def _strict_everywhere(self: PeerClient, text: bytes, *, floats: bool = False) -
     return _REAL_PARSE(self, text)
 
 
-def _blames_the_peer(self: Resolver, tip: Any, message: str) -> PeerLied:
+def _blames_the_peer(self: HeaderChains, tip: Any, message: str) -> PeerLied:
     return PeerLied(message)
 
 
-def _short_pages_end(self: Resolver, *arguments: Any) -> Any:
+def _short_pages_end(self: HeaderChains, *arguments: Any) -> Any:
     stretch, page = _REAL_CONNECT(self, *arguments)
-    stretch.ended = len(page) < vars(resolver)["PAGE_LIMIT"]
+    stretch.ended = len(page) < vars(header_chain)["PAGE_LIMIT"]
     return stretch, page
 
 
@@ -156,7 +156,7 @@ def _without_detached(self: BranchStore, fork: int, hashes: Any) -> Any:
 
 
 _REAL_TERMS = BranchStore._header_terms
-_REAL_PARSE, _REAL_CONNECT = PeerClient.parse, Resolver._connect
+_REAL_PARSE, _REAL_CONNECT = PeerClient.parse, HeaderChains._connect
 
 
 def _mutants() -> tuple[Mutant, ...]:
@@ -220,6 +220,7 @@ def _mutants() -> tuple[Mutant, ...]:
             "the branch is believed to be better",
             python(
                 ("services.peers.resolver", "is_better", _trusting),
+                ("services.peers.header_chain", "is_better", _trusting),
                 ("services.chain.reorganiser", "is_better", _trusting),
             ),
         ),
@@ -257,6 +258,7 @@ def _mutants() -> tuple[Mutant, ...]:
             "a tie is not broken",
             python(
                 ("services.peers.resolver", "is_better", _first_seen),
+                ("services.peers.header_chain", "is_better", _first_seen),
                 ("services.chain.reorganiser", "is_better", _first_seen),
             ),
             "liveness",
@@ -265,9 +267,13 @@ def _mutants() -> tuple[Mutant, ...]:
         Mutant("a peer that failed is never asked again", python((PeerBook, "due", _never_again)), "liveness"),
         # Bugs that the simulation found; seeds.txt says when.
         Mutant("a status is read as hashed data is", python((PeerClient, "parse", _strict_everywhere)), "liveness"),
-        Mutant("a peer is blamed for our own reorganisation", python((Resolver, "_lie", _blames_the_peer)), "liveness"),
         Mutant(
-            "what is left of a page counts as the last", python((Resolver, "_connect", _short_pages_end)), "liveness"
+            "a peer is blamed for our own reorganisation", python((HeaderChains, "_lie", _blames_the_peer)), "liveness"
+        ),
+        Mutant(
+            "what is left of a page counts as the last",
+            python((HeaderChains, "_connect", _short_pages_end)),
+            "liveness",
         ),
         # What strangers could use up.
         Mutant("what a peer missed is not handed on again", python((Announcer, "remind", _nothing)), "liveness"),

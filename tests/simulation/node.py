@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _JOBS: dict[str, Callable[..., Any]] = {
     f"{function.__module__}.{function.__name__}": function
-    for function in (network.resolve, network.answer, network.announce, network.relay)
+    for function in (network.resolve, network.answer, network.discover, network.announce, network.relay)
 }
 assert set(_JOBS) < ALLOWED
 

@@ -46,7 +46,7 @@ def surroundings(world: World) -> Iterator[None]:
             # point, is what matters.
             mock.patch("services.store.chain.DENSE", 2),
             mock.patch.object(PeerClient.headers, "__defaults__", (PAGE,)),
-            mock.patch("services.peers.resolver.PAGE_LIMIT", PAGE),
+            mock.patch("services.peers.header_chain.PAGE_LIMIT", PAGE),
             mock.patch("services.peers.resolver.BODIES", 2),
         ):
             yield

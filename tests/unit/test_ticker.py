@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.jobs.queues import RESOLVE
+from services.jobs.queues import DISCOVER, RESOLVE
 from services.settings.table import load
 from worker.ticker import Ticker
 
@@ -48,7 +48,11 @@ def test_each_slot_has_one_job_however_often_it_ticks(queue: Queue) -> None:
         ticker.tick()
         clock.sleep(1)
     slots = range(1_750_000_000 // 10, 1_750_000_060 // 10)
-    assert queue.jobs == {f"resolve-first-{slot}": RESOLVE for slot in slots}
+    minutes = range(1_750_000_000 // 60, 1_750_000_059 // 60 + 1)
+    assert queue.jobs == {
+        **{f"resolve-first-{slot}": RESOLVE for slot in slots},
+        **{f"discover-first-{minute}": DISCOVER for minute in minutes},
+    }
 
 
 def test_a_tick_says_how_many_jobs_were_new(queue: Queue) -> None:

@@ -1,1 +1,6 @@
-"""The job functions. `services/jobs/queues.py` lists which of them RQ may run."""
+"""The job functions. `services/jobs/queues.py` lists which functions RQ may run.
+
+- `search`: takes part in rounds of mining.
+- `network`: resolves, discovers peers, announces and relays.
+- `upkeep`: housekeeping on demand.
+"""

@@ -1,47 +1,51 @@
-"""The network jobs: agree with peers, and tell them. Before its chain has begun, a node does neither."""
+"""The network jobs: agree with peers, and tell them. Until its chain has begun, a node does neither."""
 
 import structlog
 
 from services.jobs.queues import HEARD
-from services.peers.claims import DISCOVERY_SECONDS
-from worker import context
+from worker.context import begun_node
 
 _log = structlog.get_logger(__name__)
 
 
-def resolve(node: str, which: str = "") -> bool:
+def resolve(name: str, which: str = "") -> bool:
     """Adopt the best valid chain among the peers; whether ours changed. Safe at any time.
 
     Args:
-        which: "": all, as scheduled; `HEARD`: those in whose name something was announced; else one peer's URL.
+        which: "": all peers, as scheduled; `HEARD`: those that are said to have a new block; else one peer's URL.
     """
-    served = context.begun(node)
-    if served is None or served.faults.read() is not None:  # marked: /status says why, and no peer is asked
+    node = begun_node(name)
+    if node is None or node.faults.read() is not None:  # marked as wrong: `/status` says so, and no peer is asked
         return False
     if which == HEARD:
-        resolution = served.resolver.resolve_heard()
+        resolution = node.resolver.resolve_heard()
     else:
-        resolution = served.resolver.resolve(which or None)
+        resolution = node.resolver.resolve(which or None)
     for note in resolution.notes:
-        _log.info("peer_passed_over", node=node, reason=note)
-    if not which and served.clock.now() % DISCOVERY_SECONDS < served.settings.resolve_seconds:
-        served.resolver.discover(served.settings.public_url)
+        _log.info("peer_passed_over", node=name, reason=note)
     return resolution.replaced
 
 
-def answer(node: str, number: str) -> bool:
-    """Resolve because somebody asked over HTTP (the `number`-th), unless a later run has answered that already."""
-    served = context.begun(node)
-    return served is not None and served.consensus.answer(int(number))
+def discover(name: str) -> None:
+    """Ask one peer, each time another, for its peers, and keep them as candidates."""
+    node = begun_node(name)
+    if node is not None and node.faults.read() is None:
+        node.resolver.discover(node.settings.public_url)
 
 
-def announce(node: str, tip: str) -> int:
+def answer(name: str, number: str) -> bool:
+    """Resolve for the `number`-th request to `/nodes/resolve`, unless a run that began after it has done so already."""
+    node = begun_node(name)
+    return node is not None and node.consensus.answer(int(number))
+
+
+def announce(name: str, tip: str) -> int:
     """Tell all peers of a tip, unless it has moved since; how many were told."""
-    served = context.begun(node)
-    return 0 if served is None else served.announcer.announce(tip)
+    node = begun_node(name)
+    return 0 if node is None else node.announcer.announce(tip)
 
 
-def relay(node: str) -> int:
+def relay(name: str) -> int:
     """Hand new transactions on to all peers; how many."""
-    served = context.begun(node)
-    return 0 if served is None else served.announcer.relay()
+    node = begun_node(name)
+    return 0 if node is None else node.announcer.relay()

@@ -1,10 +1,12 @@
-"""Housekeeping as a job. The ticker does it by itself (worker/housekeeper.py); a job does the same, whoever asks."""
+"""Housekeeping as a job. Quarry does not enqueue it, since the ticker does the same (worker/housekeeper.py). It remains
+on the list of jobs so that operators can have it done at once.
+"""
 
 from services.housekeeping import keep_house
-from worker import context
+from worker.context import begun_node
 
 
-def housekeeping(node: str) -> int:
-    """Bring back lost work and expire what is old; how many transactions expired. Safe to run at any time."""
-    served = context.begun(node)
-    return 0 if served is None else keep_house(served)
+def housekeeping(name: str) -> int:
+    """Do the housekeeping of a node (`keep_house`); how many transactions expired. Safe to run at any time."""
+    node = begun_node(name)
+    return 0 if node is None else keep_house(node)

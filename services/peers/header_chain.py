@@ -1,0 +1,186 @@
+"""Adopting a peer's chain by its headers: verified headers first, then the blocks of those that are worth it.
+
+Walk: headers from the fork point on, until they outweigh our chain → bodies → append, or verify, stage and swap in.
+Nothing that a peer says is trusted before it is proven. Headers are proven first, because they are small and cannot be
+made without work.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+from services.chain.accept import Acceptor
+from services.chain.reorganiser import Reorganiser
+from services.errors import PeerLied, TipMoved
+from services.peers.client import PAGE_LIMIT, PeerClaim, PeerClient
+from services.peers.http import AnswerTooLong
+from services.peers.stretch import Budget, ChainChanged, NeedsMore, Stretch
+from services.ports import Clock
+from services.store.chain import ChainStore
+from services.store.records import Tip
+from shared.block import Block, Header
+from shared.errors import NodeError, TooEarly
+from shared.forkchoice import is_better
+from shared.rules import Rules
+
+# Headers that are held before they are known to outweigh our chain, of all peers that are tried at once. They are held
+# as hashes: 32 MB.
+MAX_UNPROVEN = 1_000_000
+
+
+class HeaderChains:
+    """Chains of peers whose headers can be judged without their blocks."""
+
+    def __init__(
+        self,
+        chain: ChainStore,
+        rules: Rules,
+        acceptor: Acceptor,
+        reorganiser: Reorganiser,
+        client: PeerClient,
+        clock: Clock,
+    ) -> None:
+        self._chain = chain
+        self._rules = rules
+        self._acceptor = acceptor
+        self._reorganiser = reorganiser
+        self._client = client
+        self._clock = clock
+
+    def adopt(self, claim: PeerClaim, tip: Tip, budget: Budget) -> bool:
+        """Adopt one stretch of a peer's chain, which is better than ours at `tip`; whether there may be more.
+
+        A stretch that extends our tip is appended block by block, so a sync that is killed resumes where it was.
+
+        Raises:
+            RuleError: a header or a block is invalid, or a body is not the one that its header commits to.
+            TooEarly: the headers would outweigh our chain only together with headers whose time has not come.
+            PeerLied: the headers do not connect to our chain, or do not outweigh it, though the peer claimed that.
+            ChainChanged: the peer serves another chain than the one that it claimed.
+            NeedsMore: it must be tried alone.
+            PeerFailed: it does not answer, or the time is over. What has been adopted or staged stays.
+            TipMoved: our chain changed meanwhile.
+        """
+        stretch = self._headers(claim, tip, budget)
+        if stretch.fork == tip.height:
+            for block in self._bodies(claim, stretch, 0, budget):
+                self._acceptor.accept(block)
+                budget.extend()
+        else:
+            self._reorganise(claim, stretch, budget)
+        return not stretch.ended
+
+    # --- headers ---
+
+    def _headers(self, claim: PeerClaim, tip: Tip, budget: Budget) -> Stretch:
+        """Verified headers from the fork point on: as few pages as prove that they outweigh our chain."""
+        stretch, page = self._connect(claim, tip, budget)
+        while True:
+            early = self._check(stretch, page)
+            if early is not None:
+                stretch.ended = True
+            if is_better(stretch.claim, tip.claim):
+                return stretch
+            if early is not None:
+                raise early
+            if budget.share > 1 and len(stretch) >= MAX_UNPROVEN // budget.share:
+                raise NeedsMore("The peer has more headers than can be held while others are tried.")
+            if stretch.ended or len(stretch) >= MAX_UNPROVEN or stretch.chainwork > claim.tip.chainwork:
+                raise self._lie(tip, "The peer's headers do not hold the work that it claimed.")
+            page = self._next_page(claim, stretch.window[-1].hash, budget)
+            stretch.ended = len(page) < PAGE_LIMIT
+
+    def _check(self, stretch: Stretch, page: list[Header]) -> TooEarly | None:
+        """Verify a page's headers and add them to the stretch, up to the first whose time has not come; its error."""
+        now = self._clock.now()
+        for header in page:
+            try:
+                self._rules.check_header(header, tuple(stretch.window), now)
+            except TooEarly as error:
+                return error
+            stretch.add(header, self._rules.work(header))
+        return None
+
+    def _connect(self, claim: PeerClaim, tip: Tip, budget: Budget) -> tuple[Stretch, list[Header]]:
+        """An empty stretch that begins at the fork point, and the headers of the first page that follow it.
+
+        The peer's answer begins after the first hash of our locator that it has, which may lie below the fork point.
+        """
+        page = self._page(claim, self._chain.locator(), budget)
+        while True:
+            if not page:
+                raise self._lie(tip, "The peer has no headers where it claims a better chain.")
+            fork = page[0].index - 1
+            if fork < 1 or self._chain.hash_at(fork) != page[0].previous_hash:
+                raise self._lie(tip, "The peer's headers do not connect to our chain.")
+            ours = [item.header.hash for item in self._chain.headers(fork + 1, len(page))]
+            common = next(
+                (i for i, (own, other) in enumerate(zip(ours, page, strict=False)) if own != other.hash), len(ours)
+            )
+            if common < len(page):
+                stretch = self._begin(fork + common)
+                # If our chain was reorganised since it was compared, the peer's headers are not to blame.
+                if stretch.window[-1].hash != (page[common - 1].hash if common else page[0].previous_hash):
+                    raise TipMoved("The chain changed while headers were read.")
+                stretch.ended = len(page) < PAGE_LIMIT  # the whole page, not what is left of it
+                return stretch, page[common:]
+            full = len(page) == PAGE_LIMIT
+            page = self._next_page(claim, page[-1].hash, budget) if full else []
+
+    def _begin(self, fork: int) -> Stretch:
+        """An empty stretch that begins after height `fork` of our chain."""
+        size = self._rules.window_size
+        stored = self._chain.headers(max(1, fork - size + 1), min(fork, size))
+        if not stored or stored[-1].header.index != fork:
+            raise TipMoved("The chain changed while headers were read.")
+        return Stretch(fork, deque((item.header for item in stored), maxlen=size), stored[-1].chainwork)
+
+    def _next_page(self, claim: PeerClaim, last: str, budget: Budget) -> list[Header]:
+        """The headers that follow one that the peer has just sent."""
+        page = self._page(claim, [last], budget)
+        if page and page[0].previous_hash != last:
+            raise ChainChanged("The peer's headers do not follow those before: its chain has changed.")
+        return page
+
+    def _page(self, claim: PeerClaim, locator: list[str], budget: Budget) -> list[Header]:
+        budget.check()
+        return [
+            self._rules.read_header(value) for value in self._client.headers(claim.url, locator, share=budget.share)
+        ]
+
+    def _lie(self, tip: Tip, message: str) -> NodeError:
+        """The error for headers that do not fit our chain. If our chain has changed since `tip`, that is the reason."""
+        moved = self._chain.tip().hash != tip.hash
+        return TipMoved("The chain changed while headers were read.") if moved else PeerLied(message)
+
+    # --- bodies ---
+
+    def _reorganise(self, claim: PeerClaim, stretch: Stretch, budget: Budget) -> None:
+        branch = self._reorganiser.begin(stretch.fork)
+        held = 0
+        with budget.stopped():
+            while held < len(stretch) and self._reorganiser.add_known(branch, stretch.hash_at(held)):
+                held += 1
+        for block in self._bodies(claim, stretch, held, budget):
+            self._reorganiser.add(branch, block)
+            budget.extend()
+        self._reorganiser.swap(branch)
+
+    def _bodies(self, claim: PeerClaim, stretch: Stretch, held: int, budget: Budget) -> Iterator[Block]:
+        """The blocks of a stretch without the first `held`, each compared with the header that was verified."""
+        wanted = held
+        while wanted < len(stretch):
+            budget.check()
+            limit = min(budget.bodies, len(stretch) - wanted)
+            try:
+                values = self._client.blocks(claim.url, stretch.fork + 1 + wanted, limit, budget.share)
+            except AnswerTooLong:
+                if limit == 1:
+                    raise
+                budget.bodies = limit // 2  # these blocks are larger than most
+                continue
+            for value in values:
+                block = self._rules.read_block(value)
+                if block.hash != stretch.hash_at(wanted):
+                    raise ChainChanged("The peer's blocks are not those of its headers: its chain has changed.")
+                wanted += 1
+                yield block
