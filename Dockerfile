@@ -4,7 +4,7 @@ FROM python:3.12-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
 
-# Dependencies first: this layer stays while only our own code changes.
+# Dependencies first, so that this layer is reused when only our own code changes.
 COPY requirements.lock deploy/build.lock ./
 RUN python -m venv tools \
  && tools/bin/python -m pip install --require-hashes --only-binary :all: -r build.lock \
@@ -16,7 +16,7 @@ COPY shared shared
 COPY services services
 COPY worker worker
 COPY api api
-# The build's own tools are pinned too, hence no build isolation, which would fetch whatever is newest.
+# The build tools are pinned too. Build isolation would fetch their newest versions, so it is off.
 RUN tools/bin/python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir wheels . \
  && python -m pip --python /opt/quarry/bin/python install --no-deps --no-index wheels/*.whl
 
@@ -29,7 +29,7 @@ RUN chmod 0755 /opt/quarry/bin/in-node /opt/quarry/bin/health /opt/quarry/bin/ma
 
 
 FROM python:3.12-slim
-# Volumes take their owner from these directories when they are first used.
+# A new volume takes its owner from the directory at which it is mounted.
 RUN python -m pip uninstall --yes --quiet --root-user-action=ignore pip \
  && groupadd --gid 10001 quarry \
  && useradd --uid 10001 --gid quarry --no-create-home --home-dir /data --shell /usr/sbin/nologin quarry \

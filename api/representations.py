@@ -12,7 +12,7 @@ from services.store.rounds import Round
 from shared.hashing import is_hash
 
 # Memory that a block takes while an answer is made of it, as a multiple of its own bytes: as text from the store, as
-# objects, as objects with their ids, and as text again (measured: tests/integration/test_large_answers.py).
+# objects, as objects with their ids, and as text again (measured: tests/integration/http/test_large_answers.py).
 _PER_BYTE = 14
 # A worker that has not reported for so long has left the round, or is dead.
 _ACTIVE_SECONDS = 2 * HEARTBEAT_SECONDS

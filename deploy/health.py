@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python -P
-"""`health api URL | valkey HOST:PORT | worker | ticker`: exit code 0 if the container's program does its work, else 1.
+"""`health api URL | valkey HOST:PORT | worker | ticker`: exit code 0 if the container's program works, else 1.
 
-Health checks run every few seconds in every container, so each loads only what it needs.
+Checks run every few seconds in every container, so each imports only what it needs.
 """
 
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 _TIMEOUT = 3.0  # seconds; below that of the checks in docker-compose.yml
-# A worker's heartbeat is at most 5 s old while it waits, and 2 s while it works.
+# A healthy worker's heartbeat is at most 5 s old while it waits, and 2 s while it works.
 _HEARTBEAT_SECONDS = 45.0
 _TICKER_SECONDS = 30
 _PID_FILE = "in-node.pid"  # written by in_node.py
@@ -35,9 +35,9 @@ def api(url: str) -> None:
 
 
 def valkey(address: str) -> None:
-    """Valkey lets our user in and answers: its data is loaded.
+    """Valkey accepts our login and answers, so its data is loaded.
 
-    By a socket, since loading a client takes longer than all the rest.
+    By a plain socket, since importing a client takes longer than all the rest.
     """
     host, _, port = address.rpartition(":")
     password = Path(os.environ["VALKEY_PASSWORD_FILE"]).read_text("utf-8").strip()
@@ -66,7 +66,7 @@ def worker() -> None:
 
 
 def ticker() -> None:
-    """The node's house was kept a moment ago, which is the ticker's to do."""
+    """The ticker has done the node's housekeeping recently."""
     node = os.environ["QUARRY_NODE"]
     with _connect("QUARRY_REDIS_URL") as store:
         kept, (seconds, _) = store.get(f"quarry:{{{node}}}:kept"), store.time()  # by one clock
@@ -86,7 +86,7 @@ def _parse(moment: str) -> datetime:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code 0: healthy; 1: not, with one line that says why; 2: wrong usage."""
+    """Exit code 0: healthy; 1: unhealthy, with one line that says why; 2: wrong usage."""
     try:
         match arguments:
             case ["api", url]:
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
             case _:
                 print("usage: health api URL | valkey HOST:PORT | worker | ticker", file=sys.stderr)
                 return 2
-    except Exception as error:  # whatever keeps the question from being answered is the answer
+    except Exception as error:  # a check that cannot be made has failed
         print(f"unhealthy: {error or type(error).__name__}", file=sys.stderr)
         return 1
     return 0

@@ -1,10 +1,10 @@
 #!/usr/bin/env -S python -P
-"""`in-node COMMAND …`: become COMMAND, with what only the running container knows added to its environment.
+"""`in-node COMMAND …`: run COMMAND with secrets and addresses of this container added to its environment.
 
-- VALKEY_PASSWORD_FILE: its content is the password in QUARRY_REDIS_URL and QUARRY_BROKER_URL.
-- QUARRY_DATA_DIR: keys and admin token are there, made if they are missing. The address becomes
-  QUARRY_REWARD_ADDRESS where that is not set. The token goes, by its file, to the API, and by value (QUARRY_TOKEN)
-  to commands of the operator, such as `docker compose exec node1 in-node quarry mine`.
+- VALKEY_PASSWORD_FILE: the file's content becomes the password in QUARRY_REDIS_URL and QUARRY_BROKER_URL.
+- QUARRY_DATA_DIR: keys and admin token are in this directory, and are made if missing. The address becomes
+  QUARRY_REWARD_ADDRESS unless that is set. The API gets the token by its file; commands of the operator, such as
+  `docker compose exec node1 in-node quarry mine`, get it as QUARRY_TOKEN.
 """
 
 import os
@@ -15,15 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.settings import redis_url
-from services.settings.secret_files import read_secret
 from services.settings.values import BadValue, named
+from services.system.text_files import read_secret
 from shared.errors import NodeError
 
 _URLS = ("QUARRY_REDIS_URL", "QUARRY_BROKER_URL")
-# The programs that the container exists for; all else is asked for by a person.
+# The programs of the node; any other command is an operator's.
 _WORKER = ["quarry", "worker"]
 _SERVICES = (_WORKER, ["quarry", "api"], ["quarry", "ticker"])
-# A worker's process id, by which `health` finds it at the broker.
+# Holds a worker's pid, by which `health` finds it at the broker.
 PID_FILE = "in-node.pid"
 
 
@@ -31,10 +31,10 @@ def complete(environment: Mapping[str, str], *, service: bool) -> dict[str, str]
     """The environment with passwords, address and token.
 
     Args:
-        service: whether it is for a program of the node, and not for a person's command.
+        service: whether the command is a program of the node rather than an operator's.
 
     Raises:
-        NodeError, OSError: a file is missing, unsafe or cannot be made.
+        NodeError, OSError: a file is missing, can be read by others, or cannot be made.
     """
     completed = {name: value for name, value in environment.items() if not (name.startswith("QUARRY_") and value == "")}
     password_file = completed.pop("VALKEY_PASSWORD_FILE", None)
@@ -57,14 +57,14 @@ def complete(environment: Mapping[str, str], *, service: bool) -> dict[str, str]
 
 
 def _read_password(path: Path) -> str:
-    """`make-cluster` has seen to its length; here it must not be empty or spoilt."""
+    """The password, of any length: `make-cluster` has checked that."""
     return read_secret(path, least=1, private=False)
 
 
 def _with_password(url: str, password: str) -> str:
-    """`redis://USER@HOST` with the password; a URL that names no user, or has a password, stays as it is.
+    """The URL with the password, if it names a user and has none; else as it is.
 
-    A URL that cannot be used stays too: the program that reads it says what is wrong with it, by its name.
+    A URL that cannot be used stays as it is: the program that reads it names the variable and the fault.
     """
     try:
         parts = redis_url.parse(url)
@@ -76,14 +76,14 @@ def _with_password(url: str, password: str) -> str:
 
 
 def main(command: Sequence[str]) -> int:
-    """Does not return if all goes well. Exit code 1: not ready for the command; 127: there is no such command."""
+    """Become the command. Exit code 1: the environment cannot be completed; 127: there is no such command."""
     if not command:
         print("usage: in-node COMMAND [ARGUMENT …]", file=sys.stderr)
         return 2
     program = list(command[:2])
     try:
         environment = complete(os.environ, service=program in _SERVICES)
-        if program == _WORKER:  # it stays this process, whatever it becomes
+        if program == _WORKER:  # exec keeps the pid
             Path(tempfile.gettempdir(), PID_FILE).write_text(str(os.getpid()))
     except (NodeError, OSError) as error:
         print(f"in-node: {error}", file=sys.stderr)

@@ -1,8 +1,8 @@
 #!/usr/bin/env -S python -P
-"""`make-cluster RULES DIRECTORY`: what the services of a cluster share, made before any of them starts.
+"""`make-cluster RULES DIRECTORY`: make the files that the services of a cluster share, before any of them starts.
 
-DIRECTORY/password    of the Valkey user `quarry`: VALKEY_PASSWORD where that is set, else the old one, else a new one
-DIRECTORY/users.acl   RULES with the password's SHA-256 for {password}, as Valkey reads it
+DIRECTORY/password    of the Valkey user `quarry`: VALKEY_PASSWORD if that is set, else the old one, else a new one
+DIRECTORY/users.acl   RULES with the password's SHA-256 in place of {password}, as Valkey reads it
 
 Safe to repeat: `docker compose up` does it every time.
 """
@@ -17,23 +17,23 @@ from pathlib import Path
 from services.launch.node_files import write_private
 from shared.errors import NodeError
 
-# It becomes a part of URLs, so nothing in it may need quoting.
+# It becomes part of URLs, so none of its characters may need escaping.
 _PASSWORD = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
 class BadCluster(NodeError):
-    """The shared files cannot be made. The message says why, and never holds the password."""
+    """The shared files cannot be made. The message never holds the password."""
 
 
 def make_cluster(rules: Path, directory: Path, given: str) -> None:
     """Write the shared files, mode 0600.
 
     Args:
-        given: the password that the operator chose; "": none.
+        given: the operator's password; "": none was given.
 
     Raises:
-        BadCluster: the password is unusable.
-        NodeError, OSError: the disk refuses.
+        BadCluster: the password cannot be used.
+        NodeError, OSError: a file cannot be read or written.
     """
     path = directory / "password"
     old = path.read_text("utf-8").strip() if path.exists() else ""

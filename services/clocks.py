@@ -1,8 +1,8 @@
-"""Whose clock is right: all processes of a node go by the store's, whatever their machines' clocks say.
+"""One clock for a node: all its processes go by the store's clock (`TIME`).
 
-A block carries the time of the process that made its template, and blocks too far in the future stop everybody's
-mining until then. So a process whose own clock differs from the store's (`TIME`) is corrected (`CommonClock`), and
-named (`ClockBoard`), since the operator should mend it all the same.
+A block carries the time of the process that made its template, and blocks too far in the future stop all miners until
+that time. A process whose own clock differs is corrected (`CommonClock`) and reported (`ClockBoard`), so that the
+operator can set the clock right.
 """
 
 import json
@@ -22,20 +22,20 @@ from services.store.port import Store
 
 _log = structlog.get_logger(__name__)
 
-# Seconds. Clocks that are set by NTP agree within milliseconds; answers of a busy store come late by some more.
+# Seconds. Clocks set by NTP agree within milliseconds; the answers of a busy store are later than that.
 TOLERANCE = 2.0
 # How often a process compares.
 COMPARE_SECONDS = 15.0
-# A difference that nobody has confirmed for so long is a process's that has ended.
+# Seconds after which a difference that was not confirmed again belongs to a process that has ended.
 _CONFIRMED_SECONDS = 60.0
 _LAST_MOMENT = 253_402_300_799  # the end of the year 9999, where Python's calendar ends
 
 
 @dataclass(frozen=True, slots=True)
 class WrongClock:
-    """A process whose clock is not the store's."""
+    """A process whose clock differs from the store's."""
 
-    name: str  # of the worker; or what kind of process it is
+    name: str  # of the worker, or the kind of process
     host: str
     ahead: float  # seconds; negative: behind
 
@@ -50,9 +50,9 @@ class CommonClock:
     """The clock port for processes that share a store: this process's clock, corrected where it differs.
 
     Args:
-        own: this machine's clock. It is left as it is while it differs by no more than TOLERANCE: it is steadier.
-        ask: the store's clock, in Unix seconds.
-        beside: runs a comparison beside its caller, who must not wait for a store that hangs.
+        own: this machine's clock, which is the steadier one. It is corrected only if it differs by more than TOLERANCE.
+        ask: reads the store's clock, in Unix seconds.
+        beside: runs a comparison without making its caller wait, since the store may hang; by default on a thread.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class CommonClock:
     def ahead(self) -> float:
         """Seconds by which this process's clock is ahead of the store's; 0 while they agree within TOLERANCE.
 
-        Asked at most every COMPARE_SECONDS, and when our clock is set back. A store that is away changes nothing. Only
-        the first comparison is waited for.
+        The clocks are compared every COMPARE_SECONDS at most, and when ours is set back. If the store does not answer,
+        the last result stays. Only the first comparison makes the caller wait.
         """
         if self._compared_at is None:
             with self._lock:
@@ -105,7 +105,7 @@ class CommonClock:
             return
         after = self._own.now()
         ahead = (before + after) / 2 - theirs
-        # A late answer tells nothing that is finer than its delay.
+        # The result is no more exact than the answer was late.
         found = ahead if abs(ahead) > TOLERANCE + abs(after - before) / 2 else 0.0
         if bool(found) != bool(self._ahead) and not first:
             _log.warning("clock_corrected" if found else "clock_agrees", seconds_ahead=round(found, 1))
@@ -117,7 +117,7 @@ def _on_a_thread(work: Callable[[], None]) -> None:
 
 
 class ClockBoard:
-    """In the broker: which processes have a wrong clock."""
+    """The list, in the broker, of processes whose clock is wrong."""
 
     def __init__(self, broker: Store, own: Clock) -> None:
         self._broker = broker
@@ -126,7 +126,7 @@ class ClockBoard:
         self._told = False
 
     def look(self, name: str) -> None:
-        """Compare the clock of this process, `name`, with the broker's, now and then; note and log a difference."""
+        """Compare this process's clock with the broker's, every COMPARE_SECONDS at most; note and log a difference."""
         now = self._own.now()
         if self._looked_at is not None and 0 <= now - self._looked_at < COMPARE_SECONDS:
             return
@@ -153,9 +153,9 @@ class ClockBoard:
 
 
 def wrong_clocks(broker: Store, now: float) -> list[WrongClock]:
-    """The processes of a broker whose clocks are not `now`, the store's time, by name.
+    """The processes of a broker whose clocks differ from `now`, the store's time; sorted by name.
 
-    They have compared with the broker's clock. Where that differs from the store's too, theirs do by the difference.
+    They are compared with the broker's clock. If that differs from the store's, the difference is added to theirs.
     """
     entries = _entries(broker)
     if not entries:
@@ -170,7 +170,7 @@ def wrong_clocks(broker: Store, now: float) -> list[WrongClock]:
 
 
 def _entries(broker: Store) -> list[tuple[WrongClock, float]]:
-    """What is noted, by name, and when it was."""
+    """The noted differences, sorted by name, each with the time of its last confirmation."""
     found = []
     for _, text in sorted(broker.hgetall(CLOCKS).items()):
         value = json.loads(text)
@@ -179,7 +179,7 @@ def _entries(broker: Store) -> list[tuple[WrongClock, float]]:
 
 
 def wrong_clock_words(name: str, ahead: float, host: str = "") -> str:
-    """What is wrong with a clock, in a sentence without its full stop. `host`: the machine, where it is known."""
+    """What is wrong with a clock, in a sentence without its full stop. `host`: the machine; "": unknown."""
     whose = "the node's API" if name == "api" else name if " " in name else f"worker {name}"
     if host:
         whose = f"{whose} on {host}"
@@ -187,13 +187,13 @@ def wrong_clock_words(name: str, ahead: float, host: str = "") -> str:
 
 
 def waiting_words(until: float, now: float) -> str:
-    """Why no block is made before `until`, as every door says it. Unix seconds."""
+    """Why no block is made before `until`, in sentences for people. Unix seconds."""
     left = max(1, math.ceil(until - now))
     minutes, seconds = divmod(left, 60)
     hours, minutes = divmod(minutes, 60)
     span = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     moment = datetime.fromtimestamp(min(until, _LAST_MOMENT), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
-        f"Mining waits until {moment}, {span} from now, and goes on by itself: the last blocks carry times that lie "
-        "too far in the future, so a miner's clock was ahead, or ours is behind."
+        f"Mining waits until {moment}, {span} from now, and then continues: the last blocks carry times too far in the "
+        "future, so a miner's clock was ahead, or ours is behind."
     )

@@ -1,4 +1,4 @@
-"""Connections to Redis or Valkey: one way for those who wait with a person, one for those who wait by themselves."""
+"""Connections to Redis or Valkey: for requests, whose callers wait, and for jobs, which can wait for the store."""
 
 import contextlib
 import socket
@@ -23,21 +23,21 @@ from services.settings import redis_url
 from services.settings.values import named
 from services.store.port import Store
 
-# A request that Redis does not answer in this time is told so; the caller decides whether to try again.
+# Seconds in which Redis must answer the API. A request without its answer fails, and its caller may try again.
 REQUEST_TIMEOUT = 2.0
-# Scripts and replies are those of version 7.
+# The scripts use commands of version 7.
 LEAST_VERSION = 7
-# A thread has one connection at a time, two where it reads while it watches; besides, some threads serve all.
+# Connections: a thread uses one, or two if it reads while it watches. Some more are for threads that serve all others.
 _PER_THREAD, _BESIDES = 2, 16
 
 _KINDS = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocketConnection}
 
 
 def connect_for_requests(url: str, threads: int = 32) -> Redis:
-    """For the API: no retries, since after a cut reply a retried command may run twice, and no long waits.
+    """For the API: no long waits, and no retries, since a command whose reply was cut off would run twice.
 
     Args:
-        threads: how many may use the connection at once; each finds one of its own.
+        threads: how many threads use it at once; the pool has enough connections for all.
     """
     return _connect(
         url,
@@ -50,7 +50,7 @@ def connect_for_requests(url: str, threads: int = 32) -> Redis:
 
 
 def connect_for_jobs(url: str) -> Redis:
-    """For workers and tickers: outlives a restart of Redis by about a minute. Every script is safe to repeat."""
+    """For workers and tickers: retries for about a minute while Redis restarts. Every script is safe to repeat."""
     return _connect(
         url,
         retry=Retry(ExponentialBackoff(cap=2, base=0.1), 40),
@@ -60,7 +60,7 @@ def connect_for_jobs(url: str) -> Redis:
 
 
 def answers(url: str, seconds: float = 0.5) -> bool:
-    """Whether a Redis answers there now."""
+    """Whether a Redis answers at this URL within so many seconds."""
     with _connect(url, retry=Retry(NoBackoff(), 0), socket_timeout=seconds, socket_connect_timeout=seconds) as redis:
         try:
             return bool(redis.ping())
@@ -69,10 +69,10 @@ def answers(url: str, seconds: float = 0.5) -> bool:
 
 
 def _connect(url: str, **arguments: Any) -> Redis:
-    """A client whose connections end with it.
+    """A client whose connections are closed with it.
 
     Raises:
-        BadSettings: the URL cannot be used here; it may be another machine's.
+        BadSettings: the URL cannot be used; one from another machine may name files that are not here.
     """
     parts = named("The store's URL", redis_url.parse, url)
     if parts.scheme != "unix":
@@ -81,25 +81,25 @@ def _connect(url: str, **arguments: Any) -> Redis:
 
 
 def as_store(redis: Redis) -> Store:
-    """The connection as the store port: the same object, with the types that replies have here."""
+    """The connection as the store port: the same object, typed by the replies that Quarry gets."""
     return cast(Store, redis)
 
 
 def require_usable(redis: Redis, setting: str) -> None:
-    """Ask the server whether it can be used; what only waiting mends is told apart from what a person must mend.
+    """Check that the server can be used.
 
     Args:
-        setting: what names the server, for the message.
+        setting: the setting that names the server; the message begins with it.
 
     Raises:
-        BadSettings: a certificate that is not trusted, a login that is refused, a database that is not there, or a
-            server that is too old.
-        StoreUnavailable: it does not answer, or not yet.
+        BadSettings: waiting does not help: an untrusted certificate, a refused login, a database that does not exist,
+            or a server that is too old.
+        StoreUnavailable: waiting may help: the server does not answer, or is loading its data.
     """
     try:
         redis.ping()
         version = server_version(redis)
-    except NoPermissionError:  # our user may not ask, as the access rules of a cluster may have it
+    except NoPermissionError:  # a cluster's access rules may keep our user from asking
         return
     except RedisError as error:
         kind = BadSettings if _is_for_good(error) else StoreUnavailable
@@ -109,7 +109,7 @@ def require_usable(redis: Redis, setting: str) -> None:
 
 
 def server_version(redis: Redis) -> tuple[str, str] | None:
-    """Name and version of the server: `("valkey", "9.1.2")`; None if it tells none."""
+    """Name and version of the server, such as `("valkey", "9.1.2")`; None if it does not give them."""
     info: Any = redis.info("server")
     name = str(info.get("server_name", "redis"))
     version = info.get(f"{name}_version", info.get("redis_version"))
@@ -117,24 +117,24 @@ def server_version(redis: Redis) -> tuple[str, str] | None:
 
 
 def is_too_old(version: str) -> bool:
-    """Whether a server's version is below the least that Quarry works with."""
+    """Whether a server's version is below LEAST_VERSION."""
     major = version.partition(".")[0]
     return major.isdecimal() and int(major) < LEAST_VERSION
 
 
 def too_old(name: str, version: str) -> str:
-    """What to say of a server that is too old."""
+    """Why a server is too old, in words without a full stop."""
     return f"the server is {name} {version}, and Quarry needs Redis or Valkey {LEAST_VERSION} or later"
 
 
 def explain(error: BaseException) -> str:
-    """Why a server cannot be used, in words without a full stop. Holds nothing of the URL."""
+    """Why a server cannot be used, in words without a full stop. They repeat nothing of the URL."""
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
                 return f"the server's certificate is not accepted: {cause.verify_message}"
             case ssl.SSLError():
-                return f"TLS fails ({cause.reason or 'no reason given'}); does the server speak it"
+                return f"TLS fails ({cause.reason or 'no reason given'}); the server may not speak TLS"
             case socket.gaierror():
                 return f"its host is not found ({cause.strerror})"
             case RedisTimeoutError() | TimeoutError():
@@ -160,7 +160,7 @@ def _is_for_good(error: RedisError) -> bool:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The error and what led to it, the first cause first."""
+    """The error and its causes, the root first."""
     found: list[BaseException] = []
     step: BaseException | None = error
     while step is not None and step not in found:
@@ -170,10 +170,10 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def require_mendable(url: str, setting: str) -> None:
-    """Ask the server once, before a process begins that waits for it: what no waiting mends ends the process.
+    """As `require_usable`, for processes that wait for their server: one that does not answer yet is no error.
 
     Raises:
-        BadSettings: as `require_usable`. A server that does not answer is no reason: it may come.
+        BadSettings: waiting does not help.
     """
     with connect_for_requests(url) as redis, contextlib.suppress(StoreUnavailable):
         require_usable(redis, setting)

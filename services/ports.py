@@ -2,7 +2,7 @@
 HTTP to peers `services/peers/http.py`.
 
 Production and the simulation differ in nothing else. Other modules that import `time`, `random` or an HTTP client are
-listed in tests/unit/test_ports_only.py, with the reason.
+listed in tests/unit/repository/test_ports_only.py, with the reason.
 """
 
 import secrets

@@ -1,6 +1,6 @@
-"""The nodes that a broker's workers serve: what a worker must know of a node, under the node's name, in the broker.
+"""The registry of nodes in a broker: for each node a card with the settings that its workers need.
 
-So a worker on any machine needs the broker's URL and nothing else.
+A worker on any machine therefore needs only the broker's URL.
 """
 
 import json
@@ -8,46 +8,29 @@ from dataclasses import replace
 from typing import Any
 
 from services.errors import NotFound
-from services.settings.table import Settings
+from services.settings.table import TABLE, Settings
 from services.store.keys import NODES
 from services.store.port import Store
 from services.system.about import VERSION
-from shared.amounts import format_amount, parse_amount
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 from shared.errors import NodeError
 
-# Raised with every change after which a worker of older code would misread a node's card, its rounds or its chain.
+# Incremented by every change after which a worker of an older release would misread a node's card, rounds or chain.
 PROTOCOL = 2
+# How the settings on a card are written and read, by their field names.
+_CARRIED = {name: setting.carried for name, setting in TABLE.items() if setting.carried is not None}
 
 
 class Unserved(NodeError):
-    """A worker cannot serve a node: its code is of another version, or it is bound to another chain spec."""
+    """A worker cannot serve a node: it runs another version, or is bound to another chain spec."""
 
 
 def register(broker: Store, settings: Settings) -> None:
-    """Make a node known to the broker's workers. Repeating it is harmless."""
-    shared_redis = settings.redis_url == settings.broker_url
-    card: dict[str, Any] = {
-        "protocol": PROTOCOL,
-        "version": VERSION,
-        # Where chain and broker are one Redis, each worker reaches it by the URL that it has for it.
-        "redis_url": "" if shared_redis else settings.redis_url,
-        "spec": settings.spec.to_object(),
-        "reward_address": settings.reward_address,
-        "automine": settings.automine,
-        "min_fee": format_amount(settings.min_fee),
-        "max_requests": settings.max_requests,
-        "max_mempool": settings.max_mempool,
-        "nonces_ahead": settings.nonces_ahead,
-        "expiry_seconds": settings.expiry_seconds,
-        "record_seconds": settings.record_seconds,
-        "max_records": settings.max_records,
-        "resolve_seconds": settings.resolve_seconds,
-        "peers": list(settings.peers),
-        "max_peers": settings.max_peers,
-        "private_peers": settings.reaches_private_peers,
-        "public_url": settings.public_url,
-    }
+    """Make a node known to the broker's workers. Safe to repeat."""
+    card: dict[str, Any] = {name: carried.write(getattr(settings, name)) for name, carried in _CARRIED.items()}
+    card |= {"protocol": PROTOCOL, "version": VERSION, "private_peers": settings.reaches_private_peers}
+    if settings.redis_url == settings.broker_url:
+        card["redis_url"] = ""  # one Redis for both: each worker uses its own URL of the broker
     text = json.dumps(card, sort_keys=True)
     if broker.hget(NODES, settings.node) != text.encode():
         broker.hset(NODES, settings.node, text)
@@ -59,7 +42,7 @@ def names(broker: Store) -> list[str]:
 
 
 def spec_of(broker: Store, node: str) -> ChainSpec | None:
-    """The chain spec that a node has registered with; None where it has not, or with another release."""
+    """The chain spec on a node's card; None if the node has no card, or one that this release cannot read."""
     text = broker.hget(NODES, node)
     try:
         return None if text is None else spec_from_object(json.loads(text)["spec"])
@@ -68,27 +51,27 @@ def spec_of(broker: Store, node: str) -> ChainSpec | None:
 
 
 def look_up(broker: Store, node: str, own: Settings) -> Settings:
-    """The settings of a node that this worker serves: the node's card over the worker's own settings.
+    """The settings by which a worker serves a node: the node's card, and the worker's own for what is not on it.
 
     Raises:
         NotFound: no node of that name has registered.
-        Unserved: the node runs code with which this worker's does not go together. The message names both versions.
+        Unserved: node and worker run incompatible versions, which the message names, or the card is unreadable.
     """
     text = broker.hget(NODES, node)
     if text is None:
         raise NotFound("No node of that name has registered at this broker.")
     card = json.loads(text)
-    protocol, release = card.pop("protocol", None), card.pop("version", "unknown")
+    protocol, release = card.get("protocol"), card.get("version", "unknown")
     if protocol != PROTOCOL:
         raise Unserved(
             f"This worker (Quarry {VERSION}, protocol {PROTOCOL}) cannot serve the node {node} "
             f"(Quarry {release}, protocol {protocol}): run the same version on both."
         )
     try:
-        spec = spec_from_object(card.pop("spec"))
+        values = {name: carried.read(card[name]) for name, carried in _CARRIED.items()}
     except BadChainSpec as error:
         raise Unserved(f"This worker cannot read the chain spec of the node {node}: {error}") from None
-    card["redis_url"] = card["redis_url"] or own.broker_url
-    card["min_fee"] = parse_amount(card["min_fee"])
-    card["peers"] = tuple(card["peers"])
-    return replace(own, node=node, spec=spec, **card)
+    except KeyError as error:
+        raise Unserved(f"The card of the node {node} does not have the setting {error.args[0]}.") from None
+    values["redis_url"] = values["redis_url"] or own.broker_url
+    return replace(own, node=node, **values)

@@ -1,5 +1,16 @@
-"""The command line. Each command is a module that is imported only when it runs: `quarry --help` stays quick, and the
-processes of a node small.
+"""The command line: a client of a node's HTTP API, and the commands that start a node on this machine.
+
+group.py     the table of commands, from a command's name to its module; errors and exit codes
+wallet/      commands about keys and coins
+chain/       commands about blocks
+node/        commands that start a node, watch it or look after it
+options.py   options that commands share, and which node they talk to
+client.py    the HTTP client
+terminal.py  everything that is printed or asked at a terminal
+progress.py  progress bars and live lines
+
+A command's module is imported when the command runs, which keeps `quarry --help` quick and a node's processes small.
+No module here imports a Flask view. Only node/processes.py imports the server, which `quarry api` starts.
 """
 
 from api.cli import terminal
@@ -9,8 +20,9 @@ __all__ = ["main", "quarry"]
 
 
 def main() -> None:
-    """Run the command that `sys.argv` asks for, and exit: 0 done, 1 refused or failed, 2 wrong usage or settings,
-    3 the node cannot be reached, 130 interrupted.
+    """Run the command in `sys.argv` and exit.
+
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings, 3 no node answers, 130 interrupted.
     """
     try:
         quarry.main(prog_name="quarry")

@@ -1,4 +1,4 @@
-"""`python -m api.cli`: the command line where the `quarry` script is not installed."""
+"""`python -m api.cli` is `quarry`, also where the script is not installed."""
 
 from api.cli import main
 

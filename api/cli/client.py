@@ -1,4 +1,4 @@
-"""A node over HTTP, for the commands."""
+"""The HTTP client of the commands."""
 
 import json
 import time
@@ -16,18 +16,18 @@ from shared.errors import InputError
 
 _CONNECT_TIMEOUT = 3.0
 _READ_TIMEOUT = 15.0
-_MAX_BYTES = 2**28  # what we hold in memory of one answer
-# Blocks may have a megabyte each, so pages are sized by what the last one weighed.
+_MAX_BYTES = 2**28  # of one answer
+# A block can be a megabyte or more, so each page's limit follows from the size of the page before.
 _PAGE_BYTES = 2**22
-_MAX_PAGE = 500
+_MAX_PAGE = 500  # blocks
 
 
 class Refused(Failure):
     """The node answered with an error.
 
     Args:
-        status: of HTTP.
-        code: the broken rule or condition, as in the problem+json; "" where there is none.
+        status: the HTTP status.
+        code: of the problem+json, such as `bad_signature`; "" if the answer has none.
     """
 
     def __init__(self, message: str, status: int, code: str) -> None:
@@ -40,8 +40,8 @@ class NodeClient:
     """The HTTP API of one node.
 
     Args:
-        url: http(s), with host; a path before the API's own is kept.
-        token: the admin's, sent as Bearer.
+        url: http or https, host, and optionally a port and a path that the API is under.
+        token: the admin token, sent as Bearer.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -55,21 +55,22 @@ class NodeClient:
         """The JSON at `path`.
 
         Raises:
-            Refused: the node says no.
-            Unreachable: nobody answers, or not in time.
+            Refused: the answer is an error.
+            Unreachable: there is no answer within `timeout` seconds.
+            Failure: the answer is not JSON, or too large.
         """
         return self._ask("GET", path, query, None, timeout)
 
     def post(self, path: str, body: Any = None, *, timeout: float = _READ_TIMEOUT, **query: Any) -> Any:
-        """What the node answers to `body`. Raises as `get`."""
+        """The JSON answer to a POST of `body`. Raises as `get`."""
         return self._ask("POST", path, query, body, timeout)
 
     def delete(self, path: str, body: Any) -> Any:
-        """What the node answers to the deletion of what `body` names. Raises as `get`."""
+        """The JSON answer to a DELETE with `body`. Raises as `get`."""
         return self._ask("DELETE", path, {}, body, _READ_TIMEOUT)
 
     def find(self, path: str) -> Any | None:
-        """The JSON at `path`; None where the node knows of nothing there."""
+        """The JSON at `path`; None if the answer is 404."""
         try:
             return self.get(path)
         except Refused as error:
@@ -82,15 +83,15 @@ class NodeClient:
         return spec_from_object(self.get("/spec"))
 
     def account(self, address: str) -> dict[str, Any]:
-        """Balance, nonce and pending nonce of an address."""
+        """An account: its balance, nonce and pending nonce."""
         found: dict[str, Any] = self.get(f"/accounts/{quote(address)}")
         return found
 
     def blocks(self, first: int = 1, last: int | None = None) -> Iterator[tuple[dict[str, Any], int]]:
-        """Blocks as they are hashed, oldest first, each with the length of the chain, page by page.
+        """Blocks as they are hashed, oldest first, each with the length of the chain. They are fetched in pages.
 
         Args:
-            first, last: heights; None for `last`: to the tip, wherever that is by then.
+            first, last: heights. Without `last`, up to the tip when the last page is fetched.
         """
         limit = 20
         while last is None or first <= last:
@@ -100,7 +101,7 @@ class NodeClient:
             try:
                 blocks, length = list(page["chain"]), int(page["length"])
             except (KeyError, TypeError, ValueError):
-                raise Failure("The node's answer is not a page of a chain.") from None
+                raise Failure("The node's answer is not a page of its chain.") from None
             for block in blocks:
                 yield block, length
             first += len(blocks)
@@ -109,10 +110,10 @@ class NodeClient:
             limit = max(1, min(_MAX_PAGE, limit * _PAGE_BYTES // max(len(text), 1), limit * 4))
 
     def transaction_until_mined(self, identifier: str, seconds: float) -> dict[str, Any]:
-        """The transaction once it is in a block.
+        """Wait until the transaction is in a block, and return it.
 
         Raises:
-            Failure: it left the mempool, with the reason; or it still waits when the time is over.
+            Failure: it left the mempool, and will not be mined; or it still waits after `seconds`.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -124,8 +125,8 @@ class NodeClient:
                 raise Failure(f"The transaction {identifier} will not be mined: {reason}.")
             if time.monotonic() >= deadline:
                 raise Failure(
-                    f"The transaction {identifier} still waits to be mined after {seconds:g} s; `quarry mine` asks "
-                    "for a block."
+                    f"The transaction {identifier} still waits to be mined after {seconds:g} s; `quarry mine` mines a "
+                    "block."
                 )
             time.sleep(0.1)
 
@@ -153,7 +154,7 @@ class NodeClient:
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(_unreachable(self.url, error)) from None
         if len(text) > _MAX_BYTES:
-            raise Failure("The node's answer is too large.")
+            raise Failure(f"The node's answer is larger than {_MAX_BYTES >> 20} MiB.")
         response.release_conn()
         if not 200 <= response.status < 300:
             raise _refused(response.status, text)
@@ -161,10 +162,10 @@ class NodeClient:
 
 
 def node_url(text: str) -> str:
-    """A node's address: http(s), host, and perhaps a port and a path; without a slash at the end.
+    """A node's address without a slash at the end: http or https, host, and optionally a port and a path.
 
     Raises:
-        BadValue: it is none, or holds what an address has no place for.
+        BadValue: it is not such an address, or has more parts.
     """
     text = clean(text)
     try:
@@ -182,8 +183,8 @@ def _unreachable(url: str, error: Exception) -> str:
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return f"The node at {url} did not answer in time."
     if isinstance(error, urllib3.exceptions.ProtocolError):
-        return f"The node at {url} broke off its answer."
-    return f"No node answers at {url}; `quarry up` starts one, --url names another."
+        return f"The node at {url} closed the connection in the middle of its answer."
+    return f"No node answers at {url}; start one with `quarry up`, or name another with --url."
 
 
 def _refused(status: int, text: bytes) -> Refused:

@@ -1,4 +1,4 @@
-"""The root command: a table of commands, imported on use, and the one place that turns errors into sentences."""
+"""The root command: the table of commands, and the one place that turns errors into messages and exit codes."""
 
 import os
 import sys
@@ -13,22 +13,26 @@ from shared.errors import NodeError
 
 OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
-# name: (module, attribute, one line for --help)
+# Name: (module, attribute, line for --help). Modules are in the rooms wallet/, chain/ and node/.
 COMMANDS = {
-    "up": ("api.cli.node.up", "up", "Start a node with everything it needs on this machine."),
-    "demo": ("api.cli.node.demo", "demo", "See it work: a node, two wallets, transactions, blocks, all checked."),
+    "up": ("api.cli.node.up", "up", "Start a node, with everything it needs, on this machine."),
+    "demo": ("api.cli.node.demo", "demo", "Run a node, two wallets, payments and blocks, and check the result."),
     "status": ("api.cli.node.status", "status", "Show what the node is doing."),
-    "wallet": ("api.cli.wallet.wallets", "wallet", "Make, list, show and import wallets; sign."),
-    "send": ("api.cli.wallet.spending", "send", "Send coins from a wallet."),
-    "faucet": ("api.cli.wallet.faucet", "faucet", "Get ten coins of a development chain."),
-    "tx": ("api.cli.wallet.spending", "tx", "Look up a transaction."),
-    "mine": ("api.cli.node.mining", "mine", "Ask the node for blocks."),
+    "wallet": ("api.cli.wallet.wallet", "wallet", "Make, list, show, import and export wallets; sign."),
+    "send": ("api.cli.wallet.send", "send", "Send coins from a wallet."),
+    "faucet": ("api.cli.wallet.faucet", "faucet", "Get ten coins on a development chain."),
+    "tx": ("api.cli.wallet.tx", "tx", "Look up a transaction."),
+    "mine": ("api.cli.node.mine", "mine", "Mine blocks."),
     "chain": ("api.cli.chain.chain", "chain", "Show, verify, export and import the chain."),
-    "anchor": ("api.cli.chain.anchoring", "anchor", "Put a file's digest on the chain."),
-    "verify-anchor": ("api.cli.chain.anchoring", "verify_anchor", "Verify that a file is anchored, without a node."),
-    "bench": ("api.cli.node.bench", "bench", "Measure this machine, figure by figure beside its target."),
-    "doctor": ("api.cli.node.doctor", "doctor", "Check this machine and the node, point by point."),
-    "repair": ("api.cli.chain.repair", "repair", "Rebuild what a node has stored from its blocks, where it differs."),
+    "anchor": ("api.cli.chain.anchor", "anchor", "Put a file's digest on the chain, and keep a proof."),
+    "verify-anchor": (
+        "api.cli.chain.verify_anchor",
+        "verify_anchor",
+        "Verify the proof of a file's anchor, offline.",
+    ),
+    "bench": ("api.cli.node.bench", "bench", "Measure this machine, and compare each figure with its target."),
+    "doctor": ("api.cli.node.doctor", "doctor", "Check this machine and the node for problems."),
+    "repair": ("api.cli.chain.repair", "repair", "Correct what a node has stored, where it differs from its blocks."),
     "peers": ("api.cli.node.peers", "peers", "Add, list and remove the node's peers."),
     "api": ("api.cli.node.processes", "api", "Run the HTTP server (settings from the environment)."),
     "worker": ("api.cli.node.processes", "worker", "Run one worker (settings from the environment)."),
@@ -37,7 +41,7 @@ COMMANDS = {
 
 
 class Failure(click.ClickException):
-    """A command failed in a way that one sentence explains."""
+    """A command failed, and one sentence says why. The sentence is printed, without a traceback."""
 
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)
@@ -48,14 +52,14 @@ class Failure(click.ClickException):
 
 
 class Unreachable(Failure):
-    """Nobody answers where the node should be."""
+    """No node answers at the address."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, UNREACHABLE)
 
 
 class LazyGroup(click.Group):
-    """Commands from `COMMANDS`, each imported when it is asked for."""
+    """The commands of `COMMANDS`. A command's module is imported when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -68,7 +72,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Without importing a single one."""
+        """Write the list of commands from the table, so that --help imports none of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
@@ -83,7 +87,7 @@ class LazyGroup(click.Group):
             raise _one_line(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; whatever goes wrong ends as one sentence on standard error and an exit code."""
+        """Run the command; every error becomes a `Failure`: one sentence on standard error, and an exit code."""
         try:
             return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:
@@ -92,7 +96,7 @@ class LazyGroup(click.Group):
             raise _one_line(error) from None
         except (Failure, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
-        except click.ClickException as error:  # its own way to show itself would print what is in it as it is
+        except click.ClickException as error:  # its own `show` would print control characters unescaped
             raise Failure(_sentence(error.format_message()), error.exit_code) from None
         except KeyboardInterrupt:
             raise Failure("Interrupted.", INTERRUPTED) from None
@@ -101,14 +105,16 @@ class LazyGroup(click.Group):
         except OSError as error:
             named = f"{error.filename}: " if error.filename else ""
             raise Failure(f"{named}{error.strerror or type(error).__name__}.") from None
-        except Exception as error:  # a bug of ours: one line for people, all of it where a developer asks for it
+        except Exception as error:  # a bug in Quarry: one line, and the traceback in Python's development mode
             if sys.flags.dev_mode or ctx.invoked_subcommand == "api":  # a server's standard error is its log
                 terminal.show_traceback()
-            raise Failure(f"A fault in Quarry itself ({_where(error)}); python -X dev shows all of it.") from None
+            raise Failure(
+                f"A bug in Quarry ({_where(error)}). To see the traceback, run the command with PYTHONDEVMODE=1."
+            ) from None
 
 
 def _one_line(error: click.UsageError) -> Failure:
-    """Wrong usage without click's three lines around it."""
+    """A usage error on one line; click itself prints three more around it."""
     path = error.ctx.command_path if error.ctx is not None else "quarry"
     return Failure(f"{_sentence(error.format_message())} See {path} --help.", USAGE)
 
@@ -136,6 +142,6 @@ def _where(error: Exception) -> str:
 def quarry() -> None:
     """Quarry: a proof-of-work ledger that runs as a queue of jobs.
 
-    Begin with `quarry demo` or `quarry up`. Commands that talk to a node use --url, QUARRY_URL, or the node that runs
-    on this machine.
+    Begin with `quarry demo` or `quarry up`. Commands that talk to a node use the address in --url or QUARRY_URL, or the
+    node that runs on this machine.
     """

@@ -1,4 +1,4 @@
-"""What most commands share: which node they talk to, and how they print."""
+"""What commands share: which node they talk to, the options for it, and how they print."""
 
 import os
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from api.cli.client import NodeClient, node_url
 from api.cli.group import USAGE, Failure
 from services.errors import BadSettings
 from services.launch.node_files import NO_HOME, NodeFiles, NodeRecord, data_home, running_nodes
-from services.settings.secret_files import read_secret
-from services.settings.values import BadValue, clean, named
+from services.settings.values import clean, named
+from services.system.text_files import BadTextFile, read_secret
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 
@@ -24,10 +24,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def home() -> Path:
-    """Where nodes and wallets are kept.
+    """The data directory, where nodes and wallets are kept.
 
     Raises:
-        BadSettings: nowhere, as this user has no home and no setting names another place.
+        BadSettings: this user has no home directory, and no setting names a directory.
     """
     found = place()
     if found is None:
@@ -36,18 +36,22 @@ def home() -> Path:
 
 
 def place() -> Path | None:
-    """As `home`, for those who can do without."""
+    """The data directory, or None where `home` raises BadSettings."""
     return data_home(os.environ)
 
 
 def _running_nodes() -> list[tuple[NodeFiles, NodeRecord]]:
-    """The nodes of `quarry up` on this machine; none, without a complaint, where there is no place for them."""
+    """The nodes that `quarry up` runs on this machine; none if there is no data directory."""
     found = place()
     return running_nodes(found) if found is not None else []
 
 
 def running_node(url: str | None = None) -> tuple[NodeFiles, NodeRecord] | None:
-    """The node that `quarry up` runs on this machine, at `url` if that is given; of several, the one started last."""
+    """The node that `quarry up` runs on this machine; of several, the first of the `up` that was started last.
+
+    Args:
+        url: consider only the node at this address.
+    """
     found = [item for item in _running_nodes() if url in (None, item[1].url)]
     return found[0] if found else None
 
@@ -60,19 +64,19 @@ class Target:
     as_json: bool
 
     def show(self, value: Any, *lines: str) -> None:
-        """Print the result: `value` for machines, `lines` for people."""
+        """Print the result: `value` with --json, `lines` without."""
         if self.as_json:
             terminal.show_json(value)
         else:
             terminal.show(*lines)
 
     def tell(self, text: str) -> None:
-        """As `note`, where something cannot be undone any more: it goes on, whether anybody can be told or not."""
+        """As `note`, but do not fail if standard output does not take it: for what cannot be undone any more."""
         if not self.as_json:
             terminal.tell(text)
 
     def note(self, text: str) -> None:
-        """Print something on the way, for people only."""
+        """Print a line before the result, except with --json."""
         if not self.as_json:
             terminal.show(text)
 
@@ -84,12 +88,11 @@ def with_node(command: Command) -> Command:
     def run(*args: Any, url: str | None, as_json: bool, **kwargs: Any) -> Any:
         return command(Target(connect(url), as_json), *args, **kwargs)
 
-    run = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(run)
-    return cast(Command, url_option(run))
+    return cast(Command, url_option(json_option(run)))
 
 
 def _read_by(read: Callable[[str], str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    """A click callback that reads an option's value, and names the option or its variable if it cannot be used."""
+    """A click callback that reads an option's value. A bad value is reported by the name of its option or variable."""
 
     def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
         if value is None:
@@ -103,12 +106,12 @@ def _read_by(read: Callable[[str], str]) -> Callable[[click.Context, click.Param
 
 def url_option(command: Command) -> Command:
     """The option --url."""
-    text = "The node's address. [default: the one that runs here]"
+    text = "The node's address. [default: that of the node that runs on this machine]"
     return click.option("--url", envvar="QUARRY_URL", callback=_read_by(node_url), help=text)(command)
 
 
 def redis_url_option(option: str, variable: str, text: str) -> Callable[[Command], Command]:
-    """An option that is the URL of a Redis."""
+    """An option for the URL of a Redis or Valkey server."""
 
     def read(value: str) -> str:
         from services.settings import redis_url
@@ -119,9 +122,9 @@ def redis_url_option(option: str, variable: str, text: str) -> Callable[[Command
 
 
 def connect(url: str | None) -> NodeClient:
-    """A client for `url`, else for the node that runs here, else for the default address.
+    """A client for `url`, or for the node that runs on this machine, or for the default address.
 
-    The admin token goes only where it belongs: QUARRY_TOKEN to the node that was named, the token file to its own node.
+    The client sends QUARRY_TOKEN if it is set. Otherwise it sends a node's token file, but only to that node.
     """
     token = _given_token()
     if url is not None:
@@ -133,14 +136,14 @@ def connect(url: str | None) -> NodeClient:
 
 
 def _given_token() -> str | None:
-    """QUARRY_TOKEN, as it can be sent in a header.
+    """QUARRY_TOKEN, or None.
 
     Raises:
-        BadSettings: it cannot; the message does not repeat it.
+        BadSettings: it cannot be sent in a header. The message does not repeat it.
     """
     token = os.environ.get("QUARRY_TOKEN", "").lstrip("\N{ZERO WIDTH NO-BREAK SPACE}").strip()
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise BadSettings("QUARRY_TOKEN: must be one line of ASCII without blanks, as in a token file.")
+        raise BadSettings("QUARRY_TOKEN: must be one line of ASCII without blanks, as in the node's admin-token file.")
     return token or None
 
 
@@ -154,16 +157,16 @@ def _own_token(url: str) -> str | None:
 def _read_token(record: NodeRecord) -> str | None:
     try:
         return read_secret(Path(record.admin_token_file))
-    except BadValue:  # who has no right to it can still do what needs none
+    except BadTextFile:  # a user who may not read the token can use commands that need none
         return None
 
 
 def json_option(command: Command) -> Command:
-    """--json alone, for commands without a node."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
+    """The option --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def require(condition: bool, message: str) -> None:
-    """Refuse wrong usage that click cannot see."""
+    """Refuse wrong usage that click does not check: exit code 2 with `message` unless `condition` holds."""
     if not condition:
         raise Failure(message, USAGE)

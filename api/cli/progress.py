@@ -1,4 +1,4 @@
-"""Progress for people at a terminal: on standard error, and only where somebody watches."""
+"""Progress on standard error, only if that is a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from services.system.visible import escaped
 
 @contextmanager
 def bar(label: str, *, quiet: bool = False, unit: str = "") -> Iterator[Callable[[int, int], None]]:
-    """A function `(done, total)` that moves a progress bar; one that does nothing where nobody watches."""
+    """A function `(done, total)` that moves a progress bar; without a terminal, one that does nothing."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -25,20 +25,20 @@ def bar(label: str, *, quiet: bool = False, unit: str = "") -> Iterator[Callable
 
 @contextmanager
 def line(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """A function that replaces one live line of text; one that does nothing where nobody watches."""
+    """A function that replaces the text of one live line; without a terminal, one that does nothing."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda text: None
         return
     from rich.console import Console
     from rich.text import Text
 
-    # As `Text`: rich would take brackets in a string for markup.
+    # As `Text`, since rich reads brackets in a plain string as markup.
     with Console(stderr=True).status("…") as status:
         yield lambda text: status.update(Text(escaped(text, MAX_LINE)))
 
 
 def rate_text(rate: float) -> str:
-    """Hashes per second as people say it: 1.5 MH/s."""
+    """Hashes per second with a unit, such as 1.5 MH/s."""
     for unit in ("H/s", "kH/s", "MH/s"):
         if rate < 1000:
             return f"{rate:.3g} {unit}"

@@ -1,8 +1,9 @@
-"""The one place where the commands write to and ask at a terminal.
+"""The one module through which the commands print and ask.
 
-Whatever a command prints may hold text from outside: from the chain, a node, a peer, a file. So every line goes through
-`escaped`, and a line break inside a line is such a character too: several lines are several arguments. A test keeps
-`click.echo`, `print` and the standard streams out of the other modules.
+What a command prints may hold text from outside: from the chain, a node, a peer or a file. So every line goes through
+`escaped`, which shows control characters instead of sending them to the terminal. A line break inside a line is one of
+them, so each line is an argument of its own. A test keeps `click.echo`, `print` and the standard streams out of the
+other modules.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import click
 
 from services.system.visible import escaped
 
-# Characters of one line. The longest that the commands print by themselves is a signature of some 600.
+# Characters. The longest line that the commands need has some 600, in a signature.
 MAX_LINE = 4000
 
 
@@ -25,18 +26,21 @@ def show(*lines: str, mark: str = "", colour: str | None = None) -> None:
     """Print lines to standard output.
 
     Args:
-        mark: our own word in front of the first, in `colour` where the terminal has colours.
+        mark: a word before the first line, in `colour` if the terminal has colours. It is not escaped.
     """
     _write([_line(line) for line in lines], mark and click.style(mark, fg=colour))
 
 
 def say(*lines: str) -> None:
-    """Print lines to standard error: for people, beside the result."""
+    """Print lines to standard error: messages that are not the result."""
     _write([_line(line) for line in lines], err=True)
 
 
 def tell(line: str) -> None:
-    """Print a line that must not keep what follows from being done, even where standard output is full or closed."""
+    """Print a line to standard output, or to standard error if the first is full or closed.
+
+    For a step after which the command must go on, such as a transaction that was sent.
+    """
     try:
         show(line)
     except OSError:
@@ -44,18 +48,18 @@ def tell(line: str) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Print a value for machines, on one line of ASCII: JSON's escapes name every other character."""
+    """Print a value as JSON, on one line of ASCII: all other characters are escaped."""
     _write([json.dumps(value)])
 
 
 def show_secret(text: str) -> None:
-    """Print a key or keystore that was made here, as it is."""
+    """Print a key or keystore that this process made, unescaped."""
     _write([text.removesuffix("\n")])
 
 
 def standard_output() -> IO[bytes]:
-    """Standard output for bytes, such as a chain. To be flushed."""
-    if sys.stdout is None:  # closed by whoever started us
+    """Standard output for bytes, such as an exported chain. The caller flushes it."""
+    if sys.stdout is None:  # it was closed before this process started
         raise OSError(errno.EBADF, "Standard output is closed")
     return sys.stdout.buffer
 
@@ -68,15 +72,15 @@ def standard_input() -> IO[bytes]:
 
 
 def is_attended() -> bool:
-    """Whether somebody is there to be asked: standard input is a terminal."""
+    """Whether a question can be asked: standard input is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def ask(question: str, *, hidden: bool = False, twice: bool = False) -> str:
-    """What somebody types at the terminal; Enter alone is the empty answer.
+    """Ask at the terminal; the line that is typed, "" for Enter alone.
 
     Raises:
-        click.Abort: the terminal was closed, or Ctrl-C.
+        click.Abort: Ctrl-C, or the terminal was closed.
     """
     answer = click.prompt(
         _line(question), default="", show_default=False, hide_input=hidden, confirmation_prompt=twice, err=True
@@ -85,14 +89,14 @@ def ask(question: str, *, hidden: bool = False, twice: bool = False) -> str:
 
 
 def show_traceback() -> None:
-    """Print where the exception that is being handled came from, to standard error."""
+    """Print the traceback of the exception that is being handled, to standard error."""
     _write([_line(line) for line in traceback.format_exc().splitlines()], err=True)
 
 
 def settle() -> None:
-    """At the end of the process: what a full disk or a closed pipe has not taken goes nowhere.
+    """Flush the standard streams before the process ends, and discard what a full disk or closed pipe does not take.
 
-    Python would try once more, fail again, and say so in its own words.
+    Python would flush again at its exit, fail again, and print a message of its own.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -109,9 +113,9 @@ def _line(text: str) -> str:
 
 def _write(lines: list[str], prefix: str = "", *, err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
-    # A terminal of another encoding gets an escape where it has no such character.
+    # A character that the terminal's encoding does not have is printed as an escape.
     encoding = getattr(stream, "encoding", None) or "utf-8"
     text = prefix + "\n".join(lines).encode(encoding, "backslashreplace").decode(encoding)
-    # That standard error is gone cannot be said anywhere.
+    # A failure to write to standard error cannot be reported anywhere.
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
         click.echo(text, err=err)

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask, Response, current_app, json, render_template, request
 from rq.exceptions import NoSuchJobError
 
-import services.jobs.queues  # noqa: F401 - makes JSON RQ's default before the dashboard asks for it
+import services.jobs.json_only  # noqa: F401 - must precede rq_dashboard, which copies the default serializer
 from api import errors
 from api.access import Doorkeeper
 from api.errors import HttpRefusal, asks_for_page, challenge, problem

@@ -181,9 +181,7 @@ def headers() -> ResponseReturnValue:
     """
     node = current_node()
     if not node.rules.headers_alone:
-        raise HttpRefusal(
-            404, "no_headers", "Under the rules of this chain, a hash covers the whole block: ask /chain."
-        )
+        raise HttpRefusal(404, "no_headers", "Under this chain's rules, a hash covers the whole block: ask /chain.")
     text = request.args.get("locator", "")
     names = text.split(",") if text else []
     if len(names) > _MAX_LOCATOR or not all(is_hash(item) for item in names):

@@ -28,7 +28,7 @@ _MAX_TRANSACTIONS = 10_000
 _MAX_PERCENTILES = 100
 _PERCENTILE_BYTES = 150
 # Memory that a block takes while an answer is made of it, as a multiple of its own bytes: as objects with every field
-# that wallets want, and as text (measured: tests/integration/test_large_answers.py).
+# that wallets want, and as text (measured: tests/integration/http/test_large_answers.py).
 _PER_BYTE = 20
 # The most transactions of the pending block that are shown.
 _MAX_PENDING = 500

@@ -1,1 +1,7 @@
-"""RQ as Quarry uses it: queues, which jobs may run, and how many did."""
+"""RQ as Quarry uses it.
+
+json_only   JSON in place of pickle, RQ's default
+queues      the queues, their allow-list of functions, and the queue port over RQ
+screen      whether what lies under a job's key can be a job of ours
+totals      how many jobs ran and how long they took
+"""

@@ -1,32 +1,25 @@
-"""RQ as Quarry uses it: JSON instead of pickle, an allow-list of functions, names, ids and time limits of jobs.
+"""The queues of a node's jobs: which functions may run, with which arguments, and the ids and time limits of jobs.
 
-Whoever can write to the broker chooses what workers run. JSON keeps them from choosing code, the allow-list keeps them
-from choosing any importable function.
+Anyone who can write to the broker chooses what workers run. JSON (services/jobs/json_only.py) keeps them from choosing
+code, the allow-list from choosing any importable function.
 """
 
-import rq.serializers
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
 
-# RQ takes pickle as default in places that no argument reaches (groups, the dashboard), so the default itself is
-# changed, before anything else of RQ is imported.
-rq.serializers.DefaultSerializer = rq.serializers.JSONSerializer  # type: ignore[misc, assignment] # see above
-rq.serializers.PickleSerializer = rq.serializers.JSONSerializer  # type: ignore[assignment] # see above
-rq.serializers.SERIALIZER_ALIASES["pickle"] = rq.serializers.JSONSerializer
+from redis import Redis
+from rq import Queue as RqQueue
+from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
+from rq.executions import Execution, ExecutionRegistry
+from rq.job import Job, JobStatus
+from rq.worker_registration import get_keys
 
-import time  # noqa: E402 - after the serializer, on purpose, like all that follow
-from contextlib import suppress  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
-from typing import Any  # noqa: E402
-
-from redis import Redis  # noqa: E402
-from rq import Queue as RqQueue  # noqa: E402
-from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError  # noqa: E402
-from rq.executions import Execution, ExecutionRegistry  # noqa: E402
-from rq.job import Job, JobStatus  # noqa: E402
-from rq.worker_registration import get_keys  # noqa: E402
-
-from services.jobs import totals as job_totals  # noqa: E402
-from services.jobs.screen import arguments_fit, fault_of  # noqa: E402
-from services.ports import QueueReport, QueueState, QueueTrouble  # noqa: E402
+from services.jobs import totals as job_totals
+from services.jobs.json_only import SERIALIZER
+from services.jobs.screen import arguments_fit, fault_of
+from services.ports import QueueReport, QueueState, QueueTrouble
 
 MINING = "mining"
 NETWORK = "network"
@@ -34,13 +27,13 @@ NETWORK = "network"
 SEARCH = "worker.jobs.search.search"
 HOUSEKEEPING = "worker.jobs.upkeep.housekeeping"
 RESOLVE = "worker.jobs.network.resolve"
-# Its argument when it was announcements that asked for it.
+# Argument of RESOLVE where announcements asked for it.
 HEARD = "heard"
 ANNOUNCE = "worker.jobs.network.announce"
 RELAY = "worker.jobs.network.relay"
 ANSWER = "worker.jobs.network.answer"
 DISCOVER = "worker.jobs.network.discover"
-# How many arguments each takes.
+# Fewest and most arguments of each.
 _ARGUMENTS = {
     SEARCH: (2, 2),
     HOUSEKEEPING: (1, 1),
@@ -52,37 +45,37 @@ _ARGUMENTS = {
 }
 ALLOWED = frozenset(_ARGUMENTS)
 
-# A search hands over to a fresh job after SEARCH_SECONDS, so its time limit only ever meets a stuck one.
+# A search hands over to a new job after SEARCH_SECONDS, so only one that is stuck reaches its time limit.
 SEARCH_SECONDS = 300
 SEARCH_TIMEOUT = SEARCH_SECONDS + 60
 NETWORK_TIMEOUT = 120
-# What peers may take of a resolver's run is limited there (services/peers/resolver.py). Applying the blocks of a long
-# branch again and finishing its reorganisation is our own work (some 50 µs a transaction), and must not be cut off.
+# The resolver itself limits the time that peers take (services/peers/resolver.py). The rest of its run, applying a long
+# branch and finishing the reorganisation, takes about 50 µs a transaction and must not be cut off.
 RESOLVE_TIMEOUT = 900
 # Seconds that finished and failed jobs stay visible in the dashboard. RQ keeps failed ones for a year.
 RESULT_TTL = 60
 FAILURE_TTL = 86_400
-# Network jobs that may wait, of all nodes at this broker. Jobs are hints: one that finds no room is asked for again by
-# the schedule. So what strangers cause has an end, also where no worker is left.
+# Network jobs that may wait at this broker, of all nodes together: this bounds the jobs that strangers cause while no
+# worker runs. A job that finds no room is enqueued again by the schedule.
 MAX_WAITING = 256
-# A search that nobody took in this time is outdated; the reconciler asks again.
+# A search that waited this long is outdated; housekeeping enqueues another.
 SEARCH_TTL = 600
-# The name of a worker of ours ends like this: then those of others are known among RQ's without asking for each.
+# The end of our workers' names. It tells them from others in RQ's registry without a request for each.
 OURS = "-quarry"
 _SUSPENDED = "rq:suspended"  # rq.suspension.WORKERS_SUSPENDED
 
 
 class ForbiddenJob(Exception):
-    """A job names a function that is not on Quarry's list. Somebody else writes to the broker."""
+    """A job is not one of Quarry's: something else has written to the broker."""
 
 
 class AllowListedJob(Job):
     """A job that runs nothing but the functions in `ALLOWED`."""
 
-    fault = ""  # why what lay under its key is no job of ours
+    fault = ""  # why its fields are not those of a job of ours
 
     def restore(self, raw_data: Any) -> None:
-        """As RQ's, but whatever lies under the key, this object can be handled: failed, logged, shown."""
+        """As RQ's, but for any fields the result can be handled: failed, logged, shown in the dashboard."""
         self.fault = fault_of(raw_data)
         try:
             super().restore(_nothing(raw_data) if self.fault else raw_data)
@@ -91,12 +84,12 @@ class AllowListedJob(Job):
         except Exception:
             self.fault = "One of its fields cannot be read."
             super().restore(_nothing(raw_data))
-        # -1 is for ever, to RQ.
+        # To RQ, -1 means for ever.
         self.timeout = _between(self.timeout, RESOLVE_TIMEOUT)
         self.result_ttl = 0 if self.result_ttl == 0 else _between(self.result_ttl, RESULT_TTL)
         self.failure_ttl = _between(self.failure_ttl, FAILURE_TTL)
         self.retries_left = self.retry_intervals = None
-        # RQ would import and call these even for a job that was refused.
+        # RQ imports and calls these even for a job that was refused.
         self._asks_for_more = bool(
             self._success_callback_name or self._failure_callback_name or self._stopped_callback_name or self.webhooks
         )
@@ -108,7 +101,7 @@ class AllowListedJob(Job):
         return _Executions(self.id, connection=self.connection)
 
     def _remove_from_registries(self, pipeline: Any = None, remove_from_queue: bool = True) -> None:
-        """RQ's; where the broker was emptied while the job ran, no registry holds it, and RQ would fail the job."""
+        """As RQ's, but a job that no registry holds does not fail: the broker may have been emptied while it ran."""
         with suppress(InvalidJobOperation):
             super()._remove_from_registries(pipeline, remove_from_queue)
 
@@ -124,10 +117,10 @@ class AllowListedJob(Job):
             job_totals.count(self.connection, self.func_name or "", time.perf_counter() - started, failed=failed)
 
     def require_allowed(self) -> None:
-        """Refuse a job whose function, instance, callbacks or webhooks are not ours.
+        """Refuse a job that has a function off the list, an instance, callbacks or webhooks.
 
         Raises:
-            ForbiddenJob: naming nothing, since the name is the intruder's text.
+            ForbiddenJob: the message repeats nothing of the job, which may be an intruder's text.
         """
         if self.fault:
             raise ForbiddenJob(self.fault)
@@ -138,16 +131,16 @@ class AllowListedJob(Job):
         """Refuse arguments that this function does not take.
 
         Raises:
-            ForbiddenJob: naming nothing.
+            ForbiddenJob: the message repeats nothing of the job.
         """
         if not arguments_fit(self.args, self.kwargs, *_ARGUMENTS[self.func_name or ""]):
             raise ForbiddenJob("This job's arguments are not those of its function.")
 
 
 class _Executions(ExecutionRegistry):
-    """A job's executions, also those whose records are gone, or are back in part by a heartbeat.
+    """A job's executions, including those whose records have expired, or were recreated in part by a heartbeat.
 
-    A record expires when the store was away for as long as three heartbeats. RQ cannot end a job without it.
+    A record expires when the broker does not answer for three heartbeats. RQ cannot end a job without its records.
     """
 
     def get_executions(self, start: int = 0, end: int = -1) -> list[Execution]:
@@ -159,7 +152,7 @@ class _Executions(ExecutionRegistry):
 
 
 def _nothing(raw_data: Any) -> Any:
-    """The fields of a job that calls nothing, in place of fields that cannot be used."""
+    """Fields of a job that calls nothing, in place of fields that cannot be used."""
     return {b"data": b'["", null, [], {}]', b"status": raw_data.get(b"status") if _is_status(raw_data) else b"queued"}
 
 
@@ -197,7 +190,7 @@ class RqJobs:
         name = function.rpartition(".")[2]
         if self._network.count >= MAX_WAITING:
             return False
-        # What was announced has one id a minute for all announcements: it is forgotten as soon as it is done.
+        # Announcements share a job id. Without a result, it is free again as soon as the job ends.
         heard = function == RESOLVE and args == (HEARD,)
         try:
             self._network.enqueue(
@@ -211,7 +204,7 @@ class RqJobs:
                 result_ttl=0 if heard else RESULT_TTL,
                 failure_ttl=FAILURE_TTL,
                 description=f"{name} for {node}",
-                at_front=function == ANSWER,  # somebody waits for it
+                at_front=function == ANSWER,  # a caller waits for it
             )
         except DuplicateJobError:
             return False
@@ -232,11 +225,11 @@ class RqJobs:
         return QueueTrouble(bool(self.broker.exists(_SUSPENDED)), strangers)
 
     def _oldest(self, one: RqQueue) -> datetime | None:
-        """When the oldest job of a queue was put there; None if there is none, or one that nobody can read."""
+        """When the oldest job of a queue was enqueued; None if there is none, or it cannot be read."""
         try:
             ids = one.get_job_ids(0, 1)
             first = AllowListedJob.fetch_many(ids, self.broker, serializer=one.serializer)[0] if ids else None
-        except (ValueError, TypeError, NoSuchJobError):  # an id that no job has
+        except (ValueError, TypeError, NoSuchJobError):  # an id without a job
             return None
         return first.enqueued_at if first is not None else None
 
@@ -252,5 +245,5 @@ class RqJobs:
 
 
 def queue(name: str, broker: Redis) -> RqQueue:
-    """One of the two queues."""
-    return RqQueue(name, connection=broker, serializer="json", job_class=AllowListedJob)
+    """The queue MINING or NETWORK."""
+    return RqQueue(name, connection=broker, serializer=SERIALIZER, job_class=AllowListedJob)

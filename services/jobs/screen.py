@@ -1,20 +1,20 @@
-"""What a job of ours may look like in the broker, judged before anything in it is unpacked, imported or called.
+"""Whether the fields of a job in the broker can be ours, before anything in them is unpacked, imported or called.
 
-Whoever can write to the broker can put anything under a job's key, and so can an accident. A worker that stumbled over
-it would leave its queue to nobody.
+Anyone who can write to the broker can put anything under a job's key, and so can an accident. A worker that crashed on
+it would leave its queue without a worker.
 """
 
 import json
 import zlib
 from collections.abc import Mapping
 
-MOST_FIELD = 65_536  # bytes of one field; RQ keeps the traceback of a job that failed in one
-MOST_DATA = 4096  # bytes of function and arguments, unpacked: ours are ids and a URL
+MOST_FIELD = 65_536  # bytes of one field; RQ keeps the traceback of a failed job in one
+MOST_DATA = 4096  # bytes of function and arguments, unpacked; ours are ids and a URL
 MOST_ARGUMENT = 256  # characters
 
 
 def fault_of(fields: Mapping[bytes, bytes]) -> str:
-    """Why these fields of a job's hash are no job of ours; "" if they may be one. Cheap, whatever they hold."""
+    """Why these fields of a job's hash are no job of ours; "" if they may be one. Cheap for any content."""
     for name, value in fields.items():
         if len(value) > MOST_FIELD:
             return f"A field is longer than {MOST_FIELD} bytes."
@@ -22,12 +22,12 @@ def fault_of(fields: Mapping[bytes, bytes]) -> str:
             return "A field has a name that no job has."
     packed = fields.get(b"data")
     if packed is None:
-        return ""  # RQ itself passes over a hash without data
+        return ""  # RQ itself ignores a hash without data
     try:
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(packed, MOST_DATA + 1)
     except zlib.error:
-        data = packed  # RQ takes it as it is
+        data = packed  # RQ then takes it as uncompressed
     if len(data) > MOST_DATA:
         return f"Function and arguments are longer than {MOST_DATA} bytes."
     try:
@@ -42,7 +42,7 @@ def fault_of(fields: Mapping[bytes, bytes]) -> str:
 
 
 def arguments_fit(arguments: object, named: object, fewest: int, most: int) -> bool:
-    """Whether a job's arguments are so many short printable texts, and none goes by name."""
+    """Whether a job's arguments are from `fewest` to `most` short printable texts, none of them named."""
     return (
         isinstance(arguments, list | tuple)
         and fewest <= len(arguments) <= most

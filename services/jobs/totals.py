@@ -1,13 +1,13 @@
-"""How many jobs ran and how long they took, counted in the broker: workers may be anywhere, and end."""
+"""How many jobs ran and how long they took. Counted in the broker, since workers come and go, on any machine."""
 
 from typing import Any
 
-# Broker-wide HASH: "function:outcome" -> jobs, "function:seconds" -> their time together.
+# Broker-wide HASH: "function:outcome" -> jobs, "function:seconds" -> their total time.
 JOBS = "quarry:jobs"
 
 
 def count(connection: Any, function: str, seconds: float, *, failed: bool) -> None:
-    """Count one job that ended."""
+    """Count one job that ended after `seconds`."""
     name = function.rpartition(".")[2]
     pipeline = connection.pipeline(transaction=False)
     pipeline.hincrby(JOBS, f"{name}:{'failed' if failed else 'finished'}", 1)

@@ -1,1 +1,14 @@
-"""Starting a node's processes on one machine, its Valkey included, and keeping them running."""
+"""Starting nodes on one machine, embedded Valkey included, and keeping them running. The API and the
+workers are started as programs; this package imports neither.
+
+launcher       a whole node, and several together
+node_plan      what is to be started
+node_files     a node's files, and how other commands find it
+embedded       the Valkey server, with `ownership` (one server on a directory), `server_files` (its password and
+               configuration), `last_words` (why it did not start) and `keeper` (restarting it)
+supervisor     child processes, restarted when they die
+running        questions to a node that is starting
+ports          reserving ports
+log_files      logs of bounded size
+ending         ending a process in time
+"""

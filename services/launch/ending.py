@@ -1,4 +1,4 @@
-"""Ending in time: a process that was told to stop does so, whatever it waits for."""
+"""Ending in time: a process that is told to stop ends within a bound, whatever it waits for."""
 
 import _thread
 import os
@@ -6,30 +6,27 @@ import threading
 import time
 from collections.abc import Callable
 
-# Seconds from SIGTERM to the end, for a process whose store or broker does not answer: nothing could be put in order.
+# Seconds from SIGTERM to the end of a process whose store or broker does not answer: it can leave nothing in order.
 FORLORN_SECONDS = 0.9
-# For one whose store does answer: its last words to it are worth some patience.
+# Of one whose store answers, so that it can still take leave of it.
 ORDERLY_SECONDS = 6.0
-# For one job. Whatever it is doing may be broken off at any point: every change is one script.
+# Of a job. It may be broken off at any point, since every change is one script.
 JOB_SECONDS = 0.8
 
 
 def end_after(seconds: float) -> None:
-    """End this process in so many seconds, in the middle of whatever it does then. May be called in a signal handler.
-
-    Exit code 0: it was told to.
-    """
+    """End this process in so many seconds, with exit code 0, whatever it is doing. Safe in a signal handler."""
 
     def end() -> None:
         time.sleep(seconds)
         os._exit(0)
 
-    # Not threading.Thread: its start takes a lock, which the code that the signal interrupted may hold.
+    # Not threading.Thread: its start takes a lock, which the interrupted code may hold.
     _thread.start_new_thread(end, ())
 
 
 def end_in_time(answers: Callable[[], bool]) -> None:
-    """End this process soon, or later if its store answers and so its farewell makes sense. As `end_after`.
+    """As `end_after`: in FORLORN_SECONDS, or in ORDERLY_SECONDS if the store answers.
 
     Args:
         answers: asks the store; may block or raise.

@@ -1,7 +1,7 @@
-"""Keeping an embedded Valkey running: started again when it has ended, later and later while that does not help.
+"""Keeping an embedded Valkey running: it is restarted when it has ended, after growing delays.
 
-A start can take minutes (it loads its data) or wait for something (room on the disk), so it runs in a thread: whoever
-looks after this server looks after other nodes too.
+A start can take minutes (the server loads its data) or wait for room on the disk, so it runs in a thread: the caller
+looks after other nodes too.
 """
 
 import threading
@@ -19,18 +19,18 @@ log = structlog.get_logger(__name__)
 # Seconds.
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
-LONG_LIFE = 10.0  # a server that ran this long was healthy: its next start is quick again
+LONG_LIFE = 10.0  # a server that ran this long was healthy, and its next restart is quick again
 _STOP_PATIENCE = 20.0
 
 
 class Server(Protocol):
-    """What is kept running: `services.launch.embedded.EmbeddedValkey`, or a test's."""
+    """What is kept running: `services.launch.embedded.EmbeddedValkey`, or a test's double."""
 
     @property
     def alive(self) -> bool: ...
 
     def require_room(self) -> None:
-        """Raises NodeError where the disk is full: a server that starts there ends at its first write."""
+        """Raises NodeError if the disk is full: a server that starts there ends at its first write."""
 
     def start(self, *, again: bool = False, cancelled: threading.Event | None = None) -> None: ...
 
@@ -38,7 +38,7 @@ class Server(Protocol):
 
 
 class Keeper:
-    """Looks after one server that was started once. Call everything from one thread.
+    """Looks after one server that has been started. Call all methods from one thread.
 
     Args:
         name: the node's, for the log.
@@ -56,10 +56,10 @@ class Keeper:
         self._cancelled = threading.Event()
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
-        self.lost: NodeError | None = None  # why it will not be started any more: its data are damaged
+        self.lost: NodeError | None = None  # why it is not restarted any more: its data are damaged
 
     def tick(self) -> None:
-        """Look at the server once; returns at once."""
+        """Look at the server once, without waiting."""
         if self.lost is not None:
             return
         if self._thread is not None:
@@ -77,13 +77,13 @@ class Keeper:
             thread = threading.Thread(target=self._start, name=f"valkey of {self._name}", daemon=True)
             try:
                 thread.start()
-            except RuntimeError as error:  # the system has no thread to give: that may pass
+            except RuntimeError as error:  # no thread is free, which may pass
                 self._conclude(error)
             else:
                 self._thread = thread
 
     def stop(self) -> None:
-        """End the server, and a start that is under way. Safe to call twice."""
+        """End the server, or its start. Safe to call twice."""
         self._cancelled.set()
         if self._thread is not None:
             self._thread.join(_STOP_PATIENCE)
@@ -97,7 +97,7 @@ class Keeper:
             self._failure = error
 
     def _mourn(self) -> None:
-        """It has ended. What is said of it is said once, until it has been well for a while."""
+        """Note that it has ended. That is logged once, until it has run for a while again."""
         self._down = True
         if not self._delay:
             log.warning("valkey_exited", node=self._name)

@@ -1,8 +1,7 @@
-"""Everything of a node on one machine: its embedded Valkey, API, workers and ticker, started and stopped in order.
+"""A whole node on one machine: its embedded Valkey, API, workers and ticker, started and stopped in order.
 
-Walk: `NodePlan` (what is wanted) → `RunningNode.allocate` (port, keys) → `start` (Valkey, API) → `begin`
-(workers, ticker) → `wait` → `run` → `stop`. Of several nodes all are allocated first, so that each can be told where
-the others are.
+`NodePlan` → `RunningNode.allocate` (port, keys) → `start` (Valkey, API) → `begin` (workers, ticker) → `wait` → `tick`
+→ `stop`. Of several nodes, all are allocated first, so that each gets the URLs of the others.
 """
 
 import contextlib
@@ -36,7 +35,7 @@ log = structlog.get_logger(__name__)
 START_TIMEOUT = 60.0  # seconds until the API answers and every worker has registered
 STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL
 _POLL = 0.05
-# What listens on all addresses, and where this machine reaches it.
+# Addresses that stand for all, and where this machine reaches a server that binds them.
 _ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _DIFFERS = "ledger_differs"
 _TRIM_SECONDS = 5.0  # between two looks at the sizes of the logs
@@ -46,7 +45,7 @@ class LaunchFailed(NodeError):
     """A node did not start.
 
     Args:
-        tail: the last lines that the program at fault wrote, for people.
+        tail: the last lines of the failed program's log.
     """
 
     def __init__(self, message: str, tail: Sequence[str] = ()) -> None:
@@ -55,7 +54,7 @@ class LaunchFailed(NodeError):
 
 
 class PortInUse(LaunchFailed):
-    """Another program listens where the API should."""
+    """Another program listens on the API's port."""
 
 
 class RunningNode:
@@ -68,8 +67,8 @@ class RunningNode:
         self.address = ""
         self.port = plan.port
         self.redis_url = plan.redis_url or ""
-        self.fault = ""  # what is wrong with the stored state, if it is known to be wrong
-        self.lost: NodeError | None = None  # why it was given up
+        self.fault = ""  # how the stored state differs from the blocks; "": it is not known to differ
+        self.lost: NodeError | None = None  # why the node was given up
         self._keeper: Keeper | None = None
         self._trimmed = 0.0
         self._environment: dict[str, str] = {}
@@ -78,26 +77,26 @@ class RunningNode:
 
     @property
     def admin_token_file(self) -> Path:
-        """Where the admin token is."""
+        """The file with the admin token."""
         return self.settings.admin_token_file or self.plan.files.admin_token
 
     @property
     def url(self) -> str:
-        """Where the API answers."""
+        """The API's URL on this machine."""
         host = _ALL_ADDRESSES.get(self._bound, self._bound)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def allocate(self) -> None:
-        """Take the port and make the keys: after this `url` and `address` are known. `stop` gives the port back.
+        """Reserve the port and make the keys; `url` and `address` are known then. `stop` releases the port.
 
         Raises:
-            BadSettings: a Redis that was named cannot be used, however long one waits.
+            BadSettings: a Redis that the settings name cannot be used, and waiting does not help.
             PortInUse: the port is taken.
-            NodeError: the keys; the message is for people.
+            NodeError: the keys cannot be made or used.
         """
         for url, name in self._named_servers():
             require_mendable(url, name)
-        # On Linux the port stays ours until `stop`, even while the API restarts.
+        # On Linux the port stays reserved until `stop`, even while the API restarts.
         try:
             self.port = self._stack.enter_context(reserved(self._bound, self.plan.port))
         except PortTaken as error:
@@ -106,13 +105,13 @@ class RunningNode:
         self.address = self.plan.files.prepare()
 
     def start(self, others: Sequence[str] = ()) -> None:
-        """Start Valkey and the API. `stop` ends whatever has been started.
+        """Start Valkey and the API. After an error, `stop` ends what was started.
 
         Args:
-            others: URLs of nodes that it shall have as peers.
+            others: URLs of the nodes that become its peers.
 
         Raises:
-            NodeError: Valkey or the API; the message is for people.
+            NodeError: Valkey or the API did not start.
         """
         files, plan = self.plan.files, self.plan
         if plan.redis_url is None:
@@ -123,13 +122,13 @@ class RunningNode:
             self._stack.callback(self._keeper.stop)
             self.redis_url = valkey.url
             forget_workers(self.redis_url)
-        # Of a node that listens on all addresses, nobody elsewhere can use the one that we know.
+        # Of a node that binds all addresses we know only the loopback one, which is of no use elsewhere.
         public_url = self.url if others or self._bound not in _ALL_ADDRESSES else ""
         self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others)
         self._supervise(self._program("api", module_command("api.cli", "api")))
 
     def begin(self) -> None:
-        """Start workers and ticker. From now on the node looks for its peers."""
+        """Start workers and ticker. The node then looks for its peers."""
         mining = module_command("worker", "worker", "--queue", "mining")
         self._supervise(
             *(self._program(f"mining{number}", mining) for number in range(1, self.plan.workers + 1)),
@@ -138,17 +137,17 @@ class RunningNode:
         )
 
     def wait_for_api(self) -> None:
-        """Wait until the API answers. Raises as `wait`."""
+        """Wait until the API answers. Raises as `wait` does."""
         self._wait_until(self._api_is_ready)
 
     def wait(self, launched_at: float) -> None:
         """Wait until the API answers and every worker has registered; then write the node's record.
 
         Args:
-            launched_at: Unix seconds; the same for all nodes that are started together.
+            launched_at: Unix seconds, the same for all nodes that are started together.
 
         Raises:
-            LaunchFailed: a program ended, or the time is over.
+            LaunchFailed: a program ended, or START_TIMEOUT has passed.
         """
         self._wait_until(self._is_ready)
         self._stack.callback(self.plan.files.remove_record)
@@ -179,10 +178,10 @@ class RunningNode:
             time.sleep(_POLL)
 
     def tick(self) -> None:
-        """Restart what has died, and keep the logs small. Waits for nothing.
+        """Restart what has died, and keep the logs small. Does not wait.
 
-        Call it every tenth of a second or so, from the thread that called `start`. A node whose data are damaged is
-        given up: `lost` says why, and its programs are stopped.
+        Call it about every tenth of a second, from the thread that called `start`. A node whose data are damaged is
+        given up: its programs are stopped, and `lost` says why.
         """
         if self.lost is not None:
             return
@@ -201,7 +200,7 @@ class RunningNode:
             trim(self.plan.files.valkey / "valkey.log")
 
     def tell(self) -> None:
-        """Tell all programs to end, and wait for none. `stop` does."""
+        """Tell all programs to end, without waiting; `stop` waits."""
         for supervisor, _ in reversed(self._supervisors):
             supervisor.tell()
 
@@ -229,7 +228,7 @@ class RunningNode:
         supervisor.start()
 
     def _api_is_ready(self) -> bool:
-        """Also where the stored state differs: then the API answers, and `quarry repair` can be run beside it."""
+        """Whether the API answers. It does so too if the stored state differs, for `quarry repair` to run beside it."""
         found = ask(self.url, "/readyz", _DIFFERS)
         self.fault = str(found["detail"]) if found is not None and found.get("code") == _DIFFERS else ""
         return found is not None
@@ -252,12 +251,12 @@ class RunningNode:
             yield from zip(supervisor.programs, programs, strict=True)
 
     def _require_alive(self) -> None:
-        """While starting nothing is restarted: what fails at once would fail again."""
+        """Nothing is restarted while a node starts: what fails at once would fail again."""
         for status, program in self._statuses():
             if status.alive or program.log is None:
                 continue
             said = tail(program.log)
-            reason = f": {said[-1]}" if said else ", and said nothing"
+            reason = f": {said[-1]}" if said else " and wrote nothing to its log"
             raise LaunchFailed(f"{program.name} of {self.plan.name} ended while starting{reason}", said)
 
 
@@ -268,9 +267,9 @@ class Launch:
         self.nodes = [RunningNode(plan) for plan in plans]
 
     def start(self) -> None:
-        """Start all nodes and wait until they are ready; if one fails, or we are interrupted, nothing is left.
+        """Start all nodes and wait until they are ready; after an error or an interrupt, none is left running.
 
-        Of several, all answer before any looks for the others: who is not there yet is left alone for a while.
+        All APIs answer before any node looks for the others: a peer that does not answer is left alone for a while.
         """
         launched_at = time.time()
         try:
@@ -290,10 +289,10 @@ class Launch:
             raise
 
     def run(self, stop: threading.Event) -> None:
-        """Keep everything running until `stop` is set. Then call `stop()`.
+        """Keep the nodes running until `stop` is set. They still run then: call `stop()`.
 
         Raises:
-            NodeError: no node is left: the data of each are damaged. The message is the last one's.
+            NodeError: all nodes were given up, since their data are damaged. The message is the last one's.
         """
         while not stop.wait(0.1):
             for node in self.nodes:
@@ -303,9 +302,9 @@ class Launch:
                 raise lost[-1]
 
     def stop(self) -> None:
-        """Stop every node, the last first; what goes wrong with one does not keep the others from being stopped.
+        """Stop every node, the last one first, even if an error occurs with one of them.
 
-        All are told before any is waited for.
+        All are told to end before any is waited for.
         """
         for node in reversed(self.nodes):
             node.tell()
@@ -314,7 +313,7 @@ class Launch:
                 stack.callback(node.stop)
 
     def to_object(self, data_dir: Path) -> dict[str, Any]:
-        """What `quarry up --json` prints. Holds the store's password."""
+        """The object that `quarry up --json` prints. It holds the store's password."""
         from services.wallet.development import ACCOUNTS
 
         first = self.nodes[0]
@@ -332,7 +331,7 @@ class Launch:
 
 
 def default_workers() -> int:
-    """A mining worker for each core that we may use."""
+    """One mining worker for each core that this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

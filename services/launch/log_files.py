@@ -1,22 +1,22 @@
-"""The log files of programs that are kept running: one file and its predecessor for each, both of a bounded size.
+"""The log files of programs that are kept running: each has one file and a predecessor, both of bounded size.
 
-A program holds its log open and appends to it, so a file cannot be renamed away under it. It is copied to its
-predecessor's place and then cut to nothing. Killed between the two, some lines stand in both files and none is lost;
-a line that is written between the last look and the cut is.
+A program holds its log open and appends to it, so the file cannot be renamed. It is copied to its predecessor and then
+truncated. After a kill between the two, some lines are in both files. A line that is written between the last read and
+the truncation is lost.
 """
 
 import contextlib
 import os
 from pathlib import Path
 
-# A log that has grown to this, in bytes, becomes the predecessor. So a program's logs take twice that at most.
+# Bytes at which a log becomes the predecessor. A program's logs take about twice that at most.
 MOST_BYTES = 4 * 2**20
 TAIL_LINES = 12
 _PIECE = 2**16
 
 
 def set_aside(path: Path) -> None:
-    """Make the log of the last run the predecessor of this run's, so that runs do not mix."""
+    """Make the log of the last run the predecessor, so that each run begins an empty log."""
     if path.exists():
         path.replace(_predecessor(path))
 
@@ -24,7 +24,7 @@ def set_aside(path: Path) -> None:
 def trim(path: Path, most: int = MOST_BYTES) -> bool:
     """Set a log aside that has grown to `most` bytes, while its program writes to it; whether that was done.
 
-    A disk that has no room for the copy is left as it is, but for the predecessor, whose room may be what is needed.
+    If the disk has no room for the copy, only the predecessor is removed, which makes room.
     """
     try:
         if path.stat().st_size < most:
@@ -45,7 +45,7 @@ def _copy_and_cut(path: Path, copy: Path) -> None:
     with open(path, "r+b", buffering=0) as log:
         descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb", buffering=0) as target:
-            # What is written meanwhile is copied too: the end is only where nothing more comes.
+            # Until nothing more comes: the program may write meanwhile.
             while piece := log.read(_PIECE):
                 target.write(piece)
             copy.replace(_predecessor(path))
@@ -55,7 +55,7 @@ def _copy_and_cut(path: Path, copy: Path) -> None:
 
 
 def tail(path: Path) -> list[str]:
-    """The last lines of a log, blank ones left out."""
+    """The last lines of a log, without blank ones."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))

@@ -1,4 +1,4 @@
-"""What a node that `quarry up` made keeps on disk, and how the other commands find it.
+"""The files of a node that `quarry up` made, and how other commands find it.
 
 DATA_DIR/SPEC/NODE/   private.key public.key certificate.pem admin-token node.json valkey/ logs/
 """
@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 
 from services.settings.paths import expanded, expanded_if_possible
-from services.settings.secret_files import BadSecret, read_secret
-from services.settings.values import BadValue, named
+from services.settings.values import named
 from services.system.files import make_private_directory, replace
+from services.system.text_files import BadSecret, BadTextFile, read_secret
 from services.wallet import keyring
 from shared.errors import NodeError
 
@@ -26,7 +26,7 @@ NO_HOME = "This user has no home directory, so there is no place for nodes and w
 
 
 class NodeFilesError(NodeError):
-    """A node's directory cannot be made, read or trusted. The message names the file."""
+    """A node's files cannot be made or used. The message names the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class NodeRecord:
     redis_url: str
     admin_token_file: str
     pid: int  # of `quarry up`
-    started: str  # when that process began, as `services.system.processes.started_at` tells it
+    started: str  # when that process began, by `services.system.processes.started_at`
     started_at: float  # Unix seconds
 
 
@@ -67,7 +67,7 @@ class NodeFiles:
         return self.directory / "node.json"
 
     def prepare(self) -> str:
-        """Make directories, keys and admin token where they are missing; the node's address.
+        """Make directories, keys and admin token where they are missing. Returns the node's address.
 
         Raises:
             NodeFilesError, KeyringError: the disk refuses, or a secret can be read by others (UnsafePermissions).
@@ -86,7 +86,7 @@ class NodeFiles:
         return address
 
     def _prepare_admin_token(self) -> None:
-        """Make an admin token where there is none, also where the file was emptied or holds one that can be guessed."""
+        """Make an admin token if there is none, or if the file is empty or holds one that is too short."""
         if self.admin_token.exists():
             keyring.require_private(self.admin_token)
             try:
@@ -94,20 +94,20 @@ class NodeFiles:
                 return
             except BadSecret:
                 _log.warning("admin_token_replaced", file=str(self.admin_token), reason="it was empty or too short")
-            except BadValue as error:
-                raise NodeFilesError(f"The admin token {error}") from None
+            except BadTextFile as error:
+                raise NodeFilesError(f"The admin token: {error}") from None
         write_private(self.admin_token, secrets.token_urlsafe(32) + "\n")
 
     def write_record(self, record: NodeRecord) -> None:
-        """Say that the node runs."""
+        """Write the record: the node runs."""
         write_private(self.record, json.dumps(asdict(record), indent=2) + "\n")
 
     def remove_record(self) -> None:
-        """Say that the node was stopped."""
+        """Remove the record: the node was stopped."""
         self.record.unlink(missing_ok=True)
 
     def read_record(self) -> NodeRecord | None:
-        """The record, whether its process lives or not; None without one that can be read and trusted."""
+        """The record, whether its process lives or not; None if there is none that is readable and private."""
         try:
             if self.record.stat().st_mode & 0o077:
                 return None
@@ -125,10 +125,10 @@ def node_files(data_home: Path, spec: str, node: str) -> NodeFiles:
 def data_home(environment: Mapping[str, str]) -> Path | None:
     """Where nodes and wallets are kept: QUARRY_DATA_HOME, else QUARRY_DATA_DIR, else `~/.quarry`.
 
-    None: none is named, and this user has no home.
+    None: neither is set, and this user has no home.
 
     Raises:
-        BadSettings: the one that is named is in a home that does not exist.
+        BadSettings: the variable names a home that does not exist.
     """
     for name in ("QUARRY_DATA_HOME", "QUARRY_DATA_DIR"):
         if given := environment.get(name):
@@ -137,20 +137,20 @@ def data_home(environment: Mapping[str, str]) -> Path | None:
 
 
 def running_nodes(home: Path) -> list[tuple[NodeFiles, NodeRecord]]:
-    """The nodes under `home` whose `quarry up` lives: the `up` started last first, and of its nodes the first first."""
+    """The nodes under `home` whose `quarry up` lives: the latest `up` first, and its nodes by their paths."""
     found = []
     for file in _records(home):
         files = NodeFiles(file.parent)
         record = files.read_record()
         if record is not None and is_alive(record):
             found.append((files, record))
-    # Nodes of one `up` have one time, and sorting leaves them in the order of their paths: node1 before the others.
+    # The nodes of one `up` have the same time, so a stable sort leaves them as they were.
     return sorted(found, key=lambda item: item[1].started_at, reverse=True)
 
 
 def is_alive(record: NodeRecord) -> bool:
     """Whether the process that wrote the record still runs."""
-    from services.system.processes import started_at  # imports much, and most records need no such question
+    from services.system.processes import started_at  # imports much, and is rarely needed
 
     return started_at(record.pid) == record.started
 
@@ -163,7 +163,7 @@ def _records(home: Path) -> Iterable[Path]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file for the owner only, in one step.
+    """Write a file for its owner alone, in one step.
 
     Raises:
         NodeFilesError: the disk refuses.

@@ -1,4 +1,4 @@
-"""What `quarry up` is asked for: one node, its files, and the environment of its processes."""
+"""The plan of a node that `quarry up` starts: its files, its options, and the environment of its processes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from services.settings.table import CLIENT_VARIABLES, Settings, load
 
 @dataclass(frozen=True)
 class NodePlan:
-    """One node to be started on this machine."""
+    """One node to start on this machine."""
 
     name: str
     files: NodeFiles
@@ -20,7 +20,7 @@ class NodePlan:
     automine: bool = True
     redis_url: str | None = field(default=None, repr=False)  # None: an embedded Valkey
     unsafe_development: bool = False
-    settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # QUARRY_ variables besides
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # further QUARRY_ variables
 
     def environment(
         self, address: str, port: int, redis_url: str, public_url: str = "", others: Sequence[str] = ()
@@ -28,7 +28,7 @@ class NodePlan:
         """The QUARRY_ variables of the node's processes.
 
         Args:
-            public_url: where other nodes reach this one, unless the settings name a better one; "": unknown.
+            public_url: where other nodes reach this one, unless the settings say; "": unknown.
             others: URLs of nodes on this machine, which become its peers.
         """
         peers = [self.settings.get("QUARRY_PEERS", ""), *others]
@@ -51,7 +51,7 @@ class NodePlan:
         }
 
     def check(self) -> Settings:
-        """The settings that the node will have; before anything is started or written.
+        """The settings that the node will have. Nothing is started or written.
 
         Raises:
             BadSettings: naming the one that cannot be used.
@@ -60,9 +60,9 @@ class NodePlan:
 
 
 def passed_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The node settings in our own environment, for `NodePlan.settings`; those of the client stay out.
+    """The settings in our own environment, for `NodePlan.settings`, without those of the command line.
 
-    Unknown QUARRY_ variables are passed too, so that `NodePlan.check` can name them.
+    Unknown QUARRY_ variables are included, so that `NodePlan.check` can name them.
     """
     return {
         name: value

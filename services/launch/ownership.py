@@ -1,7 +1,7 @@
-"""Who may start a server on a data directory: one at a time, and never beside one that still holds it.
+"""The lock of a data directory: one server at a time, also after the process that started it was killed.
 
-The server itself holds the lock, through a descriptor that it inherits, as long as it lives, whatever becomes of the
-process that started it. A record beside it says who that was.
+The server itself holds the lock, through a descriptor that it inherits, for as long as it lives. A record beside the
+lock names the server and its owner, the process that started it. docs/dependencies.md says why this is not filelock.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ from shared.errors import NodeError
 _log = structlog.get_logger(__name__)
 
 _LOCK = "server.lock"
-_STARTING = "starting.lock"  # held by whoever is about to start one
-_RECORD = "server.json"  # the last server and its owner; never removed, since the lock says whether it still holds
+_STARTING = "starting.lock"  # held while a server is being started
+_RECORD = "server.json"  # the last server and its owner; stale if the lock is free
 
-# Seconds that an orphan gets to end by itself, and then by force.
+# Seconds that an orphan has to end after SIGTERM, and after SIGKILL.
 PATIENCE = 10.0
 _KILLED = 5.0
 _LOOK = 0.02
 
 
 class AlreadyRunning(NodeError):
-    """Another process serves this data directory. Stop that one, or choose another directory."""
+    """Another process uses this data directory."""
 
     def __init__(self, directory: Path, pid: int | None) -> None:
         by = "a process that cannot be seen from here" if pid is None else f"process {pid}"
@@ -54,14 +54,14 @@ class _Process:
 @dataclass(frozen=True)
 class _Record:
     owner: _Process
-    server: _Process | None  # None: the owner died, or still is, between its claim and the server's first instant
+    server: _Process | None  # None: not started yet, or the owner died before that
 
 
 class Ownership:
     """One data directory's lock and record.
 
     Args:
-        patience: seconds to wait for somebody else who is starting a server.
+        patience: seconds to wait for another process that is starting a server.
     """
 
     def __init__(self, directory: Path, patience: float) -> None:
@@ -70,10 +70,10 @@ class Ownership:
 
     @contextlib.contextmanager
     def only_starter(self) -> Iterator[None]:
-        """One start at a time: nobody takes a process that is just starting a server for an orphan.
+        """One start at a time, so that a server that is just being started is not taken for an orphan.
 
         Raises:
-            AlreadyRunning: somebody else starts one, or did and lives.
+            AlreadyRunning: another process is starting a server, or has started one and lives.
         """
         starting = open_private(self._directory / _STARTING)
         try:
@@ -90,13 +90,13 @@ class Ownership:
             os.close(starting)
 
     def claim(self, crashed: int | None) -> int:
-        """The directory's lock, as an open descriptor to be handed to the server; an orphan that has it is ended.
+        """The directory's lock, as an open descriptor for the server to inherit. An orphan that holds it is ended.
 
         Args:
-            crashed: pid of our own server, if it has ended without being told to.
+            crashed: pid of our own server, if it has ended unasked.
 
         Raises:
-            AlreadyRunning: a server has it whose owner lives.
+            AlreadyRunning: a server whose owner lives holds it.
         """
         lock = open_private(self._directory / _LOCK)
         try:
@@ -108,14 +108,14 @@ class Ownership:
         return lock
 
     def record(self, server: int | None) -> None:
-        """Write down that we are the owner, and which process the server is."""
+        """Record that we are the owner, and which process is the server."""
         me = _Process(os.getpid(), started_at(os.getpid()))
         record = _Record(me, None if server is None else _Process(server, started_at(server)))
         replace(self._directory / _RECORD, json.dumps(asdict(record)).encode())
 
     def _end_orphans(self, lock: int, crashed: int | None) -> None:
         record = self._read()
-        # Our own crashed server can leave a child that rewrites the AOF: as much an orphan as that of a dead owner.
+        # A crashed server of ours can leave a child that rewrites the AOF. It is an orphan too.
         recorded = record.server.pid if record is not None and record.server is not None else None
         holders = _holders(self._directory / _LOCK, record)
         if record is None:
@@ -144,7 +144,7 @@ class Ownership:
 
 
 def _holders(lock: Path, record: _Record | None) -> set[int]:
-    """Pids of the processes, but us, that have the lock's file open; without /proc, of the recorded server."""
+    """Pids of the other processes that have the lock's file open; without /proc, of the recorded server only."""
     if record is not None and record.server is not None and record.server.lives():
         recorded = {record.server.pid}
     else:
@@ -156,7 +156,7 @@ def _holders(lock: Path, record: _Record | None) -> set[int]:
     for name in os.listdir("/proc"):
         if not name.isdecimal() or int(name) == os.getpid():
             continue
-        with contextlib.suppress(OSError):  # ended meanwhile, or another user's
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
             for descriptor in os.listdir(f"/proc/{name}/fd"):
                 with contextlib.suppress(OSError):
                     if os.path.samestat(os.stat(f"/proc/{name}/fd/{descriptor}"), wanted):

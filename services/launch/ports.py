@@ -1,4 +1,4 @@
-"""Ports for servers that bind by themselves: taken first by us, so that a taken one is a sentence and no traceback."""
+"""Reserving a port for a server that binds it later, so that a port in use is reported in a sentence."""
 
 import errno
 import socket
@@ -14,7 +14,7 @@ class PortTaken(Exception):
     """The port cannot be bound. The message is the rest of a sentence that begins with the port's name.
 
     Args:
-        in_use: another program listens there; else the system refuses for another reason.
+        in_use: whether another program listens there; else the system refuses for another reason.
     """
 
     def __init__(self, message: str, *, in_use: bool) -> None:
@@ -24,16 +24,15 @@ class PortTaken(Exception):
 
 @contextmanager
 def reserved(address: str, wanted: int, patience: float = 0.0) -> Iterator[int]:
-    """A port that nobody listens on, ours for the block. Those who ask at the same time get different ones.
+    """A free port, reserved for the block. Processes that ask at the same time get different ones.
 
-    Bound, but not listening: on Linux the server can still bind and listen, as both set SO_REUSEADDR, and nobody else
-    is given the port. Elsewhere it cannot, so there the port is free until the server takes it.
+    It is bound without listening: on Linux the server can still bind and listen, as both set SO_REUSEADDR, and the
+    kernel gives the port to no other program. Elsewhere it cannot, so there the port is free until the server takes it.
 
     Args:
         address: an IP address.
         wanted: 0 for any that is free.
-        patience: seconds to wait for a server that shares its port (SO_REUSEPORT), as the processes of our own do
-            that are ending.
+        patience: seconds to wait for a server that shares its port (SO_REUSEPORT), as ours do: one may be ending.
 
     Raises:
         PortTaken: another program listens there, or the system refuses.

@@ -1,18 +1,18 @@
-"""What a launcher asks of, and does to, a node that is coming up: its API over HTTP, its registrations in the store."""
+"""A node that is starting, as its launcher sees it: its API over HTTP, and the registrations of its workers."""
 
 import json
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 _REQUEST_TIMEOUT = 5.0
-# RQ's registry of workers (rq.worker_registration), named here since importing RQ would cost this process 10 MB.
+# RQ's registry of workers (rq.worker_registration). Importing RQ takes 10 MB, which this process does not spend.
 _WORKER_REGISTRY = ("rq:workers", "rq:workers:mining", "rq:workers:network")
 
 
 def ask(url: str, path: str, code: str = "") -> dict[str, Any] | None:
-    """The JSON object at a path of our own API; None while it does not answer 200, or a problem with this code.
+    """The JSON object at a path of our own API; None unless it answers 200, or a problem with the code `code`.
 
-    http.client, since this process lives as long as the node and urllib3 would cost it 7 MB.
+    By http.client: this process lives as long as the node, and urllib3 takes 7 MB.
     """
     host = url.removeprefix("http://")
     connection = HTTPConnection(host, timeout=_REQUEST_TIMEOUT)
@@ -30,7 +30,7 @@ def ask(url: str, path: str, code: str = "") -> dict[str, Any] | None:
 
 
 def forget_workers(redis_url: str) -> None:
-    """Drop the registrations of workers that were killed with the last run; no worker lives while Valkey starts."""
+    """Drop the registrations of workers that were killed in the last run. No worker of this run has started yet."""
     from services.connections import connect_for_requests
 
     with connect_for_requests(redis_url) as connection:

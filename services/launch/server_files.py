@@ -18,7 +18,7 @@ class UnusablePassword(NodeError):
 
 
 def configuration(directory: Path, port: int, password: str, log: Path, appendfsync: str) -> str:
-    """The server's configuration: on the loopback address, every write in the append-only file, nothing evicted."""
+    """The server's configuration: loopback only, every write in the append-only file, no eviction."""
     return f"""# Written by quarry at every start; changes are lost.
 bind {HOST}
 port {port}
@@ -39,14 +39,18 @@ maxmemory-policy noeviction
 
 
 def read_password(path: Path) -> str:
-    """The directory's password; made if there is none."""
+    """The directory's password; made if there is none.
+
+    Raises:
+        UnusablePassword
+    """
     try:
         if path.stat().st_mode & 0o077:
             raise UnusablePassword(f"The password file {path} can be read by others: chmod 600 it.")
         password = path.read_text("utf-8-sig", errors="replace").strip()
     except FileNotFoundError:
         password = ""
-    if not password:  # also where the file was emptied: nobody has to know it but the server that is started next
+    if not password:  # also if the file is empty: only the server that is started next must know the password
         password = secrets.token_urlsafe(32)
         replace(path, f"{password}\n".encode())
     if re.fullmatch(r"[A-Za-z0-9_-]{32,256}", password) is None:

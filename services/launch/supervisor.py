@@ -1,4 +1,4 @@
-"""The child processes of one node: started together, restarted when they die, ended without a remainder."""
+"""The child processes of one node: started together, restarted when they die, ended with all their descendants."""
 
 import contextlib
 import os
@@ -25,17 +25,17 @@ log = structlog.get_logger(__name__)
 # Seconds.
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 5.0
-LONG_LIFE = 10.0  # a child that lived this long was healthy: its next restart is quick again
+LONG_LIFE = 10.0  # a child that lived this long was healthy, and its next restart is quick again
 _TICK = 0.1
 _KILL_PATIENCE = 5.0
 
-# Inherited by every descendant, so that one is found even after it left the session and lost its parent. Not a
-# setting, hence not spelled like one.
+# A variable that every descendant inherits, so that one is found even after it left the session and lost its parent.
+# It is not a setting, so it is not spelled like one.
 _MARK = "_QUARRY_CHILD"
 
-# What `die_with_parent` does, for a program that is not ours. An exec'd shim instead of preexec_fn: Python code between
-# fork and exec can deadlock on a lock that another thread held. It costs 9 ms a start.
-# Python ignores SIGPIPE and exec would pass that on.
+# `die_with_parent` for any program: it runs first and then becomes the program. Not a preexec_fn: Python code between
+# fork and exec can deadlock on a lock that another thread held. It costs 9 ms a start. Python ignores SIGPIPE, which
+# exec would pass on.
 _SHIM = """
 import ctypes, os, sys, _signal
 parent, signum, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
@@ -51,7 +51,7 @@ except OSError as error:
 
 
 class ProgramNotFound(NodeError):
-    """A program that was to be supervised does not exist, or may not be executed."""
+    """A program to supervise does not exist, or may not be executed."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class Program:
     name: str  # for logs and status; unique within a supervisor
     argv: list[str]
     env: dict[str, str] = field(default_factory=dict)  # added to our own environment
-    log: Path | None = None  # stdout and stderr are appended to it; None: they go where ours go
+    log: Path | None = None  # stdout and stderr are appended to it; None: they are ours
 
 
 @dataclass(frozen=True)
 class ProgramStatus:
-    """What can be said of a program at one moment."""
+    """A program's state at one moment."""
 
     name: str
     pid: int | None  # None: it waits for its restart, or was stopped
@@ -83,14 +83,14 @@ class _Child:
     born: float = 0.0
     delay: float = 0.0
     due: float = 0.0
-    told: bool = False  # to end
-    refused: str = ""  # why it could not be started the last time
+    told: bool = False  # whether it was told to end
+    refused: str = ""  # why its last start failed
 
 
 def _has_exited(process: subprocess.Popen[bytes]) -> bool:
     """Whether the child has ended, without reaping it where the system can tell (macOS: from Python 3.13)."""
     if process.returncode is None and hasattr(os, "waitid"):
-        with contextlib.suppress(ChildProcessError):  # reaped in this instant by another thread
+        with contextlib.suppress(ChildProcessError):  # another thread has just reaped it
             return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     return process.poll() is not None
 
@@ -98,11 +98,11 @@ def _has_exited(process: subprocess.Popen[bytes]) -> bool:
 class Supervisor:
     """Keeps programs running, each in a session of its own, so that a terminal's Ctrl-C reaches only us.
 
-    On Linux a child gets SIGTERM when the thread that started it dies: call `start` and `run` from one thread that
-    lives as long as the programs, best the main one. Elsewhere children survive our `kill -9`.
+    On Linux a child gets SIGTERM when the thread that started it ends: call `start` and `run` from one thread that
+    lives as long as the programs, such as the main one. Elsewhere children survive our `kill -9`.
 
-    Not found by `stop`: a process that left its session, lost its parent *and* (where there is no /proc, or where it
-    has overwritten its environment) did so before `stop` was called.
+    `stop` does not find a process that left its session and lost its parent before the call, if there is no /proc or
+    it has overwritten its environment.
     """
 
     def __init__(
@@ -127,14 +127,14 @@ class Supervisor:
 
     @property
     def programs(self) -> list[ProgramStatus]:
-        """The programs in the order they were given."""
+        """The programs, in the order in which they were given."""
         return [_status(child) for child in self._children]
 
     def start(self) -> None:
-        """Start every program that does not run, in order; if one cannot start, none is left.
+        """Start every program that does not run, in order; if one cannot start, all are stopped.
 
         Raises:
-            ProgramNotFound: before anything was started.
+            ProgramNotFound: nothing was started.
             OSError: the system refused a process or a log file.
         """
         for child in self._children:
@@ -152,12 +152,12 @@ class Supervisor:
                 raise
 
     def run(self, stop: threading.Event) -> None:
-        """Restart programs that exit, until `stop` is set. Then call `stop()`: this leaves them running."""
+        """Restart programs that exit, until `stop` is set. The programs still run then: call `stop()`."""
         while not stop.wait(_TICK):
             self.tick()
 
     def tick(self) -> None:
-        """Look once at every program: bury the dead, start those whose delay is over."""
+        """Look at every program once: reap what has ended, start what has waited for its delay."""
         with self._lock:
             if self._stopping:
                 return
@@ -169,7 +169,7 @@ class Supervisor:
                         self._spawn(child)
                         child.restarts += 1
                         child.refused = ""
-                    except OSError as error:  # out of processes or of disk: that may pass
+                    except OSError as error:  # no process or no disk space is free, which may pass
                         reason = error.strerror or str(error)
                         if reason != child.refused:  # once, not at every try
                             log.error("program_not_started", program=child.program.name, error=reason)
@@ -177,28 +177,28 @@ class Supervisor:
                         self._back_off(child, lived=0.0)
 
     def tell(self) -> None:
-        """Tell all programs to end, in reverse order, and wait for none: `stop` does. Nothing is restarted any more.
+        """Tell all programs to end, in reverse order, without waiting; `stop` waits. Nothing is restarted after this.
 
-        So the programs of several supervisors end at the same time.
+        The programs of several supervisors can so end at the same time.
         """
         with self._lock:
             self._stopping = True
             for child in reversed(self._children):
                 if child.process is not None and not child.told and not _has_exited(child.process):
                     child.told = True
-                    # Not Popen.terminate, which would reap. Once only: a second one makes RQ abandon its job.
+                    # Not Popen.terminate, which would reap. Only once: a second SIGTERM makes RQ abandon its job.
                     os.kill(child.process.pid, signal.SIGTERM)
-                    os.kill(child.process.pid, signal.SIGCONT)  # one that stands still would not hear it
+                    os.kill(child.process.pid, signal.SIGCONT)  # a stopped process does not receive SIGTERM
 
     def stop(self, timeout: float = 10.0) -> None:
-        """End all programs: SIGTERM in reverse order, after `timeout` seconds SIGKILL, and no descendant is left.
+        """End all programs and their descendants: SIGTERM in reverse order, SIGKILL after `timeout` seconds.
 
-        Safe to call twice. Interrupted, it waits no longer but still kills.
+        Safe to call twice. An interrupt ends the wait, and the programs are killed at once.
         """
         with self._lock:
             self._stopping = True
             living = [(child, child.process) for child in self._children if child.process is not None]
-            # Those too whose start was interrupted before its pid was noted: their mark tells.
+            # Also children whose start was interrupted before their pid was noted: they are found by their mark.
             marked = [child for child in self._children if child.mark]
             seen = self._descendants(marked, {})
             known = {pid: process.started for pid, process in seen.items()}
@@ -241,7 +241,7 @@ class Supervisor:
 
     def _bury(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
         lived = self._clock() - child.born
-        # What it left (a horse whose worker was killed) would work beside its successor.
+        # What it left behind, such as the horse of a killed worker, must not work beside its successor.
         self._kill([child], {})
         code = process.wait()
         child.process = None
@@ -260,7 +260,7 @@ class Supervisor:
         return family(sessions, [f"{_MARK}={child.mark}".encode() for child in children], known)
 
     def _kill(self, children: Sequence[_Child], known: Mapping[int, str]) -> None:
-        """SIGKILL the children and their descendants until none is seen; what is killed may have forked just before."""
+        """SIGKILL the children and their descendants until none is seen: one may fork just before it is killed."""
         roots = {child.process.pid for child in children if child.process is not None}
         deadline = self._clock() + _KILL_PATIENCE
         while family := self._descendants(children, known):
@@ -268,7 +268,7 @@ class Supervisor:
             for pid in living:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-            for pid in family.keys() - roots:  # orphans come to us where we are the first process, in a container
+            for pid in family.keys() - roots:  # as process 1 of a container, we inherit orphans
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
             if not living:

@@ -1,1 +1,9 @@
-"""What an operator can set: the table of settings, and how each kind of value is read."""
+"""What an operator can set, and how the texts are read.
+
+table       the settings of a node: one row for each environment variable
+rows        what a row says
+values      readers of numbers, words, addresses, amounts and lists
+hosts       readers of hosts and web origins
+redis_url   the reader of Redis URLs
+paths       paths with `~`
+"""

@@ -1,4 +1,4 @@
-"""Names of hosts and origins in settings, and the address that a server binds to."""
+"""Hosts and origins in settings, and the address that a server binds to."""
 
 import ipaddress
 import re
@@ -10,7 +10,7 @@ from services.settings.values import BadValue
 _NAME = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 )
-# Other spellings of IPv4 addresses, which resolvers take: 127.1, 0x7f000001, 2130706433.
+# Resolvers accept other spellings of IPv4 addresses: 127.1, 0x7f000001, 2130706433.
 _NUMERIC_END = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)")
 # What browsers send as Origin: scheme, host, and the port if it is not the scheme's own.
 _ORIGIN = re.compile(
@@ -70,7 +70,7 @@ def normal_origin(text: str) -> str:
     """A web origin as browsers write it: `https://example.org`, `http://localhost:3000`.
 
     Raises:
-        BadValue: it is none, or stands for many.
+        BadValue: it is not an origin, or stands for several.
     """
     if text in ("*", "null"):
         raise BadValue(f"cannot be {text}: name each origin, such as https://example.org.")

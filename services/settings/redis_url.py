@@ -3,9 +3,9 @@
     redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?OPTION=VALUE&…]     rediss:// with TLS
     unix://[USER:PASSWORD@]/PATH[?db=DATABASE]
 
-`valkey://` and `valkeys://` mean the same as `redis://` and `rediss://`. The client's own reader is lenient: `/abc` is
-database 0 to it, an unknown option goes into a constructor somewhere, and its errors repeat pieces of passwords.
-No message from here holds any part of the URL but the name of an option.
+`valkey://` and `valkeys://` mean the same as `redis://` and `rediss://`. redis-py's own reader is lenient: it takes
+`/abc` as database 0, passes unknown options to constructors, and repeats parts of passwords in its errors. Messages of
+this module repeat nothing of the URL but names of options.
 """
 
 import re
@@ -31,11 +31,11 @@ _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 def _file(text: str) -> str:
     path = expanded(text)
     if not path.exists():
-        raise BadValue("must name a file that is there.")
+        raise BadValue("must name a file that exists.")
     return str(path)
 
 
-# What may follow the `?`: how TLS is done. Everything else is decided by what uses the connection.
+# Options for TLS. Timeouts, retries and the like belong to the code that uses the connection.
 _TLS_OPTIONS: dict[str, Callable[[str], Any]] = {
     "ssl_cert_reqs": choice("required", "optional", "none"),
     "ssl_check_hostname": flag,
@@ -56,12 +56,12 @@ class RedisUrl:
     password: str = field(repr=False)
     host: str  # "" with unix
     port: int  # 0 with unix
-    path: str  # of the socket; "" without
+    path: str  # of the socket; "" with a host
     database: int
-    options: tuple[tuple[str, Any], ...]  # of TLS
+    options: tuple[tuple[str, Any], ...]  # for TLS
 
     def arguments(self) -> dict[str, Any]:
-        """What redis-py's connection classes take."""
+        """The arguments for redis-py's connection classes."""
         found: dict[str, Any] = {"db": self.database, **dict(self.options)}
         found |= {"path": self.path} if self.path else {"host": self.host, "port": self.port}
         if self.user:
@@ -74,7 +74,7 @@ class RedisUrl:
 
     @property
     def public(self) -> str:
-        """The URL for people: without user, password and options."""
+        """The URL to show: without user, password and options."""
         if self.path:
             return f"unix://{quote(self.path)}"
         return f"{self.scheme}://{_shown(self.host)}:{self.port}/{self.database}"
@@ -84,21 +84,21 @@ def parse(text: str) -> RedisUrl:
     """The parts of a URL.
 
     Raises:
-        BadValue: what is wrong with it; never with a piece of it.
+        BadValue: the message says what is wrong, and repeats no part of the URL.
     """
     scheme, colon, rest = text.partition("://")
     kind = _SCHEMES.get(scheme.lower()) if colon else None
     if kind is None:
-        raise BadValue(f"must look like {_FORM}; rediss://, unix://, valkey:// and valkeys:// will do as well.")
+        raise BadValue(f"must look like {_FORM}; rediss://, unix://, valkey:// and valkeys:// are accepted too.")
     try:
         return _parsed(kind, rest)
     except BadValue as error:
-        # What is taken for a host, port or path may be the end of a password that was not encoded.
+        # What looks like a host, port or path may be the end of a password that was not escaped.
         raise BadValue(f"{error} {_ESCAPES}" if "@" in rest else str(error)) from None
 
 
 def normal(text: str) -> str:
-    """The URL in one spelling, so that two URLs of one database are equal: with port and database, and escaped."""
+    """The URL in its normal form, with port and database: two URLs of one database are equal."""
     return written(parse(text))
 
 
@@ -175,14 +175,14 @@ def _place(text: str) -> tuple[str, int]:
     try:
         return found, whole_number(1, 65_535)(port) if colon else _PORT
     except BadValue:
-        raise BadValue(f"has a port that is no number from 1 to 65535; it must look like {_FORM}.") from None
+        raise BadValue(f"has a port that is not a number from 1 to 65535; it must look like {_FORM}.") from None
 
 
 def _database(text: str) -> int:
     try:
         return whole_number(0, _MAX_DATABASE)(text)
     except BadValue:
-        raise BadValue("names a database that is no number (the part after the host's slash).") from None
+        raise BadValue("names a database that is not a number (the part after the host's slash).") from None
 
 
 def _options(query: str) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def _options(query: str) -> dict[str, Any]:
     for item in filter(None, query.split("&")):
         name, _, value = item.partition("=")
         if not re.fullmatch(r"[a-z_]{1,40}", name):
-            raise BadValue(f"has an option that is unknown; there are {', '.join(OPTIONS)}.")
+            raise BadValue(f"has an unknown option; Quarry takes {', '.join(OPTIONS)}.")
         if name not in OPTIONS:
             raise BadValue(f"has the option {name}, which Quarry does not take; it takes {', '.join(OPTIONS)}.")
         if name in found:

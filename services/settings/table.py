@@ -1,75 +1,129 @@
-"""Every setting, its environment variable, its default and its meaning. `docs/settings.md` is this file as a page."""
+"""The table of settings: environment variables, how each is read, their defaults, and what workers take of them.
+
+docs/settings.md describes the same variables for operators; tests compare the two.
+"""
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, cast
-
-from marshmallow import RAISE, Schema, ValidationError, fields
+from typing import Any, Literal
 
 from services.errors import BadSettings
 from services.mempool.judgement import PoolPolicy
 from services.peers.urls import normal_url
-from services.settings import values as setting_values
+from services.settings import values
 from services.settings.hosts import LOCALHOST, normal_host, normal_origin
 from services.settings.paths import expanded, expanded_if_possible
 from services.settings.redis_url import normal as normal_redis_url
-from services.settings.secret_files import read_secret, read_text
-from services.settings.values import BadValue, listing, named
-from shared.chain_spec import BadChainSpec, ChainSpec, read_spec
+from services.settings.rows import AS_IT_IS, Carried, number, one_of, row_of, setting, several
+from services.settings.values import BadValue, named
+from services.system.text_files import read_secret, read_text_file
+from shared.amounts import format_amount, parse_amount
+from shared.chain_spec import BadChainSpec, ChainSpec, read_spec, spec_from_object
 from shared.errors import InputError, RuleError
 from shared.rules import rules_for
 
 BUILT_IN_SPECS = ("dev", "network", "tutorial")
-# Free transactions would let anybody fill the mempool, so only development chains may have them.
+# Only development chains have free transactions: anyone could fill the mempool with them.
 _DEFAULT_MIN_FEE = 10**14  # 0.0001 coin
 _DEFAULT_DATA_DIR = "~/.quarry"
 _MAX_SPEC = 2**22  # bytes of a chain spec's file
 
+_AS_OBJECT = Carried(ChainSpec.to_object, spec_from_object)
+_AS_AMOUNT = Carried(format_amount, parse_amount)
+_AS_LIST = Carried(list, tuple)
+
+
+def _peer_url(text: str) -> str:
+    try:
+        return normal_url(text)
+    except InputError as error:
+        raise BadValue(f"cannot be used: {error.message}") from None
+
+
+def _nonces_ahead(text: str) -> int | None:
+    return values.whole_number(0, 100_000)(text) or None  # 0 stands for the default
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How one node runs. Read once, at the composition root."""
+    """How one node runs. Read once, at the composition root.
 
-    node: str  # its name: part of every Redis key
-    spec: ChainSpec
-    redis_url: str = field(repr=False)  # the chain's, in the one spelling of `redis_url.normal`
-    broker_url: str = field(repr=False)  # RQ's
-    host: str  # a name or an IP address, without brackets
-    port: int
-    data_dir: Path | None  # of `quarry up`; None: not given, and this user has no home
-    reward_address: str  # "" where this process does not mine
-    admin_token_file: Path | None
-    automine: bool
-    min_fee: int  # base units
-    mine_wait: float  # seconds that /mine waits by default
-    max_requests: int
-    max_mempool: int
-    nonces_ahead: int
-    expiry_seconds: int
-    record_seconds: int
-    max_records: int
-    max_body: int  # bytes
-    api_processes: int
-    api_threads: int  # per process: waiting calls hold one each
-    answer_memory: int  # bytes per process that large answers take
-    kernel: Literal["auto", "plain", "fast"]
-    linger: float  # seconds that a search job waits for the next round
-    resolve_seconds: int
-    peers: tuple[str, ...]
-    max_peers: int
-    private_peers: bool
-    public_url: str  # where peers reach this node; "" announces nothing
-    durability: Literal["always", "everysec", "unsafe"]
-    unsafe_development: bool
-    allowed_hosts: tuple[str, ...]
-    cors_origins: tuple[str, ...]
-    log_level: str
-    log_format: Literal["console", "json"]
-    passed_over: tuple[str, ...]  # variables that begin as ours and are not: Kubernetes', docker-compose.yml's
+    Each field is one row of the table. A default may depend on the fields above it. URLs that may hold a password are
+    left out of the repr.
+    """
+
+    # The node's name: part of every Redis key.
+    node: str = field(metadata=setting("NODE", values.node_name, "node1"))
+    spec: ChainSpec = field(
+        metadata=setting("SPEC", lambda text: load_spec(text), lambda above: load_spec("dev"), _AS_OBJECT)
+    )
+    # Where the chain is, in the one spelling of `redis_url.normal`.
+    redis_url: str = field(
+        repr=False, metadata=setting("REDIS_URL", normal_redis_url, "redis://127.0.0.1:6379/0", AS_IT_IS)
+    )
+    # Where RQ's jobs are.
+    broker_url: str = field(
+        repr=False, metadata=setting("BROKER_URL", normal_redis_url, lambda above: above["redis_url"])
+    )
+    # A name or an IP address, without brackets.
+    host: str = field(metadata=setting("HOST", normal_host, "127.0.0.1"))
+    port: int = field(metadata=number("PORT", 5000, 0, 65535))
+    # Of `quarry up`; None: not set, and this user has no home.
+    data_dir: Path | None = field(
+        metadata=setting("DATA_DIR", expanded, lambda above: expanded_if_possible(_DEFAULT_DATA_DIR))
+    )
+    # "" where this process does not mine.
+    reward_address: str = field(metadata=setting("REWARD_ADDRESS", values.address, "", AS_IT_IS))
+    admin_token_file: Path | None = field(metadata=setting("ADMIN_TOKEN_FILE", expanded))
+    automine: bool = field(metadata=setting("AUTOMINE", values.flag, False, AS_IT_IS))
+    # Base units.
+    min_fee: int = field(
+        metadata=setting(
+            "MIN_FEE", values.amount, lambda above: 0 if above["spec"].development else _DEFAULT_MIN_FEE, _AS_AMOUNT
+        )
+    )
+    # Seconds that /mine waits by default.
+    mine_wait: float = field(metadata=setting("MINE_WAIT", values.seconds(60), 10.0))
+    max_requests: int = field(metadata=number("MAX_MINE_REQUESTS", 64, 1, 10_000, AS_IT_IS))
+    max_mempool: int = field(metadata=number("MAX_MEMPOOL", 20_000, 1, 1_000_000, AS_IT_IS))
+    nonces_ahead: int = field(
+        metadata=setting(
+            "NONCES_AHEAD", _nonces_ahead, lambda above: 1024 if above["spec"].development else 64, AS_IT_IS
+        )
+    )
+    expiry_seconds: int = field(metadata=number("MEMPOOL_EXPIRY", 86_400, 1, 31_536_000, AS_IT_IS))
+    record_seconds: int = field(metadata=number("RECORD_SECONDS", 7 * 86_400, 1, 31_536_000, AS_IT_IS))
+    max_records: int = field(metadata=number("MAX_RECORDS", 100_000, 1, 10_000_000, AS_IT_IS))
+    # Bytes.
+    max_body: int = field(metadata=number("MAX_BODY", 2**20, 10_000, 2**26))
+    api_processes: int = field(metadata=number("API_PROCESSES", 2, 1, 64))
+    # Per process: each waiting call holds one.
+    api_threads: int = field(metadata=number("API_THREADS", 160, 4, 1024))
+    # Bytes per process that large answers take together.
+    answer_memory: int = field(metadata=number("ANSWER_MEMORY", 24 * 2**20, 2**22, 2**34))
+    kernel: Literal["auto", "plain", "fast"] = field(metadata=one_of("KERNEL", "auto", "plain", "fast"))
+    # Seconds that a search job waits for the next round.
+    linger: float = field(metadata=setting("LINGER", values.seconds(60), 2.0))
+    resolve_seconds: int = field(metadata=number("RESOLVE_SECONDS", 10, 1, 3600, AS_IT_IS))
+    peers: tuple[str, ...] = field(metadata=several("PEERS", _peer_url, _AS_LIST))
+    max_peers: int = field(metadata=number("MAX_PEERS", 64, 0, 1024, AS_IT_IS))
+    private_peers: bool = field(metadata=setting("PRIVATE_PEERS", values.flag, False, AS_IT_IS))
+    # Where peers reach this node; "": it announces nothing.
+    public_url: str = field(metadata=setting("PUBLIC_URL", _peer_url, "", AS_IT_IS))
+    durability: Literal["always", "everysec", "unsafe"] = field(
+        metadata=one_of("DURABILITY", "always", "everysec", "unsafe")
+    )
+    unsafe_development: bool = field(metadata=setting("UNSAFE_DEVELOPMENT", values.flag, False))
+    allowed_hosts: tuple[str, ...] = field(metadata=several("ALLOWED_HOSTS", normal_host))
+    cors_origins: tuple[str, ...] = field(metadata=several("CORS_ORIGINS", normal_origin))
+    log_level: str = field(metadata=one_of("LOG_LEVEL", "info", "debug", "warning", "error"))
+    log_format: Literal["console", "json"] = field(metadata=one_of("LOG_FORMAT", "console", "json"))
+    # Not from the table: variables that begin with QUARRY_ and belong to Kubernetes or docker-compose.yml.
+    passed_over: tuple[str, ...]
 
     @property
     def loopback(self) -> bool:
@@ -78,11 +132,11 @@ class Settings:
             return True
         try:
             return ip_address(self.host).is_loopback
-        except ValueError:  # a name may come to mean anything
+        except ValueError:  # a name, which may resolve to any address
             return False
 
     def admin_token(self) -> str | None:
-        """The admin's token; None: nobody is admin. Only the API needs it, so only the API reads it.
+        """The admin token; None: there is no admin. Only the API needs it, so only the API reads the file.
 
         Raises:
             BadSettings: the file is missing, can be read by others, or holds no secret.
@@ -93,7 +147,7 @@ class Settings:
 
     @property
     def reaches_private_peers(self) -> bool:
-        """Whether peers may be on this machine or in a private network (QUARRY_PRIVATE_PEERS, or a loopback bind)."""
+        """Whether peers may be on this machine or in a private network: if so set, or if the API binds to loopback."""
         return self.private_peers or self.loopback
 
     @property
@@ -108,114 +162,27 @@ class Settings:
         )
 
 
-# Variables that only the command line reads; a node passes over them.
+# The rows of the table, by the names of their fields.
+TABLE = {item.name: row for item in fields(Settings) if (row := row_of(item)) is not None}
+VARIABLES = tuple(row.variable for row in TABLE.values())
+
+# Read by the command line only; a node ignores them.
 CLIENT_VARIABLES = frozenset({"QUARRY_URL", "QUARRY_TOKEN", "QUARRY_WALLETS", "QUARRY_PASSPHRASE", "QUARRY_DATA_HOME"})
-
-
-# Set in docker-compose.yml's own env file, for docker-compose itself.
+# Set in the env file of docker-compose.yml, for docker-compose itself.
 COMPOSE_VARIABLES = frozenset({"QUARRY_IMAGE"})
-# What Kubernetes tells each container of a service that is called `quarry`, or `quarry-…`.
+# What Kubernetes sets in each container for a service that is called `quarry` or `quarry-…`.
 _SERVICE_VARIABLE = re.compile(
     r"QUARRY_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)"
 )
 _SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://\S+")
 
 
-class _Value(fields.Field[Any]):
-    """A value that a function reads from its text."""
-
-    def __init__(self, name: str, read: Callable[[str], Any], default: Any) -> None:
-        super().__init__(data_key=f"QUARRY_{name}", load_default=default)
-        self._read = read
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
-        try:
-            return self._read(value)
-        except BadValue as error:
-            raise ValidationError(str(error)) from None
-
-
-def _value(name: str, read: Callable[[str], Any], default: Any) -> _Value:
-    return _Value(name, lambda text: read(setting_values.clean(text)), default)
-
-
-def _number(name: str, default: int, low: int, high: int) -> _Value:
-    return _value(name, setting_values.whole_number(low, high), default)
-
-
-def _seconds(name: str, default: float, high: float) -> _Value:
-    return _value(name, setting_values.seconds(high), default)
-
-
-def _choice(name: str, *choices: str) -> _Value:
-    """The first choice is the default."""
-    return _value(name, setting_values.choice(*choices), choices[0])
-
-
-def _flag(name: str) -> _Value:
-    return _value(name, setting_values.flag, False)
-
-
-def _list(name: str, item: Callable[[str], Any]) -> _Value:
-    return _Value(name, listing(item), ())
-
-
-def _peer_url(text: str) -> str:
-    try:
-        return normal_url(text)
-    except InputError as error:
-        raise BadValue(f"cannot be used: {error.message}") from None
-
-
-class _Variables(Schema):
-    """The environment variables and what each may hold. None: the default depends on others."""
-
-    node = _value("NODE", setting_values.node_name, "node1")
-    spec = _value("SPEC", str, "dev")
-    redis_url = _value("REDIS_URL", normal_redis_url, "redis://127.0.0.1:6379/0")
-    broker_url = _value("BROKER_URL", normal_redis_url, None)
-    host = _value("HOST", normal_host, "127.0.0.1")
-    port = _number("PORT", 5000, 0, 65535)
-    data_dir = _value("DATA_DIR", expanded, None)
-    reward_address = _value("REWARD_ADDRESS", setting_values.address, "")
-    admin_token_file = _value("ADMIN_TOKEN_FILE", expanded, None)
-    automine = _flag("AUTOMINE")
-    min_fee = _value("MIN_FEE", setting_values.amount, None)
-    mine_wait = _seconds("MINE_WAIT", 10.0, 60)
-    max_requests = _number("MAX_MINE_REQUESTS", 64, 1, 10_000)
-    max_mempool = _number("MAX_MEMPOOL", 20_000, 1, 1_000_000)
-    nonces_ahead = _number("NONCES_AHEAD", 0, 0, 100_000)
-    expiry_seconds = _number("MEMPOOL_EXPIRY", 86_400, 1, 31_536_000)
-    record_seconds = _number("RECORD_SECONDS", 7 * 86_400, 1, 31_536_000)
-    max_records = _number("MAX_RECORDS", 100_000, 1, 10_000_000)
-    max_body = _number("MAX_BODY", 2**20, 10_000, 2**26)
-    api_processes = _number("API_PROCESSES", 2, 1, 64)
-    api_threads = _number("API_THREADS", 160, 4, 1024)
-    answer_memory = _number("ANSWER_MEMORY", 24 * 2**20, 2**22, 2**34)
-    kernel = _choice("KERNEL", "auto", "plain", "fast")
-    linger = _seconds("LINGER", 2.0, 60)
-    resolve_seconds = _number("RESOLVE_SECONDS", 10, 1, 3600)
-    peers = _list("PEERS", _peer_url)
-    max_peers = _number("MAX_PEERS", 64, 0, 1024)
-    private_peers = _flag("PRIVATE_PEERS")
-    public_url = _value("PUBLIC_URL", _peer_url, "")
-    durability = _choice("DURABILITY", "always", "everysec", "unsafe")
-    unsafe_development = _flag("UNSAFE_DEVELOPMENT")
-    allowed_hosts = _list("ALLOWED_HOSTS", normal_host)
-    cors_origins = _list("CORS_ORIGINS", normal_origin)
-    log_level = _choice("LOG_LEVEL", "info", "debug", "warning", "error")
-    log_format = _choice("LOG_FORMAT", "console", "json")
-
-
-VARIABLES: tuple[str, ...] = tuple(str(field.data_key) for field in _Variables().fields.values())
-
-
 def load(environment: Mapping[str, str]) -> Settings:
     """Settings from environment variables.
 
     Raises:
-        BadSettings: naming the variable that is unknown or cannot be used. The message holds no value of a variable
-            that may be a secret.
+        BadSettings: a variable is unknown or cannot be used. The message names the variable, and never repeats a value
+            that may hold a secret.
     """
     given = {
         name: value
@@ -224,31 +191,20 @@ def load(environment: Mapping[str, str]) -> Settings:
     }
     passed_over = tuple(sorted(name for name, value in given.items() if _is_foreign(name, value)))
     known = {name: value for name, value in given.items() if name not in passed_over}
-    try:
-        values: dict[str, Any] = _Variables().load(known, unknown=RAISE)
-    except ValidationError as error:
-        name, reasons = next(iter(cast(dict[str, list[str]], error.messages).items()))
-        raise BadSettings(f"{name}: {reasons[0] if name in VARIABLES else _unknown(name)}") from None
-    spec = load_spec(values["spec"])
-    settings = Settings(
-        **values
-        | {
-            "spec": spec,
-            "broker_url": values["broker_url"] or values["redis_url"],
-            "data_dir": values["data_dir"] or expanded_if_possible(_DEFAULT_DATA_DIR),
-            "min_fee": (0 if spec.development else _DEFAULT_MIN_FEE)
-            if values["min_fee"] is None
-            else values["min_fee"],
-            "nonces_ahead": values["nonces_ahead"] or (1024 if spec.development else 64),
-            "passed_over": passed_over,
-        }
-    )
+    found: dict[str, Any] = {}
+    for name, row in TABLE.items():
+        text = known.pop(row.variable, None)
+        value = None if text is None else named(row.variable, row.read, text)
+        found[name] = row.default_after(found) if value is None else value
+    for variable in sorted(known):
+        raise BadSettings(f"{variable}: {_unknown(variable)}")
+    settings = Settings(**found, passed_over=passed_over)
     _check(settings)
     return settings
 
 
 def _is_foreign(name: str, value: str) -> bool:
-    """Whether a variable only begins like one of ours. Whoever names a service `quarry` cannot help having these."""
+    """Whether Kubernetes or docker-compose sets this variable: its name begins with QUARRY_, but it is no setting."""
     if name in COMPOSE_VARIABLES:
         return True
     if name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value):
@@ -263,11 +219,11 @@ def _unknown(name: str) -> str:
 
 
 def _check(settings: Settings) -> None:
-    """Combinations that cannot be meant."""
+    """Refuse combinations that cannot be intended."""
     if settings.spec.development and not settings.loopback and not settings.unsafe_development:
         raise BadSettings(
-            f"The chain spec {settings.spec.name} is for development: its keys are public. Bind QUARRY_HOST to "
-            "127.0.0.1, or say --unsafe-development."
+            f"The chain spec {settings.spec.name} is for development: its keys are public. Set QUARRY_HOST to "
+            "127.0.0.1, or use --unsafe-development."
         )
     if settings.min_fee == 0 and not settings.spec.development:
         raise BadSettings("QUARRY_MIN_FEE may be 0 only with a development chain spec.")
@@ -279,10 +235,10 @@ def _check(settings: Settings) -> None:
 
 
 def load_spec(name: str) -> ChainSpec:
-    """One of the built-in chain specs by its name, or one from a TOML file.
+    """A built-in chain spec by its name, or one from a TOML file.
 
     Raises:
-        BadSettings: there is no such file, it cannot be used, or it takes a built-in chain id.
+        BadSettings: there is no such file, it cannot be used, or it has the chain id of a built-in spec.
     """
     try:
         if name in BUILT_IN_SPECS:
@@ -290,7 +246,7 @@ def load_spec(name: str) -> ChainSpec:
         path = named("QUARRY_SPEC", expanded, name)
         if not path.exists():
             raise BadSettings(f"QUARRY_SPEC: must be {', '.join(BUILT_IN_SPECS)} or a TOML file; {name} is neither.")
-        spec = read_spec(named("QUARRY_SPEC", read_text, path, _MAX_SPEC))
+        spec = read_spec(named("QUARRY_SPEC", _read_spec_file, path))
     except BadChainSpec as error:
         raise BadSettings(f"QUARRY_SPEC: the chain spec {name} cannot be used: {error}") from None
     for built_in in BUILT_IN_SPECS:
@@ -298,6 +254,10 @@ def load_spec(name: str) -> ChainSpec:
         if spec.chain_id == known.chain_id and spec.hash != known.hash:
             raise BadSettings(f"chain_id {spec.chain_id} belongs to the built-in spec {built_in}: choose another.")
     return spec
+
+
+def _read_spec_file(path: Path) -> str:
+    return read_text_file(path, limit=_MAX_SPEC, pipes=False).decode()  # no pipes: each process of a node reads it
 
 
 def _built_in(name: str) -> str:

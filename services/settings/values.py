@@ -1,6 +1,6 @@
-"""What the value of a setting may be: each function reads one kind of text, strictly, and says what is wrong with it.
+"""Readers of settings: each reads one kind of text strictly, and its message says what to write instead.
 
-Python's own readers are more lenient than a person who mistyped would like: `int` takes `1_000`, ` 5 ` and `１２`.
+Python's own readers let typing errors pass: `int` takes `1_000`, ` 5 ` and `１２`.
 """
 
 import re
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from services.errors import BadSettings
+from services.system.text_files import BadTextFile
 from shared.addresses import parse_address
 from shared.amounts import parse_amount
 from shared.errors import InputError
@@ -30,14 +31,17 @@ class BadValue(ValueError):
 
 
 def named(name: str, read: Callable[..., T], *arguments: Any) -> T:
-    """What `read` makes of its arguments.
+    """The value that `read` returns for its arguments.
+
+    Args:
+        name: of the setting or option; the message begins with it.
 
     Raises:
-        BadSettings: `read` said that the value is bad; the message begins with `name`, of the setting or the option.
+        BadSettings: `read` refuses the value, or the file that it names.
     """
     try:
         return read(*arguments)
-    except BadValue as error:
+    except (BadValue, BadTextFile) as error:
         raise BadSettings(f"{name}: {error}") from None
 
 
@@ -45,8 +49,8 @@ def clean(text: str) -> str:
     """The text as it is.
 
     Raises:
-        BadValue: blanks or quotes around it, control characters, or bytes that are not UTF-8. All of these are left
-            behind by env files, YAML and copying, and none is ever meant.
+        BadValue: blanks or quotes around it, control characters, or bytes that are not UTF-8. Env files, YAML and
+            copying leave these behind; none of them is ever intended.
     """
     if not text:
         raise BadValue("must not be empty.")
@@ -86,7 +90,7 @@ def seconds(high: float) -> Callable[[str], float]:
 
 
 def choice(*choices: str) -> Callable[[str], str]:
-    """A reader of one of some words, in capitals too."""
+    """A reader of one of some words, in any case."""
 
     def read(text: str) -> str:
         if text.lower() not in choices:
@@ -101,7 +105,7 @@ def flag(text: str) -> bool:
     try:
         return _FLAGS[text.lower()]
     except KeyError:
-        raise BadValue("must be true or false (1, 0, yes, no, on and off will do as well).") from None
+        raise BadValue("must be true or false (1, 0, yes, no, on and off are accepted too).") from None
 
 
 def node_name(text: str) -> str:
@@ -122,7 +126,7 @@ def amount(text: str) -> int:
 
 
 def listing(item: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
-    """A reader of a list with commas; blanks around its items and empty items do not count."""
+    """A reader of a comma-separated list; blanks around items and empty items are ignored."""
 
     def read(text: str) -> tuple[T, ...]:
         parts = (part.strip(" \t\r\n") for part in text.split(","))

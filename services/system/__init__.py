@@ -1,1 +1,10 @@
-"""The machine under a node: files, processes, logs, and text that is safe to print."""
+"""The machine under a node.
+
+files        writing files atomically and privately
+text_files   reading small text files, secrets among them
+processes    the process table, and children that end with their parent
+programs     starting our own modules as programs
+logs         structured logs
+visible      text of strangers made safe to show
+about        the version
+"""

@@ -1,6 +1,6 @@
-"""What this program says of itself."""
+"""The version of this program."""
 
 from importlib.metadata import version
 
-# Looked up once: that reads files.
+# Looked up once, since it reads files.
 VERSION = version("quarry")

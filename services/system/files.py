@@ -1,4 +1,4 @@
-"""Files that nobody may find half written, and those that only their owner may read."""
+"""Writing files: never seen half written, on disk when acknowledged, and private where they hold secrets."""
 
 import contextlib
 import errno
@@ -12,10 +12,10 @@ PRIVATE = 0o600
 
 
 def write_new(path: Path, content: bytes, mode: int = PRIVATE) -> None:
-    """Write a file that is not there yet; it is on the disk then.
+    """Write a new file; it is on disk when this returns.
 
     Raises:
-        FileExistsError: it is there already, and stays as it is.
+        FileExistsError: there is a file of that name, which is left as it is.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -24,12 +24,12 @@ def write_new(path: Path, content: bytes, mode: int = PRIVATE) -> None:
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        path.unlink(missing_ok=True)  # half a file would bar the name for good
+        path.unlink(missing_ok=True)  # half a file would occupy the name for good
         raise
 
 
 def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
-    """Write a file in one step, over an old one: a reader finds the old content or the new, never half."""
+    """Write a file in one step, over an old one: a reader sees the old content or the new, never a part."""
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     write_new(new, content, mode)
@@ -38,30 +38,30 @@ def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path, *, new: bool = False, room: int = 0) -> Iterator[IO[bytes]]:
-    """A file that takes the name `path` when the block ends well; after an error nothing has changed there.
+    """A file that takes the name `path` when the block ends; if the block raises, nothing changes there.
 
-    Whether `path` can be written is found out at once, so that whoever does something that cannot be undone can do it
-    inside. What is no regular file (a pipe, a device) is written to as it is.
+    An error that `path` cannot be written comes before the block runs, so the block may do what cannot be undone. A
+    pipe or a device is written to directly.
 
     Args:
-        new: there must be no such file.
-        room: bytes that are set aside on the disk at once.
+        new: whether to refuse an existing file.
+        room: bytes to reserve on the disk before the block.
 
     Raises:
-        FileExistsError: there is one, though it must be new. OSError: it cannot be written.
+        FileExistsError: the file exists, and must be new. OSError: it cannot be written.
     """
     if new and os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    path = path.resolve()  # a link stays, and what it points to is replaced
+    path = path.resolve()  # a link stays; its target is replaced
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(path.stat().st_mode):
             with path.open("wb") as output:
                 yield output
             return
-        if not os.access(path, os.W_OK):  # a directory's rights would do to replace it
+        if not os.access(path, os.W_OK):  # replacing it needs only the directory's permission
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)  # of a process that was killed and had our number
+    part.unlink(missing_ok=True)  # left by a killed process that had our pid
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -94,7 +94,7 @@ def _set_aside(descriptor: int, room: int) -> None:
 
 
 def _link(part: Path, path: Path) -> None:
-    """Give a file its name, if nobody has taken it meanwhile."""
+    """Give a file its name, unless the name was taken meanwhile."""
     try:
         os.link(part, path)
     except FileExistsError:
@@ -106,7 +106,7 @@ def _link(part: Path, path: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Have the names in a directory on the disk, where the file system can do that."""
+    """Write a directory's entries to disk, if the file system can do that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -116,10 +116,10 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_private_directory(path: Path) -> None:
-    """Make a directory for its owner alone, whatever the umask; parents that are missing are made likewise.
+    """Make a directory that only its owner can enter, and its missing parents likewise.
 
     Raises:
-        OSError: it cannot be made, or is no directory.
+        OSError: it cannot be made, or is not a directory.
     """
     for directory in (*reversed(path.parents), path):
         try:
@@ -128,10 +128,10 @@ def make_private_directory(path: Path) -> None:
             if not directory.is_dir():
                 raise
         except OSError:
-            if not directory.is_dir():  # such as / on a read-only disk, which is there all the same
+            if not directory.is_dir():  # an existing one on a read-only disk
                 raise
 
 
 def open_private(path: Path, flags: int = 0) -> int:
-    """A descriptor for reading and writing; the file is made if missing. To be closed."""
+    """A descriptor for reading and writing; the file is made if missing. The caller closes it."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, PRIVATE)

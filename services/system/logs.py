@@ -10,13 +10,16 @@ from structlog.typing import EventDict
 
 from services.system.visible import escaped
 
+if TYPE_CHECKING:
+    from services.settings.table import Settings
+
 # Characters of one value that a line for people shows.
 _MAX_VALUE = 2000
 _INDENT = "    "
 
 
 class _Unfailing:
-    """A stream whose writes never fail: a log on a full disk, or for a terminal that is gone, stops nobody's work."""
+    """A stream whose writes never fail: a full disk or a closed terminal must not stop the program."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -31,12 +34,8 @@ class _Unfailing:
             self._stream.flush()
 
 
-if TYPE_CHECKING:
-    from services.settings.table import Settings
-
-
 def begin(settings: "Settings") -> None:
-    """Write log lines as the settings say; the first names the variables that are passed over, if there are any."""
+    """Configure logging as the settings say, and log which variables were passed over, if any."""
     configure(settings.log_level, settings.log_format)
     if settings.passed_over:
         structlog.get_logger(__name__).warning(
@@ -49,9 +48,9 @@ def begin(settings: "Settings") -> None:
 def configure(level: str, style: Literal["console", "json"]) -> None:
     """Write log lines to standard error: structlog's own, and those of the libraries.
 
-    One entry is one line, whatever it tells of: a peer's reason or a job's name can neither begin another line nor act
-    on the terminal. For machines JSON's escapes see to that. For people hidden characters are named, and only the
-    traceback of an exception, or what a library says in several lines, follows in lines of its own, indented.
+    An entry is one line: a peer's reason or a job's name can neither begin another line nor act on the terminal. JSON
+    escapes such characters; for people they are named. A traceback, or the further lines of a library's message, follow
+    their entry indented.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -86,17 +85,17 @@ def configure(level: str, style: Literal["console", "json"]) -> None:
 
 
 def _split_lines(_: Any, __: str, entry: EventDict) -> EventDict:
-    """A library's message of several lines, such as RQ's tracebacks: the first is the event, the others its block."""
+    """Split a library's message of several lines, such as RQ's tracebacks: the first becomes the event."""
     first, _, rest = str(entry.get("event", "")).partition("\n")
     return {**entry, "event": first, "exception": rest} if rest else entry
 
 
 def _make_visible(_: Any, __: str, entry: EventDict) -> EventDict:
-    """The entry for people, with whatever hides or acts in its texts named."""
+    """The entry for people: characters in its texts that hide or act are named."""
     shown = {escaped(str(name), _MAX_VALUE): _value(item) for name, item in entry.items()}
     block = entry.get("exception")
     if isinstance(block, str):
-        # Indented, so that no line of it passes for an entry.
+        # Indented, so that none of its lines looks like an entry.
         shown["exception"] = "\n".join(_INDENT + escaped(line, _MAX_VALUE) for line in block.split("\n"))
     return shown
 

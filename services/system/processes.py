@@ -16,12 +16,12 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 def die_with_parent(parent: int, signum: signal.Signals = signal.SIGKILL) -> bool:
     """Ask the kernel to send this process `signum` when its parent dies, however it dies.
 
-    Call it in the child, after a fork, with the parent's pid as taken before the fork: if the parent is already gone,
-    the signal is sent here and now. The request is lost at the next fork, so grandchildren make their own. Linux ties
-    it to the *thread* that forked: it fires when that thread ends.
+    Call it in the child, after a fork, with the parent's pid as read before the fork: if the parent is already gone,
+    the signal is sent at once. A fork does not inherit the request, so grandchildren make their own. Linux ties it to
+    the *thread* that forked: the signal comes when that thread ends.
 
     Returns:
-        False where the system has nothing of the kind (macOS); nothing was done then.
+        False on systems without this request (macOS), where nothing is done.
     """
     if not ON_LINUX:
         return False
@@ -39,7 +39,7 @@ class Process:
 
     parent: int
     session: int
-    started: str  # opaque; with the pid it names one process, even after the pid was given away again
+    started: str  # opaque; pid and start name one process, even after the pid is reused
     zombie: bool
 
 
@@ -82,7 +82,7 @@ def _read_ps(selection: list[str]) -> dict[int, Process]:
         pid, parent, state, started = line.split(maxsplit=3)
         try:
             session = os.getsid(int(pid))
-        except OSError:  # ended since, or not ours to ask about
+        except OSError:  # it has ended, or is another user's
             session = -1
         table[int(pid)] = Process(int(parent), session, started, state.startswith("Z"))
     return table
@@ -103,9 +103,10 @@ def family(sessions: Collection[int], marks: Collection[bytes], known: Mapping[i
     work horse leaves the process group, a daemon the session, an orphan its parents.
 
     Args:
-        sessions: pids of our children, which lead them. Not yet reaped: until then the kernel gives none of them away.
-        marks: what the environment of any descendant holds.
-        known: pid → start of processes seen earlier; members while they are the same.
+        sessions: pids of our children, which lead their sessions. They are not yet reaped, so the kernel does not reuse
+            the pids.
+        marks: each descendant has one of these in its environment.
+        known: pid → start of members seen earlier; a process that is still the same is a member.
     """
     table = processes()
     members = {

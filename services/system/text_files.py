@@ -1,7 +1,7 @@
-"""Small text files that a person made or saved: keys, phrases, keystores, transactions, proofs.
+"""Small text files that people write: secrets, chain specs, keys, phrases, keystores, transactions, proofs.
 
-Editors and shells write the same words in other bytes: with a byte order mark, with other line ends, in UTF-16. What is
-plain is read; everything else is named with its remedy, never with what is in it.
+Editors and shells save the same words as different bytes: with a byte order mark, other line ends, in UTF-16. UTF-8 is
+read, with or without a mark. For anything else the message names the file and the remedy, and never its content.
 """
 
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 
 from shared.errors import NodeError
 
+MIN_SECRET = 32  # characters
+_MAX_SECRET = 4096  # bytes
 _UTF8_MARK = b"\xef\xbb\xbf"
 # The longer ones first: UTF-32's mark begins with UTF-16's.
 _OTHER_MARKS = (
@@ -23,39 +25,75 @@ _PIPES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 
 class BadTextFile(NodeError):
-    """A file is missing, no file, too large, or not in UTF-8. The message names it, never what is in it."""
+    """A file is missing, not a file, too large, not UTF-8, or readable by others. The message begins with its name."""
 
 
-def read_text_file(path: Path, *, limit: int) -> bytes:
-    """What is in a file, as UTF-8 without a byte order mark.
+class BadSecret(BadTextFile):
+    """The file holds no secret, or one that can be guessed. Nothing is lost if it is replaced."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(f"{fault}. Make a secret: openssl rand -hex 32.")
+
+
+def read_text_file(path: Path, *, limit: int, pipes: bool = True) -> bytes:
+    """The content of a file as UTF-8 without a byte order mark.
 
     Args:
         limit: bytes that it may have.
+        pipes: whether a shell's pipe counts as a file; it can be read only once.
 
     Raises:
-        BadTextFile: there is none, it cannot be read, or it is no such text.
+        BadTextFile
     """
-    return plain_text(read_small(path, limit=limit), str(path))
+    return plain_text(read_small(path, limit=limit, pipes=pipes), str(path))
 
 
-def read_small(path: Path, *, limit: int) -> bytes:
+def read_secret(path: Path, least: int = MIN_SECRET, *, private: bool = True) -> str:
+    """The secret in a file: one word of ASCII, without the blanks around it.
+
+    Args:
+        least: characters that it must have.
+        private: whether to refuse a file that others can read.
+
+    Raises:
+        BadTextFile: the file cannot be used, or holds more than one word. BadSecret: the secret is empty or too short.
+    """
+    content = read_small(path, limit=_MAX_SECRET, private=private, pipes=False)
+    text = plain_text(content, str(path)).decode().strip()
+    if not text:
+        raise BadSecret(f"{path} is empty")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise BadTextFile(f"{path} must hold one line of ASCII without blanks.")
+    if len(text) < least:
+        raise BadSecret(f"{path} holds a secret of fewer than {least} characters")
+    return text
+
+
+def read_small(path: Path, *, limit: int, private: bool = False, pipes: bool = True) -> bytes:
     """The bytes of a file, or of the pipe that a shell makes of a command.
 
+    Args:
+        limit: bytes that it may have.
+        private: whether to refuse a file that others can read.
+        pipes: whether a shell's pipe counts as a file.
+
     Raises:
-        BadTextFile: there is none, it is a directory, a named pipe or a device, too large, or cannot be read.
+        BadTextFile: missing, unreadable, too large, a directory, a named pipe, a device, or readable by others.
     """
     try:
-        # Without waiting: a named pipe would keep us until somebody writes to it.
+        # Opening a named pipe without O_NONBLOCK waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                if not stat.S_ISFIFO(mode) or not str(path).startswith(_PIPES):
-                    raise BadTextFile(f"{path} is {_kind(mode)}, not a file.")
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                if not pipes or not stat.S_ISFIFO(found.st_mode) or not str(path).startswith(_PIPES):
+                    raise BadTextFile(f"{path} is {_kind(found.st_mode)}, not a file.")
                 os.set_blocking(descriptor, True)
+            if private and found.st_mode & _not_private(found.st_uid):
+                raise BadTextFile(f"{path} can be read by others: chmod 600 it.")
             content = file.read(limit + 1)
     except FileNotFoundError:
-        raise BadTextFile(f"There is no file {path}.") from None
+        raise BadTextFile(f"{path} does not exist.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise BadTextFile(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if len(content) > limit:
@@ -70,31 +108,40 @@ def plain_text(content: bytes, name: str) -> bytes:
         name: what the message calls it.
 
     Raises:
-        BadTextFile: it is in another encoding, or no text.
+        BadTextFile: it is in another encoding, or not text.
     """
     content = without_mark(content, name)
     try:
         content.decode()
     except UnicodeDecodeError:
-        raise BadTextFile(f"{name} is not in UTF-8: save it as UTF-8.") from None
+        raise BadTextFile(f"{name} is not UTF-8: save it as UTF-8.") from None
     return content
 
 
 def without_mark(content: bytes, name: str) -> bytes:
-    """`content` without a byte order mark, in any encoding that has ASCII's letters where ASCII has them.
+    """`content` without a byte order mark, in any encoding that contains ASCII.
 
     Raises:
-        BadTextFile: it is in UTF-16 or UTF-32, or holds NUL.
+        BadTextFile: it is in UTF-16 or UTF-32, or contains NUL.
     """
     content = content.removeprefix(_UTF8_MARK)
     for mark, encoding in _OTHER_MARKS:
         if content.startswith(mark):
             raise BadTextFile(f"{name} is in {encoding}: save it as UTF-8.")
     if b"\0" in content:
-        # Text of Latin letters in UTF-16 has a NUL in every second place.
+        # In UTF-16, every second byte of Latin text is NUL.
         every_second = not any(content[0::2]) or not any(content[1::2])
         raise BadTextFile(f"{name} is in UTF-16: save it as UTF-8." if every_second else f"{name} is not text.")
     return content
+
+
+def _not_private(owner: int) -> int:
+    """The permission bits that a private file must not have.
+
+    The group may read a file of root's: so Kubernetes mounts secrets for users other than root. PostgreSQL has the same
+    rule for its keys.
+    """
+    return 0o027 if owner == 0 and os.geteuid() != 0 else 0o077
 
 
 def _kind(mode: int) -> str:

@@ -1,14 +1,13 @@
-"""Text of strangers made harmless to look at: on a terminal, in a log, in a metric, on a page.
+"""Text of strangers made safe to show: on a terminal, in a log, in a metric, on a page.
 
-A control character writes on the reader's terminal, a line break forges a line, a bidirectional control shows text in
-another order than it has, and what shows as nothing hides. All of them are named instead. What a program reads (JSON)
-stays as it is: its escapes are JSON's own.
+Control characters act on the terminal, line breaks forge lines, bidirectional controls change the order of what is
+shown, and invisible characters hide. All of them are replaced by their names. JSON is left alone: it has escapes.
 """
 
 import re
 import unicodedata
 
-# Letters by category that nevertheless show as nothing, or as blanks of their own.
+# Letters and marks by category that are shown as nothing or as a blank.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
 }
@@ -19,7 +18,7 @@ _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def is_hidden(character: str) -> bool:
-    """Whether a character is not seen for what it is: it acts, shows as nothing, or passes for a common space."""
+    """Whether a character acts, is invisible, or looks like a common space."""
     if character in _INVISIBLE:
         return True
     category = unicodedata.category(character)
@@ -28,7 +27,7 @@ def is_hidden(character: str) -> bool:
 
 def is_plain(text: str) -> bool:
     """Whether no character of `text` is hidden."""
-    # What Python calls printable is every category but the hidden ones, and the common space.
+    # Printable, to Python, are all categories but the hidden ones, and of the spaces the common one.
     return text.isprintable() and _SEARCH_INVISIBLE(text) is None
 
 
@@ -36,7 +35,7 @@ def escaped(text: str, limit: int | None = None) -> str:
     r"""`text` with every hidden character as Python writes it: `\n`, `\x1b`, `\u202e`, `\U000e0041`.
 
     Args:
-        limit: characters that are shown; of the rest only the number is told. None: all.
+        limit: characters to show; of the rest only the number is given. None: all.
     """
     cut = 0 if limit is None else max(len(text) - limit, 0)
     if cut:
@@ -47,7 +46,7 @@ def escaped(text: str, limit: int | None = None) -> str:
 
 
 def named(text: str) -> str:
-    """`text` with every hidden character as `U+202E`, for formats in which a backslash means something."""
+    """`text` with every hidden character as `U+202E`, for formats in which a backslash has a meaning."""
     return text if is_plain(text) else "".join(f"U+{ord(item):04X}" if is_hidden(item) else item for item in text)
 
 

@@ -1,1 +1,12 @@
-"""Wallets on disk: keys, the forms in which they travel, and the accounts of development chains."""
+"""Wallets on disk: keys, and the forms in which they travel.
+
+keyring        key directories: making, reading and locking keys
+signers        private keys that sign transactions, of two schemes
+private_keys   reading private keys from PEM, plain or encrypted
+pem            finding the private key in a PEM file
+keystores      Ethereum's JSON keystores
+phrases        recovery phrases and the keys derived from them
+passphrases    passphrases as bytes
+certificates   self-signed certificates of Ed25519 keys
+development    the public accounts of development chains
+"""

@@ -1,7 +1,7 @@
-"""The accounts that development chains are spent from. Their keys are public, on purpose: never use them elsewhere.
+"""The funded accounts of development chains. Their keys are public: never use them elsewhere.
 
-The first ten of `test test test test test test test test test test test junk` at m/44'/60'/0'/0/0…9, as anvil and
-hardhat have them, so that wallets and scripts for those work here.
+They are the first ten of `test test test test test test test test test test test junk` at m/44'/60'/0'/0/0…9, as in
+anvil and hardhat, so that wallets and scripts for those work here.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DevelopmentAccount:
-    """An Ethereum account whose key everybody knows."""
+    """An Ethereum account whose key is public."""
 
     address: str  # EIP-55
     private_key: str  # 0x and 64 hex digits

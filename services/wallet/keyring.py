@@ -1,7 +1,7 @@
 """Keys on disk: a directory with `private.key`, `public.key` and `certificate.pem`, as OpenSSL reads them.
 
-Two schemes share the layout: `ed25519` (ours), and `ethereum` (secp256k1), for keys that people bring from wallets. The
-private key is one PKCS#8 PEM either way; which scheme it is, its algorithm says.
+Two schemes share the layout: `ed25519` (ours), and `ethereum` (secp256k1), for keys from other wallets. The private key
+is one PKCS#8 PEM in both; its algorithm tells the scheme.
 """
 
 import base64
@@ -33,15 +33,15 @@ PRIVATE_KEY = "private.key"
 PUBLIC_KEY = "public.key"
 CERTIFICATE = "certificate.pem"
 
-# A PKCS#8 PEM of either scheme has at most some 400 bytes; certificates beside it have some thousand each. Whatever is
-# larger is another file, given by mistake.
+# Bytes. A PKCS#8 PEM of either scheme has 400 at most, a certificate beside it some thousand. A larger file is another
+# one, named by mistake.
 _MAX_KEY_FILE = 65_536
 # DER of SubjectPublicKeyInfo around an uncompressed secp256k1 point of 65 bytes (RFC 5480).
 _SECP256K1_SPKI = bytes.fromhex("3056301006072a8648ce3d020106052b8104000a034200")
 
 
 class KeyringError(NodeError):
-    """A key file is missing, unsafe, unreadable or locked. The message names the file, never what is in it."""
+    """A key file is missing, unsafe, unreadable or locked. The message names the file and never its content."""
 
 
 class UnsafePermissions(KeyringError):
@@ -52,7 +52,7 @@ class UnsafePermissions(KeyringError):
 
 
 class PassphraseNeeded(KeyringError):
-    """The private key is encrypted, and no passphrase was given, or a wrong one."""
+    """The private key is encrypted, and the passphrase is missing or wrong."""
 
 
 # --- Making keys -----------------------------------------------------------------------------------------------------
@@ -62,13 +62,13 @@ def create(directory: Path, passphrase: str | None = None) -> KeyPair:
     """Make a key directory with a fresh Ed25519 key; `directory` is made, mode 0700, if it is missing.
 
     Raises:
-        KeyringError: there is a private key already (it is never replaced), or the disk refuses.
+        KeyringError: there is a private key already, which is never replaced, or it cannot be written.
     """
     return store(directory, os.urandom(keys.SEED_BYTES), passphrase)
 
 
 def store(directory: Path, seed: bytes, passphrase: str | None = None) -> KeyPair:
-    """Write the key directory of an Ed25519 key that exists already."""
+    """Write the key directory of an existing Ed25519 key. Raises as `create` does."""
     from cryptography import x509
 
     from services.wallet.certificates import self_signed
@@ -82,7 +82,7 @@ def store(directory: Path, seed: bytes, passphrase: str | None = None) -> KeyPai
 
 
 def store_ethereum(directory: Path, private_key: bytes, passphrase: str | None = None) -> EthereumSigner:
-    """Write the key directory of a secp256k1 key (32 bytes). It has no certificate: those bind Ed25519 keys."""
+    """Write the key directory of a secp256k1 key (32 bytes). Certificates bind Ed25519 keys, so it has none."""
     from cryptography.hazmat.primitives import serialization as s
 
     address = ethereum.address_of_private_key(private_key)
@@ -95,14 +95,14 @@ def store_ethereum(directory: Path, private_key: bytes, passphrase: str | None =
 
 
 def create_ethereum(directory: Path, passphrase: str | None = None) -> EthereumSigner:
-    """Make a key directory with a fresh secp256k1 key. Raises as `create`."""
+    """Make a key directory with a fresh secp256k1 key. Raises as `create` does."""
     from coincurve import PrivateKey
 
     return store_ethereum(directory, PrivateKey().secret, passphrase)
 
 
 def discard(directory: Path) -> None:
-    """Remove a key that was made a moment ago, and that nobody has been told of; nothing else that is there."""
+    """Remove a key that was just made and not shown to anyone yet; other files in the directory stay."""
     with contextlib.suppress(OSError):
         for name in (PRIVATE_KEY, PUBLIC_KEY, CERTIFICATE):
             (directory / name).unlink(missing_ok=True)
@@ -113,25 +113,25 @@ def write_secret(path: Path, content: bytes) -> None:
     """Write a secret to a new file, mode 0600.
 
     Raises:
-        KeyringError: there is such a file already, or the disk refuses.
+        KeyringError: there is such a file already, or it cannot be written.
     """
     try:
         write_new(path, content)
     except FileExistsError:
-        raise KeyringError(f"There is a file {path} already; secrets are never written over others.") from None
+        raise KeyringError(f"The file {path} exists already; a secret never overwrites a file.") from None
     except OSError as error:
         raise KeyringError(f"The secret cannot be written to {path}: {error.strerror}.") from None
 
 
 def _write(directory: Path, private: bytes, public: bytes, certificate: bytes | None) -> None:
-    """Write the files of a key, all or none. What has been acknowledged is on the disk."""
+    """Write the files of a key, all or none. They are on disk when this returns."""
     files = {PUBLIC_KEY: public} if certificate is None else {PUBLIC_KEY: public, CERTIFICATE: certificate}
     try:
         make_private_directory(directory.parent)
         if directory.exists():  # a node's, with other files in it
             _write_into(directory, private, files)
             return
-        # Under another name until it is whole. Whoever loses a race, or names an old wallet, changes nothing.
+        # Under another name until it is complete: if the name is taken by then, nothing there changes.
         made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
         try:
             _write_into(made, private, files)
@@ -147,7 +147,7 @@ def _write(directory: Path, private: bytes, public: bytes, certificate: bytes | 
 
 
 class _KeyThere(Exception):
-    """Somebody else has made a key of this name."""
+    """There is a key of this name."""
 
 
 def _rename(made: Path, directory: Path) -> None:
@@ -160,7 +160,7 @@ def _rename(made: Path, directory: Path) -> None:
 
 
 def _write_into(directory: Path, private: bytes, files: Mapping[str, bytes]) -> None:
-    # The private key first and exclusively: what fails there has changed nothing.
+    # The private key first, and only as a new file: if that fails, nothing has changed.
     try:
         write_new(directory / PRIVATE_KEY, private)
     except FileExistsError:
@@ -169,7 +169,10 @@ def _write_into(directory: Path, private: bytes, files: Mapping[str, bytes]) -> 
         for name, content in files.items():
             replace(directory / name, content, 0o644)
     except BaseException:
-        for name in (PRIVATE_KEY, *files):  # nobody has seen this key yet, and half of it would bar the name
+        for name in (
+            PRIVATE_KEY,
+            *files,
+        ):  # this key was not shown to anyone yet, and its remains would occupy the name
             with contextlib.suppress(OSError):
                 (directory / name).unlink(missing_ok=True)
         raise
@@ -194,12 +197,12 @@ def load(path: Path, passphrase: str | None = None) -> KeyPair:
 
 
 def load_signer(path: Path, passphrase: str | None = None) -> Signer:
-    """The private key in a key directory or a PEM file, of either scheme. Raises as `load`."""
+    """The private key, of either scheme, in a key directory or a PEM file. Raises as `load` does."""
     return unlock(path, lambda: passphrase)
 
 
 def unlock(path: Path, ask: Callable[[], str | None]) -> Signer:
-    """As `load_signer`; the passphrase is asked for where one is needed. The file is read once: it may be a pipe."""
+    """As `load_signer`, but `ask` is called if a passphrase is needed. The file, which may be a pipe, is read once."""
     file = _private_file(path)
     block = _read_private(file)
     passphrase = ask() if block.encrypted else None
@@ -210,11 +213,11 @@ def unlock(path: Path, ask: Callable[[], str | None]) -> Signer:
     except NotOpened:
         if passphrase is None:
             raise PassphraseNeeded(f"The private key {file} is encrypted: its passphrase is needed.") from None
-        raise PassphraseNeeded(f"The private key {file} is not opened by this passphrase.") from None
+        raise PassphraseNeeded(f"This passphrase does not open the private key {file}.") from None
 
 
 def is_encrypted(path: Path) -> bool:
-    """Whether a passphrase is needed. The same refusals as `load`."""
+    """Whether a passphrase is needed. Raises as `load` does."""
     return _read_private(_private_file(path)).encrypted
 
 
@@ -260,7 +263,7 @@ def _no_public_key(directory: Path) -> str:
     missing = f"There is no public key at {directory / PUBLIC_KEY}"
     if not (directory / PRIVATE_KEY).exists():
         return f"{missing}."
-    return f"{missing}; `openssl pkey -pubout` makes it of {PRIVATE_KEY}, which is there."
+    return f"{missing}; `openssl pkey -pubout` makes it from {PRIVATE_KEY}."
 
 
 def _der(text: bytes, label: str) -> bytes:

@@ -1,7 +1,7 @@
 """JSON keystores, version 3: one private key under a passphrase, as geth and other Ethereum wallets keep them.
 
-Web3 Secret Storage: a key derivation function makes 32 bytes of the passphrase; the first half encrypts the private key
-(AES-128-CTR), and the Keccak-256 of the second half and the ciphertext says whether the passphrase was right.
+Web3 Secret Storage: a key derivation function makes 32 bytes of the passphrase. The first half encrypts the private key
+(AES-128-CTR); the Keccak-256 of the second half and the ciphertext shows whether a passphrase is right.
 """
 
 import hashlib
@@ -16,30 +16,30 @@ from shared import ethereum, wire
 from shared.errors import InputError, NodeError
 from shared.hashing import keccak256
 
-# geth's standard: a quarter of a gigabyte and about a second.
+# geth's standard: 256 MiB and about a second.
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**18, 8, 1
-# What a keystore that somebody sent us may make us do.
+# The most that a stranger's keystore may make us do.
 _MAX_SCRYPT_BYTES = 2**30
 _MAX_SCRYPT_P = 16
 _MAX_ITERATIONS = 10_000_000
 
 
 class BadKeystore(NodeError):
-    """The keystore is not one that can be used. The message never holds what is in it."""
+    """The keystore cannot be used. The message never repeats its content."""
 
 
 class WrongPassphrase(NodeError):
-    """The keystore is not opened by this passphrase."""
+    """The passphrase does not open the keystore."""
 
 
 def encrypt(private_key: bytes, passphrase: str, *, n: int = _SCRYPT_N) -> dict[str, Any]:
     """The keystore of a secp256k1 private key (32 bytes).
 
     Args:
-        n: scrypt's cost, a power of two. Less than the default is for tests.
+        n: scrypt's cost, a power of two; less than the default is for tests.
 
     Raises:
-        BadPassphrase: it is not UTF-8.
+        BadPassphrase: the passphrase is not UTF-8.
     """
     salt, iv = os.urandom(32), os.urandom(16)
     derived = _scrypt(written(passphrase), salt, n, _SCRYPT_R, _SCRYPT_P)
@@ -62,10 +62,10 @@ def encrypt(private_key: bytes, passphrase: str, *, n: int = _SCRYPT_N) -> dict[
 def decrypt(text: bytes, passphrase: str) -> bytes:
     """The private key (32 bytes) of a keystore's JSON.
 
-    A shorter one is what its first zeros were left out of, as some early wallets did: geth reads it so, too.
+    Some early wallets left out a key's leading zeros; such a key is padded, as geth does.
 
     Args:
-        passphrase: in whichever normal form; each that it may have been written in is tried.
+        passphrase: in any normal form; each in which the file may have been encrypted is tried.
 
     Raises:
         BadKeystore, WrongPassphrase
@@ -74,7 +74,7 @@ def decrypt(text: bytes, passphrase: str) -> bytes:
         keystore = wire.parse(text, floats=True)
         if keystore.get("version") != 3:
             raise BadKeystore("The keystore is not of version 3.")
-        crypto = keystore["crypto"] if "crypto" in keystore else keystore["Crypto"]  # as some early wallets wrote it
+        crypto = keystore["crypto"] if "crypto" in keystore else keystore["Crypto"]  # as some early wallets write it
         if crypto["cipher"] != "aes-128-ctr":
             raise BadKeystore("The keystore's cipher is not aes-128-ctr.")
         iv, ciphertext, mac = (
@@ -88,7 +88,7 @@ def decrypt(text: bytes, passphrase: str) -> bytes:
             if hmac.compare_digest(keccak256(derived[16:32] + ciphertext), mac):
                 break
         else:
-            raise WrongPassphrase("The keystore is not opened by this passphrase.")
+            raise WrongPassphrase("This passphrase does not open the keystore.")
     except (InputError, KeyError, TypeError, AttributeError, ValueError):
         raise BadKeystore("The file is not a keystore of version 3.") from None
     return _checked(_aes_ctr(derived[:16], iv, ciphertext).rjust(32, b"\0"), claimed)
@@ -99,15 +99,15 @@ def _checked(private_key: bytes, claimed: bytes | None) -> bytes:
     try:
         address = ethereum.address_of_private_key(private_key)
     except InputError:
-        raise BadKeystore("What the keystore holds is no private key.") from None
+        raise BadKeystore("The keystore does not hold a valid private key.") from None
     if claimed is not None and claimed != bytes.fromhex(address[2:]):
-        # Whoever imports it believes to have the account that it names. geth refuses it as well.
-        raise BadKeystore(f"The keystore names another address than that of its key, which is {address}.")
+        # An importer would expect the account that it names. geth refuses it too.
+        raise BadKeystore(f"The keystore names another address than its key's, which is {address}.")
     return private_key
 
 
 def is_keystore(text: bytes) -> bool:
-    """Whether `text` looks like a keystore, and not like a key or a phrase."""
+    """Whether `text` looks like a keystore rather than a key or a phrase."""
     return text.lstrip()[:1] == b"{"
 
 
@@ -132,7 +132,7 @@ def _derive(name: str, given: dict[str, Any], passphrase: bytes) -> bytes:
 
 def _scrypt(passphrase: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
     if any(type(item) is not int or item < 1 for item in (n, r, p)):
-        raise BadKeystore("The keystore's parameters of scrypt are no numbers.")
+        raise BadKeystore("The keystore's scrypt parameters are not positive integers.")
     if 128 * n * r > _MAX_SCRYPT_BYTES or p > _MAX_SCRYPT_P:
         raise BadKeystore("The keystore asks for too much work.")
     if n.bit_length() <= 16 * r:
@@ -141,7 +141,7 @@ def _scrypt(passphrase: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
 
 
 def _slow_scrypt(passphrase: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
-    """For parameters that OpenSSL, and so hashlib, refuses; the definition's own example has such."""
+    """For parameters that OpenSSL, and so hashlib, refuses, such as those of the specification's example."""
     from Crypto.Protocol.KDF import scrypt
 
     derived = scrypt(passphrase, salt, 32, n, r, p)  # type: ignore[arg-type] # bytes are taken

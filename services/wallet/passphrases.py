@@ -1,7 +1,7 @@
-"""Passphrases as bytes. One that is typed with an é can reach us as one code point or as two, and other wallets differ
-in what they make of that: ethers writes NFKC, geth and web3.py what was typed.
+"""Passphrases as bytes. A typed é can be one code point or two, and wallets differ: ethers encrypts with NFKC, geth and
+web3.py with what was typed.
 
-Written is NFKC (docs/wallets.md). Read is whatever opens it, so that every one of those files can be opened.
+New files are encrypted with NFKC (docs/wallets.md). Reading tries every normal form, so that all of these files open.
 """
 
 import unicodedata
@@ -17,10 +17,10 @@ class BadPassphrase(NodeError):
 
 
 def written(passphrase: str) -> bytes:
-    """What a new file is encrypted with: UTF-8 in the normal form NFKC.
+    """The bytes that encrypt a new file: UTF-8 in the normal form NFKC.
 
     Raises:
-        BadPassphrase: it is not UTF-8, so that no other program could be given it.
+        BadPassphrase: the passphrase is not UTF-8, so no other program could be given it.
     """
     try:
         return unicodedata.normalize("NFKC", passphrase).encode()
@@ -29,9 +29,9 @@ def written(passphrase: str) -> bytes:
 
 
 def readings(passphrase: str) -> list[bytes]:
-    """What a file may have been encrypted with by somebody who typed `passphrase`, the likeliest first; at most five.
+    """The bytes that may have encrypted a file if `passphrase` was typed, the likeliest first; at most five.
 
-    Those that are no text, as an environment variable may be, stand for their bytes.
+    A passphrase that is not UTF-8, which an environment variable can hold, stands for its bytes.
     """
     found = []
     for text in (passphrase, *(unicodedata.normalize(form, passphrase) for form in _FORMS)):

@@ -17,7 +17,7 @@ _FIRST_OF_DER = b"\x30"  # a SEQUENCE, which all of these files are
 
 
 class NoPrivateKey(Exception):
-    """The text holds no private key in PEM that can be used. The message continues a sentence after the file's name."""
+    """The text holds no private key in PEM that can be used. The message continues a sentence after the file name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class Block:
 
     @property
     def encrypted(self) -> bool:
-        """Whether a passphrase opens it."""
+        """Whether it needs a passphrase."""
         legacy = any(b"ENCRYPTED" in header for header in self.headers if header.startswith(b"Proc-Type:"))
         return legacy or self.label == "ENCRYPTED PRIVATE KEY"
 
     @property
     def text(self) -> bytes:
-        """The block alone, as the standard has it."""
+        """The block alone, in standard form."""
         body = base64.b64encode(self.der)
         lines = [f"-----BEGIN {self.label}-----".encode(), *self.headers, *([b""] if self.headers else [])]
         lines += [body[i : i + 64] for i in range(0, len(body), 64)]
@@ -47,7 +47,7 @@ def private_block(text: bytes) -> Block:
     """The one private key in a PEM file.
 
     Raises:
-        NoPrivateKey: there is none, more than one, or one of another form; the message says which.
+        NoPrivateKey: there is none, more than one, or one in a form that is not read. The message says which.
     """
     found = [_block(match[1].decode(), match[2]) for match in _BLOCK.finditer(text)]
     usable = list(dict.fromkeys(block for block in found if block.label in _USABLE))
@@ -56,12 +56,12 @@ def private_block(text: bytes) -> Block:
     if usable:
         return usable[0]
     if any(block.label == "OPENSSH PRIVATE KEY" for block in found):
-        raise NoPrivateKey("is a private key in OpenSSH's own format, which is not read; PKCS#8 is")
+        raise NoPrivateKey("is a private key in OpenSSH's own format: convert it to PKCS#8")
     for block in found:
         if block.label.endswith("PRIVATE KEY"):
             raise NoPrivateKey("holds neither an Ed25519 nor a secp256k1 private key")
     if _BEGIN.search(text):
-        raise NoPrivateKey("breaks off: the END line of its private key is missing")
+        raise NoPrivateKey("is cut off: the END line of its private key is missing")
     if found:
         what = found[0].label.lower()
         raise NoPrivateKey(f"holds {'an' if what[0] in 'aeiou' else 'a'} {what}, and no private key")
@@ -71,7 +71,7 @@ def private_block(text: bytes) -> Block:
 
 
 def is_der(text: bytes) -> bool:
-    """Whether a file is binary, as keys and PKCS#12 may be."""
+    """Whether a file is binary (DER), as keys and PKCS#12 may be."""
     return text.startswith(_FIRST_OF_DER) and not text.isascii()
 
 
@@ -84,5 +84,5 @@ def _block(label: str, inner: bytes) -> Block:
     except (binascii.Error, ValueError):
         der = b""
     if not der and label in _USABLE:
-        raise NoPrivateKey("is damaged: what its private key is written in is not base64")
+        raise NoPrivateKey("is damaged: its private key is not base64")
     return Block(label, tuple(headers), der)

@@ -13,7 +13,7 @@ _PATH = (44 + _HARDENED, 60 + _HARDENED, 0 + _HARDENED, 0)
 
 
 class BadPhrase(NodeError):
-    """The words are not a recovery phrase. The message never repeats them."""
+    """The words are not a recovery phrase. The message does not repeat them."""
 
 
 def new_phrase(words: int) -> str:
@@ -26,13 +26,15 @@ def private_key(phrase: str, index: int = 0) -> bytes:
     """The private key (32 bytes) of account `index` of a phrase, as MetaMask, anvil and hardware wallets derive it.
 
     Raises:
-        BadPhrase: a word is not on the list, there are too few or too many, or the checksum is wrong.
+        BadPhrase: a word is not on the list, their number is wrong, or the checksum is.
     """
     words = " ".join(phrase.lower().split())
     if words.count(" ") + 1 not in WORDS:
         raise BadPhrase("A recovery phrase has 12, 15, 18, 21 or 24 words.")
     if not _english().check(words):
-        raise BadPhrase("These words are no recovery phrase (BIP-39, English): one of them is mistyped or misplaced.")
+        raise BadPhrase(
+            "These words are not a recovery phrase (BIP-39, English): one of them is mistyped or misplaced."
+        )
     return derive(_english().to_seed(words), (*_PATH, index))
 
 
@@ -40,7 +42,7 @@ def derive(seed: bytes, path: tuple[int, ...]) -> bytes:
     """The private key at a path of BIP-32; indexes from 2^31 are hardened."""
     from coincurve import PrivateKey
 
-    # That a half of a digest is no valid key (a chance of 2^-127) is an error here, as BIP-32 says, by coincurve.
+    # coincurve raises an error if a half of a digest is not a valid key, as BIP-32 demands; the chance is 2^-127.
     digest = hmac.digest(b"Bitcoin seed", seed, "sha512")
     for index in path:
         key, chain_code = PrivateKey(digest[:32]), digest[32:]

@@ -1,7 +1,7 @@
 """Reading private keys of both schemes from PEM: PKCS#8 of both versions and SEC 1, plain and encrypted.
 
-cryptography reads most of them. It leaves two, which are made plain here and given to it: version 2 of PKCS#8 (RFC
-5958: attributes and the public key beside the private one, as ring writes it), and the empty passphrase.
+cryptography reads most of them. Two are converted for it here: version 2 of PKCS#8 (RFC 5958: attributes and the public
+key beside the private one, as ring writes it), and keys with an empty passphrase.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from shared import ethereum, keys
 from shared.keys import BadKey, KeyPair
 
 _OTHER = "holds neither an Ed25519 nor a secp256k1 private key"
-# The tags under which OneAsymmetricKey has its public key: IMPLICIT as RFC 5958 says, EXPLICIT as older ring wrote it.
+# Tags of the public key in OneAsymmetricKey: IMPLICIT by RFC 5958, EXPLICIT as older versions of ring write it.
 _PUBLIC_KEY, _PUBLIC_KEY_EXPLICIT = 0x81, 0xA1
 _EMPTY = b""
 
@@ -26,11 +26,11 @@ def read(block: Block, passphrase: str | None) -> Signer:
     """The key of one PEM block.
 
     Args:
-        passphrase: what opens an encrypted one, in whichever normal form.
+        passphrase: of an encrypted key, in any normal form.
 
     Raises:
-        NoPrivateKey: it is another kind of key; the message continues a sentence after the file's name.
-        NotOpened: no passphrase, or a wrong one.
+        NoPrivateKey: it is another kind of key. The message continues a sentence after the file name.
+        NotOpened: the passphrase is missing or wrong.
     """
     if not block.encrypted:
         return _plain(block)
@@ -58,15 +58,15 @@ def _plain(block: Block) -> Signer:
 
 
 def _decrypted(block: Block, passphrase: bytes) -> Signer | None:
-    """The key, or None: the passphrase does not open it."""
+    """The key; None if the passphrase does not open it."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        if passphrase != _EMPTY:  # cryptography takes it for none at all
+        if passphrase != _EMPTY:  # cryptography takes an empty one for none
             return _signer(load_pem_private_key(block.text, passphrase))
     except (ValueError, TypeError):
-        pass  # a wrong passphrase, or version 2 behind a right one
+        pass  # a wrong passphrase, or the right one for version 2
     except UnsupportedAlgorithm:
         raise NoPrivateKey(
             "is encrypted in a way that is not supported: `openssl pkcs8 -topk8 -v2 aes-256-cbc` writes it in another"
@@ -90,7 +90,7 @@ def _pkcs8(der: bytes) -> Signer:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-    reader: Any = DerSequence()  # its types know nothing of what a sequence may hold
+    reader: Any = DerSequence()  # its type hints are too narrow
     try:
         version, algorithm, private, *others = reader.decode(der, nr_elements=(3, 4, 5))
         if version not in (0, 1):
@@ -117,7 +117,7 @@ def _signer(key: Any) -> Signer:
 
 
 def _public_keys(signer: Signer) -> tuple[bytes, ...]:
-    """The public key in each way to write it: a point may be compressed."""
+    """The public key in each of its encodings: a point may be compressed."""
     if isinstance(signer, Ed25519Signer):
         return (signer.key.public_key,)
     from coincurve import PrivateKey

@@ -17,24 +17,24 @@ class CannotSign(NodeError):
 
 
 class Signer(Protocol):
-    """A private key that signs transactions, of whichever scheme."""
+    """A private key of either scheme that signs transactions."""
 
     @property
     def scheme(self) -> Scheme:
-        """What its signatures are made with."""
+        """Its signature scheme."""
 
     @property
     def address(self) -> str:
-        """Whose transactions it signs."""
+        """The account whose transactions it signs."""
 
     def payable_fee(self, units: int) -> int:
-        """The fee, at least `units`, that its transfers can pay."""
+        """The least fee that its transfers can pay and that is at least `units`; base units."""
 
     def sign(self, unsigned: dict[str, Any], spec: ChainSpec) -> dict[str, Any]:
         """The signed transaction's JSON object.
 
         Args:
-            unsigned: the unsigned part in its normal form; its sender is our address, its fee is payable.
+            unsigned: the unsigned part in its normal form. Its sender is our address, and its fee is payable.
         """
 
 
@@ -74,7 +74,7 @@ class EthereumSigner:
 
         Raises:
             CannotSign: it is something else, or its fee is not payable.
-            RuleError: the ledger would refuse it, such as a transfer to the token's address.
+            RuleError: the ledger refuses it, such as a transfer to the token's address.
         """
         if unsigned["type"] != "transfer" or "data" in unsigned:
             raise CannotSign("A key of the ethereum scheme signs plain transfers only, without data.")

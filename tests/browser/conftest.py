@@ -15,8 +15,10 @@ from services.jobs.queues import RqJobs
 from services.node import Node, build_node
 from services.settings.table import load
 from services.wallet.development import ACCOUNTS
-from tests.browser.scene import HOSTILE, reorganise
-from tests.integration.node_fixture import ALICE, BOB, CAROL, RunningNode, forget, grow, local_node, transfer
+from tests.support.keys import ALICE, BOB, CAROL
+from tests.support.nodes import forget, grow, local_node, transfer
+from tests.support.running import RunningNode
+from tests.support.scene import HOSTILE, reorganise
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FAUCET = {ACCOUNTS[0].address: "1000"}  # whose coins it gives away

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.browser.checks import check
 from tests.browser.conftest import DESK, PHONE, Scene, Tab
-from tests.browser.test_pages import check
-from tests.integration.node_fixture import TOKEN
+from tests.support.keys import TOKEN
 
 
 def test_the_token_as_password_opens_the_dashboard(browser: Any, scene: Scene) -> None:

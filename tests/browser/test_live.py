@@ -10,7 +10,9 @@ import pytest
 from services.store.keys import Keys
 from shared.keys import KeyPair
 from tests.browser.conftest import Scene, Tab
-from tests.integration.node_fixture import ALICE, BOB, eventually, fresh_key, transfer
+from tests.support.keys import ALICE, BOB, fresh_key
+from tests.support.nodes import transfer
+from tests.support.waiting import eventually
 
 WALLET = """
 window.asked = [];
@@ -132,7 +134,7 @@ def test_the_faucet_gives_coins(tab: Tab, scene: Scene) -> None:
     tab.page.click("#faucet-form button")
     tab.page.wait_for_selector("#faucet-state.good a")
     scene.running.client.post("/mine?wait=10").ok()
-    eventually(lambda: scene.running.client.get(f"/accounts/{address}").ok()["balance"] == "10")
+    eventually(lambda: scene.running.client.get(f"/accounts/{address}").ok()["balance"] == "10", 10)
 
 
 def test_a_wallet_is_asked_as_eip_1193_says(tab: Tab, scene: Scene) -> None:

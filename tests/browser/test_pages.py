@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.browser.checks import check
 from tests.browser.conftest import DESK, PHONE, Scene, Tab
-from tests.integration.node_fixture import ALICE
+from tests.support.keys import ALICE
 
 VIEWS = [("light", DESK), ("dark", DESK), ("light", PHONE)]
 ALL_VIEWS = pytest.mark.parametrize("tab", VIEWS, indirect=True, ids=["light", "dark", "phone"])
@@ -40,19 +41,6 @@ def test_missing_pages_fit_and_are_accessible(tab: Tab, axe: str) -> None:
         check(tab, axe, path)
         assert any("404" in item for item in tab.problems)  # Chromium tells the console of every 404
         tab.problems.clear()
-
-
-def check(tab: Tab, axe: str, path: str) -> None:
-    page = tab.page
-    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert over <= 0, f"{path} is {over} pixels too wide"
-    # Through the debugger, which the policy of the page does not bind.
-    page.evaluate(axe)
-    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    violations = [
-        f"{item['id']}: {item['help']}: {node['html'][:160]}" for item in found["violations"] for node in item["nodes"]
-    ]
-    assert violations == [], f"{path}: {violations}"
 
 
 def test_axe_would_notice(tab: Tab, axe: str) -> None:

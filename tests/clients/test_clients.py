@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.wallet.development import ACCOUNTS
-from tests.integration.node_fixture import RunningNode
+from tests.support.running import RunningNode
 
 HERE = Path(__file__).parent
 CAST = "@foundry-rs/cast@1.7.1"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.consensus.build import ALICE, BOB, CAROL, Chain, make_spec
+from tests.support.chains import Chain, make_spec
+from tests.support.keys import ALICE, BOB, CAROL
 
 
 @pytest.fixture(params=[1, 5], ids=["at height 2", "at height 6"])

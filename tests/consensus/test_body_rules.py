@@ -4,17 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.consensus.build import (
-    ALICE,
-    BOB,
-    CAROL,
-    CHAIN_ID,
-    Chain,
-    make_spec,
-    plus_one_unit,
-    reward_fields,
-    root_of,
-)
+from tests.support.chains import Chain, make_spec, plus_one_unit, reward_fields, root_of
+from tests.support.keys import ALICE, BOB, CAROL
+from tests.support.specs import CHAIN_ID
 
 
 def test_wrong_root(chain: Chain) -> None:

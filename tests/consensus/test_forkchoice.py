@@ -1,7 +1,8 @@
 """Which of two valid branches wins, with real blocks."""
 
 from shared.forkchoice import is_better
-from tests.consensus.build import ALICE, BOB, CAROL, START, Chain, make_spec
+from tests.support.chains import START, Chain, make_spec
+from tests.support.keys import ALICE, BOB, CAROL
 
 
 def test_the_longer_branch_wins_while_difficulty_is_constant() -> None:

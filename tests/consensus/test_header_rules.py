@@ -3,7 +3,8 @@
 import pytest
 
 from shared.errors import TooEarly
-from tests.consensus.build import ALICE, BOB, MINER, START, Chain, Json, make_spec, sealed
+from tests.support.chains import START, Chain, Json, make_spec, sealed
+from tests.support.keys import ALICE, BOB, MINER
 
 
 def test_a_draft_is_valid_unless_something_is_broken(chain: Chain) -> None:

@@ -10,7 +10,9 @@ from shared.erc20 import encode_approve, encode_transfer, encode_transfer_from
 from shared.errors import RuleError
 from shared.rules import rules_for
 from shared.transaction import make_reward
-from tests.consensus.build import ALICE, BOB, CHAIN_ID, MINER, Chain, Json, make_spec, reward_fields
+from tests.support.chains import Chain, Json, make_spec, reward_fields
+from tests.support.keys import ALICE, BOB, MINER
+from tests.support.specs import CHAIN_ID
 
 TOKEN = Token().address
 LOST = {"the zero address": ZERO_ADDRESS, "the token": TOKEN}

@@ -15,7 +15,8 @@ from shared.replay import Replay
 from shared.transaction import Transaction
 from shared.validation import validate
 from shared.wire import parse
-from tests.consensus.build import ALICE, BOB, CAROL, MINER, START, Chain, Json, make_spec
+from tests.support.chains import START, Chain, Json, make_spec
+from tests.support.keys import ALICE, BOB, CAROL, MINER
 
 PEOPLE = (ALICE, BOB, CAROL)
 

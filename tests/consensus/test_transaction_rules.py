@@ -6,16 +6,9 @@ import pytest
 
 from shared.erc20 import encode_transfer
 from shared.transaction import MAX_TRANSACTION_BYTES, signing_message
-from tests.consensus.build import (
-    ALICE,
-    BOB,
-    CAROL,
-    CHAIN_ID,
-    WALLET,
-    Chain,
-    Json,
-    plus_one_unit,
-)
+from tests.support.chains import WALLET, Chain, Json, plus_one_unit
+from tests.support.keys import ALICE, BOB, CAROL
+from tests.support.specs import CHAIN_ID
 
 # Every field, and a value that it could honestly have.
 OTHER = {

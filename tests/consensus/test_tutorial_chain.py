@@ -1,6 +1,6 @@
 """Chains of the tutorial's own node are chains under its rules, and ours are chains to it.
 
-theirs = TutorialNode()                  # in memory: tests/tutorial_node.py
+theirs = TutorialNode()                  # in memory: tests/support/tutorial_node.py
 theirs.mine()
 replay(served(theirs))                   # accepted, through JSON as it travels
 """
@@ -18,7 +18,7 @@ from shared.forkchoice import TipClaim, is_better
 from shared.ledger import Account
 from shared.replay import Replay
 from shared.rules import rules_for
-from tests.tutorial_node import WORDINGS, TutorialNode, block_hash, find_proof, is_proof, is_valid, ticking
+from tests.support.tutorial_node import WORDINGS, TutorialNode, block_hash, find_proof, is_proof, is_valid, ticking
 from worker.kernel.plain import PlainKernel
 
 Json = dict[str, Any]

@@ -19,7 +19,7 @@ from shared.proof import accepts, proof_hash
 from shared.rules import rules_for
 from shared.rules.standard import StandardRules
 from shared.transaction import check_signature, read_reward, read_transaction, sign, signing_message
-from tests.consensus.build import make_spec, seal_of, sealed
+from tests.support.chains import make_spec, seal_of, sealed
 from tests.vectors import freeze
 
 VECTORS = Path(freeze.__file__).parent

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from shared.erc20 import encode_approve, encode_transfer_from
-from tests import verifier
-from tests.consensus.build import ALICE, BOB, CAROL, START, WALLET, Chain, Json, make_spec, root_of, sealed
+from tests.support import verifier
+from tests.support.chains import START, WALLET, Chain, Json, make_spec, root_of, sealed
+from tests.support.keys import ALICE, BOB, CAROL
 
 
 @pytest.fixture(scope="module")

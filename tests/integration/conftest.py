@@ -11,9 +11,11 @@ from redis import Redis
 from api.app import create_app
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node
-from tests.integration.http_client import Client, FlaskDoor
-from tests.integration.node_fixture import TOKEN, RunningNode, forget, local_node
-from tests.integration.stores import TestNode, connect, make_server
+from tests.support.http import Client, FlaskDoor
+from tests.support.keys import TOKEN
+from tests.support.nodes import TestNode, forget, local_node
+from tests.support.running import RunningNode
+from tests.support.servers import connect, make_server
 
 MakeNode = Callable[..., Node]
 StartNode = Callable[..., RunningNode]

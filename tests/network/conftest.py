@@ -7,8 +7,9 @@ from redis import Redis
 
 from services.connections import connect_for_requests
 from services.launch.embedded import EmbeddedValkey
-from tests.integration.stores import make_server, make_spec
 from tests.network.ports import Network
+from tests.support.servers import make_server
+from tests.support.specs import make_spec
 
 
 @pytest.fixture(scope="session", name="valkey_server")

@@ -18,13 +18,13 @@ from services.peers.http import AnswerTooLong, PeerRequest, Stream, outcome
 from services.peers.resolver import Resolution
 from shared.chain_spec import ChainSpec
 from shared.errors import NodeError
-from tests.integration.stores import FakeClock, TestNode, make_settings
+from tests.support.clocks import FakeClock
+from tests.support.keys import TOKEN
+from tests.support.nodes import TestNode, make_settings
 
 T = TypeVar("T")
 # Status and body of an answer; or an exception.
 Handler = Callable[[PeerRequest], tuple[int, bytes]]
-
-TOKEN = "the-long-admin-token-of-all-these-tests"
 
 
 class InProcessHttp:
@@ -84,6 +84,19 @@ def _calling(app: Flask) -> Handler:
             return response.status_code, response.get_data()
 
     return call
+
+
+def once_before(path: str, served: Handler, change: Callable[[], None]) -> Handler:
+    """A handler that calls `change` once, just before it answers the first request of `path`."""
+    done: list[bool] = []
+
+    def handler(request: PeerRequest) -> tuple[int, bytes]:
+        if request.path.startswith(path) and not done:
+            done.append(True)
+            change()
+        return served(request)
+
+    return handler
 
 
 class Member(TestNode):

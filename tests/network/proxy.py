@@ -5,7 +5,7 @@ import socket
 import threading
 from contextlib import suppress
 
-from tests.network.listener import Listener
+from tests.support.listener import Listener
 
 
 class Proxy(Listener):

@@ -20,8 +20,8 @@ from deploy.make_cluster import BadCluster, make_cluster
 from services.connections import connect_for_requests
 from services.settings.table import VARIABLES, load
 from services.system.programs import ROOT
-from tests.integration.node_fixture import eventually
 from tests.network.compose_runner import Cluster, Container, load_compose
+from tests.support.waiting import eventually
 
 NODES = ("node1", "node2", "node3")
 VALKEYS = ("broker", "valkey1", "valkey2", "valkey3")
@@ -266,7 +266,7 @@ def test_three_nodes_agree_and_more_miners_join(tmp_path: Path) -> None:
         first = cluster["miner"]
         cluster.scale("miner", 3)
         cluster.wait_until_healthy()
-        eventually(lambda: clients[0].get("/status")["workers"] == {"mining": 3, "network": 3})
+        eventually(lambda: clients[0].get("/status")["workers"] == {"mining": 3, "network": 3}, 10)
         cluster.remove(first)  # so that only one of those that have joined can find the next block
         _quarry(cluster["node2"], "mine")
 

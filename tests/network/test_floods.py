@@ -11,8 +11,10 @@ import pytest
 
 from services.jobs import totals as job_totals
 from services.jobs.queues import NETWORK, queue
-from tests.integration.node_fixture import TOKEN, RunningNode, eventually
-from tests.network.raw_server import Connection, RawServer, response
+from tests.support.keys import TOKEN
+from tests.support.raw_server import Connection, RawServer, response
+from tests.support.running import RunningNode
+from tests.support.waiting import eventually
 
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 PER_SECOND = 31

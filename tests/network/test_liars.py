@@ -17,9 +17,12 @@ from services.peers import resolver as resolver_module
 from services.peers.http import PeerRequest
 from shared.keys import KeyPair
 from shared.transaction import sign
-from tests.integration.stores import ALICE, BOB, CAROL, START, assert_store_equals_replay, make_spec
-from tests.network.liars import OTHER_MINER, ForgedChain, Json, ScriptedPeer, header_of, size_of
 from tests.network.ports import Member, Network
+from tests.support.clocks import START
+from tests.support.keys import ALICE, BOB, CAROL
+from tests.support.liars import OTHER_MINER, ForgedChain, Json, ScriptedPeer, header_of, size_of
+from tests.support.specs import make_spec
+from tests.support.stored import assert_store_equals_replay
 
 LIAR, HONEST = "http://liar:5000", "http://honest:5000"
 ANNE = KeyPair(b"\xc8" * 32)

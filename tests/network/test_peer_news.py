@@ -13,10 +13,9 @@ from services.peers.book import ASK_SECONDS, MAX_CANDIDATES, SAME_NEWS_SECONDS, 
 from services.peers.claims import DISCOVERY_SECONDS
 from services.peers.http import PeerRequest
 from shared.keys import KeyPair
-from tests.integration.http_client import Client, FlaskDoor
-from tests.integration.stores import ALICE, BOB, KEYS
-from tests.network.ports import Network
-from tests.network.test_resolver import once_before
+from tests.network.ports import Network, once_before
+from tests.support.http import Client, FlaskDoor
+from tests.support.keys import ALICE, BOB, KEYS
 
 BEN = KeyPair(b"\xc9" * 32)
 

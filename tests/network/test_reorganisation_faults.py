@@ -20,9 +20,10 @@ from shared.errors import RuleError
 from shared.keys import KeyPair
 from shared.ledger import Entries, Touched
 from shared.transaction import Transaction
-from tests.integration.stores import ALICE, BOB, CAROL, DAVE, KEYS, admit_one
+from tests.network.branches import check, fork, pending, status
 from tests.network.ports import Member, Network
-from tests.network.test_reorganisation import check, fork, pending, status
+from tests.support.keys import ALICE, BOB, CAROL, DAVE, KEYS
+from tests.support.nodes import admit_one
 
 ANNE, BEN = (KeyPair(bytes([200 + i]) * 32) for i in range(2))
 

@@ -1,6 +1,5 @@
 """Agreeing with peers that are honest: what is asked of them, in which order, and what happens when they change."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,14 +10,14 @@ from services.errors import PeerFailed
 from services.jobs.queues import ANSWER
 from services.peers import resolver as resolver_module
 from services.peers.consensus import Answer
-from services.peers.http import PeerRequest
 from services.peers.resolver import RUN_SECONDS
 from shared.block import Block
 from shared.keys import KeyPair
-from tests.integration.stores import ALICE, CAROL, assert_store_equals_replay
-from tests.network.liars import ForgedChain, ScriptedPeer
-from tests.network.ports import Member, Network
-from tests.network.test_reorganisation import check
+from tests.network.branches import check
+from tests.network.ports import Member, Network, once_before
+from tests.support.keys import ALICE, CAROL
+from tests.support.liars import ForgedChain, ScriptedPeer
+from tests.support.stored import assert_store_equals_replay
 
 ANNE, BEN = (KeyPair(bytes([200 + i]) * 32) for i in range(2))
 
@@ -186,19 +185,6 @@ def test_a_fork_a_thousand_blocks_deep(network: Network) -> None:
     assert a.hashes() == b.hashes()
     assert len(a.node.chain.locator()) < 25
     assert a.node.chain.account(ANNE.address).balance == 0
-
-
-def once_before(path: str, served: Callable[[PeerRequest], tuple[int, bytes]], change: Callable[[], None]) -> Any:
-    """A handler that calls `change` once, just before it answers the first request of `path`."""
-    done: list[bool] = []
-
-    def handler(request: PeerRequest) -> tuple[int, bytes]:
-        if request.path.startswith(path) and not done:
-            done.append(True)
-            change()
-        return served(request)
-
-    return handler
 
 
 @pytest.mark.parametrize("path", ["/headers", "/chain"])

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -20,13 +19,15 @@ from services.node import Node, build_node
 from services.peers import http as peer_http
 from services.peers.http import PATIENCE
 from services.settings.table import load
+from services.system.programs import ROOT
 from shared.chain_spec import ChainSpec
-from tests.integration.stores import RecordingQueue, make_settings, make_spec
 from tests.network.drippers import PLACES, WHOLE_PLACES
-from tests.network.liars import ForgedChain
-from tests.tutorial_node import TutorialNode, ticking
+from tests.support.liars import ForgedChain
+from tests.support.nodes import make_settings
+from tests.support.queues import RecordingQueue
+from tests.support.specs import make_spec
+from tests.support.tutorial_node import TutorialNode, ticking
 
-ROOT = Path(__file__).parents[2]
 LIARS = 63
 BLOCKS = 120
 

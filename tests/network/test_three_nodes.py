@@ -24,10 +24,14 @@ from services.jobs.queues import RqJobs
 from services.node import Node, build_node
 from shared.keys import KeyPair
 from shared.transaction import sign
-from tests.integration.http_client import Client, Json
-from tests.integration.node_fixture import CHAIN_ID, KEYS, TOKEN, RunningNode, eventually, transfer
-from tests.integration.stores import assert_store_equals_replay
 from tests.network.proxy import Proxy
+from tests.support.http import Client, Json
+from tests.support.keys import KEYS, TOKEN
+from tests.support.nodes import transfer
+from tests.support.running import RunningNode
+from tests.support.specs import CHAIN_ID
+from tests.support.stored import assert_store_equals_replay
+from tests.support.waiting import eventually
 
 # Long enough that two sides seldom find a block at the same moment, short enough for a few blocks a second.
 DIFFICULTY = 150_000
@@ -166,11 +170,11 @@ def test_news_travels_within_a_second(trio: Trio) -> None:
         for nonce in range(5):
             tip = trio.b.mine()["hash"]
             started = time.monotonic()
-            eventually(lambda tip=tip: trio.c.tip == tip == trio.a.tip)  # type: ignore[misc] # the default has no type
+            eventually(lambda tip=tip: trio.c.tip == tip == trio.a.tip, 10)  # type: ignore[misc] # the default has no type
             tips.append(time.monotonic() - started)
             identifier = trio.a.client.submit(transfer(key, nonce))
             started = time.monotonic()
-            eventually(lambda i=identifier: trio.c.client.get(f"/transactions/{i}").status == 200)  # type: ignore[misc] # the same
+            eventually(lambda i=identifier: trio.c.client.get(f"/transactions/{i}").status == 200, 10)  # type: ignore[misc] # the same
             transactions.append(time.monotonic() - started)
             trio.settle(30)
     for what, seconds in (("tip", tips), ("transaction", transactions)):
@@ -192,7 +196,7 @@ def test_equal_tips_agree_within_two_ticks(trio: Trio) -> None:
     trio.a.register(trio.to_b.url)
     trio.b.register(trio.a.proxy.url)
     started = time.monotonic()
-    eventually(lambda: trio.a.tip == trio.b.tip == min(tips))
+    eventually(lambda: trio.a.tip == trio.b.tip == min(tips), 10)
     took = time.monotonic() - started
     print(f"equal tips agreed after {took:.2f} s, with a tick of 1 s")
     assert took < 2 + 1.5, "two ticks, and the time that the jobs themselves take"

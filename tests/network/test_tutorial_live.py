@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_cli_up import ROOT, done, eventually, launched
-from tests.tutorial_node import is_valid
+from services.system.programs import ROOT
+from tests.support.commands import done, launched
+from tests.support.tutorial_node import is_valid
+from tests.support.waiting import eventually
 
 # As the tutorial has them. The one that registers ends its list with a comma, so no node of its network takes it.
 SUBMIT = """curl -X POST -H "Content-Type: application/json" -d '{
@@ -49,7 +51,7 @@ def ours(home: Path) -> Iterator[str]:
 @contextmanager
 def original(wording: str) -> Iterator[str]:
     """A node that knows nothing of Quarry, in a process of its own."""
-    command = [sys.executable, "-m", "tests.tutorial_node", "0", "--wording", wording]
+    command = [sys.executable, "-m", "tests.support.tutorial_node", "0", "--wording", wording]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -26,11 +26,12 @@ from services.peers import client as peer_client
 from services.peers.resolver import Resolution
 from services.store.mining import Searched
 from shared.block import Block
-from tests import tutorial_node
-from tests.integration.http_client import Client, FlaskDoor, Json
-from tests.integration.node_fixture import TOKEN, forget, local_node, redis_of
-from tests.network.raw_server import Connection, RawServer, Script
-from tests.tutorial_node import TutorialNode, TutorialServer, block_hash, is_valid, ticking
+from tests.support import tutorial_node
+from tests.support.http import Client, FlaskDoor, Json
+from tests.support.keys import TOKEN
+from tests.support.nodes import forget, local_node, redis_of
+from tests.support.raw_server import Connection, RawServer, Script
+from tests.support.tutorial_node import TutorialNode, TutorialServer, block_hash, is_valid, ticking
 
 POST = {"sender": "me", "recipient": "you", "amount": 0.5}
 

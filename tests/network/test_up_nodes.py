@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli import quarry as command
-from tests.integration.test_cli_up import done, eventually, get, launched, linux_only, processes_of
+from tests.support.commands import done, get, launched
+from tests.support.processes import linux_only, processes_of
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from shared.difficulty import next_difficulty
 from shared.keys import KeyPair
 from shared.timestamps import median_time
 from shared.transaction import make_reward, sign
-from tests.consensus.build import root_of, seal_of, sealed
 from tests.simulation.checker import State
 from tests.simulation.plan import KEYS
+from tests.support.chains import root_of, seal_of, sealed
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -13,14 +13,13 @@ import fakeredis
 import pytest
 
 from services.store.keys import Keys
-from tests import verifier
+from services.system.programs import ROOT
 from tests.simulation.__main__ import run_seed
 from tests.simulation.database import SortedSet
 from tests.simulation.memory import MemoryRedis
 from tests.simulation.plan import Faults, Mode, draw
 from tests.simulation.world import World
-
-ROOT = Path(__file__).parents[2]
+from tests.support import verifier
 
 
 def regressions() -> list[tuple[Mode, int]]:

@@ -19,8 +19,8 @@ from redis.exceptions import RedisError
 from services.peers.http import PeerRequest
 from services.settings.table import load_spec
 from services.system.programs import module_path, scrubbed
-from tests.network.liars import ForgedChain, ScriptedPeer
 from tests.soak.cluster import Cluster, Member
+from tests.support.liars import ForgedChain, ScriptedPeer
 
 SKEW = 20  # seconds that the wrong clock is ahead
 _SKEWED = f"""

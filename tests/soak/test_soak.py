@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_cli_up import linux_only
 from tests.soak import __main__ as program
 from tests.soak.cluster import Member
 from tests.soak.measure import Probe, Sample, growth
 from tests.soak.verdict import Verdict, judge_probes, tracebacks
+from tests.support.processes import linux_only
 
 WORKER = Member(1, 1, 0, "mining", "node1")
 

@@ -1,1 +1,12 @@
-"""Commands about blocks: showing, verifying, exporting, importing, anchoring, repairing."""
+"""Commands about blocks.
+
+chain.py          `quarry chain`: show, verify, export, import
+anchor.py         `quarry anchor`
+verify_anchor.py  `quarry verify-anchor`
+repair.py         `quarry repair`
+verification.py   replaying a node's chain by all rules
+comparison.py     comparing what a node has stored with its blocks
+chain_file.py     a chain as a file
+anchor_proof.py   the proof of an anchor as a file
+stores.py         finding a node's store, and opening a node on it
+"""

@@ -7,8 +7,9 @@ from typing import Any, Literal
 import click
 
 from api.cli import terminal
-from api.cli.chain.chainfile import export_chain, import_chain
-from api.cli.chain.stored import compare_ledger, compare_store, store_of, told
+from api.cli.chain.chain_file import export_chain, import_chain
+from api.cli.chain.comparison import compare_ledger, compare_store, finding_lines
+from api.cli.chain.stores import store_of
 from api.cli.chain.verification import Verified, verify_chain
 from api.cli.group import Failure
 from api.cli.options import Target, json_option, redis_url_option, with_node
@@ -26,10 +27,15 @@ def chain() -> None:
 
 @chain.command()
 @with_node
-@click.option("--from", "first", type=click.IntRange(1), help="The first height. [default: the last blocks]")
-@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 500), help="How many blocks.")
+@click.option(
+    "--from",
+    "first",
+    type=click.IntRange(1),
+    help="The first block's height. [default: so that the tip is the last]",
+)
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 500), help="The number of blocks.")
 def show(target: Target, first: int | None, limit: int) -> None:
-    """Show blocks, oldest first."""
+    """Show blocks of the chain, oldest first. [default: the last 10]"""
     client = target.client
     if first is None:
         first = max(1, int(client.get("/status")["height"]) - limit + 1)
@@ -40,23 +46,27 @@ def show(target: Target, first: int | None, limit: int) -> None:
         f"{block['size']:>8} bytes  difficulty {block['difficulty']}"
         for block in blocks
     ]
-    target.show({"blocks": blocks, "length": found["length"]}, *(lines or ["There are no such blocks."]))
+    target.show({"blocks": blocks, "length": found["length"]}, *(lines or ["The chain has no blocks there."]))
 
 
 @chain.command()
 @with_node
-@click.option("--spec", metavar="NAME|FILE", help="The chain spec it must follow. [default: the one the node serves]")
+@click.option(
+    "--spec",
+    metavar="NAME|FILE",
+    help="The chain spec to check against. [default: the one that the node serves]",
+)
 @redis_url_option(
     "--redis-url",
     "QUARRY_REDIS_URL",
-    "The node's store, to compare every record in it. [default: that of the node of `quarry up` that runs here]",
+    "The node's store, to compare every record in it. [default: for a node of `quarry up` on this machine, its own]",
 )
 def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
-    """Recompute everything: every hash, proof, root, signature, rule and balance, from genesis to the tip.
+    """Check the chain from genesis to the tip: every hash, proof, root, signature, rule and balance is recomputed.
 
-    Then compare what the node has stored with that: its ledger, and where its store can be reached (--redis-url) every
-    record: undo records, headers, heights, ids, indexes and histories too. What differs is named; `quarry repair` mends
-    it.
+    The result is then compared with what the node has stored: with its accounts and allowances, or, if its store can be
+    reached (--redis-url), with every record, including undo records, headers, heights, ids, indexes and histories.
+    Records that differ are listed; `quarry repair` corrects them.
     """
     from services.settings.table import load_spec
 
@@ -65,15 +75,15 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
         result = verify_chain(target.client, wanted, advance)
     replay = result.replay
     tip = replay.tip
-    assert tip is not None, "a chain that was verified has a genesis block"
+    assert tip is not None, "a verified chain has a genesis block"
     findings, looked_at = _compare(target, result, wanted, redis_url)
     if findings:
         if target.as_json:
             terminal.show_json({"valid": False, "findings": [asdict(finding) for finding in findings]})
-        terminal.say(*told(findings))
+        terminal.say(*finding_lines(findings))
         raise Failure(
-            f"The blocks are valid, but what the node has stored differs from what they give in {len(findings)} "
-            "record(s): quarry repair makes it right."
+            f"The blocks are valid, but {len(findings)} record(s) that the node has stored differ from what the blocks "
+            "give; `quarry repair` corrects them."
         )
     found = {
         "valid": True,
@@ -87,24 +97,25 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     }
     target.show(
         found,
-        f"The chain is valid: {tip.index} blocks, {result.transactions} transactions, {found['accounts']} accounts, "
-        f"supply {found['supply']}.",
-        f"Tip {tip.hash}, chainwork {replay.chainwork}.",
-        _COMPARED[looked_at],
+        f"The chain is valid: {tip.index} blocks, {result.transactions} transactions, {found['accounts']} accounts.",
+        f"Tip {tip.hash}",
+        f"Chainwork {replay.chainwork}, supply {found['supply']}",
+        *_COMPARED[looked_at].splitlines(),
     )
 
 
 _COMPARED = {
     "store": "Every record in the node's store is what these blocks give.",
-    "ledger": "Its stored accounts and allowances are what these blocks give; --redis-url compares all records.",
-    "nothing": "What it has stored could not be compared: this release of it does not show its ledger.",
+    "ledger": "The node's accounts and allowances are what these blocks give.\n"
+    "To compare every record in its store, name the store with --redis-url.",
+    "nothing": "What the node has stored was not compared: its release does not show its ledger.",
 }
 
 
 def _compare(
     target: Target, result: Verified, spec: ChainSpec, redis_url: str | None
 ) -> tuple[list[Finding], Literal["store", "ledger", "nothing"]]:
-    """What the node has stored otherwise than its blocks give it, and how much of it could be looked at."""
+    """The records that differ from what the blocks give, and which records could be compared."""
     client = target.client
     status = client.get("/status")
     url = redis_url or store_of(client)
@@ -116,7 +127,7 @@ def _compare(
             return findings, "store"
     found = compare_ledger(client, result.replay)
     known = status.get("ledger", {"state": "ok"})
-    if not found and known["state"] != "ok":  # the node knows of more than it shows
+    if not found and known["state"] != "ok":  # the node knows of a difference that its ledger does not show
         listed = [Finding(**item) for item in known["findings"]]
         return listed or [Finding("state", "of the node", str(known["detail"]), "")], "ledger"
     return found or [], "nothing" if found is None else "ledger"
@@ -126,14 +137,14 @@ def _compare(
 @with_node
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path, dir_okay=False))
 def export(target: Target, file: Path) -> None:
-    """Write the chain to FILE (- for standard output): one JSON line for the spec, then one for each block."""
+    """Write the chain to FILE (- for standard output): a line of JSON for the chain spec, then one for each block."""
     if str(file) == "-":
         output = terminal.standard_output()
         height = export_chain(target.client, output, lambda done, total: None)
         output.flush()
         terminal.say(f"{height} blocks exported.")
         return
-    # Under another name until it is whole: a file that has the name it was given is a complete one.
+    # `writing` gives the file its name only at the end, so a file of that name is always complete.
     with writing(file) as output, bar("exporting", quiet=target.as_json, unit="blocks") as advance:
         height = export_chain(target.client, output, advance)
     target.show({"file": str(file), "height": height}, f"{height} blocks exported to {file}.")
@@ -141,14 +152,16 @@ def export(target: Target, file: Path) -> None:
 
 @chain.command(name="import")
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path, dir_okay=False))
-@redis_url_option("--redis-url", "QUARRY_REDIS_URL", "The store to write to. [default: the node's own]")
-@click.option("--node", default="node1", show_default=True, help="The node's name in that store.")
+@redis_url_option(
+    "--redis-url", "QUARRY_REDIS_URL", "The node's store. [default: that of the node in the data directory]"
+)
+@click.option("--node", default="node1", show_default=True, help="The node's name.")
 @json_option
 def import_(file: Path, redis_url: str | None, node: str, as_json: bool) -> None:
-    """Append the blocks of FILE (- for standard input) to a node's chain, each after checking it by all rules.
+    """Append the blocks of FILE (- for standard input) to a node's chain. Every block is checked by all rules first.
 
-    Without --redis-url the node is the one under the data directory that follows the file's chain spec; it may run or
-    be stopped. Blocks that it has already are compared; an import that was interrupted can be run again.
+    Without --redis-url, the node is the one in the data directory that follows the file's chain spec; it may be running
+    or stopped. Blocks that it already has are only compared, so an interrupted import can be run again.
     """
     from services.system import logs
 
@@ -164,5 +177,6 @@ def import_(file: Path, redis_url: str | None, node: str, as_json: bool) -> None
         terminal.show_json({"height": result.height, "tip": result.tip, "new": result.new, "known": result.known})
     else:
         terminal.show(
-            f"{result.new} blocks imported, {result.known} were there; height {result.height}, tip {result.tip}."
+            f"Imported {result.new} blocks; {result.known} were already there. Height {result.height}.",
+            f"Tip {result.tip}",
         )

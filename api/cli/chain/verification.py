@@ -1,4 +1,4 @@
-"""Verifying a node's chain from outside: its blocks are replayed here by all rules; nothing it says is believed."""
+"""Verifying a node's chain from outside: its blocks are replayed here, and every rule is checked again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,33 +11,36 @@ from shared.errors import RuleError
 from shared.replay import Replay
 from shared.rules import rules_for
 
-_RESTARTS = 3
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A chain that keeps every rule, and the ledger it leads to."""
+    """A chain that keeps every rule."""
 
-    replay: Replay
+    replay: Replay  # of all its blocks, with the ledger after the tip
     transactions: int  # rewards included
 
 
 class _Reorganised(Exception):
-    """The node replaced blocks that were verified already."""
+    """The node replaced blocks that had been verified."""
 
 
 def verify_chain(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int], None]) -> Verified:
-    """Replay the node's chain from genesis.
+    """Replay the node's chain from genesis to the tip.
+
+    Args:
+        advance: called with the height reached and the length of the chain.
 
     Raises:
-        Failure: it breaks a rule, with height and rule.
+        Failure: a block breaks a rule; the message names its height and the rule.
     """
-    for _ in range(_RESTARTS):
+    for _ in range(_ATTEMPTS):
         try:
             return _replay(client, spec, advance)
         except _Reorganised:
             continue
-    raise Failure("The chain was reorganised again and again while it was read; try later.")
+    raise Failure("The node reorganised its chain each time it was read; try again later.")
 
 
 def _replay(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int], None]) -> Verified:
@@ -50,23 +53,31 @@ def _replay(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int], N
         except RuleError as error:
             if error.code == "wrong_previous_hash" and _has_moved(client, replay):
                 raise _Reorganised from None
-            raise Failure(f"Block {height} breaks the rule {error.code}: {error.message}") from None
+            raise rule_broken(height, error) from None
         advance(height, length)
     if replay.tip is None:
         raise Failure("The node's chain is empty.")
     return Verified(replay, transactions)
 
 
+def rule_broken(height: int, error: RuleError) -> Failure:
+    """The failure of a command that found an invalid block."""
+    return Failure(f"Block {height} breaks the rule {error.code}: {error.message}")
+
+
 def _has_moved(client: NodeClient, replay: Replay) -> bool:
-    """Whether the node's chain no longer has the block that was verified last."""
+    """Whether the block that was verified last is no longer on the node's chain."""
     tip = replay.tip
-    assert tip is not None, "genesis has no parent to be wrong about"
+    assert tip is not None, "only a block after genesis can have a wrong parent"
     found = client.find(f"/blocks/{tip.index}")
     return found is None or found["hash"] != tip.hash
 
 
 def verify_recent(client: NodeClient, spec: ChainSpec, count: int) -> int:
-    """Check the last `count` blocks: links, proofs, difficulty, roots, signatures; how many. Balances are not replayed.
+    """Check links, proofs, difficulty, roots and signatures of the last `count` blocks, but not balances.
+
+    Returns:
+        The number of blocks checked, fewer than `count` on a short chain.
 
     Raises:
         Failure: as `verify_chain`.
@@ -83,12 +94,12 @@ def verify_recent(client: NodeClient, spec: ChainSpec, count: int) -> int:
                 block = rules.adopt_genesis(value)
             else:
                 block = rules.read_block(value)
-                # The first few only tell what the others are checked against.
+                # The first `window_size` blocks are read only to check the later ones against them.
                 if first == 1 or len(window) >= rules.window_size:
                     rules.check_header(block.header, window[-rules.window_size :], None)
                     rules.check_body(block)
                     checked += 1
         except RuleError as error:
-            raise Failure(f"Block {at} breaks the rule {error.code}: {error.message}") from None
+            raise rule_broken(at, error) from None
         window.append(block.header)
     return checked

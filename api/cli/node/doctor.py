@@ -173,7 +173,7 @@ def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -
         return "the node knows of nothing that differs from its blocks; its store was not looked at"
     from redis.exceptions import RedisError
 
-    from api.cli.chain.stored import node_on
+    from api.cli.chain.stores import node_on
     from services.audit.quick import QuickAudit
     from services.connections import connect_for_requests
     from services.ports import SystemRandomness

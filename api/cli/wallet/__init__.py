@@ -1,1 +1,10 @@
-"""Commands about keys and coins."""
+"""Commands about keys and coins.
+
+wallet.py        `quarry wallet`: make, list, show, import, export; sign
+send.py          `quarry send`
+tx.py            `quarry tx`
+faucet.py        `quarry faucet`
+transfers.py     signing and sending a transfer, and waiting for its block
+wallet_store.py  where the wallets lie, and which one a name means
+secret_input.py  reading private keys and passphrases
+"""

@@ -1,5 +1,5 @@
-"""Secrets that people bring: from a private file, standard input or a prompt, and never as an argument, which every
-user of the machine can see.
+"""Reading secrets: from a private file, standard input or a prompt. Never from an argument, which every user of the
+machine can see.
 """
 
 import re
@@ -16,25 +16,28 @@ STDIN = "-"
 
 
 def read(file: Path) -> bytes:
-    """A short text file, or standard input for `-`, as UTF-8 without a byte order mark.
+    """A text file of at most 64 KiB, or standard input for `-`, as UTF-8 without a byte order mark.
 
     Raises:
-        BadTextFile: it cannot be read, or is no such text.
+        BadTextFile: it cannot be read, or is not text. Failure: standard input is too long.
     """
     if str(file) != STDIN:
         return read_text_file(file, limit=_MAX_INPUT)
     content = terminal.standard_input().read(_MAX_INPUT + 1)
     if len(content) > _MAX_INPUT:
-        raise Failure("The input is too large.")
+        raise Failure(f"Standard input is longer than {_MAX_INPUT} bytes.")
     return plain_text(content, "Standard input")
 
 
 def read_ethereum(file: Path, index: int) -> bytes:
-    """The private key (32 bytes) in a file of hexadecimal digits, a keystore, or a phrase, of which `index` is meant.
+    """The private key (32 bytes) in a file that holds hexadecimal digits, a keystore or a recovery phrase.
+
+    Args:
+        index: which account of a recovery phrase.
 
     Raises:
-        Failure: it is none of them. UnsafePermissions: others can read it. BadTextFile, BadPhrase, BadKeystore,
-        WrongPassphrase.
+        Failure: the file holds none of these. UnsafePermissions: other users can read it. BadTextFile, BadPhrase,
+        BadKeystore, WrongPassphrase.
     """
     if str(file) == STDIN and terminal.is_attended():
         content = terminal.ask("Private key or recovery phrase", hidden=True).encode("utf-8", "replace")
@@ -52,33 +55,43 @@ def read_ethereum(file: Path, index: int) -> bytes:
 
         return phrases.private_key(text, index)
     if "-----BEGIN" in text:
-        raise Failure("That is a PEM file: import it without --scheme ethereum, whichever kind of key it holds.")
-    raise Failure("An Ethereum private key is 64 hexadecimal digits; a keystore or a recovery phrase will do as well.")
+        raise Failure("That is a PEM file: import it without --scheme ethereum, whatever kind of key it holds.")
+    raise Failure(
+        "That is not an Ethereum key: give a private key of 64 hexadecimal digits, a keystore or a recovery phrase."
+    )
 
 
 def new_keystore_passphrase() -> str:
-    """A passphrase for a keystore: asked for twice, or the first line of standard input. An empty one is warned of."""
+    """A passphrase for a keystore: asked for twice, or the first line of standard input.
+
+    An empty one is allowed, with a warning.
+
+    Raises:
+        Failure: standard input is neither a terminal nor has a line.
+    """
     if terminal.is_attended():
         given: str | None = terminal.ask("Passphrase of the keystore", hidden=True, twice=True)
     else:
         given = _line()
     if given is None:
-        raise Failure("Give the keystore's passphrase at a terminal, or as the first line of input.", USAGE)
+        raise Failure(
+            "Type the keystore's passphrase at a terminal, or make it the first line of standard input.", USAGE
+        )
     if not given:
-        terminal.say("The passphrase is empty: the keystore is unprotected, and whoever reads it has the key.")
+        terminal.say("Warning: the passphrase is empty, so anyone who can read the keystore has the key.")
     return given
 
 
 def _keystore_passphrase(*, is_taken: bool) -> str:
-    """`is_taken`: standard input was the keystore itself."""
+    """Asked for, or the first line of standard input; `is_taken`: standard input was the keystore itself."""
     if terminal.is_attended():
         return terminal.ask("Passphrase of the keystore", hidden=True)
     if is_taken:
-        raise Failure("Name the keystore's file: standard input is for its passphrase.", USAGE)
+        raise Failure("Give the keystore as a file: standard input is needed for its passphrase.", USAGE)
     return _line() or ""
 
 
 def _line() -> str | None:
-    """The first line of standard input; None: it has ended."""
+    """The first line of standard input; None at its end."""
     text = terminal.standard_input().readline(_MAX_INPUT)
     return plain_text(text, "Standard input").decode().rstrip("\r\n") if text else None

@@ -12,8 +12,10 @@ from services.wallet.development import ACCOUNTS
 from shared import erc20, ethereum
 from shared.block import Block
 from shared.transaction import from_raw
-from tests.integration.http_client import Answer, Client, FlaskDoor
-from tests.integration.node_fixture import ALICE, BOB, CHAIN_ID, grow
+from tests.support.http import Answer, Client, FlaskDoor
+from tests.support.keys import ALICE, BOB
+from tests.support.nodes import grow
+from tests.support.specs import CHAIN_ID, make_spec, write_spec
 
 TOKEN = "0x0000000000000000000000000000000000005eed"
 GWEI = 10**9
@@ -83,12 +85,9 @@ class Owner:
 
 def rpc_node(make_node: Callable[..., Node], directory: Path, **variables: str) -> tuple[Node, Rpc]:
     """A node in this process whose chain gives each of the first five owners 100 coins. Any proof fits."""
-    fields = {"name": "wallets", "development": True, "chain_id": CHAIN_ID, "genesis_timestamp": 1767225600}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in (fields | {"difficulty": 1}).items()]
-    lines += ["[allocations]", *(f'{owner.address} = "100"' for owner in OWNERS[:5])]
-    lines += [f'{ALICE.address} = "100"']
-    path = directory / "wallets.toml"
-    path.write_text("\n".join(lines))
+    rich = [*(owner.address for owner in OWNERS[:5]), ALICE.address]
+    spec = make_spec(name="wallets", genesis_timestamp=1767225600, allocations=dict.fromkeys(rich, "100"))
+    path = write_spec(directory / "wallets.toml", spec)
     node = make_node(**({"SPEC": str(path)} | variables))
     return node, Rpc(Client(FlaskDoor(create_app(node))))
 

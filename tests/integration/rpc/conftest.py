@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from services.node import Node
-from tests.integration.conftest import MakeNode
 from tests.integration.rpc.client import Rpc, rpc_node
+from tests.support.nodes import MakeNode
 
 
 @pytest.fixture

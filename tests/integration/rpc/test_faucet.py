@@ -8,10 +8,10 @@ import pytest
 from api.app import create_app
 from api.rest import faucet
 from services.node import Node
-from tests.integration.conftest import MakeNode
-from tests.integration.http_client import Client, FlaskDoor
-from tests.integration.node_fixture import grow
-from tests.integration.rpc.client import COIN, OWNERS, TOKEN, ZERO, Rpc
+from tests.integration.rpc.client import OWNERS, TOKEN, ZERO, Rpc
+from tests.support.http import Client, FlaskDoor
+from tests.support.nodes import MakeNode, grow
+from tests.support.specs import COIN
 
 NOBODY = "0x000000000000000000000000000000000000dEaD"
 

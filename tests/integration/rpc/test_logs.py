@@ -12,9 +12,9 @@ from services.token import logs as log_search
 from shared import erc20
 from shared.addresses import parse_address
 from shared.amounts import COIN, parse_amount
-from tests.integration.conftest import MakeNode
-from tests.integration.node_fixture import ALICE, BOB, MINER, grow, transfer
 from tests.integration.rpc.client import OWNERS, TOKEN, ZERO, Rpc, refused, reorganise, rpc_node
+from tests.support.keys import ALICE, BOB, MINER
+from tests.support.nodes import MakeNode, grow, transfer
 
 ANNE, BEN, CARA, DORA, EVE = OWNERS[:5]
 NOBODY = "0x000000000000000000000000000000000000dEaD"

@@ -8,8 +8,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from api.rpc.methods import METHODS
 from services.node import Node
-from tests.integration.conftest import MakeNode
 from tests.integration.rpc.client import OWNERS, Rpc, RpcFailure
+from tests.support.nodes import MakeNode
 
 CHAIN_ID = "0x1092"
 
@@ -186,7 +186,7 @@ def test_get_is_no_call(rpc: Rpc) -> None:
 
 def test_chains_of_the_tutorial_have_nothing_for_wallets(make_node: MakeNode) -> None:
     from api.app import create_app
-    from tests.integration.http_client import Client, FlaskDoor
+    from tests.support.http import Client, FlaskDoor
 
     rpc = Rpc(Client(FlaskDoor(create_app(make_node(SPEC="tutorial")))))
     with pytest.raises(RpcFailure, match="standard rules") as caught:

@@ -10,9 +10,10 @@ from services.chain.snapshots import DEPTH
 from services.node import Node
 from shared import erc20
 from shared.ledger import Account
-from tests.integration.conftest import MakeNode
-from tests.integration.node_fixture import ALICE, BOB, grow, transfer
-from tests.integration.rpc.client import COIN, OWNERS, TOKEN, ZERO, Rpc, call_of, refused, reorganise, rpc_node
+from tests.integration.rpc.client import OWNERS, TOKEN, ZERO, Rpc, call_of, refused, reorganise, rpc_node
+from tests.support.keys import ALICE, BOB
+from tests.support.nodes import MakeNode, grow, transfer
+from tests.support.specs import COIN
 
 ANNE, BEN, CARA, DORA, EVE = OWNERS[:5]
 NOBODY = "0x000000000000000000000000000000000000dEaD"

@@ -8,9 +8,11 @@ import pytest
 
 from services.node import Node
 from shared import erc20, ethereum
-from tests.integration.conftest import MakeNode
-from tests.integration.node_fixture import ALICE, MINER, digest, grow, redis_of, transfer
-from tests.integration.rpc.client import COIN, GWEI, OWNERS, TOKEN, ZERO, Rpc, call_of, refused, reorganise, rpc_node
+from tests.integration.rpc.client import GWEI, OWNERS, TOKEN, ZERO, Rpc, call_of, refused, reorganise, rpc_node
+from tests.support.keys import ALICE, MINER
+from tests.support.nodes import MakeNode, grow, redis_of, transfer
+from tests.support.specs import COIN
+from tests.support.stored import digest
 
 ANNE, BEN, CARA, DORA, EVE = OWNERS[:5]
 POOR = OWNERS[7]

@@ -1,0 +1,179 @@
+"""A chain as a file: JSON lines, first `{"spec": …, "genesis": hash}`, then one block per line, as it is hashed."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+from api.cli.chain.stores import node_on, node_store, require_store
+from api.cli.chain.verification import rule_broken
+from api.cli.client import NodeClient
+from api.cli.group import Failure
+from services.system.text_files import without_mark
+from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
+from shared.errors import RuleError, TooEarly
+from shared.rules import Rules, rules_for
+
+# Bytes. No chain spec allows blocks of more than 16 MiB (`max_block_bytes`), so a longer line is not a block.
+_MAX_LINE = 2**24 + 2**16
+# Hashes of the blocks that the node has are looked up this many at a time.
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did."""
+
+    new: int
+    known: int  # blocks of the file that the node had before, genesis included
+    height: int  # of the node's chain now
+    tip: str
+
+
+def export_chain(client: NodeClient, output: IO[bytes], advance: Callable[[int, int], None]) -> int:
+    """Write the node's chain, up to its tip at the start; the height of that tip.
+
+    Raises:
+        Failure: the chain was reorganised meanwhile, so the file does not hold one chain.
+    """
+    spec = client.spec()
+    rules = rules_for(spec)
+    height = int(client.get("/status")["height"])
+    previous: str | int | None = None
+    done = 0
+    for value, _ in client.blocks(1, height):
+        block = rules.adopt_genesis(value) if done == 0 else rules.read_block(value)
+        if done == 0:
+            head = {"spec": spec.to_object(), "genesis": block.hash}
+            output.write(json.dumps(head, sort_keys=True).encode() + b"\n")
+        elif block.header.previous_hash != previous:
+            raise Failure("The chain was reorganised during the export; run the command again.")
+        output.write(block.canonical + b"\n")
+        previous, done = block.hash, done + 1
+        advance(done, height)
+    if done < height:
+        raise Failure("The chain became shorter during the export; run the command again.")
+    return done
+
+
+def import_chain(source: IO[bytes], node: str, redis_url: str | None, advance: Callable[[int], None]) -> Imported:
+    """Check each block of a chain file by all rules and append it to a node's chain.
+
+    Safe to repeat, also after an interruption: blocks that the node has are compared and not appended again.
+
+    Args:
+        redis_url: the node's store, or None, as for `node_store`.
+        advance: called with the number of bytes read so far.
+
+    Raises:
+        Failure: the file is damaged, or does not fit the node's chain; the message has the height or the line.
+    """
+    reader = _Reader(source)
+    spec, genesis = reader.head()
+    with node_store(spec, node, redis_url) as url:
+        importer = _Importer(url, node, spec, genesis)
+        for _, value in reader.blocks():
+            importer.take(value)
+            advance(reader.bytes)
+        return importer.finish()
+
+
+class _Reader:
+    """The lines of a chain file."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self._line = 0
+        self.bytes = 0
+
+    def head(self) -> tuple[ChainSpec, str]:
+        value = self._next()
+        try:
+            spec, genesis = spec_from_object(value["spec"]), str(value["genesis"])
+        except (TypeError, KeyError):
+            raise Failure("The file does not begin with a chain spec, so it is not an exported chain.") from None
+        except BadChainSpec as error:
+            raise Failure(f"The file's chain spec cannot be used: {error}") from None
+        if not rules_for(spec).may_begin_with(genesis):
+            raise Failure("The file's genesis block is not the one that its chain spec gives.")
+        return spec, genesis
+
+    def blocks(self) -> Iterator[tuple[int, Any]]:
+        while (value := self._next()) is not None:
+            yield self._line, value
+
+    def _next(self) -> Any:
+        text = self._source.readline(_MAX_LINE + 1)
+        if not text:
+            return None
+        self._line += 1
+        self.bytes += len(text)
+        if self._line == 1:
+            text = without_mark(text, "The file")
+        try:
+            if len(text) > _MAX_LINE:
+                raise ValueError
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            cut = "" if text.endswith(b"\n") else "; the file ends in the middle of it"
+            raise Failure(f"Line {self._line} of the file is not a block{cut}.") from None
+
+
+class _Importer:
+    """Appends blocks to one node's chain through its `acceptor`, as for blocks that were mined or fetched."""
+
+    def __init__(self, redis_url: str, node: str, spec: ChainSpec, genesis: str) -> None:
+        from services.connections import connect_for_jobs
+        from services.settings.values import named, node_name
+
+        named("--node", node_name, node)
+        require_store(redis_url)
+        # The chain spec is the file's. Whether the store's chain follows it is judged by the genesis block below.
+        self._node = node_on(connect_for_jobs(redis_url), redis_url, node, spec)
+        self._rules: Rules = self._node.rules
+        self._node.begin()
+        self._node.faults.require_none()
+        if self._node.chain.hash_at(1) != genesis:
+            raise Failure("The node's chain and the file have different genesis blocks.")
+        self._known: list[str] = []  # hashes from `_first` on
+        self._first = 1
+        self._new = self._same = 0  # blocks appended, and blocks that the node had
+
+    def take(self, value: Any) -> None:
+        """Compare or append the next block of the file."""
+        from services.errors import TipMoved
+
+        height = self._new + self._same + 1
+        try:
+            block = self._rules.adopt_genesis(value) if height == 1 else self._rules.read_block(value)
+            there = self._hash_at(height)
+            if there is None:
+                self._node.acceptor.accept(block)
+                self._new += 1
+            elif there == block.hash:
+                self._same += 1
+            else:
+                raise Failure(f"The node has a different block at height {height}, so its chain is not the file's.")
+        except RuleError as error:
+            raise rule_broken(height, error) from None
+        except TooEarly as error:
+            raise Failure(f"Block {height}: {error}") from None
+        except TipMoved:
+            raise Failure(
+                f"The node's chain changed while block {height} was imported. The blocks before it were imported; run "
+                "the command again for the others."
+            ) from None
+
+    def finish(self) -> Imported:
+        tip = self._node.chain.tip()
+        return Imported(self._new, self._same, tip.height, tip.hash)
+
+    def _hash_at(self, height: int) -> str | None:
+        """The hash of the block that the node had at `height` before the import, or None. Looked up in batches."""
+        if self._new:
+            return None
+        if height >= self._first + len(self._known):
+            self._first = height
+            self._known = [stored.header.hash for stored in self._node.chain.headers(height, _BATCH)]
+        position = height - self._first
+        return self._known[position] if position < len(self._known) else None

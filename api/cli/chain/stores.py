@@ -1,0 +1,81 @@
+"""Finding the store of a node, and opening a node on it beside the processes that serve it."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from api.cli.client import NodeClient
+from api.cli.group import Failure
+from api.cli.options import home
+from services.node import Node
+from shared.chain_spec import ChainSpec
+
+
+def node_on(redis: Any, redis_url: str, name: str, spec: ChainSpec) -> Node:
+    """The node `name` on the store `redis`, which `redis_url` names. This alone writes nothing."""
+    from services.connections import as_store
+    from services.jobs.queues import RqJobs
+    from services.node import build_node
+    from services.settings.table import load
+
+    settings = load({"QUARRY_NODE": name, "QUARRY_REDIS_URL": redis_url})
+    return build_node(replace(settings, spec=spec), store=as_store(redis), queue=RqJobs(redis))
+
+
+def store_of(client: NodeClient) -> str | None:
+    """The URL of the store of the node that `client` talks to; None unless `quarry up` runs it on this machine."""
+    from services.launch.node_files import running_nodes
+
+    return next((record.redis_url for _, record in running_nodes(home()) if record.url == client.url), None)
+
+
+@contextlib.contextmanager
+def node_store(spec: ChainSpec, name: str, redis_url: str | None) -> Iterator[str]:
+    """The URL of a node's store.
+
+    Args:
+        redis_url: the URL, if it is known. Otherwise the node is one in the data directory; if it is stopped, its
+            embedded Valkey runs until the context ends.
+
+    Raises:
+        Failure: there is no such node in the data directory.
+    """
+    if redis_url is not None:
+        yield redis_url
+        return
+    from services.launch.embedded import EmbeddedValkey
+    from services.launch.node_files import is_alive, node_files
+
+    files = node_files(home(), spec.name, name)
+    record = files.read_record()
+    if record is not None and is_alive(record):
+        yield record.redis_url
+        return
+    if not files.directory.is_dir():
+        raise Failure(f"There is no node at {files.directory}: start it once with `quarry up`, or use --redis-url.")
+    with EmbeddedValkey(files.valkey) as valkey:
+        yield valkey.url
+
+
+def require_store(redis_url: str) -> None:
+    """Ask the store whether it can be used, with a short time limit: a person waits for the answer.
+
+    Raises:
+        BadSettings, StoreUnavailable: as `require_usable`.
+    """
+    from services.connections import connect_for_requests, require_usable
+
+    with connect_for_requests(redis_url) as probe:
+        require_usable(probe, "--redis-url")
+
+
+@contextlib.contextmanager
+def store_failures() -> Iterator[None]:
+    """Turn what a store's client raises into a `Failure`."""
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except (RedisError, ValueError) as error:
+        raise Failure(f"The store does not answer or refuses the command ({type(error).__name__}).") from None

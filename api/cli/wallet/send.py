@@ -1,0 +1,54 @@
+"""`quarry send`: a payment from a wallet."""
+
+import click
+
+from api.cli.group import USAGE, Failure
+from api.cli.options import Target, with_node
+from api.cli.wallet import wallet_store
+from api.cli.wallet.transfers import show_its_block, submit_transfer, wait_options
+from shared.amounts import parse_amount
+from shared.errors import InputError
+from shared.rules import rules_for
+
+
+@click.command()
+@with_node
+@click.option("--from", "sender", required=True, help="The wallet that pays: its name, or `node`.")
+@click.option("--to", "recipient", required=True, help="An address, or the name of a wallet.")
+@click.argument("amount")
+@click.option("--fee", help="The miner's fee, in coins. [default: the lowest that the node accepts]")
+@click.option("--data", help="A text to store with the payment (Ed25519 wallets only).")
+@click.option("--nonce", type=click.IntRange(0), help="The account nonce. [default: the next free one]")
+@wait_options
+def send(
+    target: Target,
+    sender: str,
+    recipient: str,
+    amount: str,
+    fee: str | None,
+    data: str | None,
+    nonce: int | None,
+    wait: bool,
+    timeout: float,
+) -> None:
+    """Send AMOUNT coins, such as 5 or 0.25."""
+    units = _amount(amount, "AMOUNT")
+    fee_units = None if fee is None else _amount(fee, "--fee")
+    if data == "":
+        raise Failure("--data must not be empty; leave the option out to send no text.", USAGE)
+    to = wallet_store.address(recipient)
+    rules_for(target.client.spec()).check_payee(to, field="--to")  # before a passphrase has to be typed
+    sent = submit_transfer(
+        target.client, wallet_store.open_wallet(sender), to, units, fee=fee_units, nonce=nonce, data=data
+    )
+    if wait:
+        show_its_block(target, sent["id"], timeout)
+    else:
+        target.show(sent, sent["message"], sent["id"])
+
+
+def _amount(text: str, name: str) -> int:
+    try:
+        return parse_amount(text, field=name)
+    except InputError as error:
+        raise Failure(error.message, USAGE) from None

@@ -1,0 +1,134 @@
+"""The wallets on this machine. Each is a directory of key files; the name `node` means the running node's key.
+
+Under `quarry up --nodes N` the other nodes' keys have the names of their nodes: `node2`, `node3` and so on.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from api.cli import terminal
+from api.cli.group import USAGE, Failure
+from api.cli.options import home, running_node
+from services.launch.node_files import running_nodes
+from services.settings.paths import expanded
+from services.settings.values import named
+from services.wallet import keyring
+from services.wallet.keyring import KeyringError, PassphraseNeeded
+from services.wallet.signers import Signer
+
+NODE = "node"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def wallets_directory() -> Path:
+    """QUARRY_WALLETS, or `wallets` in the data directory."""
+    given = os.environ.get("QUARRY_WALLETS")
+    return named("QUARRY_WALLETS", expanded, given) if given else home() / "wallets"
+
+
+def wallet_names() -> list[str]:
+    """The names of the wallets that exist, in order; `node` is not among them."""
+    try:
+        found = [entry.name for entry in wallets_directory().iterdir() if (entry / keyring.PUBLIC_KEY).is_file()]
+        found = [name for name in found if _NAME.fullmatch(name)]  # other programs may have made others
+    except OSError:
+        return []
+    return sorted(found)
+
+
+def new_wallet_directory(name: str) -> Path:
+    """The directory for a new wallet, which need not exist.
+
+    Raises:
+        Failure: the name cannot be used, or is taken.
+    """
+    if name == NODE or not _NAME.fullmatch(name):
+        raise Failure(
+            f"A wallet's name has 1 to 64 letters, digits, - and _; the name {NODE} means the running node.",
+            USAGE,
+        )
+    directory = wallets_directory() / name
+    if (directory / keyring.PRIVATE_KEY).exists():
+        raise Failure(f"There is already a wallet {name}; wallets are never replaced.")
+    return directory
+
+
+def wallet_directory(name: str) -> Path:
+    """The key directory of a wallet or of a running node, by name.
+
+    Raises:
+        Failure: there is none.
+    """
+    if name == NODE:
+        found = running_node()
+        if found is None:
+            raise Failure("No node runs on this machine, so there is no wallet `node`; `quarry up` starts a node.")
+        return found[0].directory
+    directory = wallets_directory() / name
+    if not directory.is_dir() and (beside := _node_of_that_name(name)) is not None:
+        return beside
+    if not _NAME.fullmatch(name) or not directory.is_dir():
+        known = ", ".join(wallet_names()) or "none yet; `quarry wallet new NAME` makes one"
+        raise Failure(f"There is no wallet with that name in {wallets_directory()} (wallets there: {known}).")
+    return directory
+
+
+def _node_of_that_name(name: str) -> Path | None:
+    """The directory of the node `name`, if the `quarry up` that was started last runs it."""
+    found = running_nodes(home())
+    for files, record in found:
+        if record.name == name and record.pid == found[0][1].pid:
+            return files.directory
+    return None
+
+
+def address(name_or_address: str) -> str:
+    """The address of a wallet, by name; an address itself, in its normal form.
+
+    Raises:
+        InputError: a malformed address. Failure: no such wallet.
+    """
+    from shared.addresses import parse_address
+
+    if name_or_address.startswith("0x"):
+        return parse_address(name_or_address)
+    return keyring.address_of(wallet_directory(name_or_address))
+
+
+def open_wallet(name: str) -> Signer:
+    """The signer of a wallet. The passphrase of an encrypted key is QUARRY_PASSPHRASE, or asked for at the terminal."""
+    return keyring.unlock(wallet_directory(name), lambda: passphrase_of(name))
+
+
+def passphrase_of(what: str) -> str:
+    """The passphrase of the encrypted wallet or file `what`: QUARRY_PASSPHRASE, or asked for at the terminal.
+
+    Raises:
+        PassphraseNeeded: the variable is not set, and there is no terminal.
+    """
+    given = os.environ.get("QUARRY_PASSPHRASE")
+    if given is not None:
+        return given
+    if not terminal.is_attended():
+        raise PassphraseNeeded(f"The private key of {what} is encrypted: set QUARRY_PASSPHRASE, or use a terminal.")
+    return terminal.ask(f"Passphrase of {what}", hidden=True)
+
+
+def new_passphrase() -> str:
+    """A passphrase for a new key: QUARRY_PASSPHRASE, or asked for twice at the terminal.
+
+    Raises:
+        Failure: the variable is not set, and there is no terminal. KeyringError: it is empty.
+    """
+    given = os.environ.get("QUARRY_PASSPHRASE")
+    if given is None:
+        if not terminal.is_attended():
+            raise Failure("--passphrase needs a terminal to ask at, or QUARRY_PASSPHRASE.", USAGE)
+        given = terminal.ask("Passphrase", hidden=True, twice=True)
+    if not given:
+        raise KeyringError(
+            "The passphrase must not be empty: it would not protect the key. To store the key unencrypted, leave out "
+            "--passphrase."
+        )
+    return given

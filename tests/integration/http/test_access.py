@@ -1,0 +1,278 @@
+"""Who may change something, and what arrives and changes nothing: pages, prefetching, strangers behind a proxy."""
+
+import base64
+import inspect
+import json
+import re
+from typing import Any
+
+import pytest
+
+from api.access import _AHEAD_OF_TIME, _TELLING, GETS_THAT_CHANGE, Doorkeeper
+from api.app import create_app
+from services.node import Node
+from services.wallet.development import ACCOUNTS
+from tests.support.http import Answer, Client, FlaskDoor, Json
+from tests.support.keys import ALICE, BOB, TOKEN
+from tests.support.nodes import MakeNode, grow, redis_of, transfer
+from tests.support.stored import digest
+
+FAUCET = {ACCOUNTS[0].address: "1000"}
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+PEER = "http://127.0.0.1:9"
+
+# What browsers send by themselves, and what each of it is.
+UNASKED: dict[str, Json] = {
+    "prefetch": {"Sec_Purpose": "prefetch"},
+    "prerendering of the address bar": {
+        "Sec_Purpose": "prefetch;prerender", "Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "navigate",
+    },
+    "prefetch through a proxy": {"Sec_Purpose": "prefetch;anonymous-client-ip"},
+    "an older browser's prefetch": {"Purpose": "prefetch"},
+    "Safari's preview": {"X_Purpose": "preview"},
+    "Firefox's prefetch": {"X_Moz": "prefetch"},
+    "a link of our own page, ahead of time": {"Sec_Purpose": "prefetch", "Sec_Fetch_Site": "same-origin"},
+    "another port of this machine": {"Sec_Fetch_Site": "same-site"},
+    "another site": {"Sec_Fetch_Site": "cross-site"},
+    "a link on another site": {
+        "Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document",
+        "Sec_Fetch_User": "?1",
+    },
+    "a site that browsers do not have": {"Sec_Fetch_Site": "next-door"},
+    "an image": {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "image"},
+    "an image, said by its destination alone": {"Sec_Fetch_Dest": "image"},
+    "no-cors alone": {"Sec_Fetch_Mode": "no-cors"},
+    "a beacon of our own page": {
+        "Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "empty",
+    },
+    "a frame": {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "iframe"},
+    "a script": {"Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "script"},
+    "a web socket": {"Sec_Fetch_Mode": "websocket"},
+    "a foreign origin": {"Origin": "https://evil.example"},
+    "another port": {"Origin": "http://localhost:3000"},
+    "the other name of this machine": {"Origin": "http://127.0.0.1"},
+    "a page without an origin": {"Origin": "null"},
+    "an origin that is none": {"Origin": "http://localhost:port"},
+    "two origins": {"Origin": "http://localhost,http://evil.example"},
+    "a foreign page, of a browser that says no more": {"Referer": "https://evil.example/page"},
+    "a foreign origin with a site of our own": {"Sec_Fetch_Site": "same-origin", "Origin": "http://evil.example"},
+}  # fmt: skip
+# What people, programs and our own pages send.
+ASKED: dict[str, Json] = {
+    "curl": {"User_Agent": "curl/8.5.0", "Accept": "*/*"},
+    "Postman": {"User_Agent": "PostmanRuntime/7.39", "Postman_Token": "x", "Cache_Control": "no-cache"},
+    "requests": {"User_Agent": "python-requests/2.32", "Connection": "keep-alive", "Accept_Encoding": "gzip"},
+    "a person at the address bar": {
+        "Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_User": "?1", "Sec_Fetch_Dest": "document",
+    },
+    "the same, in short": {"Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "navigate"},
+    "our own page": {
+        "Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "cors", "Sec_Fetch_Dest": "empty", "Origin": "http://localhost",
+    },
+    "our own page, older": {"Origin": "http://localhost", "Referer": "http://localhost/mining"},
+    "our own page on a port": {"Origin": "http://127.0.0.1:5000", "Host": "127.0.0.1:5000"},
+    "our own page, IPv6": {"Origin": "http://[::1]:5000", "Host": "[::1]:5000"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def faucet_node(make_node: MakeNode) -> Node:
+    return make_node(spec={"allocations": FAUCET})
+
+
+@pytest.fixture
+def faucet_client(faucet_node: Node) -> Client:
+    return Client(FlaskDoor(create_app(faucet_node, TOKEN)))
+
+
+def doors() -> list[tuple[str, str, Any, Json]]:
+    """Everything that changes something: method, path, JSON, headers; each is accepted as it is."""
+    return [
+        ("GET", "/mine?wait=0", None, {}),
+        ("POST", "/mine?wait=0", None, {}),
+        ("GET", "/nodes/resolve?wait=0", None, {}),
+        ("POST", "/nodes/resolve?wait=0", None, {}),
+        ("GET", "/miner/nodes/resolve?wait=0", None, {}),
+        ("POST", "/miner/nodes/resolve?wait=0", None, {}),
+        ("POST", "/faucet", {"address": BOB.address}, {}),
+        ("POST", "/transactions/new", transfer(ALICE, 0), {}),
+        ("POST", "/transaction/new", transfer(ALICE, 1), {}),
+        ("POST", "/transactions/batch", {"transactions": [transfer(ALICE, 2)]}, {}),
+        ("POST", "/nodes/register", {"nodes": [PEER]}, BEARER),
+        ("POST", "/miner/register", {"nodes": [PEER]}, BEARER),
+        ("POST", "/nodes/announce", {"url": PEER, "hash": "ab" * 32, "height": 9, "chainwork": 9}, {}),
+        ("DELETE", "/nodes", {"nodes": [PEER]}, BEARER),
+        ("DELETE", "/rounds/ROUND", None, BEARER),
+    ]
+
+
+def send(client: Client, door: tuple[str, str, Any, Json], headers: Json) -> Answer:
+    method, path, value, own = door
+    body = None if value is None else json.dumps(value).encode()
+    kind = {} if value is None else {"Content_Type": "application/json"}
+    return client.door.call(method, path, body, **{**kind, **own, **headers})
+
+
+def state(node: Node) -> object:
+    redis: Any = redis_of(node)
+    return digest(redis, node.settings.node), sorted(redis.keys("rq:job:*"))
+
+
+def test_every_door_that_changes_something_is_tried_here(faucet_node: Node) -> None:
+    found = set()
+    for rule in create_app(faucet_node).url_map.iter_rules():
+        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
+            if rule.endpoint != "rpc.rpc" and (method != "GET" or rule.endpoint in GETS_THAT_CHANGE):
+                found.add((method, re.sub("<.*>", "ROUND", rule.rule)))
+    assert found == {(method, path.partition("?")[0]) for method, path, _, _ in doors()}
+
+
+@pytest.mark.parametrize("name", UNASKED)
+def test_what_nobody_asked_for_changes_nothing(faucet_node: Node, faucet_client: Client, name: str) -> None:
+    round_id = open_round(faucet_client)
+    faucet_node.peers.add(PEER)
+    before = state(faucet_node)
+    for method, path, value, own in doors():
+        answer = send(faucet_client, (method, path.replace("ROUND", round_id), value, own), UNASKED[name])
+        assert answer.status == 403, (method, path, answer.body)
+        answer.refused(403, answer.json["code"])
+        assert answer.json["code"] in ("cross_site", "not_asked_for")
+        assert state(faucet_node) == before, (method, path)
+
+
+def open_round(client: Client) -> str:
+    job = client.post("/mine?wait=0").ok(202)["job"]
+    return str(client.get(f"/jobs/{job}").ok()["round"])
+
+
+def test_only_requests_without_any_header_that_is_judged_are_passed_over() -> None:
+    """A header that is judged and is missing from that list would never be looked at."""
+    judged = set(re.findall(r'headers\.get\("([\w-]+)"', inspect.getsource(Doorkeeper.check_intent)))
+    assert len(judged) == 5
+    assert {f"HTTP_{name.upper().replace('-', '_')}" for name in judged | set(_AHEAD_OF_TIME)} == _TELLING
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_people_programs_and_our_own_pages_go_on_as_before(faucet_node: Node, faucet_client: Client, name: str) -> None:
+    round_id = open_round(faucet_client)
+    for method, path, value, own in doors():
+        answer = send(faucet_client, (method, path.replace("ROUND", round_id), value, own), ASKED[name])
+        assert answer.status in (200, 201, 202), (method, path, answer.body)
+
+
+def test_pages_read_what_they_like_and_wallets_in_pages_go_on(client: Client, node: Node) -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+    for headers in UNASKED.values():
+        client.get("/status", **headers).ok()
+        assert client.post("/rpc", call, **headers).ok()["result"] == hex(node.settings.spec.chain_id)
+
+
+def test_a_look_is_no_wish(faucet_node: Node, faucet_client: Client) -> None:
+    before = state(faucet_node)
+    for path in ("/mine", "/nodes/resolve", "/miner/nodes/resolve"):
+        answer = faucet_client.door.call("HEAD", path)
+        assert answer.status == 405 and {"GET", "POST"} <= set(answer.headers["allow"].split(", "))
+    assert state(faucet_node) == before
+
+
+def test_every_other_get_only_reads(faucet_node: Node, faucet_client: Client) -> None:
+    """Whoever writes a view that changes something on GET has to name it in GETS_THAT_CHANGE."""
+    identifier = faucet_client.submit(transfer(ALICE, 0))
+    grow(faucet_node)
+    open_round(faucet_client)
+    faucet_node.peers.add(PEER)
+    values = {
+        "name": "1", "transaction_id": identifier, "job_id": "0" * 32, "round_id": "0" * 32, "address": ALICE.address,
+        "filename": "docs.css",
+    }  # fmt: skip
+    before = state(faucet_node)
+    tried = 0
+    for rule in create_app(faucet_node).url_map.iter_rules():
+        if "GET" in (rule.methods or ()) and rule.endpoint not in {*GETS_THAT_CHANGE, "stream.events"}:
+            path = re.sub(r"<(?:[a-z]+:)?(\w+)>", lambda found: values[found[1]], rule.rule)
+            assert faucet_client.get(path).status < 500, path
+            assert state(faucet_node) == before, path
+            tried += 1
+    assert tried > 25
+
+
+def test_an_origin_that_is_let_in_by_the_settings_may_call(make_node: MakeNode) -> None:
+    client = Client(FlaskDoor(create_app(make_node(CORS_ORIGINS="https://app.example"), TOKEN)))
+    page = {"Origin": "https://app.example", "Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "cors"}
+    client.post("/mine?wait=0", **page).ok(202)
+    client.post("/mine?wait=0", **page | {"Origin": "https://app.example.evil"}).refused(403, "cross_site")
+    client.post("/mine?wait=0", **page | {"Sec_Fetch_Mode": "no-cors"}).refused(403, "not_asked_for")
+    client.post("/mine?wait=0", **page | {"Sec_Purpose": "prefetch"}).refused(403, "not_asked_for")
+
+
+# --- This machine, and others behind a proxy ---
+
+FORWARDED = (
+    "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server", "X-Forwarded",
+    "Forwarded-For", "X-Real-IP", "Via", "CF-Connecting-IP", "CF-Ray", "CF-Visitor", "CF-IPCountry", "CDN-Loop",
+    "True-Client-IP", "X-Client-IP", "Client-IP", "X-Cluster-Client-IP", "Fastly-Client-IP", "Fly-Client-IP",
+    "X-Original-Forwarded-For", "X-Original-Host", "X-Original-URI", "X-Envoy-External-Address", "X-Azure-ClientIP",
+    "X-Azure-SocketIP", "X-ProxyUser-Ip", "WL-Proxy-Client-IP", "Proxy-Client-IP", "X-Appengine-User-Ip",
+    "X-Amzn-Trace-Id", "X-Amz-Cf-Id", "CloudFront-Viewer-Address", "X-Varnish", "Tailscale-User-Login", "X-Remote-Addr",
+    "X-Originating-IP", "X-Vercel-Forwarded-For", "X-Nf-Client-Connection-Ip", "Ngrok-Auth-User-Email", "X-Scheme",
+    "X-Arr-Ssl", "Do-Connecting-Ip", "X-Cloud-Trace-Context", "Front-End-Https",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("header", FORWARDED)
+def test_who_comes_through_a_proxy_is_not_this_machine(faucet_node: Node, faucet_client: Client, header: str) -> None:
+    given = {header: "127.0.0.1"}  # whatever it says
+    before = state(faucet_node)
+    for method, path, value in (("GET", "/mine?wait=0", None), ("POST", "/mine?wait=0", None), ("POST", "/faucet", 1)):
+        door = (method, path, {"address": BOB.address} if value else None, {})
+        send(faucet_client, door, given).refused(401, "admin_token_required")
+    assert state(faucet_node) == before
+    faucet_client.post("/mine?wait=0", **given, **BEARER).ok(202)
+    faucet_client.post("/faucet", {"address": BOB.address}, **given, **BEARER).ok(201)
+
+
+def test_a_name_that_is_no_loopback_name_is_not_this_machine(make_node: MakeNode) -> None:
+    node = make_node(spec={"allocations": FAUCET}, ALLOWED_HOSTS="node.example")
+    client = Client(FlaskDoor(create_app(node, TOKEN)))
+    for host in ("node.example", "NODE.example:8443"):
+        client.get("/status", Host=host).ok()
+        client.post("/mine?wait=0", Host=host).refused(401, "admin_token_required")
+        client.post("/faucet", {"address": BOB.address}, Host=host).refused(401, "admin_token_required")
+        client.post("/mine?wait=0", Host=host, **BEARER).ok(202)
+    client.post("/mine?wait=0", Host="localhost:5000").ok(202)
+
+
+def test_without_a_token_nobody_mines_through_a_proxy(node: Node) -> None:
+    client = Client(FlaskDoor(create_app(node)))
+    for authorization in ({}, BEARER, {"Authorization": "Bearer "}, {"Authorization": basic("")}):
+        client.post("/mine?wait=0", X_Real_IP="203.0.113.7", **authorization).refused(401, "admin_token_required")
+
+
+def basic(password: str) -> str:
+    return "Basic " + base64.b64encode(f"x:{password}".encode()).decode()
+
+
+def test_a_password_that_a_browser_remembers_is_no_wish(make_node: MakeNode) -> None:
+    """Over plain HTTP to another machine, browsers say nothing of what an image's GET is."""
+    client = Client(FlaskDoor(create_app(make_node(HOST="192.0.2.1", UNSAFE_DEVELOPMENT="true"), TOKEN)))
+    remembered = {"Authorization": basic(TOKEN), "User_Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
+    client.get("/mine?wait=0", **remembered).refused(403, "not_asked_for")
+    client.get("/mine?wait=0", **remembered | {"User_Agent": "curl/8.5.0"}).ok(202)
+    client.get("/mine?wait=0", **remembered | BEARER).ok(202)
+    client.post("/mine?wait=0", **remembered).ok(202)
+    client.get("/mine?wait=0", **remembered | {"Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "navigate"}).ok(202)
+
+
+def test_pages_offer_strangers_no_button_that_is_refused(faucet_client: Client) -> None:
+    here, elsewhere = (faucet_client.get("/mining", **given).body for given in ({}, {"X_Real_IP": "203.0.113.7"}))
+    assert b'id="mine"' in here and b'id="mine"' not in elsewhere and b"admin token" in elsewhere
+    here, elsewhere = (faucet_client.get("/send", **given).body for given in ({}, {"X_Real_IP": "203.0.113.7"}))
+    assert b"faucet-form" in here and b"faucet-form" not in elsewhere
+
+
+def test_the_tutorials_open_registration_is_for_this_machine(make_node: MakeNode) -> None:
+    """Its peers may be on this machine, where nobody from outside may send requests to."""
+    client = Client(FlaskDoor(create_app(make_node(SPEC="tutorial"), TOKEN)))
+    client.post("/nodes/register", {"nodes": [PEER]}).ok(201)
+    answer = client.post("/nodes/register", {"nodes": [PEER]}, X_Forwarded_For="203.0.113.7")
+    answer.refused(401, "admin_token_required")

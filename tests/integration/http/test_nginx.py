@@ -1,0 +1,189 @@
+"""Debian's nginx in front of a node: with the configuration that is shipped, and with the least that anybody writes."""
+
+import http.client
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from services.system.programs import ROOT
+from services.wallet.development import ACCOUNTS
+from tests.support.http import Answer
+from tests.support.keys import ALICE, BOB, TOKEN
+from tests.support.nodes import transfer
+from tests.support.running import RunningNode
+from tests.support.servers import free_port
+from tests.support.waiting import eventually
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+SHIPPED = ROOT / "deploy" / "nginx.conf"
+NAME = "node.example"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+pytestmark = pytest.mark.skipif(NGINX is None, reason="there is no nginx on this machine (apt-get install nginx)")
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    directory = tmp_path_factory.mktemp("proxied") / "node"
+    spec = {"allocations": {ACCOUNTS[0].address: "1000"}}
+    with RunningNode(directory, workers=0, upkeep=False, spec=spec, variables={"ALLOWED_HOSTS": NAME}) as running:
+        yield running
+
+
+@contextmanager
+def nginx(directory: Path, servers: str, port: int) -> Iterator[None]:
+    """A running nginx; `nginx -t` has nothing against its configuration."""
+    assert NGINX is not None
+    (directory / "http.conf").write_text(servers)
+    temporary = "".join(
+        f"{name}_temp_path {directory / name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    main = directory / "nginx.conf"
+    # One process and no other user: nothing has to be cleaned up after it but itself.
+    main.write_text(
+        f"daemon off; master_process off; pid {directory / 'pid'}; error_log {directory / 'error.log'};"
+        f"events {{ }} http {{ access_log off; {temporary} include {directory / 'http.conf'}; }}"
+    )
+    command = [NGINX, "-p", str(directory), "-e", str(directory / "error.log"), "-c", str(main)]
+    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=20)
+    assert checked.returncode == 0 and "[warn]" not in checked.stderr, checked.stderr
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        eventually(lambda: process.poll() is None and is_open(port), 10)
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def shipped(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The TLS port of an nginx with deploy/nginx.conf, in which only what an operator changes is changed."""
+    directory = tmp_path_factory.mktemp("nginx")
+    write_certificate(directory)
+    tls, plain = free_port(), free_port()
+    text = SHIPPED.read_text("utf-8")
+    for old, new in (
+        ("server 127.0.0.1:5000;", f"server 127.0.0.1:{node.door.port};"),
+        ("listen 80;", f"listen 127.0.0.1:{plain};"),
+        ("listen 443 ssl;", f"listen 127.0.0.1:{tls} ssl;"),
+        ("/etc/ssl/quarry/fullchain.pem", str(directory / "certificate.pem")),
+        ("/etc/ssl/quarry/privkey.pem", str(directory / "key.pem")),
+    ):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    with nginx(directory, text, tls):
+        yield tls
+
+
+def write_certificate(directory: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (directory / "certificate.pem").write_bytes(certificate.public_bytes(pem))
+    form = serialization.PrivateFormat.PKCS8
+    (directory / "key.pem").write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+
+
+def ask(port: int, method: str, path: str, value: Any = None, *, tls: bool = True, **headers: str) -> Answer:
+    """A stranger's request, through nginx."""
+    if tls:
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        connection: Any = http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=trusting)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    given = {"Host": f"{NAME}:{port}"} | {name.replace("_", "-"): text for name, text in headers.items()}
+    body = None if value is None else json.dumps(value)
+    if body is not None:
+        given["Content-Type"] = "application/json"
+    try:
+        connection.request(method, path, body, given)
+        with connection.getresponse() as answer:
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+
+
+LIES: tuple[dict[str, str], ...] = (
+    {}, {"X_Real_IP": "127.0.0.1"}, {"X_Forwarded_For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"},
+    {"Connection": "close, X-Real-IP, X-Forwarded-For, X-Forwarded-Proto"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES, ids=str)
+def test_strangers_neither_mine_nor_take_coins(node: RunningNode, shipped: int, lie: dict[str, str]) -> None:
+    before = node.digest()
+    for method, path, value in (("GET", "/mine", None), ("POST", "/mine", None), ("POST", "/faucet", True)):
+        body = {"address": BOB.address} if value else None
+        ask(shipped, method, path, body, **lie).refused(401, "admin_token_required")
+    assert node.digest() == before
+
+
+def test_other_names_do_not_come_through(shipped: int) -> None:
+    for host in ("localhost", "127.0.0.1:5000", "evil.example"):
+        assert ask(shipped, "POST", "/mine?wait=0", Host=host).status in (401, 403)
+
+
+def test_the_admin_mines_from_elsewhere_and_this_machine_goes_on(node: RunningNode, shipped: int) -> None:
+    ask(shipped, "POST", "/mine?wait=0", **BEARER).ok(202)
+    node.client.post("/mine?wait=0").ok(202)
+
+
+def test_pages_wallets_and_streams_work_through_it(node: RunningNode, shipped: int) -> None:
+    ours = {"Origin": f"https://{NAME}:{shipped}", "Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "cors"}
+    assert ask(shipped, "GET", "/", Accept="text/html").status == 200
+    ask(shipped, "POST", "/transactions/new", transfer(ALICE, 0), **ours).ok(201)
+    theirs = {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"}
+    ask(shipped, "POST", "/transactions/new", transfer(ALICE, 1), **theirs).refused(403, "cross_site")
+    call = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+    assert ask(shipped, "POST", "/rpc", call, **theirs).ok()["result"] == hex(node.settings.spec.chain_id)
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", shipped, timeout=10, context=trusting)
+    connection.request("GET", "/events", headers={"Host": f"{NAME}:{shipped}"})
+    stream = connection.getresponse()
+    assert stream.status == 200 and stream.read(len(b"retry: 2000\n\n")) == b"retry: 2000\n\n"  # at once, not buffered
+    stream.close()
+    connection.close()
+
+
+def test_a_bare_proxy_pass_lets_no_stranger_mine_either(node: RunningNode, tmp_path: Path) -> None:
+    port = free_port()
+    bare = f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{node.door.port}; }} }}"
+    with nginx(tmp_path, bare, port):
+        before = node.digest()
+        assert ask(port, "GET", "/status", tls=False).status == 200
+        for path, body in (("/mine", None), ("/faucet", {"address": BOB.address})):
+            ask(port, "POST", path, body, tls=False).refused(401, "admin_token_required")
+        assert node.digest() == before

@@ -1,0 +1,229 @@
+"""SIGTERM while a store is away: every process ends within two seconds, whatever it was doing.
+
+All kinds of process run on one pair of stores, are told at once, and are timed one by one.
+"""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from services import registry
+from services.connections import as_store
+from services.jobs.queues import RESOLVE, RqJobs
+from services.launch.embedded import EmbeddedValkey
+from services.node import build_node
+from services.system.processes import family
+from tests.support.commands import launched
+from tests.support.crew import Crew
+from tests.support.listener import Listener
+from tests.support.nodes import make_settings
+from tests.support.processes import alive, children, linux_only, processes_of
+from tests.support.raw_server import RawServer
+from tests.support.running import SERVE
+from tests.support.servers import connect, free_port
+from tests.support.specs import make_spec
+from tests.support.waiting import eventually
+
+WITHIN = 2.0
+ENDLESS = 2**60
+
+
+class Tunnel(Listener):
+    """Passes connections on to a port until it goes dark: then they stay open, and nothing comes back any more."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._target = port
+        self._dark = threading.Event()
+        self._open: list[socket.socket] = []
+
+    def go_dark(self) -> None:
+        self._dark.set()
+
+    def accepted(self, sock: socket.socket) -> None:
+        self._open.append(sock)
+        if not self._dark.is_set():
+            try:
+                outbound = socket.create_connection(("127.0.0.1", self._target), 5)
+            except OSError:
+                sock.close()
+                return
+            self._open.append(outbound)
+            self.start(self._pass_on, sock, outbound)
+            self.start(self._pass_on, outbound, sock)
+
+    def close_all(self) -> None:
+        for sock in self._open:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                if not self._dark.is_set():
+                    target.sendall(data)
+
+
+class Scene:
+    """A node whose chain and broker are two stores, each behind a tunnel; its processes; and faults."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self.directory = directory
+        self.chain = stack.enter_context(EmbeddedValkey(directory / "chain", durability="unsafe"))
+        self.broker = stack.enter_context(EmbeddedValkey(directory / "broker", durability="unsafe"))
+        # A stopped server cannot be told to end.
+        stack.callback(self._go_on)
+        self._tunnels = {server: stack.enter_context(Tunnel(_port(server))) for server in (self.chain, self.broker)}
+        self.redis, self.jobs = connect(self.chain), RqJobs(connect(self.broker))
+        settings = make_settings(
+            make_spec(difficulty=ENDLESS), redis_url=self.url(self.chain), broker_url=self.url(self.broker), linger=0.0
+        )
+        self.node = build_node(settings, store=as_store(self.redis), queue=self.jobs)
+        self.node.chain.initialise()
+        registry.register(as_store(self.jobs.broker), settings)
+        self.port = free_port()
+        settings_of_api = {"port": str(self.port), "api_processes": "1", "api_threads": "16"}
+        self.crew = stack.enter_context(
+            Crew(directory, settings.redis_url, settings.spec, broker_url=settings.broker_url, **settings_of_api)
+        )
+
+    def url(self, server: EmbeddedValkey) -> str:
+        return server.url.replace(f":{_port(server)}/", f":{self._tunnels[server].port}/")
+
+    def start(self) -> dict[str, subprocess.Popen[bytes]]:
+        """One process of each kind, all of them ready."""
+        started = {
+            "mining": self.crew.worker(),
+            "network": self.crew.worker("network"),
+            "ticker": self.crew.ticker(),
+            "api": self.crew.script("api", SERVE),
+        }
+        eventually(lambda: (self.jobs.mining_workers(), self.jobs.network_workers()) == (1, 1), what="the workers")
+        eventually(lambda: self.answers("/readyz"), what="the API")
+        eventually(lambda: [*self.jobs.broker.scan_iter(match="rq:job:resolve-*")], what="a tick")
+        return started
+
+    def answers(self, path: str) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def occupy(self, started: dict[str, subprocess.Popen[bytes]], stack: ExitStack) -> None:
+        """A search without an end, a resolver whose peer says nothing, and a caller who waits for a block."""
+        silent = stack.enter_context(RawServer(lambda connection: connection.hang()))
+        self.node.peers.add(silent.url)
+        self.jobs.enqueue_network(RESOLVE, "node1", "resolve-now")
+        waiting = threading.Thread(target=self.answers, args=("/mine?wait=15",))
+        waiting.start()
+        stack.callback(waiting.join)
+        eventually(lambda: silent.connections, what="a resolver that waits")
+        for kind in ("mining", "network"):
+            eventually(lambda kind=kind: children(started[kind].pid), what=f"a {kind} job")
+
+    def misfortune(self, fault: str) -> None:
+        servers = {"chain": [self.chain], "broker": [self.broker]}.get(fault, [self.chain, self.broker])
+        for server in servers:
+            assert server.pid is not None
+            if fault == "dark":
+                self._tunnels[server].go_dark()
+            else:
+                os.kill(server.pid, signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
+
+    def _go_on(self) -> None:
+        for server in (self.chain, self.broker):
+            if server.pid is not None:
+                os.kill(server.pid, signal.SIGCONT)
+
+
+def _port(server: EmbeddedValkey) -> int:
+    return int(server.url.rpartition(":")[2].removesuffix("/0"))
+
+
+def ended_after(processes: dict[str, subprocess.Popen[bytes]], tell: Callable[[], None]) -> dict[str, float]:
+    """Seconds from telling to the end of each; 20 for one that is still there then."""
+    tell()
+    told, ended = time.monotonic(), dict[str, float]()
+    while len(ended) < len(processes) and time.monotonic() - told < 20:
+        for name, process in processes.items():
+            if name not in ended and process.poll() is not None:
+                ended[name] = round(time.monotonic() - told, 2)
+        time.sleep(0.01)
+    return {name: ended.get(name, 20.0) for name in processes}
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+slow = pytest.mark.slow
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("fault", "busy"),
+    [
+        ("stopped", True),
+        ("killed", False),
+        ("dark", True),
+        pytest.param("killed", True, marks=slow),
+        pytest.param("stopped", False, marks=slow),
+        pytest.param("dark", False, marks=slow),
+        pytest.param("chain", True, marks=slow),
+        pytest.param("broker", True, marks=slow),
+        pytest.param("broker", False, marks=slow),
+    ],
+)
+def test_every_process_ends_in_time(tmp_path: Path, stack: ExitStack, fault: str, busy: bool) -> None:
+    scene = Scene(tmp_path, stack)
+    started = scene.start()
+    if busy:
+        scene.occupy(started, stack)
+    scene.misfortune(fault)
+    time.sleep(1.0)  # until they have noticed, and try again
+    assert all(process.poll() is None for process in started.values())
+    family_before = set(family([process.pid for process in started.values()], [], {}))
+
+    def tell() -> None:
+        for process in started.values():
+            process.terminate()
+
+    seconds = ended_after(started, tell)
+    assert max(seconds.values()) <= WITHIN, seconds
+    assert {process.returncode for process in started.values()} == {0}
+    eventually(lambda: not any(alive(pid) for pid in family_before), 2.0, "the end of their children")
+
+
+@linux_only
+def test_up_ends_in_time_while_its_store_stands_still(tmp_path: Path) -> None:
+    seconds = []
+    for _ in range(3):  # seven processes end at once: on a machine that is busy with others, one of three has to do
+        with launched(tmp_path) as (process, _):
+            [server] = [pid for pid, name in processes_of(tmp_path).items() if "valkey-server" in name]
+            os.kill(server, signal.SIGSTOP)
+            time.sleep(0.5)
+            told = time.monotonic()
+            process.terminate()
+            process.wait(30)
+            seconds.append(time.monotonic() - told)
+            assert process.returncode == 0
+            assert processes_of(tmp_path) == {}
+        if seconds[-1] <= WITHIN:
+            break
+    assert min(seconds) <= WITHIN, seconds

@@ -1,0 +1,323 @@
+"""`quarry up`, `demo` and the commands against a real node: real Valkey, real workers, real signals."""
+
+import functools
+import json
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from services.launch.embedded import EmbeddedValkey
+from services.wallet.development import ACCOUNTS
+from tests.support.commands import done, get, launched, quarry, starting
+from tests.support.processes import linux_only, processes_of
+from tests.support.waiting import eventually
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def node(home: Path) -> Iterator[dict[str, Any]]:
+    """One node for all tests that only talk to it."""
+    with launched(home) as (_, ready):
+        yield ready
+
+
+# --- up --------------------------------------------------------------------------------------------------------------
+
+
+def test_up_prints_where_everything_is(node: dict[str, Any], home: Path) -> None:
+    assert node.keys() == {"nodes", "data_dir", "admin_token_file", "redis_url", "development_accounts"}
+    assert node["data_dir"] == str(home)
+    assert [item["name"] for item in node["nodes"]] == ["node1"]
+    status = get(node["nodes"][0]["url"] + "/status")
+    assert (status["node"], status["address"], status["automine"]) == ("node1", node["nodes"][0]["address"], True)
+    assert status["workers"] == {"mining": 1, "network": 1}
+    assert len(node["development_accounts"]) == 10
+    assert node["development_accounts"][0] == {
+        "address": ACCOUNTS[0].address,
+        "private_key": ACCOUNTS[0].private_key,
+    }
+    with redis.Redis.from_url(node["redis_url"]) as store:
+        assert store.config_get("appendfsync") == {"appendfsync": "always"}
+
+
+def test_secrets_are_for_the_owner_alone(node: dict[str, Any], home: Path) -> None:
+    directory = home / "dev" / "node1"
+    for path in (directory / "private.key", directory / "node.json", Path(node["admin_token_file"])):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    for log in (directory / "logs").iterdir():
+        assert stat.S_IMODE(log.stat().st_mode) == 0o600
+        assert node["redis_url"].split("@")[0].rpartition(":")[2] not in log.read_text()
+
+
+@linux_only
+def test_no_secret_stands_in_a_command_line(node: dict[str, Any], home: Path) -> None:
+    token = Path(node["admin_token_file"]).read_text().strip()
+    password = node["redis_url"].split("@")[0].rpartition(":")[2]
+    found = processes_of(home)
+    assert len(found) >= 7
+    for command in found.values():
+        assert token not in command
+        assert password not in command
+
+
+def test_a_second_up_is_told_what_is_in_the_way(node: dict[str, Any], home: Path, tmp_path: Path) -> None:
+    port = node["nodes"][0]["url"].rpartition(":")[2]
+    result = quarry(tmp_path, "up", "--port", port)
+    assert result.returncode == 2
+    assert result.stderr == f"quarry: Port {port} on 127.0.0.1 is in use: choose another with --port.\n"
+    result = quarry(home, "up", "--port", "0")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "in use by process" in result.stderr
+    assert get(node["nodes"][0]["url"] + "/readyz") is not None
+
+
+def test_a_node_of_a_network_spec_has_no_development_accounts(tmp_path: Path) -> None:
+    with launched(tmp_path, "--spec", "network", "--no-automine") as (_, ready):
+        assert "development_accounts" not in ready
+        status = get(ready["nodes"][0]["url"] + "/status")
+        assert (status["spec"], status["automine"]) == ("network", False)
+        assert (tmp_path / "network" / "node1" / "private.key").is_file()
+
+
+def test_a_node_can_use_a_redis_that_is_there(tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path / "elsewhere") as valkey:
+        with launched(tmp_path / "home", "--redis-url", valkey.url) as (_, ready):
+            assert ready["redis_url"] == valkey.url
+            assert done(tmp_path / "home", "mine")[0]["index"] == 2
+        assert not (tmp_path / "home" / "dev" / "node1" / "valkey").exists()
+        assert valkey.alive
+
+
+def test_a_program_that_cannot_start_is_named_with_its_last_words(tmp_path: Path) -> None:
+    """The store holds another chain, which the API finds out first."""
+    with EmbeddedValkey(tmp_path / "elsewhere") as valkey:
+        with redis.Redis.from_url(valkey.url) as store:
+            genesis = "00" * 32
+            store.hset("quarry:{node1}:tip", mapping={"hash": genesis, "height": 1, "chainwork": 0, "supply": 0})
+            store.rpush("quarry:{node1}:heights", genesis)
+        with starting(tmp_path / "home", "--redis-url", valkey.url) as process:
+            _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "quarry: api of node1 ended while starting" in errors
+    assert genesis in errors
+    assert "Traceback" not in errors.splitlines()[-1]
+    assert processes_of(tmp_path) == {}
+
+
+@linux_only
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_everything_and_leaves_no_process(
+    tmp_path: Path, signum: signal.Signals, request: pytest.FixtureRequest
+) -> None:
+    # These tests may run under nohup themselves; a node that inherited that would rightly ignore SIGHUP.
+    request.addfinalizer(functools.partial(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL)))
+    with launched(tmp_path) as (process, ready):
+        assert len(processes_of(tmp_path)) >= 7
+        assert done(tmp_path, "mine")[0]["index"] == 2
+        process.send_signal(signum)
+        assert process.wait(20) == 0
+        assert processes_of(tmp_path) == {}
+        assert not (tmp_path / "dev" / "node1" / "node.json").exists()
+        assert get(ready["nodes"][0]["url"] + "/healthz") is None
+
+
+@linux_only
+@pytest.mark.parametrize("delay", [0.6, 1.2, 2.0])
+def test_a_signal_while_starting_leaves_no_process(tmp_path: Path, delay: float) -> None:
+    with starting(tmp_path) as process:
+        eventually(lambda: (tmp_path / "dev" / "node1" / "private.key").exists())
+        time.sleep(delay - 0.5)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+        assert process.returncode in (0, 130)
+        assert (process.returncode == 0) == bool(output)  # 0 only if it was ready already
+        assert processes_of(tmp_path) == {}
+
+
+@linux_only
+def test_a_killed_up_leaves_nothing_that_keeps_the_next_from_starting(tmp_path: Path) -> None:
+    with launched(tmp_path) as (process, ready):
+        tip = done(tmp_path, "mine")[0]["hash"]
+        process.kill()
+        process.wait()
+    address = ready["nodes"][0]["address"]
+    with launched(tmp_path) as (_, again):
+        assert again["nodes"][0]["address"] == address
+        assert get(again["nodes"][0]["url"] + "/blocks/2")["hash"] == tip
+        assert done(tmp_path, "mine")[0]["index"] == 3
+
+
+@linux_only
+def test_what_is_killed_comes_back(tmp_path: Path) -> None:
+    with launched(tmp_path) as (_, ready):
+        url = ready["nodes"][0]["url"]
+        tip = done(tmp_path, "mine")[0]["hash"]
+        with redis.Redis.from_url(ready["redis_url"]) as store:
+            valkey = int(store.info("server")["process_id"])
+        os.kill(valkey, signal.SIGKILL)
+        eventually(lambda: get(url + "/readyz"))
+        assert get(url + "/blocks/latest")["hash"] == tip
+        [worker] = [pid for pid, command in processes_of(tmp_path).items() if "--queue mining" in command][:1]
+        os.kill(worker, signal.SIGKILL)
+        assert done(tmp_path, "mine", "--wait", "60")[0]["index"] == 3
+
+
+# --- The commands ----------------------------------------------------------------------------------------------------
+
+
+def test_a_newcomers_way(node: dict[str, Any], home: Path) -> None:
+    """Make a wallet, get coins, send some, look."""
+    alice = done(home, "wallet", "new", "alice")["address"]
+    bob = done(home, "wallet", "new", "bob")["address"]
+    assert done(home, "mine", "2")[1]["index"] >= 3
+    done(home, "send", "--from", "node", "--to", "alice", "1.5", "--wait")
+    sent = done(home, "send", "--from", "alice", "--to", bob, "0.25", "--data", "thanks", "--fee", "0.01", "--wait")
+    assert done(home, "tx", sent["id"])["data"] == "thanks"
+    url = node["nodes"][0]["url"]
+    assert get(f"{url}/accounts/{alice}")["balance"] == "1.24"
+    assert get(f"{url}/accounts/{bob}")["balance"] == "0.25"
+    assert {item["name"] for item in done(home, "wallet", "list")} >= {"alice", "bob", "node"}
+    verified = done(home, "chain", "verify")
+    assert verified["height"] == done(home, "status")["height"]
+    shown = done(home, "chain", "show", "--limit", "2")["blocks"]
+    assert [block["index"] for block in shown] == [verified["height"] - 1, verified["height"]]
+    refused = quarry(home, "send", "--from", "bob", "--to", "alice", "99")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "insufficient_funds" in refused.stderr
+
+
+def test_a_development_account_is_imported_and_spent(node: dict[str, Any], home: Path, tmp_path: Path) -> None:
+    account = node["development_accounts"][4]
+    key = tmp_path / "key.hex"
+    key.touch(mode=0o600)
+    key.write_text(account["private_key"])
+    imported = done(home, "wallet", "import", key, "--scheme", "ethereum", "--name", "anvil4")
+    assert imported["address"] == account["address"]
+    recipient = "0x" + "11" * 20
+    mined = done(home, "send", "--from", "anvil4", "--to", recipient, "2", "--fee", "0.0001", "--wait")
+    assert (mined["scheme"], mined["status"]) == ("ethereum", "confirmed")
+    assert get(f"{node['nodes'][0]['url']}/accounts/{recipient}")["balance"] == "2"
+
+
+def test_a_file_is_anchored_and_verified(node: dict[str, Any], home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "contract.txt"
+    file.write_text("I owe you a coin.")
+    made = done(home, "anchor", file)
+    offline = quarry(tmp_path / "nobody", "verify-anchor", file)
+    assert offline.returncode == 0
+    assert made["block"] in offline.stdout
+    url = node["nodes"][0]["url"]
+    assert done(home, "verify-anchor", file, "--block", made["block"], "--url", url)["compared"]
+    again = quarry(home, "anchor", file)
+    assert again.returncode == 1
+    file.write_text("I owe you two coins.")
+    assert quarry(home, "verify-anchor", file).returncode == 1
+
+
+def test_the_doctor_finds_a_healthy_node_healthy(node: dict[str, Any], home: Path) -> None:
+    found = {item["check"]: item for item in done(home, "doctor")}
+    assert {item["verdict"] for item in found.values()} <= {"ok", "warn"}
+    for check in ("keys", "api", "store", "ticker", "workers", "spec", "clock", "chain"):
+        assert found[check]["verdict"] == "ok", found[check]
+
+
+def test_the_doctor_names_what_is_wrong(node: dict[str, Any], home: Path, tmp_path: Path) -> None:
+    key = home / "dev" / "node1" / "private.key"
+    with redis.Redis.from_url(node["redis_url"]) as store:
+        try:
+            key.chmod(0o644)
+            store.config_set("appendfsync", "everysec")
+            store.config_set("maxmemory-policy", "allkeys-lru")
+            result = quarry(home, "doctor", "--json")
+        finally:
+            key.chmod(0o600)
+            store.config_set("appendfsync", "always")
+            store.config_set("maxmemory-policy", "noeviction")
+    assert result.returncode == 1
+    found = {item["check"]: item for item in json.loads(result.stdout)}
+    assert found["keys"]["verdict"] == "fail"
+    assert "private.key" in found["keys"]["text"]
+    assert found["store"]["verdict"] == "fail"
+    assert "noeviction" in found["store"]["text"]
+    nobody = quarry(tmp_path, "doctor", "--json", "--url", "http://127.0.0.1:1")
+    assert nobody.returncode == 1
+    assert {item["check"]: item["verdict"] for item in json.loads(nobody.stdout)}["api"] == "fail"
+
+
+def test_a_chain_moves_by_file_even_if_the_import_is_cut(node: dict[str, Any], home: Path, tmp_path: Path) -> None:
+    done(home, "mine", "4")
+    file = tmp_path / "chain.jsonl"
+    exported = done(home, "chain", "export", file)
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert len(lines) == exported["height"] + 1
+    part = tmp_path / "part.jsonl"
+    part.write_bytes(b"".join(lines[:4]) + lines[4][:-20])
+    with EmbeddedValkey(tmp_path / "store") as valkey:
+        target = ("--redis-url", valkey.url, "--node", "copy")
+        cut = quarry(home, "chain", "import", part, *target)
+        assert cut.returncode == 1
+        assert "Line 5" in cut.stderr
+        first = done(home, "chain", "import", file, *target)
+        assert (first["known"], first["new"], first["height"]) == (3, exported["height"] - 3, exported["height"])
+        second = done(home, "chain", "import", file, *target)
+        assert (second["new"], second["tip"]) == (0, first["tip"])
+        forged = tmp_path / "forged.jsonl"
+        block = json.loads(lines[2])
+        forged.write_bytes(b"".join(lines[:2]) + json.dumps(block | {"proof": block["proof"] + 1}).encode() + b"\n")
+        refused = quarry(home, "chain", "import", forged, *target)
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert "another block at height 2" in refused.stderr
+        with redis.Redis.from_url(valkey.url) as store:
+            store.flushall()
+        refused = quarry(home, "chain", "import", forged, *target)
+        assert refused.returncode == 1
+        assert "Block 2 breaks the rule" in refused.stderr
+
+
+def test_a_stopped_node_takes_an_import(node: dict[str, Any], home: Path, tmp_path: Path) -> None:
+    done(home, "mine")
+    file = tmp_path / "chain.jsonl"
+    exported = done(home, "chain", "export", file)
+    other = tmp_path / "other"
+    refused = quarry(other, "chain", "import", file)
+    assert refused.returncode == 1
+    (other / "dev" / "node1").mkdir(parents=True)
+    assert done(other, "chain", "import", file)["height"] == exported["height"]
+    assert done(other, "chain", "import", file)["new"] == 0
+    if sys.platform == "linux":
+        assert processes_of(other) == {}
+
+
+# --- demo ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_demo_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    began = time.monotonic()
+    result = quarry(tmp_path, "demo", TMPDIR=str(temporary), QUARRY_KERNEL="")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert time.monotonic() - began < 60
+    assert "Balances are as calculated" in result.stdout
+    assert list(temporary.iterdir()) == []
+    if sys.platform == "linux":
+        assert processes_of(temporary) == {}
+
+
+def test_the_demo_says_what_it_did_to_machines_too(tmp_path: Path) -> None:
+    found = done(tmp_path, "demo")
+    assert found["ok"] is True
+    assert found["transactions"] == 23

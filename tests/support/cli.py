@@ -1,0 +1,21 @@
+"""The command line in the test's own process. In a process of its own: commands.py."""
+
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from api.cli import quarry
+
+
+def run(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(quarry, [str(item) for item in arguments], input=stdin)
+
+
+def refused(result: Result, code: int, *words: str) -> None:
+    """One sentence on standard error, nothing on standard output, and the exit code that means it."""
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("quarry: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+    for word in words:
+        assert word in result.stderr

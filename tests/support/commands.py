@@ -1,0 +1,82 @@
+"""The `quarry` command as a user runs it: in a process of its own, with a data home of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from services.system.programs import ROOT
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
+    # The plain kernel: compiling the fast one in every test would cost more than it saves.
+    return {**clean, "QUARRY_DATA_HOME": str(home), "QUARRY_KERNEL": "plain", **more}
+
+
+def quarry(home: Path, *arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "api.cli", *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(home, **more),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def done(home: Path, *arguments: str | Path, **more: str) -> Any:
+    """What a command that must succeed printed as JSON."""
+    result = quarry(home, *arguments, "--json", **more)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return json.loads(result.stdout)
+
+
+@contextmanager
+def launched(home: Path, *arguments: str, **more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """`quarry up --json`, once it is ready; stopped at the end."""
+    with starting(home, *arguments, **more) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, f"up ended: {process.stderr.read() if process.stderr else ''}"
+        yield process, json.loads(line)
+
+
+@contextmanager
+def starting(home: Path, *arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "api.cli", "up", "--json", "--port", "0", "--workers", "1", *arguments]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(home, **more),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def get(url: str) -> Any:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return json.load(response)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return None

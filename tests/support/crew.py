@@ -1,0 +1,79 @@
+"""Single processes of a node: workers, tickers, and programs that a test has changed."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from services.system.programs import module_command, scrubbed
+from shared.chain_spec import ChainSpec
+from tests.support.keys import MINER
+from tests.support.processes import in_sessions
+from tests.support.specs import write_spec
+
+
+class Crew:
+    """Single processes of a node, on a Valkey that the test has. Each has a log in `directory`.
+
+    For tests that kill, freeze or replace a process. At the end all are killed, whatever state they are in. A whole
+    node that is stopped as a user stops it is a `RunningNode` (running.py).
+    """
+
+    def __init__(self, directory: Path, url: str, spec: ChainSpec, **settings: str) -> None:
+        self.directory = directory
+        self.environment = {
+            **scrubbed(os.environ),
+            "QUARRY_REDIS_URL": url,
+            "QUARRY_SPEC": str(write_spec(directory / "spec.toml", spec)),
+            "QUARRY_REWARD_ADDRESS": MINER,
+            "QUARRY_KERNEL": "plain",
+            "QUARRY_LINGER": "0",
+            **{f"QUARRY_{name.upper()}": value for name, value in settings.items()},
+        }
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for process in self.started:
+            process.kill()
+            process.wait(10)
+        for pid in self.left():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if error is not None:
+            for log in sorted(self.directory.glob("*.log")):
+                print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
+
+    def left(self) -> list[int]:
+        """Pids of all processes that stem from ours: each program has a session of its own."""
+        return in_sessions({process.pid for process in self.started})
+
+    def run(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
+        """Start a program; its standard error goes to NAME.log."""
+        with open(self.directory / f"{name}.log", "ab") as log:
+            process = subprocess.Popen(
+                command,
+                env={**self.environment, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+    def worker(self, queue: str = "mining", name: str = "") -> subprocess.Popen[bytes]:
+        return self.run(name or queue, module_command("worker", "worker", "--queue", queue))
+
+    def ticker(self) -> subprocess.Popen[bytes]:
+        return self.run("ticker", module_command("worker", "ticker"))
+
+    def script(self, name: str, text: str, **environment: str) -> subprocess.Popen[bytes]:
+        """A worker that a test has changed: `text` is Python."""
+        return self.run(name, [sys.executable, "-c", text], **environment)

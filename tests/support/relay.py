@@ -1,0 +1,86 @@
+"""A relay in front of a real Redis or Valkey: it speaks TLS, or makes the server look older than it is."""
+
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.support.listener import Listener
+
+
+class Relay(Listener):
+    """Forwards connections to 127.0.0.1:`port`.
+
+    Args:
+        change: what becomes of the server's bytes. Replies come in one piece in these tests, as they are short.
+        context: of TLS with the client.
+    """
+
+    def __init__(
+        self, port: int, change: Callable[[bytes], bytes] = bytes, context: ssl.SSLContext | None = None
+    ) -> None:
+        super().__init__()
+        self._target = port
+        self._change = change
+        self._context = context
+
+    def accepted(self, sock: socket.socket) -> None:
+        self.start(self._relay, sock)
+
+    def _relay(self, plain: socket.socket) -> None:
+        with suppress(OSError), plain, socket.create_connection(("127.0.0.1", self._target), 5) as server:
+            plain.settimeout(30)
+            client = plain if self._context is None else self._context.wrap_socket(plain, server_side=True)
+            with client:
+                self.start(self._copy, server, client, self._change)
+                self._copy(client, server, bytes)
+
+    def _copy(self, source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes]) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(change(data))
+        for sock in (source, target):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+def older(data: bytes) -> bytes:
+    """The reply to INFO of a server of version 6."""
+    return data.replace(b"valkey_version:9", b"valkey_version:6").replace(b"redis_version:7", b"redis_version:6")
+
+
+def self_signed(directory: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for 127.0.0.1, and the server's side of TLS with it."""
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a store")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = directory / "certificate.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    both = directory / "both.pem"
+    both.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + path.read_bytes()
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return path, context

@@ -1,0 +1,121 @@
+"""What a store holds, compared with a replay of its blocks."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis import Redis
+
+from services.node import Node
+from services.store.records import decode_account
+from shared.block import Block
+from shared.chain_spec import ChainSpec
+from shared.ledger import Account, Entries
+from shared.replay import Replay
+from shared.rules import rules_for
+
+
+def replayed(blocks: Sequence[bytes], spec: ChainSpec) -> tuple[Replay, list[tuple[Any, Any, int]]]:
+    """A replay of canonical blocks, and the ledger after each: accounts, allowances, supply."""
+    replay = Replay(rules_for(spec))
+    ledgers = []
+    for text in blocks:
+        replay.add(json.loads(text))
+        ledgers.append((dict(replay.accounts), dict(replay.allowances), replay.supply))
+    return replay, ledgers
+
+
+def assert_store_equals_replay(node: Node, redis: Redis) -> Replay:
+    """Every key of the chain says what a replay of its blocks computes; the replay."""
+    keys, rules = node.chain.keys, node.rules
+    tip = node.chain.tip()
+    streamed = list(node.chain.stream(1, tip.height))
+    replay, ledgers = replayed(streamed, node.settings.spec)
+    blocks = [rules.genesis(), *(rules.read_block(json.loads(text)) for text in streamed[1:])]
+    hashes = [block.hash for block in blocks]
+
+    assert texts(redis.lrange(keys.heights, 0, -1)) == hashes
+    assert (tip.height, tip.hash, tip.chainwork, tip.supply, tip.timestamp) == (
+        len(blocks), hashes[-1], replay.chainwork, replay.supply, blocks[-1].header.timestamp,
+    )  # fmt: skip
+    accounts = {name.decode(): decode_account(value) for name, value in _hash(redis, keys.accounts).items()}
+    assert accounts == replay.accounts
+    allowances = {name.decode(): int(value) for name, value in _hash(redis, keys.allowances).items()}
+    assert allowances == {f"{owner}:{spender}": amount for (owner, spender), amount in replay.allowances.items()}
+    minted = node.settings.spec.reward * (len(blocks) - 1)
+    assert replay.supply == sum(node.settings.spec.allocations.values()) + minted
+    assert sum(account.balance for account in accounts.values()) == replay.supply
+
+    assert set(texts(redis.hkeys(keys.blocks))) >= set(hashes)
+    work = 0
+    for block in blocks:
+        work += rules.work(block.header)
+        stored = node.chain.header(block.hash)
+        assert stored is not None
+        assert (stored.header, stored.chainwork, stored.size, stored.transactions) == (
+            block.header, work, block.size, len(block.transactions),
+        )  # fmt: skip
+        assert node.chain.transaction_ids(block.hash) == [transaction.id for transaction in block.transactions]
+
+    index, history = _expected_indexes(blocks)
+    assert _hash(redis, keys.transactions) == index
+    prefix = keys.history("")
+    stored_history = {
+        name.removeprefix(prefix): texts(redis.lrange(name, 0, -1))
+        for name in texts(redis.scan_iter(match=prefix + "*", count=1000))
+    }
+    assert stored_history == history
+
+    for height in range(len(blocks), 1, -1):
+        assert _undone(ledgers[height - 1], node.chain.undo(hashes[height - 1])) == ledgers[height - 2]
+    return replay
+
+
+def _expected_indexes(blocks: Sequence[Block]) -> tuple[dict[bytes, bytes], dict[str, list[str]]]:
+    index: dict[bytes, bytes] = {}
+    history: dict[str, list[str]] = {}
+    for block in blocks:
+        for position, item in enumerate(block.transactions):
+            place = f"{block.index}:{position}"
+            index[bytes.fromhex(item.id)] = place.encode()
+            names = {item.fields.get(name) for name in ("sender", "recipient", "owner")} - {None, "0"}
+            for name in names:
+                history.setdefault(str(name), []).append(place)
+    return index, history
+
+
+def _undone(ledger: tuple[Any, Any, int], undo: Entries) -> tuple[Any, Any, int]:
+    accounts: dict[str, Account] = {**ledger[0], **undo.accounts}
+    allowances: dict[tuple[str, str], int] = {**ledger[1], **undo.allowances}
+    return (
+        {address: account for address, account in accounts.items() if account != Account()},
+        {key: amount for key, amount in allowances.items() if amount},
+        undo.supply,
+    )
+
+
+def texts(values: Any) -> list[str]:
+    """A reply's byte strings as text."""
+    return [value.decode() for value in values]
+
+
+def dump(redis: Redis) -> dict[bytes, bytes]:
+    """Every key and its serialised value: equal dumps are equal databases."""
+    return {name: cast(bytes, redis.dump(name)) for name in redis.scan_iter(count=1000)}
+
+
+def _hash(redis: Redis, name: str) -> dict[bytes, bytes]:
+    return cast(dict[bytes, bytes], redis.hgetall(name))
+
+
+def digest(redis: "Redis", node: str) -> str:
+    """A digest of everything that a node has stored: every key, counters and events included."""
+    keys = sorted(redis.scan_iter(f"quarry:{{{node}}}:*", count=1000))
+    whole = hashlib.sha256()
+    for key in keys:
+        # A large hash is dumped in the order of its table, which may change while its content does not.
+        is_hash = redis.type(key) == b"hash"
+        content = repr(sorted(redis.hgetall(key).items())).encode() if is_hash else redis.dump(key) or b""
+        whole.update(key + b"\0" + content + b"\0")
+    return whole.hexdigest()

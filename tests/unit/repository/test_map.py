@@ -1,0 +1,270 @@
+"""The map of the tests (tests/README.md) is right: every module's tests are found by its path, or are named here."""
+
+import ast
+import subprocess
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import PurePath
+
+import pytest
+
+from services.system.programs import ROOT
+
+PRODUCT = ("shared/", "services/", "worker/", "api/")
+
+# Where a package's tests are, besides its mirror in tests/unit.
+FOLDERS = {
+    "services": ("tests/integration/store",),
+    "services/chain": ("tests/integration/store", "tests/network"),
+    "services/store": ("tests/integration/store",),
+    "services/audit": ("tests/integration/audit",),
+    "services/mempool": ("tests/integration/mempool",),
+    "services/mining": ("tests/integration/mining",),
+    "services/peers": ("tests/network",),
+    "services/launch": ("tests/integration/launch",),
+    "worker": ("tests/integration/worker",),
+    "api": ("tests/integration/http",),
+    "api/rest": ("tests/integration/http", "tests/network"),
+    "api/serving": ("tests/integration/http",),
+    "api/rpc": ("tests/integration/rpc",),
+    "api/explorer": ("tests/integration/explorer",),
+    "api/cli/node": ("tests/integration/launch",),
+}
+
+# Modules whose tests have another name: why, the tests, and the modules.
+ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
+    # shared
+    ("one story of a raw transaction: read, interpreted, signed", ("tests/unit/shared/ethereum/test_ethereum.py",),
+     ("shared/ethereum/calls.py", "shared/ethereum/encoding.py", "shared/ethereum/raw.py",
+      "shared/ethereum/signing.py")),
+    ("frozen hashes", ("tests/consensus/test_vectors.py",), ("shared/hashing.py",)),
+    ("the rules one by one, against an independent verifier",
+     ("tests/consensus/test_header_rules.py", "tests/consensus/test_body_rules.py",
+      "tests/consensus/test_transaction_rules.py", "tests/consensus/test_ledger_rules.py",
+      "tests/consensus/test_recipient_rules.py", "tests/consensus/test_replay.py"),
+     ("shared/rules/__init__.py", "shared/rules/standard.py", "shared/validation.py", "shared/replay.py")),
+    ("each class is raised, and its code asserted, where its rule is tested",
+     ("tests/consensus/test_header_rules.py", "tests/integration/http/test_bad_input.py"),
+     ("shared/errors.py", "services/errors.py", "api/errors.py", "api/reading.py")),
+    # services
+    ("in every node in this process; its parts have tests of their own", ("tests/integration/store/test_append.py",),
+     ("services/node.py",)),
+    ("the ports: fakes stand in for them, and types are checked by mypy",
+     ("tests/unit/repository/test_ports_only.py", "tests/unit/services/jobs/test_queues.py"),
+     ("services/ports.py", "services/store/port.py")),
+    ("connections to real servers", ("tests/integration/store/test_connections.py",), ("services/connections.py",)),
+    ("called by the ticker's schedule", ("tests/integration/worker/test_ticker.py",),
+     ("services/housekeeping.py", "worker/housekeeper.py", "services/jobs/totals.py")),
+    ("records are falsified, found and mended in one scene",
+     ("tests/integration/audit/test_ledger_faults.py", "tests/integration/audit/test_ledger_differs.py"),
+     ("services/audit/full.py", "services/audit/links.py", "services/audit/outcome.py", "services/audit/quick.py",
+      "services/audit/repair.py", "services/audit/replay_end.py", "services/audit/samples.py",
+      "services/audit/watchman.py", "services/store/faults.py", "services/store/mender.py",
+      "services/store/ledger_copy.py")),
+    ("the append, and what a replay of the stored blocks computes", ("tests/integration/store/test_append.py",),
+     ("services/chain/accept.py", "services/store/arguments.py", "services/store/chain.py", "services/store/records.py",
+      "services/store/scripts.py")),
+    ("branches of any depth, and processes that die between two steps",
+     ("tests/network/test_reorganisation.py", "tests/network/test_reorganisation_faults.py"),
+     ("services/chain/reorganiser.py", "services/chain/finishing.py", "services/store/branch.py")),
+    ("read through the doors that need them", ("tests/integration/http/test_transactions.py",),
+     ("services/chain/inclusion.py", "services/store/locations.py")),
+    ("read through JSON-RPC",
+     ("tests/integration/rpc/test_state.py", "tests/integration/rpc/test_logs.py"),
+     ("services/chain/snapshots.py", "services/token/logs.py", "services/token/receipts.py",
+      "services/store/filters.py")),
+    ("the documented keys are compared with it", ("tests/unit/repository/test_documentation.py",),
+     ("services/store/keys.py",)),
+    ("the mempool's cases, and a plain model of it",
+     ("tests/integration/mempool/test_admission.py", "tests/integration/mempool/test_model.py"),
+     ("services/store/pool.py",)),
+    ("rounds as workers meet them", ("tests/integration/mining/test_rounds_claims.py",), ("services/store/mining.py",)),
+    ("heard by listeners over HTTP", ("tests/integration/http/test_events.py",), ("services/store/events.py",)),
+    ("what peers hear and say", ("tests/network/test_peer_news.py",),
+     ("services/peers/announcer.py", "services/peers/claims.py", "services/store/outbox.py")),
+    ("peers that stall, lie, or send one long chain",
+     ("tests/network/test_http.py", "tests/network/test_slow_peers.py", "tests/network/test_liars.py",
+      "tests/network/test_tutorial_node.py"),
+     ("services/peers/client.py", "services/peers/stretch.py", "services/peers/whole_chain.py")),
+    ("agreeing on demand", ("tests/network/test_resolver.py",), ("services/peers/consensus.py",)),
+    ("planted jobs", ("tests/integration/worker/test_security.py", "tests/unit/services/jobs/test_queues.py"),
+     ("services/jobs/screen.py",)),
+    ("values of single settings", ("tests/unit/services/settings/test_values.py",),
+     ("services/settings/hosts.py", "services/settings/paths.py", "services/settings/secret_files.py")),
+    ("the embedded server from its first start to its end", ("tests/integration/launch/test_embedded.py",),
+     ("services/launch/last_words.py", "services/launch/ownership.py", "services/launch/server_files.py")),
+    ("`quarry up` with real processes, and the plan of it without",
+     ("tests/integration/launch/test_up.py", "tests/unit/api/cli/test_cli.py"),
+     ("services/launch/launcher.py", "services/launch/node_files.py", "services/launch/node_plan.py",
+      "services/launch/running.py")),
+    ("what ends a program before it starts", ("tests/integration/launch/test_start_refusals.py",),
+     ("services/launch/ports.py",)),
+    ("SIGTERM while a store is away", ("tests/integration/launch/test_stopping.py",), ("services/launch/ending.py",)),
+    ("the processes of a supervisor", ("tests/integration/launch/test_supervisor.py",),
+     ("services/system/processes.py",)),
+    ("environments of started programs", ("tests/unit/api/cli/test_cli.py",), ("services/system/programs.py",)),
+    ("files of wallets in any encoding", ("tests/unit/services/wallet/test_wallet_files.py",),
+     ("services/system/text_files.py",)),
+    ("one constant, shown by `/status` and the OpenAPI document", ("tests/integration/http/test_documentation.py",),
+     ("services/system/about.py",)),
+    ("read and written as PEM", ("tests/unit/services/wallet/test_pem.py",), ("services/wallet/private_keys.py",)),
+    ("phrases and keystores are two ways to bring the same key", ("tests/unit/services/wallet/test_keystores.py",),
+     ("services/wallet/phrases.py",)),
+    ("keys that sign", ("tests/unit/services/wallet/test_keyring.py",),
+     ("services/wallet/development.py", "services/wallet/signers.py")),
+    # worker
+    ("both kernels, against hashlib", ("tests/unit/worker/kernel/test_scan.py",),
+     ("worker/kernel/plain.py", "worker/kernel/sha256.py")),
+    ("the loop of the job, in threads", ("tests/integration/mining/test_rounds_searching.py",),
+     ("worker/context.py", "worker/jobs/search.py")),
+    ("worker processes: stopped, killed, frozen, given foreign jobs",
+     ("tests/integration/worker/test_life.py", "tests/integration/worker/test_strangers.py"),
+     ("worker/__main__.py", "worker/process.py", "worker/rq_logs.py", "worker/jobs/network.py",
+      "worker/jobs/upkeep.py")),
+    # api
+    ("made by every test of HTTP", ("tests/integration/http/test_access.py",), ("api/app.py",)),
+    ("blocks and transactions as the endpoints show them",
+     ("tests/integration/http/test_chain.py", "tests/integration/http/test_transactions.py"),
+     ("api/representations.py", "api/rest/accounts.py", "api/rest/blocks.py", "api/rest/mempool.py")),
+    ("the faucet of both doors", ("tests/integration/rpc/test_faucet.py",), ("api/rest/faucet.py",)),
+    ("liveness, readiness and status when the store fails", ("tests/integration/http/test_store_faults.py",),
+     ("api/rest/health.py",)),
+    ("slow, lying and many clients", ("tests/integration/http/test_gate.py", "tests/integration/http/test_server.py"),
+     ("api/serving/connections.py", "api/serving/heap.py", "api/serving/held_metrics.py", "api/serving/runner.py")),
+    ("the protocol, its errors and its formats", ("tests/integration/rpc/test_protocol.py",),
+     ("api/rpc/chain.py", "api/rpc/dispatch.py", "api/rpc/errors.py", "api/rpc/methods.py", "api/rpc/quantity.py")),
+    ("blocks and state as wallets see them",
+     ("tests/integration/rpc/test_state.py", "tests/integration/rpc/test_transactions.py"),
+     ("api/rpc/representations.py", "api/rpc/tags.py")),
+    ("the pages as a reader gets them", ("tests/integration/explorer/test_pages.py",),
+     ("api/explorer/charts.py", "api/explorer/links.py", "api/explorer/reading.py", "api/explorer/search.py",
+      "api/explorer/text.py", "api/explorer/views.py", "api/explorer/pages/addresses.py",
+      "api/explorer/pages/blocks.py", "api/explorer/pages/mining.py", "api/explorer/pages/network.py",
+      "api/explorer/pages/overview.py", "api/explorer/pages/pool.py", "api/explorer/pages/transactions.py")),
+    ("the commands without a node, or with one that answers as told", ("tests/unit/api/cli/test_cli.py",),
+     ("api/cli/client.py", "api/cli/group.py", "api/cli/options.py", "api/cli/chain/chain.py",
+      "api/cli/chain/chainfile.py", "api/cli/chain/verification.py", "api/cli/node/mining.py",
+      "api/cli/node/processes.py", "api/cli/node/status.py", "api/cli/wallet/spending.py",
+      "api/cli/wallet/wallets.py", "api/cli/wallet/walletstore.py")),
+    ("the commands against a real node", ("tests/integration/launch/test_up.py",),
+     ("api/cli/__main__.py", "api/cli/node/demo.py", "api/cli/node/doctor.py", "api/cli/wallet/faucet.py")),
+    ("repairing and comparing a store", ("tests/integration/audit/test_ledger_differs.py",),
+     ("api/cli/chain/repair.py", "api/cli/chain/stored.py")),
+    ("what reaches a terminal", ("tests/unit/api/cli/test_terminal.py",), ("api/cli/progress.py",)),
+    ("passphrases that are typed or piped", ("tests/unit/services/wallet/test_passphrases.py",),
+     ("api/cli/wallet/secret_input.py",)),
+]  # fmt: skip
+
+
+@cache
+def files() -> tuple[str, ...]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return tuple(name for name in listed.splitlines() if name.endswith(".py") and (ROOT / name).is_file())
+
+
+def modules() -> Iterator[str]:
+    """The files of the product that have code; most `__init__.py` have none."""
+    for name in files():
+        if name.startswith(PRODUCT):
+            body = ast.parse((ROOT / name).read_text()).body
+            if not name.endswith("__init__.py") or any(
+                isinstance(item, ast.FunctionDef | ast.ClassDef) for item in body
+            ):
+                yield name
+
+
+def by_path(module: str) -> list[str]:
+    """The test files that are named for a module: `test_NAME.py` or `test_NAME_….py` in a folder of its package.
+
+    A package's own `__init__.py` has the name of the package.
+    """
+    path = PurePath(module)
+    package = path.parent.as_posix()
+    name = path.parent.name if path.stem == "__init__" else path.stem
+    folders = (f"tests/unit/{package}", *FOLDERS.get(package, ()))
+    patterns = [f"{folder}/test_{name}{rest}.py" for folder in folders for rest in ("", "_*")]
+    return [file for file in files() if any(fnmatch(file, pattern) for pattern in patterns)]
+
+
+def elsewhere() -> dict[str, tuple[str, ...]]:
+    return {module: tests for _, tests, listed in ELSEWHERE for module in listed}
+
+
+def test_the_tests_of_every_module_are_found() -> None:
+    known = elsewhere()
+    assert len(known) == sum(len(listed) for _, _, listed in ELSEWHERE), "a module is listed twice"
+    lost = [module for module in modules() if module not in known and not by_path(module)]
+    assert lost == [], "name a test file for each (tests/README.md), or list in ELSEWHERE where it is tested"
+
+
+def test_every_entry_of_the_list_is_needed_and_leads_to_tests() -> None:
+    known = elsewhere()
+    assert known.keys() - set(modules()) == set(), "these modules are gone"
+    assert [module for module in known if by_path(module)] == [], "these are found by their paths"
+    assert {test for tests in known.values() for test in tests} - set(files()) == set(), "these tests are gone"
+    assert set(FOLDERS) <= {PurePath(module).parent.as_posix() for module in modules()}
+
+
+def test_the_mirror_has_no_folder_of_its_own() -> None:
+    """Below tests/unit there are the packages of the product, and `repository` for tests of the repository itself."""
+    folders = {
+        PurePath(file).parent.as_posix().removeprefix("tests/unit/") for file in files() if "tests/unit/" in file
+    }
+    packages = {PurePath(file).parent.as_posix() for file in files() if file.startswith(PRODUCT)}
+    assert folders - packages - {"tests/unit", "repository"} == set()
+
+
+# --- Imports between tests --------------------------------------------------------------------------------------------
+
+
+def imported(source: str) -> Iterator[str]:
+    """Dotted names of the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            if not (ROOT / f"{node.module.replace('.', '/')}.py").is_file():  # a package: its modules have names too
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def from_tests(source: str) -> list[str]:
+    """The test modules that a file imports from."""
+    names = [name.split(".") for name in imported(source)]
+    return [".".join(name) for name in names if name[0] == "tests" and any(part.startswith("test_") for part in name)]
+
+
+def test_nothing_imports_from_a_test_module() -> None:
+    """What two test modules share belongs in tests/support, or in a helper beside them."""
+    found = [(file, name) for file in files() for name in from_tests((ROOT / file).read_text())]
+    assert found == []
+
+
+def test_no_folder_of_tests_imports_another() -> None:
+    """What two folders share is in `support`; `vectors` is data. One test compares with the simulation's store."""
+    found = []
+    for file in files():
+        if file.startswith("tests/"):
+            own = file.split("/")[1]
+            for name in imported((ROOT / file).read_text()):
+                room = name.split(".")[1] if name.startswith("tests.") else own
+                if room not in (own, "support", "vectors") and not name.startswith("tests.simulation.memory"):
+                    found.append((file, name))
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("text", "caught"),
+    [
+        ("from tests.unit.test_x import y", True),
+        ("from tests.unit import test_x", True),
+        ("import tests.integration.http.test_x", True),
+        ("def f():\n    from tests.network.test_x import y as z", True),
+        ("from tests.support.nodes import TestNode", False),
+        ("from tests.support.relay import test_certificate", False),
+        ("from services.node import test_x", False),
+    ],
+)
+def test_an_import_is_seen_in_every_spelling(text: str, caught: bool) -> None:
+    assert bool(from_tests(text)) is caught
