@@ -13,7 +13,7 @@ from api.errors import HttpRefusal
 from api.serving.budget import Budget
 from api.serving.connections import Deadlines
 from services.node import Node
-from services.store.events import News
+from services.store.news import News
 from services.wallet.development import ACCOUNTS
 
 _LOOPBACK_HOSTS = frozenset({"localhost", "::1"})

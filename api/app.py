@@ -27,7 +27,7 @@ from api.serving.budget import Budget
 from api.serving.connections import Deadlines
 from api.serving.gate import Gate
 from services.node import Node
-from services.store.events import News
+from services.store.news import News
 
 
 class _Json(DefaultJSONProvider):

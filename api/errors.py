@@ -4,9 +4,9 @@ from typing import Any, Literal, get_args
 
 import structlog
 from flask import Flask, Response, json, request
-from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
+from services.connections import RedisError
 from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, PolicyCode, TipMoved
 from shared.errors import InputCode, NodeError, Refusal, RuleCode, ShapeError, TooEarly
 

@@ -14,13 +14,11 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from redis import Redis
-from redis.exceptions import RedisError
 
 from api.serving import heap
 from api.serving.runner import serve_process
 from services import registry
-from services.connections import as_store, connect_for_requests, explain, require_usable
+from services.connections import Redis, RedisError, as_store, connect_for_requests, explain, require_usable
 from services.errors import BadSettings, StoreUnavailable
 from services.jobs.queues import RqJobs
 from services.launch.ports import PortTaken, reserved

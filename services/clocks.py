@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import structlog
-from redis.exceptions import RedisError
 
+from services.connections import RedisError
 from services.ports import Clock
-from services.store.keys import CLOCKS
+from services.store.broker import forget_clocks, note_clock, noted_clocks
 from services.store.port import Store
 
 _log = structlog.get_logger(__name__)
@@ -143,13 +143,13 @@ class ClockBoard:
         elif self._told:
             _log.info("clock_agrees", worker=name)
             self._told = False
-            self._broker.hdel(CLOCKS, name)
+            forget_clocks(self._broker, name)
 
     def _note(self, wrong: WrongClock, at: float) -> None:
         gone = [item.name for item, when in _entries(self._broker) if at - when > _CONFIRMED_SECONDS]
         if gone:
-            self._broker.hdel(CLOCKS, *gone)
-        self._broker.hset(CLOCKS, wrong.name, json.dumps({**asdict(wrong), "at": at}))
+            forget_clocks(self._broker, *gone)
+        note_clock(self._broker, wrong.name, json.dumps({**asdict(wrong), "at": at}))
 
 
 def wrong_clocks(broker: Store, now: float) -> list[WrongClock]:
@@ -172,7 +172,7 @@ def wrong_clocks(broker: Store, now: float) -> list[WrongClock]:
 def _entries(broker: Store) -> list[tuple[WrongClock, float]]:
     """The noted differences, sorted by name, each with the time of its last confirmation."""
     found = []
-    for _, text in sorted(broker.hgetall(CLOCKS).items()):
+    for text in noted_clocks(broker):
         value = json.loads(text)
         found.append((WrongClock(value["name"], value["host"], value["ahead"]), float(value["at"])))
     return found

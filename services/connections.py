@@ -5,16 +5,14 @@ import socket
 import ssl
 from typing import Any, cast
 
-from redis import ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+from redis import ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis import Redis as Redis
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.connection import Connection
-from redis.exceptions import (
-    AuthenticationError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError as NoPermissionError
+from redis.exceptions import RedisError as RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 

@@ -1,7 +1,6 @@
 """Housekeeping: what must be looked after even when nobody asks."""
 
 from services.node import Node
-from services.store.scripts import Scripts
 
 HOUSEKEEPING_SECONDS = 5
 # The whole quick check of the stored state runs once in this many seconds.
@@ -31,6 +30,4 @@ def keep_house(node: Node, *, check_all: bool = False) -> int:
 
 def take_slot(node: Node) -> bool:
     """Whether the current slot of `HOUSEKEEPING_SECONDS` is the caller's to keep house in."""
-    keys = node.chain.keys
-    args = [node.clock.now(), HOUSEKEEPING_SECONDS]
-    return bool(Scripts(node.chain.redis).run("keep", [keys.prefix], args))
+    return node.slots.take(node.clock.now(), HOUSEKEEPING_SECONDS)

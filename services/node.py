@@ -31,12 +31,14 @@ from services.store.chain import ChainStore
 from services.store.faults import FaultStore
 from services.store.filters import FilterStore
 from services.store.keys import Keys
-from services.store.locations import locate_many
 from services.store.mining import MiningStore
 from services.store.outbox import Outbox
 from services.store.overview import OverviewStore
+from services.store.peers import PeerStore
 from services.store.pool import PoolStore
 from services.store.port import Store
+from services.store.resolutions import ResolutionStore
+from services.store.slots import Slots
 from services.token.logs import LogSearch
 from services.token.receipts import WalletBlocks
 from shared.errors import NodeError, RuleError
@@ -71,6 +73,7 @@ class Node:
     wallet_blocks: WalletBlocks
     logs: LogSearch
     filters: FilterStore
+    slots: Slots
     randomness: Randomness
     faults: FaultStore
     watchman: Watchman
@@ -126,12 +129,12 @@ class Node:
             for position, outcome in enumerate(outcomes)
             if isinstance(outcome, RuleError) and outcome.code == "nonce_too_low"
         ]
-        found = locate_many(self.chain.redis, self.chain.keys, [transactions[position].id for position in refused])
+        found = self.chain.locate_many([transactions[position].id for position in refused])
         for position in refused:
             identifier = transactions[position].id
             if identifier in found:
-                height, block_hash = found[identifier]
-                outcomes[position] = Admitted(identifier, height, new=False, block=block_hash)
+                place = found[identifier]
+                outcomes[position] = Admitted(identifier, place.height, new=False, block=place.block_hash)
         return outcomes
 
     def begin(self) -> None:
@@ -178,7 +181,7 @@ def build_node(
     pool = PoolStore(store, keys)
     mining = MiningStore(store, keys)
     mempool = Mempool(pool, settings.pool_policy, rules, clock)
-    book = PeerBook(store, keys, clock, settings.max_peers)
+    book = PeerBook(PeerStore(store, keys), clock, settings.max_peers)
     client = PeerClient(http, settings.spec.max_block_bytes, floats=rules.floats)
     announcer = Announcer(
         settings.node, settings.public_url, chain, pool, Outbox(store, keys), book, client, queue, clock
@@ -214,11 +217,12 @@ def build_node(
         reorganiser=reorganiser,
         resolver=resolver,
         announcer=announcer,
-        consensus=Consensus(settings.node, store, keys, resolver, queue, clock),
+        consensus=Consensus(settings.node, ResolutionStore(store, keys), resolver, queue, clock),
         snapshots=Snapshots(chain),
         wallet_blocks=wallet_blocks,
         logs=LogSearch(chain, wallet_blocks, settings.spec.token.address),
         filters=FilterStore(store, keys),
+        slots=Slots(store, keys),
         randomness=randomness,
         faults=faults,
         watchman=Watchman(chain, rules, faults, clock, randomness),

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.errors import NotFound
 from services.settings.table import TABLE, Settings
-from services.store.keys import NODES
+from services.store.broker import node_card, node_names, write_node_card
 from services.store.port import Store
 from services.system.about import VERSION
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
@@ -32,18 +32,17 @@ def register(broker: Store, settings: Settings) -> None:
     if settings.redis_url == settings.broker_url:
         card["redis_url"] = ""  # one Redis for both: each worker uses its own URL of the broker
     text = json.dumps(card, sort_keys=True)
-    if broker.hget(NODES, settings.node) != text.encode():
-        broker.hset(NODES, settings.node, text)
+    write_node_card(broker, settings.node, text)
 
 
 def names(broker: Store) -> list[str]:
     """The nodes that have registered."""
-    return sorted(name.decode() for name in broker.hgetall(NODES))
+    return node_names(broker)
 
 
 def spec_of(broker: Store, node: str) -> ChainSpec | None:
     """The chain spec on a node's card; None if the node has no card, or one that this release cannot read."""
-    text = broker.hget(NODES, node)
+    text = node_card(broker, node)
     try:
         return None if text is None else spec_from_object(json.loads(text)["spec"])
     except (ValueError, KeyError, TypeError, BadChainSpec):
@@ -57,7 +56,7 @@ def look_up(broker: Store, node: str, own: Settings) -> Settings:
         NotFound: no node of that name has registered.
         Unserved: node and worker run incompatible versions, which the message names, or the card is unreadable.
     """
-    text = broker.hget(NODES, node)
+    text = node_card(broker, node)
     if text is None:
         raise NotFound("No node of that name has registered at this broker.")
     card = json.loads(text)

@@ -5,11 +5,9 @@ import signal
 import time
 from typing import Any
 
-from redis import Redis
-
 from services import registry
 from services.clocks import ClockBoard
-from services.connections import as_store, connect_for_jobs, connect_for_requests
+from services.connections import Redis, as_store, connect_for_jobs, connect_for_requests
 from services.jobs.queues import MINING, RqJobs, queue
 from services.launch.ending import JOB_SECONDS, end_after
 from services.node import Node, build_node

@@ -4,10 +4,8 @@ import threading
 import time
 
 import structlog
-from redis import Redis
-from redis.exceptions import RedisError
 
-from services.connections import as_store, connect_for_jobs
+from services.connections import Redis, RedisError, as_store, connect_for_jobs
 from services.errors import NotBegun
 from services.housekeeping import CHECK_SECONDS, keep_house, take_slot
 from services.jobs import totals as job_totals

@@ -2,7 +2,7 @@
 
 import logging
 
-from redis.exceptions import RedisError
+from services.connections import RedisError
 
 
 class _StoreAway(logging.Filter):

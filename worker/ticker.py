@@ -5,16 +5,16 @@ import threading
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
 
 from services import registry
 from services.clocks import ClockBoard
-from services.connections import as_store, connect_for_requests, require_mendable
+from services.connections import RedisError, as_store, connect_for_requests, require_mendable
 from services.jobs.queues import DISCOVER, RESOLVE, RqJobs
 from services.launch.ending import FORLORN_SECONDS, end_after
 from services.peers.claims import DISCOVERY_SECONDS
 from services.ports import Clock, Queue, SystemClock
 from services.settings.table import Settings
+from services.store.blocks import BlockReader
 from services.store.keys import Keys
 from services.system import logs
 from worker.housekeeper import start_housekeeper
@@ -63,6 +63,7 @@ def run_ticker(settings: Settings) -> None:
     # These connections do not retry: the next tick is a second away.
     broker = connect_for_requests(settings.broker_url)
     store = broker if settings.redis_url == settings.broker_url else connect_for_requests(settings.redis_url)
+    chain = BlockReader(as_store(store), Keys(settings.node))
     ticker, begun, away = Ticker(settings, RqJobs(broker), SystemClock()), False, ""
     clocks = ClockBoard(as_store(broker), SystemClock())
     start_housekeeper(settings, stop)
@@ -70,7 +71,7 @@ def run_ticker(settings: Settings) -> None:
         try:
             # At every tick, since the broker may have been emptied.
             registry.register(as_store(broker), settings)
-            begun = begun or bool(store.exists(Keys(settings.node).tip))
+            begun = begun or chain.has_begun()
             if begun:
                 ticker.tick()
             clocks.look(f"ticker of {settings.node}")

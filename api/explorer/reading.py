@@ -7,7 +7,7 @@ from typing import Any
 
 from api.serving import budget
 from services.node import Node
-from services.store.records import StoredHeader, decode_header
+from services.store.records import StoredHeader
 
 # Memory that a block takes while it is read, as a multiple of its own bytes.
 _PER_BYTE = 14
@@ -36,9 +36,8 @@ def at_places(node: Node, places: Sequence[tuple[int, int]]) -> list[Placed]:
     names = list(hashes.values())
     if not names:
         return []
-    redis, keys = node.chain.redis, node.chain.keys
-    headers = [decode_header(text) for text in redis.hmget(keys.headers, names) if text is not None]
-    ids = dict(zip(names, redis.hmget(keys.ids, names), strict=True))
+    headers = node.chain.headers_of(names)
+    ids = node.chain.transaction_ids_of(names)
     largest = max((stored.size for stored in headers), default=0)
     budget.reserve(_PER_BYTE * largest)
     wanted: dict[int, list[int]] = {}
@@ -46,11 +45,11 @@ def at_places(node: Node, places: Sequence[tuple[int, int]]) -> list[Placed]:
         wanted.setdefault(height, []).append(position)
     found: dict[tuple[int, int], Placed] = {}
     for stored, text in node.chain.read_blocks(headers):  # one by one, so only the shown part of a large block is kept
-        height, packed = stored.header.index, (ids[stored.header.hash] or b"").hex()
+        height, of_block = stored.header.index, ids[stored.header.hash]
         transactions = json.loads(text)["transactions"]
         for position in wanted[height]:
             if position < len(transactions):
-                name = packed[64 * position : 64 * position + 64]
+                name = of_block[position] if position < len(of_block) else ""
                 found[height, position] = Placed(name, transactions[position], stored)
     return [found[place] for place in places if place in found]
 
@@ -61,7 +60,7 @@ def _hashes(node: Node, heights: Collection[int]) -> dict[int, str]:
         return {}
     low, high = min(heights), max(heights)
     if high - low < _RANGE:
-        found = node.chain.redis.lrange(node.chain.keys.heights, low - 1, high - 1)
-        return {height: found[height - low].decode() for height in heights if height - low < len(found)}
+        found = node.chain.hashes(low, high - low + 1)
+        return {height: found[height - low] for height in heights if height - low < len(found)}
     each = {height: node.chain.hash_at(height) for height in heights}
     return {height: block_hash for height, block_hash in each.items() if block_hash is not None}

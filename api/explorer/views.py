@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 from flask import Blueprint, Response, redirect, render_template, request, send_from_directory, url_for
 from flask.typing import ResponseReturnValue
-from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
@@ -21,6 +20,7 @@ from api.explorer.search import find
 from api.reading import MAX_HEIGHT, choice_argument, number_argument
 from api.representations import find_block
 from services.clocks import waiting_words
+from services.connections import RedisError
 from services.settings.table import Settings
 from services.system.about import VERSION
 from shared.addresses import parse_address

@@ -68,7 +68,6 @@ def ledger() -> ResponseReturnValue:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 20 and int(cursor) <= _MAX_CURSOR):
         raise HttpRefusal(400, "bad_argument", "cursor is 0, or next of the page before.")
     tip = chain.tip().hash
-    key = chain.keys.accounts if kind == "accounts" else chain.keys.allowances
-    following, page = chain.redis.hscan(key, int(cursor), count=_PAGE)
+    following, page = chain.ledger_page(kind, int(cursor), _PAGE)
     entries = {shown(name): shown(value) for name, value in page.items()}
     return jsonify(tip=tip, entries=entries, next=str(following) if following else None)

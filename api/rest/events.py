@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from api.access import budget, served
 from api.serving.budget import Kind
-from services.store.events import as_text
+from services.store.news import as_text
 
 blueprint = Blueprint("stream", __name__)
 

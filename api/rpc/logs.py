@@ -80,7 +80,7 @@ def filter_logs(node: Node, filter_id: Any) -> list[dict[str, Any]]:
 def filter_changes(node: Node, filter_id: Any) -> list[Any]:
     current = _get(node, filter_id)
     if current.kind == "pending":
-        ids, event = node.filters.transactions_since(current.event, _MAX_PENDING)
+        ids, event = node.mining.events.transactions_since(current.event, _MAX_PENDING)
         _advance(node, filter_id, current, current.height, current.hash, event)
         return [f"0x{item}" for item in ids]
     detached, attached, last = _changes(node, current)
@@ -131,7 +131,7 @@ def _changes(node: Node, current: Filter) -> tuple[list[StoredHeader], list[Stor
 def _add(node: Node, kind: Any, criteria: dict[str, Any]) -> str:
     tip = node.chain.tip()
     filter_id = node.randomness.token()
-    new = Filter(kind, criteria, tip.height, tip.hash, node.mining.last_event())
+    new = Filter(kind, criteria, tip.height, tip.hash, node.mining.events.last())
     if not node.filters.add(filter_id, new, node.clock.now()):
         raise RpcError(REFUSED, "too many filters are installed")
     return f"0x{int(filter_id, 16):x}"

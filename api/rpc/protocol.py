@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
 
 from api.rpc import chain, logs, state, transactions
 from api.rpc.errors import (
@@ -21,6 +20,7 @@ from api.rpc.errors import (
 )
 from api.rpc.methods import METHODS
 from api.serving import budget
+from services.connections import RedisError
 from services.errors import Busy
 from services.node import Node
 from shared import wire

@@ -1,8 +1,8 @@
-"""The whole check of the stored state: every block is replayed by all rules, every record compared with the result.
+"""The full check of the stored state: every block is replayed by all rules, every record compared with the result.
 
-Walk: `FullAudit.run` → block by block along the list of heights: block, header, undo record, ids, index → then what a
-replay ends with: accounts, allowances, histories, the tip and its digest. Given a `Mender`, what differs is written
-right at once (services/audit/repair.py).
+Walk: `FullAudit.run` → block by block along the list of heights: block, header, undo record, ids, index → then what the
+replay ends with: accounts, allowances, histories, the tip and its digest. Given a `Mender`, each record that differs is
+corrected at once (services/audit/repair.py).
 
 Memory: the ledger twice, the hashes of the chain, and eight bytes for each place in a history.
 """
@@ -10,22 +10,21 @@ Memory: the ledger twice, the hashes of the chain, and eight bytes for each plac
 import json
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from services.audit.final_state import FinalState
 from services.audit.links import Links
 from services.audit.outcome import POSITION_BITS, Outcome
-from services.audit.replay_end import End
 from services.audit.samples import read_stored, shown
 from services.errors import Damaged, TipMoved
 from services.ports import Clock
 from services.store.arguments import named_addresses
 from services.store.chain import ChainStore
-from services.store.digest import (
-    header_term,
-)
+from services.store.digest import header_term
 from services.store.faults import Finding
-from services.store.ledger_copy import copy_ledger
 from services.store.mender import Mender
 from services.store.records import decode_entries, encode_entries, encode_header
+from services.store.stored import StoredBlock
 from shared.block import Block
 from shared.errors import RuleError
 from shared.ledger import Change
@@ -34,8 +33,9 @@ from shared.rules import Rules
 
 # Blocks that are read at once, with all their records.
 _PAGE = 25
+# Index entries that are read at once.
 _NAMES = 1000
-# Blocks above a wrong entry of the list of heights that are asked for the right one, before all links are followed.
+# Blocks above a wrong entry of the list of heights that are asked for the right hash, before all links are followed.
 _NEAR = 8
 _ATTEMPTS = 5
 # Half seconds to wait for a reorganisation to be finished.
@@ -48,8 +48,19 @@ class OutOfTime(Exception):
     """The check would take longer than it may."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How a check runs; `FullAudit.run` describes them."""
+
+    advance: Advance
+    mender: Mender | None
+    signatures: bool
+    truncate: bool
+    until: float | None
+
+
 class FullAudit:
-    """The whole check of one node's store."""
+    """The full check of one node's store."""
 
     def __init__(self, chain: ChainStore, rules: Rules, clock: Clock) -> None:
         self._chain = chain
@@ -65,34 +76,35 @@ class FullAudit:
         truncate: bool = False,
         until: float | None = None,
     ) -> Outcome:
-        """Check everything. Without a mender nothing is written and the chain may grow meanwhile.
+        """Check everything. Without a mender nothing is written, and the chain may grow meanwhile.
 
         Args:
-            advance: told the height that was checked, and the chain's.
-            mender: writes what differs. Then the store must be marked, so that nobody else writes.
-            signatures: False: what bodies must satisfy by themselves is not checked again (`Replay.step`).
-            truncate: take what lies below the first damaged block for the whole chain.
+            advance: called with the height that has been checked and the height of the chain.
+            mender: writes what differs. The store must be marked then, so that nothing else writes.
+            signatures: False skips what depends on a body alone, such as signatures (`Replay.step`).
+            truncate: take the blocks below the first damaged one for the whole chain.
             until: Unix seconds; the check gives up then.
 
         Raises:
             TipMoved: the chain is reorganised again and again.
             OutOfTime: see `until`.
         """
+        options = _Options(advance, mender, signatures, truncate, until)
         for _ in range(_ATTEMPTS):
             try:
-                return _Run(self._chain, self._rules, self._clock, mender, signatures, truncate, until, advance).run()
+                return _Run(self._chain, self._rules, self._clock, options).run()
             except TipMoved:
                 continue
         raise TipMoved("The chain was reorganised while it was checked.")
 
     def certain(self, advance: Advance = lambda done, total: None) -> Outcome:
-        """Check everything, and what differs a second time: a reorganisation that is being finished is no fault."""
+        """Check everything, twice if something differs: what a reorganisation is still finishing is not wrong."""
         first = self.run(advance)
         if not first.findings:
             return first
-        # One that is interrupted is finished by the next housekeeping.
+        # If it was interrupted, the next housekeeping finishes it.
         for _ in range(_PATIENCE):
-            if self._chain.redis.get(self._chain.keys.journal) is None:
+            if not self._chain.has_journal():
                 break
             self._clock.sleep(0.5)
         again = self.run(advance)
@@ -101,49 +113,38 @@ class FullAudit:
 
 
 class _Run:
-    def __init__(
-        self,
-        chain: ChainStore,
-        rules: Rules,
-        clock: Clock,
-        mender: Mender | None,
-        signatures: bool,
-        truncate: bool,
-        until: float | None,
-        advance: Advance,
-    ) -> None:
+    """One check from the first block to the last."""
+
+    def __init__(self, chain: ChainStore, rules: Rules, clock: Clock, options: _Options) -> None:
         self._chain = chain
-        self._redis, self._keys = chain.redis, chain.keys
+        self._stored, self._keys = chain.stored, chain.keys
         self._rules = rules
         self._clock = clock
-        self._mender = mender
-        self._signatures = signatures
-        self._truncate = truncate
-        self._until = until
-        self._advance = advance
+        self._options = options
+        self._mender = options.mender
         self._out = Outcome(Replay(rules))
         self._hashes: list[bytes] = []  # the list of heights, as it is stored
         self._headers = 0  # sum of the terms of the headers
         self._histories: dict[str, array[int]] = {}
-        self._by_links = Links(chain.redis, chain.keys, rules)
+        self._by_links = Links(chain.stored, rules)
         self._links: dict[int, bytes] | None = None
 
     def run(self) -> Outcome:
         out = self._out
         self._grow()
-        copy = copy_ledger(self._redis, self._keys)
+        copy = self._stored.ledger()
         while out.broken is None and len(self._hashes) < copy.height:
             self._grow()
-            copy = copy_ledger(self._redis, self._keys)
+            copy = self._stored.ledger()
         if out.replay.tip is None or _text(copy.tip, b"hash") != out.replay.tip.hash:
             self._require_same_chain()
             if out.broken is None:
                 self._go_on_to(copy.tip.get(b"hash", b""))
-        if out.replay.tip is None or (out.broken is not None and not self._truncate):
+        if out.replay.tip is None or (out.broken is not None and not self._options.truncate):
             return out  # the ledger cannot be judged
         if out.broken is not None and self._mender is not None:
             self._mender.cut_heights(self._height)
-        End(self._chain, out, self._headers, self._histories, self._mender).check(copy)
+        FinalState(self._chain, out, self._headers, self._histories, self._mender).check(copy)
         if self._mender is not None:
             self._mender.flush()
         return out
@@ -156,18 +157,19 @@ class _Run:
     # --- block by block ---
 
     def _grow(self) -> None:
-        """Replay what the list of heights has more than was replayed."""
-        self._hashes += self._redis.lrange(self._keys.heights, len(self._hashes), -1)
+        """Replay the blocks that the list of heights has gained since the last call."""
+        self._hashes += self._stored.hashes(len(self._hashes))
         start = self._height
         while start < len(self._hashes) and self._out.broken is None:
-            if self._until is not None and self._clock.now() > self._until:
+            until = self._options.until
+            if until is not None and self._clock.now() > until:
                 raise OutOfTime
             self._page(start, min(start + _PAGE, len(self._hashes)))
             start = self._height
-            self._advance(start, len(self._hashes))
+            self._options.advance(start, len(self._hashes))
 
     def _go_on_to(self, tip: bytes) -> None:
-        """The list of heights ends before the tip, as far as its blocks are whole: replay those as well."""
+        """Where the list of heights ends before the tip: replay the blocks up to the tip as well, if they are whole."""
         missing = self._by_links.linked(tip, self._height, self._out.replay.tip)
         for height, name in sorted(missing.items()):
             self._hashes.append(name)
@@ -180,33 +182,26 @@ class _Run:
     def _page(self, start: int, end: int) -> None:
         """Replay the heights `start + 1` to `end`, and compare what is stored of their blocks."""
         hashes = self._hashes[start:end]
-        pipeline = self._redis.pipeline(transaction=False)
-        for key in (self._keys.blocks, self._keys.headers, self._keys.undo, self._keys.ids):
-            pipeline.hmget(key, hashes)
-        texts, headers, undos, ids = pipeline.execute()
         index: list[tuple[bytes, bytes]] = []
-        for i, name in enumerate(hashes):
-            height = start + i + 1
-            step = self._step(height, name, texts[i])
+        blocks = self._stored.blocks(hashes)
+        for height, name, stored in zip(range(start + 1, end + 1), hashes, blocks, strict=True):
+            step = self._step(height, name, stored.text)
             if step is None:
                 break
             block, change = step
-            if block.hash.encode() != name:  # the list of heights was wrong: the records are another block's
-                name = block.hash.encode()
-                headers[i], undos[i], ids[i] = (
-                    self._redis.hget(key, name) for key in (self._keys.headers, self._keys.undo, self._keys.ids)
-                )
-            self._check_records(block, change, headers[i], undos[i], ids[i])
+            if block.hash.encode() != name:  # the list of heights was wrong: these are the records of another block
+                [stored] = self._stored.blocks([block.hash.encode()])
+            self._check_records(block, change, stored)
             index += [(bytes.fromhex(item.id), f"{height}:{n}".encode()) for n, item in enumerate(block.transactions)]
         self._compare_index(index)
 
     def _step(self, height: int, name: bytes, text: bytes | None) -> tuple[Block, Change] | None:
-        """Replay one block; None where it is damaged."""
+        """Replay one block; None if it is damaged."""
         trouble = self._trouble(height, name, text)
         if trouble is not None:
             self._require_same_chain()
             right = self._right_hash(height)
-            found = self._redis.hget(self._keys.blocks, right) if right not in (None, name) else None
+            found = self._stored.block(right) if right is not None and right != name else None
             if right is None or found is None or self._trouble(height, right, found) is not None:
                 self._out.add(trouble)
                 self._out.broken = height
@@ -217,7 +212,7 @@ class _Run:
             text = found
         value = self._loaded
         try:
-            block, change = self._out.replay.step(value, signatures=self._signatures)
+            block, change = self._out.replay.step(value, signatures=self._options.signatures)
         except RuleError as error:
             self._require_same_chain()
             self._out.add(Finding("block", f"{height}", f"what breaks the rule {error.code}", ""))
@@ -226,7 +221,7 @@ class _Run:
         return self._rules.placed(block, change.before), change
 
     def _trouble(self, height: int, name: bytes, text: bytes | None) -> Finding | None:
-        """Why a block cannot be the one of this height and hash, or None; then it is in `_loaded`."""
+        """Why a text cannot be the block of this height and hash; None if it can: then `_loaded` is its JSON value."""
         try:
             block = read_stored(self._rules, text, height)
         except (Damaged, RuleError) as error:
@@ -241,43 +236,41 @@ class _Run:
         return None
 
     def _right_hash(self, height: int) -> bytes | None:
-        """The hash of the block at a height by what lies above it: its child names it, or the tip is it."""
+        """The hash of the block at a height according to the blocks above it, or to the tip."""
         for above in range(height + 1, min(height + _NEAR, len(self._hashes)) + 1):
             found = self._by_links.walk_back(self._hashes[above - 1], above, height)
             if found is not None:
                 return found
         if self._links is None or height not in self._links:
-            tip = self._redis.hget(self._keys.tip, "hash")
+            tip = self._stored.tip_hash()
             self._links = self._by_links.linked(tip or b"", height - 1, self._out.replay.tip)
         return self._links.get(height)
 
     def _require_same_chain(self) -> None:
-        """Raises: TipMoved, where the chain is not the one any more whose blocks were replayed."""
+        """Raises: TipMoved, if the blocks that were replayed are no longer the chain."""
         tip = self._out.replay.tip
-        now = self._redis.lrange(self._keys.heights, 0, -1)
+        now = self._stored.hashes()
         if self._mender is None and (tip is not None and now[: len(self._hashes)] != self._hashes):
             raise TipMoved
 
-    def _check_records(
-        self, block: Block, change: Change, header: bytes | None, undo: bytes | None, ids: bytes | None
-    ) -> None:
+    def _check_records(self, block: Block, change: Change, stored: StoredBlock) -> None:
         out, mender, place = self._out, self._mender, f"of block {block.index}"
         out.transactions += len(block.transactions)
         right = encode_header(block, out.replay.chainwork).encode()
         self._headers += header_term(block.index, block.hash.encode(), right)
-        if header != right:
-            out.add(Finding("header", place, shown(header), shown(right)))
+        if stored.header != right:
+            out.add(Finding("header", place, shown(stored.header), shown(right)))
             if mender is not None:
                 mender.record(self._keys.headers, block.hash, right)
         if block.index > 1:
             before = encode_entries(change.before).encode()
-            if undo != before and not _says(undo, change):
-                out.add(Finding("undo", place, shown(undo), shown(before)))
+            if stored.undo != before and not _says(stored.undo, change):
+                out.add(Finding("undo", place, shown(stored.undo), shown(before)))
                 if mender is not None:
                     mender.record(self._keys.undo, block.hash, before)
         packed = bytes.fromhex("".join(item.id for item in block.transactions))
-        if (ids or b"") != packed:
-            out.add(Finding("ids", place, (ids or b"").hex(), packed.hex()))
+        if (stored.ids or b"") != packed:
+            out.add(Finding("ids", place, (stored.ids or b"").hex(), packed.hex()))
             if mender is not None:
                 mender.record(self._keys.ids, block.hash, packed)
         for position, transaction in enumerate(block.transactions):
@@ -287,7 +280,7 @@ class _Run:
     def _compare_index(self, expected: list[tuple[bytes, bytes]]) -> None:
         for start in range(0, len(expected), _NAMES):
             part = expected[start : start + _NAMES]
-            found = self._redis.hmget(self._keys.transactions, [name for name, _ in part])
+            found = self._stored.places([name for name, _ in part])
             for (name, right), stored in zip(part, found, strict=True):
                 if stored != right:
                     self._out.add(Finding("index", f"of transaction {name.hex()}", shown(stored), shown(right)))
@@ -296,7 +289,7 @@ class _Run:
 
 
 def _says(undo: bytes | None, change: Change) -> bool:
-    """Whether an undo record of an older release, which has no check, says the same."""
+    """Whether an undo record equals that of a change: one of an older release has no check of its text."""
     try:
         return undo is not None and b'"check"' not in undo and decode_entries(undo) == change.before
     except Damaged:

@@ -1,24 +1,22 @@
-"""Which block follows which, by the links of stored blocks: where the list of heights cannot be believed."""
+"""Which block follows which according to the blocks themselves, for when the list of heights is wrong."""
 
 from services.audit.samples import read_stored
 from services.errors import Damaged
-from services.store.keys import Keys
-from services.store.port import Store
+from services.store.stored import StoredRecords
 from shared.block import Block, Header
 from shared.errors import RuleError
 from shared.rules import Rules
 
 
 class Links:
-    """The links of one node's stored blocks."""
+    """The links of one node's stored blocks: each names its parent."""
 
-    def __init__(self, redis: Store, keys: Keys, rules: Rules) -> None:
-        self._redis = redis
-        self._keys = keys
+    def __init__(self, stored: StoredRecords, rules: Rules) -> None:
+        self._stored = stored
         self._rules = rules
 
     def walk_back(self, name: bytes, at: int, to: int) -> bytes | None:
-        """The hash at height `to`, from a block at height `at` by the links of whole blocks. None: one is damaged."""
+        """The hash of the ancestor at height `to` of a block at height `at`. None: a block in between is damaged."""
         while at > to:
             block = self.whole(name)
             if block is None or block.index != at:
@@ -27,7 +25,12 @@ class Links:
         return name
 
     def linked(self, tip: bytes, above: int, parent: Header | None) -> dict[int, bytes]:
-        """Height -> hash of the blocks above a height, by the links from the tip. Empty where a block is damaged."""
+        """Height → hash of the blocks from the tip down to a height. Empty if one is damaged or does not fit.
+
+        Args:
+            above: the height; 0 for all blocks.
+            parent: the header at that height, which the lowest block must name.
+        """
         found: dict[int, bytes] = {}
         name = tip
         while (block := self.whole(name)) is not None:
@@ -40,8 +43,8 @@ class Links:
         return {}
 
     def whole(self, name: bytes) -> Block | None:
-        """A stored block whose bytes give its hash."""
-        text = self._redis.hget(self._keys.blocks, name)
+        """The stored block with a hash; None if it is missing or its bytes give another hash."""
+        text = self._stored.block(name)
         for height in (2, 1):
             try:
                 block = read_stored(self._rules, text, height)

@@ -1,4 +1,4 @@
-"""What a whole check of the stored state found."""
+"""What a full check of the stored state found."""
 
 from dataclasses import dataclass, field
 
@@ -6,20 +6,21 @@ from services.store.digest import Digest
 from services.store.faults import Finding
 from shared.replay import Replay
 
-# Findings that are kept one by one; the rest are left out.
+# Findings that are kept; the rest are dropped.
 MAX_FINDINGS = 10_000
-# A place of a history in 64 bits; a block has 50,000 transactions at most.
+# A place in a history is packed into 64 bits: height << POSITION_BITS | position. A block has at most 50,000
+# transactions.
 POSITION_BITS = 20
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a whole check found."""
+    """What a full check found."""
 
     replay: Replay
     findings: list[Finding] = field(default_factory=list)
     transactions: int = 0  # rewards included
-    broken: int | None = None  # height of a block that is damaged; what lies above it could not be checked
+    broken: int | None = None  # height of the first damaged block; what is above it could not be checked
     digest: Digest | None = None  # of the state that the blocks give
     tip: dict[str, str] = field(default_factory=dict)  # its fields, as the blocks give them
 

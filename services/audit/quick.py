@@ -1,9 +1,9 @@
-"""The quick check of the stored state: what a node does at each start, and a part of it every now and then.
+"""The quick check of the stored state: whole at each start, a small part of it at each housekeeping.
 
-Complete are the accounts, the allowances, the list of heights and the headers (by the digest in the tip), the supply
-and the tip's totals. The rest is sampled: the last blocks are undone one after the other, which checks their undo
-records against the ledger, and some others are drawn by lot; of all these block, header, ids and index are compared.
-Everything is compared by a replay only (services/audit/full.py).
+It covers all accounts, allowances, heights and headers (by the digest in the tip), the supply and the tip's totals.
+The rest is sampled. The last blocks are undone one after the other, which checks their undo records against the ledger;
+more blocks are drawn at random. Of each, block, header, ids and index entries are compared. Only a replay compares
+everything (services/audit/full.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,9 @@ from services.audit.samples import Sample, Undoing, shown
 from services.errors import Damaged, NotBegun, TipMoved
 from services.ports import Randomness
 from services.store.chain import ChainStore
-from services.store.digest import account_term, allowance_term, header_term, read_digest, sum_of
+from services.store.digest import account_term, allowance_term, header_term, read_digest, sum_of, sum_text
 from services.store.faults import Finding
-from services.store.ledger_copy import LedgerCopy, copy_ledger
+from services.store.ledger_copy import LedgerCopy
 from services.store.records import (
     Tip,
     decode_account,
@@ -26,16 +26,17 @@ from shared.hashing import sha256
 from shared.ledger import NO_ACCOUNT
 from shared.rules import Rules
 
-# Blocks at the tip that are undone, the deepest state that wallets may ask for; and others that are drawn by lot.
+# Blocks at the tip that are undone, as many as wallets may ask the state of; and more that are drawn at random.
 LAST, DRAWN = 128, 128
-# Bytes of blocks that one check reads.
+# Bytes of blocks after which one check stops sampling.
 _BYTES = 2**23
+# Headers that are read at once.
 _PAGE = 4000
 # Blocks that are read together, with all their records.
 _TOGETHER = 32
 _ATTEMPTS = 5
 _TRANSACTIONS = b'"transactions":'
-# Kinds of findings that say only that something in a sum is another.
+# Kinds of findings that say only that a sum differs, not which entry.
 SUMS = frozenset({"digest", "supply"})
 
 
@@ -44,8 +45,8 @@ class Checked:
     """What a quick check found."""
 
     findings: tuple[Finding, ...]
-    tip: Tip | None  # that it was about; None where it cannot be read
-    blocks: int  # that were looked at one by one
+    tip: Tip | None  # of the chain that was checked; None if it cannot be read
+    blocks: int  # compared one by one
     has_digest: bool  # False: accounts, allowances and headers have only been sampled
 
 
@@ -61,7 +62,7 @@ class QuickAudit:
         """The whole quick check. The chain may grow meanwhile.
 
         Raises:
-            NotBegun: there is neither tip nor chain.
+            NotBegun: there is neither a tip nor a block.
             TipMoved: the chain is reorganised again and again.
         """
         for _ in range(_ATTEMPTS):
@@ -72,7 +73,7 @@ class QuickAudit:
 
     def _run(self) -> Checked | None:
         chain = self._chain
-        copy = copy_ledger(chain.redis, chain.keys)
+        copy = chain.stored.ledger()
         try:
             tip = decode_tip(copy.tip)
         except (Damaged, NotBegun):
@@ -86,13 +87,13 @@ class QuickAudit:
             names, checked = self._samples(copy, tip)
             findings += names
         if findings and chain.hash_at(tip.height) != tip.hash and chain.tip().hash != tip.hash:
-            return None  # a reorganisation: all of it may be about another chain
+            return None  # a reorganisation: the findings may be about two chains
         return Checked(tuple(findings), tip, checked, read_digest(tip.digest, tip.hash) is not None)
 
     # --- the whole ---
 
     def _ledger(self, copy: LedgerCopy, tip: Tip) -> Iterator[Finding]:
-        """The sums over all accounts and allowances."""
+        """Sum up all accounts and allowances."""
         supply = 0
         for address, text in copy.accounts.items():
             try:
@@ -111,26 +112,22 @@ class QuickAudit:
             allowances = (allowance_term(*item) for item in copy.allowances.items())
             found = sum_of([sum_of(accounts), sum_of(allowances)])
             if found != digest.ledger:
-                yield Finding("digest", "of accounts and allowances", f"{found:064x}", f"{digest.ledger:064x}")
+                yield Finding("digest", "of accounts and allowances", sum_text(found), sum_text(digest.ledger))
         if supply != tip.supply:
             yield Finding("supply", "in the tip", str(tip.supply), f"{supply}, the sum of all balances")
 
     def _index_count(self, tip: Tip, expected: int) -> Iterator[Finding]:
         """Whether the index has as many transactions as the chain."""
-        chain = self._chain
-        if chain.redis.get(chain.keys.journal) is not None:
+        if self._chain.has_journal():
             return
-        pipeline = chain.redis.pipeline(transaction=True)
-        pipeline.hgetall(chain.keys.tip)
-        pipeline.hlen(chain.keys.transactions)
-        now, count = pipeline.execute()
-        if now.get(b"hash") == tip.hash.encode() and count != expected:
+        now, count = self._chain.stored.tip_and_index_size()
+        if now == tip.hash.encode() and count != expected:
             yield Finding("index", "of transactions", f"{count} entries", f"{expected}, by the headers")
 
     # --- samples ---
 
     def _samples(self, copy: LedgerCopy, tip: Tip) -> tuple[list[Finding], int]:
-        """Some blocks, one by one; what was found, and how many were looked at."""
+        """Compare some blocks, one by one; what was found, and how many were compared."""
         last = range(max(1, tip.height - LAST + 1), tip.height + 1)
         drawn = sorted(self.draw(DRAWN, last.start - 1))
         findings: list[Finding] = []
@@ -149,54 +146,42 @@ class QuickAudit:
         return findings, done
 
     def draw(self, count: int, highest: int) -> set[int]:
-        """Some heights up to `highest`, by lot."""
+        """At most `count` heights up to `highest`, at random."""
         token = self._randomness.token()
         if highest < 1:
             return set()
         return {int.from_bytes(sha256(f"{token}:{i}".encode())[:8], "big") % highest + 1 for i in range(count)}
 
     def blocks(self, heights: Sequence[int]) -> "Iterator[tuple[int, Sample | None]]":
-        """Blocks, each with all that is stored of it and what does not fit; None where there is no such height.
+        """Per height its block with what is stored of it, compared; None if the chain has no such height.
 
-        Some are read together: on a machine that is busy, each round trip may take long.
+        Some are read together, since on a busy machine a round trip may take long.
         """
-        redis, keys = self._chain.redis, self._chain.keys
-        pipeline = redis.pipeline(transaction=False)
-        for height in heights:
-            pipeline.lrange(keys.heights, max(height - 2, 0), height - 1)
-        found = list(zip(heights, pipeline.execute() if heights else [], strict=True))
+        stored = self._chain.stored
+        found = list(zip(heights, stored.hashes_with_parents(heights), strict=True))
         for start in range(0, len(found), _TOGETHER):
-            group = [
-                (height, names) for height, names in found[start : start + _TOGETHER] if len(names) == min(height, 2)
-            ]
-            pipeline = redis.pipeline(transaction=False)
-            for _, names in group:
-                pipeline.hmget(keys.headers, names)
-                for key in (keys.blocks, keys.undo, keys.ids):
-                    pipeline.hget(key, names[-1])
-            replies = pipeline.execute() if group else []
+            part = found[start : start + _TOGETHER]
+            group = [(height, names) for height, names in part if len(names) == min(height, 2)]
+            blocks, parents = stored.blocks_with_parents([names for _, names in group])
             samples = {
-                height: Sample.read(
-                    self._rules, height, names[-1].decode("ascii", "replace"), *replies[4 * i : 4 * i + 4]
-                )
-                for i, (height, names) in enumerate(group)
+                height: Sample.read(self._rules, height, names[-1].decode("ascii", "replace"), block, parent)
+                for (height, names), block, parent in zip(group, blocks, parents, strict=True)
             }
             self._compare_index(samples)
-            for height, _ in found[start : start + _TOGETHER]:
+            for height, _ in part:
                 yield height, samples.get(height)
 
     def _compare_index(self, samples: "dict[int, Sample]") -> None:
-        """Whether the transactions of blocks that are whole are in the index, at their places."""
-        redis, keys = self._chain.redis, self._chain.keys
+        """Whether the index has the transactions of whole blocks, at their places."""
         expected = {
             bytes.fromhex(item.id): (height, b"%d:%d" % (height, position))
             for height, sample in samples.items()
             if not sample.findings
             for position, item in enumerate(sample.block.transactions)
         }
-        if not expected or redis.get(keys.journal) is not None:  # whose indexes are being brought in line
+        if not expected or self._chain.has_journal():
             return
-        stored = redis.hmget(keys.transactions, list(expected))
+        stored = self._chain.stored.places(list(expected))
         for (name, (height, right)), place in zip(expected.items(), stored, strict=True):
             if place != right:
                 finding = Finding("index", f"of transaction {name.hex()}", shown(place), shown(right))
@@ -204,7 +189,7 @@ class QuickAudit:
 
 
 class _Headers:
-    """All headers of the chain, and the list of heights, by the digest."""
+    """All headers of the chain and the list of heights, compared by the digest."""
 
     def __init__(self, chain: ChainStore, tip: Tip) -> None:
         self._chain = chain
@@ -212,27 +197,25 @@ class _Headers:
         self.transactions = 0  # on the chain, by its headers
 
     def check(self, length: int) -> Iterator[Finding]:
-        """Args: length: of the list of heights."""
+        """`length`: of the list of heights."""
         chain, tip = self._chain, self._tip
         if length != tip.height:
             yield Finding("tip", "height", str(tip.height), f"{length}, by the list of heights")
             return
         total, last = 0, b""
-        for start in range(0, length, _PAGE):
-            hashes = chain.redis.lrange(chain.keys.heights, start, min(start + _PAGE, length) - 1)
-            for i, text in enumerate(chain.redis.hmget(chain.keys.headers, hashes) if hashes else []):
-                if text is None:
-                    yield Finding("height", f"{start + i + 1}", f"{shown(hashes[i])}, which is no stored block", "")
-                    return
-                total += header_term(start + i + 1, hashes[i], text)
-                self.transactions += _count(text)
-                last = hashes[i]
+        for height, block_hash, text in chain.stored.headers(length, _PAGE):
+            if text is None:
+                yield Finding("height", f"{height}", f"{shown(block_hash)}, which is no stored block", "")
+                return
+            total += header_term(height, block_hash, text)
+            self.transactions += _count(text)
+            last = block_hash
         if last != tip.hash.encode():
             yield Finding("tip", "hash", tip.hash, f"{shown(last)}, the last of the list of heights")
             return
         digest = read_digest(tip.digest, tip.hash)
         if digest is not None and sum_of([total]) != digest.headers:
-            yield Finding("digest", "of heights and headers", f"{sum_of([total]):064x}", f"{digest.headers:064x}")
+            yield Finding("digest", "of heights and headers", sum_text(sum_of([total])), sum_text(digest.headers))
         try:
             stored = chain.header(tip.hash)
         except Damaged:
@@ -244,7 +227,7 @@ class _Headers:
 
 
 def _count(header: bytes) -> int:
-    """The number of transactions that a stored header says: its last field. Reading all of it would take far longer."""
+    """The number of transactions in a stored header, its last field. Decoding the header would take far longer."""
     digits = header.rpartition(_TRANSACTIONS)[2].rstrip(b"}")
     return int(digits) if digits.isdigit() else 0
 

@@ -1,8 +1,8 @@
-"""Repairing the stored state from the blocks, while the node is marked and nobody else writes.
+"""Repairing the stored state from the blocks, while the node is marked and nothing else writes.
 
-Walk: mark → finish what a reorganisation has left → replay everything and write what differs (services/audit/full.py) →
-one script writes the tip with its digest and takes the mark away. Killed anywhere in between, the node stays marked and
-can be repaired again: every write by itself makes one record right.
+Walk: mark → finish the last reorganisation → replay everything and write what differs (services/audit/full.py) → one
+script writes the tip with its digest and removes the mark. If the repair is killed in between, the node stays marked
+and can be repaired again: every single write corrects one record.
 """
 
 import json
@@ -36,16 +36,16 @@ class Repaired:
     findings: tuple[Finding, ...]  # what was wrong
     height: int  # of the chain now
     tip: str
-    removed: int = 0  # blocks that were given up: a damaged one and those above it
+    removed: int = 0  # blocks that were removed: a damaged one and those above it
     returned: int = 0  # their transactions that are in the mempool again
 
 
 class BlockDamaged(NodeError):
-    """A block itself is damaged, so nothing here can say what the chain is from there on.
+    """A block itself is damaged, so what the chain is from there on is not known.
 
     Args:
         height: of the block.
-        findings: what else is wrong below it.
+        findings: what is wrong up to this block, which comes last.
     """
 
     def __init__(self, height: int, finding: Finding, findings: tuple[Finding, ...]) -> None:
@@ -80,15 +80,15 @@ class Repair:
         self._audit = FullAudit(chain, rules, clock)
 
     def run(self, advance: Advance = lambda done, total: None, *, truncate: bool = False) -> Repaired:
-        """Make the stored state the one that the blocks give. A node that is right is left alone.
+        """Make the stored state the one that the blocks give. If nothing differs, nothing is written.
 
-        It may run beside API and workers: from the mark on they refuse, and reading goes on.
+        API and workers may run meanwhile: while the mark is there they refuse to write, and reading goes on.
 
         Args:
-            truncate: where a block is damaged, keep the chain below it.
+            truncate: if a block is damaged, keep the chain below it.
 
         Raises:
-            BlockDamaged: and `truncate` is False. The mark stays.
+            BlockDamaged: a block is damaged, and `truncate` is False. The mark stays.
             TipMoved: another repair has begun meanwhile. The mark stays.
         """
         before: tuple[Finding, ...] = ()
@@ -103,9 +103,9 @@ class Repair:
         token = self._randomness.token()
         self._faults.mark(token, before, self._clock.now(), repair=True)
         finished = self._finish()
-        old_tip = (self._chain.redis.hget(self._chain.keys.tip, "hash") or b"").decode("utf-8", "surrogateescape")
-        mender = Mender(self._chain.redis, self._chain.keys)
-        old_hashes = self._chain.redis.lrange(self._chain.keys.heights, 0, -1)
+        old_tip = (self._chain.stored.tip_hash() or b"").decode("utf-8", "surrogateescape")
+        mender = self._faults.mender()
+        old_hashes = self._chain.stored.hashes()
         outcome = self._audit.run(advance, mender=mender, truncate=truncate)
         if outcome.broken is not None and not truncate:
             mender.flush()
@@ -125,7 +125,7 @@ class Repair:
         return Repaired(tuple(outcome.findings) or before, tip.height, tip.hash, len(removed), returned)
 
     def _finish(self) -> bool:
-        """Finish the last reorganisation first: its journal may be all that still knows some transactions."""
+        """Finish the last reorganisation, whose journal alone may know some transactions; whether that was possible."""
         try:
             self._reorganiser.finish()
         except (NodeError, ValueError, LookupError, AssertionError) as error:  # what it needs is damaged
@@ -141,10 +141,10 @@ class Repair:
             raise TipMoved("Another repair has begun meanwhile.")
 
     def _give_up(self, removed: list[bytes], mender: Mender) -> None:
-        """Blocks that are not on the chain any more. Whole ones may come back without being fetched."""
+        """Remove the damaged block; stage those above it, so that they may come back without being fetched."""
         keys, now = self._chain.keys, self._clock.now()
         for number, name in enumerate(removed):
-            if number == 0 or self._chain.redis.hget(self._chain.keys.headers, name) is None:
+            if number == 0 or self._chain.stored.header(name) is None:
                 for key in (keys.blocks, keys.headers, keys.undo, keys.ids):
                     mender.record(key, name, None)
             else:
@@ -152,10 +152,10 @@ class Repair:
         mender.flush()
 
     def _return(self, removed: list[bytes]) -> int:
-        """Put the transactions of whole blocks that were given up back into the mempool; how many it took."""
+        """Put the transactions of removed whole blocks back into the mempool; how many it admitted."""
         back: list[Transaction] = []
         for name in removed[1:]:
-            text = self._chain.redis.hget(self._chain.keys.blocks, name)
+            text = self._chain.stored.block(name)
             try:
                 block = self._rules.read_block(json.loads(text or b""))
             except (RuleError, ValueError):

@@ -1,7 +1,7 @@
-"""One block with all that is stored of it, compared; and the last blocks, undone one after the other."""
+"""Comparing one block with what is stored of it, and undoing the last blocks one after the other."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.errors import Damaged
@@ -17,6 +17,7 @@ from services.store.records import (
     encode_account,
     encode_header,
 )
+from services.store.stored import StoredBlock
 from shared.block import Block, Header
 from shared.errors import RuleError
 from shared.ledger import Account, Entries
@@ -27,7 +28,7 @@ _NO_BLOCK = Block(Header(0, 0, "", 0, "", 0, ""), (), b"")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One block and what is stored of it."""
+    """One block, what is stored of it, and what differs."""
 
     block: Block
     stored: StoredHeader
@@ -40,38 +41,35 @@ class Sample:
         rules: Rules,
         height: int,
         name: str,
-        headers: Sequence[bytes | None],
-        text: bytes | None,
-        undo: bytes | None,
-        ids: bytes | None,
+        found: StoredBlock,
+        parent: bytes | None,
     ) -> "Sample":
-        """Compare what is stored of a block. `headers`: its parent's, if it has one, and its own."""
+        """Compare what is stored of the block with the hash `name`. `parent`: the stored header of its parent."""
         place = f"of block {height}"
-        parent = headers[0] if height > 1 else None
         findings: list[Finding] = []
         try:
-            block = read_stored(rules, text, height)
+            block = read_stored(rules, found.text, height)
             if block.hash != name:
                 raise Damaged(f"gives the hash {block.hash} instead of {name}")
         except (Damaged, RuleError) as error:
-            return cls._unreadable(headers[-1], Finding("block", f"{height}", f"{error}", ""))
+            return cls._unreadable(found.header, Finding("block", f"{height}", f"{error}", ""))
         try:
             work = decode_header(parent).chainwork + rules.work(block.header) if parent is not None else 0
         except Damaged:
             work = 0
             findings.append(Finding("header", f"of block {height - 1}", shown(parent), ""))
         right = encode_header(block, work).encode()
-        if headers[-1] != right and not findings:
-            findings.append(Finding("header", place, shown(headers[-1]), shown(right)))
+        if found.header != right and not findings:
+            findings.append(Finding("header", place, shown(found.header), shown(right)))
         before = Entries()
         try:
-            before = decode_entries(undo or b"") if height > 1 else before
+            before = decode_entries(found.undo or b"") if height > 1 else before
         except Damaged:
-            findings.append(Finding("undo", place, shown(undo), ""))
+            findings.append(Finding("undo", place, shown(found.undo), ""))
         placed = rules.placed(block, before)
         packed = bytes.fromhex("".join(item.id for item in placed.transactions))
-        if (ids or b"") != packed and not findings:
-            findings.append(Finding("ids", place, (ids or b"").hex(), packed.hex()))
+        if (found.ids or b"") != packed and not findings:
+            findings.append(Finding("ids", place, (found.ids or b"").hex(), packed.hex()))
         return cls(placed, StoredHeader(block.header, work, block.size, len(block.transactions)), before, (*findings,))
 
     @classmethod
@@ -84,7 +82,10 @@ class Sample:
 
 
 class Undoing:
-    """Taking block after block from the ledger, the last first. Each must lead to what was there before that."""
+    """Undoes blocks of a copy of the ledger, the last first.
+
+    A block, applied to its undo record, must give the ledger that is left after undoing the blocks above it.
+    """
 
     def __init__(self, rules: Rules, copy: LedgerCopy) -> None:
         self._rules = rules
@@ -93,6 +94,7 @@ class Undoing:
         self._copy = copy
 
     def undo(self, block: Block, before: Entries, height: int) -> Iterator[Finding]:
+        """Undo the next block. `before`: its undo record."""
         try:
             after = self._rules.apply(block, before).after
         except RuleError as error:
@@ -123,18 +125,18 @@ def read_stored(rules: Rules, text: bytes | None, height: int) -> Block:
     """A block from its stored bytes.
 
     Raises:
-        Damaged: there is none, or no JSON.
-        RuleError: it is no block.
+        Damaged: there are none, or they are not JSON.
+        RuleError: they are not a block.
     """
     if text is None:
         raise Damaged("nothing")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        raise Damaged("what is no JSON") from None
+        raise Damaged("what is not JSON") from None
     return rules.adopt_genesis(value) if height == 1 else rules.read_block(value)
 
 
 def shown(value: bytes | None) -> str:
-    """Stored bytes as people may see them: what is damaged may hold anything."""
+    """Stored bytes as printable text: damaged ones may hold anything."""
     return "nothing" if value is None else repr(value)[2:-1]

@@ -1,6 +1,6 @@
-"""When the stored state is checked, and what follows: at each start; a little of it at each housekeeping; by the hour.
+"""When the stored state is checked: at each start, a few blocks at each housekeeping, all of it quickly once an hour.
 
-What differs is marked in the store (services/store/faults.py). From then on nothing is admitted, mined or adopted.
+If something differs, the store is marked (services/store/faults.py). Then nothing is admitted, mined or adopted.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from services.ports import Clock, Randomness
 from services.store.chain import ChainStore
 from services.store.digest import Digest, account_term, allowance_term, header_term, read_digest, sum_of
 from services.store.faults import Fault, FaultStore, Finding
-from services.store.ledger_copy import copy_ledger
 from shared.rules import Rules
 
 _log = structlog.get_logger(__name__)
 
-# Seconds that a replay at the start may take, to name what differs or for a store without a digest: whoever starts a
-# node waits for it.
+# Seconds that a replay at the start may take. It names what differs, or gives a store its first digest, and the start
+# of the node waits for it.
 REPLAY_SECONDS = 30.0
-# Blocks that one housekeeping looks at.
+# Blocks that one housekeeping compares.
 SAMPLED = 3
+# Headers that are read at once.
 _PAGE = 1000
 _ATTEMPTS = 10
 
@@ -64,15 +64,15 @@ class Watchman:
         return self._mark(checked.findings) if checked is not None and checked.findings else None
 
     def sample(self) -> Fault | None:
-        """Look at some blocks that are drawn by lot."""
+        """Compare some blocks that are drawn at random."""
         tip = self.chain.tip()
-        if self.chain.redis.hget(self.chain.keys.fault, "token") is not None:
+        if self.faults.is_marked():
             return None
         audit = QuickAudit(self.chain, self.rules, self.randomness)
         for height, sample in audit.blocks(sorted(audit.draw(SAMPLED, tip.height))):
             if sample is None or not sample.findings:
                 continue
-            # A reorganisation may have come between two commands: then it is not there any more.
+            # What a reorganisation between two commands has caused is gone at the second look.
             before = self.chain.tip().hash
             _, again = next(audit.blocks([height]))
             if again is not None and again.findings == sample.findings and self.chain.tip().hash == before:
@@ -80,7 +80,7 @@ class Watchman:
         return None
 
     def _quick(self) -> Checked | None:
-        """What is found twice. None: there is no chain yet, or it does not hold still."""
+        """A quick check, a second one if something differs. None: no chain yet, or it keeps being reorganised."""
         audit = QuickAudit(self.chain, self.rules, self.randomness)
         try:
             checked = audit.run()
@@ -90,7 +90,7 @@ class Watchman:
 
     def _mark(self, findings: Sequence[Finding]) -> Fault | None:
         if any(finding.kind in SUMS for finding in findings):
-            # What is named says more than the sum that it has changed, and a replay names all of it.
+            # A replay names the entries that have changed a sum.
             findings = self._named() or sorted(findings, key=lambda finding: finding.kind in SUMS)
         self.faults.mark(self.randomness.token(), findings, self.clock.now())
         fault = self.faults.read()
@@ -98,7 +98,7 @@ class Watchman:
         return fault
 
     def _named(self) -> list[Finding]:
-        """What of the ledger differs, by a replay, if that does not take too long."""
+        """The entries that differ, by a replay; none if that takes too long."""
         try:
             outcome = self._replay()
         except (OutOfTime, TipMoved):
@@ -110,7 +110,7 @@ class Watchman:
         return audit.run(signatures=False, until=self.clock.now() + REPLAY_SECONDS).findings
 
     def _adopt(self) -> Fault | None:
-        """Give a store that an older release has written its digest: after a replay, if that does not take too long."""
+        """Give a store of an older release its digest, after a replay if that does not take too long."""
         _log.info("ledger_digest_missing", reason="written by an older release: computing it once from the blocks")
         try:
             findings = self._replay()
@@ -134,24 +134,22 @@ class Watchman:
         return None
 
     def _computed(self) -> tuple[str, str, str] | None:
-        """Tip, the digest that it has, and the digest of the stored state. None: it has one by now."""
-        redis, keys = self.chain.redis, self.chain.keys
-        copy = copy_ledger(redis, keys)
+        """Hash of the tip, the digest that it has, and that of the stored state. None: the tip has got its digest."""
+        copy = self.chain.stored.ledger()
         tip = copy.tip[b"hash"].decode()
         old = copy.tip.get(b"digest", b"").decode()
         if read_digest(old, tip) is not None:
             return None
         terms = [account_term(*item) for item in copy.accounts.items()]
         terms += [allowance_term(*item) for item in copy.allowances.items()]
-        headers = 0
-        for start in range(0, copy.height, _PAGE):
-            hashes = redis.lrange(keys.heights, start, min(start + _PAGE, copy.height) - 1)
-            for i, text in enumerate(redis.hmget(keys.headers, hashes)):
-                headers += header_term(start + i + 1, hashes[i], text or b"")
+        headers = sum(
+            header_term(height, block_hash, text or b"")
+            for height, block_hash, text in self.chain.stored.headers(copy.height, _PAGE)
+        )
         return tip, old, str(Digest(tip, sum_of(terms), sum_of([headers])))
 
 
 def _say(findings: Sequence[Finding]) -> None:
-    """A line for each of the first findings."""
+    """Log the first findings, a line each."""
     for finding in findings[:10]:
         _log.error("ledger_differs", kind=finding.kind, name=finding.name, stored=finding.stored, right=finding.right)

@@ -22,7 +22,7 @@ def require_todays_rules(chain: ChainStore) -> None:
     Raises:
         WrongChain: a block breaks one of them. The message names both.
     """
-    if int(chain.redis.get(chain.keys.rules) or 1) >= RULES:
+    if chain.known_rules() >= RULES:
         return
     for address in (ZERO_ADDRESS, chain.rules.spec.token.address):
         try:
@@ -35,7 +35,7 @@ def require_todays_rules(chain: ChainStore) -> None:
                     f"{address} was given coins or an allowance, and other nodes refuse that. An earlier version of "
                     "Quarry made it. Begin a new chain: use another QUARRY_NODE or data directory."
                 ) from None
-    chain.redis.set(chain.keys.rules, str(RULES))
+    chain.note_rules(RULES)
 
 
 def _received(chain: ChainStore, address: str) -> Iterator[int]:

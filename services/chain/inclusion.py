@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.store.chain import Location
+from services.store.index import Location
 from shared import merkle
 from shared.canonical import canonical
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from services.errors import NotFound, TipMoved
 from services.store.chain import ChainStore
-from services.store.records import Tip, allowance_field, decode_account, require_whole
+from services.store.records import Tip, allowance_field, decode_account
 from shared.ledger import Account, Entries, Touched
 
 # Blocks back from the tip. Older states would need a replay, so they are refused by name.
@@ -38,7 +38,7 @@ class Snapshots:
         self._chain = chain
         # Kept as they are stored, and searched as text: of a full block's, decoding takes ten times as long and as
         # much memory. They never change, and the largest has some 300 kB.
-        self._undo = lru_cache(maxsize=DEPTH + 8)(self._read_undo)
+        self._undo = lru_cache(maxsize=DEPTH + 8)(chain.undo_text)
 
     def account(self, address: str, height: int | None) -> Account:
         """The account after the block at `height`."""
@@ -87,15 +87,8 @@ class Snapshots:
             raise StateUnavailable(f"the state is kept for the last {DEPTH} blocks")
         if height == tip.height:
             return []
-        found = self._chain.redis.lrange(self._chain.keys.heights, height, tip.height - 1)
-        hashes = [block_hash.decode() for block_hash in found]
+        hashes = self._chain.hashes(height + 1, tip.height - height)
         return hashes if hashes and hashes[-1] == tip.hash else None
-
-    def _read_undo(self, block_hash: str) -> bytes:
-        text = self._chain.redis.hget(self._chain.keys.undo, block_hash)
-        if text is None:
-            raise NotFound("There is no undo record for that block.")
-        return require_whole(text)
 
 
 def _first(texts: list[bytes], key: bytes) -> bytes | None:

@@ -15,7 +15,8 @@ from services.mempool.admission import Mempool
 from services.mining.templates import TemplateMaker
 from services.ports import Ports
 from services.store.chain import SealedBy
-from services.store.mining import Claim, MiningStore, Searched, Watch
+from services.store.events import Watch
+from services.store.mining import Claim, MiningStore, Report, Searched, Times
 from shared.errors import TooEarly
 from shared.rules import Rules
 
@@ -135,7 +136,7 @@ class Rounds:
 
     def watch(self) -> Watch:
         """Notice rounds and blocks from now on. To be closed."""
-        return self._store.watch()
+        return self._store.events.watch()
 
     def claim(
         self, round_id: str, worker: str, wanted: int, searched: Searched, *, if_needed: bool = False
@@ -151,16 +152,8 @@ class Rounds:
         report = searched
         for _ in range(_ATTEMPTS):
             now = self._clock.now()
-            outcome = self._store.claim(
-                round_id,
-                worker,
-                wanted,
-                report,
-                now,
-                REFRESH_SECONDS,
-                now + HEARTBEAT_SECONDS,
-                ENOUGH if if_needed else 0,
-            )
+            times = Times(now, now + HEARTBEAT_SECONDS, REFRESH_SECONDS)
+            outcome = self._store.claim(round_id, Report(worker, report), wanted, times, ENOUGH if if_needed else 0)
             if isinstance(outcome, Claim):
                 return outcome
             if outcome == "ended":
@@ -176,9 +169,8 @@ class Rounds:
         in its place.
         """
         now = self._clock.now()
-        return (
-            self._store.claim(round_id, worker, 0, searched, now, REFRESH_SECONDS, now + HEARTBEAT_SECONDS) != "ended"
-        )
+        times = Times(now, now + HEARTBEAT_SECONDS, REFRESH_SECONDS)
+        return self._store.claim(round_id, Report(worker, searched), 0, times) != "ended"
 
     def rest(self) -> float:
         """Seconds that auto-mining rests before it opens another round; 0 while a round is open or a request waits."""

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
 
 from services.chain.accept import Accepted
+from services.connections import RedisError
 from services.jobs.queues import ANNOUNCE, HEARD, RELAY, RESOLVE
 from services.peers.book import PeerBook
 from services.peers.client import NoSuchAnswer, PeerClient

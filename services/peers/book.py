@@ -1,6 +1,5 @@
 """The peers of one node: whom to ask, what they last said, and whom to leave alone for a while."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -8,9 +7,7 @@ from typing import Literal
 
 from services.errors import PolicyError
 from services.ports import Clock
-from services.store.keys import Keys
-from services.store.port import Store
-from services.store.scripts import Scripts
+from services.store.peers import PeerStore
 
 State = Literal["new", "ok", "unreachable", "lying", "other_chain", "candidate"]
 
@@ -58,17 +55,14 @@ class Peer:
 class PeerBook:
     """Peers in Redis. A peer's record is a hint: a lost update costs one needless question."""
 
-    def __init__(self, redis: Store, keys: Keys, clock: Clock, max_peers: int) -> None:
-        self._redis = redis
-        self._scripts = Scripts(redis)
-        self._keys = keys
+    def __init__(self, store: PeerStore, clock: Clock, max_peers: int) -> None:
+        self._store = store
         self._clock = clock
         self._max_peers = max_peers
 
     def all(self) -> list[Peer]:
         """Every peer and candidate, by URL."""
-        found = self._redis.hgetall(self._keys.peers)
-        return sorted((Peer(**json.loads(text)) for text in found.values()), key=lambda peer: peer.url)
+        return sorted((Peer(**record) for record in self._store.all()), key=lambda peer: peer.url)
 
     def approved(self) -> list[Peer]:
         """The peers that the operator registered."""
@@ -83,8 +77,8 @@ class PeerBook:
         return [peer for peer in self.approved() if not now < peer.next_try <= now + _LIARS_LONGEST_PAUSE]
 
     def get(self, url: str) -> Peer | None:
-        text = self._redis.hget(self._keys.peers, url)
-        return None if text is None else Peer(**json.loads(text))
+        record = self._store.get(url)
+        return None if record is None else Peer(**record)
 
     def add(self, *urls: str) -> None:
         """Register peers, or approve candidates. Repeating it is harmless and ends any pause.
@@ -115,10 +109,7 @@ class PeerBook:
 
     def remove(self, url: str) -> bool:
         """Forget a peer; whether it was known."""
-        known = bool(self._redis.hdel(self._keys.peers, url))
-        self._redis.hdel(self._keys.heard, url)
-        self._redis.hdel(self._keys.asked, url)
-        return known
+        return self._store.remove(url)
 
     def answered(self, url: str, height: int, tip: str, chainwork: int, time: float | None = None) -> None:
         """Note what a peer claims, the time by its clock too. Anybody can claim: it ends no row of failures."""
@@ -164,33 +155,29 @@ class PeerBook:
 
     def hear(self, url: str, block_hash: str) -> bool:
         """Note that a peer is said to have a block; whether a job should be asked for, which takes what was heard."""
-        args = [url, block_hash, self._clock.now(), SAME_NEWS_SECONDS]
-        return bool(self._scripts.run("hear", [self._keys.prefix], args))
+        return self._store.hear(url, block_hash, self._clock.now(), SAME_NEWS_SECONDS)
 
     def anything_heard(self) -> bool:
         """Whether a peer is said to have a block and has not been asked since."""
-        return any(text.startswith(b"waiting") for text in self._redis.hgetall(self._keys.heard).values())
+        return self._store.anything_heard()
 
     def take_heard(self) -> list[str]:
         """The URLs of the peers that are said to have something new, to be asked now."""
-        found = self._scripts.run("take_heard", [self._keys.prefix], [self._clock.now()])
-        return sorted(url.decode() for url in found)
+        return self._store.take_heard(self._clock.now())
 
     def pace(self, urls: Sequence[str]) -> None:
         """Wait until all of these peers may be asked for their tips: each once in `ASK_SECONDS`, whoever wants it."""
         if urls:
-            args = [self._clock.now(), ASK_SECONDS, *urls]
-            wait = int(self._scripts.run("pace", [self._keys.prefix], args))
+            wait = self._store.pace(urls, self._clock.now(), ASK_SECONDS)
             if wait > 0:
-                self._clock.sleep(wait / 1000)
+                self._clock.sleep(wait)
 
     def _too_many(self) -> PolicyError:
         return PolicyError("too_many_peers", f"A node has at most {self._max_peers} peers.", field="nodes")
 
     def _update(self, peer: Peer) -> None:
         """Save, unless the operator has removed the peer while it was asked."""
-        self._scripts.run("update_peer", [self._keys.prefix], [peer.url, json.dumps(asdict(peer))])
+        self._store.update(peer.url, asdict(peer))
 
     def _write(self, kind: Literal["peers", "candidates"], limit: int, peers: Iterable[Peer]) -> bool:
-        pairs = [text for peer in peers for text in (peer.url, json.dumps(asdict(peer)))]
-        return bool(self._scripts.run("add_peers", [self._keys.prefix], [kind, limit, *pairs]))
+        return self._store.add(kind, limit, [(peer.url, asdict(peer)) for peer in peers])

@@ -1,44 +1,31 @@
 """Resolving on demand: many may ask at once, one run answers all who asked before it began."""
 
-import json
-from dataclasses import dataclass
-
 from services.jobs.queues import ANSWER
 from services.peers.resolver import Resolver
 from services.ports import Clock, Queue
-from services.store.keys import Keys
-from services.store.port import Store
+from services.store.resolutions import Answer, ResolutionStore
 
 # Seconds.
 _LOOK_EVERY = 0.1
 _ASK_AGAIN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of a resolution that somebody asked for."""
-
-    number: int  # of the last request that it answers
-    replaced: bool
-
-
 class Consensus:
     """The door to the resolver for people who wait."""
 
-    def __init__(self, node: str, redis: Store, keys: Keys, resolver: Resolver, queue: Queue, clock: Clock) -> None:
+    def __init__(self, node: str, store: ResolutionStore, resolver: Resolver, queue: Queue, clock: Clock) -> None:
         self._node = node
-        self._redis = redis
-        self._keys = keys
+        self._store = store
         self._resolver = resolver
         self._queue = queue
         self._clock = clock
 
     def ask(self, seconds: float) -> Answer | None:
         """Have a network worker resolve, and wait for it; None when that takes longer than `seconds`."""
-        number = self._redis.incr(self._keys.resolve_asked)
+        number = self._store.ask()
         left, asked = seconds, ""
         while True:
-            done, now = self._done(), self._clock.now()
+            done, now = self._store.done(), self._clock.now()
             if done is not None and done.number >= number:
                 return done
             # One job for all who wait for the same run, however many; another where it was lost.
@@ -54,16 +41,12 @@ class Consensus:
 
     def answer(self, number: int) -> bool:
         """Resolve for all who asked so far, unless that was done since request `number`; whether our chain changed."""
-        done = self._done()
+        done = self._store.done()
         if done is not None and done.number >= number:
             return done.replaced
-        asked = int(self._redis.get(self._keys.resolve_asked) or number)
+        asked = self._store.asked() or number
         resolution = self._resolver.resolve()
-        done = self._done()
+        done = self._store.done()
         if done is None or done.number < asked:  # a run that began later may have ended earlier
-            self._redis.set(self._keys.resolve_done, json.dumps({"number": asked, "replaced": resolution.replaced}))
+            self._store.finish(Answer(asked, resolution.replaced))
         return resolution.replaced
-
-    def _done(self) -> Answer | None:
-        found = self._redis.get(self._keys.resolve_done)
-        return None if found is None else Answer(**json.loads(found))

@@ -1,4 +1,4 @@
-"""What a block and its change are in the arguments of the scripts: lists of names and values."""
+"""A block and its change as arguments of the scripts: lists of names and values."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Branches in Redis: staging verified blocks, swapping them in, and finishing what a swap leaves to be done."""
+"""Branches in Redis: staging verified blocks, swapping them in, and the slices that finish a swap."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -6,16 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.store.arguments import ledger_lists
+from services.store.base import NodeStore
 from services.store.digest import account_term, allowance_term, header_term, ledger_sum, read_digest, sum_of
-from services.store.keys import Keys
-from services.store.port import Store
 from services.store.records import Tip, allowance_field, encode_entries, encode_header, fee_rank
-from services.store.scripts import Scripts
 from shared.block import Block
 from shared.ledger import Entries
 from shared.transaction import Transaction
 
-# Arguments per slice: no slice holds Redis for more than some milliseconds.
+# Arguments per slice, so that no slice holds Redis for more than some milliseconds.
 SLICE = 1000
 # Transactions of one sender per slice, and slices sent together.
 REQUEUED = 400
@@ -24,9 +22,9 @@ TOGETHER = 100
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What a swap has changed, for those who finish its indexes and mempool."""
+    """What a swap has changed, for finishing its indexes and mempool."""
 
-    beginning: str  # of its text, with its id: every slice compares it
+    beginning: str  # of its text, which holds its id: every slice compares it
     fork: int  # height of the last block that both branches have
     detached: tuple[str, ...]  # hashes, the old tip first
     attached: tuple[str, ...]  # hashes, oldest first
@@ -34,7 +32,7 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class Returning:
-    """A detached transaction, and the place that it had."""
+    """A detached transaction, and its place on the branch that was left."""
 
     transaction: Transaction
     place: str  # "height:position"
@@ -52,26 +50,21 @@ class Swap:
     ledger: Entries  # net: every entry that either branch touches, as it is after the swap
 
 
-class BranchStore:
-    """Staging and swapping."""
-
-    def __init__(self, redis: Store, keys: Keys) -> None:
-        self._redis = redis
-        self._keys = keys
-        self._scripts = Scripts(redis)
+class BranchStore(NodeStore):
+    """The branches of one node."""
 
     def is_marked(self) -> bool:
         """Whether the stored state is marked as wrong."""
-        return bool(self._redis.hget(self._keys.fault, "sentence"))
+        return bool(self._redis.hget(self.keys.fault, "sentence"))
 
     def stage(self, block: Block, before: Entries, chainwork: int, now: float) -> None:
-        """Store a verified block under its hash. It is not on the chain yet, and forgotten if it never gets there."""
+        """Store a verified block under its hash. It is not on the chain yet, and is forgotten if it never is."""
         pipeline = self._redis.pipeline(transaction=True)
-        pipeline.zadd(self._keys.staged, {block.hash: now})
-        pipeline.hset(self._keys.blocks, block.hash, block.canonical)
-        pipeline.hset(self._keys.headers, block.hash, encode_header(block, chainwork))
-        pipeline.hset(self._keys.undo, block.hash, encode_entries(before))
-        pipeline.hset(self._keys.ids, block.hash, bytes.fromhex("".join(item.id for item in block.transactions)))
+        pipeline.zadd(self.keys.staged, {block.hash: now})
+        pipeline.hset(self.keys.blocks, block.hash, block.canonical)
+        pipeline.hset(self.keys.headers, block.hash, encode_header(block, chainwork))
+        pipeline.hset(self.keys.undo, block.hash, encode_entries(before))
+        pipeline.hset(self.keys.ids, block.hash, bytes.fromhex("".join(item.id for item in block.transactions)))
         pipeline.execute()
 
     def swap(self, swap: Swap) -> str:
@@ -80,7 +73,7 @@ class BranchStore:
         digest = self._digest_after(swap)
         if digest is None:
             return "missing"
-        # The two tips say all that the rest says. They come first, so that slices can compare the beginning only.
+        # The two tips determine everything else. They come first, so that slices need to compare the beginning only.
         journal = json.dumps(
             {
                 "id": f"{swap.old_tip.hash}:{tip.hash}",
@@ -104,20 +97,20 @@ class BranchStore:
         for values in [list(swap.attached), *ledger_lists(swap.ledger)]:
             args.append(len(values))
             args += values
-        return bytes(self._scripts.run("swap", [self._keys.prefix], args)).decode()
+        return bytes(self._scripts.run("swap", [self.keys.prefix], args)).decode()
 
     def _digest_after(self, swap: Swap) -> str | None:
-        """The digest of the state after a swap; "" where the tip has none. None: a block of the branch was forgotten.
+        """The digest of the state after a swap; "" if the tip has none. None: a block of the branch was forgotten.
 
-        What it replaces is read as it is stored, so that what is wrong there stays visible (services/store/digest.py).
-        If the tip moves meanwhile, the script does nothing.
+        The terms of replaced entries are computed from what is stored, so that a falsified entry stays visible
+        (services/store/digest.py). If the tip moves meanwhile, the script does nothing.
         """
         digest = read_digest(swap.old_tip.digest, swap.old_tip.hash)
         if digest is None:
             return ""
         gone = [
-            *self._terms(self._keys.accounts, list(swap.ledger.accounts), account_term),
-            *self._terms(self._keys.allowances, list(map(allowance_field, swap.ledger.allowances)), allowance_term),
+            *self._terms(self.keys.accounts, list(swap.ledger.accounts), account_term),
+            *self._terms(self.keys.allowances, list(map(allowance_field, swap.ledger.allowances)), allowance_term),
         ]
         attached = self._header_terms(swap.fork, swap.attached)
         detached = self._header_terms(swap.fork, swap.detached[::-1])
@@ -134,19 +127,19 @@ class BranchStore:
                     yield term(name.encode(), text)
 
     def _header_terms(self, fork: int, hashes: Sequence[str]) -> list[int] | None:
-        """The terms of blocks that follow each other above height `fork`. None: one is not stored."""
+        """The terms of the blocks from height `fork` + 1 on. None: one is not stored."""
         terms = []
         for start in range(0, len(hashes), SLICE):
             part = list(hashes[start : start + SLICE])
-            for i, text in enumerate(self._redis.hmget(self._keys.headers, part)):
+            for i, text in enumerate(self._redis.hmget(self.keys.headers, part)):
                 if text is None:
                     return None
                 terms.append(header_term(fork + 1 + start + i, part[i].encode(), text))
         return terms
 
     def journal(self) -> Journal | None:
-        """The swap that is not finished, if there is one."""
-        found = self._redis.get(self._keys.journal)
+        """The swap that is not finished, or None."""
+        found = self._redis.get(self.keys.journal)
         if found is None:
             return None
         value = json.loads(found)
@@ -165,7 +158,7 @@ class BranchStore:
         self._run("reindex", calls)
 
     def rehistory(self, journal: Journal, histories: Iterable[tuple[str, list[str]]]) -> None:
-        """Give addresses the history that the branch gives them: (address, places in the branch, oldest first)."""
+        """Bring histories in line with the branch. Each item: address, its places in the branch, oldest first."""
         args: list[Any] = []
         for address, places in histories:
             args += [1 + len(places), address, *places]
@@ -176,7 +169,7 @@ class BranchStore:
             self._run("rehistory", [[journal.beginning, journal.fork, *args]])
 
     def requeue(self, journal: Journal, senders: Mapping[str, Sequence[Returning]], now: float) -> None:
-        """Bring the mempool queues of some senders in line with the branch; per sender, what was detached."""
+        """Bring the mempool queues of some senders in line with the branch. `senders`: what was detached of each."""
         calls: list[list[Any]] = []
         for sender, detached in senders.items():
             for start in range(0, max(len(detached), 1), REQUEUED):
@@ -188,14 +181,14 @@ class BranchStore:
         self._run("requeue", calls)
 
     def _run(self, name: str, calls: Sequence[list[Any]]) -> None:
-        """Run a script with each list of arguments. Each run is a slice by itself; some travel together."""
+        """Run a script with each list of arguments. Each run is one slice; some are sent together."""
         for start in range(0, len(calls), TOGETHER):
-            self._scripts.run_many(name, [self._keys.prefix], list(calls[start : start + TOGETHER]))
+            self._scripts.run_many(name, [self.keys.prefix], list(calls[start : start + TOGETHER]))
 
     def finish(self, journal: Journal) -> None:
-        """The journal is done."""
-        self._scripts.run("finish", [self._keys.prefix], [journal.beginning])
+        """Delete the journal: everything in it is done."""
+        self._scripts.run("finish", [self.keys.prefix], [journal.beginning])
 
     def forget(self, before: float, limit: int) -> int:
         """Delete blocks that were staged before a time and never became part of the chain; how many."""
-        return int(self._scripts.run("forget", [self._keys.prefix], [before, limit]))
+        return int(self._scripts.run("forget", [self.keys.prefix], [before, limit]))

@@ -1,14 +1,15 @@
-"""A digest of the stored state that grows with the chain: it lies in the tip, and every commit brings it along.
+"""A digest of the stored state. It is a field of the tip, and every commit updates it.
 
-Two sums modulo 2^256, each of one SHA-256 per entry: the ledger (accounts and allowances) and the headers (each with
-its height and its hash, so the list of heights is covered too). A sum does not depend on the order, so a commit takes
-away the terms that it replaces and adds the new ones, and a scan of the stored entries must come to the same sums.
+It is two sums modulo 2^256, each of one SHA-256 per entry: the ledger (accounts and allowances) and the headers (each
+with its height and its hash, so that the list of heights is covered too). A sum does not depend on the order of its
+terms. So a commit subtracts the terms that it replaces and adds the new ones, and a scan of all stored entries must
+give the same sums.
 
-A commit takes away the terms of what it *read*. So an entry that was altered behind our back leaves its difference in
-the sums for good, whatever is written over it later.
+A commit subtracts the terms of the values that it *read*. So an entry that was altered behind our back leaves its
+difference in the sums for good, whatever is written over it later.
 
-This finds accidents: flipped bits, a damaged append-only file, a hand in redis-cli. It is no defence against somebody
-who may write to Redis: they can write the digest as well.
+This finds accidents: flipped bits, a damaged append-only file, a command in redis-cli. It is no defence against an
+attacker who can write to Redis, and so to the digest.
 """
 
 from collections.abc import Iterable
@@ -28,12 +29,12 @@ class Digest:
     block: str  # hash of the tip that it belongs to
     ledger: int = 0
     headers: int = 0
-    # How often the state was repaired. A commit that was computed from the state before a repair does not fit after it.
+    # How often the state was repaired. A commit that was computed from the state before a repair is refused after it.
     repairs: int = 0
 
     def __str__(self) -> str:
-        """As the tip holds it."""
-        return f"{self.block}:{self.ledger:064x}:{self.headers:064x}:{self.repairs}"
+        """As the tip stores it."""
+        return f"{self.block}:{sum_text(self.ledger)}:{sum_text(self.headers)}:{self.repairs}"
 
     def with_change(self, change: Change) -> "Digest":
         """The digest after a change of the ledger."""
@@ -41,15 +42,15 @@ class Digest:
         return replace(self, ledger=ledger % _MODULUS)
 
     def with_headers(self, attached: Iterable[int], detached: Iterable[int] = ()) -> "Digest":
-        """The digest after headers were added and taken away: their terms (`header_term`)."""
+        """The digest after the headers with these terms (`header_term`) were added and removed."""
         return replace(self, headers=(self.headers + sum(attached) - sum(detached)) % _MODULUS)
 
 
 def read_digest(text: str, block_hash: str) -> Digest | None:
-    """The digest that a tip holds.
+    """The digest that a tip stores.
 
-    None where it has none that belongs to it: the store was last written by a release without digests, or the field is
-    damaged. Then only a replay can tell.
+    None if it has none that belongs to it: a release without digests was the last to write, or the field is damaged.
+    Then only a replay can check the state.
     """
     try:
         block, ledger, headers, repairs = text.split(":")
@@ -70,12 +71,12 @@ def allowance_term(field: bytes, text: bytes) -> int:
 
 
 def header_term(height: int, block_hash: bytes, text: bytes) -> int:
-    """The term of the block at a height: the hash that the list of heights has there, and its stored header."""
+    """The term of the block at a height, from its hash in the list of heights and its stored header."""
     return _term(b"header", b"%d:%s" % (height, block_hash), text)
 
 
 def ledger_sum(entries: Entries) -> int:
-    """The terms of entries together. What is zero is not stored, and has none."""
+    """The sum of the terms of entries. A zero is not stored and has no term."""
     total = 0
     for address, account in entries.accounts.items():
         if text := encode_account(account):
@@ -87,8 +88,13 @@ def ledger_sum(entries: Entries) -> int:
 
 
 def sum_of(terms: Iterable[int]) -> int:
-    """The digest of terms."""
+    """The sum of terms."""
     return sum(terms) % _MODULUS
+
+
+def sum_text(value: int) -> str:
+    """A sum as it is stored and shown: 64 hex digits."""
+    return f"{value:064x}"
 
 
 def _term(kind: bytes, name: bytes, value: bytes) -> int:

@@ -1,133 +1,135 @@
-"""What happens on a node, told to many listeners: one reader per process, however many listen.
+"""The stream of events: what happened on a node, as the scripts write it (lua/event.lua)."""
 
-Blocks, rounds and reorganisations are told one by one; arriving transactions and the progress of a round as the state
-that they lead to, twice a second at most, since nobody can look faster.
-"""
-
-import json
-import queue
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-from services.ports import Clock
-from services.store.mining import MiningStore
-from services.store.pool import PoolStore
+from services.store.base import NodeStore
+from services.store.port import EventFields, Store
 
-_log = structlog.get_logger(__name__)
+# Events that are read at once.
+_PAGE = 1000
+# Types that are interesting one by one. Of the others, transactions, there may be thousands a second.
+TOLD_ONE_BY_ONE = frozenset({"block", "round", "reorganisation", "cancelled"})
 
-_TOLD_ONE_BY_ONE = frozenset({"block", "round", "reorganisation", "cancelled"})
-_STATE_SECONDS = 0.5
-# A listener that is this far behind is too slow: it loses the oldest, and reads the state anyway.
-_BACKLOG = 100
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One entry of the stream."""
+
+    id: str
+    type: str
+    data: str  # words, as docs/redis-schema.md lists them
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing that happened."""
+    """One thing that happened, for those who listen."""
 
-    id: str  # of the event in the store; "" for states
+    id: str  # of the event in the stream; "" for states
     type: str
     data: dict[str, Any]
 
+    @classmethod
+    def of(cls, event: StoredEvent) -> "Message":
+        """An event with its words as named fields."""
+        return cls(event.id, event.type, _details(event.type, event.data))
 
-class News:
-    """The listeners of one process."""
 
-    def __init__(self, mining: MiningStore, pool: PoolStore, clock: Clock) -> None:
-        self._mining = mining
-        self._pool = pool
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._listeners: set[queue.Queue[Message]] = set()
-        self._reader: threading.Thread | None = None
+class EventStream(NodeStore):
+    """The events of one node."""
 
-    @contextmanager
-    def listen(self) -> Iterator["queue.Queue[Message]"]:
-        """A queue of messages from now on."""
-        listener: queue.Queue[Message] = queue.Queue(_BACKLOG)
-        with self._lock:
-            self._listeners.add(listener)
-            if self._reader is None:
-                self._reader = threading.Thread(target=self._read, name="news", daemon=True)
-                self._reader.start()
+    def last(self) -> str:
+        """The id of the newest event. Read it before anything else, to wait for what follows."""
+        found = self._redis.xrevrange(self.keys.events, count=1)
+        return found[0][0].decode() if found else "0-0"
+
+    def since(self, after: str, seconds: float) -> list[StoredEvent]:
+        """The events after the one with the id `after`; waits up to `seconds` for the first."""
+        found = self._redis.xread({self.keys.events: after}, count=_PAGE, block=max(1, int(seconds * 1000)))
+        return [_event(name, fields) for name, fields in found[0][1]] if found else []
+
+    def latest(self, limit: int) -> list[Message]:
+        """The blocks, rounds and reorganisations among the newest `limit` events, the oldest first."""
+        found = [_event(*item) for item in self._redis.xrevrange(self.keys.events, count=limit)]
+        return [Message.of(event) for event in reversed(found) if event.type in TOLD_ONE_BY_ONE]
+
+    def transactions_since(self, after: str, limit: int) -> tuple[list[str], str]:
+        """Ids of transactions that were admitted after an event, and the last event that was looked at.
+
+        Args:
+            limit: how many events are looked at, at most.
+        """
+        found = self._redis.xrange(self.keys.events, min=f"({after}", max="+", count=limit)
+        ids = [fields[b"data"].decode() for _, fields in found if fields[b"type"] == b"transaction"]
+        return ids, found[-1][0].decode() if found else after
+
+    def watch(self) -> "Watch":
+        """Notice what happens from now on. The caller closes it."""
+        return Watch(self._redis, self.keys.events, self.last())
+
+
+class Watch:
+    """Notices events as they happen. Asking whether one has come sends no command.
+
+    One XREAD stays open on a connection of its own: between two slices, a search looks whether a reply has come.
+    Not for use by two threads at once. `opened` is the round that was last noticed to open, if nothing followed it.
+    """
+
+    def __init__(self, redis: Store, key: str, after: str) -> None:
+        """`after`: id of the last event that is not to be noticed."""
+        # redis-py leaves its connections untyped, and nothing else needs them in the port.
+        self._redis: Any = redis
+        self._connection: Any = None
+        self._key = key
+        self._after = after
+        self.opened = ""
+        self._send()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait up to `seconds` for an event of any type; whether one came."""
+        return bool(self._read(seconds))
+
+    def news(self) -> bool:
+        """Whether a round or the tip has changed since the last call, or may have, since the connection was lost."""
+        return any(kind != b"transaction" for kind in self._read(0.0))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.disconnect()  # the XREAD is still open on it: no other command can use it
+            self._redis.connection_pool.release(self._connection)
+            self._connection = None
+
+    def _send(self) -> None:
+        if self._connection is None:
+            self._connection = self._redis.connection_pool.get_connection()
+        self._connection.send_command("XREAD", "COUNT", _PAGE, "BLOCK", 0, "STREAMS", self._key, self._after)
+
+    def _read(self, seconds: float) -> list[bytes]:
+        """The types of the events that have come."""
         try:
-            yield listener
-        finally:
-            with self._lock:
-                self._listeners.discard(listener)
-
-    def _read(self) -> None:
-        """Read events and tell them, until nobody listens."""
-        seen, told_at, changed = "", 0.0, False
-        while True:
-            with self._lock:
-                if not self._listeners:
-                    self._reader = None
-                    return
-            try:
-                seen = seen or self._mining.last_event()
-                for event in self._mining.events_since(seen, _STATE_SECONDS):
-                    seen = event.id
-                    if event.type in _TOLD_ONE_BY_ONE:
-                        self._tell(Message(event.id, event.type, _details(event.type, event.data)))
-                    changed = True
-                now = self._clock.now()
-                if now - told_at >= _STATE_SECONDS:
-                    state = self._state()
-                    if changed or state["round"] is not None:
-                        self._tell(Message("", "state", state))
-                    told_at, changed = now, False
-            except RedisError as error:
-                _log.warning("news_interrupted", error=type(error).__name__)
-                self._clock.sleep(1.0)
-            except Exception:  # a fault of ours, or an event that nobody can read: no reason to stop telling the rest
-                _log.exception("news_failed")
-                seen = ""  # go on behind it, or it would be met again for ever
-                self._clock.sleep(1.0)
-
-    def _state(self) -> dict[str, Any]:
-        situation = self._mining.situation()
-        size, used = self._pool.totals()
-        found = self._mining.round(situation.open_round) if situation.open_round else None
-        progress = None
-        if found is not None:
-            progress = {
-                "id": found.id,
-                "height": found.height,
-                "difficulty": found.difficulty,
-                "hashes": found.hashes,
-                "workers": {name: done.hashes for name, done in self._mining.round_workers(found.id).items()},
-            }
-        return {"mempool": {"size": size, "bytes": used}, "requests": situation.requests, "round": progress}
-
-    def _tell(self, message: Message) -> None:
-        with self._lock:
-            listeners = list(self._listeners)
-        for listener in listeners:
-            try:
-                listener.put_nowait(message)
-            except queue.Full:
-                try:
-                    listener.get_nowait()
-                    listener.put_nowait(message)
-                except (queue.Empty, queue.Full):
-                    pass
+            if self._connection is None:
+                self._send()
+            if not self._connection.can_read(seconds):
+                return []
+            reply = self._redis.parse_response(self._connection, "XREAD")
+            events = [event for _, found in reply for event in found]
+            self._after = events[-1][0].decode()
+            self._send()
+        except RedisConnectionError:
+            self.close()  # opened again at the next call; until then anything may happen
+            return [b"unknown"]
+        for _, fields in events:
+            if fields[b"type"] == b"round":
+                self.opened = fields[b"data"].split()[0].decode()
+            elif fields[b"type"] != b"transaction":
+                self.opened = ""
+        return [fields[b"type"] for _, fields in events]
 
 
-def latest(mining: MiningStore, limit: int) -> list[Message]:
-    """What happened last, the oldest first: blocks, rounds and reorganisations among the newest `limit` events."""
-    found = mining.redis.xrevrange(mining.keys.events, count=limit)
-    return [
-        Message(name.decode(), kind, _details(kind, fields[b"data"].decode()))
-        for name, fields in reversed(found)
-        if (kind := fields[b"type"].decode()) in _TOLD_ONE_BY_ONE
-    ]
+def _event(name: bytes, fields: EventFields) -> StoredEvent:
+    return StoredEvent(name.decode(), fields[b"type"].decode(), fields[b"data"].decode())
 
 
 def _details(kind: str, data: str) -> dict[str, Any]:
@@ -142,9 +144,3 @@ def _details(kind: str, data: str) -> dict[str, Any]:
             return {"fork": int(fork), "height": int(height), "hash": tip}
         case _:
             return {"id": data}
-
-
-def as_text(message: Message) -> str:
-    """A message as a server-sent event."""
-    head = f"id: {message.id}\n" if message.id else ""
-    return f"{head}event: {message.type}\ndata: {json.dumps(message.data)}\n\n"

@@ -1,7 +1,7 @@
-"""The mark that says that the stored state is not the one that the blocks give, and what of it is wrong.
+"""The mark on a store whose state is not the one that the blocks give, and what is wrong with it.
 
-It lies in the store, so every process on every machine heeds it: the scripts that admit, append, swap and open rounds
-look at it themselves.
+It is in the store, so it holds for every process on every machine: the scripts that admit, append, swap, add requests
+and open rounds check it themselves.
 """
 
 import json
@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from services.errors import LedgerDiffers
+from services.store.base import NodeStore
 from services.store.chain import KEEP_SECONDS
-from services.store.keys import Keys
-from services.store.port import Store
-from services.store.scripts import Scripts
+from services.store.mender import Mender
 
-# Findings that a mark keeps; it says how many there are.
+# Findings that a mark stores; their whole number is a field of its own.
 KEPT = 50
 # Characters of a value that a finding shows.
 _SHOWN = 200
@@ -22,12 +21,12 @@ _SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is stored otherwise than the blocks say."""
+    """One record that is not what the blocks give."""
 
     kind: str  # account, allowance, supply, tip, height, header, block, ids, undo, index, history, digest
     name: str  # which one: an address, "owner:spender", "block 17", a transaction id
-    stored: str  # as it is stored, or as much of it as tells
-    right: str  # as the blocks give it; "" where only a replay can tell
+    stored: str  # what is stored, or the part that matters
+    right: str  # what the blocks give; "" if only a replay can tell
 
     def __str__(self) -> str:
         right = f", right {self.right}" if self.right else ""
@@ -38,12 +37,12 @@ class Finding:
 class Fault:
     """The mark of a node."""
 
-    token: str  # of whoever wrote it
+    token: str  # of the process that wrote it
     sentence: str  # what is wrong, for people
     at: float  # Unix seconds
-    repairing: bool  # a repair has begun; if it was killed, another may
-    total: int  # findings
-    findings: tuple[Finding, ...]  # the first of them
+    repairing: bool  # a repair has begun; if it was killed, another may begin
+    total: int  # how many findings there are
+    findings: tuple[Finding, ...]  # the first KEPT of them
 
     def to_object(self) -> dict[str, object]:
         """As `/status` shows it."""
@@ -56,17 +55,12 @@ class Fault:
         }
 
 
-class FaultStore:
+class FaultStore(NodeStore):
     """The mark of one node."""
 
-    def __init__(self, redis: Store, keys: Keys) -> None:
-        self._redis = redis
-        self._keys = keys
-        self._scripts = Scripts(redis)
-
     def read(self) -> Fault | None:
-        """What is known to be wrong, or None."""
-        found = self._redis.hgetall(self._keys.fault)
+        """The mark, or None."""
+        found = self._redis.hgetall(self.keys.fault)
         if not found:
             return None
         fields = {name.decode(): value.decode() for name, value in found.items()}
@@ -79,20 +73,28 @@ class FaultStore:
             findings=tuple(Finding(**item) for item in json.loads(fields["findings"])),
         )
 
+    def is_marked(self) -> bool:
+        """Whether the stored state is marked as wrong."""
+        return self._redis.hget(self.keys.fault, "token") is not None
+
+    def mender(self) -> Mender:
+        """The writes of one repair."""
+        return Mender(self._redis, self.keys)
+
     def require_none(self) -> None:
-        """Raises: LedgerDiffers, with what is wrong."""
-        sentence = self._redis.hget(self._keys.fault, "sentence")
+        """Raises: LedgerDiffers, if there is a mark; its message is the sentence."""
+        sentence = self._redis.hget(self.keys.fault, "sentence")
         if sentence is not None:
             raise LedgerDiffers(sentence.decode())
 
     def mark(
         self, token: str, findings: Sequence[Finding], now: float, *, over: str = "*", repair: bool = False
     ) -> bool:
-        """Mark the stored state as wrong, whatever is known already; False where `over` is not the mark that is there.
+        """Mark the stored state as wrong; False if the mark that is there is not `over`.
 
         Args:
             over: token of the mark to replace; "" for none, "*" for any or none.
-            repair: a repair begins.
+            repair: the mark says that a repair has begun.
         """
         fields = {
             "token": token,
@@ -105,18 +107,18 @@ class FaultStore:
         args: list[object] = [now, KEEP_SECONDS, over]
         for name, value in fields.items():
             args += [name, value]
-        return bool(self._scripts.run("mark", [self._keys.prefix], args))
+        return bool(self._scripts.run("mark", [self.keys.prefix], args))
 
     def repaired(self, token: str, old_tip: str, tip: dict[str, str]) -> bool:
-        """Write the tip that the blocks give and take the mark away; False where either is not ours any more."""
+        """Write the tip that the blocks give and remove the mark; False if the mark or the tip is another."""
         args: list[object] = [token, old_tip, tip["height"], tip["hash"]]
         for name, value in tip.items():
             args += [name, value]
-        return bool(self._scripts.run("repaired", [self._keys.prefix], args) == b"repaired")
+        return bool(self._scripts.run("repaired", [self.keys.prefix], args) == b"repaired")
 
     def adopt_digest(self, tip: str, old: str, new: str) -> bool:
-        """Give the tip its digest, where it is still `tip` and has none that belongs to it."""
-        return bool(self._scripts.run("adopt_digest", [self._keys.prefix], [tip, old, new]))
+        """Give the tip a digest, if its hash is still `tip` and its digest still `old`."""
+        return bool(self._scripts.run("adopt_digest", [self.keys.prefix], [tip, old, new]))
 
 
 def sentence_of(findings: Sequence[Finding]) -> str:

@@ -1,13 +1,12 @@
-"""JSON-RPC filters in Redis: what a client watches, and how far it has looked. They expire when nobody polls them."""
+"""JSON-RPC filters in Redis: what a client watches, and how far it has looked."""
 
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from services.store.keys import Keys
-from services.store.port import Store
+from services.store.base import NodeStore
 
-# A filter that nobody polls is forgotten after this many seconds, as in geth.
+# A filter that is not polled for this many seconds is forgotten, as in geth.
 KEEP_SECONDS = 300
 # Filters that one node keeps at once.
 MAX_FILTERS = 1000
@@ -21,48 +20,38 @@ class Filter:
 
     kind: Kind
     criteria: dict[str, Any]  # of logs, as the client gave them
-    height: int  # the last block that was looked at
-    hash: str
-    event: str  # the last event that was looked at
+    height: int  # of the last block that was looked at
+    hash: str  # of the same
+    event: str  # id of the last event that was looked at
 
 
-class FilterStore:
+class FilterStore(NodeStore):
     """The filters of one node; any of its API processes can answer any of them."""
 
-    def __init__(self, redis: Store, keys: Keys) -> None:
-        self._redis = redis
-        self._keys = keys
-
     def add(self, filter_id: str, new: Filter, now: float) -> bool:
-        """Keep a new filter; False when there are too many."""
+        """Store a new filter; False if there are MAX_FILTERS already."""
         pipeline = self._redis.pipeline(transaction=True)
-        pipeline.zremrangebyscore(self._keys.filters, "-inf", now)
-        pipeline.zcard(self._keys.filters)
+        pipeline.zremrangebyscore(self.keys.filters, "-inf", now)
+        pipeline.zcard(self.keys.filters)
         if int(pipeline.execute()[1]) >= MAX_FILTERS:
             return False
         self.save(filter_id, new, now)
         return True
 
     def get(self, filter_id: str) -> Filter | None:
-        found = self._redis.get(self._keys.filter(filter_id))
+        found = self._redis.get(self.keys.filter(filter_id))
         return None if found is None else Filter(**json.loads(found))
 
     def save(self, filter_id: str, current: Filter, now: float) -> None:
-        """Keep a filter as it is now, for another while."""
+        """Store a filter for another KEEP_SECONDS."""
         pipeline = self._redis.pipeline(transaction=True)
-        pipeline.set(self._keys.filter(filter_id), json.dumps(asdict(current)), ex=KEEP_SECONDS)
-        pipeline.zadd(self._keys.filters, {filter_id: now + KEEP_SECONDS})
+        pipeline.set(self.keys.filter(filter_id), json.dumps(asdict(current)), ex=KEEP_SECONDS)
+        pipeline.zadd(self.keys.filters, {filter_id: now + KEEP_SECONDS})
         pipeline.execute()
 
     def remove(self, filter_id: str) -> bool:
         """Forget a filter; whether it was there."""
         pipeline = self._redis.pipeline(transaction=True)
-        pipeline.delete(self._keys.filter(filter_id))
-        pipeline.zrem(self._keys.filters, filter_id)
+        pipeline.delete(self.keys.filter(filter_id))
+        pipeline.zrem(self.keys.filters, filter_id)
         return bool(pipeline.execute()[0])
-
-    def transactions_since(self, event: str, limit: int) -> tuple[list[str], str]:
-        """Ids of transactions that were admitted after an event, and the last event that was looked at."""
-        found = self._redis.xrange(self._keys.events, min=f"({event}", max="+", count=limit)
-        ids = [fields[b"data"].decode() for _, fields in found if fields[b"type"] == b"transaction"]
-        return ids, found[-1][0].decode() if found else event

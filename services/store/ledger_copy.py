@@ -1,6 +1,6 @@
-"""A copy of the ledger as it is stored at one moment, read in pages while the chain may grow.
+"""A copy of the stored ledger at one moment, read in pages while the chain may grow.
 
-Nothing is decoded: what cannot be read must be shown as it is.
+Nothing is decoded: what cannot be read must be reported as it is.
 """
 
 import json
@@ -10,10 +10,10 @@ from services.errors import Damaged, NotBegun, TipMoved
 from services.store.keys import Keys
 from services.store.port import Store
 
-# Entries that are asked for at once: a page holds the store for about a millisecond.
+# Entries that are read at once: a page holds the store for about a millisecond.
 _PAGE = 4000
 _ATTEMPTS = 5
-# Growths of the chain that one reading follows.
+# How often one reading follows the chain to a new tip before it gives up.
 _FOLLOWED = 50
 
 
@@ -30,13 +30,13 @@ class LedgerCopy:
 def copy_ledger(redis: Store, keys: Keys) -> LedgerCopy:
     """All accounts and allowances at one moment. Takes some 250 bytes of memory for each.
 
-    Entries that change while the pages are read are known from the undo records of the blocks that came meanwhile, and
-    read again together with the tip.
+    The undo records of blocks that are appended while the pages are read name the entries that have changed. These are
+    read again, together with the tip.
 
     Raises:
         NotBegun: there is neither a tip nor a block.
         TipMoved: the chain is reorganised again and again.
-        Damaged: a block that came meanwhile has no undo record that can be read.
+        Damaged: a block that was appended meanwhile has no readable undo record.
     """
     for _ in range(_ATTEMPTS):
         found = _Reading(redis, keys).run()
@@ -71,7 +71,7 @@ class _Reading:
         return None
 
     def _look(self) -> tuple[dict[bytes, bytes], int]:
-        """The tip, the length of the chain, and what has changed, read again: one moment."""
+        """Read the tip, the length of the chain, and again the entries that have changed, at one moment."""
         keys, (accounts, allowances) = self._keys, map(sorted, self._changed)
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hgetall(keys.tip)
@@ -90,7 +90,7 @@ class _Reading:
         return tip, height
 
     def _follow(self, old: bytes | None, old_height: int, new: bytes | None, height: int) -> bool:
-        """Learn what the blocks from one tip to another have changed; False if the one does not lead to the other."""
+        """Note what the blocks between two tips have changed; False if the new tip is no descendant of the old one."""
         hashes = self._redis.lrange(self._keys.heights, old_height - 1, height - 1)
         if len(hashes) < 2 or hashes[0] != old or hashes[-1] != new:
             return False
@@ -105,7 +105,7 @@ class _Reading:
 
 
 def _scanned(redis: Store, name: str) -> dict[bytes, bytes]:
-    """A whole hash, page by page. What is changed meanwhile may be missing or old."""
+    """A whole hash, page by page. An entry that changes meanwhile may be missing or old."""
     found: dict[bytes, bytes] = {}
     cursor = 0
     while True:
@@ -124,5 +124,5 @@ def _update(copy: dict[bytes, bytes], names: list[bytes], values: list[bytes | N
 
 
 def _repairs(tip: dict[bytes, bytes]) -> bytes:
-    """What a repair changes and nothing else does."""
+    """The count of repairs in the digest, which only a repair changes."""
     return tip.get(b"digest", b"").rpartition(b":")[2]

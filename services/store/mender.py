@@ -1,6 +1,6 @@
-"""Writing derived records right, one after the other, while the node is marked and nobody else writes.
+"""Correcting records one by one, while the node is marked and nothing else writes.
 
-Each write may be the last: the mark stays until all is done, and a repair that begins anew finds what is left.
+The repair may be killed after any write: the mark stays until everything is done, and the next repair finds the rest.
 """
 
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from services.store.keys import Keys
 from services.store.port import Store
 
-# Commands that travel together.
+# Commands that are sent together.
 _TOGETHER = 500
 
 
 class Mender:
-    """The writes of one repair. `flush` sends what waits."""
+    """The writes of one repair. They are sent in groups; `flush` sends the last one."""
 
     def __init__(self, redis: Store, keys: Keys) -> None:
         self._redis = redis
@@ -23,7 +23,7 @@ class Mender:
         self.written = 0
 
     def record(self, key: str, field: str | bytes, value: bytes | None) -> None:
-        """One field of a hash; None: there shall be none."""
+        """Write one field of a hash; None deletes it."""
         if value is None:
             self._pipeline.hdel(key, field)
         else:
@@ -31,29 +31,29 @@ class Mender:
         self._count()
 
     def height(self, height: int, block_hash: str) -> None:
-        """One entry of the list of heights."""
+        """Correct one entry of the list of heights."""
         self._pipeline.lset(self._keys.heights, height - 1, block_hash)
         self._count()
 
     def add_height(self, block_hash: str) -> None:
-        """One more entry at the end of the list of heights."""
+        """Append an entry to the list of heights."""
         self._pipeline.rpush(self._keys.heights, block_hash)
         self._count()
 
     def cut_heights(self, height: int) -> None:
-        """Let the list of heights end with `height`."""
+        """End the list of heights with `height`."""
         self._pipeline.ltrim(self._keys.heights, 0, height - 1)
         self._count()
 
     def history(self, key: str, places: Sequence[str]) -> None:
-        """The whole history of an address."""
+        """Write the whole history of an address. `key`: of the list; no places delete it."""
         self._pipeline.delete(key)
         for start in range(0, len(places), _TOGETHER):
             self._pipeline.rpush(key, *places[start : start + _TOGETHER])
         self._count()
 
     def stage(self, block_hash: str, now: float) -> None:
-        """A block that is not on the chain any more: it may come back for a while, and is then forgotten."""
+        """Stage a block that is no longer on the chain: it can come back until it is forgotten."""
         self._pipeline.zadd(self._keys.staged, {block_hash: now})
         self._count()
 

@@ -1,4 +1,4 @@
-"""The mempool in Redis: reads, and the scripts that change it. Its policy is in `services/mempool/admission.py`."""
+"""The mempool in Redis. Its policy is in services/mempool/admission.py."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,20 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.errors import LedgerDiffers, NotBegun
-from services.store.keys import Keys
-from services.store.port import Store
+from services.store.base import NodeStore
 from services.store.records import allowance_field, decode_account, fee_of, fee_rank, id_of
-from services.store.scripts import Scripts
 from shared.ledger import Account, AllowanceKey
 from shared.transaction import Transaction
 
-# Entries that are read at once, from a mempool of any size.
+# Entries that are read at once.
 PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One transaction in the mempool, as its indexes know it."""
+    """One transaction in the mempool, without its text."""
 
     id: str
     fee: int  # base units
@@ -29,12 +27,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """What admission must know of one sender. Valid while account and revision are what they were."""
+    """What admission must know of one sender. Valid while the account and the revision of its queue stay the same."""
 
     account: Account
-    revision: str  # "" when the sender has nothing queued
+    revision: str  # "" if the sender has nothing queued
     next_nonce: int  # the first that neither the account nor the queue has used
-    total: int | None  # what the queue costs the sender, base units; None when it must be summed up again
+    total: int | None  # what the queue costs the sender, base units; None if it must be summed up again
     pool_size: int
     cheapest_end: Waiting | None  # of all queues' last transactions
     cheapest_sender: str
@@ -42,7 +40,7 @@ class PoolView:
     payer: Account
     allowance: int
     at_nonce: dict[int, Waiting]  # what is queued at the nonces that were asked for
-    fresh: bool = True  # read from the store for this judgement, not remembered from the sender's last admission
+    fresh: bool = True  # False: remembered from the sender's last admission, not read from the store
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +69,12 @@ class Admission:
     transactions: Sequence[Transaction]
     replacements: Sequence[int]  # per transaction, how often its nonce was replaced so far
     total: int  # what the sender's queue costs afterwards
-    displaced: Waiting | None  # the view's cheapest end, where the pool is full
+    displaced: Waiting | None  # the view's cheapest end, if the pool is full
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What an admission left behind."""
+    """The state after an admission."""
 
     height: int  # of the tip
     attended: bool  # a round is open, or a search job looks for the next one
@@ -86,39 +84,38 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to view for one admission."""
+    """What to read for one admission."""
 
     sender: str
     nonces: Sequence[int]
-    payer: str = ""  # whose balance the amounts come from, where that is not the sender
+    payer: str = ""  # whose balance the amounts come from, if that is not the sender
     pair: AllowanceKey | None = None  # owner and spender whose allowance is wanted
 
 
-class PoolStore:
+class PoolStore(NodeStore):
     """The mempool's keys of one node."""
 
-    def __init__(self, redis: Store, keys: Keys) -> None:
-        self.redis = redis
-        self.keys = keys
-        self.scripts = Scripts(redis)
-
     def view(self, questions: Sequence[Question]) -> list[PoolView]:
-        """What admission must know of each sender, each read at one moment, all in one round trip."""
+        """What admission must know of each sender, each read at one moment, all in one round trip.
+
+        Raises:
+            NotBegun, LedgerDiffers
+        """
         calls: list[list[Any]] = []
         for question in questions:
             field = allowance_field(question.pair) if question.pair else ""
             calls.append([question.sender, question.payer, field, *question.nonces])
-        replies = self.scripts.run_many("pool_view", [self.keys.prefix], calls)
+        replies = self._scripts.run_many("pool_view", [self.keys.prefix], calls)
         return [_view(reply, question.nonces) for reply, question in zip(replies, questions, strict=True)]
 
     def queue(self, sender: str) -> list[Entry]:
         """A sender's transactions, by nonce."""
-        members = self.redis.zrange(self.keys.queue(sender), 0, -1)
+        members = self._redis.zrange(self.keys.queue(sender), 0, -1)
         return self.entries([id_of(member) for member in members])
 
     def queues(self, senders: Sequence[str], limit: int) -> list[list[tuple[int, str]]]:
         """Per sender, the first `limit` of its queue: nonce and id, in one round trip."""
-        pipeline = self.redis.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=False)
         for sender in senders:
             pipeline.zrange(self.keys.queue(sender), 0, limit - 1, withscores=True)
         return [[(int(nonce), id_of(member)) for member, nonce in items] for items in pipeline.execute()]
@@ -127,70 +124,70 @@ class PoolStore:
         """Write admissions in one round trip, each atomically.
 
         Returns:
-            per admission what it left behind, or None: its view no longer holds, view again.
+            per admission the state after it, or None: nothing was written, since its view no longer holds.
 
         Raises:
             LedgerDiffers: the stored state is marked as wrong.
         """
         calls = [_admission_args(admission, now, cap) for admission in admissions]
-        replies = self.scripts.run_many("admit", [self.keys.prefix], calls)
+        replies = self._scripts.run_many("admit", [self.keys.prefix], calls)
         for reply in replies:
             if reply[0] == b"differs":
                 raise LedgerDiffers(reply[1].decode())
         return [_written(reply) if reply[0] == b"ok" else None for reply in replies]
 
     def drop(self, ids: Sequence[str], status: str, reason: str, now: float) -> int:
-        """Take transactions out and record why; how many were there."""
-        return int(self.scripts.run("drop", [self.keys.prefix], [status, reason, now, *ids])) if ids else 0
+        """Take transactions out and record why; how many of them were in the mempool."""
+        return int(self._scripts.run("drop", [self.keys.prefix], [status, reason, now, *ids])) if ids else 0
 
     def entry(self, transaction_id: str) -> Entry | None:
         found = self.entries([transaction_id])
         return found[0] if found else None
 
     def entries(self, ids: Sequence[str]) -> list[Entry]:
-        """The entries with these ids, in their order, without those that have left."""
-        found = self.redis.hmget(self.keys.entries, list(ids)) if ids else []
+        """The entries with these ids, in the order of `ids`, without those that are not in the mempool."""
+        found = self._redis.hmget(self.keys.entries, list(ids)) if ids else []
         return [_entry(name, value) for name, value in zip(ids, found, strict=True) if value is not None]
 
     def by_fee(self, page: int = PAGE) -> Iterator[list[Entry]]:
-        """The mempool in pages: highest fee first, then arrival. What moves while it is read may be missed."""
+        """The mempool in pages: highest fee first, then arrival. What changes meanwhile may be missed."""
         after = "-"
-        while members := self.redis.zrange(self.keys.order, after, "+", bylex=True, offset=0, num=page):
+        while members := self._redis.zrange(self.keys.order, after, "+", bylex=True, offset=0, num=page):
             after = "(" + members[-1].decode()
             yield self.entries([id_of(member) for member in members])
 
     def totals(self) -> tuple[int, int]:
-        """How many transactions are waiting, and the bytes of their entries."""
-        pipeline = self.redis.pipeline(transaction=True)
+        """How many transactions are in the mempool, and the bytes of their entries."""
+        pipeline = self._redis.pipeline(transaction=True)
         pipeline.hlen(self.keys.entries)
         pipeline.hget(self.keys.pool, "bytes")
         size, used = pipeline.execute()
         return size, int(used or 0)
 
     def next_nonce(self, sender: str) -> int | None:
-        """The first nonce that the queue has not used, or None when nothing is queued."""
-        found = self.redis.hget(self.keys.sender(sender), "next")
+        """The first nonce that a sender's queue has not used, or None if nothing is queued."""
+        found = self._redis.hget(self.keys.sender(sender), "next")
         return None if found is None else int(found)
 
     def record(self, transaction_id: str) -> dict[str, Any] | None:
         """Why a transaction left without being mined: {status, reason, at}."""
-        found = self.redis.hget(self.keys.records, transaction_id)
+        found = self._redis.hget(self.keys.records, transaction_id)
         return None if found is None else json.loads(found)
 
     def older_than(self, moment: float, limit: int, *, skip: int = 0) -> list[str]:
         """Ids of transactions that were admitted before `moment`, the oldest first, without the first `skip`."""
-        found = self.redis.zrange(self.keys.expiry, "-inf", moment, byscore=True, offset=skip, num=limit)
+        found = self._redis.zrange(self.keys.expiry, "-inf", moment, byscore=True, offset=skip, num=limit)
         return [item.decode() for item in found]
 
     def forget_records(self, before: float, keep: int, limit: int) -> int:
-        """Forget records older than `before`, and the oldest above `keep`; how many."""
-        return int(self.scripts.run("forget_records", [self.keys.prefix], [before, keep, limit]))
+        """Forget records older than `before` (Unix seconds), and the oldest beyond `keep`; how many were forgotten."""
+        return int(self._scripts.run("forget_records", [self.keys.prefix], [before, keep, limit]))
 
 
 def _view(reply: Sequence[Any], nonces: Sequence[int]) -> PoolView:
     """Raises: NotBegun, LedgerDiffers."""
     account, revision, next_nonce, total, total_revision, size, end, height, other, allowance = reply[:10]
-    if reply[13]:  # before anything is judged by a state that is wrong
+    if reply[13]:  # first, so that nothing is judged by a wrong state
         raise LedgerDiffers(reply[13].decode())
     if not height:
         raise NotBegun

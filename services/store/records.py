@@ -1,4 +1,4 @@
-"""How ledger entries, headers and positions are written in Redis: one place for both directions."""
+"""How ledger entries, headers, the tip and order members are written in Redis, and read again."""
 
 import json
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from shared.forkchoice import TipClaim
 from shared.hashing import sha256
 from shared.ledger import NO_ACCOUNT, Account, AllowanceKey, Entries
 
-# What comes before the check of an undo record.
+# The text before the check of an undo record.
 _CHECK = b',"check":"'
 
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """The last block of the chain and the totals behind it."""
+    """The last block of the chain, and totals of the chain up to it."""
 
     hash: str
     height: int
@@ -34,7 +34,7 @@ class Tip:
 
 @dataclass(frozen=True, slots=True)
 class StoredHeader:
-    """A header, and what is known of its block without reading it."""
+    """A header, and facts about its block that are known without reading it."""
 
     header: Header
     chainwork: int
@@ -43,7 +43,7 @@ class StoredHeader:
 
 
 def fee_rank(fee: int) -> str:
-    """The first 64 characters of an order member (pool.lua): the higher the fee in base units, the lower they sort."""
+    """The first 64 characters of an order member (pool.lua). The higher the fee (base units), the lower they sort."""
     return f"{MAX_AMOUNT - fee:064x}"
 
 
@@ -53,12 +53,12 @@ def fee_of(member: bytes) -> int:
 
 
 def id_of(member: bytes) -> str:
-    """The transaction that an order member stands for."""
+    """The transaction id in an order member."""
     return member[-64:].decode()
 
 
 def encode_account(account: Account) -> str:
-    """`balance:nonce`; empty for an account that is as if it never was."""
+    """`balance:nonce`; "" for an account without balance and nonce, which is not stored."""
     return "" if account == NO_ACCOUNT else f"{account.balance}:{account.nonce}"
 
 
@@ -86,7 +86,7 @@ def allowance_field(key: AllowanceKey) -> str:
 
 
 def encode_entries(entries: Entries) -> str:
-    """JSON of an undo record. It ends with a check of the text before it: nothing else would tell a flipped bit."""
+    """JSON of an undo record. It ends with a check of the text before it, since nothing else reveals a flipped bit."""
     text = json.dumps(
         {
             "accounts": {address: encode_account(account) for address, account in entries.accounts.items()},
@@ -99,7 +99,7 @@ def encode_entries(entries: Entries) -> str:
 
 
 def require_whole(text: bytes) -> bytes:
-    """An undo record whose check fits, or that is from before there were checks.
+    """Return an undo record if its check fits, or if it has none: older releases wrote none.
 
     Raises:
         Damaged

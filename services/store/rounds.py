@@ -1,4 +1,4 @@
-"""Rounds and mining requests as they are stored: the scripts write them, and everybody else reads them here."""
+"""Rounds and mining requests as they are stored: the scripts write them, and these classes read them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class RequestStatus(StrEnum):
     QUEUED = "queued"  # it waits for a round
     STARTED = "started"  # a round is open that will answer it
     FINISHED = "finished"  # a block has answered it
-    CANCELLED = "cancelled"  # its round was cancelled by hand
+    CANCELLED = "cancelled"  # its round was cancelled on request
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ ROUND_FIELDS = tuple(Round.__dataclass_fields__)
 
 @dataclass(frozen=True, slots=True)
 class MiningRequest:
-    """Somebody's wish for a block. The next block that this node seals answers the oldest request."""
+    """A request for one block. The next block that this node seals answers the oldest request."""
 
     status: RequestStatus
-    round_id: str | None  # the round that answers it, or has answered it
+    round_id: str | None  # the round that will answer it, or has answered it
     block: str | None  # hash of the block that answered it
     created_at: float  # Unix seconds
 

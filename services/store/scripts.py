@@ -19,18 +19,18 @@ def source(name: str) -> str:
 
 
 class Scripts:
-    """The scripts, bound to one connection. Each is sent by its SHA-1 and loaded where the server lacks it."""
+    """The scripts, bound to one connection. Each is called by its SHA-1, and loaded if the server does not have it."""
 
     def __init__(self, redis: Store) -> None:
         self._redis = redis
         self._scripts: dict[str, Callable[..., Any]] = {}
 
     def run(self, name: str, keys: list[str], args: list[Any]) -> Any:
-        """Run `lua/NAME.lua` atomically; what it returns, with bulk strings as bytes."""
+        """Run `lua/NAME.lua`, which is atomic, and return its reply with bulk strings as bytes."""
         return self._script(name)(keys=keys, args=args)
 
     def run_many(self, name: str, keys: list[str], calls: list[list[Any]]) -> list[Any]:
-        """Run a script once per list of arguments, in one round trip. Each run is atomic, all together are not."""
+        """Run a script once per list of arguments, in one round trip. Each run is atomic, their sequence is not."""
         if len(calls) == 1:
             return [self.run(name, keys, calls[0])]
         script = self._script(name)

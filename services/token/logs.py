@@ -96,7 +96,7 @@ class LogSearch:
     def _headers(self, first: int, last: int, people: set[str] | None) -> Iterator[StoredHeader]:
         """The headers of the blocks that can hold such events, lowest first."""
         # While a reorganisation is being finished, the histories are those of neither branch.
-        if people is None or self._chain.redis.get(self._chain.keys.journal) is not None:
+        if people is None or self._chain.has_journal():
             if last - first >= MAX_BLOCKS:
                 raise PolicyError("range_too_large", f"block range is larger than {MAX_BLOCKS} blocks")
             for start in range(first, last + 1, _PAGE):

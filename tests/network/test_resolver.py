@@ -9,8 +9,8 @@ from services.chain.reorganiser import Branch
 from services.errors import PeerFailed
 from services.jobs.queues import ANSWER
 from services.peers import resolver as resolver_module
-from services.peers.consensus import Answer
 from services.peers.resolver import RUN_SECONDS
+from services.store.resolutions import Answer
 from shared.block import Block
 from shared.keys import KeyPair
 from tests.network.branches import check
@@ -345,7 +345,7 @@ def test_a_late_run_does_not_take_back_a_later_answer(network: Network) -> None:
 
     network.http.serve(b.url, once_before("/status", network.http.handler(b.url), meanwhile))
     a.node.consensus.answer(1)
-    assert a.node.consensus._done() == Answer(3, False)
+    assert a.node.consensus._store.done() == Answer(3, False)
 
 
 def test_equal_tips_are_agreed_on_without_anybody_mining(redis: Redis, network: Network) -> None:

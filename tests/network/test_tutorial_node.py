@@ -200,7 +200,7 @@ def test_a_store_of_the_standard_rules_is_refused(valkey_server: EmbeddedValkey,
     other = local_node(valkey_server.url, tmp_path)
     changed = dataclasses.replace(node.settings, node=other.settings.node)
     with pytest.raises(WrongChain):
-        build_node(changed, store=other.chain.redis, queue=other.queue).chain.initialise()
+        build_node(changed, store=other.chain._redis, queue=other.queue).chain.initialise()
     forget(other)
 
 

@@ -151,7 +151,7 @@ _REAL_FAILED = PeerBook.failed
 
 def _without_detached(self: BranchStore, fork: int, hashes: Any) -> Any:
     terms = _REAL_TERMS(self, fork, hashes)
-    known = self._redis.zrange(self._keys.staged, 0, -1)
+    known = self._redis.zrange(self.keys.staged, 0, -1)
     return terms if terms is None or hashes[0].encode() in known else []
 
 
@@ -167,7 +167,11 @@ def _mutants() -> tuple[Mutant, ...]:
         # The digest names the block that it belongs to, so either comparison alone does for the other.
         Mutant(
             "append compares neither the tip nor its digest",
-            script("append", ("if tip ~= ARGV[1] then", "if false then"), ("~= ARGV[16] then", "== false then")),
+            script(
+                "append",
+                ("if redis.call('HGET', P .. 'tip', 'hash') ~= parent then", "if false then"),
+                ("~= digest_before then", "== false then"),
+            ),
         ),
         Mutant(
             "append ignores the journal",
@@ -188,17 +192,18 @@ def _mutants() -> tuple[Mutant, ...]:
             "swap compares neither the tip nor its digest",
             script(
                 "swap",
-                ("if redis.call('HGET', P .. 'tip', 'hash') ~= ARGV[1] then", "if false then"),
-                ("~= ARGV[9] then", "== false then"),
+                ("if redis.call('HGET', P .. 'tip', 'hash') ~= old_tip then", "if false then"),
+                ("~= digest_before then", "== false then"),
             ),
         ),
         Mutant(
-            "a reorganisation drops transactions", script("requeue", ("for i = 4, #ARGV, 6 do", "for i = 4, 0, 5 do"))
+            "a reorganisation drops transactions",
+            script("requeue", ("for i = FIRST, #ARGV, WIDTH do", "for i = FIRST, 0, WIDTH do")),
         ),
         Mutant("a reorganisation leaves old ends behind", script("requeue", ("if end_before then", "if false then"))),
         Mutant(
             "a reorganisation does not index its branch",
-            script("reindex", ("write_list('HSET', P .. 'transactions', lists[2])", "")),
+            script("reindex", ("write_list('HSET', P .. 'transactions', attached)", "")),
         ),
         Mutant(
             "zero balances stay behind",
@@ -210,7 +215,7 @@ def _mutants() -> tuple[Mutant, ...]:
         ),
         Mutant(
             "a reorganisation leaves the digest behind",
-            script("swap", (", 'digest', ARGV[10])", ", 'digest', ARGV[9])")),
+            script("swap", (", 'digest', digest_after)", ", 'digest', digest_before)")),
         ),
         Mutant(
             "a reorganisation forgets what it detaches in the digest",
@@ -227,7 +232,7 @@ def _mutants() -> tuple[Mutant, ...]:
         Mutant(
             "admission does not compare the account",
             script(
-                "admit", ("if (redis.call('HGET', P .. 'accounts', sender) or '0:0') ~= ARGV[2] then", "if false then")
+                "admit", ("if (redis.call('HGET', P .. 'accounts', sender) or '0:0') ~= account then", "if false then")
             ),
         ),
         Mutant(
@@ -235,7 +240,7 @@ def _mutants() -> tuple[Mutant, ...]:
             script(
                 "admit",
                 (
-                    "if (redis.call('HGET', P .. 'pool:sender:' .. sender, 'revision') or '') ~= ARGV[3] then",
+                    "if (redis.call('HGET', bookkeeping, 'revision') or '') ~= revision_seen then",
                     "if false then",
                 ),
             ),
@@ -246,8 +251,8 @@ def _mutants() -> tuple[Mutant, ...]:
             script(
                 "admit",
                 (
-                    "pool_record(pool_remove(other, victim), 'evicted', 'displaced by a higher fee', now)",
-                    "pool_remove(other, victim)",
+                    "pool_record(pool_remove(victims_sender, victim), 'evicted', 'displaced by a higher fee', now)",
+                    "pool_remove(victims_sender, victim)",
                 ),
             ),
         ),

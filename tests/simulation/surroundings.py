@@ -44,7 +44,7 @@ def surroundings(world: World) -> Iterator[None]:
             mock.patch.object(keys, "verify", _verify),
             # Chains are short here, so pages and locators are too: what happens between two pages, and below the fork
             # point, is what matters.
-            mock.patch("services.store.chain.DENSE", 2),
+            mock.patch("services.store.blocks.DENSE", 2),
             mock.patch.object(PeerClient.headers, "__defaults__", (PAGE,)),
             mock.patch("services.peers.header_chain.PAGE_LIMIT", PAGE),
             mock.patch("services.peers.resolver.BODIES", 2),

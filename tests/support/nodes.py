@@ -199,7 +199,7 @@ def grow(node: Node, *transactions: Json, recipient: str = MINER) -> Block:
 
 def redis_of(node: Node) -> "Redis":
     """The connection behind a node's store, for what the port does not offer."""
-    redis: Any = node.chain.redis
+    redis: Any = node.chain._redis
     assert isinstance(redis, Redis)
     return redis
 

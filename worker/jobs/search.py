@@ -7,7 +7,8 @@ import structlog
 from services.jobs.queues import SEARCH_SECONDS
 from services.mining.rounds import Rounds
 from services.registry import Unserved
-from services.store.mining import Claim, Searched, Watch
+from services.store.events import Watch
+from services.store.mining import Claim, Searched
 from worker.claims import GIVE_UP_SECONDS, ClaimSize
 from worker.context import Context, begun_node, current_context
 

@@ -171,11 +171,9 @@ def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -
         raise Trouble(f"{known['detail']}")
     if redis_url is None:
         return "the node knows of nothing that differs from its blocks; its store was not looked at"
-    from redis.exceptions import RedisError
-
     from api.cli.chain.stores import node_on
     from services.audit.quick import QuickAudit
-    from services.connections import connect_for_requests
+    from services.connections import RedisError, connect_for_requests
     from services.ports import SystemRandomness
     from services.store.faults import sentence_of
 
@@ -199,9 +197,15 @@ def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -
 
 
 def _store(url: str) -> str:
-    from redis.exceptions import NoPermissionError, RedisError
-
-    from services.connections import connect_for_requests, explain, is_too_old, server_version, too_old
+    from services.connections import (
+        NoPermissionError,
+        RedisError,
+        connect_for_requests,
+        explain,
+        is_too_old,
+        server_version,
+        too_old,
+    )
 
     try:
         with closing(connect_for_requests(url)) as redis:
@@ -231,9 +235,7 @@ def _public(url: str) -> str:
 
 
 def _broker(url: str) -> str:
-    from redis.exceptions import RedisError
-
-    from services.connections import connect_for_requests, explain
+    from services.connections import RedisError, connect_for_requests, explain
     from services.jobs.queues import NETWORK, queue
 
     try:
@@ -245,10 +247,8 @@ def _broker(url: str) -> str:
 
 def _ticker(url: str, node: str) -> str:
     """The ticker keeps house every few seconds, and the store says when it last did."""
-    from redis.exceptions import RedisError
-
     from services.clocks import store_time
-    from services.connections import as_store, connect_for_requests, explain
+    from services.connections import RedisError, as_store, connect_for_requests, explain
     from services.store.keys import Keys
 
     try:
@@ -312,10 +312,8 @@ def _clock(client: NodeClient, status: dict[str, Any], store_url: str | None, br
 
 def _clocks(store_url: str, broker_url: str) -> tuple[float, list[Any]]:
     """The store's time, and the processes whose clocks are wrong, this one included."""
-    from redis.exceptions import RedisError
-
     from services.clocks import TOLERANCE, WrongClock, store_time, wrong_clocks
-    from services.connections import as_store, connect_for_requests
+    from services.connections import RedisError, as_store, connect_for_requests
 
     try:
         with closing(connect_for_requests(store_url)) as store, closing(connect_for_requests(broker_url)) as broker:

@@ -7,7 +7,6 @@ from api.representations import represent_round
 from services.clocks import wrong_clock_words
 from services.node import Node
 from services.overview import overview
-from services.store.events import latest
 
 _EVENTS = 600
 _ROUNDS = 15
@@ -54,7 +53,9 @@ def mining(node: Node) -> dict[str, Any]:
 
 def _rounds(node: Node) -> list[dict[str, Any]]:
     """The last rounds, newest first. A round has an event for each of its templates."""
-    ids = dict.fromkeys(event.data["id"] for event in reversed(latest(node.mining, _EVENTS)) if event.type == "round")
+    ids = dict.fromkeys(
+        event.data["id"] for event in reversed(node.mining.events.latest(_EVENTS)) if event.type == "round"
+    )
     rounds = []
     for round_id in list(ids)[:_ROUNDS]:
         found = node.mining.round(round_id)

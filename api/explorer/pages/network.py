@@ -6,7 +6,7 @@ from typing import Any
 
 from api.explorer.pages.overview import peer_row
 from services.node import Node
-from services.store.events import Message, latest
+from services.store.events import Message
 from services.store.records import StoredHeader
 
 # How many of the newest events are searched for reorganisations.
@@ -47,7 +47,7 @@ def network(node: Node) -> dict[str, Any]:
     return {
         "tip": node.chain.tip(),
         "peers": [peer_row(node, peer) for peer in node.peers.all()],
-        "forks": list(forks(node, latest(node.mining, EVENTS))),
+        "forks": list(forks(node, node.mining.events.latest(EVENTS))),
         "looked_at": EVENTS,
         "reorganisations": node.mining.counters().get("reorganisations", 0),
     }

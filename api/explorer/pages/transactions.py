@@ -6,7 +6,7 @@ from typing import Any
 from api.representations import block_fields, represent_transaction
 from services.chain.inclusion import inclusion_proof
 from services.node import Node
-from services.store.chain import Location
+from services.store.index import Location
 from shared import merkle
 from shared.canonical import canonical
 

@@ -1,10 +1,12 @@
--- Give the tip a digest of the state, where it has none that belongs to it.
--- KEYS: 1 the node's prefix.   ARGV: 1 hash of the tip that it was computed for, 2 digest as it was read, 3 digest.
--- Returns 1, or 0 when the tip or its digest is another by now.
+-- Give the tip a digest of the state, if it has none that belongs to it.
+-- KEYS: 1 the node's prefix.
+-- ARGV: 1 hash of the tip that the digest was computed for, 2 digest of the tip as it was read, 3 new digest.
+-- Returns 1, or 0 if the tip or its digest has changed, or the journal of a reorganisation exists.
 local P = KEYS[1]
-local tip = redis.call('HMGET', P .. 'tip', 'hash', 'digest')
-if tip[1] ~= ARGV[1] or (tip[2] or '') ~= ARGV[2] or redis.call('EXISTS', P .. 'journal') == 1 then
+local computed_for, digest_before, digest_after = unpack(ARGV, 1, 3)
+local hash, digest = unpack(redis.call('HMGET', P .. 'tip', 'hash', 'digest'), 1, 2)
+if hash ~= computed_for or (digest or '') ~= digest_before or redis.call('EXISTS', P .. 'journal') == 1 then
   return 0
 end
-redis.call('HSET', P .. 'tip', 'digest', ARGV[3])
+redis.call('HSET', P .. 'tip', 'digest', digest_after)
 return 1

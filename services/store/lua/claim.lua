@@ -1,52 +1,58 @@
 -- Report what was searched, and claim the next range of proofs.
 -- KEYS: 1 the node's prefix.
--- ARGV: 1 round id, 2 worker, 3 proofs wanted (0: only report), 4 version searched, 5 hashes done, 6 now,
---   7 seconds after which a template is old, 8 Unix seconds until which this worker counts as searching,
---   9 proofs in others' hands from which on this worker is not needed, in multiples of the difficulty (0: it is).
--- Returns {"open", version, prefix, difficulty, first proof}, {"stale", version} when the tip has moved, the template is
--- old or the proofs are used up (renew it), {"enough", version, prefix, difficulty}, with nothing written, or {"ended"}.
--- Every worker runs it again and again while it searches, so each command in here counts.
+-- ARGV: 1 round id, 2 worker, 3 proofs wanted (0: only report), 4 version searched, 5 hashes done, 6 now (Unix
+--   seconds), 7 seconds after which a template is old, 8 Unix seconds until which this worker counts as searching,
+--   9 the worker is not needed where others hold more proofs than this many times the difficulty (0: it is needed).
+-- Returns {"open", version, prefix, difficulty, first proof}, {"stale", version} if the tip has moved, the template is
+-- old or the proofs are used up (renew it), {"enough", version, prefix, difficulty} without a claim, or {"ended"}.
+-- Every worker runs it again and again while it searches, so each command counts.
 local P = KEYS[1]
-local round, workers = P .. 'round:' .. ARGV[1], P .. 'round-workers:' .. ARGV[1]
-local state = redis.call('HMGET', round, 'state', 'version', 'parent', 'prefix', 'difficulty', 'cursor', 'renewed_at',
-  'hashes')
-local hashes = tonumber(ARGV[5])
-local total = state[1] and string.format('%.0f', state[8] + hashes)
-if hashes > 0 then
-  redis.call('HINCRBY', P .. 'counters', 'hashes', ARGV[5])
-  if state[1] then
-    local done, since = string.match(redis.call('HGET', workers, ARGV[2]) or '', '^(%d+):([%d.]+)')
-    redis.call('HSET', workers, ARGV[2],
-      string.format('%.0f:%s:%s', (done or 0) + hashes, since or ARGV[6], ARGV[6]))
+local MAX_PROOF = 9007199254740991 -- 2^53 - 1
+
+local round_id, worker, wanted, searched_version, hashes, now = unpack(ARGV, 1, 6)
+local refresh_seconds, searching_until, enough = unpack(ARGV, 7, 9)
+local round, workers = P .. 'round:' .. round_id, P .. 'round-workers:' .. round_id
+local state, version, parent, prefix, difficulty, cursor, renewed_at, total = unpack(redis.call('HMGET', round, 'state',
+  'version', 'parent', 'prefix', 'difficulty', 'cursor', 'renewed_at', 'hashes'), 1, 8)
+local exists, is_open = state ~= false, state == 'open'
+wanted = tonumber(wanted)
+local has_report = tonumber(hashes) > 0
+local total_after = exists and string.format('%.0f', total + hashes)
+
+if has_report then
+  redis.call('HINCRBY', P .. 'counters', 'hashes', hashes)
+  if exists then
+    local done, since = string.match(redis.call('HGET', workers, worker) or '', '^(%d+):([%d.]+)')
+    redis.call('HSET', workers, worker, string.format('%.0f:%s:%s', (done or 0) + hashes, since or now, now))
   end
-  if state[1] ~= 'open' or state[2] ~= ARGV[4] then
-    redis.call('HINCRBY', P .. 'counters', 'wasted_hashes', ARGV[5])
-    if state[1] then
-      redis.call('HINCRBY', round, 'wasted', ARGV[5])
+  if not is_open or version ~= searched_version then
+    redis.call('HINCRBY', P .. 'counters', 'wasted_hashes', hashes)
+    if exists then
+      redis.call('HINCRBY', round, 'wasted', hashes)
     end
   end
 end
-local wanted = tonumber(ARGV[3])
-if state[1] == 'open' and ARGV[9] ~= '0' and state[6] - state[8] > tonumber(ARGV[9]) * state[5] then
-  return {'enough', state[2], state[4], state[5]}
+local in_others_hands = is_open and cursor - total
+if is_open and enough ~= '0' and in_others_hands > enough * difficulty then
+  return {'enough', version, prefix, difficulty}
 end
-local stale = wanted > 0 and state[1] == 'open' and (
-  redis.call('HGET', P .. 'tip', 'hash') ~= state[3]
-  or math.abs(tonumber(ARGV[6]) - tonumber(state[7])) > tonumber(ARGV[7]) -- a clock may have been set back
-  or tonumber(state[6]) + wanted > 9007199254740991)
-if state[1] == 'open' and wanted > 0 and not stale then
-  redis.call('HSET', round, 'hashes', total, 'cursor', string.format('%.0f', state[6] + wanted))
-elseif hashes > 0 and state[1] then
-  redis.call('HSET', round, 'hashes', total)
+local stale = wanted > 0 and is_open and (
+  redis.call('HGET', P .. 'tip', 'hash') ~= parent
+  or math.abs(now - renewed_at) > tonumber(refresh_seconds) -- a clock may have been set back
+  or cursor + wanted > MAX_PROOF)
+if is_open and wanted > 0 and not stale then
+  redis.call('HSET', round, 'hashes', total_after, 'cursor', string.format('%.0f', cursor + wanted))
+elseif has_report and exists then
+  redis.call('HSET', round, 'hashes', total_after)
 end
-if state[1] ~= 'open' then
+if not is_open then
   return {'ended'}
 end
-redis.call('ZADD', P .. 'searchers', ARGV[8], ARGV[2])
+redis.call('ZADD', P .. 'searchers', searching_until, worker)
 if stale then
-  return {'stale', state[2]}
+  return {'stale', version}
 end
-if wanted > 0 and hashes == 0 then
-  redis.call('HSETNX', workers, ARGV[2], '0:' .. ARGV[6] .. ':' .. ARGV[6]) -- its rate counts from here
+if wanted > 0 and not has_report then
+  redis.call('HSETNX', workers, worker, '0:' .. now .. ':' .. now) -- its rate is counted from here
 end
-return {'open', state[2], state[4], state[5], string.format('%.0f', state[6])}
+return {'open', version, prefix, difficulty, string.format('%.0f', cursor)}

@@ -1,6 +1,8 @@
--- The stream of events, shared by the scripts that include this. `P` is the node's prefix.
+-- The stream of events, included by the scripts that write to it. `P` is the node's prefix.
 
--- Tell everybody who follows the stream. `data`: one word or several, as docs/redis-schema.md has them.
+local MOST_EVENTS = 10000 -- about: whole blocks of the stream are removed
+
+-- Append an event. `data`: one word or several, as services/store/events.py reads them.
 local function tell(type, data)
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', 10000, '*', 'type', type, 'data', data)
+  redis.call('XADD', P .. 'events', 'MAXLEN', '~', MOST_EVENTS, '*', 'type', type, 'data', data)
 end

@@ -1,4 +1,4 @@
--- Whether the stored state is marked as wrong, shared by the scripts that then refuse. `P` is the node's prefix.
+-- Whether the stored state is marked as wrong, included by the scripts that refuse then. `P` is the node's prefix.
 
 -- The sentence that says what is wrong, or false.
 local function fault()

@@ -1,10 +1,10 @@
--- The last slice of a swap's journal: it is done.
+-- The last slice of a swap's journal: delete it.
 -- KEYS: 1 the node's prefix.   ARGV: 1 beginning of the journal.
--- Returns 1, or 0 when it was done already.
+-- Returns 1, or 0 if the journal is another or is finished.
 local P = KEYS[1]
 -- include: journal
 
-if not journal_is_ours() then
+if not journal_begins_with(ARGV[1]) then
   return 0
 end
 redis.call('DEL', P .. 'journal')

@@ -1,24 +1,27 @@
 -- Begin the chain with its genesis block, unless it has begun.
 -- KEYS: 1 the node's prefix.
--- ARGV: 1 genesis hash, 2 block, 3 header, 4 timestamp, 5 supply, 6 digest of the state, then address, "balance:nonce"
---   per allocation.
--- Returns the genesis hash that the chain has: the caller compares. "" where the list of heights is gone, but not the
--- tip: nothing is written over a chain that is damaged.
+-- ARGV: 1 genesis hash, 2 block, 3 header, 4 timestamp, 5 supply, 6 digest of the state; then per allocation: address,
+--   "balance:nonce".
+-- Returns the hash of the genesis block that the chain has; the caller compares it. "" if there is a tip without a list
+-- of heights: nothing is written over a damaged chain.
 local P = KEYS[1]
-local first = redis.call('LINDEX', P .. 'heights', 0)
-if first then
-  return first
+local hash, block, header, timestamp, supply, digest = unpack(ARGV, 1, 6)
+local FIRST = 7 -- position of the first allocation in ARGV
+local genesis = redis.call('LINDEX', P .. 'heights', 0)
+if genesis then
+  return genesis
 end
 if redis.call('EXISTS', P .. 'tip') == 1 then
   return ''
 end
-redis.call('HSET', P .. 'blocks', ARGV[1], ARGV[2])
-redis.call('HSET', P .. 'headers', ARGV[1], ARGV[3])
-redis.call('HSET', P .. 'ids', ARGV[1], '')
-for i = 7, #ARGV, 2 do
-  redis.call('HSET', P .. 'accounts', ARGV[i], ARGV[i + 1])
+redis.call('HSET', P .. 'blocks', hash, block)
+redis.call('HSET', P .. 'headers', hash, header)
+redis.call('HSET', P .. 'ids', hash, '')
+for i = FIRST, #ARGV, 2 do
+  local address, account = ARGV[i], ARGV[i + 1]
+  redis.call('HSET', P .. 'accounts', address, account)
 end
-redis.call('RPUSH', P .. 'heights', ARGV[1])
-redis.call('HSET', P .. 'tip', 'hash', ARGV[1], 'height', 1, 'chainwork', '0', 'supply', ARGV[5], 'timestamp', ARGV[4],
-  'digest', ARGV[6])
-return ARGV[1]
+redis.call('RPUSH', P .. 'heights', hash)
+redis.call('HSET', P .. 'tip', 'hash', hash, 'height', 1, 'chainwork', '0', 'supply', supply, 'timestamp', timestamp,
+  'digest', digest)
+return hash

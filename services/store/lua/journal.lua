@@ -1,7 +1,7 @@
--- Whose journal it is, shared by the slices that finish a swap. `P` is the node's prefix.
+-- Which journal exists, included by the slices that finish a swap. `P` is the node's prefix.
 
--- Whether the journal that waits is the one that begins with ARGV[1]: its id. A journal of a thousand blocks is long, and
--- its slices are many.
-local function journal_is_ours()
-  return ARGV[1] ~= '' and redis.call('GETRANGE', P .. 'journal', 0, #ARGV[1] - 1) == ARGV[1]
+-- Whether the journal begins with this text, which holds its id. Only the beginning is read: the journal of a thousand
+-- blocks is long, and its slices are many.
+local function journal_begins_with(beginning)
+  return beginning ~= '' and redis.call('GETRANGE', P .. 'journal', 0, #beginning - 1) == beginning
 end

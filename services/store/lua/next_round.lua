@@ -1,7 +1,7 @@
--- Whether a round is open or should be.
+-- Read whether a round is open or should be.
 -- KEYS: 1 the node's prefix.
--- Returns {open round or "", waiting requests, mempool entries, tip hash, tip on which auto-mining is held or "", 1 while
--- the stored state is marked as wrong, else 0}.
+-- Returns {open round or "", waiting requests, mempool entries, tip hash, tip on which auto-mining opens no round or
+-- "", 1 while the stored state is marked as wrong, else 0}. Writes nothing.
 local P = KEYS[1]
 return {
   redis.call('GET', P .. 'round') or '',

@@ -1,28 +1,34 @@
--- The mempool's moves, shared by the scripts that include this. `P` is the node's prefix.
--- An order member is 64 hex digits of (2^256 - 1 - fee), 12 of the arrival number and 64 of the id, so that the
--- lexicographic order of a ZSET is "highest fee first, then arrival".
+-- How the mempool changes, included by the scripts that change it. `P` is the node's prefix.
+-- An order member is a fee rank (64 hex digits of 2^256 - 1 - fee), the arrival number (12 hex digits) and the id (64),
+-- so that the lexicographic order of a ZSET is "highest fee first, then arrival".
 
 local function pool_id(member)
   return string.sub(member, -64)
 end
 
+-- The higher the fee, the lower the rank.
+local function pool_fee_rank(member)
+  return string.sub(member, 1, 64)
+end
+
+-- The order member at a nonce of a sender's queue, or nil.
 local function pool_at(sender, nonce)
   return redis.call('ZRANGEBYSCORE', P .. 'pool:queue:' .. sender, nonce, nonce)[1]
 end
 
--- The last of `count` numbers that nothing else has had.
+-- Take `count` numbers that were never taken before; the last of them.
 local function pool_sequence(count)
   return redis.call('HINCRBY', P .. 'pool:totals', 'sequence', count)
 end
 
--- Why a transaction left without being mined.
+-- Record why a transaction leaves the mempool without being mined.
 local function pool_record(id, status, reason, now)
   redis.call('HSET', P .. 'pool:records', id, cjson.encode({status = status, reason = reason, at = tonumber(now)}))
   redis.call('ZADD', P .. 'pool:record-times', now, id)
   redis.call('HINCRBY', P .. 'counters', 'mempool_' .. status, 1)
 end
 
--- Take entries out of every index but their queues. In bulk: a block may hold thousands.
+-- Take entries out of every key but their queues. In bulk, since a block may hold thousands.
 local function pool_forget(members)
   local bytes = 0
   for i = 1, #members, 2000 do
@@ -39,21 +45,21 @@ local function pool_forget(members)
     redis.call('ZREM', P .. 'pool:order', unpack(slice))
     redis.call('ZREM', P .. 'pool:ends', unpack(slice))
   end
-  if bytes > 0 then -- minus nothing would be "-0", which is no integer to HINCRBY
+  if bytes > 0 then -- the negative of 0 would be "-0", which HINCRBY does not take
     redis.call('HINCRBY', P .. 'pool:totals', 'bytes', -bytes)
   end
 end
 
--- Take one entry out of every index. The caller records why, and then calls pool_settle for the sender.
+-- Take one entry out of every key; its id. The caller records why, and then calls pool_settle for the sender.
 local function pool_remove(sender, member)
   redis.call('ZREM', P .. 'pool:queue:' .. sender, member)
   pool_forget({member})
   return pool_id(member)
 end
 
--- Put transactions into their sender's queue and every index; nothing is queued at their nonces. Each item has id, nonce,
--- fee (64 hex digits of 2^256 - 1 - fee), replacements and transaction. In bulk, and so 1,000 at most. The caller then calls
--- pool_settle.
+-- Put transactions into their sender's queue and every other key. Nothing is queued at their nonces. Each item has id,
+-- nonce, fee_rank, replacements and transaction. In bulk, therefore 1,000 at most: Lua's stack holds some thousands of
+-- values. The caller then calls pool_settle.
 local function pool_insert(sender, items, now)
   if #items == 0 then
     return
@@ -61,7 +67,7 @@ local function pool_insert(sender, items, now)
   local ids, entries, queue, order, times, bytes = {}, {}, {}, {}, {}, 0
   local sequence = pool_sequence(#items) - #items
   for i, item in ipairs(items) do
-    local member = item.fee .. string.format('%012x', sequence + i) .. item.id
+    local member = item.fee_rank .. string.format('%012x', sequence + i) .. item.id
     local entry = sender .. ' ' .. item.nonce .. ' ' .. now .. ' ' .. item.replacements .. '\n' .. item.transaction
     local last = 2 * i
     ids[i] = item.id
@@ -76,14 +82,15 @@ local function pool_insert(sender, items, now)
   redis.call('ZADD', P .. 'pool:queue:' .. sender, unpack(queue))
   redis.call('ZADD', P .. 'pool:order', unpack(order))
   redis.call('ZADD', P .. 'pool:expiry', unpack(times))
-  -- A record of an earlier life (evicted, then sent again; or dropped, then detached) would contradict the entry.
+  -- An older record (of one that was evicted and sent again, or dropped and detached) would contradict the entry.
   if redis.call('HDEL', P .. 'pool:records', unpack(ids)) > 0 then
     redis.call('ZREM', P .. 'pool:record-times', unpack(ids))
   end
 end
 
--- After a sender's queue changed: a new revision, the first free nonce from `from` on, the end of the queue.
--- Its total cost is unknown from now on, unless the caller sets it.
+-- Bring a sender's bookkeeping up to date after its queue has changed: a new revision, the first free nonce (looked for
+-- from `from` on) and the end of the queue. Returns that nonce and the revision, which is 0 if the queue is empty. The
+-- stored total cost then belongs to an older revision, unless the caller sets it.
 local function pool_settle(sender, from)
   local queue = P .. 'pool:queue:' .. sender
   local key = P .. 'pool:sender:' .. sender

@@ -1,16 +1,18 @@
--- The end of a repair: the tip as the blocks give it, and no mark any more.
+-- End a repair: write the tip as the blocks give it, and remove the mark.
 -- KEYS: 1 the node's prefix.
--- ARGV: 1 token of the repair's mark, 2 hash of the tip that the repair found, 3 height of the tip now, 4 its hash, then
---   fields and values of the tip.
--- Returns "repaired", or "moved" where the mark or the tip is another's, or heights does not end with the tip: then
--- nothing was written, and the mark stays.
+-- ARGV: 1 token of the repair's mark, 2 hash of the tip that the repair found, 3 height of the new tip, 4 its hash;
+--   then fields and values of the new tip.
+-- Returns "repaired", or "moved" if the mark or the tip is another, or the list of heights does not end with the new
+-- tip: then nothing is written, and the mark stays.
 local P = KEYS[1]
-if redis.call('HGET', P .. 'fault', 'token') ~= ARGV[1]
-  or (redis.call('HGET', P .. 'tip', 'hash') or '') ~= ARGV[2]
-  or redis.call('LLEN', P .. 'heights') ~= tonumber(ARGV[3])
-  or redis.call('LINDEX', P .. 'heights', -1) ~= ARGV[4] then
+local token, old_tip, height, new_tip = unpack(ARGV, 1, 4)
+local FIRST = 5 -- position of the tip's first field in ARGV
+if redis.call('HGET', P .. 'fault', 'token') ~= token
+  or (redis.call('HGET', P .. 'tip', 'hash') or '') ~= old_tip
+  or redis.call('LLEN', P .. 'heights') ~= tonumber(height)
+  or redis.call('LINDEX', P .. 'heights', -1) ~= new_tip then
   return 'moved'
 end
-redis.call('HSET', P .. 'tip', unpack(ARGV, 5, #ARGV))
+redis.call('HSET', P .. 'tip', unpack(ARGV, FIRST, #ARGV))
 redis.call('DEL', P .. 'fault')
 return 'repaired'

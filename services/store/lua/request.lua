@@ -1,20 +1,21 @@
 -- Add one mining request.
--- KEYS: 1 the node's prefix.   ARGV: 1 request id, 2 now, 3 how many may wait, 4 seconds to keep it.
--- Returns 1, 0 when too many wait, or the sentence that says what is wrong while the stored state is marked as wrong.
--- Safe to repeat with the same id.
+-- KEYS: 1 the node's prefix.   ARGV: 1 request id, 2 now (Unix seconds), 3 how many may wait.
+-- Returns 1, 0 if too many wait, or the sentence that marks the stored state as wrong. Safe to repeat with the same id.
 local P = KEYS[1]
 -- include: fault
 
-if fault() then
-  return fault()
+local id, now, cap = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local wrong = fault()
+if wrong then
+  return wrong
 end
-local request = P .. 'request:' .. ARGV[1]
+local request = P .. 'request:' .. id
 if redis.call('EXISTS', request) == 1 then
   return 1
 end
-if redis.call('LLEN', P .. 'requests') >= tonumber(ARGV[3]) then
+if redis.call('LLEN', P .. 'requests') >= cap then
   return 0
 end
-redis.call('HSET', request, 'status', 'queued', 'round', '', 'block', '', 'created_at', ARGV[2])
-redis.call('RPUSH', P .. 'requests', ARGV[1])
+redis.call('HSET', request, 'status', 'queued', 'round', '', 'block', '', 'created_at', now)
+redis.call('RPUSH', P .. 'requests', id)
 return 1

@@ -1,73 +1,78 @@
 -- One slice of a swap's journal: the mempool queue of one sender.
 -- KEYS: 1 the node's prefix.
--- ARGV: 1 beginning of the journal, 2 now, 3 sender, then per detached transaction of the sender, each nonce once: id,
---   the same as 32 bytes, nonce, 64 hex digits of (2^256 - 1 - fee), its "height:position", canonical transaction.
--- What the branch holds or has made impossible leaves; what was detached comes back, and leaves the transaction index in
--- the same moment, so that it can be found at any time. Attached transactions are indexed before. Caps bind admission
--- only.
--- Returns 1, or 0 when the journal is another's or done. Safe to repeat.
+-- ARGV: 1 beginning of the journal, 2 now (Unix seconds), 3 sender; then per detached transaction of the sender, each
+--   nonce once: id, the same as 32 bytes, nonce, 64 hex digits of (2^256 - 1 - fee), its "height:position", canonical
+--   transaction.
+-- Transactions that the branch holds or has made impossible leave. Detached ones come back, and leave the transaction
+-- index at the same moment, so that they can be found at any time. Attached transactions were indexed before. The
+-- mempool's caps bind admission only.
+-- Returns 1, or 0 if the journal is another or is finished. Safe to repeat.
 local P = KEYS[1]
 -- include: journal
 -- include: pool
 
-if not journal_is_ours() then
+local beginning, now, sender = ARGV[1], ARGV[2], ARGV[3]
+local FIRST, WIDTH = 4, 6 -- of the detached transactions in ARGV
+if not journal_begins_with(beginning) then
   return 0
 end
-local now, sender = ARGV[2], ARGV[3]
 local queue = P .. 'pool:queue:' .. sender
 local account = redis.call('HGET', P .. 'accounts', sender) or '0:0'
-local nonce = tonumber(string.match(account, ':(%d+)$'))
+local account_nonce = tonumber(string.match(account, ':(%d+)$'))
 
-local function raw(id)
+local function bytes_of(id)
   return (string.gsub(id, '%x%x', function(digits) return string.char(tonumber(digits, 16)) end))
 end
-local function gone(id, its_raw)
-  if redis.call('HEXISTS', P .. 'transactions', its_raw) == 0 then
+-- Record that a transaction has become impossible, unless it is on the chain.
+local function record_unless_mined(id, raw)
+  if redis.call('HEXISTS', P .. 'transactions', raw) == 0 then
     pool_record(id, 'dropped', 'nonce used by another transaction in a reorganisation', now)
   end
 end
 
 local end_before = redis.call('ZREVRANGE', queue, 0, 0)[1]
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', '(' .. nonce)) do
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', '(' .. account_nonce)) do
   local id = pool_remove(sender, member)
-  gone(id, raw(id))
+  record_unless_mined(id, bytes_of(id))
 end
-local raws, unindexed = {}, {}
-for i = 4, #ARGV, 6 do
+local raws, places, unindexed = {}, {}, {}
+for i = FIRST, #ARGV, WIDTH do
   raws[#raws + 1] = ARGV[i + 1]
+  places[#places + 1] = ARGV[i + 4]
 end
 for j, place in ipairs(#raws > 0 and redis.call('HMGET', P .. 'transactions', unpack(raws)) or {}) do
-  if place == ARGV[6 * j + 2] then
+  if place == places[j] then
     unindexed[#unindexed + 1] = raws[j]
   end
 end
 if #unindexed > 0 then
   redis.call('HDEL', P .. 'transactions', unpack(unindexed))
 end
-local items, waiting = {}, redis.call('ZCARD', queue) > 0
-for i = 4, #ARGV, 6 do
-  local id, its_raw, its_nonce, fee = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
-  local old = waiting and pool_at(sender, its_nonce)
-  if its_nonce < nonce then
-    gone(id, its_raw)
-  elseif old and pool_id(old) ~= id and string.sub(old, 1, 64) <= fee then
-    pool_record(id, 'replaced', 'replaced by ' .. pool_id(old), now)
-  elseif not old or pool_id(old) ~= id then
-    if old then
-      pool_record(pool_remove(sender, old), 'replaced', 'replaced by ' .. id, now)
+local items, is_queued = {}, redis.call('ZCARD', queue) > 0
+for i = FIRST, #ARGV, WIDTH do
+  local id, raw, nonce, fee_rank, _, transaction = unpack(ARGV, i, i + WIDTH - 1)
+  local rival = is_queued and pool_at(sender, nonce)
+  if tonumber(nonce) < account_nonce then
+    record_unless_mined(id, raw)
+  elseif rival and pool_id(rival) ~= id and pool_fee_rank(rival) <= fee_rank then
+    pool_record(id, 'replaced', 'replaced by ' .. pool_id(rival), now)
+  elseif not rival or pool_id(rival) ~= id then
+    if rival then
+      pool_record(pool_remove(sender, rival), 'replaced', 'replaced by ' .. id, now)
     end
-    items[#items + 1] = {id = id, nonce = ARGV[i + 2], fee = fee, replacements = '0', transaction = ARGV[i + 5]}
+    items[#items + 1] = {id = id, nonce = nonce, fee_rank = fee_rank, replacements = '0', transaction = transaction}
   end
 end
 pool_insert(sender, items, now)
 if end_before then
   redis.call('ZREM', P .. 'pool:ends', end_before)
 end
--- The queue may be long, and each nonce is in it once at most: so the first gap is where the count falls behind.
-local low, high = nonce, nonce + redis.call('ZCARD', queue)
+-- Find the first gap by bisection, since the queue may be long. It holds each nonce once at most, so below the gap it
+-- holds as many transactions as there are nonces.
+local low, high = account_nonce, account_nonce + redis.call('ZCARD', queue)
 while low < high do
   local middle = math.floor((low + high) / 2)
-  if redis.call('ZCOUNT', queue, nonce, middle) == middle - nonce + 1 then
+  if redis.call('ZCOUNT', queue, account_nonce, middle) == middle - account_nonce + 1 then
     low = middle + 1
   else
     high = middle

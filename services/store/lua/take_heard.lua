@@ -1,14 +1,16 @@
--- The peers that have announced something and were not asked since; they count as asked from now on.
--- KEYS: 1 the node's prefix.   ARGV: 1 now.
+-- Take the peers that are said to have a block and were not asked since; they count as asked from now on.
+-- KEYS: 1 the node's prefix.   ARGV: 1 now (Unix seconds).
 -- Returns their URLs.
 local P = KEYS[1]
-local all = redis.call('HGETALL', P .. 'heard')
+local now = ARGV[1]
+local heard = redis.call('HGETALL', P .. 'heard')
 local taken = {}
-for i = 1, #all, 2 do
-  local hash = string.match(all[i + 1], '^waiting %S+ (%x+)$')
+for i = 1, #heard, 2 do
+  local url = heard[i]
+  local hash = string.match(heard[i + 1], '^waiting %S+ (%x+)$')
   if hash then
-    taken[#taken + 1] = all[i]
-    redis.call('HSET', P .. 'heard', all[i], 'asked ' .. ARGV[1] .. ' ' .. hash)
+    taken[#taken + 1] = url
+    redis.call('HSET', P .. 'heard', url, 'asked ' .. now .. ' ' .. hash)
   end
 end
 return taken

@@ -19,7 +19,7 @@ from services.connections import connect_for_requests
 from services.errors import LedgerDiffers
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node
-from services.store.faults import FaultStore, Finding
+from services.store.faults import Finding
 from services.system.programs import ROOT, scrubbed
 from tests.support.commands import launched, quarry
 from tests.support.http import Client, FlaskDoor
@@ -228,7 +228,7 @@ def test_a_flipped_byte_in_the_append_only_file_is_found(tmp_path: Path) -> None
     with EmbeddedValkey(directory, durability="always") as server, connect_for_requests(server.url) as redis:
         again = TestNode(redis)
         again.node.begin()
-        fault = FaultStore(again.node.chain.redis, again.node.chain.keys).read()
+        fault = again.node.faults.read()
         assert fault is not None
         wrong = right.replace(b"997", b"957").decode()
         assert f"account {ALICE.address}: stored {wrong}, right {right.decode()}" in fault.sentence

@@ -457,7 +457,7 @@ def test_names_of_workers_and_reasons_of_peers_are_harmless(client: Client, node
     node.requests.ask()
     round_id = node.mining.situation().open_round
     assert node.rounds.claim(round_id, f"w \u202e{HOSTILE}", 1000, Searched()) is not None
-    version = node.mining.redis.hget(node.mining.keys.round(round_id), "version") or b""
+    version = node.mining._redis.hget(node.mining.keys.round(round_id), "version") or b""
     node.rounds.claim(round_id, f"w \u202e{HOSTILE}", 1000, Searched(version.decode(), 1000))
     for path in ("/", "/network", "/mining"):
         found = page(client, path)

@@ -49,7 +49,7 @@ def watched_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched
         with running.redis() as redis:
             here = local_node(running.valkey.url, Path(running.directory), SPEC, NODE=running.name)
             grow(here, transfer(ALICE, 0))
-            here.chain.redis.close()
+            here.chain._redis.close()
             running.client.submit(transfer(ALICE, 3))
             yield Watched(running.door, lambda: (digest(redis, running.name), redis.keys("rq:queue:*")))
 

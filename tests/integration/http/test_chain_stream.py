@@ -11,7 +11,7 @@ import pytest
 from api.app import create_app
 from services.errors import TipMoved
 from services.node import Node
-from services.store.chain import PAGE
+from services.store.blocks import PAGE
 from tests.support.http import FlaskDoor, SocketDoor
 from tests.support.keys import ALICE, BOB, CAROL, KEYS
 from tests.support.nodes import MakeNode, grow, local_node, redis_of, transfer
@@ -39,7 +39,7 @@ def long_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode
         for number in range(BLOCKS - 1):
             key = KEYS[number % len(KEYS)]
             grow(node, transfer(key, number // len(KEYS), fee="0", data=MEMO))
-        node.chain.redis.close()
+        node.chain._redis.close()
         yield running
 
 

@@ -15,8 +15,9 @@ from api.access import served
 from api.app import create_app
 from api.rest import events as stream
 from services.node import Node
-from services.store import events as news
-from services.store.events import Message, News, latest
+from services.store import news
+from services.store.events import Message
+from services.store.news import News
 from tests.support.http import Client, FlaskDoor
 from tests.support.keys import ALICE
 from tests.support.nodes import MakeNode, grow, mine, redis_of, transfer
@@ -143,14 +144,14 @@ def test_the_reader_ends_with_the_last_listener_and_begins_with_the_next(node: N
 
 def test_an_outage_of_the_store_is_survived(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     source = News(node.mining, node.pool, node.clock)
-    whole, failures = node.mining.events_since, iter([RedisConnectionError("gone")])
+    whole, failures = node.mining.events.since, iter([RedisConnectionError("gone")])
 
     def broken(*arguments: Any) -> Any:
         for failure in failures:
             raise failure
         return whole(*arguments)
 
-    monkeypatch.setattr(type(node.mining), "events_since", lambda _, *arguments: broken(*arguments))
+    monkeypatch.setattr(type(node.mining.events), "since", lambda _, *arguments: broken(*arguments))
     with source.listen() as listener:
         time.sleep(0.2)
         grow(node)
@@ -161,9 +162,9 @@ def test_the_last_events_can_be_looked_up(node: Node) -> None:
     client = Client(FlaskDoor(create_app(node)))
     blocks = [grow(node), grow(node)]
     client.submit(transfer(ALICE, 0))
-    found = latest(node.mining, 100)
+    found = node.mining.events.latest(100)
     assert [(item.type, item.data["hash"]) for item in found] == [("block", block.hash) for block in blocks]
-    assert [item.data["height"] for item in latest(node.mining, 2)] == [3]  # the transaction is one of the two
+    assert [item.data["height"] for item in node.mining.events.latest(2)] == [3]  # the transaction is one of the two
 
 
 def test_text_in_an_event_cannot_forge_another() -> None:
@@ -254,5 +255,5 @@ def open_again(running: RunningNode) -> bool:
 def test_events_are_kept_apart_by_node(make_node: MakeNode) -> None:
     one, other = make_node(), make_node()
     grow(one)
-    assert latest(other.mining, 10) == [] and len(latest(one.mining, 10)) == 1
+    assert other.mining.events.latest(10) == [] and len(one.mining.events.latest(10)) == 1
     assert redis_of(one) is not redis_of(other)

@@ -14,7 +14,7 @@ from api.serving import budget as budgets
 from api.serving.budget import Budget, Kind
 from services.errors import Busy
 from services.node import Node
-from services.store.chain import READ_AHEAD
+from services.store.blocks import READ_AHEAD
 from services.store.records import StoredHeader
 from tests.support.http import Client, FlaskDoor
 from tests.support.keys import ALICE, fresh_key
@@ -143,7 +143,7 @@ def test_logs_that_are_found_are_counted_while_they_are_searched(node: Node) -> 
 def test_blocks_are_read_by_size(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """Never more at once than READ_AHEAD, or one block."""
     sizes: list[int] = []
-    read = node.chain.redis.hmget
+    read = node.chain._redis.hmget
 
     def hmget(name: str, keys: Any) -> Any:
         found = read(name, keys)
@@ -151,7 +151,7 @@ def test_blocks_are_read_by_size(node: Node, monkeypatch: pytest.MonkeyPatch) ->
             sizes.append(sum(len(text) for text in found))
         return found
 
-    monkeypatch.setattr(node.chain.redis, "hmget", hmget)
+    monkeypatch.setattr(node.chain._redis, "hmget", hmget)
     fresh = fresh_key()
     grow(node, transfer(fresh, 0))
     grow(node, transfer(fresh, 1))

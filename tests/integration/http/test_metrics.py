@@ -54,7 +54,7 @@ def value(found: Samples, name: str, **labels: str) -> float:
 
 def test_names_from_the_store_cannot_forge_a_sample_or_act_on_a_terminal(node: Node, client: Client) -> None:
     hostile = 'x"} 5\nquarry_height 999\n\x1b[2J\r\u202e\u2028\\'
-    node.mining.redis.hset(node.mining.keys.counters, f"mempool_{hostile}", "7")
+    node.mining._redis.hset(node.mining.keys.counters, f"mempool_{hostile}", "7")
     answer = client.get("/metrics")
     text = answer.body.decode()
     assert not set("\x1b\r\u202e\u2028") & set(text)

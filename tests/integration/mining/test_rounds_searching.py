@@ -170,7 +170,7 @@ def test_late_news_of_an_older_round_does_not_end_a_rest(
         node.submit([TestNode(redis, node.settings).sign(ALICE, 0)])
         eventually(lambda: queue.running and node.pool.totals() == (0, 0))
         search = _Search(node.rounds, queue.running[0], 0.5)
-        search._watch = node.mining.watch()
+        search._watch = node.mining.events.watch()
         search._watch.opened = "a round of before"
         search._rest()
         search._watch.close()

@@ -167,9 +167,9 @@ def test_while_a_reorganisation_is_unfinished_histories_are_not_asked(node: Node
     busy(node, rpc, 8)
     asked = {"fromBlock": "0x1", "topics": [None, topic(ANNE.address)]}
     expected = rpc("eth_getLogs", asked)
-    node.chain.redis.set(node.chain.keys.journal, "{}")
+    node.chain._redis.set(node.chain.keys.journal, "{}")
     for address in (ANNE.address, MINER):
-        node.chain.redis.pipeline(transaction=True).delete(node.chain.keys.history(address))
+        node.chain._redis.pipeline(transaction=True).delete(node.chain.keys.history(address))
     assert rpc("eth_getLogs", asked) == expected != []
 
 
@@ -237,7 +237,7 @@ def test_a_reorganisation_takes_events_back(make_node: MakeNode, tmp_path: Path)
 def test_filters_go_when_told_or_when_nobody_asks(node: Node, rpc: Rpc) -> None:
     one, other = rpc("eth_newFilter", {}), rpc("eth_newBlockFilter")
     assert int(one, 16) and int(other, 16) and one != other
-    ttl = node.chain.redis.ttl(node.chain.keys.filter(f"{int(one, 16):032x}"))  # type: ignore[attr-defined] # not in the port
+    ttl = node.chain._redis.ttl(node.chain.keys.filter(f"{int(one, 16):032x}"))  # type: ignore[attr-defined] # not in the port
     assert 0 < ttl <= filters.KEEP_SECONDS == 300
     assert rpc("eth_uninstallFilter", one) is True
     assert rpc("eth_uninstallFilter", one) is False

@@ -148,16 +148,16 @@ def test_a_wrong_argument_writes_nothing(here: TestNode, redis: Redis, monkeypat
     here.admit(ALICE, 0)
     block = here.block(here.sign(ALICE, 0))
     taken: list[list[Any]] = []
-    run = here.node.chain.scripts.run
+    run = here.node.chain._scripts.run
 
     def keep(name: str, keys: list[str], args: list[Any]) -> Any:
         taken.append(args)
         raise TipMoved
 
-    monkeypatch.setattr(here.node.chain.scripts, "run", keep)
+    monkeypatch.setattr(here.node.chain._scripts, "run", keep)
     with pytest.raises(TipMoved):
         here.node.acceptor.accept(block)
-    monkeypatch.setattr(here.node.chain.scripts, "run", run)
+    monkeypatch.setattr(here.node.chain._scripts, "run", run)
     args = taken[0]
     lengths = [17]
     while lengths[-1] + args[lengths[-1]] + 1 < len(args):

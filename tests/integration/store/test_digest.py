@@ -9,7 +9,6 @@ from services.audit.full import FullAudit
 from services.audit.quick import QuickAudit
 from services.node import Node, build_node
 from services.store.digest import Digest, account_term, allowance_term, header_term, ledger_sum, read_digest, sum_of
-from services.store.ledger_copy import copy_ledger
 from services.store.records import encode_header
 from shared.block import Block
 from shared.errors import RuleError
@@ -110,7 +109,7 @@ def test_after_any_sequence_the_stored_digest_is_that_of_the_replay_and_of_the_s
         tip = tree.node.chain.tip()
         stored = read_digest(tip.digest, tip.hash)
         assert stored == tree.expected()
-        copy = copy_ledger(tree.node.chain.redis, tree.node.chain.keys)
+        copy = tree.node.chain.stored.ledger()
         terms = [account_term(*item) for item in copy.accounts.items()]
         terms += [allowance_term(*item) for item in copy.allowances.items()]
         assert stored is not None and stored.ledger == sum_of(terms)
@@ -141,7 +140,7 @@ def test_the_chain_may_grow_and_be_reorganised_while_it_is_checked() -> None:
     for _ in range(8):
         tree.append()
     other = tree.build()
-    real = other.chain.redis
+    real = other.chain._redis
     grown = 0
 
     class Meanwhile:
@@ -158,7 +157,7 @@ def test_the_chain_may_grow_and_be_reorganised_while_it_is_checked() -> None:
                 (tree.reorganise if tree.random.random() < 0.3 else tree.append)()
             return getattr(real, name)
 
-    other.chain.redis = Meanwhile()  # type: ignore[assignment]
+    other.chain._redis = other.chain.stored._redis = Meanwhile()  # type: ignore[assignment]
     for _ in range(8):
         other.watchman.sample()
         assert other.watchman.now() is None

@@ -1,4 +1,4 @@
-"""What a replay ends with, compared with what is stored: the ledger, the tip, stray index entries, histories."""
+"""Comparing what a replay ends with with what is stored: the ledger, the tip, the histories, stray index entries."""
 
 import json
 from array import array
@@ -13,24 +13,26 @@ from services.store.ledger_copy import LedgerCopy
 from services.store.mender import Mender
 from services.store.records import allowance_field, encode_account
 
-_NAMES = 1000
 
-
-class End:
-    """The end of a whole check."""
+class FinalState:
+    """What a replay ends with, and what is stored of it."""
 
     def __init__(
         self, chain: ChainStore, out: Outcome, headers: int, histories: "dict[str, array[int]]", mender: Mender | None
     ) -> None:
-        """`headers`: the sum of their terms. `histories`: the places of each address, packed."""
-        self._redis, self._keys = chain.redis, chain.keys
+        """
+        Args:
+            headers: sum of the terms of all headers (`header_term`).
+            histories: per address its places: height << POSITION_BITS | position.
+        """
+        self._stored, self._keys = chain.stored, chain.keys
         self._out = out
         self._headers = headers
         self._histories = histories
         self._mender = mender
 
     def check(self, copy: LedgerCopy) -> None:
-        """Compare all of it."""
+        """Compare everything with `copy`, the stored ledger, and add what differs to the outcome."""
         self._check_ledger(copy)
         self._check_tip(copy)
         self._check_index()
@@ -63,7 +65,7 @@ class End:
                 *(allowance_term(*item) for item in allowances.items()),
             ]
         )
-        assert replay.tip is not None, "genesis at least was replayed"
+        assert replay.tip is not None, "genesis was replayed"
         digest = self._out.digest = Digest(replay.tip.hash, ledger, sum_of([self._headers]), repairs)
         if old is not None and digest != old and self._out.broken is None:
             self._out.add(Finding("digest", "in the tip", str(old), str(digest)))
@@ -85,32 +87,27 @@ class End:
                 out.add(Finding("tip", name, shown(stored), right))
 
     def _check_index(self) -> None:
-        """Whether the index knows transactions that the chain does not have."""
-        if self._redis.hlen(self._keys.transactions) == self._out.transactions:
+        """Whether the index has transactions that the chain does not have."""
+        if self._stored.index_size() == self._out.transactions:
             return
-        cursor = 0
-        while True:
-            cursor, page = self._redis.hscan(self._keys.transactions, cursor, count=_NAMES)
-            for name, place in page.items():
-                if self._is_stray(name, place):
-                    self._out.add(Finding("index", f"of transaction {name.hex()}", shown(place), "nothing"))
-                    if self._mender is not None:
-                        self._mender.record(self._keys.transactions, name, None)
-            if not cursor:
-                return
+        for name, place in self._stored.index():
+            if self._is_stray(name, place):
+                self._out.add(Finding("index", f"of transaction {name.hex()}", shown(place), "nothing"))
+                if self._mender is not None:
+                    self._mender.record(self._keys.transactions, name, None)
 
     def _is_stray(self, name: bytes, place: bytes) -> bool:
         height, _, position = place.partition(b":")
         if not (height.isdigit() and position.isdigit()):
             return True
-        if not 0 < int(height) <= self._height:  # above it, blocks may have come meanwhile
-            return self._mender is not None or int(height) > len(self._redis.lrange(self._keys.heights, 0, -1))
+        if not 0 < int(height) <= self._height:  # blocks above it may be newer than the replay
+            return self._mender is not None or int(height) > self._stored.length()
         at = int(position)
-        block_hash = self._redis.lindex(self._keys.heights, int(height) - 1) or b""
-        return (self._redis.hget(self._keys.ids, block_hash) or b"")[32 * at : 32 * at + 32] != name
+        block_hash = self._stored.hash_at(int(height)) or b""
+        return (self._stored.ids(block_hash) or b"")[32 * at : 32 * at + 32] != name
 
     def _check_histories(self) -> None:
-        """The histories of all addresses."""
+        """The histories of all addresses, and those of addresses that should have none."""
         for address, places in self._histories.items():
             right = list(_places(places))
             stored = self._stored_history(address, len(right))
@@ -130,34 +127,22 @@ class End:
                 self._mender.history(name.decode(), [])
 
     def _stored_history(self, address: str, length: int) -> list[bytes]:
-        """A history, without what has been appended to it since its blocks were replayed."""
-        found: list[bytes] = []
-        while True:
-            page = self._redis.lrange(self._keys.history(address), len(found), len(found) + 5 * _NAMES - 1)
-            found += page
-            if len(page) < 5 * _NAMES:
-                break
+        """A history, without what was appended to it after its blocks were replayed."""
+        found = self._stored.history(address)
         if self._mender is None:
             while len(found) > length and _height_of(found[-1]) > self._height:
                 found.pop()
         return found
 
     def _stray_histories(self) -> Iterator[bytes]:
-        prefix = self._keys.history("")
-        pattern = "".join(f"[{char}]" if char in "*?[]" else char for char in prefix) + "*"
-        cursor, seen = 0, set()
-        while True:
-            cursor, names = self._redis.scan(cursor, match=pattern, count=_NAMES)
-            for name in names:
-                address = name.decode("utf-8", "replace").removeprefix(prefix)
-                if address in self._histories or name in seen:
-                    continue
-                seen.add(name)
-                first = self._redis.lrange(name.decode("utf-8", "replace"), 0, 0)
-                if self._mender is not None or (first and _height_of(first[0]) <= self._height):
-                    yield name
-            if not cursor:
-                return
+        seen = set()
+        for name, address in self._stored.histories():
+            if address in self._histories or name in seen:
+                continue
+            seen.add(name)
+            first = self._stored.first_place(address)
+            if self._mender is not None or (first is not None and _height_of(first) <= self._height):
+                yield name
 
 
 def _places(items: "array[int]") -> Iterator[bytes]:

@@ -1,0 +1,14 @@
+"""What every store of one node holds: its connection, the names of its keys, and the scripts that change them."""
+
+from services.store.keys import Keys
+from services.store.port import Store
+from services.store.scripts import Scripts
+
+
+class NodeStore:
+    """One node's part of a database. Commands are given in this package only; others call named methods."""
+
+    def __init__(self, redis: Store, keys: Keys) -> None:
+        self._redis = redis
+        self.keys = keys
+        self._scripts = Scripts(redis)

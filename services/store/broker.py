@@ -1,0 +1,35 @@
+"""What all nodes of a broker share: the cards of the nodes, and the processes whose clocks are wrong."""
+
+from services.store.keys import CLOCKS, NODES
+from services.store.port import Store
+
+
+def node_names(broker: Store) -> list[str]:
+    """The nodes that have registered."""
+    return sorted(name.decode() for name in broker.hgetall(NODES))
+
+
+def node_card(broker: Store, node: str) -> bytes | None:
+    """The JSON that a node has registered with, or None."""
+    return broker.hget(NODES, node)
+
+
+def write_node_card(broker: Store, node: str, text: str) -> None:
+    """Register a node; nothing is written if its card is the same."""
+    if broker.hget(NODES, node) != text.encode():
+        broker.hset(NODES, node, text)
+
+
+def noted_clocks(broker: Store) -> list[bytes]:
+    """The JSON of each process whose clock is wrong, in the order of their names."""
+    return [text for _, text in sorted(broker.hgetall(CLOCKS).items())]
+
+
+def note_clock(broker: Store, name: str, text: str) -> None:
+    """Note, as JSON, that the clock of a process is wrong."""
+    broker.hset(CLOCKS, name, text)
+
+
+def forget_clocks(broker: Store, *names: str) -> None:
+    """Forget what is noted of processes."""
+    broker.hdel(CLOCKS, *names)

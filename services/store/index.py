@@ -1,0 +1,117 @@
+"""Reading the indexes: where a transaction is on the chain, and which transactions name an address.
+
+A reorganisation swaps the chain first and finishes the indexes a moment later. So what they say is checked against the
+chain before it is returned.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.store.blocks import BlockReader
+
+_ID_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a transaction is on the chain."""
+
+    height: int
+    position: int  # 0 is the reward
+    block_hash: str
+
+
+class IndexReader(BlockReader):
+    """The transaction index and the histories of one node."""
+
+    def transaction_ids(self, block_hash: str) -> list[str]:
+        """The ids of a block's transactions, in order."""
+        return _unpacked(self._redis.hget(self.keys.ids, block_hash))
+
+    def transaction_ids_of(self, hashes: Sequence[str]) -> dict[str, list[str]]:
+        """By block hash, the ids of each block's transactions, in one round trip."""
+        found = self._redis.hmget(self.keys.ids, list(hashes)) if hashes else []
+        return {block_hash: _unpacked(packed) for block_hash, packed in zip(hashes, found, strict=True)}
+
+    def locate(self, transaction_id: str) -> Location | None:
+        """Where a transaction is on the chain, or None."""
+        found = self._redis.hget(self.keys.transactions, bytes.fromhex(transaction_id))
+        if found is None:
+            return None
+        height, position = _place(found)
+        block_hash = self.hash_at(height)
+        if block_hash is None:
+            return None
+        packed = self._redis.hget(self.keys.ids, block_hash) or b""
+        return Location(height, position, block_hash) if _id_at(packed, position) == transaction_id else None
+
+    def locate_many(self, ids: Sequence[str]) -> dict[str, Location]:
+        """Where those of `ids` that are on the chain are, by id.
+
+        One round trip, and two for each block that holds some of them. The ids of one block are in memory at a time,
+        since the transactions may be of as many blocks.
+        """
+        if not ids:
+            return {}
+        places: dict[int, list[tuple[str, int]]] = {}  # height -> ids and positions
+        stored = self._redis.hmget(self.keys.transactions, [bytes.fromhex(item) for item in ids])
+        for transaction_id, place in zip(ids, stored, strict=True):
+            if place is not None:
+                height, position = _place(place)
+                places.setdefault(height, []).append((transaction_id, position))
+        found: dict[str, Location] = {}
+        for height, items in places.items():
+            block_hash = self.hash_at(height)
+            if block_hash is None:
+                continue
+            packed = self._redis.hget(self.keys.ids, block_hash) or b""
+            for transaction_id, position in items:
+                if _id_at(packed, position) == transaction_id:
+                    found[transaction_id] = Location(height, position, block_hash)
+        return found
+
+    def returning(self, transaction_id: str) -> dict[str, Any] | None:
+        """The JSON object of a transaction that a reorganisation has detached and not yet brought back.
+
+        A moment later it is in the mempool, or has a record.
+        """
+        found, journal = self._redis.hget(self.keys.transactions, bytes.fromhex(transaction_id)), None
+        if found is not None:
+            journal = self._redis.get(self.keys.journal)
+        if found is None or journal is None:
+            return None
+        (height, position), value = _place(found), json.loads(journal)
+        detached: list[str] = value["detached"][::-1]
+        if not 0 < height - value["fork"] <= len(detached):
+            return None
+        block_hash = detached[height - value["fork"] - 1]
+        if self.transaction_ids(block_hash)[position : position + 1] != [transaction_id]:
+            return None
+        fields: dict[str, Any] = self.block_object(block_hash)["transactions"][position]
+        return fields
+
+    def has_journal(self) -> bool:
+        """Whether the indexes and the mempool are still those of the branch that a reorganisation has left."""
+        return self._redis.get(self.keys.journal) is not None
+
+    def history(self, address: str, *, newest: int, limit: int) -> list[tuple[int, int]]:
+        """(height, position) of the transactions that name `address`, newest first, after skipping `newest`."""
+        found = self._redis.lrange(self.keys.history(address), -newest - limit, -newest - 1)
+        return [_place(item) for item in reversed(found)]
+
+
+def _place(text: bytes) -> tuple[int, int]:
+    """Height and position."""
+    height, position = text.split(b":")
+    return int(height), int(position)
+
+
+def _unpacked(packed: bytes | None) -> list[str]:
+    text = (packed or b"").hex()
+    return [text[start : start + 2 * _ID_BYTES] for start in range(0, len(text), 2 * _ID_BYTES)]
+
+
+def _id_at(packed: bytes, position: int) -> str:
+    return packed[_ID_BYTES * position : _ID_BYTES * (position + 1)].hex()

@@ -1,0 +1,116 @@
+"""What happens on a node, passed on to listeners. Each process has one reader, however many listen.
+
+Blocks, rounds and reorganisations are passed on one by one. Arriving transactions and the progress of a round are
+passed on as the state that they lead to, at most twice a second.
+"""
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from services.ports import Clock
+from services.store.events import TOLD_ONE_BY_ONE, Message
+from services.store.mining import MiningStore
+from services.store.pool import PoolStore
+
+_log = structlog.get_logger(__name__)
+
+_STATE_SECONDS = 0.5
+# Messages that wait for one listener. A slower listener loses the oldest; states tell it the rest.
+_BACKLOG = 100
+
+
+class News:
+    """The listeners of one process."""
+
+    def __init__(self, mining: MiningStore, pool: PoolStore, clock: Clock) -> None:
+        self._mining = mining
+        self._pool = pool
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._listeners: set[queue.Queue[Message]] = set()
+        self._reader: threading.Thread | None = None
+
+    @contextmanager
+    def listen(self) -> Iterator["queue.Queue[Message]"]:
+        """A queue that receives the messages from now on."""
+        listener: queue.Queue[Message] = queue.Queue(_BACKLOG)
+        with self._lock:
+            self._listeners.add(listener)
+            if self._reader is None:
+                self._reader = threading.Thread(target=self._read, name="news", daemon=True)
+                self._reader.start()
+        try:
+            yield listener
+        finally:
+            with self._lock:
+                self._listeners.discard(listener)
+
+    def _read(self) -> None:
+        """Read events and pass them on, until the last listener has gone."""
+        seen, told_at, changed = "", 0.0, False
+        while True:
+            with self._lock:
+                if not self._listeners:
+                    self._reader = None
+                    return
+            try:
+                seen = seen or self._mining.events.last()
+                for event in self._mining.events.since(seen, _STATE_SECONDS):
+                    seen = event.id
+                    if event.type in TOLD_ONE_BY_ONE:
+                        self._tell(Message.of(event))
+                    changed = True
+                now = self._clock.now()
+                if now - told_at >= _STATE_SECONDS:
+                    state = self._state()
+                    if changed or state["round"] is not None:
+                        self._tell(Message("", "state", state))
+                    told_at, changed = now, False
+            except RedisError as error:
+                _log.warning("news_interrupted", error=type(error).__name__)
+                self._clock.sleep(1.0)
+            except Exception:  # a bug, or an event that cannot be read: the others are passed on
+                _log.exception("news_failed")
+                seen = ""  # go on after the newest event, or this one would be read again for ever
+                self._clock.sleep(1.0)
+
+    def _state(self) -> dict[str, Any]:
+        situation = self._mining.situation()
+        size, used = self._pool.totals()
+        found = self._mining.round(situation.open_round) if situation.open_round else None
+        progress = None
+        if found is not None:
+            progress = {
+                "id": found.id,
+                "height": found.height,
+                "difficulty": found.difficulty,
+                "hashes": found.hashes,
+                "workers": {name: done.hashes for name, done in self._mining.round_workers(found.id).items()},
+            }
+        return {"mempool": {"size": size, "bytes": used}, "requests": situation.requests, "round": progress}
+
+    def _tell(self, message: Message) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            try:
+                listener.put_nowait(message)
+            except queue.Full:
+                try:
+                    listener.get_nowait()
+                    listener.put_nowait(message)
+                except (queue.Empty, queue.Full):
+                    pass
+
+
+def as_text(message: Message) -> str:
+    """A message as a server-sent event."""
+    head = f"id: {message.id}\n" if message.id else ""
+    return f"{head}event: {message.type}\ndata: {json.dumps(message.data)}\n\n"
