@@ -12,7 +12,9 @@ from shared.errors import InputError
 
 Choice = TypeVar("Choice", bound=str)
 
-MAX_PAGE = 500
+MAX_PAGE = 500  # blocks or entries of one answer
+MAX_HEIGHT = 10**15 - 1  # as many digits as `is_height` accepts
+MAX_WAIT = 60.0  # seconds; a waiting request holds a thread of the server
 _ID = re.compile(r"[0-9a-f]{32}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 # As programs print numbers of this range. An exponent occurs in numbers close to 0.

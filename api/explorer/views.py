@@ -17,7 +17,7 @@ from api.explorer import text
 from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
 from api.explorer.search import find
-from api.reading import choice_argument, number_argument
+from api.reading import MAX_HEIGHT, choice_argument, number_argument
 from api.representations import find_block
 from services.clocks import waiting_words
 from services.connections import RedisError
@@ -31,7 +31,6 @@ from shared.hashing import is_hash
 blueprint = Blueprint("explorer", __name__, template_folder="templates")
 
 _STATIC = Path(__file__).parent / "static"
-_MAX_HEIGHT = 10**15 - 1
 _YEAR = 365 * 86_400
 _HTML = "text/html"
 _NOT_THERE = "There is no such thing on this node."
@@ -55,7 +54,7 @@ def index() -> ResponseReturnValue:
           description: Only blocks below this height.
       responses: {'200': {description: HTML., html: true}}
     """
-    before = number_argument("before", 0, 1, _MAX_HEIGHT) or None
+    before = number_argument("before", 0, 1, MAX_HEIGHT) or None
     return _page("overview", "/status", overview.overview(current_node(), before), live=before is None)
 
 
@@ -189,7 +188,7 @@ def learn() -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}}
     """
     tip = current_node().chain.tip()
-    height = min(number_argument("block", max(tip.height - 3, 2), 1, _MAX_HEIGHT), tip.height)
+    height = min(number_argument("block", max(tip.height - 3, 2), 1, MAX_HEIGHT), tip.height)
     stored = find_block(current_node(), str(height))
     teachable = stored is not None and stored.header.transactions_root != "" and height > 1
     return _page("learn", f"/chain?from={height}&limit=4", {"height": height, "teachable": teachable, "tip": tip})

@@ -7,14 +7,13 @@ from flask.typing import ResponseReturnValue
 
 from api.access import current_node
 from api.errors import HttpRefusal
-from api.reading import MAX_PAGE, number_argument
+from api.reading import MAX_HEIGHT, MAX_PAGE, number_argument
 from api.representations import find_block, represent_block, represent_header
 from api.serving.budget import reserve
 from services.peers.client import MAX_PAGE_BYTES
 
 blueprint = Blueprint("blocks", __name__)
 
-_MAX_HEIGHT = 10**15 - 1
 _PIECE = 32_768  # bytes
 _HEADER_BYTES = 5_000  # of memory for each header while an answer is made
 
@@ -39,7 +38,7 @@ def chain() -> ResponseReturnValue:
     """
     node = current_node()
     tip = node.chain.tip()
-    first = number_argument("from", 1, 1, _MAX_HEIGHT)
+    first = number_argument("from", 1, 1, MAX_HEIGHT)
     limit = number_argument("limit", 0, 1, MAX_PAGE)
     last = min(tip.height, first + limit - 1) if limit else tip.height
     blocks = node.chain.stream(first, last)
@@ -91,7 +90,7 @@ def index() -> ResponseReturnValue:
     node = current_node()
     tip = node.chain.tip()
     limit = number_argument("limit", 20, 1, MAX_PAGE)
-    before = min(number_argument("before", tip.height + 1, 1, _MAX_HEIGHT), tip.height + 1)
+    before = min(number_argument("before", tip.height + 1, 1, MAX_HEIGHT), tip.height + 1)
     reserve(_HEADER_BYTES * limit)
     first = max(1, before - limit)
     headers = node.chain.headers(first, before - first)

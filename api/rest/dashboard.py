@@ -17,6 +17,7 @@ import services.jobs.json_only  # noqa: F401 - must precede rq_dashboard, which 
 from api import errors
 from api.access import Doorkeeper
 from api.errors import HttpRefusal, asks_for_page, challenge, problem
+from api.serving.runner import WsgiApp
 from services.connections import connect_for_requests
 from services.settings import redis_url
 from services.system.visible import named
@@ -27,8 +28,6 @@ _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-
-WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class LazyDashboard:

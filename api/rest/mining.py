@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from api.access import budget, current_node, doorkeeper
 from api.errors import HttpRefusal, problem
-from api.reading import is_id, seconds_argument
+from api.reading import MAX_WAIT, is_id, seconds_argument
 from api.representations import block_fields, represent_round
 from api.serving.budget import Kind
 from services.clocks import waiting_words
@@ -16,8 +16,6 @@ from services.store.rounds import RequestStatus
 
 blueprint = Blueprint("mining", __name__)
 
-# Seconds. A waiting request holds a thread of the server.
-MAX_WAIT = 60.0
 _UNKNOWN_JOB = "No mining request with this id is known here."
 _UNKNOWN_ROUND = "No round with this id is known here."
 

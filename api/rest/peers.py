@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from api.access import budget, current_node, doorkeeper
 from api.errors import HttpRefusal, problem
-from api.reading import MAX_PAGE, json_body, number_argument, seconds_argument
+from api.reading import MAX_PAGE, MAX_WAIT, json_body, number_argument, seconds_argument
 from api.representations import first_blocks
 from api.serving.budget import Kind, reserve
 from services.errors import PeerFailed
@@ -22,7 +22,6 @@ _SHOWN_BYTES = 2**20
 _MAX_LOCATOR = 64
 _HEADER_BYTES = 3_000  # of memory for each header while an answer is made
 _MAX_NODES = 64
-_MAX_WAIT = 60.0  # seconds
 
 
 @blueprint.get("/nodes")
@@ -121,7 +120,7 @@ def resolve() -> ResponseReturnValue:
     """
     node = current_node()
     node.faults.require_none()
-    seconds = seconds_argument("wait", 30.0, _MAX_WAIT)
+    seconds = seconds_argument("wait", 30.0, MAX_WAIT)
     with budget().hold(Kind.WAIT):
         answer = node.consensus.ask(seconds)
     if answer is None:

@@ -5,7 +5,7 @@ middleware answers well-formed requests itself. It passes on all others, so ever
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, request
@@ -21,11 +21,10 @@ from api.rpc import protocol
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
 from api.serving.gate import RECEIVED
 from api.serving.request_metrics import request_seconds
+from api.serving.runner import WsgiApp
 from shared.errors import InputError
 
 blueprint = Blueprint("rpc", __name__)
-
-WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 # Without the Content-Security-Policy, which is for pages.
 _HEADERS = (("Content-Type", "application/json"), *SAFETY, *ANY_ORIGIN)

@@ -65,7 +65,7 @@ def reverted(reason: str) -> RpcError:
 
 
 def to_nobody(kind: str, address: str) -> RpcError:
-    """The error of a token call that would send coins to an address without a key, or approve it."""
+    """The error of a token call that would send coins to an address without a key, or allow it to take them."""
     verb = "approve" if kind == "approve" else "transfer"
     whose = "the zero address" if address == ZERO_ADDRESS else "the token's own address"
     return reverted(f"ERC20: {verb} to {whose}")

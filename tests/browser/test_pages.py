@@ -112,8 +112,8 @@ def test_pages_can_be_read_without_scripts(browser: Any, scene: Scene) -> None:
 
 
 def test_the_endpoints_are_drawn_and_can_be_tried(tab: Tab) -> None:
-    tab.open("/docs")
-    tab.page.wait_for_selector(".opblock")
+    tab.page.goto(tab.url + "/docs", wait_until="commit")
+    tab.page.wait_for_selector(".opblock", timeout=30_000)  # a large script, which a busy machine takes long to run
     document: dict[str, Any] = tab.page.evaluate("fetch('/openapi.json').then((answer) => answer.json())")
     assert tab.page.locator(".opblock").count() == sum(len(item) for item in document["paths"].values())
     healthz = tab.page.locator(".opblock", has=tab.page.locator('[data-path="/healthz"]'))

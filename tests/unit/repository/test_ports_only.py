@@ -48,7 +48,7 @@ ALLOWED = {
     ("worker/housekeeper.py", "time"): "measures housekeeping as jobs are measured",
     ("worker/process.py", "time"): "the worker process waits for real",
     ("worker/process.py", "uuid"): "names the worker, as RQ does",
-    ("api/rest/metrics.py", "time"): "measures requests",
+    ("api/serving/request_metrics.py", "time"): "measures requests",
     ("api/rpc/dispatch.py", "time"): "measures requests",
     ("api/serving/budget.py", "time"): "waits for a place",
     ("api/serving/gate.py", "time"): "notes when a body begins to arrive",

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from api.cli.chain.anchors import FORMAT, BadAnchor, verify
+from api.cli.chain.anchor_proof import FORMAT, BadAnchor, verify
 from api.errors import CODES, HttpCode, HttpRefusal, describe
 from services.errors import Busy, PolicyCode, PolicyError
 from shared import wire
