@@ -18,7 +18,7 @@ from typing import NamedTuple
 from services.system.programs import ROOT
 
 PRODUCT = ("shared/", "services/", "worker/", "api/")
-PAGES = ("docs/", "README.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = ("docs/", "README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md")
 # Generated: its names are those of the benchmarks that were run.
 GENERATED = ("docs/benchmarks/",)
 CODE = (".lua", ".yml", ".yaml", ".toml", ".js", ".html", ".conf", ".css", ".json", ".txt")
