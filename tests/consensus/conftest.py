@@ -1,4 +1,4 @@
-"""A chain to break: right behind genesis, and a few blocks up with a ledger that is in use."""
+"""Chains to break: just after genesis, a few blocks later, and with a ledger that is in use."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.keys import ALICE, BOB, CAROL
 
 @pytest.fixture(params=[1, 5], ids=["at height 2", "at height 6"])
 def chain(request: pytest.FixtureRequest) -> Chain:
-    """A valid chain of that many blocks; the broken block comes next."""
+    """A valid chain of 1 or 5 blocks, so that the broken block is at height 2 or 6."""
     chain = Chain(make_spec())
     for _ in range(1, request.param):
         chain.mine(chain.transfer(ALICE, CAROL, "1"))
@@ -17,7 +17,7 @@ def chain(request: pytest.FixtureRequest) -> Chain:
 
 @pytest.fixture
 def used() -> Chain:
-    """Alice has 90 coins less fees, Bob 5 and leave to spend 3 of Alice's, Carol 5."""
+    """Alice has 90 coins less fees, Bob and Carol 5 each; Bob may spend 3 of Alice's."""
     chain = Chain()
     chain.mine(chain.transfer(ALICE, BOB, "5", fee="0.1"))
     chain.mine(chain.transfer(ALICE, CAROL, "5"))

@@ -52,7 +52,7 @@ def seal_of(block: Json) -> bytes:
 
 
 def sealed(block: Json, difficulty: int = 256, *, valid: bool = True) -> Json:
-    """`block` with the smallest proof whose hash is rare enough for `difficulty`; or is not, for `valid` False."""
+    """`block` with the smallest proof that meets `difficulty`; or, if `valid` is False, with one that does not."""
     prefix = seal_of(block)
     for proof in itertools.count():
         rare = int.from_bytes(sha256(prefix + str(proof).encode()), "big") * difficulty < 2**256
@@ -119,11 +119,11 @@ class Chain:
         proof_valid: bool = True,
         **fields: Any,
     ) -> Json:
-        """The next block with `transactions` behind its reward; `fields` replace header fields before it is sealed.
+        """The next block: its reward, then `transactions`. `fields` replace header fields before it is sealed.
 
         Args:
-            reward: instead of the right one.
-            body: the whole list of transactions, instead of reward and transactions.
+            reward: used instead of the right one.
+            body: the whole list of transactions, used instead of reward and `transactions`.
         """
         if body is None:
             minted = self.spec.reward + sum(_fee(item) for item in transactions)
@@ -140,7 +140,8 @@ class Chain:
             "transactions_root": root_of(body),
             "transactions": body,
         }
-        return sealed({**block, **fields}, asked, valid=proof_valid)  # as rare as the chain asks, whatever is claimed
+        # Sealed for the difficulty that the chain asks for, whatever the header claims.
+        return sealed({**block, **fields}, asked, valid=proof_valid)
 
     def mine(self, *transactions: Any, **changes: Any) -> Block:
         """Accept the next block, which must be valid."""
@@ -152,7 +153,7 @@ class Chain:
         return accepted
 
     def rejects(self, block: Any, now: float | None = None) -> str:
-        """The rule that `block` breaks as the next block. Nothing may have changed; the verifier must refuse it too."""
+        """The rule that `block` breaks as the next block. It must change nothing; the verifier must refuse it too."""
         before = self.state()
         with pytest.raises(RuleError) as caught:
             self.replay.add(block, now)
@@ -170,13 +171,13 @@ class Chain:
             assert self.state() == before
             with pytest.raises(verifier.TooEarly, match=f"block {self.height + 1}: "):
                 verifier.verify(self.spec.to_object(), [*self.blocks, block], now)
-            self.verify(block)  # at some other time
+            self.verify(block)  # without a clock it is valid
             return True
         verifier.verify(self.spec.to_object(), self.blocks, now)
         return False
 
     def verify(self, *more: Any) -> verifier.Verified:
-        """What the independent verifier says of the chain, and of blocks behind it."""
+        """What the independent verifier says of the chain followed by `more` blocks."""
         return verifier.verify(self.spec.to_object(), [*self.blocks, *more])
 
     def state(self) -> Any:
