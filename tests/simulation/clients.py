@@ -10,12 +10,11 @@ from shared.keys import KeyPair
 from shared.ledger import Account
 from shared.transaction import Transaction, read_transaction, sign
 from tests.simulation.plan import KEYS
+from tests.support.specs import COIN
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
     from tests.simulation.world import World
-
-COIN = 10**18
 
 
 class Clients:
