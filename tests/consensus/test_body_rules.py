@@ -14,7 +14,7 @@ def test_wrong_root(chain: Chain) -> None:
 
 
 def test_wrong_root_when_the_body_is_swapped_under_a_good_header(chain: Chain) -> None:
-    # The header is perfect and stays valid: only the peer who sent this body lied.
+    # The header is valid and stays so: only the peer that sent this body lied.
     good = chain.draft(chain.transfer(ALICE, BOB, "1"))
     swapped = {**good, "transactions": [good["transactions"][0], chain.transfer(ALICE, CAROL, "1")]}
     assert chain.rejects(swapped) == "wrong_root"
@@ -29,7 +29,7 @@ def test_wrong_root_when_transactions_change_places(chain: Chain) -> None:
 
 
 def test_wrong_root_when_the_last_transaction_is_repeated(chain: Chain) -> None:
-    # Bitcoin's trees give the same root here (CVE-2012-2459); ours must not.
+    # Bitcoin's trees have the same root here (CVE-2012-2459); ours must not.
     first = chain.transfer(ALICE, BOB, "1")
     good = chain.draft(first, chain.transfer(ALICE, BOB, "2", nonce=first["nonce"] + 1))
     assert chain.rejects({**good, "transactions": [*good["transactions"], good["transactions"][2]]}) == "wrong_root"
@@ -49,7 +49,7 @@ def test_wrong_reward_that_leaves_the_fees_out_or_counts_them_twice(chain: Chain
 
 
 def test_wrong_reward_of_another_height(chain: Chain) -> None:
-    # Else two rewards could have one id.
+    # Otherwise two rewards could have the same id.
     for nonce in (chain.height, chain.height + 2):
         assert chain.rejects(chain.draft(reward=reward_fields(chain, nonce=nonce))) == "wrong_reward"
 

@@ -42,13 +42,13 @@ def test_genesis_adds_no_work() -> None:
 
 def test_a_tie_goes_to_the_lower_hash_on_every_node() -> None:
     #   g - a2
-    #    \- b2      found at the same time; nobody mines again
+    #    \- b2      found at the same time; no more blocks follow
     a, b = Chain(), Chain()
     a.mine(a.transfer(ALICE, BOB, "1"))
     b.mine(b.transfer(ALICE, CAROL, "1"))
     claims = {a.replay.claim.hash: a.replay.claim, b.replay.claim.hash: b.replay.claim}
     low, high = (claims[digest] for digest in sorted(claims))
-    # Whichever a node saw first, it ends at the lower.
+    # Whichever a node saw first, it ends with the lower hash.
     assert is_better(low, high) and not is_better(high, low) and not is_better(low, low)
 
 

@@ -50,7 +50,7 @@ def test_insufficient_funds_for_amount_and_fee_together(used: Chain) -> None:
 
 
 def test_insufficient_funds_for_the_fee_of_an_approval(used: Chain) -> None:
-    # Nobody pays the amount of an approval, but the sender pays its fee.
+    # An approval moves no coins, but the sender pays its fee.
     assert used.rejects(used.draft(used.approve(BOB, CAROL, "1000", fee="5.1"))) == "insufficient_funds"
     used.mine(used.approve(BOB, CAROL, "1000", fee="5"))
 
@@ -123,7 +123,7 @@ def test_approve_overwrites_and_zero_transfers_need_no_leave(used: Chain) -> Non
 
 
 def test_nothing_sent_to_somebody_new_makes_no_account() -> None:
-    # Else two nodes could differ in what they store of the same ledger.
+    # Otherwise two nodes could store the same ledger differently.
     chain = Chain()
     chain.mine(chain.transfer(ALICE, CAROL, "0"))
     assert CAROL.address not in chain.replay.accounts

@@ -1,4 +1,4 @@
-"""`bad_recipient`: nothing goes to an address of which nobody has the key, by whatever kind of transaction."""
+"""`bad_recipient`: no kind of transaction sends anything to an address whose key cannot exist."""
 
 from collections.abc import Callable
 
@@ -36,11 +36,11 @@ WAYS: dict[str, Callable[[Chain, str], Json]] = {
 def test_bad_recipient(chain: Chain, way: Callable[[Chain, str], Json], to: str) -> None:
     transaction = way(chain, to)
     assert chain.rejects(chain.draft(transaction)) == "bad_recipient"
-    # A node refuses it at its door already, by the same name.
+    # A node refuses the request too, with the same code.
     with pytest.raises(RuleError) as caught:
         rules_for(chain.spec).read_request(transaction)
     assert (caught.value.code, caught.value.field) == ("bad_recipient", "recipient")
-    chain.mine(way(chain, BOB.address))  # the same to somebody is fine
+    chain.mine(way(chain, BOB.address))  # the same to an ordinary address is fine
     chain.verified()
 
 
@@ -54,7 +54,7 @@ def test_bad_recipient_of_a_reward(chain: Chain, to: str) -> None:
 
 
 def test_the_token_is_where_the_spec_says() -> None:
-    # Another chain has its token elsewhere: there the usual address is anybody's.
+    # Another chain has its token at another address; there the usual one is an ordinary address.
     chain = Chain(make_spec(token={"address": BOB.address}))
     assert chain.rejects(chain.draft(chain.transfer(ALICE, BOB, "1"))) == "bad_recipient"
     chain.mine(chain.transfer(ALICE, BOB, "1", recipient=TOKEN))
@@ -62,7 +62,7 @@ def test_the_token_is_where_the_spec_says() -> None:
 
 
 def test_they_may_be_named_as_the_owner_of_nothing(chain: Chain) -> None:
-    # Nothing goes there, and there is nothing to take: this was always valid and stays so.
+    # Nothing is sent there, and nothing can be taken: this has always been valid.
     chain.mine(chain.transfer_from(ALICE, BOB, BOB, "0", owner=ZERO_ADDRESS))
     chain.verified()
 

@@ -29,7 +29,7 @@ step = st.tuples(
 
 
 def draw(chain: Chain, plan: list[tuple[Any, ...]]) -> list[Json]:
-    """The steps of `plan` as transactions, those aside that the ledger would refuse here."""
+    """The steps of `plan` as transactions, without those that the ledger refuses here."""
     trial = chain.rules.trial()
     trial.learn(Entries(dict(chain.replay.accounts), dict(chain.replay.allowances)))
     accepted = []

@@ -10,7 +10,7 @@ from tests.support.chains import WALLET, Chain, Json, plus_one_unit
 from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.specs import CHAIN_ID
 
-# Every field, and a value that it could honestly have.
+# Every field, with another valid value.
 OTHER = {
     "type": "approve",
     "chain_id": CHAIN_ID + 1,
@@ -63,7 +63,7 @@ def test_bad_signature_of_another_message_or_plus_the_group_order(chain: Chain) 
 
 
 def test_bad_signature_without_the_domain_tag(chain: Chain) -> None:
-    # What a key signs elsewhere must not be worth money here.
+    # What a key signs for another purpose must not be valid here.
     payment = paid(chain)
     bare = signing_message(payment).removeprefix(b"quarry-transaction:")
     assert chain.rejects(chain.draft({**payment, "signature": ALICE.sign(bare).hex()})) == "bad_signature"
@@ -106,7 +106,7 @@ def test_missing_field(field: str) -> None:
     chain.mine(chain.approve(ALICE, BOB, "5"))
     payment = chain.transfer_from(BOB, ALICE, CAROL, "1")
     del payment[field]
-    # What is missing is named before what is too much: without its type, the owner would be.
+    # Missing fields are named before superfluous ones: without a type, the owner is superfluous.
     assert chain.rejects(chain.draft(payment)) == "missing_field"
 
 

@@ -1,4 +1,4 @@
-"""The frozen vectors: still what an independent calculation gives, and what our code gives."""
+"""The frozen vectors: an independent calculation and our code both still give them."""
 
 import json
 from pathlib import Path
