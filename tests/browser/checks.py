@@ -10,7 +10,7 @@ def check(tab: Tab, axe: str, path: str) -> None:
     page = tab.page
     over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert over <= 0, f"{path} is {over} pixels too wide"
-    # Through the debugger, which the policy of the page does not bind.
+    # Through the debugger, to which the page's policy does not apply.
     page.evaluate(axe)
     found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     violations = [

@@ -75,7 +75,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Sc
     directory = tmp_path_factory.mktemp("browser")
     with RunningNode(directory / "node", workers=2, spec={"allocations": FAUCET}) as running:
         with inside(running) as node:
-            # Before anything is mined by workers: this chain is made in this process, as its proofs are easy here.
+            # Before workers mine anything: this chain is made in this process, where its proofs are easy.
             rival = local_node(running.valkey.url, directory, {"difficulty": 64, "allocations": FAUCET})
             try:
                 found = furnish(node, rival)
@@ -115,7 +115,7 @@ def submit(node: Node, fields: dict[str, Any]) -> str:
 
 @pytest.fixture
 def tab(browser: Any, scene: Scene, request: pytest.FixtureRequest) -> Iterator[Tab]:
-    """A page on a desk in light colours, or as a test's `tab` parameter says: (colour scheme, viewport).
+    """A page in the colour scheme and viewport of the test's `tab` parameter, or else light and as wide as a desktop.
 
     Afterwards: no console errors, no violation of the content security policy, nothing loaded from elsewhere.
     """

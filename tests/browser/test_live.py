@@ -40,7 +40,7 @@ def test_a_block_appears_by_itself(tab: Tab, scene: Scene) -> None:
 
 
 def test_a_round_is_seen_while_workers_search(tab: Tab, scene: Scene) -> None:
-    """The bars grow with the events, one for each worker, although nobody reloads."""
+    """The bars grow with the events, one for each worker, without a reload."""
     tab.open("/mining")
     tab.page.wait_for_selector('#live[data-state="live"]')
     with scene.running.redis() as redis:
@@ -100,7 +100,7 @@ def test_without_a_stream_the_page_polls(tab: Tab, scene: Scene) -> None:
     tab.page.wait_for_timeout(3200)  # the first look only notes where the node is
     scene.running.client.post("/mine?wait=10").ok()
     eventually(lambda: height(tab) > before, 8)
-    assert all("429" in item for item in tab.problems)  # Chromium tells the console
+    assert all("429" in item for item in tab.problems)  # Chromium logs it on the console
     tab.problems.clear()
 
 

@@ -84,7 +84,7 @@ def test_cast(url: str, cast: str) -> None:
     def ask(*arguments: str, key: str = "", fails: bool = False) -> str:
         command = [cast, *arguments, "--rpc-url", url, *(["--private-key", key] if key else [])]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        # The exit code of the npm package is 0 whatever happens.
+        # The exit code of the npm package is always 0.
         assert ("Error:" in done.stderr) == fails, done.stdout + done.stderr
         return (done.stderr if fails else done.stdout).strip()
 

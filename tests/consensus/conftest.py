@@ -8,7 +8,7 @@ from tests.support.keys import ALICE, BOB, CAROL
 
 @pytest.fixture(params=[1, 5], ids=["at height 2", "at height 6"])
 def chain(request: pytest.FixtureRequest) -> Chain:
-    """A valid chain of that many blocks; the broken block comes next."""
+    """A valid chain of 1 or 5 blocks, so that the broken block is at height 2 or 6."""
     chain = Chain(make_spec())
     for _ in range(1, request.param):
         chain.mine(chain.transfer(ALICE, CAROL, "1"))

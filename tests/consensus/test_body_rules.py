@@ -29,7 +29,7 @@ def test_wrong_root_when_transactions_change_places(chain: Chain) -> None:
 
 
 def test_wrong_root_when_the_last_transaction_is_repeated(chain: Chain) -> None:
-    # Bitcoin's trees give the same root here (CVE-2012-2459); ours must not.
+    # Bitcoin's trees have the same root here (CVE-2012-2459); ours must not.
     first = chain.transfer(ALICE, BOB, "1")
     good = chain.draft(first, chain.transfer(ALICE, BOB, "2", nonce=first["nonce"] + 1))
     assert chain.rejects({**good, "transactions": [*good["transactions"], good["transactions"][2]]}) == "wrong_root"

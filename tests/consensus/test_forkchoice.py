@@ -42,7 +42,7 @@ def test_genesis_adds_no_work() -> None:
 
 def test_a_tie_goes_to_the_lower_hash_on_every_node() -> None:
     #   g - a2
-    #    \- b2      found at the same time; nobody mines again
+    #    \- b2      found at the same time; no more blocks follow
     a, b = Chain(), Chain()
     a.mine(a.transfer(ALICE, BOB, "1"))
     b.mine(b.transfer(ALICE, CAROL, "1"))

@@ -23,7 +23,7 @@ StartNode = Callable[..., RunningNode]
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of this test process. Nodes on it keep apart by their names."""
+    """A server for this test process. Nodes on it have different names, and so different keys."""
     with make_server(tmp_path_factory.mktemp("valkey")) as valkey:
         yield valkey.url
 
@@ -43,7 +43,7 @@ def redis(valkey: EmbeddedValkey) -> Redis:
 
 @pytest.fixture
 def here(redis: Redis) -> TestNode:
-    """A node in this process, with hands."""
+    """A `TestNode` on an empty database."""
     return TestNode(redis)
 
 
@@ -69,7 +69,7 @@ def node(make_node: MakeNode) -> Node:
 
 @pytest.fixture
 def client(node: Node) -> Client:
-    """Flask's test client on `node`. Nobody mines unless the test does."""
+    """Flask's test client on `node`. No worker runs: the test mines."""
     return Client(FlaskDoor(create_app(node, TOKEN)))
 
 

@@ -28,5 +28,5 @@ def redis(valkey_server: EmbeddedValkey) -> Iterator[Redis]:
 
 @pytest.fixture
 def network(redis: Redis) -> Network:
-    """A network under a spec in which any proof is valid, and 64 accounts have 1,000 coins each."""
+    """A network whose spec is `make_spec()`: any proof is valid, and 64 accounts have 1,000 coins each."""
     return Network(redis, make_spec())

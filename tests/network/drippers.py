@@ -1,8 +1,8 @@
 """Many peers in one process, one of them honest: `python -m tests.network.drippers` reads a script and prints URLs.
 
 The script is one JSON object on standard input: `blocks` and `hashes` of the honest chain, its `chainwork`, how many
-`liars` there are, and the `place` at which they begin to drip. All answer their status, but for those that drip there,
-and claim more work than the honest one has.
+`liars` there are, and the `place` at which they begin to drip. All claim more work than the honest peer has. All answer
+their status at once, except those whose place is the status.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
 
-# Where a liar leaves the truth. What comes before is answered as the honest peer answers it.
+# Where a liar begins to drip. Before that it answers as the honest peer does.
 PLACES = ("status", "headers", "bodies", "head", "chunked", "flood", "stops", "least")
 # Of the tutorial's rules: the chain is all that is asked for. `second`: the first time it is told as it should be.
 WHOLE_PLACES = ("whole", "second")
@@ -98,7 +98,7 @@ class Peers:
             case "stops":
                 writer.write(_head(len(answer)) + answer[: len(answer) // 2])
                 await asyncio.sleep(300)
-            case "least":  # a little more than the rate at which nobody is cut off
+            case "least":  # a little more than the least rate that a node accepts
                 await _drip(writer, _head(2**20) + _PAD * 16, int(10_000 * _PIECE_SECONDS))
             case _:
                 await _drip(writer, _head(len(answer)) + answer, 1)
@@ -136,7 +136,8 @@ async def _main() -> None:
 
     urls = [await listen(number) for number in range(script["liars"])]
     print(json.dumps({"liars": urls, "honest": await listen(None)}), flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until whoever started us has had enough
+    # Until the process that started this one closes its end.
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":

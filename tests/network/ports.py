@@ -23,7 +23,7 @@ from tests.support.keys import TOKEN
 from tests.support.nodes import TestNode, make_settings
 
 T = TypeVar("T")
-# Status and body of an answer; or an exception.
+# Returns the status and body of an answer, or raises an exception.
 Handler = Callable[[PeerRequest], tuple[int, bytes]]
 
 
@@ -37,7 +37,7 @@ class InProcessHttp:
         self.bytes = 0  # of requests and answers, without headers
 
     def serve(self, url: str, handler: Flask | Handler) -> None:
-        """Put an application or a scripted peer at a URL. Another one takes its place."""
+        """Put an application or a scripted peer at a URL, in place of what was there."""
         self._handlers[url] = _calling(handler) if isinstance(handler, Flask) else handler
 
     def handler(self, url: str) -> Handler:
@@ -70,7 +70,7 @@ class InProcessHttp:
             return list(pool.map(lambda url: outcome(ask, url), urls))
 
     def paths(self, url: str) -> list[str]:
-        """What was asked of one URL, queries aside."""
+        """The paths that were asked of one URL, without their queries."""
         return [urlsplit(path).path for asked, path in self.asked if asked == url]
 
 
@@ -100,7 +100,7 @@ def once_before(path: str, served: Handler, change: Callable[[], None]) -> Handl
 
 
 class Member(TestNode):
-    """A node of the network, with the hands of `TestNode`."""
+    """A `TestNode` that is part of a network."""
 
     __test__ = False
 
@@ -166,14 +166,14 @@ class Network:
         return Member(self, name, spec or self.spec, **settings)
 
     def members(self, *names: str) -> list[Member]:
-        """Nodes, each a peer of each."""
+        """Nodes that are all peers of each other."""
         made = [self.member(name) for name in names]
         for one in made:
             one.befriend(*(other for other in made if other is not one))
         return made
 
     def copy(self, source: Member, *others: Member) -> None:
-        """Let `others` have the chain of `source`."""
+        """Append the blocks of `source` to the chains of `others`."""
         for other in others:
             for text in list(source.node.chain.stream(other.height + 1, source.height)):
                 other.node.acceptor.accept(other.node.rules.read_block(json.loads(text)))

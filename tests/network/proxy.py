@@ -9,10 +9,10 @@ from tests.support.listener import Listener
 
 
 class Proxy(Listener):
-    """Forwards connections to 127.0.0.1:`port`. While it is cut it closes what is open and accepts nothing for long."""
+    """Forwards connections to 127.0.0.1:`port`. While it is cut, no connection stays open for long."""
 
     def __init__(self, port: int = 0) -> None:
-        """`port`: where to; 0: to be said later, through `target`."""
+        """`port`: where to forward; 0 if `target` is set later."""
         super().__init__()
         self.target = port
         self.refused = 0  # connections that came while it was cut

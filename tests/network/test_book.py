@@ -1,4 +1,4 @@
-"""How many peers and candidates a node has, also where many are added beside each other."""
+"""The limits of peers and candidates, also when many are added at once."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,7 +25,7 @@ def test_there_is_room_for_so_many_peers(network: Network) -> None:
 
 
 def test_registrations_beside_each_other_keep_the_limit(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has counted the peers before another registered some must not get past the limit."""
+    """A process that counted the peers before another one registered some must not get past the limit."""
     a = network.member("a", max_peers=4)
     book = a.node.peers
     count = book.approved

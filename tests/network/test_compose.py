@@ -40,7 +40,7 @@ def test_a_container_has_no_more_rights_than_it_needs(name: str) -> None:
     assert service["cap_drop"] == ["ALL"] and "cap_add" not in service and "privileged" not in service
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert all(not volume.startswith((".", "/")) for volume in service.get("volumes", ())), "only named volumes"
-    # What all share is written by `init` and by nobody else.
+    # Only `init` writes what all services share.
     assert ("cluster:/cluster" in service["volumes"]) == (name == "init")
 
 
@@ -221,7 +221,7 @@ def _expected_balances(client: NodeClient, accounts: dict[str, str]) -> dict[str
 
 
 def _check_access(cluster: Cluster, password: str) -> None:
-    """Strangers get nothing; our user has what our code needs and nothing that ruins the server."""
+    """Strangers have no access. Our user has the commands that our code needs, and none that ruins the server."""
     for name in VALKEYS:
         place = f"{cluster.addresses[name]}:6379/0"
         with connect_for_requests(f"redis://quarry:{password}@{place}") as redis:
@@ -240,7 +240,7 @@ def _check_access(cluster: Cluster, password: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program bind any address of 127.0.0.0/8")
 def test_three_nodes_agree_and_more_miners_join(tmp_path: Path) -> None:
-    # Compiling the fast kernel costs each fresh miner five seconds of a core, and tests have two cores.
+    # To compile the fast kernel takes each new miner five seconds of a core, and the machine has two.
     changes = {"MINERS": "1", "QUARRY_KERNEL": "plain", "QUARRY_API_PROCESSES": "1", "QUARRY_RESOLVE_SECONDS": "2"}
     with Cluster(tmp_path / "cluster", changes) as cluster:
         node1, node3 = cluster["node1"], cluster["node3"]

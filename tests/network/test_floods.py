@@ -1,4 +1,4 @@
-"""What strangers can make a node do to its peers, and to those who wait for it: nodes of real processes."""
+"""What strangers can make a node do to its peers and to its clients. The nodes are real processes."""
 
 import json
 import secrets
@@ -21,7 +21,7 @@ PER_SECOND = 31
 
 
 class Peer:
-    """An honest peer that is nowhere better than the node, and counts what it is asked; and one that may drip."""
+    """An honest peer whose chain is no better than the node's. It counts requests, and can drip."""
 
     def __init__(self, genesis: str) -> None:
         self.asked: list[float] = []
@@ -56,7 +56,7 @@ def peer_of(node: RunningNode) -> Iterator[tuple[Peer, str]]:
 
 @contextmanager
 def repeated(act: Callable[[], object], per_second: float, threads: int = 1) -> Iterator[list[float]]:
-    """Do something so often, in threads, until the block ends; when it was done."""
+    """Do something again and again, in threads, until the block ends. Yields the times at which it was done."""
     stop, done = threading.Event(), list[float]()
 
     def again() -> None:
@@ -124,7 +124,7 @@ def test_false_announcements_for_half_a_minute(node: RunningNode) -> None:
 
 
 def test_many_who_want_to_resolve(node: RunningNode) -> None:
-    """All who wait are answered by the same runs, and the peer is asked once a second."""
+    """The same runs answer all who wait, and the peer is asked once a second."""
     with peer_of(node) as (peer, _):
         peer.asked.clear()
         began = time.monotonic()
@@ -137,7 +137,7 @@ def test_many_who_want_to_resolve(node: RunningNode) -> None:
 
 
 def test_housekeeping_does_not_wait_for_a_peer_that_drips(node: RunningNode) -> None:
-    """While the only network worker is held by a peer, house is kept and what was lost comes back."""
+    """While a peer holds the only network worker, housekeeping goes on and brings back what was lost."""
     with peer_of(node) as (peer, _):
         peer.claims |= {"chainwork": 10**9, "tip": "ab" * 32, "height": 99}
         with node.redis() as redis:

@@ -1,4 +1,4 @@
-"""HTTP to hostile peers: whatever they send, it ends in time, in few bytes, and in a PeerFailed."""
+"""HTTP to hostile peers: whatever they send, the request ends in time, after few bytes, with a PeerFailed."""
 
 import gzip
 import socket
@@ -15,7 +15,7 @@ from services.peers.http import AnswerTooLong, PeerRequest, SystemPeerHttp
 from tests.support.raw_server import Connection, RawServer, Script, response
 
 DEADLINE = 1.0
-# What threads and a busy machine may add.
+# Seconds that threads and a busy machine may add.
 SLACK = 0.5
 
 
@@ -25,7 +25,7 @@ def ask(url: str, http: SystemPeerHttp | None = None, **changes: Any) -> tuple[i
 
 
 def fails(script: Script, **changes: Any) -> tuple[PeerFailed, float]:
-    """The failure that a peer with this script ends in, and after how many seconds."""
+    """The failure that this peer causes, and the seconds until then."""
     with RawServer(script) as server:
         started = time.monotonic()
         with pytest.raises(PeerFailed) as caught:
@@ -76,7 +76,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     ],
 )
 def test_the_deadline_is_for_all_of_it(script: Script) -> None:
-    """A byte every now and then begins every read timeout anew: requests waited 6 s at timeout=1."""
+    """Each byte starts the read timeout again: requests once waited 6 s with timeout=1."""
     _, took = fails(script)
     assert took < DEADLINE + SLACK
 
@@ -118,7 +118,7 @@ def test_a_compressed_answer_is_refused_unread() -> None:
 
 
 def test_compressed_bytes_that_do_not_say_so_are_not_unpacked() -> None:
-    """It is the peer's JSON that is broken then, and nobody looks inside."""
+    """They are bad JSON, and are not looked into."""
     with RawServer(lambda peer: peer.send(response(gzip.compress(b'{"genesis": 1}')))) as server:
         with pytest.raises(PeerLied):
             PeerClient(SystemPeerHttp(private=True), 2**20).status(server.url)
@@ -231,7 +231,7 @@ def test_private_addresses_need_leave(monkeypatch: pytest.MonkeyPatch, address: 
 
 
 def test_of_many_addresses_the_forbidden_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And those where nobody listens: `localhost` is often ::1 first."""
+    """So are those where no server listens: `localhost` is often ::1 first."""
     _resolving(monkeypatch, ["169.254.169.254", "::1", "127.0.0.1"])
     with RawServer(lambda peer: peer.send(response(b"{}"))) as server:
         assert ask(f"http://both.example:{server.port}") == (200, b"{}")

@@ -1,6 +1,6 @@
 """Lying peers: a better chain with one bad field at some height, and claims that nothing is behind.
 
-Each costs bounded time and memory, changes nothing, and is passed over in the same run for the best honest peer.
+Each takes bounded time and memory, changes nothing, and is passed over in the same run for the best honest peer.
 """
 
 import json
@@ -40,7 +40,7 @@ def shared_blocks() -> ForgedChain:
 
 @pytest.fixture
 def us(redis: Redis, shared_blocks: ForgedChain) -> Iterator[Member]:
-    """A node with a chain and two peers: the liar, who claims most, and an honest one that is one block ahead of us."""
+    """A node with two peers: the liar, which claims most, and an honest one that is one block ahead of the node."""
     network = Network(redis, shared_blocks.spec)
     network.clock.time = START
     member = network.member("us")
@@ -80,7 +80,7 @@ def passed_over(us: Member, liar: Callable[[PeerRequest], tuple[int, bytes]], st
     assert any(note.startswith(LIAR) for note in resolution.notes)
     assert took < 5
     assert_store_equals_replay(us.node, us.redis)
-    # It is left alone for a while, and nothing of it is asked.
+    # It is not asked for anything for a while.
     us.network.http.asked.clear()
     us.resolve()
     assert us.network.http.paths(LIAR) == []
@@ -168,7 +168,7 @@ def test_one_bad_body(us: Member, name: str, place: int) -> None:
 
 
 def test_a_bad_body_behind_good_blocks_that_extend_ours(us: Member) -> None:
-    """What was good is kept: it was proven. The honest peer is not better any more then."""
+    """The good blocks are kept, as they were verified. After that the honest peer is no better than the node."""
     chain = our_chain(us)
     chain.grow(3)
     chain.forge(body=[chain.reward(amount="100")])
@@ -312,7 +312,7 @@ def test_endless_pages_meet_the_clock(us: Member, monkeypatch: pytest.MonkeyPatc
     peer = ScriptedPeer(chain)
     claim = {**peer.status(), "chainwork": 10**12}
     peer.status = lambda: claim
-    us.redis.hset(us.node.chain.keys.tip, "chainwork", 10**9)  # so that none of it is ever enough
+    us.redis.hset(us.node.chain.keys.tip, "chainwork", 10**9)  # so that they are never enough
     headers = peer.headers
 
     def slow(locator: list[str], limit: int) -> Any:
@@ -430,7 +430,7 @@ def test_a_peer_that_breaks_off(us: Member) -> None:
 
 
 def test_a_liar_is_left_alone_for_longer_each_time(us: Member) -> None:
-    """An answer to /status is no proof of anything: it does not end the row of failures."""
+    """An answer to /status proves nothing: it does not reset the count of failures."""
     us.network.http.serve(LIAR, claiming(us))
     pauses = []
     for _ in range(7):

@@ -38,7 +38,7 @@ def test_unreachable_peers_are_asked_less_often_and_found_again(network: Network
 
 
 def test_an_announcement_does_not_shorten_a_pause(network: Network) -> None:
-    """Anybody may announce in a peer's name, and each look at one that is away takes a worker seconds."""
+    """Anyone can announce in a peer's name, and to ask a peer that is away takes a worker seconds."""
     a, b = network.members("a", "b")
     network.http.cut(b.url)
     a.resolve()
@@ -165,7 +165,7 @@ def test_announcements_of_strangers_and_liars_are_not_heeded(network: Network) -
 
 
 def test_announcements_cannot_flood_the_workers(network: Network) -> None:
-    """Anybody can sign as one of our peers: one job waits for all that is announced, however many peers it names."""
+    """Anyone can announce as one of our peers: one job waits for all announcements, however many peers they name."""
     a, *others = network.members(*"abcdef")
     for number in range(500):
         for other in others:
@@ -263,14 +263,14 @@ def test_transactions_are_relayed_and_die_out(network: Network) -> None:
     assert a.node.announcer.relay() == 6
     for member in (b, c):
         assert member.node.pool.totals()[0] == 6
-        assert member.node.announcer.relay() == 6  # each hands on what was new to it, once
+        assert member.node.announcer.relay() == 6  # each sends on what was new to it, once
     for member in (a, b, c):
         assert member.node.announcer.relay() == 0
     assert b.node.pool.next_nonce(ALICE.address) == 3
 
 
 def test_a_peer_that_missed_transactions_is_told_again(network: Network) -> None:
-    """Without the first of a sender's, it could mine none that follow."""
+    """Without a sender's first transaction it can mine none of the later ones."""
     a, b = network.members("a", "b")
     a.clock.time += 10
     network.http.cut(b.url)
@@ -296,7 +296,7 @@ def test_a_peer_that_missed_transactions_is_told_again(network: Network) -> None
 
 
 def test_what_a_reorganisation_brings_back_is_handed_on(network: Network) -> None:
-    """Or it would wait at the node whose block lost until that node mines again, and may lose again."""
+    """Otherwise it waits at the node whose block lost until that node mines again, and perhaps loses again."""
     a, b = network.members("a", "b")
     a.clock.time += 10
     network.http.cut(b.url)
@@ -316,7 +316,7 @@ def test_what_a_reorganisation_brings_back_is_handed_on(network: Network) -> Non
 def test_a_broker_that_is_away_does_not_keep_a_reorganisation_from_being_finished(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The chain is in the store. What came back waits in the outbox until housekeeping asks for the job."""
+    """The chain is in the store. What came back waits in the outbox until housekeeping enqueues the job."""
     a, b = network.members("a", "b")
     a.clock.time += 10
     a.admit(ALICE, 0)
@@ -358,7 +358,7 @@ def test_a_long_mempool_is_handed_on_again_batch_by_batch(network: Network) -> N
 
 
 def test_a_relay_ends_however_fast_transactions_come(network: Network) -> None:
-    """Or whoever sends some while each batch is on its way keeps the network worker for himself."""
+    """Otherwise a client that sends some during each batch keeps the network worker busy for ever."""
     a, b = network.members("a", "b")
     a.clock.time += 10
     waiting = [a.sign(key, nonce) for nonce in range(5) for key in KEYS[:10]]

@@ -302,7 +302,7 @@ def test_headers(pair: Pair) -> None:
 
 
 def test_headers_of_a_branch_that_was_left(pair: Pair) -> None:
-    """A block that we hold, but that is not on the chain, is no fork point."""
+    """A block that is stored but not on the chain is no fork point."""
     a, b = pair
     a.befriend(b)
     a.grow(2, ANNE.address)

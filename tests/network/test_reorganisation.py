@@ -111,7 +111,7 @@ def _is_reward(member: Member, transaction_id: str) -> bool:
 
 
 def test_the_same_transaction_on_both_sides_stays_mined(network: Network) -> None:
-    """At the same place, at another place, and at another height: it is never anything but confirmed."""
+    """At the same place, at another place, and at another height: it is confirmed all the time."""
     a, b = fork(network)
     same, moved, later = (a.sign(key, 0) for key in (ALICE, CAROL, DAVE))
     a.mine(same, moved, later)
@@ -202,7 +202,7 @@ def test_payments_from_a_reward_that_is_gone(network: Network) -> None:
 
 
 def test_a_payment_from_a_payment_comes_back_with_it(network: Network) -> None:
-    """Ben lives on what Anne pays him, who lives on what Alice pays her: all of it returns, none is dropped."""
+    """Ben's money comes from Anne, and hers from Alice: all payments return, none is dropped."""
     a, b = fork(network)
     chain = [
         a.sign(ALICE, 0, recipient=ANNE.address, amount="100"),
@@ -348,7 +348,7 @@ def test_deep_reorganisations_are_quick(network: Network, depth: int, size: int)
         assert text is not None
         c.node.acceptor.accept(c.node.rules.read_block(json.loads(text)))
     c.grow(2, CAROL.address)
-    for name in left:  # as if we had never had them
+    for name in left:  # as if the node had never had them
         a.redis.hdel(a.node.chain.keys.blocks, name)
     with no_slow_script(network.redis):
         started = time.perf_counter()
@@ -361,7 +361,7 @@ def test_deep_reorganisations_are_quick(network: Network, depth: int, size: int)
 
 
 def test_the_ancestors_that_a_node_remembers_are_those_of_its_chain(network: Network) -> None:
-    """A window grows by a header with each block, through reorganisations as well; one who remembers nothing agrees."""
+    """A window grows by a header with each block, through reorganisations too; a node that remembers nothing agrees."""
     a, b = network.members("a", "b")
 
     def agree() -> None:

@@ -283,7 +283,7 @@ def test_a_block_of_the_chain_that_was_staged_late_is_kept(network: Network) -> 
 
 
 def test_a_block_that_was_staged_and_is_appended_is_staged_no_more(network: Network) -> None:
-    """Or it would count as abandoned an hour later."""
+    """Otherwise it counts as abandoned an hour later."""
     a, b = fork(network)
     b.grow(1, BEN.address)
     branch = a.node.reorganiser.begin(2)
@@ -297,7 +297,7 @@ def test_a_block_that_was_staged_and_is_appended_is_staged_no_more(network: Netw
 
 @pytest.mark.parametrize("missing", [0, 1999, 2000, 2500])
 def test_any_block_of_a_long_branch_may_be_missing(network: Network, missing: int) -> None:
-    """A branch is looked up in parts of 2,000; what is not staged is found in each, and nothing is written."""
+    """A branch is looked up in parts of 2,000. A missing block is found in each part, and nothing is written."""
     a = network.member("a")
     branches, keys = a.node.reorganiser._branches, a.node.chain.keys
     tip = a.node.chain.tip()

@@ -60,7 +60,7 @@ def scripted(network: Network, *members: Member, name: str = "scripted") -> Scri
 
 
 def test_a_peer_that_is_mining_can_be_read(network: Network) -> None:
-    """Its status has fractions then, such as when the round was opened. A claim is no hashed data."""
+    """Its status then has fractions, such as the time at which the round was opened. A claim is not hashed."""
     a, b = network.members("a", "b")
     b.grow(2, BEN.address)
     b.clock.time += 0.5
@@ -108,7 +108,7 @@ def test_a_sync_that_is_killed_goes_on_where_it_was(network: Network) -> None:
 
 
 def test_a_peer_that_fails_in_the_middle_is_passed_over(network: Network) -> None:
-    """What was fetched from it stays, and the next best goes on from there."""
+    """What was fetched from it stays, and the next best peer goes on from there."""
     a = network.member("a")
     failing, good = scripted(network, a, name="failing"), scripted(network, a, name="good")
     good.chain.grow(220)
@@ -130,7 +130,7 @@ def test_a_peer_that_fails_in_the_middle_is_passed_over(network: Network) -> Non
 
 @pytest.mark.parametrize("depth", [12, 40])
 def test_a_long_prefix_in_common_is_not_detached(network: Network, depth: int) -> None:
-    """The locator's steps double, so the peer answers from below the fork point: what we have too is left alone."""
+    """The locator's steps double, so the peer answers from below the fork point: common blocks are left alone."""
     a, b = network.members("a", "b")
     a.grow(70, ANNE.address)
     network.copy(a, b)

@@ -1,6 +1,6 @@
 """Peers that claim much work and send it byte by byte: an honest one among them is adopted all the same.
 
-All on real sockets: the slow ones live in one process beside us, and the resolver uses the HTTP that nodes use.
+On real sockets: the slow peers are in one other process, and the resolver uses a node's own HTTP.
 """
 
 import json
@@ -92,7 +92,7 @@ def run(redis: Redis, place: str, liars: int, seconds: float) -> float:
 
 @pytest.mark.parametrize("place", ["headers", "bodies", "head"])
 def test_an_honest_peer_among_some_who_drip(redis: Redis, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The slice that runs always: fewer of them, and a patience that is short."""
+    """The part that always runs: fewer peers and a short patience."""
     monkeypatch.setattr(peer_http, "PATIENCE", 0.3)
     # Alone, then sixteen at once, then the rest.
     run(redis, place, 18, 60.0)
@@ -115,7 +115,7 @@ def test_whoever_did_not_deliver_comes_last(redis: Redis, monkeypatch: pytest.Mo
         node.peers.add(*slow)
         node.resolver.resolve()
         assert {peer.broken for peer in node.peers.all()} == {1}
-        node.peers.add(*slow, honest)  # the operator ends their pause, not what they are known for
+        node.peers.add(*slow, honest)  # the operator ends their pause, but their failures still count
         assert [peer.broken for peer in node.peers.due()].count(1) == 3
         began = time.monotonic()
         first = node.resolver.resolve()
@@ -136,7 +136,7 @@ def run_whole(redis: Redis, place: str, liars: int, seconds: float) -> None:
     spec = load({"QUARRY_SPEC": "tutorial"}).spec
     node = node_of(redis, spec)
     honest = whole(4)
-    longer = [*honest, *({**honest[-1], "index": number} for number in range(5, 40))]  # told, and never delivered
+    longer = [*honest, *({**honest[-1], "index": number} for number in range(5, 40))]  # claimed, and never delivered
     script = {"blocks": honest, "hashes": [""], "chainwork": 0, "place": place, "liars": liars, "longer": longer}
     with drippers(script) as (slow, url):
         node.peers.add(*slow, url)

@@ -161,7 +161,7 @@ def check(nodes: list[ProxiedNode]) -> None:
 
 
 def test_news_travels_within_a_second(trio: Trio) -> None:
-    """By announcements alone: the tickers stand still, so nobody resolves unless it is told to."""
+    """By announcements alone: the tickers are stopped, so no node resolves of its own accord."""
     trio.connect(bridged=False)
     trio.agree(30)
     tips, transactions = [], []
@@ -179,7 +179,7 @@ def test_news_travels_within_a_second(trio: Trio) -> None:
             trio.settle(30)
     for what, seconds in (("tip", tips), ("transaction", transactions)):
         print(f"new {what} at both peers after {statistics.median(seconds):.2f} s (worst {max(seconds):.2f} s)")
-        # The best of five, since the machine that runs the tests may be busy with others.
+        # The best of five, since the machine may be busy.
         assert min(seconds) < 1, f"new {what}: {seconds}"
     check(trio.nodes)
 

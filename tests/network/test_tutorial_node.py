@@ -41,7 +41,7 @@ find_proof = functools.cache(tutorial_node.find_proof)
 
 @pytest.fixture(autouse=True)
 def proofs_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proofs of all chains are the same numbers, whatever they hold: that is the tutorial's weakness."""
+    """All chains have the same proofs, whatever they contain: that is the tutorial's weakness."""
     monkeypatch.setattr(tutorial_node, "find_proof", find_proof)
 
 
@@ -341,7 +341,7 @@ LIES: dict[Damage, str] = {
 
 @pytest.mark.parametrize(("damage", "words"), LIES.items(), ids=[damage.__name__ for damage in LIES])
 def test_a_chain_with_one_bad_block_changes_nothing(node: Node, client: Client, damage: Damage, words: str) -> None:
-    """Not even where the good part of it is longer than ours."""
+    """Not even if its good part is longer than the node's chain."""
     client.submit(POST)
     round_of(node)
     before = chain_of(client)
@@ -427,7 +427,7 @@ def test_an_endless_chain_costs_little_and_changes_nothing(
 
 @pytest.mark.parametrize("genesis", ["1", 1])
 def test_a_later_program_of_the_tutorials_is_named(node: Node, client: Client, genesis: str | int) -> None:
-    """It hashes the last block into the proof: to us a wrong one, but nobody lies."""
+    """It hashes the last block into the proof. For this node the proof is wrong, but the peer does not lie."""
     theirs = LaterNode(clock=ticking())
     theirs.chain[0]["previous_hash"] = genesis
     while len(theirs.chain) < 3:
@@ -447,7 +447,7 @@ def test_a_later_program_of_the_tutorials_is_named(node: Node, client: Client, g
 
 
 def test_a_stranger_ends_no_pause_and_has_no_peer_asked(node: Node, client: Client) -> None:
-    """Anybody may register peers here, so registering one again does nothing."""
+    """Anyone can register peers here, so to register one again does nothing."""
     theirs = grown(2)
     with serving(theirs) as url:
         client.post("/nodes/register", {"nodes": [url]}).ok(201)

@@ -14,12 +14,12 @@ from tests.simulation.world import Outcome, World
 
 
 def run_seed(seed: int, mode: Mode, keep_log: bool = False) -> Outcome:
-    """One schedule."""
+    """Run the schedule of one seed."""
     return World(draw(seed, mode), keep_log=keep_log).run()
 
 
 def main(arguments: list[str]) -> int:
-    """0: no promise was broken; 1: a seed failed, and was printed."""
+    """Run schedules. Returns 0 if no promise was broken, else 1, after it has printed the seeds that failed."""
     parser = argparse.ArgumentParser("python -m tests.simulation")
     parser.add_argument("--seeds", type=int, default=100, help="how many")
     parser.add_argument("--first", type=int, default=1, help="the first seed")

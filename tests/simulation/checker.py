@@ -1,7 +1,7 @@
-"""What must be true of a node's store whenever somebody could look at it.
+"""What must be true of a node's store after every write.
 
-The checker reads keys directly, and judges blocks by its own replay: it shares `shared/` with the nodes, and none of
-their services. Every block that any node ever stores is replayed once, on the state after its parent.
+The checker reads keys directly and judges blocks by its own replay. It uses `shared/`, as the nodes do, and none of
+their services. Every block that any node stores is replayed once, on the state after its parent.
 """
 
 import json
@@ -23,7 +23,7 @@ from shared.transaction import Transaction, check_signature, read_transaction
 
 
 class Violation(AssertionError):
-    """A promise is broken."""
+    """A promise was broken."""
 
 
 def require(true: object, what: str) -> None:
@@ -34,11 +34,11 @@ def require(true: object, what: str) -> None:
 
 @dataclass(frozen=True)
 class State:
-    """The chain that ends with one block."""
+    """The state of the chain that ends with one block."""
 
     block: Block
     parent: "State | None"
-    replay: Replay  # never added to again
+    replay: Replay  # not changed any more
     places: Mapping[str, str]  # transaction id -> "height:position"
     history: Mapping[str, tuple[str, ...]]  # address -> places
 
@@ -47,7 +47,7 @@ class State:
         return self.replay.claim
 
     def hashes(self) -> list[str]:
-        """From genesis on."""
+        """Hashes of all blocks, from genesis on."""
         found = []
         state: State | None = self
         while state is not None:
@@ -69,7 +69,7 @@ class Tree:
         self._transactions: dict[bytes, Transaction] = {}
 
     def transaction(self, text: bytes) -> Transaction:
-        """A waiting transaction, read once.
+        """A waiting transaction. Each is read and verified once.
 
         Raises:
             Violation: it is not validly signed.
@@ -85,7 +85,7 @@ class Tree:
         return known
 
     def learn(self, block_hash: str, text: bytes) -> State:
-        """The state after a stored block.
+        """The state after a stored block, replayed if it is new.
 
         Raises:
             Violation: it is not valid, or its parent is unknown.
@@ -133,10 +133,10 @@ class Checker:
     tree: Tree
     honest: frozenset[str]  # URLs of peers that never lie
     acknowledged: set[str] = field(default_factory=set)
-    lost_records: bool = False  # set where records are forgotten on purpose
+    lost_records: bool = False  # set when a test forgets records on purpose
     tip: State = field(init=False)
     reorganisations: int = 0
-    statuses: set[str] = field(default_factory=set)  # of terminal records that were seen
+    statuses: set[str] = field(default_factory=set)  # seen in terminal records
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.name)
@@ -145,7 +145,7 @@ class Checker:
         self._answered: dict[str, str] = {}
 
     def check(self, changed: set[bytes]) -> None:
-        """Judge what a write left behind. `changed`: the keys that it touched."""
+        """Check what a write can have broken. `changed`: the keys that it touched."""
         names = {name.decode().removeprefix(self.keys.prefix).partition(":")[0] for name in changed}
         if not self.raw.hgetall(self.keys.tip):
             return  # before genesis
@@ -168,14 +168,14 @@ class Checker:
             self._check_peers()
 
     def check_all(self) -> None:
-        """Everything, whatever has changed."""
+        """Check everything, whatever has changed."""
         everything = "blocks tip journal pool:x transactions heights round requests request:x peers"
         self.check({(self.keys.prefix + name).encode() for name in everything.split()})
 
     # --- chain ---
 
     def _check_blocks(self) -> None:
-        """Whatever is stored is valid, on the chain or not."""
+        """Every stored block is valid, on the chain or not."""
         blocks = self.raw.hgetall(self.keys.blocks)
         for block_hash, text in blocks.items():
             self.tree.learn(block_hash.decode(), text)
@@ -210,7 +210,7 @@ class Checker:
         self._check_digest(hashes)
 
     def _check_digest(self, hashes: list[str]) -> None:
-        """The digest in the tip is that of what is stored, and nobody has found a difference."""
+        """The digest in the tip is that of the stored ledger, and no audit has marked a difference."""
         raw, keys = self.raw, self.keys
         require(not raw.hgetall(keys.fault), "the state is marked as wrong, though it is right")
         tip = self.tip.block.hash
@@ -224,7 +224,7 @@ class Checker:
         require(stored == expected, f"the digest is {stored}, but the stored state gives {expected}")
 
     def _check_index(self) -> None:
-        """While no journal says that they are behind, the indexes are those of the chain."""
+        """The indexes are those of the chain, unless a journal says that they are behind."""
         index = {name.hex(): text.decode() for name, text in self.raw.hgetall(self.keys.transactions).items()}
         require(index == self.tip.places, "the transaction index is not the chain's")
         addresses = {*self.tip.history, *self.tip.replay.accounts}
@@ -292,7 +292,7 @@ class Checker:
             missing -= {name.decode() for name in self.raw.hgetall(self.keys.entries)}
         if missing:
             missing -= {name.decode() for name in self.raw.hgetall(self.keys.records)}
-        if missing and journal is not None:  # the journal brings them back, whoever finishes it
+        if missing and journal is not None:  # whichever process finishes the journal brings them back
             for block_hash in json.loads(journal)["detached"]:
                 missing -= {item.id for item in self.tree.states[block_hash].block.transactions}
         require(not missing, f"acknowledged, and gone without a trace: {sorted(missing)[:1]}")

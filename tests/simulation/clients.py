@@ -1,4 +1,4 @@
-"""The load: people who send transactions and ask for blocks, some of them careless and some of them dishonest."""
+"""The load: users who send transactions and ask for blocks. Some are careless and some are dishonest."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from shared.keys import KeyPair
 from shared.ledger import Account
 from shared.transaction import Transaction, read_transaction, sign
 from tests.simulation.plan import KEYS
+from tests.support.specs import COIN
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimNode
     from tests.simulation.world import World
-
-COIN = 10**18
 
 
 class Clients:
@@ -57,11 +56,11 @@ class Clients:
             node.checker.check_all()
 
     def resolve(self) -> None:
-        """Ask a node to agree with its peers, and wait a moment."""
+        """Ask a node to agree with its peers, and wait for a moment."""
         self._world.serve(self._random.choice(self._world.nodes).url, "GET", "/nodes/resolve?wait=1", None)
 
     def cancel(self) -> None:
-        """Cancel whatever a node searches."""
+        """Cancel the round that a node searches."""
         node = self._random.choice(self._world.nodes)
         opened = node.raw.get(node.checker.keys.open_round)
         if opened is not None:
@@ -93,7 +92,7 @@ class Clients:
         return self._signed(key, nonce, amount=amount, fee=self._fee())
 
     def _owner(self, node: SimNode, key: KeyPair) -> str | None:
-        """Somebody who has approved `key`."""
+        """An account that has approved `key`."""
         allowances = node.checker.tip.replay.allowances
         return next((owner for owner, spender in sorted(allowances) if spender == key.address), None)
 

@@ -59,7 +59,7 @@ class Database:
 
     def __init__(self) -> None:
         self.keys: dict[bytes, Any] = {}
-        self.changed: set[bytes] = set()  # keys written since somebody emptied this
+        self.changed: set[bytes] = set()  # keys that were written since this was last emptied
         self._events = 0
 
     def _get(self, key: bytes, kind: Callable[[], Any]) -> Any:
@@ -246,13 +246,13 @@ class Database:
             return 0
         return self.zrem(key, *self.zset(key).between(low, high))
 
-    # --- streams: only that something happened, and what last ---
+    # --- streams: only the last event is kept ---
 
     def xadd(self, key: bytes, *arguments: bytes) -> bytes:
         at = arguments.index(b"*")
         self._events += 1
         name = b"%d-0" % self._events
-        self.set(key, (name, arguments[at + 1 :]))  # type: ignore[arg-type] # a stream is kept as its last event
+        self.set(key, (name, arguments[at + 1 :]))  # type: ignore[arg-type] # of a stream, only the last event is kept
         return name
 
 

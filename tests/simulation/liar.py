@@ -1,4 +1,4 @@
-"""A peer that lies: a longer chain with one wrong field, or claims that nothing is behind."""
+"""A peer that lies: it serves a longer chain with one wrong field, or claims work that it cannot show."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LIES = (
 
 
 class Liar:
-    """Serves a branch from some honest node's chain. Its work is real, but for the lie."""
+    """Serves a branch of an honest node's chain. Its work is real, except for the lie."""
 
     def __init__(self, world: World, url: str) -> None:
         self._world = world
@@ -43,7 +43,7 @@ class Liar:
         self.renew()
 
     def renew(self) -> None:
-        """Another lie, on top of the best chain that any node has now, or of a block below its tip."""
+        """Prepare another lie, on the best chain that any node has now, or on a block below its tip."""
         state = max((node.checker.tip for node in self._world.nodes), key=lambda item: item.claim.chainwork)
         for _ in range(self._random.choice((0, 0, 1, 2))):
             state = state.parent or state
@@ -76,7 +76,7 @@ class Liar:
             window.append(rules.read_header(_header(whole)))
 
     def _broken(self, block: Json, state: State) -> Json:
-        """The block with the lie in it, its root fitting unless the root is the lie."""
+        """The block with the lie. Its root fits unless the root is the lie."""
         spec = self._world.tree.rules.spec
         reward = block["transactions"][0]
         match self.lie:
@@ -130,7 +130,7 @@ class Liar:
     # --- what it answers ---
 
     def serve(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        """Answer as a node would, but for the lie."""
+        """Answer as a node does, except for the lie."""
         self._world.met(f"lie: {self.lie}")
         name, _, query = path.partition("?")
         arguments = dict(pair.partition("=")[::2] for pair in query.split("&") if pair)

@@ -1,8 +1,8 @@
-"""A Redis in memory: the commands that Quarry uses, and its Lua scripts, without a protocol in between.
+"""A Redis in memory: the commands that Quarry uses and its Lua scripts, without a protocol.
 
-Replies have the shapes that redis-py gives them. A test holds it to fakeredis: the same schedule on either ends with
-the same log and the same keys. It is many times faster, and that is how many more schedules a minute buys. Nothing
-expires, since no schedule is as long as the shortest expiry of a key.
+Replies have the types that redis-py gives them. A test compares it with fakeredis: the same schedule on either ends
+with the same log and the same keys. It is many times faster, so many more schedules run in a minute. No key expires,
+since no schedule is as long as the shortest expiry.
 """
 
 import hashlib
@@ -174,7 +174,7 @@ def _limit(options: Mapping[str, Any]) -> tuple[int, int]:
 
 
 class MemoryPipeline:
-    """Calls that `execute` makes one after the other."""
+    """Calls that `execute` makes in order."""
 
     def __init__(self, owner: MemoryRedis) -> None:
         self._owner = owner

@@ -1,7 +1,7 @@
 """`python -m tests.simulation.mutants`: does the simulation find bugs?
 
-Each mutant is one bug, planted where the node would have it; schedules run until one of them fails. One that survives
-says that a promise is not checked, or that the fault which breaks it never comes.
+Each mutant is one bug in the node's code. Schedules run until one of them fails. A mutant that survives shows that a
+promise is not checked, or that the fault which breaks it does not occur.
 """
 
 import argparse
@@ -36,7 +36,7 @@ Planting = Callable[[], AbstractContextManager[Any]]
 
 @dataclass(frozen=True)
 class Mutant:
-    """One bug."""
+    """A bug, and how it is planted."""
 
     name: str
     plant: Planting
@@ -48,7 +48,7 @@ class Verdict:
     """How one mutant ended."""
 
     mutant: Mutant
-    seed: int | None  # that found it; None: it survived
+    seed: int | None  # the seed that found it; None: it survived
     schedules: int
     seconds: float
     failure: str
@@ -76,7 +76,7 @@ def script(name: str, *changes: tuple[str, str]) -> Planting:
 
 
 def python(*patches: tuple[Any, str, Any]) -> Planting:
-    """Bugs in Python: (module or class, name, what stands there instead)."""
+    """Bugs in Python: (module or class, name, replacement)."""
 
     @contextmanager
     def plant() -> Iterator[None]:
@@ -164,7 +164,7 @@ def _mutants() -> tuple[Mutant, ...]:
 
     undo = _without_allowances(encode_entries)
     return (
-        # The digest names the block that it belongs to, so either comparison alone does for the other.
+        # The digest names the block that it belongs to, so one of the two comparisons is enough to notice.
         Mutant(
             "append compares neither the tip nor its digest",
             script(
@@ -270,7 +270,7 @@ def _mutants() -> tuple[Mutant, ...]:
         ),
         Mutant("an interrupted reorganisation is left alone", python((Reorganiser, "finish", _nothing)), "liveness"),
         Mutant("a peer that failed is never asked again", python((PeerBook, "due", _never_again)), "liveness"),
-        # Bugs that the simulation found; seeds.txt says when.
+        # Bugs that the simulation has found in the past; their seeds are in seeds.txt.
         Mutant("a status is read as hashed data is", python((PeerClient, "parse", _strict_everywhere)), "liveness"),
         Mutant(
             "a peer is blamed for our own reorganisation", python((HeaderChains, "_lie", _blames_the_peer)), "liveness"
@@ -280,7 +280,7 @@ def _mutants() -> tuple[Mutant, ...]:
             python((HeaderChains, "_connect", _short_pages_end)),
             "liveness",
         ),
-        # What strangers could use up.
+        # Limits against strangers.
         Mutant("what a peer missed is not handed on again", python((Announcer, "remind", _nothing)), "liveness"),
         Mutant("every announcement is a job", python((Announcer, "heard", _every_announcement_is_a_job)), "liveness"),
         Mutant("a peer is asked as often as others want", python((PeerBook, "pace", _nothing)), "liveness"),
@@ -309,7 +309,7 @@ def judge(mutant: Mutant, seeds: range) -> Verdict:
 
 
 def main(arguments: list[str]) -> int:
-    """0: every mutant was killed."""
+    """Returns 0 if every mutant was found."""
     parser = argparse.ArgumentParser("python -m tests.simulation.mutants")
     parser.add_argument("--seeds", type=int, default=120, help="schedules per mutant, at most")
     parser.add_argument("--only", default="", help="mutants with this in their name")

@@ -39,7 +39,7 @@ _JOBS: dict[str, Callable[..., Any]] = {
 }
 assert set(_JOBS) < ALLOWED
 
-# Building an application takes longer than half a schedule, and it holds nothing but its node.
+# To build an application takes longer than half a schedule, and it holds nothing except its node.
 _APPS: list[Flask] = []
 
 
@@ -54,7 +54,7 @@ class SimProcess(Process):
 
 
 class SimNode:
-    """A node, and the hands that keep it going: its ticker, its supervisor, its workers."""
+    """A node with what keeps it going: its ticker, its supervisor and its workers."""
 
     def __init__(self, world: World, index: int, raw: Any, peers: tuple[str, ...]) -> None:
         plan = world.plan
@@ -106,7 +106,7 @@ class SimNode:
         return SimProcess(f"{self.name}.{kind}", self._build(job=not kind.startswith("api")))
 
     def begin(self) -> None:
-        """What an API process does before it serves."""
+        """Do what an API process does before it serves."""
         process = self.world.random.choice(self.api)
         self.begun = False
 
@@ -122,7 +122,7 @@ class SimNode:
             process.alive = False
 
     def repair(self) -> None:
-        """The supervisor: start again what has died."""
+        """Start again what has died, as the supervisor does."""
         started = False
         for processes in (self.api, *self.workers.values()):
             for index, process in enumerate(processes):
@@ -138,7 +138,7 @@ class SimNode:
         self.world.apps.extend(process.app for process in self.api if process.app is not None)
 
     def written(self) -> None:
-        """A command ran: judge what it left behind."""
+        """Check the store after a command."""
         database = self.raw.database
         if database.changed:
             changed, database.changed = database.changed, set()
@@ -163,7 +163,7 @@ class SimNode:
             self.world.scheduler.spawn(keeper.name, keeper, partial(self._keep_house, keeper))
 
     def _keep_house(self, keeper: SimProcess) -> None:
-        """As worker/housekeeper.py."""
+        """Housekeeping, as in worker/housekeeper.py."""
 
         def keep() -> None:
             if housekeeping.take_slot(keeper.node):
@@ -204,7 +204,7 @@ class SimNode:
         self.take_jobs("mining")
 
     def _guarded(self, work: Callable[[], Any]) -> None:
-        """A job that fails is a job that failed; a bug is not."""
+        """Run a job. A failure is noted; a bug ends the schedule."""
         try:
             work()
         except (NodeError, RedisError) as error:
@@ -212,7 +212,7 @@ class SimNode:
             self.world.log(f"{self.name} job failed: {type(error).__name__} {error}")
 
     def _search(self, worker: SimProcess, first: str) -> None:
-        """As worker/jobs/search.py, with simulated speed."""
+        """The search job, as in worker/jobs/search.py, at a simulated speed."""
         rounds, store = worker.node.rounds, worker.node.mining
         current: str | None = first
         try:
@@ -249,7 +249,7 @@ class SimNode:
     # --- requests ---
 
     def serve(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes] | None:
-        """Answer a request on the current task's thread; None: nobody listens, or who did has died."""
+        """Answer a request on the current task's thread. None: no process listens, or the one that did has died."""
         alive = [process for process in self.api if process.alive]
         if not alive:
             return None
@@ -281,7 +281,7 @@ def _new_app(node: Node) -> Flask:
 def with_context(worker: SimProcess) -> None:
     """Let job functions find the node of the worker that runs them.
 
-    They look it up as their first step, before anybody else can take a turn.
+    They look it up as their first step, before any other task can run.
     """
 
     class Here:
@@ -305,7 +305,7 @@ def _defaults() -> Settings:
 
 
 def _wsgi(app: Flask, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-    """Status and body; Flask's test client takes as long as the views themselves."""
+    """Call the application; status and body. Flask's test client takes as long as the views themselves."""
     name, _, query = path.partition("?")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
@@ -330,7 +330,7 @@ def _wsgi(app: Flask, method: str, path: str, body: bytes | None) -> tuple[int, 
 
     def start_response(status: str, headers: list[Any], error: Any = None) -> Callable[[bytes], object]:
         statuses.append(int(status[:3]))
-        return statuses.append  # type: ignore[return-value] # nobody writes by it
+        return statuses.append  # type: ignore[return-value] # nothing is written through it
 
     answer = app.wsgi_app(environ, start_response)
     try:

@@ -1,4 +1,4 @@
-"""What one seed stands for: the network, its faults and its load, drawn once and then fixed."""
+"""What one seed stands for: a network, its faults and its load, drawn from the seed."""
 
 import random
 from dataclasses import dataclass, replace
@@ -11,35 +11,35 @@ from shared.timestamps import max_ahead
 Mode = Literal["safety", "liveness"]
 
 START = 1_767_225_600.0
-# One after the other they would take longer than a network has to agree once it is healed.
+# So many that a node which asks them one after the other does not agree with its peers in time.
 DRIPPERS = 24
 KEYS = tuple(KeyPair(bytes([0, number]) * 16) for number in range(1, 7))
 
 
 @dataclass(frozen=True)
 class Faults:
-    """How often things go wrong. Probabilities unless they say otherwise."""
+    """How often things go wrong. All are probabilities."""
 
-    preempt: float = 0.0  # per command to the store: somebody else runs first
-    race: float = 0.0  # per script that compares: it runs only after somebody else has changed the chain
+    preempt: float = 0.0  # per command to the store: another task runs first
+    race: float = 0.0  # per script that compares: it runs only after another process has changed the chain
     stall: float = 0.0  # per command: the process stands still for up to half a minute
-    death: float = 0.0  # per command: the process dies behind it
+    death: float = 0.0  # per command: the process dies after it
     crash: float = 0.0  # per second: all processes of a node die at once
     cut_reply: float = 0.0  # per command: it ran, but the reply is lost; jobs repeat it, requests fail
     lost_job: float = 0.0
-    lost_relay: float = 0.0  # on top: transactions then travel in blocks only
+    lost_relay: float = 0.0  # in addition: then transactions travel in blocks only
     double_job: float = 0.0
     drop: float = 0.0  # per message to a peer
     duplicate: float = 0.0
     slow: float = 0.0
     truncate: float = 0.0
-    partition: float = 0.0  # per second: the network falls apart for a while
-    flush: float = 0.0  # per second: a broker loses everything
+    partition: float = 0.0  # per second: the network is partitioned for a while
+    flush: float = 0.0  # per second: a broker loses all its data
     proof_death: float = 0.0  # per proof found: the worker dies before it appends
     slice_death: float = 0.0  # per slice of a reorganisation
 
     def healed(self) -> "Faults":
-        """What is left once everything is repaired: processes still take turns."""
+        """The faults after everything is repaired: processes still take turns."""
         return Faults(preempt=self.preempt)
 
 
@@ -50,7 +50,7 @@ class Plan:
     seed: int
     mode: Mode
     nodes: int
-    links: tuple[tuple[int, int], ...]  # who is whose peer, in both directions
+    links: tuple[tuple[int, int], ...]  # which nodes are peers, in both directions
     spec: ChainSpec
     settings: dict[str, Any]
     automine: tuple[bool, ...]
@@ -64,9 +64,9 @@ class Plan:
     requests: float  # mining requests per second
     liars: int
     faults: Faults
-    drippers: int  # peers of all, who send byte by byte
-    flippers: int  # who say something else each time
-    impostor: bool  # whether somebody announces in the name of honest peers
+    drippers: int  # how many peers of all nodes send byte by byte
+    flippers: int  # how many peers contradict themselves
+    impostor: bool  # whether a stranger announces in the name of honest peers
 
 
 def draw(seed: int, mode: Mode) -> Plan:
@@ -87,11 +87,11 @@ def draw(seed: int, mode: Mode) -> Plan:
             "allocations": {key.address: choose.choice(("3", "20", "1000")) for key in KEYS},
         }
     )
-    # To agree, any two clocks must be nearer to each other than the rules let a block lie ahead.
+    # Nodes agree only if any two clocks differ by less than the rules let a block lie in the future.
     near = max_ahead(spec.block_interval) * 5 / 12
     widest = near if mode == "liveness" else choose.choice((1.0, 100.0, 10_800.0))
     skew = tuple(choose.uniform(-widest, widest) if choose.random() < 0.4 else 0.0 for _ in range(nodes))
-    if widest > 150:  # only one clock is mad: two would make two networks
+    if widest > 150:  # only one clock is far off: two would make two networks
         skew = tuple(value if index == 0 else 0.0 for index, value in enumerate(skew))
     return Plan(
         seed=seed,
@@ -116,7 +116,7 @@ def draw(seed: int, mode: Mode) -> Plan:
         requests=choose.choice((0.1, 0.3, 0.6)),
         liars=int(choose.random() < 0.5),
         faults=_faults(choose),
-        # Their questions and answers take time to simulate, so they are there in some schedules only.
+        # They take time to simulate, so only some schedules have them.
         drippers=choose.choice((0, 0, 0, 0, 0, DRIPPERS if mode == "liveness" else 3)),
         flippers=int(choose.random() < 0.3),
         impostor=choose.random() < 0.25,
@@ -124,7 +124,7 @@ def draw(seed: int, mode: Mode) -> Plan:
 
 
 def _links(choose: random.Random, nodes: int) -> tuple[tuple[int, int], ...]:
-    """A connected network: a random tree, or everybody with everybody, or something between."""
+    """A connected network: a random tree, all nodes with all, or something between."""
     order = list(range(nodes))
     choose.shuffle(order)
     tree = {(order[choose.randrange(index)], order[index]) for index in range(1, nodes)}
@@ -137,7 +137,7 @@ def _links(choose: random.Random, nodes: int) -> tuple[tuple[int, int], ...]:
 
 
 def _faults(choose: random.Random) -> Faults:
-    """A third of the kinds of fault each time, so that one does not always hide the other."""
+    """A third of the kinds of fault, so that one kind does not always hide another."""
     everything = Faults(
         preempt=0.08,
         race=0.15,

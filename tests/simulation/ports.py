@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-# Commands between which a reorganisation can be interrupted: the first line of their scripts' texts.
+# The first lines of the scripts between which a reorganisation can be interrupted.
 SLICES = ("-- Swap", "-- One slice", "-- The last slice")
-# Scripts that compare what was read before with what is.
+# Scripts that compare what was read before with what is stored now.
 RACES = {"-- Swap": "swap", "-- Appe": "append", "-- Put ": "admission", "-- One ": "slice"}
 
 
@@ -57,7 +57,7 @@ class SeededRandomness:
 
 
 class SimStore:
-    """A store whose every command may be preempted, be the last of its process, or lose its reply.
+    """A store. Each command may be preempted, may be the last of its process, or may lose its reply.
 
     Args:
         raw: redis-py's methods over a database.
@@ -87,7 +87,7 @@ class SimStore:
         return SimScript(self, self._raw.register_script(text), text.partition("\n")[0])
 
     def command(self, run: Callable[[], Any], name: str) -> Any:
-        """Run one command, or what goes together as one."""
+        """Run one command, or a transaction."""
         world, node, faults = self._world, self._node, self._world.faults
         scheduler, random = world.scheduler, world.random
         task = scheduler.current
@@ -97,7 +97,7 @@ class SimStore:
         if random.random() < faults.preempt:
             world.met("preempted")
             scheduler.sleep(random.expovariate(200.0))
-        # Reorganisations are rare, so most of them have to race.
+        # Reorganisations are rare, so most of them are made to race.
         if name[:7] in RACES and random.random() < faults.race * (4 if name.startswith("-- Swap") else 1):
             self._lose_the_race(RACES[name[:7]])
         if faults.stall and random.random() < faults.stall:
@@ -121,7 +121,7 @@ class SimStore:
         return result
 
     def _lose_the_race(self, what: str) -> None:
-        """Wait until somebody else has changed the chain that the command was prepared for, or for some seconds."""
+        """Wait until another process has changed the chain that the command was prepared for, or for some seconds."""
         checker, scheduler = self._node.checker, self._world.scheduler
         tip, journal = checker.tip, self._raw.get(checker.keys.journal)
         for _ in range(60):
@@ -138,7 +138,7 @@ class SimStore:
 
 
 class SimScript:
-    """A registered script behind the same hooks."""
+    """A registered script with the same hooks."""
 
     def __init__(self, store: SimStore, script: Any, name: str) -> None:
         self._store = store
@@ -153,7 +153,7 @@ class SimScript:
 
 
 class SimPipeline:
-    """Commands that go together: at one moment as a transaction, else with others between them."""
+    """Commands sent together: as a transaction they run at one moment, else other commands can run between them."""
 
     def __init__(self, store: SimStore, raw: Any, transaction: bool) -> None:
         self._store = store
@@ -185,7 +185,7 @@ class SimPipeline:
 
 
 class SimHttp:
-    """Requests to peers, over a network that delays, drops, doubles and cuts them."""
+    """Requests to peers, through a network that delays, drops, repeats and cuts them."""
 
     def __init__(self, world: World, node: SimNode) -> None:
         self._world = world
@@ -268,18 +268,18 @@ class SimHttp:
         process = parent.owners[-1]
         scheduler.join([scheduler.spawn(f"{parent.name} {url}", process, partial(keep, url)) for url in urls])
         scheduler.checkpoint()
-        if broken:  # one thread takes the whole call with it, as `pool.map` does
+        if broken:  # one thread that dies ends the whole call, as in `pool.map`
             raise broken[0]
         return [answers[url] for url in urls]
 
 
 class SimQueue:
-    """The broker of one node: jobs come late, twice or never. The workers take them one at a time."""
+    """The broker of one node: jobs arrive late, twice or never. Workers take them one at a time."""
 
     def __init__(self, world: World, node: SimNode) -> None:
         self._world = world
         self._node = node
-        self.known: dict[str, float] = {}  # job id -> until when it is remembered
+        self.known: dict[str, float] = {}  # job id -> the time at which it is forgotten
         self.waiting: dict[str, list[tuple[str, tuple[str, ...]]]] = {"network": [], "mining": []}
 
     def enqueue_search(self, node: str, round_id: str, height: int | None, copies: int) -> None:
@@ -313,7 +313,7 @@ class SimQueue:
             jobs.clear()
 
     def done(self, function: str, args: tuple[str, ...]) -> None:
-        """A job has ended. What was announced has one id for all jobs, which is free again then."""
+        """Note the end of a job. All announcements have one job id, which is free again now."""
         if function == RESOLVE and args[1:] == (HEARD,):
             self.known = {job: until for job, until in self.known.items() if "-heard-" not in job}
 

@@ -1,7 +1,7 @@
-"""Simulated time: one heap of events, and tasks that run one at a time and take turns where they wait.
+"""Simulated time: one heap of events, and tasks that run one at a time and switch where they wait.
 
-A task is plain blocking code on a thread of its own, but only the holder of the baton runs, so the heap alone decides
-who is next. Code under test waits in `sleep`: for the network, for its clock, or because it is preempted between two
+A task is plain blocking code on a thread of its own. Only the task with the baton runs, so the heap alone decides which
+is next. Code under test waits in `sleep`: for the network, for its clock, or because it is preempted between two
 commands to the store.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Killed(BaseException):
-    """A process died here: nothing of its code runs any more, not even what catches errors."""
+    """The process died at this point: none of its code runs any more, not even its error handling."""
 
     def __init__(self, process: "Process | None") -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Killed(BaseException):
 
 
 class Process:
-    """What dies as one: an API process, or a worker."""
+    """A process: an API process or a worker. All its tasks die together."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -29,7 +29,7 @@ class Process:
 
 
 class _Carrier:
-    """A thread that runs tasks. Kept for the next one."""
+    """A thread that runs one task after the other."""
 
     idle: "list[_Carrier]" = []  # noqa: RUF012 - one pool for all schedulers
 
@@ -56,14 +56,14 @@ class Task:
     def __init__(self, scheduler: "Scheduler", name: str, process: Process, work: Callable[[], Any]) -> None:
         self.scheduler = scheduler
         self.name = name
-        self.owners = [process]  # the last is who runs now: a request is served on the caller's thread
+        self.owners = [process]  # the last one runs now: a request is served on the caller's thread
         self.work = work
         self.done = False
         self.carrier: _Carrier | None = None
-        self.waiting: Task | None = None  # who wants to know that this one is done
+        self.waiting: Task | None = None  # the task that waits for the end of this one
 
     def run(self) -> None:
-        """On the carrier's thread, from the first switch to the end."""
+        """Run on the carrier's thread, from the first switch to the end."""
         scheduler, carrier = self.scheduler, self.carrier
         assert carrier is not None
         try:
@@ -81,7 +81,7 @@ class Task:
 
 
 class Scheduler:
-    """Time, and who runs."""
+    """The time, and which task runs."""
 
     def __init__(self, on_crash: Callable[[str, BaseException], None]) -> None:
         self.now = 0.0
@@ -98,7 +98,7 @@ class Scheduler:
     # --- outside of tasks ---
 
     def after(self, delay: float, action: Callable[[], None]) -> None:
-        """Call `action` later, in no task: it must not wait."""
+        """Call `action` later, outside of tasks. It must not wait."""
         self._push(self.now + delay, action)
 
     def spawn(self, name: str, process: Process, work: Callable[[], Any], delay: float = 0.0) -> Task:
@@ -108,7 +108,7 @@ class Scheduler:
         return task
 
     def run(self, until: Callable[[], bool]) -> None:
-        """Run events in order of time until `until()`, which is asked before each."""
+        """Run events in order of time until `until()` is true. It is called before each event."""
         while self._heap and not until():
             when, _, event = heapq.heappop(self._heap)
             self.now = max(self.now, when)
@@ -118,7 +118,7 @@ class Scheduler:
                 event()
 
     def end(self) -> None:
-        """Kill whatever still waits, so that its threads are free again."""
+        """Kill all tasks that still wait, so that their threads are free again."""
         self._ended = True
         for task in list(self._tasks):
             if not task.done:
@@ -127,7 +127,7 @@ class Scheduler:
     # --- inside of tasks ---
 
     def checkpoint(self) -> None:
-        """Raise Killed if somebody on whose behalf the current task runs is dead."""
+        """Raise Killed if a process for which the current task runs is dead."""
         if self._ended:
             raise Killed(None)
         if self.current is not None:
@@ -136,14 +136,14 @@ class Scheduler:
                     raise Killed(owner)
 
     def sleep(self, seconds: float) -> None:
-        """Let others run for so long. Nothing, outside of tasks."""
+        """Let other tasks run for so many seconds. Does nothing outside of tasks."""
         task = self.current
         if task is None:
             return
         self.checkpoint()
         wakes = self.now + seconds
         if not self._heap or self._heap[0][0] > wakes:
-            self.now = wakes  # nobody else's turn comes before ours again
+            self.now = wakes  # no other event comes before this task continues
             return
         self._push(wakes, task)
         self._park(task)
@@ -158,12 +158,12 @@ class Scheduler:
                 self._park(task)
 
     def wake(self, task: Task) -> None:
-        """Put a parked task's turn at now."""
+        """Let a parked task continue now."""
         self._push(self.now, task)
 
     @contextmanager
     def acting_for(self, process: Process) -> Iterator[None]:
-        """Run on behalf of another process, as a request is served."""
+        """Run for another process, as when it serves a request."""
         task = self.current
         assert task is not None
         task.owners.append(process)

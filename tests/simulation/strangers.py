@@ -1,4 +1,4 @@
-"""Peers who keep others from their turn, and people who speak in the name of peers."""
+"""Peers that use up a node's time, and strangers that announce in the name of peers."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tests.simulation.liar import Liar, _header
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-# What a node may ask a peer for its tip in so many seconds: five times by itself, and again where a chain changes while
-# it is read.
+# How often a node may ask a peer for its tip in so many seconds: five times of its own accord, and again when a chain
+# changes while it is read.
 WINDOW, MOST = 5.0, 9
-# Jobs of one node that may wait to ask its peers, whatever strangers do and however many workers are dead.
+# How many jobs of one node may wait to ask its peers, whatever strangers do and however many workers are dead.
 MOST_WAITING = 12
 _PLACES = ("/status", "/headers", "/chain")
 
 
 class Dripping(Exception):
-    """The answer comes byte by byte: whoever asked waits as long as it is ready to."""
+    """The answer comes byte by byte: the node that asked waits as long as it is willing to."""
 
 
 class Dripper:
-    """Claims more work than anybody has, and drips. In a network that is to be healed it begins when that is done, so
-    that it was never met before.
+    """Claims more work than any node has, and drips. In a liveness schedule it begins only after the network is healed:
+    until then it answers as a node that has only the genesis block.
     """
 
     def __init__(self, world: World, number: int) -> None:
@@ -36,7 +36,7 @@ class Dripper:
         self.place = _PLACES[number % len(_PLACES)]
 
     def serve(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        """As a node, up to where it drips."""
+        """Answer as a node does, up to the point where it drips."""
         name = path.partition("?")[0]
         if method == "POST" or name not in _PLACES:
             return 404, b"{}"
@@ -70,7 +70,7 @@ class Dripper:
 
 
 class Flipper(Liar):
-    """Claims one chain and serves another: what it says changes between two questions."""
+    """Claims one chain and serves another: its answers change between two requests."""
 
     def serve(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         self._world.met("peer flips")
@@ -83,7 +83,7 @@ class Flipper(Liar):
 
 
 class Impostor:
-    """Announces blocks that nobody has in the name of peers who are honest, 31 a second for two seconds."""
+    """Announces blocks that no node has, in the name of honest peers, 31 a second for two seconds."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -107,14 +107,14 @@ class Impostor:
 
 
 class Questions:
-    """What nodes ask of honest peers, and what waits at them. Both have an end whatever strangers do."""
+    """What nodes ask of honest peers, and what waits at them. Both are bounded, whatever strangers do."""
 
     def __init__(self) -> None:
         self._asked: dict[tuple[str, str], deque[float]] = {}
         self.most: Counter[str] = Counter()
 
     def asked(self, node: str, url: str, now: float) -> None:
-        """A node asks a peer for its status.
+        """Note that a node asks a peer for its status.
 
         Raises:
             Violation: too often.
@@ -128,7 +128,7 @@ class Questions:
             raise Violation(f"{node} asked {url} for its tip {len(times)} times in {WINDOW:g} s")
 
     def waiting(self, node: str, jobs: int) -> None:
-        """So many jobs wait at a node that are to ask its peers.
+        """Note how many jobs wait at a node that will ask its peers.
 
         Raises:
             Violation: too many.

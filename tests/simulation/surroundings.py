@@ -1,4 +1,4 @@
-"""What is different for the code under test while it is simulated, besides its ports."""
+"""What is different for the code under test in a simulation, besides its ports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REAL_VERIFY = keys.verify
 
 @contextmanager
 def surroundings(world: World) -> Iterator[None]:
-    """Silence, one memory for what is pure and slow, and the bug behind a 500."""
+    """No logs, a cache for pure and slow functions, and the exception behind a 500."""
 
     def keep_bug(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if event.get("event") == "bug":

@@ -6,7 +6,7 @@ from services.store import scripts
 from tests.simulation.__main__ import run_seed
 from tests.simulation.mutants import MUTANTS, Mutant, judge, script
 
-# One of each kind: a race inside a node, a lie of a peer, a network that does not heal.
+# One of each kind: a race inside a node, a peer that lies, a network that does not heal.
 QUICK = (
     "append compares neither the tip nor its digest",
     "blocks are not validated",

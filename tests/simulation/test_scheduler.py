@@ -1,4 +1,4 @@
-"""Simulated time: order, taking turns, death."""
+"""Simulated time: order, turns, death."""
 
 from functools import partial
 

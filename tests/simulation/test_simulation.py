@@ -1,4 +1,4 @@
-"""Schedules that run with every test run. What they check is in `checker.py`, what they go through in `plan.py`."""
+"""The schedules of every test run. checker.py has what they check, plan.py what goes wrong in them."""
 
 import json
 import os
@@ -100,11 +100,11 @@ def test_healing_leaves_no_fault() -> None:
     assert {name for name in Faults.__dataclass_fields__ if getattr(healed, name)} == {"preempt"}
 
 
-# --- the store in memory is a Redis, as far as it goes ---
+# --- the store in memory does what a Redis does ---
 
 
 class _AllKeys:
-    """What changed, for a store that does not say: all of it."""
+    """The changed keys of a store that does not tell which: all of them."""
 
     def __init__(self, redis: Any) -> None:
         self._redis = redis
@@ -119,7 +119,7 @@ class _AllKeys:
 
 
 class FakeStore(fakeredis.FakeRedis):
-    """A fakeredis server of its own, whose changes the checker looks at."""
+    """A fakeredis server for one schedule, with what the checker needs."""
 
     def __init__(self) -> None:
         super().__init__(server=fakeredis.FakeServer())
@@ -130,7 +130,7 @@ class FakeStore(fakeredis.FakeRedis):
 
 
 def contents(raw: Any, fake: bool) -> dict[bytes, Any]:
-    """Every key but the events, whose names are the server's."""
+    """Every key except the events, whose ids the server makes."""
     found: dict[bytes, Any] = {}
     for name in raw.scan_iter():
         if name.endswith(b":events"):
@@ -156,7 +156,7 @@ def contents(raw: Any, fake: bool) -> dict[bytes, Any]:
 
 
 def _rounded(records: dict[bytes, bytes]) -> dict[bytes, Any]:
-    """Terminal records without the digits that only the real cjson cuts off: it writes 14."""
+    """Terminal records with rounded numbers: only the real cjson cuts them after 14 digits."""
     return {name: {**(value := json.loads(text)), "at": round(value["at"], 2)} for name, text in records.items()}
 
 

@@ -1,4 +1,4 @@
-"""A whole network in one process: the nodes, what connects them, and what goes wrong."""
+"""A whole network in one process: its nodes, what connects them, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.simulation.strangers import Dripper, Flipper, Impostor, Questions
 from tests.simulation.surroundings import surroundings
 
 _TICK = 1.0
-# Applications without a node. They are slow to build, so all schedules share them.
+# Applications without a node. They take long to build, so all schedules share them.
 _apps: list[Flask] = []
 
 
@@ -41,7 +41,7 @@ class Outcome:
 
     seed: int
     mode: str
-    failure: str | None  # one sentence, and where it happened
+    failure: str | None  # one sentence and a place
     digest: str  # SHA-256 of the log
     met: Counter[str]  # faults and events, with how often
     lines: list[str]
@@ -67,11 +67,11 @@ class World:
         self.tree = Tree(rules_for(plan.spec))
         self.miners = [KeyPair(bytes([7, index]) * 16).address for index in range(plan.nodes)]
         self.honest = frozenset(url_of(index) for index in range(plan.nodes))
-        self._sides: dict[str, int] = {}  # URL -> part of a network that has fallen apart
+        self._sides: dict[str, int] = {}  # URL -> its side of the partition
         liars = [url_of(plan.nodes + index) for index in range(plan.liars)]
         flippers = [url_of(20 + index) for index in range(plan.flippers)]
         drippers = [url_of(30 + index) for index in range(plan.drippers)]
-        self.dripping = plan.mode == "safety"  # else from when all is healed
+        self.dripping = plan.mode == "safety"  # else after the network is healed
         self.questions = Questions()
         self.nodes: list[SimNode] = []
         for index in range(plan.nodes):
@@ -88,25 +88,25 @@ class World:
 
     @property
     def time(self) -> float:
-        """Unix seconds on a clock that is right."""
+        """Unix seconds on a right clock."""
         return START + self.scheduler.now
 
     def delay(self) -> float:
-        """Until something small happens: a job is picked up, a process starts."""
+        """Seconds until something small happens: a job is taken, a process starts."""
         return self.random.expovariate(10.0)
 
     def met(self, what: str) -> None:
         self.counts[what] += 1
 
     def log(self, line: str) -> None:
-        """One event. All of them together are what a replay must repeat."""
+        """Note an event. The same seed must give the same log."""
         text = f"{self.scheduler.now:.6f} {line}"
         self._digest.update(text.encode())
         if self._keep:
             self.lines.append(text)
 
     def fail(self, what: str) -> None:
-        """End the schedule: a promise is broken. Does not return inside of tasks."""
+        """End the schedule, as a promise was broken. Does not return inside of tasks."""
         if self.failure is None:
             self.failure = what
             self.log(f"FAILED {what}")
@@ -116,7 +116,7 @@ class World:
         return self._sides.get(a, 0) == self._sides.get(b, 0)
 
     def serve(self, url: str, method: str, path: str, body: bytes | None) -> tuple[int, bytes] | None:
-        """Let whoever is at `url` answer; None: the connection is refused or cut."""
+        """Let the node or peer at `url` answer. None: the connection is refused or cut."""
         stranger = self.liars.get(url) or self.drippers.get(url)
         if stranger is not None:
             return stranger.serve(method, path, body)
@@ -127,7 +127,7 @@ class World:
         return answer
 
     def _acknowledged(self, node: SimNode, answer: Any) -> None:
-        """From now on the node answers for these."""
+        """Note what the node has acknowledged: from now on it must not lose it."""
         results = answer.get("results", [{"status": "accepted", **answer}])
         new = {item["id"] for item in results if item["status"] == "accepted"} - node.checker.acknowledged
         if new:
@@ -197,7 +197,7 @@ class World:
             self._judge(node, node.checker.check_all)
 
     def _until(self, when: float, done: Callable[[], bool] = lambda: False) -> bool:
-        """Run until `done`, or `when`; whether it was done."""
+        """Run until `done()` or until the time `when`; whether it was done."""
         self.scheduler.run(lambda: self.failure is not None or self.scheduler.now >= when or done())
         if self.failure is not None:
             raise Killed(None)
@@ -211,7 +211,7 @@ class World:
         self.scheduler.after(first, again)
 
     def _user_acts(self, per_second: float, act: Callable[[], None]) -> None:
-        """Let somebody do something at random moments, until the network is healed."""
+        """Call a user's action at random moments until the network is healed."""
 
         def again() -> None:
             if self._users.alive:
@@ -229,7 +229,7 @@ class World:
             self.fail(str(violation))
 
     def _disaster(self) -> None:
-        """Once a second: what hits more than one process."""
+        """Faults that hit more than one process; drawn once a second."""
         faults, random = self.faults, self.random
         if random.random() < faults.partition:
             self.met("network fell apart")
@@ -250,7 +250,7 @@ class World:
     # --- liveness ---
 
     def _heal(self) -> None:
-        """No more faults, no more load, no more mining."""
+        """End faults, load and mining."""
         self.faults = self.faults.healed()
         self._sides.clear()
         self._users.alive = False
@@ -262,8 +262,8 @@ class World:
         self.log("healed")
 
     def _converge(self) -> None:
-        """All nodes have the best chain within bounded time, though nobody mines."""
-        # Stalled processes and slow requests end, claims run out, and then the resolver's tick must do.
+        """All nodes have the best chain within bounded time, although none mines."""
+        # Stalled processes and slow requests end, claims run out; then the resolver's tick must be enough.
         self._until(self.scheduler.now + 35.0)
         pauses = [0.0]
         for node in self.nodes:
@@ -286,7 +286,7 @@ class World:
         return all(node.raw.get(node.checker.keys.journal) is None for node in self.nodes)
 
     def _share(self) -> None:
-        """What could be mined next is known to every node that has room, whatever was lost when it was handed on."""
+        """Every node with room knows the transactions that could be mined next, whatever news was lost."""
         bound = 2 * REMIND_SECONDS + 12.0 * self.plan.nodes
         if not self._until(self.scheduler.now + bound, lambda: not any(map(self._missing, self.nodes))):
             missing = {node.name: sorted(self._missing(node)) for node in self.nodes}
@@ -294,7 +294,7 @@ class World:
         self.met("shared")
 
     def _missing(self, node: SimNode) -> set[str]:
-        """The next nonces that wait anywhere but at a node. It need not be the same transaction."""
+        """The next nonces that wait at some node but not at this one. Under one nonce the transactions may differ."""
         if len(node.raw.hgetall(node.checker.keys.entries)) >= node.settings.max_mempool:
             return set()
         everything = {item for other in self.nodes for item in self._left(other)}
@@ -309,10 +309,11 @@ class World:
             len(node.raw.hgetall(node.checker.keys.entries)) + len(node.raw.lrange(node.checker.keys.requests, 0, -1))
             for node in self.nodes
         )
-        for _ in range(10 + 2 * waiting):  # a block takes one at least, and every other may be lost to a peer's
-            # One at a time: who mines beside others may lose every race.
+        for _ in range(10 + 2 * waiting):  # a block takes at least one, and a peer may win every other block
+            # One node at a time: beside others it may lose every race.
             node = next((node for node in self.nodes if self._left(node)), self.nodes[0])
-            if not node.raw.lrange(node.checker.keys.requests, 0, -1):  # or it is brought back without anybody's help
+            # A request that waits must be answered without another one.
+            if not node.raw.lrange(node.checker.keys.requests, 0, -1):
                 mine = partial(self._clients.mine, node)
                 self.scheduler.spawn("user mine", Process("user"), partial(self._tolerate, mine))
             height = node.checker.tip.block.index
@@ -329,7 +330,7 @@ class World:
         return not any(self._left(node) for node in self.nodes)
 
     def _left(self, node: SimNode) -> list[str]:
-        """What waits at a node and need not."""
+        """What still waits at a node although it could be mined."""
         raw, names = node.raw, node.checker.keys
         left = ["a mining request"] if raw.lrange(names.requests, 0, -1) else []
         accounts = node.checker.tip.replay.accounts

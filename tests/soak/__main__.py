@@ -1,6 +1,6 @@
 """A long mixed load with strangers and faults: `python -m tests.soak --seconds 3600 --seed 1 --nodes 2 --report FILE`.
 
-Ends with 0 if every promise held, else with 1 and a line for each that did not. Everything runs on 127.0.0.1, and is
+Exits with 0 if every promise held; else with 1, after a line for each that did not. Everything runs on 127.0.0.1 and is
 stopped at the end.
 """
 
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 
 def soak(given: argparse.Namespace, directory: Path) -> Verdict:
-    """The whole of it; what was found."""
+    """Run the load, the strangers and the faults, then judge. Returns the findings and the table."""
     verdict, rng = Verdict(), random.Random(given.seed)
     verdict.say(f"soak: seed {given.seed}, {given.nodes} nodes, {given.seconds:g} s, a fault every {given.every:g} s")
     cluster = Cluster(directory, given.nodes)
@@ -100,7 +100,7 @@ def soak(given: argparse.Namespace, directory: Path) -> Verdict:
 def _misfortunes(
     given: argparse.Namespace, cluster: Cluster, watch: Watch, faults: Faults, verdict: Verdict
 ) -> tuple[list[tuple[float, float]], Counter[str]]:
-    """Inject one fault after the other until the time is over; the spans without any, and how often each kind came."""
+    """Inject one fault after the other until the time is over; the spans without one, and the count of each kind."""
     quiet: list[tuple[float, float]] = []
     met: Counter[str] = Counter()
     only = [kind for kind in given.faults.split(",") if kind]

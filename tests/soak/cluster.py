@@ -1,4 +1,4 @@
-"""The node that is soaked: `quarry up --nodes N` as a process, and its children as the process table shows them."""
+"""The nodes of a soak: `quarry up --nodes N` as a process, and its children as the process table shows them."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ from shared.keys import KeyPair
 from tests.soak.door import Door
 
 CHAIN_ID = 4244
-DIFFICULTY = 400_000  # with the plain kernel a block takes a second or two of one core
+DIFFICULTY = 400_000  # the plain kernel needs a second or two of one core for a block
 SENDERS = tuple(KeyPair(bytes([7, number]) * 16) for number in range(1, 5))
 TMPFS_MB = 768
 ROLES = ("up", "api", "api-worker", "mining", "horse", "network", "ticker", "valkey")
@@ -40,7 +40,7 @@ class Member:
 
 
 class Cluster:
-    """Several nodes under one `quarry up`, which is started again when it has ended.
+    """Several nodes under one `quarry up`. `tend` starts it again when it has ended.
 
     Args:
         directory: holds everything: data, logs, spec.
@@ -51,7 +51,7 @@ class Cluster:
         self.directory = directory
         self.names = [f"node{number}" for number in range(1, nodes + 1)]
         self.ports = _free_ports(nodes)
-        self.deaths_of_up: list[str] = []  # those that nobody caused
+        self.deaths_of_up: list[str] = []  # ends of `up` that no fault caused
         self.small_disk: Path | None = None  # where the last node's Valkey keeps its data, if that is a tmpfs
         self._process: subprocess.Popen[bytes] | None = None
         self._killed = False
@@ -74,7 +74,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Cluster"]:
-        """Started, ready, and at the end stopped without a remainder."""
+        """Start the nodes; at the end stop them. A process that is left behind is a finding."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self._write_spec()
         self._mount()
@@ -121,7 +121,7 @@ class Cluster:
         os.kill(self.up, signal.SIGKILL)
 
     def tend(self) -> None:
-        """Start `up` again if it has ended. A death that nobody caused is noted, and fails the soak."""
+        """Start `up` again if it has ended. An end that no fault caused is a finding."""
         if self._process is None or self._process.poll() is None:
             return
         if not self._killed:
@@ -165,7 +165,8 @@ class Cluster:
             with suppress(OSError, ValueError):
                 command = (entry / "cmdline").read_bytes().split(b"\0")
                 environment = (entry / "environ").read_bytes()
-                place = Path(os.readlink(entry / "cwd"))  # all that Valkey leaves of what it was started with
+                # Valkey overwrites its command line and environment: only its directory tells.
+                place = Path(os.readlink(entry / "cwd"))
                 if mark not in b" ".join(command) + environment + os.fsencode(place):
                     continue
                 stat = (entry / "stat").read_text().rpartition(")")[2].split()
@@ -222,7 +223,7 @@ class Cluster:
         (self.directory / "spec.toml").write_text("\n".join(lines))
 
     def _mount(self) -> None:
-        """Give the last node's Valkey a small disk, where we may."""
+        """Give the last node's Valkey a small disk, if we have the right to mount one."""
         if sys.platform != "linux" or os.geteuid() != 0:
             return
         target = self.home(self.names[-1]) / "valkey"
@@ -240,7 +241,7 @@ class Cluster:
 
 
 def _role(command: Sequence[bytes], environment: bytes, place: Path) -> tuple[str, str]:
-    """What a process is, and of which node; ("", "") for what is none of ours."""
+    """The role of a process and the name of its node; ("", "") for a foreign process."""
     if place.name == "valkey":
         return "valkey", place.parent.name
     variables = dict(item.partition(b"=")[::2] for item in environment.split(b"\0"))
@@ -255,7 +256,7 @@ def _role(command: Sequence[bytes], environment: bytes, place: Path) -> tuple[st
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports in a row that nobody has."""
+    """Consecutive ports that are free."""
     for _ in range(50):
         with contextlib.ExitStack() as stack:
             first = stack.enter_context(socket.socket())

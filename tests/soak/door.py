@@ -10,7 +10,7 @@ _MOST = 4_000_000  # bytes of an answer that are read
 
 
 class Door:
-    """One client's connection to a node, opened anew when it broke. To be closed."""
+    """One client's connection to a node. It is opened again when it breaks; the caller closes it."""
 
     def __init__(self, port: int, timeout: float = 6.0) -> None:
         self._port = port
@@ -26,14 +26,14 @@ class Door:
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Status and JSON (or bytes); (0, None) when no answer came."""
+        """Status and JSON (or bytes); (0, None) if no answer came."""
         if self._connection is None:
             self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout)
         data = json.dumps(body) if body is not None else None
         sent = {**(headers or {}), **({"Content-Type": "application/json"} if body is not None else {})}
         try:
             self._connection.request(method, path, data, sent)
-            with self._connection.getresponse() as response:  # one that ends its connection holds the socket itself
+            with self._connection.getresponse() as response:  # it may hold the socket, and is closed
                 answer = response.read(_MOST)
                 if not response.isclosed():
                     self.close()

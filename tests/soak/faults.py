@@ -1,4 +1,4 @@
-"""The faults of a soak. Each asserts that it happened, and heals itself; what must hold then is asserted elsewhere."""
+"""The faults of a soak. Each asserts that it happened, and heals itself. verdict.py judges what must hold then."""
 
 import contextlib
 import errno
@@ -35,7 +35,7 @@ worker.process.run_worker(load(os.environ), "mining")
 
 
 class NotHappened(AssertionError):
-    """A fault could not be seen to have happened: then nothing was tested."""
+    """A fault was not seen to happen, so nothing was tested."""
 
 
 def happened(true: Callable[[], object], seconds: float, what: str) -> None:
@@ -58,10 +58,10 @@ def _gone(member: Member) -> bool:
 
 
 class Faults:
-    """One node's or one process's misfortune at a time, in an order that a seed decides.
+    """Faults of one node or one process, one at a time, in an order that a seed decides.
 
     Args:
-        hold: seconds that a fault lasts that does not last by itself.
+        hold: how many seconds a fault lasts, unless it has a length of its own.
     """
 
     def __init__(self, cluster: Cluster, rng: random.Random, hold: float = 12.0) -> None:
@@ -82,7 +82,7 @@ class Faults:
         if cluster.small_disk is not None:
             self._kinds["full disk"] = self._full_disk
         self._waiting: list[str] = []
-        # Whether the first node's processes are left alive, so that some live long enough to show if they grow.
+        # Whether the first node's processes are spared, so that some live long enough to show whether they grow.
         self.spare_first = False
 
     @property
@@ -90,10 +90,10 @@ class Faults:
         return list(self._kinds)
 
     def next(self, only: str = "") -> str:
-        """Inject one fault and heal it; which. Each kind comes once before any comes again.
+        """Inject one fault and heal it; returns its kind. Each kind comes once before any comes again.
 
         Raises:
-            NotHappened: saying what was not seen.
+            NotHappened: the fault was not seen to happen.
         """
         spared = {"kill up"} if self.spare_first else set()
         if not self._waiting:
@@ -110,7 +110,7 @@ class Faults:
     # --- kinds ---
 
     def _any(self, role: str, seconds: float = 10.0) -> Member:
-        """A process of that role, of any node; some come and go."""
+        """A process of that role, of any node. Waits, as some come and go."""
         deadline = time.monotonic() + seconds
         while not (found := [item for item in self._cluster.of(role) if self._may_die(item)]):
             if time.monotonic() > deadline:
@@ -126,7 +126,7 @@ class Faults:
         deadline = time.monotonic() + 20
         while True:
             victim = self._any(role)
-            with contextlib.suppress(ProcessLookupError):  # a horse that was just done
+            with contextlib.suppress(ProcessLookupError):  # a horse may have just ended
                 os.kill(victim.pid, signal.SIGKILL)
                 break
             if time.monotonic() > deadline:
@@ -155,7 +155,7 @@ class Faults:
                     os.kill(member.pid, signal.SIGCONT)
 
     def _stop_worker(self) -> None:
-        """Past the time in which it must have reported."""
+        """Stop a worker for longer than the time in which it must report."""
         worker = self._any(self._rng.choice(("mining", "network")))
         horses = [item for item in self._cluster.of("horse") if item.parent == worker.pid]
         with self._stopped([worker, *horses]):
@@ -168,7 +168,7 @@ class Faults:
             time.sleep(self._hold / 2)
 
     def _partition(self) -> None:
-        """A node that nobody reaches and that reaches nobody; its blocks and ours part if both are asked to mine."""
+        """Cut one node off from the others. Its chain and theirs part if both sides mine."""
         node = self._rng.choice(self._cluster.names)
         members = [item for item in self._cluster.members() if item.node == node and item.role in ("api", "api-worker")]
         members += self._cluster.of("network", node)
@@ -215,7 +215,7 @@ class Faults:
             return -1
 
     def _lying_peer(self) -> None:
-        """A peer that claims much work, and whose headers have proofs that are none."""
+        """A peer that claims much work, and whose headers have wrong proofs."""
         node = self._rng.choice(self._cluster.names)
         chain = ForgedChain(load_spec(str(self._cluster.directory / "spec.toml")))
         for _ in range(20):
@@ -239,7 +239,7 @@ class Faults:
                 self._cluster.ask(node, "DELETE", "/nodes", {"nodes": [url]})
 
     def _full_disk(self) -> None:
-        """The disk of the last node's Valkey fills up, and is emptied after a while."""
+        """Fill the disk of the last node's Valkey, and empty it after a while."""
         disk, node = self._cluster.small_disk, self._cluster.names[-1]
         assert disk is not None
         ballast = disk / "ballast"
@@ -262,14 +262,14 @@ class Faults:
 
 @contextlib.contextmanager
 def _served(peer: ScriptedPeer) -> Iterator[str]:
-    """The peer on a port of 127.0.0.1; its URL."""
+    """Serve the peer on a port of 127.0.0.1; yields its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._answer(*peer(PeerRequest("", self.path, 10.0, 2**22)))
 
         def do_POST(self) -> None:
-            """Take what it is told, so that nobody loses interest in it."""
+            """Accept announcements, so that nodes keep the peer."""
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self._answer(200, b"{}")
 

@@ -1,4 +1,4 @@
-"""The load of a soak: people who pay, mine and look. What they were told is kept in a file before anything else."""
+"""The load of a soak: clients that pay, mine and read. Each acknowledged transaction is written to a file first."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ from tests.soak.door import Door
 
 Json = dict[str, Any]
 _GAS, _PRICE = 21_000, 10**9
-# A refusal that only says that a sender's idea of its nonce is old or ahead of the node's.
+# Refusals that only say that the sender's nonce is behind or ahead of the node's.
 _BEHIND = ("nonce_too_low", "nonce_too_far", "already_mined", "in_block")
 _PAGES = (
     "/", "/mining", "/network", "/pool", "/learn", "/blocks?limit=20", "/chain?limit=20", "/headers?limit=50",
@@ -51,7 +51,7 @@ class Acknowledged:
 
 
 class Load:
-    """All clients, each a thread. Counters say what they met.
+    """All clients, each in a thread. `answers` counts what they got.
 
     Args:
         rate: transactions a second of each sender.
@@ -64,7 +64,7 @@ class Load:
         self._stop = threading.Event()
         self._doors: list[Door] = []
         self.answers: Counter[str] = Counter()
-        self.faults: list[str] = []  # clients that ended by an exception of their own
+        self.faults: list[str] = []  # clients that ended with an exception
         first, last = cluster.names[0], cluster.names[-1]
         jobs: list[tuple[str, Callable[..., None], tuple[Any, ...]]] = [
             ("single", self._single, (SENDERS[0], first)),
@@ -96,7 +96,7 @@ class Load:
     def _guarded(self, name: str, job: Callable[..., None], *arguments: Any) -> None:
         try:
             job(*arguments)
-        except Exception as error:  # a client of ours that ends is a load that is not there: the soak fails
+        except Exception as error:  # without this client there is less load than promised: the soak fails
             self.faults.append(f"{name}: {type(error).__name__}: {error}")
 
     def _door(self, node: str, timeout: float = 6.0) -> Door:
@@ -108,7 +108,7 @@ class Load:
     # --- senders ---
 
     def _transfer(self, key: KeyPair, nonce: int) -> Json:
-        """The same for the same nonce, so that sending it again is harmless."""
+        """A transfer that depends on the nonce only, so that it can be sent twice."""
         to = SENDERS[nonce % len(SENDERS)].address
         if to == key.address:
             to = ACCOUNTS[2].address
@@ -146,7 +146,7 @@ class Load:
             nonce = self._note("batch", door, key.address, nonce, 400 if refused else status, refused or answer)
 
     def _note(self, kind: str, door: Door, address: str, nonce: int, status: int, answer: Any) -> int:
-        """Count an answer; the nonce to go on with."""
+        """Count an answer; returns the nonce to go on with."""
         if status in (200, 201):
             self.answers[f"{kind} ok"] += 1
             return nonce
@@ -191,7 +191,7 @@ class Load:
     # --- others ---
 
     def _mine(self, rng: random.Random, node: str) -> None:
-        """Every few seconds somebody asks for a block, and half of them wait for it."""
+        """Ask for a block every few seconds; wait for half of them."""
         door = self._door(node, 15.0)
         while not self._stop.wait(rng.uniform(2, 6)):
             status, answer = door.ask("GET", f"/mine?wait={rng.choice((0, 5))}")
@@ -207,7 +207,7 @@ class Load:
             self.answers[f"read {status}"] += 1
 
     def _listen(self, rng: random.Random, node: str) -> None:
-        """A browser that follows the news, and comes back when it was cut off."""
+        """Follow `/events` as a browser does, and reconnect when the stream ends."""
         port = self._cluster.ports[self._cluster.names.index(node)]
         while not self._stop.wait(1.0):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)

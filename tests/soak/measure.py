@@ -1,4 +1,4 @@
-"""What a soak looks at all the time: answers of `/readyz`, each process's memory, files and threads, the stores."""
+"""What a soak measures all the time: answers of `/readyz`, each process's memory, files and threads, and the stores."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from tests.soak.cluster import Cluster, Member
 
 SAMPLE_SECONDS = 5.0
 PROBE_SECONDS = 0.5
-WARM_UP = 300.0  # seconds of a process's life that say nothing about its growth: threads start, caches fill
-# Slopes are judged where processes lived so long after that, in seconds, when all their lives are added up.
+WARM_UP = 300.0  # seconds at the start of a process's life that are not judged: threads start, caches fill
+# A role's slope is judged if its processes lived for so many seconds after that, all lives added up.
 ENOUGH = 600.0
 
 
@@ -81,7 +81,7 @@ class Watch:
             thread.join(30)
 
     def save(self, path: Path) -> None:
-        """All samples, for whoever wants to know what grew when: one line of JSON each."""
+        """Write all samples, one line of JSON each, to see what grew when."""
         with path.open("w") as file:
             for item in (*self.samples, *self.stores, *self.probes):
                 file.write(json.dumps({"kind": type(item).__name__, **asdict(item)}) + "\n")
@@ -119,7 +119,7 @@ def _look(at: float, member: Member) -> Sample:
 
 @dataclass(frozen=True)
 class Growth:
-    """How processes of one role changed while they lived, restarts left out."""
+    """How the processes of one role changed while they lived. Restarts do not count."""
 
     lives: int
     seconds: float  # judged, all lives together
@@ -134,7 +134,7 @@ class Growth:
 
 
 def growth(samples: Iterable[Sample], seconds: float) -> dict[str, Growth]:
-    """By role. The slope is that of least squares within each process's life, its warm-up left out."""
+    """By role. The slope is by least squares within each process's life, without its warm-up."""
     roles: dict[str, dict[tuple[int, int], list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         roles[sample.member.role][sample.member.pid, sample.member.started].append(sample)
@@ -143,7 +143,7 @@ def growth(samples: Iterable[Sample], seconds: float) -> dict[str, Growth]:
         above = below = lived = 0.0
         for life in lives.values():
             warm = [item for item in life if item.at - life[0].at >= WARM_UP]
-            if not warm or warm[-1].at - warm[0].at < WARM_UP:  # so short a life says more about chance
+            if not warm or warm[-1].at - warm[0].at < WARM_UP:  # too short to tell growth from chance
                 continue
             lived += warm[-1].at - warm[0].at
             middle = sum(item.at for item in warm) / len(warm)

@@ -1,4 +1,4 @@
-"""Strangers: connections as nobody who means well makes them, bounded in number and in time."""
+"""Strangers: connections that misbehave, bounded in number and in time."""
 
 import json
 import random
@@ -19,7 +19,7 @@ _KINDS = (
 
 
 class Strangers:
-    """One after the other, each in a thread of `count`; seeded."""
+    """`count` threads, each with one kind of stranger after the other, in an order that the seed decides."""
 
     def __init__(self, cluster: Cluster, seed: int, count: int = 2) -> None:
         self._cluster = cluster
@@ -48,7 +48,7 @@ class Strangers:
                     with suppress(OSError):
                         sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), 3))
                         sock.settimeout(3)
-                        if kind == "never_reads":  # a small window: the answer stays with the node
+                        if kind == "never_reads":  # a small receive window, so the answer stays in the node
                             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                         sock.sendall(self._words(kind, rng))
                         opened += 1

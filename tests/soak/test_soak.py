@@ -1,4 +1,4 @@
-"""A slice of the soak, and that its judgement can fail."""
+"""One minute of the soak, and tests that its judgement can fail."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ WORKER = Member(1, 1, 0, "mining", "node1")
 @pytest.mark.timeout(400)
 def test_a_minute_of_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faults = "kill valkey,kill api-worker,lying peer,stop valkey,kill up"
-    if os.geteuid() == 0:  # it may mount a small disk
+    if os.geteuid() == 0:  # only root can mount the small disk
         faults = f"full disk,{faults}"
     arguments = ["--seconds", "90", "--every", "15", "--seed", "7", "--faults", faults, "--keep", str(tmp_path)]
     code = program.main(arguments)
@@ -59,7 +59,7 @@ def test_a_traceback_is_a_finding_unless_it_says_that_the_store_was_away(tmp_pat
 
 
 def test_a_traceback_that_a_log_indents_ends_where_it_ends(tmp_path: Path) -> None:
-    """The line behind it is another entry's."""
+    """The line after it belongs to another entry."""
     logs = tmp_path / "home" / "soak" / "node1" / "logs"
     logs.mkdir(parents=True)
     head = (

@@ -1,4 +1,4 @@
-"""Whether a soaked cluster kept what it promised; and the table."""
+"""Whether the nodes of a soak kept what they promised, and the table of what was measured."""
 
 import json
 import re
@@ -15,14 +15,14 @@ from tests.soak.load import Acknowledged
 from tests.soak.measure import Probe, Watch, growth, per_transaction
 
 AGREEMENT_SECONDS = 90.0
-# What a node missed while it was away is handed on to it again after a minute, and then mined.
+# What a node missed while it was away is sent to it again after a minute, and then mined.
 MINED_SECONDS = 180.0
 READY_SECONDS = 1.0
-SLOW_SHARE = 0.01  # of the answers of /readyz, faults left aside, may be slower: two cores are shared by all
+SLOW_SHARE = 0.01  # of the answers of /readyz outside of faults may be slower, as all processes share two cores
 # By role: the most that one process may take (PSS), and by how much it may grow an hour, in MB. A cache may fill.
 MOST_MB = {"up": 80, "api": 120, "api-worker": 300, "mining": 120, "horse": 120, "network": 120, "ticker": 80}
 SLOPE_MB = {"up": 4, "api": 8, "api-worker": 40, "mining": 8, "network": 16, "ticker": 4}
-# Exceptions that only say that the store was away, which the faults saw to.
+# Exceptions that only say that the store was away, as some faults make it.
 _STORE_AWAY = re.compile(
     r"(redis\.exceptions\.)?(ConnectionError|TimeoutError|BusyLoadingError|ReadOnlyError|MasterDownError)|"
     r"(ConnectionResetError|ConnectionRefusedError|BrokenPipeError|TimeoutError)|"
@@ -31,7 +31,7 @@ _STORE_AWAY = re.compile(
 
 
 class Verdict:
-    """Findings; a soak without any has passed."""
+    """What was found and what is shown. A soak without findings has passed."""
 
     def __init__(self) -> None:
         self.findings: list[str] = []
@@ -48,7 +48,7 @@ class Verdict:
 
 
 def settle(cluster: Cluster, verdict: Verdict) -> None:
-    """Nobody asks any more: all nodes come to one tip."""
+    """After the load, all nodes agree on one tip."""
     deadline, tips = time.monotonic() + AGREEMENT_SECONDS, {}
     still = 0
     while time.monotonic() < deadline and still < 3:
@@ -62,7 +62,7 @@ def settle(cluster: Cluster, verdict: Verdict) -> None:
 
 
 def mine_the_rest(cluster: Cluster, verdict: Verdict) -> None:
-    """What waits is mined, though nobody sends anything any more."""
+    """After the load, everything that waits is mined."""
     began, waiting = time.monotonic(), {}
     while time.monotonic() - began < MINED_SECONDS:
         cluster.tend()
@@ -75,7 +75,7 @@ def mine_the_rest(cluster: Cluster, verdict: Verdict) -> None:
 
 
 def verify(cluster: Cluster, verdict: Verdict) -> None:
-    """Each chain is replayed from outside, by all rules."""
+    """Replay each node's chain by all rules, with `quarry chain verify`."""
     for node in cluster.names:
         command = [sys.executable, "-m", "api.cli", "chain", "verify", "--json", "--url", cluster.url(node)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
@@ -125,7 +125,7 @@ def _fate(status: int, answer: Any) -> str:
 
 
 def judge_probes(probes: list[Probe], quiet: list[tuple[float, float]], verdict: Verdict) -> None:
-    """`/readyz` outside of faults: at once, and yes. `quiet` are the spans in which nothing was wrong."""
+    """`/readyz` answers fast and with 200 outside of faults. `quiet` are the spans without a fault."""
     calm = [item for item in probes if any(low <= item.at <= high for low, high in quiet)]
     times = sorted(item.seconds for item in calm) or [0.0]
     slow = [item for item in calm if item.seconds > READY_SECONDS or not item.ready]
@@ -172,7 +172,7 @@ ENOUGH_FOR_STORES = 900.0
 
 
 def tracebacks(directory: Path, verdict: Verdict) -> None:
-    """What programs wrote that looks like a fault of ours, once for each kind. A store that was away is none."""
+    """The tracebacks in the programs' logs, once for each kind. Those that say that the store was away do not count."""
     found: Counter[str] = Counter()
     excused = 0
     for path in [*sorted(directory.glob("home/soak/*/logs/*")), directory / "up.err"]:
@@ -189,7 +189,7 @@ def tracebacks(directory: Path, verdict: Verdict) -> None:
 
 
 def _last_words(lines: list[str]) -> list[str]:
-    """The line that ends each traceback: the next that is not indented further than its head, which logs indent."""
+    """The last line of each traceback: the first that is not indented further than the head, which logs indent."""
     ends: list[str] = []
     indent: int | None = None
     for line in lines:

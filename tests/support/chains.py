@@ -119,7 +119,7 @@ class Chain:
         proof_valid: bool = True,
         **fields: Any,
     ) -> Json:
-        """The next block with `transactions` behind its reward; `fields` replace header fields before it is sealed.
+        """The next block: its reward, then `transactions`. `fields` replace header fields before it is sealed.
 
         Args:
             reward: in place of the right one.

@@ -17,7 +17,7 @@ from services.system.programs import ROOT
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
-    # The plain kernel: compiling the fast one in every test would cost more than it saves.
+    # The plain kernel: to compile the fast one in every process takes longer than it saves.
     return {**clean, "QUARRY_DATA_HOME": str(home), "QUARRY_KERNEL": "plain", **more}
 
 
@@ -43,7 +43,7 @@ def done(home: Path, *arguments: str | Path, **more: str) -> Any:
 
 @contextmanager
 def launched(home: Path, *arguments: str, **more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """`quarry up --json`, once it is ready; stopped at the end."""
+    """`quarry up --json` and what it printed when it was ready. It is stopped at the end."""
     with starting(home, *arguments, **more) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -20,7 +20,7 @@ SPEC = ChainSpec(name="unit", chain_id=4712, genesis_timestamp=1_700_000_000, di
 
 
 class FakeNode:
-    """HTTP on loopback: answers by path; keeps what it was asked."""
+    """An HTTP server on 127.0.0.1: it answers by path (`answers`), and keeps the requests (`asked`)."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, Any]] = {}
@@ -80,7 +80,7 @@ def make_chain(length: int) -> list[dict[str, Any]]:
     replay.add(blocks[0])
     while len(blocks) < length:
         template = rules.template(replay.window, [], ACCOUNTS[0].address, SPEC.genesis_timestamp + len(blocks))
-        blocks.append(template.with_proof(0))  # any proof will do at difficulty 1
+        blocks.append(template.with_proof(0))  # at difficulty 1 any proof is valid
         replay.add(blocks[-1])
     return blocks
 

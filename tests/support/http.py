@@ -1,4 +1,4 @@
-"""Asking a node over HTTP: the application in this process and a real server by the same calls."""
+"""A client for a node's HTTP API: the same calls for the application in this process and for a real server."""
 
 import http.client
 import json
@@ -62,7 +62,7 @@ class Door(Protocol):
 
 
 class Client:
-    """What tests ask a node."""
+    """Requests to a node, through one of its doors."""
 
     def __init__(self, door: Door) -> None:
         self.door = door
@@ -83,14 +83,14 @@ class Client:
 
 
 class FlaskDoor:
-    """Flask's test client."""
+    """The application in this process, through Flask's test client."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
 
     def call(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Answer:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        # Werkzeug would not announce the length of an empty body.
+        # Werkzeug does not announce the length of an empty body.
         length = {} if body is None else {"CONTENT_LENGTH": str(len(body))}
         with self.app.test_client().open(
             path, method=method, data=body, headers=given, environ_overrides=length
@@ -128,7 +128,7 @@ class SocketDoor:
             connection.close()
 
     def raw(self, data: bytes, timeout: float = 10.0) -> socket.socket:
-        """A connection on which `data` was sent."""
+        """A new connection on which `data` has been sent. The caller closes it."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout)
         connection.sendall(data)
         return connection

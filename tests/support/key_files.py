@@ -1,4 +1,4 @@
-"""What the tests of key files share: known keys, a private file, OpenSSL's command, the command line."""
+"""Key files for tests: known keys, private files, OpenSSL's command, keystores."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from services.wallet.development import ACCOUNTS
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="OpenSSL's command is not installed")
 KEY = bytes.fromhex(ACCOUNTS[1].private_key[2:])
 SEED = bytes(range(32))
-LIGHT = 2**10  # a cost of scrypt that does not hold up tests
+LIGHT = 2**10  # a low cost of scrypt, so that tests are fast
 PHRASE = "test test test test test test test test test test test junk"
 PLAIN = ed25519_pem.private_key_pem(SEED)
 BAG = b"""Bag Attributes
@@ -44,7 +44,7 @@ def seed_of(path: Path, passphrase: str | None = None) -> bytes:
 
 
 def locked(key: bytes, passphrase: bytes = b"x", **change: Any) -> bytes:
-    """A keystore of any bytes, by the definition."""
+    """A keystore of any bytes, written by the Web3 Secret Storage Definition."""
     from Crypto.Cipher import AES
 
     from shared.hashing import keccak256

@@ -1,4 +1,4 @@
-"""Scripted peers: chains that are valid but for one thing, and answers that no node would give."""
+"""Scripted peers: chains with one thing wrong, and answers that no node gives."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def header_of(block: Json) -> Json:
 
 
 class ForgedChain:
-    """Blocks whose links and proofs are right, on any spec of constant difficulty, whatever is in them."""
+    """Blocks with right links and proofs and any content, on a spec of constant difficulty."""
 
     def __init__(self, spec: ChainSpec, blocks: list[Json] | None = None) -> None:
         self.spec = spec

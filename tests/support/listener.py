@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Listener:
-    """Calls `accepted` for each connection; as a context manager it leaves neither socket nor thread."""
+    """Calls `accepted` for each connection. Leaving it as a context manager closes all sockets and ends all threads."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.stopping = threading.Event()
@@ -36,11 +36,11 @@ class Listener:
             assert not thread.is_alive()
 
     def accepted(self, sock: socket.socket) -> None:
-        """Take a connection, and do what takes time in a thread of its own (`start`)."""
+        """Take a connection. Work that takes time belongs in a thread of its own (`start`)."""
         raise NotImplementedError
 
     def close_all(self) -> None:
-        """Wake the threads up whose connections are still open."""
+        """Wake the threads whose connections are still open."""
 
     def start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args)

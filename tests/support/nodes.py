@@ -51,7 +51,7 @@ class TestNode:
     It has hands: it signs, admits and mines for the test.
     """
 
-    __test__ = False  # not a class of tests, whatever its name
+    __test__ = False  # not a class of tests, despite its name
 
     def __init__(self, redis: Redis, settings: Settings | None = None, *, clock: FakeClock | None = None) -> None:
         self.redis = redis
@@ -111,7 +111,7 @@ class TestNode:
         return self.node.rules.read_block(template.with_proof(proof))
 
     def mine(self, *transactions: Transaction, recipient: str = MINER) -> Block:
-        """Append a block of another node's with these transactions."""
+        """Append a block with these transactions, as if another node had found it."""
         return self.node.acceptor.accept(self.block(*transactions, recipient=recipient)).block
 
     def mine_pool(self) -> Accepted:
@@ -122,7 +122,7 @@ class TestNode:
 
 
 def admit_one(mempool: Mempool, transaction: Transaction) -> Admitted:
-    """Admit a transaction, and nothing that follows from it. Raises: as it is refused."""
+    """Admit a transaction without what follows from it, such as a round. Raises the refusal."""
     [outcome] = mempool.admit_many([transaction])
     if isinstance(outcome, NodeError):
         raise outcome
@@ -167,14 +167,14 @@ def local_node(redis_url: str, directory: Path, spec: Mapping[str, Any] | None =
         }
         | {f"QUARRY_{name}": value for name, value in variables.items()}
     )
-    redis: Any = Redis.from_url(redis_url)  # typed more loosely than the port
+    redis: Any = Redis.from_url(redis_url)  # its types are looser than the port's
     node = build_node(settings, store=redis, queue=RecordedJobs(redis))
     node.chain.initialise()
     return node
 
 
 def mine(node: Node) -> Block:
-    """Do in this process what a worker does: search the open round and seal it. If there is none, ask for a block."""
+    """Search the open round and seal it, as a worker does. If no round is open, ask for a block first."""
     if node.rounds.ensure_open() is None:
         node.requests.ask()
     round_id, kernel = node.mining.situation().open_round, PlainKernel()
@@ -186,7 +186,7 @@ def mine(node: Node) -> Block:
 
 
 def grow(node: Node, *transactions: Json, recipient: str = MINER) -> Block:
-    """Append a block without a round: with `transactions`, or else with what waits. The difficulty must be low."""
+    """Append a block without a round: with `transactions`, or with what waits. The difficulty must be low."""
     if transactions:
         items = [node.rules.read_request(item) for item in transactions]
         template = node.rules.template(node.chain.window(node.chain.tip()), items, recipient, node.clock.now())

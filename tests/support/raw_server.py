@@ -1,4 +1,4 @@
-"""A server that sends what a test tells it to, byte by byte if need be. For peers that no real server would be."""
+"""A server that sends exactly the bytes that a test gives it: for peers that misbehave."""
 
 import socket
 import threading
@@ -25,7 +25,7 @@ class Connection:
         self._sock.sendall(data)
 
     def drip(self, data: bytes, seconds: float) -> None:
-        """One byte every `seconds`, until the other side has had enough."""
+        """One byte every `seconds`, until the other side closes the connection."""
         for byte in data:
             if self._stopping.wait(seconds):
                 return

@@ -14,8 +14,8 @@ class Relay(Listener):
     """Forwards connections to 127.0.0.1:`port`.
 
     Args:
-        change: what becomes of the server's bytes. Replies come in one piece in these tests, as they are short.
-        context: of TLS with the client.
+        change: applied to the server's bytes. Replies in these tests are short, so each comes in one piece.
+        context: for TLS with the client; without it the relay speaks plain TCP.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Relay(Listener):
 
 
 def older(data: bytes) -> bytes:
-    """The reply to INFO of a server of version 6."""
+    """The reply to INFO as a server of version 6 gives it."""
     return data.replace(b"valkey_version:9", b"valkey_version:6").replace(b"redis_version:7", b"redis_version:6")
 
 
 def self_signed(directory: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for 127.0.0.1, and the server's side of TLS with it."""
+    """The file of a new certificate for 127.0.0.1, and a server's TLS context with it."""
     from ipaddress import ip_address
 
     from cryptography import x509

@@ -35,8 +35,8 @@ SERVE = "import os; from services.settings.table import load; from api.server im
 class RunningNode:
     """A whole node of real processes on a Valkey of its own, with a client for its HTTP API.
 
-    To stop it is a test too: it fails if a program outlives SIGTERM by 10 seconds, or leaves a child behind. For single
-    workers, and for processes that a test kills, there is `Crew` (crew.py).
+    Stopping it is a test too: it fails if a program outlives SIGTERM by 10 seconds, or leaves a child behind. For
+    single workers, and for processes that a test kills, there is `Crew` (crew.py).
 
     Args:
         directory: holds data, logs and spec.
@@ -72,8 +72,8 @@ class RunningNode:
         """Start all of it and wait until the API is ready and the workers have reported."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.valkey.start()
-        # Bound and never listened on: the kernel gives the port to nobody else, and the server, which like us sets
-        # SO_REUSEPORT, may still have it.
+        # Bound, but not listened on: the kernel gives the port to no other program, and the server can still bind it,
+        # as both sockets set SO_REUSEPORT.
         self._reservation = socket.socket()
         self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -159,7 +159,7 @@ class RunningNode:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 late.append(name)
-        # A forked search ends at its next look at its parent; what is left after that is left behind.
+        # A forked search ends when it next looks at its parent. What is still there after that was left behind.
         deadline = time.monotonic() + 3
         while (left := _running(self._sessions)) and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -1,6 +1,6 @@
-"""A log that keeps what it is told, in place of a module's own.
+"""A log that keeps its lines, in place of a module's own.
 
-structlog's `capture_logs` is no help once a command has configured logging in this process: loggers are cached.
+structlog's `capture_logs` does not work once a command has configured logging in this process, as loggers are cached.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ class Said:
 
 
 def listen(monkeypatch: pytest.MonkeyPatch, logger: str) -> list[dict[str, Any]]:
-    """The lines that `logger` ("package.module.name") is told from now on."""
+    """The lines that `logger` ("package.module.name") gets from now on."""
     said = Said()
     monkeypatch.setattr(logger, said)
     return said.lines

@@ -27,7 +27,7 @@ def replayed(blocks: Sequence[bytes], spec: ChainSpec) -> tuple[Replay, list[tup
 
 
 def assert_store_equals_replay(node: Node, redis: Redis) -> Replay:
-    """Every key of the chain says what a replay of its blocks computes; the replay."""
+    """Assert that every key of the chain holds what a replay of its blocks computes. Returns the replay."""
     keys, rules = node.chain.keys, node.rules
     tip = node.chain.tip()
     streamed = list(node.chain.stream(1, tip.height))
@@ -114,7 +114,7 @@ def digest(redis: "Redis", node: str) -> str:
     keys = sorted(redis.scan_iter(f"quarry:{{{node}}}:*", count=1000))
     whole = hashlib.sha256()
     for key in keys:
-        # A large hash is dumped in the order of its table, which may change while its content does not.
+        # The dump of a large hash depends on the order of its table, which may change while the content does not.
         is_hash = redis.type(key) == b"hash"
         content = repr(sorted(redis.hgetall(key).items())).encode() if is_hash else redis.dump(key) or b""
         whole.update(key + b"\0" + content + b"\0")

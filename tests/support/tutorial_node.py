@@ -2,8 +2,8 @@
 
 `python -m tests.support.tutorial_node PORT [--wording code]` runs one.
 
-Written from what the tutorial says that its node does; the standard library only. The chain lives in memory, every
-request is believed, and whoever calls `/nodes/resolve` decides when to look at the neighbours.
+Written from the tutorial's text with the standard library only. The chain is in memory, every request is believed, and
+the neighbours are asked only when a client calls `/nodes/resolve`.
 
 The tutorial's page and its program name the fields of a transaction differently, so there are nodes of both kinds.
 """
@@ -92,7 +92,7 @@ class TutorialNode:
         return block
 
     def submit(self, sender: Any, recipient: Any, amount: Any) -> int:
-        """Let a transaction wait; the index of the block that it will be in."""
+        """Keep a transaction for the next block; the index of that block."""
         with self.lock:
             self.waiting.append({"sender": sender, self.wording.recipient: recipient, self.wording.amount: amount})
             return int(self.chain[-1]["index"]) + 1
@@ -117,13 +117,13 @@ class TutorialNode:
             return True
 
     def resolve(self) -> bool:
-        """Look at all neighbours' chains; whether one of them replaced ours."""
+        """Ask all neighbours for their chains. True if one of them replaced ours."""
         replaced = False
         for netloc in sorted(self.neighbours):
             try:
                 with urllib.request.urlopen(f"http://{netloc}/chain", timeout=_NEIGHBOUR_SECONDS) as response:
                     answer = json.loads(response.read())
-            except OSError:  # also what urllib makes of a status that is none of 200…299
+            except OSError:  # urllib raises it too for a status outside 200…299
                 continue
             replaced |= self.consider(answer["length"], answer["chain"])
         return replaced
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Tests read the answers."""
+        """Silent: tests read the answers."""
 
 
 _Answer = tuple[int, Any]
@@ -177,7 +177,7 @@ def _submit(node: TutorialNode, given: Any) -> _Answer:
     if not isinstance(given, dict) or not {"sender", "recipient", "amount"} <= given.keys():
         return 400, "Missing values"
     index = node.submit(given["sender"], given["recipient"], given["amount"])
-    # Status and all: the tutorial hands both to the function that writes JSON.
+    # The status is in the body too: the tutorial passes both to the function that writes JSON.
     return 200, [{"message": f"Transaction will be added to the Block {index}."}, 200]
 
 
@@ -225,7 +225,7 @@ class TutorialServer(ThreadingHTTPServer):
 
 
 def ticking(start: float = 1525160363.12144, step: float = math.pi) -> Callable[[], float]:
-    """A clock for tests that need no real time: each look is `step` seconds after the last, all digits in use."""
+    """A clock that moves `step` seconds at each call, with fractions that use all digits of a float."""
     moments = iter(start + step * count for count in range(1_000_000))
     return lambda: next(moments)
 

@@ -1,7 +1,7 @@
 """An independent verifier: recomputes a chain of the standard rules from `GET /spec` and `GET /chain` alone.
 
-Written from the design page, not from the node's code, and imports none of it: a mistake made in `shared/` is not made
-again here. Plain and slow on purpose. `python -m tests.support.verifier URL` checks a running node.
+Written from docs/consensus.md, not from the node's code, and imports none of it, so a mistake in `shared/` is not
+repeated here. It is plain and slow on purpose. `python -m tests.support.verifier URL` checks a running node.
 """
 
 import argparse
@@ -28,7 +28,7 @@ GAS = {"transfer": 21_000, "token transfer": 60_000, "approve": 50_000, "transfe
 
 
 class TooEarly(Exception):
-    """A block is fine so far, but its time has not come. No verdict: the same block may be valid later."""
+    """A block is valid except that its time has not come. The same block may be valid later."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Account:
 
 @dataclass
 class Verified:
-    """What the chain says once all of it has been checked. Amounts are base units; zero entries may be absent."""
+    """What the chain says, after all of it was checked. Amounts are base units; zero entries may be absent."""
 
     height: int = 0
     tip: str = ""
@@ -59,7 +59,7 @@ class Chain:
     """The checks, in the order of a block's life. Every failure is an AssertionError with height and reason.
 
     Args:
-        now: Unix seconds, to judge what is too early by; None: nothing is.
+        now: Unix seconds; a block may be too early at that time. None: no block is too early.
     """
 
     def __init__(self, spec: Json, now: float | None = None) -> None:
@@ -102,7 +102,7 @@ class Chain:
         return str(text)
 
     def payee(self, what: str, address: Any) -> None:
-        """Nobody has the keys of these two, so nothing may be sent there (`bad_recipient`)."""
+        """No key belongs to these two addresses, so nothing may be sent there (`bad_recipient`)."""
         lost = (ZERO_ADDRESS, self.spec["token"]["address"])
         self.require(address not in lost, f"the {what} goes to {address}, of which nobody has the key")
 
@@ -146,7 +146,7 @@ class Chain:
         self.state.chainwork += block["difficulty"]
 
     def difficulty(self) -> int:
-        """LWMA over the k blocks before this one; see "difficulty" in the design."""
+        """LWMA over the k blocks before this one; see "Difficulty" in docs/consensus.md."""
         interval = self.spec["block_interval"]
         if interval == 0 or self.height <= 5:
             return int(self.spec["difficulty"])
@@ -349,7 +349,7 @@ def verify(spec: Json, blocks: list[Json], now: float | None = None) -> Verified
     Args:
         spec: the object of `GET /spec`.
         blocks: the `chain` of `GET /chain`.
-        now: Unix seconds; None where the chain is old news and nothing in it can be too early.
+        now: Unix seconds; None if nothing in the chain can be too early.
 
     Raises:
         AssertionError: with the height of the first bad block and the reason.

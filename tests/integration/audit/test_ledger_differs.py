@@ -1,4 +1,4 @@
-"""A node whose stored state differs says so at every door and refuses; a damaged append-only file; killed repairs."""
+"""A node whose stored state differs: it says so everywhere and refuses; a damaged append-only file; killed repairs."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def test_every_door_says_so_and_refuses(differing: Node) -> None:
     error = client.post("/rpc", raw).json["error"]
     assert error["code"] == -32000 and "quarry repair" in error["message"]
 
-    # Reading goes on.
+    # Reading still works.
     assert client.get("/blocks/latest").json["index"] == 3
     assert client.get(f"/accounts/{BOB.address}").json["balance"] == "0.000000000000000005"
     node.repair.run()
@@ -139,7 +139,7 @@ def test_the_commands_name_it_and_repair_it(tmp_path: Path, valkey: EmbeddedValk
     assert done["repaired"] and done["differences"] == 1 and done["height"] == 4
     assert done["findings"][0]["name"] == ALICE.address and "\\x1b" in done["findings"][0]["stored"]
     assert_store_equals_replay(here.node, redis)
-    # A block that is damaged: named, refused, and given up only when told so.
+    # A damaged block is named and refused, and given up only with --truncate.
     tip = here.node.chain.tip().hash
     text = cast(bytes, redis.hget(keys.blocks, tip))
     redis.hset(keys.blocks, tip, cast(str, text.replace(b'"proof": 0', b'"proof": 1')))
@@ -214,7 +214,7 @@ def test_a_repair_that_is_killed_leaves_a_node_that_says_so_and_can_be_repaired(
 
 
 def test_a_flipped_byte_in_the_append_only_file_is_found(tmp_path: Path) -> None:
-    """The framing is whole, so the server starts; a balance in it is another."""
+    """Its framing is whole, so the server starts; but a balance in it has changed."""
     directory = tmp_path / "valkey"
     with EmbeddedValkey(directory, durability="always") as server, connect_for_requests(server.url) as redis:
         here = TestNode(redis)
@@ -239,7 +239,7 @@ def test_a_flipped_byte_in_the_append_only_file_is_found(tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_node_of_real_processes_from_a_falsified_balance_to_the_repair(tmp_path: Path) -> None:
-    """`quarry up`, a hand in redis-cli, a restart: all of it at every command; the repair beside the running node."""
+    """After a falsified balance and a restart, every command reports it. The repair works beside the running node."""
     home = tmp_path / "home"
     with launched(home) as (_, info):
         url = info["nodes"][0]["url"]

@@ -23,7 +23,7 @@ Alter = Callable[[Redis, "Scene"], None]
 
 
 class Scene:
-    """A chain in which every kind of record has something to say."""
+    """A chain that has every kind of record."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -197,7 +197,7 @@ def test_an_altered_record_is_named_heeded_and_repaired(what: str, scene: Scene,
     found = scene.full()
     assert any(item.kind == kind and name in item.name and item.stored for item in found), found
     assert (scene.quick() != []) is by_start
-    # A start, with another process's eyes.
+    # A start of another process.
     again = here.build(redis)
     again.begin()
     fault = again.faults.read()
@@ -244,7 +244,7 @@ def test_money_moved_from_one_to_another_is_found_though_the_supply_is_right(sce
 
 
 def test_a_difference_is_not_healed_by_the_next_block(scene: Scene, redis: Redis) -> None:
-    """What is written over a falsified balance stays false, and so does the digest say."""
+    """A balance that is written over a falsified one is wrong too, and the digest shows it."""
     before = cast(bytes, redis.hget(scene.keys.accounts, ALICE.address))
     redis.hset(scene.keys.accounts, ALICE.address, cast(str, plus_one(before)))
     scene.here.mine(scene.here.sign(ALICE, 2, amount="1"))
@@ -283,7 +283,7 @@ def test_a_damaged_block_that_was_left_is_not_adopted_again(scene: Scene, redis:
 
 
 def test_a_commit_that_was_computed_before_a_repair_does_not_fit_after_it(scene: Scene, redis: Redis) -> None:
-    """The tip is the same, but what the block was validated against was wrong."""
+    """The tip is the same, but the block was validated against wrong records."""
     here, node = scene.here, scene.here.node
     block = here.block(here.sign(ALICE, 2, amount="1"))
     before = cast(bytes, redis.hget(scene.keys.accounts, ALICE.address))
@@ -314,7 +314,7 @@ def test_a_store_of_an_older_release_gets_its_digest(scene: Scene, redis: Redis)
 
 
 def test_an_older_release_that_wrote_meanwhile_is_noticed(scene: Scene, redis: Redis) -> None:
-    """Its appends leave the digest behind: it belongs to another tip, so it is computed anew."""
+    """Its appends do not update the digest, which then belongs to another tip and is computed again."""
     node = scene.here.node
     old = redis.hget(scene.keys.tip, "digest")
     scene.here.mine()

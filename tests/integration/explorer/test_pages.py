@@ -442,7 +442,7 @@ def test_under_the_tutorials_rules_the_pages_work_too(make_node: MakeNode) -> No
 
 
 def test_a_name_as_long_as_an_address_is_no_way_in(make_node: MakeNode) -> None:
-    """Under the tutorial's rules a party may be any text, so also one that is taken for an address at first sight."""
+    """Under the tutorial's rules a party can be any text, also one that looks like an address."""
     client = Client(FlaskDoor(create_app(make_node(SPEC="tutorial"))))
     name = "0x\u202e\u2066\u200b<b>" + "x" * 34
     assert len(name) == 42

@@ -18,7 +18,7 @@ from tests.support.keys import TOKEN
 
 
 def bad_http() -> Iterator[Bad]:
-    """What HTTP itself lets us refuse."""
+    """Requests that are refused before their content is read."""
     body = json.dumps(SIGNED).encode()
     for kind in (
         "",

@@ -17,7 +17,7 @@ from tests.support.nodes import transfer
 from tests.support.specs import CHAIN_ID
 from tests.vectors.ed25519 import L
 
-# Stands in bad values where it can, and must not come back.
+# Part of bad values wherever possible: an answer must not repeat it.
 MARKER = "Zq7Marker"
 SUBMIT = "/transactions/new"
 # ALICE's nonce 0 is on the chain of the nodes that get these requests; her next is 1.
@@ -104,7 +104,7 @@ def bad_texts() -> Iterator[Bad]:
 
 
 def bad_shapes() -> Iterator[Bad]:
-    """Transactions whose fields are wrong. They are signed as they are, so that only the one thing is wrong."""
+    """Transactions with one wrong field. They are signed with it, so that nothing else is wrong."""
     for name in SIGNED:
         without = {key: value for key, value in SIGNED.items() if key != name}
         yield _fields(f"without {name}", without, "missing_field", 422, name)
@@ -185,7 +185,7 @@ def bad_numbers() -> Iterator[Bad]:
     large = transfer(ALICE, NEXT, data="x" * room)
     assert len(canonical(large)) == MAX_TRANSACTION_BYTES + 1
     yield _fields("8,193 bytes", large, "transaction_too_large")
-    # Six bytes each as they are hashed, two as they are sent.
+    # Each character is six bytes when it is hashed and two when it is sent.
     wide = json.dumps(transfer(ALICE, NEXT, data="é" * 2000), ensure_ascii=False).encode()
     yield _json("8,193 bytes once hashed", wide, "transaction_too_large")
 
@@ -222,7 +222,7 @@ def bad_addresses() -> Iterator[Bad]:
 
 
 def bad_signatures() -> Iterator[Bad]:
-    """Ed25519 and raw Ethereum transactions that other verifiers may take."""
+    """Ed25519 and raw Ethereum transactions that other verifiers may accept."""
 
     def signed(**changes: Any) -> Json:
         return SIGNED | changes

@@ -1,4 +1,4 @@
-"""Who may change something, and what arrives and changes nothing: pages, prefetching, strangers behind a proxy."""
+"""Who may change something, and which requests change nothing: pages, prefetching, strangers behind a proxy."""
 
 import base64
 import inspect
@@ -21,7 +21,7 @@ FAUCET = {ACCOUNTS[0].address: "1000"}
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PEER = "http://127.0.0.1:9"
 
-# What browsers send by themselves, and what each of it is.
+# What browsers send of their own accord, and what each request is.
 UNASKED: dict[str, Json] = {
     "prefetch": {"Sec_Purpose": "prefetch"},
     "prerendering of the address bar": {
@@ -146,7 +146,7 @@ def open_round(client: Client) -> str:
 
 
 def test_only_requests_without_any_header_that_is_judged_are_passed_over() -> None:
-    """A header that is judged and is missing from that list would never be looked at."""
+    """A header that is judged but missing from that list is never looked at."""
     judged = set(re.findall(r'headers\.get\("([\w-]+)"', inspect.getsource(Doorkeeper.check_intent)))
     assert len(judged) == 5
     assert {f"HTTP_{name.upper().replace('-', '_')}" for name in judged | set(_AHEAD_OF_TIME)} == _TELLING
@@ -176,7 +176,7 @@ def test_a_look_is_no_wish(faucet_node: Node, faucet_client: Client) -> None:
 
 
 def test_every_other_get_only_reads(faucet_node: Node, faucet_client: Client) -> None:
-    """Whoever writes a view that changes something on GET has to name it in GETS_THAT_CHANGE."""
+    """A view that changes something on GET must be named in GETS_THAT_CHANGE."""
     identifier = faucet_client.submit(transfer(ALICE, 0))
     grow(faucet_node)
     open_round(faucet_client)
@@ -253,7 +253,7 @@ def basic(password: str) -> str:
 
 
 def test_a_password_that_a_browser_remembers_is_no_wish(make_node: MakeNode) -> None:
-    """Over plain HTTP to another machine, browsers say nothing of what an image's GET is."""
+    """Over plain HTTP to another machine, browsers do not tell that a GET is for an image."""
     client = Client(FlaskDoor(create_app(make_node(HOST="192.0.2.1", UNSAFE_DEVELOPMENT="true"), TOKEN)))
     remembered = {"Authorization": basic(TOKEN), "User_Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
     client.get("/mine?wait=0", **remembered).refused(403, "not_asked_for")
@@ -271,7 +271,7 @@ def test_pages_offer_strangers_no_button_that_is_refused(faucet_client: Client) 
 
 
 def test_the_tutorials_open_registration_is_for_this_machine(make_node: MakeNode) -> None:
-    """Its peers may be on this machine, where nobody from outside may send requests to."""
+    """Its peers may be on this machine, to which strangers must not make it send requests."""
     client = Client(FlaskDoor(create_app(make_node(SPEC="tutorial"), TOKEN)))
     client.post("/nodes/register", {"nodes": [PEER]}).ok(201)
     answer = client.post("/nodes/register", {"nodes": [PEER]}, X_Forwarded_For="203.0.113.7")

@@ -1,4 +1,4 @@
-"""Secrets and hosts: nobody is admin by an empty secret, and probes are answered whatever they call us."""
+"""Secrets and hosts: an empty secret makes no one admin, and probes are answered whatever their Host header says."""
 
 import base64
 

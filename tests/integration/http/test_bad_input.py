@@ -22,7 +22,7 @@ SPEC = {"development": False}
 
 
 class Watched:
-    """A node to send bad requests to, and a digest of all that it has stored: no key may change, none is excepted."""
+    """A node to send bad requests to, and a digest of all that it has stored: no key may change."""
 
     def __init__(self, door: Door, state: Callable[[], object]) -> None:
         self.door = door
@@ -78,7 +78,7 @@ def test_bad_input_is_refused_and_changes_nothing(watched_app: Watched, bad: Bad
 
 
 def test_the_real_server_refuses_the_same(watched_server: Watched) -> None:
-    # One test, since what the application says of each was tested above; here it is what the server makes of them.
+    # One test: the application's answers were tested above; this is about what the server does with them.
     wrong = []
     for bad in TABLE:
         if bad.status == 413:
@@ -91,7 +91,7 @@ def test_the_real_server_refuses_the_same(watched_server: Watched) -> None:
 
 
 def test_what_is_not_wrong_is_accepted(watched_app: Watched) -> None:
-    """The table's requests fail for what is wrong with each: without that, they pass."""
+    """The table's requests fail only because of what is wrong with each: without it, they pass."""
     before = watched_app.state()
     client = Client(watched_app.door)
     repeated = json.dumps(transfer(ALICE, 3)).encode()

@@ -1,4 +1,4 @@
-"""The chain over HTTP: as it is hashed, as it is known, and verified by somebody who trusts none of our code."""
+"""The chain over HTTP: as it is hashed, as it is known, and verified without our code."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def test_chain_serves_every_block_exactly_as_it_is_hashed(client: Client, blocks
     answer = client.get("/chain")
     assert answer.ok() == {"chain": blocks, "length": 5}
     assert [set(block) for block in blocks] == [BLOCK] * 5
-    # Byte for byte: who hashes what was sent needs no JSON library that agrees with ours.
+    # Byte for byte, so that a client can hash what it got without parsing it.
     for block in blocks:
         assert canonical(block) in answer.body
 
@@ -171,7 +171,7 @@ def test_every_answer_is_hardened_against_browsers(client: Client) -> None:
 
 
 def test_a_store_that_was_emptied_is_said_to_be_so(client: Client, node: Node) -> None:
-    """Neither "not found", as if the chain went on without it, nor a fault of ours."""
+    """Neither "not found", as if the chain went on without the block, nor an internal error."""
     redis_of(node).delete(*redis_of(node).keys(f"{node.chain.keys.prefix}*"))
     for path in ("/readyz", "/status", "/chain", "/blocks", "/blocks/latest", "/headers?locator=" + "0" * 64, "/"):
         assert client.get(path).status == 503, path

@@ -47,7 +47,7 @@ def long_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode
 def test_streaming_takes_no_more_memory_than_a_few_pages(long_chain: RunningNode) -> None:
     door, pids = long_chain.door, long_chain.pids("api")
     for _ in range(3):
-        assert long_chain.client.get("/chain?limit=200").status == 200  # what the process needs anyway
+        assert long_chain.client.get("/chain?limit=200").status == 200  # what the process uses in any case
     before = most = rss(pids)
     size = 0
     for _ in range(2):
@@ -109,7 +109,7 @@ def branches(make_node: MakeNode) -> tuple[Node, Node]:
     for node, recipient in ((ours, BOB), (theirs, CAROL)):
         for _ in range(2 * PAGE + 50):
             grow(node, recipient=recipient.address)
-    # Until the swap, ours knows nothing of their blocks but what they say.
+    # Until the swap, our node knows of their blocks only from them.
     redis = redis_of(ours)
     for name in ("blocks", "headers"):
         for field, value in redis.hgetall(f"{theirs.chain.keys.prefix}{name}").items():
@@ -128,7 +128,7 @@ def test_a_reorganisation_between_two_pages_aborts_the_response(make_node: MakeN
         with pytest.raises(TipMoved):
             for piece in pieces:
                 sent += piece
-    # Whatever was sent is no JSON, so nobody takes it for a chain.
+    # What was sent is not JSON, so no client takes it for a chain.
     with pytest.raises(ValueError):
         json.loads(sent)
     whole = door.call("GET", "/chain").ok()

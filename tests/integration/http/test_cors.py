@@ -1,4 +1,4 @@
-"""QUARRY_CORS_ORIGINS: which pages may read the HTTP API, and that no page gets what is the admin's."""
+"""QUARRY_CORS_ORIGINS: which pages may read the HTTP API, and that no page gets the admin's endpoints."""
 
 import ast
 
@@ -115,7 +115,7 @@ def test_without_the_setting_nothing_is_added(node: Node) -> None:
 
 
 def test_every_view_that_asks_for_the_token_is_closed() -> None:
-    """Whoever adds one is told to close it."""
+    """A new one must be closed too."""
     asking = set()
     for path in (ROOT / "api").rglob("*.py"):
         for function in ast.walk(ast.parse(path.read_text("utf-8"))):

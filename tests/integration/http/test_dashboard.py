@@ -198,7 +198,7 @@ def test_workers_and_queues_of_a_running_node_are_visible(shared_node: RunningNo
 
 
 def plant(node: Node, description: str) -> AllowListedJob:
-    """A job as somebody with access to the broker could write it."""
+    """A job as a stranger with access to the broker can write it."""
     return queue(MINING, redis_of(node)).enqueue_call(SEARCH, args=("x", "y"), description=description)  # type: ignore[return-value] # the queue's job class
 
 

@@ -1,4 +1,4 @@
-"""`/events`: what is told, to how many, and what slow or silent listeners cost."""
+"""`/events`: what is sent, to how many listeners, and what slow or silent ones cost."""
 
 import json
 import queue
@@ -55,7 +55,7 @@ def test_blocks_and_rounds_are_told_one_by_one(node: Node, told: "queue.Queue[Me
 def test_an_event_that_cannot_be_read_ends_nothing(
     node: Node, told: "queue.Queue[Message]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever goes wrong with one event, the reader of the process goes on behind it: nobody would start another."""
+    """Whatever goes wrong with one event, the process's reader goes on after it: it would not be started again."""
     failures: list[str] = []
     monkeypatch.setattr(news._log, "exception", failures.append)
     monkeypatch.setattr(type(node.clock), "sleep", lambda _, seconds: time.sleep(seconds / 20))

@@ -26,7 +26,7 @@ MIB = 2**20
 
 
 class Inner:
-    """An application that says what it got, and answers with what it was made with."""
+    """An application that notes what it got, and gives a fixed answer."""
 
     def __init__(self, result: Any, headers: list[tuple[str, str]]) -> None:
         self.result = result
@@ -144,7 +144,7 @@ def test_an_answer_without_a_body_takes_no_place(method: str, status: str) -> No
 
 
 def test_what_is_done_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ "Try again" after a request that has changed something would have it done twice."""
+    """After "try again" for a request that has changed something, clients would do it twice."""
     monkeypatch.setattr(budgets, "PATIENCE", 0.05)
     budget = Budget(40, 8 * MIB)
     for _ in range(budget.shares.answer):
@@ -197,7 +197,7 @@ def test_a_reader_slower_than_the_least_rate_is_ended_and_others_are_not() -> No
             ours.append(stack.enter_context(listener.accept()[0]))
         for one in ours[:3]:
             one.setblocking(False)
-        budget._refused_at[Kind.ANSWER] = time.monotonic() + 60  # somebody waits, so two seconds count
+        budget._refused_at[Kind.ANSWER] = time.monotonic() + 60  # another request waits, so the limit is two seconds
 
         def fill() -> None:
             for one in ours[:3]:
@@ -233,7 +233,7 @@ def quick_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode
 
 @needs_linux
 def test_a_body_has_ten_seconds_in_all_however_it_drips(quick_node: RunningNode) -> None:
-    """And its sender is told so, though the thread that reads it is held; then the thread is free."""
+    """Its sender gets an answer although a thread still reads from it; then the thread is free."""
     began = time.monotonic()
     before: float | None = None  # other tests end slow bodies of the same node
     with quick_node.door.raw(POST + b"Content-Length: 100000\r\n\r\n", timeout=20) as dripping:
@@ -269,7 +269,7 @@ def slow_bodies(node: RunningNode) -> float:
 
 @needs_linux
 def test_the_length_of_an_early_answer_is_known_to_the_byte(quick_node: RunningNode) -> None:
-    """By its length it is known which connection it went to; with a mistake here the body's thread is freed late."""
+    """The length tells which connection it went to; if it is wrong, the body's thread is freed late."""
     headers = [("Content-Type", "application/problem+json"), ("Connection", "close")]
     with quick_node.door.raw(POST + b"Content-Length: 9\r\n\r\n{", timeout=20) as half:
         answer = b""

@@ -1,4 +1,4 @@
-"""`/metrics`: well-formed, true, the same from every process, and no more names in deploy/ than there are."""
+"""`/metrics`: well-formed, true, the same from every process; and deploy/ uses only names that exist."""
 
 import json
 import re
@@ -114,7 +114,7 @@ def counted() -> set[tuple[str, frozenset[tuple[str, str]]]]:
         labels += [("quarry_job_seconds_total", {"function": function})]
         labels += [("quarry_jobs_total", {"function": function, "outcome": it}) for it in ("finished", "failed")]
     labels += [("quarry_hashes_total", {}), ("quarry_wasted_hashes_total", {})]
-    # Nothing is counted that none of these is about.
+    # Each counted series belongs to one of these.
     names = {name for text in scripts.values() for name in re.findall(r"'counters', '(\w+)'", text)}
     assert names == {
         "rounds_opened", "rounds_cancelled", "hashes", "wasted_hashes", "mempool_", "reorganisations",
@@ -124,7 +124,7 @@ def counted() -> set[tuple[str, frozenset[tuple[str, str]]]]:
 
 
 def test_whatever_can_be_counted_is_there_before_it_happens(node: Node, client: Client) -> None:
-    """A series that is born at 1 has not increased, as Prometheus sees it: the first deep reorganisation is missed."""
+    """For Prometheus a series that begins at 1 has not increased: it would miss the first deep reorganisation."""
     found = scrape(client)
     missing = counted() - set(found)
     assert not missing
@@ -147,7 +147,7 @@ def test_counters_are_named_total_and_are_never_less_than_before(node: Node, cli
 
 
 def test_strangers_words_make_no_series(node: Node, client: Client) -> None:
-    """Whoever can write to the broker could otherwise fill Prometheus."""
+    """Otherwise anyone who can write to the broker could fill Prometheus."""
     redis: Any = redis_of(node)
     redis.hset("quarry:jobs", 'evil"} 1\n:failed', 7)
     try:
@@ -195,7 +195,7 @@ def test_several_processes_add_up(several: RunningNode) -> None:
     for _ in range(60):  # each on a connection of its own, so that every process serves some
         client.get("/spec").ok()
     counts = [scrape(client)["quarry_http_request_seconds_count", SPEC] for _ in range(6)]
-    assert counts == [before + 60] * 6  # whoever is asked
+    assert counts == [before + 60] * 6  # whichever process answers
 
 
 SPEC = frozenset({"method": "GET", "route": "/spec", "status": "200"}.items())

@@ -19,7 +19,7 @@ BEARER = f"Bearer {TOKEN}"
 
 @pytest.fixture
 def hopeless_node(start_node: StartNode) -> RunningNode:
-    """A node whose rounds never end by themselves."""
+    """A node whose blocks are so hard that its rounds do not end."""
     return start_node(spec={"difficulty": 2**80})
 
 
@@ -50,7 +50,7 @@ def test_ten_requests_at_once_give_ten_consecutive_blocks(running_node: RunningN
 
 def test_who_does_not_wait_gets_a_job_to_look_at(shared_node: RunningNode) -> None:
     client = shared_node.client
-    # Who asks may find the block there already: then there is nothing to wait for.
+    # The block may be there already: then there is nothing to wait for.
     answer = next(given for given in iter(lambda: client.post("/mine?wait=0"), None) if given.status == 202)
     job = answer.ok(202)["job"]
     assert set(answer.json) == {"job"} and answer.headers["location"] == f"/jobs/{job}"

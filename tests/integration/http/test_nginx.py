@@ -1,4 +1,4 @@
-"""Debian's nginx in front of a node: with the configuration that is shipped, and with the least that anybody writes."""
+"""Debian's nginx in front of a node: with the shipped configuration, and with a bare `proxy_pass`."""
 
 import http.client
 import json
@@ -45,14 +45,14 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
 
 @contextmanager
 def nginx(directory: Path, servers: str, port: int) -> Iterator[None]:
-    """A running nginx; `nginx -t` has nothing against its configuration."""
+    """A running nginx whose configuration passes `nginx -t`."""
     assert NGINX is not None
     (directory / "http.conf").write_text(servers)
     temporary = "".join(
         f"{name}_temp_path {directory / name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     main = directory / "nginx.conf"
-    # One process and no other user: nothing has to be cleaned up after it but itself.
+    # One process and no other user: it is all that has to be stopped.
     main.write_text(
         f"daemon off; master_process off; pid {directory / 'pid'}; error_log {directory / 'error.log'};"
         f"events {{ }} http {{ access_log off; {temporary} include {directory / 'http.conf'}; }}"
@@ -76,7 +76,7 @@ def is_open(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def shipped(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The TLS port of an nginx with deploy/nginx.conf, in which only what an operator changes is changed."""
+    """The TLS port of an nginx with deploy/nginx.conf, changed only where an operator changes it."""
     directory = tmp_path_factory.mktemp("nginx")
     write_certificate(directory)
     tls, plain = free_port(), free_port()

@@ -1,4 +1,4 @@
-"""The real server, and clients that do not behave: they are slow, say one thing and do another, or never end."""
+"""The real server, and clients that misbehave: they are slow, do not send what they announce, or never end."""
 
 import json
 import os
@@ -127,7 +127,7 @@ def test_slow_clients_hold_up_nobody_else(api: RunningNode) -> None:
 
 
 def test_idle_connections_take_no_place_and_are_ended(api: RunningNode) -> None:
-    """More than the threads of both processes: connecting is no work."""
+    """More than both processes have threads: a connection alone takes none."""
     kinds = (b"", b"GET /status HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     with ExitStack() as stack:
         idlers = [
@@ -151,7 +151,7 @@ def test_what_the_server_itself_says_is_a_line_like_every_other(api: RunningNode
 
 
 def test_bodies_that_never_come_are_ended_early_when_another_waits(start_node: StartNode) -> None:
-    """Of eight threads one receives bodies, and one request stands in line for it."""
+    """One of eight threads receives bodies, and one request waits for it."""
     api = start_node(workers=0, upkeep=False, variables={"API_PROCESSES": "1", "API_THREADS": "8"})
     with ExitStack() as stack:
         stalled = [stack.enter_context(api.door.raw(POST + b"Content-Length: 1000\r\n\r\n{")) for _ in range(8)]

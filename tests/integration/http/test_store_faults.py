@@ -23,7 +23,7 @@ SOON = 3.0
 
 @pytest.fixture
 def node(start_node: StartNode) -> RunningNode:
-    """An API and its store; nobody mines."""
+    """An API and its store, without workers."""
     return start_node(workers=0, upkeep=False)
 
 

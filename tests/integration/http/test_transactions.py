@@ -50,7 +50,7 @@ def test_sending_again_once_it_is_mined_says_where_it_is(client: Client, node: N
 
 @pytest.mark.parametrize("place", ["2:0", "1:1", "9:1"])
 def test_an_index_that_is_not_finished_yet_is_not_believed(client: Client, node: Node, place: str) -> None:
-    """A moment after a reorganisation it still points to where a transaction was."""
+    """Just after a reorganisation it still points to where a transaction was."""
     sent = transfer(ALICE, 0)
     identifier = client.submit(sent)
     mine(node)
@@ -202,7 +202,7 @@ def test_a_proof_is_verified_with_nothing_but_the_blocks_hash(client: Client, no
     steps = [merkle.Step(step["side"], bytes.fromhex(step["hash"])) for step in proof["branch"]]
     assert merkle.follow(leaf, steps).hex() == proof["header"]["transactions_root"]
 
-    # By hand, as somebody would who has none of it.
+    # By hand, as a client does that has none of our code.
     node_hash = hashlib.sha256(b"\x00" + json.dumps(proof["transaction"], sort_keys=True).encode()).digest()
     for step in proof["branch"]:
         pair = [bytes.fromhex(step["hash"]), node_hash]

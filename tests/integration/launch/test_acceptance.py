@@ -1,4 +1,4 @@
-"""What somebody who only has the documents would try, and what once was otherwise than they say."""
+"""What a user tries who has only the documents, and cases that once differed from them."""
 
 import json
 import socket
@@ -64,7 +64,7 @@ def test_a_request_without_a_body_is_not_told_to_say_its_length(client: Client) 
 
 
 def test_a_server_without_redis_ends_with_one_line(tmp_path: Path) -> None:
-    with socket.socket() as closed:  # bound, but nobody listens
+    with socket.socket() as closed:  # bound, but not listened on
         closed.bind(("127.0.0.1", 0))
         url = f"redis://127.0.0.1:{closed.getsockname()[1]}/0"
         result = quarry(tmp_path, "api", QUARRY_REDIS_URL=url)

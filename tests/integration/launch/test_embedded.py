@@ -1,4 +1,4 @@
-"""The embedded Valkey: one server a directory, no acknowledged write lost, no process left."""
+"""The embedded Valkey: one server per directory, no acknowledged write lost, no process left."""
 
 import json
 import os
@@ -185,7 +185,7 @@ def test_a_write_that_was_cut_in_half_is_dropped(tmp_path: Path) -> None:
 
 
 def slow_loader(directory: Path) -> Path:
-    """A server that takes some 80 µs for each key it loads, and looks at its clients after every 1,024."""
+    """A server that takes some 80 µs to load a key, and serves its clients after every 1,024."""
     script = directory / "slow-server"
     script.write_text(f'#!/bin/sh\nexec "{find_server()}" "$1" --key-load-delay 20\n')
     script.chmod(0o700)

@@ -1,4 +1,4 @@
-"""An embedded Valkey that ends, and what keeps it from coming back: its keeper waits, says so once, stops nobody."""
+"""An embedded Valkey that ends and cannot start again: its keeper waits, says so once, and stops no other process."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ from tests.support.waiting import eventually
 
 
 class FakeServer:
-    """Lives when told to; its starts fail with what is in `failures`, in turn."""
+    """A server whose state the test sets. Its starts fail with the items of `failures`, in turn."""
 
     def __init__(self) -> None:
         self.alive = True
@@ -55,7 +55,7 @@ class FakeServer:
 
 
 class Kept:
-    """A keeper whose time is moved by hand."""
+    """A keeper whose time the test moves."""
 
     def __init__(self) -> None:
         self.server = FakeServer()
@@ -63,7 +63,7 @@ class Kept:
         self.keeper = Keeper(self.server, "node1", clock=self.clock.now)
 
     def tick(self) -> None:
-        """Look once, and let a start that this began come to its end, unless it is held."""
+        """Look once, and wait for the start that this began, unless it is held."""
         self.keeper.tick()
         while self.server.hold is None and (thread := self.keeper._thread) is not None and thread.is_alive():
             thread.join(1)

@@ -1,4 +1,4 @@
-"""A whole node under load while its processes are killed at random: nothing acknowledged is lost, nothing is invented.
+"""A whole node under load while its processes are killed at random: nothing acknowledged is lost, and nothing is added.
 
 Every process is real, and every kill is SIGKILL. The order of kills comes from a seed, which is printed; what happens
 in between is up to the machine.
@@ -64,10 +64,10 @@ class Supervised:
                 self._processes[name] = start()
 
     def kill(self, kind: str, rng: random.Random) -> None:
-        """Kill a process of this kind, and see that it is dead."""
+        """Kill a process of this kind, and wait until it is dead."""
         pids = self._pids(kind)
         if not pids:
-            return  # not there just now; only real deaths are counted
+            return  # not running at the moment; only real deaths count
         victim = rng.choice(pids)
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: not alive(victim), 5.0, f"the death of {kind}")
@@ -86,7 +86,7 @@ class Supervised:
 
 
 class Load:
-    """Wallets that send one transaction after the other, and somebody who mines: what they were told is kept."""
+    """Wallets that send one transaction after the other, and a client that mines. They keep what was acknowledged."""
 
     def __init__(self, url: str, sign: Callable[..., Transaction], senders: tuple[KeyPair, ...]) -> None:
         self._url = url
@@ -94,7 +94,7 @@ class Load:
         self._sign = sign
         self.acknowledged: list[str] = []
         self.jobs: list[str] = []
-        self.failures = 0  # requests that were cut off or answered with a 5xx: the faults were felt
+        self.failures = 0  # requests that were cut off or answered with a 5xx, which show that the faults had an effect
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._send, args=(key,)) for key in senders]
         self._threads.append(threading.Thread(target=self._mine))
@@ -120,7 +120,7 @@ class Load:
             return 0, None
 
     def _send(self, key: KeyPair) -> None:
-        """Each nonce until it is taken; every fifth is then replaced by a better offer."""
+        """Send each nonce until it is accepted. Every fifth is then replaced with a higher fee."""
         nonce = 0
         while not self._stop.is_set():
             if self._deliver(self._sign(key, nonce, amount=1, fee=10)):
@@ -137,7 +137,7 @@ class Load:
         if status in (0, 429) or status >= 500:
             self.failures += 1
             return False
-        # It was taken, and mined, although the answer to an earlier try was lost; or it came to replace too late.
+        # It was accepted and mined although the answer to an earlier try was lost; or the replacement came too late.
         assert answer["code"] in ("nonce_too_low", "nonce_too_far"), answer
         return bool(answer["code"] == "nonce_too_low")
 
@@ -163,7 +163,7 @@ def run(tmp_path: Path, seed: int, seconds: float) -> None:
             load = Load(f"http://127.0.0.1:{port}", signer.sign, KEYS[:4])
             eventually(lambda: load.ask("GET", "/readyz")[0] == 200, what="the API")
             load.start()
-            # Each kind once, in an order of chance; then any.
+            # Each kind once, in random order; then any.
             kinds = rng.sample(KINDS, len(KINDS))
             ends = time.monotonic() + seconds
             try:
@@ -183,7 +183,7 @@ def run(tmp_path: Path, seed: int, seconds: float) -> None:
             assert load.failures, "and clients felt it"
             assert len(load.acknowledged) > 10 * seconds, "there was a load"
 
-            # Everybody is there again: what waits is mined, and what was asked for is done.
+            # All processes run again: what waits is mined, and each request is answered.
             supervised.tick()
             eventually(lambda: load.ask("GET", "/readyz")[0] == 200, what="the API's return")
             eventually(lambda: mempool_size(load) == 0, 30.0, "an empty mempool")

@@ -1,4 +1,4 @@
-"""Logs of programs that run on: of bounded size, nothing lost that need not be, whatever the disk says."""
+"""Logs of programs that run for long: they stay small, and lose no more lines than necessary, also on a full disk."""
 
 import os
 import re
@@ -22,7 +22,7 @@ for number in range(int(sys.argv[2])):
 
 
 def numbers(*paths: Path) -> list[int]:
-    """The numbers of whole lines. Of one that is written just when the log is cut, the beginning may be left."""
+    """The numbers of whole lines. A line that is written while the log is cut may lose its end."""
     text = "".join(path.read_text() for path in paths if path.exists())
     return [int(number) for number in re.findall(r"^line (\d+)\.$", text, re.MULTILINE)]
 
@@ -51,7 +51,7 @@ def test_a_log_is_set_aside_while_its_program_writes_to_it(tmp_path: Path) -> No
     assert trims > 2
     assert kept == sorted(kept) and len(set(kept)) == len(kept), "in order, nothing twice"
     assert kept[-1] == count - 1
-    # Lines that come between the last look and the cut are gone: few.
+    # A few lines that come between the last look and the cut are lost.
     assert len(kept) > 0.9 * count
     assert sorted(path.name for path in tmp_path.iterdir()) == ["api.log", "api.log.1"]
     assert (tmp_path / "api.log.1").stat().st_mode & 0o777 == 0o600

@@ -24,7 +24,7 @@ PROGRAMS = (["api"], ["ticker"], ["worker", "--queue", "network"], ["up", "--por
 
 
 def said(*arguments: str, **variables: str) -> str:
-    """The refusal of a command that ends before it changes this process, which is quicker than one of its own."""
+    """The refusal of a command, run in this process: that is faster, and it ends before it changes anything."""
     clean = dict.fromkeys((name for name in os.environ if name.startswith("QUARRY_")), None)
     result = CliRunner().invoke(quarry, arguments, env=clean | variables)
     assert (result.exit_code, result.stdout) == (2, ""), result.output
@@ -119,7 +119,7 @@ def test_an_address_that_is_not_ours_is_one_line(tmp_path: Path, store: str) -> 
 
 
 def test_a_port_that_is_lost_between_our_look_and_the_servers_is_one_line(tmp_path: Path, store: str) -> None:
-    """The server's own refusal has a backtrace of Rust's, of which people get the first line."""
+    """The server's own refusal is a backtrace of Rust. The user sees its first line."""
     code = (
         "import os, sys, api.server as s, contextlib, api.cli as c; sys.argv = ['quarry', 'api']; "
         "s.reserved = lambda address, port, patience: contextlib.nullcontext(port); c.main()"

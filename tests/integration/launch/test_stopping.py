@@ -1,6 +1,6 @@
 """SIGTERM while a store is away: every process ends within two seconds, whatever it was doing.
 
-All kinds of process run on one pair of stores, are told at once, and are timed one by one.
+All kinds of process run on one pair of stores, get SIGTERM at once, and are timed one by one.
 """
 
 import http.client
@@ -38,7 +38,7 @@ ENDLESS = 2**60
 
 
 class Tunnel(Listener):
-    """Passes connections on to a port until it goes dark: then they stay open, and nothing comes back any more."""
+    """Forwards connections to a port until it goes dark: then they stay open and no bytes come back."""
 
     def __init__(self, port: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Scene:
         self.directory = directory
         self.chain = stack.enter_context(EmbeddedValkey(directory / "chain", durability="unsafe"))
         self.broker = stack.enter_context(EmbeddedValkey(directory / "broker", durability="unsafe"))
-        # A stopped server cannot be told to end.
+        # A stopped server does not end at SIGTERM.
         stack.callback(self._go_on)
         self._tunnels = {server: stack.enter_context(Tunnel(_port(server))) for server in (self.chain, self.broker)}
         self.redis, self.jobs = connect(self.chain), RqJobs(connect(self.broker))
@@ -124,7 +124,7 @@ class Scene:
             connection.close()
 
     def occupy(self, started: dict[str, subprocess.Popen[bytes]], stack: ExitStack) -> None:
-        """A search without an end, a resolver whose peer says nothing, and a caller who waits for a block."""
+        """A search without an end, a resolver whose peer does not answer, and a client that waits for a block."""
         silent = stack.enter_context(RawServer(lambda connection: connection.hang()))
         self.node.peers.add(silent.url)
         self.jobs.enqueue_network(RESOLVE, "node1", "resolve-now")
@@ -155,7 +155,7 @@ def _port(server: EmbeddedValkey) -> int:
 
 
 def ended_after(processes: dict[str, subprocess.Popen[bytes]], tell: Callable[[], None]) -> dict[str, float]:
-    """Seconds from telling to the end of each; 20 for one that is still there then."""
+    """Seconds from SIGTERM to the end of each; 20 for a process that is still there then."""
     tell()
     told, ended = time.monotonic(), dict[str, float]()
     while len(ended) < len(processes) and time.monotonic() - told < 20:

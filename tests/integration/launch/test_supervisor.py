@@ -1,4 +1,4 @@
-"""The supervisor: what it started it keeps running, and what it stops leaves nothing, grandchildren included."""
+"""The supervisor: it restarts what has ended, and what it stops leaves nothing, grandchildren included."""
 
 import os
 import shutil

@@ -122,7 +122,7 @@ def test_a_program_that_cannot_start_is_named_with_its_last_words(tmp_path: Path
 def test_a_signal_stops_everything_and_leaves_no_process(
     tmp_path: Path, signum: signal.Signals, request: pytest.FixtureRequest
 ) -> None:
-    # These tests may run under nohup themselves; a node that inherited that would rightly ignore SIGHUP.
+    # These tests may run under nohup, and a node that inherits an ignored SIGHUP rightly ignores it.
     request.addfinalizer(functools.partial(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL)))
     with launched(tmp_path) as (process, ready):
         assert len(processes_of(tmp_path)) >= 7

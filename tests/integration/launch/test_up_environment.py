@@ -1,4 +1,4 @@
-"""`quarry up` heeds the environment, its options go above it, and a whole node works on a store behind a socket."""
+"""`quarry up` reads the environment, its options win over it, and a whole node works on a store behind a socket."""
 
 import json
 import urllib.request
@@ -19,7 +19,7 @@ ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 
 
 def test_a_node_by_the_environment_alone(tmp_path: Path) -> None:
-    """Everything that `up` once passed over, and the store behind a socket: API, workers, ticker, dashboard, doctor."""
+    """All settings that `up` once ignored, and a store behind a socket: API, workers, ticker, dashboard, doctor."""
     token = tmp_path / "token"
     token.touch(mode=0o600)
     token.write_text("k" * 40 + "\n")

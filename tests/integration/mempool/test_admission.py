@@ -1,4 +1,4 @@
-"""Admission, case by case: what is refused and why, and what every transaction that leaves says of itself."""
+"""Admission, case by case: what is refused and why, and what is recorded of each transaction that leaves."""
 
 import pytest
 from redis import Redis
@@ -119,13 +119,13 @@ def test_a_total_that_is_unknown_is_summed_up_again(here: TestNode) -> None:
 def test_transfer_from_needs_allowance_and_the_owners_coins(here: TestNode) -> None:
     spend = {"type": "transfer_from", "owner": ALICE.address, "recipient": DAVE.address}
     assert refused(here, CAROL, 0, **spend, amount="3") == "insufficient_allowance"
-    # An approval that only waits gives no leave yet.
+    # An approval that still waits allows nothing yet.
     here.admit(ALICE, 0, type="approve", recipient=CAROL.address, amount="2000")
     assert refused(here, CAROL, 0, **spend, amount="3") == "insufficient_allowance"
     here.mine_pool()
     assert refused(here, CAROL, 0, **spend, amount="1001") == "insufficient_funds"
     assert refused(here, CAROL, 0, **spend, amount="1", fee="1001") == "insufficient_funds"
-    # The amount is the owner's: it costs the sender the fee only.
+    # The owner pays the amount; the sender pays only the fee.
     here.admit(CAROL, 0, **spend, amount="900", fee="1")
     (view,) = here.node.pool.view([Question(CAROL.address, [])])
     assert view.total == COIN
@@ -164,14 +164,14 @@ def test_a_nonce_is_replaced_ten_times_at_most(here: TestNode) -> None:
     for turn in range(11):
         here.admit(ALICE, 0, fee=2**turn)
     assert refused(here, ALICE, 0, fee=2**11) == "too_many_replacements"
-    # The count belongs to the nonce's stay: once it is free, it starts again.
+    # The count starts again once the nonce has left the mempool.
     here.node.pool.drop(waiting(here), "dropped", "by hand", START)
     here.admit(ALICE, 0, fee=1)
     here.admit(ALICE, 0, fee=2)
 
 
 def test_a_batch_may_have_more_groups_of_one_sender_than_there_are_attempts(here: TestNode) -> None:
-    """A nonce that comes again begins a group of its own. Each group is progress, not a failed attempt."""
+    """A repeated nonce begins a new group. Each group is progress, not a failed attempt."""
     transactions = [here.sign(ALICE, 0)] * 100
     outcomes = here.node.mempool.admit_many(transactions)
     assert [outcome.new for outcome in outcomes if isinstance(outcome, Admitted)] == [True] + 99 * [False]
@@ -183,7 +183,7 @@ def test_a_sender_whose_view_never_holds_is_told_so_and_holds_up_no_other(
     admit, calls = here.node.pool.admit, 0
 
     def contended(admissions: list[Admission], now: float, most: int) -> list[Written | None]:
-        """As if another process wrote Alice's queue between each look and each write."""
+        """As if another process changed Alice's queue between each read and each write."""
         nonlocal calls
         calls += 1
         return [
@@ -236,7 +236,7 @@ def test_nobody_displaces_another_to_wait_for_a_gap(full: TestNode) -> None:
 
 
 def test_a_batch_that_fills_the_pool_midway_displaces_once(redis: Redis) -> None:
-    """The second is in sequence only because of the first, and the pool is full only because of it, too."""
+    """Only because of the first is the second in sequence and the pool full."""
     here = TestNode(redis, make_settings(max_mempool=3))
     cheap = [here.admit(ALICE, 0, fee=10), here.admit(BOB, 0, fee=100)]
     batch = [here.sign(CAROL, nonce, fee=50) for nonce in range(3)]
@@ -253,7 +253,7 @@ def test_a_replacement_needs_no_place(full: TestNode) -> None:
 
 
 def test_nobody_is_displaced_once_there_is_room_again(full: TestNode) -> None:
-    """Bob's replacement was judged while the pool was full; what was learnt then must not put Alice out now."""
+    """Bob's replacement was judged while the pool was full; that must not displace Alice's now."""
     bob = full.admit(BOB, 0, fee=200)
     full.node.pool.drop([full.node.pool.queue(ALICE.address)[0].id], "dropped", "by hand", START)
     kept = full.node.pool.queue(ALICE.address)[0]
@@ -271,7 +271,7 @@ def test_a_mempool_that_a_reorganisation_has_overfilled_does_not_grow(full: Test
     small = TestNode(redis, make_settings(max_mempool=1))
     assert refused(small, CAROL, 0, fee=1) == "mempool_full"
     small.admit(ALICE, 0, fee=11)  # a replacement takes no place
-    small.admit(CAROL, 0, fee=1000)  # nor does one that puts another out
+    small.admit(CAROL, 0, fee=1000)  # nor does one that displaces another
     assert small.node.pool.totals()[0] == 3
     assert refused(small, CAROL, 1, fee=1) == "mempool_full"
 

@@ -1,4 +1,4 @@
-"""Many writers at once: nothing lost, no nonce twice, never more than the cap."""
+"""Many writers at once: nothing is lost, no nonce is taken twice, and the cap holds."""
 
 import random
 import threading
@@ -58,7 +58,7 @@ def assert_whole(here: TestNode, expected: dict[str, list[Transaction]]) -> None
 
 
 def test_eight_threads_with_one_sender(valkey: EmbeddedValkey, redis: Redis) -> None:
-    """They share out the nonces of one account, as a wallet does that sends in parallel."""
+    """They share the nonces of one account, as a wallet that sends in parallel does."""
     here = TestNode(redis)
     transactions = [here.sign(ALICE, nonce, amount=1, fee=nonce % 7) for nonce in range(64)]
 

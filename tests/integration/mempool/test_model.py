@@ -1,4 +1,4 @@
-"""The mempool against a plain model of it: whatever is done in whatever order, both hold the same."""
+"""The mempool against a plain model of it: after any actions in any order both hold the same."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -145,7 +145,7 @@ def _outbids(new: int, old: int) -> bool:
 
 
 class Machine(RuleBasedStateMachine):
-    """Does the same to both, and compares."""
+    """Applies the same actions to both, and compares them."""
 
     valkey: EmbeddedValkey
     met: Counter[str]  # what happened, over all runs
@@ -171,7 +171,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(offers=st.lists(st.tuples(st.sampled_from(SENDERS), st.integers(1, 20)), min_size=1, max_size=6))
     def admit_in_turn(self, offers):  # type: ignore[no-untyped-def] # Hypothesis gives the arguments
-        """Several that continue their queues: this fills the pool, and then some."""
+        """Several that continue their queues: more than the pool can hold."""
         for sender, fee in offers:
             nonce = self.model.next_nonce(sender.address)
             self._send(self.here.sign(sender, nonce, fee=fee, amount=1, recipient=DAVE.address))
@@ -315,5 +315,5 @@ def test_the_mempool_is_what_the_model_says(valkey: EmbeddedValkey) -> None:
         ),
     )
     print(met)
-    # The commonest of what there is to meet: without these the model would have watched an idle mempool.
+    # The most common events: without them the mempool was idle.
     assert all(met[name] for name in ("ok", "put another out", "insufficient_funds", "mempool_full"))

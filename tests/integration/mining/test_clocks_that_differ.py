@@ -1,4 +1,4 @@
-"""Workers whose clocks are wrong, and chains whose last blocks lie in the future: every door says so, no job fails."""
+"""Workers whose clocks are wrong, and chains whose last blocks lie in the future: this is shown, and no job fails."""
 
 import json
 import math
@@ -38,7 +38,7 @@ def here(redis: Redis) -> TestNode:
 
 
 def mine_ahead(here: TestNode, seconds: float, blocks: int = 12) -> None:
-    """Blocks of a miner whose clock is ahead, as they come to be on a chain: at the time that they carry."""
+    """Append blocks of a miner whose clock is ahead, each at the time that it carries."""
     here.clock.time += seconds
     for _ in range(blocks):
         here.mine()
@@ -65,7 +65,7 @@ def test_a_worker_whose_clock_is_wrong_stamps_blocks_by_the_stores(redis: Redis,
     worker = build_node(here.settings, store=as_store(redis), queue=here.queue, clock=wrong)
     template = worker.rounds._templates.make(here.settings.reward_address).template
     assert template.fields["timestamp"] == pytest.approx(time.time(), abs=5)
-    # And what it seals is no news from the future for the others.
+    # And the others do not find its block in the future.
     here.node.acceptor.accept(here.sealed(template))
     assert [item.name for item in worker.wrong_clocks()] == ["api"]
     assert here.node.wrong_clocks() == []
@@ -273,7 +273,7 @@ def test_the_doctor_names_machines_whose_clocks_are_wrong(
 
 
 class Asked:
-    """What the command line asks, by way of the test client."""
+    """The command line's client, over the test client."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -300,7 +300,7 @@ def test_a_wrong_clock_is_named(here: TestNode, redis: Redis) -> None:
 
 
 class Says:
-    """The HTTP port of a peer that answers /status with what it is told."""
+    """The HTTP port to a peer that answers /status as the test says."""
 
     def __init__(self, status: dict[str, Any]) -> None:
         self._body = json.dumps(status).encode()

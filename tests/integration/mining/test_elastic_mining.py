@@ -35,7 +35,7 @@ from worker.kernel.plain import PlainKernel
 
 ENDLESS = 2**60
 
-# A worker that finds nothing until the file GATE is there, and that writes down what it scans.
+# A worker that finds nothing until the file GATE exists, and records what it scans.
 RECORDING = """
 import os, time
 from pathlib import Path
@@ -78,7 +78,7 @@ class Scene:
         self.crew = Crew(directory, valkey.url, make_spec())
         self.gate = directory / "gate"
         self.record = directory / "record"
-        # A worker that is told nothing but where the broker is.
+        # A worker that knows only the broker's address.
         self.nothing_else = {name: "" for name in self.crew.environment if name.startswith("QUARRY_")}
         self.nothing_else |= {"QUARRY_BROKER_URL": valkey.url, "QUARRY_KERNEL": "plain", "QUARRY_LINGER": "0"}
 
@@ -121,7 +121,7 @@ def scene(valkey: EmbeddedValkey, tmp_path: Path) -> Iterator[Scene]:
 
 
 def kill(worker: "subprocess.Popen[bytes]") -> None:
-    """Worker and job, without a word."""
+    """Kill a worker and its job with SIGKILL."""
     for pid in [*children(worker.pid), worker.pid]:
         os.kill(pid, signal.SIGKILL)
     worker.wait()

@@ -181,7 +181,7 @@ def test_a_proof_for_a_template_that_was_renewed_is_passed_over(here: TestNode) 
     claim(here, round_id)
     assert here.node.rounds.seal(old, 0, "w1") is None
     assert here.node.chain.tip().height == 1
-    # Nor does an opener who missed the renewal set it back.
+    # An opener that missed the renewal does not set it back.
     template = here.template([])
     assert here.node.mining.open(round_id, "1", template, 0, START) == (round_id, "0")
     assert state(here, round_id).version == "2"
@@ -213,7 +213,7 @@ def test_requests_beyond_the_limit_are_refused(redis: Redis) -> None:
     with pytest.raises(Busy) as caught:
         here.node.requests.ask()
     assert caught.value.code == "too_many_requests"
-    # One that waits already may be sent again.
+    # One that waits already can be sent again.
     waiting = texts(here.redis.lrange(here.node.mining.keys.requests, 0, -1))
     assert here.node.mining.add_request(waiting[0], START, 3)
     assert here.node.mining.situation().requests == 3
@@ -368,7 +368,7 @@ def test_a_transaction_opens_no_round_while_a_search_job_looks_for_one(autominin
     here.node.rounds.linger("w1", 2.0)
     here.node.submit([here.sign(ALICE, 0)])
     assert not here.node.mining.situation().open_round
-    here.clock.time += 2.0  # it has not been heard of since
+    here.clock.time += 2.0  # it has not reported since
     here.node.submit([here.sign(ALICE, 1)])
     assert here.node.mining.situation().open_round
 
@@ -392,7 +392,7 @@ def test_automining_rests_in_proportion_to_what_the_last_block_held(automining: 
         assert here.node.rounds.rest() == pytest.approx(rest)
         here.clock.time += 0.001
         assert here.node.rounds.rest() == pytest.approx(rest - 0.001, abs=1e-6)
-        here.clock.time -= 5  # the clock of whoever sealed it is ahead
+        here.clock.time -= 5  # the clock of the worker that sealed it is ahead
         assert here.node.rounds.rest() == pytest.approx(rest)
         here.clock.time += 10
         assert here.node.rounds.rest() == 0.0
@@ -451,7 +451,7 @@ def test_hashes_add_up_and_vain_ones_are_known(here: TestNode) -> None:
     here.clock.time += 1
     here.node.rounds.report(round_id, "w1", Searched(second.version, 3))
     assert here.node.rounds.seal(second, second.proofs[2], "w1") is not None
-    # The other learns that it was too late: its hashes were done, and done in vain.
+    # The other learns that it was too late: its hashes count, as wasted.
     assert here.node.rounds.claim(round_id, "w2", 10, Searched(other.version, 10)) is None
     found = state(here, round_id)
     assert (found.hashes, found.wasted) == (23, 10)
@@ -491,7 +491,7 @@ def test_workers_are_called_for_as_many_as_do_not_search(here: TestNode) -> None
     here.clock.time += 6
     here.queue.workers = 0
     here.node.rounds.call_workers(round_id, 2)
-    assert here.queue.searches[2:] == [(round_id, 1)]  # for whoever comes
+    assert here.queue.searches[2:] == [(round_id, 1)]  # for the next worker
 
 
 def test_the_reconciler_calls_only_when_nobody_searches(here: TestNode) -> None:

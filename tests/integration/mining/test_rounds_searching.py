@@ -34,7 +34,7 @@ SPEED = 200_000.0
 
 
 class Named(Context):
-    """The context of one searcher in a thread, where a worker process would have one for itself."""
+    """The context of one searcher in a thread. A worker process has one for itself."""
 
     def __init__(self, settings: Settings, broker: Redis, name: str) -> None:
         super().__init__(settings, broker, PlainKernel(), SPEED)
@@ -164,7 +164,7 @@ def rest_after_each_block(monkeypatch: pytest.MonkeyPatch, seconds: float) -> No
 def test_late_news_of_an_older_round_does_not_end_a_rest(
     valkey: EmbeddedValkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the watch has noticed last may be a round of before: news come when they come."""
+    """The last news that the watch has seen may be of an earlier round, as news can be late."""
     rest_after_each_block(monkeypatch, 0.2)
     with mining(valkey.url, redis, workers=1, difficulty=50, automine=True) as (node, queue):
         node.submit([TestNode(redis, node.settings).sign(ALICE, 0)])
@@ -200,7 +200,7 @@ def test_what_arrives_while_a_search_job_ends_is_not_forgotten(
 
         def arrive(store: MiningStore, worker: str) -> None:
             if node.chain.account(ALICE.address).nonce == 1:
-                node.submit([late])  # that worker seems to look after it
+                node.submit([late])  # that worker seems to serve it
             leave(store, worker)
 
         monkeypatch.setattr(MiningStore, "leave", arrive)
@@ -252,7 +252,7 @@ def test_a_stopped_search_ends_soon_and_another_finishes(valkey: EmbeddedValkey,
         assert node.mining.searchers(time.time()) == 0
         reported = round_of(node.mining, round_id).hashes
         assert reported > 0
-        # It comes back to a worker that is asked, and goes on where the claims ended.
+        # A worker that is asked opens it again, and goes on where the claims ended.
         claim = node.rounds.claim(round_id, "other", 10, Searched())
         assert claim is not None and claim.proofs.start >= reported
         assert node.requests.wait(request_id, 0).status == "started"

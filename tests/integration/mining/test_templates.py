@@ -76,7 +76,7 @@ def sized_spec(max_block_bytes: int) -> ChainSpec:
     return make_spec(max_block_bytes=max_block_bytes)
 
 
-# Bytes of header and reward that a template sets aside, and of the longest separator.
+# Bytes that a template reserves for header and reward, and for the longest separator.
 RESERVED = 1024 + 2
 
 

@@ -75,7 +75,7 @@ class Owner:
     key: bytes
 
     def raw(self, nonce: int, to: str, value: int = 0, call: bytes = b"", **fields: Any) -> bytes:
-        """Coin to `to`, or a call of the token; enough gas for either."""
+        """A raw transfer to `to`, or with `call` a raw call of the token. The gas is enough for either."""
         given = {"chain_id": CHAIN_ID, "gas": 70_000 if call else 21_000, "gas_price": GWEI} | fields
         return ethereum.sign_raw(private_key=self.key, nonce=nonce, to=to, value=value, input=call, **given)
 
@@ -115,7 +115,7 @@ OWNERS = [Owner(item.address, bytes.fromhex(item.private_key[2:])) for item in A
 
 
 def refused(call: Callable[[], Any], code: int, message: str) -> RpcFailure:
-    """`call()` must fail with this code and exactly this message; `...` at its end stands for anything."""
+    """Assert that `call()` fails with this code and message. A message that ends with `...` is only the beginning."""
     try:
         found = call()
     except RpcFailure as failure:
@@ -127,7 +127,7 @@ def refused(call: Callable[[], Any], code: int, message: str) -> RpcFailure:
 
 
 def call_of(function: str, *arguments: Any) -> str:
-    """Call data of a function that takes addresses and at last, perhaps, an amount."""
+    """Call data of a function whose arguments are addresses (str) and amounts (int)."""
     addresses = [item for item in arguments if isinstance(item, str)]
     signature = f"{function}({','.join('address' if isinstance(item, str) else 'uint256' for item in arguments)})"
     words = [bytes(12) + bytes.fromhex(item[2:]) for item in addresses]

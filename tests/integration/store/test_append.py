@@ -61,7 +61,7 @@ def test_a_chain_of_another_spec_is_refused_and_both_are_named(here: TestNode, r
 
 
 def test_what_was_mined_leaves_no_record_and_what_it_made_impossible_does(here: TestNode) -> None:
-    # Three wait; the block holds the first, and another in place of the second.
+    # Three wait; the block holds the first, and another transaction instead of the second.
     mined, lost, next_one = (here.admit(ALICE, nonce) for nonce in range(3))
     rival = here.sign(ALICE, 1, amount="2")
     here.mine(mined, rival)
@@ -144,7 +144,7 @@ def test_an_invalid_block_writes_nothing(here: TestNode, redis: Redis) -> None:
 
 
 def test_a_wrong_argument_writes_nothing(here: TestNode, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any of the arguments that the script reads as numbers, damaged one at a time."""
+    """Each argument that the script reads as a number is damaged, one at a time."""
     here.admit(ALICE, 0)
     block = here.block(here.sign(ALICE, 0))
     taken: list[list[Any]] = []
@@ -221,7 +221,7 @@ def test_of_two_processes_that_append_on_one_tip_exactly_one_succeeds(valkey: Em
         winners.append(first_hash if first else second_hash)
     assert len(winners) == RACES
     assert texts(redis.lrange(here.node.chain.keys.heights, 1, -1)) == winners
-    # Both really took part: a race that one process always wins would prove little.
+    # Both won some: a race that one process always wins proves little.
     assert min(Counter(first for _, first in found[0]).values()) > RACES // 20
     assert_store_equals_replay(here.node, redis)
 
@@ -230,13 +230,13 @@ def test_of_two_processes_that_append_on_one_tip_exactly_one_succeeds(valkey: Em
 
 
 def processor_seconds(redis: Redis) -> float:
-    """What the server has used of a processor since it began."""
+    """The processor time that the server has used since it began."""
     used = redis.info("cpu")
     return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
 def test_four_thousand_small_transactions_go_in_at_once(redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
-    """Different senders and recipients, all of them waiting in the mempool: the most that one append has to do."""
+    """Different senders and recipients, all of them in the mempool: the most work for one append."""
     senders = [KeyPair(number.to_bytes(32, "big")) for number in range(1, 4000)]
     allocations = {key.address: "1" for key in senders}
     spec = make_spec(max_block_bytes=2**24, max_block_transactions=4000, allocations=allocations)

@@ -1,4 +1,4 @@
-"""Connections to real servers: by socket, with TLS, with a wrong login, to one that is too old, by many at once."""
+"""Connections to real servers: by socket, with TLS, with a wrong login, to an old server, by many at once."""
 
 import threading
 import time
@@ -43,7 +43,7 @@ def test_tls_is_checked_and_what_is_wrong_is_said(valkey: EmbeddedValkey, tmp_pa
         name = normal(at.replace("127.0.0.1", "localhost") + f"?ssl_ca_certs={path}")
         with pytest.raises(BadSettings, match="not accepted: Hostname mismatch"):
             require_mendable(name, "BROKER")
-    # A server without TLS may be one that is not there yet, so it is waited for; it is said all the same.
+    # A server without TLS may be one that is not ready yet, so it is waited for, but the cause is shown.
     with connect_for_requests(normal(f"rediss://{login}@127.0.0.1:{port_of(valkey.url)}/0")) as redis:
         with pytest.raises(StoreUnavailable):
             require_usable(redis, "STORE")
@@ -95,7 +95,7 @@ def test_who_may_not_ask_for_the_version_is_let_in(valkey: EmbeddedValkey) -> No
 
 
 def test_the_pool_follows_the_threads(valkey: EmbeddedValkey) -> None:
-    """As many as the API may have wait at once, each on a connection of its own, and others still find one."""
+    """As many requests as the API lets wait at once have a connection each, and there is one for others."""
     threads = 150
     with connect_for_requests(normal(valkey.url), threads) as redis:
         together, failed = threading.Barrier(threads + 1), []

@@ -25,7 +25,7 @@ TRADERS = KEYS[:5]
 
 
 class Tree:
-    """A node in memory, and every block that was made for it."""
+    """A node in memory, and all blocks that were made for it."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -46,7 +46,7 @@ class Tree:
         return replay
 
     def next(self, replay: Replay) -> Block:
-        """A random valid block on what was replayed."""
+        """A random valid block after a replay."""
         chosen, trial = [], self.node.rules.trial()
         for _ in range(self.random.randrange(4)):
             transaction = self._transaction(replay, chosen)
@@ -120,7 +120,7 @@ def test_after_any_sequence_the_stored_digest_is_that_of_the_replay_and_of_the_s
 
 
 def test_a_falsified_entry_stays_visible_through_appends_and_reorganisations() -> None:
-    """Also where the entry is written over: the digest takes away what was read, not what should have been there."""
+    """Also if the entry is written over: the digest subtracts what was read, not what should have been there."""
     tree = Tree(1)
     tree.append()
     keys = tree.node.chain.keys
@@ -135,7 +135,7 @@ def test_a_falsified_entry_stays_visible_through_appends_and_reorganisations() -
 
 
 def test_the_chain_may_grow_and_be_reorganised_while_it_is_checked() -> None:
-    """Between any two commands of a check: never a false alarm."""
+    """Between any two commands of a check, without a false alarm."""
     tree = Tree(5)
     for _ in range(8):
         tree.append()

@@ -1,4 +1,4 @@
-"""Chains that hold what a rule forbids that came later: they are refused by name, and the others are looked at once."""
+"""Chains that hold what a later rule forbids: they are refused by name. The others are checked once."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ WAYS: dict[str, Callable[[TestNode, str], list[Transaction]]] = {
 
 @pytest.fixture
 def as_earlier(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let this process make blocks as the version before the rule did, until the function is called."""
+    """Let this process make blocks as the version before the rule did, until the returned function is called."""
     monkeypatch.setattr("shared.ledger.check_recipient", lambda transaction, spec: None)
     return monkeypatch.undo
 

@@ -1,6 +1,6 @@
 """Worker processes that are told to stop, killed, frozen, or die at the worst moment: requests are answered anyway.
 
-Valkey and the processes are real. A test-only worker, where one is needed, differs by a few lines from ours.
+Valkey and the processes are real. Where a test needs its own worker, it differs from ours by a few lines.
 """
 
 import os
@@ -29,7 +29,7 @@ from tests.support.waiting import eventually, seconds_until
 
 ENDLESS = 2**60
 
-# A worker that finds nothing until the file GATE is there, so that the test decides who finds a proof, and when.
+# A worker that finds nothing until the file GATE exists, so that the test decides which worker finds a proof, and when.
 GATED = """
 import os, time
 from pathlib import Path
@@ -124,12 +124,12 @@ class Scene:
 
 @pytest.fixture
 def scene(valkey: EmbeddedValkey, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
-    """A scene whose difficulty is the test's parameter, else one that takes a moment."""
+    """A scene with the difficulty of the test's parameter, or with one that takes a moment."""
     redis = connect(valkey)
     scene = Scene(valkey, redis, tmp_path, getattr(request, "param", 2000))
     with scene.crew:
         yield scene
-        # The assertions of a test end with its own; this holds after each.
+        # After each test, the store must equal the replay.
         assert_store_equals_replay(scene.node, redis)
     eventually(lambda: not any(alive(pid) for pid in scene.crew.left()), 5.0, "the end of all processes")
 

@@ -1,4 +1,4 @@
-"""Whoever writes to the broker chooses which jobs run, and nothing else: planted ones fail without running."""
+"""A stranger with access to the broker can only choose which of our jobs run: other jobs fail without running."""
 
 import http.server
 import json
@@ -51,7 +51,7 @@ def calls() -> Iterator[tuple[str, list[str]]]:
 
 
 class Runs:
-    """Whether pickle ran something: unpickling this touches a file."""
+    """Unpickling this touches a file, which shows that pickle ran code."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -78,7 +78,7 @@ def test_planted_jobs_do_not_run(
     def touch(name: str) -> str:
         return f"touch {touched}-{name}"
 
-    # A job that is ours and would succeed: only its company is wrong.
+    # A job of ours that would succeed: only its webhooks and callbacks are wrong.
     harmless = json_data(SEARCH, "node1", "0" * 32)
     planted = {
         "function": plant(redis, json_data("os.system", touch("function"))),
@@ -93,7 +93,7 @@ def test_planted_jobs_do_not_run(
         callback = {f"{moment}_callback_name": f"intruder.{moment}", f"{moment}_callback_timeout": "60"}
         planted[moment] = plant(redis, harmless, **callback)
         planted[f"{moment} of another"] = plant(redis, json_data("os.getpid"), **callback)
-    # One that a worker seems to have died of: maintenance looks at it in the worker itself, not in a horse.
+    # A job whose worker seems to have died: maintenance reads it in the worker itself, not in a horse.
     abandoned = plant(
         redis,
         harmless,

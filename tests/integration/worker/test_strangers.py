@@ -1,4 +1,4 @@
-"""What does not belong on our queues: jobs that are none, workers of others, orders to rest. Workers live on."""
+"""What does not belong on our queues: broken jobs, foreign workers, orders to suspend. Workers survive."""
 
 import time
 import uuid
@@ -78,7 +78,7 @@ def test_a_worker_lives_through_whatever_lies_in_its_queue(scene: tuple[Redis, N
     eventually(lambda: set(jobs) <= set(failed(redis)), 30, "the failure of each")
     eventually(lambda: redis.llen(queued) == redis.llen(f"rq:intermediate:{queued.removeprefix('rq:queue:')}") == 0)
 
-    # And at once it does what it is there for.
+    # And it does its own work at once.
     started = time.monotonic()
     request = node.requests.ask()
     eventually(lambda: request_of(node.mining, request).status == "finished", 10, "a block")
@@ -164,7 +164,7 @@ def test_nothing_is_done_before_the_chain_has_begun(valkey: EmbeddedValkey, tmp_
         crew.ticker()
         crew.worker("network")
         eventually(lambda: RqJobs(redis).network_workers() == 1)
-        # Left by somebody else, or asked for by a ticker of another version.
+        # Left by another program, or enqueued by a ticker of another version.
         names = ("resolve", "housekeeping")
         jobs = RqJobs(redis)
         assert jobs.enqueue_network(RESOLVE, "node1", "resolve")

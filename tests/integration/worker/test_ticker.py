@@ -1,4 +1,4 @@
-"""The schedule: once per time slot, however many tickers run and however often."""
+"""The schedule: each job once per time slot, however many tickers run."""
 
 import signal
 import threading
@@ -123,7 +123,7 @@ def test_a_job_for_what_was_announced_is_forgotten_when_it_is_done(valkey: Embed
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler for a signal. Needs Linux; elsewhere it is given time."""
+    """Whether a process has a handler for a signal. Needs Linux; elsewhere it waits for a while."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:

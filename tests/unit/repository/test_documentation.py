@@ -25,7 +25,7 @@ def test_every_redis_key_is_on_the_page_of_the_schema():
 
 
 def test_the_fields_of_hashes_are_those_that_scripts_write():
-    """The schema's docstring, the page and the scripts agree. Fields that are passed in are no words of a script."""
+    """The schema, the page and the scripts agree. Fields that are passed in are not in the scripts' texts."""
     page = (DOCS / "redis-schema.md").read_text("utf-8")
     written = fields_that_scripts_write()
     checked = 0
@@ -43,7 +43,7 @@ def test_the_fields_of_hashes_are_those_that_scripts_write():
 
 
 def fields_that_scripts_write() -> dict[str, set[str]]:
-    """Per key without its last variable part, the field names that HSET is given literally."""
+    """The literal field names that scripts give to HSET, by key without its last variable part."""
     found: dict[str, set[str]] = {}
     for path in (DOCS.parent / "services" / "store" / "lua").glob("*.lua"):
         for key, rest in re.findall(r"HSET', P \.\. '([\w:-]+)'((?:[^()]|\([^()]*\))*)\)", path.read_text()):
@@ -60,7 +60,7 @@ def test_every_command_is_in_the_readme():
 
 
 def shown_key(name: str, member) -> str:
-    """A key as the page has it, without the node's prefix; nothing for what is no key."""
+    """A key as the page writes it, without the node's prefix; "" if the member is not a key."""
     keys = Keys("node")
     if isinstance(member, property):
         key = getattr(keys, name)

@@ -1,4 +1,4 @@
-"""The Makefile makes its virtual environment, and makes it anew where a first try left a broken one."""
+"""The Makefile makes its virtual environment, and makes it again if a first try left a broken one."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import pytest
 
 from services.system.programs import ROOT
 
-# A python that has `venv` and `pip` as the test says, and writes down what it was asked for.
+# A python that has `venv` and `pip` if the test says so, and records its arguments.
 FAKE = """#!/bin/sh
 echo "$0 $*" >> "{log}"
 case "$*" in

@@ -2,8 +2,7 @@
 
 import ast
 import subprocess
-from collections.abc import Iterator
-from fnmatch import fnmatch
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import PurePath
 
@@ -183,8 +182,11 @@ def by_path(module: str) -> list[str]:
     package = path.parent.as_posix()
     name = path.parent.name if path.stem == "__init__" else path.stem
     folders = (f"tests/unit/{package}", *FOLDERS.get(package, ()))
-    patterns = [f"{folder}/test_{name}{rest}.py" for folder in folders for rest in ("", "_*")]
-    return [file for file in files() if any(fnmatch(file, pattern) for pattern in patterns)]
+    return [file for file in files() if file.startswith(folders) and _is_named(PurePath(file), folders, name)]
+
+
+def _is_named(file: PurePath, folders: Sequence[str], name: str) -> bool:
+    return file.parent.as_posix() in folders and f"{file.stem}_".startswith(f"test_{name}_")
 
 
 def elsewhere() -> dict[str, tuple[str, ...]]:
@@ -229,28 +231,41 @@ def imported(source: str) -> Iterator[str]:
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def from_tests(source: str) -> list[str]:
-    """The test modules that a file imports from."""
-    names = [name.split(".") for name in imported(source)]
-    return [".".join(name) for name in names if name[0] == "tests" and any(part.startswith("test_") for part in name)]
+@cache
+def imports() -> tuple[tuple[str, str], ...]:
+    """(file, module) for every import of something in tests/."""
+    texts = {file: (ROOT / file).read_text() for file in files()}
+    return tuple(
+        (file, name)
+        for file, text in texts.items()
+        if "tests" in text
+        for name in imported(text)
+        if name.split(".")[0] == "tests"
+    )
+
+
+def of_test_modules(names: Iterable[str]) -> list[str]:
+    """Those names that lead into a test module."""
+    return [
+        name
+        for name in names
+        if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
+    ]
 
 
 def test_nothing_imports_from_a_test_module() -> None:
     """What two test modules share belongs in tests/support, or in a helper beside them."""
-    found = [(file, name) for file in files() for name in from_tests((ROOT / file).read_text())]
-    assert found == []
+    assert [(file, name) for file, name in imports() if of_test_modules([name])] == []
 
 
 def test_no_folder_of_tests_imports_another() -> None:
     """What two folders share is in `support`; `vectors` is data. One test compares with the simulation's store."""
+    shared = ("tests.support", "tests.vectors", "tests.simulation.memory")
     found = []
-    for file in files():
-        if file.startswith("tests/"):
-            own = file.split("/")[1]
-            for name in imported((ROOT / file).read_text()):
-                room = name.split(".")[1] if name.startswith("tests.") else own
-                if room not in (own, "support", "vectors") and not name.startswith("tests.simulation.memory"):
-                    found.append((file, name))
+    for file, name in imports():
+        own = f"tests.{file.split('/')[1]}"
+        if name != "tests" and not any(name == room or name.startswith(f"{room}.") for room in (own, *shared)):
+            found.append((file, name))
     assert found == []
 
 
@@ -267,4 +282,4 @@ def test_no_folder_of_tests_imports_another() -> None:
     ],
 )
 def test_an_import_is_seen_in_every_spelling(text: str, caught: bool) -> None:
-    assert bool(from_tests(text)) is caught
+    assert bool(of_test_modules(imported(text))) is caught

@@ -1,7 +1,7 @@
-"""Whatever docs, docstrings and comments name in backticks is there.
+"""What docs, docstrings and comments name in backticks exists.
 
-Known are all words of the code itself, comments and docstrings left out. Paths must be files, and what stands behind a
-class's name and a dot must be its own.
+A name exists if it is a word of the code, apart from comments and docstrings. A path must be a file, and what follows a
+class's name and a dot must be a member of that class.
 """
 
 import ast
@@ -18,13 +18,13 @@ from typing import NamedTuple
 from services.system.programs import ROOT
 
 PRODUCT = ("shared/", "services/", "worker/", "api/")
-PAGES = ("docs/", "README.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = ("docs/", "README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md")
 # Generated: its names are those of the benchmarks that were run.
 GENERATED = ("docs/benchmarks/",)
 CODE = (".lua", ".yml", ".yaml", ".toml", ".js", ".html", ".conf", ".css", ".json", ".txt")
 ROOMS = "shared|services|worker|api|tests|docs|benchmarks|deploy"
 PATH = rf"\b[a-z_]+\.lua\b|\b(?:{ROOMS})/[\w./-]+\.(?:py|lua|md|toml|yml|conf|js|html)\b"
-# Others' names, examples, and names that are put together when the program runs.
+# Foreign names, examples, and names that are put together at run time.
 ALLOWED = {
     "/block/0x2a", "1_000", "DATA/SPEC/NODE/logs", "DATA/SPEC/NODE/valkey", "JsonRpcProvider", "QUARRY_…_SERVICE_HOST",
     "m/44'/60'/0'/0/INDEX", "quarry_broker", "quarry_cluster", "quarry_http_refused_total", "quarry_node1",

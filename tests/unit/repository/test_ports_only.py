@@ -1,7 +1,6 @@
-"""Clock, randomness and HTTP come in through the ports: who else imports them is listed here, with the reason.
+"""Clock, randomness and HTTP come in through the ports. Modules that import them directly are listed, with the reason.
 
-A module that asks the machine for the time cannot be simulated, and a schedule that cannot be repeated finds a bug
-once.
+A module that asks the machine for the time cannot be simulated, and a bug that a schedule finds cannot be found again.
 """
 
 import ast
@@ -15,7 +14,7 @@ from services.system.programs import ROOT
 WATCHED = frozenset(
     {"time", "random", "secrets", "socket", "http", "urllib", "urllib3", "uuid", "datetime", "requests"}
 )
-# Pure parts of packages that are watched for their sockets and clocks.
+# Pure parts of the watched packages.
 HARMLESS = frozenset({"urllib.parse"})
 
 # (module, imported package) -> why it may

@@ -12,7 +12,7 @@ from services.system.programs import ROOT
 
 # Read below this name only: the table itself, and the card that hands settings on to workers.
 _HANDED_ON = {"services/settings/table.py", "services/registry.py"}
-# Another value than the default, where the test cannot make one up.
+# Values other than the default, where the test cannot make one.
 OTHERS = {
     "QUARRY_NODE": "other", "QUARRY_SPEC": "network", "QUARRY_REDIS_URL": "redis://h", "QUARRY_BROKER_URL": "redis://h",
     "QUARRY_HOST": "127.0.0.2", "QUARRY_DATA_DIR": "/elsewhere", "QUARRY_MIN_FEE": "0.5", "QUARRY_PEERS": "http://a:1",
@@ -72,7 +72,7 @@ def test_another_value_makes_other_settings(name: str) -> None:
 
 
 def test_every_setting_is_read_by_something_that_acts_on_it() -> None:
-    """What is only loaded and handed on has no effect, whatever the page says."""
+    """A setting that is only loaded and passed on has no effect."""
     read: set[str] = set()
     own: set[str] = set()
     for path in sorted(ROOT.glob("*/**/*.py")):

@@ -27,7 +27,7 @@ START = 1_750_000_000.0
 
 
 class Store:
-    """A store's clock that counts its questions, answers late or not at all."""
+    """A store's clock: it counts questions, and answers late or not at all."""
 
     def __init__(self, own: FakeClock, ahead: float) -> None:
         self.own = own
@@ -98,7 +98,7 @@ def test_a_store_that_is_away_changes_nothing() -> None:
     assert store.asked == asked  # nor is it asked again and again: each question may take seconds
     own, store, clock = pair(300)
     store.away = True
-    assert clock.now() == own.time  # nothing is known, so our own clock must do
+    assert clock.now() == own.time  # nothing is known, so the process's own clock is used
 
 
 def test_a_late_answer_is_not_taken_for_a_difference() -> None:

@@ -15,7 +15,7 @@ from services.settings.table import Settings, load
 from services.store.keys import NODES
 
 BROKER = "redis://127.0.0.1:6379/0"
-# What concerns a process and not its node: each worker has its own, and secrets stay where they are.
+# Settings of a process rather than of its node: each worker has its own, and secrets are not passed on.
 OWN = {
     "broker_url", "host", "port", "data_dir", "admin_token_file", "mine_wait", "max_body", "api_processes",
     "api_threads", "kernel", "linger", "durability", "unsafe_development", "allowed_hosts", "cors_origins",

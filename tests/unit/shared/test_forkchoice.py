@@ -1,4 +1,4 @@
-"""Fork choice is a strict order: whatever is compared with whatever, in whatever sequence, one chain wins."""
+"""Fork choice is a strict order: in whatever sequence chains are compared, the same one wins."""
 
 import itertools
 

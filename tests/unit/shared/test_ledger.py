@@ -37,7 +37,7 @@ def apply(transaction: Transaction, known: Entries = START) -> Entries:
 
 
 def refused(transaction: Transaction, known: Entries = START) -> tuple[str, str | None]:
-    """Rule and field; nothing may have changed."""
+    """The broken rule and its field. Nothing may have changed."""
     ledger = Ledger(known)
     with pytest.raises(RuleError) as caught:
         ledger.apply(transaction, SPEC)
@@ -153,7 +153,7 @@ Steps = Sequence[tuple[Any, ...]]
 
 
 class Model:
-    """The ledger once more, as plainly as it can be said: one dictionary each, copied before every try."""
+    """The ledger again, as plainly as possible: dictionaries that are copied before each attempt."""
 
     def __init__(self, start: Sequence[int]) -> None:
         self.balance = dict(zip(PEOPLE, start, strict=True))
@@ -233,7 +233,7 @@ def test_undo_after_apply_is_identity_and_supply_grows_by_the_reward(blocks: Seq
             except RuleError:
                 continue
             chosen.append(transaction)
-        # nobody's money, so that the fees are not there before they are paid
+        # without money, so that the fees are not there before they are paid
         body = [reward(10 + sum(transaction.fee for transaction in chosen), "miner"), *chosen]
         change = apply_block(body, state, SPEC)
         assert change.before.accounts.keys() == change.after.accounts.keys() <= touched(body).accounts

@@ -1,4 +1,4 @@
-"""How many proofs a worker claims: more as a round grows old, few where it is short, never a handful."""
+"""How many proofs a worker claims: more as a round grows old, few if it is short, but never only a handful."""
 
 import pytest
 

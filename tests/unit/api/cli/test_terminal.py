@@ -1,4 +1,4 @@
-"""What strangers write never acts on the terminal of whoever reads it, whichever command prints it."""
+"""Text of strangers never acts on the terminal, whichever command prints it."""
 
 import ast
 import copy
@@ -52,7 +52,7 @@ def node() -> Iterator[FakeNode]:
 
 
 def harmless(result: Result) -> None:
-    """Nothing on either stream acts or hides, and no line was begun by a stranger."""
+    """Nothing on either stream acts or hides, and no line begins with a stranger's text."""
     for text in (result.stdout, result.stderr):
         lines = text.split("\n")
         assert all(is_plain(item) for item in lines), ascii(text)

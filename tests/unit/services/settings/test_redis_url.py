@@ -1,4 +1,4 @@
-"""URLs of a Redis: what is meant is taken, what is mistyped is refused, and no refusal repeats a piece of it."""
+"""URLs of a Redis: right ones are accepted, mistyped ones are refused, and no refusal repeats a part of the URL."""
 
 import re
 from dataclasses import replace
@@ -15,7 +15,7 @@ from services.settings.values import BadValue
 from services.system.programs import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"
-# Longer than any word of our own sentences, so that a piece of it in a message is a leak.
+# Longer than any word of our messages, so that a part of it in a message is a leak.
 SECRET = "Xq7Zk9Wv"
 
 

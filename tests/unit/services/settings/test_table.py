@@ -1,4 +1,4 @@
-"""Settings: what is given is taken, what is not has its default, and what cannot be meant is refused by name."""
+"""Settings: given values are used, others have their defaults, and impossible ones are refused by name."""
 
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def test_a_minimum_fee_is_an_amount(fee: str) -> None:
 
 @pytest.mark.parametrize("digits", ["0", "5eed"])
 def test_rewards_go_to_somebody(digits: str) -> None:
-    # Of the zero address and of the token's nobody has the key, and no node would take the blocks.
+    # The zero address and the token's have no key, and no node accepts such blocks.
     address = "0x" + digits.rjust(40, "0")
     message = refusal(reward_address=address)
     assert message.startswith("QUARRY_REWARD_ADDRESS must not be the ") and "nobody has its key" in message

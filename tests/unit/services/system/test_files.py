@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, found out before anything else is done, and nothing that is no file replaced."""
+"""Writing files: whole or not at all; failures show before anything else is done; only regular files are replaced."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Log lines: one entry, one line, whatever strangers put into it."""
+"""Log lines: each entry is one line, whatever text strangers put into it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Files of wallets in any encoding, and all of a wallet or nothing."""
+"""Files of wallets in any encoding, and wallets that are made whole or not at all."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Which kernel a worker gets, and what becomes of it when Numba, its cache or its code is not to be had."""
+"""Which kernel a worker gets, also when Numba, its cache or its compiled code cannot be used."""
 
 import subprocess
 import sys

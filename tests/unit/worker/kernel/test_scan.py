@@ -1,4 +1,4 @@
-"""Both kernels tell the same truth as hashlib: the smallest valid proof of a range, or none."""
+"""Both kernels find what hashlib finds: the smallest valid proof of a range, or none."""
 
 import importlib.util
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def test_misses_no_proof_about_a_change_of_length(kernel: Kernel, boundary: int)
     proofs = range(max(0, boundary - 3_000), min(LIMIT, boundary + 3_000))
     expected = all_valid(SEAL, 200, proofs)
     assert all_found(kernel.scan, SEAL, 200, proofs) == expected
-    assert expected or boundary < 10  # the ranges are long enough to say something
+    assert expected or boundary < 10  # the ranges are long enough to prove something
 
 
 @pytest.mark.parametrize("length", range(81))

@@ -1,4 +1,4 @@
-"""`quarry peers` against a node that says what it is told."""
+"""`quarry peers` against a node that answers as the test says."""
 
 import json
 from collections.abc import Iterator
