@@ -10,9 +10,9 @@ from services.chain.reorganiser import Branch
 from services.errors import PeerFailed
 from services.jobs.queues import ANSWER
 from services.peers import resolver as resolver_module
-from services.store.resolutions import Answer
 from services.peers.http import PeerRequest
 from services.peers.resolver import RUN_SECONDS
+from services.store.resolutions import Answer
 from shared.block import Block
 from shared.keys import KeyPair
 from tests.integration.stores import ALICE, CAROL, assert_store_equals_replay
