@@ -7,6 +7,7 @@ from typing import Any
 
 from api.serving import budget
 from services.node import Node
+from services.store.index import id_at
 from services.store.records import StoredHeader
 
 # Memory that a block takes while it is read, as a multiple of its own bytes.
@@ -37,7 +38,7 @@ def at_places(node: Node, places: Sequence[tuple[int, int]]) -> list[Placed]:
     if not names:
         return []
     headers = node.chain.headers_of(names)
-    ids = node.chain.transaction_ids_of(names)
+    ids = node.chain.packed_ids(names)
     largest = max((stored.size for stored in headers), default=0)
     budget.reserve(_PER_BYTE * largest)
     wanted: dict[int, list[int]] = {}
@@ -45,12 +46,11 @@ def at_places(node: Node, places: Sequence[tuple[int, int]]) -> list[Placed]:
         wanted.setdefault(height, []).append(position)
     found: dict[tuple[int, int], Placed] = {}
     for stored, text in node.chain.read_blocks(headers):  # one by one, so only the shown part of a large block is kept
-        height, of_block = stored.header.index, ids[stored.header.hash]
+        height, packed = stored.header.index, ids[stored.header.hash]
         transactions = json.loads(text)["transactions"]
         for position in wanted[height]:
             if position < len(transactions):
-                name = of_block[position] if position < len(of_block) else ""
-                found[height, position] = Placed(name, transactions[position], stored)
+                found[height, position] = Placed(id_at(packed, position), transactions[position], stored)
     return [found[place] for place in places if place in found]
 
 

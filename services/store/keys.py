@@ -1,7 +1,8 @@
 """The whole Redis schema: every key of a node, what it holds, and who writes it.
 
-All keys of a node begin with `quarry:{NODE}:`; the braces put them in one slot of a Redis Cluster, so one script may
-touch any of them. `docs/redis-schema.md` is this file as a page; a test holds the two together.
+All keys of a node begin with `quarry:{NODE}:`. The braces put them in one slot of a Redis Cluster, so one script may
+touch any of them. `docs/redis-schema.md` is this file as a page. A test compares the keys and fields of both with the
+scripts.
 """
 
 import re
@@ -31,7 +32,7 @@ class Keys:
     def tip(self) -> str:
         """HASH {hash, height, chainwork, supply, timestamp, digest, sealed_at, sealed_transactions}: the last block.
 
-        Every commit compares it. The last two are of the last block that a round of this node sealed.
+        Every commit compares it. The last two describe the last block that a round of this node sealed.
         """
         return self._key("tip")
 
@@ -88,8 +89,9 @@ class Keys:
 
     @property
     def fault(self) -> str:
-        """HASH {token, sentence, findings, total, at, repairing}: what is wrong with the stored state
-        (services/store/faults.py).
+        """HASH {token, sentence, findings, total, at, repairing}: what is wrong with the stored state.
+
+        The fields are those of `Fault` (services/store/faults.py).
         """
         return self._key("fault")
 
@@ -102,7 +104,7 @@ class Keys:
 
     @property
     def order(self) -> str:
-        """ZSET (all scores 0) of order members: highest fee first, then arrival (services/mempool/admission.py)."""
+        """ZSET (all scores 0) of order members: highest fee first, then arrival (lua/pool.lua)."""
         return self._key("pool:order")
 
     @property
@@ -146,11 +148,11 @@ class Keys:
         return self._key("requests")
 
     def request(self, request_id: str) -> str:
-        """HASH {status, round, block, created_at}: one mining request. Expires after its answer; 10,000 stay."""
+        """HASH {status, round, block, created_at}: one mining request. Expires after its answer. Capped."""
         return self._key(f"request:{request_id}")
 
     def answer(self, request_id: str) -> str:
-        """LIST that receives one item when the request is answered: what `/mine` blocks on. Expires in seconds."""
+        """LIST that receives one item when the request is answered: `/mine` blocks on it. Expires in seconds."""
         return self._key(f"answer:{request_id}")
 
     @property
@@ -164,15 +166,16 @@ class Keys:
         return self._key("round")
 
     def round(self, round_id: str) -> str:
-        """HASH of one round: template, seal, cursor, hashes, state (services/mining/rounds.py).
+        """HASH {id, state, version, parent, height, difficulty, prefix, template, cursor, renewed_at, hashes, wasted,
+        opened_at, transactions, ended_at, block, sealed_by}: one round (services/store/rounds.py).
 
-        Once it has ended it holds what can be asked of it, and expires.
+        An ended round keeps what can be asked of it, and expires.
         """
         return self._key(f"round:{round_id}")
 
     @property
     def rounds_ended(self) -> str:
-        """LIST of the ids of rounds that have ended, oldest first. Capped."""
+        """LIST of the ids of ended rounds, oldest first. Capped."""
         return self._key("rounds-ended")
 
     def round_workers(self, round_id: str) -> str:
@@ -181,7 +184,7 @@ class Keys:
 
     @property
     def searchers(self) -> str:
-        """ZSET search job name -> Unix seconds until which it is known to be searching or lingering."""
+        """ZSET search job name -> Unix seconds until which it counts as searching or lingering."""
         return self._key("searchers")
 
     @property
@@ -189,7 +192,7 @@ class Keys:
         """STRING tip hash on which a cancelled round must not be opened again by auto-mining."""
         return self._key("held")
 
-    # --- peers and reorganisations: services/peers/book.py, services/chain/reorganiser.py ---
+    # --- peers and reorganisations: services/store/peers.py, services/store/branch.py ---
 
     @property
     def peers(self) -> str:
@@ -198,12 +201,12 @@ class Keys:
 
     @property
     def heard(self) -> str:
-        """HASH peer URL -> "waiting|asked SECONDS HASH": the block that was last announced in its name."""
+        """HASH peer URL -> "waiting|asked SECONDS HASH": the block that was last announced in the peer's name."""
         return self._key("heard")
 
     @property
     def asked(self) -> str:
-        """HASH peer URL -> Unix seconds at which it was, or is going to be, asked for its tip."""
+        """HASH peer URL -> Unix seconds at which it was, or will be, asked for its tip."""
         return self._key("asked")
 
     @property
@@ -218,40 +221,40 @@ class Keys:
 
     @property
     def outbox(self) -> str:
-        """LIST of ids of transactions to hand on to peers, in order of admission. Capped."""
+        """LIST of ids of transactions to relay to peers, in order of admission. Capped."""
         return self._key("outbox")
 
     @property
     def resolve_asked(self) -> str:
-        """STRING counter of resolutions asked for over HTTP."""
+        """STRING number of the last resolution that was asked for over HTTP."""
         return self._key("resolve-asked")
 
     @property
     def resolve_done(self) -> str:
-        """STRING JSON {number, replaced, reason}: the last resolution that was finished, and what came of it."""
+        """STRING JSON {number, replaced}: the last request that was answered, and whether the chain changed."""
         return self._key("resolve-done")
 
     @property
     def kept(self) -> str:
-        """STRING Unix seconds at which housekeeping last began (services/housekeeping.py)."""
+        """STRING Unix seconds at which housekeeping last began (services/store/slots.py)."""
         return self._key("kept")
 
     # --- wallets: services/store/filters.py ---
 
     def filter(self, filter_id: str) -> str:
-        """STRING JSON of one JSON-RPC filter. Expires when nobody polls it."""
+        """STRING JSON of one JSON-RPC filter. Expires if it is not polled."""
         return self._key(f"filter:{filter_id}")
 
     @property
     def filters(self) -> str:
-        """ZSET id of a filter -> Unix seconds of its expiry: how many there are."""
+        """ZSET id of a filter -> Unix seconds of its expiry. Counts the filters."""
         return self._key("filters")
 
-    # --- news: every script that changes something ---
+    # --- events: every script that changes something ---
 
     @property
     def events(self) -> str:
-        """STREAM of {type, data}: what happened, for `/events` and for waiting workers. Capped."""
+        """STREAM of {type, data}: what happened (services/store/events.py). Capped."""
         return self._key("events")
 
     @property
