@@ -15,9 +15,10 @@ from shared import wire
 from shared.chain_spec import ChainSpec
 from shared.errors import InputCode, InputError, NodeError, Refusal, RuleCode, RuleError, ShapeError
 from shared.rules import rules_for
-from tests.consensus.build import ALICE, BOB, Chain, Json, reward_fields
+from tests.support.chains import Chain, Json, reward_fields
+from tests.support.keys import ALICE, BOB
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROOMS = ("shared", "services", "worker", "api")
 LISTS = {
     "RuleError": RuleCode,
