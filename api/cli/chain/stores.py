@@ -73,7 +73,7 @@ def require_store(redis_url: str) -> None:
 @contextlib.contextmanager
 def store_failures() -> Iterator[None]:
     """Turn what a store's client raises into a `Failure`."""
-    from redis.exceptions import RedisError
+    from services.connections import RedisError
 
     try:
         yield

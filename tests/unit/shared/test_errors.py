@@ -11,6 +11,7 @@ import pytest
 from api.cli.chain.anchor_proof import FORMAT, BadAnchor, verify
 from api.errors import CODES, HttpCode, HttpRefusal, describe
 from services.errors import Busy, PolicyCode, PolicyError
+from services.system.programs import ROOT
 from shared import wire
 from shared.chain_spec import ChainSpec
 from shared.errors import InputCode, InputError, NodeError, Refusal, RuleCode, RuleError, ShapeError
@@ -18,7 +19,6 @@ from shared.rules import rules_for
 from tests.support.chains import Chain, Json, reward_fields
 from tests.support.keys import ALICE, BOB
 
-ROOT = Path(__file__).parents[3]
 ROOMS = ("shared", "services", "worker", "api")
 LISTS = {
     "RuleError": RuleCode,
