@@ -12,8 +12,9 @@ from services.connections import connect_for_requests
 from services.errors import NotBegun
 from services.housekeeping import HOUSEKEEPING_SECONDS, take_slot
 from services.jobs import totals as job_totals
-from services.jobs.queues import HEARD, MAX_WAITING, NETWORK, RESOLVE, RqJobs, queue
+from services.jobs.queues import DISCOVER, HEARD, MAX_WAITING, NETWORK, RESOLVE, RqJobs, queue
 from services.launch.embedded import EmbeddedValkey
+from services.peers.claims import DISCOVERY_SECONDS
 from services.store.keys import NODES
 from tests.support.clocks import START, FakeClock
 from tests.support.crew import Crew
@@ -27,10 +28,10 @@ from worker.ticker import Ticker
 SLOTS, SLOT_SECONDS = 6, 10
 
 
-def scheduled(valkey: EmbeddedValkey) -> list[str]:
+def scheduled(valkey: EmbeddedValkey, function: str = RESOLVE) -> list[str]:
     with connect_for_requests(valkey.url) as redis:
         jobs = queue(NETWORK, redis).get_jobs()
-    return sorted(job.id for job in jobs if job.func_name == RESOLVE)
+    return sorted(job.id for job in jobs if job.func_name == function)
 
 
 def test_four_tickers_enqueue_one_job_per_slot(valkey: EmbeddedValkey) -> None:
@@ -47,10 +48,12 @@ def test_four_tickers_enqueue_one_job_per_slot(valkey: EmbeddedValkey) -> None:
                 clock.time += 1
         return new
 
+    minutes = range(START // DISCOVERY_SECONDS, (START + SLOTS * SLOT_SECONDS - 1) // DISCOVERY_SECONDS + 1)
     with ThreadPoolExecutor(4) as pool:
-        assert sum(pool.map(run, range(4))) == SLOTS
+        assert sum(pool.map(run, range(4))) == SLOTS + len(minutes)
     slots = range(START // SLOT_SECONDS, START // SLOT_SECONDS + SLOTS)
     assert scheduled(valkey) == [f"resolve-node1-{slot}" for slot in slots]
+    assert scheduled(valkey, DISCOVER) == [f"discover-node1-{minute}" for minute in minutes]
 
 
 def test_four_housekeepers_keep_house_once_per_slot(valkey: EmbeddedValkey) -> None:
