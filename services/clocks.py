@@ -16,9 +16,8 @@ from datetime import UTC, datetime
 import structlog
 
 from services.connections import RedisError
-from services.ports import Clock
+from services.ports import Clock, Store
 from services.store.broker import forget_clocks, note_clock, noted_clocks
-from services.store.port import Store
 
 _log = structlog.get_logger(__name__)
 

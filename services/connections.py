@@ -17,9 +17,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from services.errors import BadSettings, StoreUnavailable
+from services.ports import Store
 from services.settings import redis_url
 from services.settings.values import named
-from services.store.port import Store
 
 # Seconds in which Redis must answer the API. A request without its answer fails, and its caller may try again.
 REQUEST_TIMEOUT = 2.0

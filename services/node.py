@@ -14,6 +14,7 @@ from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
 from services.mempool.admission import Admitted, Mempool
+from services.mempool.judgement import PoolPolicy
 from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
 from services.mining.seal_log import SealLog
@@ -24,7 +25,7 @@ from services.peers.client import PeerClient
 from services.peers.consensus import Consensus
 from services.peers.http import PeerHttp, SystemPeerHttp
 from services.peers.resolver import Resolver
-from services.ports import Clock, Ports, Queue, Randomness, SystemClock, SystemRandomness
+from services.ports import Clock, Ports, Queue, Randomness, Store, SystemClock, SystemRandomness
 from services.settings.table import Settings
 from services.store.branch import BranchStore
 from services.store.chain import ChainStore
@@ -36,7 +37,6 @@ from services.store.outbox import Outbox
 from services.store.overview import OverviewStore
 from services.store.peers import PeerStore
 from services.store.pool import PoolStore
-from services.store.port import Store
 from services.store.resolutions import ResolutionStore
 from services.store.slots import Slots
 from services.token.logs import LogSearch
@@ -181,7 +181,7 @@ def build_node(
     faults = FaultStore(store, keys)
     pool = PoolStore(store, keys)
     mining = MiningStore(store, keys)
-    mempool = Mempool(pool, settings.pool_policy, rules, clock)
+    mempool = Mempool(pool, _pool_policy(settings), rules, clock)
     book = PeerBook(PeerStore(store, keys), clock, settings.max_peers)
     client = PeerClient(http, settings.spec.max_block_bytes, floats=rules.floats)
     announcer = Announcer(
@@ -229,4 +229,15 @@ def build_node(
         watchman=Watchman(chain, rules, faults, clock, randomness),
         repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
         broker=broker,
+    )
+
+
+def _pool_policy(settings: Settings) -> PoolPolicy:
+    return PoolPolicy(
+        min_fee=settings.min_fee,
+        max_transactions=settings.max_mempool,
+        nonces_ahead=settings.nonces_ahead,
+        expiry_seconds=settings.expiry_seconds,
+        record_seconds=settings.record_seconds,
+        max_records=settings.max_records,
     )

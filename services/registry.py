@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from services.errors import NotFound
+from services.ports import Store
 from services.settings.table import TABLE, Settings
 from services.store.broker import node_card, node_names, write_node_card
-from services.store.port import Store
 from services.system.about import VERSION
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 from shared.errors import NodeError

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from services.errors import BadSettings
-from services.mempool.judgement import PoolPolicy
 from services.peers.urls import normal_url
 from services.settings import values
 from services.settings.hosts import LOCALHOST, normal_host, normal_origin
@@ -148,17 +147,6 @@ class Settings:
     def reaches_private_peers(self) -> bool:
         """Whether peers may be on this machine or in a private network: if so set, or if the API binds to loopback."""
         return self.private_peers or self.loopback
-
-    @property
-    def pool_policy(self) -> PoolPolicy:
-        return PoolPolicy(
-            min_fee=self.min_fee,
-            max_transactions=self.max_mempool,
-            nonces_ahead=self.nonces_ahead,
-            expiry_seconds=self.expiry_seconds,
-            record_seconds=self.record_seconds,
-            max_records=self.max_records,
-        )
 
 
 # The rows of the table, by the names of their fields.

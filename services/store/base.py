@@ -1,7 +1,7 @@
 """What every store of one node holds: its connection, the names of its keys, and the scripts that change them."""
 
+from services.ports import Store
 from services.store.keys import Keys
-from services.store.port import Store
 from services.store.scripts import Scripts
 
 

@@ -1,7 +1,7 @@
 """What all nodes of a broker share: the cards of the nodes, and the processes whose clocks are wrong."""
 
+from services.ports import Store
 from services.store.keys import CLOCKS, NODES
-from services.store.port import Store
 
 
 def node_names(broker: Store) -> list[str]:

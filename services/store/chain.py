@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.errors import Damaged, LedgerDiffers, NotFound, TipMoved, Unfinished, WrongChain
+from services.ports import Store
 from services.store.arguments import index_lists, ledger_lists, nonce_list
 from services.store.digest import Digest, header_term, ledger_sum, read_digest
 from services.store.index import IndexReader
 from services.store.keys import Keys
 from services.store.ledger import LedgerReader
-from services.store.port import Store
 from services.store.records import Tip, encode_account, encode_entries, encode_header
 from services.store.stored import StoredRecords
 from shared.block import Block, Header

@@ -5,8 +5,8 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from services.ports import EventFields, Store
 from services.store.base import NodeStore
-from services.store.port import EventFields, Store
 
 # Events that are read at once.
 _PAGE = 1000

@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass
 
 from services.errors import Damaged, NotBegun, TipMoved
+from services.ports import Store
 from services.store.keys import Keys
-from services.store.port import Store
 
 # Entries that are read at once: a page holds the store for about a millisecond.
 _PAGE = 4000

@@ -5,8 +5,8 @@ The repair may be killed after any write: the mark stays until everything is don
 
 from collections.abc import Sequence
 
+from services.ports import Store
 from services.store.keys import Keys
-from services.store.port import Store
 
 # Commands that are sent together.
 _TOGETHER = 500

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from services.errors import LedgerDiffers, TipMoved
+from services.ports import Store
 from services.store.base import NodeStore
 from services.store.chain import KEEP_SECONDS
 from services.store.events import EventStream
 from services.store.keys import Keys
-from services.store.port import Store
 from services.store.rounds import ROUND_FIELDS, MiningRequest, Round, RoundWorker
 from shared.block import Template
 

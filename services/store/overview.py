@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from services.ports import Store
 from services.store.keys import Keys
 from services.store.mining import LONGEST_PROMISE
-from services.store.port import Store
 from services.store.records import Tip, decode_tip
 from services.store.rounds import ROUND_FIELDS, Round
 

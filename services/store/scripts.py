@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from services.store.port import Store
+from services.ports import Store
 
 _INCLUDE = re.compile(r"^-- include: (\S+)$", re.MULTILINE)
 

@@ -18,9 +18,9 @@ from api.app import create_app
 from services import housekeeping
 from services.jobs.queues import ALLOWED
 from services.node import Node, build_node
+from services.ports import Store
 from services.settings.table import Settings, load
 from services.store.mining import Claim, Searched
-from services.store.port import Store
 from shared.errors import NodeError
 from shared.proof import accepts
 from tests.simulation.checker import Checker, Violation

@@ -51,7 +51,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("services/node.py",)),
     ("the ports: fakes stand in for them, and types are checked by mypy",
      ("tests/unit/repository/test_ports_only.py", "tests/unit/services/jobs/test_queues.py"),
-     ("services/ports.py", "services/store/port.py")),
+     ("services/ports.py",)),
     ("called by the ticker's schedule", ("tests/integration/worker/test_ticker.py",),
      ("services/housekeeping.py", "worker/housekeeper.py", "services/jobs/totals.py",
       "services/store/slots.py")),

@@ -34,9 +34,8 @@ def test_defaults_are_a_development_node_on_loopback() -> None:
 def test_a_network_asks_fees_and_a_smaller_window() -> None:
     settings = load({"QUARRY_SPEC": "network"})
     assert (settings.min_fee, settings.nonces_ahead) == (10**14, 64)
-    policy = settings.pool_policy
-    assert (policy.min_fee, policy.nonces_ahead, policy.max_transactions) == (10**14, 64, 20_000)
-    assert (policy.expiry_seconds, policy.record_seconds, policy.max_records) == (86_400, 604_800, 100_000)
+    assert settings.max_mempool == 20_000
+    assert (settings.expiry_seconds, settings.record_seconds, settings.max_records) == (86_400, 604_800, 100_000)
 
 
 def test_what_is_given_is_taken() -> None:
