@@ -42,8 +42,8 @@ def surroundings(world: World) -> Iterator[None]:
     try:
         with (
             mock.patch.object(keys, "verify", _verify),
-            # Chains are short here, so pages and locators are too: what happens between two pages, and below the fork
-            # point, is what matters.
+            # Chains are short here, so pages and locators are too: the interesting cases lie between two pages and
+            # below the fork point.
             mock.patch("services.store.blocks.DENSE", 2),
             mock.patch.object(PeerClient.headers, "__defaults__", (PAGE,)),
             mock.patch("services.peers.header_chain.PAGE_LIMIT", PAGE),

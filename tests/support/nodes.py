@@ -198,7 +198,7 @@ def grow(node: Node, *transactions: Json, recipient: str = MINER) -> Block:
 
 
 def redis_of(node: Node) -> "Redis":
-    """The connection behind a node's store, for what the port does not offer."""
+    """The connection behind a node's store, for commands that the port does not have."""
     redis: Any = node.chain._redis
     assert isinstance(redis, Redis)
     return redis

@@ -193,7 +193,7 @@ def test_a_stream_that_was_never_read_gives_its_place_back(node: Node) -> None:
         response = app.full_dispatch_request()
         assert len(served(app).news._listeners) == 1
         body: Any = response.get_app_iter({"REQUEST_METHOD": "GET"})
-        body.close()  # what a server does when the reader has gone before the first byte
+        body.close()  # as a server does if the client has gone before the first byte
     assert not served(app).news._listeners
 
 

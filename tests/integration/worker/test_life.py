@@ -262,7 +262,7 @@ def test_a_worker_that_was_frozen_with_its_proof_is_harmless_when_it_wakes(scene
     eventually(lambda: not alive(horse), what="the end of the late job")
     assert scene.node.chain.tip().height == 3
     assert scene.mining.counters()["blocks_mined"] == 2
-    # It is a worker like any other again.
+    # It works as any other worker again.
     third = scene.node.requests.ask()
     scene.await_answer(third)
     assert frozen.poll() is None

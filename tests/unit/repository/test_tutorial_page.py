@@ -25,7 +25,7 @@ def said(pattern: str) -> tuple[str, ...]:
 
 
 def proofs_after(last: int) -> Iterator[int]:
-    """Every number that the tutorial's own condition takes after `last`, the least first; ours must agree."""
+    """Every number that the tutorial's own condition accepts after `last`, in ascending order."""
 
     def valid(proof: int) -> bool:
         by_text = sha256(f"{last}{proof}".encode()).hexdigest()[:4] == "0000"
