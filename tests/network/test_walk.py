@@ -21,7 +21,7 @@ from services.jobs.queues import HEARD
 from services.node import Node
 from services.peers.http import outcome
 from services.system.programs import ROOT
-from tests.network.ports import Network
+from tests.network.ports import InProcessHttp, Network
 from tests.support.keys import ALICE, MINER
 from worker.context import Context, install
 from worker.jobs import network as network_jobs
@@ -150,7 +150,7 @@ class Hands(Context):
         return 0
 
 
-def in_turn(ask: Callable[[str], Any], urls: Sequence[str]) -> list[Any]:
+def in_turn(_: InProcessHttp, ask: Callable[[str], Any], urls: Sequence[str]) -> list[Any]:
     """In place of threads, whose calls cannot be followed to those that started them."""
     return [outcome(ask, url) for url in urls]
 
@@ -158,6 +158,7 @@ def in_turn(ask: Callable[[str], Any], urls: Sequence[str]) -> list[Any]:
 def test_the_walk_in_the_documentation_is_the_one_that_the_code_takes(
     redis: Redis, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(InProcessHttp, "in_parallel", in_turn)
     first = network.member("first", reward_address=MINER, automine=True, linger=0.0)
     second = network.member("second")
     first.befriend(second)
@@ -165,7 +166,6 @@ def test_the_walk_in_the_documentation_is_the_one_that_the_code_takes(
     monkeypatch.setattr("worker.context._context", None)
     install(Hands(redis, first.node, second.node))
     monkeypatch.setattr(first.node.rounds, "rest", lambda: 0.0)  # the clock of this test stands still
-    monkeypatch.setattr(network.http, "in_parallel", in_turn)
     transaction = first.sign(ALICE, 0)
     trace = Trace([transaction.id, str(transaction.fields["signature"])])
     with trace.recording():

@@ -169,9 +169,14 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
 
 
 @cache
+def listed() -> tuple[str, ...]:
+    """The files of the repository."""
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return tuple(name for name in names.splitlines() if (ROOT / name).is_file())
+
+
 def files() -> tuple[str, ...]:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return tuple(name for name in listed.splitlines() if name.endswith(".py") and (ROOT / name).is_file())
+    return tuple(name for name in listed() if name.endswith(".py"))
 
 
 def modules() -> Iterator[str]:
@@ -295,3 +300,15 @@ def test_no_folder_of_tests_imports_another() -> None:
 )
 def test_an_import_is_seen_in_every_spelling(text: str, caught: bool) -> None:
     assert bool(of_test_modules(imported(text))) is caught
+
+
+# --- Length -----------------------------------------------------------------------------------------------------------
+
+LONGEST = 350
+
+
+def test_no_file_of_the_product_is_too_long_to_read_at_once() -> None:
+    names = [name for name in listed() if name.startswith(PRODUCT) and name.endswith((".py", ".lua"))]
+    assert len(names) > 250
+    lengths = {name: len((ROOT / name).read_text().splitlines()) for name in names}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
