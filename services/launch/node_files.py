@@ -10,16 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from services.settings.paths import DEFAULT_HOME, expanded, expanded_if_possible
 from services.settings.values import named
 from services.system.files import make_private_directory, replace
 from services.system.text_files import BadSecret, BadTextFile, read_secret
 from services.wallet import keyring
 from shared.errors import NodeError
-
-_log = structlog.get_logger(__name__)
 
 NO_HOME = "This user has no home directory, so there is no place for nodes and wallets."
 
@@ -92,7 +88,11 @@ class NodeFiles:
                 read_secret(self.admin_token)
                 return
             except BadSecret:
-                _log.warning("admin_token_replaced", file=str(self.admin_token), reason="it was empty or too short")
+                import structlog  # only here: all commands import this module, and few of them log
+
+                structlog.get_logger(__name__).warning(
+                    "admin_token_replaced", file=str(self.admin_token), reason="it was empty or too short"
+                )
             except BadTextFile as error:
                 raise NodeFilesError(f"The admin token: {error}") from None
         write_private(self.admin_token, secrets.token_urlsafe(32) + "\n")
