@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -110,8 +111,12 @@ class Member(TestNode):
         self.url = f"http://{name}:5000"
         fields = {"node": name, "public_url": self.url, "max_peers": 8, **settings}
         super().__init__(network.redis, make_settings(spec, **fields), clock=network.clock)
-        self.app = create_app(self.node, TOKEN)
-        network.http.serve(self.url, self.app)
+        network.http.serve(self.url, lambda request: _calling(self.app)(request))
+
+    @cached_property
+    def app(self) -> Flask:
+        """Made when it is first asked for: it takes 20 ms, and many nodes only ask others."""
+        return create_app(self.node, TOKEN)
 
     def build(self, redis: Redis) -> Node:
         store: Any = redis
