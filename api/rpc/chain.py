@@ -3,11 +3,12 @@
 from typing import Any
 
 from api.rpc.errors import invalid_params
-from api.rpc.methods import method
-from api.rpc.quantity import quantity, read_quantity
+from api.rpc.methods import METHODS, method
+from api.rpc.quantity import data, quantity, read_data, read_quantity
 from api.rpc.representations import (
     gas_limit,
     represent_block,
+    represent_header,
     represent_mined,
     represent_pending,
     represent_pending_block,
@@ -19,6 +20,7 @@ from services.node import Node
 from services.store.records import StoredHeader
 from services.system.about import VERSION
 from shared.ethereum import GAS
+from shared.hashing import keccak256
 from shared.transaction import Transaction
 
 _GWEI = 10**9
@@ -52,6 +54,17 @@ def listening(node: Node) -> bool:
 @method("web3_clientVersion")
 def client_version(node: Node) -> str:
     return f"Quarry/v{VERSION}/python"
+
+
+@method("web3_sha3", 1)
+def keccak(node: Node, value: Any) -> str:
+    """Keccak-256 of the bytes, not the SHA-3 that was standardised later."""
+    return data(keccak256(read_data(value)))
+
+
+@method("rpc_modules")
+def modules(node: Node) -> dict[str, str]:
+    return dict.fromkeys(sorted({name.partition("_")[0] for name in METHODS}), "1.0")
 
 
 @method("eth_syncing")
@@ -91,6 +104,8 @@ def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) ->
     ranks = [] if percentiles is None else percentiles
     if not isinstance(ranks, list) or len(ranks) > _MAX_PERCENTILES or not all(_is_percentile(rank) for rank in ranks):
         raise invalid_params("percentiles is a list of numbers from 0 to 100")
+    if ranks != sorted(ranks):
+        raise invalid_params("percentiles must ascend")
     last = find_block(node, newest)
     if last is None:
         raise invalid_params("request beyond head block")
@@ -142,6 +157,24 @@ def _block(node: Node, stored: StoredHeader | None, whole: Any) -> Any:
         return None
     reserve(_PER_BYTE * stored.size)
     return represent_block(node.wallet_blocks.block(stored), node.settings.spec, whole=is_whole)
+
+
+@method("eth_getHeaderByNumber", 1)
+def header_by_number(node: Node, tag: Any) -> Any:
+    stored = find_block(node, tag)
+    if stored is not None and is_pending(tag):
+        return represent_header(represent_pending_block(stored, _waiting(node), node.settings.spec, whole=False))
+    return _header(node, stored)
+
+
+@method("eth_getHeaderByHash", 1)
+def header_by_hash(node: Node, value: Any) -> Any:
+    return _header(node, find_by_hash(node, value))
+
+
+def _header(node: Node, stored: StoredHeader | None) -> Any:
+    block = _block(node, stored, False)
+    return None if block is None else represent_header(block)
 
 
 def _is_whole(value: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from api.rpc.quantity import data, quantity
 from services.store.records import StoredHeader
-from services.token.receipts import Executed, TokenEvent, WalletBlock, call_data_of, gas_of, raw_of
+from services.token.receipts import Executed, TokenEvent, WalletBlock, call_data_of, gas_of, logs_of, raw_of
 from shared import erc20
 from shared.addresses import ZERO_ADDRESS
 from shared.chain_spec import ChainSpec
@@ -59,6 +59,15 @@ def represent_block(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict
     }
 
 
+# What a header does not have of its block.
+_BODY = frozenset({"size", "totalDifficulty", "uncles", "transactions"})
+
+
+def represent_header(block: dict[str, Any]) -> dict[str, Any]:
+    """The header of a represented block, as geth shows it."""
+    return {name: value for name, value in block.items() if name not in _BODY}
+
+
 def represent_pending_block(
     tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, whole: bool
 ) -> dict[str, Any]:
@@ -68,7 +77,7 @@ def represent_pending_block(
         "hash": None,
         "parentHash": f"0x{tip.header.hash}",
         "sha3Uncles": _NO_UNCLES,
-        "logsBloom": None,
+        "logsBloom": data(erc20.bloom(log for item in waiting for log in logs_of(item, spec))),
         "transactionsRoot": _EMPTY_TRIE,
         "stateRoot": _ZERO_WORD,
         "receiptsRoot": _EMPTY_TRIE,
@@ -94,6 +103,7 @@ def represent_mined(item: Executed, block: WalletBlock, spec: ChainSpec) -> dict
         **represent_transaction(item.transaction, item.raw, spec),
         "blockHash": f"0x{block.stored.header.hash}",
         "blockNumber": quantity(block.stored.header.index),
+        "blockTimestamp": quantity(int(block.stored.header.timestamp)),
         "transactionIndex": quantity(item.position),
     }
 
@@ -104,6 +114,7 @@ def represent_pending(transaction: Transaction, spec: ChainSpec) -> dict[str, An
         **represent_transaction(transaction, raw_of(transaction), spec),
         "blockHash": None,
         "blockNumber": None,
+        "blockTimestamp": None,
         "transactionIndex": None,
     }
 
@@ -186,6 +197,7 @@ def represent_log(event: TokenEvent, stored: StoredHeader, *, removed: bool = Fa
         "data": data(event.log.data),
         "blockNumber": quantity(stored.header.index),
         "blockHash": f"0x{stored.header.hash}",
+        "blockTimestamp": quantity(int(stored.header.timestamp)),
         "transactionHash": f"0x{event.transaction_id}",
         "transactionIndex": quantity(event.position),
         "logIndex": quantity(event.index),

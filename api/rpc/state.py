@@ -6,7 +6,7 @@ from typing import Any
 from api.rpc.errors import REFUSED, RpcError, invalid_params, reason, reverted, to_nobody
 from api.rpc.methods import method
 from api.rpc.quantity import data, quantity, read_address, read_data, read_quantity, word
-from api.rpc.tags import is_pending, read_height
+from api.rpc.tags import is_pending, read_state_height
 from services.node import Node
 from shared import erc20
 from shared.addresses import ZERO_ADDRESS
@@ -24,13 +24,13 @@ _SLOT = re.compile(r"0x[0-9a-fA-F]{0,64}")
 
 @method("eth_getBalance", 1, 2)
 def balance(node: Node, address: Any, tag: Any = None) -> str:
-    return quantity(node.snapshots.account(read_address(address), read_height(node, tag)).balance)
+    return quantity(node.snapshots.account(read_address(address), read_state_height(node, tag)).balance)
 
 
 @method("eth_getTransactionCount", 1, 2)
 def transaction_count(node: Node, address: Any, tag: Any = None) -> str:
     normal = read_address(address)
-    nonce = node.snapshots.account(normal, read_height(node, tag)).nonce
+    nonce = node.snapshots.account(normal, read_state_height(node, tag)).nonce
     if is_pending(tag):
         nonce = max(nonce, node.pool.next_nonce(normal) or 0)
     return quantity(nonce)
@@ -39,7 +39,7 @@ def transaction_count(node: Node, address: Any, tag: Any = None) -> str:
 @method("eth_getCode", 1, 2)
 def code(node: Node, address: Any, tag: Any = None) -> str:
     is_token = read_address(address) == node.settings.spec.token.address
-    node.snapshots.require_height(read_height(node, tag))
+    node.snapshots.require_height(read_state_height(node, tag))
     return data(TOKEN_CODE) if is_token else "0x"
 
 
@@ -48,7 +48,7 @@ def storage(node: Node, address: Any, slot: Any, tag: Any = None) -> str:
     read_address(address)
     if type(slot) is not int and not (isinstance(slot, str) and _SLOT.fullmatch(slot)):
         raise invalid_params("slot must be a hex number of at most 32 bytes")
-    node.snapshots.require_height(read_height(node, tag))
+    node.snapshots.require_height(read_state_height(node, tag))
     return word(0)
 
 
@@ -83,8 +83,9 @@ def _asked(node: Node, request: Any, tag: Any, overrides: Any) -> tuple["_Call",
     if overrides:
         raise invalid_params("state overrides are not supported")
     if asked.to is None:
-        raise RpcError(REFUSED, "contract creation is not supported: this chain has one built-in token and no others")
-    return asked, read_height(node, tag)
+        # As a revert, with its reason as data: libraries show only that to whoever deploys a contract.
+        raise reverted("contract creation is not supported: this chain has one built-in token and no others")
+    return asked, read_state_height(node, tag)
 
 
 def _token_gas(asked: "_Call") -> int:

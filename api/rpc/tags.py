@@ -33,6 +33,14 @@ def read_height(node: Node, tag: Any) -> int | None:
     return read_quantity(tag, "block")
 
 
+def read_state_height(node: Node, tag: Any) -> int | None:
+    """As `read_height`, for the methods that read state: there a block hash may stand without an object around it.
+
+    EIP-1898 asks for `{blockHash}`; geth also takes the 66 characters.
+    """
+    return read_height(node, {"blockHash": tag} if isinstance(tag, str) and len(tag) == 66 else tag)
+
+
 def is_pending(tag: Any) -> bool:
     return isinstance(tag, str) and tag == "pending"
 

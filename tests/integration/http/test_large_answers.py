@@ -66,13 +66,20 @@ def requests(stored: StoredHeader) -> dict[str, Callable[[Client], Any]]:
         "whole block": lambda client: client.post("/rpc", rpc([("eth_getBlockByNumber", [height, True])])),
         "receipts": lambda client: client.post("/rpc", rpc([("eth_getBlockReceipts", [height])])),
         "logs": lambda client: client.post("/rpc", rpc([("eth_getLogs", [{"fromBlock": height}])])),
+        "mempool": lambda client: client.post("/rpc", rpc([("txpool_content", [])])),
+        "account": lambda client: client.post("/rpc", rpc([("txpool_contentFrom", [ALICE.address])])),
+        "lines": lambda client: client.post("/rpc", rpc([("txpool_inspect", [])])),
     }
 
 
-@pytest.mark.parametrize("name", ["block", "page", "address", "whole block", "receipts", "logs"])
+@pytest.mark.parametrize(
+    "name", ["block", "page", "address", "whole block", "receipts", "logs", "mempool", "account", "lines"]
+)
 def test_what_making_a_large_answer_takes_is_foreseen(node: Node, stored: StoredHeader, name: str) -> None:
     app = create_app(node)
     client, ask = Client(FlaskDoor(app)), requests(stored)[name]
+    if name in ("mempool", "account", "lines"):
+        node.submit([node.rules.read_request(transfer(ALICE, 300 * BLOCKS + n, data="x" * 200)) for n in range(300)])
     ask(client)  # what is made once for all: templates, caches of other blocks
     node.wallet_blocks._blocks._values.clear()
     node.wallet_blocks._events._values.clear()

@@ -104,6 +104,12 @@ def test_simple_answers(rpc: Rpc) -> None:
     assert rpc("net_version") == "4242"
     assert (rpc("net_listening"), rpc("eth_syncing"), rpc("eth_accounts")) == (True, False, [])
     assert rpc("web3_clientVersion").startswith("Quarry/v")
+    assert rpc("rpc_modules") == {"eth": "1.0", "net": "1.0", "rpc": "1.0", "txpool": "1.0", "web3": "1.0"}
+    empty = "0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+    assert rpc("web3_sha3", "0x") == empty  # the hash of empty code, as every Ethereum account has it
+    assert rpc("web3_sha3", "0x68656c6c6f20776f726c64") == (
+        "0x47173285a8d7341e5e972fc677286384f802f8ef42a5ec5f03bbfa254cb01fad"  # from geth's documentation
+    )
     assert rpc.number("eth_gasPrice") == rpc.number("eth_maxPriorityFeePerGas") == 10**9
 
 

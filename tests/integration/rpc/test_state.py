@@ -141,7 +141,7 @@ def test_tags(node: Node, rpc: Rpc) -> None:
     assert rpc.number("eth_getBalance", NOBODY) == 5
 
 
-@pytest.mark.parametrize("tag", ["0x0", "0x4", "0xffffffffffff", "0x" + "f" * 64, {"blockNumber": "0x4"}])
+@pytest.mark.parametrize("tag", ["0x0", "0x4", "0xffffffffffff", "0x" + "f" * 63, {"blockNumber": "0x4"}])
 def test_an_unknown_height_is_an_error_for_state_and_null_for_objects(node: Node, rpc: Rpc, tag: Any) -> None:
     grow(node)
     grow(node)
@@ -242,8 +242,31 @@ def test_overrides_are_refused_rather_than_passed_over(rpc: Rpc) -> None:
 def test_where_there_is_no_code(rpc: Rpc) -> None:
     assert rpc("eth_call", {"to": NOBODY, "data": call_of("name")}) == "0x"
     assert rpc("eth_call", {"to": NOBODY}) == "0x"
-    refused(lambda: rpc("eth_call", {"data": "0x6001"}), -32000, "contract creation is not supported...")
-    refused(lambda: rpc("eth_estimateGas", {"data": "0x6001"}), -32000, "contract creation is not supported...")
+
+
+@pytest.mark.parametrize("method", ["eth_call", "eth_estimateGas"])
+def test_deploying_a_contract_reverts_with_a_sentence(rpc: Rpc, method: str) -> None:
+    """Libraries show the reason of a revert, and of other errors often no more than the code."""
+    reason = "contract creation is not supported: this chain has one built-in token and no others"
+    failure = refused(lambda: rpc(method, {"data": "0x6001"}), 3, f"execution reverted: {reason}")
+    assert bytes.fromhex(failure.data[2:])[4 + 64 :].rstrip(b"\0").decode() == reason
+
+
+def test_a_block_hash_names_a_state_with_and_without_an_object_around_it(node: Node, rpc: Rpc) -> None:
+    grow(node)
+    old = node.chain.tip().hash
+    rpc.send(ANNE.raw(0, NOBODY, 7))
+    grow(node)
+    new = node.chain.tip().hash
+    for block_hash, value in ((old, 0), (new, 7)):
+        for tag in (f"0x{block_hash}", f"0x{block_hash.upper()}", {"blockHash": f"0x{block_hash}"}):
+            assert rpc.number("eth_getBalance", NOBODY, tag) == value
+            assert rpc.number("eth_getTransactionCount", ANNE.address, tag) == min(value, 1)
+            assert int(rpc("eth_call", {"to": TOKEN, "data": call_of("balanceOf", NOBODY)}, tag), 16) == value
+            assert rpc("eth_getCode", TOKEN, tag) == "0xfe"
+            assert rpc("eth_getStorageAt", TOKEN, "0x0", tag) == "0x" + "00" * 32
+            assert rpc.number("eth_estimateGas", {"to": NOBODY}, tag) == 21000
+    refused(lambda: rpc("eth_getBalance", NOBODY, "0x" + "f" * 64), -32000, "header for hash not found")
 
 
 def test_estimates(rpc: Rpc) -> None:

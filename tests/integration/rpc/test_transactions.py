@@ -171,7 +171,7 @@ def test_mutated_transactions_change_nothing(node: Node, rpc: Rpc, envelope: int
 # --- Objects ---------------------------------------------------------------------------------------------------------
 
 TRANSACTION = {"hash", "type", "nonce", "from", "to", "value", "gas", "gasPrice", "input", "v", "r", "s", "blockHash",
-               "blockNumber", "transactionIndex"}  # fmt: skip
+               "blockNumber", "blockTimestamp", "transactionIndex"}  # fmt: skip
 RECEIPT = {"transactionHash", "transactionIndex", "blockHash", "blockNumber", "from", "to", "contractAddress",
     "gasUsed",
            "cumulativeGasUsed", "effectiveGasPrice", "logs", "logsBloom", "type", "status"}  # fmt: skip
@@ -180,6 +180,9 @@ BLOCK = {"number", "hash", "parentHash", "sha3Uncles", "logsBloom", "transaction
          "difficulty", "extraData", "size", "gasLimit", "gasUsed", "timestamp", "nonce", "mixHash", "baseFeePerGas",
          "uncles",
          "transactions"}  # fmt: skip
+
+
+HEADER = BLOCK - {"size", "uncles", "transactions"}
 
 
 def test_all_objects_of_a_block_agree(node: Node, rpc: Rpc) -> None:
@@ -194,11 +197,13 @@ def test_all_objects_of_a_block_agree(node: Node, rpc: Rpc) -> None:
     }
     for name in sent:
         pending = rpc("eth_getTransactionByHash", name)
-        assert (pending["blockHash"], pending["blockNumber"], pending["transactionIndex"]) == (None, None, None)
+        assert {pending[key] for key in ("blockHash", "blockNumber", "blockTimestamp", "transactionIndex")} == {None}
         assert rpc("eth_getTransactionReceipt", name) is None
     waiting = rpc("eth_getBlockByNumber", "pending", True)
     assert BLOCK <= set(waiting) and (waiting["hash"], waiting["nonce"], waiting["number"]) == (None, None, "0x2")
     assert {item["hash"] for item in waiting["transactions"]} == set(sent)
+    heading = rpc("eth_getHeaderByNumber", "pending")
+    assert set(heading) == HEADER and heading.items() < waiting.items()
     mined = grow(node)
 
     block = rpc("eth_getBlockByNumber", "latest", True)
@@ -216,6 +221,9 @@ def test_all_objects_of_a_block_agree(node: Node, rpc: Rpc) -> None:
         assert len(block[name]) == 2 + 2 * size
     assert (block["baseFeePerGas"], block["uncles"], block["extraData"]) == ("0x0", [], "0x")
     assert int(block["size"], 16) == mined.size and int(block["timestamp"], 16) == mined.header.timestamp
+    header = rpc("eth_getHeaderByNumber", number)
+    assert set(header) == HEADER and header.items() < block.items()
+    assert header == rpc("eth_getHeaderByHash", block_hash) == rpc("eth_getHeaderByNumber", "latest")
     names = [item["hash"] for item in block["transactions"]]
     assert rpc("eth_getBlockByHash", block_hash, False)["transactions"] == names
     assert rpc.number("eth_getBlockTransactionCountByNumber", number) == len(names) == 7
@@ -228,6 +236,7 @@ def test_all_objects_of_a_block_agree(node: Node, rpc: Rpc) -> None:
     for position, (item, receipt) in enumerate(zip(block["transactions"], receipts, strict=True)):
         place = {"blockHash": block_hash, "blockNumber": number, "transactionIndex": hex(position)}
         assert item.items() >= place.items() and receipt.items() >= place.items()
+        assert item["blockTimestamp"] == block["timestamp"]
         assert TRANSACTION <= set(item) and RECEIPT == set(receipt)
         assert item == rpc("eth_getTransactionByHash", item["hash"])
         assert item == rpc("eth_getTransactionByBlockNumberAndIndex", number, hex(position))
@@ -238,7 +247,7 @@ def test_all_objects_of_a_block_agree(node: Node, rpc: Rpc) -> None:
         cumulative += int(receipt["gasUsed"], 16)
         assert int(receipt["cumulativeGasUsed"], 16) == cumulative
         (log,) = receipt["logs"]
-        assert log.items() >= place.items()
+        assert log.items() >= (place | {"blockTimestamp": block["timestamp"]}).items()
         assert (log["transactionHash"], log["removed"], int(log["logIndex"], 16)) == (item["hash"], False, index)
         assert log["address"].lower() == TOKEN
         index += 1
@@ -247,6 +256,9 @@ def test_all_objects_of_a_block_agree(node: Node, rpc: Rpc) -> None:
             kind, gas, price = sent[item["hash"]]
             shown = (item["type"], int(receipt["gasUsed"], 16), int(receipt["effectiveGasPrice"], 16), item["gasPrice"])
             assert shown == (hex(kind), gas, price, hex(price))
+    # The pending block had no reward yet, whose event is in the filter of the block.
+    reward_bloom = int(receipts[0]["logsBloom"], 16)
+    assert int(waiting["logsBloom"], 16) | reward_bloom == bloom and len(waiting["logsBloom"]) == 2 + 2 * 256
     assert int(block["logsBloom"], 16) == bloom and int(block["gasUsed"], 16) == cumulative
     reward = block["transactions"][0]
     assert (reward["from"], reward["to"], reward["type"]) == (ZERO, MINER, "0x0")
@@ -260,6 +272,7 @@ def test_what_is_not_there_is_null(rpc: Rpc) -> None:
     assert rpc("eth_getTransactionByHash", UNKNOWN) is None
     assert rpc("eth_getTransactionReceipt", UNKNOWN) is None
     assert rpc("eth_getBlockByHash", UNKNOWN, True) is None
+    assert rpc("eth_getHeaderByHash", UNKNOWN) is None and rpc("eth_getHeaderByNumber", "0x99") is None
     assert rpc("eth_getBlockTransactionCountByHash", UNKNOWN) is None
     assert rpc("eth_getTransactionByBlockHashAndIndex", UNKNOWN, "0x0") is None
     assert rpc("eth_getBlockReceipts", UNKNOWN) is None
@@ -286,9 +299,9 @@ def test_fee_history(node: Node, rpc: Rpc) -> None:
     one = rpc("eth_feeHistory", "0x1", "0x2", [])
     assert (one["oldestBlock"], one["reward"], len(one["baseFeePerGas"])) == ("0x2", [[]], 2)
     assert rpc("eth_feeHistory", "0x1", "pending")["oldestBlock"] == "0x3"
-    for params in (["x", "latest"], ["0x1", "0x9"], ["0x1", "latest", ["a"]], ["0x1", "latest", [101]], ["0x1",
-        "latest", [-1]],
-                   ["0x1", "latest", [True]], ["0x1", "latest", 5], ["0x1"], [1.5, "latest"]):  # fmt: skip
+    bad: list[list[Any]] = [["x", "latest"], ["0x1", "0x9"], ["0x1"], [1.5, "latest"]]
+    percentiles: list[Any] = [["a"], [101], [-1], [True], [50, 20], 5]
+    for params in [*bad, *(["0x1", "latest", item] for item in percentiles)]:
         refused(lambda: rpc("eth_feeHistory", *params), -32602, "...")  # noqa: B023 # called at once
 
 
