@@ -1,4 +1,4 @@
-"""Methods about the mempool, with geth's names and shapes (`txpool_*`).
+"""Methods about the mempool, with the names and shapes of geth: `txpool_content` and others.
 
 A transaction is pending if its account's nonce, or pending transactions before it, lead up to its nonce. Otherwise it
 is queued: it waits for those that are missing.

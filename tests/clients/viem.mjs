@@ -7,6 +7,7 @@ import {
   IntrinsicGasTooLowError,
   NonceTooLowError,
   createPublicClient,
+  createTestClient,
   createWalletClient,
   defineChain,
   erc20Abi,
@@ -137,6 +138,35 @@ test('falls back where a method is missing', async () => {
   await assert.rejects(client.request({ method: 'wallet_unheardOf' }), /does not exist\/is not available/)
   const request = await client.prepareTransactionRequest({ account: owner.account, to: fresh(), value: 1n })
   assert.equal(request.gas, 21000n)
+})
+
+test('sees what waits', async () => {
+  const pool = createTestClient({ chain, mode: 'anvil', transport })
+  const from = owner.account.address
+  const nonce = await client.getTransactionCount({ address: from })
+  // After a gap, so it stays until the gap is closed.
+  const hash = await owner.sendTransaction({ to: fresh(), value: 1n, nonce: nonce + 2, gas: 21000n })
+  const { queued } = await pool.getTxpoolContent()
+  assert.equal(queued[from][nonce + 2].hash, hash)
+  assert.ok((await pool.getTxpoolStatus()).queued >= 1)
+  assert.match((await pool.inspectTxpool()).queued[from][nonce + 2], /: 1 wei \+ 21000 gas . \d+ wei$/)
+  for (const missing of [nonce, nonce + 1]) await owner.sendTransaction({ to: from, value: 0n, nonce: missing, gas: 21000n })
+  await mined(hash)
+  assert.equal((await pool.getTxpoolContent()).queued[from], undefined)
+})
+
+test('reads state at the hash of a block', async () => {
+  const to = fresh()
+  const receipt = await mined(await owner.sendTransaction({ to, value: 5n }))
+  const at = (tag) => client.request({ method: 'eth_getBalance', params: [to, tag] })
+  const block = await client.getBlock({ blockHash: receipt.blockHash })
+  assert.equal(await at(receipt.blockHash), '0x5')
+  assert.equal(await at({ blockHash: block.parentHash }), '0x0')
+})
+
+test('is told why no contract can be deployed', async () => {
+  const deploying = client.estimateGas({ account: owner.account, data: '0x6001' })
+  await assert.rejects(deploying, /contract creation is not supported: this chain has one built-in token/)
 })
 
 test('verifies a message that an account signed', async () => {

@@ -131,6 +131,8 @@ def main(url: str, owner_key: str, spender_key: str) -> None:
     refused(lambda: send(owner, nonce=later), Web3RPCError, "already known")
     second = send(owner, nonce=later, gasPrice=11 * 10**8)
     assert first != second
+    assert web3.geth.txpool.content()["queued"][owner.address][str(later)]["hash"] == web3.to_hex(second)
+    assert int(web3.geth.txpool.status()["queued"], 16) >= 1
     send(owner)
     assert mined(second).status == 1
 
