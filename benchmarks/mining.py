@@ -92,7 +92,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     )  # fmt: skip
     mining.notes.append("commands: " + ", ".join(f"{name} {calls}" for name, calls in sorted(used.items())))
     (parent, _), (horse, _) = after
-    mining.add("worker_rss_mb", max(parent, horse), "MB", target=180, better="lower", than="the larger of the two below")
+    mining.add("worker_rss_mb", max(parent, horse), "MB", target=180, better="lower", than="the larger of both below")
     for name, start, end in zip(("parent", "horse"), before, after, strict=True):
         mining.add(
             f"{name}_rss_mb", end[0], "MB", than=f"{start[0]:.1f} MB {seconds_searched:.0f} s before; PSS {end[1]:.1f}"

@@ -256,7 +256,7 @@ def test_whoever_interrupts_the_wait_is_told_what_was_sent(
 
 @pytest.mark.parametrize("name", ["send", "anchor"])
 def test_the_id_is_out_before_the_wait_begins(chain: Chain, file: Path, name: str) -> None:
-    """By processes: what was printed before the end, however that comes."""
+    """In a process that is killed after its first line."""
     chain.mines = False
     arguments = ["send", "--from", "alice", "--to", "alice", "0", "--wait"] if name == "send" else ["anchor", str(file)]
     wallet = [] if name == "send" else ["--from", "alice"]
