@@ -17,8 +17,8 @@ ANY_ORIGIN = (
     ("Access-Control-Max-Age", "600"),
 )
 
-# The admin's endpoints: from every machine they need the admin token (under the tutorial's rules, `peers.register` does
-# not from this machine). `/rq` is an application of its own, whose requests never get here.
+# The admin's endpoints. They need the admin token from every machine, except `peers.register` under the tutorial's
+# rules. `/rq` is an application of its own, whose requests never get here.
 ADMIN = frozenset({"mining.cancel_round", "peers.register", "peers.remove"})
 _METHODS = ("GET", "POST")
 _HEADERS = "content-type"

@@ -124,7 +124,7 @@ def test_which_views_need_the_token_and_which_are_open_to_this_machine() -> None
                     if isinstance(node, ast.Attribute) and node.attr in callers:
                         callers[node.attr].add(f"{path.stem}.{function.name}")
     assert callers["require_admin"] == cors.ADMIN
-    # Under the tutorial's rules, peers are registered from this machine without the token; pages may not do it there.
+    # Without `peers.register`, which the tutorial's rules open to this machine, but not to pages.
     assert callers["require_this_machine"] - cors.ADMIN == {"mining.mine", "faucet.faucet"}
 
 
