@@ -134,7 +134,7 @@ class Doorkeeper:
             raise HttpRefusal(403, "not_asked_for", "An element that a page embeds may not change anything.")
 
     def check_host(self) -> None:
-        """Refuse a Host that is not this node's. The request may be from a page that has rebound its name to this machine.
+        """Refuse a Host that is not this node's. A page that rebinds its own name to this machine has another.
 
         Raises:
             HttpRefusal: 400 `bad_host` or 403 `host_refused`.
