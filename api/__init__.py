@@ -1,4 +1,4 @@
-"""The door for people and programs: the HTTP server and the command line.
+"""What people and programs talk to: the HTTP server, and the command line.
 
 `server` starts the processes that serve `app`, the Flask application of one node. Its views are in three packages:
 `rest` (JSON), `rpc` (Ethereum JSON-RPC) and `explorer` (pages). They share `access` (the node behind a request, and who

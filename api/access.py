@@ -20,7 +20,7 @@ _LOOPBACK_HOSTS = frozenset({"localhost", "::1"})
 # Matched as a whole: 127.0.0.1.example.org is a name that anyone can point at this machine.
 _LOOPBACK_ADDRESS = re.compile(r"127(\.[0-9]{1,3}){3}")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-# Endpoints that change something on GET, as in the tutorial. Methods that do not only read are always judged.
+# Endpoints that change something on GET, as in the tutorial. Every method but GET, HEAD and OPTIONS is judged anyway.
 GETS_THAT_CHANGE = frozenset({"mining.mine", "peers.resolve"})
 # Wallets in pages of any site may call it: it holds no secrets, and the transactions that it takes are signed.
 _OPEN_TO_PAGES = frozenset({"rpc.rpc"})
@@ -43,7 +43,7 @@ _MODES = frozenset({"navigate", "cors", "same-origin"})
 _DESTINATIONS = frozenset({"document", "empty"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-# Load balancers and orchestrators probe these by IP address, so any Host will do. The answers reveal nothing.
+# Load balancers and orchestrators probe these by IP address, so any Host is accepted. The answers reveal nothing.
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
@@ -53,9 +53,9 @@ class Doorkeeper:
 
     token: str | None  # the admin token; None if the node has no admin
     loopback: bool  # the server listens on a loopback address only
-    hosts: frozenset[str]  # hosts that are answered for, besides loopback names; empty on a public bind: any host
-    origins: frozenset[str] = frozenset()  # of other sites whose pages may call this node
-    own_host: str = ""  # the host that the server binds to; it is always answered for
+    hosts: frozenset[str]  # that are answered besides loopback names; if empty on a public bind, every host is
+    origins: frozenset[str] = frozenset()  # of other sites whose pages may call this node (api/cors.py)
+    own_host: str = ""  # the host that the server binds to; always answered
 
     def is_admin(self) -> bool:
         """Whether the request carries the admin token: `Authorization: Bearer …`, or Basic with it as password."""
@@ -66,7 +66,7 @@ class Doorkeeper:
         return is_same_secret(secret, self.token)
 
     def require_admin(self) -> None:
-        """Let the admin pass. Raises: HttpRefusal, with status 401."""
+        """Refuse everyone but the admin. Raises: HttpRefusal, 401 `admin_token_required`."""
         if not self.is_admin():
             raise HttpRefusal(401, "admin_token_required", "This needs the admin token (Authorization: Bearer …).")
 
@@ -85,7 +85,10 @@ class Doorkeeper:
         )
 
     def require_this_machine(self) -> None:
-        """Let this machine pass, and the admin from elsewhere. Raises: HttpRefusal, with status 401."""
+        """Refuse everyone but this machine and the admin. Raises: HttpRefusal, 401 `admin_token_required`.
+
+        A page of a configured origin in a browser on this machine counts as this machine.
+        """
         if not self.is_this_machine() and not self.is_admin():
             raise HttpRefusal(
                 401,
@@ -100,7 +103,7 @@ class Doorkeeper:
         and pass. A typed address has `Sec-Fetch-Site: none` and `Sec-Fetch-Mode: navigate`.
 
         Raises:
-            HttpRefusal: 403 `cross_site` or `not_asked_for`.
+            HttpRefusal: 403 `cross_site` (never for a configured origin) or `not_asked_for`.
             MethodNotAllowed: HEAD where GET changes something; HEAD must only read.
         """
         rule = request.url_rule
@@ -131,7 +134,7 @@ class Doorkeeper:
             raise HttpRefusal(403, "not_asked_for", "An element that a page embeds may not change anything.")
 
     def check_host(self) -> None:
-        """Refuse hosts that are not this node's, so a page that rebinds its own name to this machine is kept out.
+        """Refuse a Host that is not this node's. A page that rebinds its own name to this machine has another.
 
         Raises:
             HttpRefusal: 400 `bad_host` or 403 `host_refused`.
@@ -215,7 +218,7 @@ def attach(app: Flask, what: Served) -> None:
 
 
 def served(app: Flask | None = None) -> Served:
-    """What `app` serves; without it, what the current request's application does."""
+    """What `app` serves; by default, what the application of the current request serves."""
     return cast(Served, (current_app if app is None else app).extensions["quarry"])
 
 
@@ -235,9 +238,10 @@ def doorkeeper() -> Doorkeeper:
 
 
 def has_faucet(node: Node) -> bool:
-    """Whether a node gives coins away: on a development chain that has the account, and only to this machine.
+    """Whether a node gives coins away: only on a loopback bind, and on a development chain with the faucet's account.
 
-    Elsewhere the coins may be worth something, or strangers could empty the account.
+    Elsewhere the coins may be worth something, or strangers could empty the account. The endpoint also requires that
+    the request comes from this machine.
     """
     spec = node.settings.spec
     return (

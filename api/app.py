@@ -40,7 +40,8 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     """The application for one node, whose chain has been initialised.
 
     Args:
-        admin_token: registers peers, cancels rounds and opens the dashboard; None: no one can.
+        admin_token: what requests must carry to register peers, cancel rounds, open the dashboard, and mine from
+            another machine. None: no request can.
     """
     app = Flask("api", static_folder="rest/static", template_folder="rest/templates")
     app.json = _Json(app)

@@ -1,14 +1,15 @@
 """Cross-origin resource sharing: which pages of other sites may read this node's answers (QUARRY_CORS_ORIGINS).
 
-`/rpc` is open to every page. Endpoints that need the admin token are closed to every page of another site, and
-credentials are never allowed.
+`/rpc` is open to every page. The admin's endpoints are closed to every page of another site, and credentials are never
+allowed. So a page of a configured origin can do what a client without the admin token can: on a loopback bind that
+includes `/mine` and `/faucet`, if its browser is on this machine.
 """
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 RPC_PATH = "/rpc"
-# Any page may call a wallet endpoint: it holds no secrets and signs nothing.
+# For `/rpc`: any page may call it, since it holds no secrets and signs nothing.
 ANY_ORIGIN = (
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Allow-Methods", "POST, OPTIONS"),
@@ -16,7 +17,8 @@ ANY_ORIGIN = (
     ("Access-Control-Max-Age", "600"),
 )
 
-# Endpoints that need the admin token, on some nodes at least. `/rq` is an application of its own and never gets here.
+# The admin's endpoints. They need the admin token from every machine, except `peers.register` under the tutorial's
+# rules. `/rq` is an application of its own, whose requests never get here.
 ADMIN = frozenset({"mining.cancel_round", "peers.register", "peers.remove"})
 _METHODS = ("GET", "POST")
 _HEADERS = "content-type"
@@ -25,7 +27,7 @@ _AGE = "600"  # seconds for which a browser may keep the answer to a preflight
 
 
 def install(app: Flask, origins: frozenset[str]) -> None:
-    """Let pages of `origins` call. Without any, no header is added to any answer."""
+    """Let pages of `origins` call and read the answers. Without any origin, no header is added to any answer."""
     if not origins:
         return
 
@@ -55,7 +57,7 @@ def install(app: Flask, origins: frozenset[str]) -> None:
 
 
 def _is_open() -> bool:
-    """Whether the endpoint is open to pages. A preflight is judged by the method that it asks about."""
+    """Whether the endpoint is open to pages of `origins`. A preflight is judged by the method that it asks about."""
     if request.path == RPC_PATH:
         return False
     method = request.headers.get("Access-Control-Request-Method") if request.method == "OPTIONS" else request.method

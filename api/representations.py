@@ -98,7 +98,7 @@ def _known(stored: StoredHeader, tip: Tip, on_chain: bool) -> dict[str, Any]:
 
 def represent_transaction(node: Node, transaction_id: str) -> dict[str, Any] | None:
     """A transaction on the chain, in the mempool, or gone with a reason; None if the node has no record of it."""
-    # A transaction may move to a place that was already looked at, so a second look finds it there.
+    # Twice: meanwhile the transaction may move to a place that was already looked at.
     for _ in range(2):
         location = node.chain.locate(transaction_id)
         if location is not None:

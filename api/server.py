@@ -1,4 +1,4 @@
-"""Serves the application with granian: several processes, and in each a pool of threads, one for each request."""
+"""Serves the application with granian: several processes, each with a pool of threads. A request holds one thread."""
 
 import os
 import resource
@@ -40,8 +40,8 @@ CONNECTIONS = 2048
 BUFFER = 65_536
 # Seconds for a client to send the head of a request; also the longest pause between two requests of a connection.
 HEAD_SECONDS = 10
-# Seconds after SIGTERM in which requests that wait for a block or for the store may end. A process that was still
-# starting, and so missed the signal, is killed after them.
+# Seconds after SIGTERM for requests that wait for a block or for the store. After them a process is killed, such as one
+# that was still starting and missed the signal.
 STOP_SECONDS = 0.5
 # Granian's own messages go through our logging (services/system/logs.py).
 _OUR_LOG: dict[str, Any] = {
@@ -70,7 +70,7 @@ def serve(settings: Settings) -> None:
         _port(address, settings) as port,
         tempfile.TemporaryDirectory(prefix="quarry-metrics-") as directory,
     ):
-        # The processes keep request times here, so that each of them can answer /metrics for all.
+        # The processes keep request times in this directory, so that each of them can answer /metrics for all.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         os.environ["QUARRY_PORT"] = str(port)  # the server processes need it where QUARRY_PORT asked for any free port
         _begin(settings)

@@ -58,7 +58,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
 
     rate.add("tutorial", loop / MEGA, "MH/s", than="the tutorial's loop, one core, before and after the round")
     rate.add("midstate", midstate / MEGA, "MH/s", than="hashlib from the state after the seal, one core")
-    rate.add("per_core", alone / MEGA, "MH/s", than=f"one worker, claims and Redis and all, {LONG_SECONDS:g} s")
+    rate.add("per_core", alone / MEGA, "MH/s", than=f"one worker, claims and Redis included, {LONG_SECONDS:g} s")
     rate.add("ratio_to_tutorial", alone / loop, "times", target=50, than="the tutorial's loop in the same run")
     rate.add("ratio_to_midstate", alone / midstate, "times", than="hashlib with midstate in the same run")
     rate.plots.append(
@@ -88,7 +88,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     per_second = sum(used.values()) / LONG_SECONDS
     mining.add(
         "commands_per_worker_second", per_second, "commands/s", target=10, better="lower",
-        than="all that Redis ran, calls from scripts and RQ's heartbeats included",
+        than="every command that Redis ran, calls from scripts and RQ's heartbeats included",
     )  # fmt: skip
     mining.notes.append("commands: " + ", ".join(f"{name} {calls}" for name, calls in sorted(used.items())))
     (parent, _), (horse, _) = after

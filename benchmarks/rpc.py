@@ -1,6 +1,6 @@
 """JSON-RPC compared with anvil and ganache: raw transactions accepted and mined, and reads, also during a search.
 
-The rivals are installed with npm; one that cannot be installed is left out, with a note. They keep everything in
+The rivals are installed with npm. A rival that cannot be installed is left out, with a note. They keep everything in
 memory, while a Quarry node syncs each transaction to the disk before it acknowledges it. The same client, on the same
 cores, asks all of them.
 """

@@ -1,7 +1,7 @@
-"""Strangers who exhaust a node: hundreds of connections at once that never read, never finish, or wait.
+"""A node under attack: hundreds of connections at once that never read, never finish a request, or wait.
 
-Each kind runs against the real server for some seconds; a connection that the server ends is opened again. Measured are
-the memory of all processes, the store included, and how soon the node still answers.
+Each kind runs against the real server for some seconds; a connection that the server ends is opened again. The
+memory of all processes, the store included, is measured, and how soon the node still answers.
 """
 
 import http.client

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 _TIMEOUT = 3.0  # seconds; below that of the checks in docker-compose.yml
-# A healthy worker's heartbeat is at most 5 s old while it waits, and 2 s while it works.
+# A healthy worker's heartbeat is at most 5 s old while it waits, and 2 s while it works (4 s on the mining queue).
 _HEARTBEAT_SECONDS = 45.0
 _TICKER_SECONDS = 30
 _PID_FILE = "in-node.pid"  # written by in_node.py
@@ -37,7 +37,7 @@ def api(url: str) -> None:
 def valkey(address: str) -> None:
     """Valkey accepts our login and answers, so its data is loaded.
 
-    By a plain socket, since importing a client takes longer than all the rest.
+    Uses a plain socket: importing a client takes longer than the rest of the check.
     """
     host, _, port = address.rpartition(":")
     password = Path(os.environ["VALKEY_PASSWORD_FILE"]).read_text("utf-8").strip()
@@ -69,7 +69,7 @@ def ticker() -> None:
     """The ticker has done the node's housekeeping recently."""
     node = os.environ["QUARRY_NODE"]
     with _connect("QUARRY_REDIS_URL") as store:
-        kept, (seconds, _) = store.get(f"quarry:{{{node}}}:kept"), store.time()  # by one clock
+        kept, (seconds, _) = store.get(f"quarry:{{{node}}}:kept"), store.time()  # both by the store's clock
     if kept is None or seconds - float(kept) > _TICKER_SECONDS:
         raise Unhealthy(f"no housekeeping in the last {_TICKER_SECONDS} s")
 

@@ -2,7 +2,7 @@
 """`in-node COMMAND …`: run COMMAND with secrets and addresses of this container added to its environment.
 
 - VALKEY_PASSWORD_FILE: the file's content becomes the password in QUARRY_REDIS_URL and QUARRY_BROKER_URL.
-- QUARRY_DATA_DIR: keys and admin token are in this directory, and are made if missing. The address becomes
+- QUARRY_DATA_DIR: the directory of keys and admin token, which are made if missing. The key's address becomes
   QUARRY_REWARD_ADDRESS unless that is set. The API gets the token by its file; commands of the operator, such as
   `docker compose exec node1 in-node quarry mine`, get it as QUARRY_TOKEN.
 """
@@ -57,14 +57,14 @@ def complete(environment: Mapping[str, str], *, service: bool) -> dict[str, str]
 
 
 def _read_password(path: Path) -> str:
-    """The password, of any length: `make-cluster` has checked that."""
+    """The password. Its length is not checked: `make-cluster` has done that."""
     return read_secret(path, least=1, private=False)
 
 
 def _with_password(url: str, password: str) -> str:
     """The URL with the password, if it names a user and has none; else as it is.
 
-    A URL that cannot be used stays as it is: the program that reads it names the variable and the fault.
+    A URL that cannot be used is returned as it is: the program that reads it reports it, and names the variable.
     """
     try:
         parts = redis_url.parse(url)

@@ -1,6 +1,7 @@
 """`python -m worker worker --queue mining|network` and `python -m worker ticker`; settings from the environment.
 
-`quarry worker` and `quarry ticker` become this program, so that neither side imports the other.
+`quarry worker` and `quarry ticker` replace their process by this program, so `api` and `worker` do not import each
+other.
 """
 
 import argparse

@@ -4,7 +4,7 @@ import time
 
 from worker.kernel import Kernel
 
-# Between two slices a search looks whether its round is still open; an alarm or SIGTERM waits for the end of a slice.
+# Between two slices a search checks whether its round is still open. An alarm or SIGTERM waits for the end of a slice.
 SLICE_SECONDS = 0.25
 # A claim costs Redis eight commands, with those inside its script, and a worker's heartbeats in RQ cost three a second:
 # this keeps the sum below ten a second. It is also the most work that the death of a worker can cost.
@@ -30,7 +30,7 @@ class ClaimSize:
         self._spent = 0.0  # seconds scanned for this round
 
     def begin(self) -> None:
-        """A new round begins. Its first claims are small, so that it soon has figures to show."""
+        """Begin a round. Its first claims are small, so that it soon has figures to show."""
         self._spent = 0.0
 
     @property
@@ -43,11 +43,11 @@ class ClaimSize:
 
     @property
     def slice(self) -> int:
-        """Proofs to scan before looking whether the round is still open."""
+        """Proofs to scan between two checks whether the round is still open."""
         return int(self._speed * SLICE_SECONDS)
 
     def learn(self, hashes: int, seconds: float, difficulty: int) -> None:
-        """Learn from how long a scan took."""
+        """Adapt the speed: a scan of `hashes` proofs took `seconds`, in a round of this difficulty."""
         self._difficulty = difficulty
         self._spent += seconds
         # Very short scans are mostly overhead, and say little about the speed.

@@ -21,7 +21,9 @@ from worker.kernel import Kernel
 
 
 class Context:
-    """Built once by the worker process, before it takes jobs. Its horses (the children that run jobs) inherit it."""
+    """What jobs need. The worker process makes it once, before it takes jobs, and its horses (the child processes that
+    run jobs) inherit it.
+    """
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class Context:
         return known
 
     def open_round(self, name: str) -> Round | None:
-        """The open round of a node, or None. No connection is kept, since the caller forks its jobs later.
+        """The open round of a node, or None. No connection stays open, since the process forks later to run jobs.
 
         Raises:
             NotFound, Unserved: as `node`.
@@ -104,7 +106,7 @@ class Context:
         time.sleep(seconds)
 
     def stop_on_signal(self) -> None:
-        """Let SIGTERM end the running job at its next slice, and the process JOB_SECONDS later at most."""
+        """Make SIGTERM end the running job after its current slice, and the process after at most JOB_SECONDS."""
 
         def stop(*_: Any) -> None:
             self.stopping = True
@@ -117,7 +119,7 @@ _context: Context | None = None
 
 
 def install(context: Context) -> None:
-    """Make `context` the one that jobs of this process find."""
+    """Make `context` what `current_context` returns in this process."""
     global _context
     _context = context
 

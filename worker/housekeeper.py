@@ -28,7 +28,8 @@ class Housekeeper:
     def __init__(self, node: Node, broker: Redis) -> None:
         self._node = node
         self._broker = broker
-        # When the whole check last ran. None: not here yet. The start of the API runs it too, so it is not due at once.
+        # When the whole check last ran; None: not yet in this process. It is not due at once: the API runs it when it
+        # starts.
         self._checked: float | None = None
 
     def tick(self) -> bool:
@@ -53,12 +54,12 @@ class Housekeeper:
         return True
 
     def run(self, stop: threading.Event) -> None:
-        """Tick until `stop`. No error ends it."""
+        """Tick about once a second until `stop`. Errors are logged and do not end it."""
         while not stop.wait(_LOOK_SECONDS):
             try:
                 self.tick()
             except NotBegun:
-                pass  # the API writes the genesis block
+                pass  # until the API has written the genesis block
             except (RedisError, NodeError) as error:
                 _log.warning("housekeeping_failed", error=type(error).__name__, reason=str(error))
             except Exception:
@@ -66,7 +67,7 @@ class Housekeeper:
 
 
 def start_housekeeper(settings: Settings, stop: threading.Event) -> threading.Thread:
-    """Start a thread that does the node's housekeeping until `stop`. The process may end at any moment of it."""
+    """Start a thread that does the node's housekeeping until `stop`. The process may end while the thread works."""
     broker = connect_for_jobs(settings.broker_url)
     node = build_node(settings, store=as_store(connect_for_jobs(settings.redis_url)), queue=RqJobs(broker))
     thread = threading.Thread(target=Housekeeper(node, broker).run, args=(stop,), name="housekeeper", daemon=True)

@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 # RQ's defaults find a dead worker after 13 minutes. See docs/operations.md.
 MONITORING_SECONDS = 2
-# Housekeeping brings back a lost search, so this may be longer: each look costs Redis eleven commands.
+# Each heartbeat costs Redis eleven commands. A lost search is also brought back by housekeeping, so this may be longer.
 MINING_MONITORING_SECONDS = 4
 MAINTENANCE_SECONDS = 5
 WORKER_TTL = 20
@@ -67,7 +67,7 @@ class NodeWorker(Worker):
         if self.queues[0].name == MINING:
             join_open_rounds(current_context())
 
-    # --- no entry of the queue may end this worker ---
+    # --- No entry of the queue may end this worker ---
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
@@ -86,9 +86,9 @@ class NodeWorker(Worker):
                 continue
             if found is not None:
                 job, source = found
-                job.origin = source.name  # otherwise its failure would be filed under a queue of the job's choice
+                job.origin = source.name  # or its failure would be filed under the queue that the job itself names
                 if isinstance(job, AllowListedJob) and job.fault:
-                    self.connection.delete(job.key)  # it may be large; what is saved of it later is small
+                    self.connection.delete(job.key)  # it may be large; RQ saves only a small part of it again
             return found
 
     def _drop_unreadable(self) -> int:
@@ -106,11 +106,11 @@ class NodeWorker(Worker):
 
     @property
     def _raw(self) -> Any:
-        """The connection, whose replies are bytes."""
+        """The connection, untyped: its replies are bytes."""
         return self.connection
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run a job in a horse."""
+        """Run a job in a horse. An error in doing so is logged and does not end the worker."""
         try:
             super().execute_job(job, queue)
         except _RQ_HANDLES:
@@ -139,7 +139,7 @@ class NodeWorker(Worker):
             broker.zrem(registry_key, *names)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """Log one line where a traceback is of no use: for a refused job, a node that is not served, a store away."""
+        """Log one line, without a traceback, for the errors to expect: refused jobs, unserved nodes, a lost store."""
         error = exc_info[1]
         if isinstance(error, (ForbiddenJob, NodeError, RedisError)):
             # Messages of Redis errors may be long and hold a key's name; ours are sentences.
@@ -149,7 +149,7 @@ class NodeWorker(Worker):
         super().handle_exception(job, *exc_info)
 
     def unsubscribe(self) -> None:
-        """Do not wait for RQ's thread, which ends with the process: RQ would wait a second, while it may sleep 60."""
+        """Stop RQ's thread without waiting for it. It ends with the process, and may be asleep for up to a minute."""
         if self.pubsub_thread:
             self.pubsub_thread.stop()
 
@@ -171,7 +171,7 @@ class NodeWorker(Worker):
             super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
-        """Take part in open rounds again after a search was killed. The pause is there since it may be killed again."""
+        """Take part in open rounds again after a search was killed; after a pause, since it may be killed again."""
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call] # RQ's
         if self.queues[0].name == MINING and not self._stop_requested:
             time.sleep(_REJOIN_SECONDS)
@@ -193,14 +193,14 @@ class NodeWorker(Worker):
 
 
 def join_open_rounds(context: Context) -> None:
-    """Enqueue one search for each node's open round, which was opened before this worker could be called."""
+    """Enqueue one search for each node's open round: it may have been opened before this worker could be called."""
     broker = context.broker
     for name in registry.names(as_store(broker)):
         try:
             found = context.open_round(name)
         except (Unserved, BadSettings) as error:  # such as a URL that names a file that this machine does not have
             _log.error("node_refused", node=name, reason=str(error))
-        except (NotFound, RedisError) as error:  # gone, or away: its housekeeping calls workers when it is back
+        except (NotFound, RedisError) as error:  # gone, or not answering; its housekeeping calls workers later
             _log.warning("node_unreachable", node=name, error=type(error).__name__)
         else:
             if found is not None:
@@ -210,7 +210,8 @@ def join_open_rounds(context: Context) -> None:
 def ready_kernel(preference: str) -> Kernel:
     """The kernel for a setting, compiled or loaded.
 
-    Compiling leaves some 60 MB in the process, and loading does not. So a child compiles what the cache may lack.
+    Compiling leaves some 60 MB in a process, and loading from the cache does not. So a child process compiles first,
+    and this process loads.
     """
     with suppress(ImportError):
         kernel = choose("plain" if preference == "plain" else "fast")
@@ -240,7 +241,7 @@ def run_worker(settings: Settings, queue_name: str) -> None:
         kernel = ready_kernel(settings.kernel)
         speed = measure_speed(kernel)
         _log.info("kernel_ready", kernel=kernel.name, note=kernel.note, hashes_per_second=round(speed))
-        # Most workers are given nothing but a broker. One that is given a chain spec is bound to it.
+        # A worker needs only the broker's URL. If it is also given a chain spec, it serves only nodes that have it.
         one_spec = bool(os.environ.get("QUARRY_SPEC"))
         install(Context(settings, broker, kernel, speed, one_spec))
     else:

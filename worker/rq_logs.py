@@ -1,4 +1,4 @@
-"""RQ's own log lines: where Redis does not answer, a line instead of a traceback."""
+"""Shortens RQ's own log lines: if Redis does not answer, RQ logs a line without a traceback."""
 
 import logging
 
@@ -6,7 +6,7 @@ from services.connections import RedisError
 
 
 class _StoreAway(logging.Filter):
-    """Takes the traceback off a line that reports that Redis did not answer."""
+    """Removes the traceback from lines about errors of Redis, and adds the name of the error."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None

@@ -1,4 +1,7 @@
-"""The ticker: enqueues the scheduled jobs, and does housekeeping, once per time slot, however many tickers run."""
+"""The ticker process: enqueues the scheduled jobs, and runs the housekeeper.
+
+Several tickers may run for one node: each job and each housekeeping is done once per time slot.
+"""
 
 import signal
 import threading
@@ -35,7 +38,7 @@ class Ticker:
         self._schedule = [(RESOLVE, settings.resolve_seconds), (DISCOVER, DISCOVERY_SECONDS)]
 
     def tick(self) -> int:
-        """Enqueue the jobs that are due; how many were new. The slot's number in a job's id makes it one job a slot."""
+        """Enqueue the jobs that are due; how many were new. The id of a job has its slot's number: one job a slot."""
         node, now = self._settings.node, self._clock.now()
         new = 0
         for function, seconds in self._schedule:

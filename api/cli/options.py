@@ -71,7 +71,7 @@ class Target:
             terminal.show(*lines)
 
     def tell(self, text: str) -> None:
-        """As `note`, but do not fail if standard output does not take it: for what cannot be undone any more."""
+        """As `note`, for what cannot be undone: if standard output is full or closed, print it on standard error."""
         if not self.as_json:
             terminal.tell(text)
 

@@ -39,7 +39,7 @@ def say(*lines: str) -> None:
 def tell(line: str) -> None:
     """Print a line to standard output, or to standard error if the first is full or closed.
 
-    For a step after which the command must go on, such as a transaction that was sent.
+    For reports after which the command must go on, such as that a transaction was sent.
     """
     try:
         show(line)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from api.explorer import text
 from services.store.records import StoredHeader
 
-# Size of the drawing in its own units. Labels lie outside of it, so that it can be stretched.
+# Size of the drawing in its own units. It has no labels, so that it can be stretched.
 WIDTH, HEIGHT = 600, 120
 # Blocks over which the hash rate is averaged: a single interval says almost nothing.
 _WINDOW = 10

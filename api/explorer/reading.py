@@ -12,7 +12,7 @@ from services.store.records import StoredHeader
 
 # Memory that a block takes while it is read, as a multiple of its own bytes.
 _PER_BYTE = 14
-# If all heights lie within so many, their hashes are read as one range, and those between are dropped.
+# Hashes of heights that lie closer together than this are read as one range.
 _RANGE = 1000
 
 
@@ -45,7 +45,7 @@ def at_places(node: Node, places: Sequence[tuple[int, int]]) -> list[Placed]:
     for height, position in places:
         wanted.setdefault(height, []).append(position)
     found: dict[tuple[int, int], Placed] = {}
-    for stored, text in node.chain.read_blocks(headers):  # one by one, so only the shown part of a large block is kept
+    for stored, text in node.chain.read_blocks(headers):  # one by one, so of a large block only the shown part is kept
         height, packed = stored.header.index, ids[stored.header.hash]
         transactions = json.loads(text)["transactions"]
         for position in wanted[height]:

@@ -85,7 +85,7 @@ def transaction(transaction_id: str) -> ResponseReturnValue:
     """Show one transaction.
     ---
     get:
-      summary: 'Page: a transaction, its progress, and the proof that it is in its block'
+      summary: 'Page: a transaction, its progress, and its Merkle branch'
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
       responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
     """
@@ -266,7 +266,7 @@ def bug(error: Exception) -> ResponseReturnValue:
 
 @blueprint.app_errorhandler(404)
 def nowhere(error: HttpNotFound) -> ResponseReturnValue:
-    """A path without a page."""
+    """Answer 404 for a path without a page."""
     return _missing("page", request.path) if asks_for_page() else problem(404, "not_found", f"{error.description}")
 
 
@@ -279,7 +279,7 @@ def _page(
     status: int = 200,
     with_store: bool = True,
 ) -> Response:
-    """A page. Without `with_store`, the store is not asked for anything more, since it may not answer."""
+    """A page. Without `with_store`, nothing more is read from the store, which may not answer."""
     settings: Settings = current_node().settings
     now = current_node().clock.now()
     until = current_node().rounds.waits_until() if with_store else None

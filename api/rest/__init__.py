@@ -1,4 +1,9 @@
-"""The HTTP API in JSON, one blueprint for each subject, and rq-dashboard.
+"""The HTTP API in JSON. The docstring of each view is also its OpenAPI description.
 
-The docstring of each view is also its OpenAPI description (`documentation`).
+- `transactions`: submits transactions and looks them up; `mempool`: lists those that wait.
+- `blocks`: the chain; `accounts`: single accounts, and the whole stored ledger.
+- `mining`: mining requests and rounds; `faucet`: free coins on development chains.
+- `peers`: the list of peers, announcements, resolving, headers.
+- `health`: probes, chain spec and status; `metrics`: for Prometheus; `events`: server-sent events.
+- `documentation`: the OpenAPI document and `/docs`; `dashboard`: rq-dashboard at `/rq`.
 """

@@ -51,8 +51,8 @@ def ledger() -> ResponseReturnValue:
     get:
       summary: All accounts or allowances as they are stored, page by page
       description: >-
-        To compare it with a replay of the blocks, as quarry chain verify does. Begin with cursor 0 and continue with
-        `next` until it is null. An entry that changes meanwhile may come twice. Amounts are in base units.
+        For comparison with a replay of the blocks, as quarry chain verify does. Begin with cursor 0 and continue with
+        `next` until it is null. An entry that changes meanwhile may be sent twice. Amounts are in base units.
       parameters:
         - {in: query, name: kind, schema: {type: string, enum: [accounts, allowances], default: accounts}}
         - {in: query, name: cursor, schema: {type: string, pattern: '^[0-9]{1,20}$', default: '0'}}

@@ -46,7 +46,7 @@ def chain() -> ResponseReturnValue:
 
 
 def _cut(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The first blocks, as many as a peer accepts in one page; one in any case."""
+    """The first blocks, as many as a peer accepts in one page, but at least one."""
     left = MAX_PAGE_BYTES
     for number, block in enumerate(blocks):
         left -= len(block)

@@ -13,7 +13,7 @@ from services.store.news import as_text
 
 blueprint = Blueprint("stream", __name__)
 
-# Proxies and browsers give up a silent connection. A comment prevents that, and shows the node whether it still works.
+# Proxies and browsers close a silent connection. A comment prevents that, and shows the node whether it still works.
 _HEARTBEAT_SECONDS = 10.0
 _MEDIA_TYPE = "text/event-stream"
 
@@ -31,7 +31,7 @@ def events() -> ResponseReturnValue:
       responses:
         '200': {description: A stream that lasts until either side ends it., text: text/event-stream}
     """
-    if request.method == "HEAD":  # it has no body whose end would give the place back
+    if request.method == "HEAD":  # an answer without a body must not take a place: only the end of a body gives it back
         return Response(mimetype=_MEDIA_TYPE)
     listening = ExitStack()
     listening.enter_context(budget().hold(Kind.STREAM))  # before the answer begins, so it can still be a refusal

@@ -15,7 +15,7 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/healthz")
 def healthz() -> ResponseReturnValue:
-    """Tell that the process answers.
+    """Report that the process answers.
     ---
     get:
       summary: Whether the process is alive
@@ -26,7 +26,7 @@ def healthz() -> ResponseReturnValue:
 
 @blueprint.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """Tell whether requests can be served.
+    """Report whether requests can be served.
     ---
     get:
       summary: Whether the chain can be read and the stored state is not known to be wrong (ledger_differs)

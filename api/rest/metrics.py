@@ -21,7 +21,7 @@ from services.system.visible import named
 
 blueprint = Blueprint("metrics", __name__)
 
-# Classes of statuses, not statuses: so few that every series can exist from the beginning, at 0.
+# Classes of statuses instead of statuses, so that every series can exist from the beginning, at 0.
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 # Every label that a script can count under. Prometheus sees no increase in a series that appears at 1, so no alert

@@ -48,7 +48,7 @@ def mine() -> ResponseReturnValue:
     doorkeeper().require_this_machine()
     node = current_node()
     seconds = seconds_argument("wait", node.settings.mine_wait, MAX_WAIT)
-    with budget().hold(Kind.WAIT) if seconds else nullcontext():  # first, so that a refused request asks for no block
+    with budget().hold(Kind.WAIT) if seconds else nullcontext():  # first, so that a refused call adds no request
         request_id = node.requests.ask()
         until = node.rounds.waits_until()
         if until is not None and until - node.clock.now() > seconds:

@@ -1,4 +1,4 @@
-"""Peers: the list of them, their announcements, and agreeing with them on a chain."""
+"""Peers: their list, their announcements, and agreement with them on a chain."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def register() -> ResponseReturnValue:
     urls = [url for url in given if url != node.settings.public_url]  # tutorial readers register all nodes at each
     for url in urls:
         check_address(url, private=node.settings.reaches_private_peers)
-    if not admin:  # only the admin can end a peer's pause, or have a known peer asked
+    if not admin:  # only the admin can end a pause, or make the node ask a known peer
         known = {peer.url for peer in node.peers.approved()}
         urls = [url for url in urls if url not in known]
     node.peers.require_room(urls)
@@ -198,7 +198,7 @@ def headers() -> ResponseReturnValue:
 
 @blueprint.errorhandler(PeerFailed)
 def peer_failed(error: PeerFailed) -> ResponseReturnValue:
-    """A peer failed; the request was right."""
+    """Answer 502: a peer failed, and the request was right."""
     return problem(502, "peer_failed", str(error))
 
 

@@ -24,7 +24,7 @@ from shared.hashing import keccak256
 from shared.transaction import Transaction
 
 _GWEI = 10**9
-# Limits of a fee history: geth's number of blocks, and as many transactions as take a second.
+# Limits of a fee history: blocks, as in geth, and transactions, which take about a second.
 _MAX_HISTORY = 1024
 _MAX_TRANSACTIONS = 10_000
 _MAX_PERCENTILES = 100

@@ -1,7 +1,7 @@
 """`POST /rpc`: a Flask view for every request, and a WSGI middleware in front of it for the usual ones.
 
-Wallets poll, so most requests ask for one small number, and Flask would take longer than finding that number. The
-middleware answers well-formed requests itself. It passes on all others, so every refusal is made by the view.
+Wallets poll, so most requests ask for one small number, and Flask takes longer than finding that number. The middleware
+answers well-formed requests itself, and passes on all others, so every refusal is made by the view.
 """
 
 import time

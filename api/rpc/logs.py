@@ -99,7 +99,7 @@ def _in(node: Node, stored: StoredHeader, criteria: LogCriteria) -> list[FoundLo
 
 
 def _watched(node: Node, request: dict[str, Any]) -> LogCriteria:
-    """A filter's criteria for new blocks. `latest` and similar tags are no bounds: every new block was the latest."""
+    """A filter's criteria for new blocks. `latest` and similar tags set no bound: any new block is the latest."""
 
     def bound(name: str, otherwise: int) -> int:
         height = read_height(node, request.get(name))

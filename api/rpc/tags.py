@@ -61,7 +61,7 @@ def find_by_hash(node: Node, value: Any, name: str = "hash") -> StoredHeader | N
 
 
 def first_within(transactions: int, headers: list[StoredHeader]) -> list[StoredHeader]:
-    """The first of `headers` whose blocks have at most `transactions` transactions together; one in any case."""
+    """The first of `headers` whose blocks have at most `transactions` transactions together, but at least one."""
     left = transactions
     for count, stored in enumerate(headers):
         left -= stored.transactions

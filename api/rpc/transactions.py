@@ -13,8 +13,8 @@ from shared.errors import RuleError
 from shared.ethereum import decode_raw, interpret
 from shared.transaction import Transaction
 
-# A request for a receipt looks again at most 25 times, every 10 ms. At most 16 of them in a process, since each holds a
-# thread.
+# A request for a receipt looks again at most 25 times, every 10 ms. It holds a thread, so at most 16 of them do so in a
+# process.
 _LOOKS, _PAUSE, _HOLDERS = 25, 0.01, 16
 _holders = BoundedSemaphore(_HOLDERS)
 
@@ -74,7 +74,7 @@ def receipt(node: Node, value: Any) -> Any:
 
 
 def _awaited(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None:
-    """Wait shortly for a transaction that is in the mempool. Only on a development chain with auto-mining.
+    """Wait briefly for a transaction in the mempool, only on a development chain with auto-mining.
 
     Wallets look for the receipt right after sending, and then wait for the next block. ethers misses a block that is
     mined between the two, and would wait for ever if no other block follows.

@@ -1,7 +1,7 @@
 """What the connections of one server process may hold together: threads, and bytes of answers that are being sent.
 
-All of them take from one account, so no mixture of slow clients can use up the process. Some threads belong to no kind:
-they are the reserve for quick answers. docs/operations.md has a table of the defaults.
+All connections take from one account, so no mixture of slow clients can use up the process. Some threads belong to no
+kind: they are the reserve for quick answers. docs/operations.md has a table of the defaults.
 """
 
 import threading
@@ -28,8 +28,8 @@ _ANSWER = Kind.ANSWER  # in Python 3.11, looking up a member of an enum takes lo
 
 # Bytes. An answer that is larger takes a place, and its bytes are counted.
 LARGE = 65_536
-# Seconds for which a request stands in line for a place. A slow client keeps a place for a little less while others
-# stand in line (api/serving/connections.py).
+# Seconds for which a request stands in line for a place. While it does, slow clients lose their places a little sooner
+# than that (api/serving/connections.py).
 PATIENCE = 3.0
 # Seconds after a refusal during which slow clients are ended early.
 _TIGHT_SECONDS = 2.0
@@ -179,7 +179,7 @@ class LargeAnswer:
         self._size: int | None = None  # None: no place is taken
 
     def grow(self, size: int) -> None:
-        """Take `size` more bytes. An answer alone never takes more than the whole account, so it fits. Raises: Busy."""
+        """Take `size` more bytes, but never more than the whole account, so any answer can be sent. Raises: Busy."""
         size = min(size, self._budget.answer_bytes - (self._size or 0))
         if self._size is None:
             self._budget.take(Kind.ANSWER, PATIENCE, size)

@@ -33,7 +33,8 @@ BODY_SECONDS = 10.0
 TIGHT_BODY_SECONDS = 1.0
 TIGHT_BODY_RATE = 262_144
 # A reader has to take this many bytes per second on average over READ_SECONDS, or over TIGHT_READ_SECONDS while others
-# stand in line. A short time is unfair: a kernel with a large, full buffer reports what was read in steps of 400 kB.
+# stand in line. A shorter time would also end honest readers: a kernel with a large, full buffer acknowledges what was
+# read in steps of 400 kB.
 READ_RATE = 16_384
 READ_SECONDS = 30.0
 TIGHT_READ_SECONDS = 2.0
@@ -98,7 +99,7 @@ class Facts:
 class Early:
     """An answer to a request whose body has not arrived."""
 
-    at: float  # when it was handed to the server
+    at: float  # when the server got it, on the monotonic clock
     length: int  # bytes on the wire
     before: dict[Any, int]  # peer -> bytes that its connection had been handed until then
 
@@ -170,7 +171,7 @@ class Watch:
             for early in self._answered.values():
                 grown = facts.written - early.before.get(peer, facts.written)
                 is_it = grown == early.length
-                # If it was sent other answers as well: a connection that was sent enough and has been quiet since.
+                # The connection had other answers to send, too: it was sent more than enough, and has been quiet since.
                 may_be_it = (
                     now - early.at > _STUCK_SECONDS
                     and grown > early.length

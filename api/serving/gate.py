@@ -30,7 +30,7 @@ RECEIVED = "quarry.received"
 
 
 class Gate:
-    """A WSGI middleware: the first that a request meets."""
+    """A WSGI middleware, in front of all others."""
 
     def __init__(self, inner: WsgiApp, budget: Budget, deadlines: Deadlines, max_body: int) -> None:
         """`max_body`: bytes. A longer body is not read, and the application refuses it."""

@@ -11,8 +11,8 @@ from api.serving.budget import Budget, Kind
 # Why connections are ended (api/serving/connections.py).
 REASONS = ("idle", "slow_body", "slow_reader")
 
-_HELD = Gauge("quarry_http_held", "Threads held, by what for.", ["kind"], multiprocess_mode="livesum")
-_LIMIT = Gauge("quarry_http_held_limit", "Threads that may be held.", ["kind"], multiprocess_mode="livesum")
+_HELD = Gauge("quarry_http_held", "Threads held, by kind of use.", ["kind"], multiprocess_mode="livesum")
+_LIMIT = Gauge("quarry_http_held_limit", "Threads that a kind may hold.", ["kind"], multiprocess_mode="livesum")
 _BYTES = Gauge("quarry_http_answer_bytes", "Bytes that large answers take.", multiprocess_mode="livesum")
 _REFUSED = Counter("quarry_http_refused", "Requests refused because nothing was left to hold.", ["kind"])
 _ENDED = Counter("quarry_http_connections_ended", "Connections ended by the node, by reason.", ["reason"])

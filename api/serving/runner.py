@@ -1,8 +1,8 @@
-"""How granian calls the application. It replaces granian's own wrapper (granian/wsgi.py), for two reasons.
+"""How granian calls the application: in place of granian's own wrapper (granian/wsgi.py), for two reasons.
 
-Each request's environment has granian's protocol object, so another thread can answer a request while its own thread
-waits for the body (api/serving/connections.py). And it does not contain the environment of the process, which may have
-secrets in it.
+Here each request's environment has granian's protocol object, by which another thread can answer the request while its
+own thread waits for the body (api/serving/connections.py). And it lacks the environment of the process, which may
+have secrets in it.
 """
 
 import sys

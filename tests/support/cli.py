@@ -1,4 +1,4 @@
-"""The command line in the test's own process. In a process of its own: commands.py."""
+"""The command line in the test's own process. commands.py runs it in a process of its own."""
 
 from pathlib import Path
 

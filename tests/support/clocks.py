@@ -4,7 +4,7 @@ START = 1_750_000_000  # Unix seconds; long past, so that a real clock can mine 
 
 
 class FakeClock:
-    """A clock that stands still until it is moved. To sleep moves it."""
+    """A clock that stands still until it is moved. Sleeping moves it."""
 
     def __init__(self, now: float = START) -> None:
         self.time = now

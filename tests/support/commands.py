@@ -17,7 +17,7 @@ from services.system.programs import ROOT
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
-    # The plain kernel: to compile the fast one in every process takes longer than it saves.
+    # The plain kernel, since compiling the fast one in every process takes longer than it saves.
     return {**clean, "QUARRY_DATA_HOME": str(home), "QUARRY_KERNEL": "plain", **more}
 
 

@@ -51,7 +51,7 @@ class Crew:
                 print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
 
     def left(self) -> list[int]:
-        """Pids of all processes that stem from ours: each program has a session of its own."""
+        """Pids of our programs and of all processes that they started: each program has a session of its own."""
         return in_sessions({process.pid for process in self.started})
 
     def run(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:

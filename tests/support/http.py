@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """A response, its body read."""
+    """A response with its body."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case; values of lines with the same name are joined by ", "
@@ -55,14 +55,14 @@ def joined(lines: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 class Door(Protocol):
-    """A node's HTTP door."""
+    """A way to send requests to a node."""
 
     def call(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Answer:
         """One request; `Content_Type` stands for the header Content-Type. `path` is sent as it is."""
 
 
 class Client:
-    """Requests to a node, through one of its doors."""
+    """Requests to a node, over a `Door`."""
 
     def __init__(self, door: Door) -> None:
         self.door = door

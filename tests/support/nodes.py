@@ -48,7 +48,7 @@ def make_settings(spec: ChainSpec | None = None, **changes: Any) -> Settings:
 class TestNode:
     """A node without processes: the store is real, the clock and the queue are the test's.
 
-    It has hands: it signs, admits and mines for the test.
+    It also signs, admits and mines for the test.
     """
 
     __test__ = False  # not a class of tests, despite its name

@@ -1,4 +1,4 @@
-"""What tests of the explorer look at: hostile text, and a chain with a fork."""
+"""For tests of the explorer: hostile text, and a chain with a fork."""
 
 from services.node import Node
 from shared.block import Block

@@ -20,7 +20,7 @@ PASSWORD = "pa#s/s@w:o%r d?[é]"  # every character that means something in a UR
 def make_server(directory: Path) -> EmbeddedValkey:
     """A server that is started by `with`: ours, or the program that TEST_REDIS_SERVER names.
 
-    It does not write to disk before it answers: no test that shares a server pulls the plug, and an fsync per command
+    It does not write to disk before it answers: no test that shares a server cuts its power, and an fsync per command
     would take most of their time.
     """
     given = os.environ.get("TEST_REDIS_SERVER")

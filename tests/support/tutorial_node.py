@@ -2,7 +2,7 @@
 
 `python -m tests.support.tutorial_node PORT [--wording code]` runs one.
 
-Written from the tutorial's text with the standard library only. The chain is in memory, every request is believed, and
+Written from the tutorial's text with the standard library only. The chain is in memory, no request is checked, and
 the neighbours are asked only when a client calls `/nodes/resolve`.
 
 The tutorial's page and its program name the fields of a transaction differently, so there are nodes of both kinds.

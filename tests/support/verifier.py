@@ -104,7 +104,7 @@ class Chain:
     def payee(self, what: str, address: Any) -> None:
         """No key belongs to these two addresses, so nothing may be sent there (`bad_recipient`)."""
         lost = (ZERO_ADDRESS, self.spec["token"]["address"])
-        self.require(address not in lost, f"the {what} goes to {address}, of which nobody has the key")
+        self.require(address not in lost, f"the {what} goes to {address}, to which no key belongs")
 
     def add(self, block: Json) -> None:
         self.height = len(self.blocks) + 1

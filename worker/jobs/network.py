@@ -1,4 +1,7 @@
-"""The network jobs: agree with peers, and tell them. Until its chain has begun, a node does neither."""
+"""The network jobs: adopt better chains, find new peers, announce blocks, relay transactions.
+
+Before the node's chain has begun, they do nothing.
+"""
 
 import structlog
 
@@ -9,13 +12,14 @@ _log = structlog.get_logger(__name__)
 
 
 def resolve(name: str, which: str = "") -> bool:
-    """Adopt the best valid chain among the peers; whether ours changed. Safe at any time.
+    """Adopt the best valid chain among the peers. Returns whether ours changed. Safe to run at any time.
 
     Args:
-        which: "": all peers, as scheduled; `HEARD`: those that are said to have a new block; else one peer's URL.
+        which: "": all peers, as on the schedule; `HEARD`: those in whose name a block was announced; else one peer's
+            URL.
     """
     node = begun_node(name)
-    if node is None or node.faults.read() is not None:  # marked as wrong: `/status` says so, and no peer is asked
+    if node is None or node.faults.read() is not None:  # the stored state is wrong: nothing is adopted
         return False
     if which == HEARD:
         resolution = node.resolver.resolve_heard()
@@ -27,7 +31,7 @@ def resolve(name: str, which: str = "") -> bool:
 
 
 def discover(name: str) -> None:
-    """Ask one peer, each time another, for its peers, and keep them as candidates."""
+    """Ask one peer for its peers, and keep them as candidates. Each run asks another peer."""
     node = begun_node(name)
     if node is not None and node.faults.read() is None:
         node.resolver.discover(node.settings.public_url)
@@ -40,12 +44,12 @@ def answer(name: str, number: str) -> bool:
 
 
 def announce(name: str, tip: str) -> int:
-    """Tell all peers of a tip, unless it has moved since; how many were told."""
+    """Announce a tip to all peers, unless the tip has changed since; how many peers were told."""
     node = begun_node(name)
     return 0 if node is None else node.announcer.announce(tip)
 
 
 def relay(name: str) -> int:
-    """Hand new transactions on to all peers; how many."""
+    """Send new transactions to all peers; how many transactions."""
     node = begun_node(name)
     return 0 if node is None else node.announcer.relay()

@@ -17,11 +17,11 @@ _log = structlog.get_logger(__name__)
 # A search hands over after this long if another search job waits for a worker, and it lingers no longer than this.
 TURN_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
-# How often a worker that rests looks for a mining request.
+# Seconds between two checks for a mining request while a worker rests.
 _REST_LOOK_SECONDS = 0.005
-# How long a worker that is not needed leaves the round to the others: some round trips to the store.
+# Seconds before a worker that is not needed asks for a claim again: some round trips to the store.
 PATIENCE_SECONDS = 0.02
-# How long a worker that refuses a job stays away from the queue, so that another worker may take the job.
+# Seconds for which a worker that refuses a job takes no other, so that another worker can take the job.
 REFUSAL_SECONDS = 2.0
 
 
@@ -67,7 +67,7 @@ class _Search:
             # A transaction that was admitted since the last look opened no round, because this job still lingered.
             self._rounds.ensure_open()
         elif not self._context.stopping:
-            self._rounds.hand_over(current)  # the time is up, the round is not: a fresh job takes over
+            self._rounds.hand_over(current)  # the time is up and the round is still open: another job takes over
         return self._found
 
     def _turn_is_over(self, started: float) -> bool:
@@ -83,7 +83,7 @@ class _Search:
             fresh = False
             if claim is None:  # sealed or cancelled
                 return
-            if not claim.proofs:  # others are about to find a proof; if they have died, a later claim is not empty
+            if not claim.proofs:  # enough is claimed already; if those workers die, a later claim is not empty
                 self._watch.wait(PATIENCE_SECONDS)
                 continue
             proof, searched = self._scan(claim)
@@ -123,12 +123,12 @@ class _Search:
                 time.sleep(min(left, _REST_LOOK_SECONDS))
 
     def _next(self) -> str | None:
-        """The next round, if one is open or opens while this job lingers: lingering saves that round a fork."""
+        """The next round, if one is open or opens while this job lingers, which saves starting a process for it."""
         until = time.monotonic() + self._linger
         lingers = False
         self._rest()
         while not self._context.stopping:
-            self._watch.news()  # from here on; `ensure_open` sees what happened before
+            self._watch.news()  # discard earlier events: `ensure_open` reads what they changed
             open_round = self._rounds.ensure_open()
             left = until - time.monotonic()
             if open_round is not None or left <= 0:

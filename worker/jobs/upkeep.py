@@ -1,5 +1,5 @@
 """Housekeeping as a job. Quarry does not enqueue it, since the ticker does the same (worker/housekeeper.py). It remains
-on the list of jobs so that operators can have it done at once.
+on the list of jobs so that an operator can enqueue it by hand.
 """
 
 from services.housekeeping import keep_house

@@ -18,7 +18,7 @@ class Kernel(Protocol):
     """A way to scan proofs. Any two kernels give the same answers."""
 
     name: str
-    note: str  # one line for people: why this kernel was chosen, and what it lacks
+    note: str  # one line for the log: why this kernel was chosen, and what it lacks
 
     def warm_up(self) -> None:
         """Compile or load what scanning needs. A worker calls it at its start, before it takes jobs or forks."""

@@ -34,7 +34,7 @@ class PlainKernel:
         self.note = note
 
     def warm_up(self) -> None:
-        """Nothing to compile."""
+        """Do nothing: there is nothing to compile."""
 
     def scan(self, prefix: bytes, difficulty: int, start: int, stop: int) -> int | None:
         """The smallest valid proof in [start, stop), or None. Raises ValueError as `Kernel.scan` does."""

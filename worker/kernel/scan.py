@@ -39,7 +39,7 @@ class FastKernel:
         self._compiled: FirstChunk | None = None
 
     def warm_up(self) -> None:
-        """Compile, or load from Numba's cache, and check against hashlib. Compiling takes seconds; further calls none.
+        """Compile, or load from Numba's cache, and check against hashlib. The first call takes seconds.
 
         Without a usable cache (no writable directory, no space, a damaged or outdated file) it compiles in memory,
         and `note` says why. Call it before forking and before an alarm is set: children inherit the code.
@@ -98,7 +98,7 @@ def _scan(compiled: FirstChunk, prefix: bytes, difficulty: int, start: int, stop
     check_range(start, stop)
     first_word = np.uint32(largest_hash(difficulty) >> 224)
     while start < stop:
-        digits = max(LOW_DIGITS - 1, len(str(start)))  # the short ones together
+        digits = max(LOW_DIGITS - 1, len(str(start)))  # all shorter lengths at once: the plain kernel scans them
         end = min(stop, 10**digits)
         if digits >= LOW_DIGITS and _fits(prefix, digits):
             proof = _scan_length(compiled, prefix, digits, difficulty, first_word, start, end)
@@ -149,6 +149,6 @@ def _masks(prefix_length: int, digits: int) -> NDArray[np.uint32]:
     word = (prefix_length % BLOCK_BYTES + digits - LOW_DIGITS) // 4
     masks = np.zeros((2, DIGIT_WORDS), np.uint32)
     masks[0, word] = 0xFFFFFFFF
-    if word + 1 < DIGIT_WORDS:  # beyond, nothing is left over: the length begins there
+    if word + 1 < DIGIT_WORDS:  # otherwise the digits end with the last word before the length
         masks[1, word + 1] = 0xFFFFFFFF
     return masks

@@ -109,7 +109,7 @@ _COMPARED = {
     "store": "Every record in the node's store is what these blocks give.",
     "ledger": "The node's accounts and allowances are what these blocks give.\n"
     "To compare every record in its store, name the store with --redis-url.",
-    "nothing": "What the node has stored was not compared: its release does not show its ledger.",
+    "nothing": "What the node has stored was not compared: its release does not show it.",
 }
 
 

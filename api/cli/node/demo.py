@@ -1,6 +1,6 @@
 """`quarry demo`: wallets, payments and blocks on a node that exists only for the demo.
 
-Whatever the node says is compared with a calculation made here.
+What the node says is compared with a calculation that does not use the node.
 """
 
 import tempfile

@@ -131,7 +131,7 @@ def _packages() -> str:
     try:
         metadata.version("numba")
     except metadata.PackageNotFoundError:
-        raise Trouble(f"quarry {own} without the extra `fast`: mining is about thirty times slower", "warn") from None
+        raise Trouble(f"quarry {own} lacks the extra `fast`: mining is 30 times slower", "warn") from None
     return f"quarry {own}, with the fast kernel"
 
 
@@ -171,12 +171,12 @@ def _api(client: NodeClient) -> str:
 
 
 def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -> str:
-    """The node's own report of its ledger, and if its store is known, the quick check of what is stored."""
+    """What the node reports of its ledger; if its store is known, also the quick check of what is stored."""
     known = status.get("ledger", {"state": "ok"})
     if known["state"] != "ok":
         raise Trouble(f"{known['detail']}")
     if redis_url is None:
-        return "the node reports no difference; name its store with --redis-url to check that"
+        return "the node reports no difference; to check it, use --redis-url"
     from api.cli.chain.stores import node_on
     from services.audit.quick import QuickAudit
     from services.connections import RedisError, connect_for_requests
@@ -199,7 +199,7 @@ def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -
         raise Trouble(sentence_of(checked.findings))
     if not checked.has_digest:
         raise Trouble("has no digest yet; the API computes it at its next start", "warn")
-    return f"accounts, allowances and headers match the digest; {checked.blocks} blocks compared record by record"
+    return f"matches its digest; {checked.blocks} blocks compared record by record"
 
 
 def _store(url: str) -> str:
@@ -220,7 +220,7 @@ def _store(url: str) -> str:
                 raise Trouble(too_old(*version))
             config: Any = redis.config_get("appendonly", "appendfsync", "maxmemory-policy")
     except NoPermissionError:  # usual in a cluster, where the node's user may not read the configuration
-        raise Trouble("answers, but this user may not read its configuration to check durability", "warn") from None
+        raise Trouble("answers, but this user may not read its durability settings", "warn") from None
     except RedisError as error:
         raise Trouble(f"{_public(url)}: {explain(error)}") from None
     name = " ".join(version) if version is not None else "a server of unknown version"
@@ -263,7 +263,7 @@ def _ticker(url: str, node: str) -> str:
     except RedisError as error:
         raise Trouble(f"cannot be checked: the store {_public(url)}: {explain(error)}") from None
     if kept is None or now - float(kept) > _TICKER_SECONDS:
-        raise Trouble("no housekeeping within the last minute: `quarry ticker` must be running")
+        raise Trouble("no housekeeping for a minute: is `quarry ticker` running?")
     return "housekeeping ran within the last minute"
 
 
@@ -271,14 +271,14 @@ def _workers(status: dict[str, Any]) -> str:
     workers = status["workers"]
     text = f"{workers['mining']} mining, {workers['network']} network"
     if status.get("suspended"):
-        raise Trouble(f"{text}, all suspended: nothing is mined until `rq resume`")
+        raise Trouble(f"{text}, suspended: run `rq resume`")
     if status.get("foreign_workers"):
         count = status["foreign_workers"]
         raise Trouble(f"{text}; {count} worker(s) of another program take the node's jobs and fail them: stop them")
     if not workers["mining"]:
-        raise Trouble(f"{text}: nothing is mined until a mining worker starts")
+        raise Trouble(f"{text}: nothing is mined")
     if not workers["network"]:
-        raise Trouble(f"{text}: peers are not asked for blocks and not told of new ones", "warn")
+        raise Trouble(f"{text}: no blocks are exchanged with peers", "warn")
     return text
 
 
@@ -313,7 +313,7 @@ def _clock(client: NodeClient, status: dict[str, Any], store_url: str | None, br
     sentences.append(f"the tip lies {tip:.0f} s in the future" if tip > 0 else f"the tip is {-tip:.0f} s old")
     if wrong or tip > 0:
         raise Trouble("; ".join(sentences), "warn")
-    return f"{sentences[0]}; the clocks of API and workers agree with the store's"
+    return f"{sentences[0]}; all clocks agree with the store's"
 
 
 def _clocks(store_url: str, broker_url: str) -> tuple[float, list[Any]]:

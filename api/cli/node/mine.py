@@ -24,7 +24,7 @@ _LONG_POLL = 0.5  # seconds that the node may wait before it answers about a job
     help="How many seconds to wait for each block.",
 )
 def mine(target: Target, count: int, wait: float) -> None:
-    """Have the node mine N blocks, one after the other, and wait for each. [default: 1]"""
+    """Ask the node for N blocks, one after the other, and wait for each. [default: 1]"""
     blocks = []
     for number in range(1, count + 1):
         with line(quiet=target.as_json) as say:
@@ -87,5 +87,5 @@ def _progress(client: NodeClient, round_id: str | None) -> str:
         return "waiting for its turn"
     hashes, difficulty, rate = found["hashes"], found["difficulty"], found["rate"]
     text = f"{hashes:,} hashes, {rate_text(rate)} by {len(found['workers'])} worker(s)"
-    # The search has no memory: the time that it has taken does not shorten the time to be expected.
+    # A search has no memory: the expected time left does not depend on the time already taken.
     return f"{text}, {difficulty / rate:.1f} s expected from now" if rate else text

@@ -39,7 +39,7 @@ def ticker() -> None:
 
 
 def _become(*arguments: str) -> None:
-    """Replace this process by `python -m worker`. Its process id stays, so supervisor and signals still reach it."""
+    """Replace this process by `python -m worker`. It keeps its process id, so a supervisor's signals still reach it."""
     command = module_command("worker", *arguments)
     try:
         os.execve(command[0], command, {**os.environ, **module_path(os.environ)})

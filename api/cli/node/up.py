@@ -21,10 +21,11 @@ from services.settings.table import BUILT_IN_SPECS, Settings, load
 from services.system import logs
 from services.system.programs import scrub_environment
 from services.wallet.development import ACCOUNTS
+from shared.rules import rules_for
 
 NODE = "node1"
 MAX_NODES = 16
-# Settings that several nodes cannot share.
+# Settings that belong to one node, so they are refused with --nodes.
 _OF_ONE_NODE = ("QUARRY_NODE", "QUARRY_REDIS_URL", "QUARRY_PUBLIC_URL")
 _MAX_PORT = 65535
 
@@ -185,7 +186,7 @@ def _spec_from_anywhere(spec: str) -> str:
 class Interruption:
     """Handles Ctrl-C, SIGTERM and SIGHUP: inside `may_raise` they raise KeyboardInterrupt, outside they set `event`.
 
-    Once `event` is set, another signal raises KeyboardInterrupt, which hurries the end.
+    Once `event` is set, another signal raises KeyboardInterrupt, which cuts the stopping short.
     """
 
     def __init__(self) -> None:
@@ -197,7 +198,7 @@ class Interruption:
             signal.signal(signal.SIGHUP, self._received)
 
     def may_raise(self) -> "Interruption":
-        """While the block runs, a signal raises KeyboardInterrupt: it may wait for minutes and not look at `event`."""
+        """For a block that may wait for minutes without looking at `event`: a signal raises KeyboardInterrupt in it."""
         return self
 
     def __enter__(self) -> None:
@@ -233,7 +234,9 @@ def _welcome(launch: Launch) -> list[str]:
         ]
         lines += [text for account in ACCOUNTS for text in (f"  {account.address}", f"    {account.private_key}")]
         lines += [""]
-    lines += ["In another terminal, try: quarry status, quarry mine, quarry wallet new alice"]
+    # Under the tutorial's rules nothing is signed, so a wallet is of no use.
+    third = "quarry wallet new alice" if rules_for(spec).has_accounts else "quarry chain show"
+    lines += [f"In another terminal, try: quarry status, quarry mine, {third}"]
     return [*lines, "Ctrl-C stops everything."]
 
 
@@ -248,7 +251,7 @@ def _shown(node: RunningNode, *, first: bool, only: bool) -> list[str]:
         *([] if only else [node.plan.name]),
         f"  API         {node.url}  (documentation: {node.url}/docs)",
         f"  Explorer    {node.url}/",
-        f"  Jobs        {node.url}/rq  (any user name; password: the admin token)",
+        f"  Jobs        {node.url}/rq  (any user; password: the admin token)",
         f"  Admin token {node.admin_token_file}",
         f"  Address     {node.address}  (wallet: {wallet})",
         f"  Data        {node.plan.files.directory}",

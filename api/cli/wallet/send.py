@@ -5,9 +5,7 @@ import click
 from api.cli.group import USAGE, Failure
 from api.cli.options import Target, with_node
 from api.cli.wallet import wallet_store
-from api.cli.wallet.transfers import show_its_block, submit_transfer, wait_options
-from shared.amounts import parse_amount
-from shared.errors import InputError
+from api.cli.wallet.transfers import amount_units, show_its_block, submit_transfer, wait_options
 from shared.rules import rules_for
 
 
@@ -32,8 +30,8 @@ def send(
     timeout: float,
 ) -> None:
     """Send AMOUNT coins, such as 5 or 0.25."""
-    units = _amount(amount, "AMOUNT")
-    fee_units = None if fee is None else _amount(fee, "--fee")
+    units = amount_units(amount, "AMOUNT")
+    fee_units = None if fee is None else amount_units(fee, "--fee")
     if data == "":
         raise Failure("--data must not be empty; leave the option out to send no text.", USAGE)
     to = wallet_store.address(recipient)
@@ -45,10 +43,3 @@ def send(
         show_its_block(target, sent["id"], timeout)
     else:
         target.show(sent, sent["message"], sent["id"])
-
-
-def _amount(text: str, name: str) -> int:
-    try:
-        return parse_amount(text, field=name)
-    except InputError as error:
-        raise Failure(error.message, USAGE) from None

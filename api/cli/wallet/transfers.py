@@ -11,12 +11,13 @@ from api.cli.group import INTERRUPTED, USAGE, Failure, Unreachable
 from api.cli.options import Target
 from services.wallet.signers import Signer
 from shared.amounts import format_amount, parse_amount
+from shared.errors import InputError
+from shared.hashing import is_hash
 from shared.rules import rules_for
 from shared.transaction import read_transaction
 
 _ATTEMPTS = 3
 _PAUSE = 1.0  # seconds
-_HASH_DIGITS = 64
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -62,7 +63,7 @@ def submit_transfer(
     if data is not None:
         unsigned["data"] = data
     signed = signer.sign(unsigned, spec)
-    identifier = read_transaction(signed).id  # computed here: the node's answer could name another transaction
+    identifier = read_transaction(signed).id  # computed here, since the node could name another transaction
     try:
         answer = _submit(client, signed, identifier)
     except KeyboardInterrupt:
@@ -77,7 +78,7 @@ def submit_transfer(
 def _submit(client: NodeClient, signed: dict[str, Any], identifier: str) -> dict[str, Any]:
     """Send a signed transaction, again if no answer comes: a node takes the same transaction only once.
 
-    A transaction signed anew would have another nonce and pay twice, so the error names this one.
+    Signing again would use another nonce and could pay twice, so the error names this transaction.
     """
     for _ in range(_ATTEMPTS):
         try:
@@ -118,7 +119,7 @@ def until_mined(client: NodeClient, identifier: str, seconds: float, remedy: str
 
     Args:
         seconds: how long to wait.
-        remedy: a sentence to end each error with: how to go on.
+        remedy: a sentence that says how to go on; each error ends with it.
 
     Raises:
         Failure: as `NodeClient.transaction_until_mined`; or Ctrl-C.
@@ -134,13 +135,28 @@ def until_mined(client: NodeClient, identifier: str, seconds: float, remedy: str
         raise Failure(f"{what} {remedy}".strip(), error.exit_code) from None
 
 
+def amount_units(text: str, name: str) -> int:
+    """The base units of an amount in coins that a user types.
+
+    Args:
+        name: of the option or argument, for the message.
+
+    Raises:
+        Failure: it is not an amount; exit code 2.
+    """
+    try:
+        return parse_amount(text, field=name)
+    except InputError as error:
+        raise Failure(error.message, USAGE) from None
+
+
 def transaction_id(text: str) -> str:
     """A transaction's id as a user types it, in its normal form: lower case, without 0x.
 
     Raises:
-        Failure: it is not an id.
+        Failure: it is not an id; exit code 2.
     """
     identifier = text.lower().removeprefix("0x")
-    if len(identifier) != _HASH_DIGITS or set(identifier) - set("0123456789abcdef"):
+    if not is_hash(identifier):
         raise Failure("A transaction id is 64 hexadecimal digits.", USAGE)
     return identifier

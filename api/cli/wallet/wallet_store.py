@@ -31,7 +31,7 @@ def wallet_names() -> list[str]:
     """The names of the wallets that exist, in order; `node` is not among them."""
     try:
         found = [entry.name for entry in wallets_directory().iterdir() if (entry / keyring.PUBLIC_KEY).is_file()]
-        found = [name for name in found if _NAME.fullmatch(name)]  # other programs may have made others
+        found = [name for name in found if _NAME.fullmatch(name)]  # other directories may be another program's
     except OSError:
         return []
     return sorted(found)

@@ -52,7 +52,7 @@ def mining(node: Node) -> dict[str, Any]:
 
 
 def _rounds(node: Node) -> list[dict[str, Any]]:
-    """The last rounds, newest first. A round has an event for each of its templates."""
+    """The last rounds, newest first, found by their events. A round has one for each of its templates."""
     ids = dict.fromkeys(
         event.data["id"] for event in reversed(node.mining.events.latest(_EVENTS)) if event.type == "round"
     )

@@ -1,4 +1,4 @@
-"""The page of a transaction: where it is, and the proof that it is in its block."""
+"""The page of a transaction: where it is, and the Merkle branch that shows that it is in its block."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +72,7 @@ def _tree(inclusion: dict[str, Any]) -> Tree:
         path_x, sibling_x = (_RIGHT, _LEFT) if step["side"] == "left" else (_LEFT, _RIGHT)
         label = "this transaction" if level == 0 else "computed"
         nodes.append(TreeNode(path_x, y, value.hex(), label, "path"))
-        nodes.append(TreeNode(sibling_x, y, step["hash"], "in the proof", "sibling"))
+        nodes.append(TreeNode(sibling_x, y, step["hash"], "in the branch", "sibling"))
         above = _x_of(steps[level + 1]["side"] if level + 1 < len(steps) else None)
         edges += [(x + middle, y, above + middle, y - _LEVEL + _NODE_HEIGHT) for x in (path_x, sibling_x)]
         sibling = bytes.fromhex(step["hash"])

@@ -1,4 +1,4 @@
-// For every page: colour scheme, the key "/" for searching, copying, current times, and live updates.
+// For every page: the colour scheme, the key "/" for the search field, copying, relative times, and live updates.
 
 const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -76,8 +76,8 @@ const rate = (value) => scaled(value, [["TH/s", 1e12], ["GH/s", 1e9], ["MH/s", 1
 
 // --- Live ---
 
-// Only the server renders pages. After an event the page is fetched again, and its regions with `data-live` replace those
-// that have changed. Only the progress of a round is drawn from the event itself.
+// Only the server renders pages. After an event the page is fetched again, and regions with `data-live` that differ
+// are replaced. Only the progress of a round is drawn from the event itself.
 
 const SOONEST = 1000; // milliseconds between two fetches
 const POLL = 3000;

@@ -75,7 +75,7 @@ async function takeApart(block) {
   verdict.className = `verdict ${good ? "good" : "bad"}`;
   verdict.textContent = good
     ? `That is the hash of block ${block.index}, and it is rare enough. Your browser agrees with the node.`
-    : "Your browser gets another result than the node.";
+    : "Your browser's result is not the node's.";
 }
 
 function mark(element, text, part) {

@@ -33,7 +33,7 @@ async function submit(text) {
     if (answer.error) throw new Error(answer.error.message);
     return answer.result.slice(2);
   }
-  return (await post("/transactions/new", text)).id; // as it was typed, since numbers would lose digits here
+  return (await post("/transactions/new", text)).id; // as it was typed: parsed as numbers here, amounts would lose digits
 }
 
 $("raw-form").addEventListener("submit", async (event) => {
@@ -82,7 +82,7 @@ async function withWallet(words, action) {
       state.append(" ", anchor);
     }
   } catch (error) {
-    state.textContent = error?.code === 4001 ? "You refused it in the wallet." : (error?.message ?? "The wallet refused it.");
+    state.textContent = error?.code === 4001 ? "You declined in the wallet." : (error?.message ?? "The wallet refused it.");
   }
 }
 
@@ -116,7 +116,7 @@ async function watchToken(ethereum) {
   return { words: "The wallet shows the token now." };
 }
 
-// No one has the keys of these two addresses, and the node refuses transactions to them. The form says so first.
+// These two addresses have no keys, and the node refuses transactions to them. The form says so before it is sent.
 function checkPayee(input) {
   const to = input.value.trim().toLowerCase();
   const lost = { ["0x" + "0".repeat(40)]: "the zero address", [wallet?.dataset.token.toLowerCase()]: "the token's own address" };

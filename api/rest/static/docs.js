@@ -1,9 +1,9 @@
-// Draws `/docs` from the OpenAPI document with Swagger UI, which lies in `vendor/`.
+// Shows the OpenAPI document at `/docs` with Swagger UI, which is in `vendor/`.
 
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#endpoints",
-  deepLinking: true, // an open endpoint is in the address, so it can be linked to
+  deepLinking: true, // the address names the open endpoint, so it can be linked to
   defaultModelsExpandDepth: 0,
-  validatorUrl: null, // no validator of another site
+  validatorUrl: null, // ask no other site to validate the document
 });

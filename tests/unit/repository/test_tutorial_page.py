@@ -59,7 +59,7 @@ def test_limits_and_times() -> None:
         str(MAX_CHAIN_BYTES // 2**20), f"{CHAIN_DEADLINE:g}", str(MAX_CHAIN_BLOCK // 2**20),
     )  # fmt: skip
     settings = load({"QUARRY_SPEC": "tutorial"})
-    said(r"Quarry also looks by itself, every ten seconds")
+    said(r"Quarry also asks its peers every ten seconds")
     said(r"`/mine` waits ten seconds for them")
     assert (settings.resolve_seconds, settings.mine_wait) == (10, 10)
     said(r"a proof that begins with four hex zeros")

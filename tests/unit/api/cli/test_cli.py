@@ -6,16 +6,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from api.cli.client import NodeClient
 from api.cli.group import COMMANDS
+from api.cli.node import up
 from api.cli.options import connect
 from services.launch.launcher import PortInUse, RunningNode
 from services.launch.node_files import NodeFiles, running_nodes
 from services.launch.node_plan import NodePlan, passed_settings
+from services.settings.table import load
 from services.system.programs import ROOT, scrubbed
 from services.wallet import keyring
 from services.wallet.development import ACCOUNTS
@@ -470,6 +473,20 @@ def test_a_port_in_use_is_refused_before_anything_is_made(node: FakeNode, tmp_pa
         running.allocate()
     running.stop()
     assert not (tmp_path / "node1").exists()
+
+
+@pytest.mark.parametrize(("spec", "last"), [("dev", "quarry wallet new alice"), ("tutorial", "quarry chain show")])
+def test_up_suggests_what_works_on_its_chain(tmp_path: Path, spec: str, last: str) -> None:
+    started = SimpleNamespace(
+        plan=SimpleNamespace(name="node1", files=NodeFiles(tmp_path), workers=1),
+        settings=load({"QUARRY_SPEC": spec}),
+        url="http://127.0.0.1:5000",
+        admin_token_file="/home/ada/.quarry/dev/node1/admin-token",
+        address=ACCOUNTS[0].address,
+    )
+    lines = up._welcome(SimpleNamespace(nodes=[started]))  # type: ignore[arg-type]
+    assert f"In another terminal, try: quarry status, quarry mine, {last}" in lines
+    assert not [line for line in lines if len(line) > 80 and str(tmp_path) not in line]
 
 
 def test_settings_of_the_client_stay_out_of_the_node() -> None:

@@ -148,7 +148,7 @@ def test_a_place_that_cannot_be_written_costs_nothing(
 
 def test_other_wrong_use_costs_nothing_either(chain: Chain, file: Path) -> None:
     refused(run("anchor", file, "--from", "nobody", "--url", chain.url), 1, "no wallet")
-    refused(anchor(chain, file, "--fee", "1e5"), 1, "fee")
+    refused(anchor(chain, file, "--fee", "1e5"), 2, "--fee")  # as `quarry send`
     refused(anchor(chain), 2, "--proof-of")
     refused(anchor(chain, "--proof-of", "12"), 2, "64 hexadecimal")
     refused(anchor(chain, "--proof-of", "ab" * 32, "--fee", "1"), 2, "--fee")
@@ -256,7 +256,7 @@ def test_whoever_interrupts_the_wait_is_told_what_was_sent(
 
 @pytest.mark.parametrize("name", ["send", "anchor"])
 def test_the_id_is_out_before_the_wait_begins(chain: Chain, file: Path, name: str) -> None:
-    """By processes: what was printed before the end, however that comes."""
+    """In a process that is killed after its first line."""
     chain.mines = False
     arguments = ["send", "--from", "alice", "--to", "alice", "0", "--wait"] if name == "send" else ["anchor", str(file)]
     wallet = [] if name == "send" else ["--from", "alice"]

@@ -124,7 +124,7 @@ def test_whatever_is_changed_is_found(
 
 
 def test_a_header_without_work_is_found(anchored: tuple[Path, dict[str, Any]]) -> None:
-    """Somebody who searched nothing: a header of a difficulty that its hash does not meet."""
+    """A proof made without work: a header of a difficulty that its hash does not meet."""
     file, proof = anchored
     proof["header"]["difficulty"] = 2**200
     proof["block"] = rules_for(SPEC).read_header(proof["header"]).hash
