@@ -478,6 +478,6 @@ def test_a_history_that_is_spread_over_a_long_chain_is_read_too(node: Node, monk
     for _ in range(5):
         grow(node)
     whole = page(client, f"/address/{MINER}")
-    monkeypatch.setattr("api.explorer.reading._RANGE", 2)  # each height by itself
+    monkeypatch.setattr("api.explorer.places._RANGE", 2)  # each height by itself
     assert page(client, f"/address/{MINER}").links() == whole.links()
     assert sum(link.startswith("/tx/") for link in whole.links()) == 5
