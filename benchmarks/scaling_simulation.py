@@ -26,7 +26,7 @@ from services.store.keys import Keys
 from services.store.mining import MiningStore
 from services.store.scripts import source
 from shared.block import Template
-from worker.claims import LONGEST_SECONDS, SLICE_SECONDS
+from worker.claim_size import LONGEST_SECONDS, SLICE_SECONDS
 from worker.process import MINING_MONITORING_SECONDS
 
 WORKERS = (1, 2, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000)
@@ -92,7 +92,7 @@ def simulate(plan: Plan, seed: int = 1) -> Outcome:
         claims += starts < plan.seconds
         got = free_at + plan.round_trip / 2
         waited += min(got, plan.seconds) - min(arrives - plan.round_trip / 2, plan.seconds)
-        # As in worker/claims.py: as long as the worker has searched, but from one slice to the longest claim.
+        # As in worker/claim_size.py: as long as the worker has searched, but from one slice to the longest claim.
         length = min(plan.longest_claim, max(SLICE_SECONDS, spent[number]))
         useful += max(0.0, min(got + length, plan.seconds) - got)
         spent[number] += length

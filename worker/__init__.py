@@ -2,8 +2,7 @@
 
 - `process`: the worker process, and `context`: what its jobs find in it.
 - `jobs`: the job functions.
-- `claims`: how many proofs a worker claims at once; `kernel`: scans them.
-- `ticker`: the ticker process, which enqueues the scheduled jobs; `housekeeper`: its thread for housekeeping.
-- `__main__`: starts one of the two processes.
-- `rq_logs`: shortens RQ's own log lines.
+- `claim_size`: how many proofs a worker claims at once; `kernel`: scans them.
+- `ticker`: enqueues the scheduled jobs; `housekeeper`: housekeeping in a thread beside it.
+- `rq_logs`: RQ's own log lines.
 """

@@ -28,7 +28,7 @@ from services.system import logs
 from services.system.processes import die_with_parent
 from shared.errors import NodeError
 from worker import rq_logs
-from worker.claims import measure_speed
+from worker.claim_size import measure_speed
 from worker.context import Context, current_context, install
 from worker.kernel import Kernel, choose
 

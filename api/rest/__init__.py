@@ -1,4 +1,6 @@
-"""The HTTP API in JSON. The docstring of each view is also its OpenAPI description.
+"""The HTTP API in JSON.
+
+The docstring of each view is also its OpenAPI description. `api/app.py` registers the blueprints.
 
 - `transactions`: submits transactions and looks them up; `mempool`: lists those that wait.
 - `blocks`: the chain; `accounts`: single accounts, and the whole stored ledger.

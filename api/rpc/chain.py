@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.rpc.errors import invalid_params
-from api.rpc.methods import METHODS, method
+from api.rpc.method_table import METHODS, method
 from api.rpc.quantity import data, quantity, read_data, read_quantity
 from api.rpc.representations import (
     gas_limit,

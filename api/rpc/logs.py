@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.rpc.errors import REFUSED, RpcError, invalid_params
-from api.rpc.methods import method
+from api.rpc.method_table import method
 from api.rpc.quantity import read_address, read_data, read_quantity
 from api.rpc.representations import represent_log
 from api.rpc.tags import find_by_hash, first_within, read_height

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from api.rpc.errors import REFUSED, RpcError
-from api.rpc.methods import method
+from api.rpc.method_table import method
 from api.rpc.quantity import quantity, read_address
 from api.rpc.representations import represent_pending
 from api.serving.budget import reserve

@@ -18,7 +18,7 @@ from api.rpc.errors import (
     RpcError,
     refusal,
 )
-from api.rpc.methods import METHODS
+from api.rpc.method_table import METHODS
 from api.serving import budget
 from services.connections import RedisError
 from services.errors import Busy

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from api.rpc.errors import REFUSED, RpcError, invalid_params, reason, reverted, to_nobody
-from api.rpc.methods import method
+from api.rpc.method_table import method
 from api.rpc.quantity import data, quantity, read_address, read_data, read_quantity, word
 from api.rpc.tags import is_pending, read_state_height
 from services.node import Node

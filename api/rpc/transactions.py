@@ -4,7 +4,7 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from api.rpc.errors import REFUSED, RpcError, reverted, to_nobody
-from api.rpc.methods import method
+from api.rpc.method_table import method
 from api.rpc.quantity import read_data
 from api.rpc.representations import represent_mined, represent_pending, represent_receipt
 from services.node import Node

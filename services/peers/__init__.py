@@ -3,8 +3,9 @@
 - `urls`, `book`: which URLs may be a peer, and what is known of each.
 - `http`, `json_array`, `client`: the questions to a peer, within limits of time and size.
 - `claims`: what the peers claim of their chains; discovery of further peers.
-- `resolver`: which claims are tried, and in which order.
-- `header_chain`, `whole_chain`, `stretch`: adopting one peer's chain.
+- `resolver`: which claims are tried, in which order, and what follows for a peer that lied or failed.
+- `header_chain`, `whole_chain`, `stretch`: adopting one peer's chain. Most lies are found here: headers that do not
+  connect, work that is not there.
 - `consensus`: resolving on demand.
 - `announcer`: news of tips and transactions, to peers and from them.
 """

@@ -1,4 +1,4 @@
-"""The mempool in Redis. Its policy is in services/mempool/admission.py."""
+"""The mempool in Redis. Its policy is in services/mempool/judgement.py."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,10 @@
-"""Raw Ethereum transactions: reading and signing them, and their meaning on this ledger (docs/consensus.md)."""
+"""Raw Ethereum transactions: reading and signing them, and their meaning on this ledger (docs/consensus.md).
+
+- `encoding`: the envelopes, RLP, and the hash that is signed.
+- `raw`: reading raw bytes, strictly.
+- `calls`: what a transaction means on this ledger.
+- `signing`: signing, and the address of a private key.
+"""
 
 from shared.ethereum.calls import GAS, INTRINSIC_GAS, Call, interpret
 from shared.ethereum.encoding import ACCESS_LIST, DYNAMIC_FEE, LEGACY

@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _JOBS: dict[str, Callable[..., Any]] = {
-    f"{function.__module__}.{function.__name__}": function
-    for function in (network.resolve, network.answer, network.discover, network.announce, network.relay)
+    name: getattr(network, name.rpartition(".")[2]) for name in ALLOWED if name.rpartition(".")[0] == network.__name__
 }
-assert set(_JOBS) < ALLOWED
 
 # To build an application takes longer than half a schedule, and it holds nothing except its node.
 _APPS: list[Flask] = []

@@ -9,7 +9,7 @@ from services.mining.rounds import Rounds
 from services.registry import Unserved
 from services.store.events import Watch
 from services.store.mining import Claim, Searched
-from worker.claims import GIVE_UP_SECONDS, ClaimSize
+from worker.claim_size import GIVE_UP_SECONDS, ClaimSize
 from worker.context import Context, begun_node, current_context
 
 _log = structlog.get_logger(__name__)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.explorer.reading import at_places
+from api.explorer.places import at_places
 from services.node import Node
 from shared.amounts import format_amount
 

@@ -473,11 +473,20 @@ def test_every_page_is_described(node: Node) -> None:
             assert f"`{path}`" in text
 
 
+def test_every_page_is_in_the_list_of_pages(node: Node) -> None:
+    routes = create_app(node).url_map
+    doors = routes.bind("localhost")
+    listed = {doors.match(path.partition("?")[0])[0] for path in PAGES}
+    pages = {rule.endpoint for rule in routes.iter_rules() if rule.endpoint.startswith("explorer.")}
+    others = {"explorer.transaction", "explorer.search", "explorer.asset"}  # a page by an id, a redirection, files
+    assert pages - others == listed
+
+
 def test_a_history_that_is_spread_over_a_long_chain_is_read_too(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client(FlaskDoor(create_app(node)))
     for _ in range(5):
         grow(node)
     whole = page(client, f"/address/{MINER}")
-    monkeypatch.setattr("api.explorer.reading._RANGE", 2)  # each height by itself
+    monkeypatch.setattr("api.explorer.places._RANGE", 2)  # each height by itself
     assert page(client, f"/address/{MINER}").links() == whole.links()
     assert sum(link.startswith("/tx/") for link in whole.links()) == 5

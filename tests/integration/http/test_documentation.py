@@ -1,10 +1,15 @@
 """The OpenAPI document: well-formed, and about every endpoint that there is."""
 
+import pkgutil
 import re
+from importlib import import_module
 from typing import Any
 
 import pytest
 
+import api.explorer
+import api.rest
+import api.rpc
 from api.app import create_app
 from services.node import Node
 from tests.support.http import Client, FlaskDoor
@@ -36,6 +41,18 @@ def documented(document: dict[str, Any]) -> set[tuple[str, str]]:
 
 def test_every_endpoint_is_documented_and_nothing_else(document: dict[str, Any], node: Node) -> None:
     assert documented(document) == endpoints(node)
+
+
+def test_every_blueprint_is_registered(node: Node) -> None:
+    """The endpoints of a blueprint that is not are in no document, and answer 404."""
+    made = [
+        module.blueprint
+        for package in (api.rest, api.rpc, api.explorer)
+        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+        if hasattr(module := import_module(found.name), "blueprint")
+    ]
+    assert len(made) > 10
+    assert [one.name for one in made if one not in create_app(node).blueprints.values()] == []
 
 
 def test_an_endpoint_without_a_documented_method_would_be_noticed(node: Node) -> None:

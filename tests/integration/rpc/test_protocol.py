@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from api.rpc.methods import METHODS
+from api.rpc.method_table import METHODS
 from services.node import Node
 from tests.integration.rpc.client import OWNERS, Rpc, RpcFailure
 from tests.support.nodes import MakeNode

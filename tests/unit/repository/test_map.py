@@ -1,6 +1,7 @@
 """The map of the tests (tests/README.md) is right: every module's tests are found by its path, or are named here."""
 
 import ast
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -142,12 +143,13 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("scraped and compared with what was asked", ("tests/integration/http/test_metrics.py",),
      ("api/serving/request_metrics.py",)),
     ("the protocol, its errors and its formats", ("tests/integration/rpc/test_protocol.py",),
-     ("api/rpc/chain.py", "api/rpc/dispatch.py", "api/rpc/errors.py", "api/rpc/methods.py", "api/rpc/quantity.py")),
+     ("api/rpc/chain.py", "api/rpc/dispatch.py", "api/rpc/errors.py", "api/rpc/method_table.py",
+      "api/rpc/quantity.py")),
     ("blocks and state as wallets see them",
      ("tests/integration/rpc/test_state.py", "tests/integration/rpc/test_transactions.py"),
      ("api/rpc/representations.py", "api/rpc/tags.py")),
     ("the pages as a reader gets them", ("tests/integration/explorer/test_views.py",),
-     ("api/explorer/charts.py", "api/explorer/links.py", "api/explorer/reading.py", "api/explorer/search.py",
+     ("api/explorer/charts.py", "api/explorer/links.py", "api/explorer/places.py", "api/explorer/search.py",
       "api/explorer/text.py", "api/explorer/pages/addresses.py",
       "api/explorer/pages/blocks.py", "api/explorer/pages/mining.py", "api/explorer/pages/network.py",
       "api/explorer/pages/overview.py", "api/explorer/pages/pool.py", "api/explorer/pages/transactions.py")),
@@ -232,6 +234,23 @@ def test_the_mirror_has_no_folder_of_its_own() -> None:
     }
     packages = {PurePath(file).parent.as_posix() for file in files() if file.startswith(PRODUCT)}
     assert folders - packages - {"tests/unit", "repository"} == set()
+
+
+def test_a_package_says_what_each_of_its_modules_does() -> None:
+    """CONTRIBUTING.md promises it. `__main__` is what `python -m` runs, in every package that has one."""
+    unnamed = []
+    for name in files():
+        path = PurePath(name)
+        if not name.startswith(PRODUCT) or path.stem == "__main__":
+            continue
+        if path.stem == "__init__":
+            path = path.parent  # a package is named by the one that it is in
+        package = ROOT / path.parent / "__init__.py"
+        if package.is_file():
+            docstring = ast.get_docstring(ast.parse(package.read_text())) or ""
+            if path.stem not in re.findall(r"\w+", docstring):
+                unnamed.append(name)
+    assert unnamed == [], "their packages do not say what they are for"
 
 
 # --- Imports between tests --------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ ALLOWED = {
     ("api/cli/node/doctor.py", "time"): "measures latency",
     ("api/cli/node/mine.py", "time"): "shows a rate",
     ("api/cli/wallet/transfers.py", "time"): "waits for a confirmation",
-    ("worker/claims.py", "time"): "measures the kernel's speed",
+    ("worker/claim_size.py", "time"): "measures the kernel's speed",
     ("worker/jobs/search.py", "time"): "measures scans; a job's time limit is real",
 }
 

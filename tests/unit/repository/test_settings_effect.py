@@ -68,7 +68,7 @@ def test_another_value_makes_other_settings(name: str) -> None:
             loaded.append(load({name: value}))
         except Exception:  # a number where true is meant, or one out of range: another of them fits
             continue
-    assert any(settings != load({}) for settings in loaded), f"{name} changes nothing"
+    assert any(settings != load({}) for settings in loaded), f"{name} changes nothing, or needs a value in OTHERS"
 
 
 def test_every_setting_is_read_by_something_that_acts_on_it() -> None:

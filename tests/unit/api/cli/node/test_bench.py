@@ -13,7 +13,7 @@ from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.loops import tutorial_search
 from benchmarks.report import Figure, Result, as_json, machine, number
 from benchmarks.scaling_simulation import LONGEST_REMEDY, SATURATED, Plan, remedied, saturation, simulate
-from worker.claims import LONGEST_SECONDS, SLICE_SECONDS, ClaimSize
+from worker.claim_size import LONGEST_SECONDS, SLICE_SECONDS, ClaimSize
 
 SPEED = 100e6
 WELL_KNOWN = 35_293  # the proof that follows 100, known from many chains that began with the tutorial

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.claims import LONGEST_SECONDS, SLICE_SECONDS, ClaimSize, measure_speed
+from worker.claim_size import LONGEST_SECONDS, SLICE_SECONDS, ClaimSize, measure_speed
 from worker.kernel.plain import PlainKernel
 
 SPEED = 1_000_000

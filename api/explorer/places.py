@@ -1,4 +1,4 @@
-"""Reads the transactions at many places of the chain with few commands to the store."""
+"""The transactions at many places of the chain, read with few commands to the store."""
 
 import json
 from collections.abc import Collection, Sequence
