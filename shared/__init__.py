@@ -9,6 +9,6 @@ In the order in which the modules build on each other:
     transaction, merkle, proof, block  what a chain consists of
     ledger                             how transactions change accounts
     difficulty, timestamps             what a header must say
-    rules                              all of it behind one interface, for the standard and the tutorial's rules
+    rules, tutorial_variants           all of it behind one interface, for the standard and the tutorial's rules
     validation, forkchoice, replay     whether a block is valid, which chain wins, and a whole chain in memory
 """

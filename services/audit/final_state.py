@@ -1,4 +1,4 @@
-"""Comparing what a replay ends with with what is stored: the ledger, the tip, the histories, stray index entries."""
+"""Comparing the end of a replay with what is stored: the ledger, the tip, the histories, stray index entries."""
 
 import json
 from array import array
@@ -15,7 +15,7 @@ from services.store.records import allowance_field, encode_account
 
 
 class FinalState:
-    """What a replay ends with, and what is stored of it."""
+    """The end of a replay, compared with what is stored."""
 
     def __init__(
         self, chain: ChainStore, out: Outcome, headers: int, histories: "dict[str, array[int]]", mender: Mender | None

@@ -87,7 +87,7 @@ class Finisher:
         self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
         self._branches.finish(journal)
         self.let_go()
-        if not self._branches.is_marked():  # by a wrong ledger nothing is judged; the next template drops the invalid
+        if not self._branches.is_marked():  # a wrong ledger cannot judge them; after the repair, templates drop the invalid ones
             self._drop_invalid(list(senders), back)
         self._on_return(list(back))
 

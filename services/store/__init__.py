@@ -1,1 +1,15 @@
-"""One node's chain, ledger and mempool in Redis or Valkey. `keys` is the whole schema; every change is one script."""
+"""One node's chain, ledger, mempool and mining in Redis or Valkey. Every change of more than one key is one script.
+
+keys, base, scripts          the names of all keys, which are the whole schema; what all stores share; loading `lua/`
+records, rounds, arguments   how values are written and read again, and how a block is passed to a script
+chain                        beginning the chain and appending; on top of the readers `blocks`, `ledger` and `index`
+branch                       staged blocks, the swap of a reorganisation, and its journal
+digest, faults, mender       sums over the state, the mark that it is wrong, and the writes of a repair
+stored, ledger_copy          records byte for byte, and the whole ledger at one moment, for the checks in services/audit
+pool                         the mempool
+mining                       requests, rounds and search jobs
+peers, outbox, resolutions   peers, transactions to relay, resolutions asked for over HTTP
+events, news, filters        the stream of events, its listeners in this process, and JSON-RPC's filters
+overview, slots              the node's state in one query, and the turns of housekeeping
+broker                       what all nodes of a broker share
+"""

@@ -101,13 +101,18 @@ class IndexReader(BlockReader):
         return self._redis.get(self.keys.journal) is not None
 
     def history(self, address: str, *, newest: int, limit: int) -> list[tuple[int, int]]:
-        """(height, position) of the transactions that name `address`, newest first, after skipping `newest`."""
+        """(height, position) of the transactions that name `address`, newest first.
+
+        Args:
+            newest: how many of the newest to skip.
+            limit: how many to return at most.
+        """
         found = self._redis.lrange(self.keys.history(address), -newest - limit, -newest - 1)
         return [_place(item) for item in reversed(found)]
 
 
 def _place(text: bytes) -> tuple[int, int]:
-    """Height and position."""
+    """Height and position, from "height:position"."""
     height, position = text.split(b":")
     return int(height), int(position)
 

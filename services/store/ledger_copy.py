@@ -10,7 +10,7 @@ from services.errors import Damaged, NotBegun, TipMoved
 from services.ports import Store
 from services.store.keys import Keys
 
-# Entries that are read at once: a page holds the store for about a millisecond.
+# Entries that are read at once: a page occupies the store for about a millisecond.
 _PAGE = 4000
 _ATTEMPTS = 5
 # How often one reading follows the chain to a new tip before it gives up.

@@ -1,4 +1,4 @@
--- Take a turn of housekeeping, so that several tickers do it once.
+-- Take a turn of housekeeping, so that it is done once however many tickers run.
 -- KEYS: 1 the node's prefix.   ARGV: 1 now (Unix seconds), 2 seconds that a turn lasts.
 -- Returns 1 if the turn is the caller's, 0 if it is taken.
 local P = KEYS[1]
