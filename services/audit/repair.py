@@ -125,8 +125,10 @@ class Repair:
         return Repaired(tuple(outcome.findings) or before, tip.height, tip.hash, len(removed), returned)
 
     def _finish(self) -> bool:
-        """Finish the last reorganisation, since some transactions may be found by its journal only. Returns whether that
-        was possible.
+        """Finish the last reorganisation, since some transactions may be found by its journal only.
+
+        Returns:
+            whether that was possible.
         """
         try:
             self._reorganiser.finish()

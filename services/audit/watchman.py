@@ -80,7 +80,7 @@ class Watchman:
         return None
 
     def _quick(self) -> Checked | None:
-        """A quick check, and a second one if something differs. None: there is no chain, or it keeps being reorganised."""
+        """A quick check, and a second one if something differs. None: there is no chain, or it is being reorganised."""
         audit = QuickAudit(self.chain, self.rules, self.randomness)
         try:
             checked = audit.run()

@@ -87,7 +87,7 @@ class Finisher:
         self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
         self._branches.finish(journal)
         self.let_go()
-        if not self._branches.is_marked():  # a wrong ledger cannot judge them; after the repair, templates drop the invalid ones
+        if not self._branches.is_marked():  # a wrong ledger cannot judge them; later templates can
             self._drop_invalid(list(senders), back)
         self._on_return(list(back))
 

@@ -136,7 +136,7 @@ class Mempool:
         return cost(self._rules.recall(entry.fields(), entry.id, entry.nonce))
 
     def expire(self) -> int:
-        """Drop transactions that have waited too long, and forget old records. Returns how many transactions expired."""
+        """Drop transactions that have waited too long, and forget old records. Returns how many were dropped."""
         now = self._clock.now()
         ids = self._store.older_than(now - self._policy.expiry_seconds, 1000)
         self._store.forget_records(now - self._policy.record_seconds, self._policy.max_records, 2000)

@@ -1,4 +1,4 @@
-"""Judging one sender's transactions by the node's policy and the sender's account: fee, nonce, funds, room, replacement."""
+"""Judging one sender's transactions by the node's policy: fee, nonce, funds, room, replacement."""
 
 from dataclasses import dataclass, replace
 

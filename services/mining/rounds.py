@@ -69,8 +69,9 @@ class Rounds:
         self._randomness = ports.randomness
 
     def waits_until(self) -> float | None:
-        """Unix seconds until which no block can be made, because the last blocks lie too far in the future. None: a block
-        can be made now.
+        """Unix seconds until which no block can be made, because the last blocks lie too far in the future.
+
+        None: a block can be made now.
         """
         for _ in range(_ATTEMPTS):
             try:

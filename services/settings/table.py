@@ -144,7 +144,7 @@ class Settings:
 
     @property
     def reaches_private_peers(self) -> bool:
-        """Whether peers may be on this machine or in a private network: `private_peers` is set, or the API is on loopback."""
+        """Whether peers may be on this machine or in a private network: if set, or if the API binds to loopback."""
         return self.private_peers or self.loopback
 
 

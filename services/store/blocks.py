@@ -136,8 +136,9 @@ class BlockReader(NodeStore):
                 yield text
 
     def read_blocks(self, headers: Iterable[StoredHeader]) -> Iterator[tuple[StoredHeader, bytes]]:
-        """The canonical blocks of stored headers, in their order. They are read in groups of at most READ_AHEAD bytes, or
-        one block.
+        """The canonical blocks of stored headers, in their order.
+
+        They are read in groups of at most READ_AHEAD bytes, or of one block.
         """
         for group in _by_size(headers, READ_AHEAD):
             texts = self._redis.hmget(self.keys.blocks, [stored.header.hash for stored in group])

@@ -64,7 +64,7 @@ class BranchStore(NodeStore):
         pipeline.execute()
 
     def swap(self, swap: Swap) -> str:
-        """Make a staged branch the chain. Returns "swapped", "moved", "missing", "unfinished" or "differs" (swap.lua)."""
+        """Make a staged branch the chain. Returns what swap.lua does: "swapped", or why nothing was written."""
         tip = swap.new_tip
         digest = self._digest_after(swap)
         if digest is None:

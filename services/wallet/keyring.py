@@ -100,7 +100,7 @@ def create_ethereum(directory: Path, passphrase: str | None = None) -> EthereumS
 
 
 def discard(directory: Path) -> None:
-    """Remove a key that was just made and not shown to anyone yet; other files in the directory stay."""
+    """Remove a key that was just made and that no one has seen yet. Other files in the directory stay."""
     with contextlib.suppress(OSError):
         for name in (PRIVATE_KEY, PUBLIC_KEY, CERTIFICATE):
             (directory / name).unlink(missing_ok=True)
@@ -129,7 +129,7 @@ def _write(directory: Path, private: bytes, public: bytes, certificate: bytes | 
         if directory.exists():  # a node's, with other files in it
             _write_into(directory, private, files)
             return
-        # Under another name until it is complete: if the name is taken by then, nothing there changes.
+        # Under another name until it is complete. If the name is then taken, nothing changes there.
         made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
         try:
             _write_into(made, private, files)
@@ -170,7 +170,7 @@ def _write_into(directory: Path, private: bytes, files: Mapping[str, bytes]) -> 
         for name in (
             PRIVATE_KEY,
             *files,
-        ):  # this key was not shown to anyone yet, and its remains would occupy the name
+        ):  # no one has seen this key yet, and its remains would occupy the name
             with contextlib.suppress(OSError):
                 (directory / name).unlink(missing_ok=True)
         raise
@@ -215,7 +215,7 @@ def unlock(path: Path, ask: Callable[[], str | None]) -> Signer:
 
 
 def is_encrypted(path: Path) -> bool:
-    """Whether a passphrase is needed. Raises as `load` does."""
+    """Whether a passphrase is needed. Raises: UnsafePermissions, KeyringError, as `load`."""
     return _read_private(_private_file(path)).encrypted
 
 
