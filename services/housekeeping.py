@@ -30,5 +30,5 @@ def keep_house(node: Node, *, check_all: bool = False) -> int:
 
 
 def take_slot(node: Node) -> bool:
-    """Take the current turn of `HOUSEKEEPING_SECONDS`. Returns whether the caller has it, and does the housekeeping."""
+    """Take the current slot of `HOUSEKEEPING_SECONDS`. Returns whether the caller has it, and does the housekeeping."""
     return node.slots.take(node.clock.now(), HOUSEKEEPING_SECONDS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from services.audit.final_state import FinalState
 from services.audit.links import Links
-from services.audit.outcome import POSITION_BITS, Outcome
+from services.audit.outcome import Outcome
 from services.audit.samples import read_stored, shown
 from services.errors import Damaged, TipMoved
 from services.ports import Clock
@@ -22,6 +22,7 @@ from services.store.arguments import named_addresses
 from services.store.chain import ChainStore
 from services.store.digest import header_term
 from services.store.faults import Finding
+from services.store.index import POSITION_BITS
 from services.store.mender import Mender
 from services.store.records import decode_entries, encode_entries, encode_header
 from services.store.stored import StoredBlock
@@ -140,7 +141,7 @@ class _Run:
         while out.broken is None and len(self._hashes) < copy.height:
             self._grow()
             copy = self._stored.ledger()
-        if out.replay.tip is None or _text(copy.tip, b"hash") != out.replay.tip.hash:
+        if out.replay.tip is None or copy.tip_text(b"hash") != out.replay.tip.hash:
             self._require_same_chain()
             if out.broken is None:
                 self._go_on_to(copy.tip.get(b"hash", b""))
@@ -298,7 +299,3 @@ def _says(undo: bytes | None, change: Change) -> bool:
         return undo is not None and b'"check"' not in undo and decode_entries(undo) == change.before
     except Damaged:
         return False
-
-
-def _text(fields: dict[bytes, bytes], name: bytes) -> str:
-    return fields.get(name, b"").decode("ascii", "replace")

@@ -12,6 +12,9 @@ from typing import Any
 from services.store.blocks import BlockReader
 
 _ID_BYTES = 32
+# Where many places are held in memory, each is packed into 64 bits: height << POSITION_BITS | position. A block has at
+# most 50,000 transactions.
+POSITION_BITS = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,10 @@ class LedgerCopy:
     accounts: dict[bytes, bytes]
     allowances: dict[bytes, bytes]
 
+    def tip_text(self, name: bytes) -> str:
+        """A field of the tip as text; "" if it is missing. Bytes that are not ASCII are replaced."""
+        return self.tip.get(name, b"").decode("ascii", "replace")
+
 
 def copy_ledger(redis: Store, keys: Keys) -> LedgerCopy:
     """All accounts and allowances at one moment. Takes some 250 bytes of memory for each.

@@ -4,8 +4,6 @@ Two schemes share the layout: `ed25519` (ours), and `ethereum` (secp256k1), for 
 is one PKCS#8 PEM in both; its algorithm tells the scheme.
 """
 
-import base64
-import binascii
 import contextlib
 import errno
 import os
@@ -229,7 +227,7 @@ def public_key(directory: Path) -> tuple[Scheme, bytes]:
     try:
         return "ed25519", ed25519_pem.read_public_key_pem(text)
     except BadKey:
-        der = _der(text, "PUBLIC KEY")
+        der = ed25519_pem.der_of(text, "PUBLIC KEY")
         if not der.startswith(_SECP256K1_SPKI) or len(der) != len(_SECP256K1_SPKI) + 65:
             raise KeyringError(f"{file} holds neither an Ed25519 nor a secp256k1 public key.") from None
         return "ethereum", der[len(_SECP256K1_SPKI) :]
@@ -262,16 +260,6 @@ def _no_public_key(directory: Path) -> str:
     if not (directory / PRIVATE_KEY).exists():
         return f"{missing}."
     return f"{missing}; `openssl pkey -pubout` makes it from {PRIVATE_KEY}."
-
-
-def _der(text: bytes, label: str) -> bytes:
-    lines = text.decode("ascii", errors="replace").strip().splitlines()
-    if len(lines) < 3 or lines[0] != f"-----BEGIN {label}-----" or lines[-1] != f"-----END {label}-----":
-        return b""
-    try:
-        return base64.b64decode("".join(lines[1:-1]), validate=True)
-    except (binascii.Error, ValueError):
-        return b""
 
 
 def _ed25519(seed: bytes) -> Any:
