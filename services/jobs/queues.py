@@ -56,7 +56,7 @@ RESOLVE_TIMEOUT = 900
 RESULT_TTL = 60
 FAILURE_TTL = 86_400
 # Network jobs that may wait at this broker, of all nodes together: this bounds the jobs that strangers cause while no
-# worker runs. The schedule enqueues a job again that found no room.
+# worker runs. A job for which there is no room is enqueued again by the schedule.
 MAX_WAITING = 256
 # A search that waited this long is outdated; housekeeping enqueues another.
 SEARCH_TTL = 600

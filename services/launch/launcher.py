@@ -228,7 +228,7 @@ class RunningNode:
         supervisor.start()
 
     def _api_is_ready(self) -> bool:
-        """Whether the API answers. It also answers if the stored state differs: `quarry repair` then runs beside it."""
+        """Whether the API answers. It also does if the stored state differs, so that `quarry repair` can run."""
         found = ask(self.url, "/readyz", _DIFFERS)
         self.fault = str(found["detail"]) if found is not None and found.get("code") == _DIFFERS else ""
         return found is not None

@@ -65,25 +65,25 @@ class Announcer:
     # --- enqueuing the jobs ---
 
     def accepted(self, accepted: Accepted) -> None:
-        """Have a block that this node sealed announced. Fetched blocks are not: a run of the resolver announces the tip
-        that it ends at, once.
+        """Announce a block that this node sealed. Fetched blocks are not announced one by one: a run of the resolver
+        announces the tip that it ends at.
         """
         if accepted.sealed_by is not None:
             self.tip_changed()
 
     def tip_changed(self) -> None:
-        """Have the tip announced, if there are peers to tell. Once per tip."""
+        """Enqueue a job that announces the tip, once per tip, if there are peers."""
         if self._public_url and self._book.approved():
             tip = self._chain.tip().hash
             self._queue.enqueue_network(ANNOUNCE, self._node, f"announce-{self._node}-{tip[:32]}", tip)
 
     def admitted(self, ids: Sequence[str]) -> None:
-        """Have new transactions handed on to peers, if there are any."""
+        """Queue new transactions for relay, if there are peers."""
         if ids and self._has_any_peer() and self._outbox.put(ids) == len(ids):
             self.transactions_waiting()  # the outbox was empty, so no job is relaying
 
     def returned(self, ids: Sequence[str]) -> None:
-        """Have transactions handed on that a reorganisation brought back, like new ones.
+        """Queue transactions that a reorganisation brought back for relay, like new ones.
 
         Finishing a reorganisation must not fail because the broker does not answer; then housekeeping enqueues the job.
         """
@@ -98,14 +98,14 @@ class Announcer:
         return self._has_peers
 
     def transactions_waiting(self) -> None:
-        """Have the outbox relayed, if it is not empty. The oldest transaction gets at most one job in five seconds."""
+        """Enqueue a job that relays the outbox, unless it is empty: one in five seconds per oldest transaction."""
         first = self._outbox.first()
         if first is not None:
             slot = int(self._clock.now() // 5)
             self._queue.enqueue_network(RELAY, self._node, f"relay-{self._node}-{first[:24]}-{slot}")
 
     def remind(self) -> int:
-        """Have transactions handed on again that have waited for REMIND_SECONDS, the oldest RELAY_BATCH first.
+        """Queue transactions that have waited for REMIND_SECONDS for relay again, the oldest RELAY_BATCH first.
 
         A peer that was down has missed them, and a new peer has never received them. Without them it cannot mine later
         transactions of their senders.
@@ -147,7 +147,7 @@ class Announcer:
         return True
 
     def news_waiting(self) -> None:
-        """Have announced peers asked if their job was lost, or was about to end when they were announced."""
+        """Enqueue a job that asks announced peers, if theirs was lost or was about to end when they were announced."""
         if self._book.anything_heard():
             self._ask_the_announced()
 

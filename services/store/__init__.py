@@ -1,4 +1,6 @@
-"""One node's chain, ledger, mempool and mining in Redis or Valkey. Every change of more than one key is one script.
+"""One node's chain, ledger, mempool and mining in Redis or Valkey.
+
+Every change of the chain, the mempool or a round is one script in `lua/`; a repair writes record by record.
 
 keys, base, scripts          the names of all keys, which are the whole schema; what all stores share; loading `lua/`
 records, rounds, arguments   how values are written and read again, and how a block is passed to a script

@@ -58,7 +58,7 @@ class BlockReader(NodeStore):
         return None if found is None else found.decode()
 
     def is_on_chain(self, stored: StoredHeader) -> bool:
-        """Whether a stored block is part of the chain now. It may be staged, or have been detached."""
+        """Whether a stored block is part of the chain now. Staged and detached blocks are stored too."""
         return self.hash_at(stored.header.index) == stored.header.hash
 
     def block_bytes(self, block_hash: str) -> bytes | None:

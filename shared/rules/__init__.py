@@ -67,7 +67,7 @@ class Reading(Protocol):
         """
 
     def read_block(self, value: Any) -> Block:
-        """A block from its JSON object. Checked are its fields, and that its header commits to its body.
+        """A block from its JSON object. Its fields are checked, and that its header commits to its body.
 
         Raises:
             RuleError: the first rule of this kind that it breaks.
