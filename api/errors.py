@@ -38,7 +38,6 @@ HttpCode = Literal[
     "unknown_asset",
     "unknown_block",
     "unknown_job",
-    "unknown_page",
     "unknown_round",
     "unknown_token",
     "unknown_transaction",

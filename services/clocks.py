@@ -1,8 +1,8 @@
 """One clock for a node: all its processes go by the store's clock (`TIME`).
 
 A block carries the time of the process that made its template, and blocks too far in the future stop all miners until
-that time. A process whose own clock differs is corrected (`CommonClock`) and reported (`ClockBoard`), so that the
-operator can set the clock right.
+their time has come. A process whose own clock differs is corrected (`CommonClock`) and reported (`ClockBoard`), so that
+the operator can set the clock right.
 """
 
 import json
@@ -65,7 +65,7 @@ class CommonClock:
         self._ahead = 0.0
 
     def now(self) -> float:
-        ahead = self.ahead()  # first, since asking takes time
+        ahead = self.ahead()  # first, since a comparison takes time
         return self._own.now() - ahead
 
     def sleep(self, seconds: float) -> None:

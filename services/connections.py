@@ -25,7 +25,7 @@ from services.settings.values import named
 REQUEST_TIMEOUT = 2.0
 # Scripts and replies need version 7.
 LEAST_VERSION = 7
-# Connections: a thread uses one, or two if it reads while it watches. Some more are for threads that serve all others.
+# A thread uses one connection, or two if it reads while it watches. The rest are for threads that serve all others.
 _PER_THREAD, _BESIDES = 2, 16
 
 _KINDS = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocketConnection}
@@ -84,7 +84,7 @@ def as_store(redis: Redis) -> Store:
 
 
 def require_usable(redis: Redis, setting: str) -> None:
-    """Check that the server can be used.
+    """Check that the server can be used: it answers, lets us log in, and is recent enough.
 
     Args:
         setting: the setting that names the server; the message begins with it.
@@ -168,7 +168,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def require_mendable(url: str, setting: str) -> None:
-    """As `require_usable`, for processes that wait for their server: one that does not answer yet is no error.
+    """As `require_usable`, but a server that does not answer yet is no error, for processes that wait for it.
 
     Raises:
         BadSettings: waiting does not help.

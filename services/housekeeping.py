@@ -1,4 +1,4 @@
-"""Housekeeping: what the ticker does every five seconds (worker/housekeeper.py), since no request asks for it."""
+"""Housekeeping: what the ticker does every five seconds (worker/housekeeper.py)."""
 
 from services.node import Node
 
@@ -8,9 +8,9 @@ CHECK_SECONDS = 3600
 
 
 def keep_house(node: Node, *, check_all: bool = False) -> int:
-    """Bring back lost work, drop what has expired, and check the stored state; how many transactions expired.
+    """Bring back lost work, drop what has expired, and check the stored state. Returns how many transactions expired.
 
-    Safe at any time, also twice at the same time. No peer is asked for anything, so no peer can slow it down.
+    Safe at any time, also if two processes do it at once. No peer is asked for anything, so no peer can slow it down.
 
     Args:
         check_all: run the whole quick check. Otherwise some blocks are compared with what is stored of them.
@@ -30,5 +30,5 @@ def keep_house(node: Node, *, check_all: bool = False) -> int:
 
 
 def take_slot(node: Node) -> bool:
-    """Whether the caller is the first in the current slot of `HOUSEKEEPING_SECONDS`, and so does the housekeeping."""
+    """Take the current slot of `HOUSEKEEPING_SECONDS`. Returns whether the caller has it, and does the housekeeping."""
     return node.slots.take(node.clock.now(), HOUSEKEEPING_SECONDS)

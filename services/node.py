@@ -50,7 +50,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The parts of one node that doors (`api`, `worker`) call."""
+    """The parts of one node that `api` and `worker` call."""
 
     settings: Settings
     rules: Rules
@@ -123,8 +123,8 @@ class Node:
     def _acknowledge_mined(self, transactions: Sequence[Transaction], outcomes: list[Admitted | NodeError]) -> None:
         """Replace the refusal of a transaction that is in a block already by an acknowledgement that names the block.
 
-        A client whose first answer was lost sends the transaction again. Nothing is written, so the chain may change
-        between the refusal and this look.
+        A client whose first answer was lost sends the transaction again. This writes nothing, so it does not matter if
+        the chain changes between the refusal and this look.
         """
         refused = [
             position
@@ -170,7 +170,7 @@ def build_node(
 
     Args:
         clock: None for this machine's, corrected by the store's.
-        broker: given where `Node.wrong_clocks` should name the processes that share it.
+        broker: given if `Node.wrong_clocks` is to include the processes that share it.
     """
     clock = clock or CommonClock(SystemClock(), lambda: store_time(store))
     randomness = randomness or SystemRandomness()

@@ -1,4 +1,4 @@
-"""The one query for a node's state: whatever shows it (`/status`, `/metrics`, the explorer) asks here."""
+"""The one query for a node's state, for `/status`, `/metrics` and the explorer."""
 
 from services.node import Node
 from services.store.overview import NodeOverview

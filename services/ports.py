@@ -1,8 +1,8 @@
-"""The ports between a node and the world: clock, randomness, queue and store. That of HTTP to peers is
+"""The ports between a node and the world: clock, randomness, queue and store. The port of HTTP to peers is in
 `services/peers/http.py`.
 
-Production and the simulation differ in nothing else. Other modules that import `time`, `random` or an HTTP client are
-listed in tests/unit/repository/test_ports_only.py, with the reason.
+Production and the simulation differ only in what is behind these ports. Other modules that import `time`, `random` or
+an HTTP client are listed in tests/unit/repository/test_ports_only.py, with the reason.
 """
 
 import secrets
@@ -41,10 +41,10 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class QueueTrouble:
-    """Why jobs may not be done although there are workers."""
+    """Why jobs may not run although there are workers."""
 
     suspended: bool  # an operator has suspended all workers (`rq suspend`)
-    strangers: int  # workers on our queues that are not Quarry's: they take jobs that they cannot do
+    strangers: int  # workers on our queues that are not Quarry's: they take jobs that they cannot run
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Queue(Protocol):
         """Ask `copies` mining workers to take part in a round. `height`, if known, is for the job's description."""
 
     def enqueue_network(self, function: str, node: str, job_id: str, *args: str) -> bool:
-        """Enqueue a job on the network queue once per `job_id`; False when it is there already."""
+        """Enqueue a job on the network queue; False if a job with this id is there already, or the queue is full."""
 
     def mining_workers(self) -> int:
         """How many mining workers are alive, without those that are not Quarry's."""

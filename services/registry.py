@@ -22,7 +22,7 @@ _CARRIED = {name: setting.carried for name, setting in TABLE.items() if setting.
 
 
 class Unserved(NodeError):
-    """A worker cannot serve a node: it runs another version, or is bound to another chain spec."""
+    """A worker cannot serve a node: it runs another version, has another chain spec, or cannot read the card."""
 
 
 def register(broker: Store, settings: Settings) -> None:

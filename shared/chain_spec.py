@@ -196,7 +196,7 @@ def _token(table: Any, name: str) -> Token:
     token = Token(**table)
     token = replace(token, address=_address(token.address, "token.address"))
     if token.address == ZERO_ADDRESS:
-        raise BadChainSpec("token.address must not be the zero address, which raw transactions leave out.")
+        raise BadChainSpec("token.address must not be the zero address.")
     if type(token.decimals) is not int or token.decimals != 18:
         raise BadChainSpec("token.decimals must be 18: amounts are counted in units of 10^-18.")
     for field_name, text in (("token.name", token.name), ("token.symbol", token.symbol)):

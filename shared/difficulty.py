@@ -15,8 +15,9 @@ FIRST_ADJUSTED = 6
 def next_difficulty(window: Sequence[Header], spec: ChainSpec) -> int:
     """Difficulty (expected hashes) of the block after `window`.
 
-    LWMA: recent blocks weigh more, so the difficulty follows a jump in hash rate within about thirty intervals of time.
-    A solve time counts as six intervals at most, even after an idle night (zawy12, difficulty-algorithms #3).
+    LWMA (zawy12, difficulty-algorithms #3; docs/consensus.md has the formula): recent blocks weigh more, so the
+    difficulty follows a jump in hash rate within about 22 intervals of time. A solve time counts as six intervals at
+    most, so an idle night does not lower the difficulty much.
 
     Args:
         window: headers that end at the parent, oldest first: the whole chain, or at least its last `WINDOW`.

@@ -1,4 +1,4 @@
-"""Replaying a chain from genesis: the reference that tests compare every faster path with."""
+"""Replaying a chain from genesis: what the full check and `quarry chain verify` do, and the reference of the tests."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -34,6 +34,7 @@ class Replay:
 
     @property
     def claim(self) -> TipClaim:
+        """What decides between this chain and another. Known after genesis."""
         assert self._window, "a chain begins with its genesis block"
         return TipClaim(self.chainwork, self._window[-1].hash)
 

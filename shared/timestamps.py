@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from shared.block import Header
 
 MEDIAN_SPAN = 11
-# Seconds that a block's timestamp may lie after the node's clock at any interval. A block beyond that has to wait.
+# The most seconds that a block's timestamp may be ahead of the node's clock. A block further ahead has to wait.
 MAX_AHEAD = 120
-# The same in block intervals, if that is less. docs/adr/0007 measures what liars can do with more.
+# The same in block intervals; the lower limit counts. docs/adr/0007 measures what liars can do with more.
 MAX_INTERVALS_AHEAD = 3
 
 

@@ -1,7 +1,7 @@
 """Which of the tutorial's programs made a block. Two variants look alike but refuse each other's blocks.
 
 In the program of 2017, and in those that follow the text of that time, a proof is a number that makes the hash of the
-last proof and itself rare. Later programs, such as dvf/blockchain as it is now, hash the last block's hash as well, and
+last proof and itself rare. Later programs, such as dvf/blockchain as it is now, hash the last block's hash too, and
 the `previous_hash` of their first block is the text "1" instead of the number 1.
 """
 

@@ -115,7 +115,7 @@ def _float(text: str) -> float:
         raise InputError("number_too_long", f"A number has more than {MAX_DIGITS} digits.")
     value = float(text)
     if not math.isfinite(value):
-        raise InputError("float_refused", "A number is too large for a fraction.")
+        raise InputError("float_refused", "A number is too large for a 64-bit float.")
     return value
 
 

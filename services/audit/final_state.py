@@ -1,21 +1,22 @@
-"""Comparing what a replay ends with with what is stored: the ledger, the tip, the histories, stray index entries."""
+"""Comparing the end of a replay with what is stored: the ledger, the tip, the histories, stray index entries."""
 
 import json
 from array import array
 from collections.abc import Iterator
 
-from services.audit.outcome import POSITION_BITS, Outcome
+from services.audit.outcome import Outcome
 from services.audit.samples import shown
 from services.store.chain import ChainStore
 from services.store.digest import Digest, account_term, allowance_term, read_digest, sum_of
 from services.store.faults import Finding
+from services.store.index import POSITION_BITS
 from services.store.ledger_copy import LedgerCopy
 from services.store.mender import Mender
 from services.store.records import allowance_field, encode_account
 
 
 class FinalState:
-    """What a replay ends with, and what is stored of it."""
+    """The end of a replay, compared with what is stored."""
 
     def __init__(
         self, chain: ChainStore, out: Outcome, headers: int, histories: "dict[str, array[int]]", mender: Mender | None
@@ -57,7 +58,7 @@ class FinalState:
                     self._out.add(Finding(kind, shown(name), shown(stored.get(name)), shown(right.get(name))))
                     if self._mender is not None:
                         self._mender.record(key, name, right.get(name))
-        old = read_digest(copy.tip.get(b"digest", b"").decode("ascii", "replace"), _text(copy.tip, b"hash"))
+        old = read_digest(copy.tip_text(b"digest"), copy.tip_text(b"hash"))
         repairs = old.repairs if old is not None else 0
         ledger = sum_of(
             [
@@ -157,10 +158,6 @@ def _height_of(place: bytes) -> int:
 
 def _at(items: list[bytes], position: int) -> bytes | None:
     return items[position] if position < len(items) else None
-
-
-def _text(fields: dict[bytes, bytes], name: bytes) -> str:
-    return fields.get(name, b"").decode("ascii", "replace")
 
 
 def _number(text: bytes | None) -> float | None:

@@ -1,7 +1,7 @@
-"""The full check of the stored state: every block is replayed by all rules, every record compared with the result.
+"""The full check of the stored state: every block is replayed by all rules, and every record is compared.
 
-Walk: `FullAudit.run` → block by block along the list of heights: block, header, undo record, ids, index → then what the
-replay ends with: accounts, allowances, histories, the tip and its digest. Given a `Mender`, each record that differs is
+Walk: `FullAudit.run` → block by block along the list of heights: block, header, undo record, ids, index → then the end
+of the replay: accounts, allowances, histories, the tip and its digest. Given a `Mender`, each record that differs is
 corrected at once (services/audit/repair.py).
 
 Memory: the ledger twice, the hashes of the chain, and eight bytes for each place in a history.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from services.audit.final_state import FinalState
 from services.audit.links import Links
-from services.audit.outcome import POSITION_BITS, Outcome
+from services.audit.outcome import Outcome
 from services.audit.samples import read_stored, shown
 from services.errors import Damaged, TipMoved
 from services.ports import Clock
@@ -22,6 +22,7 @@ from services.store.arguments import named_addresses
 from services.store.chain import ChainStore
 from services.store.digest import header_term
 from services.store.faults import Finding
+from services.store.index import POSITION_BITS
 from services.store.mender import Mender
 from services.store.records import decode_entries, encode_entries, encode_header
 from services.store.stored import StoredBlock
@@ -35,7 +36,7 @@ from shared.rules import Rules
 _PAGE = 25
 # Index entries that are read at once.
 _NAMES = 1000
-# Blocks above a wrong entry of the list of heights that are asked for the right hash, before all links are followed.
+# Where an entry of the list of heights is wrong, this many blocks above it are tried, before all links are followed.
 _NEAR = 8
 _ATTEMPTS = 5
 # Half seconds to wait for a reorganisation to be finished.
@@ -82,7 +83,7 @@ class FullAudit:
             advance: called with the height that has been checked and the height of the chain.
             mender: writes what differs. The store must be marked then, so that nothing else writes.
             signatures: False skips what depends on a body alone, such as signatures (`Replay.step`).
-            truncate: take the blocks below the first damaged one for the whole chain.
+            truncate: treat the blocks below the first damaged one as the whole chain.
             until: Unix seconds; the check gives up then.
 
         Raises:
@@ -98,11 +99,15 @@ class FullAudit:
         raise TipMoved("The chain was reorganised while it was checked.")
 
     def certain(self, advance: Advance = lambda done, total: None) -> Outcome:
-        """Check everything, twice if something differs: what a reorganisation is still finishing is not wrong."""
+        """Check everything, and once more if something differs, since an unfinished reorganisation looks like damage.
+
+        Raises:
+            TipMoved: as `run`.
+        """
         first = self.run(advance)
         if not first.findings:
             return first
-        # If it was interrupted, the next housekeeping finishes it.
+        # The reorganisation may have been interrupted; then the next housekeeping finishes it.
         for _ in range(_PATIENCE):
             if not self._chain.has_journal():
                 break
@@ -136,7 +141,7 @@ class _Run:
         while out.broken is None and len(self._hashes) < copy.height:
             self._grow()
             copy = self._stored.ledger()
-        if out.replay.tip is None or _text(copy.tip, b"hash") != out.replay.tip.hash:
+        if out.replay.tip is None or copy.tip_text(b"hash") != out.replay.tip.hash:
             self._require_same_chain()
             if out.broken is None:
                 self._go_on_to(copy.tip.get(b"hash", b""))
@@ -289,12 +294,8 @@ class _Run:
 
 
 def _says(undo: bytes | None, change: Change) -> bool:
-    """Whether an undo record equals that of a change: one of an older release has no check of its text."""
+    """Whether an undo record of an older release, which has no check of its text, holds the entries before a change."""
     try:
         return undo is not None and b'"check"' not in undo and decode_entries(undo) == change.before
     except Damaged:
         return False
-
-
-def _text(fields: dict[bytes, bytes], name: bytes) -> str:
-    return fields.get(name, b"").decode("ascii", "replace")

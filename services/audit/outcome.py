@@ -8,9 +8,6 @@ from shared.replay import Replay
 
 # Findings that are kept; the rest are dropped.
 MAX_FINDINGS = 10_000
-# A place in a history is packed into 64 bits: height << POSITION_BITS | position. A block has at most 50,000
-# transactions.
-POSITION_BITS = 20
 
 
 @dataclass(slots=True)

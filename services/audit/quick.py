@@ -1,4 +1,4 @@
-"""The quick check of the stored state: whole at each start, a small part of it at each housekeeping.
+"""The quick check of the stored state. All of it runs at each start, a small part of it at each housekeeping.
 
 It covers all accounts, allowances, heights and headers (by the digest in the tip), the supply and the tip's totals.
 The rest is sampled. The last blocks are undone one after the other, which checks their undo records against the ledger;
@@ -127,7 +127,7 @@ class QuickAudit:
     # --- samples ---
 
     def _samples(self, copy: LedgerCopy, tip: Tip) -> tuple[list[Finding], int]:
-        """Compare some blocks, one by one; what was found, and how many were compared."""
+        """Compare some blocks, one by one. Returns what was found, and how many were compared."""
         last = range(max(1, tip.height - LAST + 1), tip.height + 1)
         drawn = sorted(self.draw(DRAWN, last.start - 1))
         findings: list[Finding] = []
@@ -155,7 +155,7 @@ class QuickAudit:
     def blocks(self, heights: Sequence[int]) -> "Iterator[tuple[int, Sample | None]]":
         """Per height its block with what is stored of it, compared; None if the chain has no such height.
 
-        Some are read together, since on a busy machine a round trip may take long.
+        They are read in groups, since on a busy machine each round trip may take long.
         """
         stored = self._chain.stored
         found = list(zip(heights, stored.hashes_with_parents(heights), strict=True))

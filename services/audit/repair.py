@@ -82,7 +82,7 @@ class Repair:
     def run(self, advance: Advance = lambda done, total: None, *, truncate: bool = False) -> Repaired:
         """Make the stored state the one that the blocks give. If nothing differs, nothing is written.
 
-        API and workers may run meanwhile: while the mark is there they refuse to write, and reading goes on.
+        API and workers may run meanwhile: while the mark is there, they read but refuse to write.
 
         Args:
             truncate: if a block is damaged, keep the chain below it.
@@ -125,7 +125,11 @@ class Repair:
         return Repaired(tuple(outcome.findings) or before, tip.height, tip.hash, len(removed), returned)
 
     def _finish(self) -> bool:
-        """Finish the last reorganisation, whose journal alone may know some transactions; whether that was possible."""
+        """Finish the last reorganisation, since some transactions may be found by its journal only.
+
+        Returns:
+            whether that was possible.
+        """
         try:
             self._reorganiser.finish()
         except (NodeError, ValueError, LookupError, AssertionError) as error:  # what it needs is damaged
@@ -141,7 +145,7 @@ class Repair:
             raise TipMoved("Another repair has begun meanwhile.")
 
     def _give_up(self, removed: list[bytes], mender: Mender) -> None:
-        """Remove the damaged block; stage those above it, so that they may come back without being fetched."""
+        """Remove the damaged block, and stage those above it, so that they need not be fetched again."""
         keys, now = self._chain.keys, self._clock.now()
         for number, name in enumerate(removed):
             if number == 0 or self._chain.stored.header(name) is None:
@@ -152,7 +156,7 @@ class Repair:
         mender.flush()
 
     def _return(self, removed: list[bytes]) -> int:
-        """Put the transactions of removed whole blocks back into the mempool; how many it admitted."""
+        """Put the transactions of the undamaged removed blocks back into the mempool. Returns how many it admitted."""
         back: list[Transaction] = []
         for name in removed[1:]:
             text = self._chain.stored.block(name)

@@ -138,5 +138,5 @@ def read_stored(rules: Rules, text: bytes | None, height: int) -> Block:
 
 
 def shown(value: bytes | None) -> str:
-    """Stored bytes as printable text: damaged ones may hold anything."""
+    """Stored bytes as printable text, since damaged ones may hold anything; "nothing" for None."""
     return "nothing" if value is None else repr(value)[2:-1]

@@ -19,8 +19,8 @@ from shared.rules import Rules
 
 _log = structlog.get_logger(__name__)
 
-# Seconds that a replay at the start may take. It names what differs, or gives a store its first digest, and the start
-# of the node waits for it.
+# Seconds that a replay at the start may take, since the start waits for it. It names what differs, or gives a store its
+# first digest.
 REPLAY_SECONDS = 30.0
 # Blocks that one housekeeping compares.
 SAMPLED = 3
@@ -59,7 +59,7 @@ class Watchman:
         return None
 
     def now(self) -> Fault | None:
-        """The whole quick check, for a node that runs."""
+        """The whole quick check, while the node runs. The mark is written if something differs."""
         checked = None if self.faults.read() is not None else self._quick()
         return self._mark(checked.findings) if checked is not None and checked.findings else None
 
@@ -72,7 +72,7 @@ class Watchman:
         for height, sample in audit.blocks(sorted(audit.draw(SAMPLED, tip.height))):
             if sample is None or not sample.findings:
                 continue
-            # What a reorganisation between two commands has caused is gone at the second look.
+            # A reorganisation between two commands looks like damage, but not at a second look.
             before = self.chain.tip().hash
             _, again = next(audit.blocks([height]))
             if again is not None and again.findings == sample.findings and self.chain.tip().hash == before:
@@ -80,7 +80,7 @@ class Watchman:
         return None
 
     def _quick(self) -> Checked | None:
-        """A quick check, a second one if something differs. None: no chain yet, or it keeps being reorganised."""
+        """A quick check, and a second one if something differs. None: there is no chain, or it is being reorganised."""
         audit = QuickAudit(self.chain, self.rules, self.randomness)
         try:
             checked = audit.run()
@@ -134,7 +134,7 @@ class Watchman:
         return None
 
     def _computed(self) -> tuple[str, str, str] | None:
-        """Hash of the tip, the digest that it has, and that of the stored state. None: the tip has got its digest."""
+        """Hash of the tip, its stored digest, and the digest of the stored state. None: the tip has a valid one now."""
         copy = self.chain.stored.ledger()
         tip = copy.tip[b"hash"].decode()
         old = copy.tip.get(b"digest", b"").decode()

@@ -3,7 +3,7 @@
 - `accept`: appends a block that extends the tip.
 - `reorganiser`: verifies a branch and swaps it in.
 - `finishing`: brings indexes, histories and mempool in line after a swap.
-- `earlier_chains`: refuses a chain of an earlier version that breaks a rule of today.
+- `earlier_chains`: refuses a chain that an earlier version began and that breaks a rule added since.
 - `snapshots`: the ledger at a recent height.
 - `inclusion`: the proof that a block holds a transaction.
 """

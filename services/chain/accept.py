@@ -21,7 +21,7 @@ class Accepted:
 
 
 class Acceptor:
-    """The only way for a block that extends the tip onto the chain."""
+    """Appends blocks that extend the tip. No other code does."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Acceptor:
 
         Raises:
             RuleError: it is invalid, and stays so.
-            TooEarly: its time has not come.
+            TooEarly: its timestamp lies too far in the future. It may be valid later.
             TipMoved: it does not extend the tip, or another block was appended first.
             LedgerDiffers: the stored state is marked as wrong.
         """

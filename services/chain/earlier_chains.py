@@ -1,7 +1,7 @@
-"""Chains that earlier versions of Quarry began: whether all of their blocks keep the rules of today.
+"""Chains that earlier versions of Quarry began: whether all of their blocks keep today's rules.
 
 Stored blocks are not judged again. So when a rule is added, a chain may hold a block that every other node refuses, and
-the node would be on a fork without a sign of it. A node checks for that once, when it first opens such a chain.
+the node would be on a fork without noticing. A node checks for that once, when it first opens such a chain.
 """
 
 from collections.abc import Iterator

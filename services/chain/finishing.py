@@ -15,6 +15,7 @@ from services.ports import Clock
 from services.store.arguments import named_addresses
 from services.store.branch import BranchStore, Journal, Returning
 from services.store.chain import ChainStore
+from services.store.index import POSITION_BITS
 from services.store.pool import PoolStore
 from shared.errors import RuleError
 from shared.rules import Rules
@@ -23,8 +24,6 @@ from shared.transaction import Transaction
 # Transactions of a branch that stay in memory from verifying to finishing it: about 50 MB at most. All others are read
 # from the store again.
 _MAX_HELD = 20_000
-# A place is packed into 64 bits. A block has 50,000 transactions at most.
-_POSITION_BITS = 20
 # Detached transactions that go back to the mempool together.
 _RETURNED = 2000
 # Senders whose queues are read together, and transactions that are read of one queue.
@@ -87,7 +86,7 @@ class Finisher:
         self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
         self._branches.finish(journal)
         self.let_go()
-        if not self._branches.is_marked():  # by a wrong ledger nothing is judged; the next template drops the invalid
+        if not self._branches.is_marked():  # a wrong ledger cannot judge them; later templates can
             self._drop_invalid(list(senders), back)
         self._on_return(list(back))
 
@@ -102,7 +101,7 @@ class Finisher:
                 if transaction.type != "reward":
                     senders[transaction.sender] = []
                 for address in named_addresses(transaction):
-                    histories.setdefault(address, array("Q")).append(height << _POSITION_BITS | position)
+                    histories.setdefault(address, array("Q")).append(height << POSITION_BITS | position)
             self._branches.reindex(journal, [], index)
 
     def _bring_back(
@@ -204,4 +203,4 @@ def _place(height: int, position: int) -> str:
 
 def _places(items: Iterable[int]) -> list[str]:
     """Places from their packed form, in which they take less memory."""
-    return [_place(item >> _POSITION_BITS, item & (1 << _POSITION_BITS) - 1) for item in items]
+    return [_place(item >> POSITION_BITS, item & (1 << POSITION_BITS) - 1) for item in items]

@@ -35,7 +35,7 @@ _TRIES = 20
 
 @dataclass(slots=True)
 class Branch:
-    """A branch that is being verified: up to `window[-1]` it is valid, and none of it is on the chain."""
+    """A branch that is being verified: it is valid up to `window[-1]`, and none of it is on the chain."""
 
     old_tip: Tip
     fork: int
@@ -115,7 +115,7 @@ class Reorganiser:
         self._extend(branch, block, change)
 
     def add_known(self, branch: Branch, block_hash: str) -> bool:
-        """Make a block that we hold the branch's next; False if we do not hold it.
+        """Add a block that is stored as the branch's next; False if it is not stored.
 
         Only verified blocks are stored, and a hash commits to all ancestors. So the bodies of a branch that was left,
         or that an earlier attempt did not complete, are neither fetched nor verified again.
@@ -134,7 +134,7 @@ class Reorganiser:
 
     def _extend(self, branch: Branch, block: Block, change: Change) -> None:
         branch.chainwork += self._rules.work(block.header)
-        # Staged again even if we hold it, so that it is not forgotten before the branch is complete.
+        # Staged again even if it is stored, so that it is not deleted before the branch is complete.
         placed = self._rules.placed(block, change.before)
         self._branches.stage(placed, change.before, branch.chainwork, self._clock.now())
         self._finisher.hold(block.hash, placed.transactions)
@@ -157,7 +157,7 @@ class Reorganiser:
         )
 
     def _follow(self, branch: Branch) -> None:
-        """Let the branch detach the blocks too that our chain has grown by, so that a busy miner cannot stop it.
+        """Let the branch also detach the blocks that our chain has gained, so that a busy miner cannot stop it.
 
         Raises:
             TipMoved: the chain has changed in another way.
@@ -217,5 +217,5 @@ class Reorganiser:
         self._finisher.finish()
 
     def forget_abandoned(self) -> int:
-        """Delete blocks that were staged long ago and never adopted; how many."""
+        """Delete blocks that were staged more than KEEP_STAGED ago and are not on the chain. Returns how many."""
         return self._branches.forget(self._clock.now() - KEEP_STAGED, 100)

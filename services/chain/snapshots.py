@@ -28,7 +28,7 @@ class HeightUnknown(NotFound):
 class Snapshots:
     """Accounts and allowances at the last `DEPTH` heights and at the tip. A height of None means the tip.
 
-    Raises, all methods:
+    Every method raises:
         HeightUnknown, StateUnavailable: no answer is possible for `height`.
         TipMoved: the chain changed at every attempt to read it.
         Damaged: an undo record is not what was written.
@@ -92,7 +92,7 @@ class Snapshots:
 
 
 def _first(texts: list[bytes], key: bytes) -> bytes | None:
-    """The value behind `key` in the first text that has it.
+    """The value that follows `key` in the first text that has it.
 
     `encode_entries` writes keys and values in double quotes, without spaces; neither ever holds a quote.
     """

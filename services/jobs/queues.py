@@ -56,11 +56,11 @@ RESOLVE_TIMEOUT = 900
 RESULT_TTL = 60
 FAILURE_TTL = 86_400
 # Network jobs that may wait at this broker, of all nodes together: this bounds the jobs that strangers cause while no
-# worker runs. A job that finds no room is enqueued again by the schedule.
+# worker runs. A job for which there is no room is enqueued again by the schedule.
 MAX_WAITING = 256
 # A search that waited this long is outdated; housekeeping enqueues another.
 SEARCH_TTL = 600
-# The end of our workers' names. It tells them from others in RQ's registry without a request for each.
+# Our workers' names end with this, so they can be told from others in RQ's registry without a request for each.
 OURS = "-quarry"
 _SUSPENDED = "rq:suspended"  # rq.suspension.WORKERS_SUSPENDED
 
@@ -75,7 +75,7 @@ class AllowListedJob(Job):
     fault = ""  # why its fields are not those of a job of ours
 
     def restore(self, raw_data: Any) -> None:
-        """As RQ's, but for any fields the result can be handled: failed, logged, shown in the dashboard."""
+        """As RQ's, but whatever the fields are, the job can be failed, logged and shown in the dashboard."""
         self.fault = fault_of(raw_data)
         try:
             super().restore(_nothing(raw_data) if self.fault else raw_data)
@@ -101,7 +101,7 @@ class AllowListedJob(Job):
         return _Executions(self.id, connection=self.connection)
 
     def _remove_from_registries(self, pipeline: Any = None, remove_from_queue: bool = True) -> None:
-        """As RQ's, but a job that no registry holds does not fail: the broker may have been emptied while it ran."""
+        """As RQ's, but without an error if no registry holds the job: the broker may have been emptied while it ran."""
         with suppress(InvalidJobOperation):
             super()._remove_from_registries(pipeline, remove_from_queue)
 

@@ -1,7 +1,7 @@
 """Whether the fields of a job in the broker can be ours, before anything in them is unpacked, imported or called.
 
-Anyone who can write to the broker can put anything under a job's key, and so can an accident. A worker that crashed on
-it would leave its queue without a worker.
+Anyone who can write to the broker can put anything under a job's key. A worker that crashed on it would leave its queue
+without a worker.
 """
 
 import json

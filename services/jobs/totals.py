@@ -1,4 +1,4 @@
-"""How many jobs ran and how long they took. Counted in the broker, since workers come and go, on any machine."""
+"""How many jobs ran and how long they took. Counted in the broker, since workers come and go on any machine."""
 
 from typing import Any
 

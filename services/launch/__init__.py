@@ -1,5 +1,6 @@
-"""Starting nodes on one machine, embedded Valkey included, and keeping them running. The API and the
-workers are started as programs; this package imports neither.
+"""Starting nodes on one machine, embedded Valkey included, and keeping them running.
+
+The API and the workers are started as programs; this package imports neither.
 
 launcher       a whole node, and several together
 node_plan      what is to be started

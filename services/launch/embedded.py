@@ -45,7 +45,7 @@ class EmbeddedValkeyFailed(NodeError):
 
     Args:
         repair: a command for bash that makes the data readable again and drops what follows the damage.
-        damaged: whether the data cannot be loaded until they are repaired.
+        damaged: the data cannot be loaded until they are repaired.
     """
 
     def __init__(self, message: str, *, repair: str | None = None, damaged: bool = False) -> None:
@@ -86,7 +86,8 @@ class EmbeddedValkey:
 
     Args:
         directory: made if missing.
-        port: on 127.0.0.1; 0 for a free one. A restart takes the same port if it can; on Linux we hold it until `stop`.
+        port: on 127.0.0.1; 0 for a free one. A later start takes the same port if it can; on Linux the port stays
+            reserved until `stop`.
         durability: when a write is on disk: before its reply, within a second, or when the system writes it.
         executable: the server to run, Redis included; None: `find_server()`'s.
         start_timeout: seconds in which the server must have loaded its data.
@@ -158,7 +159,8 @@ class EmbeddedValkey:
 
         Raises:
             AlreadyRunning: a server uses the directory, and the process that started it lives.
-            EmbeddedValkeyFailed: no server, a port in use, unreadable data. The message has the server's last words.
+            EmbeddedValkeyFailed: no server, a port in use, unreadable data. If the server ended, the message quotes its
+                log.
         """
         executable = self._executable or find_server()
         try:

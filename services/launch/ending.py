@@ -1,4 +1,4 @@
-"""Ending in time: a process that is told to stop ends within a bound, whatever it waits for."""
+"""Ending in time: a process that is told to stop ends within a fixed time, whatever it waits for."""
 
 import _thread
 import os
@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
-# Seconds from SIGTERM to the end of a process whose store or broker does not answer: it can leave nothing in order.
+# Seconds from SIGTERM to the end of a process whose store or broker does not answer: it cannot deregister.
 FORLORN_SECONDS = 0.9
-# Of one whose store answers, so that it can deregister.
+# The same if the store answers, so that it can deregister.
 ORDERLY_SECONDS = 6.0
-# Of a job. It may be broken off at any point, since every change is one script.
+# The same for a job. It may be broken off at any point, since every change is one script.
 JOB_SECONDS = 0.8
 
 

@@ -1,7 +1,7 @@
-"""Keeping an embedded Valkey running: it is restarted when it has ended, after growing delays.
+"""Keeping an embedded Valkey running: when it ends, it is restarted after a delay that grows with each failure.
 
 A start can take minutes (the server loads its data) or wait for room on the disk, so it runs in a thread: the caller
-looks after other nodes too.
+also keeps other nodes running.
 """
 
 import threading
@@ -97,7 +97,7 @@ class Keeper:
             self._failure = error
 
     def _mourn(self) -> None:
-        """Note that it has ended. That is logged once, until it has run for a while again."""
+        """Note that it has ended. It is logged once, and again only after the server has run for LONG_LIFE."""
         self._down = True
         if not self._delay:
             log.warning("valkey_exited", node=self._name)

@@ -1,11 +1,11 @@
-"""Why a server did not start, read from its log: in a sentence, and with a repair of its data if there is one."""
+"""Why a server did not start, read from its log, and a command that repairs its data if there is one."""
 
 import re
 import shlex
 from pathlib import Path
 
 # The server's words for data that cannot be loaded. Beside an error of the system (no room, no permission, a disk that
-# cannot be read) they mean nothing: the data may be whole.
+# cannot be read) they prove nothing: the data may be whole.
 _DAMAGED = re.compile(
     r"Bad file format|Unexpected end of file|[Cc]orrupt|Invalid AOF|Wrong (signature|RDB)|doesn't exist"
 )

@@ -122,7 +122,7 @@ class RunningNode:
             self._stack.callback(self._keeper.stop)
             self.redis_url = valkey.url
             forget_workers(self.redis_url)
-        # Of a node that binds all addresses we know only the loopback one, which is of no use elsewhere.
+        # If a node binds all addresses, only its loopback address is known, which is of no use elsewhere.
         public_url = self.url if others or self._bound not in _ALL_ADDRESSES else ""
         self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others)
         self._supervise(self._program("api", module_command("api.cli", "api")))
@@ -228,7 +228,7 @@ class RunningNode:
         supervisor.start()
 
     def _api_is_ready(self) -> bool:
-        """Whether the API answers. It does so too if the stored state differs, for `quarry repair` to run beside it."""
+        """Whether the API answers. It also does if the stored state differs, so that `quarry repair` can run."""
         found = ask(self.url, "/readyz", _DIFFERS)
         self.fault = str(found["detail"]) if found is not None and found.get("code") == _DIFFERS else ""
         return found is not None
@@ -267,9 +267,9 @@ class Launch:
         self.nodes = [RunningNode(plan) for plan in plans]
 
     def start(self) -> None:
-        """Start all nodes and wait until they are ready; after an error or an interrupt, none is left running.
+        """Start all nodes and wait until they are ready. After an error or an interrupt, none is left running.
 
-        All APIs answer before any node looks for the others: a peer that does not answer is left alone for a while.
+        All APIs answer before any node asks the others, since a peer that does not answer is not asked again at once.
         """
         launched_at = time.time()
         try:

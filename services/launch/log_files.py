@@ -22,7 +22,7 @@ def set_aside(path: Path) -> None:
 
 
 def trim(path: Path, most: int = MOST_BYTES) -> bool:
-    """Set a log aside that has grown to `most` bytes, while its program writes to it; whether that was done.
+    """Set aside a log that has grown to `most` bytes, while its program writes to it. Returns whether it was set aside.
 
     If the disk has no room for the copy, only the predecessor is removed, which makes room.
     """

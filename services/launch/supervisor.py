@@ -179,7 +179,7 @@ class Supervisor:
     def tell(self) -> None:
         """Tell all programs to end, in reverse order, without waiting; `stop` waits. Nothing is restarted after this.
 
-        The programs of several supervisors can so end at the same time.
+        So the programs of several supervisors can end at the same time.
         """
         with self._lock:
             self._stopping = True
@@ -243,7 +243,7 @@ class Supervisor:
 
     def _bury(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
         lived = self._clock() - child.born
-        # What it left behind, such as the horse of a killed worker, must not work beside its successor.
+        # What it left behind, such as the work horse of a killed worker, must not run beside its successor.
         self._kill([child], {})
         code = process.wait()
         child.process = None

@@ -15,7 +15,7 @@ from shared.errors import NodeError, RuleError
 from shared.rules import Rules
 from shared.transaction import Transaction
 
-# Of several writers for one sender each attempt lets one through, so this many at once are served.
+# Of several writers for one sender, each attempt lets one succeed. So this many can write at once.
 _ATTEMPTS = 64
 
 
@@ -128,7 +128,7 @@ class Mempool:
         return sum(self._cost(entry) for entry in self._store.queue(sender))
 
     def _costs(self, view: PoolView) -> dict[str, int]:
-        """By id, what each transaction costs that may be replaced, base units."""
+        """By id, what each transaction that may be replaced costs, in base units."""
         entries = self._store.entries([waiting.id for waiting in view.at_nonce.values()])
         return {entry.id: self._cost(entry) for entry in entries}
 
@@ -136,7 +136,7 @@ class Mempool:
         return cost(self._rules.recall(entry.fields(), entry.id, entry.nonce))
 
     def expire(self) -> int:
-        """Drop transactions that have waited too long, and forget old records; how many transactions expired."""
+        """Drop transactions that have waited too long, and forget old records. Returns how many were dropped."""
         now = self._clock.now()
         ids = self._store.older_than(now - self._policy.expiry_seconds, 1000)
         self._store.forget_records(now - self._policy.record_seconds, self._policy.max_records, 2000)

@@ -1,4 +1,4 @@
-"""Judging the transactions of one sender by what the node knows of it: fee, nonce, funds, room, replacement."""
+"""Judging one sender's transactions by the node's policy: fee, nonce, funds, room, replacement."""
 
 from dataclasses import dataclass, replace
 
@@ -29,7 +29,7 @@ class Judgement:
         """
         Args:
             total: what the sender's queue costs, base units.
-            costs: by id, what each transaction costs that may be replaced.
+            costs: by id, what each transaction that may be replaced costs, base units.
         """
         self._policy = policy
         self.view = view
@@ -146,5 +146,5 @@ def outbids(new: int, old: int) -> bool:
 
 
 def cost(transaction: Transaction) -> int:
-    """What a transaction takes from its sender's balance at most, in base units."""
+    """The most that a transaction takes from its sender's balance, in base units."""
     return transaction.fee + (transaction.amount if transaction.payer == transaction.sender else 0)

@@ -23,7 +23,7 @@ class Requests:
         self._randomness = randomness
 
     def ask(self) -> str:
-        """Queue one mining request and make sure that a round is open; the request's id.
+        """Queue one mining request and make sure that a round is open. Returns the request's id.
 
         Raises:
             PolicyError: `no_reward_address`.

@@ -69,8 +69,9 @@ class Rounds:
         self._randomness = ports.randomness
 
     def waits_until(self) -> float | None:
-        """Unix seconds until which no block can be made, since the last blocks lie too far in the future; None: a block
-        can be made now. Mining resumes then without further action.
+        """Unix seconds until which no block can be made, because the last blocks lie too far in the future.
+
+        None: a block can be made now.
         """
         for _ in range(_ATTEMPTS):
             try:
@@ -81,7 +82,7 @@ class Rounds:
         return None
 
     def ensure_open(self) -> str | None:
-        """Open a round and ask workers to search, if one is wanted; the id of the open round.
+        """Open a round and ask workers to search, if a round is wanted. Returns the id of the open round, or None.
 
         A round is wanted while a mining request waits, and, with auto-mining, while a template would hold a transaction
         besides the reward. No round is opened while the stored state is marked as wrong, or while any block would be
@@ -135,7 +136,7 @@ class Rounds:
     # --- the search job's side ---
 
     def watch(self) -> Watch:
-        """Notice rounds and blocks from now on. To be closed."""
+        """A watch that notices events from now on. The caller closes it."""
         return self._store.events.watch()
 
     def claim(
@@ -163,7 +164,7 @@ class Rounds:
         return None
 
     def report(self, round_id: str, worker: str, searched: Searched) -> bool:
-        """Report what was searched without taking more; whether the round is still open.
+        """Report what was searched without taking more. Returns whether the round is still open.
 
         The worker counts as searching for HEARTBEAT_SECONDS more, so that opening the next round calls no other worker
         in its place.
@@ -183,7 +184,7 @@ class Rounds:
         return max(0.0, min(rest, sealed_at + rest - self._clock.now()))
 
     def linger(self, worker: str, seconds: float) -> None:
-        """Note that `worker` does not search now, but will take part in a round that opens within `seconds`."""
+        """Note that `worker` does not search now, but takes part in a round that opens within `seconds`."""
         self._store.linger(worker, self._clock.now() + seconds)
 
     def leave(self, worker: str) -> None:
@@ -247,7 +248,8 @@ class Rounds:
             return
 
     def _open(self, round_id: str, version: str, tip: str, *, empty: bool) -> tuple[str, int] | None:
-        """Open a round on `tip`, or renew the one that has `version`; id and height. None: there is nothing to mine.
+        """Open a round on `tip`, or renew the one that has `version`. Returns its id and height, or None if there is
+        nothing to mine.
 
         Args:
             empty: a block without transactions is wanted too, because a request waited when `tip` was read. A block

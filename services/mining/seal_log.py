@@ -7,7 +7,7 @@ from services.ports import Clock
 
 _log = structlog.get_logger(__name__)
 
-# Between two lines about sealed blocks.
+# Least seconds between two lines about sealed blocks.
 QUIET_SECONDS = 10.0
 
 
@@ -20,7 +20,7 @@ class SealLog:
         self._skipped = 0  # blocks since then
 
     def accepted(self, accepted: Accepted) -> None:
-        """Take note of a block that was accepted. Those of peers are not logged."""
+        """Log a block that was accepted, if this process sealed it."""
         if accepted.sealed_by is None:
             return
         block = accepted.block

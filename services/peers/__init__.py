@@ -1,4 +1,4 @@
-"""Peers: which nodes this node asks, what it asks them, and how it adopts a better chain.
+"""Peers: the nodes that this node asks for their chains, what it asks, and how it adopts a better chain.
 
 - `urls`, `book`: which URLs may be a peer, and what is known of each.
 - `http`, `json_array`, `client`: the questions to a peer, within limits of time and size.

@@ -1,4 +1,7 @@
-"""Telling peers of a new tip at once, and of new transactions in batches. The resolver makes up for lost news."""
+"""Telling peers of a new tip at once and of new transactions in batches, and hearing of their tips.
+
+If news is lost, the resolver's scheduled runs find the better chain, and `remind` sends old transactions again.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -22,9 +25,9 @@ _log = structlog.get_logger(__name__)
 # At most this many transactions, and bytes, in one request: a body may have 1 MiB.
 RELAY_BATCH = 200
 RELAY_BYTES = 500_000
-# Batches that one job hands on before other jobs have their turn: clients may send faster than peers take.
+# Batches that one job hands on before other jobs have their turn: clients may send faster than peers accept.
 RELAY_ROUNDS = 5
-# Transactions that have waited this long are handed on again, and once more after as long: a peer may have missed them.
+# After this many seconds in the mempool, transactions are handed on again, repeatedly: a peer may have missed them.
 REMIND_SECONDS = 60.0
 # If a job is lost, its id keeps the next one from being enqueued for this many seconds at most.
 _LOST_SECONDS = 60
@@ -62,27 +65,27 @@ class Announcer:
     # --- enqueuing the jobs ---
 
     def accepted(self, accepted: Accepted) -> None:
-        """Have a block that this node sealed announced. Fetched blocks are not: a run of the resolver announces the tip
-        that it ends at, once.
+        """Announce a block that this node sealed. Fetched blocks are not announced one by one: a run of the resolver
+        announces the tip that it ends at.
         """
         if accepted.sealed_by is not None:
             self.tip_changed()
 
     def tip_changed(self) -> None:
-        """Have the tip announced, if there are peers to tell. Once per tip."""
+        """Enqueue a job that announces the tip, once per tip, if there are peers."""
         if self._public_url and self._book.approved():
             tip = self._chain.tip().hash
             self._queue.enqueue_network(ANNOUNCE, self._node, f"announce-{self._node}-{tip[:32]}", tip)
 
     def admitted(self, ids: Sequence[str]) -> None:
-        """Have new transactions handed on to peers, if there are any."""
+        """Queue new transactions for relay, if there are peers."""
         if ids and self._has_any_peer() and self._outbox.put(ids) == len(ids):
             self.transactions_waiting()  # the outbox was empty, so no job is relaying
 
     def returned(self, ids: Sequence[str]) -> None:
-        """Have transactions that a reorganisation brought back handed on, like new ones.
+        """Queue transactions that a reorganisation brought back for relay, like new ones.
 
-        Finishing a reorganisation must not fail because the broker is away. Housekeeping enqueues the job then.
+        Finishing a reorganisation must not fail because the broker does not answer; then housekeeping enqueues the job.
         """
         with suppress(RedisError):
             self.admitted(ids)
@@ -95,18 +98,20 @@ class Announcer:
         return self._has_peers
 
     def transactions_waiting(self) -> None:
-        """Have the outbox relayed, if it is not empty: one job per oldest transaction and five seconds."""
+        """Enqueue a job that relays the outbox, unless it is empty: one in five seconds per oldest transaction."""
         first = self._outbox.first()
         if first is not None:
             slot = int(self._clock.now() // 5)
             self._queue.enqueue_network(RELAY, self._node, f"relay-{self._node}-{first[:24]}-{slot}")
 
     def remind(self) -> int:
-        """Have transactions that have waited for REMIND_SECONDS handed on again, the oldest first, RELAY_BATCH at a
-        time; how many.
+        """Queue transactions that have waited for REMIND_SECONDS for relay again, the oldest RELAY_BATCH first.
 
-        A peer that was away has missed them, and a new peer was never told. Without them it cannot mine later
+        A peer that was down has missed them, and a new peer has never received them. Without them it cannot mine later
         transactions of their senders.
+
+        Returns:
+            how many transactions.
         """
         now = self._clock.now()
         if self._outbox.first() is not None or not self._has_any_peer():
@@ -123,11 +128,12 @@ class Announcer:
         return len(ids)
 
     def heard(self, url: str, block_hash: str) -> bool:
-        """Take note that a peer is said to have a block: have it asked, unless we have that block; whether it will be.
+        """Take an announcement: the peer at `url` has a new block. Returns whether the peer will be asked for it.
 
-        Anyone can say so: nothing of it is trusted, and it costs next to nothing. URLs that are no peer's are ignored,
-        and so are peers during their pause. One job asks all peers that were announced before it began: each peer once
-        a second at most, and about the same block once in half a minute (`PeerBook.hear`, `PeerBook.pace`).
+        Anyone can send one, so it is not trusted, and handling it is cheap. It is ignored if the URL is not a peer's,
+        if the peer is in its pause, or if our chain has the block. One job asks all peers that were announced before it
+        began: each peer at most once a second (`PeerBook.pace`), and about the same block once in 30 s
+        (`PeerBook.hear`).
         """
         peer = self._book.get(url)
         if peer is None or not peer.approved or peer.next_try > self._clock.now():
@@ -141,7 +147,7 @@ class Announcer:
         return True
 
     def news_waiting(self) -> None:
-        """Have announced peers asked whose job was lost, or was about to end when they were announced."""
+        """Enqueue a job that asks announced peers, if theirs was lost or was about to end when they were announced."""
         if self._book.anything_heard():
             self._ask_the_announced()
 
@@ -152,7 +158,7 @@ class Announcer:
     # --- the jobs ---
 
     def announce(self, tip: str) -> int:
-        """Tell all peers of our tip, unless it has moved since; how many were told."""
+        """Tell all peers of our tip, unless it is no longer `tip` (a hash). Returns how many were told."""
         ours = self._chain.tip()
         if ours.hash != tip:
             return 0
@@ -160,7 +166,11 @@ class Announcer:
         return self._tell(lambda url: self._client.announce(url, news))
 
     def relay(self) -> int:
-        """Hand on the transactions of the outbox; how many. After some batches another job takes the rest."""
+        """Hand on the transactions of the outbox. After RELAY_ROUNDS batches another job takes the rest.
+
+        Returns:
+            how many transactions were sent to the peers.
+        """
         sent = 0
         for _ in range(RELAY_ROUNDS):
             ids = self._outbox.peek(RELAY_BATCH)
@@ -179,10 +189,10 @@ class Announcer:
         told = 0
         for url, answer in zip(urls, self._client.in_parallel(tell, urls), strict=True):
             if isinstance(answer, NoSuchAnswer):
-                continue  # the tutorial's nodes answer, and take no news
+                continue  # the tutorial's nodes answer, but know no announcements
             if isinstance(answer, NodeError):
                 _log.info("peer_not_told", peer=url, reason=str(answer))
-                self._book.failed(url, "unreachable", str(answer))  # or all further news would wait for it too
+                self._book.failed(url, "unreachable", str(answer))  # else all further news would wait for it too
             else:
                 told += 1
         return told

@@ -1,4 +1,4 @@
-"""The peers of one node: which to ask, what they last said, and which to leave alone for a while."""
+"""The peers of one node: which to ask, what they last claimed, and which are not asked during a pause."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +17,7 @@ MAX_CANDIDATES = 64
 _FIRST_PAUSE = 5.0
 _LONGEST_PAUSE = 60.0
 _LIARS_PAUSE = 30.0
-# The answers of a run are noted when the last one has come, at most two seconds after the first.
+# Seconds. A run notes its answers when the last one has arrived, up to two seconds after the first.
 _CLOCK_TOLERANCE = 5.0
 _LIARS_LONGEST_PAUSE = 600.0
 # A peer is asked for its tip once in this many seconds, however many announcements and requests there are.
@@ -39,7 +39,7 @@ class Peer:
     next_try: float = 0.0  # Unix seconds; until then it is left alone
     reason: str = ""  # why it is not ok, one sentence
     seen_at: float = 0.0  # Unix seconds of its last good answer
-    ahead: float = 0.0  # seconds by which its clock was ahead of ours then; its error is the time of an answer
+    ahead: float = 0.0  # seconds by which its clock was ahead of ours then, give or take the time of an answer
     broken: int = 0  # better chains that it claimed and did not deliver, since it last delivered one
 
     @property
@@ -53,7 +53,7 @@ class Peer:
 
 
 class PeerBook:
-    """Peers in Redis. A peer's record is a hint: a lost update costs one needless question."""
+    """Peers in Redis. A peer's record is a hint: a lost update costs one unnecessary question."""
 
     def __init__(self, store: PeerStore, clock: Clock, max_peers: int) -> None:
         self._store = store
@@ -108,11 +108,11 @@ class PeerBook:
             self._write("candidates", MAX_CANDIDATES, records)
 
     def remove(self, url: str) -> bool:
-        """Forget a peer; whether it was known."""
+        """Forget a peer. Returns whether it was known."""
         return self._store.remove(url)
 
     def answered(self, url: str, height: int, tip: str, chainwork: int, time: float | None = None) -> None:
-        """Note what a peer claims, and the time by its clock. A claim proves nothing, so its failures stay counted."""
+        """Note what a peer claims, and the time by its clock. A claim proves nothing, so the failures stay counted."""
         known = self.get(url)
         if known is not None:
             state: State = "ok" if known.failures == 0 else known.state
@@ -137,8 +137,8 @@ class PeerBook:
         """Note a failure. The pause doubles with each failure in a row, and is longer for a liar.
 
         Args:
-            broken: the peer had claimed a better chain. Such failures count as one row until it delivers a better
-                chain, whatever it claims in between.
+            broken: the peer had claimed a better chain. Such failures add up until it delivers a better chain, whatever
+                it claims in between.
         """
         known = self.get(url)
         if known is None:
@@ -154,7 +154,7 @@ class PeerBook:
     # --- announcements ---
 
     def hear(self, url: str, block_hash: str) -> bool:
-        """Note that a peer is said to have a block; whether a job must be enqueued for it."""
+        """Note that a peer is said to have a block. Returns whether a job must be enqueued for it."""
         return self._store.hear(url, block_hash, self._clock.now(), SAME_NEWS_SECONDS)
 
     def anything_heard(self) -> bool:

@@ -88,7 +88,7 @@ class Claims:
         try:
             named = self._client.peers(asked)
         except PeerFailed as error:
-            _log.info("peers_not_told", peer=asked, reason=str(error))
+            _log.info("discovery_failed", peer=asked, reason=str(error))
             return
         self._book.learn(url for url in map(_normal, named) if url is not None and url != own)
 

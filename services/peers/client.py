@@ -1,4 +1,4 @@
-"""What a node asks its peers. The form of every answer is checked here; whether it is true, by the resolver."""
+"""What a node asks its peers. This module checks the form of every answer; the resolver checks whether it is true."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ PAGE_DEADLINE = 10.0
 CROWDED_DEADLINE = 5.0
 POST_DEADLINE = 4.0
 MAX_STATUS = 65_536
-# Bytes of a page of blocks. A single block may be larger. From a peer with longer pages fewer blocks are asked for.
+# Bytes of a page of blocks. A single block may be larger. If a page is longer, fewer blocks are asked for.
 MAX_PAGE_BYTES = 4 * 2**20
 PAGE_LIMIT = 500
 # A header has some 400 bytes as we write it.
@@ -34,7 +34,7 @@ MAX_CHAIN_BLOCK = 8 * 2**20
 
 
 class NoSuchAnswer(PeerFailed):
-    """A peer answers, but not as a Quarry node: it may be a node of the tutorial."""
+    """A peer answers, but not as a Quarry node does: it may be a node of the tutorial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class PeerClient:
     """The questions, over the HTTP port."""
 
     def __init__(self, http: PeerHttp, max_block_bytes: int, *, floats: bool = False) -> None:
-        """`floats` as `Traits.floats`."""
+        """`floats`: as `Traits.floats`."""
         self._http = http
         self._floats = floats
         self.in_parallel = http.in_parallel
@@ -140,7 +140,7 @@ class PeerClient:
         self._post(url, "/nodes/announce", news)
 
     def submit(self, url: str, transactions: Sequence[dict[str, Any]]) -> None:
-        """Hand transactions on. Whether the peer admits them is not looked at."""
+        """Send transactions to the peer. Its answer, whether it admits them, is ignored."""
         self._post(url, "/transactions/batch", {"transactions": list(transactions)})
 
     def _get(self, url: str, path: str, deadline: float, max_bytes: int, *, floats: bool = False) -> Any:

@@ -21,7 +21,7 @@ class Consensus:
         self._clock = clock
 
     def ask(self, seconds: float) -> Answer | None:
-        """Have a network worker resolve, and wait for it; None if that takes longer than `seconds`."""
+        """Have a network worker resolve, and wait for its answer; None if that takes longer than `seconds`."""
         number = self._store.ask()
         left, asked = seconds, ""
         while True:
@@ -40,7 +40,11 @@ class Consensus:
             left -= max(_LOOK_EVERY, self._clock.now() - now)
 
     def answer(self, number: int) -> bool:
-        """Resolve for all requests so far, unless a run since request `number` has; whether our chain changed."""
+        """Answer all requests so far by one run, unless a run that began after request `number` has answered it.
+
+        Returns:
+            whether our chain changed.
+        """
         done = self._store.done()
         if done is not None and done.number >= number:
             return done.replaced

@@ -22,8 +22,8 @@ from shared.errors import NodeError, TooEarly
 from shared.forkchoice import is_better
 from shared.rules import Rules
 
-# Headers that are held before they are known to outweigh our chain, of all peers that are tried at once. They are held
-# as hashes: 32 MB.
+# Headers that are held before they are known to outweigh our chain, of all peers that are tried at once. Held as
+# hashes, they take 32 MB.
 MAX_UNPROVEN = 1_000_000
 
 
@@ -47,17 +47,17 @@ class HeaderChains:
         self._clock = clock
 
     def adopt(self, claim: PeerClaim, tip: Tip, budget: Budget) -> bool:
-        """Adopt one stretch of a peer's chain, which is better than ours at `tip`; whether there may be more.
+        """Adopt one stretch of a peer's chain, which is better than ours at `tip`. Returns whether there may be more.
 
         A stretch that extends our tip is appended block by block, so a sync that is killed resumes where it was.
 
         Raises:
             RuleError: a header or a block is invalid, or a body is not the one that its header commits to.
-            TooEarly: the headers would outweigh our chain only together with headers whose time has not come.
+            TooEarly: the headers outweigh our chain only together with headers that are too early.
             PeerLied: the headers do not connect to our chain, or do not outweigh it, though the peer claimed that.
             ChainChanged: the peer serves another chain than the one that it claimed.
             NeedsMore: it must be tried alone.
-            PeerFailed: it does not answer, or the time is over. What has been adopted or staged stays.
+            PeerFailed: it does not answer, or its time is over. What has been adopted or staged stays.
             TipMoved: our chain changed while the peer's was read.
         """
         stretch = self._headers(claim, tip, budget)
@@ -90,7 +90,7 @@ class HeaderChains:
             stretch.ended = len(page) < PAGE_LIMIT
 
     def _check(self, stretch: Stretch, page: list[Header]) -> TooEarly | None:
-        """Verify a page's headers and add them to the stretch, up to the first whose time has not come; its error."""
+        """Verify a page's headers and add them to the stretch, up to the first that is too early. Returns its error."""
         now = self._clock.now()
         for header in page:
             try:

@@ -1,4 +1,4 @@
-"""HTTP to peers that may be slow or hostile: a deadline for the whole exchange, a cap on bytes, no redirects.
+"""HTTP to peers that may be slow or hostile: a deadline for the whole exchange, a limit of bytes, no redirects.
 
 A name is resolved once, and the connection goes to an address that was checked. Proxy settings, cookies and compression
 are not used.
@@ -27,8 +27,8 @@ from shared.errors import NodeError
 
 Answer = TypeVar("Answer")
 
-# An exchange may take PATIENCE seconds, and the time that the bytes so far take at LEAST_RATE (bytes a second). With a
-# deadline alone, a peer that sends a byte now and then could take all of it, and there may be many such peers.
+# An exchange may take PATIENCE seconds, and one second more for each LEAST_RATE bytes that have come. With a deadline
+# alone, a peer that sends a byte now and then could use all of it, and there may be many such peers.
 PATIENCE = 4.0
 LEAST_RATE = 8192
 # Addresses of one name that are tried in turn.
@@ -43,7 +43,7 @@ class PeerRequest:
 
     url: str  # the peer's, in normal form
     path: str  # with query
-    deadline: float  # seconds for the exchange, from resolving the name to the last byte; less below LEAST_RATE
+    deadline: float  # seconds for the exchange, from resolving the name to the last byte; less for a slow peer
     max_bytes: int  # of the answer's body
     body: bytes | None = None  # JSON; None: GET
 
@@ -109,7 +109,7 @@ class PeerHttp(Protocol):
 
 
 def outcome(ask: Callable[[str], Answer], url: str) -> Answer | NodeError:
-    """The answer, or the refusal."""
+    """What `ask` returns for `url`, or the NodeError that it raises."""
     try:
         return ask(url)
     except NodeError as error:
@@ -220,7 +220,7 @@ class SystemPeerHttp:
 
 
 def _ask(connection: urllib3.connection.HTTPConnection, request: PeerRequest) -> urllib3.BaseHTTPResponse:
-    """Send a request; the answer, of which only the headers have been read."""
+    """Send a request. Returns the answer, of which only the headers have been read."""
     headers = {
         "Host": urlsplit(request.url).netloc,
         "Accept-Encoding": "identity",

@@ -91,7 +91,7 @@ class _Cutter:
             raise _malformed()
 
     def _open(self, chunk: bytes, kept: int, position: int) -> int:
-        """Take note of an opening bracket; the position from which the chunk is still to be kept."""
+        """Process an opening bracket. Returns the position from which the chunk is still to be kept."""
         if not self._in_array:
             self._envelope += chunk[kept:position]
             kept = position

@@ -1,8 +1,8 @@
 """The resolver: which peers' chains are better than ours, and in which order to try them.
 
-Walk: all peers are asked for their tips at once → claims of peers that kept their last claims come first, then the
-best → the first is tried alone → if it lies or fails, the others are tried in the same run, several at once, so that
-many slow peers are needed to delay an honest one. How the chain of one peer is adopted is in
+Walk: all peers are asked for their tips at once → claims are sorted: peers without broken claims first, and among them
+the best claim → the first is tried alone → if it lies or fails, the others are tried in the same run, several at once,
+so that many slow peers are needed to delay an honest one. How the chain of one peer is adopted is in
 `services/peers/header_chain.py`; under rules whose headers cannot be judged without their blocks, in
 `services/peers/whole_chain.py`.
 """
@@ -35,7 +35,7 @@ CROWD = 16  # peers that are tried at once
 # Seconds that one run may take of the peers' time. It is less than the job's time limit: a job that is killed notes
 # nothing about its peers.
 RUN_SECONDS = 90.0
-# How many times a job looks for announced peers: an announcement that arrives while it runs asks for no job.
+# How many times a job looks for announced peers: an announcement that arrives while it runs enqueues no other job.
 _HEARD_ROUNDS = 2
 _TRIES = 5
 
@@ -84,7 +84,7 @@ class Resolver:
         return self._resolve([peer for peer in peers if peer.approved])
 
     def resolve_heard(self) -> Resolution:
-        """Adopt the best valid chain among the due peers in whose name something was announced."""
+        """Adopt the best valid chain among the due peers for which a block was announced."""
         rounds: list[Resolution] = []
         while len(rounds) < _HEARD_ROUNDS and (heard := set(self._book.take_heard())):
             rounds.append(self._resolve([peer for peer in self._book.due() if peer.url in heard]))
@@ -95,7 +95,7 @@ class Resolver:
         )
 
     def _resolve(self, peers: list[Peer]) -> Resolution:
-        # Adopting would build on the wrong state.
+        # Adopting would build on a wrong state.
         if self._reorganiser.is_marked():
             return Resolution(False, 0, ("the stored state is marked as wrong: no peer is asked before quarry repair",))
         self._reorganiser.finish()
@@ -201,7 +201,7 @@ class Resolver:
             raise changed
 
     def _adopt_some(self, claim: PeerClaim, budget: Budget) -> bool:
-        """Adopt one stretch of a peer's chain, or all of it; whether there may be more."""
+        """Adopt one stretch of a peer's chain, or all of it. Returns whether there may be more."""
         tip = self._chain.tip()
         if not is_better(claim.tip, tip.claim):
             return False

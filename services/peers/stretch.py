@@ -1,4 +1,4 @@
-"""What is held of one peer's chain while it is judged: the hashes of verified headers, and the time that is left."""
+"""One peer's chain while it is judged: the hashes of its verified headers, and the time that the peer has left."""
 
 from collections import deque
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which URLs a peer may have, and which addresses may be connected to. A peer's URL is untrusted input.
+"""Which URLs a peer may have, and to which addresses this node connects. A peer's URL is untrusted input.
 
 Without these checks a node could be made to fetch from its own network: from metadata services, routers or Redis.
 """
@@ -90,7 +90,8 @@ def may_connect(address: Address, *, private: bool) -> bool:
     Args:
         private: whether this node's peers may be on this machine or in a private network.
 
-    Never at metadata services and link-local addresses. An address that embeds an IPv4 address counts as that too.
+    Never at metadata services or link-local addresses. An address that embeds an IPv4 address is judged by that one,
+    and needs `private`.
     """
     inner = _embedded(address)
     if inner is not None:

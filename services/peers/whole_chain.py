@@ -62,7 +62,7 @@ class WholeChains:
         self._judging = threading.Lock()
 
     def claim(self, url: str) -> PeerClaim:
-        """What a peer without a status claims by its chain: its blocks are counted; only the first and last are read.
+        """What the chain of a peer without a status claims. Its blocks are counted; only the first and last are read.
 
         Raises:
             PeerFailed: it does not answer, or not with a chain.
@@ -86,7 +86,7 @@ class WholeChains:
         Raises:
             RuleError: a block is invalid. Nothing has changed.
             PeerLied: the chain is not better than ours, though the peer claimed that. Nothing has changed.
-            PeerFailed: it is too long, or the time is over. Blocks that were appended stay.
+            PeerFailed: it is too long, or its time is over. Blocks that were appended stay.
             TipMoved: our chain changed while the peer's was judged.
         """
         tip = self._chain.tip()

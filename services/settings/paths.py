@@ -23,7 +23,7 @@ def expanded(text: str) -> Path:
 
 
 def expanded_if_possible(text: str) -> Path | None:
-    """As `expanded`; None where there is no such home."""
+    """As `expanded`, but None if there is no such home."""
     try:
         return expanded(text)
     except BadValue:

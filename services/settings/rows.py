@@ -29,7 +29,7 @@ class Setting:
     """One row of the table: an environment variable, and how it becomes a field."""
 
     variable: str
-    read: Callable[[str], Any]  # raises BadValue or BadSettings; None counts as a variable that is not set
+    read: Callable[[str], Any]  # raises BadValue or BadSettings
     default: Any  # the field without the variable, or a function that makes it from the fields above this one
     carried: Carried | None  # None: each process goes by its own value
 

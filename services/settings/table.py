@@ -42,10 +42,6 @@ def _peer_url(text: str) -> str:
         raise BadValue(f"cannot be used: {error.message}") from None
 
 
-def _nonces_ahead(text: str) -> int | None:
-    return values.whole_number(0, 100_000)(text) or None  # 0 stands for the default
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How one node runs. Read once, at the composition root.
@@ -90,7 +86,10 @@ class Settings:
     max_mempool: int = field(metadata=number("MAX_MEMPOOL", 20_000, 1, 1_000_000, AS_IT_IS))
     nonces_ahead: int = field(
         metadata=setting(
-            "NONCES_AHEAD", _nonces_ahead, lambda above: 1024 if above["spec"].development else 64, AS_IT_IS
+            "NONCES_AHEAD",
+            values.whole_number(1, 100_000),
+            lambda above: 1024 if above["spec"].development else 64,
+            AS_IT_IS,
         )
     )
     expiry_seconds: int = field(metadata=number("MEMPOOL_EXPIRY", 86_400, 1, 31_536_000, AS_IT_IS))
@@ -145,7 +144,7 @@ class Settings:
 
     @property
     def reaches_private_peers(self) -> bool:
-        """Whether peers may be on this machine or in a private network: if so set, or if the API binds to loopback."""
+        """Whether peers may be on this machine or in a private network: if set, or if the API binds to loopback."""
         return self.private_peers or self.loopback
 
 
@@ -181,8 +180,7 @@ def load(environment: Mapping[str, str]) -> Settings:
     found: dict[str, Any] = {}
     for name, row in TABLE.items():
         text = known.pop(row.variable, None)
-        value = None if text is None else named(row.variable, row.read, text)
-        found[name] = row.default_after(found) if value is None else value
+        found[name] = row.default_after(found) if text is None else named(row.variable, row.read, text)
     for variable in sorted(known):
         raise BadSettings(f"{variable}: {_unknown(variable)}")
     settings = Settings(**found, passed_over=passed_over)

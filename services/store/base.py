@@ -6,9 +6,13 @@ from services.store.scripts import Scripts
 
 
 class NodeStore:
-    """One node's part of a database. Commands are given in this package only; others call named methods."""
+    """One node's part of a database. Only this package issues Redis commands; other code calls named methods."""
 
     def __init__(self, redis: Store, keys: Keys) -> None:
         self._redis = redis
         self.keys = keys
         self._scripts = Scripts(redis)
+
+    def is_marked(self) -> bool:
+        """Whether the stored state is marked as wrong (services/store/faults.py)."""
+        return self._redis.hget(self.keys.fault, "sentence") is not None

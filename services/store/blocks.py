@@ -47,22 +47,22 @@ class BlockReader(NodeStore):
         return [block_hash.decode() for block_hash in self._hashes(first, limit)]
 
     def _hashes(self, first: int, limit: int) -> list[bytes]:
-        """The same as they are stored: of a damaged store they may be no text."""
+        """As `hashes`, but undecoded: in a damaged store they may not be text."""
         if first < 1 or limit < 1:
             return []
         return self._redis.lrange(self.keys.heights, first - 1, first + limit - 2)
 
     def hash_at(self, height: int) -> str | None:
-        """The hash of the block at `height` on the chain."""
+        """The hash of the block at `height` on the chain; None if the chain is shorter."""
         found = self._redis.lindex(self.keys.heights, height - 1) if height > 0 else None
         return None if found is None else found.decode()
 
     def is_on_chain(self, stored: StoredHeader) -> bool:
-        """Whether a stored block is part of the chain now, and not only of a branch that was left."""
+        """Whether a stored block is part of the chain now. Staged and detached blocks are stored too."""
         return self.hash_at(stored.header.index) == stored.header.hash
 
     def block_bytes(self, block_hash: str) -> bytes | None:
-        """The canonical block."""
+        """The canonical block; None if it is not stored."""
         return self._redis.hget(self.keys.blocks, block_hash)
 
     def block_object(self, block_hash: str) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class BlockReader(NodeStore):
     def locator(self) -> list[str]:
         """Hashes of our chain from the tip down to genesis: the last few, then at doubling distances.
 
-        The first that a peer has too is the fork point, or lies at most twice as deep.
+        The first one that a peer also has is the fork point, or lies below it, at most twice as deep.
         """
         height = self.tip().height
         heights, step = [], 1
@@ -119,7 +119,7 @@ class BlockReader(NodeStore):
         raise TipMoved("The chain was reorganised while it was read.")
 
     def stream(self, first: int, last: int) -> Iterator[bytes]:
-        """The canonical blocks from one height to another, never many in memory at once (`read_blocks`).
+        """The canonical blocks from one height to another, both included, read in groups (`read_blocks`).
 
         Raises:
             TipMoved: a reorganisation replaced what has been sent already; the reader must start again.
@@ -136,7 +136,10 @@ class BlockReader(NodeStore):
                 yield text
 
     def read_blocks(self, headers: Iterable[StoredHeader]) -> Iterator[tuple[StoredHeader, bytes]]:
-        """The canonical blocks of stored headers, in their order, read READ_AHEAD bytes at a time, or one block."""
+        """The canonical blocks of stored headers, in their order.
+
+        They are read in groups of at most READ_AHEAD bytes, or of one block.
+        """
         for group in _by_size(headers, READ_AHEAD):
             texts = self._redis.hmget(self.keys.blocks, [stored.header.hash for stored in group])
             texts.reverse()  # so that each can be freed as soon as it is handed on

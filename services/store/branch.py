@@ -53,12 +53,8 @@ class Swap:
 class BranchStore(NodeStore):
     """The branches of one node."""
 
-    def is_marked(self) -> bool:
-        """Whether the stored state is marked as wrong."""
-        return bool(self._redis.hget(self.keys.fault, "sentence"))
-
     def stage(self, block: Block, before: Entries, chainwork: int, now: float) -> None:
-        """Store a verified block under its hash. It is not on the chain yet, and is forgotten if it never is."""
+        """Store a verified block under its hash, not yet on the chain. `forget` deletes it if it never gets there."""
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.zadd(self.keys.staged, {block.hash: now})
         pipeline.hset(self.keys.blocks, block.hash, block.canonical)
@@ -68,7 +64,7 @@ class BranchStore(NodeStore):
         pipeline.execute()
 
     def swap(self, swap: Swap) -> str:
-        """Make a staged branch the chain: "swapped", "moved", "missing", "unfinished" or "differs"."""
+        """Make a staged branch the chain. Returns what swap.lua does: "swapped", or why nothing was written."""
         tip = swap.new_tip
         digest = self._digest_after(swap)
         if digest is None:
@@ -190,5 +186,5 @@ class BranchStore(NodeStore):
         self._scripts.run("finish", [self.keys.prefix], [journal.beginning])
 
     def forget(self, before: float, limit: int) -> int:
-        """Delete blocks that were staged before a time and never became part of the chain; how many."""
+        """Delete at most `limit` blocks that were staged before a time and are not on the chain. Returns how many."""
         return int(self._scripts.run("forget", [self.keys.prefix], [before, limit]))

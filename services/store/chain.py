@@ -1,4 +1,4 @@
-"""The chain of one node: beginning it and appending to it. Reading is in the base classes."""
+"""The chain of one node: beginning it and appending to it. What only reads is in the base classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -74,7 +74,7 @@ class ChainStore(IndexReader, LedgerReader):
             ) from None
 
     def known_rules(self) -> int:
-        """The number of the rules that every block is known to keep; 1 where no one has looked."""
+        """The number of the rules that every block is known to keep; 1 if none was noted."""
         return int(self._redis.get(self.keys.rules) or 1)
 
     def note_rules(self, number: int) -> None:

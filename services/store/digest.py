@@ -5,8 +5,8 @@ with its height and its hash, so that the list of heights is covered too). A sum
 terms. So a commit subtracts the terms that it replaces and adds the new ones, and a scan of all stored entries must
 give the same sums.
 
-A commit subtracts the terms of the values that it *read*. So an entry that was altered behind our back leaves its
-difference in the sums for good, whatever is written over it later.
+A commit subtracts the terms of the values that it *read*. So if anything but a commit has altered an entry, the
+difference stays in the sums for good, whatever is written over the entry later.
 
 This finds accidents: flipped bits, a damaged append-only file, a command in redis-cli. It is no defence against an
 attacker who can write to Redis, and so to the digest.
@@ -29,7 +29,7 @@ class Digest:
     block: str  # hash of the tip that it belongs to
     ledger: int = 0
     headers: int = 0
-    # How often the state was repaired. A commit that was computed from the state before a repair is refused after it.
+    # How often the state was repaired. So a commit that was computed before a repair is refused after it.
     repairs: int = 0
 
     def __str__(self) -> str:
@@ -88,7 +88,7 @@ def ledger_sum(entries: Entries) -> int:
 
 
 def sum_of(terms: Iterable[int]) -> int:
-    """The sum of terms."""
+    """The sum of terms, modulo 2^256."""
     return sum(terms) % _MODULUS
 
 

@@ -10,7 +10,7 @@ from services.store.base import NodeStore
 
 # Events that are read at once.
 _PAGE = 1000
-# Types that are interesting one by one. Of the others, transactions, there may be thousands a second.
+# Types that listeners receive one by one. The only other type is "transaction": there may be thousands a second.
 TOLD_ONE_BY_ONE = frozenset({"block", "round", "reorganisation", "cancelled"})
 
 
@@ -25,9 +25,9 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing that happened, for those who listen."""
+    """What a listener receives: an event, or a state."""
 
-    id: str  # of the event in the stream; "" for states
+    id: str  # of the event in the stream; "" for a state (services/store/news.py)
     type: str
     data: dict[str, Any]
 
@@ -66,7 +66,7 @@ class EventStream(NodeStore):
         return ids, found[-1][0].decode() if found else after
 
     def watch(self) -> "Watch":
-        """Notice what happens from now on. The caller closes it."""
+        """A watch that notices events from now on. The caller closes it."""
         return Watch(self._redis, self.keys.events, self.last())
 
 
@@ -88,11 +88,11 @@ class Watch:
         self._send()
 
     def wait(self, seconds: float) -> bool:
-        """Wait up to `seconds` for an event of any type; whether one came."""
+        """Wait up to `seconds` for an event of any type. Returns whether one came."""
         return bool(self._read(seconds))
 
     def news(self) -> bool:
-        """Whether a round or the tip has changed since the last call, or may have, since the connection was lost."""
+        """Whether a round or the tip has changed since the last call, or may have, because the connection was lost."""
         return any(kind != b"transaction" for kind in self._read(0.0))
 
     def close(self) -> None:

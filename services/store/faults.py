@@ -73,16 +73,12 @@ class FaultStore(NodeStore):
             findings=tuple(Finding(**item) for item in json.loads(fields["findings"])),
         )
 
-    def is_marked(self) -> bool:
-        """Whether the stored state is marked as wrong."""
-        return self._redis.hget(self.keys.fault, "token") is not None
-
     def mender(self) -> Mender:
         """The writes of one repair."""
         return Mender(self._redis, self.keys)
 
     def require_none(self) -> None:
-        """Raises: LedgerDiffers, if there is a mark; its message is the sentence."""
+        """Raises: LedgerDiffers, if there is a mark. Its message is the mark's sentence."""
         sentence = self._redis.hget(self.keys.fault, "sentence")
         if sentence is not None:
             raise LedgerDiffers(sentence.decode())

@@ -50,7 +50,7 @@ class FilterStore(NodeStore):
         pipeline.execute()
 
     def remove(self, filter_id: str) -> bool:
-        """Forget a filter; whether it was there."""
+        """Forget a filter. Returns whether it was there."""
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.delete(self.keys.filter(filter_id))
         pipeline.zrem(self.keys.filters, filter_id)

@@ -12,6 +12,9 @@ from typing import Any
 from services.store.blocks import BlockReader
 
 _ID_BYTES = 32
+# Where many places are held in memory, each is packed into 64 bits: height << POSITION_BITS | position. A block has at
+# most 50,000 transactions.
+POSITION_BITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +104,18 @@ class IndexReader(BlockReader):
         return self._redis.get(self.keys.journal) is not None
 
     def history(self, address: str, *, newest: int, limit: int) -> list[tuple[int, int]]:
-        """(height, position) of the transactions that name `address`, newest first, after skipping `newest`."""
+        """(height, position) of the transactions that name `address`, newest first.
+
+        Args:
+            newest: how many of the newest to skip.
+            limit: how many to return at most.
+        """
         found = self._redis.lrange(self.keys.history(address), -newest - limit, -newest - 1)
         return [_place(item) for item in reversed(found)]
 
 
 def _place(text: bytes) -> tuple[int, int]:
-    """Height and position."""
+    """Height and position, from "height:position"."""
     height, position = text.split(b":")
     return int(height), int(position)
 

@@ -1,4 +1,4 @@
-"""The whole Redis schema: every key of a node, what it holds, and who writes it.
+"""The whole Redis schema: every key of a node, what it holds, and what writes it.
 
 All keys of a node begin with `quarry:{NODE}:`. The braces put them in one slot of a Redis Cluster, so one script may
 touch any of them. `docs/redis-schema.md` is this file as a page. A test compares the keys and fields of both with the
@@ -169,7 +169,7 @@ class Keys:
         """HASH {id, state, version, parent, height, difficulty, prefix, template, cursor, renewed_at, hashes, wasted,
         opened_at, transactions, ended_at, block, sealed_by}: one round (services/store/rounds.py).
 
-        An ended round keeps what can be asked of it, and expires.
+        The last three are written when it ends. An ended round keeps only what can still be asked of it, and expires.
         """
         return self._key(f"round:{round_id}")
 
@@ -192,7 +192,7 @@ class Keys:
         """STRING tip hash on which a cancelled round must not be opened again by auto-mining."""
         return self._key("held")
 
-    # --- peers and reorganisations: services/store/peers.py, services/store/branch.py ---
+    # --- peers, reorganisations, housekeeping: peers.py, branch.py, outbox.py, resolutions.py, slots.py ---
 
     @property
     def peers(self) -> str:
@@ -231,7 +231,7 @@ class Keys:
 
     @property
     def resolve_done(self) -> str:
-        """STRING JSON {number, replaced}: the last request that was answered, and whether the chain changed."""
+        """STRING JSON {number, replaced}: the last such resolution that was answered, and whether the chain changed."""
         return self._key("resolve-done")
 
     @property
@@ -239,7 +239,7 @@ class Keys:
         """STRING Unix seconds at which housekeeping last began (services/store/slots.py)."""
         return self._key("kept")
 
-    # --- wallets: services/store/filters.py ---
+    # --- JSON-RPC: services/store/filters.py ---
 
     def filter(self, filter_id: str) -> str:
         """STRING JSON of one JSON-RPC filter. Expires if it is not polled."""
@@ -259,5 +259,7 @@ class Keys:
 
     @property
     def counters(self) -> str:
-        """HASH name -> total since the chain began: blocks by origin, hashes, wasted hashes, reorgs, refusals."""
+        """HASH name -> total since the chain began: rounds, blocks by origin, hashes, wasted hashes, reorganisations by
+        depth, records of the mempool by status.
+        """
         return self._key("counters")

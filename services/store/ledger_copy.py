@@ -10,7 +10,7 @@ from services.errors import Damaged, NotBegun, TipMoved
 from services.ports import Store
 from services.store.keys import Keys
 
-# Entries that are read at once: a page holds the store for about a millisecond.
+# Entries that are read at once: a page occupies the store for about a millisecond.
 _PAGE = 4000
 _ATTEMPTS = 5
 # How often one reading follows the chain to a new tip before it gives up.
@@ -25,6 +25,10 @@ class LedgerCopy:
     height: int  # the number of blocks in the list of heights
     accounts: dict[bytes, bytes]
     allowances: dict[bytes, bytes]
+
+    def tip_text(self, name: bytes) -> str:
+        """A field of the tip as text; "" if it is missing. Bytes that are not ASCII are replaced."""
+        return self.tip.get(name, b"").decode("ascii", "replace")
 
 
 def copy_ledger(redis: Store, keys: Keys) -> LedgerCopy:

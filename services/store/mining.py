@@ -23,8 +23,8 @@ class Claim:
     """A range of proofs that one worker took, and what it needs to search them."""
 
     round_id: str
-    version: str  # of the template that the seal belongs to
-    prefix: bytes
+    version: str  # of the template
+    prefix: bytes  # what proofs are appended to: the template's seal
     difficulty: int
     proofs: range  # empty: other workers hold enough for now
 
@@ -39,9 +39,9 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Who searches, and what it has done since its last report."""
+    """A search job, and what it has done since its last report."""
 
-    worker: str
+    worker: str  # name of the search job's worker
     searched: Searched
 
 
@@ -167,10 +167,10 @@ class MiningStore(NodeStore):
         return None if found is None else found.decode()
 
     def abandon(self, round_id: str, now: float, *, awaited: bool = False) -> bool:
-        """End a round without a block, unless a request waits for it; whether it was ended.
+        """End a round without a block, unless a request waits for it. Returns whether it was ended.
 
         Args:
-            awaited: end it in any case; the request goes on waiting, for another round.
+            awaited: end it even if a request waits; the request then waits for another round.
         """
         args = [round_id, now, KEEP_SECONDS, int(awaited)]
         return bool(self._scripts.run("abandon", [self.keys.prefix], args))

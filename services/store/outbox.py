@@ -12,7 +12,7 @@ class Outbox(NodeStore):
     """A queue of ids. An id that is taken twice is relayed twice; no node admits it twice."""
 
     def put(self, ids: Sequence[str]) -> int:
-        """Add ids; how many wait now."""
+        """Add ids. Returns how many wait now."""
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.rpush(self.keys.outbox, *ids)
         pipeline.ltrim(self.keys.outbox, -CAP, -1)

@@ -1,4 +1,4 @@
-"""What the store says of a node's state, read at one moment."""
+"""The state of a node in one query: tip, mempool, round, requests and search jobs."""
 
 from dataclasses import dataclass
 

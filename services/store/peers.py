@@ -35,14 +35,14 @@ class PeerStore(NodeStore):
         self._scripts.run("update_peer", [self.keys.prefix], [url, json.dumps(record)])
 
     def remove(self, url: str) -> bool:
-        """Forget a peer and what was heard of it; whether it was known."""
+        """Forget a peer and what was heard of it. Returns whether it was known."""
         known = bool(self._redis.hdel(self.keys.peers, url))
         self._redis.hdel(self.keys.heard, url)
         self._redis.hdel(self.keys.asked, url)
         return known
 
     def hear(self, url: str, block_hash: str, now: float, same_seconds: float) -> bool:
-        """Note that a peer is said to have a block; whether a job should be enqueued, which takes what was heard.
+        """Note that a peer is said to have a block. Returns whether to enqueue a job, which then calls `take_heard`.
 
         Args:
             same_seconds: for how long the same block of the same peer is ignored.

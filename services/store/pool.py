@@ -137,7 +137,7 @@ class PoolStore(NodeStore):
         return [_written(reply) if reply[0] == b"ok" else None for reply in replies]
 
     def drop(self, ids: Sequence[str], status: str, reason: str, now: float) -> int:
-        """Take transactions out and record why; how many of them were in the mempool."""
+        """Take transactions out and record why. Returns how many of them were in the mempool."""
         return int(self._scripts.run("drop", [self.keys.prefix], [status, reason, now, *ids])) if ids else 0
 
     def entry(self, transaction_id: str) -> Entry | None:
@@ -170,7 +170,7 @@ class PoolStore(NodeStore):
         return None if found is None else int(found)
 
     def record(self, transaction_id: str) -> dict[str, Any] | None:
-        """Why a transaction left without being mined: {status, reason, at}."""
+        """Why a transaction left without being mined: {status, reason, at}; None if there is no record."""
         found = self._redis.hget(self.keys.records, transaction_id)
         return None if found is None else json.loads(found)
 
@@ -180,7 +180,11 @@ class PoolStore(NodeStore):
         return [item.decode() for item in found]
 
     def forget_records(self, before: float, keep: int, limit: int) -> int:
-        """Forget records older than `before` (Unix seconds), and the oldest beyond `keep`; how many were forgotten."""
+        """Forget records older than `before` (Unix seconds), and the oldest beyond `keep`, at most `limit`.
+
+        Returns:
+            how many were forgotten.
+        """
         return int(self._scripts.run("forget_records", [self.keys.prefix], [before, keep, limit]))
 
 

@@ -18,7 +18,7 @@ class ResolutionStore(NodeStore):
     """The resolutions of one node."""
 
     def ask(self) -> int:
-        """Add a request; its number."""
+        """Add a request. Returns its number."""
         return self._redis.incr(self.keys.resolve_asked)
 
     def asked(self) -> int | None:

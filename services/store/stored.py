@@ -1,4 +1,4 @@
-"""What is stored of a chain, byte for byte, for those who check it against the blocks (services/audit).
+"""What is stored of a chain, byte for byte, for the checks against the blocks (services/audit).
 
 Nothing is decoded here: what cannot be read must be reported as it is.
 """

@@ -5,6 +5,6 @@ text_files   reading small text files, secrets among them
 processes    the process table, and children that end with their parent
 programs     starting our own modules as programs
 logs         structured logs
-visible      text of strangers made safe to show
+visible      making untrusted text safe to show
 about        the version
 """

@@ -40,7 +40,7 @@ def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
 def writing(path: Path, *, new: bool = False, room: int = 0) -> Iterator[IO[bytes]]:
     """A file that takes the name `path` when the block ends; if the block raises, nothing changes there.
 
-    An error that `path` cannot be written comes before the block runs, so the block may do what cannot be undone. A
+    If `path` cannot be written, the error comes before the block runs, so the block may do what cannot be undone. A
     pipe or a device is written to directly.
 
     Args:

@@ -49,8 +49,8 @@ def configure(level: str, style: Literal["console", "json"]) -> None:
     """Write log lines to standard error: structlog's own, and those of the libraries.
 
     An entry is one line: a peer's reason or a job's name can neither begin another line nor act on the terminal. JSON
-    escapes such characters; for people they are named. A traceback, or the further lines of a library's message, follow
-    their entry indented.
+    escapes such characters; for people they are named. A traceback, and the further lines of a library's message,
+    follow their entry, indented.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

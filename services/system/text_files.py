@@ -138,8 +138,8 @@ def without_mark(content: bytes, name: str) -> bytes:
 def _not_private(owner: int) -> int:
     """The permission bits that a private file must not have.
 
-    The group may read a file of root's: so Kubernetes mounts secrets for users other than root. PostgreSQL has the same
-    rule for its keys.
+    The group may read a file that root owns, since Kubernetes mounts secrets for other users in this way. PostgreSQL
+    has the same rule for its keys.
     """
     return 0o027 if owner == 0 and os.geteuid() != 0 else 0o077
 

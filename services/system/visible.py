@@ -1,4 +1,4 @@
-"""Text of strangers made safe to show: on a terminal, in a log, in a metric, on a page.
+"""Making untrusted text safe to show: on a terminal, in a log, in a metric, on a page.
 
 Control characters act on the terminal, line breaks forge lines, bidirectional controls change the order of what is
 shown, and invisible characters hide. All of them are replaced by their names. JSON is left alone: it has escapes.

@@ -10,7 +10,7 @@ from services.token.receipts import TokenEvent, WalletBlocks
 from shared.addresses import ZERO_ADDRESS, checksummed
 from shared.erc20 import Log
 
-# Blocks that one search may cover: those of its range, or, if its topics name addresses, those that name them too.
+# Blocks that one search may cover: those of its range, or, if its topics name addresses, those that name the addresses.
 MAX_BLOCKS = 2_000
 # Transactions that one search may read: about a second's work.
 MAX_TRANSACTIONS = 200_000
@@ -99,7 +99,7 @@ class LogSearch:
 
     def _headers(self, first: int, last: int, addresses: set[str] | None) -> Iterator[StoredHeader]:
         """The headers of the blocks that can hold such events, lowest first."""
-        # While a reorganisation is being finished, the histories are those of neither branch.
+        # While a reorganisation is being finished, the histories belong to neither branch.
         if addresses is None or self._chain.has_journal():
             if last - first >= MAX_BLOCKS:
                 raise PolicyError("range_too_large", f"block range is larger than {MAX_BLOCKS} blocks")

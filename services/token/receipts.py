@@ -102,7 +102,7 @@ V = TypeVar("V")
 
 
 class _Kept(Generic[V]):
-    """What was made of the last blocks. It is kept by block hash, so it does not go stale."""
+    """Results for the last blocks, kept by block hash, so they do not go stale."""
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
@@ -114,7 +114,7 @@ class _Kept(Generic[V]):
         found = self._values.get(key)
         if found is not None:
             return found[0]
-        # One maker at a time: most threads wait for the same new block, and each would make it anew.
+        # One thread makes it at a time: most threads wait for the same new block, and each would make it again.
         with self._lock:
             found = self._values.get(key)
             if found is not None:

@@ -38,13 +38,19 @@ def _pem(label: str, der: bytes) -> bytes:
     return f"-----BEGIN {label}-----\n{base64.b64encode(der).decode()}\n-----END {label}-----\n".encode()
 
 
-def _unwrap(text: bytes, label: str, prefix: bytes) -> bytes:
+def der_of(text: bytes, label: str) -> bytes:
+    """The bytes in a PEM file that is one block with this label; empty for any other text."""
     lines = text.decode("ascii", errors="replace").strip().splitlines()
-    wrapped = len(lines) >= 3 and lines[0] == f"-----BEGIN {label}-----" and lines[-1] == f"-----END {label}-----"
+    if len(lines) < 3 or lines[0] != f"-----BEGIN {label}-----" or lines[-1] != f"-----END {label}-----":
+        return b""
     try:
-        der = base64.b64decode("".join(lines[1:-1]), validate=True) if wrapped else b""
+        return base64.b64decode("".join(lines[1:-1]), validate=True)
     except (binascii.Error, ValueError):
-        der = b""
+        return b""
+
+
+def _unwrap(text: bytes, label: str, prefix: bytes) -> bytes:
+    der = der_of(text, label)
     if not der.startswith(prefix) or len(der) != len(prefix) + 32:
         raise BadKey(f"Not an Ed25519 {label.lower()} in PEM.")
     return der[len(prefix) :]

@@ -4,8 +4,6 @@ Two schemes share the layout: `ed25519` (ours), and `ethereum` (secp256k1), for 
 is one PKCS#8 PEM in both; its algorithm tells the scheme.
 """
 
-import base64
-import binascii
 import contextlib
 import errno
 import os
@@ -100,7 +98,7 @@ def create_ethereum(directory: Path, passphrase: str | None = None) -> EthereumS
 
 
 def discard(directory: Path) -> None:
-    """Remove a key that was just made and not shown to anyone yet; other files in the directory stay."""
+    """Remove a key that was just made and that no one has seen yet. Other files in the directory stay."""
     with contextlib.suppress(OSError):
         for name in (PRIVATE_KEY, PUBLIC_KEY, CERTIFICATE):
             (directory / name).unlink(missing_ok=True)
@@ -129,7 +127,7 @@ def _write(directory: Path, private: bytes, public: bytes, certificate: bytes | 
         if directory.exists():  # a node's, with other files in it
             _write_into(directory, private, files)
             return
-        # Under another name until it is complete: if the name is taken by then, nothing there changes.
+        # Under another name until it is complete. If the name is then taken, nothing changes there.
         made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
         try:
             _write_into(made, private, files)
@@ -170,7 +168,7 @@ def _write_into(directory: Path, private: bytes, files: Mapping[str, bytes]) -> 
         for name in (
             PRIVATE_KEY,
             *files,
-        ):  # this key was not shown to anyone yet, and its remains would occupy the name
+        ):  # no one has seen this key yet, and its remains would occupy the name
             with contextlib.suppress(OSError):
                 (directory / name).unlink(missing_ok=True)
         raise
@@ -215,7 +213,7 @@ def unlock(path: Path, ask: Callable[[], str | None]) -> Signer:
 
 
 def is_encrypted(path: Path) -> bool:
-    """Whether a passphrase is needed. Raises as `load` does."""
+    """Whether a passphrase is needed. Raises: UnsafePermissions, KeyringError, as `load`."""
     return _read_private(_private_file(path)).encrypted
 
 
@@ -229,7 +227,7 @@ def public_key(directory: Path) -> tuple[Scheme, bytes]:
     try:
         return "ed25519", ed25519_pem.read_public_key_pem(text)
     except BadKey:
-        der = _der(text, "PUBLIC KEY")
+        der = ed25519_pem.der_of(text, "PUBLIC KEY")
         if not der.startswith(_SECP256K1_SPKI) or len(der) != len(_SECP256K1_SPKI) + 65:
             raise KeyringError(f"{file} holds neither an Ed25519 nor a secp256k1 public key.") from None
         return "ethereum", der[len(_SECP256K1_SPKI) :]
@@ -262,16 +260,6 @@ def _no_public_key(directory: Path) -> str:
     if not (directory / PRIVATE_KEY).exists():
         return f"{missing}."
     return f"{missing}; `openssl pkey -pubout` makes it from {PRIVATE_KEY}."
-
-
-def _der(text: bytes, label: str) -> bytes:
-    lines = text.decode("ascii", errors="replace").strip().splitlines()
-    if len(lines) < 3 or lines[0] != f"-----BEGIN {label}-----" or lines[-1] != f"-----END {label}-----":
-        return b""
-    try:
-        return base64.b64decode("".join(lines[1:-1]), validate=True)
-    except (binascii.Error, ValueError):
-        return b""
 
 
 def _ed25519(seed: bytes) -> Any:

@@ -1,7 +1,7 @@
-"""JSON keystores, version 3: one private key under a passphrase, as geth and other Ethereum wallets keep them.
+"""JSON keystores, version 3: one private key encrypted with a passphrase, as geth and other Ethereum wallets write it.
 
-Web3 Secret Storage: a key derivation function makes 32 bytes of the passphrase. The first half encrypts the private key
-(AES-128-CTR); the Keccak-256 of the second half and the ciphertext shows whether a passphrase is right.
+Web3 Secret Storage: a key derivation function makes 32 bytes from the passphrase. The first half encrypts the private
+key (AES-128-CTR); the Keccak-256 of the second half and the ciphertext shows whether a passphrase is right.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from shared.hashing import keccak256
 
 # geth's standard: 256 MiB and about a second.
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**18, 8, 1
-# The most that a stranger's keystore may make us do.
+# The most work that an untrusted keystore may ask for.
 _MAX_SCRYPT_BYTES = 2**30
 _MAX_SCRYPT_P = 16
 _MAX_ITERATIONS = 10_000_000
@@ -65,7 +65,7 @@ def decrypt(text: bytes, passphrase: str) -> bytes:
     Some early wallets left out a key's leading zeros; such a key is padded, as geth does.
 
     Args:
-        passphrase: in any normal form; each in which the file may have been encrypted is tried.
+        passphrase: in any normal form; every form that may have encrypted the file is tried.
 
     Raises:
         BadKeystore, WrongPassphrase

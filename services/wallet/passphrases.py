@@ -1,5 +1,5 @@
-"""Passphrases as bytes. A typed é can be one code point or two, and wallets differ: ethers encrypts with NFKC, geth and
-web3.py with what was typed.
+"""Passphrases as bytes. A typed é can be one code point or two, and wallets differ: ethers encrypts with the normal
+form NFKC, geth and web3.py with what was typed.
 
 New files are encrypted with NFKC (docs/wallets.md). Reading tries every normal form, so that all of these files open.
 """
@@ -20,7 +20,7 @@ def written(passphrase: str) -> bytes:
     """The bytes that encrypt a new file: UTF-8 in the normal form NFKC.
 
     Raises:
-        BadPassphrase: the passphrase is not UTF-8, so no other program could be given it.
+        BadPassphrase: the passphrase is not UTF-8, so it could not be typed into another program.
     """
     try:
         return unicodedata.normalize("NFKC", passphrase).encode()

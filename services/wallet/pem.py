@@ -1,4 +1,4 @@
-"""Finding the private key in a PEM file as tools write them: behind text, beside certificates, with any line ends.
+"""Finding the private key in a PEM file as tools write it: after text, beside certificates, with any line ends.
 
 RFC 7468 lets text stand before a block (`openssl pkcs12` writes Bag Attributes there, in any encoding). OpenSSL's old
 form has headers inside the block (RFC 1421), of which `Proc-Type: 4,ENCRYPTED` asks for a passphrase.
@@ -17,7 +17,7 @@ _FIRST_OF_DER = b"\x30"  # a SEQUENCE, which all of these files are
 
 
 class NoPrivateKey(Exception):
-    """The text holds no private key in PEM that can be used. The message continues a sentence after the file name."""
+    """The text holds no usable private key in PEM. The message is the rest of a sentence that begins with its file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def read(block: Block, passphrase: str | None) -> Signer:
         passphrase: of an encrypted key, in any normal form.
 
     Raises:
-        NoPrivateKey: it is another kind of key. The message continues a sentence after the file name.
+        NoPrivateKey: it is another kind of key. The message is the rest of a sentence that begins with the file name.
         NotOpened: the passphrase is missing or wrong.
     """
     if not block.encrypted:

@@ -13,7 +13,7 @@ Scheme = Literal["ed25519", "ethereum"]
 
 
 class CannotSign(NodeError):
-    """This kind of key cannot express the transaction."""
+    """A key of this scheme cannot sign such a transaction."""
 
 
 class Signer(Protocol):

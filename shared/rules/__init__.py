@@ -7,8 +7,8 @@
     Naming       the ids and nonces of transactions
     Judging      whether a block may follow its parent, what it changes, and what may come next
 
-Code that judges, stores or mines a block calls these. Where a node must behave differently it asks a trait, never
-which rules are in force.
+Code that judges, stores or mines a block calls these. Where a node must behave differently, it asks a trait and
+never which rules are in force.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from shared.transaction import Transaction
 
 
 class Traits(Protocol):
-    """In what the rules differ, for code outside them."""
+    """How the two sets of rules differ, for code outside them."""
 
     has_accounts: bool  # there are balances, nonces and signatures; without them wallets have nothing to show
     reward_first: bool  # a block's reward is its first transaction; otherwise its last
@@ -60,19 +60,35 @@ class Reading(Protocol):
     """JSON objects and raw bytes to blocks and transactions."""
 
     def read_header(self, value: Any) -> Header:
-        """A header from its JSON object. Its fields are checked and its hash is computed."""
+        """A header from its JSON object. Its fields are checked and its hash is computed.
+
+        Raises:
+            RuleError: a field is missing, unknown or out of range.
+        """
 
     def read_block(self, value: Any) -> Block:
-        """A block from its JSON object. Its fields, and that the header commits to the body, are checked."""
+        """A block from its JSON object. Its fields are checked, and that its header commits to its body.
+
+        Raises:
+            RuleError: the first rule of this kind that it breaks.
+        """
 
     def read_request(self, value: Any) -> Transaction:
-        """A transaction as people submit it. It is normalised; fields, chain and signature are checked."""
+        """A transaction from a request. It is normalised; its fields, chain id, recipient and signature are checked.
+
+        Raises:
+            InputError, RuleError: why it is refused.
+        """
 
     def read_raw(self, raw: bytes) -> Transaction:
-        """A transaction from the raw bytes that an Ethereum wallet signed, checked as by `read_request`."""
+        """A transaction from the raw bytes that an Ethereum wallet signed, checked as by `read_request`.
+
+        Raises:
+            RuleError: why it is refused.
+        """
 
     def check_payee(self, address: str, *, field: str) -> None:
-        """Whether coins or an allowance may go to `address` (normal form).
+        """Refuse an address (in normal form) that coins or an allowance may not go to.
 
         Raises:
             RuleError: `bad_recipient`, naming `field`.
@@ -149,13 +165,21 @@ class Judging(Protocol):
         """
 
     def check_body(self, block: Block) -> None:
-        """Check what a block's body must satisfy alone: sizes, the reward, every signature."""
+        """Check what needs no ledger and no ancestors: the block's size, its reward, every signature.
+
+        Raises:
+            RuleError: the first rule that it breaks.
+        """
 
     def touched(self, transactions: Sequence[Transaction]) -> Touched:
         """The ledger entries that a block with these transactions needs."""
 
     def apply(self, block: Block, known: Entries) -> Change:
-        """The block's effect on the ledger. `known` holds the entries that it touches, and the supply."""
+        """The block's effect on the ledger. `known` holds the entries that it touches, and the supply.
+
+        Raises:
+            RuleError: the rule that the first failing transaction breaks.
+        """
 
     def work(self, header: Header) -> int:
         """What the header adds to chainwork."""

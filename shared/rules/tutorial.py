@@ -1,9 +1,9 @@
 """The tutorial's own rules (docs/tutorial.md), so that a node under them is a node of the tutorial's network.
 
 They are as weak as the tutorial's: nothing is signed, there are no balances, a proof does not depend on its block, and
-of another node's chain only links and proofs are judged. Two kinds of blocks are refused as well: those that no program
-of the tutorial writes (numbers that are not finite, transactions that are not objects), and those that cannot be stored
-by height.
+only the links and proofs of another node's chain are checked. Two kinds of blocks are refused besides: those that no
+program of the tutorial writes (numbers that are not finite, transactions that are not objects), and those that cannot
+be stored by height.
 
 The ledger only counts equal transactions. All transactions with one canonical text form a queue. Its account is the
 SHA-256 of the text, with the balance 0 and, as nonce, the number of them that are mined. So the mempool, templates,
@@ -230,7 +230,7 @@ class TutorialRules:
         return header, canonical
 
     def _transaction(self, value: dict[str, Any]) -> Transaction:
-        """A transaction as the first with its text; `numbered` gives it its place."""
+        """A transaction with the nonce and id of the first that has its text; `numbered` replaces both."""
         canonical = _canonical(value)
         recipient = value.get("recipient")
         return Transaction(
@@ -296,7 +296,7 @@ def _canonical(value: dict[str, Any]) -> bytes:
     try:
         return json.dumps(value, sort_keys=True, allow_nan=False).encode()
     except (ValueError, RecursionError):
-        raise InputError("not_finite", "A number is not finite, or the nesting has no end.") from None
+        raise InputError("not_finite", "A number is not finite, or the value is nested too deeply.") from None
 
 
 def _bad_field(name: str, must: str) -> RuleError:

@@ -20,7 +20,7 @@ from tests.soak.door import Door
 Json = dict[str, Any]
 _GAS, _PRICE = 21_000, 10**9
 # Refusals that only say that the sender's nonce is behind or ahead of the node's.
-_BEHIND = ("nonce_too_low", "nonce_too_far", "already_mined", "in_block")
+_BEHIND = ("nonce_too_low", "nonce_too_far")
 _PAGES = (
     "/", "/mining", "/network", "/pool", "/learn", "/blocks?limit=20", "/chain?limit=20", "/headers?limit=50",
     "/status", "/mempool", "/metrics", "/nodes", "/block/2", "/openapi.json",

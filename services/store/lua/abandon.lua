@@ -1,7 +1,7 @@
 -- End the open round without a block: what it was opened for is in a block already, or no block may be made yet.
 -- KEYS: 1 the node's prefix.
--- ARGV: 1 round id, 2 now (Unix seconds), 3 seconds to keep the round, 4 "1": even if a request waits. It goes on
---   waiting, for another round.
+-- ARGV: 1 round id, 2 now (Unix seconds), 3 seconds to keep the round, 4 "1": even if a request waits. The
+--   request then waits for another round.
 -- Returns 1, or 0 if the round is not open or a request waits.
 local P = KEYS[1]
 -- include: round

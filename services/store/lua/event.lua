@@ -1,6 +1,6 @@
 -- The stream of events, included by the scripts that write to it. `P` is the node's prefix.
 
-local MOST_EVENTS = 10000 -- about: whole blocks of the stream are removed
+local MOST_EVENTS = 10000 -- about: Redis removes entries in groups
 
 -- Append an event. `data`: one word or several, as services/store/events.py reads them.
 local function tell(type, data)

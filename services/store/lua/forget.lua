@@ -1,7 +1,7 @@
 -- Delete blocks that were staged long ago and are not part of the chain.
 -- KEYS: 1 the node's prefix.   ARGV: 1 Unix seconds: those staged until then, 2 how many at most.
--- Returns how many were deleted. A staged block that is on the chain is only taken off the list: whoever staged it was
--- slower than an append. While a journal exists nothing is deleted, since it may name these blocks.
+-- Returns how many were deleted. A staged block that is on the chain is only taken off the list: it was
+-- appended before it was staged. While a journal exists nothing is deleted, since it may name these blocks.
 local P = KEYS[1]
 local staged_until, limit = ARGV[1], ARGV[2]
 if redis.call('EXISTS', P .. 'journal') == 1 then

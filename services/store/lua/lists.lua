@@ -1,4 +1,4 @@
--- Reading lists from ARGV and writing ledger entries, included by the scripts that do it.
+-- Reading lists from ARGV and writing ledger entries, included by the scripts that do so.
 
 -- Find the lists that fill ARGV from `position` on, each after its length. `widths`: how many values an item of each
 -- list has. Returns a table of {first = …, last = …}, or nil and an error reply; call it before the first write.

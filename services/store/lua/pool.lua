@@ -16,7 +16,7 @@ local function pool_at(sender, nonce)
   return redis.call('ZRANGEBYSCORE', P .. 'pool:queue:' .. sender, nonce, nonce)[1]
 end
 
--- Take `count` numbers that were never taken before; the last of them.
+-- Take `count` numbers that were never taken before. Returns the last of them.
 local function pool_sequence(count)
   return redis.call('HINCRBY', P .. 'pool:totals', 'sequence', count)
 end
@@ -50,7 +50,7 @@ local function pool_forget(members)
   end
 end
 
--- Take one entry out of every key; its id. The caller records why, and then calls pool_settle for the sender.
+-- Take one entry out of every key. Returns its id. The caller records why, and then calls pool_settle for the sender.
 local function pool_remove(sender, member)
   redis.call('ZREM', P .. 'pool:queue:' .. sender, member)
   pool_forget({member})

@@ -1,4 +1,4 @@
--- How a round ends and a request is answered, included by the scripts that do it. `P` is the node's prefix.
+-- How a round ends and a request is answered, included by the scripts that do so. `P` is the node's prefix.
 -- Of rounds and of requests, the last MOST_ENDED stay, each for `keep` seconds: many may end in a second.
 -- include: event
 
@@ -53,7 +53,7 @@ local function answer_oldest(keep, ...)
   end
   redis.call('HSET', P .. 'request:' .. id, ...)
   redis.call('EXPIRE', P .. 'request:' .. id, keep)
-  -- Wakes those who wait now. Anyone who comes later looks at the request first.
+  -- Wakes the callers that wait now. A later caller reads the request first.
   redis.call('RPUSH', P .. 'answer:' .. id, '1')
   redis.call('EXPIRE', P .. 'answer:' .. id, 10)
   keep_last('requests-answered', id, {'request:'})

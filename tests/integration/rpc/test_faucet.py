@@ -1,4 +1,4 @@
-"""The faucet: ten coins on development chains that only this machine can reach, and nowhere else."""
+"""The faucet: ten coins, on development chains that only this machine can reach."""
 
 import threading
 from typing import Any
@@ -63,7 +63,7 @@ def test_it_gives_no_more_before_a_block(node_and_rpc: tuple[Node, Rpc], monkeyp
     client.post("/faucet", {"address": NOBODY}).ok(201)
 
 
-def test_who_asks_at_once_is_served_once_each(node_and_rpc: tuple[Node, Rpc]) -> None:
+def test_concurrent_requests_are_served_once_each(node_and_rpc: tuple[Node, Rpc]) -> None:
     node, rpc = node_and_rpc
     client = open_faucet(node)
     ids: list[str] = []

@@ -30,7 +30,7 @@ def value(log: Any) -> int:
 
 
 def busy(node: Node, rpc: Rpc, blocks: int) -> None:
-    """Transfers, approvals and transferFrom between a few, of both schemes."""
+    """Grow blocks of transfers, approvals and transferFrom between a few accounts, of both schemes."""
     chance = random.Random(blocks)
     nonces = dict.fromkeys((owner.address for owner in OWNERS[:4]), 0)
     alice = 0
@@ -54,7 +54,7 @@ def busy(node: Node, rpc: Rpc, blocks: int) -> None:
 
 
 def every_log(rpc: Rpc) -> list[Any]:
-    """What receipts say: the reference."""
+    """All events from the receipts of all blocks, which are the reference."""
     tip = rpc.number("eth_blockNumber")
     return [
         log
@@ -234,7 +234,7 @@ def test_a_reorganisation_takes_events_back(make_node: MakeNode, tmp_path: Path)
     refused(lambda: rpc("eth_getLogs", {"blockHash": seen[2]["blockHash"]}), -32000, "unknown block")
 
 
-def test_filters_go_when_told_or_when_nobody_asks(node: Node, rpc: Rpc) -> None:
+def test_filters_end_when_uninstalled_or_not_polled(node: Node, rpc: Rpc) -> None:
     one, other = rpc("eth_newFilter", {}), rpc("eth_newBlockFilter")
     assert int(one, 16) and int(other, 16) and one != other
     ttl = node.chain._redis.ttl(node.chain.keys.filter(f"{int(one, 16):032x}"))  # type: ignore[attr-defined] # not in the port

@@ -1,4 +1,8 @@
-"""JSON-RPC 2.0 itself: envelopes, ids, batches, notifications, what browsers need; the same through both doors."""
+"""JSON-RPC 2.0 itself: envelopes, ids, batches, notifications, what browsers need; the same on both ways in.
+
+The first request with a Host header goes through Flask's view; later ones are answered before it
+(api/rpc/dispatch.py).
+"""
 
 import json
 from typing import Any
@@ -29,7 +33,7 @@ def error(answer: Any, code: int, identifier: Any = None) -> str:
 
 @pytest.mark.parametrize("identifier", [0, 1, -7, 2**63, "0", "", "c0ffee00-1111-4222-8333-444455556666", None])
 def test_ids_come_back_as_they_were(rpc: Rpc, identifier: Any) -> None:
-    for _ in range(2):  # the second comes through the door that the first has opened
+    for _ in range(2):  # the first goes through the view, the second does not
         answer = rpc.post(request(id=identifier)).ok()
         assert answer == {"jsonrpc": "2.0", "id": identifier, "result": CHAIN_ID}
         assert type(answer["id"]) is type(identifier)
@@ -159,12 +163,12 @@ def test_browsers_may_call(rpc: Rpc) -> None:
     assert "content-type" in asked.headers["access-control-allow-headers"].lower()
 
 
-def test_both_doors_say_the_same(rpc: Rpc) -> None:
+def test_both_ways_in_give_the_same_answers(rpc: Rpc) -> None:
     bodies = [json.dumps(value).encode() for value in (request(), [request(), 1], request("x"), {"id": 1})] + [b"{"]
     rpc("eth_chainId")
     for body in bodies:
         usual = rpc.raw(body)
-        longer = rpc.raw(body, Content_Encoding="identity")  # which the door leaves to the view
+        longer = rpc.raw(body, Content_Encoding="identity")  # such requests always go through the view
         assert (usual.status, usual.json, usual.type) == (longer.status, longer.json, longer.type)
         assert {**usual.headers, "content-security-policy": ""} == {**longer.headers, "content-security-policy": ""}
 

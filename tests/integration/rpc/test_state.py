@@ -25,7 +25,7 @@ def number(result: Any) -> int:
 
 
 class Replay:
-    """Every state that the chain went through, by applying its blocks one after the other."""
+    """Every state that the chain has had, from applying its blocks one after the other."""
 
     def __init__(self, node: Node) -> None:
         self.states: dict[int, tuple[dict[str, Account], dict[tuple[str, str], int], int]] = {}
@@ -46,7 +46,7 @@ class Replay:
 
 
 def grow_at_random(node: Node, rpc: Rpc, blocks: int, seed: int) -> None:
-    """Blocks of transfers, approvals and transferFrom, of both schemes, some of them empty."""
+    """Grow blocks of transfers, approvals and transferFrom, of both schemes. Some blocks are empty."""
     chance = random.Random(seed)
     nonces = {owner.address: node.chain.account(owner.address).nonce for owner in OWNERS[:5]}
     allowed: dict[tuple[str, str], int] = {}

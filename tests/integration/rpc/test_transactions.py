@@ -1,4 +1,4 @@
-"""Raw transactions: what is refused in whose words; receipts and blocks, and what a reorganisation does to them."""
+"""Raw transactions: refusals in geth's words; receipts and blocks, and what a reorganisation does to them."""
 
 import random
 from pathlib import Path
@@ -148,7 +148,7 @@ def test_pending_nonces_count_what_is_queued(node: Node, rpc: Rpc) -> None:
 
 @pytest.mark.parametrize("envelope", [0, 1, 2])
 def test_mutated_transactions_change_nothing(node: Node, rpc: Rpc, envelope: int) -> None:
-    """Byte by byte: flipped, cut, doubled. What is admitted would be another's, so nothing may be."""
+    """Byte by byte: flipped, cut, doubled. No mutant may be admitted, since its sender would be another account."""
     grow(node)
     raw = ANNE.token(0, erc20.encode_transfer(BEN.address, 7), envelope=envelope)
     chance = random.Random(envelope)
@@ -162,7 +162,7 @@ def test_mutated_transactions_change_nothing(node: Node, rpc: Rpc, envelope: int
     ]
     for start in range(0, len(requests), 50):
         for answer in rpc.post(requests[start : start + 50]).ok():
-            # A changed signature or field is somebody else's, who has no coin.
+            # The signature of a mutant belongs to another account, which has no coins.
             assert answer["error"]["code"] in (-32000, 3), answer
     assert digest(redis, node.settings.node) == before
     rpc.send(raw)
@@ -343,7 +343,7 @@ def test_a_receipt_is_awaited_where_blocks_are_made_at_once(
     monkeypatch.setattr(node.clock, "sleep", sleep)
     assert rpc("eth_getTransactionReceipt", name)["status"] == "0x1"
     assert len(looks) == 3 and sum(looks) < 0.1
-    assert rpc("eth_getTransactionReceipt", UNKNOWN) is None  # nobody waits for what is not there
+    assert rpc("eth_getTransactionReceipt", UNKNOWN) is None  # an unknown transaction is not waited for
     assert len(looks) == 3
     later = rpc.send(ANNE.raw(2, NOBODY, 1))
     assert rpc("eth_getTransactionReceipt", later) is None

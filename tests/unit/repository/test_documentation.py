@@ -2,13 +2,17 @@
 
 import inspect
 import re
+from typing import get_args
 
 from api.cli.group import COMMANDS
+from api.errors import CODES, HttpCode
+from services.errors import PolicyCode
 from services.settings.table import CLIENT_VARIABLES, VARIABLES
 from services.store.faults import Fault
 from services.store.keys import Keys
 from services.store.rounds import ROUND_FIELDS
 from services.system.programs import ROOT
+from shared.errors import InputCode, RuleCode
 
 DOCS = ROOT / "docs"
 
@@ -72,6 +76,19 @@ def assigned(line: str) -> list[tuple[str, str]]:
     """The names of a Lua assignment, each with its value."""
     names, _, values = line.partition(" = ")
     return list(zip(names.split(", "), re.split(r",\s*(?![^()]*\))", values), strict=False))
+
+
+def test_the_page_of_errors_lists_exactly_the_codes():
+    page = (DOCS / "errors.md").read_text("utf-8")
+    listed = {}
+    for section in page.split("\n## ")[1:]:
+        title, _, text = section.partition("\n")
+        listed[title] = re.findall(r"^\| `([a-z0-9_]+)` \|", text, re.MULTILINE)
+    classes = {"Consensus rules": RuleCode, "Input": InputCode, "Policy": PolicyCode, "HTTP": HttpCode}
+    assert {title: sorted(codes) for title, codes in listed.items()} == {
+        title: sorted(get_args(codes)) for title, codes in classes.items()
+    }
+    assert set().union(*listed.values()) == CODES
 
 
 def test_every_command_is_in_the_readme():

@@ -80,6 +80,7 @@ def test_other_variables_are_none_of_its_business() -> None:
         ("mine_wait", "61"), ("mine_wait", "-0.1"), ("linger", "soon"), ("linger", "nan"),
         ("automine", "perhaps"), ("kernel", "gpu"), ("durability", "sometimes"), ("log_level", "loud"),
         ("max_mempool", "0"), ("max_mine_requests", "0"), ("max_body", "100"), ("api_threads", "1"),
+        ("nonces_ahead", "0"),
         ("prot", "5000"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Keys on disk: what is written OpenSSL reads, what OpenSSL writes is read, and what others could read is refused."""
+"""Keys on disk: OpenSSL reads what is written, what it writes is read, and files that others can read are refused."""
 
 import os
 import shutil

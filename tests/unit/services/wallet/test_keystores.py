@@ -130,7 +130,7 @@ def test_a_keystore_that_was_tampered_with_is_not_opened() -> None:
 # --- Phrases ---------------------------------------------------------------------------------------------------------
 
 
-def test_phrases_give_the_accounts_that_everybody_has() -> None:
+def test_phrases_give_the_accounts_that_other_wallets_derive() -> None:
     for index, account in enumerate(ACCOUNTS):
         assert phrases.private_key(DEVELOPMENT, index).hex() == account.private_key[2:]
     assert phrases.private_key(f"  {DEVELOPMENT.upper()}\n ", 3).hex() == ACCOUNTS[3].private_key[2:]

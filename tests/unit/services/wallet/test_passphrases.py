@@ -90,7 +90,7 @@ def test_a_keystore_that_names_another_address_is_refused(tmp_path: Path) -> Non
 
 # --- Passphrases -----------------------------------------------------------------------------------------------------
 
-# "é ﬁ Å" as somebody may type it: é in two code points, the ligature ﬁ, the sign of the ångström.
+# "é ﬁ Å" as it may be typed: é in two code points, the ligature ﬁ, the sign of the ångström.
 TYPED = "e\u0301 \ufb01 \u212b"
 # By ethers 6.17.0: encryptKeystoreJson(…, TYPED, {scrypt: {N: 2, r: 8, p: 1}}).
 ETHERS = {
@@ -119,10 +119,10 @@ def test_a_keystore_of_ethers_opens_however_its_passphrase_is_typed(passphrase: 
 
 @pytest.mark.parametrize("written", spellings(), ids=["typed", *FORMS])
 def test_a_keystore_of_geth_opens_as_it_was_typed(written: str) -> None:
-    """geth and web3.py take the bytes as they come."""
+    """geth and web3.py encrypt with the bytes as typed, without a normal form."""
     theirs = json.dumps(Account.encrypt(KEY, written, kdf="scrypt", iterations=LIGHT)).encode()
     assert keystores.decrypt(theirs, written) == KEY
-    if written in spellings()[1:]:  # one of the normal forms, so any way to type it leads there
+    if written in spellings()[1:]:  # a normal form, so every spelling normalises to it
         equal = [other for other in spellings() if unicodedata.normalize("NFKC", other) == "\u00e9 fi \u00c5"]
         opened = [other for other in equal if _opens(theirs, other)]
         assert written in opened and unicodedata.normalize("NFD", written) in opened
@@ -137,7 +137,7 @@ def _opens(keystore: bytes, passphrase: str) -> bool:
 
 @pytest.mark.parametrize("passphrase", spellings(), ids=["typed", *FORMS])
 def test_what_we_write_opens_in_ethers(passphrase: str) -> None:
-    """That is NFKC, which eth_account, like geth, must then be given."""
+    """New files are encrypted with NFKC, so eth_account and geth need the passphrase in that form."""
     ours = keystores.encrypt(KEY, passphrase, n=LIGHT)
     assert bytes(Account.decrypt(ours, "\u00e9 fi \u00c5")) == KEY
     for other in spellings():

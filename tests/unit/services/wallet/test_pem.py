@@ -1,4 +1,4 @@
-"""Private keys in PEM as other tools write them: openssl, ring, and whatever stands around them."""
+"""Private keys in PEM as openssl and ring write them, with anything else that the file may hold."""
 
 import base64
 import json
@@ -98,7 +98,7 @@ def test_what_is_no_key_is_named(tmp_path: Path, text: bytes, words: str) -> Non
 
 @needs_openssl
 def test_what_openssl_pkcs12_writes_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bag Attributes with a name that is no UTF-8, a certificate before the key, and the key encrypted or not."""
+    """Bag Attributes with a name that is not UTF-8, a certificate before the key, and the key encrypted or not."""
     key, archive = tmp_path / "key.pem", tmp_path / "key.p12"
     openssl("ecparam", "-name", "secp256k1", "-genkey", "-out", key)
     certificate = openssl("req", "-x509", "-key", key, "-subj", "/CN=x")

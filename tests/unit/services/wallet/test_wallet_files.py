@@ -1,4 +1,4 @@
-"""Files of wallets in any encoding, and wallets that are made whole or not at all."""
+"""Wallet files in any encoding, and wallets that are made completely or not at all."""
 
 import json
 import os
@@ -83,7 +83,7 @@ def test_a_passphrase_from_a_pipe_in_utf_16_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", [(), ("--scheme", "ethereum")])
-def test_what_is_no_file_is_named_and_keeps_nobody_waiting(tmp_path: Path, scheme: tuple[str, ...]) -> None:
+def test_what_is_no_file_is_named_at_once(tmp_path: Path, scheme: tuple[str, ...]) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
     (tmp_path / "directory").mkdir(mode=0o700)
     large = private(tmp_path / "large", b"x" * 10**6)
