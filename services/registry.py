@@ -19,7 +19,6 @@ from shared.errors import NodeError
 PROTOCOL = 2
 # How the settings on a card are written and read, by their field names.
 _CARRIED = {name: setting.carried for name, setting in TABLE.items() if setting.carried is not None}
-
 # A worker's own values of these may be those of another chain.
 _WHICH_CHAIN = ("spec", "redis_url")
 
