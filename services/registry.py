@@ -19,6 +19,8 @@ from shared.errors import NodeError
 PROTOCOL = 2
 # How the settings on a card are written and read, by their field names.
 _CARRIED = {name: setting.carried for name, setting in TABLE.items() if setting.carried is not None}
+# A worker's own values of these may be those of another chain.
+_WHICH_CHAIN = ("spec", "redis_url")
 
 
 class Unserved(NodeError):
@@ -67,7 +69,10 @@ def look_up(broker: Store, node: str, own: Settings) -> Settings:
             f"(Quarry {release}, protocol {protocol}): run the same version on both."
         )
     try:
-        values = {name: carried.read(card[name]) for name, carried in _CARRIED.items()}
+        # A card from an older release lacks the settings that were added later: the worker's own apply.
+        values = {
+            name: carried.read(card[name]) for name, carried in _CARRIED.items() if name in (*card, *_WHICH_CHAIN)
+        }
     except BadChainSpec as error:
         raise Unserved(f"This worker cannot read the chain spec of the node {node}: {error}") from None
     except KeyError as error:

@@ -45,7 +45,7 @@ def rpc() -> ResponseReturnValue:
         required: false
         json: RpcCall
       responses:
-        '200': {description: A JSON-RPC response, or a list of them., json: RpcAnswer}
+        '200': {description: 'A JSON-RPC response, or a list of them.', json: RpcAnswer}
     """
     _learn(request.environ.get("HTTP_HOST"))
     try:

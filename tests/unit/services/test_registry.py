@@ -10,7 +10,7 @@ from fakeredis import FakeRedis
 
 from services.connections import as_store
 from services.errors import NotFound
-from services.registry import look_up, register
+from services.registry import Unserved, look_up, register
 from services.settings.table import Settings, load
 from services.store.keys import NODES
 
@@ -94,3 +94,30 @@ def test_a_new_card_replaces_the_old_one(broker: FakeRedis) -> None:
     register(as_store(broker), node_settings(node="second"))
     assert look_up(as_store(broker), "first", load({})).max_mempool == 99
     assert broker.hlen(NODES) == 2
+
+
+def write_card(broker: FakeRedis, *, without: str = "", **more: Any) -> None:
+    """Register the node `first`, and change its card to one of another release."""
+    register(as_store(broker), node_settings())
+    card: dict[str, Any] = json.loads(broker.hget(NODES, "first") or b"") | more
+    card.pop(without, None)
+    broker.hset(NODES, "first", json.dumps(card))
+
+
+def test_a_setting_that_an_older_release_does_not_write_is_the_workers_own(broker: FakeRedis) -> None:
+    write_card(broker, without="max_records")
+    served = look_up(as_store(broker), "first", load({"QUARRY_MAX_RECORDS": "77"}))
+    assert served.max_records == 77
+    assert served.max_mempool == 11
+
+
+@pytest.mark.parametrize("name", ["spec", "redis_url"])
+def test_a_card_that_does_not_say_which_chain_is_refused(broker: FakeRedis, name: str) -> None:
+    write_card(broker, without=name)
+    with pytest.raises(Unserved, match=f"the setting {name}"):
+        look_up(as_store(broker), "first", load({}))
+
+
+def test_a_setting_of_a_later_release_is_passed_over(broker: FakeRedis) -> None:
+    write_card(broker, invented_later=1)
+    assert look_up(as_store(broker), "first", load({})).max_mempool == 11
