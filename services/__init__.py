@@ -5,7 +5,7 @@ and `system`; docs/architecture.md says what each does, and which may import whi
 
 - `node`: one node, put together from the rooms.
 - `ports`: clock, randomness, queue and store, which tests and the simulation replace.
-- `overview`: the node's state. `housekeeping`: what a node does every few seconds.
+- `housekeeping`: what a node does every few seconds.
 - `registry`: what workers must know of a node. `clocks`: one clock for all processes of a node.
 - `connections`: connections to Redis or Valkey. `errors`: refusals and failures of this node.
 """

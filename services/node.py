@@ -34,7 +34,7 @@ from services.store.filters import FilterStore
 from services.store.keys import Keys
 from services.store.mining import MiningStore
 from services.store.outbox import Outbox
-from services.store.overview import OverviewStore
+from services.store.overview import NodeOverview, OverviewStore
 from services.store.peers import PeerStore
 from services.store.pool import PoolStore
 from services.store.resolutions import ResolutionStore
@@ -79,6 +79,15 @@ class Node:
     watchman: Watchman
     repair: Repair
     broker: Store | None = None  # where processes note that their clocks are wrong
+
+    def overview(self) -> NodeOverview:
+        """The state of the node, in one round trip to the store, or in two while a round is open.
+
+        Raises:
+            NotBegun: the store holds no chain.
+            Damaged: the tip cannot be read.
+        """
+        return self.overviews.read(self.clock.now())
 
     def wrong_clocks(self) -> list[WrongClock]:
         """The clocks that differ from the store's: of this process, and of the node's workers, ticker and peers."""

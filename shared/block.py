@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.canonical import canonical
+from shared.errors import RuleError
 from shared.proof import MAX_PROOF, accepts
 from shared.transaction import Transaction
 
@@ -19,6 +20,21 @@ class Header:
     transactions_root: str  # RFC 6962 root, hex; empty under the tutorial's rules
     proof: int
     hash: str  # hex
+
+    def check_link(self, parent: "Header") -> None:
+        """Check that the header follows `parent`.
+
+        Raises:
+            RuleError: `wrong_index` or `wrong_previous_hash`.
+        """
+        if self.index != parent.index + 1:
+            raise RuleError("wrong_index", f"index must be {parent.index + 1}, not {self.index}.", field="index")
+        if self.previous_hash != parent.hash:
+            raise RuleError(
+                "wrong_previous_hash",
+                f"previous_hash must be {parent.hash}, not {self.previous_hash}.",
+                field="previous_hash",
+            )
 
     def to_object(self) -> dict[str, Any]:
         """The JSON object of the six fields."""

@@ -6,7 +6,6 @@ from flask.typing import ResponseReturnValue
 from api.access import current_node
 from api.representations import represent_round
 from services.clocks import waiting_words
-from services.overview import overview
 from services.system.about import VERSION
 from shared.amounts import format_amount
 
@@ -71,7 +70,7 @@ def status() -> ResponseReturnValue:
           json: Status
     """
     node = current_node()
-    state = overview(node)
+    state = node.overview()
     tip = state.tip
     counters = node.mining.counters()
     trouble = node.queue.trouble()

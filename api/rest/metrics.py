@@ -16,7 +16,7 @@ from api.access import current_node
 from api.serving import held_metrics, request_metrics
 from services.jobs.queues import ALLOWED
 from services.node import Node
-from services.overview import NodeOverview, overview
+from services.store.overview import NodeOverview
 from services.system.visible import named
 
 blueprint = Blueprint("metrics", __name__)
@@ -80,7 +80,7 @@ class _NodeCollector:
         self._node = node
 
     def collect(self) -> Iterator[Metric]:
-        state, counters = overview(self._node), self._node.mining.counters()
+        state, counters = self._node.overview(), self._node.mining.counters()
         yield GaugeMetricFamily(
             "quarry_ledger_differs",
             "1 while the stored state is known to differ from what the blocks give, else 0.",

@@ -4,19 +4,19 @@ A transaction is pending if its account's nonce, or pending transactions before 
 is queued: it waits for those that are missing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from api.rpc.errors import REFUSED, RpcError
+from api.rpc.errors import LIMIT_EXCEEDED, REFUSED, RpcError
 from api.rpc.method_table import method
 from api.rpc.quantity import quantity, read_address
 from api.rpc.representations import represent_pending
 from api.serving.budget import reserve
 from services.node import Node
-from services.store.pool import PoolStore
+from services.store.pool import Entry, PoolStore
 from services.token.receipts import call_data_of, gas_of, raw_of
 from shared.chain_spec import ChainSpec
 from shared.ledger import Touched
@@ -26,9 +26,17 @@ from shared.transaction import Transaction
 # multiple of its own (measured: tests/integration/http/test_large_answers.py).
 _MOST = 4_000
 _BYTES, _PER_BYTE = 4_000, 4
+# Transactions of one account that are read before their memory is reserved.
+_PAGE = 100
 # Counting reads the whole mempool. Where that takes long, the same counts are given for this many times as long.
 _REST = 20
 _QUICK_SECONDS = 0.01
+# Seconds that a request waits for another that is counting.
+_PATIENCE = 1.0
+
+Item = TypeVar("Item")
+# By sender, what waits, with its nonces in order.
+Queues = dict[str, list[tuple[int, Item]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,10 @@ class _Counts:
     state: tuple[str, int, int]  # tip, and the mempool's transactions and bytes, when they were counted
     fresh_until: float  # Unix seconds; until then they are given although the state has changed
 
+    def may_be_given(self, state: tuple[str, int, int], now: float) -> bool:
+        """Whether they may be given at `now`, when the state is `state`. A clock that was set back ends their time."""
+        return self.state == state or 0 <= self.fresh_until - now < 60
+
 
 _counts: WeakKeyDictionary[PoolStore, _Counts] = WeakKeyDictionary()
 _counting = Lock()
@@ -47,16 +59,27 @@ _counting = Lock()
 
 @method("txpool_status")
 def status(node: Node) -> dict[str, str]:
-    with _counting:  # one at a time: the others are answered by its result
-        found = _counts.get(node.pool)
-        state, now = (node.chain.tip().hash, *node.pool.totals()), node.clock.now()
-        if found is None or (found.state != state and not 0 <= found.fresh_until - now < 60):
-            pending, queued = _split(node, _everything(node))
-            took = node.clock.now() - now
-            fresh_until = now + _REST * took if took > _QUICK_SECONDS else 0.0
-            found = _Counts(sum(map(len, pending.values())), sum(map(len, queued.values())), state, fresh_until)
-            _counts[node.pool] = found
+    found = _counts.get(node.pool)
+    state = (node.chain.tip().hash, *node.pool.totals())
+    if found is None or not found.may_be_given(state, node.clock.now()):
+        # One counts; the others take its result. If it takes too long, they must not each hold a thread for as long.
+        if not _counting.acquire(timeout=_PATIENCE):
+            raise RpcError(LIMIT_EXCEEDED, "the mempool is being counted: try again")
+        try:
+            found = _counts.get(node.pool)
+            if found is None or not found.may_be_given(state, node.clock.now()):
+                found = _counts[node.pool] = _count(node, state)
+        finally:
+            _counting.release()
     return {"pending": quantity(found.pending), "queued": quantity(found.queued)}
+
+
+def _count(node: Node, state: tuple[str, int, int]) -> _Counts:
+    began = node.clock.now()
+    pending, queued = _split(node, ((entry.sender, entry.nonce, None) for entry in _everything(node)))
+    took = node.clock.now() - began
+    fresh_until = began + _REST * took if took > _QUICK_SECONDS else 0.0
+    return _Counts(sum(map(len, pending.values())), sum(map(len, queued.values())), state, fresh_until)
 
 
 @method("txpool_content")
@@ -72,13 +95,16 @@ def inspect(node: Node) -> dict[str, Any]:
 @method("txpool_contentFrom", 1)
 def content_from(node: Node, address: Any) -> dict[str, Any]:
     sender = read_address(address)
-    entries = node.pool.queue(sender)
-    reserve(_BYTES * len(entries) + _PER_BYTE * sum(len(entry.text) for entry in entries))
-    pending, queued = _split(node, (node.rules.recall(entry.fields(), entry.id, entry.nonce) for entry in entries))
-    spec = node.settings.spec
+    [places] = node.pool.queues([sender], node.settings.max_mempool)
+    entries: list[Entry] = []
+    for start in range(0, len(places), _PAGE):
+        page = node.pool.entries([name for _, name in places[start : start + _PAGE]])
+        reserve(_BYTES * len(page) + _PER_BYTE * sum(len(entry.text) for entry in page))
+        entries += page
+    pending, queued = _split(node, ((sender, entry.nonce, entry) for entry in entries))
     return {
-        "pending": _by_nonce(pending.get(sender, ()), represent_pending, spec),
-        "queued": _by_nonce(queued.get(sender, ()), represent_pending, spec),
+        name: _by_nonce(node, part.get(sender, ()), represent_pending)
+        for name, part in (("pending", pending), ("queued", queued))
     }
 
 
@@ -88,41 +114,42 @@ def _shown(node: Node, show: Callable[[Transaction, ChainSpec], Any]) -> dict[st
     if waiting > _MOST:
         raise RpcError(REFUSED, f"the mempool has {waiting} transactions: ask txpool_contentFrom for one account's")
     reserve(_BYTES * waiting + _PER_BYTE * size)
-    pending, queued = _split(node, _everything(node))
+    pending, queued = _split(node, ((entry.sender, entry.nonce, entry) for entry in _everything(node)))
     return {
-        name: {sender: _by_nonce(items, show, node.settings.spec) for sender, items in part.items()}
+        name: {sender: _by_nonce(node, queue, show) for sender, queue in part.items()}
         for name, part in (("pending", pending), ("queued", queued))
     }
 
 
-def _everything(node: Node) -> list[Transaction]:
-    return [node.rules.recall(entry.fields(), entry.id, entry.nonce) for page in node.pool.by_fee() for entry in page]
+def _everything(node: Node) -> Iterator[Entry]:
+    for page in node.pool.by_fee():
+        yield from page
 
 
-Queues = dict[str, list[Transaction]]
-
-
-def _split(node: Node, waiting: Iterable[Transaction]) -> tuple[Queues, Queues]:
-    """The pending and the queued, by sender and in the order of their nonces."""
-    queues: Queues = {}
-    for transaction in waiting:
-        queues.setdefault(transaction.sender, []).append(transaction)
+def _split(node: Node, waiting: Iterable[tuple[str, int, Item]]) -> tuple[Queues[Item], Queues[Item]]:
+    """The pending and the queued of (sender, nonce, item)."""
+    queues: Queues[Item] = {}
+    for sender, nonce, item in waiting:
+        queues.setdefault(sender, []).append((nonce, item))
     _, ledger = node.chain.entries(Touched(frozenset(queues), frozenset()))
-    pending: Queues = {}
-    queued: Queues = {}
+    pending: Queues[Item] = {}
+    queued: Queues[Item] = {}
     for sender, queue in sorted(queues.items()):
         following = ledger.accounts[sender].nonce
-        for transaction in sorted(queue, key=lambda item: item.nonce):
-            part = pending if transaction.nonce == following else queued
-            part.setdefault(sender, []).append(transaction)
+        for nonce, item in sorted(queue, key=lambda place: place[0]):
+            part = pending if nonce == following else queued
+            part.setdefault(sender, []).append((nonce, item))
             following += part is pending
     return pending, queued
 
 
 def _by_nonce(
-    queue: Iterable[Transaction], show: Callable[[Transaction, ChainSpec], Any], spec: ChainSpec
+    node: Node, queue: Iterable[tuple[int, Entry]], show: Callable[[Transaction, ChainSpec], Any]
 ) -> dict[str, Any]:
-    return {str(transaction.nonce): show(transaction, spec) for transaction in queue}
+    return {
+        str(nonce): show(node.rules.recall(entry.fields(), entry.id, nonce), node.settings.spec)
+        for nonce, entry in queue
+    }
 
 
 def _summary(transaction: Transaction, spec: ChainSpec) -> str:

@@ -4,8 +4,8 @@
 - `http`, `json_array`, `client`: the questions to a peer, within limits of time and size.
 - `claims`: what the peers claim of their chains; discovery of further peers.
 - `resolver`: which claims are tried, in which order, and what follows for a peer that lied or failed.
-- `header_chain`, `whole_chain`, `stretch`: adopting one peer's chain. Most lies are found here: headers that do not
-  connect, work that is not there.
+- `header_chain`, `whole_chain`: adopting one peer's chain; `adopter`, `stretch`: what both need. Most
+  lies are found here: headers that do not connect, work that is not there.
 - `consensus`: resolving on demand.
 - `announcer`: news of tips and transactions, to peers and from them.
 """

@@ -8,43 +8,23 @@ made without work.
 from collections import deque
 from collections.abc import Iterator
 
-from services.chain.accept import Acceptor
-from services.chain.reorganiser import Reorganiser
 from services.errors import PeerLied, TipMoved
-from services.peers.client import PAGE_LIMIT, PeerClaim, PeerClient
+from services.peers.adopter import Adopter
+from services.peers.client import PAGE_LIMIT, PeerClaim
 from services.peers.http import AnswerTooLong
 from services.peers.stretch import Budget, ChainChanged, NeedsMore, Stretch
-from services.ports import Clock
-from services.store.chain import ChainStore
 from services.store.records import Tip
 from shared.block import Block, Header
 from shared.errors import NodeError, TooEarly
 from shared.forkchoice import is_better
-from shared.rules import Rules
 
 # Headers that are held before they are known to outweigh our chain, of all peers that are tried at once. Held as
 # hashes, they take 32 MB.
 MAX_UNPROVEN = 1_000_000
 
 
-class HeaderChains:
+class HeaderChains(Adopter):
     """Chains of peers whose headers can be judged without their blocks."""
-
-    def __init__(
-        self,
-        chain: ChainStore,
-        rules: Rules,
-        acceptor: Acceptor,
-        reorganiser: Reorganiser,
-        client: PeerClient,
-        clock: Clock,
-    ) -> None:
-        self._chain = chain
-        self._rules = rules
-        self._acceptor = acceptor
-        self._reorganiser = reorganiser
-        self._client = client
-        self._clock = clock
 
     def adopt(self, claim: PeerClaim, tip: Tip, budget: Budget) -> bool:
         """Adopt one stretch of a peer's chain, which is better than ours at `tip`. Returns whether there may be more.

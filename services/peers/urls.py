@@ -7,6 +7,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from services.settings.hosts import NUMERIC_END
 from shared.errors import InputError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -18,7 +19,6 @@ _URL = re.compile(
 )
 # Names by RFC 1123. The last label must not be a number, or the name would be another spelling of an IPv4 address.
 _NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-_]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-_]{0,61}[a-z0-9])?")
-_NUMERIC_END = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)")
 
 # Cloud metadata services outside the link-local range.
 _METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "168.63.129.16")))
@@ -79,7 +79,7 @@ def _normal_host(host: str) -> str:
         return str(ipaddress.IPv4Address(host))
     except ValueError:
         pass
-    if not _NAME.fullmatch(host) or _NUMERIC_END.fullmatch(host):
+    if not _NAME.fullmatch(host) or NUMERIC_END.fullmatch(host):
         raise _bad("The host of a peer's URL is a name or an address in its usual spelling.")
     return host
 

@@ -8,22 +8,18 @@ before any of it is adopted, so a chain with one bad block changes nothing.
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
-from services.chain.accept import Acceptor
-from services.chain.reorganiser import Reorganiser
 from services.errors import PeerLied, TipMoved
-from services.peers.client import PeerClaim, PeerClient
+from services.peers.adopter import Adopter
+from services.peers.client import PeerClaim
 from services.peers.stretch import Budget
-from services.ports import Clock
-from services.store.chain import ChainStore
 from services.store.records import Tip
 from shared.block import Block, Header
 from shared.forkchoice import TipClaim, is_better
-from shared.rules import Rules
 
 _CHUNK = 65_536
 # Chains up to this many bytes are kept in memory, longer ones on disk.
@@ -40,26 +36,12 @@ class _Survey:
     tip: TipClaim
 
 
-class WholeChains:
+@dataclass(eq=False)
+class WholeChains(Adopter):
     """Chains of peers that are asked for `/chain` alone."""
 
-    def __init__(
-        self,
-        chain: ChainStore,
-        rules: Rules,
-        acceptor: Acceptor,
-        reorganiser: Reorganiser,
-        client: PeerClient,
-        clock: Clock,
-    ) -> None:
-        self._chain = chain
-        self._rules = rules
-        self._acceptor = acceptor
-        self._reorganiser = reorganiser
-        self._client = client
-        self._clock = clock
-        # Chains of several peers are read at the same time, and judged in turn: a block may have megabytes.
-        self._judging = threading.Lock()
+    # Chains of several peers are read at the same time, and judged in turn: a block may have megabytes.
+    _judging: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def claim(self, url: str) -> PeerClaim:
         """What the chain of a peer without a status claims. Its blocks are counted; only the first and last are read.

@@ -11,7 +11,7 @@ _NAME = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 )
 # Resolvers accept other spellings of IPv4 addresses: 127.1, 0x7f000001, 2130706433.
-_NUMERIC_END = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)")
+NUMERIC_END = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)")
 # What browsers send as Origin: scheme, host, and the port if it is not the scheme's own.
 _ORIGIN = re.compile(
     r"(?P<scheme>https?|[a-z]+(?:-[a-z]+)*-extension)://(?P<host>\[[0-9a-f:.]+\]|[^][/:?#@\s]+)(?::(?P<port>[0-9]+))?"
@@ -42,7 +42,7 @@ def normal_host(text: str) -> str:
         return str(found)
     if re.fullmatch(r"(?:\[.*\]|[^:]*):[0-9]*", host):
         raise BadValue("must be a host only, without a port.")
-    if not _NAME.fullmatch(host) or _NUMERIC_END.fullmatch(host):
+    if not _NAME.fullmatch(host) or NUMERIC_END.fullmatch(host):
         raise BadValue("must be a name or an IP address in its usual spelling.")
     return host
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,9})?")
-_NODE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+NODE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _MAX_LENGTH = 8192
 
@@ -110,7 +110,7 @@ def flag(text: str) -> bool:
 
 def node_name(text: str) -> str:
     """A node's name, which becomes part of Redis keys."""
-    if not _NODE.fullmatch(text):
+    if not NODE_NAME.fullmatch(text):
         raise BadValue("must be 1 to 32 lower-case letters, digits and hyphens, and not begin with a hyphen.")
     return text
 

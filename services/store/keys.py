@@ -5,9 +5,7 @@ touch any of them. `docs/redis-schema.md` is this file as a page. A test compare
 scripts.
 """
 
-import re
-
-_NODE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+from services.settings.values import NODE_NAME
 
 # Broker-wide: node name -> JSON of what a worker needs to serve it (services/registry.py).
 NODES = "quarry:nodes"
@@ -19,7 +17,7 @@ class Keys:
     """Names of one node's keys. Types and writers are beside each."""
 
     def __init__(self, node: str) -> None:
-        if not _NODE.fullmatch(node):
+        if not NODE_NAME.fullmatch(node):
             raise ValueError("a node's name is 1 to 32 lower-case letters, digits and hyphens")
         self.prefix = f"quarry:{{{node}}}:"
 

@@ -159,14 +159,7 @@ class StandardRules:
 
     def check_header(self, header: Header, window: Sequence[Header], now: float | None) -> None:
         parent = window[-1]
-        if header.index != parent.index + 1:
-            raise RuleError("wrong_index", f"index must be {parent.index + 1}, not {header.index}.", field="index")
-        if header.previous_hash != parent.hash:
-            raise RuleError(
-                "wrong_previous_hash",
-                f"previous_hash must be {parent.hash}, not {header.previous_hash}.",
-                field="previous_hash",
-            )
+        header.check_link(parent)
         difficulty = next_difficulty(window, self.spec)
         if header.difficulty != difficulty:
             raise RuleError(

@@ -145,14 +145,7 @@ class TutorialRules:
         the time as well, so no block is ever too early.
         """
         parent = window[-1]
-        if header.index != parent.index + 1:
-            raise RuleError("wrong_index", f"index must be {parent.index + 1}, not {header.index}.", field="index")
-        if header.previous_hash != parent.hash:
-            raise RuleError(
-                "wrong_previous_hash",
-                f"previous_hash must be {parent.hash}, not {header.previous_hash}.",
-                field="previous_hash",
-            )
+        header.check_link(parent)
         if not accepts(_seal(parent), self.spec.difficulty, header.proof):
             if proves_as_later_ones(parent.proof, header.proof, parent.hash, self.spec.difficulty):
                 raise RuleError("other_variant", LATER, field="proof")

@@ -16,6 +16,7 @@ from shared.keys import KeyPair
 from shared.transaction import sign
 from tests.soak.cluster import CHAIN_ID, SENDERS, Cluster
 from tests.soak.door import Door
+from tests.support.threads import Background
 
 Json = dict[str, Any]
 _GAS, _PRICE = 21_000, 10**9
@@ -50,7 +51,7 @@ class Acknowledged:
             return [json.loads(line) for line in self.path.read_text().splitlines()]
 
 
-class Load:
+class Load(Background):
     """All clients, each in a thread. `answers` counts what they got.
 
     Args:
@@ -61,7 +62,7 @@ class Load:
         self._cluster = cluster
         self._acknowledged = acknowledged
         self._pause = 1 / rate
-        self._stop = threading.Event()
+        super().__init__()
         self._doors: list[Door] = []
         self.answers: Counter[str] = Counter()
         self.faults: list[str] = []  # clients that ended with an exception
@@ -82,14 +83,8 @@ class Load:
             for number, (name, job, rest) in enumerate(jobs)
         ]
 
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
     def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
+        super().stop()
         for door in self._doors:
             door.close()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from tests.soak.cluster import Cluster, Member
+from tests.support.threads import Background
 
 SAMPLE_SECONDS = 5.0
 PROBE_SECONDS = 0.5
@@ -53,12 +54,12 @@ class Probe:
     ready: bool
 
 
-class Watch:
+class Watch(Background):
     """Samples everything, in threads, until it is stopped."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._stop = threading.Event()
+        super().__init__()
         self.began = time.monotonic()
         self.samples: list[Sample] = []
         self.stores: list[StoreSample] = []
@@ -70,15 +71,6 @@ class Watch:
     def now(self) -> float:
         """Seconds since the soak began."""
         return time.monotonic() - self.began
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
 
     def save(self, path: Path) -> None:
         """Write all samples, one line of JSON each, to see what grew when."""

@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import ExitStack, suppress
 
 from tests.soak.cluster import Cluster
+from tests.support.threads import Background
 
 MOST = 24  # connections of one stranger at once
 HOLD = 12.0  # seconds
@@ -18,26 +19,17 @@ _KINDS = (
 )  # fmt: skip
 
 
-class Strangers:
+class Strangers(Background):
     """`count` threads, each with one kind of stranger after the other, in an order that the seed decides."""
 
     def __init__(self, cluster: Cluster, seed: int, count: int = 2) -> None:
         self._cluster = cluster
-        self._stop = threading.Event()
+        super().__init__()
         self.visits: Counter[str] = Counter()
         self._threads = [
             threading.Thread(target=self._run, args=(random.Random(f"strangers-{seed}-{number}"),))
             for number in range(count)
         ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
 
     def _run(self, rng: random.Random) -> None:
         while not self._stop.wait(rng.uniform(1, 4)):

@@ -6,7 +6,6 @@ from typing import Any
 from api.representations import represent_round
 from services.clocks import wrong_clock_words
 from services.node import Node
-from services.overview import overview
 
 _EVENTS = 600
 _ROUNDS = 15
@@ -14,7 +13,7 @@ _ROUNDS = 15
 
 def mining(node: Node) -> dict[str, Any]:
     """The content of the page about mining."""
-    state = overview(node)
+    state = node.overview()
     counters = node.mining.counters()
     rounds = _rounds(node)
     trouble = node.queue.trouble()

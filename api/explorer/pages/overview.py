@@ -4,7 +4,6 @@ from typing import Any
 
 from api.explorer import charts
 from api.representations import represent_round
-from services import overview as queries
 from services.node import Node
 from services.peers.book import Peer
 
@@ -15,7 +14,7 @@ SHOWN = 12
 
 def overview(node: Node, before: int | None) -> dict[str, Any]:
     """The content of the overview; with `before`, of a page with the blocks below that height."""
-    state = queries.overview(node)
+    state = node.overview()
     tip = state.tip
     end = min(before or tip.height + 1, tip.height + 1)
     first = max(1, end - CHARTED - 1)

@@ -8,18 +8,15 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from services.system.programs import ROOT
 from services.wallet.development import ACCOUNTS
+from tests.support.certificates import write_certificate
 from tests.support.http import Answer
 from tests.support.keys import ALICE, BOB, TOKEN
 from tests.support.nodes import transfer
@@ -78,7 +75,7 @@ def is_open(port: int) -> bool:
 def shipped(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The TLS port of an nginx with deploy/nginx.conf, changed only where an operator changes it."""
     directory = tmp_path_factory.mktemp("nginx")
-    write_certificate(directory)
+    write_certificate(directory, x509.DNSName(NAME))
     tls, plain = free_port(), free_port()
     text = SHIPPED.read_text("utf-8")
     for old, new in (
@@ -92,27 +89,6 @@ def shipped(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Iter
         text = text.replace(old, new)
     with nginx(directory, text, tls):
         yield tls
-
-
-def write_certificate(directory: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (directory / "certificate.pem").write_bytes(certificate.public_bytes(pem))
-    form = serialization.PrivateFormat.PKCS8
-    (directory / "key.pem").write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
 
 
 def ask(port: int, method: str, path: str, value: Any = None, *, tls: bool = True, **headers: str) -> Answer:

@@ -31,6 +31,7 @@ from tests.support.running import SERVE
 from tests.support.servers import connect, free_port
 from tests.support.specs import make_spec
 from tests.support.stored import assert_store_equals_replay, replayed
+from tests.support.threads import Background
 from tests.support.waiting import eventually
 
 KINDS = ("api", "mining", "horse", "network", "ticker", "valkey")
@@ -85,7 +86,7 @@ class Supervised:
         return [pid for pid in owners if alive(pid)]
 
 
-class Load:
+class Load(Background):
     """Wallets that send one transaction after the other, and a client that mines. They keep what was acknowledged."""
 
     def __init__(self, url: str, sign: Callable[..., Transaction], senders: tuple[KeyPair, ...]) -> None:
@@ -95,18 +96,9 @@ class Load:
         self.acknowledged: list[str] = []
         self.jobs: list[str] = []
         self.failures = 0  # requests that were cut off or answered with a 5xx, which show that the faults had an effect
-        self._stop = threading.Event()
+        super().__init__()
         self._threads = [threading.Thread(target=self._send, args=(key,)) for key in senders]
         self._threads.append(threading.Thread(target=self._mine))
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(20)
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and JSON; (0, None) when no answer came."""

@@ -1,10 +1,12 @@
 """`txpool_*`: what waits, as geth shows it."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from api.rpc import mempool
 from services.node import Node
-from shared.transaction import Transaction
+from services.store.pool import Entry
 from tests.integration.rpc.client import GWEI, OWNERS, TOKEN, Rpc, call_of, refused
 from tests.support.clocks import FakeClock
 from tests.support.keys import ALICE as SIGNER
@@ -89,7 +91,7 @@ def test_counting_takes_a_rest(rpc: Rpc, node: Node, monkeypatch: pytest.MonkeyP
     counted: list[int] = []
     everything, clock = mempool._everything, FakeClock(node.clock.now())
 
-    def slow(node: Node) -> list[Transaction]:
+    def slow(node: Node) -> Iterator[Entry]:
         counted.append(1)
         clock.sleep(2.0)
         return everything(node)
@@ -104,6 +106,25 @@ def test_counting_takes_a_rest(rpc: Rpc, node: Node, monkeypatch: pytest.MonkeyP
     assert rpc("txpool_status") == {"pending": "0x5", "queued": "0x0"} and len(counted) == 2
     rpc("txpool_status")
     assert len(counted) == 2, "nothing has changed"
+
+
+def test_many_who_ask_while_one_counts_do_not_each_hold_a_thread(
+    rpc: Rpc, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mempool, "_PATIENCE", 0.01)
+    before = rpc("txpool_status")
+    with mempool._counting:  # as while the store stands still
+        assert rpc("txpool_status") == before, "nothing has changed, so nothing is counted"
+        rpc.send(ALICE.raw(0, BOB.address, 1))
+        refused(lambda: rpc("txpool_status"), -32005, "the mempool is being counted: try again")
+    assert rpc("txpool_status") == {"pending": "0x1", "queued": "0x0"}
+
+
+def test_a_long_queue_is_shown_whole(rpc: Rpc, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool, "_PAGE", 2)
+    for nonce in range(5):
+        rpc.send(ALICE.raw(nonce, BOB.address, 1))
+    assert list(rpc("txpool_contentFrom", ALICE.address)["pending"]) == list("01234")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import pytest
 from redis import Redis
 
 from services.errors import NotBegun
-from services.overview import overview
 from services.store.faults import Finding
 from services.store.mining import LONGEST_PROMISE
 from tests.support.keys import ALICE
@@ -14,7 +13,7 @@ from tests.support.nodes import TestNode, make_settings, round_of
 
 
 def test_an_idle_node(here: TestNode) -> None:
-    found = overview(here.node)
+    found = here.node.overview()
     assert found.tip == here.node.chain.tip()
     assert (found.pool_size, found.pool_bytes, found.requests, found.searchers) == (0, 0, 0, 0)
     assert found.round is None and not found.differs
@@ -29,7 +28,7 @@ def test_a_node_that_mines(here: TestNode) -> None:
     now = here.clock.now()
     for worker, until in ("w1", now + 1), ("w2", now + LONGEST_PROMISE), ("ended", now - 1), ("ahead", now + 3600):
         here.node.mining.linger(worker, until)
-    found = overview(here.node)
+    found = here.node.overview()
     assert (found.pool_size, found.pool_bytes) == here.node.pool.totals()
     assert found.requests == 2
     assert found.round == round_of(here.node.mining, round_id)
@@ -38,18 +37,18 @@ def test_a_node_that_mines(here: TestNode) -> None:
 
 def test_a_stored_state_that_is_marked_as_wrong(here: TestNode) -> None:
     here.node.faults.mark("token", [Finding("supply", "", "1", "2")], here.clock.now())
-    assert overview(here.node).differs
+    assert here.node.overview().differs
 
 
 def test_a_round_that_ended_while_the_overview_was_read(here: TestNode, redis: Redis) -> None:
     here.node.requests.ask()
     round_id = here.node.rounds.ensure_open()
     redis.delete(here.node.chain.keys.round(str(round_id)))
-    assert overview(here.node).round is None
+    assert here.node.overview().round is None
 
 
 def test_a_store_without_a_chain(redis: Redis) -> None:
     here = TestNode(redis, replace(make_settings(), node="other"))
     redis.flushall()
     with pytest.raises(NotBegun):
-        overview(here.node)
+        here.node.overview()

@@ -27,13 +27,7 @@ from shared.rules import rules_for
 from tests.support.cli import refused, run
 from tests.support.fake_node import SPEC, FakeNode, make_chain, make_node
 
-
-@pytest.fixture(autouse=True)
-def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("QUARRY_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("own_environment")
 
 
 @pytest.fixture

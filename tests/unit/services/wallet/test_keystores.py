@@ -17,19 +17,7 @@ from tests.support.key_files import KEY, LIGHT, private
 DEVELOPMENT = "test test test test test test test test test test test junk"
 
 
-@pytest.fixture(autouse=True)
-def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("QUARRY_PASSPHRASE", raising=False)
-
-
-@pytest.fixture
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keystores that are made quickly."""
-    monkeypatch.setattr(keystores, "encrypt", lambda key, passphrase: encrypt(key, passphrase, n=LIGHT))
-
-
-encrypt = keystores.encrypt
+pytestmark = pytest.mark.usefixtures("own_environment")
 
 
 # --- Keystores -------------------------------------------------------------------------------------------------------

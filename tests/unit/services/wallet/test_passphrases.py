@@ -20,11 +20,7 @@ from services.wallet.keystores import BadKeystore, WrongPassphrase
 from tests.support.cli import refused, run
 from tests.support.key_files import KEY, LIGHT, PLAIN, SEED, locked, needs_openssl, openssl, private, seed_of
 
-
-@pytest.fixture(autouse=True)
-def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("QUARRY_PASSPHRASE", raising=False)
+pytestmark = pytest.mark.usefixtures("own_environment")
 
 
 # --- Keystores -------------------------------------------------------------------------------------------------------
@@ -172,13 +168,6 @@ def test_a_passphrase_that_is_no_text(tmp_path: Path) -> None:
             encrypt()
     assert not (tmp_path / "w").exists()
     assert keystores.decrypt(locked(KEY, b"caf\xe9"), odd) == KEY
-
-
-@pytest.fixture
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keystores that are made quickly."""
-    encrypt = keystores.encrypt
-    monkeypatch.setattr(keystores, "encrypt", lambda key, passphrase: encrypt(key, passphrase, n=LIGHT))
 
 
 @pytest.mark.usefixtures("light")

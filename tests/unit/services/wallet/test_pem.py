@@ -30,10 +30,7 @@ RFC_8410_SEED = bytes.fromhex("d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe
 RFC_8410_PUBLIC = bytes.fromhex("19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1")
 
 
-@pytest.fixture(autouse=True)
-def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("QUARRY_PASSPHRASE", raising=False)
+pytestmark = pytest.mark.usefixtures("own_environment")
 
 
 # --- Where the key stands --------------------------------------------------------------------------------------------

@@ -18,11 +18,7 @@ from shared import keys
 from tests.support.cli import refused, run
 from tests.support.key_files import KEY, PHRASE, PLAIN, SEED, locked, private
 
-
-@pytest.fixture(autouse=True)
-def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("QUARRY_PASSPHRASE", raising=False)
+pytestmark = pytest.mark.usefixtures("own_environment")
 
 
 # --- Encodings -------------------------------------------------------------------------------------------------------

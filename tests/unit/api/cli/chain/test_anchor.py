@@ -19,13 +19,11 @@ from shared.rules import rules_for
 from tests.support.cli import run
 from tests.support.fake_node import SPEC, FakeNode
 
+pytestmark = pytest.mark.usefixtures("own_environment")
+
 
 @pytest.fixture(autouse=True)
-def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("QUARRY_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.cli.wallet.transfers._PAUSE", 0.0)
 
 
