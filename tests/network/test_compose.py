@@ -259,7 +259,10 @@ def test_three_nodes_agree_and_more_miners_join(tmp_path: Path) -> None:
         accounts = {name: _address(node1, name) for name in ("node1", "alice", "bob")}
         accounts |= {name: _address(cluster[name], name) for name in ("node2", "node3")}
         _quarry(node1, "send", "--from", "node1", "--to", "alice", "0.5", "--wait")
-        # Handed to a node that does not mine: it reaches node1, whose block comes back.
+        # Handed to a node that does not mine, once it has the block with Alice's coins: it reaches node1, whose block
+        # comes back.
+        alice = f"/accounts/{accounts['alice']}"
+        eventually(lambda: clients[1].get(alice)["balance"] == "0.5", 20, "Alice's coins at node2")
         _quarry(node1, "send", "--url", cluster.url("node2"), "--from", "alice", "--to", "bob", "0.2", "--wait")
         _quarry(node3, "mine")
 
