@@ -88,6 +88,9 @@ class CommonClock:
     def _compare_and_release(self) -> None:
         try:
             self._compare()
+        except Exception as error:  # redis-py raises anything if another thread closes the client meanwhile
+            self._compared_at = self._own.now()
+            _log.warning("clock_not_compared", error=type(error).__name__, reason=str(error))
         finally:
             self._lock.release()
 

@@ -23,6 +23,7 @@ from shared.errors import NodeError
 _RECENT_BLOCKS = 100
 _LOW_DISK, _NO_DISK = 2**30, 2**27  # bytes
 _TICKER_SECONDS = 60.0  # housekeeping runs every few seconds
+_FIRST_HOUSEKEEPING_SECONDS = 7.0  # of a node that has just been started
 _MODULES = ("nacl", "coincurve", "cryptography", "flask", "granian", "hiredis", "redis", "rich", "rq", "urllib3")
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -257,14 +258,18 @@ def _ticker(url: str, node: str) -> str:
     from services.connections import RedisError, as_store, connect_for_requests, explain
     from services.store.keys import Keys
 
+    deadline = time.monotonic() + _FIRST_HOUSEKEEPING_SECONDS
     try:
         with closing(connect_for_requests(url)) as redis:
-            kept, now = redis.get(Keys(node).kept), store_time(as_store(redis))
+            while True:
+                kept, now = redis.get(Keys(node).kept), store_time(as_store(redis))
+                if kept is not None and now - float(kept) <= _TICKER_SECONDS:
+                    return "housekeeping ran within the last minute"
+                if time.monotonic() > deadline:
+                    raise Trouble("no housekeeping for a minute: is `quarry ticker` running?")
+                time.sleep(0.1)
     except RedisError as error:
         raise Trouble(f"cannot be checked: the store {_public(url)}: {explain(error)}") from None
-    if kept is None or now - float(kept) > _TICKER_SECONDS:
-        raise Trouble("no housekeeping for a minute: is `quarry ticker` running?")
-    return "housekeeping ran within the last minute"
 
 
 def _workers(status: dict[str, Any]) -> str:

@@ -50,6 +50,22 @@ def pair(ahead: float) -> tuple[FakeClock, Store, CommonClock]:
     return own, store, CommonClock(own, store.time, beside=lambda work: work())
 
 
+def test_a_comparison_whose_store_was_closed_keeps_the_last_result() -> None:
+    own, store, clock = pair(300.0)
+    assert clock.ahead() == pytest.approx(300.0)
+
+    def closed() -> float:
+        raise TypeError("argument must be an int, or have a fileno() method.")
+
+    ask, clock._ask = clock._ask, closed
+    own.time += COMPARE_SECONDS
+    assert clock.ahead() == pytest.approx(300.0)
+    clock._ask = ask
+    own.time += COMPARE_SECONDS
+    asked = store.asked
+    assert clock.ahead() == pytest.approx(300.0) and store.asked == asked + 1
+
+
 @pytest.mark.parametrize("ahead", [300.0, -300.0, 3600.0, TOLERANCE + 0.1, -TOLERANCE - 0.1])
 def test_a_clock_that_differs_is_corrected(ahead: float) -> None:
     own, _, clock = pair(ahead)
