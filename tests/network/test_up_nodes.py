@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from click.testing import CliRunner
 from api.cli import quarry as command
 from tests.support.commands import done, get, launched
 from tests.support.processes import linux_only, processes_of
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, seconds_until
 
 
 @pytest.fixture(scope="module")
