@@ -80,7 +80,7 @@ class Doorkeeper:
         return (
             self.loopback
             and request.environ.get("SERVER_PROTOCOL") not in ("HTTP/1", "HTTP/1.0")
-            and _is_loopback_name(_host_name())
+            and is_loopback_name(_host_name())
             and not any(_OF_A_PROXY.fullmatch(name.lower()) for name in request.headers.keys())
         )
 
@@ -147,7 +147,7 @@ class Doorkeeper:
         if not self.loopback and not self.hosts:
             return
         name = _host_name()
-        if not _is_loopback_name(name) and name not in self._answered():
+        if not is_loopback_name(name) and name not in self._answered():
             raise HttpRefusal(403, "host_refused", "The Host header names a host that this node does not answer for.")
 
     def _answered(self) -> frozenset[str]:
@@ -167,7 +167,8 @@ def _host_name() -> str:
     return name.strip("[]").lower()
 
 
-def _is_loopback_name(name: str) -> bool:
+def is_loopback_name(name: str) -> bool:
+    """Whether a host name or address, without brackets, is this machine's own."""
     return name in _LOOPBACK_HOSTS or _LOOPBACK_ADDRESS.fullmatch(name) is not None
 
 

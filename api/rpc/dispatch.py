@@ -18,6 +18,7 @@ from api.errors import HttpRefusal
 from api.headers import SAFETY
 from api.reading import json_body
 from api.rpc import protocol
+from api.rpc.caller import may_control
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
 from api.serving.gate import RECEIVED
 from api.serving.request_metrics import request_seconds
@@ -49,7 +50,9 @@ def rpc() -> ResponseReturnValue:
     """
     _learn(request.environ.get("HTTP_HOST"))
     try:
-        return _respond(protocol.answer_value(current_node(), json_body(floats=True)))
+        node = current_node()
+        controls = may_control(node.settings, request.headers.get("Origin"))
+        return _respond(protocol.answer_value(node, json_body(floats=True), controls))
     except InputError as error:
         return _respond(protocol.refused(PARSE_ERROR, f"parse error: {error.message}"))
     except HttpRefusal as error:
@@ -93,7 +96,8 @@ class RpcDoor:
         if environ.get("PATH_INFO") != RPC_PATH or not self._is_usual(environ):
             return self._inner(environ, start_response)
         began = time.perf_counter()
-        answer = protocol.answer(self._node, environ["wsgi.input"].read())
+        controls = may_control(self._node.settings, environ.get("HTTP_ORIGIN"))
+        answer = protocol.answer(self._node, environ["wsgi.input"].read(), controls)
         start_response("200 OK", [*_HEADERS, ("Content-Length", str(len(answer)))])
         self._seconds.observe(time.perf_counter() - began)
         return [answer]

@@ -9,21 +9,32 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method: its function, and how many parameters it takes at least and at most."""
+    """One method: its function, how many parameters it takes at least and at most, and whether it is a control method.
+
+    A control method changes the node or signs with a key of its own, so it exists only for those who `may_control`.
+    """
 
     function: Function
     least: int
     most: int
+    controls: bool = False
 
 
 METHODS: dict[str, Method] = {}
 
 
-def method(name: str, least: int = 0, most: int | None = None) -> Callable[[Function], Function]:
+def method(
+    name: str, least: int = 0, most: int | None = None, *, controls: bool = False
+) -> Callable[[Function], Function]:
     """Register a function `(node, *parameters)` as a JSON-RPC method."""
 
     def register(function: Function) -> Function:
-        METHODS[name] = Method(function, least, least if most is None else most)
+        METHODS[name] = Method(function, least, least if most is None else most, controls)
         return function
 
     return register
+
+
+def control_method(name: str, least: int = 0, most: int | None = None) -> Callable[[Function], Function]:
+    """Register a function `(node, *parameters)` as a control method."""
+    return method(name, least, most, controls=True)

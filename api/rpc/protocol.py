@@ -40,26 +40,31 @@ _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
-def answer(node: Node, body: bytes) -> bytes:
-    """The response to the body of a request; empty if it has only notifications."""
+def answer(node: Node, body: bytes, controls: bool) -> bytes:
+    """The response to the body of a request; empty if it has only notifications.
+
+    Args:
+        controls: whether the caller may use control methods (`api.rpc.caller.may_control`). For others they do not
+            exist.
+    """
     try:
         value = wire.parse(body, floats=True)
     except InputError as error:
         return refused(PARSE_ERROR, f"parse error: {error.message}")
-    return answer_value(node, value)
+    return answer_value(node, value, controls)
 
 
-def answer_value(node: Node, value: Any) -> bytes:
-    """The response to the JSON value of a request."""
+def answer_value(node: Node, value: Any, controls: bool) -> bytes:
+    """The response to the JSON value of a request; `controls` as for `answer`."""
     if not isinstance(value, list):
-        return _bytes(_answer(node, value))
+        return _bytes(_answer(node, value, controls))
     if not 0 < len(value) <= MAX_BATCH:
         return refused(INVALID_REQUEST, f"a batch has 1 to {MAX_BATCH} requests")
     answers: list[bytes] = []
     size, full = 0, RpcError(RESPONSE_TOO_LARGE, "response too large: ask for less in one batch")
     is_full = False
     for item in value:
-        response = _without_room(item, full) if is_full else _answer(node, item)
+        response = _without_room(item, full) if is_full else _answer(node, item, controls)
         if response is None:
             continue
         answers.append(_bytes(response))  # encoded at once: as text it takes a quarter of the memory
@@ -86,7 +91,7 @@ def _bytes(value: Any) -> bytes:
     return b"" if value is None else _encode(value).encode()
 
 
-def _answer(node: Node, item: Any) -> dict[str, Any] | None:
+def _answer(node: Node, item: Any, controls: bool) -> dict[str, Any] | None:
     """The response to one request; None for a notification."""
     if not isinstance(item, dict):
         return _failure(None, RpcError(INVALID_REQUEST, "a request is an object"))
@@ -97,7 +102,7 @@ def _answer(node: Node, item: Any) -> dict[str, Any] | None:
     if item.get("jsonrpc") != "2.0" or not isinstance(name, str):
         return _failure(identifier, RpcError(INVALID_REQUEST, "a request has jsonrpc 2.0 and a method"))
     try:
-        result = _call(node, name, [] if params is None else params)
+        result = _call(node, name, [] if params is None else params, controls)
     except RpcError as error:
         response = _failure(identifier, error)
     except NodeError as error:
@@ -114,9 +119,9 @@ def _answer(node: Node, item: Any) -> dict[str, Any] | None:
     return response if "id" in item else None
 
 
-def _call(node: Node, name: str, params: Any) -> Any:
+def _call(node: Node, name: str, params: Any, controls: bool) -> Any:
     known = METHODS.get(name)
-    if known is None:
+    if known is None or (known.controls and not controls):
         # ethers and viem look for this text to try another method.
         shown = name if _NAME.fullmatch(name) else "of that name"
         raise RpcError(METHOD_NOT_FOUND, f"the method {shown} does not exist/is not available")
