@@ -1,0 +1,103 @@
+"""Reading blocks as wallets see them, beginning with block 0; what was read last is kept."""
+
+import json
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from services.store.chain import ChainStore
+from services.store.records import StoredHeader
+from services.token.receipts import TokenEvent, WalletBlock, execute, fee_logs, make_log
+from services.token.spec_block import make_spec_block
+from shared import erc20
+from shared.amounts import parse_amount
+from shared.rules import Rules
+
+# Executed transactions that are kept, some 5 kB each, and events, some 1 kB each.
+_KEPT_TRANSACTIONS = 4_000
+_KEPT_EVENTS = 10_000
+
+V = TypeVar("V")
+
+
+class WalletBlocks:
+    """Reads blocks from the chain; keeps those that were read last."""
+
+    def __init__(self, chain: ChainStore, rules: Rules) -> None:
+        self._chain = chain
+        self._rules = rules
+        self._blocks = _Kept[WalletBlock](_KEPT_TRANSACTIONS)
+        self._events = _Kept[tuple[TokenEvent, ...]](_KEPT_EVENTS)
+
+    @cached_property
+    def spec_block(self) -> WalletBlock:
+        """Block 0, which no chain has: the chain spec."""
+        return make_spec_block(self._rules.spec)
+
+    def headers(self, first: int, limit: int) -> list[StoredHeader]:
+        """The headers of heights `first` to `first + limit - 1`, as far as the chain has them. Block 0 is the first."""
+        if first > 0 or limit < 1:
+            return self._chain.headers(first, limit)
+        return [self.spec_block.stored, *self._chain.headers(1, limit - 1)]
+
+    def block(self, stored: StoredHeader) -> WalletBlock:
+        """The block of a stored header, executed."""
+        if stored.header.index == 0:
+            return self.spec_block
+        return self._blocks.get(stored.header.hash, stored.transactions, lambda: self._read_block(stored))
+
+    def events(self, stored: StoredHeader) -> tuple[TokenEvent, ...]:
+        """The events alone, at a tenth of the cost."""
+        if stored.header.index == 0:
+            return self.spec_block.transactions[0].events
+        return self._events.get(stored.header.hash, stored.transactions, lambda: self._read_events(stored))
+
+    def _read_block(self, stored: StoredHeader) -> WalletBlock:
+        text = self._chain.block_bytes(stored.header.hash)
+        transactions = self._rules.read_block(json.loads(text)).transactions if text else ()
+        executed = execute(transactions, self._rules.spec)
+        return WalletBlock(stored, executed, erc20.bloom(event.log for item in executed for event in item.events))
+
+    def _read_events(self, stored: StoredHeader) -> tuple[TokenEvent, ...]:
+        token = self._rules.spec.token.address
+        body = self._chain.block_object(stored.header.hash)["transactions"]
+        fees = fee_logs(token, ((item["sender"], parse_amount(item["fee"])) for item in body))
+        result: list[TokenEvent] = []
+        for position, (name, item) in enumerate(
+            zip(self._chain.transaction_ids(stored.header.hash), body, strict=True)
+        ):
+            log = make_log(
+                token, item["type"], item["sender"], item["recipient"], item.get("owner"), parse_amount(item["amount"])
+            )
+            result.append(TokenEvent(log, name, position, len(result)))
+            if position == 0:
+                result += [TokenEvent(fee, name, 0, index) for index, fee in enumerate(fees, 1)]
+        return tuple(result)
+
+
+class _Kept(Generic[V]):
+    """Results for the last blocks, kept by block hash, so they do not go stale."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._values: dict[str, tuple[V, int]] = {}
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: str, size: int, make: Callable[[], V]) -> V:
+        found = self._values.get(key)
+        if found is not None:
+            return found[0]
+        # One thread makes it at a time: most threads wait for the same new block, and each would make it again.
+        with self._lock:
+            found = self._values.get(key)
+            if found is not None:
+                return found[0]
+            value = make()
+            self._values[key] = value, size
+            self._used += size
+            while self._used > self._budget and len(self._values) > 1:
+                oldest = next(iter(self._values))
+                self._used -= self._values.pop(oldest)[1]
+            return value
