@@ -203,6 +203,6 @@ def represent_log(event: TokenEvent, stored: StoredHeader, *, removed: bool = Fa
         "blockTimestamp": quantity(int(stored.header.timestamp)),
         "transactionHash": f"0x{event.transaction_id}",
         "transactionIndex": quantity(event.position),
-        "logIndex": quantity(event.index),
+        "logIndex": quantity(event.log_index),
         "removed": removed,
     }

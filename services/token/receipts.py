@@ -10,6 +10,7 @@ includes the block's fees, so its receipt also has an event for each account tha
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.store.records import StoredHeader
 from shared import erc20, ethereum
@@ -19,14 +20,13 @@ from shared.erc20 import Log
 from shared.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class TokenEvent:
+class TokenEvent(NamedTuple):  # made in half the time of a dataclass
     """One event of the token, and where it stands in its block."""
 
     log: Log
     transaction_id: str  # hex
     position: int  # of its transaction
-    index: int  # among the block's events
+    log_index: int  # among the block's events
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def fee_logs(token: str, paid: Iterable[tuple[str, int]]) -> list[Log]:
     They are in the order of each payer's first transaction with a fee.
 
     Args:
-        paid: sender and fee (base units) of each transaction of the block, in order. A reward pays none.
+        paid: sender and fee (base units) of the block's transactions, in order; those without a fee may be left out.
     """
     total: dict[str, int] = {}
     for sender, fee in paid:

@@ -14,7 +14,7 @@ from shared import erc20
 from shared.amounts import parse_amount
 from shared.rules import Rules
 
-# Executed transactions that are kept, some 5 kB each, and events, some 1 kB each.
+# Executed transactions that are kept, some 6 kB each with what the reward has of them, and events, some 1 kB each.
 _KEPT_TRANSACTIONS = 4_000
 _KEPT_EVENTS = 10_000
 
@@ -27,8 +27,8 @@ class WalletBlocks:
     def __init__(self, chain: ChainStore, rules: Rules) -> None:
         self._chain = chain
         self._rules = rules
-        self._blocks = _Kept[WalletBlock](_KEPT_TRANSACTIONS)
-        self._events = _Kept[tuple[TokenEvent, ...]](_KEPT_EVENTS)
+        self._blocks = _Kept[WalletBlock](_KEPT_TRANSACTIONS, lambda block: len(block.transactions))
+        self._events = _Kept[tuple[TokenEvent, ...]](_KEPT_EVENTS, len)
 
     @cached_property
     def spec_block(self) -> WalletBlock:
@@ -43,26 +43,26 @@ class WalletBlocks:
 
     def block(self, stored: StoredHeader) -> WalletBlock:
         """The block of a stored header, executed."""
-        if stored.header.index == 0:
-            return self.spec_block
-        return self._blocks.get(stored.header.hash, stored.transactions, lambda: self._read_block(stored))
+        return self._blocks.get(stored.header.hash, lambda: self._read_block(stored))
 
     def events(self, stored: StoredHeader) -> tuple[TokenEvent, ...]:
         """The events alone, at a tenth of the cost."""
-        if stored.header.index == 0:
-            return self.spec_block.transactions[0].events
-        return self._events.get(stored.header.hash, stored.transactions, lambda: self._read_events(stored))
+        return self._events.get(stored.header.hash, lambda: self._read_events(stored))
 
     def _read_block(self, stored: StoredHeader) -> WalletBlock:
+        if stored.header.index == 0:
+            return self.spec_block
         text = self._chain.block_bytes(stored.header.hash)
         transactions = self._rules.read_block(json.loads(text)).transactions if text else ()
         executed = execute(transactions, self._rules.spec)
         return WalletBlock(stored, executed, erc20.bloom(event.log for item in executed for event in item.events))
 
     def _read_events(self, stored: StoredHeader) -> tuple[TokenEvent, ...]:
+        if stored.header.index == 0:
+            return self.spec_block.transactions[0].events
         token = self._rules.spec.token.address
         body = self._chain.block_object(stored.header.hash)["transactions"]
-        fees = fee_logs(token, ((item["sender"], parse_amount(item["fee"])) for item in body))
+        fees = fee_logs(token, ((item["sender"], parse_amount(item["fee"])) for item in body if item["fee"] != "0"))
         result: list[TokenEvent] = []
         for position, (name, item) in enumerate(
             zip(self._chain.transaction_ids(stored.header.hash), body, strict=True)
@@ -79,13 +79,15 @@ class WalletBlocks:
 class _Kept(Generic[V]):
     """Results for the last blocks, kept by block hash, so they do not go stale."""
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int, size_of: Callable[[V], int]) -> None:
+        """`budget`: how much is kept together, by `size_of`; of results that are larger, one."""
         self._budget = budget
+        self._size_of = size_of
         self._values: dict[str, tuple[V, int]] = {}
         self._used = 0
         self._lock = threading.Lock()
 
-    def get(self, key: str, size: int, make: Callable[[], V]) -> V:
+    def get(self, key: str, make: Callable[[], V]) -> V:
         found = self._values.get(key)
         if found is not None:
             return found[0]
@@ -95,6 +97,7 @@ class _Kept(Generic[V]):
             if found is not None:
                 return found[0]
             value = make()
+            size = self._size_of(value)
             self._values[key] = value, size
             self._used += size
             while self._used > self._budget and len(self._values) > 1:

@@ -93,7 +93,7 @@ def test_events_since_block_0_are_every_balance_and_the_supply(plans: list[list[
         block = chain.mine(*draw(chain, plan))
         executed = execute(block.transactions, chain.spec)
         events = [event for item in executed for event in item.events]
-        assert [event.index for event in events] == list(range(len(events)))
+        assert [event.log_index for event in events] == list(range(len(events)))
         assert all(len(item.events) == 1 for item in executed[1:])
         add(balances, events)
         expected = {address: account.balance for address, account in chain.replay.accounts.items() if account.balance}
@@ -129,7 +129,7 @@ def test_the_rewards_receipt_has_one_event_for_each_account_that_pays_fees() -> 
         (CAROL.address, BOB.address, coin),
         None,
     ]
-    assert [event.index for item in (reward, *others) for event in item.events] == list(range(9))
+    assert [event.log_index for item in (reward, *others) for event in item.events] == list(range(9))
 
 
 def test_without_fees_there_is_one_event_a_transaction() -> None:

@@ -33,7 +33,7 @@ def test_its_one_transaction_has_the_allocations_as_events() -> None:
     assert [address for address, _ in given] == sorted(amounts)
     for address, log in given:
         assert log == erc20.transfer_log(spec.token.address, ZERO_ADDRESS, address, amounts[address])
-    assert [(event.index, event.position) for event in executed.events] == [(0, 0), (1, 0), (2, 0)]
+    assert [(event.log_index, event.position) for event in executed.events] == [(0, 0), (1, 0), (2, 0)]
     assert {event.transaction_id for event in executed.events} == {executed.transaction.id}
     assert block.bloom == erc20.bloom(event.log for event in executed.events)
     assert block.stored.transactions == 1
