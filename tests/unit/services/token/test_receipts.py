@@ -1,22 +1,28 @@
 """Events that add up: every balance and the supply are sums of the events since block 0, at the end of every block."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import eth_account  # noqa: F401 # the verifier's; its import raises the recursion limit, not during a test of Hypothesis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.token.receipts import TokenEvent, execute
+from services.token.receipts import Executed, TokenEvent, execute
 from services.token.spec_block import make_spec_block
 from shared import erc20
 from shared.addresses import ZERO_ADDRESS, checksummed
+from shared.chain_spec import spec_from_object
 from shared.errors import RuleError
 from shared.ledger import Entries
-from tests.support.chains import WALLET, Chain, Json
+from shared.transaction import read_reward, read_transaction
+from tests.support.chains import WALLET, Chain, Json, make_spec
 from tests.support.keys import ALICE, BOB, CAROL, MINER
+from tests.vectors import freeze
 
+VECTORS = Path(freeze.__file__).parent
 PEOPLE = (ALICE, BOB, CAROL)
 BY_WALLET = ("coin", "token", "wallet approves", "wallet spends")
 
@@ -130,6 +136,35 @@ def test_the_rewards_receipt_has_one_event_for_each_account_that_pays_fees() -> 
         None,
     ]
     assert [event.log_index for item in (reward, *others) for event in item.events] == list(range(9))
+
+
+def test_the_frozen_block_has_these_receipts() -> None:
+    vector = json.loads((VECTORS / "receipts.json").read_text())["block"]
+    spec = make_spec(chain_id=7)
+    reward, *others = vector["transactions"]
+    executed = execute([read_reward(reward), *(read_transaction(item) for item in others)], spec)
+    assert [shown(item) for item in executed] == vector["receipts"]
+    assert erc20.bloom(event.log for item in executed for event in item.events).hex() == vector["bloom"]
+
+
+def test_the_frozen_specs_have_these_receipts() -> None:
+    vectors = json.loads((VECTORS / "receipts.json").read_text())["block_zero"]
+    assert [len(vector["receipts"][0]["logs"]) for vector in vectors] == [10, 0]
+    for vector in vectors:
+        block = make_spec_block(spec_from_object(vector["spec"]))
+        assert [shown(item) for item in block.transactions] == vector["receipts"]
+        header = block.stored.header
+        assert (header.hash, header.transactions_root) == (vector["hash"], vector["transactions_root"])
+        assert (block.stored.size, block.bloom.hex()) == (vector["size"], vector["bloom"])
+
+
+def shown(item: Executed) -> Json:
+    """A receipt in the form of the frozen vectors."""
+    logs = [
+        {"topics": [topic.hex() for topic in event.log.topics], "data": event.log.data.hex(), "index": event.log_index}
+        for event in item.events
+    ]
+    return {"id": item.transaction.id, "logs": logs, "bloom": erc20.bloom(event.log for event in item.events).hex()}
 
 
 def test_without_fees_there_is_one_event_a_transaction() -> None:
