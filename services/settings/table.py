@@ -7,14 +7,13 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
 from services.errors import BadSettings
 from services.peers.urls import normal_url
 from services.settings import values
-from services.settings.hosts import LOCALHOST, normal_host, normal_origin
+from services.settings.hosts import is_loopback, normal_host, normal_origin
 from services.settings.paths import DEFAULT_HOME, expanded, expanded_if_possible
 from services.settings.redis_url import normal as normal_redis_url
 from services.settings.rows import AS_IT_IS, Carried, number, one_of, row_of, setting, several
@@ -125,12 +124,7 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the node."""
-        if self.host == LOCALHOST:
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:  # a name, which may resolve to any address
-            return False
+        return is_loopback(self.host)
 
     def admin_token(self) -> str | None:
         """The admin token; None: there is no admin. Only the API needs it, so only the API reads the file.
