@@ -5,6 +5,7 @@ The first request with a Host header goes through Flask's view; later ones are a
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,10 +105,16 @@ def test_every_method_that_wallets_use_is_there() -> None:
     )
 
 
+def test_only_a_development_node_is_compatible_with_anvil(node_and_rpc: tuple[Node, Rpc]) -> None:
+    node, _ = node_and_rpc
+    abroad = replace(node, settings=replace(node.settings, host="0.0.0.0"))
+    assert METHODS["web3_clientVersion"].function(abroad).startswith("Quarry/v")
+
+
 def test_simple_answers(rpc: Rpc) -> None:
     assert rpc("net_version") == "4242"
     assert (rpc("net_listening"), rpc("eth_syncing"), rpc("eth_accounts")) == (True, False, [])
-    assert rpc("web3_clientVersion").startswith("Quarry/v")
+    assert rpc("web3_clientVersion").startswith("anvil-compatible Quarry/v")
     assert rpc("rpc_modules") == {"eth": "1.0", "net": "1.0", "rpc": "1.0", "txpool": "1.0", "web3": "1.0"}
     empty = "0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
     assert rpc("web3_sha3", "0x") == empty  # the hash of empty code, as every Ethereum account has it
