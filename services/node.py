@@ -40,7 +40,7 @@ from services.store.pool import PoolStore
 from services.store.resolutions import ResolutionStore
 from services.store.slots import Slots
 from services.token.logs import LogSearch
-from services.token.receipts import WalletBlocks
+from services.token.wallet_blocks import WalletBlocks
 from shared.errors import NodeError, RuleError
 from shared.rules import Rules, rules_for
 from shared.transaction import Transaction
@@ -228,7 +228,7 @@ def build_node(
         resolver=resolver,
         announcer=announcer,
         consensus=Consensus(settings.node, ResolutionStore(store, keys), resolver, queue, clock),
-        snapshots=Snapshots(chain),
+        snapshots=Snapshots(chain, rules.initial()),
         wallet_blocks=wallet_blocks,
         logs=LogSearch(chain, wallet_blocks, settings.spec.token.address),
         filters=FilterStore(store, keys),

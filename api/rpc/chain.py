@@ -7,6 +7,7 @@ from api.rpc.errors import invalid_params
 from api.rpc.method_table import METHODS, method
 from api.rpc.quantity import data, quantity, read_data, read_quantity
 from api.rpc.representations import (
+    LOG_BYTES,
     gas_limit,
     represent_block,
     represent_header,
@@ -116,7 +117,8 @@ def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) ->
     if last is None:
         raise invalid_params("request beyond head block")
     reserve(_PERCENTILE_BYTES * wanted * len(ranks))
-    newest_first = node.chain.headers(max(1, last.header.index - wanted + 1), min(wanted, last.header.index))[::-1]
+    lowest = max(0, last.header.index - wanted + 1)
+    newest_first = node.wallet_blocks.headers(lowest, last.header.index - lowest + 1)[::-1]
     headers = first_within(_MAX_TRANSACTIONS, newest_first)[::-1]  # clients accept fewer blocks than they asked for
     first = headers[0].header.index if headers else last.header.index + 1
     limit = gas_limit(node.settings.spec)
@@ -244,4 +246,6 @@ def block_receipts(node: Node, tag: Any) -> Any:
         return None
     reserve(_PER_BYTE * stored.size)
     block = node.wallet_blocks.block(stored)
+    if block.transactions:  # the first one's events may be as many as all others together
+        reserve(LOG_BYTES * len(block.transactions[0].events))
     return [represent_receipt(item, block, node.settings.spec) for item in block.transactions]

@@ -6,7 +6,8 @@ from typing import Any
 from api.rpc.errors import REFUSED, RpcError, reverted, to_nobody
 from api.rpc.method_table import method
 from api.rpc.quantity import read_data
-from api.rpc.representations import represent_mined, represent_pending, represent_receipt
+from api.rpc.representations import LOG_BYTES, represent_mined, represent_pending, represent_receipt
+from api.serving.budget import reserve
 from services.node import Node
 from services.token.receipts import Executed, WalletBlock, raw_of
 from shared.errors import RuleError
@@ -70,7 +71,11 @@ def by_hash(node: Node, value: Any) -> Any:
 def receipt(node: Node, value: Any) -> Any:
     identifier = read_data(value, "hash", 32).hex()
     found = _mined(node, identifier) or _awaited(node, identifier)
-    return None if found is None else represent_receipt(*found, node.settings.spec)
+    if found is None:
+        return None
+    executed, block = found
+    reserve(LOG_BYTES * len(executed.events))  # a reward has as many as the block has accounts that pay fees
+    return represent_receipt(executed, block, node.settings.spec)
 
 
 def _awaited(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None:
@@ -97,8 +102,17 @@ def _awaited(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None
 
 def _mined(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None:
     location = node.chain.locate(identifier)
-    stored = None if location is None else node.chain.header(location.block_hash)
-    if location is None or stored is None:
+    if location is None:
+        return _allocating(node, identifier)
+    stored = node.chain.header(location.block_hash)
+    if stored is None:
         return None
     block = node.wallet_blocks.block(stored)
     return block.transactions[location.position], block
+
+
+def _allocating(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None:
+    """The transaction of block 0, if that is its id."""
+    block = node.wallet_blocks.spec_block
+    (executed,) = block.transactions
+    return (executed, block) if executed.transaction.id == identifier else None

@@ -119,6 +119,39 @@ test('transfers tokens and sees the event', async () => {
   assert.ok(inBlock.some((item) => item.transactionHash === receipt.hash && item.index === receipt.logs[0].index))
 })
 
+test('begins at block 0, the chain spec', async () => {
+  const block = await provider.getBlock('earliest', true)
+  assert.deepEqual([block.number, block.parentHash], [0, '0x' + '00'.repeat(32)])
+  assert.equal(block.hash, (await provider.getBlock(1)).parentHash)
+  assert.equal((await provider.getBlock(block.hash)).number, 0)
+  const [sent] = block.prefetchedTransactions
+  assert.deepEqual([sent.from, sent.to.toLowerCase(), sent.value, sent.hash], [ZeroAddress, TOKEN, 0n, block.transactions[0]])
+  assert.equal((await provider.getTransaction(sent.hash)).blockNumber, 0)
+  const receipt = await provider.getTransactionReceipt(sent.hash)
+  assert.deepEqual([receipt.blockHash, receipt.status, receipt.logs.length], [block.hash, 1, 10])
+  for (const log of receipt.logs) {
+    const { args } = token.interface.parseLog(log)
+    assert.deepEqual([args.from, args.value], [ZeroAddress, parseEther('10000')])
+    assert.equal(await provider.getBalance(args.to, 0), parseEther('10000'))
+    assert.equal(await token.balanceOf(args.to, { blockTag: 'earliest' }), parseEther('10000'))
+  }
+})
+
+test('finds every balance in the events alone', async () => {
+  await (await token.transfer(fresh().address, 3n)).wait()
+  const tip = await provider.getBlockNumber()
+  const balances = new Map()
+  const add = (address, value) => balances.set(address, (balances.get(address) ?? 0n) + value)
+  for (const { args } of await token.queryFilter(token.filters.Transfer(), 0, tip)) {
+    add(args.from, -args.value)
+    add(args.to, args.value)
+  }
+  assert.equal(-balances.get(ZeroAddress), await token.totalSupply({ blockTag: tip }))
+  balances.delete(ZeroAddress)
+  assert.ok(balances.size > 10)
+  for (const [address, value] of balances) assert.equal(value, await provider.getBalance(address, tip), address)
+})
+
 test('approves and spends by transferFrom', async () => {
   const to = fresh().address
   const approval = await (await token.approve(spender.address, 100n)).wait()

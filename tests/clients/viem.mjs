@@ -76,6 +76,34 @@ for (const type of ['legacy', 'eip1559']) {
   })
 }
 
+test('begins at block 0, the chain spec', async () => {
+  const block = await client.getBlock({ blockTag: 'earliest', includeTransactions: true })
+  assert.deepEqual([block.number, block.parentHash], [0n, '0x' + '00'.repeat(32)])
+  assert.deepEqual(await client.getBlock({ blockNumber: 0n, includeTransactions: true }), block)
+  assert.equal((await client.getBlock({ blockNumber: 1n })).parentHash, block.hash)
+  const [{ hash, from, typeHex }] = block.transactions
+  assert.deepEqual([from, typeHex], [zeroAddress, '0x0'])
+  const receipt = await client.getTransactionReceipt({ hash })
+  assert.deepEqual([receipt.status, receipt.blockNumber, receipt.logs.length], ['success', 0n, 10])
+  const events = await client.getContractEvents({ ...token, eventName: 'Transfer', fromBlock: 'earliest', toBlock: 0n })
+  assert.equal(events.length, 10)
+  for (const { args } of events) {
+    assert.equal(args.from, zeroAddress)
+    assert.equal(await client.getBalance({ address: args.to, blockTag: 'earliest' }), args.value)
+  }
+  assert.equal(await client.getTransactionCount({ address: owner.account.address, blockNumber: 0n }), 0)
+})
+
+test('sees who paid the fees in the receipt of the reward', async () => {
+  const receipt = await mined(await owner.sendTransaction({ to: fresh(), value: 1n }))
+  const block = await client.getBlock({ blockHash: receipt.blockHash })
+  const events = await client.getContractEvents({
+    ...token, eventName: 'Transfer', args: { from: owner.account.address, to: zeroAddress }, blockHash: block.hash,
+  })
+  assert.deepEqual(events.map((item) => item.args.value), [receipt.gasUsed * receipt.effectiveGasPrice])
+  assert.equal(events[0].transactionHash, block.transactions[0])
+})
+
 test('shows the pending block', async () => {
   const block = await client.getBlock({ blockTag: 'pending' })
   assert.equal(block.hash, null)

@@ -1,6 +1,7 @@
 """web3.py against a node: `python web3py.py URL OWNER_KEY SPENDER_KEY`. Exits 0, or fails at the first surprise."""
 
 import sys
+from collections import Counter
 from typing import Any
 
 from eth_account import Account
@@ -8,6 +9,7 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import BadFunctionCallOutput, ContractLogicError, TransactionNotFound, Web3RPCError
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
+NOBODY = "0x" + "00" * 20
 TOKEN = Web3.to_checksum_address("0x0000000000000000000000000000000000005eed")
 
 
@@ -96,6 +98,25 @@ def main(url: str, owner_key: str, spender_key: str) -> None:
     assert web3.eth.uninstall_filter(watching.filter_id)
     (found,) = token.events.Transfer.get_logs(from_block=receipt.blockNumber, argument_filters={"to": to})
     assert found.transactionHash == receipt.transactionHash
+
+    # Block 0, the chain spec; and balances from the events since then.
+    spec = web3.eth.get_block("earliest")
+    assert (spec.number, spec.parentHash, spec.hash) == (0, bytes(32), web3.eth.get_block(1).parentHash)
+    assert web3.eth.get_block(spec.hash) == web3.eth.get_block(0) == spec
+    (allocating,) = web3.eth.get_block_receipts(0)
+    assert allocating == web3.eth.get_transaction_receipt(spec.transactions[0])
+    assert web3.eth.get_transaction(spec.transactions[0]).blockNumber == 0
+    given = token.events.Transfer().process_receipt(allocating)
+    assert {item.args.value for item in given} == {10_000 * 10**18} and len(given) == 10
+    assert {web3.eth.get_balance(item.args.to, 0) for item in given} == {10_000 * 10**18}
+    tip = web3.eth.block_number
+    balances: Counter[str] = Counter()
+    for item in token.events.Transfer.get_logs(from_block=0, to_block=tip):
+        balances[item.args["from"]] -= item.args.value
+        balances[item.args.to] += item.args.value
+    assert functions.totalSupply().call(block_identifier=tip) == -balances.pop(NOBODY)
+    for address, expected in balances.items():
+        assert web3.eth.get_balance(address, tip) == expected, address
 
     # An allowance.
     mined(functions.approve(spender.address, 50).transact())

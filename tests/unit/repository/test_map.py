@@ -72,7 +72,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("services/chain/inclusion.py", "services/store/index.py")),
     ("read through JSON-RPC",
      ("tests/integration/rpc/test_state.py", "tests/integration/rpc/test_logs.py"),
-     ("services/chain/snapshots.py", "services/token/logs.py", "services/token/receipts.py",
+     ("services/chain/snapshots.py", "services/token/logs.py", "services/token/wallet_blocks.py",
       "services/store/filters.py")),
     ("the documented keys are compared with it", ("tests/unit/repository/test_documentation.py",),
      ("services/store/base.py", "services/store/keys.py")),
