@@ -52,6 +52,22 @@ def accounts_of(settings: Settings) -> tuple[DevelopmentAccount, ...]:
     return found
 
 
+def funded(settings: Settings) -> tuple[DevelopmentAccount, ...]:
+    """The development accounts of a node to which its chain spec gives coins. Raises as `accounts_of`."""
+    return tuple(account for account in accounts_of(settings) if account.address in settings.spec.allocations)
+
+
+def phrase_of(settings: Settings) -> str:
+    """The phrase of the development accounts; "" if the chain is not for development.
+
+    Raises:
+        BadTextFile, BadPhrase: as `read_phrase`, if a file is set.
+    """
+    if settings.development_mnemonic_file is not None:
+        return read_phrase(settings.development_mnemonic_file)
+    return PHRASE if settings.spec.development else ""
+
+
 def read_phrase(file: Path) -> str:
     """The recovery phrase in a file that only its owner can read.
 
