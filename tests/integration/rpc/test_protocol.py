@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from api.rpc import protocol
+from api.rpc.error_log import ErrorLog
 from api.rpc.method_table import METHODS
 from services.node import Node
 from tests.integration.rpc.client import OWNERS, Rpc, RpcFailure
 from tests.support.nodes import MakeNode
+from tests.support.said import listen
 
 CHAIN_ID = "0x1092"
 
@@ -229,3 +232,17 @@ def test_faults_of_ours_are_errors_that_clients_repeat(
     ).ok()
     assert [answer.get("error", {}).get("code") for answer in answers] == [-32603, -32603, None]
     assert "a bug" not in json.dumps(answers) and "gone" not in json.dumps(answers)
+
+
+# --- The log for developers -------------------------------------------------------------------------------------------
+
+
+def test_errors_are_logged_whoever_answers(rpc: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = listen(monkeypatch, "api.rpc.error_log._log")
+    monkeypatch.setattr(protocol, "ERRORS", ErrorLog())
+    for method, params in (("eth_nothing", []), ("bad name\n", []), ("eth_getBalance", ["0x1", "latest"])):
+        for _ in range(2):  # the first request goes to the view, the second to the door before it
+            assert "error" in rpc.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).ok()
+    rpc("eth_chainId")
+    found = [(entry["method"], entry["code"]) for entry in said]
+    assert found == [("eth_nothing", -32601)] * 2 + [("?", -32601)] * 2 + [("eth_getBalance", -32602)] * 2
