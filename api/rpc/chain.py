@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.rpc.caller import may_control
 from api.rpc.errors import invalid_params
 from api.rpc.method_table import METHODS, method
 from api.rpc.quantity import data, quantity, read_data, read_quantity
@@ -54,7 +55,12 @@ def listening(node: Node) -> bool:
 
 @method("web3_clientVersion")
 def client_version(node: Node) -> str:
-    return f"Quarry/v{VERSION}/python"
+    """The name of this program; where it has anvil's control methods, after a word that says so.
+
+    hardhat-network-helpers refuse every node whose version does not begin with the name of one that they know.
+    """
+    name = f"Quarry/v{VERSION}/python"
+    return f"anvil-compatible {name}" if may_control(node.settings, None) else name
 
 
 @method("web3_sha3", 1)

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from api.rpc import chain, logs, mempool, state, transactions
+from api.rpc.error_log import ERRORS
 from api.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -116,6 +117,8 @@ def _answer(node: Node, item: Any, controls: bool) -> dict[str, Any] | None:
         response = _failure(identifier, RpcError(INTERNAL_ERROR, "a fault of ours; it has been logged"))
     else:
         response = {"jsonrpc": "2.0", "id": identifier, "result": result}
+    if (failure := response.get("error")) is not None:
+        ERRORS.note(node.settings, name if _NAME.fullmatch(name) else "?", failure)
     return response if "id" in item else None
 
 

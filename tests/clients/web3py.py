@@ -62,7 +62,7 @@ def main(url: str, owner_key: str, spender_key: str) -> None:
         return web3.eth.wait_for_transaction_receipt(sent, timeout=20, poll_latency=0.05)
 
     assert web3.is_connected()
-    assert web3.client_version.startswith("Quarry/")
+    assert web3.client_version.startswith("anvil-compatible Quarry/")
     assert (web3.eth.chain_id, web3.net.version, web3.eth.syncing, web3.eth.accounts) == (847731, "847731", False, [])
     assert web3.eth.get_code(TOKEN) == b"\xfe" and web3.eth.get_code(owner.address) == b""
     assert web3.eth.get_storage_at(TOKEN, 0) == bytes(32)

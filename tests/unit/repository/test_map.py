@@ -121,7 +121,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("phrases and keystores are two ways to bring the same key", ("tests/unit/services/wallet/test_keystores.py",),
      ("services/wallet/phrases.py",)),
     ("keys that sign", ("tests/unit/services/wallet/test_keyring.py",),
-     ("services/wallet/development.py", "services/wallet/signers.py")),
+     ("services/wallet/signers.py",)),
     # worker
     ("both kernels, against hashlib", ("tests/unit/worker/kernel/test_scan.py",),
      ("worker/kernel/plain.py", "worker/kernel/sha256.py")),
@@ -162,7 +162,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("a file's digest is put on the chain and verified", ("tests/unit/api/cli/chain/test_anchor.py",),
      ("api/cli/chain/verify_anchor.py",)),
     ("the commands against a real node", ("tests/integration/launch/test_up.py",),
-     ("api/cli/__main__.py", "api/cli/node/demo.py", "api/cli/node/doctor.py", "api/cli/wallet/faucet.py")),
+     ("api/cli/__main__.py", "api/cli/node/demo.py", "api/cli/node/doctor.py", "api/cli/node/foreground.py",
+      "api/cli/node/interruption.py", "api/cli/wallet/faucet.py")),
     ("repairing and comparing a store", ("tests/integration/audit/test_ledger_differs.py",),
      ("api/cli/chain/comparison.py", "api/cli/chain/repair.py", "api/cli/chain/stores.py")),
     ("what reaches a terminal", ("tests/unit/api/cli/test_terminal.py",), ("api/cli/progress.py",)),
