@@ -17,7 +17,8 @@ from shared.addresses import ZERO_ADDRESS, checksummed
 from shared.chain_spec import spec_from_object
 from shared.errors import RuleError
 from shared.ledger import Entries
-from shared.transaction import read_reward, read_transaction
+from shared.reward import read_reward
+from shared.transaction import read_transaction
 from tests.support.chains import WALLET, Chain, Json, make_spec
 from tests.support.keys import ALICE, BOB, CAROL, MINER
 from tests.vectors import freeze
