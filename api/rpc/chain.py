@@ -18,6 +18,7 @@ from api.rpc.representations import (
 )
 from api.rpc.tags import find_block, find_by_hash, first_within, is_pending
 from api.serving.budget import reserve
+from services.development.accounts import unlocked_accounts
 from services.node import Node
 from services.store.records import StoredHeader
 from services.system.about import VERSION
@@ -69,9 +70,11 @@ def keccak(node: Node, value: Any) -> str:
     return data(keccak256(read_data(value)))
 
 
-@method("rpc_modules")
-def modules(node: Node) -> dict[str, str]:
-    return dict.fromkeys(sorted({name.partition("_")[0] for name in METHODS}), "1.0")
+@method("rpc_modules", told=True)
+def modules(node: Node, controls: bool) -> dict[str, str]:
+    """The groups of the methods that the caller has."""
+    names = (name for name, known in METHODS.items() if controls or not known.controls)
+    return dict.fromkeys(sorted({name.partition("_")[0] for name in names}), "1.0")
 
 
 @method("eth_syncing")
@@ -79,10 +82,11 @@ def syncing(node: Node) -> bool:
     return False
 
 
-@method("eth_accounts")
-def accounts(node: Node) -> list[str]:
-    """An empty list: the node has no keys."""
-    return []
+@method("eth_accounts", told=True)
+@method("eth_requestAccounts", told=True)
+def accounts(node: Node, controls: bool) -> list[str]:
+    """The accounts that the node signs for. Without control it signs nothing, so there are none."""
+    return unlocked_accounts(node.settings).addresses if controls else []
 
 
 @method("eth_blockNumber")

@@ -6,7 +6,9 @@ from typing import Any
 
 import structlog
 
-from api.rpc import chain, logs, mempool, state, transactions
+from api.rpc import chain, logs, mempool, sending, state, transactions
+from api.rpc.development import accounts, balances, instance, pool
+from api.rpc.development.refused import REFUSED as REFUSED_METHODS
 from api.rpc.error_log import ERRORS
 from api.rpc.errors import (
     INTERNAL_ERROR,
@@ -35,7 +37,7 @@ MAX_BATCH_BYTES = 4 * 2**20
 # Answers of at most this many bytes are sent even if there is no room. One may say that a transaction was admitted.
 _SMALL = 1_024
 # Importing these modules fills the table of methods.
-_FILLED_BY = (chain, logs, mempool, state, transactions)
+_FILLED_BY = (chain, logs, mempool, sending, state, transactions, accounts, balances, instance, pool)
 # Method names that an error message may quote: they need no escaping, wherever the message is shown.
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -127,6 +129,8 @@ def _call(node: Node, name: str, params: Any, controls: bool) -> Any:
     if known is None or (known.controls and not controls):
         # ethers and viem look for this text to try another method.
         shown = name if _NAME.fullmatch(name) else "of that name"
+        if controls and name in REFUSED_METHODS:
+            raise RpcError(REFUSED, REFUSED_METHODS[name])
         raise RpcError(METHOD_NOT_FOUND, f"the method {shown} does not exist/is not available")
     if not node.rules.has_accounts:
         raise RpcError(REFUSED, "wallets need a chain with the standard rules; this one has the tutorial's")
@@ -135,7 +139,7 @@ def _call(node: Node, name: str, params: Any, controls: bool) -> Any:
     if not known.least <= len(params) <= known.most:
         wanted = str(known.least) if known.least == known.most else f"{known.least} to {known.most}"
         raise RpcError(INVALID_PARAMS, f"{name} takes {wanted} parameters")
-    return known.function(node, *params)
+    return known.function(node, controls, *params) if known.told else known.function(node, *params)
 
 
 def _without_room(item: Any, error: RpcError) -> dict[str, Any] | None:

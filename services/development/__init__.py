@@ -1,4 +1,7 @@
 """What a development node does on demand: going back, another clock, mining modes, accounts whose keys everybody knows.
 
 All of it is reached by the control methods of JSON-RPC (`api/rpc/development`), which exist on development specs only.
+
+- `accounts`: the unlocked accounts, and which keys they are.
+- `balances`: sets balances by real transactions.
 """

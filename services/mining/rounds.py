@@ -133,6 +133,15 @@ class Rounds:
         if found is not None:
             self._queue.enqueue_search(self._policy.node, round_id, found.height, max(self._queue.mining_workers(), 1))
 
+    def renew(self) -> None:
+        """Give the open round, if there is one, a new template, since transactions of it were dropped.
+
+        A proof that was found for the old template seals nothing any more.
+        """
+        open_round = self._store.situation().open_round
+        if open_round:
+            self._renew(open_round)
+
     # --- the search job's side ---
 
     def watch(self) -> Watch:
@@ -214,7 +223,7 @@ class Rounds:
             return None
         block = self._rules.read_block(found[1].with_proof(proof))
         try:
-            return self._acceptor.accept(block, SealedBy(claim.round_id, worker))
+            return self._acceptor.accept(block, SealedBy(claim.round_id, worker, claim.version))
         except TipMoved:
             return None
         except TooEarly:

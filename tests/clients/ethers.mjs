@@ -237,3 +237,41 @@ test('derives the accounts that wallets derive', () => {
   const phrase = 'test test test test test test test test test test test junk'
   assert.equal(HDNodeWallet.fromPhrase(phrase).address, '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266')
 })
+
+test('signs and sends with the accounts of the node', async () => {
+  const signer = await provider.getSigner(owner.address)
+  assert.equal((await provider.getSigner(0)).address, '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266')
+  const to = fresh().address
+  const sent = await signer.sendTransaction({ to, value: 5n })
+  assert.equal((await sent.wait()).status, 1)
+  const called = await token.connect(signer).transfer(to, 7n)
+  assert.equal((await called.wait()).logs.length, 1)
+  assert.equal(await provider.getBalance(to), 12n)
+  await assert.rejects(provider.getSigner(to), /invalid account/)
+  await assert.rejects(signer.sendTransaction({ data: '0x6001', gasLimit: 100000n }), rejected(/contracts? to create/))
+
+  assert.equal(await signer.signMessage('quarry'), await owner.signMessage('quarry'))
+  assert.equal(await signer._legacySignMessage('quarry'), await owner.signMessage('quarry'))
+  const domain = { name: 'Quarry', version: '1', chainId: 847731, verifyingContract: TOKEN }
+  const types = {
+    Person: [{ name: 'name', type: 'string' }, { name: 'wallets', type: 'address[]' }],
+    Mail: [{ name: 'from', type: 'Person' }, { name: 'to', type: 'Person[]' }, { name: 'amount', type: 'uint256' }],
+  }
+  const person = { name: 'Ann', wallets: [owner.address, to] }
+  const value = { from: person, to: [person, { name: '', wallets: [] }], amount: 2n ** 255n }
+  assert.equal(await signer.signTypedData(domain, types, value), await owner.signTypedData(domain, types, value))
+
+  const fields = { to, value: 1n, gasLimit: 21000n, type: 2, maxFeePerGas: 9n, maxPriorityFeePerGas: 9n, chainId: 847731n }
+  const nonce = await owner.getNonce('pending')
+  assert.equal(await signer.signTransaction({ ...fields, nonce }), await owner.signTransaction({ ...fields, nonce }))
+})
+
+test('sends many at once with an account of the node, whose nonces the node chooses', async () => {
+  const signer = await provider.getSigner(spender.address)
+  const hashes = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => signer.sendUncheckedTransaction({ to: owner.address, value: 1n, gasPrice: 10n ** 9n * BigInt(i + 1) })),
+  )
+  assert.equal(new Set(hashes).size, 20)
+  // ethers would wait for a block after the last, if that came between its look for the receipt and its first poll.
+  for (const hash of hashes) while (!(await provider.getTransactionReceipt(hash))) await provider.getBlockNumber()
+})

@@ -211,3 +211,51 @@ test('batches', async () => {
   ])
   assert.deepEqual([id, number >= 1n, balance], [847731, true, 0n])
 })
+
+test('signs and sends with the accounts of the node', async () => {
+  const address = owner.account.address
+  const node = createWalletClient({ account: address, chain, transport })
+  assert.ok((await node.getAddresses()).includes(address))
+  assert.deepEqual(await node.requestAddresses(), await node.getAddresses())
+  const to = fresh()
+  assert.equal((await mined(await node.sendTransaction({ to, value: 5n }))).status, 'success')
+  assert.equal((await mined(await node.writeContract({ ...token, functionName: 'transfer', args: [to, 7n] }))).status, 'success')
+  assert.equal(await client.getBalance({ address: to }), 12n)
+
+  assert.equal(await node.signMessage({ message: 'quarry' }), await owner.signMessage({ message: 'quarry' }))
+  const typed = {
+    domain: { name: 'Quarry', chainId: 847731n },
+    types: { Mail: [{ name: 'to', type: 'address' }, { name: 'words', type: 'string[]' }, { name: 'at', type: 'int64' }] },
+    primaryType: 'Mail',
+    message: { to, words: ['a', 'b'], at: -1n },
+  }
+  assert.equal(await node.signTypedData(typed), await owner.signTypedData(typed))
+  const stranger = createWalletClient({ account: to, chain, transport })
+  await assert.rejects(stranger.sendTransaction({ to: address, value: 1n }), /unknown account/)
+})
+
+test('has a transaction filled in, and sends it and waits', async () => {
+  const filled = await client.fillTransaction({ account: owner.account.address, to: fresh(), value: 3n })
+  assert.equal(filled.transaction.gas, 21000n)
+  assert.ok(filled.transaction.maxFeePerGas > 0n)
+  const request = await owner.prepareTransactionRequest({ to: fresh(), value: 3n })
+  const serializedTransaction = await owner.signTransaction(request)
+  const receipt = await owner.sendRawTransactionSync({ serializedTransaction, timeout: 15_000 })
+  assert.equal(receipt.status, 'success')
+})
+
+test('sets balances and drops transactions', async () => {
+  for (const mode of ['anvil', 'hardhat', 'ganache']) {
+    const tester = createTestClient({ chain, mode, transport })
+    const address = fresh()
+    await tester.setBalance({ address, value: parseEther('1.5') })
+    assert.equal(await client.getBalance({ address }), parseEther('1.5'))
+    if (mode === 'ganache') continue
+    const nonce = (await client.getTransactionCount({ address: owner.account.address, blockTag: 'pending' })) + 1
+    const hash = await owner.sendTransaction({ to: address, value: 1n, nonce, gas: 21000n })
+    await tester.dropTransaction({ hash })
+    await assert.rejects(client.getTransaction({ hash }), /could not be found/)
+    await assert.rejects(tester.setCode({ address, bytecode: '0x6001' }), /There are no contracts here/)
+    await assert.rejects(tester.impersonateAccount({ address }), /No account can be impersonated/)
+  }
+})

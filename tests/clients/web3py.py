@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 from eth_account import Account
+from eth_account.messages import encode_defunct, encode_typed_data
 from web3 import HTTPProvider, Web3
 from web3.exceptions import BadFunctionCallOutput, ContractLogicError, TransactionNotFound, Web3RPCError
 from web3.middleware import SignAndSendRawMiddlewareBuilder
@@ -63,7 +64,7 @@ def main(url: str, owner_key: str, spender_key: str) -> None:
 
     assert web3.is_connected()
     assert web3.client_version.startswith("anvil-compatible Quarry/")
-    assert (web3.eth.chain_id, web3.net.version, web3.eth.syncing, web3.eth.accounts) == (847731, "847731", False, [])
+    assert (web3.eth.chain_id, web3.net.version, web3.eth.syncing) == (847731, "847731", False)
     assert web3.eth.get_code(TOKEN) == b"\xfe" and web3.eth.get_code(owner.address) == b""
     assert web3.eth.get_storage_at(TOKEN, 0) == bytes(32)
 
@@ -129,6 +130,20 @@ def main(url: str, owner_key: str, spender_key: str) -> None:
         Web3RPCError,
         "ERC20: insufficient allowance",
     )
+
+    # The accounts of the node, without the middleware that signs here.
+    bare: Any = Web3(HTTPProvider(url))
+    assert owner.address in bare.eth.accounts and len(bare.eth.accounts) == 10
+    receipt = mined(bare.eth.send_transaction({"from": owner.address, "to": to, "value": 5}))
+    assert (receipt.status, receipt.type, receipt["from"]) == (1, 2, owner.address)
+    assert bare.eth.sign(owner.address, text="quarry") == owner.sign_message(encode_defunct(text="quarry")).signature
+    mail: dict[str, Any] = {
+        "types": {"EIP712Domain": [{"name": "name", "type": "string"}], "Mail": [{"name": "to", "type": "address"}]},
+        "primaryType": "Mail", "domain": {"name": "Quarry"}, "message": {"to": to},
+    }  # fmt: skip
+    expected = owner.sign_message(encode_typed_data(full_message=mail)).signature
+    assert bare.eth.sign_typed_data(owner.address, mail) == expected
+    refused(lambda: bare.eth.send_transaction({"from": to, "to": to, "gas": 21000}), Web3RPCError, "unknown account")
 
     # Refusals.
     poor = Account.create()

@@ -28,6 +28,8 @@ FOLDERS = {
     "api/rest": ("tests/integration/http", "tests/network"),
     "api/serving": ("tests/integration/http",),
     "api/rpc": ("tests/integration/rpc",),
+    "api/rpc/development": ("tests/integration/rpc",),
+    "services/development": ("tests/integration/rpc",),
     "api/explorer": ("tests/integration/explorer",),
     "api/cli/node": ("tests/integration/launch",),
 }
