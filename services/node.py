@@ -162,9 +162,9 @@ class Node:
         for wrong in self.wrong_clocks():
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
         self.chain.initialise()
-        self.development.begin_run(self.randomness.token())
         self.reorganiser.finish()
         require_todays_rules(self.chain)
+        self.development.begin_run(self.randomness.token())
         self.watchman.at_start()
         for url in self.settings.peers:
             if url != self.settings.public_url and self.peers.get(url) is None:
