@@ -59,6 +59,13 @@ _MAX_PORT = 65535
     default=None,
     help="Mine whenever a transaction waits, or only on request. [default: QUARRY_AUTOMINE, or --automine]",
 )
+@click.option(
+    "--block-time",
+    metavar="SECONDS",
+    help="Mine a block every so many seconds, with or without transactions, and no longer whenever one waits. "
+    "[default: QUARRY_BLOCK_TIME, or never]",
+)
+@click.option("--mixed-mining", is_flag=True, help="With --block-time: also mine whenever a transaction waits.")
 @click.option("--unsafe-development", is_flag=True, help="Allow other machines to reach a development chain.")
 @click.option(
     "--config-out",
@@ -79,6 +86,8 @@ def up(
     workers: int | None,
     redis_url: str | None,
     automine: bool | None,
+    block_time: str | None,
+    mixed_mining: bool,
     unsafe_development: bool,
     accounts: int | None,
     balance: str | None,
@@ -107,6 +116,12 @@ def up(
         "QUARRY_UNSAFE_DEVELOPMENT": ("--unsafe-development", "true" if unsafe_development else None),
     }
     given = passed_settings(os.environ)
+    interval = given.get("QUARRY_BLOCK_TIME", "") if block_time is None else block_time
+    _require_mining_modes(automine, block_time, mixed_mining, bool(interval))
+    if mixed_mining:
+        options["QUARRY_AUTOMINE"] = ("--mixed-mining", "true")
+    if block_time is not None:
+        options["QUARRY_BLOCK_TIME"] = ("--block-time", block_time)
     logs.configure("error" if quiet else "warning", "console")
     settings = _settings(given, options)
     if nodes > 1:
@@ -140,7 +155,7 @@ def up(
                 automine=settings.automine and number == 0,
                 redis_url=settings.redis_url if outside else None,
                 unsafe_development=settings.unsafe_development,
-                settings=place.with_its(given),
+                settings=place.with_its({**given, "QUARRY_BLOCK_TIME": interval if number == 0 else ""}),
             )
             for number, name in enumerate(names)
         ]
@@ -164,7 +179,9 @@ def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | N
         if not value:
             raise BadSettings(f"{options[name][0]}: must not be empty.")
     try:
-        return load({"QUARRY_AUTOMINE": "true", **given, **home, **said})
+        # As in anvil: with a block time, transactions wait for it, unless something says otherwise.
+        automine = str(not {**given, **said}.get("QUARRY_BLOCK_TIME", "").strip("0.")).lower()
+        return load({"QUARRY_AUTOMINE": automine, **given, **home, **said})
     except BadSettings as error:
         name, colon, reason = str(error).partition(": ")
         if name in said:
@@ -172,6 +189,20 @@ def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | N
         elif name in home:
             name = "QUARRY_DATA_HOME"
         raise BadSettings(f"{name}{colon}{reason}") from None
+
+
+def _require_mining_modes(automine: bool | None, block_time: str | None, mixed: bool, interval: bool) -> None:
+    """Refuse options about mining that contradict each other. `interval`: whether there is a block time."""
+    if block_time is not None:
+        try:
+            above = 0 < float(block_time) < float("inf")
+        except ValueError:
+            above = False
+        require(above, "--block-time must be a number of seconds above 0, such as 2 or 0.5.")
+    no_mining = automine is False
+    require(not (no_mining and block_time is not None), "--block-time mines, and --no-mining does not: leave one out.")
+    require(not (no_mining and mixed), "--mixed-mining mines, and --no-mining does not: leave one out.")
+    require(interval or not mixed, "--mixed-mining needs --block-time: without it, every transaction is mined at once.")
 
 
 def _named_chain(spec: str | None, given: Mapping[str, str]) -> str | None:
