@@ -9,13 +9,6 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 RPC_PATH = "/rpc"
-# For `/rpc`: any page may call it, since it holds no secrets and signs nothing.
-ANY_ORIGIN = (
-    ("Access-Control-Allow-Origin", "*"),
-    ("Access-Control-Allow-Methods", "POST, OPTIONS"),
-    ("Access-Control-Allow-Headers", "content-type"),
-    ("Access-Control-Max-Age", "600"),
-)
 
 # The admin's endpoints. They need the admin token from every machine, except `peers.register` under the tutorial's
 # rules. `/rq` is an application of its own, whose requests never get here.

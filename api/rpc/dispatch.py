@@ -13,14 +13,14 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from api.access import Served, current_node, served
-from api.cors import ANY_ORIGIN, RPC_PATH
+from api.cors import RPC_PATH
 from api.errors import HttpRefusal
-from api.headers import SAFETY
 from api.reading import json_body
 from api.rpc import protocol
 from api.rpc.caller import may_control
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
 from api.serving.gate import RECEIVED
+from api.serving.header_fields import ANY_ORIGIN, SAFETY
 from api.serving.request_metrics import request_seconds
 from api.serving.runner import WsgiApp
 from shared.errors import InputError
