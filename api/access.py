@@ -21,7 +21,7 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 # Endpoints that change something on GET, as in the tutorial. Every method but GET, HEAD and OPTIONS is judged anyway.
 GETS_THAT_CHANGE = frozenset({"mining.mine", "peers.resolve"})
 # Wallets in pages of any site may call it: it holds no secrets, and the transactions that it takes are signed.
-_OPEN_TO_PAGES = frozenset({"rpc.rpc"})
+_OPEN_TO_PAGES = frozenset({"rpc.rpc", "rpc.elsewhere"})
 # Headers that proxies, load balancers and tunnels add, with the client's address, the requested host or the hops on the
 # way. Families of names, since every vendor has its own.
 _OF_A_PROXY = re.compile(

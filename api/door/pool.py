@@ -41,7 +41,7 @@ class Pool:
         self._lock = threading.Lock()
         self._count = 0
         self._finished = 0  # jobs since the beginning
-        self._running = 0
+        self._unfinished = 0  # jobs that wait or run
         self._waking = False
         self._looking = False
         for _ in range(_THREADS):
@@ -52,7 +52,8 @@ class Pool:
         if self._jobs.qsize() >= MAX_WAITING:
             return False
         self._jobs.put(job)
-        if not self._looking and self._running >= self._count - 1:
+        self._unfinished += 1
+        if not self._looking and self._unfinished > self._count:
             self._look_later()
         return True
 
@@ -69,7 +70,7 @@ class Pool:
         self._looking = False
         waiting = self._jobs.qsize()
         if not waiting:
-            return
+            return  # the next submit looks again
         if self._finished == finished:
             for _ in range(min(waiting, self._most - self._count)):
                 self._start(self._run_while_needed)
@@ -95,15 +96,10 @@ class Pool:
             self._do(job)
 
     def _do(self, job: Job) -> None:
-        with self._lock:
-            self._running += 1
         try:
             job.run()
         except Exception as error:  # a bug: methods turn their errors into answers
             _log.exception("bug", error=type(error).__name__)
-        with self._lock:
-            self._running -= 1
-            self._finished += 1
         self._done.append(job)
         if not self._waking:
             self._waking = True
@@ -117,6 +113,8 @@ class Pool:
         self._waking = False
         while self._done:
             job = self._done.popleft()
+            self._finished += 1
+            self._unfinished -= 1
             try:
                 job.finish()
             except Exception as error:  # a bug; the other connections get their answers

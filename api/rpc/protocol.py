@@ -88,6 +88,20 @@ def refused(code: int, message: str) -> bytes:
     return _bytes(_failure(None, RpcError(code, message)))
 
 
+def refused_all(value: Any, code: int, message: str) -> bytes:
+    """The response that refuses a request, or each request of a batch."""
+    error = RpcError(code, message)
+    if isinstance(value, list) and 0 < len(value) <= MAX_BATCH:
+        return _bytes([_failure(_id_of(item), error) for item in value])
+    return _bytes(_failure(_id_of(value), error))
+
+
+def _id_of(item: Any) -> Any:
+    """The id of a request, if it is one that may be repeated; else None."""
+    identifier = item.get("id") if isinstance(item, dict) else None
+    return identifier if type(identifier) in (str, int) else None
+
+
 def _bytes(value: Any) -> bytes:
     return b"" if value is None else _encode(value).encode()
 
@@ -140,8 +154,7 @@ def _without_room(item: Any, error: RpcError) -> dict[str, Any] | None:
     """The answer to a request whose batch has no room left."""
     if not isinstance(item, dict) or "id" not in item:
         return None if isinstance(item, dict) else _failure(None, RpcError(INVALID_REQUEST, "a request is an object"))
-    identifier = item["id"] if type(item["id"]) in (str, int) else None
-    return _failure(identifier, error)
+    return _failure(_id_of(item), error)
 
 
 def _failure(identifier: Any, error: RpcError) -> dict[str, Any]:

@@ -37,6 +37,9 @@ class NodeRecord:
     pid: int  # of `quarry up`
     started: str  # when that process began, by `services.system.processes.started_at`
     started_at: float  # Unix seconds
+    # Of the door for wallets and tools; "" in the record of an older release.
+    rpc_url: str = ""
+    ws_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

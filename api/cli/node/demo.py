@@ -20,7 +20,8 @@ from api.cli.client import NodeClient, Refused
 from api.cli.group import INTERRUPTED, Failure
 from api.cli.node.mine import mine_one
 from api.cli.node.up import NODE, Interruption
-from services.launch.launcher import Launch, LaunchFailed
+from services.launch.failures import LaunchFailed
+from services.launch.launcher import Launch
 from services.launch.node_files import node_files
 from services.launch.node_plan import NodePlan
 from services.system import logs
