@@ -25,12 +25,9 @@ def install(app: Flask, origins: frozenset[str]) -> None:
         return
 
     def answer_preflight() -> Response | None:
-        if (
-            request.method != "OPTIONS"
-            or _is_rpc()
-            or not _is_open()
-            or "Access-Control-Request-Method" not in request.headers
-        ):
+        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
+            return None
+        if _is_rpc() or not _is_open():
             return None
         return Response(status=204)
 

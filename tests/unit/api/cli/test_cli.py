@@ -476,6 +476,8 @@ def test_up_suggests_what_works_on_its_chain(tmp_path: Path, spec: str, last: st
         plan=SimpleNamespace(name="node1", files=NodeFiles(tmp_path), workers=1),
         settings=load({"QUARRY_SPEC": spec}),
         url="http://127.0.0.1:5000",
+        rpc_url="http://127.0.0.1:8545",
+        ws_url="ws://127.0.0.1:8545",
         admin_token_file="/home/ada/.quarry/dev/node1/admin-token",
         address=ACCOUNTS[0].address,
     )
