@@ -76,11 +76,12 @@ class Feed:
         with self._lock:
             if self._reader is not None:
                 return
-            self._go_to_the_end()
+            self.go_to_the_end()
             self._reader = threading.Thread(target=self._read, name="feed", daemon=True)
             self._reader.start()
 
-    def _go_to_the_end(self) -> None:
+    def go_to_the_end(self) -> None:
+        """Tell only what happens from now on."""
         self._seen = self._node.mining.events.last()
         self._told = self._node.chain.tip().hash
 
@@ -121,7 +122,7 @@ class Feed:
         while True:
             changes = changes_since(self._node.chain, self._told, _PAGE)
             if changes is None:
-                self._go_to_the_end()
+                self.go_to_the_end()
                 self._lost()
                 return
             if not changes.detached and not changes.attached:

@@ -23,6 +23,7 @@ from api.door.requests import (
     HEAD_TOO_LARGE,
     JSON,
     PATHS,
+    PHRASES,
     PROBES,
     PROBLEM,
     STARTS,
@@ -238,6 +239,7 @@ class HttpConnection(asyncio.Protocol):
         """Answer with a problem (RFC 9457), as the API does, and end the connection."""
         body = {
             "type": f"urn:quarry:problem:{refusal.code}",
+            "title": PHRASES[refusal.status].decode(),
             "status": refusal.status,
             "code": refusal.code,
             "detail": refusal.detail,
@@ -308,6 +310,10 @@ class HttpConnection(asyncio.Protocol):
         """End the connection, if no answer is on its way, because the process ends."""
         if not self._busy and not self._transport.get_write_buffer_size():
             self._transport.abort()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
 
     def _late(self, refusal: Refusal) -> None:
         self._door.count_end(refusal.code)

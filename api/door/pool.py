@@ -36,7 +36,7 @@ class Pool:
         """`most`: how many threads there may be."""
         self._loop = loop
         self._most = max(_THREADS, most)
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()  # None: a thread ends
         self._done: deque[Job] = deque()
         self._lock = threading.Lock()
         self._count = 0
@@ -61,6 +61,11 @@ class Pool:
     def threads(self) -> int:
         return self._count
 
+    def close(self) -> None:
+        """End the threads, each once it has finished its job."""
+        for _ in range(self._count):
+            self._jobs.put(None)
+
     def _look_later(self) -> None:
         self._looking = True
         self._loop.call_later(_STUCK_SECONDS, self._look, self._finished)
@@ -82,8 +87,8 @@ class Pool:
         threading.Thread(target=work, name="rpc", daemon=True).start()
 
     def _run_always(self) -> None:
-        while True:
-            self._do(self._jobs.get())
+        while (job := self._jobs.get()) is not None:
+            self._do(job)
 
     def _run_while_needed(self) -> None:
         while True:
@@ -92,6 +97,8 @@ class Pool:
             except queue.Empty:
                 with self._lock:
                     self._count -= 1
+                return
+            if job is None:
                 return
             self._do(job)
 

@@ -11,14 +11,14 @@ PATHS = frozenset({b"/", b"/rpc"})
 PROBES = frozenset({b"/healthz", b"/readyz"})
 _FIELDS = b"".join(f"{name}: {value}\r\n".encode() for name, value in (*SAFETY, *ANY_ORIGIN))
 JSON, PROBLEM = b"content-type: application/json\r\n", b"content-type: application/problem+json\r\n"
-_PHRASES = {
+PHRASES = {
     200: b"OK", 204: b"No Content", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found",
     405: b"Method Not Allowed", 408: b"Request Timeout", 411: b"Length Required", 413: b"Content Too Large",
     431: b"Request Header Fields Too Large", 503: b"Service Unavailable",
 }  # fmt: skip
 # The status line of each answer, and the fields that all answers have.
 STARTS = {
-    status: b"HTTP/1.1 %d %s\r\nserver: quarry\r\n%s" % (status, phrase, _FIELDS) for status, phrase in _PHRASES.items()
+    status: b"HTTP/1.1 %d %s\r\nserver: quarry\r\n%s" % (status, phrase, _FIELDS) for status, phrase in PHRASES.items()
 }
 
 

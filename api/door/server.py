@@ -14,6 +14,7 @@ from api.door.door import Door
 from api.door.http import HttpConnection
 from api.door.limits import MAX_CONNECTIONS
 from api.door.watch import watch
+from api.door.websocket import WebSocket
 from api.serving import heap
 from api.serving.startup import allow_files, require_servers
 from services.connections import RedisError, as_store, connect_for_requests, explain
@@ -113,3 +114,8 @@ async def end(door: Door) -> None:
         for other in tuple(door.callers):
             other.go_away()
         await asyncio.sleep(0.02)
+    everyone: list[HttpConnection | WebSocket] = [*door.callers, *door.sockets]
+    for each in everyone:
+        each.abort()
+    door.pool.close()
+    await asyncio.sleep(0)  # the connections are told that they are lost

@@ -200,12 +200,12 @@ class WebSocket(asyncio.Protocol):
             self._rest = None
             return
         backlog = self._door.backlog
+        if self._next < backlog.first and not self._ends_at:  # a step that it was not told is kept no longer
+            self.cut_off("slow_subscriber", "too slow: too many notifications wait")
+            return
         while not self._paused and not self._ends_at:
             if self._rest is None:
                 if self._next >= backlog.end:
-                    return
-                if self._next < backlog.first:
-                    self.cut_off("slow_subscriber", "too slow: too many notifications wait")
                     return
                 self._rest = self._subscriptions.messages(self._next, backlog[self._next])
                 self._next += 1
@@ -257,6 +257,10 @@ class WebSocket(asyncio.Protocol):
     def go_away(self) -> None:
         """End the connection because the process ends."""
         self._fail("", GOING_AWAY, "the node is stopping")
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
 
     def _fail(self, reason: str, code: int, words: str, linger: float = LINGER_SECONDS) -> None:
         if reason:
