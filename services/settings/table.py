@@ -66,6 +66,8 @@ class Settings:
     # A name or an IP address, without brackets.
     host: str = field(metadata=setting("HOST", normal_host, "127.0.0.1"))
     port: int = field(metadata=number("PORT", 5000, 0, 65535))
+    # Of the door for wallets and tools: JSON-RPC over HTTP and WebSocket (`quarry rpc`).
+    rpc_port: int = field(metadata=number("RPC_PORT", 8545, 0, 65535))
     # Of `quarry up`; None: not set, and this user has no home.
     data_dir: Path | None = field(
         metadata=setting("DATA_DIR", expanded, lambda above: expanded_if_possible(DEFAULT_HOME))

@@ -21,6 +21,8 @@ def status(target: Target) -> None:
         f"  workers    {workers['mining']} mining, {workers['network']} network",
         f"  peers      {len(found['peers'])}",
     ]
+    if found.get("rpc_url"):
+        lines.append(f"  wallets    {found['rpc_url']}, {found['ws_url']} (chain id {found['chain_id']})")
     searching = found["round"]
     if searching:
         lines.append(

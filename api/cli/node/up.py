@@ -41,6 +41,12 @@ _MAX_PORT = 65535
     "[default: QUARRY_PORT, or 5000]",
 )
 @click.option(
+    "--rpc-port",
+    type=click.IntRange(0, _MAX_PORT),
+    help="The port of JSON-RPC over HTTP and WebSocket; with --nodes as --port. 0: any free port. "
+    "[default: QUARRY_RPC_PORT, or 8545 or the next free port]",
+)
+@click.option(
     "--nodes", default=1, show_default=True, type=click.IntRange(1, MAX_NODES), help="How many nodes; they are peers."
 )
 @click.option(
@@ -82,6 +88,7 @@ def up(
     data_dir: Path | None,
     host: str | None,
     port: int | None,
+    rpc_port: int | None,
     nodes: int,
     workers: int | None,
     redis_url: str | None,
@@ -99,7 +106,9 @@ def up(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Start a node with all it needs: Valkey, API, mining workers, network worker and ticker. Ctrl-C stops everything.
+    """Start a node with all it needs: Valkey, API, JSON-RPC, mining workers, network worker and ticker.
+
+    Ctrl-C stops everything.
 
     Several nodes (--nodes) form a network: each has its own keys, store and chain, and all the others as peers. The
     other commands talk to the first node, and only the first mines without a request.
@@ -111,6 +120,7 @@ def up(
         "QUARRY_DATA_DIR": ("--data-dir", None if data_dir is None else str(data_dir)),
         "QUARRY_HOST": ("--host", host),
         "QUARRY_PORT": ("--port", None if port is None else str(port)),
+        "QUARRY_RPC_PORT": ("--rpc-port", None if rpc_port is None else str(rpc_port)),
         "QUARRY_REDIS_URL": ("--redis-url", redis_url),
         "QUARRY_AUTOMINE": ("--automine", None if automine is None else str(automine).lower()),
         "QUARRY_UNSAFE_DEVELOPMENT": ("--unsafe-development", "true" if unsafe_development else None),
@@ -129,7 +139,8 @@ def up(
             said = options.get(name, ("", None))[1] is not None
             what = options[name][0] if said else name
             require(not (said or given.get(name)), f"{what} is for one node; leave it out with --nodes.")
-        require(settings.port + nodes - 1 <= _MAX_PORT, f"--port {settings.port} leaves no ports for {nodes} nodes.")
+        for option, first in (("--port", settings.port), ("--rpc-port", settings.rpc_port)):
+            require(first + nodes - 1 <= _MAX_PORT, f"{option} {first} leaves no ports for {nodes} nodes.")
     if settings.data_dir is None:
         raise Failure(f"{NO_HOME} Name a directory with --data-dir or QUARRY_DATA_HOME.", USAGE)
     settings.admin_token()  # refuses a bad token file before anything starts; without one, each node makes its own
@@ -151,6 +162,8 @@ def up(
                 spec=place.spec or _spec_from_anywhere(spec or given.get("QUARRY_SPEC") or "dev"),
                 host=settings.host,
                 port=settings.port and settings.port + number,
+                rpc_port=settings.rpc_port and settings.rpc_port + number,
+                rpc_port_is_asked=rpc_port is not None or bool(given.get("QUARRY_RPC_PORT")),
                 workers=workers,
                 automine=settings.automine and number == 0,
                 redis_url=settings.redis_url if outside else None,

@@ -13,7 +13,8 @@ import pytest
 from api.cli.client import NodeClient
 from api.cli.group import COMMANDS
 from api.cli.options import connect
-from services.launch.launcher import PortInUse, RunningNode
+from services.launch.failures import PortInUse
+from services.launch.launcher import RunningNode
 from services.launch.node_files import NodeFiles, running_nodes
 from services.launch.node_plan import NodePlan, passed_settings
 from services.system.programs import ROOT, scrubbed
