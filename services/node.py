@@ -17,6 +17,7 @@ from services.development.clock import ChainClock
 from services.development.mining import MiningOnDemand
 from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
+from services.mining.modes import MiningModes
 from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
 from services.mining.seal_log import SealLog
@@ -36,6 +37,7 @@ from services.store.faults import FaultStore
 from services.store.filters import FilterStore
 from services.store.keys import Keys
 from services.store.mining import MiningStore
+from services.store.modes import ModesStore
 from services.store.outbox import Outbox
 from services.store.overview import NodeOverview, OverviewStore
 from services.store.peers import PeerStore
@@ -67,6 +69,7 @@ class Node:
     acceptor: Acceptor
     rounds: Rounds
     requests: Requests
+    modes: MiningModes
     peers: PeerBook
     reorganiser: Reorganiser
     resolver: Resolver
@@ -117,7 +120,9 @@ class Node:
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
         if new:
             _log.debug("transactions_admitted", ids=[item.id for item in new])
-        if new and self.settings.automine and not new[-1].attended:
+        # On a development chain auto-mining may have been switched on since the start: `ensure_open` looks.
+        may_automine = self.settings.automine or self.settings.spec.development
+        if new and may_automine and not new[-1].attended:
             self.rounds.ensure_open()
         if self.rules.relays:
             self.announcer.admitted([item.id for item in new])
@@ -153,8 +158,8 @@ class Node:
                 outcomes[position] = Admitted(identifier, place.height, new=False, block=place.block_hash)
 
     def begin(self) -> None:
-        """Write the genesis block and the peers of the settings, if they are missing; finish an interrupted
-        reorganisation; check the stored state, and mark it if it is wrong.
+        """Write the genesis block and the peers of the settings, if they are missing; let the settings say how the node
+        mines; finish an interrupted reorganisation; check the stored state, and mark it if it is wrong.
 
         Raises:
             WrongChain: the store holds a chain of another spec, or one that breaks a rule which was added later.
@@ -162,6 +167,7 @@ class Node:
         for wrong in self.wrong_clocks():
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
         self.chain.initialise()
+        self.modes.begin()
         self.reorganiser.finish()
         require_todays_rules(self.chain)
         self.watchman.at_start()
@@ -210,7 +216,14 @@ def build_node(
     finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return)
     reorganiser = Reorganiser(chain, branches, finisher, rules, clock)
     acceptor = Acceptor(chain, rules, clock, reorganiser.finish, (SealLog(clock).accepted, announcer.accepted))
-    policy = MiningPolicy(settings.node, settings.reward_address, settings.automine, settings.max_requests)
+    policy = MiningPolicy(
+        settings.node,
+        settings.reward_address,
+        settings.automine,
+        settings.max_requests,
+        always=settings.mine == "always",
+        block_time=settings.block_time,
+    )
     templates = TemplateMaker(chain, pool, rules, clock)
     rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, Ports(clock, queue, randomness))
     requests = Requests(policy, mining, rounds, clock, randomness)
@@ -230,6 +243,15 @@ def build_node(
         acceptor=acceptor,
         rounds=rounds,
         requests=requests,
+        modes=MiningModes(
+            policy,
+            ModesStore(store, keys),
+            rounds,
+            clock,
+            randomness,
+            may_change=settings.spec.development,
+            block_interval=settings.spec.block_interval,
+        ),
         peers=book,
         reorganiser=reorganiser,
         resolver=resolver,

@@ -23,7 +23,9 @@ def status(target: Target) -> None:
     ]
     offset = found.get("time_offset")
     if offset:
-        lines.append(f"  clock      blocks are {abs(offset):,} s {'ahead of' if offset > 0 else 'behind'} the node's clock")
+        lines.append(
+            f"  clock      blocks are {abs(offset):,} s {'ahead of' if offset > 0 else 'behind'} the node's clock"
+        )
     searching = found["round"]
     if searching:
         lines.append(

@@ -15,6 +15,8 @@ from services.node import Node
 # Calls that wait for blocks hold a thread each, so this many of them may do so in a process.
 _HOLDERS = 16
 _holders = BoundedSemaphore(_HOLDERS)
+# Seconds.
+_LONGEST_INTERVAL = 86_400
 
 
 @contextmanager
@@ -62,3 +64,36 @@ def _mine_options(options: Any) -> tuple[int, int | None]:
         1 if blocks is None else read_quantity(blocks, "blocks"),
         None if timestamp is None else read_seconds(timestamp, "timestamp"),
     )
+
+
+@control_method("evm_setAutomine", 1)
+@control_method("anvil_setAutomine", 1)
+def set_automine(node: Node, on: Any) -> None:
+    if type(on) is not bool:
+        raise invalid_params("the parameter is true or false")
+    node.modes.set_automine(on)
+
+
+@control_method("anvil_getAutomine")
+@control_method("hardhat_getAutomine")
+def get_automine(node: Node) -> bool:
+    return node.modes.automine()
+
+
+@control_method("evm_setIntervalMining", 1)
+@control_method("anvil_setIntervalMining", 1)
+def set_interval_mining(node: Node, seconds: Any) -> None:
+    """Mine a block every so many seconds; 0: no more. In seconds as in anvil, while Hardhat takes milliseconds."""
+    interval = read_quantity(seconds, "interval")
+    if interval > _LONGEST_INTERVAL:
+        raise invalid_params(f"interval must be at most {_LONGEST_INTERVAL} seconds")
+    node.modes.set_interval(interval)
+
+
+@control_method("anvil_getIntervalMining")
+def get_interval_mining(node: Node) -> float | int | None:
+    """Seconds between two blocks; null if there is no interval."""
+    interval = node.modes.interval()
+    if not interval:
+        return None
+    return int(interval) if interval.is_integer() else interval

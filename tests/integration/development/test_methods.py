@@ -14,11 +14,18 @@ ONE_NUMBER = [
     "hardhat_setNextBlockTimestamp", "evm_setTime", "anvil_setTime", "anvil_setBlockTimestampInterval",
     "evm_setBlockTimestampInterval",
 ]  # fmt: skip
-NOTHING = ["anvil_removeBlockTimestampInterval", "evm_removeBlockTimestampInterval"]
+NOTHING = [
+    "anvil_removeBlockTimestampInterval", "evm_removeBlockTimestampInterval", "anvil_getAutomine",
+    "hardhat_getAutomine", "anvil_getIntervalMining",
+]  # fmt: skip
+NOT_FLAGS: list[Any] = [None, 0, 1, "true", "", [], {}]
+FLAGS = ["evm_setAutomine", "anvil_setAutomine"]
+INTERVALS = ["evm_setIntervalMining", "anvil_setIntervalMining"]
 MINES = ["evm_mine", "anvil_mine", "hardhat_mine"]
 # Of each method some parameters with which it exists.
 CALLS: list[tuple[str, list[Any]]] = [
-    *((name, [2**40]) for name in ONE_NUMBER), *((name, []) for name in NOTHING), *((name, []) for name in MINES)
+    *((name, [2**40]) for name in ONE_NUMBER), *((name, []) for name in NOTHING), *((name, []) for name in MINES),
+    *((name, [True]) for name in FLAGS), *((name, [1]) for name in INTERVALS),
 ]  # fmt: skip
 
 # Neither numbers of JSON nor hex quantities.
@@ -27,6 +34,10 @@ BAD: list[tuple[str, list[Any]]] = [
     *((name, [value]) for name in ONE_NUMBER for value in [*NOT_NUMBERS, 2**64 - 1, 2**256, hex(2**64)]),
     *((name, params) for name in ONE_NUMBER for params in ([], [1, 2])),
     *((name, [1]) for name in NOTHING),
+    *((name, [value]) for name in FLAGS for value in NOT_FLAGS),
+    *((name, params) for name in FLAGS for params in ([], [True, False])),
+    *((name, [value]) for name in INTERVALS for value in [*NOT_NUMBERS, 86_401, 2**64, [1, 2]]),
+    *((name, params) for name in INTERVALS for params in ([], [1, 2])),
     *(("evm_mine", [value]) for value in NOT_NUMBERS[1:-1]),
     *(("evm_mine", [{"timestamp": value}]) for value in NOT_NUMBERS[1:]),
     *(("evm_mine", [{"blocks": value}]) for value in NOT_NUMBERS[1:]),

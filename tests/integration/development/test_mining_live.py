@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from tests.integration.development.calls import Rpc
+from tests.support.keys import ALICE, BOB
+from tests.support.nodes import transfer
 from tests.support.running import RunningNode
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +86,38 @@ def test_status_shows_the_offset(running: RunningNode, rpc: Rpc) -> None:
     before = running.client.get("/status").ok()["time_offset"]
     assert rpc("evm_increaseTime", 500) == before + 500
     assert running.client.get("/status").ok()["time_offset"] == before + 500
+
+
+def balance(rpc: Rpc) -> int:
+    return int(rpc("eth_getBalance", BOB.address), 16)
+
+
+def send(running: RunningNode, nonce: int) -> None:
+    running.client.submit(transfer(ALICE, nonce))
+
+
+def test_transactions_wait_until_auto_mining_is_switched_on(running: RunningNode, rpc: Rpc) -> None:
+    assert rpc("anvil_getAutomine") is False and rpc("hardhat_getAutomine") is False
+    nonce, before = int(rpc("eth_getTransactionCount", ALICE.address), 16), balance(rpc)
+    send(running, nonce)
+    assert rpc("evm_setAutomine", True) is None
+    assert rpc("anvil_getAutomine") is True and running.client.get("/status").ok()["automine"] is True
+    eventually(lambda: balance(rpc) > before, what="the transaction that waited")
+    send(running, nonce + 1)
+    eventually(lambda: balance(rpc) == before + 2 * 10**18, what="a transaction that is mined at once")
+    assert rpc("anvil_setAutomine", False) is None
+    send(running, nonce + 2)
+    rpc("evm_mine")
+    assert balance(rpc) == before + 3 * 10**18
+
+
+def test_blocks_come_at_intervals_until_they_are_stopped(running: RunningNode, rpc: Rpc) -> None:
+    assert rpc("anvil_getIntervalMining") is None
+    rpc("evm_setAutomine", True)
+    before = height(rpc)
+    assert rpc("evm_setIntervalMining", 1) is None
+    assert (rpc("anvil_getIntervalMining"), rpc("anvil_getAutomine")) == (1, False)
+    assert running.client.get("/status").ok()["block_time"] == 1
+    eventually(lambda: height(rpc) >= before + 2, 30, "two blocks that nobody asked for")
+    assert rpc("anvil_setIntervalMining", "0x0") is None
+    assert (rpc("anvil_getIntervalMining"), rpc("anvil_getAutomine")) == (None, False)

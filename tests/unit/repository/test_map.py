@@ -58,6 +58,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("called by the ticker's schedule", ("tests/integration/worker/test_ticker.py",),
      ("services/housekeeping.py", "worker/housekeeper.py", "services/jobs/totals.py",
       "services/store/slots.py")),
+    ("set, read and forgotten by the modes", ("tests/integration/mining/test_modes.py",), ("services/store/modes.py",)),
     ("records are falsified, found and mended in one scene",
      ("tests/integration/audit/test_ledger_faults.py", "tests/integration/audit/test_ledger_differs.py"),
      ("services/audit/full.py", "services/audit/links.py", "services/audit/outcome.py", "services/audit/quick.py",
