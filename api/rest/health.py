@@ -104,9 +104,12 @@ def status() -> ResponseReturnValue:
         round=represent_round(node, state.round) if state.round else None,
         requests=state.requests,
         time=node.clock.now(),
+        time_offset=tip.times.offset or 0,
         mining_waits_until=node.rounds.waits_until(),
         wrong_clocks=[{"name": item.name, "ahead": item.ahead} for item in node.wrong_clocks()],
-        automine=node.settings.automine,
+        automine=node.modes.automine(),
+        block_time=node.modes.interval(),
+        mine=node.settings.mine,
         hashes=counters.get("hashes", 0),
         wasted_hashes=counters.get("wasted_hashes", 0),
     )

@@ -1,4 +1,7 @@
 """What a development node does on demand: going back, another clock, mining modes, accounts whose keys everybody knows.
 
 All of it is reached by the control methods of JSON-RPC (`api/rpc/development`), which exist on development specs only.
+
+- `clock`: moving the timestamps of the blocks to come.
+- `mining`: some blocks now.
 """
