@@ -13,8 +13,11 @@ from services.chain.finishing import Finisher
 from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
+from services.development.clock import ChainClock
+from services.development.mining import MiningOnDemand
 from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
+from services.mining.modes import MiningModes
 from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
 from services.mining.seal_log import SealLog
@@ -27,6 +30,7 @@ from services.peers.http import PeerHttp, SystemPeerHttp
 from services.peers.resolver import Resolver
 from services.ports import Clock, Ports, Queue, Randomness, Store, SystemClock, SystemRandomness
 from services.settings.table import Settings
+from services.store.block_times import BlockTimesStore
 from services.store.branch import BranchStore
 from services.store.chain import ChainStore
 from services.store.development import DevelopmentStore
@@ -34,6 +38,7 @@ from services.store.faults import FaultStore
 from services.store.filters import FilterStore
 from services.store.keys import Keys
 from services.store.mining import MiningStore
+from services.store.modes import ModesStore
 from services.store.outbox import Outbox
 from services.store.overview import NodeOverview, OverviewStore
 from services.store.peers import PeerStore
@@ -65,6 +70,7 @@ class Node:
     acceptor: Acceptor
     rounds: Rounds
     requests: Requests
+    modes: MiningModes
     peers: PeerBook
     reorganiser: Reorganiser
     resolver: Resolver
@@ -80,6 +86,8 @@ class Node:
     watchman: Watchman
     repair: Repair
     development: DevelopmentStore
+    chain_clock: ChainClock
+    on_demand: MiningOnDemand
     broker: Store | None = None  # where processes note that their clocks are wrong
 
     def overview(self) -> NodeOverview:
@@ -117,7 +125,9 @@ class Node:
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
         if new:
             _log.debug("transactions_admitted", ids=[item.id for item in new])
-        if new and self.settings.automine and not new[-1].attended:
+        # On a development chain auto-mining may have been switched on since the start: `ensure_open` looks.
+        may_automine = self.settings.automine or self.settings.spec.development
+        if new and may_automine and not new[-1].attended:
             self.rounds.ensure_open()
         if self.rules.relays:
             self.announcer.admitted([item.id for item in new])
@@ -153,8 +163,8 @@ class Node:
                 outcomes[position] = Admitted(identifier, place.height, new=False, block=place.block_hash)
 
     def begin(self) -> None:
-        """Write the genesis block and the peers of the settings, if they are missing; finish an interrupted
-        reorganisation; check the stored state, and mark it if it is wrong.
+        """Write the genesis block and the peers of the settings, if they are missing; let the settings say how the node
+        mines; finish an interrupted reorganisation; check the stored state, and mark it if it is wrong.
 
         Raises:
             WrongChain: the store holds a chain of another spec, or one that breaks a rule which was added later.
@@ -162,6 +172,7 @@ class Node:
         for wrong in self.wrong_clocks():
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
         self.chain.initialise()
+        self.modes.begin()
         self.reorganiser.finish()
         require_todays_rules(self.chain)
         self.development.begin_run(self.randomness.token())
@@ -211,9 +222,18 @@ def build_node(
     finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return)
     reorganiser = Reorganiser(chain, branches, finisher, rules, clock)
     acceptor = Acceptor(chain, rules, clock, reorganiser.finish, (SealLog(clock).accepted, announcer.accepted))
-    policy = MiningPolicy(settings.node, settings.reward_address, settings.automine, settings.max_requests)
+    policy = MiningPolicy(
+        settings.node,
+        settings.reward_address,
+        settings.automine,
+        settings.max_requests,
+        always=settings.mine == "always",
+        block_time=settings.block_time,
+    )
     templates = TemplateMaker(chain, pool, rules, clock)
     rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, Ports(clock, queue, randomness))
+    requests = Requests(policy, mining, rounds, clock, randomness)
+    chain_clock = ChainClock(chain, BlockTimesStore(store, keys), rules, clock, lambda: bool(book.approved()))
     wallet_blocks = WalletBlocks(chain, rules)
     resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
     return Node(
@@ -228,7 +248,16 @@ def build_node(
         mempool=mempool,
         acceptor=acceptor,
         rounds=rounds,
-        requests=Requests(policy, mining, rounds, clock, randomness),
+        requests=requests,
+        modes=MiningModes(
+            policy,
+            ModesStore(store, keys),
+            rounds,
+            clock,
+            randomness,
+            may_change=settings.spec.development,
+            block_interval=settings.spec.block_interval,
+        ),
         peers=book,
         reorganiser=reorganiser,
         resolver=resolver,
@@ -244,6 +273,8 @@ def build_node(
         watchman=Watchman(chain, rules, faults, clock, randomness),
         repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
         development=DevelopmentStore(store, keys),
+        chain_clock=chain_clock,
+        on_demand=MiningOnDemand(requests, rounds, chain_clock, queue, clock),
         broker=broker,
     )
 

@@ -1,14 +1,16 @@
 -- Open a round, or give the open one a new template.
 -- KEYS: 1 the node's prefix.
 -- ARGV: 1 round id, 2 version that it must have ("0" = no round may be open), 3 parent hash, 4 height, 5 difficulty,
---   6 prefix of the proofs, 7 template, 8 now (Unix seconds), 9 transactions in the template, besides the reward.
+--   6 prefix of the proofs, 7 template, 8 now (Unix seconds), 9 transactions in the template, besides the reward,
+--   10 arrivals in the mempool (pool:totals, sequence) before the template was made.
 -- Returns {"open", round id, version}: the round that is open now, the caller's or another; {"moved"} if the tip is not
 -- the template's parent; {"differs"} while the stored state is marked as wrong.
 local P = KEYS[1]
 -- include: fault
 -- include: event
 
-local round_id, version_before, parent, height, difficulty, prefix, template, now, transactions = unpack(ARGV, 1, 9)
+local round_id, version_before, parent, height, difficulty, prefix, template, now = unpack(ARGV, 1, 8)
+local transactions, arrivals = unpack(ARGV, 9, 10)
 if fault() then
   return {'differs'}
 end
@@ -28,7 +30,8 @@ elseif open ~= round_id or redis.call('HGET', round, 'version') ~= version_befor
   return {'open', open or '', '0'}
 end
 redis.call('HSET', round, 'version', version, 'parent', parent, 'height', height, 'difficulty', difficulty, 'prefix',
-  prefix, 'template', template, 'cursor', 0, 'renewed_at', now, 'transactions', transactions)
+  prefix, 'template', template, 'cursor', 0, 'renewed_at', now, 'transactions', transactions, 'arrivals',
+  arrivals)
 local request = redis.call('LINDEX', P .. 'requests', 0)
 if request then
   redis.call('HSET', P .. 'request:' .. request, 'status', 'started', 'round', round_id)

@@ -13,7 +13,8 @@ import pytest
 from api.cli.client import NodeClient
 from api.cli.group import COMMANDS
 from api.cli.options import connect
-from services.launch.launcher import PortInUse, RunningNode
+from services.launch.failures import PortInUse
+from services.launch.launcher import RunningNode
 from services.launch.node_files import NodeFiles, running_nodes
 from services.launch.node_plan import NodePlan, passed_settings
 from services.system.programs import ROOT, scrubbed
@@ -94,6 +95,15 @@ def test_the_processes_of_jobs_are_become_not_imported(program: str, monkeypatch
         (["up", "--chain-id", "847733"], "built-in spec tutorial"),
         (["up", "--accounts", "3", "--spec", "dev"], "--spec names another"),
         (["up", "--ephemeral", "--redis-url", "redis://127.0.0.1:1/0"], "--ephemeral"),
+        (["up", "--block-time", "0"], "--block-time must be"),
+        (["up", "--block-time", "-1"], "--block-time must be"),
+        (["up", "--block-time", "nan"], "--block-time must be"),
+        (["up", "--block-time", "inf"], "--block-time must be"),
+        (["up", "--block-time", "two"], "--block-time must be"),
+        (["up", "--block-time", "2", "--no-mining"], "--no-mining"),
+        (["up", "--block-time", "2", "--no-automine"], "--no-mining"),
+        (["up", "--mixed-mining", "--no-mining"], "--no-mining"),
+        (["up", "--mixed-mining"], "--block-time"),
         (["up", "--config-out", "/nowhere/at/all"], "--config-out"),
         (["up", "--config-out", "/"], "--config-out"),
         (["worker"], "--queue"),
