@@ -9,21 +9,43 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.test_clients import HERE, node_modules
-from tests.integration.rpc.client import OWNERS, reorganise
+from services.node import Node
+from services.wallet.development import ACCOUNTS, DevelopmentAccount
+from shared import ethereum
+from shared.transaction import from_raw
+from tests.clients.packages import HERE
 from tests.support.door import RunningDoor
 from tests.support.nodes import forget, grow, local_node
 from tests.support.servers import make_server
 from tests.support.specs import CHAIN_ID, make_spec, write_spec
 
-__all__ = ["node_modules"]
-A, B = OWNERS[:2]
+A, B = ACCOUNTS[:2]
 
 
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with make_server(tmp_path_factory.mktemp("valkey")) as valkey:
         yield valkey.url
+
+
+def _raw(owner: DevelopmentAccount, nonce: int, to: str) -> bytes:
+    """A raw transfer of one base unit."""
+    key = bytes.fromhex(owner.private_key[2:])
+    return ethereum.sign_raw(
+        private_key=key, nonce=nonce, to=to, value=1, chain_id=CHAIN_ID, gas=21_000, gas_price=10**9
+    )
+
+
+def _replace(node: Node, rival: Node, raws: list[bytes]) -> list[str]:
+    """Replace the chain after genesis by a branch with a block for each transaction; the hashes of its blocks."""
+    branch = node.reorganiser.begin(1)
+    hashes = []
+    for raw in raws:
+        block = grow(rival, from_raw(raw, rival.settings.spec), recipient=B.address)
+        node.reorganiser.add(branch, block)
+        hashes.append(block.hash)
+    node.reorganiser.swap(branch)
+    return hashes
 
 
 def _check(redis_url: str, directory: Path, *command: str, says_removed: bool = True) -> None:
@@ -45,12 +67,10 @@ def _check(redis_url: str, directory: Path, *command: str, says_removed: bool = 
             assert client.stdout is not None
             ready = client.stdout.readline()
             assert ready == "ready\n", client.communicate(timeout=60)
-            waiting = door.rpc("eth_sendRawTransaction", "0x" + A.raw(0, B.address, 7).hex())
+            waiting = door.rpc("eth_sendRawTransaction", "0x" + _raw(A, 0, B.address).hex())
             old = [grow(node).hash for _ in range(10)]
             assert door.rpc("eth_blockNumber") == "0xb"
-            new = [
-                block.hash for block in reorganise(node, rival, 1, *([B.raw(each, A.address, 1)] for each in range(11)))
-            ]
+            new = _replace(node, rival, [_raw(B, nonce, A.address) for nonce in range(11)])
             said, errors = client.communicate(timeout=60)
         finally:
             client.kill()
