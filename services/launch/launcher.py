@@ -263,6 +263,8 @@ class RunningNode:
         for status, program in self._statuses():
             if status.alive or program.log is None:
                 continue
+            if program.name == "rpc" and not self._api_is_ready():
+                continue  # what stops both is said by the API, which looks at more
             said = tail(program.log)
             reason = f": {said[-1]}" if said else " and wrote nothing to its log"
             raise LaunchFailed(f"{program.name} of {self.plan.name} ended while starting{reason}", said)
