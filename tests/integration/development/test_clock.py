@@ -53,6 +53,8 @@ def test_an_increase_moves_all_blocks_and_adds_up(here: TestNode) -> None:
     assert stamp(here) == START + DAY + 15
     assert stamp(here) == START + DAY + 16  # in the same second: timestamps rise
     assert clock.offset() == DAY + 5
+    assert clock.increase(100) == DAY + 106  # from the last block, which is ahead of the clock
+    assert stamp(here) == START + DAY + 116
     assert_store_equals_replay(here.node, here.redis)
 
 
