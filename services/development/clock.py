@@ -42,7 +42,8 @@ class ChainClock:
         return self._following(tip, window, tip.times)
 
     def increase(self, seconds: int) -> int:
-        """Move the clock forward. Returns the offset afterwards.
+        """Move the clock forward, so that the next block is at least `seconds` after the last one. Returns the offset
+        afterwards.
 
         Raises:
             PolicyError: `bad_time`.
@@ -50,7 +51,11 @@ class ChainClock:
         """
 
         def moved(tip: Tip, window: Sequence[Header]) -> BlockTimes:
-            return replace(tip.times, offset=(tip.times.offset or 0) + seconds)
+            offset = tip.times.offset
+            if offset is None:
+                return replace(tip.times, offset=seconds)
+            # Blocks in one second have rising timestamps, so the last may be ahead of the clock.
+            return replace(tip.times, offset=max(offset, int(tip.timestamp) - math.floor(self._clock.now())) + seconds)
 
         return self._change(moved).offset or 0
 
