@@ -144,7 +144,7 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._stage, self._since = "idle", self._door.now
-        if self._over or self._asks_for_websocket():
+        if self._over or self._parser.should_upgrade():
             return
         request = self._request
         request.method, request.keep = self._parser.get_method(), self._parser.should_keep_alive()
@@ -249,16 +249,14 @@ class HttpConnection(asyncio.Protocol):
 
     # --- WebSockets ---
 
-    def _asks_for_websocket(self) -> bool:
-        return self._parser.should_upgrade() and b"websocket" in self._request.fields.get(b"upgrade", b"").lower()
-
     def _upgrade(self, rest: bytes) -> None:
         """The request asks for another protocol: WebSockets begin, and any other wish is passed over."""
         request, door = self._request, self._door
-        if not self._asks_for_websocket():
+        if b"websocket" not in request.fields.get(b"upgrade", b"").lower():
+            # The parser takes no body of such a request, so it reads the request again, without the wish.
+            again = request.head(self._parser.get_method(), "1.1", without=(b"upgrade", b"connection"))
             self._parser = httptools.HttpRequestParser(self)
-            if rest:
-                self.data_received(rest)
+            self.data_received(again + rest)
             return
         if self._over:
             return
@@ -278,9 +276,8 @@ class HttpConnection(asyncio.Protocol):
         door.callers.discard(self)
         self._let_go()
         controls = may_control(door.node.settings, request.text(b"origin"))
-        head = b"%s / HTTP/%s\r\n" % (self._parser.get_method(), self._parser.get_http_version().encode())
-        fields = b"".join(b"%s: %s\r\n" % item for item in request.fields.items())
-        WebSocket(door, self._transport, controls).open(head + fields + b"\r\n", rest)
+        head = request.head(self._parser.get_method(), self._parser.get_http_version())
+        WebSocket(door, self._transport, controls).open(head, rest)
 
     # --- ends ---
 

@@ -1,5 +1,6 @@
 """HTTP requests as they arrive, what is refused of them, and the heads of answers."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from api.door.limits import MAX_HEAD
@@ -43,6 +44,11 @@ class Received:
         self.size = 0  # bytes of the head
         self.body = bytearray()
         self.keep = True  # the connection goes on after the answer
+
+    def head(self, method: bytes, version: str, without: Collection[bytes] = ()) -> bytes:
+        """The head again, for another parser. `without`: names of fields that are left out."""
+        fields = [b"%s: %s\r\n" % item for item in self.fields.items() if item[0] not in without]
+        return b"".join((method, b" ", self.path, b" HTTP/", version.encode(), b"\r\n", *fields, b"\r\n"))
 
     def text(self, name: bytes) -> str | None:
         found = self.fields.get(name)

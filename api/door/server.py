@@ -61,7 +61,7 @@ def serve(settings: Settings) -> None:
         except RedisError as error:
             raise StoreUnavailable(f"QUARRY_REDIS_URL: {explain(error)}.") from error
         node.clock.now()  # the first call waits for the store's clock
-        sys.setswitchinterval(0.001)  # seconds: the loop must not wait long for a thread that computes
+        sys.setswitchinterval(0.002)  # seconds: the loop must not wait long for a thread that computes
         _log.info("serving_rpc", address=address, port=listener.getsockname()[1])
         asyncio.run(_serve(node, listener))
         # Threads may still wait for the store, and nothing needs their answers.

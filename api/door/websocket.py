@@ -25,7 +25,6 @@ from api.door.limits import (
     SLOW_LINGER_SECONDS,
     STALLED_SECONDS,
     TRY_AGAIN,
-    UNSUPPORTED,
 )
 from api.door.subscriptions import Call, Subscriptions
 from api.rpc import protocol
@@ -47,6 +46,7 @@ class WebSocket(asyncio.Protocol):
         self._frames = ServerProtocol(max_size=door.max_body, logger=_library_log)
         self._message = bytearray()  # the parts of a message whose last part has not arrived
         self._in_message = False
+        self._is_text = True  # the message that arrives
         self._partial = 0  # bytes of a frame that has not arrived as a whole
         self._partial_since = 0.0
         self._waiting: deque[bytes] = deque()
@@ -131,9 +131,8 @@ class WebSocket(asyncio.Protocol):
         if frame.opcode in (Opcode.PING, Opcode.PONG, Opcode.CLOSE):  # the library has answered it
             self._hold(-size)
             return
-        if frame.opcode is Opcode.BINARY:
-            self._fail("binary", UNSUPPORTED, "send JSON as text, not as binary data")
-            return
+        if not self._in_message:
+            self._is_text = frame.opcode is Opcode.TEXT  # web3.py sends JSON as binary data, and geth takes it
         self._hold(len(frame.data) - size)  # the message itself is held until its answer is there
         self._message += frame.data
         self._in_message = not frame.fin
@@ -141,9 +140,7 @@ class WebSocket(asyncio.Protocol):
             return
         whole, self._message = bytes(self._message), bytearray()
         self._partial_since = self._door.now
-        try:
-            whole.decode()
-        except UnicodeDecodeError:
+        if self._is_text and not _is_utf8(whole):
             self._fail("bad_text", INVALID_DATA, "a text message is UTF-8")
             return
         self._waiting.append(whole)
@@ -301,6 +298,14 @@ class WebSocket(asyncio.Protocol):
     def _give_back(self) -> None:
         while self._large:
             self._large.pop().close()
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _wire_size(frame: Frame) -> int:

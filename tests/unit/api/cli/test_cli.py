@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -495,6 +496,28 @@ def test_a_port_in_use_is_refused_before_anything_is_made(node: FakeNode, tmp_pa
         running.allocate()
     running.stop()
     assert not (tmp_path / "node1").exists()
+
+
+def test_nodes_that_start_together_take_the_next_free_rpc_port_unless_one_is_asked_for(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        first = taken.getsockname()[1]
+        nodes = [
+            RunningNode(plan(tmp_path / str(number), rpc_port=first, rpc_port_is_asked=False)) for number in range(2)
+        ]
+        exact = RunningNode(plan(tmp_path / "exact", rpc_port=first, rpc_port_is_asked=True))
+        try:
+            for node in nodes:
+                node.allocate()
+            assert first < nodes[0].rpc_port < nodes[1].rpc_port
+            assert nodes[0].rpc_url == f"http://127.0.0.1:{nodes[0].rpc_port}"
+            assert nodes[0].ws_url == f"ws://127.0.0.1:{nodes[0].rpc_port}"
+            with pytest.raises(PortInUse, match=rf"Port {first} on 127\.0\.0\.1 is in use: .* --rpc-port\."):
+                exact.allocate()
+        finally:
+            for node in (*nodes, exact):
+                node.stop()
 
 
 def test_settings_of_the_client_stay_out_of_the_node() -> None:

@@ -61,8 +61,18 @@ def test_parts_of_a_message_are_put_together(door: RunningDoor) -> None:
     assert eventually(lambda: door.door.arriving == 0)
 
 
+def test_binary_messages_are_json_too(door: RunningDoor) -> None:
+    """web3.py sends them."""
+    with door.socket() as one:
+        for sent, code in ((b"{", -32700), (b'{"id":"\xff"}', -32700), (bytes(range(256)), -32700), (b"7", -32600)):
+            one.frame(2, sent)
+            assert one.message()["error"]["code"] == code
+        one.frame(2, b'{"jsonrpc":"2.0","id":1,', fin=False)
+        one.frame(0, b'"method":"eth_chainId"}')
+        assert one.message()["result"] == "0x1092"
+
+
 BAD = {
-    "binary": (frame(2, b"{}"), 1003),
     "bad utf-8": (frame(1, b'{"id":"\xff"}'), 1007),
     "bad utf-8 in parts": (frame(1, b"\xc3", fin=False) + frame(0, b"\x28"), 1007),
     "100 MB": (frame(1, b"x" * 1000, length=100 * 2**20), 1009),
