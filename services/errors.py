@@ -13,6 +13,7 @@ PolicyCode = Literal[
     # another request
     "no_reward_address",
     "range_too_large",
+    "snapshot_too_large",
     "too_many_logs",
     "too_many_peers",
     # `Busy`

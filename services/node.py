@@ -13,8 +13,11 @@ from services.chain.finishing import Finisher
 from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
+from services.development.forks import Forks
+from services.development.going_back import GoingBack
 from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
+from services.mining.aside import RoundsAside
 from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
 from services.mining.seal_log import SealLog
@@ -39,6 +42,7 @@ from services.store.peers import PeerStore
 from services.store.pool import PoolStore
 from services.store.resolutions import ResolutionStore
 from services.store.slots import Slots
+from services.store.snapshots import SnapshotStore
 from services.token.logs import LogSearch
 from services.token.receipts import WalletBlocks
 from shared.errors import NodeError, RuleError
@@ -78,6 +82,8 @@ class Node:
     faults: FaultStore
     watchman: Watchman
     repair: Repair
+    going_back: GoingBack
+    forks: Forks
     broker: Store | None = None  # where processes note that their clocks are wrong
 
     def overview(self) -> NodeOverview:
@@ -207,7 +213,11 @@ def build_node(
     acceptor = Acceptor(chain, rules, clock, reorganiser.finish, (SealLog(clock).accepted, announcer.accepted))
     policy = MiningPolicy(settings.node, settings.reward_address, settings.automine, settings.max_requests)
     templates = TemplateMaker(chain, pool, rules, clock)
-    rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, Ports(clock, queue, randomness))
+    ports = Ports(clock, queue, randomness)
+    rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, ports)
+    going_back = GoingBack(chain, SnapshotStore(store, keys), reorganiser, rounds, book, clock)
+    aside = RoundsAside(policy, mining, rounds, rules, ports)
+    forks = Forks(chain, pool, rules, reorganiser, going_back, aside, rounds, book, announcer, clock)
     wallet_blocks = WalletBlocks(chain, rules)
     resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
     return Node(
@@ -237,6 +247,8 @@ def build_node(
         faults=faults,
         watchman=Watchman(chain, rules, faults, clock, randomness),
         repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
+        going_back=going_back,
+        forks=forks,
         broker=broker,
     )
 

@@ -1,4 +1,8 @@
 """What a development node does on demand: going back, another clock, mining modes, accounts whose keys everybody knows.
 
 All of it is reached by the control methods of JSON-RPC (`api/rpc/development`), which exist on development specs only.
+
+- `going_back`: snapshots; returning to one, to an earlier block, or to genesis.
+- `forks`: another branch, mined beside the chain by the real workers.
+- `candidates`: the transactions that such a branch may hold.
 """
