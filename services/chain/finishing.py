@@ -9,14 +9,14 @@ mempool becomes that of a snapshot.
 
 import json
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from services.mempool.admission import Mempool
 from services.ports import Clock
 from services.store.arguments import named_addresses
-from services.store.branch import Aftermath, BranchStore, Journal, Returning
+from services.store.branch import SLICE, Aftermath, BranchStore, Journal, Returning
 from services.store.chain import ChainStore
-from services.store.index import POSITION_BITS
+from services.store.index import POSITION_BITS, unpacked
 from services.store.pool import PoolStore
 from shared.errors import RuleError
 from shared.rules import Rules
@@ -27,6 +27,8 @@ from shared.transaction import Transaction
 _MAX_HELD = 20_000
 # Detached transactions that go back to the mempool together.
 _RETURNED = 2000
+# Blocks whose headers and transaction ids are read together; their bodies come in groups of a bounded size.
+_TOGETHER = 25
 # Senders whose queues are read together, and transactions that are read of one queue.
 _SENDERS = 100
 _JUDGED = 2000
@@ -105,15 +107,18 @@ class Finisher:
         self, journal: Journal, senders: dict[str, list[Returning]], histories: dict[str, "array[int]"]
     ) -> None:
         """Index the transactions of the branch; collect their senders and the places of their addresses."""
-        for height, block_hash in enumerate(journal.attached, start=journal.fork + 1):
-            index: list[object] = []
-            for position, transaction in enumerate(self.transactions(block_hash)):
+        index: list[object] = []
+        for height, transactions in enumerate(self._blocks(journal.attached), start=journal.fork + 1):
+            for position, transaction in enumerate(transactions):
                 index += [bytes.fromhex(transaction.id), _place(height, position)]
                 if transaction.type != "reward":
                     senders[transaction.sender] = []
                 for address in named_addresses(transaction):
                     histories.setdefault(address, array("Q")).append(height << POSITION_BITS | position)
-            self._branches.reindex(journal, [], index)
+            if len(index) >= SLICE:
+                self._branches.reindex(journal, [], index)
+                index = []
+        self._branches.reindex(journal, [], index)
 
     def _bring_back(
         self, journal: Journal, senders: dict[str, list[Returning]], histories: dict[str, "array[int]"], now: float
@@ -127,10 +132,10 @@ class Finisher:
         leaving: dict[str, list[Returning]] = {}
         count, aftermath = 0, journal.aftermath
         members = self._branches.restoring() if aftermath is not None and aftermath.restores else {}
-        for height, block_hash in enumerate(reversed(journal.detached), start=journal.fork + 1):
+        gone: list[object] = []
+        for height, transactions in enumerate(self._blocks(journal.detached[::-1]), start=journal.fork + 1):
             there = self._transaction_ids_at(journal, height)
-            gone: list[object] = []
-            for position, transaction in enumerate(self.transactions(block_hash)):
+            for position, transaction in enumerate(transactions):
                 for address in named_addresses(transaction):
                     histories.setdefault(address, array("Q"))
                 if there[position : position + 1] == [transaction.id]:
@@ -147,8 +152,11 @@ class Finisher:
                 returning.setdefault(transaction.sender, []).append(item)
                 if len(back) < _MAX_HELD:
                     back[transaction.id] = transaction
-            self._branches.reindex(journal, gone, [])
-            if count >= _RETURNED or height == journal.fork + len(journal.detached):
+            is_last = height == journal.fork + len(journal.detached)
+            if len(gone) >= SLICE or is_last:
+                self._branches.reindex(journal, gone, [])
+                gone = []
+            if count >= _RETURNED or is_last:
                 self._branches.requeue(journal, returning, now)
                 if aftermath is not None:
                     queued = {sender: members.get(sender, []) for sender in leaving}
@@ -174,6 +182,21 @@ class Finisher:
         position = height - journal.fork - 1
         return self._chain.transaction_ids(journal.attached[position]) if position < len(journal.attached) else []
 
+    def _blocks(self, hashes: Sequence[str]) -> Iterator[list[Transaction]]:
+        """The transactions of several blocks, in their order. What is not held is read in groups."""
+        for start in range(0, len(hashes), _TOGETHER):
+            part = hashes[start : start + _TOGETHER]
+            unread = [name for name in part if name not in self._read]
+            texts = self._chain.read_blocks(self._chain.headers_of(unread))
+            packed = self._chain.packed_ids(unread)
+            for name in part:
+                held = self._read.get(name)
+                if held is None or name in packed:
+                    stored, text = next(texts)
+                    assert stored.header.hash == name, "a swap names stored blocks"
+                    held = self._recalled(name, text, unpacked(packed[name]))
+                yield held
+
     def transactions(self, block_hash: str) -> list[Transaction]:
         """The transactions of a stored block, the reward included."""
         held = self._read.get(block_hash)
@@ -181,10 +204,12 @@ class Finisher:
             return held
         text = self._chain.block_bytes(block_hash)
         assert text is not None, "a swap names stored blocks"
+        return self._recalled(block_hash, text, self._chain.transaction_ids(block_hash))
+
+    def _recalled(self, block_hash: str, text: bytes, ids: Sequence[str]) -> list[Transaction]:
         value = json.loads(text)
         if value["index"] == 1:  # genesis: no transactions, no undo record
             return []
-        ids = self._chain.transaction_ids(block_hash)
         return list(self._rules.recall_block(value, ids, lambda: self._chain.undo(block_hash)))
 
     def _drop_invalid(self, senders: Sequence[str], back: Mapping[str, Transaction]) -> None:

@@ -87,8 +87,7 @@ class Reorganiser:
         allowances: dict[AllowanceKey, int] = {}
         supply = tip.supply
         # Tip first, so that the oldest record of an entry overwrites the others. Genesis has no undo record.
-        for block_hash in detached[: tip.height - max(fork, 1)]:
-            before = self._chain.undo(block_hash)
+        for before in self._chain.undos(detached[: tip.height - max(fork, 1)]):
             accounts.update(before.accounts)
             allowances.update(before.allowances)
             supply = before.supply
@@ -181,8 +180,7 @@ class Reorganiser:
         new = ours[:0:-1]
         accounts: dict[str, Account] = {}
         allowances: dict[AllowanceKey, int] = {}
-        for block_hash in new:
-            before = self._chain.undo(block_hash)
+        for before in self._chain.undos(new):
             accounts.update(before.accounts)
             allowances.update(before.allowances)
         # Entries that the branch has already are as the branch leaves them, whatever our chain does.

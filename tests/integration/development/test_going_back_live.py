@@ -57,7 +57,7 @@ def test_reverts_while_workers_mine(start_node: StartNode, turns: int) -> None:
     first = running.client.get(f"/accounts/{payee.address}").ok()["balance"]
     for turn in range(turns):
         taken, began = rpc(running, "evm_snapshot"), height(running)
-        names = [send(running, transfer(payer, nonce, fee=f"0.0{turn + 10}")) for nonce in range(1, 8)]
+        names = [send(running, transfer(payer, nonce, fee=f"0.1{turn:02d}1")) for nonce in range(1, 8)]
         if turn % 2:  # else the workers are in the middle of it
             eventually(lambda names=names: {status(running, name) for name in names} == {"confirmed"})
         assert rpc(running, "evm_revert", taken) is True
