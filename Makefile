@@ -35,6 +35,7 @@ endef
 # Reinstalled when the dependencies change; the code itself is used where it lies (-e).
 $(RUN): pyproject.toml
 	$(VENV_WITH_PIP)
+	@echo "Installing what Quarry needs into $(VENV) ..." >&2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fast]'
 	@touch $@
 

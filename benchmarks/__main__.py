@@ -17,7 +17,7 @@ BENCHMARKS = {
     "latency": "/mine at difficulty 65,536 against the tutorial's search",
     "submission": "signed transactions over HTTP, singly and by batch, against a bare prototype",
     "storage": "Redis bytes per transaction and per block; idle memory of a node",
-    "rpc": "JSON-RPC beside anvil and ganache: sending, mining, reads, reads while searching",
+    "rpc": "JSON-RPC beside bare prototypes, anvil and ganache: sending, mining, reads, reads while searching",
     "catch_up": "a node one block behind on a long chain; initial sync; a deep reorganisation",
     "ledger": "checking 100,000 blocks: at the start, in housekeeping, by a replay; what the digest costs an append",
     "explorer": "every page on a chain of 100,000 blocks; submission while 100 event streams are open",

@@ -56,7 +56,7 @@ def measure(result: Result) -> None:
                     ethereum.decode_raw(raw)
                 signature.append(time.process_time() - began)
     than = f"{_IN_FLIGHT} at a time, without HTTP"
-    result.add("admission_cpu", _each(several), "µs", target=250.0, better="lower", than=than)
+    result.add("admission_cpu", _each(several), "µs", target=180.0, better="lower", than=than)
     result.add("admission_alone_cpu", _each(alone), "µs", better="lower", than="one by one, each waiting for the disk")
     result.add("signature_cpu", _each(signature), "µs", better="lower", than="of these, for reading and recovering")
 

@@ -23,7 +23,8 @@ from shared.block import Block, Header
 from shared.canonical import canonical
 from shared.hashing import sha256
 from shared.keys import KeyPair
-from shared.transaction import make_reward, sign
+from shared.reward import make_reward
+from shared.transaction import sign
 
 BLOCKS = 100_000
 STREAMS = 100

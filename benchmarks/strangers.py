@@ -24,7 +24,8 @@ from shared.block import Block, Header
 from shared.canonical import canonical
 from shared.hashing import sha256
 from shared.keys import KeyPair
-from shared.transaction import make_reward, sign, signing_message
+from shared.reward import make_reward
+from shared.transaction import sign, signing_message
 
 CONNECTIONS = 200
 MIXED = 1_000

@@ -1,11 +1,12 @@
 """Everything that touches the world: stores, mempool, mining rounds, peers, wallets.
 
-The rooms are `store`, `mempool`, `mining`, `chain`, `peers`, `audit`, `token`, `jobs`, `wallet`, `development`,
+The rooms are `store`, `mempool`, `mining`, `chain`, `peers`, `audit`, `token`, `development`, `jobs`, `wallet`,
 `launch`, `settings` and `system`; docs/architecture.md says what each does, and which may import which. Beside them:
 
 - `node`: one node, put together from the rooms.
 - `ports`: clock, randomness, queue and store, which tests and the simulation replace.
 - `housekeeping`: what a node does every few seconds.
 - `registry`: what workers must know of a node. `clocks`: one clock for all processes of a node.
-- `connections`: connections to Redis or Valkey. `errors`: refusals and failures of this node.
+- `connections`: connections to Redis or Valkey. `request_client`: a client whose threads keep their connections.
+- `errors`: refusals and failures of this node.
 """

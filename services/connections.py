@@ -18,6 +18,7 @@ from redis.retry import Retry
 
 from services.errors import BadSettings, StoreUnavailable
 from services.ports import Store
+from services.request_client import RequestClient
 from services.settings import redis_url
 from services.settings.values import named
 
@@ -39,6 +40,7 @@ def connect_for_requests(url: str, threads: int = 32) -> Redis:
     """
     return _connect(
         url,
+        RequestClient,
         retry=Retry(NoBackoff(), 0),
         socket_timeout=REQUEST_TIMEOUT,
         socket_connect_timeout=REQUEST_TIMEOUT,
@@ -66,7 +68,7 @@ def answers(url: str, seconds: float = 0.5) -> bool:
             return False
 
 
-def _connect(url: str, **arguments: Any) -> Redis:
+def _connect(url: str, client: type[Redis] = Redis, **arguments: Any) -> Redis:
     """A client whose connections are closed with it.
 
     Raises:
@@ -75,7 +77,7 @@ def _connect(url: str, **arguments: Any) -> Redis:
     parts = named("The store's URL", redis_url.parse, url)
     if parts.scheme != "unix":
         arguments["socket_keepalive"] = True
-    return Redis.from_pool(ConnectionPool(connection_class=_KINDS[parts.scheme], **parts.arguments(), **arguments))
+    return client.from_pool(ConnectionPool(connection_class=_KINDS[parts.scheme], **parts.arguments(), **arguments))
 
 
 def as_store(redis: Redis) -> Store:

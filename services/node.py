@@ -32,6 +32,7 @@ from services.ports import Clock, Ports, Queue, Randomness, Store, SystemClock, 
 from services.settings.table import Settings
 from services.store.branch import BranchStore
 from services.store.chain import ChainStore
+from services.store.development import DevelopmentStore
 from services.store.faults import FaultStore
 from services.store.filters import FilterStore
 from services.store.keys import Keys
@@ -44,7 +45,7 @@ from services.store.resolutions import ResolutionStore
 from services.store.slots import Slots
 from services.store.snapshots import SnapshotStore
 from services.token.logs import LogSearch
-from services.token.receipts import WalletBlocks
+from services.token.wallet_blocks import WalletBlocks
 from shared.errors import NodeError, RuleError
 from shared.rules import Rules, rules_for
 from shared.transaction import Transaction
@@ -84,6 +85,7 @@ class Node:
     repair: Repair
     going_back: GoingBack
     forks: Forks
+    development: DevelopmentStore
     broker: Store | None = None  # where processes note that their clocks are wrong
 
     def overview(self) -> NodeOverview:
@@ -103,9 +105,12 @@ class Node:
         peers = [WrongClock(f"peer {peer.url}", "", peer.ahead) for peer in self.peers.approved() if peer.is_off]
         return [*own, *found, *peers]
 
-    def submit(self, transactions: Sequence[Transaction]) -> list[Admitted | NodeError]:
+    def submit(self, transactions: Sequence[Transaction], *, replaces: bool = True) -> list[Admitted | NodeError]:
         """Admit transactions whose signatures are good, and have new ones relayed to peers. With auto-mining, open a
         round if none is open and no search job lingers to open one.
+
+        Args:
+            replaces: see `Mempool.admit_many`.
 
         Returns:
             per transaction, the acknowledgement or the refusal.
@@ -113,7 +118,7 @@ class Node:
         Raises:
             LedgerDiffers: the stored state is marked as wrong.
         """
-        outcomes = self.mempool.admit_many(transactions)
+        outcomes = self.mempool.admit_many(transactions, replaces=replaces)
         self._acknowledge_mined(transactions, outcomes)
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
         if new:
@@ -124,13 +129,13 @@ class Node:
             self.announcer.admitted([item.id for item in new])
         return outcomes
 
-    def submit_one(self, transaction: Transaction) -> Admitted:
+    def submit_one(self, transaction: Transaction, *, replaces: bool = True) -> Admitted:
         """As `submit`, for one transaction.
 
         Raises:
             NodeError: the refusal.
         """
-        [outcome] = self.submit([transaction])
+        [outcome] = self.submit([transaction], replaces=replaces)
         if isinstance(outcome, NodeError):
             raise outcome
         return outcome
@@ -163,6 +168,7 @@ class Node:
         for wrong in self.wrong_clocks():
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
         self.chain.initialise()
+        self.development.begin_run(self.randomness.token())
         self.reorganiser.finish()
         require_todays_rules(self.chain)
         self.watchman.at_start()
@@ -238,7 +244,7 @@ def build_node(
         resolver=resolver,
         announcer=announcer,
         consensus=Consensus(settings.node, ResolutionStore(store, keys), resolver, queue, clock),
-        snapshots=Snapshots(chain),
+        snapshots=Snapshots(chain, rules.initial()),
         wallet_blocks=wallet_blocks,
         logs=LogSearch(chain, wallet_blocks, settings.spec.token.address),
         filters=FilterStore(store, keys),
@@ -249,6 +255,7 @@ def build_node(
         repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
         going_back=going_back,
         forks=forks,
+        development=DevelopmentStore(store, keys),
         broker=broker,
     )
 

@@ -6,7 +6,8 @@ In the order in which the modules build on each other:
     addresses, amounts, keys           how accounts and coins are written; Ed25519 signatures
     chain_spec                         the constants of one chain
     ethereum, erc20                    transactions that Ethereum wallets sign; the token's call data and logs
-    transaction, merkle, proof, block  what a chain consists of
+    transaction, reward                what a block holds
+    merkle, proof, block               what a chain consists of
     ledger                             how transactions change accounts
     difficulty, timestamps             what a header must say
     tutorial_variants                  which of the tutorial's programs made a block

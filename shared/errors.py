@@ -91,6 +91,7 @@ InputCode = Literal[
     "bad_number",
     "bad_peer_url",
     "bad_private_key",
+    "bad_typed_data",
     "not_a_batch",
     "wrong_fields",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared import ethereum, keys
-from shared.addresses import REWARD_SENDER, ZERO_ADDRESS, address_of_public_key, parse_address, require_address
+from shared.addresses import ZERO_ADDRESS, address_of_public_key, parse_address, require_address
 from shared.amounts import MAX_AMOUNT, format_amount, parse_amount
 from shared.canonical import canonical
 from shared.chain_spec import ChainSpec
@@ -23,8 +23,8 @@ MAX_TRANSACTION_BYTES = 8192
 MAX_NONCE = 2**64 - 2
 
 _DOMAIN = b"quarry-transaction:"
-_UNSIGNED = frozenset({"type", "chain_id", "nonce", "sender", "recipient", "amount", "fee"})
-_REWARD = _UNSIGNED
+# The fields that every transaction has, apart from its signature. A reward has these and no others.
+UNSIGNED = frozenset({"type", "chain_id", "nonce", "sender", "recipient", "amount", "fee"})
 _SIGNATURE_FIELDS = frozenset({"scheme", "signature", "public_key"})
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
 
@@ -105,8 +105,7 @@ def read_transaction(value: Any) -> Transaction:
         raise InputError("bad_nonce", "nonce must be a whole number from 0.", field="nonce")
     if nonce > MAX_NONCE:
         raise InputError("nonce_too_high", "nonce must be below 2^64 - 1 (EIP-2681).", field="nonce")
-    if type(value["chain_id"]) is not int or not 0 < value["chain_id"] <= MAX_INTEGER:
-        raise InputError("bad_chain_id", "chain_id must be a whole number from 1 to 2^53 - 1.", field="chain_id")
+    _require_chain_id(value["chain_id"])
     data = value.get("data")
     if "data" in value and not (isinstance(data, str) and data and is_plain_text(data)):
         raise InputError("bad_data", "data must be non-empty text without NUL.", field="data")
@@ -123,9 +122,7 @@ def read_transaction(value: Any) -> Transaction:
     else:
         _require_hex(signature, "bad_signature", "signature", None)
         identifier = keccak256(bytes.fromhex(signature))
-    whole = canonical(value)
-    if len(whole) > MAX_TRANSACTION_BYTES:
-        raise RuleError("transaction_too_large", f"A transaction may have {MAX_TRANSACTION_BYTES} bytes at most.")
+    whole = _canonical_within_bounds(value)
     return Transaction(
         id=identifier.hex(),
         type=kind,
@@ -158,57 +155,6 @@ def recalled(fields: dict[str, Any], identifier: str) -> Transaction:
     )
 
 
-def read_reward(value: Any) -> Transaction:
-    """The reward, the first transaction of every block but genesis, from its JSON object.
-
-    Raises:
-        RuleError: `reward_missing`, `bad_reward`, or the code of a malformed field.
-    """
-    if not isinstance(value, dict) or set(value) != _REWARD or value["type"] != "reward":
-        raise RuleError("reward_missing", "The first transaction of a block must be its reward, and only the first.")
-    if type(value["chain_id"]) is not int or type(value["nonce"]) is not int or value["nonce"] < 0:
-        raise RuleError("bad_reward", "chain_id and nonce of the reward must be whole numbers.")
-    if value["sender"] != REWARD_SENDER or value["fee"] != "0":
-        raise RuleError("bad_reward", 'A reward is sent by "0" and pays no fee.')
-    try:
-        recipient = require_address(value["recipient"], field="recipient")
-        amount = parse_amount(value["amount"])
-    except InputError as error:
-        raise error.in_block() from None
-    return Transaction(
-        id=sha256(signing_message(value)).hex(),
-        type="reward",
-        chain_id=value["chain_id"],
-        nonce=value["nonce"],
-        sender=REWARD_SENDER,
-        recipient=recipient,
-        amount=amount,
-        fee=0,
-        owner=None,
-        fields=value,
-        canonical=canonical(value),
-    )
-
-
-def make_reward(chain_id: int, height: int, recipient: str, amount: int) -> Transaction:
-    """The reward of the block at `height`. `amount`: the spec's reward and all fees of the block, in base units.
-
-    Raises:
-        RuleError: `bad_address`, `bad_amount`: no reward can have this recipient or amount.
-    """
-    return read_reward(
-        {
-            "type": "reward",
-            "chain_id": chain_id,
-            "nonce": height,
-            "sender": REWARD_SENDER,
-            "recipient": recipient,
-            "amount": format_amount(amount),
-            "fee": "0",
-        }
-    )
-
-
 def signing_message(fields: Mapping[str, Any]) -> bytes:
     """The bytes that an Ed25519 signature signs: a domain tag and the unsigned fields. Their SHA-256 is the id."""
     return _DOMAIN + canonical({name: value for name, value in fields.items() if name not in _SIGNATURE_FIELDS})
@@ -230,7 +176,36 @@ def from_raw(raw: bytes, spec: ChainSpec) -> dict[str, Any]:
     Raises:
         RuleError: as `decode_raw` and `interpret`.
     """
-    call = ethereum.interpret(ethereum.decode_raw(raw), spec.token.address)
+    return _fields_of(ethereum.interpret(ethereum.decode_raw(raw), spec.token.address), raw)
+
+
+def read_raw(raw: bytes, spec: ChainSpec) -> Transaction:
+    """`read_transaction(from_raw(raw, spec))`, without checking again what was just written.
+
+    Raises:
+        InputError: `bad_chain_id`.
+        RuleError: as `decode_raw` and `interpret`; `transaction_too_large`.
+    """
+    read = ethereum.decode_raw(raw)
+    call = ethereum.interpret(read, spec.token.address)
+    _require_chain_id(call.chain_id)
+    fields = _fields_of(call, raw)
+    return Transaction(
+        id=read.id.hex(),
+        type=call.type,
+        chain_id=call.chain_id,
+        nonce=call.nonce,
+        sender=call.sender,
+        recipient=call.recipient,
+        amount=call.amount,
+        fee=call.fee,
+        owner=call.owner,
+        fields=fields,
+        canonical=_canonical_within_bounds(fields),
+    )
+
+
+def _fields_of(call: ethereum.Call, raw: bytes) -> dict[str, Any]:
     fields = {
         "type": call.type,
         "chain_id": call.chain_id,
@@ -243,6 +218,18 @@ def from_raw(raw: bytes, spec: ChainSpec) -> dict[str, Any]:
         "signature": raw.hex(),
     }
     return fields if call.owner is None else {**fields, "owner": call.owner}
+
+
+def _require_chain_id(value: Any) -> None:
+    if type(value) is not int or not 0 < value <= MAX_INTEGER:
+        raise InputError("bad_chain_id", "chain_id must be a whole number from 1 to 2^53 - 1.", field="chain_id")
+
+
+def _canonical_within_bounds(fields: dict[str, Any]) -> bytes:
+    whole = canonical(fields)
+    if len(whole) > MAX_TRANSACTION_BYTES:
+        raise RuleError("transaction_too_large", f"A transaction may have {MAX_TRANSACTION_BYTES} bytes at most.")
+    return whole
 
 
 def require_payee(address: str, spec: ChainSpec, *, field: str = "recipient") -> None:
@@ -302,7 +289,7 @@ def check_signature(transaction: Transaction, spec: ChainSpec) -> None:
 
 def _require_fields(value: dict[str, Any], kind: Any, scheme: Any) -> None:
     """Require exactly the fields of this type and scheme. If one of them is unknown, those that all have in common."""
-    required = _UNSIGNED | {"scheme", "signature"}
+    required = UNSIGNED | {"scheme", "signature"}
     if kind == "transfer_from":
         required |= {"owner"}
     if scheme == "ed25519":
@@ -313,7 +300,7 @@ def _require_fields(value: dict[str, Any], kind: Any, scheme: Any) -> None:
         raise ShapeError("missing_field", f"{name} is missing.", field=name)
     if value.keys() - allowed:
         name = min(value.keys() - allowed)
-        shown = name if name in _UNSIGNED | _SIGNATURE_FIELDS | {"data", "owner"} else None
+        shown = name if name in UNSIGNED | _SIGNATURE_FIELDS | {"data", "owner"} else None
         raise ShapeError("unknown_field", "A transaction has a field that it should not have.", field=shown)
 
 

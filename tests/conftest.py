@@ -1,10 +1,34 @@
 """For all tests: the processes that they start share compiled code, and helpers explain what they assert."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from werkzeug.routing import Rule
 
 # Hundreds of Python processes are started. Each would compile the whole product again, for a tenth of a second.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 pytest.register_assert_rewrite("tests.support")
+
+
+def _compile_each_url_once() -> None:
+    """Tests make more than a thousand applications with the same URLs, and Werkzeug compiles for each URL two functions
+    that write it: 7 of the 9 ms that an application takes. They depend on nothing but the URL, so they are kept.
+    """
+    compiled: dict[tuple[Any, ...], Any] = {}
+    compile_builder: Callable[..., Any] = Rule._compile_builder
+
+    def kept(self: Any, append_unknown: bool = True) -> Any:
+        if self.defaults:
+            return compile_builder(self, append_unknown)
+        name = (self.rule, tuple(self._trace), append_unknown)
+        if name not in compiled:
+            compiled[name] = compile_builder(self, append_unknown)
+        return compiled[name]
+
+    Rule._compile_builder = kept  # type: ignore[method-assign]
+
+
+_compile_each_url_once()

@@ -10,14 +10,20 @@ import contextlib
 import errno
 import json
 import os
+import re
+import select
+import shutil
 import sys
 import traceback
+import unicodedata
 from typing import IO, Any
 
 import click
 
 from services.system.visible import escaped
 
+# The beginning of a line that is folded: blanks, and a dash or a label.
+_HEAD = re.compile(r" *(?:- |\S+(?: \S+)? {2,})?")
 # Characters. The longest line that the commands need has some 600, in a signature.
 MAX_LINE = 4000
 
@@ -91,6 +97,66 @@ def ask(question: str, *, hidden: bool = False, twice: bool = False) -> str:
 def show_traceback() -> None:
     """Print the traceback of the exception that is being handled, to standard error."""
     _write([_line(line) for line in traceback.format_exc().splitlines()], err=True)
+
+
+def columns() -> int:
+    """The width of the terminal: COLUMNS, or what the terminal says; 80 if there is none."""
+    return max(20, shutil.get_terminal_size().columns)
+
+
+def cells(text: str) -> int:
+    """How many columns a text without control characters takes. East Asian characters take two."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(item) else 2 if unicodedata.east_asian_width(item) in "WF" else 1 for item in text
+    )
+
+
+def cut(text: str, width: int) -> str:
+    """A text made safe to print, and cut to so many columns."""
+    text = escaped(text, MAX_LINE)
+    if cells(text) <= width:
+        return text
+    while cells(text) > width - 1:
+        text = text[: min(width, len(text)) - 1] if len(text) > width else text[:-1]
+    return text + "…"
+
+
+def folded(text: str, width: int) -> list[str]:
+    """A text made safe to print, on lines of at most so many columns.
+
+    The further lines begin where the first one begins, or after its dash or its label (two blanks follow a label).
+    """
+    text = escaped(text, MAX_LINE)
+    head = _HEAD.match(text)
+    indent = " " * min(0 if head is None else head.end(), width // 2)
+    lines = []
+    while cells(text) > width:
+        end = min(width, len(text))
+        while cells(text[:end]) > width:
+            end -= 1
+        blank = text.rfind(" ", len(indent) + 1, end + 1)
+        end = blank if blank > len(indent) else end
+        lines.append(text[:end].rstrip(" "))
+        text = indent + text[end:].lstrip(" ")
+    return [*lines, text]
+
+
+def show_if_taken(*lines: str) -> bool:
+    """Print lines to standard output if it takes them without a wait. Returns whether it did.
+
+    For a thread that must not stand still while the terminal is paused or nobody reads the pipe: it would keep
+    standard output locked. The lines are at most a page of text together (4,096 bytes), which a pipe takes as a whole.
+
+    Raises:
+        OSError: standard output is closed or full.
+    """
+    with contextlib.suppress(ValueError):  # not a stream of the system, or closed: the usual way reports it
+        if sys.stdout is not None and not select.select([], [sys.stdout], [], 0)[1]:
+            return False
+    show(*lines)
+    return True
 
 
 def settle() -> None:

@@ -18,6 +18,8 @@ def find(node: Node, query: str) -> str | None:
         name = number if is_height(number) else "latest"
         return url_for("explorer.block", name=name) if find_block(node, name) else None
     if is_hash(name):
+        if is_of_spec(node, name):
+            return url_for("health.spec")
         if node.chain.header(name) is not None:
             return url_for("explorer.block", name=name)
         return url_for("explorer.transaction", transaction_id=name) if represent_transaction(node, name) else None
@@ -25,3 +27,9 @@ def find(node: Node, query: str) -> str | None:
         return url_for("explorer.address", name=parse_address(query))
     except InputError:
         return None
+
+
+def is_of_spec(node: Node, name: str) -> bool:
+    """Whether a hash is that of the chain spec, which is the parent of genesis, or of its transaction in JSON-RPC."""
+    block = node.wallet_blocks.spec_block
+    return name in (block.stored.header.hash, block.transactions[0].transaction.id)

@@ -16,7 +16,7 @@ from api.errors import HttpRefusal, asks_for_page, describe, http_problem, probl
 from api.explorer import text
 from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
-from api.explorer.search import find
+from api.explorer.search import find, is_of_spec
 from api.reading import MAX_HEIGHT, choice_argument, number_argument
 from api.representations import find_block
 from services.clocks import waiting_words
@@ -34,6 +34,10 @@ _STATIC = Path(__file__).parent / "static"
 _YEAR = 365 * 86_400
 _HTML = "text/html"
 _NOT_THERE = "There is no such thing on this node."
+_BEFORE_GENESIS = (
+    "The first block of this chain, its genesis block, has height 1. "
+    "What JSON-RPC serves as block 0 is the chain spec, which is at /spec."
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -67,12 +71,17 @@ def block(name: str) -> ResponseReturnValue:
       parameters:
         - {in: path, name: name, required: true, schema: {type: string}}
         - {in: query, name: page, schema: {type: integer, default: 1, minimum: 1, maximum: 1000}}
-      responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
+      responses:
+        '200': {description: HTML., html: true}
+        '302': {description: 'To the usual spelling, or to the chain spec.'}
+        '404':
     """
     plain = plain_block(name)
     found = find_block(current_node(), plain)
     if found is None:
-        reason = "The first block of this chain, its genesis block, has height 1." if plain == "0" else ""
+        if is_of_spec(current_node(), plain):
+            return redirect(url_for("health.spec"))
+        reason = _BEFORE_GENESIS if plain == "0" else ""
         return _missing("block", name, reason)
     if plain != name:
         return redirect(url_for("explorer.block", name=plain, page=request.args.get("page")))
@@ -87,11 +96,16 @@ def transaction(transaction_id: str) -> ResponseReturnValue:
     get:
       summary: 'Page: a transaction, its progress, and its Merkle branch'
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string}}]
-      responses: {'200': {description: HTML., html: true}, '302': {description: To the usual spelling.}, '404':}
+      responses:
+        '200': {description: HTML., html: true}
+        '302': {description: 'To the usual spelling, or to the chain spec.'}
+        '404':
     """
     plain = plain_hash(transaction_id)
     context = transactions.transaction(current_node(), plain) if is_hash(plain) else None
     if context is None:
+        if is_of_spec(current_node(), plain):
+            return redirect(url_for("health.spec"))
         return _missing("transaction", transaction_id)
     if plain != transaction_id:
         return redirect(url_for("explorer.transaction", transaction_id=plain))

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from api.rpc.caller import may_control
 from api.rpc.errors import invalid_params
 from api.rpc.method_table import METHODS, method
 from api.rpc.quantity import data, quantity, read_data, read_quantity
 from api.rpc.representations import (
+    LOG_BYTES,
     gas_limit,
     represent_block,
     represent_header,
@@ -16,6 +18,7 @@ from api.rpc.representations import (
 )
 from api.rpc.tags import find_block, find_by_hash, first_within, is_pending
 from api.serving.budget import reserve
+from services.development.accounts import unlocked_accounts
 from services.node import Node
 from services.store.records import StoredHeader
 from services.system.about import VERSION
@@ -53,7 +56,12 @@ def listening(node: Node) -> bool:
 
 @method("web3_clientVersion")
 def client_version(node: Node) -> str:
-    return f"Quarry/v{VERSION}/python"
+    """The name of this program; where it has anvil's control methods, after a word that says so.
+
+    hardhat-network-helpers refuse every node whose version does not begin with the name of one that they know.
+    """
+    name = f"Quarry/v{VERSION}/python"
+    return f"anvil-compatible {name}" if may_control(node.settings, None) else name
 
 
 @method("web3_sha3", 1)
@@ -62,10 +70,11 @@ def keccak(node: Node, value: Any) -> str:
     return data(keccak256(read_data(value)))
 
 
-@method("rpc_modules")
-def modules(node: Node) -> dict[str, str]:
-    names = {name.partition("_")[0] for name, known in METHODS.items() if not known.controls}
-    return dict.fromkeys(sorted(names), "1.0")
+@method("rpc_modules", told=True)
+def modules(node: Node, controls: bool) -> dict[str, str]:
+    """The groups of the methods that the caller has."""
+    names = (name for name, known in METHODS.items() if controls or not known.controls)
+    return dict.fromkeys(sorted({name.partition("_")[0] for name in names}), "1.0")
 
 
 @method("eth_syncing")
@@ -73,10 +82,11 @@ def syncing(node: Node) -> bool:
     return False
 
 
-@method("eth_accounts")
-def accounts(node: Node) -> list[str]:
-    """An empty list: the node has no keys."""
-    return []
+@method("eth_accounts", told=True)
+@method("eth_requestAccounts", told=True)
+def accounts(node: Node, controls: bool) -> list[str]:
+    """The accounts that the node signs for. Without control it signs nothing, so there are none."""
+    return unlocked_accounts(node.settings).addresses if controls else []
 
 
 @method("eth_blockNumber")
@@ -111,7 +121,8 @@ def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) ->
     if last is None:
         raise invalid_params("request beyond head block")
     reserve(_PERCENTILE_BYTES * wanted * len(ranks))
-    newest_first = node.chain.headers(max(1, last.header.index - wanted + 1), min(wanted, last.header.index))[::-1]
+    lowest = max(0, last.header.index - wanted + 1)
+    newest_first = node.wallet_blocks.headers(lowest, last.header.index - lowest + 1)[::-1]
     headers = first_within(_MAX_TRANSACTIONS, newest_first)[::-1]  # clients accept fewer blocks than they asked for
     first = headers[0].header.index if headers else last.header.index + 1
     limit = gas_limit(node.settings.spec)
@@ -239,4 +250,6 @@ def block_receipts(node: Node, tag: Any) -> Any:
         return None
     reserve(_PER_BYTE * stored.size)
     block = node.wallet_blocks.block(stored)
+    if block.transactions:  # the first one's events may be as many as all others together
+        reserve(LOG_BYTES * len(block.transactions[0].events))
     return [represent_receipt(item, block, node.settings.spec) for item in block.transactions]

@@ -5,7 +5,7 @@ from typing import Any
 from api.rpc.errors import REFUSED, RpcError, invalid_params
 from api.rpc.method_table import method
 from api.rpc.quantity import read_address, read_data, read_quantity
-from api.rpc.representations import represent_log
+from api.rpc.representations import LOG_BYTES, represent_log
 from api.rpc.tags import find_by_hash, first_within, read_height
 from api.serving.budget import reserve
 from services.errors import TipMoved
@@ -15,8 +15,8 @@ from services.store.records import StoredHeader
 from services.token.logs import MAX_LOGS, FoundLog, LogCriteria, Topics
 
 _MAX_ALTERNATIVES = 1000
-# Bytes of memory for each event: while it is searched, and while an answer is made.
-_FOUND_BYTES, _LOG_BYTES = 1_200, 4_000
+# Bytes of memory for each event while it is searched.
+_FOUND_BYTES = 1_200
 # The most transactions and blocks that one poll of a filter returns.
 _MAX_PENDING = 1000
 _MAX_BLOCKS = 1000
@@ -123,7 +123,7 @@ def _changes(node: Node, current: Filter) -> tuple[list[StoredHeader], list[Stor
             raise RpcError(REFUSED, "filter not found")  # its block was deleted, so the client has to begin again
         attached = node.chain.headers(stored.header.index + 1, _MAX_BLOCKS)
         if not attached or attached[0].header.previous_hash == stored.header.hash:
-            attached = first_within(MAX_LOGS, attached)  # each transaction has one event
+            attached = first_within(MAX_LOGS // 2, attached)  # each transaction has an event, and its fee may have one
             return detached, attached, attached[-1] if attached else stored
     raise TipMoved("The chain was reorganised while it was read.")
 
@@ -200,5 +200,5 @@ def _topics(value: Any) -> Topics:
 
 
 def _objects(found: list[FoundLog], *, removed: bool = False) -> list[dict[str, Any]]:
-    reserve(_LOG_BYTES * len(found))
+    reserve(LOG_BYTES * len(found))
     return [represent_log(item.event, item.stored, removed=removed) for item in found]

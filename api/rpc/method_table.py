@@ -12,24 +12,26 @@ class Method:
     """One method: its function, how many parameters it takes at least and at most, and whether it is a control method.
 
     A control method changes the node or signs with a key of its own, so it exists only for those who `may_control`.
+    Some methods exist for everybody and answer those more: they are `told` whether the caller may control.
     """
 
     function: Function
     least: int
     most: int
     controls: bool = False
+    told: bool = False  # its function is `(node, controls, *parameters)`
 
 
 METHODS: dict[str, Method] = {}
 
 
 def method(
-    name: str, least: int = 0, most: int | None = None, *, controls: bool = False
+    name: str, least: int = 0, most: int | None = None, *, controls: bool = False, told: bool = False
 ) -> Callable[[Function], Function]:
     """Register a function `(node, *parameters)` as a JSON-RPC method."""
 
     def register(function: Function) -> Function:
-        METHODS[name] = Method(function, least, least if most is None else most, controls)
+        METHODS[name] = Method(function, least, least if most is None else most, controls, told)
         return function
 
     return register

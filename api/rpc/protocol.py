@@ -6,8 +6,10 @@ from typing import Any
 
 import structlog
 
-from api.rpc import chain, logs, mempool, state, transactions
-from api.rpc.development import branches
+from api.rpc import chain, logs, mempool, sending, state, transactions
+from api.rpc.development import accounts, balances, branches, instance, pool
+from api.rpc.development.refused import REFUSED as REFUSED_METHODS
+from api.rpc.error_log import ERRORS
 from api.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -35,7 +37,7 @@ MAX_BATCH_BYTES = 4 * 2**20
 # Answers of at most this many bytes are sent even if there is no room. One may say that a transaction was admitted.
 _SMALL = 1_024
 # Importing these modules fills the table of methods.
-_FILLED_BY = (branches, chain, logs, mempool, state, transactions)
+_FILLED_BY = (chain, logs, mempool, sending, state, transactions, accounts, balances, branches, instance, pool)
 # Method names that an error message may quote: they need no escaping, wherever the message is shown.
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -117,6 +119,8 @@ def _answer(node: Node, item: Any, controls: bool) -> dict[str, Any] | None:
         response = _failure(identifier, RpcError(INTERNAL_ERROR, "a fault of ours; it has been logged"))
     else:
         response = {"jsonrpc": "2.0", "id": identifier, "result": result}
+    if (failure := response.get("error")) is not None:
+        ERRORS.note(node.settings, name if _NAME.fullmatch(name) else "?", failure)
     return response if "id" in item else None
 
 
@@ -125,6 +129,8 @@ def _call(node: Node, name: str, params: Any, controls: bool) -> Any:
     if known is None or (known.controls and not controls):
         # ethers and viem look for this text to try another method.
         shown = name if _NAME.fullmatch(name) else "of that name"
+        if controls and name in REFUSED_METHODS:
+            raise RpcError(REFUSED, REFUSED_METHODS[name])
         raise RpcError(METHOD_NOT_FOUND, f"the method {shown} does not exist/is not available")
     if not node.rules.has_accounts:
         raise RpcError(REFUSED, "wallets need a chain with the standard rules; this one has the tutorial's")
@@ -133,7 +139,7 @@ def _call(node: Node, name: str, params: Any, controls: bool) -> Any:
     if not known.least <= len(params) <= known.most:
         wanted = str(known.least) if known.least == known.most else f"{known.least} to {known.most}"
         raise RpcError(INVALID_PARAMS, f"{name} takes {wanted} parameters")
-    return known.function(node, *params)
+    return known.function(node, controls, *params) if known.told else known.function(node, *params)
 
 
 def _without_room(item: Any, error: RpcError) -> dict[str, Any] | None:

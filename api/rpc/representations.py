@@ -8,7 +8,7 @@ from typing import Any
 
 from api.rpc.quantity import data, quantity
 from services.store.records import StoredHeader
-from services.token.receipts import Executed, TokenEvent, WalletBlock, call_data_of, gas_of, logs_of, raw_of
+from services.token.receipts import Executed, TokenEvent, WalletBlock, call_data_of, gas_of, log_of, raw_of
 from shared import erc20
 from shared.addresses import ZERO_ADDRESS
 from shared.chain_spec import ChainSpec
@@ -19,6 +19,8 @@ from shared.transaction import Transaction
 _NO_UNCLES = "0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347"
 _EMPTY_TRIE = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
 _ZERO_WORD = "0x" + "00" * 32
+# Memory that an event takes while an answer is made of it.
+LOG_BYTES = 4_000
 # No transaction costs more gas: each type has a fixed cost.
 _GAS_PER_TRANSACTION = 70_000
 
@@ -31,7 +33,8 @@ def gas_limit(spec: ChainSpec) -> int:
 def represent_block(block: WalletBlock, spec: ChainSpec, *, whole: bool) -> dict[str, Any]:
     """A block on the chain, with whole transactions or only their hashes."""
     header = block.stored.header
-    miner = block.transactions[0].transaction.recipient if block.transactions else ZERO_ADDRESS
+    first = block.transactions[0].transaction if block.transactions else None
+    miner = first.recipient if first is not None and first.type == "reward" else ZERO_ADDRESS
     return {
         "number": quantity(header.index),
         "hash": f"0x{header.hash}",
@@ -77,7 +80,7 @@ def represent_pending_block(
         "hash": None,
         "parentHash": f"0x{tip.header.hash}",
         "sha3Uncles": _NO_UNCLES,
-        "logsBloom": data(erc20.bloom(log for item in waiting for log in logs_of(item, spec))),
+        "logsBloom": data(erc20.bloom(log_of(item, spec) for item in waiting)),
         "transactionsRoot": _EMPTY_TRIE,
         "stateRoot": _ZERO_WORD,
         "receiptsRoot": _EMPTY_TRIE,
@@ -200,6 +203,6 @@ def represent_log(event: TokenEvent, stored: StoredHeader, *, removed: bool = Fa
         "blockTimestamp": quantity(int(stored.header.timestamp)),
         "transactionHash": f"0x{event.transaction_id}",
         "transactionIndex": quantity(event.position),
-        "logIndex": quantity(event.index),
+        "logIndex": quantity(event.log_index),
         "removed": removed,
     }

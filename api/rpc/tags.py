@@ -1,4 +1,7 @@
-"""Block tags: a word such as latest or pending, a height, `{blockNumber}` or `{blockHash}`."""
+"""Block tags: a word such as latest or pending, a height, `{blockNumber}` or `{blockHash}`.
+
+Heights begin at 0 here, as in all of JSON-RPC: block 0 is the chain spec (services/token/spec_block.py).
+"""
 
 from typing import Any
 
@@ -20,7 +23,7 @@ def read_height(node: Node, tag: Any) -> int | None:
     if tag is None or (isinstance(tag, str) and tag in _LATEST):
         return None
     if tag == "earliest":
-        return 1
+        return 0
     if isinstance(tag, dict):
         if tag.get("blockHash") is not None:
             stored = find_by_hash(node, tag["blockHash"], "blockHash")
@@ -50,13 +53,19 @@ def find_block(node: Node, tag: Any) -> StoredHeader | None:
     height = read_height(node, tag)
     if height is None:
         return node.chain.header(node.chain.tip().hash)
+    if height == 0:
+        return node.wallet_blocks.spec_block.stored
     block_hash = node.chain.hash_at(height) if height <= MAX_INTEGER else None
     return None if block_hash is None else node.chain.header(block_hash)
 
 
 def find_by_hash(node: Node, value: Any, name: str = "hash") -> StoredHeader | None:
     """The block with this hash, or None if it is not on the chain."""
-    stored = node.chain.header(read_data(value, name, 32).hex())
+    block_hash = read_data(value, name, 32).hex()
+    first = node.wallet_blocks.spec_block.stored
+    if block_hash == first.header.hash:
+        return first
+    stored = node.chain.header(block_hash)
     return stored if stored is not None and node.chain.is_on_chain(stored) else None
 
 

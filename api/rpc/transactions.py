@@ -5,8 +5,10 @@ from typing import Any
 
 from api.rpc.errors import REFUSED, RpcError, reverted, to_nobody
 from api.rpc.method_table import method
-from api.rpc.quantity import read_data
-from api.rpc.representations import represent_mined, represent_pending, represent_receipt
+from api.rpc.quantity import quantity, read_data, read_quantity
+from api.rpc.representations import LOG_BYTES, represent_mined, represent_pending, represent_receipt
+from api.rpc.waiting import place, wait_for
+from api.serving.budget import reserve
 from services.node import Node
 from services.token.receipts import Executed, WalletBlock, raw_of
 from shared.errors import RuleError
@@ -17,13 +19,25 @@ from shared.transaction import Transaction
 # process.
 _LOOKS, _PAUSE, _HOLDERS = 25, 0.01, 16
 _holders = BoundedSemaphore(_HOLDERS)
+ALREADY_KNOWN = "already known"
+
+
+# Seconds that eth_sendRawTransactionSync waits for the block: unless the client says otherwise (as EIP-7966
+# recommends), and at most.
+_SYNC_SECONDS, _MOST_SYNC_SECONDS = 2.0, 30.0
+# Codes of EIP-7966.
+_TIMED_OUT, _GAP = 4, 6
 
 
 @method("eth_sendRawTransaction", 1)
 def send_raw(node: Node, raw: Any) -> str:
-    text = read_data(raw, "transaction")
+    return f"0x{submit(node, read_raw(node, read_data(raw, 'transaction')))}"
+
+
+def read_raw(node: Node, text: bytes) -> Transaction:
+    """The transaction of raw bytes. Raises: RuleError, RpcError."""
     try:
-        transaction = node.rules.read_raw(text)
+        return node.rules.read_raw(text)
     except RuleError as error:
         if error.code == "bad_recipient":
             raw = decode_raw(text)
@@ -31,15 +45,26 @@ def send_raw(node: Node, raw: Any) -> str:
             if raw.input:  # a token call, which would revert
                 raise to_nobody(call.type, call.recipient) from None
         raise
+
+
+def submit(node: Node, transaction: Transaction, *, replaces: bool = True) -> str:
+    """Admit a transaction, and return its id.
+
+    Args:
+        replaces: whether it may take the place of one that waits (`Mempool.admit_many`).
+
+    Raises:
+        NodeError, RpcError: the refusal, in geth's words where geth has them.
+    """
     try:
-        admitted = node.submit_one(transaction)
+        admitted = node.submit_one(transaction, replaces=replaces)
     except RuleError as error:
         raise _explained(node, transaction, error) from None
     if admitted.block:  # it was mined before; geth's words
         raise RpcError(REFUSED, "nonce too low")
     if not admitted.new:
-        raise RpcError(REFUSED, "already known")
-    return f"0x{transaction.id}"
+        raise RpcError(REFUSED, ALREADY_KNOWN)
+    return transaction.id
 
 
 def _explained(node: Node, transaction: Transaction, error: RuleError) -> Exception:
@@ -51,6 +76,48 @@ def _explained(node: Node, transaction: Transaction, error: RuleError) -> Except
     if node.chain.account(transaction.sender).balance < transaction.fee:
         return error
     return reverted("ERC20: transfer amount exceeds balance")
+
+
+@method("eth_sendRawTransactionSync", 1, 2)
+def send_raw_sync(node: Node, raw: Any, timeout: Any = None) -> dict[str, Any]:
+    """Send a raw transaction and wait for its receipt (EIP-7966). `timeout`: milliseconds."""
+    seconds = read_timeout(timeout)
+    transaction = read_raw(node, read_data(raw, "transaction"))
+    with place():
+        expected = max(node.chain.account(transaction.sender).nonce, node.pool.next_nonce(transaction.sender) or 0)
+        if transaction.nonce > expected:
+            raise RpcError(
+                _GAP,
+                "The transaction was rejected due to a nonce gap. Please resubmit with the next on-chain nonce.",
+                quantity(expected),
+            )
+        after = node.mining.events.last()
+        return awaited_receipt(node, submit(node, transaction), after, seconds)
+
+
+def read_timeout(timeout: Any) -> float:
+    """Seconds, of milliseconds from a client. None and 0 mean the usual time. Raises: RpcError."""
+    milliseconds = 0 if timeout is None else read_quantity(timeout, "timeout")
+    return min(milliseconds / 1000, _MOST_SYNC_SECONDS) if milliseconds else _SYNC_SECONDS
+
+
+def awaited_receipt(node: Node, identifier: str, after: str, seconds: float) -> dict[str, Any]:
+    """The receipt of a transaction that was just sent, once a block holds it.
+
+    Args:
+        after: the last event before it was sent.
+
+    Raises:
+        RpcError: no block held it in time. It still waits.
+    """
+    found = wait_for(node, lambda: _mined(node, identifier), after, seconds)
+    if found is None:
+        raise RpcError(
+            _TIMED_OUT,
+            f"The transaction was added to the transaction pool but wasn't processed in {seconds:g}s",
+            f"0x{identifier}",
+        )
+    return represent_receipt(*found, node.settings.spec)
 
 
 @method("eth_getTransactionByHash", 1)
@@ -70,7 +137,11 @@ def by_hash(node: Node, value: Any) -> Any:
 def receipt(node: Node, value: Any) -> Any:
     identifier = read_data(value, "hash", 32).hex()
     found = _mined(node, identifier) or _awaited(node, identifier)
-    return None if found is None else represent_receipt(*found, node.settings.spec)
+    if found is None:
+        return None
+    executed, block = found
+    reserve(LOG_BYTES * len(executed.events))  # a reward has as many as the block has accounts that pay fees
+    return represent_receipt(executed, block, node.settings.spec)
 
 
 def _awaited(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None:
@@ -97,8 +168,17 @@ def _awaited(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None
 
 def _mined(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None:
     location = node.chain.locate(identifier)
-    stored = None if location is None else node.chain.header(location.block_hash)
-    if location is None or stored is None:
+    if location is None:
+        return _allocating(node, identifier)
+    stored = node.chain.header(location.block_hash)
+    if stored is None:
         return None
     block = node.wallet_blocks.block(stored)
     return block.transactions[location.position], block
+
+
+def _allocating(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None:
+    """The transaction of block 0, if that is its id."""
+    block = node.wallet_blocks.spec_block
+    (executed,) = block.transactions
+    return (executed, block) if executed.transaction.id == identifier else None

@@ -7,7 +7,7 @@ kind: they are the reserve for quick answers. docs/operations.md has a table of 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -216,6 +216,18 @@ _thread = threading.local()
 def begin(budget: Budget) -> None:
     """Begin a new answer: `reserve` and `settle` on this thread are about it, and take from `budget`."""
     _thread.budget, _thread.answer = budget, None
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Hold a place of this thread's budget for a request that waits for a block.
+
+    Raises:
+        Busy: `too_many_waiting`.
+    """
+    budget: Budget | None = getattr(_thread, "budget", None)
+    with nullcontext() if budget is None else budget.hold(Kind.WAIT):
+        yield
 
 
 def reserve(size: int) -> None:

@@ -1,7 +1,8 @@
 """The ledger at a recent height, from the undo records: wallets ask at the height that they last saw.
 
 An undo record holds the entries that its block changed, as they were before. So the value at a height is in the first
-record above it that names the entry, or, if none does, in the ledger itself.
+record above it that names the entry, or, if none does, in the ledger itself. The ledger at height 0, before genesis, is
+in the chain spec: its allocations.
 """
 
 from functools import lru_cache
@@ -9,7 +10,7 @@ from functools import lru_cache
 from services.errors import NotFound, TipMoved
 from services.store.chain import ChainStore
 from services.store.records import Tip, allowance_field, decode_account
-from shared.ledger import Account, Entries, Touched
+from shared.ledger import NO_ACCOUNT, Account, Entries, Touched
 
 # Blocks back from the tip. Older states would take a replay, so they are refused.
 DEPTH = 128
@@ -26,7 +27,7 @@ class HeightUnknown(NotFound):
 
 
 class Snapshots:
-    """Accounts and allowances at the last `DEPTH` heights and at the tip. A height of None means the tip.
+    """Accounts and allowances at the last `DEPTH` heights, at the tip, and at height 0. A height of None means the tip.
 
     Every method raises:
         HeightUnknown, StateUnavailable: no answer is possible for `height`.
@@ -34,8 +35,10 @@ class Snapshots:
         Damaged: an undo record is not what was written.
     """
 
-    def __init__(self, chain: ChainStore) -> None:
+    def __init__(self, chain: ChainStore, initial: Entries) -> None:
+        """`initial`: the ledger that the chain begins with."""
         self._chain = chain
+        self._initial = initial
         # Records never change. They are kept and searched as text: decoding the record of a full block (some 300 kB)
         # takes ten times as long and as much memory.
         self._undo = lru_cache(maxsize=DEPTH + 8)(chain.undo_text)
@@ -44,6 +47,8 @@ class Snapshots:
         """The account after the block at `height`."""
         if height is None:
             return self._chain.account(address)
+        if height == 0:
+            return self._initial.accounts.get(address, NO_ACCOUNT)
         texts, now = self._since(height, Touched(frozenset({address}), frozenset()))
         found = _first(texts, f'"{address}":"'.encode())
         return now.accounts[address] if found is None else decode_account(found)
@@ -52,6 +57,8 @@ class Snapshots:
         """The allowance after the block at `height`, in base units."""
         if height is None:
             return self._chain.allowance(owner, spender)
+        if height == 0:
+            return self._initial.allowances.get((owner, spender), 0)
         pair = (owner, spender)
         texts, now = self._since(height, Touched(frozenset(), frozenset({pair})))
         found = _first(texts, f'"{allowance_field(pair)}":"'.encode())
@@ -61,13 +68,15 @@ class Snapshots:
         """All coins after the block at `height`, in base units."""
         if height is None:
             return self._chain.tip().supply
+        if height == 0:
+            return self._initial.supply
         texts, now = self._since(height, Touched(frozenset(), frozenset()))
         found = _first(texts, _SUPPLY)
         return now.supply if found is None else int(found)
 
     def require_height(self, height: int | None) -> None:
         """Refuse a height that the chain does not have."""
-        if height is not None and not 1 <= height <= self._chain.tip().height:
+        if height is not None and not 0 <= height <= self._chain.tip().height:
             raise HeightUnknown("The chain has no block at that height.")
 
     def _since(self, height: int, wanted: Touched) -> tuple[list[bytes], Entries]:

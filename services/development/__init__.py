@@ -5,4 +5,6 @@ All of it is reached by the control methods of JSON-RPC (`api/rpc/development`),
 - `going_back`: snapshots; returning to one, to an earlier block, or to genesis.
 - `forks`: another branch, mined beside the chain by the real workers.
 - `candidates`: the transactions that such a branch may hold.
+- `accounts`: the unlocked accounts, and which keys they are.
+- `balances`: sets balances by real transactions.
 """

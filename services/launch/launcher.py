@@ -6,7 +6,6 @@
 
 import contextlib
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from services.settings.hosts import bind_address
 from services.settings.values import named
 from services.system.processes import started_at
 from services.system.programs import module_command
+from services.wallet.development import accounts_of, funded
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,9 @@ _POLL = 0.05
 # Addresses that stand for all, and where this machine reaches a server that binds them.
 _ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _DIFFERS = "ledger_differs"
+# After so many seconds, a start says why it may take longer.
+_SLOW = 3.0
+_WHY_SLOW = "the first start on a machine compiles the code and the hash kernel"
 _TRIM_SECONDS = 5.0  # between two looks at the sizes of the logs
 
 
@@ -60,8 +63,9 @@ class PortInUse(LaunchFailed):
 class RunningNode:
     """One node while it runs."""
 
-    def __init__(self, plan: NodePlan) -> None:
+    def __init__(self, plan: NodePlan, report: Callable[[str], None] = lambda step: None) -> None:
         self.plan = plan
+        self._report = report
         self.settings = plan.check()
         self._bound = named("--host", bind_address, self.settings.host)
         self.address = ""
@@ -114,6 +118,7 @@ class RunningNode:
             NodeError: Valkey or the API did not start.
         """
         files, plan = self.plan.files, self.plan
+        self._report(f"{plan.name}: starting {'Valkey and ' if plan.redis_url is None else ''}the API")
         if plan.redis_url is None:
             valkey = EmbeddedValkey(files.valkey, durability=self.settings.durability)
             self._stack.callback(valkey.stop)
@@ -129,6 +134,7 @@ class RunningNode:
 
     def begin(self) -> None:
         """Start workers and ticker. The node then looks for its peers."""
+        self._report(f"{self.plan.name}: starting {self.plan.workers} mining worker(s), network worker and ticker")
         mining = module_command("worker", "worker", "--queue", "mining")
         self._supervise(
             *(self._program(f"mining{number}", mining) for number in range(1, self.plan.workers + 1)),
@@ -162,13 +168,19 @@ class RunningNode:
                 pid=os.getpid(),
                 started=started_at(os.getpid()) or "",
                 started_at=launched_at,
+                development_accounts=len(funded(self.settings)),
+                mnemonic_file=str(self.settings.development_mnemonic_file or ""),
             )
         )
 
     def _wait_until(self, ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
+        began = time.monotonic()
+        deadline, slow = began + START_TIMEOUT, began + _SLOW
         while not ready():
             self._require_alive()
+            if time.monotonic() > slow:
+                self._report(f"{self.plan.name}: waiting; {_WHY_SLOW}")
+                slow = deadline
             if time.monotonic() > deadline:
                 logs = self.plan.files.logs
                 raise LaunchFailed(
@@ -263,8 +275,9 @@ class RunningNode:
 class Launch:
     """Several nodes, started together and kept running."""
 
-    def __init__(self, plans: Sequence[NodePlan]) -> None:
-        self.nodes = [RunningNode(plan) for plan in plans]
+    def __init__(self, plans: Sequence[NodePlan], report: Callable[[str], None] = lambda step: None) -> None:
+        """`report` is told each step of the start, in a few words."""
+        self.nodes = [RunningNode(plan, report) for plan in plans]
 
     def start(self) -> None:
         """Start all nodes and wait until they are ready. After an error or an interrupt, none is left running.
@@ -314,8 +327,6 @@ class Launch:
 
     def to_object(self, data_dir: Path) -> dict[str, Any]:
         """The object that `quarry up --json` prints. It holds the store's password."""
-        from services.wallet.development import ACCOUNTS
-
         first = self.nodes[0]
         value: dict[str, Any] = {
             "nodes": [{"name": node.plan.name, "url": node.url, "address": node.address} for node in self.nodes],
@@ -325,13 +336,7 @@ class Launch:
         }
         if first.settings.spec.development:
             value["development_accounts"] = [
-                {"address": account.address, "private_key": account.private_key} for account in ACCOUNTS
+                {"address": account.address, "private_key": account.private_key}
+                for account in accounts_of(first.settings)
             ]
         return value
-
-
-def default_workers() -> int:
-    """One mining worker for each core that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

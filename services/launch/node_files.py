@@ -37,6 +37,8 @@ class NodeRecord:
     pid: int  # of `quarry up`
     started: str  # when that process began, by `services.system.processes.started_at`
     started_at: float  # Unix seconds
+    development_accounts: int = 0  # with coins; their names are account0, account1 …
+    mnemonic_file: str = ""  # with their phrase; "": they are anvil's
 
 
 @dataclass(frozen=True, slots=True)

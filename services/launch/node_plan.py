@@ -1,5 +1,7 @@
 """The plan of a node that `quarry up` starts: its files, its options, and the environment of its processes."""
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -69,3 +71,10 @@ def passed_settings(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if name.startswith("QUARRY_") and name not in CLIENT_VARIABLES
     }
+
+
+def default_workers() -> int:
+    """One mining worker for each core that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

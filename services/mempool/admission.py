@@ -40,7 +40,7 @@ class Mempool:
         self._recent = _RecentViews()
         self._clock = clock
 
-    def admit_many(self, transactions: Sequence[Transaction]) -> list[Admitted | NodeError]:
+    def admit_many(self, transactions: Sequence[Transaction], *, replaces: bool = True) -> list[Admitted | NodeError]:
         """Admit transactions independently of each other.
 
         Safe to repeat: a transaction that is waiting already is acknowledged again.
@@ -48,6 +48,8 @@ class Mempool:
         Args:
             transactions: with shapes and signatures that are known to be good. Those of one sender are judged in this
                 order, those of different senders side by side.
+            replaces: whether they may take the place of transactions that wait. If not, a nonce that is taken is
+                refused as `replacement_underpriced`, whatever the fee.
 
         Returns:
             per transaction, the acknowledgement or the refusal: what `Judgement.take` raises, or Busy (`contended`).
@@ -60,7 +62,7 @@ class Mempool:
         attempts = 0
         while queues:
             heads = [batches[0] for batches in queues]
-            results = self._try([[transactions[position] for position in batch] for batch in heads])
+            results = self._try([[transactions[position] for position in batch] for batch in heads], replaces)
             progress = False
             for batches, result in zip(queues, results, strict=True):
                 if result is not None:
@@ -86,12 +88,12 @@ class Mempool:
             groups[-1][transaction.nonce] = position
         return [[list(group.values()) for group in groups] for groups in queues.values()]
 
-    def _try(self, batches: Sequence[Sequence[Transaction]]) -> list[list[Admitted | NodeError] | None]:
+    def _try(self, batches: Sequence[Sequence[Transaction]], replaces: bool) -> list[list[Admitted | NodeError] | None]:
         """View, judge and write each sender's batch once. None: its view no longer held when it was written."""
         judged: list[tuple[Judgement, list[Admitted | NodeError]]] = []
         for batch, view in zip(batches, self._views(batches), strict=True):
             total = self._queue_total(batch[0].sender) if view.total is None else view.total
-            judgement = Judgement(self._policy, view, total, self._costs(view))
+            judgement = Judgement(self._policy, view, total, self._costs(view), replaces=replaces)
             outcomes = [_outcome(judgement, self._rules.numbered(item, judgement.next_nonce)) for item in batch]
             judged.append((judgement, outcomes))
         admissions = [judgement.admission() for judgement, _ in judged if judgement.accepted]
@@ -142,6 +144,14 @@ class Mempool:
         self._store.forget_records(now - self._policy.record_seconds, self._policy.max_records, 2000)
         hours = self._policy.expiry_seconds / 3600
         return self._store.drop(ids, "expired", f"not mined within {hours:g} hours", now)
+
+    def take_out(self, ids: Sequence[str], reason: str) -> int:
+        """Drop transactions because someone asked for it. Returns how many of them were waiting.
+
+        Those of the same sender with higher nonces stay, and wait for the nonces that are missing now. A round that is
+        open may still hold what was dropped: see `Rounds.renew`.
+        """
+        return self._store.drop(ids, "dropped", reason, self._clock.now())
 
     def drop_invalid(self, refused: Iterable[tuple[str, RuleError]]) -> None:
         """Drop transactions that the ledger can no longer take, with the rule that each breaks."""

@@ -25,16 +25,20 @@ class PoolPolicy:
 class Judgement:
     """Judges transactions of one sender in turn, against one view of the sender and what was accepted before."""
 
-    def __init__(self, policy: PoolPolicy, view: PoolView, total: int, costs: dict[str, int]) -> None:
+    def __init__(
+        self, policy: PoolPolicy, view: PoolView, total: int, costs: dict[str, int], *, replaces: bool = True
+    ) -> None:
         """
         Args:
             total: what the sender's queue costs, base units.
             costs: by id, what each transaction that may be replaced costs, base units.
+            replaces: whether a transaction may take the place of one that waits.
         """
         self._policy = policy
         self.view = view
         self._total = total
         self._costs = costs
+        self._replaces = replaces
         self.next_nonce = view.next_nonce
         self._new = 0  # accepted transactions that replace nothing
         self._displaced: Waiting | None = None
@@ -61,7 +65,7 @@ class Judgement:
             raise PolicyError(
                 "nonce_too_far", f"nonce is more than {policy.nonces_ahead} ahead of the account's.", field="nonce"
             )
-        replacements = _replacements(transaction, old) if old is not None else 0
+        replacements = self._replaced(transaction, old) if old is not None else 0
         # An entry that left since the view was read costs nothing here; the write then fails, and the view is read
         # again.
         total = self._total + cost(transaction) - (self._costs.get(old.id, 0) if old else 0)
@@ -75,6 +79,20 @@ class Judgement:
         if transaction.nonce == self.next_nonce:
             self.next_nonce += 1
         return True
+
+    def _replaced(self, transaction: Transaction, old: Waiting) -> int:
+        """How often the nonce of `old` will have been replaced, once `transaction` takes its place."""
+        if not self._replaces or not outbids(transaction.fee, old.fee):
+            raise PolicyError(
+                "replacement_underpriced",
+                "To replace a waiting transaction, its fee must rise by a tenth.",
+                field="fee",
+            )
+        if old.replacements >= _MAX_REPLACEMENTS:
+            raise PolicyError(
+                "too_many_replacements", f"This nonce was replaced {_MAX_REPLACEMENTS} times already.", field="nonce"
+            )
+        return old.replacements + 1
 
     def _check_funds(self, transaction: Transaction, total: int) -> None:
         if total > self.view.account.balance:
@@ -123,21 +141,6 @@ class Judgement:
             at_nonce={},
             fresh=False,
         )
-
-
-def _replacements(transaction: Transaction, old: Waiting) -> int:
-    """How often the nonce of `old` will have been replaced, once `transaction` takes its place."""
-    if not outbids(transaction.fee, old.fee):
-        raise PolicyError(
-            "replacement_underpriced",
-            "To replace a waiting transaction, its fee must rise by a tenth.",
-            field="fee",
-        )
-    if old.replacements >= _MAX_REPLACEMENTS:
-        raise PolicyError(
-            "too_many_replacements", f"This nonce was replaced {_MAX_REPLACEMENTS} times already.", field="nonce"
-        )
-    return old.replacements + 1
 
 
 def outbids(new: int, old: int) -> bool:

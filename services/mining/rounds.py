@@ -136,6 +136,15 @@ class Rounds:
         if found is not None:
             self._queue.enqueue_search(self._policy.node, round_id, found.height, max(self._queue.mining_workers(), 1))
 
+    def renew(self) -> None:
+        """Give the open round, if there is one, a new template, since transactions of it were dropped.
+
+        A proof that was found for the old template seals nothing any more.
+        """
+        open_round = self._store.situation().open_round
+        if open_round:
+            self._renew(open_round)
+
     # --- the search job's side ---
 
     def watch(self) -> Watch:
@@ -216,7 +225,7 @@ class Rounds:
         if found is None or found[0] != claim.version:
             return None
         block = self._rules.read_block(found[1].with_proof(proof))
-        sealed_by = SealedBy(claim.round_id, worker)
+        sealed_by = SealedBy(claim.round_id, worker, claim.version)
         if found[2]:  # aside
             ended = self._store.end_aside(claim.round_id, self._clock.now(), block.hash, worker, proof)
             return Accepted(block, sealed_by, None) if ended else None

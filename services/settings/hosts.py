@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import socket
+from functools import cache
 
 from services.settings.values import BadValue
 
@@ -45,6 +46,17 @@ def normal_host(text: str) -> str:
     if not _NAME.fullmatch(host) or NUMERIC_END.fullmatch(host):
         raise BadValue("must be a name or an IP address in its usual spelling.")
     return host
+
+
+@cache  # each JSON-RPC request asks
+def is_loopback(host: str) -> bool:
+    """Whether a host in normal form is this machine for itself alone."""
+    if host == LOCALHOST:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, which may resolve to any address
+        return False
 
 
 def bind_address(host: str) -> str:

@@ -7,14 +7,13 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
 from services.errors import BadSettings
 from services.peers.urls import normal_url
 from services.settings import values
-from services.settings.hosts import LOCALHOST, normal_host, normal_origin
+from services.settings.hosts import is_loopback, normal_host, normal_origin
 from services.settings.paths import DEFAULT_HOME, expanded, expanded_if_possible
 from services.settings.redis_url import normal as normal_redis_url
 from services.settings.rows import AS_IT_IS, Carried, number, one_of, row_of, setting, several
@@ -73,6 +72,8 @@ class Settings:
     # "" where this process does not mine.
     reward_address: str = field(metadata=setting("REWARD_ADDRESS", values.address, "", AS_IT_IS))
     admin_token_file: Path | None = field(metadata=setting("ADMIN_TOKEN_FILE", expanded))
+    # A file with the recovery phrase of the development accounts; None: they are those of anvil.
+    development_mnemonic_file: Path | None = field(metadata=setting("DEVELOPMENT_MNEMONIC_FILE", expanded))
     automine: bool = field(metadata=setting("AUTOMINE", values.flag, False, AS_IT_IS))
     # Base units.
     min_fee: int = field(
@@ -125,12 +126,7 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the node."""
-        if self.host == LOCALHOST:
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:  # a name, which may resolve to any address
-            return False
+        return is_loopback(self.host)
 
     def admin_token(self) -> str | None:
         """The admin token; None: there is no admin. Only the API needs it, so only the API reads the file.
@@ -209,6 +205,10 @@ def _check(settings: Settings) -> None:
         raise BadSettings(
             f"The chain spec {settings.spec.name} is for development: its keys are public. Set QUARRY_HOST to "
             "127.0.0.1, or use --unsafe-development."
+        )
+    if settings.development_mnemonic_file is not None and not settings.spec.development:
+        raise BadSettings(
+            f"QUARRY_DEVELOPMENT_MNEMONIC_FILE: the chain spec {settings.spec.name} is not for development."
         )
     if settings.min_fee == 0 and not settings.spec.development:
         raise BadSettings("QUARRY_MIN_FEE may be 0 only with a development chain spec.")

@@ -30,6 +30,7 @@ class SealedBy:
 
     round_id: str
     worker: str
+    version: str = ""  # of the template that the round must still have; "": of any
 
 
 class ChainStore(IndexReader, LedgerReader):
@@ -140,6 +141,7 @@ class ChainStore(IndexReader, LedgerReader):
             now,
             tip.digest,
             _digest_after(tip, block, header, change),
+            sealed_by.version if sealed_by else "",
         ]
         for items in ledger_lists(change.after), index_lists(block), [nonce_list(change)]:
             for values in items:

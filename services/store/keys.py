@@ -73,6 +73,18 @@ class Keys:
         """STRING number of the rules that every block is known to keep (services/chain/earlier_chains.py)."""
         return self._key("rules")
 
+    # --- development: turn.lua ---
+
+    @property
+    def run(self) -> str:
+        """STRING random token of the node's last start (services/store/development.py)."""
+        return self._key("run")
+
+    @property
+    def turn(self) -> str:
+        """STRING token of the process that sets balances now. Expires in seconds."""
+        return self._key("turn")
+
     # --- ledger: append.lua, swap.lua, initialise.lua ---
 
     @property

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from services.errors import PolicyError, TipMoved
 from services.store.chain import ChainStore
 from services.store.records import StoredHeader
-from services.token.receipts import TokenEvent, WalletBlocks
+from services.token.receipts import TokenEvent
+from services.token.wallet_blocks import WalletBlocks
 from shared.addresses import ZERO_ADDRESS, checksummed
 from shared.erc20 import Log
 
@@ -25,7 +26,7 @@ Topics = tuple[frozenset[bytes] | None, ...]  # per position the alternatives; N
 class LogCriteria:
     """Which events are wanted."""
 
-    first: int  # heights, both inclusive
+    first: int  # heights, both inclusive; 0 is the chain spec
     last: int
     addresses: frozenset[str] | None  # contracts; None: any
     topics: Topics
@@ -81,7 +82,7 @@ class LogSearch:
         return [FoundLog(stored, event) for event in self._blocks.events(stored) if criteria.accepts(event.log)]
 
     def _find(self, criteria: LogCriteria, height: int, holding: Callable[[int], None]) -> list[FoundLog]:
-        first, last = max(1, criteria.first), min(criteria.last, height)
+        first, last = max(0, criteria.first), min(criteria.last, height)
         addresses = _addresses(criteria.topics)
         found: list[FoundLog] = []
         left, told = MAX_TRANSACTIONS, 0
@@ -104,8 +105,10 @@ class LogSearch:
             if last - first >= MAX_BLOCKS:
                 raise PolicyError("range_too_large", f"block range is larger than {MAX_BLOCKS} blocks")
             for start in range(first, last + 1, _PAGE):
-                yield from self._chain.headers(start, min(_PAGE, last + 1 - start))
+                yield from self._blocks.headers(start, min(_PAGE, last + 1 - start))
             return
+        if first == 0 <= last:
+            yield from self._blocks.headers(0, 1)  # which no history names
         for height in self._heights(first, last, addresses):
             yield from self._chain.headers(height, 1)
 
@@ -155,7 +158,7 @@ def _addresses(topics: Topics) -> set[str] | None:
     """The addresses that one topic position asks for: their histories name all its events.
 
     None: no position asks for addresses, or only for sets with the zero address, which has no history, although every
-    reward comes from it.
+    reward comes from it and every fee goes to it.
     """
     for wanted in topics[1:3]:
         if wanted is not None:

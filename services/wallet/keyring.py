@@ -233,6 +233,14 @@ def public_key(directory: Path) -> tuple[Scheme, bytes]:
         return "ethereum", der[len(_SECP256K1_SPKI) :]
 
 
+def public_key_of(private_key: bytes) -> bytes:
+    """The public key (a point of 65 bytes) of a private key of Ethereum's scheme (32 bytes)."""
+    from coincurve import PrivateKey
+
+    point: bytes = PrivateKey(private_key).public_key.format(compressed=False)
+    return point
+
+
 def address_of(directory: Path) -> str:
     """The address of a key directory, from `public.key` alone."""
     scheme, key = public_key(directory)

@@ -11,16 +11,15 @@ from shared.difficulty import WINDOW, next_difficulty
 from shared.errors import InputError, RuleError, TooEarly
 from shared.hashing import is_hash, sha256
 from shared.proof import MAX_PROOF, meets, proof_hash
+from shared.reward import make_reward, read_reward
 from shared.timestamps import max_ahead, median_time
 from shared.transaction import (
     Transaction,
     check_chain,
     check_recipient,
     check_signature,
-    from_raw,
-    make_reward,
     normalise,
-    read_reward,
+    read_raw,
     read_transaction,
     recalled,
     require_payee,
@@ -131,7 +130,7 @@ class StandardRules:
 
     def read_raw(self, raw: bytes) -> Transaction:
         # The fields come from the raw bytes, so there is no signature left to compare them with.
-        transaction = read_transaction(from_raw(raw, self.spec))
+        transaction = read_raw(raw, self.spec)
         check_chain(transaction, self.spec)
         check_recipient(transaction, self.spec)
         return transaction

@@ -119,6 +119,39 @@ test('transfers tokens and sees the event', async () => {
   assert.ok(inBlock.some((item) => item.transactionHash === receipt.hash && item.index === receipt.logs[0].index))
 })
 
+test('begins at block 0, the chain spec', async () => {
+  const block = await provider.getBlock('earliest', true)
+  assert.deepEqual([block.number, block.parentHash], [0, '0x' + '00'.repeat(32)])
+  assert.equal(block.hash, (await provider.getBlock(1)).parentHash)
+  assert.equal((await provider.getBlock(block.hash)).number, 0)
+  const [sent] = block.prefetchedTransactions
+  assert.deepEqual([sent.from, sent.to.toLowerCase(), sent.value, sent.hash], [ZeroAddress, TOKEN, 0n, block.transactions[0]])
+  assert.equal((await provider.getTransaction(sent.hash)).blockNumber, 0)
+  const receipt = await provider.getTransactionReceipt(sent.hash)
+  assert.deepEqual([receipt.blockHash, receipt.status, receipt.logs.length], [block.hash, 1, 10])
+  for (const log of receipt.logs) {
+    const { args } = token.interface.parseLog(log)
+    assert.deepEqual([args.from, args.value], [ZeroAddress, parseEther('10000')])
+    assert.equal(await provider.getBalance(args.to, 0), parseEther('10000'))
+    assert.equal(await token.balanceOf(args.to, { blockTag: 'earliest' }), parseEther('10000'))
+  }
+})
+
+test('finds every balance in the events alone', async () => {
+  await (await token.transfer(fresh().address, 3n)).wait()
+  const tip = await provider.getBlockNumber()
+  const balances = new Map()
+  const add = (address, value) => balances.set(address, (balances.get(address) ?? 0n) + value)
+  for (const { args } of await token.queryFilter(token.filters.Transfer(), 0, tip)) {
+    add(args.from, -args.value)
+    add(args.to, args.value)
+  }
+  assert.equal(-balances.get(ZeroAddress), await token.totalSupply({ blockTag: tip }))
+  balances.delete(ZeroAddress)
+  assert.ok(balances.size > 10)
+  for (const [address, value] of balances) assert.equal(value, await provider.getBalance(address, tip), address)
+})
+
 test('approves and spends by transferFrom', async () => {
   const to = fresh().address
   const approval = await (await token.approve(spender.address, 100n)).wait()
@@ -203,4 +236,42 @@ test('sends many at once', async () => {
 test('derives the accounts that wallets derive', () => {
   const phrase = 'test test test test test test test test test test test junk'
   assert.equal(HDNodeWallet.fromPhrase(phrase).address, '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266')
+})
+
+test('signs and sends with the accounts of the node', async () => {
+  const signer = await provider.getSigner(owner.address)
+  assert.equal((await provider.getSigner(0)).address, '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266')
+  const to = fresh().address
+  const sent = await signer.sendTransaction({ to, value: 5n })
+  assert.equal((await sent.wait()).status, 1)
+  const called = await token.connect(signer).transfer(to, 7n)
+  assert.equal((await called.wait()).logs.length, 1)
+  assert.equal(await provider.getBalance(to), 12n)
+  await assert.rejects(provider.getSigner(to), /invalid account/)
+  await assert.rejects(signer.sendTransaction({ data: '0x6001', gasLimit: 100000n }), rejected(/contracts? to create/))
+
+  assert.equal(await signer.signMessage('quarry'), await owner.signMessage('quarry'))
+  assert.equal(await signer._legacySignMessage('quarry'), await owner.signMessage('quarry'))
+  const domain = { name: 'Quarry', version: '1', chainId: 847731, verifyingContract: TOKEN }
+  const types = {
+    Person: [{ name: 'name', type: 'string' }, { name: 'wallets', type: 'address[]' }],
+    Mail: [{ name: 'from', type: 'Person' }, { name: 'to', type: 'Person[]' }, { name: 'amount', type: 'uint256' }],
+  }
+  const person = { name: 'Ann', wallets: [owner.address, to] }
+  const value = { from: person, to: [person, { name: '', wallets: [] }], amount: 2n ** 255n }
+  assert.equal(await signer.signTypedData(domain, types, value), await owner.signTypedData(domain, types, value))
+
+  const fields = { to, value: 1n, gasLimit: 21000n, type: 2, maxFeePerGas: 9n, maxPriorityFeePerGas: 9n, chainId: 847731n }
+  const nonce = await owner.getNonce('pending')
+  assert.equal(await signer.signTransaction({ ...fields, nonce }), await owner.signTransaction({ ...fields, nonce }))
+})
+
+test('sends many at once with an account of the node, whose nonces the node chooses', async () => {
+  const signer = await provider.getSigner(spender.address)
+  const hashes = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => signer.sendUncheckedTransaction({ to: owner.address, value: 1n, gasPrice: 10n ** 9n * BigInt(i + 1) })),
+  )
+  assert.equal(new Set(hashes).size, 20)
+  // ethers would wait for a block after the last, if that came between its look for the receipt and its first poll.
+  for (const hash of hashes) while (!(await provider.getTransactionReceipt(hash))) await provider.getBlockNumber()
 })

@@ -107,6 +107,18 @@ def test_cast(url: str, cast: str) -> None:
     logs = json.loads(ask("logs", "--json", "--from-block", moved["blockNumber"], "--address", TOKEN))
     assert moved["transactionHash"] in [log["transactionHash"] for log in logs]
 
+    # Block 0 is the chain spec.
+    spec = json.loads(ask("block", "0", "--json"))
+    assert (spec["number"], spec["parentHash"]) == ("0x0", "0x" + "00" * 32)
+    assert json.loads(ask("block", "earliest", "--json"))["hash"] == spec["hash"]
+    assert json.loads(ask("block", "1", "--json"))["parentHash"] == spec["hash"]
+    assert ask("chain") == "unknown"  # it asks for block 0, and knows the names of Ethereum's chains
+    assert ask("age", "--block", "0") == ask("age", "--block", "1")
+    allocating = json.loads(ask("receipt", "--json", spec["transactions"][0]))
+    assert (allocating["blockHash"], len(allocating["logs"])) == (spec["hash"], 10)
+    assert json.loads(ask("logs", "--json", "--from-block", "0", "--to-block", "0")) == allocating["logs"]
+    assert ask("balance", owner, "--block", "0") == ask("balance", owner, "--block", "earliest") == str(10**22)
+
 
 def test_web3_py(url: str) -> None:
     if importlib.util.find_spec("web3") is None:

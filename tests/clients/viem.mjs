@@ -76,6 +76,34 @@ for (const type of ['legacy', 'eip1559']) {
   })
 }
 
+test('begins at block 0, the chain spec', async () => {
+  const block = await client.getBlock({ blockTag: 'earliest', includeTransactions: true })
+  assert.deepEqual([block.number, block.parentHash], [0n, '0x' + '00'.repeat(32)])
+  assert.deepEqual(await client.getBlock({ blockNumber: 0n, includeTransactions: true }), block)
+  assert.equal((await client.getBlock({ blockNumber: 1n })).parentHash, block.hash)
+  const [{ hash, from, typeHex }] = block.transactions
+  assert.deepEqual([from, typeHex], [zeroAddress, '0x0'])
+  const receipt = await client.getTransactionReceipt({ hash })
+  assert.deepEqual([receipt.status, receipt.blockNumber, receipt.logs.length], ['success', 0n, 10])
+  const events = await client.getContractEvents({ ...token, eventName: 'Transfer', fromBlock: 'earliest', toBlock: 0n })
+  assert.equal(events.length, 10)
+  for (const { args } of events) {
+    assert.equal(args.from, zeroAddress)
+    assert.equal(await client.getBalance({ address: args.to, blockTag: 'earliest' }), args.value)
+  }
+  assert.equal(await client.getTransactionCount({ address: owner.account.address, blockNumber: 0n }), 0)
+})
+
+test('sees who paid the fees in the receipt of the reward', async () => {
+  const receipt = await mined(await owner.sendTransaction({ to: fresh(), value: 1n }))
+  const block = await client.getBlock({ blockHash: receipt.blockHash })
+  const events = await client.getContractEvents({
+    ...token, eventName: 'Transfer', args: { from: owner.account.address, to: zeroAddress }, blockHash: block.hash,
+  })
+  assert.deepEqual(events.map((item) => item.args.value), [receipt.gasUsed * receipt.effectiveGasPrice])
+  assert.equal(events[0].transactionHash, block.transactions[0])
+})
+
 test('shows the pending block', async () => {
   const block = await client.getBlock({ blockTag: 'pending' })
   assert.equal(block.hash, null)
@@ -182,4 +210,52 @@ test('batches', async () => {
     batching.getChainId(), batching.getBlockNumber(), batching.getBalance({ address: TOKEN }),
   ])
   assert.deepEqual([id, number >= 1n, balance], [847731, true, 0n])
+})
+
+test('signs and sends with the accounts of the node', async () => {
+  const address = owner.account.address
+  const node = createWalletClient({ account: address, chain, transport })
+  assert.ok((await node.getAddresses()).includes(address))
+  assert.deepEqual(await node.requestAddresses(), await node.getAddresses())
+  const to = fresh()
+  assert.equal((await mined(await node.sendTransaction({ to, value: 5n }))).status, 'success')
+  assert.equal((await mined(await node.writeContract({ ...token, functionName: 'transfer', args: [to, 7n] }))).status, 'success')
+  assert.equal(await client.getBalance({ address: to }), 12n)
+
+  assert.equal(await node.signMessage({ message: 'quarry' }), await owner.signMessage({ message: 'quarry' }))
+  const typed = {
+    domain: { name: 'Quarry', chainId: 847731n },
+    types: { Mail: [{ name: 'to', type: 'address' }, { name: 'words', type: 'string[]' }, { name: 'at', type: 'int64' }] },
+    primaryType: 'Mail',
+    message: { to, words: ['a', 'b'], at: -1n },
+  }
+  assert.equal(await node.signTypedData(typed), await owner.signTypedData(typed))
+  const stranger = createWalletClient({ account: to, chain, transport })
+  await assert.rejects(stranger.sendTransaction({ to: address, value: 1n }), /unknown account/)
+})
+
+test('has a transaction filled in, and sends it and waits', async () => {
+  const filled = await client.fillTransaction({ account: owner.account.address, to: fresh(), value: 3n })
+  assert.equal(filled.transaction.gas, 21000n)
+  assert.ok(filled.transaction.maxFeePerGas > 0n)
+  const request = await owner.prepareTransactionRequest({ to: fresh(), value: 3n })
+  const serializedTransaction = await owner.signTransaction(request)
+  const receipt = await owner.sendRawTransactionSync({ serializedTransaction, timeout: 15_000 })
+  assert.equal(receipt.status, 'success')
+})
+
+test('sets balances and drops transactions', async () => {
+  for (const mode of ['anvil', 'hardhat', 'ganache']) {
+    const tester = createTestClient({ chain, mode, transport })
+    const address = fresh()
+    await tester.setBalance({ address, value: parseEther('1.5') })
+    assert.equal(await client.getBalance({ address }), parseEther('1.5'))
+    if (mode === 'ganache') continue
+    const nonce = (await client.getTransactionCount({ address: owner.account.address, blockTag: 'pending' })) + 1
+    const hash = await owner.sendTransaction({ to: address, value: 1n, nonce, gas: 21000n })
+    await tester.dropTransaction({ hash })
+    await assert.rejects(client.getTransaction({ hash }), /could not be found/)
+    await assert.rejects(tester.setCode({ address, bytecode: '0x6001' }), /There are no contracts here/)
+    await assert.rejects(tester.impersonateAccount({ address }), /No account can be impersonated/)
+  }
 })

@@ -1,13 +1,16 @@
 """web3.py against a node: `python web3py.py URL OWNER_KEY SPENDER_KEY`. Exits 0, or fails at the first surprise."""
 
 import sys
+from collections import Counter
 from typing import Any
 
 from eth_account import Account
+from eth_account.messages import encode_defunct, encode_typed_data
 from web3 import HTTPProvider, Web3
 from web3.exceptions import BadFunctionCallOutput, ContractLogicError, TransactionNotFound, Web3RPCError
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
+NOBODY = "0x" + "00" * 20
 TOKEN = Web3.to_checksum_address("0x0000000000000000000000000000000000005eed")
 
 
@@ -60,8 +63,8 @@ def main(url: str, owner_key: str, spender_key: str) -> None:
         return web3.eth.wait_for_transaction_receipt(sent, timeout=20, poll_latency=0.05)
 
     assert web3.is_connected()
-    assert web3.client_version.startswith("Quarry/")
-    assert (web3.eth.chain_id, web3.net.version, web3.eth.syncing, web3.eth.accounts) == (847731, "847731", False, [])
+    assert web3.client_version.startswith("anvil-compatible Quarry/")
+    assert (web3.eth.chain_id, web3.net.version, web3.eth.syncing) == (847731, "847731", False)
     assert web3.eth.get_code(TOKEN) == b"\xfe" and web3.eth.get_code(owner.address) == b""
     assert web3.eth.get_storage_at(TOKEN, 0) == bytes(32)
 
@@ -97,6 +100,25 @@ def main(url: str, owner_key: str, spender_key: str) -> None:
     (found,) = token.events.Transfer.get_logs(from_block=receipt.blockNumber, argument_filters={"to": to})
     assert found.transactionHash == receipt.transactionHash
 
+    # Block 0, the chain spec; and balances from the events since then.
+    spec = web3.eth.get_block("earliest")
+    assert (spec.number, spec.parentHash, spec.hash) == (0, bytes(32), web3.eth.get_block(1).parentHash)
+    assert web3.eth.get_block(spec.hash) == web3.eth.get_block(0) == spec
+    (allocating,) = web3.eth.get_block_receipts(0)
+    assert allocating == web3.eth.get_transaction_receipt(spec.transactions[0])
+    assert web3.eth.get_transaction(spec.transactions[0]).blockNumber == 0
+    given = token.events.Transfer().process_receipt(allocating)
+    assert {item.args.value for item in given} == {10_000 * 10**18} and len(given) == 10
+    assert {web3.eth.get_balance(item.args.to, 0) for item in given} == {10_000 * 10**18}
+    tip = web3.eth.block_number
+    balances: Counter[str] = Counter()
+    for item in token.events.Transfer.get_logs(from_block=0, to_block=tip):
+        balances[item.args["from"]] -= item.args.value
+        balances[item.args.to] += item.args.value
+    assert functions.totalSupply().call(block_identifier=tip) == -balances.pop(NOBODY)
+    for address, expected in balances.items():
+        assert web3.eth.get_balance(address, tip) == expected, address
+
     # An allowance.
     mined(functions.approve(spender.address, 50).transact())
     mined(functions.transferFrom(owner.address, to, 20).transact({"from": spender.address}))
@@ -108,6 +130,20 @@ def main(url: str, owner_key: str, spender_key: str) -> None:
         Web3RPCError,
         "ERC20: insufficient allowance",
     )
+
+    # The accounts of the node, without the middleware that signs here.
+    bare: Any = Web3(HTTPProvider(url))
+    assert owner.address in bare.eth.accounts and len(bare.eth.accounts) == 10
+    receipt = mined(bare.eth.send_transaction({"from": owner.address, "to": to, "value": 5}))
+    assert (receipt.status, receipt.type, receipt["from"]) == (1, 2, owner.address)
+    assert bare.eth.sign(owner.address, text="quarry") == owner.sign_message(encode_defunct(text="quarry")).signature
+    mail: dict[str, Any] = {
+        "types": {"EIP712Domain": [{"name": "name", "type": "string"}], "Mail": [{"name": "to", "type": "address"}]},
+        "primaryType": "Mail", "domain": {"name": "Quarry"}, "message": {"to": to},
+    }  # fmt: skip
+    expected = owner.sign_message(encode_typed_data(full_message=mail)).signature
+    assert bare.eth.sign_typed_data(owner.address, mail) == expected
+    refused(lambda: bare.eth.send_transaction({"from": to, "to": to, "gas": 21000}), Web3RPCError, "unknown account")
 
     # Refusals.
     poor = Account.create()

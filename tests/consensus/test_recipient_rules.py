@@ -8,8 +8,8 @@ from shared.addresses import ZERO_ADDRESS
 from shared.chain_spec import Token
 from shared.erc20 import encode_approve, encode_transfer, encode_transfer_from
 from shared.errors import RuleError
+from shared.reward import make_reward
 from shared.rules import rules_for
-from shared.transaction import make_reward
 from tests.support.chains import Chain, Json, make_spec, reward_fields
 from tests.support.keys import ALICE, BOB, MINER
 from tests.support.specs import CHAIN_ID

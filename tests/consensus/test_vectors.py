@@ -16,9 +16,10 @@ from shared.keys import KeyPair, verify
 from shared.ledger import Account, Entries, Ledger, touched
 from shared.merkle import leaf_hash
 from shared.proof import accepts, proof_hash
+from shared.reward import read_reward
 from shared.rules import rules_for
 from shared.rules.standard import StandardRules
-from shared.transaction import check_signature, read_reward, read_transaction, sign, signing_message
+from shared.transaction import check_signature, read_transaction, sign, signing_message
 from tests.support.chains import make_spec, seal_of, sealed
 from tests.vectors import freeze
 

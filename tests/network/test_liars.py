@@ -69,9 +69,9 @@ def passed_over(us: Member, liar: Callable[[PeerRequest], tuple[int, bytes]], st
     """The liar changes nothing, and the honest peer is adopted in the same run; why the liar was passed over."""
     us.network.http.serve(LIAR, liar)
     before = us.hashes()
-    started = time.monotonic()
+    started = time.process_time()  # nobody waits here: the clock and the network are the test's
     resolution = us.resolve()
-    took = time.monotonic() - started
+    took = time.process_time() - started
     assert us.hashes()[:-1] == before and us.height == OURS + 1, resolution.notes
     assert us.node.chain.account(ANNE.address).balance > 0, "the honest peer's block was not adopted"
     assert us.peer(LIAR).state == state, resolution.notes

@@ -419,7 +419,7 @@ def test_an_endless_chain_costs_little_and_changes_nothing(
         took, (_, peak) = time.monotonic() - began, tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert len(server.connections) == 2  # the second one for the chain
-    assert took < 2.5
+    assert took < 10, "the chain has no end"
     assert peak < 2 * 2**20
     assert not resolution.replaced
     assert (node.chain.tip().height, state_of(node)) == (1, "unreachable")

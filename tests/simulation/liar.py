@@ -11,8 +11,9 @@ from shared.amounts import format_amount
 from shared.canonical import canonical
 from shared.difficulty import next_difficulty
 from shared.keys import KeyPair
+from shared.reward import make_reward
 from shared.timestamps import median_time
-from shared.transaction import make_reward, sign
+from shared.transaction import sign
 from tests.simulation.checker import State
 from tests.simulation.plan import KEYS
 from tests.support.chains import root_of, seal_of, sealed

@@ -7,7 +7,7 @@ promise is not checked, or that the fault which breaks it does not occur.
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -297,7 +297,7 @@ def _mutants() -> tuple[Mutant, ...]:
 MUTANTS = _mutants()
 
 
-def judge(mutant: Mutant, seeds: range) -> Verdict:
+def judge(mutant: Mutant, seeds: Sequence[int]) -> Verdict:
     """Run schedules until one fails."""
     started = time.monotonic()
     for number, seed in enumerate(seeds, start=1):

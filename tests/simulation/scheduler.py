@@ -1,15 +1,16 @@
 """Simulated time: one heap of events, and tasks that run one at a time and switch where they wait.
 
-A task is plain blocking code on a thread of its own. Only the task with the baton runs, so the heap alone decides which
-is next. Code under test waits in `sleep`: for the network, for its clock, or because it is preempted between two
-commands to the store.
+A task is plain blocking code in a greenlet of its own: a stack that is left and entered again within one thread. Only
+one task runs at a time, so the heap alone decides which is next. Code under test waits in `sleep`: for the network,
+for its clock, or because it is preempted between two commands to the store.
 """
 
 import heapq
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from greenlet import getcurrent, greenlet
 
 
 class Killed(BaseException):
@@ -28,44 +29,21 @@ class Process:
         self.alive = True
 
 
-class _Carrier:
-    """A thread that runs one task after the other."""
-
-    idle: "list[_Carrier]" = []  # noqa: RUF012 - one pool for all schedulers
-
-    def __init__(self) -> None:
-        self.go = threading.Lock()
-        self.go.acquire()
-        self.run: Callable[[], None] | None = None
-        threading.Thread(target=self._loop, name="simulated", daemon=True).start()
-
-    def _loop(self) -> None:
-        while True:
-            self.go.acquire()
-            assert self.run is not None
-            self.run()
-
-    @classmethod
-    def take(cls) -> "_Carrier":
-        return cls.idle.pop() if cls.idle else cls()
-
-
 class Task:
     """One flow of control."""
 
     def __init__(self, scheduler: "Scheduler", name: str, process: Process, work: Callable[[], Any]) -> None:
         self.scheduler = scheduler
         self.name = name
-        self.owners = [process]  # the last one runs now: a request is served on the caller's thread
+        self.owners = [process]  # the last one runs now: a request is served on the caller's stack
         self.work = work
         self.done = False
-        self.carrier: _Carrier | None = None
+        self.stack: greenlet | None = None  # from the first switch on
         self.waiting: Task | None = None  # the task that waits for the end of this one
 
     def run(self) -> None:
-        """Run on the carrier's thread, from the first switch to the end."""
-        scheduler, carrier = self.scheduler, self.carrier
-        assert carrier is not None
+        """Run from the first switch to the end. Its caller goes on where it switched to this stack."""
+        scheduler = self.scheduler
         try:
             scheduler.checkpoint()
             self.work()
@@ -76,8 +54,6 @@ class Task:
         self.done = True
         if self.waiting is not None:
             scheduler.wake(self.waiting)
-        _Carrier.idle.append(carrier)
-        scheduler.back.release()
 
 
 class Scheduler:
@@ -85,8 +61,6 @@ class Scheduler:
 
     def __init__(self, on_crash: Callable[[str, BaseException], None]) -> None:
         self.now = 0.0
-        self.back = threading.Lock()
-        self.back.acquire()
         self.current: Task | None = None
         self.switches = 0
         self._heap: list[tuple[float, int, Callable[[], None] | Task]] = []
@@ -118,7 +92,7 @@ class Scheduler:
                 event()
 
     def end(self) -> None:
-        """Kill all tasks that still wait, so that their threads are free again."""
+        """Kill all tasks that still wait, so that no stack is left."""
         self._ended = True
         for task in list(self._tasks):
             if not task.done:
@@ -180,23 +154,20 @@ class Scheduler:
         heapq.heappush(self._heap, (when, self._sequence, event))
 
     def _park(self, task: Task) -> None:
-        assert task.carrier is not None
-        self.back.release()
-        task.carrier.go.acquire()
+        assert task.stack is not None
+        task.stack.parent.switch()
         self.checkpoint()
 
     def _switch(self, task: Task) -> None:
-        """Hand the baton to a task and wait until it gives it back."""
+        """Run a task until it waits or ends."""
         if task.done:
             return
-        if task.carrier is None:
-            task.carrier = _Carrier.take()
-            task.carrier.run = task.run
+        if task.stack is None:
+            task.stack = greenlet(task.run, parent=getcurrent())
             self._tasks[task] = None
         self.switches += 1
         self.current = task
-        task.carrier.go.release()
-        self.back.acquire()
+        task.stack.switch()
         self.current = None
         if task.done:
             del self._tasks[task]

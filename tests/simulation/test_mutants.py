@@ -6,22 +6,26 @@ from services.store import scripts
 from tests.simulation.__main__ import run_seed
 from tests.simulation.mutants import MUTANTS, Mutant, judge, script
 
-# One of each kind: a race inside a node, a peer that lies, a network that does not heal.
-QUICK = (
-    "append compares neither the tip nor its digest",
-    "blocks are not validated",
-    "an interrupted reorganisation is left alone",
-)
+# One of each kind: a race inside a node, a peer that lies, a network that does not heal. Each with the first seed that
+# finds it now: it is tried before the others, to save the schedules that do not find it.
+QUICK = {
+    "append compares neither the tip nor its digest": 3,
+    "blocks are not validated": 21,
+    "an interrupted reorganisation is left alone": 1,
+}
+SEEDS = range(1, 41)
 
 
 @pytest.mark.parametrize("mutant", [item for item in MUTANTS if item.name in QUICK], ids=lambda item: item.name)
 def test_a_planted_bug_is_found(mutant: Mutant) -> None:
-    assert judge(mutant, range(1, 41)).seed is not None
+    first = QUICK[mutant.name]
+    assert first in SEEDS
+    assert judge(mutant, [first, *SEEDS]).seed is not None
 
 
 def test_there_are_enough_mutants_and_each_is_one_bug() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 8
-    assert set(QUICK) < {mutant.name for mutant in MUTANTS}
+    assert QUICK.keys() < {mutant.name for mutant in MUTANTS}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda item: item.name)

@@ -9,7 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from flask import Flask
@@ -18,7 +18,6 @@ from redis.exceptions import RedisError
 from services.peers.announcer import REMIND_SECONDS
 from shared.errors import NodeError
 from shared.keys import KeyPair
-from shared.ledger import Account
 from shared.rules import rules_for
 from tests.simulation.checker import Tree, Violation
 from tests.simulation.clients import Clients
@@ -335,7 +334,15 @@ class World:
         left = ["a mining request"] if raw.lrange(names.requests, 0, -1) else []
         accounts = node.checker.tip.replay.accounts
         for text in raw.hgetall(names.entries).values():
-            sender, nonce = text.decode().split(" ")[:2]
-            if int(nonce) == accounts.get(sender, Account()).nonce:
+            sender, nonce = _waiting(text)
+            account = accounts.get(sender)
+            if nonce == (account.nonce if account is not None else 0):
                 left.append(f"nonce {nonce} of {sender[:8]}")
         return left
+
+
+@lru_cache(10_000)
+def _waiting(entry: bytes) -> tuple[str, int]:
+    """Sender and nonce of an entry of the mempool. Entries are looked at after every event."""
+    sender, nonce, _ = entry.decode().split(" ", 2)
+    return sender, int(nonce)

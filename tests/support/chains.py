@@ -25,8 +25,9 @@ from shared.ethereum import address_of_private_key, sign_raw
 from shared.hashing import sha256
 from shared.keys import KeyPair
 from shared.replay import Replay
+from shared.reward import make_reward
 from shared.rules import rules_for
-from shared.transaction import from_raw, make_reward, sign
+from shared.transaction import from_raw, sign
 from tests.support import verifier
 from tests.support.keys import ALICE, MINER
 from tests.support.specs import CHAIN_ID

@@ -10,8 +10,8 @@ from shared.canonical import canonical
 from shared.chain_spec import ChainSpec
 from shared.hashing import sha256
 from shared.keys import KeyPair
+from shared.reward import make_reward
 from shared.rules import Rules, rules_for
-from shared.transaction import make_reward
 from tests.support.chains import root_of, seal_of, sealed
 
 Json = dict[str, Any]

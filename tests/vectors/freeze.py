@@ -2,7 +2,8 @@
 
 They are calculated from docs/consensus.md with the standard library and plain definitions (RFC 6962 recursively, LWMA
 in fractions, RFC 8032 by hand; eth-account makes the signatures of wallets), without `shared/`. A vector that changes
-is a fork: run `python -m tests.vectors.freeze` only to change the rules of the chain.
+is a fork: run `python -m tests.vectors.freeze` only to change the rules of the chain. The `receipts` are no
+rule, but indexers keep them.
 """
 
 import json
@@ -16,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tests.vectors import ed25519, ed25519_edges, outcomes
+from tests.vectors import ed25519, ed25519_edges, outcomes, receipts
 from tests.vectors.plain import canonical, eip55, keccak256, sha256
 
 HERE = Path(__file__).parent
@@ -285,6 +286,7 @@ def files() -> dict[str, str]:
         "headers": header_vectors(),
         "genesis": genesis_vectors(),
         "difficulty": difficulty_vectors(),
+        "receipts": receipts.vectors([item["spec"] for item in genesis_vectors() if item["name"] != "tutorial"]),
     }
     return {f"{name}.json": text(value) for name, value in vectors.items()}
 

@@ -1,6 +1,11 @@
 """Commands that start a node, watch it or look after it.
 
 up.py         `quarry up`
+foreground.py  running its nodes until a signal comes, which `interruption` notices
+banner.py     what `quarry up` prints when its nodes are ready
+event_lines.py  the lines that it prints for what happens then
+watching.py   reading what happens, and printing it
+new_chain.py  the options of `quarry up` that make a chain
 demo.py       `quarry demo`
 processes.py  `quarry api`, `quarry worker`, `quarry ticker`: one process of a node
 status.py     `quarry status`

@@ -18,8 +18,9 @@ from api.cli import terminal
 from api.cli.chain.verification import verify_chain
 from api.cli.client import NodeClient, Refused
 from api.cli.group import INTERRUPTED, Failure
+from api.cli.node.interruption import Interruption
 from api.cli.node.mine import mine_one
-from api.cli.node.up import NODE, Interruption
+from api.cli.node.up import NODE
 from services.launch.launcher import Launch, LaunchFailed
 from services.launch.node_files import node_files
 from services.launch.node_plan import NodePlan

@@ -1,27 +1,23 @@
 """`quarry up`: run a whole node, or several, on this machine until Ctrl-C."""
 
 import os
-import signal
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 
 import click
 
-from api.cli import terminal
-from api.cli.group import INTERRUPTED, USAGE, Failure
+from api.cli.group import USAGE, Failure
+from api.cli.node import new_chain
+from api.cli.node.foreground import Show, run
+from api.cli.node.interruption import Interruption
 from api.cli.options import require
 from services.errors import BadSettings
-from services.launch.launcher import Launch, LaunchFailed, PortInUse, RunningNode, default_workers
-from services.launch.node_files import NO_HOME, node_files
-from services.launch.node_plan import NodePlan, passed_settings
+from services.launch.node_files import NO_HOME
+from services.launch.node_plan import NodePlan, default_workers, passed_settings
 from services.settings.paths import expanded
 from services.settings.table import BUILT_IN_SPECS, Settings, load
 from services.system import logs
 from services.system.programs import scrub_environment
-from services.wallet.development import ACCOUNTS
-from shared.rules import rules_for
 
 NODE = "node1"
 MAX_NODES = 16
@@ -56,12 +52,21 @@ _MAX_PORT = 65535
     "--redis-url",
     help="A Redis or Valkey server (7 or later) to use. [default: QUARRY_REDIS_URL, or an embedded Valkey]",
 )
+@new_chain.chain_options
 @click.option(
     "--automine/--no-automine",
+    " /--no-mining",
     default=None,
     help="Mine whenever a transaction waits, or only on request. [default: QUARRY_AUTOMINE, or --automine]",
 )
 @click.option("--unsafe-development", is_flag=True, help="Allow other machines to reach a development chain.")
+@click.option(
+    "--config-out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write accounts, keys, chain id and addresses to a file, as JSON.",
+)
+@click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one line of JSON when the nodes are ready, and nothing else."
 )
@@ -75,6 +80,14 @@ def up(
     redis_url: str | None,
     automine: bool | None,
     unsafe_development: bool,
+    accounts: int | None,
+    balance: str | None,
+    mnemonic: str | None,
+    mnemonic_random: bool,
+    chain_id: int | None,
+    ephemeral: bool,
+    config_out: Path | None,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Start a node with all it needs: Valkey, API, mining workers, network worker and ticker. Ctrl-C stops everything.
@@ -94,7 +107,7 @@ def up(
         "QUARRY_UNSAFE_DEVELOPMENT": ("--unsafe-development", "true" if unsafe_development else None),
     }
     given = passed_settings(os.environ)
-    logs.configure("warning", "console")
+    logs.configure("error" if quiet else "warning", "console")
     settings = _settings(given, options)
     if nodes > 1:
         for name in _OF_ONE_NODE:
@@ -105,51 +118,34 @@ def up(
     if settings.data_dir is None:
         raise Failure(f"{NO_HOME} Name a directory with --data-dir or QUARRY_DATA_HOME.", USAGE)
     settings.admin_token()  # refuses a bad token file before anything starts; without one, each node makes its own
-    home = settings.data_dir.absolute()
+    outside = redis_url or given.get("QUARRY_REDIS_URL")
+    require(not (ephemeral and outside), "--ephemeral removes the chain, and --redis-url keeps it: leave one out.")
+    if config_out is not None:
+        new_chain.require_writable(config_out)
+    wished = new_chain.wish(accounts, balance, mnemonic, mnemonic_random, chain_id)
     if workers is None:
         workers = default_workers() if nodes == 1 else 1
     names = [settings.node] if nodes == 1 else [f"node{number}" for number in range(1, nodes + 1)]
-    plans = [
-        NodePlan(
-            name=name,
-            files=node_files(home, settings.spec.name, name),
-            spec=_spec_from_anywhere(spec or given.get("QUARRY_SPEC") or "dev"),
-            host=settings.host,
-            port=settings.port and settings.port + number,
-            workers=workers,
-            automine=settings.automine and number == 0,
-            redis_url=settings.redis_url if redis_url or given.get("QUARRY_REDIS_URL") else None,
-            unsafe_development=settings.unsafe_development,
-            settings=given,
-        )
-        for number, name in enumerate(names)
-    ]
-    scrub_environment()
-    interruption = Interruption()
-    launch = Launch(plans)
-    try:
-        with interruption.may_raise():
-            launch.start()
-        for node in launch.nodes:
-            if node.fault:
-                terminal.say(f"quarry: {node.plan.name}: {node.fault}")
-        if as_json:
-            terminal.show_json(launch.to_object(home))
-        else:
-            terminal.show(*_welcome(launch))
-        launch.run(interruption.event)
-        if not as_json:
-            terminal.show("Stopping …")
-    except PortInUse as error:
-        raise Failure(str(error), USAGE) from None
-    except LaunchFailed as error:
-        for text in error.tail:
-            terminal.say(f"  {text}")
-        raise
-    except KeyboardInterrupt:
-        raise Failure("Interrupted during the start; everything was stopped.", INTERRUPTED) from None
-    finally:
-        launch.stop()
+    show = Show(as_json, quiet, config_out)
+    interruption = Interruption()  # from here on, also for the directory of --ephemeral, which is removed at the end
+    with new_chain.place(settings.data_dir, wished, _named_chain(spec, given), ephemeral) as place:
+        plans = [
+            NodePlan(
+                name=name,
+                files=place.files_of(settings.spec.name, name),
+                spec=place.spec or _spec_from_anywhere(spec or given.get("QUARRY_SPEC") or "dev"),
+                host=settings.host,
+                port=settings.port and settings.port + number,
+                workers=workers,
+                automine=settings.automine and number == 0,
+                redis_url=settings.redis_url if outside else None,
+                unsafe_development=settings.unsafe_development,
+                settings=place.with_its(given),
+            )
+            for number, name in enumerate(names)
+        ]
+        scrub_environment()
+        run(plans, place, show, interruption)
 
 
 def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | None]]) -> Settings:
@@ -178,82 +174,13 @@ def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | N
         raise BadSettings(f"{name}{colon}{reason}") from None
 
 
+def _named_chain(spec: str | None, given: Mapping[str, str]) -> str | None:
+    """The option or setting that names a chain; None: there is none."""
+    if spec is not None:
+        return "--spec"
+    return next((name for name in ("QUARRY_SPEC", "QUARRY_DEVELOPMENT_MNEMONIC_FILE") if given.get(name)), None)
+
+
 def _spec_from_anywhere(spec: str) -> str:
     """The name of a built-in spec, or a file's absolute path, since the processes may have other directories."""
     return spec if spec in BUILT_IN_SPECS else str(expanded(spec).absolute())
-
-
-class Interruption:
-    """Handles Ctrl-C, SIGTERM and SIGHUP: inside `may_raise` they raise KeyboardInterrupt, outside they set `event`.
-
-    Once `event` is set, another signal raises KeyboardInterrupt, which cuts the stopping short.
-    """
-
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self._raises = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._received)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is ignored under nohup
-            signal.signal(signal.SIGHUP, self._received)
-
-    def may_raise(self) -> "Interruption":
-        """For a block that may wait for minutes without looking at `event`: a signal raises KeyboardInterrupt in it."""
-        return self
-
-    def __enter__(self) -> None:
-        self._raises = True
-        if self.event.is_set():
-            raise KeyboardInterrupt
-
-    def __exit__(self, *_: object) -> None:
-        self._raises = False
-
-    def _received(self, number: int, frame: FrameType | None) -> None:
-        if self._raises or self.event.is_set():
-            self._raises = False
-            raise KeyboardInterrupt
-        self.event.set()
-
-
-def _welcome(launch: Launch) -> list[str]:
-    first = launch.nodes[0]
-    spec = first.settings.spec
-    lines = [
-        f"{_names(launch)} up: chain {spec.name} (id {spec.chain_id}), {first.plan.workers} mining worker(s)"
-        f"{' each' if launch.nodes[1:] else ''}.",
-        "",
-    ]
-    for node in launch.nodes:
-        lines += _shown(node, first=node is first, only=len(launch.nodes) == 1)
-    if spec.development and spec.allocations:
-        lines += [
-            "Development accounts and their private keys. The keys are public: use them on",
-            "no other chain.",
-            "",
-        ]
-        lines += [text for account in ACCOUNTS for text in (f"  {account.address}", f"    {account.private_key}")]
-        lines += [""]
-    # Under the tutorial's rules nothing is signed, so a wallet is of no use.
-    third = "quarry wallet new alice" if rules_for(spec).has_accounts else "quarry chain show"
-    lines += [f"In another terminal, try: quarry status, quarry mine, {third}"]
-    return [*lines, "Ctrl-C stops everything."]
-
-
-def _names(launch: Launch) -> str:
-    first, *others = launch.nodes
-    return f"{first.plan.name} to {others[-1].plan.name} are" if others else f"{first.plan.name} is"
-
-
-def _shown(node: RunningNode, *, first: bool, only: bool) -> list[str]:
-    wallet = "node" if first else node.plan.name
-    return [
-        *([] if only else [node.plan.name]),
-        f"  API         {node.url}  (documentation: {node.url}/docs)",
-        f"  Explorer    {node.url}/",
-        f"  Jobs        {node.url}/rq  (any user; password: the admin token)",
-        f"  Admin token {node.admin_token_file}",
-        f"  Address     {node.address}  (wallet: {wallet})",
-        f"  Data        {node.plan.files.directory}",
-        "",
-    ]

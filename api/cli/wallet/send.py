@@ -11,7 +11,7 @@ from shared.rules import rules_for
 
 @click.command()
 @with_node
-@click.option("--from", "sender", required=True, help="The wallet that pays: its name, or `node`.")
+@click.option("--from", "sender", required=True, help="The wallet that pays: its name, `node`, or `account0` …")
 @click.option("--to", "recipient", required=True, help="An address, or the name of a wallet.")
 @click.argument("amount")
 @click.option("--fee", help="The miner's fee, in coins. [default: the lowest that the node accepts]")

@@ -17,7 +17,7 @@ def wallet() -> None:
     """Make, list, show, import and export wallets, and sign with them.
 
     A wallet is a directory with private.key, public.key and certificate.pem. The name `node` means the key of the node
-    that runs on this machine.
+    that runs on this machine, and account0, account1 … its development accounts.
     """
 
 
@@ -67,7 +67,7 @@ def list_wallets(as_json: bool) -> None:
     names = wallet_store.wallet_names()
     if running_node() is not None:
         names.append(wallet_store.NODE)
-    found = [_describe(name, wallet_store.wallet_directory(name)) for name in names]
+    found = [_found(name) for name in (*names, *wallet_store.account_names())]
     if as_json:
         terminal.show_json(found)
     elif not found:
@@ -81,7 +81,7 @@ def list_wallets(as_json: bool) -> None:
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show a wallet's address, public key and files."""
-    _show(name, wallet_store.wallet_directory(name), as_json)
+    _print(_found(name), as_json)
 
 
 @wallet.command(name="import")
@@ -141,7 +141,7 @@ def export(name: str, file: Path, kind: str) -> None:
     """
     from services.wallet.signers import EthereumSigner
 
-    if keyring.public_key(wallet_store.wallet_directory(name))[0] != "ethereum":
+    if _found(name)["scheme"] != "ethereum":
         raise Failure(
             "Only Ethereum wallets are exported; an Ed25519 wallet's private.key is a PEM file that you can copy."
         )
@@ -205,13 +205,26 @@ def _import_pem(file: Path, directory: Path, passphrase: bool) -> None:
         keyring.store_ethereum(directory, signer.private_key, new_one)
 
 
+def _found(name: str) -> dict[str, Any]:
+    """What is said of the wallet or development account of that name. Raises: as `wallet_directory`."""
+    account = wallet_store.development_account(name)
+    if account is None:
+        return _describe(name, wallet_store.wallet_directory(name))
+    public_key = keyring.public_key_of(account.private_key)
+    known = {"address": account.address, "scheme": account.scheme, "public_key": public_key.hex()}
+    return {"name": name, **known, "encrypted": False, "directory": ""}
+
+
 def _describe(name: str, directory: Path) -> dict[str, Any]:
     encrypted = keyring.is_encrypted(directory)
     return {"name": name, **keyring.describe(directory), "encrypted": encrypted, "directory": str(directory)}
 
 
 def _show(name: str, directory: Path, as_json: bool, phrase: str | None = None) -> None:
-    found = _describe(name, directory) | ({} if phrase is None else {"phrase": phrase})
+    _print(_describe(name, directory) | ({} if phrase is None else {"phrase": phrase}), as_json)
+
+
+def _print(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         terminal.show_json(found)
         return
@@ -219,11 +232,11 @@ def _show(name: str, directory: Path, as_json: bool, phrase: str | None = None) 
         f"{found['name']}: {found['address']}",
         f"  scheme      {found['scheme']}{', encrypted' if found['encrypted'] else ''}",
         f"  public key  {found['public_key']}",
-        f"  files       {found['directory']}",
+        f"  files       {found['directory'] or 'none: everybody knows the key of a development account'}",
     ]
-    if phrase is not None:
+    if "phrase" in found:
         lines += [
-            f"  phrase      {phrase}",
+            f"  phrase      {found['phrase']}",
             "Write the phrase down now: it is not stored, and will not be shown again.",
             "Anyone who knows the phrase can spend the wallet's coins.",
         ]

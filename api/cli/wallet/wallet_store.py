@@ -1,6 +1,7 @@
 """The wallets on this machine. Each is a directory of key files; the name `node` means the running node's key.
 
-Under `quarry up --nodes N` the other nodes' keys have the names of their nodes: `node2`, `node3` and so on.
+Under `quarry up --nodes N` the other nodes' keys have the names of their nodes: `node2`, `node3` and so on. The
+development accounts of the running node are `account0`, `account1` and so on.
 """
 
 import os
@@ -15,9 +16,10 @@ from services.settings.paths import expanded
 from services.settings.values import named
 from services.wallet import keyring
 from services.wallet.keyring import KeyringError, PassphraseNeeded
-from services.wallet.signers import Signer
+from services.wallet.signers import EthereumSigner, Signer
 
 NODE = "node"
+_ACCOUNT = re.compile(r"account(0|[1-9][0-9]{0,2})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -74,6 +76,34 @@ def wallet_directory(name: str) -> Path:
     return directory
 
 
+def account_names() -> list[str]:
+    """The names of the running node's development accounts that no wallet has taken."""
+    found = running_node()
+    number = 0 if found is None else found[1].development_accounts
+    taken = set(wallet_names())
+    return [name for name in (f"account{index}" for index in range(number)) if name not in taken]
+
+
+def development_account(name: str) -> EthereumSigner | None:
+    """The key of a development account of the running node, by name; None: it is none, or a wallet has that name.
+
+    Raises:
+        BadTextFile, BadPhrase: the file of its phrase cannot be used.
+    """
+    named_so, found = _ACCOUNT.fullmatch(name), running_node()
+    if named_so is None or found is None or int(named_so[1]) >= found[1].development_accounts:
+        return None
+    if (wallets_directory() / name).is_dir():
+        return None
+    from services.wallet import development, phrases
+    from shared.ethereum import address_of_private_key
+
+    file = found[1].mnemonic_file
+    phrase = development.read_phrase(Path(file)) if file else development.PHRASE
+    secret = phrases.private_key(phrase, int(named_so[1]))
+    return EthereumSigner(secret, address_of_private_key(secret))
+
+
 def _node_of_that_name(name: str) -> Path | None:
     """The directory of the node `name`, if the `quarry up` that was started last runs it."""
     found = running_nodes(home())
@@ -93,11 +123,15 @@ def address(name_or_address: str) -> str:
 
     if name_or_address.startswith("0x"):
         return parse_address(name_or_address)
+    if (account := development_account(name_or_address)) is not None:
+        return account.address
     return keyring.address_of(wallet_directory(name_or_address))
 
 
 def open_wallet(name: str) -> Signer:
     """The signer of a wallet. The passphrase of an encrypted key is QUARRY_PASSPHRASE, or asked for at the terminal."""
+    if (account := development_account(name)) is not None:
+        return account
     return keyring.unlock(wallet_directory(name), lambda: passphrase_of(name))
 
 

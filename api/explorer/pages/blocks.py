@@ -26,4 +26,5 @@ def block(node: Node, stored: StoredHeader, page: int) -> dict[str, Any]:
         "pages": max(1, -(-len(transactions) // PAGE)),
         "instead": there if there and there != stored.header.hash else None,
         "has_next": stored.header.index < tip.height,
+        "is_below_spec": stored.header.previous_hash == node.wallet_blocks.spec_block.stored.header.hash,
     }

@@ -3,4 +3,10 @@
 Each is registered by `control_method`, so it exists only for callers who `may_control`.
 
 - `branches`: snapshots, going back, and forks.
+- `accounts`: sending and signing with the development accounts.
+- `balances`: setting balances and allowances.
+- `pool`: dropping transactions from the mempool.
+- `instance`: what the node is.
+- `parameters`: reading parameters as test tools write them.
+- `refused`: what cannot be here, and why; `page`: the page of all of it.
 """

@@ -6,6 +6,7 @@ Names, parameters and results are anvil's and hardhat's.
 from collections.abc import Sequence
 from typing import Any
 
+from api.rpc.development.accounts import sign_transaction
 from api.rpc.errors import REFUSED, RpcError, invalid_params
 from api.rpc.method_table import control_method
 from api.rpc.quantity import quantity, read_data, read_quantity
@@ -18,43 +19,62 @@ _MOST = 1000
 
 @control_method("evm_snapshot")
 def snapshot(node: Node) -> str:
+    """Takes a snapshot of the chain and the mempool; its id. Ids count from `0x0`. At most 1,000 snapshots and 64 MiB
+    of mempools are kept, then the oldest goes; they survive a restart.
+    """
     return quantity(node.going_back.snapshot())
 
 
 @control_method("anvil_snapshot")
 def anvil_snapshot(node: Node) -> str:
+    """As `evm_snapshot`."""
     return snapshot(node)  # type: ignore[no-any-return] # the decorator hides its type
 
 
 @control_method("evm_revert", 1)
 def revert(node: Node, snapshot_id: Any) -> bool:
+    """Restores the chain and the mempool of a snapshot, and removes it and all later ones; false if there is none.
+    Transactions that came later leave with the record `reverted`. Refused while the node has peers.
+    """
     number = read_quantity(snapshot_id, "snapshot id")
     return node.going_back.revert(number)
 
 
 @control_method("anvil_revert", 1)
 def anvil_revert(node: Node, snapshot_id: Any) -> bool:
+    """As `evm_revert`."""
     return revert(node, snapshot_id)  # type: ignore[no-any-return] # the decorator hides its type
 
 
 @control_method("anvil_rollback", 0, 1)
 def rollback(node: Node, depth: Any = None) -> None:
+    """Takes blocks off the chain, one without `depth`. Their transactions leave with the record `reverted`; those that
+    wait go on waiting. Refused while the node has peers.
+    """
     node.going_back.rollback(_depth(node, "Rollback", 1 if depth is None else depth))
 
 
 @control_method("anvil_reset", 0, 1)
 def anvil_reset(node: Node, options: Any = None) -> None:
+    """Goes back to the first block, with an empty mempool and without snapshots. `forking` is refused, and so is all
+    of it while the node has peers.
+    """
     _reset(node, options)
 
 
 @control_method("hardhat_reset", 0, 1)
 def hardhat_reset(node: Node, options: Any = None) -> bool:
+    """As `anvil_reset`; true."""
     _reset(node, options)
     return True
 
 
 @control_method("anvil_reorg", 1, 2)
 def reorg(node: Node, options: Any, pairs: Any = None) -> None:
+    """Replaces as many blocks as `options`, a number or an object with `depth`, says, by a
+    [branch](network.md#forks-on-demand) that the workers mine. `pairs` are raw transactions, or those of an
+    unlocked account with their nonce, each with the number of the new block that is to hold it: 0 is the first.
+    """
     if isinstance(options, dict):
         if pairs is not None or options.keys() - {"depth", "tx_block_pairs", "txBlockPairs"}:
             raise invalid_params("the options of a reorg are depth and tx_block_pairs")
@@ -65,6 +85,9 @@ def reorg(node: Node, options: Any, pairs: Any = None) -> None:
 
 @control_method("quarry_fork", 1)
 def fork(node: Node, options: Any) -> dict[str, Any]:
+    """What `quarry fork` calls, with `depth`, `drop` and `include`: as `anvil_reorg`, without or first with some
+    transactions. The result names the detached and attached blocks.
+    """
     if not isinstance(options, dict) or options.keys() - {"depth", "drop", "include"}:
         raise invalid_params("the options of a fork are depth, drop and include")
     drop, include = _ids(options.get("drop"), "drop"), _ids(options.get("include"), "include")
@@ -114,9 +137,12 @@ def _placed(node: Node, depth: int, pairs: Any) -> dict[int, list[Transaction]]:
                 "Block number for reorg tx will exceed the reorged chain height. "
                 f"Block number {number} must not exceed (depth-1) {depth - 1}"
             )
-        if isinstance(pair[0], dict):
-            raise RpcError(REFUSED, "give the transactions of a reorg raw and signed, as to eth_sendRawTransaction")
-        placed.setdefault(number, []).append(node.rules.read_raw(read_data(pair[0], "transaction")))
+        raw = pair[0]
+        if isinstance(raw, dict):
+            if raw.get("nonce") is None:  # what is next in the branch depends on what its blocks hold
+                raise RpcError(REFUSED, "give the nonce of each transaction of a reorg")
+            raw = sign_transaction(node, raw)
+        placed.setdefault(number, []).append(node.rules.read_raw(read_data(raw, "transaction")))
     return placed
 
 

@@ -3,7 +3,8 @@
 -- ARGV: 1 parent hash, 2 block hash, 3 height, 4 timestamp, 5 chainwork, 6 supply, 7 block, 8 header, 9 undo record,
 --   10 transaction ids (32 bytes each), 11 the same in hex, 12 round that sealed it or "", 13 worker that sealed it or
 --   "", 14 seconds to keep answered requests and ended rounds, 15 now (Unix seconds), 16 digest of the state as it was
---   read, 17 digest of the state after the block (services/store/digest.py); then five lists, each after its length:
+--   read, 17 digest of the state after the block (services/store/digest.py), 18 version that the round's template must
+--   still have, or "" for any; then five lists, each after its length:
 --   accounts: address, "balance:nonce" or "" for none · allowances: "owner:spender", units or "" for none ·
 --   transaction index: id, "height:position" · history: address, "height:position" ·
 --   senders: address, nonce before, nonce after.
@@ -17,7 +18,7 @@ local P = KEYS[1]
 -- include: fault
 
 local parent, hash, height, timestamp, chainwork, supply, block, header, undo = unpack(ARGV, 1, 9)
-local ids, ids_hex, round, worker, keep, now, digest_before, digest_after = unpack(ARGV, 10, 17)
+local ids, ids_hex, round, worker, keep, now, digest_before, digest_after, version = unpack(ARGV, 10, 18)
 
 local wrong = fault()
 if wrong then
@@ -41,12 +42,16 @@ end
 if round ~= '' and redis.call('HGET', P .. 'round:' .. round, 'state') ~= 'open' then
   return {'moved', ''}
 end
+-- The template was made anew, perhaps because a transaction of the old one was dropped.
+if version ~= '' and redis.call('HGET', P .. 'round:' .. round, 'version') ~= version then
+  return {'moved', ''}
+end
 
 -- An error after the first write would keep that write, so every argument that is used as a number is checked now.
 if not (tonumber(height) and tonumber(keep) and tonumber(now)) then
   return redis.error_reply('ERR append: height, seconds and now are numbers')
 end
-local lists, malformed = read_lists(18, {2, 2, 2, 2, 3})
+local lists, malformed = read_lists(19, {2, 2, 2, 2, 3})
 if not lists then
   return malformed
 end

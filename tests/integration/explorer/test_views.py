@@ -13,6 +13,7 @@ from services.store.mining import Searched
 from services.system.programs import ROOT
 from shared import merkle
 from shared.canonical import canonical
+from shared.hashing import sha256
 from tests.support.http import Answer, Client, FlaskDoor
 from tests.support.keys import ALICE, BOB, CAROL, MINER
 from tests.support.nodes import MakeNode, grow, mine, redis_of, transfer
@@ -314,6 +315,23 @@ def test_links_to_heights_and_addresses(client: Client, busy: str) -> None:
     assert (
         "has height 1" in page(client, "/block/0", 404).text and "has height 1" in page(client, "/block/0x0", 404).text
     )
+
+
+def test_what_genesis_names_as_its_parent_leads_to_the_chain_spec(client: Client, make_node: MakeNode) -> None:
+    parent = client.get("/blocks/1").ok()["previous_hash"]
+    spec = client.get("/spec").ok()
+    assert sha256(canonical(spec)).hex() == parent
+    genesis = page(client, "/block/1")
+    assert f'<a href="/spec">{parent}</a>' in genesis.source
+    assert f"/block/{parent}" not in genesis.links()
+    # The transaction that JSON-RPC shows in block 0 is a part of the spec, too.
+    allocating = sha256(b"quarry-allocations:" + bytes.fromhex(parent)).hex()
+    for path in (f"/block/{parent}", f"/block/0x{parent.upper()}", f"/tx/0x{allocating}", f"/search?q={parent}",
+                 f"/search?q=0x{parent}", f"/search?q={allocating.upper()}"):  # fmt: skip
+        answer = client.get(path)
+        assert (answer.status, answer.headers["location"]) == (302, "/spec"), path
+    tutorial = Client(FlaskDoor(create_app(make_node(SPEC="tutorial"))))
+    assert "/spec" not in page(tutorial, "/block/1").links()  # whose parent is the number 1
 
 
 def test_the_coin_has_a_page_where_wallets_look_for_tokens(client: Client, make_node: MakeNode, busy: str) -> None:

@@ -239,7 +239,7 @@ def test_a_body_has_ten_seconds_in_all_however_it_drips(quick_node: RunningNode)
     with quick_node.door.raw(POST + b"Content-Length: 100000\r\n\r\n", timeout=20) as dripping:
         dripping.settimeout(0.5)
         answer = b""
-        while not answer and time.monotonic() - began < 15:
+        while not answer and time.monotonic() - began < 20:
             if before is None and time.monotonic() - began > 3:  # counts are shown once a second
                 before = slow_bodies(quick_node)
             try:
@@ -249,7 +249,7 @@ def test_a_body_has_ten_seconds_in_all_however_it_drips(quick_node: RunningNode)
                 continue
         took = time.monotonic() - began
         assert answer.startswith(b"HTTP/1.1 408 Request Timeout") and b"body_too_slow" in answer
-    assert 10 <= took < 12
+    assert 10 <= took < 15, "dripping, the body would take hours"
     assert before is not None
     # The count first, since nothing was held before either.
     eventually(lambda: slow_bodies(quick_node) == before + 1, 10)
@@ -334,4 +334,4 @@ def test_waits_beyond_the_places_are_refused_and_quick_answers_go_on(start_node:
             began = time.monotonic()
             api.client.submit(transfer(ALICE, nonce))
             api.client.get("/readyz").ok()
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 10, "the others wait for a minute"

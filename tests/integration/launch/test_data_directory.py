@@ -5,8 +5,12 @@ rooms, on the chain `dev`: six blocks, three transactions of the faucet that wai
 open round. Its processes were ended by SIGKILL.
 """
 
+import json
 import tarfile
+from collections import Counter
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 from services.system.programs import ROOT
 from tests.support.commands import done, get, launched
@@ -38,6 +42,29 @@ def test_a_directory_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
             assert get(f"{url}/transactions/{identifier}")["status"] == "confirmed"
         assert get(f"{url}/accounts/0xa0Ee7A142d267C1f36714E4a8F75612F20a79720")["balance"] == "10030"
         assert done(tmp_path, "mine")[0]["index"] == 9
+        assert_events_add_up(f"{url}/rpc")
         assert done(tmp_path, "chain", "verify")["height"] == 9
         found = {item["check"]: item["verdict"] for item in done(tmp_path, "doctor")}
         assert found["chain"] == found["store"] == "ok"
+
+
+def assert_events_add_up(url: str) -> None:
+    """Events are made from blocks when they are read, so those of older blocks add up as well."""
+
+    def rpc(method: str, *params: Any) -> Any:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        request = Request(url, body, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=30) as answer:
+            return json.load(answer)["result"]
+
+    logs = rpc("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"})
+    balances: Counter[str] = Counter()
+    for log in logs:
+        source, target = ("0x" + topic[26:] for topic in log["topics"][1:])
+        balances[source] -= int(log["data"], 16)
+        balances[target] += int(log["data"], 16)
+    assert {log["blockNumber"] for log in logs} == {"0x0", *(hex(height) for height in range(2, 10))}
+    supply = -balances.pop("0x" + "00" * 20)
+    assert supply == sum(balances.values()) == 100_008 * 10**18 and len(balances) > 10
+    for address, balance in balances.items():
+        assert int(rpc("eth_getBalance", address, "latest"), 16) == balance, address

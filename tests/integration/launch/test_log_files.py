@@ -115,9 +115,9 @@ def test_the_tail_of_a_long_log_is_read_without_the_rest(tmp_path: Path) -> None
         file.truncate(2**32)  # sparse
         file.seek(0, os.SEEK_END)
         file.write("\nthe last but one\n\n  the last  \n")
-    started = time.monotonic()
+    started = time.process_time()
     assert tail(log)[-2:] == ["the last but one", "  the last"]
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 0.5, "four gigabytes take longer to read"
     assert tail(tmp_path / "missing") == []
 
 

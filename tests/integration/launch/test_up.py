@@ -7,6 +7,7 @@ import signal
 import stat
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,74 @@ def test_what_is_killed_comes_back(tmp_path: Path) -> None:
         [worker] = [pid for pid, command in processes_of(tmp_path).items() if "--queue mining" in command][:1]
         os.kill(worker, signal.SIGKILL)
         assert done(tmp_path, "mine", "--wait", "60")[0]["index"] == 3
+
+
+# --- Chains made from options -----------------------------------------------------------------------------------------
+
+SMALL = ("--accounts", "3", "--balance", "5", "--chain-id", "31337", "--mnemonic-random")
+
+
+def rpc(url: str, method: str, *params: object) -> Any:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+    request = urllib.request.Request(f"{url}/rpc", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)["result"]
+
+
+def test_an_ephemeral_chain_is_made_used_and_gone(tmp_path: Path) -> None:
+    home, config = tmp_path / "home", tmp_path / "config.json"
+    with launched(home, "--ephemeral", *SMALL, "--config-out", str(config)) as (process, ready):
+        url = ready["nodes"][0]["url"]
+        directory = Path(ready["data_dir"])
+        assert directory.parent == home
+        assert {path.name for path in directory.iterdir()} == {"mnemonic", "node1", "owner.lock", "spec.toml"}
+        written = json.loads(config.read_text())
+        assert stat.S_IMODE(config.stat().st_mode) == 0o600
+        assert written["wallet"]["mnemonic"] == ready["mnemonic"]
+        assert (written["chain_id"], written["url"]) == (31337, url)
+        addresses = [account["address"] for account in ready["development_accounts"]]
+        assert written["available_accounts"] == addresses
+        assert written["private_keys"] == [account["private_key"] for account in ready["development_accounts"]]
+        assert len(addresses) == 3
+        assert int(rpc(url, "eth_chainId"), 16) == 31337
+        assert [int(rpc(url, "eth_getBalance", address, "latest"), 16) for address in addresses] == [5 * 10**18] * 3
+        # The commands find the node, and its accounts by their names.
+        assert done(home, "wallet", "show", "account2")["address"] == addresses[2]
+        assert [item["address"] for item in done(home, "wallet", "list")][-3:] == addresses
+        done(home, "send", "--from", "account0", "--to", "account1", "2", "--wait")
+        assert get(f"{url}/accounts/{addresses[1]}")["balance"] == "7"
+        if sys.platform == "linux":
+            assert not [command for command in processes_of(home).values() if ready["mnemonic"].split()[0] in command]
+        for log in (directory / "node1" / "logs").iterdir():
+            assert ready["mnemonic"] not in log.read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert list(home.iterdir()) == []
+
+
+@linux_only
+def test_what_a_killed_ephemeral_node_leaves_the_next_one_removes(tmp_path: Path) -> None:
+    with launched(tmp_path, "--ephemeral") as (process, ready):
+        process.kill()
+        process.wait()
+    assert Path(ready["data_dir"]).is_dir()
+    with launched(tmp_path, "--ephemeral", *SMALL) as (_, again):
+        assert [path.name for path in tmp_path.iterdir()] == [Path(again["data_dir"]).name]
+        with redis.Redis.from_url(ready["redis_url"]) as store, pytest.raises(redis.ConnectionError):
+            store.ping()  # the killed one's Valkey, which had outlived it
+
+
+def test_a_made_chain_goes_on_with_its_faucet(tmp_path: Path) -> None:
+    with launched(tmp_path, "--accounts", "2", "--balance", "50", "--mnemonic-random") as (_, ready):
+        giver = ready["development_accounts"][0]["address"]
+        sent = done(tmp_path, "faucet", "account1", "--wait")
+        assert (sent["sender"], sent["amount"]) == (giver, "10")
+    refused = quarry(tmp_path, "up", "--port", "0", "--accounts", "3")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "--accounts 2" in refused.stderr
+    with launched(tmp_path) as (_, again):
+        assert again["mnemonic"] == ready["mnemonic"]
+        assert get(again["nodes"][0]["url"] + "/blocks/2")["transactions"][1]["id"] == sent["id"]
 
 
 # --- The commands ----------------------------------------------------------------------------------------------------

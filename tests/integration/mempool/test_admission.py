@@ -338,3 +338,29 @@ def test_records_are_forgotten_by_age_and_by_number(redis: Redis) -> None:
     assert [here.node.pool.record(name) is not None for name in names] == [False] * 6 + [True] * 2
     counters = here.node.mining.counters()
     assert counters["mempool_dropped"] == 8
+
+
+# --- without replacing ---
+
+
+def test_a_nonce_that_is_taken_stays_taken_whatever_the_fee(here: TestNode) -> None:
+    """For senders whose nonces the node chooses: two of them at once must not take each other's place."""
+    first = here.admit(ALICE, 0, fee=100)
+    higher = here.sign(ALICE, 0, fee=1000)
+    assert refusal(here.node.mempool.admit_many([higher], replaces=False)[0]) == "replacement_underpriced"
+    assert waiting(here) == [first.id]
+    [again] = here.node.mempool.admit_many([first], replaces=False)
+    assert isinstance(again, Admitted) and not again.new
+    [following] = here.node.mempool.admit_many([here.sign(ALICE, 1)], replaces=False)
+    assert isinstance(following, Admitted) and following.new
+    [replaced] = here.node.mempool.admit_many([higher])
+    assert isinstance(replaced, Admitted) and higher.id in waiting(here)
+
+
+def test_what_is_taken_out_has_a_record_and_can_be_sent_again(here: TestNode) -> None:
+    first, second = here.admit(ALICE, 0), here.admit(ALICE, 1)
+    assert here.node.mempool.take_out([first.id, "ab" * 32], "because") == 1
+    assert record_of(here, first.id) == ("dropped", "because")
+    assert waiting(here) == [second.id] and here.node.pool.next_nonce(ALICE.address) == 0
+    admit_one(here.node.mempool, first)
+    assert here.node.pool.record(first.id) is None and here.node.pool.next_nonce(ALICE.address) == 2

@@ -57,6 +57,23 @@ worker.process.choose = lambda _: Recording()
 worker.process.run_worker(load(os.environ), "mining")
 """
 
+# A worker that finds nothing under ENDLESS, in the time that a search takes, without keeping a processor busy.
+PATIENT = f"""
+import os, time
+import worker.process
+from services.settings.table import load
+from worker.kernel import PlainKernel
+
+class Patient(PlainKernel):
+    def scan(self, prefix, difficulty, start, stop):
+        if difficulty < {ENDLESS}:
+            return super().scan(prefix, difficulty, start, stop)
+        time.sleep((stop - start) / 1_000_000)
+
+worker.process.choose = lambda _: Patient()
+worker.process.run_worker(load(os.environ), "mining")
+"""
+
 # A worker whose code is of another version.
 OTHER_VERSION = """
 import os
@@ -97,6 +114,9 @@ class Scene:
     def recording(self, name: str) -> "subprocess.Popen[bytes]":
         places = {"GATE": str(self.gate), "RECORD": str(self.record)}
         return self.crew.script(name, RECORDING, **(self.nothing_else | places))
+
+    def patient(self, name: str) -> "subprocess.Popen[bytes]":
+        return self.crew.script(name, PATIENT, **self.nothing_else)
 
     def log(self, name: str) -> str:
         return (self.directory / f"{name}.log").read_text(errors="replace")
@@ -214,7 +234,7 @@ def test_one_worker_serves_two_nodes(scene: Scene) -> None:
 
 def test_a_hopeless_round_of_one_node_does_not_keep_the_other_waiting(scene: Scene) -> None:
     hopeless, other = scene.node("alpha", ENDLESS), scene.node("beta")
-    scene.worker("worker")
+    scene.patient("worker")
     scene.await_workers(1)
     hopeless.requests.ask()
     scene.await_search(hopeless, 1)
@@ -230,7 +250,7 @@ def test_a_hopeless_round_of_one_node_does_not_keep_the_other_waiting(scene: Sce
 
 def test_a_cancelled_round_stops_within_a_slice(scene: Scene) -> None:
     node = scene.node(difficulty=ENDLESS)
-    scene.worker("worker")
+    scene.patient("worker")
     scene.await_workers(1)
     node.requests.ask()
     round_id = node.mining.situation().open_round

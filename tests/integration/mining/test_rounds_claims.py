@@ -15,7 +15,7 @@ from services.errors import Busy, NotFound, PolicyError
 from services.launch.embedded import EmbeddedValkey
 from services.mining.rounds import HEARTBEAT_SECONDS, LONGEST_REST, REFRESH_SECONDS, REST_PER_TRANSACTION
 from services.node import Node, build_node
-from services.store.mining import LONGEST_PROMISE, Claim, Searched
+from services.store.mining import LONGEST_PROMISE, Claim, MiningStore, Searched
 from services.store.rounds import MiningRequest, RequestStatus, Round, RoundState, RoundWorker
 from services.store.scripts import source
 from shared.proof import MAX_PROOF
@@ -24,6 +24,7 @@ from tests.support.keys import ALICE, BOB
 from tests.support.nodes import TestNode, make_settings, round_of
 from tests.support.said import listen
 from tests.support.stored import assert_store_equals_replay, texts
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -237,17 +238,22 @@ def test_waiting_for_an_answer_asks_the_store_about_once_a_second(here: TestNode
     assert 1 <= asked <= 4
 
 
-def test_whoever_waits_for_an_answer_is_woken_by_it(here: TestNode, redis: Redis, valkey: EmbeddedValkey) -> None:
+def test_whoever_waits_for_an_answer_is_woken_by_it(
+    here: TestNode, valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     request_id = here.node.requests.ask()
     found = claim(here, open_round(here))
-    with connect_for_requests(valkey.url) as connection, ThreadPoolExecutor(2) as pool:
+    block = MiningStore.wait_for_answer
+    # Without a look once a second, which would find the answer too.
+    monkeypatch.setattr(MiningStore, "wait_for_answer", lambda self, request_id, _: block(self, request_id, 20))
+    with Redis.from_url(valkey.url) as connection, ThreadPoolExecutor(2) as pool:
         node = build_node(here.settings, store=as_store(connection), queue=here.queue)
         waits = [pool.submit(node.requests.wait, request_id, 20) for _ in range(2)]
-        time.sleep(0.3)
+        eventually(lambda: here.redis.info("clients")["blocked_clients"] == 2)
         sealed = time.monotonic()
         assert here.node.rounds.seal(found, 0, "w1") is not None
-        assert {wait.result(10).status for wait in waits} == {"finished"}
-        assert time.monotonic() - sealed < 0.9, "at once, and not at the next look"
+        assert {wait.result(30).status for wait in waits} == {"finished"}
+        assert time.monotonic() - sealed < 10, "by the answer, and not at the end of its wait"
 
 
 # --- what is kept ---

@@ -5,15 +5,19 @@ The first request with a Host header goes through Flask's view; later ones are a
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from api.rpc import protocol
+from api.rpc.error_log import ErrorLog
 from api.rpc.method_table import METHODS
 from services.node import Node
 from tests.integration.rpc.client import OWNERS, Rpc, RpcFailure
 from tests.support.nodes import MakeNode
+from tests.support.said import listen
 
 CHAIN_ID = "0x1092"
 
@@ -76,7 +80,7 @@ def test_broken_json(rpc: Rpc, text: bytes) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "eth_fillTransaction eth_sendRawTransactionSync anvil_mine wallet_addEthereumChain x.y eth_chainid".split(),
+    "eth_mining eth_getProof wallet_addEthereumChain tenderly_setBalance x.y eth_chainid".split(),
 )
 def test_missing_methods_say_what_clients_look_for(rpc: Rpc, name: str) -> None:
     message = error(rpc.post(request(name, params=[])).ok(), -32601, 1)
@@ -104,11 +108,16 @@ def test_every_method_that_wallets_use_is_there() -> None:
     )
 
 
+def test_only_a_development_node_is_compatible_with_anvil(node_and_rpc: tuple[Node, Rpc]) -> None:
+    node, _ = node_and_rpc
+    abroad = replace(node, settings=replace(node.settings, host="0.0.0.0"))
+    assert METHODS["web3_clientVersion"].function(abroad).startswith("Quarry/v")
+
+
 def test_simple_answers(rpc: Rpc) -> None:
     assert rpc("net_version") == "4242"
-    assert (rpc("net_listening"), rpc("eth_syncing"), rpc("eth_accounts")) == (True, False, [])
-    assert rpc("web3_clientVersion").startswith("Quarry/v")
-    assert rpc("rpc_modules") == {"eth": "1.0", "net": "1.0", "rpc": "1.0", "txpool": "1.0", "web3": "1.0"}
+    assert rpc("web3_clientVersion").startswith("anvil-compatible Quarry/v")
+    assert (rpc("net_listening"), rpc("eth_syncing")) == (True, False)
     empty = "0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
     assert rpc("web3_sha3", "0x") == empty  # the hash of empty code, as every Ethereum account has it
     assert rpc("web3_sha3", "0x68656c6c6f20776f726c64") == (
@@ -222,3 +231,17 @@ def test_faults_of_ours_are_errors_that_clients_repeat(
     ).ok()
     assert [answer.get("error", {}).get("code") for answer in answers] == [-32603, -32603, None]
     assert "a bug" not in json.dumps(answers) and "gone" not in json.dumps(answers)
+
+
+# --- The log for developers -------------------------------------------------------------------------------------------
+
+
+def test_errors_are_logged_whoever_answers(rpc: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = listen(monkeypatch, "api.rpc.error_log._log")
+    monkeypatch.setattr(protocol, "ERRORS", ErrorLog())
+    for method, params in (("eth_nothing", []), ("bad name\n", []), ("eth_getBalance", ["0x1", "latest"])):
+        for _ in range(2):  # the first request goes to the view, the second to the door before it
+            assert "error" in rpc.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).ok()
+    rpc("eth_chainId")
+    found = [(entry["method"], entry["code"]) for entry in said]
+    assert found == [("eth_nothing", -32601)] * 2 + [("?", -32601)] * 2 + [("eth_getBalance", -32602)] * 2

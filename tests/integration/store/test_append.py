@@ -159,7 +159,7 @@ def test_a_wrong_argument_writes_nothing(here: TestNode, redis: Redis, monkeypat
         here.node.acceptor.accept(block)
     monkeypatch.setattr(here.node.chain._scripts, "run", run)
     args = taken[0]
-    lengths = [17]
+    lengths = [18]
     while lengths[-1] + args[lengths[-1]] + 1 < len(args):
         lengths.append(lengths[-1] + args[lengths[-1]] + 1)
     assert len(lengths) == 5 and args[-1] == 1, "five lists, and Alice's nonce after the block"

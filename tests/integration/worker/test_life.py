@@ -138,14 +138,18 @@ def scene(valkey: EmbeddedValkey, tmp_path: Path, request: pytest.FixtureRequest
 
 
 def test_an_idle_worker_stops_at_once(scene: Scene) -> None:
-    worker = scene.crew.worker()
-    scene.await_workers(1)
-    time.sleep(0.2)  # until it waits for jobs
-    worker.terminate()
-    started = time.monotonic()
-    assert worker.wait(10) == 0
-    assert time.monotonic() - started < 2.0
-    assert RqJobs(scene.redis).mining_workers() == 0
+    for attempt in range(3):  # the best of three, since the machine may be busy
+        worker = scene.crew.worker()
+        scene.await_workers(1)
+        time.sleep(0.2)  # until it waits for jobs
+        worker.terminate()
+        started = time.monotonic()
+        assert worker.wait(20) == 0
+        took = time.monotonic() - started
+        assert RqJobs(scene.redis).mining_workers() == 0
+        if took < 2.0:  # by itself it would look at the queue again after five seconds
+            break
+        assert attempt < 2, took
 
 
 @pytest.mark.parametrize("scene", [ENDLESS], indirect=True)

@@ -1,27 +1,31 @@
 """Transactions as people submit them: normalised, then verified. In blocks: consensus/test_transaction_rules."""
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.system.programs import ROOT
 from shared.amounts import MAX_AMOUNT, format_amount
 from shared.canonical import canonical
 from shared.errors import InputError, Refusal, RuleError, ShapeError
+from shared.ethereum import sign_raw
 from shared.hashing import keccak256, sha256
+from shared.reward import make_reward
 from shared.transaction import (
     check_signature,
-    make_reward,
+    from_raw,
     normalise,
-    read_reward,
+    read_raw,
     read_transaction,
     recalled,
     sign,
     signing_message,
 )
 from shared.wire import parse
-from tests.support.chains import WALLET, Chain, make_spec
+from tests.support.chains import WALLET, WALLET_KEY, Chain, make_spec
 from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.specs import CHAIN_ID
 
@@ -163,14 +167,6 @@ def test_the_chain_of_a_request_is_checked_at_the_door() -> None:
     assert caught.value.code == "wrong_public_key"
 
 
-def test_a_reward_cannot_be_submitted() -> None:
-    reward = make_reward(CHAIN_ID, 2, ALICE.address, 10**18)
-    with pytest.raises(InputError):
-        read_transaction(reward.fields)
-    assert read_reward(reward.fields) == reward
-    assert reward.id == sha256(b"quarry-transaction:" + canonical(reward.fields)).hex()
-
-
 def test_what_is_recalled_is_what_was_read() -> None:
     """Of every kind: all that the ledger looks at comes back, though nothing is checked again."""
     kinds: list[tuple[str, dict[str, Any]]] = [
@@ -183,5 +179,21 @@ def test_what_is_recalled_is_what_was_read() -> None:
         assert recalled(parse(transaction.canonical), transaction.id) == transaction
 
 
-def test_rewards_of_different_blocks_have_different_ids() -> None:
-    assert len({make_reward(CHAIN_ID, index, ALICE.address, 10**18).id for index in range(2, 50)}) == 48
+VECTORS = json.loads((ROOT / "tests" / "vectors" / "ethereum_raw.json").read_text())["vectors"]
+RAW = {vector["name"]: bytes.fromhex(vector["raw"].removeprefix("0x")) for vector in VECTORS} | {
+    f"chain {chain}": sign_raw(
+        private_key=WALLET_KEY, chain_id=chain, nonce=2**64 - 2, to=BOB.address, gas=21_000, gas_price=1, value=1
+    )
+    for chain in (0, 1, 2**53 - 1, 2**53)
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_a_raw_transaction_is_read_as_its_json_object_is(name: str) -> None:
+    outcomes: list[Any] = []
+    for read in (read_raw, lambda raw, spec: read_transaction(from_raw(raw, spec))):
+        try:
+            outcomes.append(read(RAW[name], SPEC))
+        except Refusal as error:
+            outcomes.append((type(error), error.code, error.message))
+    assert outcomes[0] == outcomes[1]

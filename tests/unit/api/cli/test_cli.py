@@ -6,19 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from api.cli.client import NodeClient
 from api.cli.group import COMMANDS
-from api.cli.node import up
 from api.cli.options import connect
 from services.launch.launcher import PortInUse, RunningNode
 from services.launch.node_files import NodeFiles, running_nodes
 from services.launch.node_plan import NodePlan, passed_settings
-from services.settings.table import load
 from services.system.programs import ROOT, scrubbed
 from services.wallet import keyring
 from services.wallet.development import ACCOUNTS
@@ -78,6 +75,27 @@ def test_the_processes_of_jobs_are_become_not_imported(program: str, monkeypatch
         (["up", "--workers", "-1"], "--workers"),
         (["up", "--spec", "nowhere.toml"], "QUARRY_SPEC"),
         (["up", "--host", "0.0.0.0"], "--unsafe-development"),
+        (["up", "--accounts", "0"], "--accounts"),
+        (["up", "--accounts", "1001"], "--accounts"),
+        (["up", "--accounts", "ten"], "--accounts"),
+        (["up", "--balance", "0"], "--balance"),
+        (["up", "--balance", "-1"], "--balance"),
+        (["up", "--balance", "1e18"], "--balance"),
+        (["up", "--balance", "nan"], "--balance"),
+        (["up", "--balance", "1.5000000000000000001"], "--balance"),
+        (["up", "--balance", str(2**256)], "--balance"),
+        (["up", "--balance", "115792089237316195423570985008687907853269984665640564039457"], "2^256"),
+        (["up", "--mnemonic", "test test test test test test test test test test test test"], "--mnemonic"),
+        (["up", "--mnemonic", ""], "--mnemonic"),
+        (["up", "--mnemonic", "test", "--mnemonic-random"], "exclude each other"),
+        (["up", "--chain-id", "0"], "--chain-id"),
+        (["up", "--chain-id", "9007199254740992"], "--chain-id"),
+        (["up", "--chain-id", "847731"], "built-in spec dev"),
+        (["up", "--chain-id", "847733"], "built-in spec tutorial"),
+        (["up", "--accounts", "3", "--spec", "dev"], "--spec names another"),
+        (["up", "--ephemeral", "--redis-url", "redis://127.0.0.1:1/0"], "--ephemeral"),
+        (["up", "--config-out", "/nowhere/at/all"], "--config-out"),
+        (["up", "--config-out", "/"], "--config-out"),
         (["worker"], "--queue"),
         (["worker", "--queue", "other"], "--queue"),
         (["mine", "0"], "[N]"),
@@ -467,20 +485,6 @@ def test_a_port_in_use_is_refused_before_anything_is_made(node: FakeNode, tmp_pa
         running.allocate()
     running.stop()
     assert not (tmp_path / "node1").exists()
-
-
-@pytest.mark.parametrize(("spec", "last"), [("dev", "quarry wallet new alice"), ("tutorial", "quarry chain show")])
-def test_up_suggests_what_works_on_its_chain(tmp_path: Path, spec: str, last: str) -> None:
-    started = SimpleNamespace(
-        plan=SimpleNamespace(name="node1", files=NodeFiles(tmp_path), workers=1),
-        settings=load({"QUARRY_SPEC": spec}),
-        url="http://127.0.0.1:5000",
-        admin_token_file="/home/ada/.quarry/dev/node1/admin-token",
-        address=ACCOUNTS[0].address,
-    )
-    lines = up._welcome(SimpleNamespace(nodes=[started]))  # type: ignore[arg-type]
-    assert f"In another terminal, try: quarry status, quarry mine, {last}" in lines
-    assert not [line for line in lines if len(line) > 80 and str(tmp_path) not in line]
 
 
 def test_settings_of_the_client_stay_out_of_the_node() -> None:

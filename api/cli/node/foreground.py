@@ -1,0 +1,157 @@
+"""Running the nodes of `quarry up` in the foreground: what is printed from their start to their end."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.cli import terminal
+from api.cli.group import INTERRUPTED, USAGE, Failure
+from api.cli.node.banner import Accounts, Chain, Shown, banner, listed
+from api.cli.node.interruption import Interruption
+from api.cli.node.new_chain import Place, write_config
+from services.launch.launcher import Launch, LaunchFailed, PortInUse, RunningNode
+from services.launch.node_plan import NodePlan
+from services.launch.running import call
+from services.wallet.development import accounts_of, funded, phrase_of
+from shared.amounts import format_amount
+from shared.rules import rules_for
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """What is to be printed or written."""
+
+    as_json: bool = False
+    quiet: bool = False
+    config_out: Path | None = None
+
+    @property
+    def talks(self) -> bool:
+        """Whether steps, banner and events are printed."""
+        return not (self.as_json or self.quiet)
+
+
+def run(plans: list[NodePlan], place: Place, show: Show, interruption: Interruption) -> None:
+    """Start nodes and keep them running until a signal comes; then stop them.
+
+    Raises:
+        Failure: a port is in use, or a signal came during the start. NodeError: a node did not start, or all were
+            given up.
+    """
+    launch = Launch(plans, _step if show.talks else lambda step: None)
+    try:
+        with interruption.may_raise():
+            launch.start()
+        for node in launch.nodes:
+            if node.fault:
+                terminal.say(f"quarry: {node.plan.name}: {node.fault}")
+        if show.config_out is not None:
+            _write_config(show.config_out, launch, place)
+        if show.as_json:
+            terminal.show_json(launch.to_object(place.directory) | _phrase(place))
+        elif show.talks:
+            terminal.show("", *_banner(launch, place), "")
+            _watch(launch, interruption)
+        launch.run(interruption.event)
+        if show.talks:
+            terminal.show_if_taken("Stopping …")
+    except PortInUse as error:
+        raise Failure(str(error), USAGE) from None
+    except LaunchFailed as error:
+        for text in error.tail:
+            terminal.say(f"  {text}")
+        raise
+    except KeyboardInterrupt:
+        raise Failure("Interrupted during the start; everything was stopped.", INTERRUPTED) from None
+    finally:
+        launch.stop()
+
+
+def _step(text: str) -> None:
+    terminal.show(*terminal.folded(f"- {text}", terminal.columns()))
+
+
+def _watch(launch: Launch, interruption: Interruption) -> None:
+    from api.cli.node.watching import Watcher
+
+    for node in launch.nodes:
+        name = node.plan.name
+        Watcher(
+            name,
+            name if launch.nodes[1:] else "",
+            node.redis_url,
+            node.settings.spec.token.symbol,
+            [node.plan.files.logs / f"{program}.log" for program in ("api", "rpc")],
+        ).start(interruption.event)
+
+
+def _phrase(place: Place) -> dict[str, str]:
+    return {} if place.made is None else {"mnemonic": place.made.read().phrase}
+
+
+def _write_config(file: Path, launch: Launch, place: Place) -> None:
+    first = launch.nodes[0]
+    spec = first.settings.spec
+    price, block = call(first.url, ("eth_gasPrice", []), ("eth_getBlockByNumber", ["latest", False]))
+    latest = block or {}  # the tutorial's chain has no JSON-RPC
+    known = {"base_fee": latest.get("baseFeePerGas"), "gas_limit": latest.get("gasLimit"), "gas_price": price}
+    write_config(
+        file,
+        accounts_of(first.settings),
+        phrase_of(first.settings),
+        {
+            # Numbers as decimal texts, as anvil writes them.
+            **{name: str(int(value, 16)) for name, value in known.items() if value is not None},
+            "genesis_timestamp": str(spec.genesis_timestamp),
+            "chain_id": spec.chain_id,
+            "url": first.url,
+            "rpc_url": _rpc_url(first),
+            "nodes": [{"name": node.plan.name, "url": node.url, "rpc_url": _rpc_url(node)} for node in launch.nodes],
+        },
+    )
+
+
+def _banner(launch: Launch, place: Place) -> list[str]:
+    first = launch.nodes[0]
+    spec = first.settings.spec
+    accounts = funded(first.settings)
+    asked = [("eth_getBalance", [account.address, "latest"]) for account in accounts[: listed(len(accounts))]]
+    found = call(first.url, *asked) if asked else []
+    balances = [None if balance is None else format_amount(int(balance, 16)) for balance in found]
+    notes = []
+    phrase = ""
+    if place.made is not None:
+        if place.is_new:
+            phrase = place.made.read().phrase
+        else:
+            notes.append(f"  Continues the chain in {place.made.directory}.")
+    if place.ephemeral:
+        notes.append("  The chain is removed when this command ends.")
+    return banner(
+        [_shown(node) for node in launch.nodes],
+        Chain(
+            spec.name,
+            spec.chain_id,
+            spec.token.symbol,
+            first.plan.workers,
+            rules_for(spec).has_accounts,
+            notes,
+        ),
+        Accounts(accounts, balances, phrase),
+        terminal.columns(),
+    )
+
+
+def _shown(node: RunningNode) -> Shown:
+    return Shown(
+        node.plan.name,
+        node.url,
+        _rpc_url(node),
+        "",
+        node.address,
+        str(node.admin_token_file),
+        str(node.plan.files.directory),
+    )
+
+
+def _rpc_url(node: RunningNode) -> str:
+    return f"{node.url}/rpc"

@@ -1,0 +1,38 @@
+"""Signals that end `quarry up` and `quarry demo`."""
+
+import signal
+import threading
+from types import FrameType
+
+
+class Interruption:
+    """Handles Ctrl-C, SIGTERM and SIGHUP: inside `may_raise` they raise KeyboardInterrupt, outside they set `event`.
+
+    Once `event` is set, another signal raises KeyboardInterrupt, which cuts the stopping short.
+    """
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self._raises = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._received)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is ignored under nohup
+            signal.signal(signal.SIGHUP, self._received)
+
+    def may_raise(self) -> "Interruption":
+        """For a block that may wait for minutes without looking at `event`: a signal raises KeyboardInterrupt in it."""
+        return self
+
+    def __enter__(self) -> None:
+        self._raises = True
+        if self.event.is_set():
+            raise KeyboardInterrupt
+
+    def __exit__(self, *_: object) -> None:
+        self._raises = False
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        if self._raises or self.event.is_set():
+            self._raises = False
+            raise KeyboardInterrupt
+        self.event.set()

@@ -1,0 +1,161 @@
+"""Printing what happens on the nodes of `quarry up`: a thread for each node reads its store and the logs of its API.
+
+The threads outlive restarts of the API and of Valkey. None of them can keep the supervisor waiting: they are never
+waited for, and they print only what standard output takes at once.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from api.cli import terminal
+from api.cli.node import event_lines
+from api.cli.node.event_lines import Pace, RpcFailure
+from services.connections import as_store, connect_for_requests
+from services.store.blocks import BlockReader
+from services.store.events import EventStream, Message, StoredEvent
+from services.store.keys import Keys
+from services.store.pool import PoolStore
+
+# Seconds: of a read that waits for an event; between two reads, so a flood of events is read in large pages; and after
+# an error.
+_WAIT, _PAUSE, _AFTER_ERROR = 0.25, 0.1, 1.0
+_MOST_BYTES = 2**18  # of a log that are read at once; of more, only the last
+_WIDEST = 500  # columns of a line, so that two of them are less than standard output takes at once
+
+
+class LogTail:
+    """The new lines of a log that another process appends to, and that may be truncated or replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = self._size()
+        self._rest = b""
+
+    def lines(self) -> list[str]:
+        """The whole lines since the last call."""
+        size = self._size()
+        if size < self._position:  # it was set aside (services/launch/log_files.py)
+            self._position, self._rest = 0, b""
+        if size == self._position:
+            return []
+        try:
+            with self._path.open("rb") as file:
+                if size - self._position > _MOST_BYTES:
+                    self._position, self._rest = size - _MOST_BYTES, b""
+                file.seek(self._position)
+                read = file.read(_MOST_BYTES)
+        except OSError:
+            return []
+        self._position += len(read)
+        *whole, self._rest = (self._rest + read).split(b"\n")
+        return [line.decode(errors="replace") for line in whole]
+
+    def _size(self) -> int:
+        try:
+            return os.stat(self._path).st_size
+        except OSError:
+            return 0
+
+
+class Watcher:
+    """Prints the events of one node.
+
+    Args:
+        node: its name in the store. shown_as: before each line; "" if there is only one node.
+        redis_url: its store. symbol: of its coin. logs: in which errors of JSON-RPC are.
+    """
+
+    def __init__(self, node: str, shown_as: str, redis_url: str, symbol: str, logs: Sequence[Path]) -> None:
+        self._name, self._shown_as, self._symbol = node, shown_as, symbol
+        self._redis_url = redis_url
+        self._logs = [LogTail(path) for path in logs]
+        self._blocks = Pace("block", "blocks")
+        self._transactions = Pace("transaction", "transactions")
+        self._reorganisations = Pace("reorganisation", "reorganisations")
+        self._errors = Pace("RPC error", "RPC errors")
+        self._lost = 0  # lines that standard output did not take
+
+    def start(self, stop: threading.Event) -> None:
+        """Print events from now on, in a thread of its own, until `stop` is set or nobody reads."""
+        threading.Thread(target=self._run, args=(stop,), name=f"events of {self._name}", daemon=True).start()
+
+    def _run(self, stop: threading.Event) -> None:
+        with connect_for_requests(self._redis_url, threads=1) as redis:
+            store, keys = as_store(redis), Keys(self._name)
+            events, blocks, pool = EventStream(store, keys), BlockReader(store, keys), PoolStore(store, keys)
+            seen = ""
+            while not stop.is_set():
+                lines: list[str] = []
+                try:
+                    seen = seen or events.last()
+                    page = events.since(seen, _WAIT)
+                    seen = page[-1].id if page else seen
+                    lines += self._of_events(page, blocks, pool)
+                except Exception:  # the store is away, or holds what cannot be read: neither ends the printing
+                    stop.wait(_AFTER_ERROR)
+                lines += self._of_logs()
+                if not self._print(lines):
+                    return
+                stop.wait(_PAUSE)
+
+    def _of_events(self, page: Sequence[StoredEvent], blocks: BlockReader, pool: PoolStore) -> Iterator[str]:
+        for event in page:
+            now = time.monotonic()
+            if event.type == "transaction":
+                if self._transactions.admits(now):
+                    entry = pool.entry(event.data)
+                    fields = None if entry is None else entry.fields()
+                    yield event_lines.transaction_line(event.data, fields, self._symbol)
+            elif event.type == "block":
+                if self._blocks.admits(now):
+                    yield self._block(Message.of(event).data, blocks)
+            elif event.type == "reorganisation" and self._reorganisations.admits(now):
+                found = Message.of(event).data
+                yield event_lines.reorganisation_line(found["fork"], found["height"], found["hash"])
+        for pace in (self._transactions, self._blocks, self._reorganisations):
+            if line := pace.summary(time.monotonic()):
+                yield line
+
+    @staticmethod
+    def _block(found: dict[str, Any], blocks: BlockReader) -> str:
+        stored = blocks.header(found["hash"])
+        return event_lines.block_line(
+            found["height"],
+            found["hash"],
+            None if stored is None else stored.transactions,
+            event_lines.miner_of(blocks.block_bytes(found["hash"])),
+        )
+
+    def _of_logs(self) -> Iterator[str]:
+        for log in self._logs:
+            for line in log.lines():
+                failure = event_lines.read_rpc_error(line)
+                if failure is not None:
+                    yield from self._of_failure(failure)
+        if line := self._errors.summary(time.monotonic()):
+            yield line
+
+    def _of_failure(self, failure: RpcFailure) -> Iterator[str]:
+        if self._errors.admits(time.monotonic()):
+            yield event_lines.rpc_error_line(failure)
+        if failure.left_out:
+            self._errors.leave_out(failure.left_out)
+
+    def _print(self, texts: Sequence[str]) -> bool:
+        """Print lines, or count them if nobody reads. Returns False once standard output is closed or full."""
+        width, now = min(terminal.columns(), _WIDEST), time.time()
+        for text in texts:
+            page = [text]
+            if self._lost:
+                page.insert(0, f"({self._lost:,} lines were left out: standard output did not take them)")
+            lines = [event_lines.stamped(item, node=self._shown_as, at=now, width=width) for item in page]
+            try:
+                taken = terminal.show_if_taken(*lines)
+            except OSError:
+                return False
+            self._lost = 0 if taken else self._lost + 1
+        return True
