@@ -9,8 +9,8 @@ from typing import Any
 from services.errors import LedgerDiffers, PolicyError, Unfinished
 from services.store.base import NodeStore
 
-# Snapshots that are kept; then the oldest goes. Most bytes of one snapshot's mempool, and of all together.
-MOST, MOST_BYTES, ALL_BYTES = 1000, 16 * 2**20, 64 * 2**20
+# Snapshots that are kept; then the oldest goes. Most bytes of one mempool, which a script copies in 60 ms; and of all.
+MOST, MOST_BYTES, ALL_BYTES = 1000, 8 * 2**20, 64 * 2**20
 _OWN = frozenset({"tip", "height", "at", "transactions", "bytes"})
 
 
