@@ -14,9 +14,12 @@ from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
 from services.development.clock import ChainClock
+from services.development.forks import Forks
+from services.development.going_back import GoingBack
 from services.development.mining import MiningOnDemand
 from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
+from services.mining.aside import RoundsAside
 from services.mining.modes import MiningModes
 from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
@@ -45,6 +48,7 @@ from services.store.peers import PeerStore
 from services.store.pool import PoolStore
 from services.store.resolutions import ResolutionStore
 from services.store.slots import Slots
+from services.store.snapshots import SnapshotStore
 from services.token.logs import LogSearch
 from services.token.wallet_blocks import WalletBlocks
 from shared.errors import NodeError, RuleError
@@ -85,6 +89,8 @@ class Node:
     faults: FaultStore
     watchman: Watchman
     repair: Repair
+    going_back: GoingBack
+    forks: Forks
     development: DevelopmentStore
     chain_clock: ChainClock
     on_demand: MiningOnDemand
@@ -219,7 +225,8 @@ def build_node(
             announcer.returned(ids)
 
     branches = BranchStore(store, keys)
-    finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return)
+    chain_clock = ChainClock(chain, BlockTimesStore(store, keys), rules, clock, lambda: bool(book.approved()))
+    finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return, chain_clock.restore)
     reorganiser = Reorganiser(chain, branches, finisher, rules, clock)
     acceptor = Acceptor(chain, rules, clock, reorganiser.finish, (SealLog(clock).accepted, announcer.accepted))
     policy = MiningPolicy(
@@ -231,9 +238,12 @@ def build_node(
         block_time=settings.block_time,
     )
     templates = TemplateMaker(chain, pool, rules, clock)
-    rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, Ports(clock, queue, randomness))
+    ports = Ports(clock, queue, randomness)
+    rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, ports)
     requests = Requests(policy, mining, rounds, clock, randomness)
-    chain_clock = ChainClock(chain, BlockTimesStore(store, keys), rules, clock, lambda: bool(book.approved()))
+    going_back = GoingBack(chain, SnapshotStore(store, keys), reorganiser, rounds, book, clock, chain_clock.kept)
+    aside = RoundsAside(policy, mining, rounds, rules, ports)
+    forks = Forks(chain, pool, rules, reorganiser, going_back, aside, rounds, book, announcer, clock)
     wallet_blocks = WalletBlocks(chain, rules)
     resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
     return Node(
@@ -272,6 +282,8 @@ def build_node(
         faults=faults,
         watchman=Watchman(chain, rules, faults, clock, randomness),
         repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
+        going_back=going_back,
+        forks=forks,
         development=DevelopmentStore(store, keys),
         chain_clock=chain_clock,
         on_demand=MiningOnDemand(requests, rounds, chain_clock, queue, clock),

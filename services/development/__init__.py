@@ -2,6 +2,9 @@
 
 All of it is reached by the control methods of JSON-RPC (`api/rpc/development`), which exist on development specs only.
 
+- `going_back`: snapshots; returning to one, to an earlier block, or to genesis.
+- `forks`: another branch, mined beside the chain by the real workers.
+- `candidates`: the transactions that such a branch may hold.
 - `accounts`: the unlocked accounts, and which keys they are.
 - `balances`: sets balances by real transactions.
 - `clock`: moving the timestamps of the blocks to come.

@@ -99,11 +99,15 @@ class Rounds:
 
         A round is wanted while a mining request waits, and, with auto-mining, while a template would hold a transaction
         besides the reward; or always, if the node mines without being asked. No round is opened while the stored state
-        is marked as wrong, or while any block would be too early (`waits_until`): then housekeeping tries again.
+        is marked as wrong, while the mempool is made that of a snapshot, or while any block would be too early
+        (`waits_until`): then housekeeping tries again. While a round is open aside (services/mining/aside.py), the
+        answer is that round.
         """
         for _ in range(_ATTEMPTS):
             situation = self._store.situation()
-            if situation.differs:
+            if situation.aside:
+                return situation.aside  # it comes first: who opened it waits, and other rounds may follow each other
+            if situation.differs or situation.restoring:
                 return None
             if situation.open_round:
                 return situation.open_round
@@ -227,7 +231,7 @@ class Rounds:
             self._queue.enqueue_search(self._policy.node, round_id, found.height, 1)
 
     def seal(self, claim: Claim, proof: int, worker: str) -> Accepted | None:
-        """Make the block that `proof` completes and append it.
+        """Make the block that `proof` completes and append it; for a round aside, hand it to who opened the round.
 
         None: the block was not appended. Another block came first; or the template was renewed; or this node's clock
         was set back after the template was made, so that the round gets a new template or ends; or the stored state is
@@ -237,8 +241,12 @@ class Rounds:
         if found is None or found[0] != claim.version:
             return None
         block = self._rules.read_block(found[1].with_proof(proof))
+        sealed_by = SealedBy(claim.round_id, worker, claim.version)
+        if found[2]:  # aside
+            ended = self._store.end_aside(claim.round_id, self._clock.now(), block.hash, worker, proof)
+            return Accepted(block, sealed_by, None) if ended else None
         try:
-            return self._acceptor.accept(block, SealedBy(claim.round_id, worker, claim.version))
+            return self._acceptor.accept(block, sealed_by)
         except TipMoved:
             return None
         except TooEarly:
@@ -257,7 +265,7 @@ class Rounds:
             return
         for _ in range(_ATTEMPTS):
             situation = self._store.situation()
-            if situation.differs:
+            if situation.differs or situation.restoring:
                 return
             awaited = situation.requests > 0 or self._policy.never_idle
             try:
@@ -280,7 +288,7 @@ class Rounds:
                 block that follows its tip may have answered it.
 
         Raises:
-            TipMoved: the tip is no longer that of `situation`.
+            TipMoved: the tip is no longer that of `situation`, or the mempool has been restored since.
             TooEarly: see `TemplateMaker.make`.
         """
         made = self._templates.make(self._policy.recipient)
@@ -290,5 +298,7 @@ class Rounds:
         if not empty and not made.transactions:
             return None
         now = self._clock.now()
-        opened, _ = self._store.open(round_id, version, made.template, made.transactions, now, situation.arrivals)
+        opened, _ = self._store.open(
+            round_id, version, made.template, made.transactions, now, situation.arrivals, situation.restored
+        )
         return (opened, made.template.height) if opened else None

@@ -31,8 +31,7 @@ class IndexReader(BlockReader):
 
     def transaction_ids(self, block_hash: str) -> list[str]:
         """The ids of a block's transactions, in order."""
-        text = (self._redis.hget(self.keys.ids, block_hash) or b"").hex()
-        return [text[start : start + 2 * _ID_BYTES] for start in range(0, len(text), 2 * _ID_BYTES)]
+        return unpacked(self._redis.hget(self.keys.ids, block_hash) or b"")
 
     def packed_ids(self, hashes: list[str]) -> dict[str, bytes]:
         """By block hash, the ids of each block's transactions as they are stored, for `id_at`; in one round trip.
@@ -118,6 +117,12 @@ def _place(text: bytes) -> tuple[int, int]:
     """Height and position, from "height:position"."""
     height, position = text.split(b":")
     return int(height), int(position)
+
+
+def unpacked(packed: bytes) -> list[str]:
+    """The ids of a block's transactions, from how they are stored."""
+    text = packed.hex()
+    return [text[start : start + 2 * _ID_BYTES] for start in range(0, len(text), 2 * _ID_BYTES)]
 
 
 def id_at(packed: bytes, position: int) -> str:

@@ -10,6 +10,7 @@ demo.py       `quarry demo`
 processes.py  `quarry api`, `quarry rpc`, `quarry worker`, `quarry ticker`: one process of a node
 status.py     `quarry status`
 mine.py       `quarry mine`
+fork.py       `quarry fork`
 peers.py      `quarry peers`
 doctor.py     `quarry doctor`; machine.py has what it checks of this machine
 bench.py      `quarry bench`

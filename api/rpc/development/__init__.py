@@ -2,6 +2,7 @@
 
 Each is registered by `control_method`, so it exists only for callers who `may_control`.
 
+- `branches`: snapshots, going back, and forks.
 - `accounts`: sending and signing with the development accounts.
 - `balances`: setting balances and allowances.
 - `pool`: dropping transactions from the mempool.

@@ -2,20 +2,22 @@
 -- KEYS: 1 the node's prefix.
 -- ARGV: 1 round id, 2 version that it must have ("0" = no round may be open), 3 parent hash, 4 height, 5 difficulty,
 --   6 prefix of the proofs, 7 template, 8 now (Unix seconds), 9 transactions in the template, besides the reward,
---   10 arrivals in the mempool (pool:totals, sequence) before the template was made.
+--   10 arrivals in the mempool (pool:totals, sequence) before the template was made, 11 how often the mempool had been
+--   restored when the template was begun.
 -- Returns {"open", round id, version}: the round that is open now, the caller's or another; {"moved"} if the tip is not
--- the template's parent; {"differs"} while the stored state is marked as wrong.
+-- the template's parent, or the mempool was restored since; {"differs"} while the stored state is marked as wrong.
 local P = KEYS[1]
 -- include: fault
 -- include: event
 
 local round_id, version_before, parent, height, difficulty, prefix, template, now = unpack(ARGV, 1, 8)
-local transactions, arrivals = unpack(ARGV, 9, 10)
+local transactions, arrivals, restored = unpack(ARGV, 9, 11)
 if fault() then
   return {'differs'}
 end
 local open = redis.call('GET', P .. 'round')
-if redis.call('HGET', P .. 'tip', 'hash') ~= parent then
+if redis.call('HGET', P .. 'tip', 'hash') ~= parent
+    or (redis.call('HGET', P .. 'pool:totals', 'restored') or '0') ~= restored then
   return {'moved'}
 end
 local round, version = P .. 'round:' .. round_id, tonumber(version_before) + 1

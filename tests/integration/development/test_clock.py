@@ -209,3 +209,21 @@ def test_a_damaged_field_counts_as_not_set(here: TestNode) -> None:
     here.node.chain_clock.set_interval(5)
     assert times(here) == BlockTimes(interval=5)
     assert stamp(here) == START + DAY + 5
+
+
+def test_a_snapshot_brings_back_the_clock(node: Node) -> None:
+    node.chain_clock.increase(1_000)
+    snapshot, offset = node.going_back.snapshot(), node.chain_clock.offset()
+    node.chain_clock.increase(5_000)
+    node.chain_clock.set_interval(7)
+    grow(node)
+    assert node.going_back.revert(snapshot)
+    times = node.chain.tip().times
+    assert (times.offset, times.next, times.interval) == (offset, None, None)
+
+
+def test_a_snapshot_of_a_clock_that_was_never_moved_brings_back_that(node: Node) -> None:
+    snapshot = node.going_back.snapshot()
+    node.chain_clock.increase(5_000)
+    assert node.going_back.revert(snapshot)
+    assert node.chain.tip().times.are_plain
