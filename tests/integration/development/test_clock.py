@@ -211,19 +211,19 @@ def test_a_damaged_field_counts_as_not_set(here: TestNode) -> None:
     assert stamp(here) == START + DAY + 5
 
 
-def test_a_snapshot_brings_back_the_clock(node: Node) -> None:
-    node.chain_clock.increase(1_000)
-    snapshot, offset = node.going_back.snapshot(), node.chain_clock.offset()
-    node.chain_clock.increase(5_000)
-    node.chain_clock.set_interval(7)
-    grow(node)
-    assert node.going_back.revert(snapshot)
-    times = node.chain.tip().times
-    assert (times.offset, times.next, times.interval) == (offset, None, None)
+def test_a_snapshot_brings_back_the_clock(here: TestNode) -> None:
+    clock, going_back = here.node.chain_clock, here.node.going_back
+    clock.increase(1_000)
+    snapshot, offset = going_back.snapshot(), clock.offset()
+    clock.increase(5_000)
+    clock.set_interval(7)
+    mine(here.node)
+    assert going_back.revert(snapshot)
+    assert times(here) == BlockTimes(offset=offset)
 
 
-def test_a_snapshot_of_a_clock_that_was_never_moved_brings_back_that(node: Node) -> None:
-    snapshot = node.going_back.snapshot()
-    node.chain_clock.increase(5_000)
-    assert node.going_back.revert(snapshot)
-    assert node.chain.tip().times.are_plain
+def test_a_snapshot_of_a_clock_that_was_never_moved_brings_back_that(here: TestNode) -> None:
+    snapshot = here.node.going_back.snapshot()
+    here.node.chain_clock.increase(5_000)
+    assert here.node.going_back.revert(snapshot)
+    assert times(here) == PLAIN
