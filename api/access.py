@@ -12,18 +12,16 @@ from werkzeug.exceptions import MethodNotAllowed
 from api.errors import HttpRefusal
 from api.serving.budget import Budget
 from api.serving.connections import Deadlines
+from api.serving.hosts import Hosts, is_loopback_name, name_of
 from services.node import Node
 from services.store.news import News
 from services.wallet.development import accounts_of
 
-_LOOPBACK_HOSTS = frozenset({"localhost", "::1"})
-# Matched as a whole: 127.0.0.1.example.org is a name that anyone can point at this machine.
-_LOOPBACK_ADDRESS = re.compile(r"127(\.[0-9]{1,3}){3}")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 # Endpoints that change something on GET, as in the tutorial. Every method but GET, HEAD and OPTIONS is judged anyway.
 GETS_THAT_CHANGE = frozenset({"mining.mine", "peers.resolve"})
 # Wallets in pages of any site may call it: it holds no secrets, and the transactions that it takes are signed.
-_OPEN_TO_PAGES = frozenset({"rpc.rpc"})
+_OPEN_TO_PAGES = frozenset({"rpc.rpc", "rpc.elsewhere"})
 # Headers that proxies, load balancers and tunnels add, with the client's address, the requested host or the hops on the
 # way. Families of names, since every vendor has its own.
 _OF_A_PROXY = re.compile(
@@ -144,14 +142,8 @@ class Doorkeeper:
         given = request.environ.get("HTTP_HOST", "")
         if not given or "," in given:  # the server joins repeated headers with commas; no name has one
             raise HttpRefusal(400, "bad_host", "The request must have exactly one Host header.")
-        if not self.loopback and not self.hosts:
-            return
-        name = _host_name()
-        if not is_loopback_name(name) and name not in self._answered():
+        if not Hosts(self.loopback, self.hosts, self.own_host).answers_for(_host_name()):
             raise HttpRefusal(403, "host_refused", "The Host header names a host that this node does not answer for.")
-
-    def _answered(self) -> frozenset[str]:
-        return self.hosts | {self.own_host} if self.own_host else self.hosts
 
 
 def is_same_secret(given: str | None, secret: str) -> bool:
@@ -163,13 +155,7 @@ def is_same_secret(given: str | None, secret: str) -> bool:
 
 def _host_name() -> str:
     """The name in the Host header, without its port."""
-    name = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
-    return name.strip("[]").lower()
-
-
-def is_loopback_name(name: str) -> bool:
-    """Whether a host name or address, without brackets, is this machine's own."""
-    return name in _LOOPBACK_HOSTS or _LOOPBACK_ADDRESS.fullmatch(name) is not None
+    return name_of(request.host)
 
 
 def _is_a_silent_browser_with_a_password() -> bool:

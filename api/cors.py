@@ -9,13 +9,6 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 RPC_PATH = "/rpc"
-# For `/rpc`: any page may call it, since it holds no secrets and signs nothing.
-ANY_ORIGIN = (
-    ("Access-Control-Allow-Origin", "*"),
-    ("Access-Control-Allow-Methods", "POST, OPTIONS"),
-    ("Access-Control-Allow-Headers", "content-type"),
-    ("Access-Control-Max-Age", "600"),
-)
 
 # The admin's endpoints. They need the admin token from every machine, except `peers.register` under the tutorial's
 # rules. `/rq` is an application of its own, whose requests never get here.
@@ -32,12 +25,14 @@ def install(app: Flask, origins: frozenset[str]) -> None:
         return
 
     def answer_preflight() -> Response | None:
-        if request.method != "OPTIONS" or not _is_open() or "Access-Control-Request-Method" not in request.headers:
+        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
+            return None
+        if _is_rpc() or not _is_open():
             return None
         return Response(status=204)
 
     def permit(response: Response) -> Response:
-        if request.path == RPC_PATH:
+        if _is_rpc():
             return response
         # On closed answers as well: a cache must not give an answer to another origin.
         response.vary.add("Origin")
@@ -54,6 +49,12 @@ def install(app: Flask, origins: frozenset[str]) -> None:
 
     app.before_request(answer_preflight)
     app.after_request(permit)
+
+
+def _is_rpc() -> bool:
+    """Whether the request is JSON-RPC, or asks whether it may send it. `POST /` says where JSON-RPC is."""
+    asked = request.headers.get("Access-Control-Request-Method") if request.method == "OPTIONS" else request.method
+    return request.path == RPC_PATH or (request.path == "/" and asked == "POST")
 
 
 def _is_open() -> bool:

@@ -28,6 +28,10 @@ HttpCode = Literal[
     "length_required",
     "too_large",
     "wrong_content_type",
+    # the connection (api/door)
+    "head_too_large",
+    "head_too_slow",
+    "too_many_connections",
     # what is not there
     "no_faucet",
     "no_headers",

@@ -2,11 +2,8 @@
 
 from flask import Response
 
-SAFETY = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cache-Control", "no-store"),
-)
+from api.serving.header_fields import SAFETY
+
 # Pages load their own files only, and run no script that is written into the page.
 CONTENT_POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 

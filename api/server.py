@@ -1,7 +1,6 @@
 """Serves the application with granian: several processes, each with a pool of threads. A request holds one thread."""
 
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -17,8 +16,9 @@ from granian.log import LogLevels
 
 from api.serving import heap
 from api.serving.runner import serve_process
+from api.serving.startup import allow_files, require_servers
 from services import registry
-from services.connections import Redis, RedisError, as_store, connect_for_requests, explain, require_usable
+from services.connections import Redis, RedisError, as_store, connect_for_requests, explain
 from services.errors import BadSettings, StoreUnavailable
 from services.jobs.queues import RqJobs
 from services.launch.ports import PortTaken, reserved
@@ -66,8 +66,8 @@ def serve(settings: Settings) -> None:
     settings.admin_token()
     accounts_of(settings)  # refuses a bad file of the phrase
     address = named("QUARRY_HOST", bind_address, settings.host)
-    _require_servers(settings)
-    _allow_files(2 * CONNECTIONS)
+    require_servers(settings)
+    allow_files(2 * CONNECTIONS)
     with (
         _port(address, settings) as port,
         tempfile.TemporaryDirectory(prefix="quarry-metrics-") as directory,
@@ -99,14 +99,6 @@ def _where(settings: Settings) -> str:
     return f"Port {settings.port} on {settings.host}"
 
 
-def _require_servers(settings: Settings) -> None:
-    servers = {settings.redis_url: "QUARRY_REDIS_URL"}
-    servers.setdefault(settings.broker_url, "QUARRY_BROKER_URL")
-    for url, name in servers.items():
-        with connect_for_requests(url) as redis:
-            require_usable(redis, name)
-
-
 def _begin(settings: Settings) -> None:
     """Make the genesis block if there is none, and register the node for its workers."""
     with connect_for_requests(settings.redis_url) as store, connect_for_requests(settings.broker_url) as broker:
@@ -136,14 +128,6 @@ def _serve(settings: Settings, address: str, port: int) -> None:
         log_level=LogLevels.warning,
         log_dictconfig=_OUR_LOG,
     ).serve(spawn_target=serve_process)
-
-
-def _allow_files(wanted: int) -> None:
-    """Raise the limit of open files, which counts sockets, towards `wanted`. Child processes inherit it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
 
 
 def application() -> "Flask":

@@ -18,6 +18,7 @@ BENCHMARKS = {
     "submission": "signed transactions over HTTP, singly and by batch, against a bare prototype",
     "storage": "Redis bytes per transaction and per block; idle memory of a node",
     "rpc": "JSON-RPC beside bare prototypes, anvil and ganache: sending, mining, reads, reads while searching",
+    "door": "JSON-RPC over HTTP and WebSocket: reads beside the API, heads at 500 subscribers, 1,000 idle WebSockets",
     "catch_up": "a node one block behind on a long chain; initial sync; a deep reorganisation",
     "ledger": "checking 100,000 blocks: at the start, in housekeeping, by a replay; what the digest costs an append",
     "explorer": "every page on a chain of 100,000 blocks; submission while 100 event streams are open",

@@ -22,7 +22,7 @@ from shared.errors import NodeError
 _URLS = ("QUARRY_REDIS_URL", "QUARRY_BROKER_URL")
 # The programs of the node; any other command is an operator's.
 _WORKER = ["quarry", "worker"]
-_SERVICES = (_WORKER, ["quarry", "api"], ["quarry", "ticker"])
+_SERVICES = (_WORKER, ["quarry", "api"], ["quarry", "rpc"], ["quarry", "ticker"])
 # Holds a worker's pid, by which `health` finds it at the broker.
 PID_FILE = "in-node.pid"
 

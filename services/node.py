@@ -13,11 +13,14 @@ from services.chain.finishing import Finisher
 from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
+from services.development.clock import ChainClock
 from services.development.forks import Forks
 from services.development.going_back import GoingBack
+from services.development.mining import MiningOnDemand
 from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
 from services.mining.aside import RoundsAside
+from services.mining.modes import MiningModes
 from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
 from services.mining.seal_log import SealLog
@@ -30,6 +33,7 @@ from services.peers.http import PeerHttp, SystemPeerHttp
 from services.peers.resolver import Resolver
 from services.ports import Clock, Ports, Queue, Randomness, Store, SystemClock, SystemRandomness
 from services.settings.table import Settings
+from services.store.block_times import BlockTimesStore
 from services.store.branch import BranchStore
 from services.store.chain import ChainStore
 from services.store.development import DevelopmentStore
@@ -37,6 +41,7 @@ from services.store.faults import FaultStore
 from services.store.filters import FilterStore
 from services.store.keys import Keys
 from services.store.mining import MiningStore
+from services.store.modes import ModesStore
 from services.store.outbox import Outbox
 from services.store.overview import NodeOverview, OverviewStore
 from services.store.peers import PeerStore
@@ -69,6 +74,7 @@ class Node:
     acceptor: Acceptor
     rounds: Rounds
     requests: Requests
+    modes: MiningModes
     peers: PeerBook
     reorganiser: Reorganiser
     resolver: Resolver
@@ -86,6 +92,8 @@ class Node:
     going_back: GoingBack
     forks: Forks
     development: DevelopmentStore
+    chain_clock: ChainClock
+    on_demand: MiningOnDemand
     broker: Store | None = None  # where processes note that their clocks are wrong
 
     def overview(self) -> NodeOverview:
@@ -123,7 +131,9 @@ class Node:
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
         if new:
             _log.debug("transactions_admitted", ids=[item.id for item in new])
-        if new and self.settings.automine and not new[-1].attended:
+        # On a development chain auto-mining may have been switched on since the start: `ensure_open` looks.
+        may_automine = self.settings.automine or self.settings.spec.development
+        if new and may_automine and not new[-1].attended:
             self.rounds.ensure_open()
         if self.rules.relays:
             self.announcer.admitted([item.id for item in new])
@@ -159,8 +169,8 @@ class Node:
                 outcomes[position] = Admitted(identifier, place.height, new=False, block=place.block_hash)
 
     def begin(self) -> None:
-        """Write the genesis block and the peers of the settings, if they are missing; finish an interrupted
-        reorganisation; check the stored state, and mark it if it is wrong.
+        """Write the genesis block and the peers of the settings, if they are missing; let the settings say how the node
+        mines; finish an interrupted reorganisation; check the stored state, and mark it if it is wrong.
 
         Raises:
             WrongChain: the store holds a chain of another spec, or one that breaks a rule which was added later.
@@ -168,9 +178,10 @@ class Node:
         for wrong in self.wrong_clocks():
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
         self.chain.initialise()
-        self.development.begin_run(self.randomness.token())
+        self.modes.begin()
         self.reorganiser.finish()
         require_todays_rules(self.chain)
+        self.development.begin_run(self.randomness.token())
         self.watchman.at_start()
         for url in self.settings.peers:
             if url != self.settings.public_url and self.peers.get(url) is None:
@@ -217,13 +228,22 @@ def build_node(
     finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return)
     reorganiser = Reorganiser(chain, branches, finisher, rules, clock)
     acceptor = Acceptor(chain, rules, clock, reorganiser.finish, (SealLog(clock).accepted, announcer.accepted))
-    policy = MiningPolicy(settings.node, settings.reward_address, settings.automine, settings.max_requests)
+    policy = MiningPolicy(
+        settings.node,
+        settings.reward_address,
+        settings.automine,
+        settings.max_requests,
+        always=settings.mine == "always",
+        block_time=settings.block_time,
+    )
     templates = TemplateMaker(chain, pool, rules, clock)
     ports = Ports(clock, queue, randomness)
     rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, ports)
     going_back = GoingBack(chain, SnapshotStore(store, keys), reorganiser, rounds, book, clock)
     aside = RoundsAside(policy, mining, rounds, rules, ports)
     forks = Forks(chain, pool, rules, reorganiser, going_back, aside, rounds, book, announcer, clock)
+    requests = Requests(policy, mining, rounds, clock, randomness)
+    chain_clock = ChainClock(chain, BlockTimesStore(store, keys), rules, clock, lambda: bool(book.approved()))
     wallet_blocks = WalletBlocks(chain, rules)
     resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
     return Node(
@@ -238,7 +258,16 @@ def build_node(
         mempool=mempool,
         acceptor=acceptor,
         rounds=rounds,
-        requests=Requests(policy, mining, rounds, clock, randomness),
+        requests=requests,
+        modes=MiningModes(
+            policy,
+            ModesStore(store, keys),
+            rounds,
+            clock,
+            randomness,
+            may_change=settings.spec.development,
+            block_interval=settings.spec.block_interval,
+        ),
         peers=book,
         reorganiser=reorganiser,
         resolver=resolver,
@@ -256,6 +285,8 @@ def build_node(
         going_back=going_back,
         forks=forks,
         development=DevelopmentStore(store, keys),
+        chain_clock=chain_clock,
+        on_demand=MiningOnDemand(requests, rounds, chain_clock, queue, clock),
         broker=broker,
     )
 

@@ -3,6 +3,6 @@
 - `process`: the worker process, and `context`: what its jobs find in it.
 - `jobs`: the job functions.
 - `claim_size`: how many proofs a worker claims at once; `kernel`: scans them.
-- `ticker`: enqueues the scheduled jobs; `housekeeper`: housekeeping in a thread beside it.
+- `ticker`: enqueues the scheduled jobs. Threads beside it: `housekeeper`, and `pacemaker` for interval mining.
 - `rq_logs`: RQ's own log lines.
 """

@@ -1,4 +1,4 @@
-"""The ticker process: enqueues the scheduled jobs, and runs the housekeeper.
+"""The ticker process: enqueues the scheduled jobs, and runs the housekeeper and the pacemaker.
 
 Several tickers may run for one node: each job and each housekeeping is done once per time slot.
 """
@@ -21,6 +21,7 @@ from services.store.blocks import BlockReader
 from services.store.keys import Keys
 from services.system import logs
 from worker.housekeeper import start_housekeeper
+from worker.pacemaker import start_pacemaker
 
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +71,7 @@ def run_ticker(settings: Settings) -> None:
     ticker, begun, away = Ticker(settings, RqJobs(broker), SystemClock()), False, ""
     clocks = ClockBoard(as_store(broker), SystemClock())
     start_housekeeper(settings, stop)
+    start_pacemaker(settings, stop)
     while not stop.is_set():
         try:
             # At every tick, since the broker may have been emptied.

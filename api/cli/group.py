@@ -36,6 +36,7 @@ COMMANDS = {
     "repair": ("api.cli.chain.repair", "repair", "Correct what a node has stored, where it differs from its blocks."),
     "peers": ("api.cli.node.peers", "peers", "Add, list and remove the node's peers."),
     "api": ("api.cli.node.processes", "api", "Run the HTTP server (settings from the environment)."),
+    "rpc": ("api.cli.node.processes", "rpc", "Run JSON-RPC over HTTP and WebSocket (settings from the environment)."),
     "worker": ("api.cli.node.processes", "worker", "Run one worker (settings from the environment)."),
     "ticker": ("api.cli.node.processes", "ticker", "Run the ticker (settings from the environment)."),
 }
@@ -107,7 +108,7 @@ class LazyGroup(click.Group):
             named = f"{error.filename}: " if error.filename else ""
             raise Failure(f"{named}{error.strerror or type(error).__name__}.") from None
         except Exception as error:  # a bug in Quarry: one line, and the traceback in Python's development mode
-            if sys.flags.dev_mode or ctx.invoked_subcommand == "api":  # a server's standard error is its log
+            if sys.flags.dev_mode or ctx.invoked_subcommand in ("api", "rpc"):  # a server's standard error is its log
                 terminal.show_traceback()
             raise Failure(
                 f"A bug in Quarry ({_where(error)}). To see the traceback, run the command with PYTHONDEVMODE=1."

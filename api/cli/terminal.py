@@ -123,23 +123,29 @@ def cut(text: str, width: int) -> str:
     return text + "…"
 
 
-def folded(text: str, width: int) -> list[str]:
+def folded(text: str, width: int, hang: int | None = None) -> list[str]:
     """A text made safe to print, on lines of at most so many columns.
 
-    The further lines begin where the first one begins, or after its dash or its label (two blanks follow a label).
+    Args:
+        hang: column at which the further lines begin; None: where the first one begins, or after its dash or its label
+            (two blanks follow a label).
     """
     text = escaped(text, MAX_LINE)
-    head = _HEAD.match(text)
-    indent = " " * min(0 if head is None else head.end(), width // 2)
+    if hang is None:
+        head = _HEAD.match(text)
+        hang = 0 if head is None else head.end()
+    indent = " " * min(hang, width // 2)
     lines = []
+    begins = hang  # where the words of this line begin; before that it is not broken
     while cells(text) > width:
         end = min(width, len(text))
         while cells(text[:end]) > width:
             end -= 1
-        blank = text.rfind(" ", len(indent) + 1, end + 1)
-        end = blank if blank > len(indent) else end
+        blank = text.rfind(" ", begins + 1, end + 1)
+        end = blank if blank > begins else end
         lines.append(text[:end].rstrip(" "))
         text = indent + text[end:].lstrip(" ")
+        begins = len(indent)
     return [*lines, text]
 
 

@@ -1,11 +1,14 @@
 """Whether the node is alive, whether it is ready, and what it is doing."""
 
-from flask import Blueprint, jsonify
+from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from api.access import current_node
 from api.representations import represent_round
+from api.serving.hosts import name_of
 from services.clocks import waiting_words
+from services.launch.addresses import ALL_ADDRESSES, url_of
+from services.settings.table import Settings
 from services.system.about import VERSION
 from shared.amounts import format_amount
 
@@ -65,7 +68,8 @@ def status() -> ResponseReturnValue:
         '200':
           description: >-
             node, spec, height, tip, chainwork, mempool, peers, workers, suspended, foreign_workers, round, time,
-            wrong_clocks, ledger and more. ledger.state is ok, differs (findings say where the stored state differs from
+            wrong_clocks, ledger and more. rpc_url and ws_url are where the node's settings have `quarry rpc` serve
+            wallets and tools. ledger.state is ok, differs (findings say where the stored state differs from
             what the blocks give) or repairing.
           json: Status
     """
@@ -80,6 +84,7 @@ def status() -> ResponseReturnValue:
         version=VERSION,
         spec=node.settings.spec.name,
         chain_id=node.settings.spec.chain_id,
+        **_door(node.settings),
         genesis=node.chain.hash_at(1),
         address=node.settings.reward_address or None,
         height=tip.height,
@@ -99,9 +104,20 @@ def status() -> ResponseReturnValue:
         round=represent_round(node, state.round) if state.round else None,
         requests=state.requests,
         time=node.clock.now(),
+        time_offset=tip.times.offset or 0,
         mining_waits_until=node.rounds.waits_until(),
         wrong_clocks=[{"name": item.name, "ahead": item.ahead} for item in node.wrong_clocks()],
-        automine=node.settings.automine,
+        automine=node.modes.automine(),
+        block_time=node.modes.interval(),
+        mine=node.settings.mine,
         hashes=counters.get("hashes", 0),
         wasted_hashes=counters.get("wasted_hashes", 0),
     )
+
+
+def _door(settings: Settings) -> dict[str, str | None]:
+    """Where `quarry rpc` serves by the settings. If it binds all addresses: at the host that this request came to."""
+    if not settings.rpc_port:  # any port that was free, which only that process knows
+        return {"rpc_url": None, "ws_url": None}
+    host = name_of(request.host) if settings.host in ALL_ADDRESSES else settings.host
+    return {"rpc_url": url_of(host, settings.rpc_port), "ws_url": url_of(host, settings.rpc_port, "ws")}

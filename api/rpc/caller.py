@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from api.access import is_loopback_name
+from api.serving.hosts import is_loopback_name
 from services.settings.table import Settings
 
 

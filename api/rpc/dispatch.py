@@ -13,14 +13,14 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from api.access import Served, current_node, served
-from api.cors import ANY_ORIGIN, RPC_PATH
+from api.cors import RPC_PATH
 from api.errors import HttpRefusal
-from api.headers import SAFETY
 from api.reading import json_body
 from api.rpc import protocol
 from api.rpc.caller import may_control
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
 from api.serving.gate import RECEIVED
+from api.serving.header_fields import ANY_ORIGIN, SAFETY
 from api.serving.request_metrics import request_seconds
 from api.serving.runner import WsgiApp
 from shared.errors import InputError
@@ -70,6 +70,39 @@ def preflight() -> ResponseReturnValue:
       responses: {'204': {description: Browsers may call.}}
     """
     return Response(status=204, headers=list(ANY_ORIGIN))
+
+
+@blueprint.post("/", provide_automatic_options=False)
+def elsewhere() -> ResponseReturnValue:
+    """Tell a wallet where JSON-RPC is.
+    ---
+    post:
+      summary: A JSON-RPC error that says where JSON-RPC is
+      description: >-
+        Wallets and tools are often given the address of a node without a path. The answer is an error for each request,
+        so that they can show it.
+      requestBody:
+        required: false
+        json: RpcCall
+      responses:
+        '200': {description: 'A JSON-RPC error, or a list of them.', json: RpcAnswer}
+    """
+    try:
+        value = json_body(floats=True)
+    except (InputError, HttpRefusal):
+        value = None
+    return _respond(protocol.refused_all(value, INVALID_REQUEST, "JSON-RPC is at /rpc"))
+
+
+@blueprint.route("/", methods=["OPTIONS"])
+def preflight_elsewhere() -> ResponseReturnValue:
+    """Let browsers read where JSON-RPC is.
+    ---
+    options:
+      summary: CORS preflight of POST /
+      responses: {'204': {description: Browsers may call.}}
+    """
+    return preflight()
 
 
 def _respond(body: bytes) -> Response:

@@ -8,7 +8,7 @@ from api.rpc.quantity import read_address, read_data, read_quantity
 from api.rpc.representations import LOG_BYTES, represent_log
 from api.rpc.tags import find_by_hash, first_within, read_height
 from api.serving.budget import reserve
-from services.errors import TipMoved
+from services.chain.changes import changes_since
 from services.node import Node
 from services.store.filters import Filter
 from services.store.records import StoredHeader
@@ -24,7 +24,6 @@ _NO_END = 2**256
 # The criteria of a filter that are stored, and the most characters of them: they stay in the store while it is polled.
 _CRITERIA = ("fromBlock", "toBlock", "address", "topics")
 _MAX_CRITERIA = 16_384
-_ATTEMPTS = 10
 
 
 @method("eth_getLogs", 1)
@@ -113,19 +112,25 @@ def _changes(node: Node, current: Filter) -> tuple[list[StoredHeader], list[Stor
 
     After a long pause, these are as many as one answer may hold; the next poll goes on from the last block.
     """
-    for _ in range(_ATTEMPTS):
-        detached: list[StoredHeader] = []
-        stored = node.chain.header(current.hash)
-        while stored is not None and not node.chain.is_on_chain(stored):
-            detached.append(stored)
-            stored = node.chain.header(str(stored.header.previous_hash))
-        if stored is None:
-            raise RpcError(REFUSED, "filter not found")  # its block was deleted, so the client has to begin again
-        attached = node.chain.headers(stored.header.index + 1, _MAX_BLOCKS)
-        if not attached or attached[0].header.previous_hash == stored.header.hash:
-            attached = first_within(MAX_LOGS // 2, attached)  # each transaction has an event, and its fee may have one
-            return detached, attached, attached[-1] if attached else stored
-    raise TipMoved("The chain was reorganised while it was read.")
+    found = changes_since(node.chain, current.hash, _MAX_BLOCKS)
+    if found is None:
+        raise RpcError(REFUSED, "filter not found")  # its block was deleted, so the client has to begin again
+    attached = first_within(MAX_LOGS // 2, found.attached)  # each transaction has an event, and its fee may have one
+    return found.detached, attached, attached[-1] if attached else found.last
+
+
+def subscribed(request: Any) -> LogCriteria:
+    """The criteria of a subscription, which has no range of blocks: it is about new ones.
+
+    Raises:
+        RpcError: they cannot be used, or are too long to be kept.
+    """
+    if not isinstance(request, dict):
+        raise invalid_params("a filter is an object")
+    kept = {name: request[name] for name in _CRITERIA if request.get(name) is not None}
+    if len(str(kept)) > _MAX_CRITERIA:
+        raise invalid_params("a subscription's criteria are too long")
+    return _criteria(request, 0, _NO_END)
 
 
 def _add(node: Node, kind: Any, criteria: dict[str, Any]) -> str:

@@ -28,9 +28,9 @@ _MOST = 4_000
 _BYTES, _PER_BYTE = 4_000, 4
 # Transactions of one account that are read before their memory is reserved.
 _PAGE = 100
-# Counting reads the whole mempool. Where that takes long, the same counts are given for this many times as long.
+# Counting reads the whole mempool. If it is large, the same counts are given for this many times as long as that took.
 _REST = 20
-_QUICK_SECONDS = 0.01
+_LARGE = 1_000
 # Seconds that a request waits for another that is counting.
 _PATIENCE = 1.0
 
@@ -77,8 +77,8 @@ def status(node: Node) -> dict[str, str]:
 def _count(node: Node, state: tuple[str, int, int]) -> _Counts:
     began = node.clock.now()
     pending, queued = _split(node, ((entry.sender, entry.nonce, None) for entry in _everything(node)))
-    took = node.clock.now() - began
-    fresh_until = began + _REST * took if took > _QUICK_SECONDS else 0.0
+    took, pool_size = node.clock.now() - began, state[1]
+    fresh_until = began + _REST * took if pool_size > _LARGE else 0.0
     return _Counts(sum(map(len, pending.values())), sum(map(len, queued.values())), state, fresh_until)
 
 

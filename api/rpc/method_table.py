@@ -1,6 +1,6 @@
 """The table of methods. Each takes the node and the parameters, whose number was checked, and returns a JSON value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,9 @@ class Method:
     told: bool = False  # its function is `(node, controls, *parameters)`
 
 
+Methods = Mapping[str, Method]
 METHODS: dict[str, Method] = {}
+NO_METHODS: Methods = {}
 
 
 def method(

@@ -6,8 +6,8 @@ from typing import Any
 
 import structlog
 
-from api.rpc import chain, logs, mempool, sending, state, transactions
-from api.rpc.development import accounts, balances, branches, instance, pool
+from api.rpc import chain, logs, mempool, sending, state, subscribing, transactions
+from api.rpc.development import accounts, balances, branches, clock, instance, mining, pool
 from api.rpc.development.refused import REFUSED as REFUSED_METHODS
 from api.rpc.error_log import ERRORS
 from api.rpc.errors import (
@@ -21,7 +21,7 @@ from api.rpc.errors import (
     RpcError,
     refusal,
 )
-from api.rpc.method_table import METHODS
+from api.rpc.method_table import METHODS, NO_METHODS, Methods
 from api.serving import budget
 from services.connections import RedisError
 from services.errors import Busy
@@ -37,37 +37,41 @@ MAX_BATCH_BYTES = 4 * 2**20
 # Answers of at most this many bytes are sent even if there is no room. One may say that a transaction was admitted.
 _SMALL = 1_024
 # Importing these modules fills the table of methods.
-_FILLED_BY = (chain, logs, mempool, sending, state, transactions, accounts, balances, branches, instance, pool)
+_FILLED_BY = (
+    chain, logs, mempool, sending, state, subscribing, transactions,
+    accounts, balances, branches, clock, instance, mining, pool,
+)  # fmt: skip
 # Method names that an error message may quote: they need no escaping, wherever the message is shown.
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
-def answer(node: Node, body: bytes, controls: bool) -> bytes:
+def answer(node: Node, body: bytes, controls: bool, own: Methods = NO_METHODS) -> bytes:
     """The response to the body of a request; empty if it has only notifications.
 
     Args:
         controls: whether the caller may use control methods (`api.rpc.caller.may_control`). For others they do not
             exist.
+        own: methods of the caller's connection, such as `eth_subscribe` of a WebSocket. They come before all others.
     """
     try:
         value = wire.parse(body, floats=True)
     except InputError as error:
         return refused(PARSE_ERROR, f"parse error: {error.message}")
-    return answer_value(node, value, controls)
+    return answer_value(node, value, controls, own)
 
 
-def answer_value(node: Node, value: Any, controls: bool) -> bytes:
-    """The response to the JSON value of a request; `controls` as for `answer`."""
+def answer_value(node: Node, value: Any, controls: bool, own: Methods = NO_METHODS) -> bytes:
+    """The response to the JSON value of a request; `controls` and `own` as for `answer`."""
     if not isinstance(value, list):
-        return _bytes(_answer(node, value, controls))
+        return _bytes(_answer(node, value, controls, own))
     if not 0 < len(value) <= MAX_BATCH:
         return refused(INVALID_REQUEST, f"a batch has 1 to {MAX_BATCH} requests")
     answers: list[bytes] = []
     size, full = 0, RpcError(RESPONSE_TOO_LARGE, "response too large: ask for less in one batch")
     is_full = False
     for item in value:
-        response = _without_room(item, full) if is_full else _answer(node, item, controls)
+        response = _without_room(item, full) if is_full else _answer(node, item, controls, own)
         if response is None:
             continue
         answers.append(_bytes(response))  # encoded at once: as text it takes a quarter of the memory
@@ -90,11 +94,25 @@ def refused(code: int, message: str) -> bytes:
     return _bytes(_failure(None, RpcError(code, message)))
 
 
+def refused_all(value: Any, code: int, message: str) -> bytes:
+    """The response that refuses a request, or each request of a batch."""
+    error = RpcError(code, message)
+    if isinstance(value, list) and 0 < len(value) <= MAX_BATCH:
+        return _bytes([_failure(_id_of(item), error) for item in value])
+    return _bytes(_failure(_id_of(value), error))
+
+
+def _id_of(item: Any) -> Any:
+    """The id of a request, if it is one that may be repeated; else None."""
+    identifier = item.get("id") if isinstance(item, dict) else None
+    return identifier if type(identifier) in (str, int) else None
+
+
 def _bytes(value: Any) -> bytes:
     return b"" if value is None else _encode(value).encode()
 
 
-def _answer(node: Node, item: Any, controls: bool) -> dict[str, Any] | None:
+def _answer(node: Node, item: Any, controls: bool, own: Methods) -> dict[str, Any] | None:
     """The response to one request; None for a notification."""
     if not isinstance(item, dict):
         return _failure(None, RpcError(INVALID_REQUEST, "a request is an object"))
@@ -105,7 +123,7 @@ def _answer(node: Node, item: Any, controls: bool) -> dict[str, Any] | None:
     if item.get("jsonrpc") != "2.0" or not isinstance(name, str):
         return _failure(identifier, RpcError(INVALID_REQUEST, "a request has jsonrpc 2.0 and a method"))
     try:
-        result = _call(node, name, [] if params is None else params, controls)
+        result = _call(node, name, [] if params is None else params, controls, own)
     except RpcError as error:
         response = _failure(identifier, error)
     except NodeError as error:
@@ -124,8 +142,8 @@ def _answer(node: Node, item: Any, controls: bool) -> dict[str, Any] | None:
     return response if "id" in item else None
 
 
-def _call(node: Node, name: str, params: Any, controls: bool) -> Any:
-    known = METHODS.get(name)
+def _call(node: Node, name: str, params: Any, controls: bool, own: Methods) -> Any:
+    known = own.get(name) or METHODS.get(name)
     if known is None or (known.controls and not controls):
         # ethers and viem look for this text to try another method.
         shown = name if _NAME.fullmatch(name) else "of that name"
@@ -146,8 +164,7 @@ def _without_room(item: Any, error: RpcError) -> dict[str, Any] | None:
     """The answer to a request whose batch has no room left."""
     if not isinstance(item, dict) or "id" not in item:
         return None if isinstance(item, dict) else _failure(None, RpcError(INVALID_REQUEST, "a request is an object"))
-    identifier = item["id"] if type(item["id"]) in (str, int) else None
-    return _failure(identifier, error)
+    return _failure(_id_of(item), error)
 
 
 def _failure(identifier: Any, error: RpcError) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def represent_header(block: dict[str, Any]) -> dict[str, Any]:
 
 
 def represent_pending_block(
-    tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, whole: bool
+    tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, timestamp: int, whole: bool
 ) -> dict[str, Any]:
     """The pending block: the one after `tip`, with `waiting`. Fields that its miner and its proof decide are null."""
     return {
@@ -91,7 +91,7 @@ def represent_pending_block(
         "size": "0x0",
         "gasLimit": quantity(gas_limit(spec)),
         "gasUsed": "0x0",
-        "timestamp": quantity(int(tip.header.timestamp)),
+        "timestamp": quantity(timestamp),
         "nonce": None,
         "mixHash": _ZERO_WORD,
         "baseFeePerGas": "0x0",
@@ -194,15 +194,18 @@ def represent_receipt(item: Executed, block: WalletBlock, spec: ChainSpec) -> di
 
 def represent_log(event: TokenEvent, stored: StoredHeader, *, removed: bool = False) -> dict[str, Any]:
     """One event. `removed`: its block was detached from the chain."""
+    # Answers have thousands of them: unpacking and `hex` take a tenth less time than attributes and `quantity`.
+    (address, topics, words), transaction_id, position, log_index = event
+    header = stored.header
     return {
-        "address": event.log.address,
-        "topics": [data(topic) for topic in event.log.topics],
-        "data": data(event.log.data),
-        "blockNumber": quantity(stored.header.index),
-        "blockHash": f"0x{stored.header.hash}",
-        "blockTimestamp": quantity(int(stored.header.timestamp)),
-        "transactionHash": f"0x{event.transaction_id}",
-        "transactionIndex": quantity(event.position),
-        "logIndex": quantity(event.log_index),
+        "address": address,
+        "topics": [f"0x{topic.hex()}" for topic in topics],
+        "data": f"0x{words.hex()}",
+        "blockNumber": hex(header.index),
+        "blockHash": f"0x{header.hash}",
+        "blockTimestamp": hex(int(header.timestamp)),
+        "transactionHash": f"0x{transaction_id}",
+        "transactionIndex": hex(position),
+        "logIndex": hex(log_index),
         "removed": removed,
     }

@@ -150,8 +150,7 @@ def _awaited(node: Node, identifier: str) -> tuple[Executed, WalletBlock] | None
     Wallets look for the receipt right after sending, and then wait for the next block. ethers misses a block that is
     mined between the two, and would wait for ever if no other block follows.
     """
-    settings = node.settings
-    if not (settings.automine and settings.spec.development) or node.pool.entry(identifier) is None:
+    if not node.settings.spec.development or node.pool.entry(identifier) is None or not node.modes.automine():
         return None
     if not _holders.acquire(blocking=False):
         return None

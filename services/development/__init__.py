@@ -7,4 +7,6 @@ All of it is reached by the control methods of JSON-RPC (`api/rpc/development`),
 - `candidates`: the transactions that such a branch may hold.
 - `accounts`: the unlocked accounts, and which keys they are.
 - `balances`: sets balances by real transactions.
+- `clock`: moving the timestamps of the blocks to come.
+- `mining`: some blocks now.
 """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from services.settings.table import Settings
-from services.wallet.development import ACCOUNTS, DevelopmentAccount
+from services.wallet.development import DevelopmentAccount, accounts_of
 from services.wallet.signers import EthereumSigner
 
 
@@ -16,27 +16,19 @@ class UnlockedAccounts:
             allocations: those of the chain spec. An account without one is not unlocked, since nobody said that the
                 chain is for it.
         """
-        self._signers = {
-            item.address: EthereumSigner(bytes.fromhex(item.private_key[2:]), item.address)
-            for item in keys
-            if allocations.get(item.address)
-        }
+        self._keys = {item.address: item.private_key for item in keys if allocations.get(item.address)}
 
     @property
     def addresses(self) -> list[str]:
         """EIP-55 addresses."""
-        return list(self._signers)
+        return list(self._keys)
 
     def signer(self, address: str) -> EthereumSigner | None:
         """The key of an account; None if it is not unlocked. `address` is EIP-55."""
-        return self._signers.get(address)
-
-
-def public_keys(settings: Settings) -> Sequence[DevelopmentAccount]:
-    """The keys that everybody knows on this node's chain. The one place that says so."""
-    return ACCOUNTS if settings.spec.development else ()
+        key = self._keys.get(address)
+        return None if key is None else EthereumSigner(bytes.fromhex(key[2:]), address)
 
 
 def unlocked_accounts(settings: Settings) -> UnlockedAccounts:
-    """The accounts that a node with these settings signs for."""
-    return UnlockedAccounts(settings.spec.allocations, public_keys(settings))
+    """The accounts that a node with these settings signs for. Raises: BadSettings, as `accounts_of`."""
+    return UnlockedAccounts(settings.spec.allocations, accounts_of(settings))

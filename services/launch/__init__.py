@@ -12,6 +12,8 @@ embedded       the Valkey server, with `ownership` (one server on a directory), 
 supervisor     child processes, restarted when they die
 running        questions to a node that is starting
 ports          reserving ports
+addresses      where the servers of a node are reached
+failures       why a node does not start
 log_files      logs of bounded size
 ending         ending a process in time
 """

@@ -1,7 +1,7 @@
-"""A whole node on one machine: its embedded Valkey, API, workers and ticker, started and stopped in order.
+"""A whole node on one machine: its embedded Valkey, API, door, workers and ticker, started and stopped in order.
 
-`NodePlan` → `RunningNode.allocate` (port, keys) → `start` (Valkey, API) → `begin` (workers, ticker) → `wait` → `tick`
-→ `stop`. Of several nodes, all are allocated first, so that each gets the URLs of the others.
+`NodePlan` → `RunningNode.allocate` (ports, keys) → `start` (Valkey, API) → `begin` (door, workers, ticker) → `wait` →
+`tick` → `stop`. Of several nodes, all are allocated first, so that each gets the URLs of the others.
 """
 
 import contextlib
@@ -15,12 +15,13 @@ from typing import Any
 import structlog
 
 from services.connections import require_mendable
+from services.launch.addresses import ALL_ADDRESSES, url_of
 from services.launch.embedded import EmbeddedValkey
+from services.launch.failures import LaunchFailed, reserve
 from services.launch.keeper import Keeper
 from services.launch.log_files import set_aside, tail, trim, trim_all
 from services.launch.node_files import NodeRecord
 from services.launch.node_plan import NodePlan
-from services.launch.ports import PortTaken, reserved
 from services.launch.running import ask, forget_workers
 from services.launch.supervisor import Program, ProgramStatus, Supervisor
 from services.settings.hosts import bind_address
@@ -32,32 +33,14 @@ from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)
 
-START_TIMEOUT = 60.0  # seconds until the API answers and every worker has registered
+START_TIMEOUT = 60.0  # seconds until API and door answer and every worker has registered
 STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL
 _POLL = 0.05
-# Addresses that stand for all, and where this machine reaches a server that binds them.
-_ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _DIFFERS = "ledger_differs"
 # After so many seconds, a start says why it may take longer.
 _SLOW = 3.0
 _WHY_SLOW = "the first start on a machine compiles the code and the hash kernel"
 _TRIM_SECONDS = 5.0  # between two looks at the sizes of the logs
-
-
-class LaunchFailed(NodeError):
-    """A node did not start.
-
-    Args:
-        tail: the last lines of the failed program's log.
-    """
-
-    def __init__(self, message: str, tail: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.tail = tuple(tail)
-
-
-class PortInUse(LaunchFailed):
-    """Another program listens on the API's port."""
 
 
 class RunningNode:
@@ -70,6 +53,7 @@ class RunningNode:
         self._bound = named("--host", bind_address, self.settings.host)
         self.address = ""
         self.port = plan.port
+        self.rpc_port = plan.rpc_port
         self.redis_url = plan.redis_url or ""
         self.fault = ""  # how the stored state differs from the blocks; "": it is not known to differ
         self.lost: NodeError | None = None  # why the node was given up
@@ -87,25 +71,33 @@ class RunningNode:
     @property
     def url(self) -> str:
         """The API's URL on this machine."""
-        host = _ALL_ADDRESSES.get(self._bound, self._bound)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return url_of(self._bound, self.port)
+
+    @property
+    def rpc_url(self) -> str:
+        """The URL of JSON-RPC at the door for wallets and tools, on this machine."""
+        return url_of(self._bound, self.rpc_port)
+
+    @property
+    def ws_url(self) -> str:
+        """The same for WebSockets."""
+        return url_of(self._bound, self.rpc_port, "ws")
 
     def allocate(self) -> None:
-        """Reserve the port and make the keys; `url` and `address` are known then. `stop` releases the port.
+        """Reserve the ports and make the keys; URLs and `address` are known then. `stop` releases the ports.
 
         Raises:
             BadSettings: a Redis that the settings name cannot be used, and waiting does not help.
-            PortInUse: the port is taken.
+            PortInUse: a port is taken.
             NodeError: the keys cannot be made or used.
         """
         for url, name in self._named_servers():
             require_mendable(url, name)
-        # On Linux the port stays reserved until `stop`, even while the API restarts.
-        try:
-            self.port = self._stack.enter_context(reserved(self._bound, self.plan.port))
-        except PortTaken as error:
-            remedy = ": choose another with --port." if error.in_use else "."
-            raise PortInUse(f"Port {self.plan.port} on {self.plan.host} {error}{remedy}") from None
+        # On Linux the ports stay reserved until `stop`, even while a server restarts.
+        self.port = self._stack.enter_context(reserve(self._bound, self.plan.port, self.plan.host, "--port"))
+        exact = self.plan.rpc_port_is_asked or not self.plan.rpc_port
+        door = reserve(self._bound, self.plan.rpc_port, self.plan.host, "--rpc-port", exact=exact)
+        self.rpc_port = self._stack.enter_context(door)
         self.address = self.plan.files.prepare()
 
     def start(self, others: Sequence[str] = ()) -> None:
@@ -128,15 +120,16 @@ class RunningNode:
             self.redis_url = valkey.url
             forget_workers(self.redis_url)
         # If a node binds all addresses, only its loopback address is known, which is of no use elsewhere.
-        public_url = self.url if others or self._bound not in _ALL_ADDRESSES else ""
-        self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others)
+        public_url = self.url if others or self._bound not in ALL_ADDRESSES else ""
+        self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others, self.rpc_port)
         self._supervise(self._program("api", module_command("api.cli", "api")))
 
     def begin(self) -> None:
-        """Start workers and ticker. The node then looks for its peers."""
+        """Start the door, workers and ticker. The node then looks for its peers."""
         self._report(f"{self.plan.name}: starting {self.plan.workers} mining worker(s), network worker and ticker")
         mining = module_command("worker", "worker", "--queue", "mining")
         self._supervise(
+            self._program("rpc", module_command("api.cli", "rpc")),
             *(self._program(f"mining{number}", mining) for number in range(1, self.plan.workers + 1)),
             self._program("network", module_command("worker", "worker", "--queue", "network")),
             self._program("ticker", module_command("worker", "ticker")),
@@ -147,7 +140,7 @@ class RunningNode:
         self._wait_until(self._api_is_ready)
 
     def wait(self, launched_at: float) -> None:
-        """Wait until the API answers and every worker has registered; then write the node's record.
+        """Wait until API and door answer and every worker has registered; then write the node's record.
 
         Args:
             launched_at: Unix seconds, the same for all nodes that are started together.
@@ -170,6 +163,8 @@ class RunningNode:
                 started_at=launched_at,
                 development_accounts=len(funded(self.settings)),
                 mnemonic_file=str(self.settings.development_mnemonic_file or ""),
+                rpc_url=self.rpc_url,
+                ws_url=self.ws_url,
             )
         )
 
@@ -256,6 +251,7 @@ class RunningNode:
             status.get("node") == self.plan.name
             and workers.get("mining", 0) >= self.plan.workers
             and workers.get("network", 0) >= 1
+            and ask(self.rpc_url, "/readyz") is not None
         )
 
     def _statuses(self) -> Iterator[tuple[ProgramStatus, Program]]:
@@ -267,6 +263,8 @@ class RunningNode:
         for status, program in self._statuses():
             if status.alive or program.log is None:
                 continue
+            if program.name == "rpc" and not self._api_is_ready():
+                continue  # what stops both is said by the API, which looks at more
             said = tail(program.log)
             reason = f": {said[-1]}" if said else " and wrote nothing to its log"
             raise LaunchFailed(f"{program.name} of {self.plan.name} ended while starting{reason}", said)
@@ -329,7 +327,16 @@ class Launch:
         """The object that `quarry up --json` prints. It holds the store's password."""
         first = self.nodes[0]
         value: dict[str, Any] = {
-            "nodes": [{"name": node.plan.name, "url": node.url, "address": node.address} for node in self.nodes],
+            "nodes": [
+                {
+                    "name": node.plan.name,
+                    "url": node.url,
+                    "rpc_url": node.rpc_url,
+                    "ws_url": node.ws_url,
+                    "address": node.address,
+                }
+                for node in self.nodes
+            ],
             "data_dir": str(data_dir),
             "admin_token_file": str(first.admin_token_file),
             "redis_url": first.redis_url,

@@ -39,6 +39,9 @@ class NodeRecord:
     started_at: float  # Unix seconds
     development_accounts: int = 0  # with coins; their names are account0, account1 …
     mnemonic_file: str = ""  # with their phrase; "": they are anvil's
+    # Of the door for wallets and tools; "" in the record of an older release.
+    rpc_url: str = ""
+    ws_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

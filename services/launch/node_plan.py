@@ -18,6 +18,8 @@ class NodePlan:
     spec: str  # name of a built-in spec, or a file
     host: str = "127.0.0.1"
     port: int = 5000  # 0: any that is free
+    rpc_port: int = 8545  # of the door for wallets and tools; 0: any that is free
+    rpc_port_is_asked: bool = False  # False: if it is taken, the next free one will do
     workers: int = 1  # mining workers
     automine: bool = True
     redis_url: str | None = field(default=None, repr=False)  # None: an embedded Valkey
@@ -25,13 +27,20 @@ class NodePlan:
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # further QUARRY_ variables
 
     def environment(
-        self, address: str, port: int, redis_url: str, public_url: str = "", others: Sequence[str] = ()
+        self,
+        address: str,
+        port: int,
+        redis_url: str,
+        public_url: str = "",
+        others: Sequence[str] = (),
+        rpc_port: int | None = None,
     ) -> dict[str, str]:
         """The QUARRY_ variables of the node's processes.
 
         Args:
             public_url: where other nodes reach this one, unless the settings say; "": unknown.
             others: URLs of nodes on this machine, which become its peers.
+            rpc_port: None: as planned.
         """
         peers = [self.settings.get("QUARRY_PEERS", ""), *others]
         private = {"QUARRY_PRIVATE_PEERS": "true"} if others else {}
@@ -44,6 +53,7 @@ class NodePlan:
             "QUARRY_SPEC": self.spec,
             "QUARRY_HOST": self.host,
             "QUARRY_PORT": str(port),
+            "QUARRY_RPC_PORT": str(self.rpc_port if rpc_port is None else rpc_port),
             "QUARRY_REDIS_URL": redis_url,
             "QUARRY_DATA_DIR": str(self.files.directory),
             "QUARRY_REWARD_ADDRESS": self.settings.get("QUARRY_REWARD_ADDRESS") or address,

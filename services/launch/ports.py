@@ -5,9 +5,10 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 _LOOK = 0.1  # seconds
+_TRIED = 256  # ports, from the wanted one on
 
 
 class PortTaken(Exception):
@@ -53,6 +54,49 @@ def reserved(address: str, wanted: int, patience: float = 0.0) -> Iterator[int]:
         if sys.platform != "linux":
             sock.close()
         yield port
+
+
+@contextmanager
+def reserved_from(address: str, first: int) -> Iterator[int]:
+    """A free port, reserved for the block: `first`, or the next free one.
+
+    Raises:
+        PortTaken: none of the next _TRIED ports is free.
+    """
+    taken: PortTaken | None = None
+    for wanted in range(first, min(first + _TRIED, 65_536)):
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(_claimed(address, wanted))
+                port = stack.enter_context(reserved(address, wanted))
+            except PortTaken as error:
+                taken = error
+                if not error.in_use:
+                    break
+                continue
+            yield port
+            return
+    raise taken or PortTaken("is in use", in_use=True)
+
+
+@contextmanager
+def _claimed(address: str, port: int) -> Iterator[None]:
+    """Keep other nodes that start on this machine away from a port.
+
+    Linux lets several sockets bind a port with SO_REUSEADDR while none of them listens. So that two nodes do not
+    reserve the same one, each first binds a Unix socket whose name has address and port. Such a name is in no file
+    system, and is free again when its process ends.
+
+    Raises:
+        PortTaken: another node has it.
+    """
+    with socket.socket(socket.AF_UNIX) as sock:
+        if sys.platform == "linux":
+            try:
+                sock.bind(f"\0quarry-port-{address}-{port}")
+            except OSError as error:
+                raise PortTaken("is in use", in_use=error.errno == errno.EADDRINUSE) from None
+        yield
 
 
 def _bound(address: str, port: int, *, shared: bool = False) -> socket.socket:

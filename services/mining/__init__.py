@@ -4,5 +4,6 @@
 - `templates`: makes the next block without its proof from the mempool.
 - `rounds`: opens a round, hands out ranges of proofs, and seals the block.
 - `aside`: rounds for blocks of another branch.
+- `modes`: when the node mines by itself.
 - `seal_log`: the log lines about sealed blocks.
 """

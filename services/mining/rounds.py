@@ -24,6 +24,8 @@ _log = structlog.get_logger(__name__)
 
 # After this long a template is made anew, with a fresh timestamp and the transactions that have arrived since.
 REFRESH_SECONDS = 30.0
+# The same where a round is always open and transactions have arrived: Bitcoin Core's getblocktemplate waits as long.
+ARRIVAL_SECONDS = 5.0
 # A searching worker reports at least this often.
 HEARTBEAT_SECONDS = 3.0
 _ATTEMPTS = 20
@@ -43,6 +45,17 @@ class MiningPolicy:
     recipient: str  # address that rewards go to; "": the node does not mine
     automine: bool
     max_requests: int  # that may wait
+    always: bool = False  # a round is always open
+    block_time: float = 0.0  # seconds between two blocks that the ticker asks for; 0: none
+
+    @property
+    def never_idle(self) -> bool:
+        """Whether a round is wanted although nothing asks for one."""
+        return self.always and bool(self.recipient)
+
+    def automines(self, chosen: bool | None) -> bool:
+        """Whether a waiting transaction opens a round. `chosen`: see `Situation.automine`."""
+        return bool(self.recipient) and (self.automine if chosen is None else chosen)
 
 
 class Rounds:
@@ -85,9 +98,10 @@ class Rounds:
         """Open a round and ask workers to search, if a round is wanted. Returns the id of the open round, or None.
 
         A round is wanted while a mining request waits, and, with auto-mining, while a template would hold a transaction
-        besides the reward. No round is opened while the stored state is marked as wrong, while the mempool is made that
-        of a snapshot, or while any block would be too early (`waits_until`): then housekeeping tries again. While a
-        round is open aside (services/mining/aside.py), the answer is that round.
+        besides the reward; or always, if the node mines without being asked. No round is opened while the stored state
+        is marked as wrong, while the mempool is made that of a snapshot, or while any block would be too early
+        (`waits_until`): then housekeeping tries again. While a round is open aside (services/mining/aside.py), the
+        answer is that round.
         """
         for _ in range(_ATTEMPTS):
             situation = self._store.situation()
@@ -97,10 +111,9 @@ class Rounds:
                 return None
             if situation.open_round:
                 return situation.open_round
-            wanted = situation.requests > 0
+            wanted = situation.requests > 0 or self._policy.never_idle
             automine = (
-                self._policy.automine
-                and bool(self._policy.recipient)
+                self._policy.automines(situation.automine)
                 and situation.pool_size > 0
                 and situation.held != situation.tip
             )
@@ -156,7 +169,8 @@ class Rounds:
     ) -> Claim | None:
         """Report what was searched and take the next `wanted` proofs. None: the round has ended.
 
-        If the tip has moved or the template is old, the round first gets a new template.
+        If the tip has moved or the template is old, the round first gets a new template. Where a round is always open,
+        arrived transactions make a template old sooner: no request and no short round brings them in.
 
         Args:
             if_needed: for a worker that has nothing to report. If the proofs that other workers hold most likely
@@ -165,7 +179,8 @@ class Rounds:
         report = searched
         for _ in range(_ATTEMPTS):
             now = self._clock.now()
-            times = Times(now, now + HEARTBEAT_SECONDS, REFRESH_SECONDS)
+            arrival_seconds = ARRIVAL_SECONDS if self._policy.never_idle else 0
+            times = Times(now, now + HEARTBEAT_SECONDS, REFRESH_SECONDS, arrival_seconds)
             outcome = self._store.claim(round_id, Report(worker, report), wanted, times, ENOUGH if if_needed else 0)
             if isinstance(outcome, Claim):
                 return outcome
@@ -188,7 +203,8 @@ class Rounds:
     def rest(self) -> float:
         """Seconds that auto-mining rests before it opens another round; 0 while a round is open or a request waits."""
         situation = self._store.situation()
-        if not self._policy.automine or situation.requests or situation.open_round:
+        automines = self._policy.automines(situation.automine) and not self._policy.never_idle
+        if not automines or situation.requests or situation.open_round:
             return 0.0
         sealed_at, transactions = self._store.last_seal()
         rest = min(LONGEST_REST, REST_PER_TRANSACTION * transactions)
@@ -251,7 +267,7 @@ class Rounds:
             situation = self._store.situation()
             if situation.differs or situation.restoring:
                 return
-            awaited = situation.requests > 0
+            awaited = situation.requests > 0 or self._policy.never_idle
             try:
                 opened = self._open(round_id, found.version, situation, empty=awaited)
             except TipMoved:
@@ -264,13 +280,12 @@ class Rounds:
             return
 
     def _open(self, round_id: str, version: str, situation: Situation, *, empty: bool) -> tuple[str, int] | None:
-        """Open a round on the tip, or renew the one that has `version`. Returns its id and height, or None if there is
-        nothing to mine.
+        """Open a round on the tip of `situation`, or renew the one that has `version`. Returns its id and height, or
+        None if there is nothing to mine.
 
         Args:
-            situation: as it was read before.
-            empty: a block without transactions is wanted too, because a request waited then. A block that has come
-                since may have answered it.
+            empty: a block without transactions is wanted too, because a request waited when `situation` was read. A
+                block that follows its tip may have answered it.
 
         Raises:
             TipMoved: the tip is no longer that of `situation`, or the mempool has been restored since.
@@ -282,7 +297,8 @@ class Rounds:
         self._mempool.drop_invalid(made.refused)
         if not empty and not made.transactions:
             return None
+        now = self._clock.now()
         opened, _ = self._store.open(
-            round_id, version, made.template, made.transactions, self._clock.now(), situation.restored
+            round_id, version, made.template, made.transactions, now, situation.arrivals, situation.restored
         )
         return (opened, made.template.height) if opened else None

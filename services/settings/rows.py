@@ -55,9 +55,9 @@ def number(name: str, default: int, low: int, high: int, carried: Carried | None
     return setting(name, whole_number(low, high), default, carried)
 
 
-def one_of(name: str, *choices: str) -> Metadata:
+def one_of(name: str, *choices: str, carried: Carried | None = None) -> Metadata:
     """One of some words, of which the first is the default."""
-    return setting(name, choice(*choices), choices[0])
+    return setting(name, choice(*choices), choices[0], carried)
 
 
 def several(name: str, item: Callable[[str], Any], carried: Carried | None = None) -> Metadata:

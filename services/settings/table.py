@@ -65,6 +65,8 @@ class Settings:
     # A name or an IP address, without brackets.
     host: str = field(metadata=setting("HOST", normal_host, "127.0.0.1"))
     port: int = field(metadata=number("PORT", 5000, 0, 65535))
+    # Of the door for wallets and tools: JSON-RPC over HTTP and WebSocket (`quarry rpc`).
+    rpc_port: int = field(metadata=number("RPC_PORT", 8545, 0, 65535))
     # Of `quarry up`; None: not set, and this user has no home.
     data_dir: Path | None = field(
         metadata=setting("DATA_DIR", expanded, lambda above: expanded_if_possible(DEFAULT_HOME))
@@ -75,6 +77,10 @@ class Settings:
     # A file with the recovery phrase of the development accounts; None: they are those of anvil.
     development_mnemonic_file: Path | None = field(metadata=setting("DEVELOPMENT_MNEMONIC_FILE", expanded))
     automine: bool = field(metadata=setting("AUTOMINE", values.flag, False, AS_IT_IS))
+    # Seconds between two blocks that the ticker asks for; 0: it asks for none.
+    block_time: float = field(metadata=setting("BLOCK_TIME", values.pause(0.1, 86_400), 0.0))
+    # always: a round is always open.
+    mine: Literal["asked", "always"] = field(metadata=one_of("MINE", "asked", "always", carried=AS_IT_IS))
     # Base units.
     min_fee: int = field(
         metadata=setting(
@@ -209,6 +215,17 @@ def _check(settings: Settings) -> None:
     if settings.development_mnemonic_file is not None and not settings.spec.development:
         raise BadSettings(
             f"QUARRY_DEVELOPMENT_MNEMONIC_FILE: the chain spec {settings.spec.name} is not for development."
+        )
+    if settings.block_time and settings.spec.block_interval:
+        raise BadSettings(
+            f"QUARRY_BLOCK_TIME needs a chain spec with block_interval = 0: in {settings.spec.name} the difficulty "
+            "makes the time between blocks. QUARRY_MINE=always mines there without being asked."
+        )
+    if settings.mine == "always" and not settings.spec.block_interval:
+        raise BadSettings(
+            f"QUARRY_MINE=always needs a chain spec with a block_interval: the difficulty of {settings.spec.name} is "
+            "constant, so blocks would follow one another without a pause. QUARRY_BLOCK_TIME mines one every so many "
+            "seconds."
         )
     if settings.min_fee == 0 and not settings.spec.development:
         raise BadSettings("QUARRY_MIN_FEE may be 0 only with a development chain spec.")

@@ -89,6 +89,17 @@ def seconds(high: float) -> Callable[[str], float]:
     return read
 
 
+def pause(low: float, high: float) -> Callable[[str], float]:
+    """A reader of seconds from `low` to `high`, fractions allowed, or 0."""
+
+    def read(text: str) -> float:
+        if not _DECIMAL.fullmatch(text) or not (float(text) == 0 or low <= float(text) <= high):
+            raise BadValue(f"must be a number of seconds from {low:g} to {high:g}, such as 2 or 0.5, or 0 for never.")
+        return float(text)
+
+    return read
+
+
 def choice(*choices: str) -> Callable[[str], str]:
     """A reader of one of some words, in any case."""
 

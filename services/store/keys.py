@@ -28,9 +28,11 @@ class Keys:
 
     @property
     def tip(self) -> str:
-        """HASH {hash, height, chainwork, supply, timestamp, digest, sealed_at, sealed_transactions}: the last block.
+        """HASH {hash, height, chainwork, supply, timestamp, digest, sealed_at, sealed_transactions, time_offset,
+        next_timestamp, timestamp_interval}: the last block.
 
-        Every commit compares it. The last two describe the last block that a round of this node sealed.
+        Every commit compares it. `sealed_at` and `sealed_transactions` describe the last block that a round of this
+        node sealed. The last three are the clock of a development chain (services/store/block_times.py).
         """
         return self._key("tip")
 
@@ -212,7 +214,8 @@ class Keys:
 
     def round(self, round_id: str) -> str:
         """HASH {id, state, version, parent, height, difficulty, prefix, template, cursor, renewed_at, hashes, wasted,
-        opened_at, transactions, aside, ended_at, block, sealed_by, proof}: one round (services/store/rounds.py).
+        opened_at, transactions, arrivals, aside, ended_at, block, sealed_by, proof}: one round
+        (services/store/rounds.py).
 
         The last four are written when it ends, `proof` only for a round aside. An ended round keeps only
         what can still be asked of it, and expires.
@@ -237,6 +240,16 @@ class Keys:
     def held(self) -> str:
         """STRING tip hash on which a cancelled round must not be opened again by auto-mining."""
         return self._key("held")
+
+    @property
+    def modes(self) -> str:
+        """HASH {automine, interval}: what control methods have set instead of the node's settings (set_modes.lua)."""
+        return self._key("modes")
+
+    @property
+    def pulse(self) -> str:
+        """HASH {at, asked}: interval mining: the time that its intervals are counted from, and its last request."""
+        return self._key("pulse")
 
     # --- peers, reorganisations, housekeeping: peers.py, branch.py, outbox.py, resolutions.py, slots.py ---
 

@@ -52,6 +52,7 @@ class Times:
     now: float  # Unix seconds
     searching_until: float  # Unix seconds; the worker counts as searching until then
     template_seconds: float  # a template that is older needs to be renewed
+    arrival_seconds: float = 0  # one that is older needs it if transactions have arrived; 0: they do not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Situation:
     tip: str  # hash
     held: str  # the tip on which auto-mining must not open a round again
     differs: bool = False  # the stored state is marked as wrong: no round is opened
+    automine: bool | None = None  # as a control method has set it; None: as the settings say
+    arrivals: str = "0"  # how many transactions the mempool has admitted so far
     aside: str = ""  # round that is open for a block of another branch, or ""
     restored: str = "0"  # how often the mempool was changed by going back
     restoring: bool = False  # the mempool is being made that of a snapshot: no template is made of it
@@ -98,19 +101,37 @@ class MiningStore(NodeStore):
 
     def situation(self) -> Situation:
         found = self._scripts.run("next_round", [self.keys.prefix], [])
-        open_round, requests, pool_size, tip, held, differs, aside, restored, restoring = found
+        open_round, requests, pool_size, tip, held, differs, automine, arrivals, aside, restored, restoring = found
         return Situation(
-            open_round.decode(), requests, pool_size, tip.decode(), held.decode(), bool(differs),
-            aside.decode(), restored.decode(), bool(restoring),
-        )  # fmt: skip
+            open_round.decode(),
+            requests,
+            pool_size,
+            tip.decode(),
+            held.decode(),
+            bool(differs),
+            automine == b"1" if automine else None,
+            arrivals.decode(),
+            aside.decode(),
+            restored.decode(),
+            bool(restoring),
+        )
 
     def open(
-        self, round_id: str, version: str, template: Template, transactions: int, now: float, restored: str = "0"
+        self,
+        round_id: str,
+        version: str,
+        template: Template,
+        transactions: int,
+        now: float,
+        arrivals: str = "0",
+        restored: str = "0",
     ) -> tuple[str, str]:
         """Open a round (version "0"), or renew the template of the one that has `version`.
 
         Args:
-            restored: `Situation.restored`, read before the template was begun.
+            transactions: in the template, besides the reward.
+            arrivals: see `Situation`; read before the template was made.
+            restored: the same.
 
         Returns:
             id and version of the round that is open now, which may be another one.
@@ -129,6 +150,7 @@ class MiningStore(NodeStore):
             json.dumps(template.fields),
             now,
             transactions,
+            arrivals,
             restored,
         ]
         reply = self._scripts.run("open_round", [self.keys.prefix], args)
@@ -194,6 +216,7 @@ class MiningStore(NodeStore):
             times.template_seconds,
             times.searching_until,
             enough,
+            times.arrival_seconds,
         ]
         reply = self._scripts.run("claim", [self.keys.prefix], args)
         if reply[0] == b"ended":

@@ -8,7 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # The variables that a node's processes inherit. Others may hold secrets or change how programs behave.
-_KEPT = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "VIRTUAL_ENV"})
+_KEPT = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "COLUMNS", "VIRTUAL_ENV"}
+)
 _KEPT_PREFIXES = ("LC_", "LD_LIBRARY_", "DYLD_", "NUMBA_", "PYTHON", "COVERAGE_")
 
 

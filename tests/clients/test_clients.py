@@ -1,6 +1,5 @@
 """What wallets are made of, against a node of real processes: web3.py, ethers and viem where Node.js is, and cast."""
 
-import fcntl
 import functools
 import importlib.util
 import json
@@ -9,14 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from services.wallet.development import ACCOUNTS
+from tests.clients.packages import HERE, npm
 from tests.support.running import RunningNode
 
-HERE = Path(__file__).parent
 CAST = "@foundry-rs/cast@1.7.1"
 TOKEN = "0x0000000000000000000000000000000000005eed"
 KEYS = [account.private_key for account in ACCOUNTS]
@@ -28,30 +26,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     variables = {"SPEC": "dev", "AUTOMINE": "true"}
     with RunningNode(tmp_path_factory.mktemp("clients") / "node", workers=1, variables=variables) as node:
         yield f"http://127.0.0.1:{node.door.port}/rpc"
-
-
-@pytest.fixture(scope="module")
-def node_modules() -> None:
-    """The packages of package-lock.json, exactly."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("Node.js and npm are not installed")
-    with (HERE / "package.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another test process may be installing
-        installed = HERE / "node_modules" / ".package-lock.json"
-        if installed.exists() and installed.stat().st_mtime >= (HERE / "package-lock.json").stat().st_mtime:
-            return
-        npm(HERE, "ci")
-
-
-def npm(directory: Path, *command: str) -> None:
-    """Run npm; where it cannot do it, the test is skipped, except in CI."""
-    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-    found = subprocess.run(
-        ["npm", *command, *options], cwd=directory, capture_output=True, text=True, timeout=100, check=False
-    )
-    if found.returncode:
-        message = f"npm cannot install what is needed: {found.stderr[-500:]}"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
 
 
 def run(*command: str) -> None:

@@ -53,9 +53,10 @@ def test_a_container_is_looked_after(name: str) -> None:
     assert ("healthcheck" in service) == (not once)
 
 
-def test_only_the_apis_have_ports_and_those_on_this_machine_only() -> None:
+def test_only_the_servers_of_http_have_ports_and_those_on_this_machine_only() -> None:
     published = {name: item["ports"] for name, item in DEFAULT["services"].items() if "ports" in item}
-    assert published == {name: [f"127.0.0.1:{5000 + number}:5000"] for number, name in enumerate(NODES)}
+    doors = {f"rpc{number}": [f"127.0.0.1:{8544 + number}:{8544 + number}"] for number in (1, 2, 3)}
+    assert published == doors | {name: [f"127.0.0.1:{5000 + number}:5000"] for number, name in enumerate(NODES)}
     assert DEFAULT["networks"]["private"] == {"internal": True}
     for name in (*VALKEYS, "miner"):
         assert DEFAULT["services"][name]["networks"] == ["private"]
@@ -65,6 +66,7 @@ def test_each_node_has_its_own_volume_and_valkey_and_all_share_the_broker() -> N
     for number, name in enumerate(NODES, start=1):
         node, ticker = DEFAULT["services"][name], DEFAULT["services"][f"ticker{number}"]
         assert node["environment"] == ticker["environment"], "they would tell the workers different things"
+        assert DEFAULT["services"][f"rpc{number}"]["environment"] == node["environment"]
         assert node["environment"]["QUARRY_REDIS_URL"] == f"redis://quarry@valkey{number}:6379/0"
         assert f"{name}:/data" in node["volumes"] and f"{name}:/data:ro" in ticker["volumes"]
         assert f"valkey{number}:/data" in DEFAULT["services"][f"valkey{number}"]["volumes"]
@@ -88,7 +90,7 @@ def test_every_setting_can_be_made() -> None:
     assert set(VARIABLES) - made == pointless, "docker-compose.yml and deploy/.env.example lack a setting"
 
 
-@pytest.mark.parametrize("name", ["miner", "network1", *NODES, "ticker1"])
+@pytest.mark.parametrize("name", ["miner", "network1", *NODES, "rpc1", "ticker1"])
 def test_the_environment_is_one_that_a_node_takes(name: str, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("p" * 16)
     given = DEFAULT["services"][name]["environment"] | {"VALKEY_PASSWORD_FILE": str(tmp_path / "password")}
@@ -272,6 +274,10 @@ def test_three_nodes_agree_and_more_miners_join(tmp_path: Path) -> None:
         eventually(lambda: clients[0].get("/status")["workers"] == {"mining": 3, "network": 3}, 10)
         cluster.remove(first)  # so that only one of those that have joined can find the next block
         _quarry(cluster["node2"], "mine")
+
+        door = NodeClient(f"http://{cluster.addresses['rpc2']}:8546")
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["latest", False]}
+        assert int(door.post("/", asked)["result"]["number"], 16) >= 6
 
         status = eventually(lambda: _agreement(clients), 20)
         assert status is not None

@@ -25,7 +25,7 @@ CHAIN_ID = 4244
 DIFFICULTY = 400_000  # the plain kernel needs a second or two of one core for a block
 SENDERS = tuple(KeyPair(bytes([7, number]) * 16) for number in range(1, 5))
 TMPFS_MB = 768
-ROLES = ("up", "api", "api-worker", "mining", "horse", "network", "ticker", "valkey")
+ROLES = ("up", "api", "api-worker", "rpc", "mining", "horse", "network", "ticker", "valkey")
 
 
 @dataclass(frozen=True)
@@ -250,6 +250,8 @@ def _role(command: Sequence[bytes], environment: bytes, place: Path) -> tuple[st
     for part, role in ((b"--queue mining", "mining"), (b"--queue network", "network"), (b"worker ticker", "ticker")):
         if part in words:
             return role, node
+    if b"api.cli rpc" in words:
+        return "rpc", node
     if b"api.cli up" in words:
         return "up", ""
     return ("api", node) if node else ("", "")

@@ -68,7 +68,7 @@ class Faults:
         self._cluster = cluster
         self._rng = rng
         self._hold = hold
-        kills = ("api", "api-worker", "mining", "horse", "network", "ticker", "valkey")
+        kills = ("api", "api-worker", "rpc", "mining", "horse", "network", "ticker", "valkey")
         self._kinds: dict[str, Callable[[], None]] = {
             "kill up": self._kill_up,
             **{f"kill {role}": lambda role=role: self._kill(role) for role in kills},  # type: ignore[misc]

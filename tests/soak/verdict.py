@@ -20,8 +20,17 @@ MINED_SECONDS = 180.0
 READY_SECONDS = 1.0
 SLOW_SHARE = 0.01  # of the answers of /readyz outside of faults may be slower, as all processes share two cores
 # By role: the most that one process may take (PSS), and by how much it may grow an hour, in MB. A cache may fill.
-MOST_MB = {"up": 80, "api": 120, "api-worker": 300, "mining": 120, "horse": 120, "network": 120, "ticker": 80}
-SLOPE_MB = {"up": 4, "api": 8, "api-worker": 40, "mining": 8, "network": 16, "ticker": 4}
+MOST_MB = {
+    "up": 80,
+    "api": 120,
+    "api-worker": 300,
+    "rpc": 120,
+    "mining": 120,
+    "horse": 120,
+    "network": 120,
+    "ticker": 80,
+}
+SLOPE_MB = {"up": 4, "api": 8, "api-worker": 40, "rpc": 8, "mining": 8, "network": 16, "ticker": 4}
 # Exceptions that only say that the store was away, as some faults make it.
 _STORE_AWAY = re.compile(
     r"(redis\.exceptions\.)?(ConnectionError|TimeoutError|BusyLoadingError|ReadOnlyError|MasterDownError)|"

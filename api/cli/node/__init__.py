@@ -7,11 +7,11 @@ event_lines.py  the lines that it prints for what happens then
 watching.py   reading what happens, and printing it
 new_chain.py  the options of `quarry up` that make a chain
 demo.py       `quarry demo`
-processes.py  `quarry api`, `quarry worker`, `quarry ticker`: one process of a node
+processes.py  `quarry api`, `quarry rpc`, `quarry worker`, `quarry ticker`: one process of a node
 status.py     `quarry status`
 mine.py       `quarry mine`
 fork.py       `quarry fork`
 peers.py      `quarry peers`
-doctor.py     `quarry doctor`
+doctor.py     `quarry doctor`; machine.py has what it checks of this machine
 bench.py      `quarry bench`
 """

@@ -1,32 +1,26 @@
 """`quarry doctor`: check this machine and its node for problems."""
 
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from importlib import metadata
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
 from api.cli import terminal
 from api.cli.client import NodeClient, Refused
 from api.cli.group import FAILED, Failure
+from api.cli.node import machine
+from api.cli.node.machine import Trouble, Verdict
 from api.cli.options import connect, json_option, place, redis_url_option, running_node, url_option
 from services.launch.node_files import NodeFiles
 from services.wallet import keyring
 from shared.errors import NodeError
 
 _RECENT_BLOCKS = 100
-_LOW_DISK, _NO_DISK = 2**30, 2**27  # bytes
 _TICKER_SECONDS = 60.0  # housekeeping runs every few seconds
 _FIRST_HOUSEKEEPING_SECONDS = 7.0  # of a node that has just been started
-_MODULES = ("nacl", "coincurve", "cryptography", "flask", "granian", "hiredis", "redis", "rich", "rq", "urllib3")
-
-Verdict = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +32,6 @@ class Finding:
     text: str
 
 
-class Trouble(Exception):
-    """A check found something wrong: `fail` if the node cannot work that way, `warn` if the user should know of it."""
-
-    def __init__(self, text: str, verdict: Verdict = "fail") -> None:
-        super().__init__(text)
-        self.verdict: Verdict = verdict
-
-
 @click.command()
 @url_option
 @redis_url_option(
@@ -54,7 +40,7 @@ class Trouble(Exception):
 @redis_url_option("--broker-url", "QUARRY_BROKER_URL", "The Redis of its job queues. [default: the store]")
 @json_option
 def doctor(url: str | None, redis_url: str | None, broker_url: str | None, as_json: bool) -> None:
-    """Check packages, disk, keys, API, store, ticker, workers, ledger, clocks and the last blocks.
+    """Check packages, disk, keys, API, JSON-RPC, store, ticker, workers, ledger, clocks and the last blocks.
 
     Exit code 1: at least one check failed.
     """
@@ -74,9 +60,9 @@ def doctor(url: str | None, redis_url: str | None, broker_url: str | None, as_js
 def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> Iterator[Finding]:
     client = connect(url)
     running = running_node(None if url is None else client.url)
-    yield _check("python", _python)
-    yield _check("packages", _packages)
-    yield _check("disk", _disk)
+    yield _check("python", machine.python)
+    yield _check("packages", machine.packages)
+    yield _check("disk", machine.disk)
     if running is None and url is None:
         directory = place()
         where = f"runs in {directory}" if directory is not None else "can run: this user has no home directory"
@@ -87,6 +73,9 @@ def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> 
     answering = _check("api", lambda: _api(client))
     yield answering
     status = client.get("/status") if answering.verdict == "ok" else None
+    door = running[1].rpc_url if running is not None else (status or {}).get("rpc_url")
+    if door:
+        yield _check("rpc", lambda: _rpc(door, is_ours=running is not None))
     if redis_url is not None:
         store = redis_url
         yield _check("store", lambda: _store(store))
@@ -113,42 +102,6 @@ def _check(name: str, examine: Callable[[], str]) -> Finding:
         return Finding(name, "fail", str(error))
 
 
-def _python() -> str:
-    return f"{'.'.join(map(str, sys.version_info[:3]))}, {sys.executable}"
-
-
-def _packages() -> str:
-    from importlib import import_module
-
-    for name in _MODULES:
-        try:
-            import_module(name)
-        except ImportError as error:
-            raise Trouble(f"{name} cannot be imported ({error}); install Quarry again") from None
-    try:
-        own = metadata.version("quarry")
-    except metadata.PackageNotFoundError:
-        raise Trouble("Quarry runs from its sources and is not installed", "warn") from None
-    try:
-        metadata.version("numba")
-    except metadata.PackageNotFoundError:
-        raise Trouble(f"quarry {own} lacks the extra `fast`: mining is 30 times slower", "warn") from None
-    return f"quarry {own}, with the fast kernel"
-
-
-def _disk() -> str:
-    directory = place() or Path.cwd()
-    while not directory.exists():
-        directory = directory.parent
-    free = shutil.disk_usage(directory).free
-    text = f"{free / 2**30:.1f} GiB free at {directory}"
-    if free < _NO_DISK:
-        raise Trouble(text)
-    if free < _LOW_DISK:
-        raise Trouble(text, "warn")
-    return text
-
-
 def _keys(files: NodeFiles) -> str:
     for directory in (files.directory, files.directory.parent):
         if directory.stat().st_mode & 0o022:
@@ -169,6 +122,15 @@ def _api(client: NodeClient) -> str:
             raise
         return f"{client.url} answers"  # the check of the ledger reports what is wrong
     return f"{client.url} is ready"
+
+
+def _rpc(url: str, *, is_ours: bool) -> str:
+    """Whether JSON-RPC for wallets answers. `is_ours`: the node was started by `quarry up`, so it has to."""
+    try:
+        NodeClient(url).post("/", {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"})
+    except click.ClickException as error:
+        raise Trouble(f"JSON-RPC for wallets: {error.message}", "fail" if is_ours else "warn") from None
+    return f"{url} answers"
 
 
 def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -> str:

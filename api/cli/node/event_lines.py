@@ -1,6 +1,7 @@
 """The lines that `quarry up` prints for what happens on its nodes, and how many of them it prints at most.
 
-Addresses and hashes are shortened: a line fits 80 columns. Text of strangers is made safe and cut.
+Addresses and hashes are shortened, so that a block or a transaction is one line of 80 columns. Text of strangers is
+made safe and cut.
 """
 
 import ast
@@ -68,13 +69,17 @@ class Pace:
         return line
 
 
-def stamped(text: str, *, node: str, at: float, width: int) -> str:
-    """A line with its time of day, and its node's name if there are several; cut to `width` columns.
+def stamped(text: str, *, node: str, at: float, width: int) -> list[str]:
+    """A line with its time of day, and its node's name if there are several, as lines of at most `width` columns.
+
+    What does not fit three lines is cut off.
 
     Args:
         node: "" if there is only one. at: Unix seconds.
     """
-    return terminal.cut(f"{time.strftime('%H:%M:%S', time.localtime(at))} {node and f'{node} '}{text}", width)
+    head = f"{time.strftime('%H:%M:%S', time.localtime(at))} {node and f'{node} '}"
+    room = 3 * width - 2 * min(len(head), width // 2)
+    return terminal.folded(terminal.cut(f"{head}{text}", room), width, len(head))[:3]
 
 
 def block_line(height: int, block_hash: str, transactions: int | None, miner: str) -> str:

@@ -8,7 +8,8 @@ from api.cli.group import INTERRUPTED, USAGE, Failure
 from api.cli.node.banner import Accounts, Chain, Shown, banner, listed
 from api.cli.node.interruption import Interruption
 from api.cli.node.new_chain import Place, write_config
-from services.launch.launcher import Launch, LaunchFailed, PortInUse, RunningNode
+from services.launch.failures import LaunchFailed, PortInUse
+from services.launch.launcher import Launch, RunningNode
 from services.launch.node_plan import NodePlan
 from services.launch.running import call
 from services.wallet.development import accounts_of, funded, phrase_of
@@ -104,8 +105,12 @@ def _write_config(file: Path, launch: Launch, place: Place) -> None:
             "genesis_timestamp": str(spec.genesis_timestamp),
             "chain_id": spec.chain_id,
             "url": first.url,
-            "rpc_url": _rpc_url(first),
-            "nodes": [{"name": node.plan.name, "url": node.url, "rpc_url": _rpc_url(node)} for node in launch.nodes],
+            "rpc_url": first.rpc_url,
+            "ws_url": first.ws_url,
+            "nodes": [
+                {"name": node.plan.name, "url": node.url, "rpc_url": node.rpc_url, "ws_url": node.ws_url}
+                for node in launch.nodes
+            ],
         },
     )
 
@@ -145,13 +150,9 @@ def _shown(node: RunningNode) -> Shown:
     return Shown(
         node.plan.name,
         node.url,
-        _rpc_url(node),
-        "",
+        node.rpc_url,
+        node.ws_url,
         node.address,
         str(node.admin_token_file),
         str(node.plan.files.directory),
     )
-
-
-def _rpc_url(node: RunningNode) -> str:
-    return f"{node.url}/rpc"

@@ -1,7 +1,7 @@
-"""`quarry api`, `quarry worker`, `quarry ticker`: run one process of a node.
+"""`quarry api`, `quarry rpc`, `quarry worker`, `quarry ticker`: run one process of a node.
 
-The API runs in this process: its import of `api.server` is the only one from the command line to the server. Worker and
-ticker replace this process.
+API and door run in this process: the imports of `api.server` and `api.door.server` are the only ones from the command
+line to a server. Worker and ticker replace this process.
 """
 
 import os
@@ -17,6 +17,16 @@ def api() -> None:
     """Run the HTTP server until SIGTERM or Ctrl-C. Settings come from the environment (QUARRY_…)."""
     do_without_rich()
     from api.server import serve
+    from services.settings.table import load
+
+    serve(load(os.environ))
+
+
+@click.command()
+def rpc() -> None:
+    """Run JSON-RPC over HTTP and WebSocket until SIGTERM or Ctrl-C. Settings come from the environment (QUARRY_…)."""
+    do_without_rich()
+    from api.door.server import serve
     from services.settings.table import load
 
     serve(load(os.environ))

@@ -21,6 +21,13 @@ def status(target: Target) -> None:
         f"  workers    {workers['mining']} mining, {workers['network']} network",
         f"  peers      {len(found['peers'])}",
     ]
+    if found.get("rpc_url"):
+        lines.append(f"  wallets    {found['rpc_url']}, {found['ws_url']} (chain id {found['chain_id']})")
+    offset = found.get("time_offset")
+    if offset:
+        lines.append(
+            f"  clock      blocks are {abs(offset):,} s {'ahead of' if offset > 0 else 'behind'} the node's clock"
+        )
     searching = found["round"]
     if searching:
         lines.append(

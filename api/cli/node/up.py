@@ -41,6 +41,12 @@ _MAX_PORT = 65535
     "[default: QUARRY_PORT, or 5000]",
 )
 @click.option(
+    "--rpc-port",
+    type=click.IntRange(0, _MAX_PORT),
+    help="The port of JSON-RPC over HTTP and WebSocket; with --nodes as --port. 0: any free port. "
+    "[default: QUARRY_RPC_PORT, or 8545 or the next free port]",
+)
+@click.option(
     "--nodes", default=1, show_default=True, type=click.IntRange(1, MAX_NODES), help="How many nodes; they are peers."
 )
 @click.option(
@@ -59,6 +65,13 @@ _MAX_PORT = 65535
     default=None,
     help="Mine whenever a transaction waits, or only on request. [default: QUARRY_AUTOMINE, or --automine]",
 )
+@click.option(
+    "--block-time",
+    metavar="SECONDS",
+    help="Mine a block every so many seconds, with or without transactions, and no longer whenever one waits. "
+    "[default: QUARRY_BLOCK_TIME, or never]",
+)
+@click.option("--mixed-mining", is_flag=True, help="With --block-time: also mine whenever a transaction waits.")
 @click.option("--unsafe-development", is_flag=True, help="Allow other machines to reach a development chain.")
 @click.option(
     "--config-out",
@@ -75,10 +88,13 @@ def up(
     data_dir: Path | None,
     host: str | None,
     port: int | None,
+    rpc_port: int | None,
     nodes: int,
     workers: int | None,
     redis_url: str | None,
     automine: bool | None,
+    block_time: str | None,
+    mixed_mining: bool,
     unsafe_development: bool,
     accounts: int | None,
     balance: str | None,
@@ -90,7 +106,9 @@ def up(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Start a node with all it needs: Valkey, API, mining workers, network worker and ticker. Ctrl-C stops everything.
+    """Start a node with all it needs: Valkey, API, JSON-RPC, mining workers, network worker and ticker.
+
+    Ctrl-C stops everything.
 
     Several nodes (--nodes) form a network: each has its own keys, store and chain, and all the others as peers. The
     other commands talk to the first node, and only the first mines without a request.
@@ -102,11 +120,18 @@ def up(
         "QUARRY_DATA_DIR": ("--data-dir", None if data_dir is None else str(data_dir)),
         "QUARRY_HOST": ("--host", host),
         "QUARRY_PORT": ("--port", None if port is None else str(port)),
+        "QUARRY_RPC_PORT": ("--rpc-port", None if rpc_port is None else str(rpc_port)),
         "QUARRY_REDIS_URL": ("--redis-url", redis_url),
         "QUARRY_AUTOMINE": ("--automine", None if automine is None else str(automine).lower()),
         "QUARRY_UNSAFE_DEVELOPMENT": ("--unsafe-development", "true" if unsafe_development else None),
     }
     given = passed_settings(os.environ)
+    interval = given.get("QUARRY_BLOCK_TIME", "") if block_time is None else block_time
+    _require_mining_modes(automine, block_time, mixed_mining, bool(interval))
+    if mixed_mining:
+        options["QUARRY_AUTOMINE"] = ("--mixed-mining", "true")
+    if block_time is not None:
+        options["QUARRY_BLOCK_TIME"] = ("--block-time", block_time)
     logs.configure("error" if quiet else "warning", "console")
     settings = _settings(given, options)
     if nodes > 1:
@@ -114,7 +139,8 @@ def up(
             said = options.get(name, ("", None))[1] is not None
             what = options[name][0] if said else name
             require(not (said or given.get(name)), f"{what} is for one node; leave it out with --nodes.")
-        require(settings.port + nodes - 1 <= _MAX_PORT, f"--port {settings.port} leaves no ports for {nodes} nodes.")
+        for option, first in (("--port", settings.port), ("--rpc-port", settings.rpc_port)):
+            require(first + nodes - 1 <= _MAX_PORT, f"{option} {first} leaves no ports for {nodes} nodes.")
     if settings.data_dir is None:
         raise Failure(f"{NO_HOME} Name a directory with --data-dir or QUARRY_DATA_HOME.", USAGE)
     settings.admin_token()  # refuses a bad token file before anything starts; without one, each node makes its own
@@ -136,11 +162,13 @@ def up(
                 spec=place.spec or _spec_from_anywhere(spec or given.get("QUARRY_SPEC") or "dev"),
                 host=settings.host,
                 port=settings.port and settings.port + number,
+                rpc_port=settings.rpc_port and settings.rpc_port + number,
+                rpc_port_is_asked=rpc_port is not None or bool(given.get("QUARRY_RPC_PORT")),
                 workers=workers,
                 automine=settings.automine and number == 0,
                 redis_url=settings.redis_url if outside else None,
                 unsafe_development=settings.unsafe_development,
-                settings=place.with_its(given),
+                settings=place.with_its({**given, "QUARRY_BLOCK_TIME": interval if number == 0 else ""}),
             )
             for number, name in enumerate(names)
         ]
@@ -164,7 +192,9 @@ def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | N
         if not value:
             raise BadSettings(f"{options[name][0]}: must not be empty.")
     try:
-        return load({"QUARRY_AUTOMINE": "true", **given, **home, **said})
+        # As in anvil: with a block time, transactions wait for it, unless something says otherwise.
+        automine = str(not {**given, **said}.get("QUARRY_BLOCK_TIME", "").strip("0.")).lower()
+        return load({"QUARRY_AUTOMINE": automine, **given, **home, **said})
     except BadSettings as error:
         name, colon, reason = str(error).partition(": ")
         if name in said:
@@ -172,6 +202,20 @@ def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | N
         elif name in home:
             name = "QUARRY_DATA_HOME"
         raise BadSettings(f"{name}{colon}{reason}") from None
+
+
+def _require_mining_modes(automine: bool | None, block_time: str | None, mixed: bool, interval: bool) -> None:
+    """Refuse options about mining that contradict each other. `interval`: whether there is a block time."""
+    if block_time is not None:
+        try:
+            above = 0 < float(block_time) < float("inf")
+        except ValueError:
+            above = False
+        require(above, "--block-time must be a number of seconds above 0, such as 2 or 0.5.")
+    no_mining = automine is False
+    require(not (no_mining and block_time is not None), "--block-time mines, and --no-mining does not: leave one out.")
+    require(not (no_mining and mixed), "--mixed-mining mines, and --no-mining does not: leave one out.")
+    require(interval or not mixed, "--mixed-mining needs --block-time: without it, every transaction is mined at once.")
 
 
 def _named_chain(spec: str | None, given: Mapping[str, str]) -> str | None:

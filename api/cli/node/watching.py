@@ -24,7 +24,7 @@ from services.store.pool import PoolStore
 # an error.
 _WAIT, _PAUSE, _AFTER_ERROR = 0.25, 0.1, 1.0
 _MOST_BYTES = 2**18  # of a log that are read at once; of more, only the last
-_WIDEST = 500  # columns of a line, so that two of them are less than standard output takes at once
+_WIDEST = 200  # columns of a line, so that two events are less than standard output takes at once
 
 
 class LogTail:
@@ -152,7 +152,9 @@ class Watcher:
             page = [text]
             if self._lost:
                 page.insert(0, f"({self._lost:,} lines were left out: standard output did not take them)")
-            lines = [event_lines.stamped(item, node=self._shown_as, at=now, width=width) for item in page]
+            lines = [
+                line for item in page for line in event_lines.stamped(item, node=self._shown_as, at=now, width=width)
+            ]
             try:
                 taken = terminal.show_if_taken(*lines)
             except OSError:

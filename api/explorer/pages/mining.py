@@ -45,7 +45,9 @@ def mining(node: Node) -> dict[str, Any]:
         "mined": counters.get("blocks_mined", 0),
         "fetched": counters.get("blocks_fetched", 0),
         "cancelled": counters.get("rounds_cancelled", 0),
-        "automine": node.settings.automine,
+        "automine": node.modes.automine(),
+        "block_time": node.modes.interval(),
+        "always": node.settings.mine == "always",
         "wrong_clocks": [wrong_clock_words(item.name, item.ahead) for item in node.wrong_clocks()],
     }
 

@@ -9,4 +9,6 @@ Each is registered by `control_method`, so it exists only for callers who `may_c
 - `instance`: what the node is.
 - `parameters`: reading parameters as test tools write them.
 - `refused`: what cannot be here, and why; `page`: the page of all of it.
+- `clock`: the timestamps of the blocks to come.
+- `mining`: blocks now, and when blocks are mined.
 """

@@ -2,20 +2,22 @@
 -- KEYS: 1 the node's prefix.
 -- ARGV: 1 round id, 2 version that it must have ("0" = no round may be open), 3 parent hash, 4 height, 5 difficulty,
 --   6 prefix of the proofs, 7 template, 8 now (Unix seconds), 9 transactions in the template, besides the reward,
---   10 how often the mempool had been restored when the template was begun.
+--   10 arrivals in the mempool (pool:totals, sequence) before the template was made, 11 how often the mempool had been
+--   restored then.
 -- Returns {"open", round id, version}: the round that is open now, the caller's or another; {"moved"} if the tip is not
 -- the template's parent, or the mempool was restored since; {"differs"} while the stored state is marked as wrong.
 local P = KEYS[1]
 -- include: fault
 -- include: event
 
-local round_id, version_before, parent, height, difficulty, prefix, template, now, transactions = unpack(ARGV, 1, 9)
+local round_id, version_before, parent, height, difficulty, prefix, template, now = unpack(ARGV, 1, 8)
+local transactions, arrivals, restored = unpack(ARGV, 9, 11)
 if fault() then
   return {'differs'}
 end
 local open = redis.call('GET', P .. 'round')
 if redis.call('HGET', P .. 'tip', 'hash') ~= parent
-    or (redis.call('HGET', P .. 'pool:totals', 'restored') or '0') ~= ARGV[10] then
+    or (redis.call('HGET', P .. 'pool:totals', 'restored') or '0') ~= restored then
   return {'moved'}
 end
 local round, version = P .. 'round:' .. round_id, tonumber(version_before) + 1
@@ -30,7 +32,8 @@ elseif open ~= round_id or redis.call('HGET', round, 'version') ~= version_befor
   return {'open', open or '', '0'}
 end
 redis.call('HSET', round, 'version', version, 'parent', parent, 'height', height, 'difficulty', difficulty, 'prefix',
-  prefix, 'template', template, 'cursor', 0, 'renewed_at', now, 'transactions', transactions)
+  prefix, 'template', template, 'cursor', 0, 'renewed_at', now, 'transactions', transactions, 'arrivals',
+  arrivals)
 local request = redis.call('LINDEX', P .. 'requests', 0)
 if request then
   redis.call('HSET', P .. 'request:' .. request, 'status', 'started', 'round', round_id)

@@ -3,6 +3,7 @@
 -- Returns 1, 0 if too many wait, or the sentence that marks the stored state as wrong. Safe to repeat with the same id.
 local P = KEYS[1]
 -- include: fault
+-- include: request_add
 
 local id, now, cap = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local wrong = fault()
@@ -16,6 +17,5 @@ end
 if redis.call('LLEN', P .. 'requests') >= cap then
   return 0
 end
-redis.call('HSET', request, 'status', 'queued', 'round', '', 'block', '', 'created_at', now)
-redis.call('RPUSH', P .. 'requests', id)
+add_request(id, now)
 return 1

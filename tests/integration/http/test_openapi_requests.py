@@ -1,5 +1,6 @@
 """The OpenAPI document, tried: schemathesis makes right and wrong requests from it, and judges the answers by it."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,7 +15,10 @@ from services.wallet.development import ACCOUNTS
 from tests.support.running import RunningNode
 from tests.support.waiting import eventually
 
-pytest.importorskip("schemathesis", reason="schemathesis is not installed (extra `test`)")
+# It runs in processes of its own: importing it here would cost each test process the time.
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("schemathesis") is None, reason="schemathesis is not installed (extra `test`)"
+)
 HERE = Path(__file__).parent
 
 

@@ -120,3 +120,23 @@ def test_what_is_one_nodes_is_not_for_several(
     )
     assert (result.exit_code, result.stdout) == (2, "")
     assert word in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "automine"),
+    [
+        ({}, {}, "true"),
+        ({"QUARRY_BLOCK_TIME": "0"}, {}, "true"),
+        ({"QUARRY_BLOCK_TIME": "20"}, {}, "false"),
+        ({}, {"QUARRY_BLOCK_TIME": ("--block-time", "0.5")}, "false"),
+        ({"QUARRY_AUTOMINE": "true"}, {"QUARRY_BLOCK_TIME": ("--block-time", "2")}, "true"),
+        ({"QUARRY_BLOCK_TIME": "2"}, {"QUARRY_AUTOMINE": ("--mixed-mining", "true")}, "true"),
+    ],
+)
+def test_with_a_block_time_nothing_is_mined_in_between_unless_it_is_said(
+    given: dict[str, str], options: dict[str, tuple[str, str | None]], automine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, str] = {}
+    monkeypatch.setattr("api.cli.node.up.load", seen.update)
+    _settings(given, options)
+    assert seen["QUARRY_AUTOMINE"] == automine

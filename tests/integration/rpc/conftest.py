@@ -1,17 +1,26 @@
 """A node in this process whose development accounts have money, and JSON-RPC to it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from services.node import Node
 from tests.integration.rpc.client import Rpc, rpc_node
+from tests.support.door import RunningDoor
 from tests.support.nodes import MakeNode
 
 
 @pytest.fixture
 def node_and_rpc(make_node: MakeNode, tmp_path: Path) -> tuple[Node, Rpc]:
     return rpc_node(make_node, tmp_path)
+
+
+@pytest.fixture
+def door(node: Node) -> Iterator[RunningDoor]:
+    """The door of `node`."""
+    with RunningDoor(node) as running:
+        yield running
 
 
 @pytest.fixture

@@ -172,6 +172,29 @@ def test_browsers_may_call(rpc: Rpc) -> None:
     assert "content-type" in asked.headers["access-control-allow-headers"].lower()
 
 
+def test_the_address_without_a_path_says_where_json_rpc_is(rpc: Rpc) -> None:
+    """As an error, with the headers by which a page may read it, whatever is sent."""
+
+    def post(body: bytes, **headers: str) -> Any:
+        answer = rpc.client.door.call("POST", "/", body, Origin="https://app.example", **headers)
+        assert answer.headers["access-control-allow-origin"] == "*"
+        return answer.ok()
+
+    kind = {"Content_Type": "application/json"}
+    failure = {"code": -32600, "message": "JSON-RPC is at /rpc"}
+    assert post(json.dumps(request(id="a")).encode(), **kind) == {"jsonrpc": "2.0", "id": "a", "error": failure}
+    batch = post(json.dumps([request(id=1), request(id=2), 7]).encode(), **kind)
+    assert [(answer["id"], answer["error"]) for answer in batch] == [(1, failure), (2, failure), (None, failure)]
+    for body, headers in ((b"{", kind), (b"a=b", {"Content_Type": "text/plain"}), (b"[]", kind), (b"", {})):
+        assert post(body, **headers) == {"jsonrpc": "2.0", "id": None, "error": failure}
+    asked = rpc.client.door.call(
+        "OPTIONS", "/", None, Origin="https://app.example", Access_Control_Request_Method="POST",
+        Access_Control_Request_Headers="content-type",
+    )  # fmt: skip
+    assert (asked.status, asked.headers["access-control-allow-origin"]) == (204, "*")
+    assert rpc.client.get("/").status == 200  # the explorer
+
+
 def test_both_ways_in_give_the_same_answers(rpc: Rpc) -> None:
     bodies = [json.dumps(value).encode() for value in (request(), [request(), 1], request("x"), {"id": 1})] + [b"{"]
     rpc("eth_chainId")

@@ -50,6 +50,8 @@ ALLOWED = {
     ("api/serving/request_metrics.py", "time"): "measures requests",
     ("api/rpc/dispatch.py", "time"): "measures requests",
     ("api/rpc/error_log.py", "time"): "bounds how many errors are logged in a second",
+    ("api/door/server.py", "socket"): "listens",
+    ("api/door/sockets.py", "socket"): "bounds what waits in a socket",
     ("api/serving/budget.py", "time"): "waits for a place",
     ("api/serving/gate.py", "time"): "notes when a body begins to arrive",
     ("api/serving/connections.py", "socket"): "ends connections that hold something for too long",

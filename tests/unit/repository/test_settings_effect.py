@@ -19,7 +19,8 @@ OTHERS = {
     "QUARRY_REWARD_ADDRESS": "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "QUARRY_ADMIN_TOKEN_FILE": "/token",
     "QUARRY_DEVELOPMENT_MNEMONIC_FILE": "/phrase",
     "QUARRY_PUBLIC_URL": "http://a:1", "QUARRY_ALLOWED_HOSTS": "a", "QUARRY_CORS_ORIGINS": "http://a",
-    "QUARRY_KERNEL": "plain", "QUARRY_DURABILITY": "everysec", "QUARRY_LOG_LEVEL": "debug", "QUARRY_LOG_FORMAT": "json",
+    "QUARRY_KERNEL": "plain", "QUARRY_MINE": "always",
+    "QUARRY_DURABILITY": "everysec", "QUARRY_LOG_LEVEL": "debug", "QUARRY_LOG_FORMAT": "json",
 }  # fmt: skip
 
 
@@ -64,12 +65,13 @@ def test_the_documented_default_is_the_real_one(name: str, spec: str) -> None:
 def test_another_value_makes_other_settings(name: str) -> None:
     others = [OTHERS[name]] if name in OTHERS else ["true", "7", "19999", "9999999"]
     loaded = []
-    for value in others:
-        try:
-            loaded.append(load({name: value}))
-        except Exception:  # a number where true is meant, or one out of range: another of them fits
-            continue
-    assert any(settings != load({}) for settings in loaded), f"{name} changes nothing, or needs a value in OTHERS"
+    for given in ({}, {"QUARRY_SPEC": "network"}):  # some settings fit only one of them
+        for value in others:
+            try:
+                loaded.append(load(given | {name: value}) != load(given))
+            except Exception:  # a number where true is meant, or one out of range: another of them fits
+                continue
+    assert any(loaded), f"{name} changes nothing, or needs a value in OTHERS"
 
 
 def test_every_setting_is_read_by_something_that_acts_on_it() -> None:

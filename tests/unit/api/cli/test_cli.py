@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import pytest
 from api.cli.client import NodeClient
 from api.cli.group import COMMANDS
 from api.cli.options import connect
-from services.launch.launcher import PortInUse, RunningNode
+from services.launch.failures import PortInUse
+from services.launch.launcher import RunningNode
 from services.launch.node_files import NodeFiles, running_nodes
 from services.launch.node_plan import NodePlan, passed_settings
 from services.system.programs import ROOT, scrubbed
@@ -94,6 +96,15 @@ def test_the_processes_of_jobs_are_become_not_imported(program: str, monkeypatch
         (["up", "--chain-id", "847733"], "built-in spec tutorial"),
         (["up", "--accounts", "3", "--spec", "dev"], "--spec names another"),
         (["up", "--ephemeral", "--redis-url", "redis://127.0.0.1:1/0"], "--ephemeral"),
+        (["up", "--block-time", "0"], "--block-time must be"),
+        (["up", "--block-time", "-1"], "--block-time must be"),
+        (["up", "--block-time", "nan"], "--block-time must be"),
+        (["up", "--block-time", "inf"], "--block-time must be"),
+        (["up", "--block-time", "two"], "--block-time must be"),
+        (["up", "--block-time", "2", "--no-mining"], "--no-mining"),
+        (["up", "--block-time", "2", "--no-automine"], "--no-mining"),
+        (["up", "--mixed-mining", "--no-mining"], "--no-mining"),
+        (["up", "--mixed-mining"], "--block-time"),
         (["up", "--config-out", "/nowhere/at/all"], "--config-out"),
         (["up", "--config-out", "/"], "--config-out"),
         (["worker"], "--queue"),
@@ -485,6 +496,28 @@ def test_a_port_in_use_is_refused_before_anything_is_made(node: FakeNode, tmp_pa
         running.allocate()
     running.stop()
     assert not (tmp_path / "node1").exists()
+
+
+def test_nodes_that_start_together_take_the_next_free_rpc_port_unless_one_is_asked_for(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        first = taken.getsockname()[1]
+        nodes = [
+            RunningNode(plan(tmp_path / str(number), rpc_port=first, rpc_port_is_asked=False)) for number in range(2)
+        ]
+        exact = RunningNode(plan(tmp_path / "exact", rpc_port=first, rpc_port_is_asked=True))
+        try:
+            for node in nodes:
+                node.allocate()
+            assert first < nodes[0].rpc_port < nodes[1].rpc_port
+            assert nodes[0].rpc_url == f"http://127.0.0.1:{nodes[0].rpc_port}"
+            assert nodes[0].ws_url == f"ws://127.0.0.1:{nodes[0].rpc_port}"
+            with pytest.raises(PortInUse, match=rf"Port {first} on 127\.0\.0\.1 is in use: .* --rpc-port\."):
+                exact.allocate()
+        finally:
+            for node in (*nodes, exact):
+                node.stop()
 
 
 def test_settings_of_the_client_stay_out_of_the_node() -> None:

@@ -140,7 +140,7 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
 
 
 # Commands that ask no node, or start one; what they print of files and names is tried below.
-WITHOUT_A_NODE = {"up", "demo", "wallet", "verify-anchor", "bench", "repair", "api", "worker", "ticker"}
+WITHOUT_A_NODE = {"up", "demo", "wallet", "verify-anchor", "bench", "repair", "api", "rpc", "worker", "ticker"}
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -332,3 +332,58 @@ def test_only_one_module_writes(path: Path) -> None:
             if name in _SHOWN:
                 texts = [item.value for item in ast.walk(found) if isinstance(item, ast.Constant)]
                 assert not any("\n" in text for text in texts if isinstance(text, str)), at
+
+
+# --- Printing without a wait ------------------------------------------------------------------------------------------
+
+
+def test_lines_that_nobody_reads_are_not_waited_for() -> None:
+    """A full pipe takes none; once it is read, it takes the next ones."""
+    script = (
+        "import sys\nfrom api.cli import terminal\n"
+        "taken = [terminal.show_if_taken(str(number) * 200) for number in range(5000)]\n"
+        "assert taken[0] and not taken[-1], taken\n"
+        "print(sum(taken), file=sys.stderr, flush=True)\nsys.stdin.readline()\n"
+        "assert terminal.show_if_taken('last')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        number = int(process.stderr.readline())
+        lines = [process.stdout.readline() for _ in range(number)]
+        process.stdin.write("\n")
+        process.stdin.close()
+        assert process.stdout.read() == "last\n"
+        assert process.wait(30) == 0, process.stderr.read()
+    assert lines[0] == "0" * 200 + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "hang", "lines"),
+    [
+        ("short", None, ["short"]),
+        ("", None, [""]),
+        ("- a step of many words", None, ["- a step of", "  many words"]),
+        ("  Data  /a/long/path", None, ["  Data  /a/l", "      ong/pa", "      th"]),
+        ("one two three four", 2, ["one two", "  three four"]),
+        ("\x1b[2J", None, ["\\x1b[2J"]),
+        ("長い長い長い長い", 0, ["長い長い長い", "長い"]),
+    ],
+)
+def test_a_long_line_is_folded(text: str, hang: int | None, lines: list[str]) -> None:
+    assert terminal.folded(text, 12, hang) == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("twelve chars", "twelve chars"),
+        ("thirteen char", "thirteen ch…"),
+        ("長い長い長い長", "長い長い長…"),
+        ("a\nb", "a\\nb"),
+    ],
+)
+def test_a_text_is_cut_to_columns(text: str, shown: str) -> None:
+    assert terminal.cut(text, 12) == shown

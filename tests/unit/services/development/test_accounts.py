@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.development.accounts import UnlockedAccounts, public_keys, unlocked_accounts
+from services.development.accounts import UnlockedAccounts, unlocked_accounts
 from services.settings.table import load
 from services.wallet.development import ACCOUNTS
 from shared.ethereum import address_of_private_key
@@ -19,7 +19,7 @@ def test_all_ten_of_the_development_spec_in_their_order() -> None:
 @pytest.mark.parametrize("spec", ["network", "tutorial"])
 def test_none_on_other_specs(spec: str) -> None:
     assert unlocked_accounts(load({"QUARRY_SPEC": spec})).addresses == []
-    assert list(public_keys(load({"QUARRY_SPEC": "network"}))) == []
+    assert unlocked_accounts(load({"QUARRY_SPEC": "network"})).addresses == []
 
 
 def test_an_account_without_coins_is_not_unlocked() -> None:

@@ -52,10 +52,21 @@ def test_text_of_strangers_neither_acts_nor_widens_a_line(width: int) -> None:
         lines.reorganisation_line(1, 2, HOSTILE),
         lines.rpc_error_line(RpcFailure(-32000, 0, HOSTILE, HOSTILE)),
     ):
-        shown = lines.stamped(text, node="node12", at=0, width=width)
-        assert is_plain(shown)
-        assert terminal.cells(shown) <= width
-        assert re.match(r"\d\d:\d\d:\d\d node12 ", shown)
+        first, *others = lines.stamped(text, node="node12", at=0, width=width)
+        assert all(is_plain(shown) and terminal.cells(shown) <= width for shown in (first, *others))
+        assert re.match(r"\d\d:\d\d:\d\d node12 ", f"{first} ")
+        assert len(others) <= 2
+        assert all(shown.startswith("  ") for shown in others)
+
+
+def test_a_long_reason_is_told_on_further_lines() -> None:
+    failure = RpcFailure(-32602, 0, "eth_getBalance", "address must be 0x and 40 hexadecimal digits.")
+    shown = lines.stamped(lines.rpc_error_line(failure), node="", at=0, width=80)
+    assert [text[9:] for text in shown] == [
+        "RPC error -32602 eth_getBalance: address must be 0x and 40 hexadecimal",
+        "digits.",
+    ]
+    assert shown[1].startswith(" " * 9)
 
 
 # --- The miner of a block ---------------------------------------------------------------------------------------------

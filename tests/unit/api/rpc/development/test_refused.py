@@ -64,12 +64,8 @@ personal_sign personal_unlockAccount
 # Mining, time, going back and state files: they come with modules of their own.
 AWAITED = set(
     """
-    anvil_dumpState anvil_getAutomine anvil_getIntervalMining anvil_increaseTime anvil_loadState anvil_mine
-    anvil_mine_detailed anvil_removeBlockTimestampInterval anvil_reorg anvil_reset anvil_revert anvil_rollback
-    anvil_setAutomine anvil_setBlockTimestampInterval anvil_setIntervalMining anvil_setNextBlockTimestamp
-    anvil_setTime anvil_snapshot evm_increaseTime evm_mine evm_mine_detailed evm_revert evm_setAutomine
-    evm_setIntervalMining evm_setNextBlockTimestamp evm_setTime evm_snapshot hardhat_dumpState hardhat_getAutomine
-    hardhat_loadState hardhat_mine hardhat_reset
+    anvil_dumpState anvil_loadState anvil_mine_detailed anvil_reorg anvil_reset anvil_revert anvil_rollback
+    anvil_snapshot evm_mine_detailed evm_revert evm_snapshot hardhat_dumpState hardhat_loadState hardhat_reset
     """.split()
 )
 

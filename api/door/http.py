@@ -1,0 +1,349 @@
+"""Connections that speak HTTP/1.1. httptools (llhttp, as in Node.js) parses; here is what is allowed and answered."""
+
+import asyncio
+import json
+from collections import deque
+from typing import cast
+
+import httptools
+
+from api.door import sockets
+from api.door.door import Door
+from api.door.job import Request
+from api.door.limits import (
+    BODY_SECONDS,
+    HEAD_SECONDS,
+    IDLE_SECONDS,
+    LINGER_SECONDS,
+    MAX_CONNECTIONS,
+    MAX_HEAD,
+    MAX_SOCKETS,
+)
+from api.door.requests import (
+    HEAD_TOO_LARGE,
+    JSON,
+    PATHS,
+    PHRASES,
+    PROBES,
+    PROBLEM,
+    STARTS,
+    Received,
+    Refusal,
+    host_refusal,
+    length_refusal,
+    method_refusal,
+    wrong_body,
+)  # fmt: skip
+from api.door.websocket import WebSocket
+from api.rpc import protocol
+from api.rpc.caller import may_control
+from api.rpc.errors import INVALID_REQUEST, LIMIT_EXCEEDED
+
+_READY = b'{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"}'  # what /readyz asks
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection. Its requests are answered one after the other."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._transport = cast(asyncio.Transport, None)  # until `connection_made`
+        self._parser = httptools.HttpRequestParser(self)
+        self._request = Received()  # that arrives
+        self._raw = 0  # bytes since its head began
+        self._stage = "head"  # what arrives: "head", "body", or nothing: "idle"
+        self._since = door.now  # when that began
+        self._waiting: deque[Received] = deque()
+        self._busy = False  # a request is being answered
+        self._paused = False  # the client does not take its answers
+        self._over = False  # nothing more is read or written
+        self._half_closed = False  # the client sends no more
+        self._large: Request | None = None  # an answer that holds something until it is sent
+        self._held = 0  # bytes counted in `door.arriving`
+        self._flow = sockets.Flow(door.now)
+
+    # --- asyncio's callbacks ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        sockets.prepare(self._transport)
+        full = self._door.connections >= MAX_CONNECTIONS
+        self._door.callers.add(self)
+        if full or self._door.ending:
+            self._refuse(Refusal(503, "too_many_connections", "This node has too many connections; try again."))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._over = True
+        self._door.callers.discard(self)
+        self._let_go()
+        self._give_back()
+
+    def data_received(self, data: bytes) -> None:
+        if self._over:
+            return  # thrown away: the client may still be sending what was refused
+        if self._stage == "idle":
+            self._stage, self._since, self._raw = "head", self._door.now, 0
+        self._raw += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            if not self._over:
+                self._refuse(Refusal(400, "bad_request", "This is not a request of HTTP/1.1."))
+        else:
+            if self._stage == "head" and self._raw > MAX_HEAD and not self._over:
+                self._refuse(HEAD_TOO_LARGE)
+
+    def eof_received(self) -> bool:
+        self._half_closed = True
+        return self._busy  # an answer that is being made is still sent
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._give_back()
+        self._next()
+
+    # --- the parser's callbacks ---
+
+    def on_message_begin(self) -> None:
+        self._request = Received()
+
+    def on_url(self, url: bytes) -> None:
+        self._request.path += url
+        self._request.size += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name, request = name.lower(), self._request
+        request.size += len(name) + len(value) + 4
+        if name in request.fields:
+            value = request.fields[name] + b", " + value
+        request.fields[name] = value
+
+    def on_headers_complete(self) -> None:
+        request = self._request
+        self._stage, self._since = "body", self._door.now
+        refusal = length_refusal(request, self._door.max_body)
+        if refusal is not None and not self._over:
+            self._refuse(refusal)
+        elif request.fields.get(b"expect", b"").lower() == b"100-continue" and not self._busy:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, part: bytes) -> None:
+        if self._over:
+            return
+        if not self._door.has_room(len(part)):
+            self._door.count_end("too_many_bodies")
+            self._refuse(Refusal(503, "too_many_bodies", "Too many requests are being received at once; try again."))
+            return
+        self._hold(len(part))
+        self._request.body += part
+
+    def on_message_complete(self) -> None:
+        self._stage, self._since = "idle", self._door.now
+        if self._over or self._parser.should_upgrade():
+            return
+        request = self._request
+        request.method, request.keep = self._parser.get_method(), self._parser.should_keep_alive()
+        self._waiting.append(request)
+        if self._busy or self._paused:
+            self._transport.pause_reading()
+        else:
+            self._next()
+
+    # --- requests ---
+
+    def _next(self) -> None:
+        """Begin the next request, unless one is being answered or the client does not take its answers."""
+        while self._waiting and not (self._busy or self._paused or self._over):
+            self._serve(self._waiting.popleft())
+        if not (self._waiting or self._busy or self._paused or self._over):
+            self._transport.resume_reading()
+
+    def _serve(self, request: Received) -> None:
+        self._hold(-len(request.body))
+        path, _, _ = request.path.partition(b"?")
+        if path in PROBES and request.method in (b"GET", b"HEAD"):
+            self._probe(request, path)
+        elif (refusal := host_refusal(request, self._door.hosts) or method_refusal(path, request.method)) is not None:
+            self._refuse(refusal)
+        elif request.method == b"OPTIONS":
+            self._answer(204, b"", b"", request.keep)
+        elif (wrong := wrong_body(request)) is not None:
+            self._answer(200, JSON, protocol.refused(INVALID_REQUEST, wrong), request.keep)
+        else:
+            controls = may_control(self._door.node.settings, request.text(b"origin"))
+            keep = request.keep
+            self._ask(bytes(request.body), controls, lambda done: self._answer(200, JSON, done.answer, keep), keep)
+
+    def _probe(self, request: Received, path: bytes) -> None:
+        """Answer a probe. `/readyz` asks the store too."""
+        with_body = request.method == b"GET"
+
+        def answer(state: bytes) -> None:
+            self._answer(200, JSON, state if with_body else b"", request.keep)
+
+        def asked(done: Request) -> None:
+            if b'"result"' in done.answer or not self._door.node.rules.has_accounts:
+                answer(b'{"status":"ready"}')
+            else:
+                self._refuse(Refusal(503, "store_unavailable", "The store does not answer."))
+
+        if path == b"/healthz":
+            answer(b'{"status":"ok"}')
+        else:
+            self._ask(_READY, False, asked, request.keep)
+
+    def _ask(self, body: bytes, controls: bool, send: "sockets.Send", keep: bool) -> None:
+        """Have a request answered by the dispatcher, and the answer sent."""
+
+        def answered(done: Request) -> None:
+            self._busy = False
+            if self._over:
+                done.close()
+                return
+            self._hold(-done.size)
+            self._large = done
+            send(done)
+            if not self._paused:
+                self._give_back()
+            self._next()
+
+        request = Request(self._door.node, self._door.budget, body, controls, answered)
+        self._door.requests += 1
+        if self._door.pool.submit(request):
+            self._busy = True
+            self._hold(request.size)
+        else:
+            words = protocol.refused(LIMIT_EXCEEDED, "too many requests wait: try again")
+            self._answer(200, JSON, words, keep)
+
+    def _answer(self, status: int, fields: bytes, body: bytes, keep: bool) -> None:
+        keep = keep and not self._door.ending and not self._half_closed
+        length = b"" if status == 204 else b"content-length: %d\r\n" % len(body)
+        closing = b"\r\n" if keep else b"connection: close\r\n\r\n"
+        self._transport.write(
+            b"".join((STARTS[status], b"date: ", self._door.date, b"\r\n", fields, length, closing, body))
+        )
+        self._flow.wrote(len(body))
+        self._since = self._door.now
+        if not keep:
+            self._end()
+
+    # --- what is refused ---
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer with a problem (RFC 9457), as the API does, and end the connection."""
+        body = {
+            "type": f"urn:quarry:problem:{refusal.code}",
+            "title": PHRASES[refusal.status].decode(),
+            "status": refusal.status,
+            "code": refusal.code,
+            "detail": refusal.detail,
+        }
+        again = b"retry-after: 1\r\n" if refusal.status == 503 else b""
+        self._answer(refusal.status, PROBLEM + again + refusal.fields, json.dumps(body).encode(), keep=False)
+
+    # --- WebSockets ---
+
+    def _upgrade(self, rest: bytes) -> None:
+        """The request asks for another protocol: WebSockets begin, and any other wish is passed over."""
+        request, door = self._request, self._door
+        if b"websocket" not in request.fields.get(b"upgrade", b"").lower():
+            # The parser takes no body of such a request, so it reads the request again, without the wish.
+            again = request.head(self._parser.get_method(), "1.1", without=(b"upgrade", b"connection"))
+            self._parser = httptools.HttpRequestParser(self)
+            self.data_received(again + rest)
+            return
+        if self._over:
+            return
+        path, _, _ = request.path.partition(b"?")
+        refusal = host_refusal(request, self._door.hosts)
+        if refusal is None and path not in PATHS:
+            refusal = Refusal(404, "not_found", "WebSockets open at / and at /rpc.")
+        if refusal is None and (self._busy or self._waiting):
+            refusal = Refusal(400, "bad_request", "A WebSocket cannot open while a request is being answered.")
+        if refusal is None and len(door.sockets) >= MAX_SOCKETS:
+            door.count_end("too_many_sockets")
+            refusal = Refusal(503, "too_many_connections", "This node has too many WebSockets; try again.")
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._over = True
+        door.callers.discard(self)
+        self._let_go()
+        controls = may_control(door.node.settings, request.text(b"origin"))
+        head = request.head(self._parser.get_method(), self._parser.get_http_version())
+        WebSocket(door, self._transport, controls).open(head, rest)
+
+    # --- ends ---
+
+    def look(self, patience: float) -> None:
+        """End the connection if it is idle for too long, or too slow. Called about every second.
+
+        Args:
+            patience: seconds for which a client may take nothing of its answer.
+        """
+        waited = self._door.now - self._since
+        unsent = self._transport.get_write_buffer_size()
+        if self._flow.look(unsent, self._door.now) > patience:
+            self._abort("slow_reader")
+        elif self._over:
+            if waited > LINGER_SECONDS and not unsent:
+                self._transport.abort()
+        elif self._busy or self._waiting or unsent:
+            return
+        elif self._stage == "head" and waited > HEAD_SECONDS:
+            self._late(Refusal(408, "head_too_slow", f"The head of a request has {HEAD_SECONDS:g} seconds at most."))
+        elif self._stage == "body" and waited > BODY_SECONDS:
+            self._late(Refusal(408, "body_too_slow", f"A body has {BODY_SECONDS:g} seconds at most."))
+        elif waited > IDLE_SECONDS:
+            self._abort("idle")
+
+    def go_away(self) -> None:
+        """End the connection, if no answer is on its way, because the process ends."""
+        if not self._busy and not self._transport.get_write_buffer_size():
+            self._transport.abort()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
+
+    def _late(self, refusal: Refusal) -> None:
+        self._door.count_end(refusal.code)
+        self._refuse(refusal)
+
+    def _abort(self, reason: str) -> None:
+        self._door.count_end(reason)
+        self._transport.abort()
+
+    def _end(self) -> None:
+        """End the connection once all is sent. What still arrives is thrown away, or the answer would be lost."""
+        self._over = True
+        self._let_go()
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+        self._transport.resume_reading()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the client."""
+        return self._transport.get_write_buffer_size()
+
+    def _let_go(self) -> None:
+        """Drop what has arrived."""
+        self._waiting.clear()
+        self._request = Received()
+        self._hold(-self._held)
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._door.arriving += size
+
+    def _give_back(self) -> None:
+        if self._large is not None:
+            self._large.close()
+            self._large = None

@@ -1,0 +1,43 @@
+"""What HTTP connections and WebSockets have in common: the socket, and how fast the client takes what is sent."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from api.door.job import Request
+from api.door.limits import HIGH_WATER, SEND_BUFFER
+
+# Sends the answer of a request.
+Send = Callable[[Request], None]
+
+
+def prepare(transport: asyncio.Transport) -> None:
+    """Bound what waits for a slow reader, here and in the kernel."""
+    transport.set_write_buffer_limits(high=HIGH_WATER)
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    if connection is not None:
+        with suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+
+class Flow:
+    """Whether a client takes what waits for it."""
+
+    __slots__ = ("_since", "_unsent", "_written")
+
+    def __init__(self, now: float) -> None:
+        self._since = now  # when the client last took something, or had taken everything
+        self._written = 0  # bytes since the last look
+        self._unsent = 0  # at the last look
+
+    def wrote(self, size: int) -> None:
+        """Note that `size` bytes were handed to the transport."""
+        self._written += size
+
+    def look(self, unsent: int, now: float) -> float:
+        """Seconds for which the client has taken nothing, although `unsent` bytes wait for it."""
+        if not unsent or self._unsent + self._written > unsent:
+            self._since = now
+        self._unsent, self._written = unsent, 0
+        return now - self._since
