@@ -318,7 +318,10 @@ class Launch:
 
         first = self.nodes[0]
         value: dict[str, Any] = {
-            "nodes": [{"name": node.plan.name, "url": node.url, "address": node.address} for node in self.nodes],
+            "nodes": [
+                {"name": node.plan.name, "url": node.url, "address": node.address, "logs": str(node.plan.files.logs)}
+                for node in self.nodes
+            ],
             "data_dir": str(data_dir),
             "admin_token_file": str(first.admin_token_file),
             "redis_url": first.redis_url,

@@ -13,6 +13,7 @@ from api.cli import terminal
 from api.cli.group import INTERRUPTED, USAGE, Failure
 from api.cli.options import require
 from services.errors import BadSettings
+from services.launch.ending import when_input_ends
 from services.launch.launcher import Launch, LaunchFailed, PortInUse, RunningNode, default_workers
 from services.launch.node_files import NO_HOME, node_files
 from services.launch.node_plan import NodePlan, passed_settings
@@ -62,6 +63,7 @@ _MAX_PORT = 65535
     help="Mine whenever a transaction waits, or only on request. [default: QUARRY_AUTOMINE, or --automine]",
 )
 @click.option("--unsafe-development", is_flag=True, help="Allow other machines to reach a development chain.")
+@click.option("--until-eof", is_flag=True, help="Stop at the end of standard input: when a program that holds it ends.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one line of JSON when the nodes are ready, and nothing else."
 )
@@ -75,6 +77,7 @@ def up(
     redis_url: str | None,
     automine: bool | None,
     unsafe_development: bool,
+    until_eof: bool,
     as_json: bool,
 ) -> None:
     """Start a node with all it needs: Valkey, API, mining workers, network worker and ticker. Ctrl-C stops everything.
@@ -126,6 +129,8 @@ def up(
     ]
     scrub_environment()
     interruption = Interruption()
+    if until_eof:
+        when_input_ends(interruption.interrupt)
     launch = Launch(plans)
     try:
         with interruption.may_raise():
@@ -200,6 +205,11 @@ class Interruption:
     def may_raise(self) -> "Interruption":
         """For a block that may wait for minutes without looking at `event`: a signal raises KeyboardInterrupt in it."""
         return self
+
+    def interrupt(self) -> None:
+        """As a first signal does; nothing if there was one. May be called in any thread."""
+        if not self.event.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def __enter__(self) -> None:
         self._raises = True

@@ -11,7 +11,7 @@ import pytest
 
 from services.system.programs import ROOT
 
-PRODUCT = ("shared/", "services/", "worker/", "api/")
+PRODUCT = ("shared/", "services/", "worker/", "api/", "quarrynode/")
 
 # Where a package's tests are, besides its mirror in tests/unit.
 FOLDERS = {
@@ -131,6 +131,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("tests/integration/worker/test_life.py", "tests/integration/worker/test_strangers.py"),
      ("worker/__main__.py", "worker/process.py", "worker/rq_logs.py", "worker/jobs/network.py",
       "worker/jobs/upkeep.py")),
+    # quarrynode
+    ("raised where a node is started and asked", ("tests/unit/quarrynode/test_process.py",), ("quarrynode/errors.py",)),
     # api
     ("made by every test of HTTP", ("tests/integration/http/test_access.py",), ("api/app.py", "api/headers.py")),
     ("blocks and transactions as the endpoints show them",
