@@ -14,7 +14,7 @@ from api.serving.budget import Budget
 from api.serving.connections import Deadlines
 from services.node import Node
 from services.store.news import News
-from services.wallet.development import ACCOUNTS
+from services.wallet.development import accounts_of
 
 _LOOPBACK_HOSTS = frozenset({"localhost", "::1"})
 # Matched as a whole: 127.0.0.1.example.org is a name that anyone can point at this machine.
@@ -249,5 +249,5 @@ def has_faucet(node: Node) -> bool:
         spec.development
         and node.settings.loopback
         and node.rules.has_accounts
-        and ACCOUNTS[0].address in spec.allocations
+        and accounts_of(node.settings)[0].address in spec.allocations
     )

@@ -28,6 +28,7 @@ from services.settings.table import Settings, load
 from services.settings.values import named
 from services.system import logs
 from services.system.processes import die_with_parent
+from services.wallet.development import accounts_of
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -63,6 +64,7 @@ def serve(settings: Settings) -> None:
     """
     logs.begin(settings)
     settings.admin_token()
+    accounts_of(settings)  # refuses a bad file of the phrase
     address = named("QUARRY_HOST", bind_address, settings.host)
     _require_servers(settings)
     _allow_files(2 * CONNECTIONS)

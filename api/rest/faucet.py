@@ -10,7 +10,7 @@ from api.errors import HttpRefusal
 from api.reading import json_body
 from services.errors import Busy
 from services.node import Node
-from services.wallet.development import ACCOUNTS
+from services.wallet.development import accounts_of
 from services.wallet.signers import EthereumSigner
 from shared.addresses import parse_address
 from shared.amounts import COIN, format_amount
@@ -57,7 +57,8 @@ def _address(body: Any) -> str:
 
 def _send(node: Node, address: str) -> str:
     """The id of the admitted transaction."""
-    signer = EthereumSigner(bytes.fromhex(ACCOUNTS[0].private_key[2:]), ACCOUNTS[0].address)
+    giver = accounts_of(node.settings)[0]
+    signer = EthereumSigner(bytes.fromhex(giver.private_key[2:]), giver.address)
     rules: Rules = node.rules
     for _ in range(_ATTEMPTS):
         used = node.chain.account(signer.address).nonce

@@ -73,6 +73,8 @@ class Settings:
     # "" where this process does not mine.
     reward_address: str = field(metadata=setting("REWARD_ADDRESS", values.address, "", AS_IT_IS))
     admin_token_file: Path | None = field(metadata=setting("ADMIN_TOKEN_FILE", expanded))
+    # A file with the recovery phrase of the development accounts; None: they are those of anvil.
+    development_mnemonic_file: Path | None = field(metadata=setting("DEVELOPMENT_MNEMONIC_FILE", expanded))
     automine: bool = field(metadata=setting("AUTOMINE", values.flag, False, AS_IT_IS))
     # Base units.
     min_fee: int = field(
@@ -209,6 +211,10 @@ def _check(settings: Settings) -> None:
         raise BadSettings(
             f"The chain spec {settings.spec.name} is for development: its keys are public. Set QUARRY_HOST to "
             "127.0.0.1, or use --unsafe-development."
+        )
+    if settings.development_mnemonic_file is not None and not settings.spec.development:
+        raise BadSettings(
+            f"QUARRY_DEVELOPMENT_MNEMONIC_FILE: the chain spec {settings.spec.name} is not for development."
         )
     if settings.min_fee == 0 and not settings.spec.development:
         raise BadSettings("QUARRY_MIN_FEE may be 0 only with a development chain spec.")

@@ -9,5 +9,5 @@ keystores      Ethereum's JSON keystores
 phrases        recovery phrases and the keys derived from them
 passphrases    passphrases as bytes
 certificates   self-signed certificates of Ed25519 keys
-development    the public accounts of development chains
+development    the accounts of development chains, whose keys are public
 """

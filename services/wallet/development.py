@@ -1,10 +1,25 @@
 """The funded accounts of development chains. Their keys are public: never use them elsewhere.
 
-They are the first ten of `test test test test test test test test test test test junk` at m/44'/60'/0'/0/0…9, as in
-anvil and hardhat, so that wallets and scripts for those work here.
+Without another phrase they are the first ten of `PHRASE` at m/44'/60'/0'/0/0…9, as in anvil and hardhat, so that
+wallets and scripts for those work here.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice, takewhile
+from pathlib import Path
+
+from services.errors import BadSettings
+from services.settings.table import Settings
+from services.settings.values import named
+from services.system.text_files import plain_text, read_small
+
+PHRASE = "test test test test test test test test test test test junk"
+DERIVATION_PATH = "m/44'/60'/0'/0/"  # and the index, as anvil writes it
+MOST_ACCOUNTS = 1000
+_VARIABLE = "QUARRY_DEVELOPMENT_MNEMONIC_FILE"
+_MAX_PHRASE_FILE = 4096  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +28,68 @@ class DevelopmentAccount:
 
     address: str  # EIP-55
     private_key: str  # 0x and 64 hex digits
+
+
+def accounts_of(settings: Settings) -> tuple[DevelopmentAccount, ...]:
+    """The development accounts of a node, none if its chain is not for development.
+
+    They are the phrase's accounts in QUARRY_DEVELOPMENT_MNEMONIC_FILE, from the first on, as long as the chain spec
+    gives them coins; without such a file, the ten of `ACCOUNTS`. The file is read once a process.
+
+    Raises:
+        BadSettings: the file cannot be used, others can read it, or its first account has no coins.
+    """
+    if not settings.spec.development:
+        return ()
+    file = settings.development_mnemonic_file
+    if file is None:
+        return ACCOUNTS
+    allocated = settings.spec.allocations
+    derived = _derived_from(file, min(len(allocated), MOST_ACCOUNTS))
+    found = tuple(takewhile(lambda account: account.address in allocated, derived))
+    if not found:
+        raise BadSettings(f"{_VARIABLE}: the chain spec {settings.spec.name} gives its first account no coins.")
+    return found
+
+
+def read_phrase(file: Path) -> str:
+    """The recovery phrase in a file that only its owner can read.
+
+    Raises:
+        BadTextFile: the file cannot be used. BadPhrase: it holds no phrase.
+    """
+    from services.wallet import phrases  # its word list takes milliseconds to load, and most processes need none
+
+    content = read_small(file, limit=_MAX_PHRASE_FILE, private=True, pipes=False)
+    return phrases.normal(plain_text(content, str(file)).decode())
+
+
+def derived(phrase: str, number: int) -> tuple[DevelopmentAccount, ...]:
+    """The first `number` accounts of a phrase.
+
+    Raises:
+        BadPhrase: the words are no phrase.
+    """
+    from services.wallet import phrases
+
+    return tuple(islice(_accounts(phrases.private_keys(phrase)), number))
+
+
+def _accounts(keys: Iterable[bytes]) -> Iterator[DevelopmentAccount]:
+    from shared.ethereum import address_of_private_key
+
+    for key in keys:
+        yield DevelopmentAccount(address_of_private_key(key), f"0x{key.hex()}")
+
+
+@lru_cache(maxsize=4)
+def _derived_from(file: Path, number: int) -> tuple[DevelopmentAccount, ...]:
+    from services.wallet.phrases import BadPhrase
+
+    try:
+        return derived(named(_VARIABLE, read_phrase, file), number)
+    except BadPhrase as error:
+        raise BadSettings(f"{_VARIABLE}: {error}") from None
 
 
 ACCOUNTS = tuple(

@@ -1,7 +1,9 @@
 """Recovery phrases (BIP-39) and the keys that wallets derive from them (BIP-32): m/44'/60'/0'/0/i."""
 
 import hmac
+from collections.abc import Iterator
 from functools import cache
+from itertools import count
 from typing import Any
 
 from shared.errors import NodeError
@@ -28,6 +30,25 @@ def private_key(phrase: str, index: int = 0) -> bytes:
     Raises:
         BadPhrase: a word is not on the list, their number is wrong, or the checksum is.
     """
+    return derive(_english().to_seed(normal(phrase)), (*_PATH, index))
+
+
+def private_keys(phrase: str) -> Iterator[bytes]:
+    """The private keys of a phrase's accounts from the first on, without end; each as by `private_key`.
+
+    Raises:
+        BadPhrase: at the first key.
+    """
+    account = _descend(*_master(_english().to_seed(normal(phrase))), _PATH)
+    return (_descend(*account, (index,))[0] for index in count())
+
+
+def normal(phrase: str) -> str:
+    """A phrase in lower case, with one blank between two words.
+
+    Raises:
+        BadPhrase: it is none.
+    """
     words = " ".join(phrase.lower().split())
     if words.count(" ") + 1 not in WORDS:
         raise BadPhrase("A recovery phrase has 12, 15, 18, 21 or 24 words.")
@@ -35,21 +56,30 @@ def private_key(phrase: str, index: int = 0) -> bytes:
         raise BadPhrase(
             "These words are not a recovery phrase (BIP-39, English): one of them is mistyped or misplaced."
         )
-    return derive(_english().to_seed(words), (*_PATH, index))
+    return words
 
 
 def derive(seed: bytes, path: tuple[int, ...]) -> bytes:
     """The private key at a path of BIP-32; indexes from 2^31 are hardened."""
+    return _descend(*_master(seed), path)[0]
+
+
+def _master(seed: bytes) -> tuple[bytes, bytes]:
+    digest = hmac.digest(b"Bitcoin seed", seed, "sha512")
+    return digest[:32], digest[32:]
+
+
+def _descend(secret: bytes, chain_code: bytes, path: tuple[int, ...]) -> tuple[bytes, bytes]:
+    """The private key and the chain code at a path that begins at a key and its chain code."""
     from coincurve import PrivateKey
 
     # coincurve raises an error if a half of a digest is not a valid key, as BIP-32 demands; the chance is 2^-127.
-    digest = hmac.digest(b"Bitcoin seed", seed, "sha512")
     for index in path:
-        key, chain_code = PrivateKey(digest[:32]), digest[32:]
+        key = PrivateKey(secret)
         head = b"\0" + key.secret if index >= _HARDENED else key.public_key.format()
         digest = hmac.digest(chain_code, head + index.to_bytes(4, "big"), "sha512")
-        digest = key.add(digest[:32]).secret + digest[32:]
-    return digest[:32]
+        secret, chain_code = key.add(digest[:32]).secret, digest[32:]
+    return secret, chain_code
 
 
 @cache

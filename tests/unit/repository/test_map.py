@@ -121,7 +121,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("phrases and keystores are two ways to bring the same key", ("tests/unit/services/wallet/test_keystores.py",),
      ("services/wallet/phrases.py",)),
     ("keys that sign", ("tests/unit/services/wallet/test_keyring.py",),
-     ("services/wallet/development.py", "services/wallet/signers.py")),
+     ("services/wallet/signers.py",)),
     # worker
     ("both kernels, against hashlib", ("tests/unit/worker/kernel/test_scan.py",),
      ("worker/kernel/plain.py", "worker/kernel/sha256.py")),
