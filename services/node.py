@@ -13,6 +13,7 @@ from services.chain.finishing import Finisher
 from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
+from services.development.states import States
 from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
 from services.mining.requests import Requests
@@ -39,8 +40,10 @@ from services.store.peers import PeerStore
 from services.store.pool import PoolStore
 from services.store.resolutions import ResolutionStore
 from services.store.slots import Slots
+from services.store.state import StateStore
 from services.token.logs import LogSearch
 from services.token.receipts import WalletBlocks
+from services.wallet.development import phrase_of
 from shared.errors import NodeError, RuleError
 from shared.rules import Rules, rules_for
 from shared.transaction import Transaction
@@ -78,6 +81,7 @@ class Node:
     faults: FaultStore
     watchman: Watchman
     repair: Repair
+    states: States
     broker: Store | None = None  # where processes note that their clocks are wrong
 
     def overview(self) -> NodeOverview:
@@ -236,6 +240,7 @@ def build_node(
         randomness=randomness,
         faults=faults,
         watchman=Watchman(chain, rules, faults, clock, randomness),
+        states=States(chain, pool, StateStore(store, keys), reorganiser, rules, clock, lambda: phrase_of(settings)),
         repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
         broker=broker,
     )

@@ -20,9 +20,10 @@ from api.reading import json_body
 from api.rpc import protocol
 from api.rpc.caller import may_control
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
-from api.serving.gate import RECEIVED
+from api.serving.gate import LARGE_BODY, RECEIVED
 from api.serving.request_metrics import request_seconds
 from api.serving.runner import WsgiApp
+from services.settings.table import Settings
 from shared.errors import InputError
 
 blueprint = Blueprint("rpc", __name__)
@@ -52,7 +53,10 @@ def rpc() -> ResponseReturnValue:
     try:
         node = current_node()
         controls = may_control(node.settings, request.headers.get("Origin"))
-        return _respond(protocol.answer_value(node, json_body(floats=True), controls))
+        value = json_body(floats=True)
+        if LARGE_BODY in request.environ and not protocol.takes_large_body(value):
+            raise HttpRefusal(413, "too_large", f"A body may have {node.settings.max_body} bytes at most.")
+        return _respond(protocol.answer_value(node, value, controls))
     except InputError as error:
         return _respond(protocol.refused(PARSE_ERROR, f"parse error: {error.message}"))
     except HttpRefusal as error:
@@ -83,6 +87,15 @@ def _learn(host: str | None) -> None:
         hosts.add(host)
 
 
+def takes_large_body(settings: Settings, environ: dict[str, Any]) -> bool:
+    """Whether a request may have a large body, as far as its head tells: `protocol.takes_large_body` reads the rest."""
+    return (
+        environ.get("PATH_INFO") == RPC_PATH
+        and environ.get("REQUEST_METHOD") == "POST"
+        and may_control(settings, environ.get("HTTP_ORIGIN"))
+    )
+
+
 class RpcDoor:
     """A WSGI middleware that answers the usual requests to `/rpc` and passes on all others."""
 
@@ -106,6 +119,7 @@ class RpcDoor:
         return (
             environ.get("REQUEST_METHOD") == "POST"
             and RECEIVED in environ
+            and LARGE_BODY not in environ
             and environ.get("HTTP_HOST") in self._hosts
             and environ.get("CONTENT_TYPE") in _TYPES
             and "HTTP_CONTENT_ENCODING" not in environ

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from api.rpc import chain, logs, mempool, state, transactions
+from api.rpc.development import states
 from api.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -34,7 +35,7 @@ MAX_BATCH_BYTES = 4 * 2**20
 # Answers of at most this many bytes are sent even if there is no room. One may say that a transaction was admitted.
 _SMALL = 1_024
 # Importing these modules fills the table of methods.
-_FILLED_BY = (chain, logs, mempool, state, transactions)
+_FILLED_BY = (chain, logs, mempool, state, states, transactions)
 # Method names that an error message may quote: they need no escaping, wherever the message is shown.
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -80,6 +81,11 @@ def answer_value(node: Node, value: Any, controls: bool) -> bytes:
         else:
             is_full = size > MAX_BATCH_BYTES
     return b"[" + b",".join(answers) + b"]" if answers else b""
+
+
+def takes_large_body(value: Any) -> bool:
+    """Whether a request, by its JSON value, may have a large body. A batch may not."""
+    return isinstance(value, dict) and value.get("method") == states.LOAD
 
 
 def refused(code: int, message: str) -> bytes:

@@ -7,6 +7,7 @@ node_plan      what is to be started
 node_files     a node's files, and how other commands find it
 embedded       the Valkey server, with `ownership` (one server on a directory), `server_files` (its password and
                configuration), `last_words` (why it did not start) and `keeper` (restarting it)
+state          loading a state file before a node starts, and writing it after it has ended
 supervisor     child processes, restarted when they die
 running        questions to a node that is starting
 ports          reserving ports

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from services.connections import require_mendable
+from services.launch import state
 from services.launch.embedded import EmbeddedValkey
 from services.launch.keeper import Keeper
 from services.launch.log_files import set_aside, tail, trim, trim_all
@@ -71,6 +72,7 @@ class RunningNode:
         self.lost: NodeError | None = None  # why the node was given up
         self._keeper: Keeper | None = None
         self._trimmed = 0.0
+        self._was_ready = False
         self._environment: dict[str, str] = {}
         self._supervisors: list[tuple[Supervisor, list[Program]]] = []
         self._stack = contextlib.ExitStack()
@@ -85,6 +87,11 @@ class RunningNode:
         """The API's URL on this machine."""
         host = _ALL_ADDRESSES.get(self._bound, self._bound)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def to_object(self) -> dict[str, str]:
+        """What `quarry up --json` prints of it."""
+        name, logs = self.plan.name, str(self.plan.files.logs)
+        return {"name": name, "url": self.url, "address": self.address, "logs": logs}
 
     def allocate(self) -> None:
         """Reserve the port and make the keys; `url` and `address` are known then. `stop` releases the port.
@@ -111,7 +118,7 @@ class RunningNode:
             others: URLs of the nodes that become its peers.
 
         Raises:
-            NodeError: Valkey or the API did not start.
+            NodeError: Valkey or the API did not start, or the state file cannot be loaded.
         """
         files, plan = self.plan.files, self.plan
         if plan.redis_url is None:
@@ -125,6 +132,9 @@ class RunningNode:
         # If a node binds all addresses, only its loopback address is known, which is of no use elsewhere.
         public_url = self.url if others or self._bound not in _ALL_ADDRESSES else ""
         self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others)
+        state.load(plan, self._environment)
+        # After the programs have ended, and before Valkey does.
+        self._stack.callback(lambda: state.dump(plan, self._environment, wanted=self._was_ready and self.lost is None))
         self._supervise(self._program("api", module_command("api.cli", "api")))
 
     def begin(self) -> None:
@@ -150,6 +160,7 @@ class RunningNode:
             LaunchFailed: a program ended, or START_TIMEOUT has passed.
         """
         self._wait_until(self._is_ready)
+        self._was_ready = True
         self._stack.callback(self.plan.files.remove_record)
         self.plan.files.write_record(
             NodeRecord(
@@ -318,10 +329,7 @@ class Launch:
 
         first = self.nodes[0]
         value: dict[str, Any] = {
-            "nodes": [
-                {"name": node.plan.name, "url": node.url, "address": node.address, "logs": str(node.plan.files.logs)}
-                for node in self.nodes
-            ],
+            "nodes": [node.to_object() for node in self.nodes],
             "data_dir": str(data_dir),
             "admin_token_file": str(first.admin_token_file),
             "redis_url": first.redis_url,

@@ -14,4 +14,5 @@ peers, outbox, resolutions   peers, transactions to relay, resolutions asked for
 events, news, filters        the stream of events, its listeners in this process, and JSON-RPC's filters
 overview, slots              the node's state in one query, and the slots of housekeeping
 broker                       what all nodes of a broker share
+state                        what a state file needs beyond what the others read and write
 """

@@ -52,6 +52,21 @@ def accounts_of(settings: Settings) -> tuple[DevelopmentAccount, ...]:
     return found
 
 
+def phrase_of(settings: Settings) -> str:
+    """The phrase of a node's development accounts; "" if they are the ten that every node knows.
+
+    Raises:
+        BadSettings: the file of QUARRY_DEVELOPMENT_MNEMONIC_FILE cannot be used.
+    """
+    from services.wallet.phrases import BadPhrase
+
+    file = settings.development_mnemonic_file
+    try:
+        return "" if file is None else named(_VARIABLE, read_phrase, file)
+    except BadPhrase as error:
+        raise BadSettings(f"{_VARIABLE}: {error}") from None
+
+
 def read_phrase(file: Path) -> str:
     """The recovery phrase in a file that only its owner can read.
 

@@ -1,11 +1,12 @@
 """Commands that start a node, watch it or look after it.
 
-up.py         `quarry up`
-demo.py       `quarry demo`
-processes.py  `quarry api`, `quarry worker`, `quarry ticker`: one process of a node
-status.py     `quarry status`
-mine.py       `quarry mine`
-peers.py      `quarry peers`
-doctor.py     `quarry doctor`
-bench.py      `quarry bench`
+up.py           `quarry up`
+state_files.py  the options of `quarry up` for state files
+demo.py         `quarry demo`
+processes.py    `quarry api`, `quarry worker`, `quarry ticker`: one process of a node
+status.py       `quarry status`
+mine.py         `quarry mine`
+peers.py        `quarry peers`
+doctor.py       `quarry doctor`
+bench.py        `quarry bench`
 """

@@ -11,6 +11,7 @@ import click
 
 from api.cli import terminal
 from api.cli.group import INTERRUPTED, USAGE, Failure
+from api.cli.node.state_files import settings_of, state_files
 from api.cli.options import require
 from services.errors import BadSettings
 from services.launch.ending import when_input_ends
@@ -29,6 +30,7 @@ MAX_NODES = 16
 # Settings that belong to one node, so they are refused with --nodes.
 _OF_ONE_NODE = ("QUARRY_NODE", "QUARRY_REDIS_URL", "QUARRY_PUBLIC_URL")
 _MAX_PORT = 65535
+_FILE = click.Path(path_type=Path)
 
 
 @click.command()
@@ -62,6 +64,11 @@ _MAX_PORT = 65535
     default=None,
     help="Mine whenever a transaction waits, or only on request. [default: QUARRY_AUTOMINE, or --automine]",
 )
+@click.option(
+    "--state", type=_FILE, help="Load the state from this file, if it is there, and write it there at the end."
+)
+@click.option("--load-state", type=_FILE, help="Begin with the state of this file, which another node has written.")
+@click.option("--dump-state", type=_FILE, help="Write the state to this file at the end.")
 @click.option("--unsafe-development", is_flag=True, help="Allow other machines to reach a development chain.")
 @click.option("--until-eof", is_flag=True, help="Stop at the end of standard input: when a program that holds it ends.")
 @click.option(
@@ -76,6 +83,9 @@ def up(
     workers: int | None,
     redis_url: str | None,
     automine: bool | None,
+    state: Path | None,
+    load_state: Path | None,
+    dump_state: Path | None,
     unsafe_development: bool,
     until_eof: bool,
     as_json: bool,
@@ -98,6 +108,7 @@ def up(
     }
     given = passed_settings(os.environ)
     logs.configure("warning", "console")
+    files = state_files(state, load_state, dump_state, nodes)
     settings = _settings(given, options)
     if nodes > 1:
         for name in _OF_ONE_NODE:
@@ -109,6 +120,11 @@ def up(
         raise Failure(f"{NO_HOME} Name a directory with --data-dir or QUARRY_DATA_HOME.", USAGE)
     settings.admin_token()  # refuses a bad token file before anything starts; without one, each node makes its own
     home = settings.data_dir.absolute()
+    if files.load is not None:
+        given = {**given, **settings_of(files.load, spec or given.get("QUARRY_SPEC"), home)}
+        options["QUARRY_SPEC"] = ("--load-state", given["QUARRY_SPEC"])
+        spec = given["QUARRY_SPEC"]
+        settings = _settings(given, options)
     if workers is None:
         workers = default_workers() if nodes == 1 else 1
     names = [settings.node] if nodes == 1 else [f"node{number}" for number in range(1, nodes + 1)]
@@ -124,6 +140,9 @@ def up(
             redis_url=settings.redis_url if redis_url or given.get("QUARRY_REDIS_URL") else None,
             unsafe_development=settings.unsafe_development,
             settings=given,
+            load_state=files.load,
+            resume=files.resume,
+            dump_state=files.dump,
         )
         for number, name in enumerate(names)
     ]
@@ -155,6 +174,8 @@ def up(
         raise Failure("Interrupted during the start; everything was stopped.", INTERRUPTED) from None
     finally:
         launch.stop()
+    if files.dump is not None and not as_json:
+        terminal.show(f"The state is in {files.dump}.")
 
 
 def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | None]]) -> Settings:

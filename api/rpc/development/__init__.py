@@ -1,4 +1,6 @@
 """The control methods, with which a developer's tests steer a node between two lines.
 
 Each is registered by `control_method`, so it exists only for callers who `may_control`.
+
+- `states`: `anvil_dumpState` and `anvil_loadState`
 """
