@@ -11,7 +11,10 @@ PolicyCode = Literal[
     "replacement_underpriced",
     "too_many_replacements",
     # another request
+    "bad_time",
     "no_reward_address",
+    "not_mined",
+    "paced_by_difficulty",
     "range_too_large",
     "too_many_logs",
     "too_many_peers",

@@ -13,6 +13,9 @@ from services.chain.finishing import Finisher
 from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
+from services.development.clock import ChainClock
+from services.development.clock_part import ClockPart
+from services.development.mining import MiningOnDemand
 from services.development.states import States
 from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
@@ -28,6 +31,7 @@ from services.peers.http import PeerHttp, SystemPeerHttp
 from services.peers.resolver import Resolver
 from services.ports import Clock, Ports, Queue, Randomness, Store, SystemClock, SystemRandomness
 from services.settings.table import Settings
+from services.store.block_times import BlockTimesStore
 from services.store.branch import BranchStore
 from services.store.chain import ChainStore
 from services.store.faults import FaultStore
@@ -81,6 +85,8 @@ class Node:
     faults: FaultStore
     watchman: Watchman
     repair: Repair
+    chain_clock: ChainClock
+    on_demand: MiningOnDemand
     states: States
     broker: Store | None = None  # where processes note that their clocks are wrong
 
@@ -212,6 +218,9 @@ def build_node(
     policy = MiningPolicy(settings.node, settings.reward_address, settings.automine, settings.max_requests)
     templates = TemplateMaker(chain, pool, rules, clock)
     rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, Ports(clock, queue, randomness))
+    requests = Requests(policy, mining, rounds, clock, randomness)
+    block_times = BlockTimesStore(store, keys)
+    chain_clock = ChainClock(chain, block_times, rules, clock, lambda: bool(book.approved()))
     wallet_blocks = WalletBlocks(chain, rules)
     resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
     return Node(
@@ -226,7 +235,7 @@ def build_node(
         mempool=mempool,
         acceptor=acceptor,
         rounds=rounds,
-        requests=Requests(policy, mining, rounds, clock, randomness),
+        requests=requests,
         peers=book,
         reorganiser=reorganiser,
         resolver=resolver,
@@ -240,8 +249,19 @@ def build_node(
         randomness=randomness,
         faults=faults,
         watchman=Watchman(chain, rules, faults, clock, randomness),
-        states=States(chain, pool, StateStore(store, keys), reorganiser, rules, clock, lambda: phrase_of(settings)),
+        states=States(
+            chain,
+            pool,
+            StateStore(store, keys),
+            reorganiser,
+            rules,
+            clock,
+            lambda: phrase_of(settings),
+            [ClockPart(chain, block_times)],
+        ),
         repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
+        chain_clock=chain_clock,
+        on_demand=MiningOnDemand(requests, rounds, chain_clock, queue, clock),
         broker=broker,
     )
 

@@ -99,6 +99,7 @@ def status() -> ResponseReturnValue:
         round=represent_round(node, state.round) if state.round else None,
         requests=state.requests,
         time=node.clock.now(),
+        time_offset=tip.times.offset or 0,
         mining_waits_until=node.rounds.waits_until(),
         wrong_clocks=[{"name": item.name, "ahead": item.ahead} for item in node.wrong_clocks()],
         automine=node.settings.automine,

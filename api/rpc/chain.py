@@ -64,7 +64,7 @@ def keccak(node: Node, value: Any) -> str:
 
 @method("rpc_modules")
 def modules(node: Node) -> dict[str, str]:
-    return dict.fromkeys(sorted({name.partition("_")[0] for name in METHODS}), "1.0")
+    return dict.fromkeys(sorted({name.partition("_")[0] for name, item in METHODS.items() if not item.controls}), "1.0")
 
 
 @method("eth_syncing")
@@ -136,8 +136,13 @@ def _is_percentile(rank: Any) -> bool:
 def block_by_number(node: Node, tag: Any, whole: Any = False) -> Any:
     stored = find_block(node, tag)
     if stored is not None and is_pending(tag):
-        return represent_pending_block(stored, _waiting(node), node.settings.spec, whole=_is_whole(whole))
+        return _pending(node, stored, whole=_is_whole(whole))
     return _block(node, stored, whole)
+
+
+def _pending(node: Node, tip: StoredHeader, *, whole: bool) -> dict[str, Any]:
+    timestamp = node.chain_clock.following()
+    return represent_pending_block(tip, _waiting(node), node.settings.spec, timestamp=timestamp, whole=whole)
 
 
 def _waiting(node: Node) -> list[Transaction]:
@@ -163,7 +168,7 @@ def _block(node: Node, stored: StoredHeader | None, whole: Any) -> Any:
 def header_by_number(node: Node, tag: Any) -> Any:
     stored = find_block(node, tag)
     if stored is not None and is_pending(tag):
-        return represent_header(represent_pending_block(stored, _waiting(node), node.settings.spec, whole=False))
+        return represent_header(_pending(node, stored, whole=False))
     return _header(node, stored)
 
 

@@ -69,7 +69,7 @@ def represent_header(block: dict[str, Any]) -> dict[str, Any]:
 
 
 def represent_pending_block(
-    tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, whole: bool
+    tip: StoredHeader, waiting: Sequence[Transaction], spec: ChainSpec, *, timestamp: int, whole: bool
 ) -> dict[str, Any]:
     """The pending block: the one after `tip`, with `waiting`. Fields that its miner and its proof decide are null."""
     return {
@@ -88,7 +88,7 @@ def represent_pending_block(
         "size": "0x0",
         "gasLimit": quantity(gas_limit(spec)),
         "gasUsed": "0x0",
-        "timestamp": quantity(int(tip.header.timestamp)),
+        "timestamp": quantity(timestamp),
         "nonce": None,
         "mixHash": _ZERO_WORD,
         "baseFeePerGas": "0x0",

@@ -64,7 +64,7 @@ class Acceptor:
             raise TipMoved("The block does not extend the tip.")
         else:
             now = self._clock.now()
-            change = validate(self._rules, block, self._chain.window(tip), known, now)
+            change = validate(self._rules, block, self._chain.window(tip), known, tip.time_limit(now))
             block = self._rules.placed(block, change.before)
             try:
                 request = self._chain.append(block, change, tip, now, sealed_by)

@@ -111,7 +111,8 @@ class Reorganiser:
             TipMoved: the chain is neither the one that the branch was begun on nor an extension of it.
         """
         known = self._known(branch, block.transactions)
-        change = validate(self._rules, block, tuple(branch.window), known, self._clock.now())
+        limit = branch.old_tip.time_limit(self._clock.now())
+        change = validate(self._rules, block, tuple(branch.window), known, limit)
         self._extend(branch, block, change)
 
     def add_known(self, branch: Branch, block_hash: str) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from services.chain.reorganiser import Branch, Reorganiser
+from services.development.clock_part import ClockPart, allow_any_time
 from services.development.stale import StaleBranches, copy_of
 from services.development.state_file import (
     MAX_BYTES,
@@ -219,11 +220,11 @@ class States:
             TipMoved: the chain moved meanwhile.
         """
         height, blocks = self._common(state)
-        branch = self._reorganiser.begin(height)
+        branch = self._begin(state, height)
         stale = StaleBranches(state.stale, self._read_block)
         for below, name in enumerate(self._chain.hashes(1, height - 1) if state.stale else (), 1):
             if name in stale:
-                self._grow(stale, self._reorganiser.begin(below))
+                self._grow(stale, self._begin(state, below))
         self._grow(stale, branch)
         for block in blocks:
             self._add(branch, block)
@@ -239,6 +240,12 @@ class States:
                 )
             self._reorganiser.swap(branch)
         return stale.placed
+
+    def _begin(self, state: State, height: int) -> Branch:
+        branch = self._reorganiser.begin(height)
+        if ClockPart.name in state.parts:
+            allow_any_time(branch)
+        return branch
 
     def _common(self, state: State) -> tuple[int, Iterator[Block]]:
         """The height up to which our chain is the state's, and the blocks of the state after it."""

@@ -22,6 +22,11 @@ class Requests:
         self._clock = clock
         self._randomness = randomness
 
+    def require_recipient(self) -> None:
+        """Raises: PolicyError (`no_reward_address`)."""
+        if not self._policy.recipient:
+            raise PolicyError("no_reward_address", "This node does not mine: it has no QUARRY_REWARD_ADDRESS.")
+
     def ask(self) -> str:
         """Queue one mining request and make sure that a round is open. Returns the request's id.
 
@@ -30,8 +35,7 @@ class Requests:
             Busy: `too_many_requests`.
             LedgerDiffers: the stored state is marked as wrong.
         """
-        if not self._policy.recipient:
-            raise PolicyError("no_reward_address", "This node does not mine: it has no QUARRY_REWARD_ADDRESS.")
+        self.require_recipient()
         request_id = self._randomness.token()
         if not self._store.add_request(request_id, self._clock.now(), self._policy.max_requests):
             raise Busy("too_many_requests", f"{self._policy.max_requests} mining requests are waiting already.")

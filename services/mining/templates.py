@@ -11,6 +11,7 @@ from services.store.records import Tip
 from shared.block import Template
 from shared.errors import RuleError, TooEarly
 from shared.rules import Rules
+from shared.timestamps import max_ahead
 from shared.transaction import Transaction
 
 # Canonical JSON puts ", " between two transactions.
@@ -35,6 +36,7 @@ class TemplateMaker:
         self._pool = pool
         self._rules = rules
         self._clock = clock
+        self._ahead = max_ahead(rules.spec.block_interval)
 
     def make(self, recipient: str) -> MadeTemplate:
         """The next block without its proof; its reward goes to `recipient`.
@@ -45,23 +47,25 @@ class TemplateMaker:
         """
         tip = self._chain.tip()
         window = self._chain.window(tip)
-        if self._rules.opens_at(window) > self._clock.now():  # before the mempool is read in vain
+        if self._rules.opens_at(window) > tip.time_limit(self._clock.now()):  # before the mempool is read in vain
             raise TooEarly("The last blocks lie so far in the future that none may follow them yet.")
         selection = _Selection(self._rules, self._chain, tip)
         for page in self._pool.by_fee():
             selection.consider(page)
             if selection.full:
                 break
-        template = self._rules.template(window, selection.chosen, recipient, self._clock.now())
+        timestamp = tip.following_time(self._clock.now(), self._ahead)
+        template = self._rules.template(window, selection.chosen, recipient, timestamp)
         return MadeTemplate(template, tip, len(selection.chosen), selection.refused())
 
     def opens_at(self) -> float:
-        """Unix seconds from which on a block may follow the tip.
+        """Unix seconds, by the node's clock, from which on a block may follow the tip.
 
         Raises:
             TipMoved: the tip moved while its ancestors were read.
         """
-        return self._rules.opens_at(self._chain.window(self._chain.tip()))
+        tip, now = self._chain.tip(), self._clock.now()
+        return self._rules.opens_at(self._chain.window(tip)) - (tip.time_limit(now) - now)
 
 
 class _Selection:

@@ -55,7 +55,7 @@ class HeaderChains(Adopter):
         """Verified headers from the fork point on: as few pages as prove that they outweigh our chain."""
         stretch, page = self._connect(claim, tip, budget)
         while True:
-            early = self._check(stretch, page)
+            early = self._check(stretch, page, tip.time_limit(self._clock.now()))
             if early is not None:
                 stretch.ended = True
             if is_better(stretch.claim, tip.claim):
@@ -69,9 +69,12 @@ class HeaderChains(Adopter):
             page = self._next_page(claim, stretch.window[-1].hash, budget)
             stretch.ended = len(page) < PAGE_LIMIT
 
-    def _check(self, stretch: Stretch, page: list[Header]) -> TooEarly | None:
-        """Verify a page's headers and add them to the stretch, up to the first that is too early. Returns its error."""
-        now = self._clock.now()
+    def _check(self, stretch: Stretch, page: list[Header], now: float) -> TooEarly | None:
+        """Verify a page's headers and add them to the stretch, up to the first that is too early. Returns its error.
+
+        Args:
+            now: see `Tip.time_limit`.
+        """
         for header in page:
             try:
                 self._rules.check_header(header, tuple(stretch.window), now)

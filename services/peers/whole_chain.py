@@ -79,7 +79,7 @@ class WholeChains(Adopter):
             with budget.stopped():
                 self._judging.acquire()
             try:
-                survey = self._survey(file, budget)
+                survey = self._survey(file, tip, budget)
                 if is_better(survey.tip, tip.claim):
                     self._follow(file, survey, tip, budget)
                 elif self._chain.tip().hash == tip.hash:
@@ -89,15 +89,15 @@ class WholeChains(Adopter):
             finally:
                 self._judging.release()
 
-    def _survey(self, file: IO[bytes], budget: Budget) -> _Survey:
-        """Judge every block, and find the fork point."""
+    def _survey(self, file: IO[bytes], tip: Tip, budget: Budget) -> _Survey:
+        """Judge every block, and find the fork point. `tip`: ours."""
         window: deque[Header] = deque(maxlen=self._rules.window_size)
         fork = chainwork = 0
         ours = self._our_hashes()
         same = True
         for block in self._blocks(file, 0):
             if window:
-                self._rules.check_header(block.header, tuple(window), self._clock.now())
+                self._rules.check_header(block.header, tuple(window), tip.time_limit(self._clock.now()))
                 self._rules.check_body(block)
             window.append(block.header)
             chainwork += self._rules.work(block.header)

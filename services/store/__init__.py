@@ -12,6 +12,7 @@ pool                         the mempool
 mining                       requests, rounds and search jobs
 peers, outbox, resolutions   peers, transactions to relay, resolutions asked for over HTTP
 events, news, filters        the stream of events, its listeners in this process, and JSON-RPC's filters
+block_times                  the clock of a development chain
 overview, slots              the node's state in one query, and the slots of housekeeping
 broker                       what all nodes of a broker share
 state                        what a state file needs beyond what the others read and write

@@ -28,9 +28,11 @@ class Keys:
 
     @property
     def tip(self) -> str:
-        """HASH {hash, height, chainwork, supply, timestamp, digest, sealed_at, sealed_transactions}: the last block.
+        """HASH {hash, height, chainwork, supply, timestamp, digest, sealed_at, sealed_transactions, time_offset,
+        next_timestamp, timestamp_interval}: the last block.
 
-        Every commit compares it. The last two describe the last block that a round of this node sealed.
+        Every commit compares it. `sealed_at` and `sealed_transactions` describe the last block that a round of this
+        node sealed. The last three are the clock of a development chain (services/store/block_times.py).
         """
         return self._key("tip")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.errors import Damaged, NotBegun
+from services.store.block_times import PLAIN, BlockTimes
 from shared.amounts import MAX_AMOUNT
 from shared.block import Block, Header
 from shared.forkchoice import TipClaim
@@ -26,10 +27,19 @@ class Tip:
     supply: int  # base units
     timestamp: int | float  # Unix seconds
     digest: str = ""  # of the state after it (services/store/digest.py), as it is stored
+    times: BlockTimes = PLAIN  # of the blocks after it
 
     @property
     def claim(self) -> TipClaim:
         return TipClaim(self.chainwork, self.hash)
+
+    def time_limit(self, now: float) -> float:
+        """The time by which a block counts as too early, Unix seconds. `now`: the node's clock."""
+        return self.times.limit(now, self.timestamp)
+
+    def following_time(self, now: float, ahead: int) -> float:
+        """The timestamp of the next block, see `BlockTimes.following`."""
+        return self.times.following(now, self.timestamp, ahead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,4 +183,5 @@ def _tip(fields: Mapping[bytes, bytes]) -> Tip:
         supply=int(fields[b"supply"]),
         timestamp=json.loads(fields[b"timestamp"]),
         digest=fields.get(b"digest", b"").decode(),
+        times=BlockTimes.read(fields),
     )

@@ -21,6 +21,11 @@ def status(target: Target) -> None:
         f"  workers    {workers['mining']} mining, {workers['network']} network",
         f"  peers      {len(found['peers'])}",
     ]
+    offset = found.get("time_offset")
+    if offset:
+        lines.append(
+            f"  clock      blocks are {abs(offset):,} s {'ahead of' if offset > 0 else 'behind'} the node's clock"
+        )
     searching = found["round"]
     if searching:
         lines.append(

@@ -2,5 +2,7 @@
 
 Each is registered by `control_method`, so it exists only for callers who `may_control`.
 
-- `states`: `anvil_dumpState` and `anvil_loadState`
+- `clock`: the timestamps of the blocks to come.
+- `mining`: blocks now, and when blocks are mined.
+- `states`: `anvil_dumpState` and `anvil_loadState`.
 """

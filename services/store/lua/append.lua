@@ -37,14 +37,18 @@ if redis.call('EXISTS', P .. 'journal') == 1 then
   return {'unfinished', ''}
 end
 
--- A cancelled round seals nothing, however late its proof arrives: the next request belongs to another round.
-if round ~= '' and redis.call('HGET', P .. 'round:' .. round, 'state') ~= 'open' then
-  return {'moved', ''}
+-- A cancelled round seals nothing, however late its proof arrives: the next request belongs to another round. Nor does
+-- a template that was made before the clock of the chain was set (set_times.lua).
+if round ~= '' then
+  local state, renewed_at = unpack(redis.call('HMGET', P .. 'round:' .. round, 'state', 'renewed_at'), 1, 2)
+  if state ~= 'open' or renewed_at == '0' then
+    return {'moved', ''}
+  end
 end
 
 -- An error after the first write would keep that write, so every argument that is used as a number is checked now.
-if not (tonumber(height) and tonumber(keep) and tonumber(now)) then
-  return redis.error_reply('ERR append: height, seconds and now are numbers')
+if not (tonumber(height) and tonumber(keep) and tonumber(now) and tonumber(timestamp)) then
+  return redis.error_reply('ERR append: height, timestamp, seconds and now are numbers')
 end
 local lists, malformed = read_lists(18, {2, 2, 2, 2, 3})
 if not lists then
@@ -100,6 +104,17 @@ local answered = ''
 if round ~= '' then
   local transactions = string.len(ids) / 32 - 1 -- besides the reward
   redis.call('HSET', P .. 'tip', 'sealed_at', now, 'sealed_transactions', transactions)
+  -- A timestamp that was asked for holds for one block, and the clock of the chain goes on from it.
+  local next, interval, offset = unpack(redis.call('HMGET', P .. 'tip', 'next_timestamp', 'timestamp_interval',
+    'time_offset'), 1, 3)
+  if next or interval then
+    local ahead = tonumber(timestamp) - math.floor(tonumber(now))
+    if not next then
+      ahead = math.max(ahead, tonumber(offset or 0))
+    end
+    redis.call('HSET', P .. 'tip', 'time_offset', string.format('%.0f', ahead))
+    redis.call('HDEL', P .. 'tip', 'next_timestamp')
+  end
   end_round(round, 'sealed', now, keep, hash, worker)
   answered = answer_oldest(keep, 'status', 'finished', 'round', round, 'block', hash)
 end

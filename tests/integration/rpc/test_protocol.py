@@ -76,7 +76,7 @@ def test_broken_json(rpc: Rpc, text: bytes) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "eth_fillTransaction eth_sendRawTransactionSync anvil_mine wallet_addEthereumChain x.y eth_chainid".split(),
+    "eth_fillTransaction eth_sendRawTransactionSync anvil_digDeeper wallet_addEthereumChain x.y eth_chainid".split(),
 )
 def test_missing_methods_say_what_clients_look_for(rpc: Rpc, name: str) -> None:
     message = error(rpc.post(request(name, params=[])).ok(), -32601, 1)

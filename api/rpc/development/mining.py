@@ -1,0 +1,64 @@
+"""Control methods about mining: blocks now, and when blocks are mined. Names, parameters and results are anvil's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import Any
+
+from api.rpc.development.clock import read_seconds
+from api.rpc.errors import invalid_params
+from api.rpc.method_table import control_method
+from api.rpc.quantity import read_quantity
+from services.errors import Busy
+from services.node import Node
+
+# Calls that wait for blocks hold a thread each, so this many of them may do so in a process.
+_HOLDERS = 16
+_holders = BoundedSemaphore(_HOLDERS)
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Hold a place among the calls that wait for a block.
+
+    Raises:
+        Busy: `too_many_waiting`.
+    """
+    if not _holders.acquire(blocking=False):
+        raise Busy("too_many_waiting", f"{_HOLDERS} calls wait for blocks already; try again.")
+    try:
+        yield
+    finally:
+        _holders.release()
+
+
+@control_method("evm_mine", 0, 1)
+def mine(node: Node, options: Any = None) -> str:
+    """Mine a block, or as many as the options say; "0x0" as in anvil."""
+    count, timestamp = _mine_options(options)
+    with waiting():
+        node.on_demand.mine(count, timestamp=timestamp)
+    return "0x0"
+
+
+@control_method("anvil_mine", 0, 2)
+@control_method("hardhat_mine", 0, 2)
+def mine_many(node: Node, count: Any = None, interval: Any = None) -> None:
+    """Mine blocks. `interval`: seconds from each block to the next, and from now to the first."""
+    blocks = 1 if count is None else read_quantity(count, "the number of blocks")
+    apart = 0 if interval is None else read_seconds(interval, "interval")
+    with waiting():
+        node.on_demand.mine(blocks, interval=apart)
+
+
+def _mine_options(options: Any) -> tuple[int, int | None]:
+    """The number of blocks and the timestamp of the first: `{blocks, timestamp}`, a timestamp alone, or null."""
+    if not isinstance(options, dict):
+        return 1, None if options is None else read_seconds(options, "timestamp")
+    if not options.keys() <= {"blocks", "timestamp"}:
+        raise invalid_params("the options of evm_mine are blocks and timestamp")
+    blocks, timestamp = options.get("blocks"), options.get("timestamp")
+    return (
+        1 if blocks is None else read_quantity(blocks, "blocks"),
+        None if timestamp is None else read_seconds(timestamp, "timestamp"),
+    )

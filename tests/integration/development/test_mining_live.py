@@ -1,0 +1,85 @@
+"""Blocks on demand from real workers: how many, with which timestamps, and how soon."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.integration.development.calls import Rpc
+from tests.support.running import RunningNode
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    with RunningNode(tmp_path_factory.mktemp("modes") / "node") as node:
+        yield node
+
+
+@pytest.fixture
+def rpc(running: RunningNode) -> Rpc:
+    return Rpc(running.client.door)
+
+
+def height(rpc: Rpc) -> int:
+    return int(rpc("eth_blockNumber"), 16)
+
+
+def stamps(rpc: Rpc, after: int) -> list[int]:
+    return [
+        int(rpc("eth_getBlockByNumber", hex(number), False)["timestamp"], 16)
+        for number in range(after, height(rpc) + 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "blocks", "result"),
+    [
+        ("evm_mine", [], 1, "0x0"),
+        ("evm_mine", [None], 1, "0x0"),
+        ("evm_mine", [{}], 1, "0x0"),
+        ("evm_mine", [{"blocks": "0x3"}], 3, "0x0"),
+        ("evm_mine", [{"blocks": 0}], 0, "0x0"),
+        ("anvil_mine", [], 1, None),
+        ("anvil_mine", [5], 5, None),
+        ("hardhat_mine", ["0x28"], 40, None),  # more than wait at once
+        ("hardhat_mine", ["0x2", "0x0"], 2, None),
+    ],
+)
+def test_as_many_blocks_are_mined_when_the_call_returns(
+    rpc: Rpc, method: str, params: list[Any], blocks: int, result: Any
+) -> None:
+    before = height(rpc)
+    assert rpc(method, *params) == result
+    assert height(rpc) == before + blocks
+
+
+def test_blocks_have_the_timestamps_that_were_asked_for(rpc: Rpc) -> None:
+    start, before = stamps(rpc, height(rpc))[0] + 10_000, height(rpc)
+    rpc("evm_mine", start)
+    rpc("evm_mine", {"timestamp": hex(start + 50), "blocks": 2})
+    first, second, third = stamps(rpc, before + 1)
+    assert (first, second) == (start, start + 50)
+    assert start + 50 < third < start + 150  # the clock goes on from there
+
+    rpc("anvil_mine", 4, 60)
+    *_, last = mined = stamps(rpc, before + 4)
+    assert {after - earlier for earlier, after in pairwise(mined)} == {60} and len(mined) == 4
+    assert mined[0] - third >= 60
+
+    assert rpc("evm_increaseTime", 1000) > 10_000
+    rpc("evm_mine")
+    assert stamps(rpc, height(rpc))[0] >= last + 1000
+
+
+def test_a_timestamp_is_refused_before_anything_is_mined(rpc: Rpc) -> None:
+    before, [tip] = height(rpc), stamps(rpc, height(rpc))
+    code, message = rpc.error("evm_mine", {"timestamp": tip - 1, "blocks": 2})
+    assert code == -32000 and "is lower than previous block's timestamp" in message
+    assert height(rpc) == before
+
+
+def test_status_shows_the_offset(running: RunningNode, rpc: Rpc) -> None:
+    before = running.client.get("/status").ok()["time_offset"]
+    assert rpc("evm_increaseTime", 500) == before + 500
+    assert running.client.get("/status").ok()["time_offset"] == before + 500
