@@ -16,6 +16,7 @@ PolicyCode = Literal[
     "not_mined",
     "paced_by_difficulty",
     "range_too_large",
+    "snapshot_too_large",
     "too_many_logs",
     "too_many_peers",
     # `Busy`

@@ -15,10 +15,14 @@ from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
 from services.development.clock import ChainClock
 from services.development.clock_part import ClockPart
+from services.development.forks import Forks
+from services.development.going_back import GoingBack
 from services.development.mining import MiningOnDemand
+from services.development.snapshots_part import SnapshotsPart
 from services.development.states import States
 from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
+from services.mining.aside import RoundsAside
 from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
 from services.mining.seal_log import SealLog
@@ -44,6 +48,8 @@ from services.store.peers import PeerStore
 from services.store.pool import PoolStore
 from services.store.resolutions import ResolutionStore
 from services.store.slots import Slots
+from services.store.snapshot_copy import SnapshotCopy
+from services.store.snapshots import SnapshotStore
 from services.store.state import StateStore
 from services.token.logs import LogSearch
 from services.token.receipts import WalletBlocks
@@ -88,6 +94,8 @@ class Node:
     chain_clock: ChainClock
     on_demand: MiningOnDemand
     states: States
+    going_back: GoingBack
+    forks: Forks
     broker: Store | None = None  # where processes note that their clocks are wrong
 
     def overview(self) -> NodeOverview:
@@ -217,10 +225,14 @@ def build_node(
     acceptor = Acceptor(chain, rules, clock, reorganiser.finish, (SealLog(clock).accepted, announcer.accepted))
     policy = MiningPolicy(settings.node, settings.reward_address, settings.automine, settings.max_requests)
     templates = TemplateMaker(chain, pool, rules, clock)
-    rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, Ports(clock, queue, randomness))
+    ports = Ports(clock, queue, randomness)
+    rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, ports)
     requests = Requests(policy, mining, rounds, clock, randomness)
     block_times = BlockTimesStore(store, keys)
     chain_clock = ChainClock(chain, block_times, rules, clock, lambda: bool(book.approved()))
+    going_back = GoingBack(chain, SnapshotStore(store, keys), reorganiser, rounds, book, clock)
+    aside = RoundsAside(policy, mining, rounds, rules, ports)
+    forks = Forks(chain, pool, rules, reorganiser, going_back, aside, rounds, book, announcer, clock)
     wallet_blocks = WalletBlocks(chain, rules)
     resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
     return Node(
@@ -257,11 +269,14 @@ def build_node(
             rules,
             clock,
             lambda: phrase_of(settings),
-            [ClockPart(chain, block_times)],
+            lambda: bool(book.approved()),
+            [ClockPart(chain, block_times), SnapshotsPart(SnapshotCopy(store, keys), rules)],
         ),
         repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
         chain_clock=chain_clock,
         on_demand=MiningOnDemand(requests, rounds, chain_clock, queue, clock),
+        going_back=going_back,
+        forks=forks,
         broker=broker,
     )
 

@@ -27,7 +27,7 @@ _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 # Every label that a script can count under. Prometheus sees no increase in a series that appears at 1, so no alert
 # would fire for the first event. Therefore all series exist from the beginning, at 0.
 _DEPTHS = ("0", "1", "2", "5", "10", "100")  # swap.lua
-_LEAVING = ("replaced", "evicted", "expired", "dropped")  # pool_record in pool.lua
+_LEAVING = ("replaced", "evicted", "expired", "dropped", "reverted")  # pool_record in pool.lua
 _FUNCTIONS = tuple(sorted(name.rpartition(".")[2] for name in ALLOWED))
 _OUTCOMES = ("finished", "failed")
 

@@ -64,7 +64,8 @@ def keccak(node: Node, value: Any) -> str:
 
 @method("rpc_modules")
 def modules(node: Node) -> dict[str, str]:
-    return dict.fromkeys(sorted({name.partition("_")[0] for name, item in METHODS.items() if not item.controls}), "1.0")
+    names = {name.partition("_")[0] for name, known in METHODS.items() if not known.controls}
+    return dict.fromkeys(sorted(names), "1.0")
 
 
 @method("eth_syncing")

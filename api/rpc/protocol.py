@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from api.rpc import chain, logs, mempool, state, transactions
-from api.rpc.development import clock, mining, states
+from api.rpc.development import branches, clock, mining, states
 from api.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -35,7 +35,7 @@ MAX_BATCH_BYTES = 4 * 2**20
 # Answers of at most this many bytes are sent even if there is no room. One may say that a transaction was admitted.
 _SMALL = 1_024
 # Importing these modules fills the table of methods.
-_FILLED_BY = (chain, clock, logs, mempool, mining, state, states, transactions)
+_FILLED_BY = (branches, chain, clock, logs, mempool, mining, state, states, transactions)
 # Method names that an error message may quote: they need no escaping, wherever the message is shown.
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode

@@ -3,7 +3,8 @@
 Walk: a swap leaves a journal (services/chain/reorganiser.py) → the blocks of the branch are indexed → transactions that
 only the detached blocks held come back into the mempool → histories are rewritten → the journal is deleted →
 transactions that the new ledger can never take are dropped. Every slice is safe to repeat, so after a crash any process
-may start again.
+may start again. After a swap that was asked for (`Aftermath`), transactions leave instead of coming back, or the
+mempool becomes that of a snapshot.
 """
 
 import json
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from services.mempool.admission import Mempool
 from services.ports import Clock
 from services.store.arguments import named_addresses
-from services.store.branch import BranchStore, Journal, Returning
+from services.store.branch import Aftermath, BranchStore, Journal, Returning
 from services.store.chain import ChainStore
 from services.store.index import POSITION_BITS
 from services.store.pool import PoolStore
@@ -45,8 +46,14 @@ class Finisher:
         rules: Rules,
         clock: Clock,
         on_return: Callable[[Sequence[str]], None],
+        on_restored: Callable[[Mapping[str, str]], None] = lambda fields: None,
     ) -> None:
-        """`on_return` is called with the ids that came back into the mempool: peers may never have had them."""
+        """
+        Args:
+            on_return: called with the ids that came back into the mempool: peers may never have had them.
+            on_restored: called when the chain has gone back to a snapshot, with what other parts kept in it; with
+                nothing after a reset. Safe to repeat.
+        """
         self._chain = chain
         self._branches = branches
         self._pool = pool
@@ -54,6 +61,7 @@ class Finisher:
         self._rules = rules
         self._clock = clock
         self._on_return = on_return
+        self._on_restored = on_restored
         self._read: dict[str, list[Transaction]] = {}  # of the branch that is being verified, by block hash
         self._held = 0  # transactions in `_read`
 
@@ -83,10 +91,13 @@ class Finisher:
         self._index_attached(journal, senders, histories)
         back = self._bring_back(journal, senders, histories, now)
         self._branches.requeue(journal, senders, now)
+        if journal.aftermath is not None:
+            self._restore(journal, journal.aftermath, now)
         self._branches.rehistory(journal, ((address, _places(items)) for address, items in histories.items()))
-        self._branches.finish(journal)
+        self._branches.finish(journal, now)
         self.let_go()
-        if not self._branches.is_marked():  # a wrong ledger cannot judge them; later templates can
+        # A wrong ledger cannot judge them; later templates can. A snapshot's mempool stays as it was.
+        if not self._branches.is_marked() and not (journal.aftermath is not None and journal.aftermath.restores):
             self._drop_invalid(list(senders), back)
         self._on_return(list(back))
 
@@ -96,7 +107,7 @@ class Finisher:
         """Index the transactions of the branch; collect their senders and the places of their addresses."""
         for height, block_hash in enumerate(journal.attached, start=journal.fork + 1):
             index: list[object] = []
-            for position, transaction in enumerate(self._transactions(block_hash)):
+            for position, transaction in enumerate(self.transactions(block_hash)):
                 index += [bytes.fromhex(transaction.id), _place(height, position)]
                 if transaction.type != "reward":
                     senders[transaction.sender] = []
@@ -107,14 +118,19 @@ class Finisher:
     def _bring_back(
         self, journal: Journal, senders: dict[str, list[Returning]], histories: dict[str, "array[int]"], now: float
     ) -> dict[str, Transaction]:
-        """Put the transactions that only the detached blocks held back into the mempool; by id, those in memory."""
+        """Put the transactions that only the detached blocks held back into the mempool; by id, those in memory.
+
+        After a swap that was asked for, some or all of them leave with a record instead.
+        """
         back: dict[str, Transaction] = {}
         returning: dict[str, list[Returning]] = {}
-        count = 0
+        leaving: dict[str, list[Returning]] = {}
+        count, aftermath = 0, journal.aftermath
+        members = self._branches.restoring() if aftermath is not None and aftermath.restores else {}
         for height, block_hash in enumerate(reversed(journal.detached), start=journal.fork + 1):
             there = self._transaction_ids_at(journal, height)
             gone: list[object] = []
-            for position, transaction in enumerate(self._transactions(block_hash)):
+            for position, transaction in enumerate(self.transactions(block_hash)):
                 for address in named_addresses(transaction):
                     histories.setdefault(address, array("Q"))
                 if there[position : position + 1] == [transaction.id]:
@@ -123,23 +139,43 @@ class Finisher:
                     gone += [bytes.fromhex(transaction.id), _place(height, position)]
                     continue
                 item = Returning(transaction, _place(height, position))
-                returning.setdefault(transaction.sender, []).append(item)
                 senders[transaction.sender] = []
                 count += 1
+                if aftermath is not None and aftermath.leaves(transaction.id):
+                    leaving.setdefault(transaction.sender, []).append(item)
+                    continue
+                returning.setdefault(transaction.sender, []).append(item)
                 if len(back) < _MAX_HELD:
                     back[transaction.id] = transaction
             self._branches.reindex(journal, gone, [])
             if count >= _RETURNED or height == journal.fork + len(journal.detached):
                 self._branches.requeue(journal, returning, now)
-                returning, count = {}, 0
+                if aftermath is not None:
+                    queued = {sender: members.get(sender, []) for sender in leaving}
+                    self._branches.restore(journal, aftermath, leaving, queued, now)
+                returning, leaving, count = {}, {}, 0
         return back
+
+    def _restore(self, journal: Journal, aftermath: Aftermath, now: float) -> None:
+        """Make the mempool that of the snapshot, or take single transactions out of it; tell the other parts."""
+        if aftermath.restores:
+            members = self._branches.restoring()
+            for page in self._pool.by_fee():
+                for entry in page:
+                    members.setdefault(entry.sender, [])
+            self._branches.restore(journal, aftermath, {}, members, now)
+        elif aftermath.leaving:
+            self._pool.drop(aftermath.leaving, aftermath.status, aftermath.reason, now)
+        if aftermath.fields is not None:
+            self._on_restored(aftermath.fields)
 
     def _transaction_ids_at(self, journal: Journal, height: int) -> list[str]:
         """The ids of the branch's block at a height."""
         position = height - journal.fork - 1
         return self._chain.transaction_ids(journal.attached[position]) if position < len(journal.attached) else []
 
-    def _transactions(self, block_hash: str) -> list[Transaction]:
+    def transactions(self, block_hash: str) -> list[Transaction]:
+        """The transactions of a stored block, the reward included."""
         held = self._read.get(block_hash)
         if held is not None:
             return held

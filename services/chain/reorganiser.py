@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.chain.finishing import Finisher
-from services.errors import LedgerDiffers, TipMoved
+from services.errors import LedgerDiffers, NotFound, TipMoved
 from services.ports import Clock
-from services.store.branch import BranchStore, Swap
+from services.store.branch import Aftermath, BranchStore, Swap
 from services.store.chain import ChainStore
 from services.store.records import Tip
 from shared.block import Block, Header
@@ -103,6 +103,18 @@ class Reorganiser:
         window = deque((item.header for item in stored), maxlen=size)
         return Branch(tip, fork, detached, window, stored[-1].chainwork, supply, accounts, allowances)
 
+    def transactions(self, block_hash: str) -> list[Transaction]:
+        """The transactions of a stored block, the reward included."""
+        return self._finisher.transactions(block_hash)
+
+    def known(self, branch: Branch, transactions: Sequence[Transaction]) -> Entries:
+        """The entries that `transactions` touch, as they are after the branch.
+
+        Raises:
+            TipMoved: the chain is neither the one that the branch was begun on nor an extension of it.
+        """
+        return self._known(branch, transactions)
+
     def add(self, branch: Branch, block: Block) -> None:
         """Verify the branch's next block against the branch, and stage it.
 
@@ -180,23 +192,43 @@ class Reorganiser:
         branch.detached = [*new, *branch.detached]
         branch.old_tip = tip
 
-    def swap(self, branch: Branch) -> None:
+    def swap(
+        self,
+        branch: Branch,
+        *,
+        may_be_lighter: bool = False,
+        aftermath: Aftermath | None = None,
+        snapshot: str = "",
+    ) -> None:
         """Make the branch the chain, and finish.
+
+        Args:
+            may_be_lighter: adopt it whatever its work. Only a developer who goes back may ask for that
+                (services/development).
+            aftermath: what becomes of the mempool; None: detached transactions return to it.
+            snapshot: id of the snapshot that is reverted to, which must still be there; "*" to remove all.
 
         Raises:
             TipMoved: the chain is not the one that the branch was verified against, or has become better than the
                 branch. Nothing has changed.
+            NotFound: there is no such snapshot any more. Nothing has changed.
             LedgerDiffers: the stored state is marked as wrong. Nothing has changed.
         """
+        asked = f":{self._clock.now():.6f}:{snapshot}" if aftermath is not None else ""
         for _ in range(_TRIES):
-            if not is_better(branch.tip.claim, branch.old_tip.claim):
+            if not may_be_lighter and not is_better(branch.tip.claim, branch.old_tip.claim):
                 raise TipMoved("Our chain has become better than the branch.")
             ledger = Entries(branch.accounts, branch.allowances, branch.supply)
             outcome = self._branches.swap(
-                Swap(branch.old_tip, branch.fork, branch.detached, branch.attached, branch.tip, ledger)
-            )
+                Swap(
+                    branch.old_tip, branch.fork, branch.detached, branch.attached, branch.tip, ledger,
+                    aftermath, asked, snapshot,
+                )
+            )  # fmt: skip
             if outcome == "swapped":
                 break
+            if outcome == "gone":
+                raise NotFound("There is no such snapshot any more.")
             if outcome == "differs":
                 raise LedgerDiffers("The stored state is marked as wrong: quarry repair first.")
             if outcome == "missing":
@@ -207,10 +239,11 @@ class Reorganiser:
                 self._follow(branch)
         else:
             raise TipMoved("The tip moved at every attempt.")
-        _log.info(
-            "reorganised", fork=branch.fork, detached=len(branch.detached), attached=len(branch.attached),
-            tip=branch.tip.hash, height=branch.tip.height,
-        )  # fmt: skip
+        if branch.detached or branch.attached:
+            _log.info(
+                "reorganised", fork=branch.fork, detached=len(branch.detached), attached=len(branch.attached),
+                tip=branch.tip.hash, height=branch.tip.height,
+            )  # fmt: skip
         self.finish()
 
     def finish(self) -> None:

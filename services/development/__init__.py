@@ -7,6 +7,9 @@ All of it is reached by the control methods of JSON-RPC (`api/rpc/development`),
 - `state_file`: the bytes of a state file.
 - `state_disk`: state files on disk.
 - `stale`: the stale blocks of a file, while they are verified.
-- `clock_part`: the clock in a state file.
+- `clock_part`, `snapshots_part`: the clock and the snapshots in a state file.
 - `states`: saving and loading the state of a node.
+- `going_back`: snapshots; returning to one, to an earlier block, or to genesis.
+- `forks`: another branch, mined beside the chain by the real workers.
+- `candidates`: the transactions that such a branch may hold.
 """

@@ -27,6 +27,7 @@ from services.development.state_file import (
 from services.errors import Busy, TipMoved
 from services.mempool.judgement import cost
 from services.ports import Clock
+from services.store.branch import Aftermath
 from services.store.chain import ChainStore
 from services.store.pool import Admission, PoolStore, PoolView, Question
 from services.store.records import Tip
@@ -80,9 +81,11 @@ class States:
         rules: Rules,
         clock: Clock,
         phrase: Callable[[], str],
+        has_peers: Callable[[], bool],
         parts: Sequence[Part] = (),
     ) -> None:
         """`phrase`: reads that of the development accounts; "": those that every node knows."""
+        self._has_peers = has_peers
         self._chain = chain
         self._pool = pool
         self._store = store
@@ -144,7 +147,8 @@ class States:
             The tip.
 
         Raises:
-            BadState: the file cannot be used here, or its chain has less work than ours. Nothing has changed.
+            BadState: the file cannot be used here, or its chain has less work than ours, and we have peers. Nothing has
+                changed.
             LedgerDiffers: the stored state is marked as wrong. Nothing has changed.
             Busy: `contended`.
         """
@@ -232,13 +236,15 @@ class States:
         if lost := stale.rest():
             raise BadState(f"A stale block of the state, at height {lost}, follows no block of it.")
         self._check_nonces(branch, waiting)
-        if branch.tip.hash != branch.old_tip.hash:
+        if self._has_peers() and branch.tip.hash != branch.old_tip.hash:
             if not is_better(branch.tip.claim, branch.old_tip.claim):
                 raise BadState(
-                    f"The chain of the state has less work than this node's: its tip is at height {branch.tip.height}, "
-                    f"this node's at {branch.old_tip.height}. A fresh node loads it: quarry up --load-state."
+                    "The chain of the state has less work than this node's, and this node has peers, which would bring "
+                    "its blocks back: load it into a node without peers."
                 )
-            self._reorganiser.swap(branch)
+        # The mempool is emptied by the same swap, and the snapshots go.
+        aftermath = Aftermath("dropped", "another state was loaded", restores=True, fields={})
+        self._reorganiser.swap(branch, may_be_lighter=True, aftermath=aftermath, snapshot="*")
         return stale.placed
 
     def _begin(self, state: State, height: int) -> Branch:
@@ -290,10 +296,6 @@ class States:
     # --- the mempool ---
 
     def _fill(self, checked: Sequence[_Checked], left: Sequence[LeftTransaction]) -> None:
-        now = self._clock.now()
-        present = self._store.arrivals()
-        for start in range(0, len(present), 1000):
-            self._pool.drop(present[start : start + 1000], "dropped", "another state was loaded", now)
         views: dict[str, PoolView] = {}
         totals: dict[str, int] = {}
         for item in checked:
@@ -304,7 +306,7 @@ class States:
         self._store.renew(
             [item.transaction.id for item in checked],
             {item.id: {"status": item.status, "reason": item.reason, "at": item.at} for item in left},
-            now,
+            self._clock.now(),
         )
 
     def _admit(self, checked: _Checked, total: int, views: dict[str, PoolView]) -> None:

@@ -3,5 +3,6 @@
 - `requests`: asks for a block, waits for it, and cancels a round.
 - `templates`: makes the next block without its proof from the mempool.
 - `rounds`: opens a round, hands out ranges of proofs, and seals the block.
+- `aside`: rounds for blocks of another branch.
 - `seal_log`: the log lines about sealed blocks.
 """

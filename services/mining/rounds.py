@@ -16,7 +16,7 @@ from services.mining.templates import TemplateMaker
 from services.ports import Ports
 from services.store.chain import SealedBy
 from services.store.events import Watch
-from services.store.mining import Claim, MiningStore, Report, Searched, Times
+from services.store.mining import Claim, MiningStore, Report, Searched, Situation, Times
 from shared.errors import TooEarly
 from shared.rules import Rules
 
@@ -85,12 +85,15 @@ class Rounds:
         """Open a round and ask workers to search, if a round is wanted. Returns the id of the open round, or None.
 
         A round is wanted while a mining request waits, and, with auto-mining, while a template would hold a transaction
-        besides the reward. No round is opened while the stored state is marked as wrong, or while any block would be
-        too early (`waits_until`): then housekeeping tries again.
+        besides the reward. No round is opened while the stored state is marked as wrong, while the mempool is made that
+        of a snapshot, or while any block would be too early (`waits_until`): then housekeeping tries again. While a
+        round is open aside (services/mining/aside.py), the answer is that round.
         """
         for _ in range(_ATTEMPTS):
             situation = self._store.situation()
-            if situation.differs:
+            if situation.aside:
+                return situation.aside  # it comes first: who opened it waits, and other rounds may follow each other
+            if situation.differs or situation.restoring:
                 return None
             if situation.open_round:
                 return situation.open_round
@@ -104,7 +107,7 @@ class Rounds:
             if not wanted and not automine:
                 return None
             try:
-                opened = self._open(self._randomness.token(), "0", situation.tip, empty=wanted)
+                opened = self._open(self._randomness.token(), "0", situation, empty=wanted)
             except TipMoved:
                 continue  # perhaps by a block that answered the request, so look again at what is wanted
             except TooEarly:
@@ -203,7 +206,7 @@ class Rounds:
             self._queue.enqueue_search(self._policy.node, round_id, found.height, 1)
 
     def seal(self, claim: Claim, proof: int, worker: str) -> Accepted | None:
-        """Make the block that `proof` completes and append it.
+        """Make the block that `proof` completes and append it; for a round aside, hand it to who opened the round.
 
         None: the block was not appended. Another block came first; or the template was renewed; or this node's clock
         was set back after the template was made, so that the round gets a new template or ends; or the stored state is
@@ -213,8 +216,12 @@ class Rounds:
         if found is None or found[0] != claim.version:
             return None
         block = self._rules.read_block(found[1].with_proof(proof))
+        sealed_by = SealedBy(claim.round_id, worker)
+        if found[2]:  # aside
+            ended = self._store.end_aside(claim.round_id, self._clock.now(), block.hash, worker, proof)
+            return Accepted(block, sealed_by, None) if ended else None
         try:
-            return self._acceptor.accept(block, SealedBy(claim.round_id, worker))
+            return self._acceptor.accept(block, sealed_by)
         except TipMoved:
             return None
         except TooEarly:
@@ -233,11 +240,11 @@ class Rounds:
             return
         for _ in range(_ATTEMPTS):
             situation = self._store.situation()
-            if situation.differs:
+            if situation.differs or situation.restoring:
                 return
             awaited = situation.requests > 0
             try:
-                opened = self._open(round_id, found.version, situation.tip, empty=awaited)
+                opened = self._open(round_id, found.version, situation, empty=awaited)
             except TipMoved:
                 continue
             except TooEarly:
@@ -247,23 +254,26 @@ class Rounds:
                 self._store.abandon(round_id, self._clock.now())
             return
 
-    def _open(self, round_id: str, version: str, tip: str, *, empty: bool) -> tuple[str, int] | None:
-        """Open a round on `tip`, or renew the one that has `version`. Returns its id and height, or None if there is
+    def _open(self, round_id: str, version: str, situation: Situation, *, empty: bool) -> tuple[str, int] | None:
+        """Open a round on the tip, or renew the one that has `version`. Returns its id and height, or None if there is
         nothing to mine.
 
         Args:
-            empty: a block without transactions is wanted too, because a request waited when `tip` was read. A block
-                that follows `tip` may have answered it.
+            situation: as it was read before.
+            empty: a block without transactions is wanted too, because a request waited then. A block that has come
+                since may have answered it.
 
         Raises:
-            TipMoved: the tip is no longer `tip`.
+            TipMoved: the tip is no longer that of `situation`, or the mempool has been restored since.
             TooEarly: see `TemplateMaker.make`.
         """
         made = self._templates.make(self._policy.recipient)
-        if made.tip.hash != tip:
+        if made.tip.hash != situation.tip:
             raise TipMoved("The tip moved before a template was made.")
         self._mempool.drop_invalid(made.refused)
         if not empty and not made.transactions:
             return None
-        opened, _ = self._store.open(round_id, version, made.template, made.transactions, self._clock.now())
+        opened, _ = self._store.open(
+            round_id, version, made.template, made.transactions, self._clock.now(), situation.restored
+        )
         return (opened, made.template.height) if opened else None

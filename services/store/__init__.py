@@ -6,6 +6,7 @@ keys, base, scripts          the names of all keys, which are the whole schema; 
 records, rounds, arguments   how values are written and read again, and how a block is passed to a script
 chain                        beginning the chain and appending; on top of the readers `blocks`, `ledger` and `index`
 branch                       staged blocks, the swap of a reorganisation, and its journal
+snapshots                    the tip and the mempool as they were, for a development node that goes back
 digest, faults, mender       sums over the state, the mark that it is wrong, and the writes of a repair
 stored, ledger_copy          records byte for byte, and the whole ledger at one moment, for the checks in services/audit
 pool                         the mempool
@@ -15,5 +16,6 @@ events, news, filters        the stream of events, its listeners in this process
 block_times                  the clock of a development chain
 overview, slots              the node's state in one query, and the slots of housekeeping
 broker                       what all nodes of a broker share
+snapshot_copy                all snapshots as values, for state files
 state                        what a state file needs beyond what the others read and write
 """

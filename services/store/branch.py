@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from services.store.arguments import ledger_lists
 from services.store.base import NodeStore
+from services.store.chain import KEEP_SECONDS
 from services.store.digest import account_term, allowance_term, header_term, ledger_sum, read_digest, sum_of
 from services.store.records import Tip, allowance_field, encode_entries, encode_header, fee_rank
 from shared.block import Block
@@ -21,6 +22,24 @@ TOGETHER = 100
 
 
 @dataclass(frozen=True, slots=True)
+class Aftermath:
+    """What becomes of the mempool after a swap that was asked for (services/development), besides what always follows.
+
+    After other swaps all detached transactions return to the mempool.
+    """
+
+    status: str  # of the records of the transactions that leave
+    reason: str
+    leaving: tuple[str, ...] | None = None  # ids that leave; None: all that are detached
+    restores: bool = False  # the mempool becomes that of the snapshot; empty without one
+    fields: Mapping[str, str] | None = None  # what other parts of the node kept with the snapshot
+
+    def leaves(self, transaction_id: str) -> bool:
+        """Whether a detached transaction leaves, unless the new chain or the snapshot holds it."""
+        return self.leaving is None or transaction_id in self.leaving
+
+
+@dataclass(frozen=True, slots=True)
 class Journal:
     """What a swap has changed, for finishing its indexes and mempool."""
 
@@ -28,6 +47,7 @@ class Journal:
     fork: int  # height of the last block that both branches have
     detached: tuple[str, ...]  # hashes, the old tip first
     attached: tuple[str, ...]  # hashes, oldest first
+    aftermath: Aftermath | None = None  # given if the swap was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +60,9 @@ class Returning:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """A branch that is verified, staged and better than the chain it was verified against."""
+    """A branch that is verified and staged, and better than the chain it was verified against, unless a developer asked
+    for it. It may be empty: then the chain goes back to the fork point.
+    """
 
     old_tip: Tip
     fork: int
@@ -48,6 +70,9 @@ class Swap:
     attached: Sequence[str]  # hashes, oldest first
     new_tip: Tip
     ledger: Entries  # net: every entry that either branch touches, as it is after the swap
+    aftermath: Aftermath | None = None
+    asked: str = ""  # given with `aftermath`: makes the journal's id unique, though the same tips are swapped again
+    snapshot: str = ""  # that is reverted to; "*": all snapshots go
 
 
 class BranchStore(NodeStore):
@@ -70,14 +95,15 @@ class BranchStore(NodeStore):
         if digest is None:
             return "missing"
         # The two tips determine everything else. They come first, so that slices need to compare the beginning only.
-        journal = json.dumps(
-            {
-                "id": f"{swap.old_tip.hash}:{tip.hash}",
-                "fork": swap.fork,
-                "detached": list(swap.detached),
-                "attached": list(swap.attached),
-            }
-        )
+        value: dict[str, Any] = {
+            "id": f"{swap.old_tip.hash}:{tip.hash}{swap.asked}",
+            "fork": swap.fork,
+            "detached": list(swap.detached),
+            "attached": list(swap.attached),
+        }
+        if swap.aftermath is not None:
+            value["aftermath"] = asdict(swap.aftermath)
+        journal = json.dumps(value)
         args: list[Any] = [
             swap.old_tip.hash,
             swap.fork,
@@ -89,6 +115,7 @@ class BranchStore(NodeStore):
             journal,
             swap.old_tip.digest,
             digest,
+            swap.snapshot,
         ]
         for values in [list(swap.attached), *ledger_lists(swap.ledger)]:
             args.append(len(values))
@@ -140,7 +167,11 @@ class BranchStore(NodeStore):
             return None
         value = json.loads(found)
         beginning = found.decode().partition(",")[0]
-        return Journal(beginning, value["fork"], tuple(value["detached"]), tuple(value["attached"]))
+        asked = value.get("aftermath")
+        if asked is not None:
+            asked["leaving"] = None if asked["leaving"] is None else tuple(asked["leaving"])
+        aftermath = None if asked is None else Aftermath(**asked)
+        return Journal(beginning, value["fork"], tuple(value["detached"]), tuple(value["attached"]), aftermath)
 
     def reindex(self, journal: Journal, detached: list[Any], attached: list[Any]) -> None:
         """Take detached transactions out of the index and put attached ones in; each: id, place, id, place, …"""
@@ -176,14 +207,50 @@ class BranchStore(NodeStore):
                 calls.append(args)
         self._run("requeue", calls)
 
+    def restore(
+        self,
+        journal: Journal,
+        aftermath: Aftermath,
+        detached: Mapping[str, Sequence[Returning]],
+        members: Mapping[str, Sequence[str]],
+        now: float,
+    ) -> None:
+        """Let detached transactions leave, and bring queues in line with the snapshot, if there is one.
+
+        Args:
+            detached: by sender, its transactions that leave.
+            members: by sender, the order members of its transactions in the snapshot's mempool.
+        """
+        calls: list[list[Any]] = []
+        for sender in {**members, **detached}:
+            head = [journal.beginning, now, sender, aftermath.status, aftermath.reason, int(aftermath.restores)]
+            names, items = list(members.get(sender, ())), list(detached.get(sender, ()))
+            # What comes back first: a transaction is found in the mempool before it leaves the index.
+            for start in range(0, max(len(names), 1), REQUEUED):
+                calls.append([*head, 0, *names[start : start + REQUEUED]])
+            for start in range(0, len(items), REQUEUED):
+                part = items[start : start + REQUEUED]
+                calls.append([*head, len(part)])
+                for item in part:
+                    calls[-1] += [item.transaction.id, bytes.fromhex(item.transaction.id), item.place]
+        self._run("restore", calls)
+
+    def restoring(self) -> dict[str, list[str]]:
+        """By sender, the order members of the snapshot's mempool that the journal restores."""
+        found: dict[str, list[str]] = {}
+        for member, entry in self._redis.hgetall(self.keys.restoring).items():
+            found.setdefault(entry.partition(b" ")[0].decode(), []).append(member.decode())
+        return found
+
     def _run(self, name: str, calls: Sequence[list[Any]]) -> None:
         """Run a script with each list of arguments. Each run is one slice; some are sent together."""
         for start in range(0, len(calls), TOGETHER):
             self._scripts.run_many(name, [self.keys.prefix], list(calls[start : start + TOGETHER]))
 
-    def finish(self, journal: Journal) -> None:
-        """Delete the journal: everything in it is done."""
-        self._scripts.run("finish", [self.keys.prefix], [journal.beginning])
+    def finish(self, journal: Journal, now: float) -> None:
+        """Delete the journal: everything in it is done. If the swap was asked for, the open round ends too."""
+        args = [journal.beginning, int(journal.aftermath is not None), now, KEEP_SECONDS]
+        self._scripts.run("finish", [self.keys.prefix], args)
 
     def forget(self, before: float, limit: int) -> int:
         """Delete at most `limit` blocks that were staged before a time and are not on the chain. Returns how many."""

@@ -95,7 +95,7 @@ class Keys:
         """
         return self._key("fault")
 
-    # --- mempool: admit.lua, drop.lua, append.lua, requeue.lua ---
+    # --- mempool: admit.lua, drop.lua, append.lua, requeue.lua, restore.lua ---
 
     @property
     def entries(self) -> str:
@@ -119,7 +119,9 @@ class Keys:
 
     @property
     def pool(self) -> str:
-        """HASH {sequence, bytes}: arrivals so far, which also serve as revisions; bytes of the entries."""
+        """HASH {sequence, bytes, restored}: arrivals so far, which also serve as revisions; bytes of the entries; how
+        often the mempool was changed by going back.
+        """
         return self._key("pool:totals")
 
     def queue(self, sender: str) -> str:
@@ -139,6 +141,34 @@ class Keys:
     def record_times(self) -> str:
         """ZSET id -> Unix seconds of its record."""
         return self._key("pool:record-times")
+
+    # --- snapshots: take_snapshot.lua, swap.lua, restore.lua, finish.lua ---
+
+    @property
+    def snapshots(self) -> str:
+        """ZSET id of a snapshot, scored by itself. Capped."""
+        return self._key("snapshots")
+
+    @property
+    def snapshot_totals(self) -> str:
+        """HASH {next, bytes}: the id that the next snapshot gets; bytes of the mempools that are kept."""
+        return self._key("snapshot-totals")
+
+    def snapshot(self, snapshot_id: str) -> str:
+        """HASH {tip, height, at, transactions, bytes} and what other parts keep: one snapshot.
+
+        `services/store/snapshots.py` describes the fields.
+        """
+        return self._key(f"snapshot:{snapshot_id}")
+
+    def snapshot_pool(self, snapshot_id: str) -> str:
+        """HASH order member -> entry of the mempool: what waited when the snapshot was taken. Absent: nothing."""
+        return self._key(f"snapshot-pool:{snapshot_id}")
+
+    @property
+    def restoring(self) -> str:
+        """HASH as `snapshot_pool`, of the snapshot that the journal restores. Absent: nothing is put back."""
+        return self._key("restoring")
 
     # --- mining: request.lua, open_round.lua, claim.lua, cancel.lua, append.lua ---
 
@@ -165,11 +195,17 @@ class Keys:
         """STRING id of the round in progress; absent when there is none."""
         return self._key("round")
 
+    @property
+    def aside(self) -> str:
+        """STRING id of the round that is open for a block of another branch. Expires (services/mining/aside.py)."""
+        return self._key("aside")
+
     def round(self, round_id: str) -> str:
         """HASH {id, state, version, parent, height, difficulty, prefix, template, cursor, renewed_at, hashes, wasted,
-        opened_at, transactions, ended_at, block, sealed_by}: one round (services/store/rounds.py).
+        opened_at, transactions, aside, ended_at, block, sealed_by, proof}: one round (services/store/rounds.py).
 
-        The last three are written when it ends. An ended round keeps only what can still be asked of it, and expires.
+        The last four are written when it ends, `proof` only for a round aside. An ended round keeps only
+        what can still be asked of it, and expires.
         """
         return self._key(f"round:{round_id}")
 

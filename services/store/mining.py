@@ -64,6 +64,9 @@ class Situation:
     tip: str  # hash
     held: str  # the tip on which auto-mining must not open a round again
     differs: bool = False  # the stored state is marked as wrong: no round is opened
+    aside: str = ""  # round that is open for a block of another branch, or ""
+    restored: str = "0"  # how often the mempool was changed by going back
+    restoring: bool = False  # the mempool is being made that of a snapshot: no template is made of it
 
 
 class MiningStore(NodeStore):
@@ -94,17 +97,27 @@ class MiningStore(NodeStore):
         self._redis.blmove(key, key, seconds, src="LEFT", dest="RIGHT")
 
     def situation(self) -> Situation:
-        open_round, requests, pool_size, tip, held, differs = self._scripts.run("next_round", [self.keys.prefix], [])
-        return Situation(open_round.decode(), requests, pool_size, tip.decode(), held.decode(), bool(differs))
+        found = self._scripts.run("next_round", [self.keys.prefix], [])
+        open_round, requests, pool_size, tip, held, differs, aside, restored, restoring = found
+        return Situation(
+            open_round.decode(), requests, pool_size, tip.decode(), held.decode(), bool(differs),
+            aside.decode(), restored.decode(), bool(restoring),
+        )  # fmt: skip
 
-    def open(self, round_id: str, version: str, template: Template, transactions: int, now: float) -> tuple[str, str]:
+    def open(
+        self, round_id: str, version: str, template: Template, transactions: int, now: float, restored: str = "0"
+    ) -> tuple[str, str]:
         """Open a round (version "0"), or renew the template of the one that has `version`.
+
+        Args:
+            restored: `Situation.restored`, read before the template was begun.
 
         Returns:
             id and version of the round that is open now, which may be another one.
 
         Raises:
-            TipMoved: the template does not extend the tip, or the stored state is marked as wrong.
+            TipMoved: the template does not extend the tip, or the mempool was restored after it was begun, or the
+                stored state is marked as wrong.
         """
         args = [
             round_id,
@@ -116,11 +129,41 @@ class MiningStore(NodeStore):
             json.dumps(template.fields),
             now,
             transactions,
+            restored,
         ]
         reply = self._scripts.run("open_round", [self.keys.prefix], args)
         if reply[0] in (b"moved", b"differs"):
             raise TipMoved("The tip moved while a template was made.")
         return reply[1].decode(), reply[2].decode()
+
+    def open_aside(self, round_id: str, template: Template, transactions: int, now: float, seconds: int) -> bool:
+        """Open a round for a block that does not extend the tip. Returns False if another such round is open.
+
+        Args:
+            seconds: after which it is forgotten, if nobody ends it.
+        """
+        args = [
+            round_id,
+            template.previous_hash,
+            template.height,
+            template.difficulty,
+            template.seal,
+            json.dumps(template.fields),
+            now,
+            transactions,
+            seconds,
+        ]
+        return bool(self._scripts.run("open_aside", [self.keys.prefix], args))
+
+    def end_aside(self, round_id: str, now: float, block: str = "", worker: str = "", proof: int | None = None) -> bool:
+        """End a round that was opened aside: with the proof of a block, or without. Returns whether it was open."""
+        args = [round_id, now, KEEP_SECONDS, block, worker, "" if proof is None else proof]
+        return bool(self._scripts.run("end_aside", [self.keys.prefix], args))
+
+    def proof_aside(self, round_id: str) -> int | None:
+        """The proof that ended a round aside; None if there is none."""
+        found = self._redis.hget(self.keys.round(round_id), "proof")
+        return None if found is None else int(found)
 
     def claim(
         self,
@@ -184,13 +227,13 @@ class MiningStore(NodeStore):
         open_round = self.situation().open_round
         return self.round(open_round) if open_round else None
 
-    def template(self, round_id: str) -> tuple[str, Template] | None:
-        """Version and template of a round."""
-        names = ["version", "template", "prefix", "difficulty"]
-        version, text, prefix, difficulty = self._redis.hmget(self.keys.round(round_id), names)
+    def template(self, round_id: str) -> tuple[str, Template, bool] | None:
+        """Version and template of a round, and whether it is open aside."""
+        names = ["version", "template", "prefix", "difficulty", "aside"]
+        version, text, prefix, difficulty, aside = self._redis.hmget(self.keys.round(round_id), names)
         if version is None or text is None or prefix is None or difficulty is None:
             return None
-        return version.decode(), Template(json.loads(text), prefix, int(difficulty))
+        return version.decode(), Template(json.loads(text), prefix, int(difficulty)), aside is not None
 
     def round_workers(self, round_id: str) -> Mapping[str, RoundWorker]:
         """By name, what each worker has done for a round."""

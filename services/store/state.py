@@ -21,8 +21,9 @@ class StateStore(NodeStore):
         pipeline.hlen(self.keys.records)
         pipeline.hlen(self.keys.headers)
         pipeline.zrange(self.keys.staged, 0, -1, withscores=True)
-        tip, pool, records, headers, staged = pipeline.execute()
-        return tuple(sorted(tip.items())), tuple(sorted(pool.items())), records, headers, tuple(staged)
+        pipeline.hgetall(self.keys.snapshot_totals)
+        pipeline.zcard(self.keys.snapshots)
+        return tuple(repr(sorted(item.items()) if isinstance(item, dict) else item) for item in pipeline.execute())
 
     def stale(self) -> dict[str, float | None]:
         """Hashes of the blocks that are stored but not on the chain → when they were staged, if they still are."""

@@ -1,10 +1,8 @@
 """Two peers whose chains part, and what must hold of each after a reorganisation."""
 
-from typing import Any
-
 from shared.transaction import Transaction
 from tests.network.ports import Member, Network
-from tests.support.stored import assert_store_equals_replay
+from tests.support.stored import assert_mempool_agrees, assert_store_equals_replay, queues_of
 
 
 def fork(network: Network, *transactions: Transaction) -> tuple[Member, Member]:
@@ -17,37 +15,12 @@ def fork(network: Network, *transactions: Transaction) -> tuple[Member, Member]:
 
 def pending(member: Member) -> dict[str, list[str]]:
     """Sender -> ids in the mempool, by nonce."""
-    found: dict[str, list[tuple[int, str]]] = {}
-    for page in member.node.pool.by_fee():
-        for entry in page:
-            found.setdefault(entry.sender, []).append((entry.nonce, entry.id))
-    return {sender: [item for _, item in sorted(items)] for sender, items in found.items()}
+    return queues_of(member.node)
 
 
 def check_pool(member: Member) -> None:
     """The mempool's indexes agree with each other and with the ledger."""
-    redis: Any = member.redis
-    keys, pool = member.node.chain.keys, member.node.pool
-    entries: Any = redis.hgetall(keys.entries)
-    assert int(redis.hget(keys.pool, "bytes") or b"0") == sum(map(len, entries.values()))
-    order = {item.decode()[-64:] for item in redis.zrange(keys.order, 0, -1)}
-    expiry = {item.decode() for item in redis.zrange(keys.expiry, 0, -1)}
-    assert {name.decode() for name in entries} == order == expiry
-    ends, queued = set(), set()
-    for sender, ids in pending(member).items():
-        nonces = [entry.nonce for entry in pool.queue(sender)]
-        account = member.node.chain.account(sender).nonce
-        assert [entry.id for entry in pool.queue(sender)] == ids
-        assert nonces[0] >= account
-        following = next(nonce for nonce in range(account, account + len(nonces) + 1) if nonce not in nonces)
-        assert pool.next_nonce(sender) == following
-        ends.add(redis.zrange(keys.queue(sender), -1, -1)[0])
-        queued |= set(ids)
-    assert set(redis.zrange(keys.ends, 0, -1)) == ends
-    assert queued == order
-    for transaction_id in queued:
-        assert member.node.chain.locate(transaction_id) is None
-        assert pool.record(transaction_id) is None
+    assert_mempool_agrees(member.node, member.redis)
 
 
 def check(member: Member) -> None:

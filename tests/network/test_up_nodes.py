@@ -2,6 +2,7 @@
 
 import json
 import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,24 @@ def test_a_transaction_is_relayed_to_the_node_that_mines(network: list[str], hom
         == get(f"{network[0]}/status")["address"]
     )
     assert len({get(f"{url}/accounts/{third}")["balance"] for url in network}) == 1
+
+
+@linux_only
+def test_a_fork_of_one_is_followed_by_all(network: list[str], home: Path) -> None:
+    old = [done(home, "mine", "--url", network[1], "--wait", "30")[0] for _ in range(2)]
+    seconds_until_all_have(network, old[-1]["hash"])
+    forked = done(home, "fork", "--url", network[2], "--depth", "2")
+    assert forked["detached"] == [f"0x{block['hash']}" for block in old] and len(forked["attached"]) == 3
+    seconds_until_all_have(network, forked["attached"][-1].removeprefix("0x"))
+    heights = [get(f"{url}/status")["height"] for url in network]
+    assert heights == [old[-1]["index"] + 1] * 3
+    going_back = {"jsonrpc": "2.0", "id": 1, "method": "anvil_rollback", "params": []}
+    request = urllib.request.Request(
+        f"{network[0]}/rpc", json.dumps(going_back).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        refused = json.load(response)
+    assert refused["error"]["code"] == -32000 and "This node has 2 peer" in refused["error"]["message"]
 
 
 @linux_only

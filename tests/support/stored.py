@@ -72,6 +72,40 @@ def assert_store_equals_replay(node: Node, redis: Redis) -> Replay:
     return replay
 
 
+def queues_of(node: Node) -> dict[str, list[str]]:
+    """Sender -> ids in the mempool, by nonce."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for page in node.pool.by_fee():
+        for entry in page:
+            found.setdefault(entry.sender, []).append((entry.nonce, entry.id))
+    return {sender: [item for _, item in sorted(items)] for sender, items in found.items()}
+
+
+def assert_mempool_agrees(node: Node, redis: Redis) -> None:
+    """The mempool's indexes agree with each other and with the ledger."""
+    keys, pool = node.chain.keys, node.pool
+    entries = _hash(redis, keys.entries)
+    assert int(cast(bytes, redis.hget(keys.pool, "bytes")) or b"0") == sum(map(len, entries.values()))
+    order = {item.decode()[-64:] for item in cast(list[bytes], redis.zrange(keys.order, 0, -1))}
+    expiry = set(texts(redis.zrange(keys.expiry, 0, -1)))
+    assert {name.decode() for name in entries} == order == expiry
+    ends, queued = set(), set()
+    for sender, ids in queues_of(node).items():
+        nonces = [entry.nonce for entry in pool.queue(sender)]
+        account = node.chain.account(sender).nonce
+        assert [entry.id for entry in pool.queue(sender)] == ids
+        assert nonces[0] >= account
+        following = next(nonce for nonce in range(account, account + len(nonces) + 1) if nonce not in nonces)
+        assert pool.next_nonce(sender) == following
+        ends.add(cast(list[bytes], redis.zrange(keys.queue(sender), -1, -1))[0])
+        queued |= set(ids)
+    assert set(cast(list[bytes], redis.zrange(keys.ends, 0, -1))) == ends
+    assert queued == order
+    for transaction_id in queued:
+        assert node.chain.locate(transaction_id) is None
+        assert pool.record(transaction_id) is None
+
+
 def _expected_indexes(blocks: Sequence[Block]) -> tuple[dict[bytes, bytes], dict[str, list[str]]]:
     index: dict[bytes, bytes] = {}
     history: dict[str, list[str]] = {}

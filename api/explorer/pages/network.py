@@ -71,7 +71,7 @@ def forks(node: Node, events: Sequence[Message]) -> Iterator[Fork]:
 def _fork(node: Node, event: Message, old_tip: str) -> Fork | None:
     base = event.data["fork"]
     detached, attached = _branch(node, old_tip, base), _branch(node, event.data["hash"], base)
-    if not detached or not attached:
+    if not detached or bool(attached) != (event.data["height"] > base):  # the branch may be empty: a way back
         return None
     ancestor = node.chain.header(str(detached[0].header.previous_hash))
     if ancestor is None:

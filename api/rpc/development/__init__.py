@@ -5,4 +5,5 @@ Each is registered by `control_method`, so it exists only for callers who `may_c
 - `clock`: the timestamps of the blocks to come.
 - `mining`: blocks now, and when blocks are mined.
 - `states`: `anvil_dumpState` and `anvil_loadState`.
+- `branches`: snapshots, going back, and forks.
 """

@@ -12,8 +12,8 @@ local MAX_PROOF = 9007199254740991 -- 2^53 - 1
 local round_id, worker, wanted, searched_version, hashes, now = unpack(ARGV, 1, 6)
 local refresh_seconds, searching_until, enough = unpack(ARGV, 7, 9)
 local round, workers = P .. 'round:' .. round_id, P .. 'round-workers:' .. round_id
-local state, version, parent, prefix, difficulty, cursor, renewed_at, total = unpack(redis.call('HMGET', round, 'state',
-  'version', 'parent', 'prefix', 'difficulty', 'cursor', 'renewed_at', 'hashes'), 1, 8)
+local state, version, parent, prefix, difficulty, cursor, renewed_at, total, aside = unpack(redis.call('HMGET', round,
+  'state', 'version', 'parent', 'prefix', 'difficulty', 'cursor', 'renewed_at', 'hashes', 'aside'), 1, 9)
 local exists, is_open = state ~= false, state == 'open'
 wanted = tonumber(wanted)
 local has_report = tonumber(hashes) > 0
@@ -36,7 +36,8 @@ local in_others_hands = is_open and cursor - total
 if is_open and enough ~= '0' and in_others_hands > enough * difficulty then
   return {'enough', version, prefix, difficulty}
 end
-local stale = wanted > 0 and is_open and (
+-- A round aside keeps its template: who opened it waits for this very block.
+local stale = wanted > 0 and is_open and not aside and (
   redis.call('HGET', P .. 'tip', 'hash') ~= parent
   or math.abs(now - renewed_at) > tonumber(refresh_seconds) -- a clock may have been set back
   or cursor + wanted > MAX_PROOF)
@@ -54,5 +55,8 @@ if stale then
 end
 if wanted > 0 and not has_report then
   redis.call('HSETNX', workers, worker, '0:' .. now .. ':' .. now) -- its rate is counted from here
+  if aside then -- it may be left without being ended
+    redis.call('EXPIRE', workers, math.max(redis.call('TTL', round), 1))
+  end
 end
 return {'open', version, prefix, difficulty, string.format('%.0f', cursor)}

@@ -1,9 +1,10 @@
 -- Open a round, or give the open one a new template.
 -- KEYS: 1 the node's prefix.
 -- ARGV: 1 round id, 2 version that it must have ("0" = no round may be open), 3 parent hash, 4 height, 5 difficulty,
---   6 prefix of the proofs, 7 template, 8 now (Unix seconds), 9 transactions in the template, besides the reward.
+--   6 prefix of the proofs, 7 template, 8 now (Unix seconds), 9 transactions in the template, besides the reward,
+--   10 how often the mempool had been restored when the template was begun.
 -- Returns {"open", round id, version}: the round that is open now, the caller's or another; {"moved"} if the tip is not
--- the template's parent; {"differs"} while the stored state is marked as wrong.
+-- the template's parent, or the mempool was restored since; {"differs"} while the stored state is marked as wrong.
 local P = KEYS[1]
 -- include: fault
 -- include: event
@@ -13,7 +14,8 @@ if fault() then
   return {'differs'}
 end
 local open = redis.call('GET', P .. 'round')
-if redis.call('HGET', P .. 'tip', 'hash') ~= parent then
+if redis.call('HGET', P .. 'tip', 'hash') ~= parent
+    or (redis.call('HGET', P .. 'pool:totals', 'restored') or '0') ~= ARGV[10] then
   return {'moved'}
 end
 local round, version = P .. 'round:' .. round_id, tonumber(version_before) + 1

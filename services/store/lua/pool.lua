@@ -108,3 +108,19 @@ local function pool_settle(sender, from)
   redis.call('HSET', key, 'revision', revision, 'next', next)
   return next, revision
 end
+
+-- The first nonce from `from` on that a sender's queue does not hold; none below it is queued. By bisection, since the
+-- queue may be long. It holds each nonce once at most, so below the gap it holds as many transactions as nonces.
+local function pool_gap(sender, from)
+  local queue = P .. 'pool:queue:' .. sender
+  local low, high = from, from + redis.call('ZCARD', queue)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if redis.call('ZCOUNT', queue, from, middle) == middle - from + 1 then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low
+end

@@ -67,16 +67,5 @@ pool_insert(sender, items, now)
 if end_before then
   redis.call('ZREM', P .. 'pool:ends', end_before)
 end
--- Find the first gap by bisection, since the queue may be long. It holds each nonce once at most, so below the gap it
--- holds as many transactions as there are nonces.
-local low, high = account_nonce, account_nonce + redis.call('ZCARD', queue)
-while low < high do
-  local middle = math.floor((low + high) / 2)
-  if redis.call('ZCOUNT', queue, account_nonce, middle) == middle - account_nonce + 1 then
-    low = middle + 1
-  else
-    high = middle
-  end
-end
-pool_settle(sender, low)
+pool_settle(sender, pool_gap(sender, account_nonce))
 return 1

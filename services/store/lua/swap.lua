@@ -2,18 +2,21 @@
 -- KEYS: 1 the node's prefix.
 -- ARGV: 1 tip that the branch was verified against, 2 height of the fork point, 3 new tip, 4 its height, 5 its
 --   timestamp, 6 its chainwork, 7 its supply, 8 journal, 9 digest of the state as it was read, 10 digest of the state
---   after the swap; then three lists, each after its length: hashes of the branch, oldest first ·
---   accounts: address, "balance:nonce" or "" · allowances: "owner:spender", units or "".
+--   after the swap, 11 snapshot that is reverted to, "*" to remove all snapshots, or ""; then three lists, each after
+--   its length: hashes of the branch, oldest first · accounts: address, "balance:nonce" or "" ·
+--   allowances: "owner:spender", units or "".
 -- Returns "swapped", "moved" (the tip is another, or the state was repaired), "missing" (a block of the branch was
--- forgotten), "unfinished" (the journal of an earlier swap still exists), or "differs" (the stored state is marked as
--- wrong). Only "swapped" writes. Indexes, histories and the mempool follow in slices, from the journal.
+-- forgotten), "unfinished" (the journal of an earlier swap still exists), "gone" (there is no such snapshot), or
+-- "differs" (the stored state is marked as wrong). Only "swapped" writes. Indexes, histories and the mempool follow in
+-- slices, from the journal. The branch may be empty; if it also detaches nothing, only the mempool changes.
 local P = KEYS[1]
 -- include: lists
 -- include: fault
 -- include: event
+-- include: snapshots
 
 local old_tip, fork, new_tip, height, timestamp, chainwork, supply, journal = unpack(ARGV, 1, 8)
-local digest_before, digest_after = unpack(ARGV, 9, 10)
+local digest_before, digest_after, snapshot = unpack(ARGV, 9, 11)
 
 if redis.call('EXISTS', P .. 'journal') == 1 then
   return 'unfinished'
@@ -27,7 +30,10 @@ end
 if (redis.call('HGET', P .. 'tip', 'digest') or '') ~= digest_before then
   return 'moved'
 end
-local lists, malformed = read_lists(11, {1, 2, 2})
+if snapshot ~= '' and snapshot ~= '*' and not redis.call('ZSCORE', P .. 'snapshots', snapshot) then
+  return 'gone'
+end
+local lists, malformed = read_lists(12, {1, 2, 2})
 if not lists then
   return malformed
 end
@@ -54,6 +60,19 @@ write_ledger(P .. 'allowances', allowances)
 redis.call('HSET', P .. 'tip', 'hash', new_tip, 'height', height, 'timestamp', timestamp, 'chainwork', chainwork,
   'supply', supply, 'digest', digest_after)
 redis.call('SET', P .. 'journal', journal)
+if snapshot == '*' then
+  remove_snapshots(0)
+elseif snapshot ~= '' then
+  -- Its mempool is kept for the slices. A snapshot of an empty mempool has no such key.
+  redis.call('DEL', P .. 'restoring')
+  if redis.call('EXISTS', P .. 'snapshot-pool:' .. snapshot) == 1 then
+    redis.call('RENAME', P .. 'snapshot-pool:' .. snapshot, P .. 'restoring')
+  end
+  remove_snapshots(snapshot)
+end
+if new_tip == old_tip then
+  return 'swapped'
+end
 redis.call('HINCRBY', P .. 'counters', 'reorganisations', 1)
 local depth, bucket = height_before - tonumber(fork), 0
 for _, bound in ipairs({1, 2, 5, 10, 100}) do

@@ -47,7 +47,7 @@ def test_the_fields_of_hashes_are_those_that_scripts_write():
         checked |= {key} if written.get(key) else set()
         # What Python reads of it, by the same names.
         assert fields_that_are_read(key) <= fields
-    assert checked == {"tip", "pool:totals", "pool:sender:", "request:", "round:"}
+    assert checked == {"tip", "pool:totals", "pool:sender:", "request:", "round:", "snapshot-totals", "snapshot:"}
 
 
 def fields_that_scripts_write() -> dict[str, set[str]]:

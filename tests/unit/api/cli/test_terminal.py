@@ -98,6 +98,10 @@ def honest_answers(sender: str) -> dict[str, Any]:
         "/transactions/new": {"message": "Transaction will be added to Block 4.", "id": IDENTIFIER},
         f"/accounts/{sender}": {"address": sender, "balance": "9", "nonce": 0, "pending_nonce": 0},
         "/mine": {"job": "j1", "message": "m"},
+        "/rpc": {
+            "jsonrpc": "2.0", "id": 1,
+            "result": {"forkBlock": "0x2", "detached": [f"0x{hashes[2]}"], "attached": [f"0x{hashes[2]}"]},
+        },
         "/jobs/j1": {"status": "finished", "block": hashes[2], "round": "r1"},
         "/rounds/r1": found_round,
     }  # fmt: skip
@@ -115,6 +119,7 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
             ("send", "--from", "alice", "--to", ACCOUNTS[0].address, "1", "--wait", "--timeout", "0"),
         ],
         "mine": [("mine", "--wait", "0")],
+        "fork": [("fork", "--depth", "2", "--drop", IDENTIFIER)],
         "chain": [
             ("chain", "show"),
             ("chain", "verify"),
