@@ -4,6 +4,7 @@ Wallets poll, so most requests ask for one small number, and Flask takes longer 
 answers well-formed requests itself, and passes on all others, so every refusal is made by the view.
 """
 
+import contextlib
 import time
 from collections.abc import Iterable
 from typing import Any, cast
@@ -53,16 +54,28 @@ def rpc() -> ResponseReturnValue:
     try:
         node = current_node()
         controls = may_control(node.settings, request.headers.get("Origin"))
-        value = json_body(floats=True)
-        if LARGE_BODY in request.environ and not protocol.takes_large_body(value):
-            raise HttpRefusal(413, "too_large", f"A body may have {node.settings.max_body} bytes at most.")
-        return _respond(protocol.answer_value(node, value, controls))
+        return _respond(protocol.answer_value(node, _value(node.settings.max_body), controls))
     except InputError as error:
         return _respond(protocol.refused(PARSE_ERROR, f"parse error: {error.message}"))
     except HttpRefusal as error:
         if error.status in (411, 413):
             raise
         return _respond(protocol.refused(INVALID_REQUEST, error.message))
+
+
+def _value(max_body: int) -> Any:
+    """The JSON value of the request. A body of more than `max_body` bytes is refused, unless it may be large.
+
+    Raises:
+        InputError, HttpRefusal
+    """
+    if LARGE_BODY not in request.environ:
+        return json_body(floats=True)
+    with contextlib.suppress(InputError, HttpRefusal):
+        value = json_body(floats=True)
+        if protocol.takes_large_body(value):
+            return value
+    raise HttpRefusal(413, "too_large", f"A body may have {max_body} bytes at most.")
 
 
 @blueprint.route(RPC_PATH, methods=["OPTIONS"])

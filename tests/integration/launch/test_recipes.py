@@ -106,15 +106,10 @@ def test_a_network_in_python(shell: Shell) -> None:
     assert processes_of(shell.directory) == {}
 
 
-def test_pytest_with_one_node_for_all(shell: Shell) -> None:
+def test_pytest_with_one_node_for_all_tests_and_for_one_alone(shell: Shell) -> None:
     (shell.directory / "conftest.py").write_text(CONFTEST)
-    shell.pytest(SESSION)
+    shell.pytest(f"{ALONE}\n\n{SESSION}")
     assert processes_of(shell.directory) == {}
-
-
-def test_pytest_with_a_node_for_each_test(shell: Shell) -> None:
-    shell.have(FAKE)
-    shell.pytest(ALONE)
 
 
 def test_the_runner_of_node(shell: Shell) -> None:
