@@ -1,5 +1,7 @@
 """The Flask application: one node behind HTTP."""
 
+import functools
+
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
@@ -83,5 +85,6 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         app.register_blueprint(blueprint)
     # Flask's documented way to wrap an application; mypy takes it for a method.
     app.wsgi_app = LazyDashboard(app.wsgi_app, doorkeeper, node.settings.broker_url)  # type: ignore[method-assign]
-    app.wsgi_app = Gate(app.wsgi_app, budget, deadlines, node.settings.max_body)  # type: ignore[method-assign]
+    takes_large = functools.partial(dispatch.takes_large_body, node.settings)
+    app.wsgi_app = Gate(app.wsgi_app, budget, deadlines, node.settings.max_body, takes_large)  # type: ignore[method-assign]
     return app

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from flask import request
 
 from api.errors import HttpRefusal
+from api.serving.gate import LARGE_BODY
 from shared import wire
 from shared.errors import InputError
 
@@ -22,7 +23,8 @@ _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,20})?(e-[0-9]{1,3})?")
 
 
 def check_length() -> None:
-    """Refuse a body that is too large or of unknown length, even if no view would read it.
+    """Refuse a body that is too large or of unknown length, even if no view would read it. The gate has received large
+    bodies only where they are allowed.
 
     Raises:
         HttpRefusal: 411, 413.
@@ -30,6 +32,8 @@ def check_length() -> None:
     if request.content_length is None:
         if "Transfer-Encoding" in request.headers:
             raise HttpRefusal(411, "length_required", "The request must say the length of its body (Content-Length).")
+    elif LARGE_BODY in request.environ:
+        request.max_content_length = request.content_length
     elif request.max_content_length is not None and request.content_length > request.max_content_length:
         raise HttpRefusal(413, "too_large", f"A body may have {request.max_content_length} bytes at most.")
 

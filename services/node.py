@@ -14,9 +14,12 @@ from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
 from services.development.clock import ChainClock
+from services.development.clock_part import ClockPart
 from services.development.forks import Forks
 from services.development.going_back import GoingBack
 from services.development.mining import MiningOnDemand
+from services.development.snapshots_part import SnapshotsPart
+from services.development.states import States
 from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
 from services.mining.aside import RoundsAside
@@ -48,9 +51,12 @@ from services.store.peers import PeerStore
 from services.store.pool import PoolStore
 from services.store.resolutions import ResolutionStore
 from services.store.slots import Slots
+from services.store.snapshot_copy import SnapshotCopy
 from services.store.snapshots import SnapshotStore
+from services.store.state import StateStore
 from services.token.logs import LogSearch
 from services.token.wallet_blocks import WalletBlocks
+from services.wallet.development import kept_phrase
 from shared.errors import NodeError, RuleError
 from shared.rules import Rules, rules_for
 from shared.transaction import Transaction
@@ -94,6 +100,7 @@ class Node:
     development: DevelopmentStore
     chain_clock: ChainClock
     on_demand: MiningOnDemand
+    states: States
     broker: Store | None = None  # where processes note that their clocks are wrong
 
     def overview(self) -> NodeOverview:
@@ -225,7 +232,8 @@ def build_node(
             announcer.returned(ids)
 
     branches = BranchStore(store, keys)
-    chain_clock = ChainClock(chain, BlockTimesStore(store, keys), rules, clock, lambda: bool(book.approved()))
+    block_times = BlockTimesStore(store, keys)
+    chain_clock = ChainClock(chain, block_times, rules, clock, lambda: bool(book.approved()))
     finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return, chain_clock.restore)
     reorganiser = Reorganiser(chain, branches, finisher, rules, clock)
     acceptor = Acceptor(chain, rules, clock, reorganiser.finish, (SealLog(clock).accepted, announcer.accepted))
@@ -281,6 +289,17 @@ def build_node(
         randomness=randomness,
         faults=faults,
         watchman=Watchman(chain, rules, faults, clock, randomness),
+        states=States(
+            chain,
+            pool,
+            StateStore(store, keys),
+            reorganiser,
+            rules,
+            clock,
+            lambda: kept_phrase(settings),
+            lambda: bool(book.approved()),
+            [ClockPart(chain, block_times), SnapshotsPart(SnapshotCopy(store, keys), rules)],
+        ),
         repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
         going_back=going_back,
         forks=forks,

@@ -4,5 +4,6 @@
 - `jobs`: the job functions.
 - `claim_size`: how many proofs a worker claims at once; `kernel`: scans them.
 - `ticker`: enqueues the scheduled jobs. Threads beside it: `housekeeper`, and `pacemaker` for interval mining.
+- `state_files`: state files of a node that starts or has ended.
 - `rq_logs`: RQ's own log lines.
 """

@@ -1,4 +1,5 @@
-"""`python -m worker worker --queue mining|network` and `python -m worker ticker`; settings from the environment.
+"""`python -m worker worker --queue mining|network`, `… ticker`, and `… state load|dump FILE`; settings from the
+environment.
 
 `quarry worker` and `quarry ticker` replace their process by this program, so `api` and `worker` do not import each
 other.
@@ -7,12 +8,14 @@ other.
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from services.errors import BadSettings
 from services.jobs.queues import MINING, NETWORK
 from services.settings.table import load
 from services.system.programs import do_without_rich
 from services.system.visible import escaped
+from shared.errors import NodeError
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +24,10 @@ def main(arguments: list[str]) -> int:
     programs = parser.add_subparsers(dest="program", required=True)
     programs.add_parser("worker").add_argument("--queue", required=True, choices=(MINING, NETWORK))
     programs.add_parser("ticker")
+    state = programs.add_parser("state")
+    state.add_argument("action", choices=("load", "dump"))
+    state.add_argument("file", type=Path)
+    state.add_argument("--resume", action="store_true")
     chosen = parser.parse_args(arguments)
     try:
         settings = load(os.environ)
@@ -29,13 +36,19 @@ def main(arguments: list[str]) -> int:
             from worker.ticker import run_ticker
 
             run_ticker(settings)
+        elif chosen.program == "state":
+            from worker.state_files import run_state
+
+            run_state(settings, chosen.action, chosen.file, resume=chosen.resume)
         else:
             from worker.process import run_worker  # not for the ticker, which needs no kernel
 
             run_worker(settings, chosen.queue)
-    except BadSettings as error:
+    except NodeError as error:
+        if chosen.program != "state" and not isinstance(error, BadSettings):
+            raise
         print(f"quarry: {escaped(str(error))}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, BadSettings) else 1
     return 0
 
 

@@ -4,6 +4,7 @@ Wallets poll, so most requests ask for one small number, and Flask takes longer 
 answers well-formed requests itself, and passes on all others, so every refusal is made by the view.
 """
 
+import contextlib
 import time
 from collections.abc import Iterable
 from typing import Any, cast
@@ -19,10 +20,11 @@ from api.reading import json_body
 from api.rpc import protocol
 from api.rpc.caller import may_control
 from api.rpc.errors import INVALID_REQUEST, PARSE_ERROR
-from api.serving.gate import RECEIVED
+from api.serving.gate import LARGE_BODY, RECEIVED
 from api.serving.header_fields import ANY_ORIGIN, SAFETY
 from api.serving.request_metrics import request_seconds
 from api.serving.runner import WsgiApp
+from services.settings.table import Settings
 from shared.errors import InputError
 
 blueprint = Blueprint("rpc", __name__)
@@ -52,13 +54,28 @@ def rpc() -> ResponseReturnValue:
     try:
         node = current_node()
         controls = may_control(node.settings, request.headers.get("Origin"))
-        return _respond(protocol.answer_value(node, json_body(floats=True), controls))
+        return _respond(protocol.answer_value(node, _value(node.settings.max_body), controls))
     except InputError as error:
         return _respond(protocol.refused(PARSE_ERROR, f"parse error: {error.message}"))
     except HttpRefusal as error:
         if error.status in (411, 413):
             raise
         return _respond(protocol.refused(INVALID_REQUEST, error.message))
+
+
+def _value(max_body: int) -> Any:
+    """The JSON value of the request. A body of more than `max_body` bytes is refused, unless it may be large.
+
+    Raises:
+        InputError, HttpRefusal
+    """
+    if LARGE_BODY not in request.environ:
+        return json_body(floats=True)
+    with contextlib.suppress(InputError, HttpRefusal):
+        value = json_body(floats=True)
+        if protocol.takes_large_body(value):
+            return value
+    raise HttpRefusal(413, "too_large", f"A body may have {max_body} bytes at most.")
 
 
 @blueprint.route(RPC_PATH, methods=["OPTIONS"])
@@ -116,6 +133,15 @@ def _learn(host: str | None) -> None:
         hosts.add(host)
 
 
+def takes_large_body(settings: Settings, environ: dict[str, Any]) -> bool:
+    """Whether a request may have a large body, as far as its head tells: `protocol.takes_large_body` reads the rest."""
+    return (
+        environ.get("PATH_INFO") == RPC_PATH
+        and environ.get("REQUEST_METHOD") == "POST"
+        and may_control(settings, environ.get("HTTP_ORIGIN"))
+    )
+
+
 class RpcDoor:
     """A WSGI middleware that answers the usual requests to `/rpc` and passes on all others."""
 
@@ -139,6 +165,7 @@ class RpcDoor:
         return (
             environ.get("REQUEST_METHOD") == "POST"
             and RECEIVED in environ
+            and LARGE_BODY not in environ
             and environ.get("HTTP_HOST") in self._hosts
             and environ.get("CONTENT_TYPE") in _TYPES
             and "HTTP_CONTENT_ENCODING" not in environ

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from api.rpc import chain, logs, mempool, sending, state, subscribing, transactions
-from api.rpc.development import accounts, balances, branches, clock, instance, mining, pool
+from api.rpc.development import accounts, balances, branches, clock, instance, mining, pool, states
 from api.rpc.development.refused import REFUSED as REFUSED_METHODS
 from api.rpc.error_log import ERRORS
 from api.rpc.errors import (
@@ -39,7 +39,7 @@ _SMALL = 1_024
 # Importing these modules fills the table of methods.
 _FILLED_BY = (
     chain, logs, mempool, sending, state, subscribing, transactions,
-    accounts, balances, branches, clock, instance, mining, pool,
+    accounts, balances, branches, clock, instance, mining, pool, states,
 )  # fmt: skip
 # Method names that an error message may quote: they need no escaping, wherever the message is shown.
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
@@ -87,6 +87,11 @@ def answer_value(node: Node, value: Any, controls: bool, own: Methods = NO_METHO
         else:
             is_full = size > MAX_BATCH_BYTES
     return b"[" + b",".join(answers) + b"]" if answers else b""
+
+
+def takes_large_body(value: Any) -> bool:
+    """Whether a request, by its JSON value, may have a large body. A batch may not."""
+    return isinstance(value, dict) and value.get("method") == states.LOAD
 
 
 def refused(code: int, message: str) -> bytes:

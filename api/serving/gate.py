@@ -4,8 +4,9 @@ A body is received whole before the application sees the request, so a slow send
 never sees half a body. A large answer is sent in small pieces, which bounds what a slow reader can hold.
 """
 
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from typing import Any
 
@@ -21,25 +22,61 @@ from services.errors import Busy
 # Bytes. Granian keeps up to four pieces of an answer besides its own buffer, whether or not the client reads.
 PIECE = 32_768
 _BODY = Kind.BODY
+_ONE_AT_A_TIME = "Another request with a large body is being answered; try again."
 # Statuses of answers without a body.
 _BODILESS = frozenset({"100", "101", "102", "103", "204", "304"})
 # Bytes counted for an answer of unknown length: for a block of 1 MiB, the buffer that it was read into, the pieces.
 STREAMED = 4 * 2**20
 # Key in the WSGI environment: the body has been received, whole and not too large.
 RECEIVED = "quarry.received"
+# Key in the WSGI environment: the body is longer than other requests may have.
+LARGE_BODY = "quarry.large_body"
+MAX_LARGE_BODY = 64 * 2**20  # bytes
 
 
 class Gate:
     """A WSGI middleware, in front of all others."""
 
-    def __init__(self, inner: WsgiApp, budget: Budget, deadlines: Deadlines, max_body: int) -> None:
-        """`max_body`: bytes. A longer body is not read, and the application refuses it."""
+    def __init__(
+        self,
+        inner: WsgiApp,
+        budget: Budget,
+        deadlines: Deadlines,
+        max_body: int,
+        takes_large: Callable[[dict[str, Any]], bool] = lambda environ: False,
+    ) -> None:
+        """
+        Args:
+            max_body: bytes. A longer body is not read, and the application refuses it.
+            takes_large: whether a request, by its head, may have a body of MAX_LARGE_BODY bytes. One at a time is
+                received and answered.
+        """
         self._inner = inner
         self._budget = budget
         self._deadlines = deadlines
         self._max_body = max_body
+        self._digits = len(str(max_body))
+        self._takes_large = takes_large
+        self._one = threading.Lock()  # held while a large body is in memory
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        length = environ.get("CONTENT_LENGTH") or ""
+        if len(length) < self._digits or not self._is_large(environ, length):
+            return self._answer(environ, start_response)
+        if not self._one.acquire(blocking=False):
+            return _refuse(problem(503, "too_many_bodies", _ONE_AT_A_TIME), start_response)
+        environ[LARGE_BODY] = True
+        try:
+            return self._answer(environ, start_response)
+        finally:
+            self._one.release()
+
+    def _is_large(self, environ: dict[str, Any], length: str) -> bool:
+        if not (length.isascii() and length.isdigit() and len(length) < 12) or "HTTP_TRANSFER_ENCODING" in environ:
+            return False
+        return self._max_body < int(length) <= MAX_LARGE_BODY and self._takes_large(environ)
+
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         length = environ.get("CONTENT_LENGTH")
         if length and length != "0":
             refused = self._receive(environ, length)
@@ -79,7 +116,7 @@ class Gate:
         if not (text.isascii() and text.isdigit() and len(text) < 12):
             return problem(400, "bad_length", "Content-Length must be a whole number.")
         length = int(text)
-        if length > self._max_body or "HTTP_TRANSFER_ENCODING" in environ:
+        if (length > self._max_body and LARGE_BODY not in environ) or "HTTP_TRANSFER_ENCODING" in environ:
             return None
         connection = environ.get(PROTOCOL)
         try:

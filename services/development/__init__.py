@@ -9,4 +9,7 @@ All of it is reached by the control methods of JSON-RPC (`api/rpc/development`),
 - `balances`: sets balances by real transactions.
 - `clock`: moving the timestamps of the blocks to come.
 - `mining`: some blocks now.
+- `state_file`: the bytes of a state file. `state_disk`: state files on disk.
+- `states`: saving and loading the state of a node. `stale`: the stale blocks of a file, while they are verified.
+- `clock_part`, `snapshots_part`: the clock and the snapshots in a state file.
 """

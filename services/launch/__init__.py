@@ -9,6 +9,7 @@ made_chain     development chains made from options
 ephemeral      data directories that end with their owner
 embedded       the Valkey server, with `ownership` (one server on a directory), `server_files` (its password and
                configuration), `last_words` (why it did not start) and `keeper` (restarting it)
+state          loading a state file before a node starts, and writing it after it has ended
 supervisor     child processes, restarted when they die
 running        questions to a node that is starting
 ports          reserving ports

@@ -1,6 +1,7 @@
-"""Ending in time: a process that is told to stop ends within a fixed time, whatever it waits for."""
+"""Ending in time: a process that is told to stop ends within a fixed time, whatever it waits for, or with its input."""
 
 import _thread
+import contextlib
 import os
 import threading
 import time
@@ -45,6 +46,22 @@ def end_in_time(answers: Callable[[], bool]) -> None:
 
     _thread.start_new_thread(end, ())
     _thread.start_new_thread(_quietly, (ask,))
+
+
+def when_input_ends(act: Callable[[], None]) -> None:
+    """Call `act` in a thread, once, at the end of standard input. What is written there before that is not used.
+
+    A program that starts us with a pipe as standard input, and keeps its other end, has us end when it ends, however
+    that happens: the kernel closes the pipe.
+    """
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # closed before we started, which is an end too
+            while os.read(0, 65_536):
+                pass
+        act()
+
+    threading.Thread(target=read, name="standard input", daemon=True).start()
 
 
 def _quietly(ask: Callable[[], None]) -> None:

@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from services.connections import require_mendable
+from services.launch import state
 from services.launch.addresses import ALL_ADDRESSES, url_of
 from services.launch.embedded import EmbeddedValkey
 from services.launch.failures import LaunchFailed, reserve
@@ -28,7 +28,7 @@ from services.settings.hosts import bind_address
 from services.settings.values import named
 from services.system.processes import started_at
 from services.system.programs import module_command
-from services.wallet.development import accounts_of, funded
+from services.wallet.development import funded
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)
@@ -59,6 +59,7 @@ class RunningNode:
         self.lost: NodeError | None = None  # why the node was given up
         self._keeper: Keeper | None = None
         self._trimmed = 0.0
+        self._was_ready = False
         self._environment: dict[str, str] = {}
         self._supervisors: list[tuple[Supervisor, list[Program]]] = []
         self._stack = contextlib.ExitStack()
@@ -107,7 +108,7 @@ class RunningNode:
             others: URLs of the nodes that become its peers.
 
         Raises:
-            NodeError: Valkey or the API did not start.
+            NodeError: Valkey or the API did not start, or the state file cannot be loaded.
         """
         files, plan = self.plan.files, self.plan
         self._report(f"{plan.name}: starting {'Valkey and ' if plan.redis_url is None else ''}the API")
@@ -122,6 +123,9 @@ class RunningNode:
         # If a node binds all addresses, only its loopback address is known, which is of no use elsewhere.
         public_url = self.url if others or self._bound not in ALL_ADDRESSES else ""
         self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others, self.rpc_port)
+        state.load(plan, self._environment)
+        # After the programs have ended, and before Valkey does.
+        self._stack.callback(lambda: state.dump(plan, self._environment, wanted=self._was_ready and self.lost is None))
         self._supervise(self._program("api", module_command("api.cli", "api")))
 
     def begin(self) -> None:
@@ -149,6 +153,7 @@ class RunningNode:
             LaunchFailed: a program ended, or START_TIMEOUT has passed.
         """
         self._wait_until(self._is_ready)
+        self._was_ready = True
         self._stack.callback(self.plan.files.remove_record)
         self.plan.files.write_record(
             NodeRecord(
@@ -322,28 +327,3 @@ class Launch:
         with contextlib.ExitStack() as stack:
             for node in self.nodes:
                 stack.callback(node.stop)
-
-    def to_object(self, data_dir: Path) -> dict[str, Any]:
-        """The object that `quarry up --json` prints. It holds the store's password."""
-        first = self.nodes[0]
-        value: dict[str, Any] = {
-            "nodes": [
-                {
-                    "name": node.plan.name,
-                    "url": node.url,
-                    "rpc_url": node.rpc_url,
-                    "ws_url": node.ws_url,
-                    "address": node.address,
-                }
-                for node in self.nodes
-            ],
-            "data_dir": str(data_dir),
-            "admin_token_file": str(first.admin_token_file),
-            "redis_url": first.redis_url,
-        }
-        if first.settings.spec.development:
-            value["development_accounts"] = [
-                {"address": account.address, "private_key": account.private_key}
-                for account in accounts_of(first.settings)
-            ]
-        return value

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from services.launch.node_files import NodeFiles
 from services.settings.table import CLIENT_VARIABLES, Settings, load
@@ -25,6 +26,9 @@ class NodePlan:
     redis_url: str | None = field(default=None, repr=False)  # None: an embedded Valkey
     unsafe_development: bool = False
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # further QUARRY_ variables
+    load_state: Path | None = None  # a state file that it begins with
+    resume: bool = False  # keep a chain that holds the tip of that state
+    dump_state: Path | None = None  # a state file that is written at its end
 
     def environment(
         self,

@@ -17,4 +17,6 @@ block_times, modes           the clock of a development chain, and how control m
 overview, slots              the node's state in one query, and the slots of housekeeping
 development                  which run this is, and whose turn it is to set balances
 broker                       what all nodes of a broker share
+snapshot_copy                all snapshots as values, for state files
+state                        what a state file needs beyond what the others read and write
 """

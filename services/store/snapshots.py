@@ -11,7 +11,8 @@ from services.store.base import NodeStore
 
 # Snapshots that are kept; then the oldest goes. Most bytes of one mempool, which a script copies in 60 ms; and of all.
 MOST, MOST_BYTES, ALL_BYTES = 1000, 8 * 2**20, 64 * 2**20
-_OWN = frozenset({"tip", "height", "at", "transactions", "bytes"})
+# Fields of a snapshot itself; all others are kept for other parts of the node.
+OWN_FIELDS = frozenset({"tip", "height", "at", "transactions", "bytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class SnapshotStore(NodeStore):
             Unfinished: the journal of a reorganisation must be finished first.
             LedgerDiffers: the stored state is marked as wrong.
         """
-        assert not _OWN & fields.keys(), "a name that the snapshot itself uses"
+        assert not OWN_FIELDS & fields.keys(), "a name that the snapshot itself uses"
         args: list[Any] = [now, MOST, MOST_BYTES, ALL_BYTES]
         for name, value in fields.items():
             args += [name, value]
@@ -60,5 +61,5 @@ class SnapshotStore(NodeStore):
         if not found:
             return None
         values = {name.decode(): value.decode() for name, value in found.items()}
-        others = {name: value for name, value in values.items() if name not in _OWN}
+        others = {name: value for name, value in values.items() if name not in OWN_FIELDS}
         return Snapshot(snapshot_id, values["tip"], int(values["height"]), others)

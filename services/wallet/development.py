@@ -61,11 +61,24 @@ def phrase_of(settings: Settings) -> str:
     """The phrase of the development accounts; "" if the chain is not for development.
 
     Raises:
-        BadTextFile, BadPhrase: as `read_phrase`, if a file is set.
+        BadSettings: as `kept_phrase`.
     """
-    if settings.development_mnemonic_file is not None:
-        return read_phrase(settings.development_mnemonic_file)
-    return PHRASE if settings.spec.development else ""
+    return kept_phrase(settings) or (PHRASE if settings.spec.development else "")
+
+
+def kept_phrase(settings: Settings) -> str:
+    """The phrase in the file of QUARRY_DEVELOPMENT_MNEMONIC_FILE; "" if there is none.
+
+    Raises:
+        BadSettings: the file cannot be used.
+    """
+    from services.wallet.phrases import BadPhrase
+
+    file = settings.development_mnemonic_file
+    try:
+        return "" if file is None else named(_VARIABLE, read_phrase, file)
+    except BadPhrase as error:
+        raise BadSettings(f"{_VARIABLE}: {error}") from None
 
 
 def read_phrase(file: Path) -> str:

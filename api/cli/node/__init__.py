@@ -6,6 +6,7 @@ banner.py     what `quarry up` prints when its nodes are ready
 event_lines.py  the lines that it prints for what happens then
 watching.py   reading what happens, and printing it
 new_chain.py  the options of `quarry up` that make a chain
+state_files.py  the options of `quarry up` for state files
 demo.py       `quarry demo`
 processes.py  `quarry api`, `quarry rpc`, `quarry worker`, `quarry ticker`: one process of a node
 status.py     `quarry status`

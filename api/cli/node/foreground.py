@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from api.cli import terminal
 from api.cli.group import INTERRUPTED, USAGE, Failure
@@ -48,7 +49,7 @@ def run(plans: list[NodePlan], place: Place, show: Show, interruption: Interrupt
         if show.config_out is not None:
             _write_config(show.config_out, launch, place)
         if show.as_json:
-            terminal.show_json(launch.to_object(place.directory) | _phrase(place))
+            terminal.show_json(_as_json(launch, place))
         elif show.talks:
             terminal.show("", *_banner(launch, place), "")
             _watch(launch, interruption)
@@ -85,8 +86,32 @@ def _watch(launch: Launch, interruption: Interruption) -> None:
         ).start(interruption.event)
 
 
-def _phrase(place: Place) -> dict[str, str]:
-    return {} if place.made is None else {"mnemonic": place.made.read().phrase}
+def _as_json(launch: Launch, place: Place) -> dict[str, Any]:
+    """What --json prints. It holds the store's password."""
+    first = launch.nodes[0]
+    value: dict[str, Any] = {
+        "nodes": [
+            {
+                "name": node.plan.name,
+                "url": node.url,
+                "rpc_url": node.rpc_url,
+                "ws_url": node.ws_url,
+                "address": node.address,
+                "logs": str(node.plan.files.logs),
+            }
+            for node in launch.nodes
+        ],
+        "data_dir": str(place.directory),
+        "admin_token_file": str(first.admin_token_file),
+        "redis_url": first.redis_url,
+    }
+    if first.settings.spec.development:
+        value["development_accounts"] = [
+            {"address": account.address, "private_key": account.private_key} for account in accounts_of(first.settings)
+        ]
+    if place.made is not None:
+        value["mnemonic"] = place.made.read().phrase
+    return value
 
 
 def _write_config(file: Path, launch: Launch, place: Place) -> None:

@@ -1,5 +1,6 @@
 """Signals that end `quarry up` and `quarry demo`."""
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -22,6 +23,11 @@ class Interruption:
     def may_raise(self) -> "Interruption":
         """For a block that may wait for minutes without looking at `event`: a signal raises KeyboardInterrupt in it."""
         return self
+
+    def interrupt(self) -> None:
+        """As a first signal does; nothing if there was one. May be called in any thread."""
+        if not self.event.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def __enter__(self) -> None:
         self._raises = True

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import click
 
+from api.cli import terminal
 from api.cli.group import USAGE, Failure
 from api.cli.node import new_chain
 from api.cli.node.foreground import Show, run
 from api.cli.node.interruption import Interruption
+from api.cli.node.state_files import settings_of, state_files
 from api.cli.options import require
 from services.errors import BadSettings
+from services.launch.ending import when_input_ends
 from services.launch.node_files import NO_HOME
 from services.launch.node_plan import NodePlan, default_workers, passed_settings
 from services.settings.paths import expanded
@@ -24,6 +27,7 @@ MAX_NODES = 16
 # Settings that belong to one node, so they are refused with --nodes.
 _OF_ONE_NODE = ("QUARRY_NODE", "QUARRY_REDIS_URL", "QUARRY_PUBLIC_URL")
 _MAX_PORT = 65535
+_FILE = click.Path(path_type=Path)
 
 
 @click.command()
@@ -72,7 +76,13 @@ _MAX_PORT = 65535
     "[default: QUARRY_BLOCK_TIME, or never]",
 )
 @click.option("--mixed-mining", is_flag=True, help="With --block-time: also mine whenever a transaction waits.")
+@click.option(
+    "--state", type=_FILE, help="Load the state from this file, if it is there, and write it there at the end."
+)
+@click.option("--load-state", type=_FILE, help="Begin with the state of this file, which another node has written.")
+@click.option("--dump-state", type=_FILE, help="Write the state to this file at the end.")
 @click.option("--unsafe-development", is_flag=True, help="Allow other machines to reach a development chain.")
+@click.option("--until-eof", is_flag=True, help="Stop at the end of standard input: when a program that holds it ends.")
 @click.option(
     "--config-out",
     type=click.Path(path_type=Path),
@@ -95,7 +105,11 @@ def up(
     automine: bool | None,
     block_time: str | None,
     mixed_mining: bool,
+    state: Path | None,
+    load_state: Path | None,
+    dump_state: Path | None,
     unsafe_development: bool,
+    until_eof: bool,
     accounts: int | None,
     balance: str | None,
     mnemonic: str | None,
@@ -133,6 +147,7 @@ def up(
     if block_time is not None:
         options["QUARRY_BLOCK_TIME"] = ("--block-time", block_time)
     logs.configure("error" if quiet else "warning", "console")
+    files = state_files(state, load_state, dump_state, nodes)
     settings = _settings(given, options)
     if nodes > 1:
         for name in _OF_ONE_NODE:
@@ -143,18 +158,29 @@ def up(
             require(first + nodes - 1 <= _MAX_PORT, f"{option} {first} leaves no ports for {nodes} nodes.")
     if settings.data_dir is None:
         raise Failure(f"{NO_HOME} Name a directory with --data-dir or QUARRY_DATA_HOME.", USAGE)
+    home = settings.data_dir
     settings.admin_token()  # refuses a bad token file before anything starts; without one, each node makes its own
     outside = redis_url or given.get("QUARRY_REDIS_URL")
     require(not (ephemeral and outside), "--ephemeral removes the chain, and --redis-url keeps it: leave one out.")
     if config_out is not None:
         new_chain.require_writable(config_out)
     wished = new_chain.wish(accounts, balance, mnemonic, mnemonic_random, chain_id)
+    named = _named_chain(spec, given)
+    if files.load is not None:
+        for name in wished.names():
+            raise Failure(f"{name} makes a chain, and a state file has its own: leave one of them out.", USAGE)
+        given = {**given, **settings_of(files.load, spec or given.get("QUARRY_SPEC"), home.absolute())}
+        spec, named = given["QUARRY_SPEC"], "--load-state"
+        options["QUARRY_SPEC"] = (named, spec)
+        settings = _settings(given, options)
     if workers is None:
         workers = default_workers() if nodes == 1 else 1
     names = [settings.node] if nodes == 1 else [f"node{number}" for number in range(1, nodes + 1)]
     show = Show(as_json, quiet, config_out)
     interruption = Interruption()  # from here on, also for the directory of --ephemeral, which is removed at the end
-    with new_chain.place(settings.data_dir, wished, _named_chain(spec, given), ephemeral) as place:
+    if until_eof:
+        when_input_ends(interruption.interrupt)
+    with new_chain.place(home, wished, named, ephemeral) as place:
         plans = [
             NodePlan(
                 name=name,
@@ -168,12 +194,17 @@ def up(
                 automine=settings.automine and number == 0,
                 redis_url=settings.redis_url if outside else None,
                 unsafe_development=settings.unsafe_development,
+                load_state=files.load,
+                resume=files.resume,
+                dump_state=files.dump,
                 settings=place.with_its({**given, "QUARRY_BLOCK_TIME": interval if number == 0 else ""}),
             )
             for number, name in enumerate(names)
         ]
         scrub_environment()
         run(plans, place, show, interruption)
+        if files.dump is not None and show.talks:
+            terminal.show_if_taken(f"The state is in {files.dump}.")
 
 
 def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | None]]) -> Settings:

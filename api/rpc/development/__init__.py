@@ -11,4 +11,5 @@ Each is registered by `control_method`, so it exists only for callers who `may_c
 - `refused`: what cannot be here, and why; `page`: the page of all of it.
 - `clock`: the timestamps of the blocks to come.
 - `mining`: blocks now, and when blocks are mined.
+- `states`: `anvil_dumpState` and `anvil_loadState`.
 """

@@ -15,7 +15,7 @@ from api.serving import budget as budgets
 from api.serving import connections
 from api.serving.budget import LARGE, Budget, Kind
 from api.serving.connections import READ_RATE, Deadlines, Watch
-from api.serving.gate import PIECE, Gate
+from api.serving.gate import LARGE_BODY, MAX_LARGE_BODY, PIECE, RECEIVED, Gate
 from tests.support.http import POST, first_line, needs_linux
 from tests.support.keys import ALICE
 from tests.support.nodes import transfer
@@ -72,6 +72,69 @@ def test_a_body_shorter_than_it_says_is_refused_before_the_application_sees_it()
     status, _, result = call(inner, Budget(40, MIB), b'{"a": 1}', length="9")
     assert status == "400 BAD REQUEST" and json.loads(b"".join(result))["code"] == "incomplete_body"
     assert inner.bodies == []
+
+
+class LargeBodies:
+    """A gate that takes large bodies at one path."""
+
+    def __init__(self, inner: Any) -> None:
+        budget = Budget(40, MIB)
+        self._gate = Gate(inner, budget, Deadlines(budget), 1000, lambda environ: environ["PATH_INFO"] == "/large")
+
+    def __call__(self, length: int | str, path: str = "/large", **more: str) -> tuple[str, dict[str, Any]]:
+        """The status, and the environment that the application has seen."""
+        status: list[str] = []
+        sent = BytesIO(bytes(min(int(length), 5000)) if str(length).isdigit() else b"")
+        environ: dict[str, Any] = {"REQUEST_METHOD": "POST", "PATH_INFO": path, "wsgi.input": sent, **more}
+        environ["CONTENT_LENGTH"] = str(length)
+        b"".join(self._gate(environ, lambda given, headers: status.append(given)))
+        return status[0], environ
+
+
+@pytest.mark.parametrize(
+    ("length", "path", "more", "received", "large"),
+    [
+        (1000, "/large", {}, True, False),
+        (1001, "/large", {}, True, True),
+        (5000, "/large", {}, True, True),
+        ("0005000", "/large", {}, True, True),
+        (5000, "/other", {}, False, False),
+        (MAX_LARGE_BODY + 1, "/large", {}, False, False),
+        (5000, "/large", {"HTTP_TRANSFER_ENCODING": "chunked"}, False, False),
+    ],
+)
+def test_large_bodies_are_received_where_they_are_allowed(
+    length: int | str, path: str, more: dict[str, str], received: bool, large: bool
+) -> None:
+    status, environ = LargeBodies(Inner([b"ok"], []))(length, path, **more)
+    assert (status, RECEIVED in environ, LARGE_BODY in environ) == ("200 OK", received, large)
+
+
+def test_one_large_body_is_in_memory_at_a_time() -> None:
+    inside: list[str] = []
+
+    def inner(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if not inside:
+            inside.append("")
+            inside[0], _ = gate(2000)
+            assert gate(900)[0] == "200 OK"
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    gate = LargeBodies(inner)
+    assert gate(2000)[0] == "200 OK"
+    assert inside == ["503 SERVICE UNAVAILABLE"]
+    assert gate(2000)[0] == "200 OK", "its place is free again"
+
+
+def test_a_large_body_that_fails_gives_its_place_back() -> None:
+    def inner(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        raise ZeroDivisionError
+
+    gate = LargeBodies(inner)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            gate(2000)
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "1_0", "٣", "1" * 20, "+1", " 1"])

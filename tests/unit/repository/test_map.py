@@ -11,7 +11,7 @@ import pytest
 
 from services.system.programs import ROOT
 
-PRODUCT = ("shared/", "services/", "worker/", "api/")
+PRODUCT = ("shared/", "services/", "worker/", "api/", "quarrynode/")
 
 # Where a package's tests are, besides its mirror in tests/unit.
 FOLDERS = {
@@ -93,6 +93,13 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("services/development/candidates.py", "services/mining/aside.py")),
     ("rounds as workers meet them", ("tests/integration/mining/test_rounds_claims.py",),
      ("services/mining/requests.py", "services/mining/seal_log.py", "services/store/mining.py")),
+    ("saved and loaded by a node", ("tests/integration/development/test_states.py",),
+     ("services/store/state.py", "services/development/stale.py")),
+    ("snapshots in a state file", ("tests/integration/development/test_snapshots_part.py",),
+     ("services/store/snapshot_copy.py",)),
+    ("`quarry up` with a state file", ("tests/integration/launch/test_up_state.py",),
+     ("services/development/state_disk.py", "services/launch/state.py", "api/cli/node/state_files.py",
+      "worker/state_files.py")),
     ("heard by listeners over HTTP", ("tests/integration/http/test_events.py",),
      ("services/store/events.py", "services/store/news.py")),
     ("what peers hear and say", ("tests/network/test_peer_news.py",),
@@ -143,6 +150,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("tests/integration/worker/test_life.py", "tests/integration/worker/test_strangers.py"),
      ("worker/__main__.py", "worker/process.py", "worker/rq_logs.py", "worker/jobs/network.py",
       "worker/jobs/upkeep.py")),
+    # quarrynode
+    ("raised where a node is started and asked", ("tests/unit/quarrynode/test_process.py",), ("quarrynode/errors.py",)),
     # api
     ("made by every test of HTTP", ("tests/integration/http/test_access.py",), ("api/app.py", "api/headers.py")),
     ("blocks and transactions as the endpoints show them",
