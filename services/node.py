@@ -225,7 +225,8 @@ def build_node(
             announcer.returned(ids)
 
     branches = BranchStore(store, keys)
-    finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return)
+    chain_clock = ChainClock(chain, BlockTimesStore(store, keys), rules, clock, lambda: bool(book.approved()))
+    finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return, chain_clock.restore)
     reorganiser = Reorganiser(chain, branches, finisher, rules, clock)
     acceptor = Acceptor(chain, rules, clock, reorganiser.finish, (SealLog(clock).accepted, announcer.accepted))
     policy = MiningPolicy(
@@ -239,11 +240,10 @@ def build_node(
     templates = TemplateMaker(chain, pool, rules, clock)
     ports = Ports(clock, queue, randomness)
     rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, ports)
-    going_back = GoingBack(chain, SnapshotStore(store, keys), reorganiser, rounds, book, clock)
+    requests = Requests(policy, mining, rounds, clock, randomness)
+    going_back = GoingBack(chain, SnapshotStore(store, keys), reorganiser, rounds, book, clock, chain_clock.kept)
     aside = RoundsAside(policy, mining, rounds, rules, ports)
     forks = Forks(chain, pool, rules, reorganiser, going_back, aside, rounds, book, announcer, clock)
-    requests = Requests(policy, mining, rounds, clock, randomness)
-    chain_clock = ChainClock(chain, BlockTimesStore(store, keys), rules, clock, lambda: bool(book.approved()))
     wallet_blocks = WalletBlocks(chain, rules)
     resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
     return Node(

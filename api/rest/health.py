@@ -68,9 +68,9 @@ def status() -> ResponseReturnValue:
         '200':
           description: >-
             node, spec, height, tip, chainwork, mempool, peers, workers, suspended, foreign_workers, round, time,
-            wrong_clocks, ledger and more. rpc_url and ws_url are where the node's settings have `quarry rpc` serve
-            wallets and tools. ledger.state is ok, differs (findings say where the stored state differs from
-            what the blocks give) or repairing.
+            time_offset, wrong_clocks, ledger and more. rpc_url and ws_url are where the node's settings have
+            `quarry rpc` serve wallets and tools. ledger.state is ok, differs (findings say where the stored state
+            differs from what the blocks give) or repairing.
           json: Status
     """
     node = current_node()

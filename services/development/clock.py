@@ -5,8 +5,8 @@ clock. The names and the effects are anvil's.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 
 from services.errors import Busy, PolicyError, TipMoved
 from services.ports import Clock
@@ -42,7 +42,8 @@ class ChainClock:
         return self._following(tip, window, tip.times)
 
     def increase(self, seconds: int) -> int:
-        """Move the clock forward. Returns the offset afterwards.
+        """Move the clock forward, so that the next block is at least `seconds` after the last one. Returns the offset
+        afterwards.
 
         Raises:
             PolicyError: `bad_time`.
@@ -50,7 +51,11 @@ class ChainClock:
         """
 
         def moved(tip: Tip, window: Sequence[Header]) -> BlockTimes:
-            return replace(tip.times, offset=(tip.times.offset or 0) + seconds)
+            offset = tip.times.offset
+            if offset is None:
+                return replace(tip.times, offset=seconds)
+            # Blocks in one second have rising timestamps, so the last may be ahead of the clock.
+            return replace(tip.times, offset=max(offset, int(tip.timestamp) - math.floor(self._clock.now())) + seconds)
 
         return self._change(moved).offset or 0
 
@@ -122,6 +127,28 @@ class ChainClock:
 
         self._change(moved)
         return True
+
+    def kept(self) -> dict[str, str]:
+        """What a snapshot keeps of the clock; `restore` takes it."""
+        times = asdict(self._chain.tip().times)
+        return {f"clock_{name}": str(value) for name, value in times.items() if value is not None}
+
+    def restore(self, kept: Mapping[str, str]) -> None:
+        """Set the clock to what it was when `kept` returned this.
+
+        Raises:
+            Busy: `contended`.
+        """
+        names = ("offset", "next", "interval")
+        after = BlockTimes(**{name: int(kept[f"clock_{name}"]) for name in names if f"clock_{name}" in kept})
+        for _ in range(_ATTEMPTS):
+            tip = self._chain.tip()
+            try:
+                self._store.change(tip.hash, tip.times, after)
+            except TipMoved:
+                continue
+            return
+        raise Busy("contended", "Blocks follow one another too fast to set the clock between two of them; try again.")
 
     def _change(self, moved: Callable[[Tip, Sequence[Header]], BlockTimes]) -> BlockTimes:
         """Write the times that `moved` makes of the tip and its window, and return them."""

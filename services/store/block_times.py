@@ -5,6 +5,7 @@ moment and without another round trip. Without it, as on every other chain, time
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from services.store.base import NodeStore
 
 # The last timestamp that can be asked for: the end of the year 9999, where Python's calendar ends.
 LAST_MOMENT = 253_402_300_799
+_WHOLE = re.compile(rb"(?=.{1,15}\Z)-?[0-9]+")
 # Fields of the tip's hash.
 _OFFSET, _NEXT, _INTERVAL = b"time_offset", b"next_timestamp", b"timestamp_interval"
 
@@ -63,13 +65,17 @@ class BlockTimes:
 
     @classmethod
     def read(cls, fields: Mapping[bytes, bytes]) -> "BlockTimes":
-        """The times in the fields of the tip. Raises: ValueError."""
+        """The times in the fields of the tip. One that is damaged counts as not set: nothing else tells what it was."""
         if _OFFSET not in fields and _NEXT not in fields and _INTERVAL not in fields:
             return PLAIN
-        return cls(*(int(fields[name]) if name in fields else None for name in (_OFFSET, _NEXT, _INTERVAL)))
+        return cls(*(_read(fields.get(name, b"")) for name in (_OFFSET, _NEXT, _INTERVAL)))
 
 
 PLAIN = BlockTimes()
+
+
+def _read(value: bytes) -> int | None:
+    return int(value) if _WHOLE.fullmatch(value) else None
 
 
 class BlockTimesStore(NodeStore):

@@ -39,6 +39,10 @@ def test_javascript_libraries(url: str, node_modules: None, script: str, owner: 
     run("node", script, url, KEYS[owner], KEYS[spender])
 
 
+def test_the_test_client_of_viem(url: str, node_modules: None) -> None:
+    run("node", "viem_modes.mjs", url, KEYS[4])
+
+
 @pytest.fixture(scope="module")
 def cast(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Foundry's program, of 60 MB: fetched only where that is asked for, as .ci/run does."""

@@ -115,7 +115,7 @@ if round ~= '' then
   if next or interval then
     local ahead = tonumber(timestamp) - math.floor(tonumber(now))
     if not next then
-      ahead = math.max(ahead, tonumber(offset or 0))
+      ahead = math.max(ahead, tonumber(offset or 0) or 0)
     end
     redis.call('HSET', P .. 'tip', 'time_offset', string.format('%.0f', ahead))
     redis.call('HDEL', P .. 'tip', 'next_timestamp')

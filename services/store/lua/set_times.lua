@@ -13,7 +13,11 @@ if redis.call('HGET', tip, 'hash') ~= ARGV[1] then
   return 'moved'
 end
 for i, name in ipairs(FIELDS) do
-  if (redis.call('HGET', tip, name) or '') ~= ARGV[1 + i] then
+  local value = redis.call('HGET', tip, name) or ''
+  if not string.match(value, '^-?%d+$') or #value > 15 then
+    value = '' -- damaged: it counts as not set
+  end
+  if value ~= ARGV[1 + i] then
     return 'moved'
   end
 end

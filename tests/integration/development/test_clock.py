@@ -53,6 +53,8 @@ def test_an_increase_moves_all_blocks_and_adds_up(here: TestNode) -> None:
     assert stamp(here) == START + DAY + 15
     assert stamp(here) == START + DAY + 16  # in the same second: timestamps rise
     assert clock.offset() == DAY + 5
+    assert clock.increase(100) == DAY + 106  # from the last block, which is ahead of the clock
+    assert stamp(here) == START + DAY + 116
     assert_store_equals_replay(here.node, here.redis)
 
 
@@ -195,3 +197,33 @@ def test_with_peers_the_clock_stays_within_what_they_accept(redis: Redis, block_
     assert clock.increase(most) == most
     with pytest.raises(PolicyError, match=words):
         clock.increase(1)
+
+
+def test_a_damaged_field_counts_as_not_set(here: TestNode) -> None:
+    here.node.chain_clock.increase(DAY)
+    for name in ("next_timestamp", "timestamp_interval"):
+        here.redis.hset(here.node.chain.keys.tip, name, "soon")
+    assert times(here) == BlockTimes(offset=DAY)
+    assert stamp(here) == START + DAY
+    here.redis.hset(here.node.chain.keys.tip, "time_offset", "soon")
+    here.node.chain_clock.set_interval(5)
+    assert times(here) == BlockTimes(interval=5)
+    assert stamp(here) == START + DAY + 5
+
+
+def test_a_snapshot_brings_back_the_clock(here: TestNode) -> None:
+    clock, going_back = here.node.chain_clock, here.node.going_back
+    clock.increase(1_000)
+    snapshot, offset = going_back.snapshot(), clock.offset()
+    clock.increase(5_000)
+    clock.set_interval(7)
+    mine(here.node)
+    assert going_back.revert(snapshot)
+    assert times(here) == BlockTimes(offset=offset)
+
+
+def test_a_snapshot_of_a_clock_that_was_never_moved_brings_back_that(here: TestNode) -> None:
+    snapshot = here.node.going_back.snapshot()
+    here.node.chain_clock.increase(5_000)
+    assert here.node.going_back.revert(snapshot)
+    assert times(here) == PLAIN

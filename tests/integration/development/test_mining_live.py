@@ -84,8 +84,9 @@ def test_a_timestamp_is_refused_before_anything_is_mined(rpc: Rpc) -> None:
 
 def test_status_shows_the_offset(running: RunningNode, rpc: Rpc) -> None:
     before = running.client.get("/status").ok()["time_offset"]
-    assert rpc("evm_increaseTime", 500) == before + 500
-    assert running.client.get("/status").ok()["time_offset"] == before + 500
+    moved = rpc("evm_increaseTime", 500)
+    assert moved >= before + 500  # more if the last blocks were ahead of the clock
+    assert running.client.get("/status").ok()["time_offset"] == moved
 
 
 def balance(rpc: Rpc) -> int:

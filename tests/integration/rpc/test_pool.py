@@ -112,7 +112,7 @@ def test_a_block_of_the_old_template_is_not_appended_however_late(
 def test_a_round_that_nothing_wants_any_more_ends(rpc: Rpc, node: Node) -> None:
     """Only auto-mining opens a round without a request; here it is opened as auto-mining does."""
     [identifier] = sent(rpc, 0)
-    opened = node.rounds._open("a" * 32, "0", node.chain.tip().hash, empty=False)
+    opened = node.rounds._open("a" * 32, "0", node.mining.situation(), empty=False)
     assert opened is not None and node.mining.situation().open_round == "a" * 32
     rpc("anvil_dropTransaction", identifier)
     assert node.mining.situation().open_round == ""

@@ -153,3 +153,13 @@ def test_another_spec_cannot_take_a_built_in_chain_id(tmp_path: Path, name: str)
 def test_a_name_that_looks_like_loopback_is_not(host):
     with pytest.raises(BadSettings, match="development"):
         load({"QUARRY_HOST": host, "QUARRY_SPEC": "dev"})
+
+
+def test_a_timer_needs_constant_difficulty_and_mining_without_end_needs_the_other() -> None:
+    assert "block_interval = 0" in refusal(spec="network", block_time="2")
+    assert "QUARRY_BLOCK_TIME" in refusal(spec="dev", mine="always")
+    assert load({"QUARRY_BLOCK_TIME": "0.5"}).block_time == 0.5
+    assert load({"QUARRY_SPEC": "network", "QUARRY_MINE": "ALWAYS"}).mine == "always"
+    for text in ("0.05", "86401", "-1", "2s", "1e3", "inf"):
+        assert "QUARRY_BLOCK_TIME" in refusal(block_time=text)
+    assert "asked, always" in refusal(mine="never")
