@@ -167,8 +167,7 @@ class Keys:
         return self._key("snapshot-totals")
 
     def snapshot(self, snapshot_id: str) -> str:
-        """HASH {tip, height, at, transactions, bytes, time_offset, next_timestamp, timestamp_interval} and what other
-        parts keep: one snapshot.
+        """HASH {tip, height, at, transactions, bytes} and what other parts keep: one snapshot.
 
         `services/store/snapshots.py` describes the fields.
         """

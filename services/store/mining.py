@@ -103,12 +103,6 @@ class MiningStore(NodeStore):
         found = self._scripts.run("next_round", [self.keys.prefix], [])
         open_round, requests, pool_size, tip, held, differs, automine, arrivals, aside, restored, restoring = found
         return Situation(
-<<<<<<< HEAD
-            open_round.decode(), requests, pool_size, tip.decode(), held.decode(), bool(differs),
-            automine == b"1" if automine else None, arrivals.decode(), aside.decode(), restored.decode(),
-            bool(restoring),
-        )  # fmt: skip
-=======
             open_round.decode(),
             requests,
             pool_size,
@@ -121,7 +115,6 @@ class MiningStore(NodeStore):
             restored.decode(),
             bool(restoring),
         )
->>>>>>> h-back
 
     def open(
         self,
@@ -137,12 +130,8 @@ class MiningStore(NodeStore):
 
         Args:
             transactions: in the template, besides the reward.
-<<<<<<< HEAD
-            arrivals, restored: those of `Situation`, read before the template was made.
-=======
             arrivals: see `Situation`; read before the template was made.
             restored: the same.
->>>>>>> h-back
 
         Returns:
             id and version of the round that is open now, which may be another one.

@@ -11,8 +11,7 @@ from services.store.base import NodeStore
 
 # Snapshots that are kept; then the oldest goes. Most bytes of one mempool, which a script copies in 60 ms; and of all.
 MOST, MOST_BYTES, ALL_BYTES = 1000, 8 * 2**20, 64 * 2**20
-_CLOCK = frozenset({"time_offset", "next_timestamp", "timestamp_interval"})
-_OWN = frozenset({"tip", "height", "at", "transactions", "bytes"}) | _CLOCK
+_OWN = frozenset({"tip", "height", "at", "transactions", "bytes"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,4 @@
--- How snapshots are removed, and what of the chain's clock they keep; included by the scripts that do so. `P` is the
--- node's prefix.
-
-local CLOCK = {'time_offset', 'next_timestamp', 'timestamp_interval'} -- fields of the tip
-
--- Copy the clock's fields from one hash to another. A field that is missing there is removed.
-local function copy_clock(from, to)
-  for _, name in ipairs(CLOCK) do
-    local value = redis.call('HGET', from, name)
-    if value then
-      redis.call('HSET', to, name, value)
-    else
-      redis.call('HDEL', to, name)
-    end
-  end
-end
+-- How snapshots are removed, included by the scripts that do so. `P` is the node's prefix.
 
 local function remove_snapshot(id)
   local bytes = redis.call('HGET', P .. 'snapshot:' .. id, 'bytes') or '0'

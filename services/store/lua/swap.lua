@@ -60,9 +60,6 @@ write_ledger(P .. 'allowances', allowances)
 redis.call('HSET', P .. 'tip', 'hash', new_tip, 'height', height, 'timestamp', timestamp, 'chainwork', chainwork,
   'supply', supply, 'digest', digest_after)
 redis.call('SET', P .. 'journal', journal)
-if snapshot ~= '' then -- the clock goes back too; after a reset it is the machine's
-  copy_clock(P .. 'snapshot:' .. snapshot, P .. 'tip')
-end
 if snapshot == '*' then
   remove_snapshots(0)
 elseif snapshot ~= '' then

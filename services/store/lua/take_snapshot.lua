@@ -29,7 +29,6 @@ local id = string.format('%.0f', redis.call('HINCRBY', P .. 'snapshot-totals', '
 local hash, height = unpack(redis.call('HMGET', P .. 'tip', 'hash', 'height'), 1, 2)
 redis.call('HSET', P .. 'snapshot:' .. id, 'tip', hash, 'height', height, 'at', now, 'transactions', count, 'bytes',
   bytes, unpack(ARGV, FIRST, #ARGV))
-copy_clock(P .. 'tip', P .. 'snapshot:' .. id)
 redis.call('ZADD', P .. 'snapshots', id, id)
 for first = 0, count - 1, 1000 do
   local members, ids, pairs_of = redis.call('ZRANGE', P .. 'pool:order', first, first + 999), {}, {}

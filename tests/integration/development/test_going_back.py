@@ -268,18 +268,6 @@ def test_a_node_with_peers_stays(here: TestNode) -> None:
     assert here.node.chain.tip() == tip and here.node.going_back._snapshots.get(taken) is not None
 
 
-def test_the_clock_goes_back_too(here: TestNode) -> None:
-    tip = here.node.chain.keys.tip
-    here.node.chain_clock.increase(100)
-    taken = here.node.going_back.snapshot()
-    here.node.chain_clock.increase(50)
-    here.redis.hset(tip, "timestamp_interval", "7")
-    assert here.node.going_back.revert(taken)
-    assert here.redis.hmget(tip, "time_offset", "timestamp_interval") == [b"100", None]
-    here.node.going_back.reset()
-    assert here.redis.hget(tip, "time_offset") is None
-
-
 def test_what_others_keep_comes_back_with_it(redis: Redis) -> None:
     here = TestNode(redis)
     told: list[dict[str, str]] = []
