@@ -3,12 +3,7 @@
 - `requests`: asks for a block, waits for it, and cancels a round.
 - `templates`: makes the next block without its proof from the mempool.
 - `rounds`: opens a round, hands out ranges of proofs, and seals the block.
-<<<<<<< HEAD
-- `modes`: when the node mines by itself.
-- `aside`: rounds for blocks of another branch.
-=======
 - `aside`: rounds for blocks of another branch.
 - `modes`: when the node mines by itself.
->>>>>>> h-back
 - `seal_log`: the log lines about sealed blocks.
 """

@@ -3,11 +3,7 @@
 -- ARGV: 1 round id, 2 version that it must have ("0" = no round may be open), 3 parent hash, 4 height, 5 difficulty,
 --   6 prefix of the proofs, 7 template, 8 now (Unix seconds), 9 transactions in the template, besides the reward,
 --   10 arrivals in the mempool (pool:totals, sequence) before the template was made, 11 how often the mempool had been
-<<<<<<< HEAD
---   restored when the template was begun.
-=======
 --   restored then.
->>>>>>> h-back
 -- Returns {"open", round id, version}: the round that is open now, the caller's or another; {"moved"} if the tip is not
 -- the template's parent, or the mempool was restored since; {"differs"} while the stored state is marked as wrong.
 local P = KEYS[1]
