@@ -23,6 +23,7 @@ from services.launch.ownership import Ownership
 from services.launch.ports import PortTaken, reserved
 from services.launch.server_files import HOST, UnusablePassword, configuration, read_password
 from services.system.files import make_private_directory, open_private, replace
+from services.system.signals import held_back
 from shared.errors import NodeError
 
 log = structlog.get_logger(__name__)
@@ -214,10 +215,12 @@ class EmbeddedValkey:
         text = configuration(self.directory, self._port, self._password, self.directory / _LOG, fsync)
         replace(self.directory / _CONFIG, text.encode())
         self._ownership.record(server=None)
-        with open(open_private(self.directory / _LOG, os.O_APPEND), "ab") as output:
-            log_start = output.seek(0, os.SEEK_END)
-            try:
-                process = subprocess.Popen(
+        process: subprocess.Popen[bytes] | None = None
+        try:
+            # An interrupt while it starts would leave a server that nobody knows.
+            with open(open_private(self.directory / _LOG, os.O_APPEND), "ab") as output, held_back():
+                log_start = output.seek(0, os.SEEK_END)
+                process = self._process = subprocess.Popen(
                     [executable, self.directory / _CONFIG],  # no password: every user can read a command line
                     cwd=self.directory,
                     stdin=subprocess.DEVNULL,
@@ -227,17 +230,22 @@ class EmbeddedValkey:
                     start_new_session=True,  # the terminal's Ctrl-C reaches only us; the server ends after its clients
                     umask=0o077,
                 )
-            except OSError as error:
-                raise EmbeddedValkeyFailed(f"The server {executable} cannot be started: {error.strerror}.") from error
-        self._process = process
-        try:
             self._ownership.record(server=process.pid)
             self._await_ready(executable, process, log_start, cancelled)
+        except OSError as error:
+            if process is None:
+                raise EmbeddedValkeyFailed(f"The server {executable} cannot be started: {error.strerror}.") from error
+            self._give_up(process)
+            raise
         except BaseException:
-            _end(process, _STOP_TIMEOUT)
-            self._process = None
+            if process is not None:
+                self._give_up(process)
             raise
         log.info("valkey_started", pid=process.pid, port=self._port, durability=self.durability)
+
+    def _give_up(self, process: "subprocess.Popen[bytes]") -> None:
+        _end(process, _STOP_TIMEOUT)
+        self._process = None
 
     def _await_ready(
         self, executable: Path, process: subprocess.Popen[bytes], log_start: int, cancelled: threading.Event

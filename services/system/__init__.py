@@ -3,6 +3,7 @@
 files        writing files atomically and privately
 text_files   reading small text files, secrets among them
 processes    the process table, and children that end with their parent
+signals      signals during a step that must not be cut short
 programs     starting our own modules as programs
 logs         structured logs
 visible      making untrusted text safe to show

@@ -1,11 +1,14 @@
 """What the tests of all clients need."""
 
 import fcntl
+import os
 import shutil
 
 import pytest
 
 from tests.clients.packages import HERE, npm
+
+CAST = "@foundry-rs/cast@1.7.1"
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +22,16 @@ def node_modules() -> None:
         if installed.exists() and installed.stat().st_mtime >= (HERE / "package-lock.json").stat().st_mtime:
             return
         npm(HERE, "ci")
+
+
+@pytest.fixture(scope="session")
+def cast(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Foundry's program, of 60 MB: fetched only where that is asked for, as .ci/run does."""
+    found = shutil.which("cast")
+    if found is not None:
+        return found
+    if not os.environ.get("TEST_CAST") or shutil.which("npm") is None:
+        pytest.skip("cast is not installed")
+    directory = tmp_path_factory.mktemp("cast")
+    npm(directory, "install", CAST)
+    return str(directory / "node_modules" / ".bin" / "cast")

@@ -3,8 +3,6 @@
 import functools
 import importlib.util
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from services.wallet.development import ACCOUNTS
-from tests.clients.packages import HERE, npm
+from tests.clients.packages import HERE
 from tests.support.running import RunningNode
 
-CAST = "@foundry-rs/cast@1.7.1"
 TOKEN = "0x0000000000000000000000000000000000005eed"
 KEYS = [account.private_key for account in ACCOUNTS]
 
@@ -41,19 +38,6 @@ def test_javascript_libraries(url: str, node_modules: None, script: str, owner: 
 
 def test_the_test_client_of_viem(url: str, node_modules: None) -> None:
     run("node", "viem_modes.mjs", url, KEYS[4])
-
-
-@pytest.fixture(scope="module")
-def cast(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Foundry's program, of 60 MB: fetched only where that is asked for, as .ci/run does."""
-    found = shutil.which("cast")
-    if found is not None:
-        return found
-    if not os.environ.get("TEST_CAST") or shutil.which("npm") is None:
-        pytest.skip("cast is not installed")
-    directory = tmp_path_factory.mktemp("cast")
-    npm(directory, "install", CAST)
-    return str(directory / "node_modules" / ".bin" / "cast")
 
 
 def test_cast(url: str, cast: str) -> None:

@@ -9,12 +9,13 @@ from types import FrameType
 class Interruption:
     """Handles Ctrl-C, SIGTERM and SIGHUP: inside `may_raise` they raise KeyboardInterrupt, outside they set `event`.
 
-    Once `event` is set, another signal raises KeyboardInterrupt, which cuts the stopping short.
+    Once `event` was set by a signal outside, another signal raises KeyboardInterrupt, which cuts the stopping short.
     """
 
     def __init__(self) -> None:
         self.event = threading.Event()
         self._raises = False
+        self._has_raised = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._received)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is ignored under nohup
@@ -38,7 +39,10 @@ class Interruption:
         self._raises = False
 
     def _received(self, number: int, frame: FrameType | None) -> None:
-        if self._raises or self.event.is_set():
+        is_second = self.event.is_set() and not self._has_raised
+        # Also where the exception is raised: Python drops one that comes up in a destructor.
+        self.event.set()
+        self._has_raised = self._raises
+        if self._raises or is_second:
             self._raises = False
             raise KeyboardInterrupt
-        self.event.set()
