@@ -122,7 +122,9 @@ def read_transaction(value: Any) -> Transaction:
     else:
         _require_hex(signature, "bad_signature", "signature", None)
         identifier = keccak256(bytes.fromhex(signature))
-    whole = _canonical_within_bounds(value)
+    whole = canonical(value)
+    if len(whole) > MAX_TRANSACTION_BYTES:
+        raise _too_large()
     return Transaction(
         id=identifier.hex(),
         type=kind,
@@ -190,6 +192,9 @@ def read_raw(raw: bytes, spec: ChainSpec) -> Transaction:
     call = ethereum.interpret(read, spec.token.address)
     _require_chain_id(call.chain_id)
     fields = _fields_of(call, raw)
+    whole = canonical(fields)
+    if len(whole) > MAX_TRANSACTION_BYTES:
+        raise _too_large()
     return Transaction(
         id=read.id.hex(),
         type=call.type,
@@ -201,7 +206,7 @@ def read_raw(raw: bytes, spec: ChainSpec) -> Transaction:
         fee=call.fee,
         owner=call.owner,
         fields=fields,
-        canonical=_canonical_within_bounds(fields),
+        canonical=whole,
     )
 
 
@@ -225,11 +230,8 @@ def _require_chain_id(value: Any) -> None:
         raise InputError("bad_chain_id", "chain_id must be a whole number from 1 to 2^53 - 1.", field="chain_id")
 
 
-def _canonical_within_bounds(fields: dict[str, Any]) -> bytes:
-    whole = canonical(fields)
-    if len(whole) > MAX_TRANSACTION_BYTES:
-        raise RuleError("transaction_too_large", f"A transaction may have {MAX_TRANSACTION_BYTES} bytes at most.")
-    return whole
+def _too_large() -> RuleError:
+    return RuleError("transaction_too_large", f"A transaction may have {MAX_TRANSACTION_BYTES} bytes at most.")
 
 
 def require_payee(address: str, spec: ChainSpec, *, field: str = "recipient") -> None:

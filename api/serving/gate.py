@@ -64,7 +64,8 @@ class Gate:
         if len(length) < self._digits or not self._is_large(environ, length):
             return self._answer(environ, start_response)
         if not self._one.acquire(blocking=False):
-            return _refuse(problem(503, "too_many_bodies", _ONE_AT_A_TIME), start_response)
+            busy = Busy("too_many_bodies", _ONE_AT_A_TIME)
+            return _refuse(problem(503, busy.code, busy.message), start_response)
         environ[LARGE_BODY] = True
         try:
             return self._answer(environ, start_response)

@@ -78,9 +78,11 @@ def _check(redis_url: str, directory: Path, *command: str, says_removed: bool = 
     told = json.loads(said)
     assert told["chainId"] == CHAIN_ID
     assert told["heads"] == [*range(2, 12), *range(2, 13)]
-    # The first block has the transfer and the reward, each of the others the reward; a block of the branch has both.
-    assert told["logs"] == [f"0x{name}" for name in (old[0], *old, *(each for each in new for _ in range(2)))]
-    assert told["removed"] == [f"0x{name}" for name in (*reversed(old), old[0]) if says_removed]
+    # The first block has a transfer, its fee and the reward, each of the others the reward; a block of the branch has
+    # all three.
+    first = [old[0]] * 2
+    assert told["logs"] == [f"0x{name}" for name in (*first, *old, *(each for each in new for _ in range(3)))]
+    assert told["removed"] == [f"0x{name}" for name in (*reversed(old), *first) if says_removed]
     assert waiting in told["pending"]
     for each in (node, rival):
         forget(each)

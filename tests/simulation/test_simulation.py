@@ -30,7 +30,7 @@ def regressions() -> list[tuple[Mode, int]]:
 
 def test_a_slice_of_schedules_keeps_the_promises_and_meets_every_fault() -> None:
     met: Counter[str] = Counter()
-    for seed in (2, *range(101, 111)):  # 2 meets a flushed broker early
+    for seed in (2, *range(106, 116)):  # 2 meets a flushed broker early
         outcome = run_seed(seed, "safety")
         assert outcome.failure is None, f"safety seed {seed}: {outcome.failure}"
         assert outcome.height > 2, "nothing was mined, so nothing was tested"

@@ -54,6 +54,8 @@ def timed(call: Callable[[], Answer]) -> float:
 def test_a_body_that_is_too_large_is_refused_by_its_head_alone(
     shared_node: RunningNode, head: bytes, status: bytes, path: bytes
 ) -> None:
+    if path == b"/rpc":  # from this machine it may be `anvil_loadState`, which its head does not tell
+        head = b"Origin: https://example.org\r\n" + head
     started = time.monotonic()
     with shared_node.door.raw(POST.replace(b"/transactions/new", path) + head) as connection:
         assert first_line(connection) == b"HTTP/1.1 " + status
