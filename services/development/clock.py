@@ -36,6 +36,10 @@ class ChainClock:
         """Seconds from the node's clock to the chain's; 0 while they are the same."""
         return self._chain.tip().times.offset or 0
 
+    def asked(self) -> int | None:
+        """The timestamp that `set_next` has set for the next block; None: there is none."""
+        return self._chain.tip().times.next
+
     def following(self) -> int:
         """The timestamp that the next block gets if it is mined now, Unix seconds."""
         tip, window = self._read()

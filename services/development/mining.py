@@ -52,8 +52,8 @@ class MiningOnDemand:
         Args:
             count: at most MOST_BLOCKS.
             timestamp: of the first block, Unix seconds; None: as the clock of the chain says.
-            interval: seconds from each block's timestamp to the next one's, and from now to the first one's. 0: as the
-                clock of the chain says. Not together with `timestamp`.
+            interval: seconds from each block's timestamp to the next one's, and from now to the first one's, unless a
+                timestamp was set for it. 0: as the clock of the chain says. Not together with `timestamp`.
 
         Raises:
             PolicyError: `no_reward_address`, `bad_time`; `not_mined`: too many blocks, no worker mines, or it takes too
@@ -95,11 +95,12 @@ class MiningOnDemand:
 
     def _mine_apart(self, order: _Order, interval: int) -> None:
         """Mine blocks whose timestamps are `interval` seconds apart, one after the other."""
-        timestamp = self._chain_clock.following()
+        asked = self._chain_clock.asked()
+        timestamp = self._chain_clock.following() + interval if asked is None else asked
         while order.done < order.count:
-            timestamp += interval
             self._chain_clock.set_next(timestamp)
             self._await(self._requests.ask(), order)
+            timestamp += interval
 
     def _await(self, request_id: str, order: _Order) -> None:
         """Wait until a block has answered a request."""

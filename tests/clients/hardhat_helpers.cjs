@@ -39,20 +39,20 @@ async function main() {
     },
     takeSnapshot: async () => {
       const snapshot = await helpers.takeSnapshot()
-      await helpers.setBalance(fresh, 777n)
+      await helpers.setBalance(fresh, 77_777n)
       await snapshot.restore()
       assert.equal(BigInt(await ask('eth_getBalance', fresh, 'latest')), 12345n)
     },
     clearSnapshots: async () => helpers.clearSnapshots(),
     loadFixture: async () => {
       async function fixture() {
-        await helpers.setBalance(fresh, 4242n)
+        await helpers.setBalance(fresh, 42_424n)
         return 'fixture'
       }
       assert.equal(await helpers.loadFixture(fixture), 'fixture')
-      await helpers.setBalance(fresh, 1n)
+      await helpers.setBalance(fresh, 99_999n)
       assert.equal(await helpers.loadFixture(fixture), 'fixture')
-      assert.equal(BigInt(await ask('eth_getBalance', fresh, 'latest')), 4242n)
+      assert.equal(BigInt(await ask('eth_getBalance', fresh, 'latest')), 42_424n)
     },
     getStorageAt: async () => assert.equal(BigInt(await helpers.getStorageAt(fresh, 0)), 0n),
     'time.latest': async () => assert.ok((await time.latest()) > 1_700_000_000),

@@ -69,6 +69,10 @@ def test_blocks_have_the_timestamps_that_were_asked_for(rpc: Rpc) -> None:
     *_, last = mined = stamps(rpc, before + 4)
     assert {after - earlier for earlier, after in pairwise(mined)} == {60} and len(mined) == 4
     assert mined[0] - third >= 60
+    rpc("evm_setNextBlockTimestamp", last + 500)
+    rpc("anvil_mine", 2, 60)
+    *_, last = stamps(rpc, height(rpc) - 1)
+    assert stamps(rpc, height(rpc) - 1) == [mined[-1] + 500, mined[-1] + 560]
 
     assert rpc("evm_increaseTime", 1000) > 10_000
     rpc("evm_mine")
