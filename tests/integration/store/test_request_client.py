@@ -110,11 +110,18 @@ def test_a_server_that_starts_again_is_found(tmp_path: Path) -> None:
 def test_closing_closes_all_connections(valkey: EmbeddedValkey) -> None:
     with Redis.from_url(valkey.url) as other:
         before = connections(other)
-        redis, stop = connect_for_requests(valkey.url), threading.Event()
-        threads = [threading.Thread(target=lambda: (redis.ping(), stop.wait(20))) for _ in range(4)]
+        redis, stop, connected = connect_for_requests(valkey.url), threading.Event(), threading.Barrier(5)
+
+        def work() -> None:
+            redis.ping()
+            connected.wait(20)
+            stop.wait(20)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
             thread.start()
-        eventually(lambda: connections(other) == before + 4)
+        connected.wait(20)
+        assert connections(other) == before + 4
         redis.close()
         eventually(lambda: connections(other) == before)
         stop.set()
