@@ -89,8 +89,8 @@ class Balances:
         deadline = self._parts.clock.now() + PATIENCE
         with self._turn(deadline):
             target = wanted(self._balance(address))
-            if self._balance(address) != target and self._parts.pool.totals()[0]:
-                self._mine(deadline)  # what waits now would be mined beside our transaction, and may pay the account
+            if self._balance(address) != target:
+                self._mine_what_waits(deadline)
             for _ in range(_ROUNDS):
                 difference = target - self._balance(address)
                 if difference == 0:
@@ -239,6 +239,19 @@ class Balances:
         )
 
     # --- blocks ---
+
+    def _mine_what_waits(self, deadline: float) -> None:
+        """Mine what waits now: it would be mined beside our transaction, and may pay the account.
+
+        What waits for a missing nonce stays. The block of a round that was open already may hold less than what waits,
+        so one block that takes nothing is not the end.
+        """
+        waiting, idle = self._parts.pool.totals()[0], 0
+        while waiting and idle < 2:
+            self._mine(deadline)
+            left = self._parts.pool.totals()[0]
+            idle = 0 if left < waiting else idle + 1
+            waiting = left
 
     def _await(self, ids: Sequence[str], deadline: float) -> None:
         """Wait until blocks hold the transactions; ask for blocks unless auto-mining makes them. Else withdraw them."""
