@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -45,6 +46,14 @@ def audited(running: RunningNode) -> None:
     with running.redis() as redis:
         node = build_node(running.settings, store=as_store(redis), queue=RecordingQueue())
         assert FullAudit(node.chain, node.rules, node.clock).certain().findings == []
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("turns", [2, pytest.param(30, marks=pytest.mark.slow)])
@@ -92,6 +101,7 @@ def test_reverts_while_workers_mine(start_node: StartNode, turns: int) -> None:
     eventually(lambda: status(running, last) == "confirmed")
     os.kill(running.processes["api"].pid, signal.SIGKILL)
     running.processes["api"].wait()
+    eventually(lambda: not listens(running.door.port), what="the end of the server's other processes")
     running._launch("api", [sys.executable, "-P", "-c", SERVE])
     eventually(running._is_ready, 30)
     assert rpc(running, "evm_revert", taken) is True and status(running, last) == "reverted"
