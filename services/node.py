@@ -298,7 +298,7 @@ def build_node(
             clock,
             lambda: kept_phrase(settings),
             lambda: bool(book.approved()),
-            [ClockPart(chain, block_times), SnapshotsPart(SnapshotCopy(store, keys), rules)],
+            [ClockPart(chain, chain_clock), SnapshotsPart(SnapshotCopy(store, keys), rules)],
         ),
         repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
         going_back=going_back,

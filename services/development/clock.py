@@ -144,11 +144,18 @@ class ChainClock:
             Busy: `contended`.
         """
         names = ("offset", "next", "interval")
-        after = BlockTimes(**{name: int(kept[f"clock_{name}"]) for name in names if f"clock_{name}" in kept})
+        self.put(BlockTimes(**{name: int(kept[f"clock_{name}"]) for name in names if f"clock_{name}" in kept}))
+
+    def put(self, times: BlockTimes) -> None:
+        """Set the clock to times that were possible once, so they are not judged again.
+
+        Raises:
+            Busy: `contended`.
+        """
         for _ in range(_ATTEMPTS):
             tip = self._chain.tip()
             try:
-                self._store.change(tip.hash, tip.times, after)
+                self._store.change(tip.hash, tip.times, times)
             except TipMoved:
                 continue
             return

@@ -4,12 +4,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from services.chain.reorganiser import Branch
+from services.development.clock import ChainClock
 from services.development.state_file import BadState
-from services.errors import Busy, TipMoved
-from services.store.block_times import LAST_MOMENT, PLAIN, BlockTimes, BlockTimesStore
+from services.store.block_times import LAST_MOMENT, PLAIN, BlockTimes
 from services.store.chain import ChainStore
-
-_ATTEMPTS = 20
 
 
 class ClockPart:
@@ -17,9 +15,9 @@ class ClockPart:
 
     name = "clock"
 
-    def __init__(self, chain: ChainStore, store: BlockTimesStore) -> None:
+    def __init__(self, chain: ChainStore, clock: ChainClock) -> None:
         self._chain = chain
-        self._store = store
+        self._clock = clock
 
     def dump(self) -> Any:
         """None while the clock is the node's."""
@@ -32,15 +30,7 @@ class ClockPart:
 
     def load(self, value: Any) -> None:
         """Set the clock. Raises: Busy: `contended`."""
-        after = PLAIN if value is None else _read(value)
-        for _ in range(_ATTEMPTS):
-            tip = self._chain.tip()
-            try:
-                self._store.change(tip.hash, tip.times, after)
-            except TipMoved:
-                continue
-            return
-        raise Busy("contended", "The chain changed at every attempt to set its clock; load the state again.")
+        self._clock.put(PLAIN if value is None else _read(value))
 
 
 def allow_any_time(branch: Branch) -> None:
