@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +15,7 @@ START_TIMEOUT = 60.0  # seconds
 PathLike = str | os.PathLike[str]
 
 
-class _Running:
+class _Running(ABC):
     """What starts and stops. `command` must be set before `start`."""
 
     _command: Command
@@ -58,8 +59,9 @@ class _Running:
             with contextlib.suppress(NodeFailed):  # the error of the test is the one to see
                 self.stop()
 
+    @abstractmethod
     def _take(self, record: dict[str, Any]) -> None:
-        raise NotImplementedError
+        """Note where the nodes are, from what `quarry up --json` has printed."""
 
 
 class QuarryNode(_Running, Node):

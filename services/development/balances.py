@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from services.development.accounts import UnlockedAccounts
 from services.errors import Busy, PolicyError
 from services.mempool.admission import Admitted, Mempool
+from services.mining.modes import MiningModes
 from services.mining.requests import Requests
 from services.mining.rounds import Rounds
 from services.ports import Clock, Queue, Randomness
@@ -58,6 +59,7 @@ class Parts:
     mempool: Mempool
     requests: Requests
     rounds: Rounds
+    modes: MiningModes
     randomness: Randomness
     development: DevelopmentStore
     submit: Callable[[Transaction], Admitted]  # never replaces a transaction that waits
@@ -257,7 +259,7 @@ class Balances:
         """Wait until blocks hold the transactions; ask for blocks unless auto-mining makes them. Else withdraw them."""
         parts = self._parts
         try:
-            for _ in range(_PAUSES_FOR_AUTOMINE if parts.settings.automine else 0):
+            for _ in range(_PAUSES_FOR_AUTOMINE if parts.modes.automine() else 0):
                 if self._are_mined(ids):
                     return
                 parts.clock.sleep(_PAUSE)

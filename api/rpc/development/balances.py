@@ -79,6 +79,7 @@ def _balances(node: Node) -> Balances:
         mempool=node.mempool,
         requests=node.requests,
         rounds=node.rounds,
+        modes=node.modes,
         randomness=node.randomness,
         development=node.development,
         submit=functools.partial(node.submit_one, replaces=False),
