@@ -121,6 +121,7 @@ def _reset(node: Node, options: Any) -> None:
     if options and (options.keys() - {"forking"} or options["forking"] is not None):
         raise RpcError(REFUSED, "this chain is no fork of another: a reset goes back to its own first block")
     node.going_back.reset()
+    node.development.begin_run(node.randomness.token())  # `anvil_metadata` shows another instance, as of a new node
 
 
 def _placed(node: Node, depth: int, pairs: Any) -> dict[int, list[Transaction]]:
