@@ -8,6 +8,7 @@ import pytest
 
 from api.door import pool as pools
 from api.door.pool import Pool
+from tests.support.threads import run_in_loop
 
 
 class _Job:
@@ -32,7 +33,7 @@ def test_all_jobs_are_run_and_finished_in_the_loop() -> None:
         assert set(where) == {here} and pool.threads == 2
         pool.close()
 
-    asyncio.run(scene())
+    run_in_loop(scene)
 
 
 def test_a_job_that_fails_is_finished_all_the_same() -> None:
@@ -48,7 +49,7 @@ def test_a_job_that_fails_is_finished_all_the_same() -> None:
         await asyncio.wait_for(done.wait(), 20)
         pool.close()
 
-    asyncio.run(scene())
+    run_in_loop(scene)
 
 
 def test_waiting_jobs_get_more_threads_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,4 +78,4 @@ def test_waiting_jobs_get_more_threads_up_to_a_limit(monkeypatch: pytest.MonkeyP
         await asyncio.wait_for(done.wait(), 20)
         pool.close()
 
-    asyncio.run(scene())
+    run_in_loop(scene)
