@@ -236,7 +236,9 @@ def build_node(
     chain_clock = ChainClock(chain, block_times, rules, clock, lambda: bool(book.approved()))
     finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return, chain_clock.restore)
     reorganiser = Reorganiser(chain, branches, finisher, rules, clock)
-    acceptor = Acceptor(chain, rules, clock, reorganiser.finish, (SealLog(clock).accepted, announcer.accepted))
+    acceptor = Acceptor(
+        chain, rules, clock, reorganiser.finish, pool.senders, (SealLog(clock).accepted, announcer.accepted)
+    )
     policy = MiningPolicy(
         settings.node,
         settings.reward_address,

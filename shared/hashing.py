@@ -4,7 +4,14 @@ import hashlib
 import re
 from typing import Any
 
-from Crypto.Hash import keccak as _keccak
+try:
+    from sha3 import keccak_256 as _keccak_256  # safe-pysha3: seven times as fast, but not for every platform
+except ImportError:
+    from Crypto.Hash import keccak as _keccak
+
+    def _keccak_256(data: bytes) -> Any:
+        return _keccak.new(digest_bits=256, data=data)
+
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -16,7 +23,8 @@ def sha256(data: bytes) -> bytes:
 
 def keccak256(data: bytes) -> bytes:
     """Keccak-256 as Ethereum uses it, 32 bytes: with the padding from before FIPS 202, so not SHA3-256."""
-    return _keccak.new(digest_bits=256, data=data).digest()
+    digest: bytes = _keccak_256(data).digest()
+    return digest
 
 
 def is_hash(value: Any) -> bool:

@@ -172,13 +172,16 @@ def sign(unsigned: Mapping[str, Any], key: keys.KeyPair) -> dict[str, Any]:
     }
 
 
-def from_raw(raw: bytes, spec: ChainSpec) -> dict[str, Any]:
+def from_raw(raw: bytes, spec: ChainSpec, sender: str | None = None) -> dict[str, Any]:
     """The JSON object, as in a block, of the raw signed transaction that an Ethereum wallet sends.
+
+    Args:
+        sender: see `decode_raw`.
 
     Raises:
         RuleError: as `decode_raw` and `interpret`.
     """
-    return _fields_of(ethereum.interpret(ethereum.decode_raw(raw), spec.token.address), raw)
+    return _fields_of(ethereum.interpret(ethereum.decode_raw(raw, sender=sender), spec.token.address), raw)
 
 
 def read_raw(raw: bytes, spec: ChainSpec) -> Transaction:
@@ -270,8 +273,13 @@ def check_recipient(transaction: Transaction, spec: ChainSpec) -> None:
     require_payee(transaction.recipient, spec)
 
 
-def check_signature(transaction: Transaction, spec: ChainSpec) -> None:
+def check_signature(transaction: Transaction, spec: ChainSpec, sender: str | None = None) -> None:
     """Refuse a transaction that its sender has not signed in full.
+
+    Args:
+        sender: what was recovered from the signature of the transaction with this id before. It is not recovered again,
+            which saves most of the work; every field is still compared with the raw bytes. Only with the ethereum
+            scheme, whose ids are hashes of signed bytes and signature together.
 
     Raises:
         RuleError: `wrong_public_key`, `bad_signature`; with the ethereum scheme also as `from_raw`, and `fields_differ`
@@ -285,7 +293,7 @@ def check_signature(transaction: Transaction, spec: ChainSpec) -> None:
             raise RuleError("wrong_public_key", "public_key is not the sender's.", field="public_key")
         if not keys.verify(public_key, signing_message(fields), signature):
             raise RuleError("bad_signature", "The signature does not fit the transaction.", field="signature")
-    elif from_raw(signature, spec) != fields:
+    elif from_raw(signature, spec, sender) != fields:
         raise RuleError("fields_differ", "A field differs from the raw transaction that was signed.", field="signature")
 
 

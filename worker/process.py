@@ -27,6 +27,7 @@ from services.settings.table import Settings
 from services.system import logs
 from services.system.processes import die_with_parent
 from shared.errors import NodeError
+from shared.ethereum.encoding import rlp_library
 from worker import rq_logs
 from worker.claim_size import measure_speed
 from worker.context import Context, current_context, install
@@ -238,6 +239,7 @@ def run_worker(settings: Settings, queue_name: str) -> None:
     require_mendable(settings.broker_url, "QUARRY_BROKER_URL or QUARRY_REDIS_URL")
     broker = connect_for_jobs(settings.broker_url)
     if queue_name == MINING:
+        rlp_library()  # before jobs are forked: each would import it again, for 0.15 s
         kernel = ready_kernel(settings.kernel)
         speed = measure_speed(kernel)
         _log.info("kernel_ready", kernel=kernel.name, note=kernel.note, hashes_per_second=round(speed))

@@ -1,6 +1,6 @@
 """Accepting one block: validate → append → notify. The steps are the same for mined and for fetched blocks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.errors import TipMoved, Unfinished
@@ -29,17 +29,21 @@ class Acceptor:
         rules: Rules,
         clock: Clock,
         finish: Callable[[], None],
+        senders: Callable[[Sequence[str]], Mapping[str, str]],
         subscribers: Sequence[Callable[[Accepted], None]],
     ) -> None:
         """
         Args:
             finish: finishes a reorganisation that was interrupted.
+            senders: by id, the senders of those transactions that wait in the mempool. Their signatures were verified
+                when they were admitted.
             subscribers: called in turn with each block that was accepted.
         """
         self._chain = chain
         self._rules = rules
         self._clock = clock
         self._finish = finish
+        self._senders = senders
         self._subscribers = subscribers
 
     def accept(self, block: Block, sealed_by: SealedBy | None = None) -> Accepted:
@@ -64,7 +68,8 @@ class Acceptor:
             raise TipMoved("The block does not extend the tip.")
         else:
             now = self._clock.now()
-            change = validate(self._rules, block, self._chain.window(tip), known, tip.time_limit(now))
+            senders = self._senders([transaction.id for transaction in block.transactions])
+            change = validate(self._rules, block, self._chain.window(tip), known, tip.time_limit(now), senders)
             block = self._rules.placed(block, change.before)
             try:
                 request = self._chain.append(block, change, tip, now, sealed_by)

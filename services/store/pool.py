@@ -149,6 +149,13 @@ class PoolStore(NodeStore):
         found = self._redis.hmget(self.keys.entries, list(ids)) if ids else []
         return [_entry(name, value) for name, value in zip(ids, found, strict=True) if value is not None]
 
+    def senders(self, ids: Sequence[str]) -> dict[str, str]:
+        """By id, the senders of those transactions with these ids that are in the mempool."""
+        found = self._redis.hmget(self.keys.entries, list(ids)) if ids else []
+        return {
+            name: value.partition(b" ")[0].decode() for name, value in zip(ids, found, strict=True) if value is not None
+        }
+
     def by_fee(self, page: int = PAGE) -> Iterator[list[Entry]]:
         """The mempool in pages: highest fee first, then arrival. What changes meanwhile may be missed."""
         after = "-"

@@ -11,7 +11,7 @@ Code that judges, stores or mines a block calls these. Where a node must behave 
 never which rules are in force.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from shared.block import Block, Header, Template
@@ -164,8 +164,12 @@ class Judging(Protocol):
             TooEarly: its timestamp lies too far after `now`.
         """
 
-    def check_body(self, block: Block) -> None:
+    def check_body(self, block: Block, senders: Mapping[str, str] | None = None) -> None:
         """Check what needs no ledger and no ancestors: the block's size, its reward, every signature.
+
+        Args:
+            senders: by id, senders that were recovered from signatures before, as those of the transactions that wait
+                in the mempool. They are not recovered again.
 
         Raises:
             RuleError: the first rule that it breaks.

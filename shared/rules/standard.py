@@ -1,6 +1,6 @@
 """The standard rules (docs/consensus.md). The order of the checks decides which broken rule is named."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shared import ledger, merkle
@@ -178,7 +178,7 @@ class StandardRules:
         if now is not None and header.timestamp > now + self._ahead:
             raise TooEarly(f"The block's timestamp lies more than {self._ahead} s in the future.")
 
-    def check_body(self, block: Block) -> None:
+    def check_body(self, block: Block, senders: Mapping[str, str] | None = None) -> None:
         most = self.spec.max_block_bytes
         if block.size > most:
             raise RuleError("block_too_large", f"The block has {block.size} bytes; the spec allows {most}.")
@@ -190,7 +190,7 @@ class StandardRules:
         if reward.fields != expected.fields:
             raise RuleError("wrong_reward", f"The reward must have {_told(expected)}, not {_told(reward)}.")
         for transaction in rest:
-            check_signature(transaction, self.spec)
+            check_signature(transaction, self.spec, senders.get(transaction.id) if senders else None)
 
     def touched(self, transactions: Sequence[Transaction]) -> ledger.Touched:
         return ledger.touched(transactions)

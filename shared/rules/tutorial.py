@@ -13,7 +13,7 @@ undo records and reorganisations treat equal transactions as they treat the tran
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shared.addresses import REWARD_SENDER
@@ -156,7 +156,7 @@ class TutorialRules:
                 field="proof",
             )
 
-    def check_body(self, block: Block) -> None:
+    def check_body(self, block: Block, senders: Mapping[str, str] | None = None) -> None:
         """Nothing: the tutorial takes blocks of any size, with rewards of any number and amount."""
 
     def touched(self, transactions: Sequence[Transaction]) -> Touched:
