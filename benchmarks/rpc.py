@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import repeat
 
-from benchmarks import admission, bare_rpc
+from benchmarks import admission, bare_rpc, snapshots
 from benchmarks.node import BenchNode
 from benchmarks.report import Plot, Result, Series
 from benchmarks.rivals import installed, started
@@ -50,7 +50,9 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         turns = [_turn(ours, bare, turn, seconds, say) for turn in range(1 if quick else TURNS)]
         shown["quarry"] = {kind: statistics.median(turn[f"quarry {kind}"] for turn in turns) for kind in _KINDS}
         singles = {"quarry": _one_by_one(ours, len(turns) * ours.transactions // len(ACCOUNTS))}
-    for name, note in _rivals(seconds, say, shown, singles):
+        say(f"quarry: back by {snapshots.BLOCKS} blocks")
+        back = {"quarry": snapshots.measure(ours)}
+    for name, note in _rivals(seconds, say, shown, singles, back):
         result.notes.append(f"{name} is left out: {note}")
     reads = statistics.median(turn["prototype getBalance"] for turn in turns)
     sends = statistics.median(turn["prototype send"] for turn in turns)
@@ -74,6 +76,10 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         than = "one transaction at a time, from sending to its receipt, median"
         most = 20.0 if name == "quarry" else None
         result.add(f"{name}_receipt_ms", delay, "ms", target=most, better="lower", than=than)
+    for name, delay in back.items():
+        most = 100.0 if name == "quarry" else None
+        than = f"evm_snapshot and evm_revert, {snapshots.BLOCKS} blocks between them, median"
+        result.add(f"{name}_snapshot_and_revert_ms", delay, "ms", target=most, better="lower", than=than)
     _while_searching(result, seconds, say)
     say("admission alone")
     admission.measure(result)
@@ -196,7 +202,11 @@ def _while_searching(result: Result, seconds: float, say: Callable[[str], None])
 
 
 def _rivals(
-    seconds: float, say: Callable[[str], None], shown: dict[str, dict[str, float]], singles: dict[str, float]
+    seconds: float,
+    say: Callable[[str], None],
+    shown: dict[str, dict[str, float]],
+    singles: dict[str, float],
+    back: dict[str, float],
 ) -> Iterator[tuple[str, str]]:
     """Measure the rivals that can be installed; yield name and reason of each one that cannot."""
     # After a burst, anvil leaves transactions in its pool until it is asked to make a block.
@@ -210,5 +220,6 @@ def _rivals(
                 target.call(set_code, _TOKEN, _CODE)
                 shown[name] = _measure(target, 0, seconds, say)
                 singles[name] = _one_by_one(target, transactions // len(ACCOUNTS))
+                back[name] = snapshots.measure(target)
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             yield name, str(error).splitlines()[0][:200]
