@@ -140,8 +140,10 @@ def read_transaction(value: Any) -> Transaction:
     )
 
 
-def recalled(fields: dict[str, Any], identifier: str) -> Transaction:
-    """A transaction that was read and checked earlier, from its JSON object and id. Nothing is checked again."""
+def recalled(fields: dict[str, Any], identifier: str, text: bytes) -> Transaction:
+    """A transaction that was read and checked earlier, from its JSON object, its id and its canonical text. Nothing is
+    checked again.
+    """
     return Transaction(
         id=identifier,
         type=fields["type"],
@@ -153,7 +155,7 @@ def recalled(fields: dict[str, Any], identifier: str) -> Transaction:
         fee=parse_amount(fields["fee"]),
         owner=fields.get("owner"),
         fields=fields,
-        canonical=canonical(fields),
+        canonical=text,
     )
 
 

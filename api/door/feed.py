@@ -169,7 +169,7 @@ class Feed:
         entries = {entry.id: entry for entry in node.pool.entries(list(ids))}
         for each in ids:
             if (entry := entries.get(each)) is not None:
-                transaction = node.rules.recall(entry.fields(), entry.id, entry.nonce)
+                transaction = node.rules.recall(entry.text, entry.id, entry.nonce)
             elif (place := node.chain.locate(each)) is not None:
                 stored = node.chain.header(place.block_hash)
                 if stored is None:

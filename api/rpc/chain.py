@@ -160,7 +160,7 @@ def _pending(node: Node, tip: StoredHeader, *, whole: bool) -> dict[str, Any]:
 def _waiting(node: Node) -> list[Transaction]:
     """The transactions that would go into a block first, one page at most."""
     page = next(node.pool.by_fee(_MAX_PENDING), [])
-    return [node.rules.recall(entry.fields(), entry.id, entry.nonce) for entry in page]
+    return [node.rules.recall(entry.text, entry.id, entry.nonce) for entry in page]
 
 
 @method("eth_getBlockByHash", 1, 2)

@@ -147,8 +147,7 @@ def _by_nonce(
     node: Node, queue: Iterable[tuple[int, Entry]], show: Callable[[Transaction, ChainSpec], Any]
 ) -> dict[str, Any]:
     return {
-        str(nonce): show(node.rules.recall(entry.fields(), entry.id, nonce), node.settings.spec)
-        for nonce, entry in queue
+        str(nonce): show(node.rules.recall(entry.text, entry.id, nonce), node.settings.spec) for nonce, entry in queue
     }
 
 

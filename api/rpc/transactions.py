@@ -11,6 +11,7 @@ from api.rpc.waiting import place, wait_for
 from api.serving.budget import reserve
 from services.node import Node
 from services.token.receipts import Executed, WalletBlock, raw_of
+from shared.canonical import canonical
 from shared.errors import RuleError
 from shared.ethereum import decode_raw, interpret
 from shared.transaction import Transaction
@@ -130,7 +131,7 @@ def by_hash(node: Node, value: Any) -> Any:
     fields = node.chain.returning(identifier) if entry is None else entry.fields()
     if fields is None:
         return None
-    return represent_pending(node.rules.recall(fields, identifier, fields["nonce"]), node.settings.spec)
+    return represent_pending(node.rules.recall(canonical(fields), identifier, fields["nonce"]), node.settings.spec)
 
 
 @method("eth_getTransactionReceipt", 1)

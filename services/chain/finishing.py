@@ -250,7 +250,7 @@ class Finisher:
         queues = self._pool.queues(senders, _JUDGED)
         unknown = [name for queue in queues for _, name in queue if name not in known]
         entries = self._pool.entries(unknown)
-        read = {entry.id: self._rules.recall(entry.fields(), entry.id, entry.nonce) for entry in entries}
+        read = {entry.id: self._rules.recall(entry.text, entry.id, entry.nonce) for entry in entries}
         found = read | {name: known[name] for queue in queues for _, name in queue if name in known}
         return [
             [self._rules.numbered(found[name], nonce) for nonce, name in reversed(queue) if name in found]

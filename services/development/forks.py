@@ -158,7 +158,7 @@ class Forks:
         for entry in [*self._pool.entries(list(include)), *waiting]:
             unknown.discard(entry.id)
             if len(found) < _HELD or entry.id in include:
-                found.setdefault(entry.id, self._rules.recall(entry.fields(), entry.id, entry.nonce))
+                found.setdefault(entry.id, self._rules.recall(entry.text, entry.id, entry.nonce))
         unknown -= {entry.id for entry in self._pool.entries(sorted(unknown))}
         if unknown:
             raise CannotGoBack(

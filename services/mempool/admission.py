@@ -135,7 +135,7 @@ class Mempool:
         return {entry.id: self._cost(entry) for entry in entries}
 
     def _cost(self, entry: Entry) -> int:
-        return cost(self._rules.recall(entry.fields(), entry.id, entry.nonce))
+        return cost(self._rules.recall(entry.text, entry.id, entry.nonce))
 
     def expire(self) -> int:
         """Drop transactions that have waited too long, and forget old records. Returns how many were dropped."""

@@ -85,7 +85,7 @@ class _Selection:
 
     def consider(self, page: list[Entry]) -> None:
         """Take what fits of one page, in its order. A transaction waits until its predecessor has been taken."""
-        transactions = [self._rules.recall(entry.fields(), entry.id, entry.nonce) for entry in page]
+        transactions = [self._rules.recall(entry.text, entry.id, entry.nonce) for entry in page]
         tip, known = self._chain.entries(self._rules.touched(transactions))
         if tip.hash != self._tip.hash:
             raise TipMoved("The tip moved while a template was made.")

@@ -112,8 +112,8 @@ class Naming(Protocol):
             before: entries of the ledger before the block, for `touched` of its transactions.
         """
 
-    def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
-        """A transaction that was admitted earlier, from its JSON object, its id and its nonce.
+    def recall(self, text: bytes, identifier: str, nonce: int) -> Transaction:
+        """A transaction that was admitted earlier, from its canonical text, its id and its nonce.
 
         Nothing is checked again: checking would take most of the time of a template.
         """

@@ -1,5 +1,6 @@
 """The standard rules (docs/consensus.md). The order of the checks decides which broken rule is named."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -146,13 +147,13 @@ class StandardRules:
     def placed(self, block: Block, before: ledger.Entries) -> Block:
         return block
 
-    def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
-        return recalled(value, identifier)
+    def recall(self, text: bytes, identifier: str, nonce: int) -> Transaction:
+        return recalled(json.loads(text), identifier, text)
 
     def recall_block(
         self, value: Any, ids: Sequence[str], before: Callable[[], ledger.Entries]
     ) -> Sequence[Transaction]:
-        return [recalled(item, name) for item, name in zip(value["transactions"], ids, strict=True)]
+        return [recalled(item, name, canonical(item)) for item, name in zip(value["transactions"], ids, strict=True)]
 
     # --- judging ---
 

@@ -130,8 +130,8 @@ class TutorialRules:
             transactions.append(transaction)
         return dataclasses.replace(block, transactions=tuple(transactions))
 
-    def recall(self, value: Any, identifier: str, nonce: int) -> Transaction:
-        return self.numbered(self._transaction(value), nonce)
+    def recall(self, text: bytes, identifier: str, nonce: int) -> Transaction:
+        return self.numbered(self._transaction(json.loads(text)), nonce)
 
     def recall_block(self, value: Any, ids: Sequence[str], before: Callable[[], Entries]) -> Sequence[Transaction]:
         return self.placed(self.read_block(value), before()).transactions

@@ -176,7 +176,7 @@ def test_what_is_recalled_is_what_was_read() -> None:
     known.append(read_transaction(Chain().from_wallet(BOB.address, value=1)))
     known.append(make_reward(CHAIN_ID, 7, ALICE.address, 10**18))
     for transaction in known:
-        assert recalled(parse(transaction.canonical), transaction.id) == transaction
+        assert recalled(parse(transaction.canonical), transaction.id, transaction.canonical) == transaction
 
 
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "ethereum_raw.json").read_text())["vectors"]

@@ -188,7 +188,7 @@ def test_a_transaction_is_kept_as_parsed(text: bytes) -> None:
     transaction = RULES.read_request(value)
     assert transaction.fields == value == json.loads(text) and transaction.canonical == written(value)
     assert (transaction.fee, transaction.amount, transaction.owner) == (0, 0, None)
-    assert RULES.recall(json.loads(transaction.canonical), "", 3) == RULES.numbered(transaction, 3)
+    assert RULES.recall(transaction.canonical, "", 3) == RULES.numbered(transaction, 3)
 
 
 @pytest.mark.parametrize("name", ["sender", "recipient", "amount"])
