@@ -41,7 +41,6 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("one story of a raw transaction: read, interpreted, signed", ("tests/unit/shared/ethereum/test_ethereum.py",),
      ("shared/ethereum/calls.py", "shared/ethereum/encoding.py", "shared/ethereum/raw.py",
       "shared/ethereum/signing.py")),
-    ("frozen hashes", ("tests/consensus/test_vectors.py",), ("shared/hashing.py",)),
     ("the rules one by one, against an independent verifier",
      ("tests/consensus/test_header_rules.py", "tests/consensus/test_body_rules.py",
       "tests/consensus/test_transaction_rules.py", "tests/consensus/test_ledger_rules.py",
