@@ -138,9 +138,7 @@ class Node:
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
         if new:
             _log.debug("transactions_admitted", ids=[item.id for item in new])
-        # On a development chain auto-mining may have been switched on since the start: `ensure_open` looks.
-        may_automine = self.settings.automine or self.settings.spec.development
-        if new and may_automine and not new[-1].attended:
+        if new and not new[-1].attended and self.rounds.automines(new[-1].automine):
             self.rounds.ensure_open()
         if self.rules.relays:
             self.announcer.admitted([item.id for item in new])

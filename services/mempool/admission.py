@@ -27,6 +27,7 @@ class Admitted:
     height: int  # of the first block that may hold it; of `block`, where that is set
     new: bool = True  # False: it was waiting already, or is mined
     attended: bool = True  # False: no round is open, and no search job lingers to open the next one
+    automine: bool | None = None  # whether it opens a round, as a control method has set it; None: as the settings say
     block: str = ""  # hash of the block that holds it, if it was sent again after it was mined
 
 
@@ -203,4 +204,4 @@ def _outcome(judgement: Judgement, transaction: Transaction) -> Admitted | NodeE
 def _acknowledge(outcome: Admitted | NodeError, written: Written) -> Admitted | NodeError:
     if isinstance(outcome, NodeError):
         return outcome
-    return Admitted(outcome.id, written.height + 1, outcome.new, written.attended)
+    return Admitted(outcome.id, written.height + 1, outcome.new, written.attended, written.automine)

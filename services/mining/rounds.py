@@ -94,6 +94,10 @@ class Rounds:
                 continue
         return None
 
+    def automines(self, chosen: bool | None) -> bool:
+        """Whether a waiting transaction opens a round. `chosen`: see `Situation.automine`."""
+        return self._policy.automines(chosen)
+
     def ensure_open(self) -> str | None:
         """Open a round and ask workers to search, if a round is wanted. Returns the id of the open round, or None.
 

@@ -80,6 +80,7 @@ class Written:
     attended: bool  # a round is open, or a search job looks for the next one
     revision: str
     next_nonce: int
+    automine: bool | None = None  # as a control method has set it; None: as the settings say
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,8 @@ def _view(reply: Sequence[Any], nonces: Sequence[int]) -> PoolView:
 
 
 def _written(reply: Sequence[Any]) -> Written:
-    return Written(int(reply[1]), bool(reply[2]), str(reply[3]), int(reply[4]))
+    automine = reply[5] == b"1" if reply[5] else None
+    return Written(int(reply[1]), bool(reply[2]), str(reply[3]), int(reply[4]), automine)
 
 
 def _admission_args(admission: Admission, now: float, cap: int) -> list[Any]:

@@ -4,7 +4,7 @@
 --   6 order member to displace or "", 7 its sender, 8 total cost of the queue afterwards (base units); then per
 --   transaction: id, nonce, 64 hex digits of (2^256 - 1 - fee), replacements so far, canonical transaction.
 -- Returns {"ok", tip height, 1 if a round is open or a search job looks for the next one, else 0, new revision, first
--- free nonce}, {"moved"} if the view no longer holds, or {"differs", sentence} while the stored state is marked as
+-- free nonce, auto-mining as a control method has set it ("1" or "0") or ""}, {"moved"} if the view no longer holds, or {"differs", sentence} while the stored state is marked as
 -- wrong. Only "ok" writes.
 local P = KEYS[1]
 -- include: pool
@@ -82,4 +82,4 @@ if attended == 0 then
   -- 65: LONGEST_PROMISE (services/store/mining.py).
   attended = math.min(1, redis.call('ZCOUNT', P .. 'searchers', '(' .. now, now + 65))
 end
-return {'ok', height, attended, revision, next}
+return {'ok', height, attended, revision, next, redis.call('HGET', P .. 'modes', 'automine') or ''}
