@@ -15,10 +15,13 @@ from typing import Any
 from flask import Flask
 from redis.exceptions import RedisError
 
+from services.mempool.judgement import cost
 from services.peers.announcer import REMIND_SECONDS
 from shared.errors import NodeError
 from shared.keys import KeyPair
+from shared.ledger import NO_ACCOUNT
 from shared.rules import rules_for
+from shared.transaction import read_transaction
 from tests.simulation.checker import Tree, Violation
 from tests.simulation.clients import Clients
 from tests.simulation.liar import Liar
@@ -293,11 +296,27 @@ class World:
         self.met("shared")
 
     def _missing(self, node: SimNode) -> set[str]:
-        """The next nonces that wait at some node but not at this one. Under one nonce the transactions may differ."""
-        if len(node.raw.hgetall(node.checker.keys.entries)) >= node.settings.max_mempool:
+        """The next nonces that wait at some node but not at this one. Under one nonce the transactions may differ.
+
+        A user who signs two transactions for one nonce may have another, dearer one waiting here. A transaction that
+        the sender could not pay besides what waits here is refused, so it is not missing.
+        """
+        entries = node.raw.hgetall(node.checker.keys.entries).values()
+        if len(entries) >= node.settings.max_mempool:
             return set()
-        everything = {item for other in self.nodes for item in self._left(other)}
-        return {item for item in everything - set(self._left(node)) if item.startswith("nonce")}
+        known = {_waiting(entry) for entry in entries}
+        accounts = node.checker.tip.replay.accounts
+        missing = set()
+        for other in self.nodes:
+            for entry in other.raw.hgetall(other.checker.keys.entries).values():
+                sender, nonce = _waiting(entry)
+                account = accounts.get(sender, NO_ACCOUNT)
+                if nonce != account.nonce or (sender, nonce) in known:
+                    continue
+                here = [each for each in entries if _waiting(each)[0] == sender]
+                if sum(map(_cost, [*here, entry])) <= account.balance:
+                    missing.add(f"nonce {nonce} of {sender[:8]}")
+        return missing
 
     def _mine_the_rest(self) -> None:
         """With one live worker each, what waits and can be mined is mined, and all requests are answered."""
@@ -339,6 +358,12 @@ class World:
             if nonce == (account.nonce if account is not None else 0):
                 left.append(f"nonce {nonce} of {sender[:8]}")
         return left
+
+
+@lru_cache(10_000)
+def _cost(entry: bytes) -> int:
+    """What an entry of the mempool costs its sender at most, base units."""
+    return cost(read_transaction(json.loads(entry.partition(b"\n")[2])))
 
 
 @lru_cache(10_000)
