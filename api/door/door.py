@@ -9,12 +9,15 @@ from api.door.backlog import Backlog, Step
 from api.door.feed import Feed
 from api.door.limits import MAX_ARRIVING
 from api.door.pool import Pool
+from api.rpc.caller import may_control
 from api.serving.budget import Budget
+from api.serving.gate import MAX_LARGE_BODY
 from api.serving.hosts import Hosts
 from services.node import Node
 
 if TYPE_CHECKING:
     from api.door.http import HttpConnection
+    from api.door.requests import Received
     from api.door.websocket import WebSocket
 
 
@@ -35,6 +38,7 @@ class Door:
         self.sockets: set[WebSocket] = set()
         self.listeners: set[WebSocket] = set()  # those with subscriptions
         self.arriving = 0  # bytes of requests that have arrived and are not answered yet
+        self._large: HttpConnection | None = None  # whose large body arrives or is being answered
         self.ending = False
         self.requests = 0  # since the process began
         self.ended: dict[str, int] = {}  # connections that were ended, by reason
@@ -54,6 +58,23 @@ class Door:
     def has_room(self, size: int) -> bool:
         """Whether a request may hold `size` bytes more."""
         return self.arriving + size <= MAX_ARRIVING
+
+    def most(self, request: "Received") -> int:
+        """Bytes that the body of a request may have, as far as its head tells."""
+        controls = may_control(self.node.settings, request.text(b"origin"))
+        return MAX_LARGE_BODY if controls else self.max_body
+
+    def begin_large(self, connection: "HttpConnection") -> bool:
+        """Whether a connection may send a body of more than `max_body` bytes: one at a time may."""
+        if self._large is not None:
+            return False
+        self._large = connection
+        return True
+
+    def end_large(self, connection: "HttpConnection") -> None:
+        """Let the next connection send a large body, if this one has sent one."""
+        if self._large is connection:
+            self._large = None
 
     def count_end(self, reason: str) -> None:
         """Count a connection that was ended for a reason."""

@@ -1,37 +1,29 @@
 """Connections that speak HTTP/1.1. httptools (llhttp, as in Node.js) parses; here is what is allowed and answered."""
 
 import asyncio
-import json
 from collections import deque
 from typing import cast
 
 import httptools
 
-from api.door import sockets
+from api.door import limits, sockets
 from api.door.door import Door
 from api.door.job import Request
-from api.door.limits import (
-    BODY_SECONDS,
-    HEAD_SECONDS,
-    IDLE_SECONDS,
-    LINGER_SECONDS,
-    MAX_CONNECTIONS,
-    MAX_HEAD,
-    MAX_SOCKETS,
-)
 from api.door.requests import (
+    ANOTHER_LARGE,
     HEAD_TOO_LARGE,
     JSON,
-    PATHS,
-    PHRASES,
     PROBES,
     PROBLEM,
     STARTS,
     Received,
     Refusal,
     host_refusal,
+    large_refusal,
     length_refusal,
     method_refusal,
+    too_large,
+    upgrade_refusal,
     wrong_body,
 )  # fmt: skip
 from api.door.websocket import WebSocket
@@ -67,7 +59,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         sockets.prepare(self._transport)
-        full = self._door.connections >= MAX_CONNECTIONS
+        full = self._door.connections >= limits.MAX_CONNECTIONS
         self._door.callers.add(self)
         if full or self._door.ending:
             self._refuse(Refusal(503, "too_many_connections", "This node has too many connections; try again."))
@@ -92,7 +84,7 @@ class HttpConnection(asyncio.Protocol):
             if not self._over:
                 self._refuse(Refusal(400, "bad_request", "This is not a request of HTTP/1.1."))
         else:
-            if self._stage == "head" and self._raw > MAX_HEAD and not self._over:
+            if self._stage == "head" and self._raw > limits.MAX_HEAD and not self._over:
                 self._refuse(HEAD_TOO_LARGE)
 
     def eof_received(self) -> bool:
@@ -126,7 +118,10 @@ class HttpConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         request = self._request
         self._stage, self._since = "body", self._door.now
-        refusal = length_refusal(request, self._door.max_body)
+        refusal = length_refusal(request, self._door.most(request))
+        if refusal is None and request.length > self._door.max_body:
+            request.large = self._door.begin_large(self)
+            refusal = None if request.large else ANOTHER_LARGE
         if refusal is not None and not self._over:
             self._refuse(refusal)
         elif request.fields.get(b"expect", b"").lower() == b"100-continue" and not self._busy:
@@ -135,11 +130,11 @@ class HttpConnection(asyncio.Protocol):
     def on_body(self, part: bytes) -> None:
         if self._over:
             return
-        if not self._door.has_room(len(part)):
+        if not self._request.large and not self._door.has_room(len(part)):
             self._door.count_end("too_many_bodies")
             self._refuse(Refusal(503, "too_many_bodies", "Too many requests are being received at once; try again."))
             return
-        self._hold(len(part))
+        self._hold(0 if self._request.large else len(part))
         self._request.body += part
 
     def on_message_complete(self) -> None:
@@ -164,11 +159,13 @@ class HttpConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _serve(self, request: Received) -> None:
-        self._hold(-len(request.body))
-        path, _, _ = request.path.partition(b"?")
+        self._hold(0 if request.large else -len(request.body))
+        path = request.path.partition(b"?")[0]
         if path in PROBES and request.method in (b"GET", b"HEAD"):
             self._probe(request, path)
         elif (refusal := host_refusal(request, self._door.hosts) or method_refusal(path, request.method)) is not None:
+            self._refuse(refusal)
+        elif (refusal := large_refusal(request, self._door.max_body)) is not None:
             self._refuse(refusal)
         elif request.method == b"OPTIONS":
             self._answer(204, b"", b"", request.keep)
@@ -177,7 +174,16 @@ class HttpConnection(asyncio.Protocol):
         else:
             controls = may_control(self._door.node.settings, request.text(b"origin"))
             keep = request.keep
-            self._ask(bytes(request.body), controls, lambda done: self._answer(200, JSON, done.answer, keep), keep)
+
+            def send(done: Request) -> None:
+                if done.refused:
+                    self._refuse(too_large(self._door.max_body))
+                else:
+                    self._answer(200, JSON, done.answer, keep)
+
+            self._ask(bytes(request.body), controls, send, keep, is_large=request.large)
+        if not self._busy:
+            self._door.end_large(self)
 
     def _probe(self, request: Received, path: bytes) -> None:
         """Answer a probe. `/readyz` asks the store too."""
@@ -197,36 +203,36 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._ask(_READY, False, asked, request.keep)
 
-    def _ask(self, body: bytes, controls: bool, send: "sockets.Send", keep: bool) -> None:
+    def _ask(self, body: bytes, controls: bool, send: "sockets.Send", keep: bool, *, is_large: bool = False) -> None:
         """Have a request answered by the dispatcher, and the answer sent."""
 
         def answered(done: Request) -> None:
             self._busy = False
+            self._door.end_large(self)
             if self._over:
                 done.close()
                 return
-            self._hold(-done.size)
+            self._hold(0 if is_large else -done.size)
             self._large = done
             send(done)
             if not self._paused:
                 self._give_back()
             self._next()
 
-        request = Request(self._door.node, self._door.budget, body, controls, answered)
+        request = Request(self._door.node, self._door.budget, body, controls, answered, is_large=is_large)
         self._door.requests += 1
         if self._door.pool.submit(request):
             self._busy = True
-            self._hold(request.size)
+            self._hold(0 if is_large else request.size)
         else:
-            words = protocol.refused(LIMIT_EXCEEDED, "too many requests wait: try again")
-            self._answer(200, JSON, words, keep)
+            self._answer(200, JSON, protocol.refused(LIMIT_EXCEEDED, "too many requests wait: try again"), keep)
 
     def _answer(self, status: int, fields: bytes, body: bytes, keep: bool) -> None:
         keep = keep and not self._door.ending and not self._half_closed
         length = b"" if status == 204 else b"content-length: %d\r\n" % len(body)
-        closing = b"\r\n" if keep else b"connection: close\r\n\r\n"
+        last = b"\r\n" if keep else b"connection: close\r\n\r\n"
         self._transport.write(
-            b"".join((STARTS[status], b"date: ", self._door.date, b"\r\n", fields, length, closing, body))
+            b"".join((STARTS[status], b"date: ", self._door.date, b"\r\n", fields, length, last, body))
         )
         self._flow.wrote(len(body))
         self._since = self._door.now
@@ -237,15 +243,8 @@ class HttpConnection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer with a problem (RFC 9457), as the API does, and end the connection."""
-        body = {
-            "type": f"urn:quarry:problem:{refusal.code}",
-            "title": PHRASES[refusal.status].decode(),
-            "status": refusal.status,
-            "code": refusal.code,
-            "detail": refusal.detail,
-        }
         again = b"retry-after: 1\r\n" if refusal.status == 503 else b""
-        self._answer(refusal.status, PROBLEM + again + refusal.fields, json.dumps(body).encode(), keep=False)
+        self._answer(refusal.status, PROBLEM + again + refusal.fields, refusal.problem(), keep=False)
 
     # --- WebSockets ---
 
@@ -260,13 +259,10 @@ class HttpConnection(asyncio.Protocol):
             return
         if self._over:
             return
-        path, _, _ = request.path.partition(b"?")
-        refusal = host_refusal(request, self._door.hosts)
-        if refusal is None and path not in PATHS:
-            refusal = Refusal(404, "not_found", "WebSockets open at / and at /rpc.")
-        if refusal is None and (self._busy or self._waiting):
-            refusal = Refusal(400, "bad_request", "A WebSocket cannot open while a request is being answered.")
-        if refusal is None and len(door.sockets) >= MAX_SOCKETS:
+        busy = self._busy or bool(self._waiting)
+        if (refusal := upgrade_refusal(request, door.hosts, busy=busy)) is None and len(
+            door.sockets
+        ) >= limits.MAX_SOCKETS:
             door.count_end("too_many_sockets")
             refusal = Refusal(503, "too_many_connections", "This node has too many WebSockets; try again.")
         if refusal is not None:
@@ -292,15 +288,17 @@ class HttpConnection(asyncio.Protocol):
         if self._flow.look(unsent, self._door.now) > patience:
             self._abort("slow_reader")
         elif self._over:
-            if waited > LINGER_SECONDS and not unsent:
+            if waited > limits.LINGER_SECONDS and not unsent:
                 self._transport.abort()
         elif self._busy or self._waiting or unsent:
             return
-        elif self._stage == "head" and waited > HEAD_SECONDS:
-            self._late(Refusal(408, "head_too_slow", f"The head of a request has {HEAD_SECONDS:g} seconds at most."))
-        elif self._stage == "body" and waited > BODY_SECONDS:
-            self._late(Refusal(408, "body_too_slow", f"A body has {BODY_SECONDS:g} seconds at most."))
-        elif waited > IDLE_SECONDS:
+        elif self._stage == "head" and waited > limits.HEAD_SECONDS:
+            self._late(
+                Refusal(408, "head_too_slow", f"The head of a request has {limits.HEAD_SECONDS:g} seconds at most.")
+            )
+        elif self._stage == "body" and waited > limits.BODY_SECONDS:
+            self._late(Refusal(408, "body_too_slow", f"A body has {limits.BODY_SECONDS:g} seconds at most."))
+        elif waited > limits.IDLE_SECONDS:
             self._abort("idle")
 
     def go_away(self) -> None:
@@ -338,6 +336,8 @@ class HttpConnection(asyncio.Protocol):
         self._waiting.clear()
         self._request = Received()
         self._hold(-self._held)
+        if not self._busy:
+            self._door.end_large(self)
 
     def _hold(self, size: int) -> None:
         self._held += size

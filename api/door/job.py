@@ -15,7 +15,19 @@ from services.node import Node
 class Request:
     """A request's body, and its answer once it was run."""
 
-    __slots__ = ("_body", "_budget", "_controls", "_node", "_send", "answer", "call", "large", "size")
+    __slots__ = (
+        "_body",
+        "_budget",
+        "_controls",
+        "_is_large",
+        "_node",
+        "_send",
+        "answer",
+        "call",
+        "large",
+        "refused",
+        "size",
+    )
 
     def __init__(
         self,
@@ -25,11 +37,14 @@ class Request:
         controls: bool,
         send: Callable[["Request"], None],
         call: Call | None = None,
+        *,
+        is_large: bool = False,
     ) -> None:
         """
         Args:
             send: called in the event loop, once the answer is there.
             call: the methods of the connection.
+            is_large: the body is longer than others may have: only some methods may have it.
         """
         self._node = node
         self._budget = budget
@@ -37,8 +52,10 @@ class Request:
         self._controls = controls
         self._send = send
         self.call = call
+        self._is_large = is_large
         self.size = len(body)
         self.answer = b""
+        self.refused = False  # its body is larger than its method may have
         self.large: LargeAnswer | None = None  # what a large answer holds; the sender gives it back
 
     def run(self) -> None:
@@ -46,7 +63,9 @@ class Request:
         budgets.begin(self._budget)
         try:
             own = NO_METHODS if self.call is None else self.call.methods
-            self.answer = protocol.answer(self._node, self._body, self._controls, own)
+            answer = protocol.answer_large if self._is_large else protocol.answer
+            found = answer(self._node, self._body, self._controls, own)
+            self.answer, self.refused = found or b"", found is None
         finally:
             self._body = b""
             self.large = budgets.take_answer()

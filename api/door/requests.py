@@ -1,5 +1,6 @@
 """HTTP requests as they arrive, what is refused of them, and the heads of answers."""
 
+import json
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -31,11 +32,22 @@ class Refusal(NamedTuple):
     detail: str
     fields: bytes = b""  # further header fields
 
+    def problem(self) -> bytes:
+        """The body of the answer: a problem (RFC 9457), as of the API."""
+        body = {
+            "type": f"urn:quarry:problem:{self.code}",
+            "title": PHRASES[self.status].decode(),
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        }
+        return json.dumps(body).encode()
+
 
 class Received:
     """One request."""
 
-    __slots__ = ("body", "fields", "keep", "method", "path", "size")
+    __slots__ = ("body", "fields", "keep", "large", "method", "path", "size")
 
     def __init__(self) -> None:
         self.method = b""
@@ -44,11 +56,17 @@ class Received:
         self.size = 0  # bytes of the head
         self.body = bytearray()
         self.keep = True  # the connection goes on after the answer
+        self.large = False  # the body is longer than other requests may have
 
     def head(self, method: bytes, version: str, without: Collection[bytes] = ()) -> bytes:
         """The head again, for another parser. `without`: names of fields that are left out."""
         fields = [b"%s: %s\r\n" % item for item in self.fields.items() if item[0] not in without]
         return b"".join((method, b" ", self.path, b" HTTP/", version.encode(), b"\r\n", *fields, b"\r\n"))
+
+    @property
+    def length(self) -> int:
+        """Bytes that the body will have. `length_refusal` refuses requests that do not say so."""
+        return int(self.fields.get(b"content-length", b"0"))
 
     def text(self, name: bytes) -> str | None:
         found = self.fields.get(name)
@@ -56,6 +74,9 @@ class Received:
 
 
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", f"The head of a request has {MAX_HEAD} bytes at most.")
+
+
+ANOTHER_LARGE = Refusal(503, "too_many_bodies", "Another large body is being received or answered; try again.")
 
 
 def method_refusal(path: bytes, method: bytes) -> Refusal | None:
@@ -78,6 +99,11 @@ def wrong_body(request: Received) -> str | None:
     return None
 
 
+def large_refusal(request: Received, most: int) -> Refusal | None:
+    """Why a body of more than `most` bytes is refused although it was received."""
+    return too_large(most) if request.large and wrong_body(request) is not None else None
+
+
 def length_refusal(request: Received, most: int) -> Refusal | None:
     """Why a request is refused by its head alone. `most`: bytes of a body."""
     length = request.fields.get(b"content-length", b"0")
@@ -87,9 +113,22 @@ def length_refusal(request: Received, most: int) -> Refusal | None:
         return Refusal(411, "length_required", "The request must say the length of its body (Content-Length).")
     if not (length.isdigit() and len(length) < 12):
         return Refusal(400, "bad_length", "Content-Length must be a whole number.")
-    if int(length) > most:
-        return Refusal(413, "too_large", f"A body may have {most} bytes at most.")
-    return None
+    return too_large(most) if request.length > most else None
+
+
+def too_large(most: int) -> Refusal:
+    """The refusal of a body of more than `most` bytes."""
+    return Refusal(413, "too_large", f"A body may have {most} bytes at most.")
+
+
+def upgrade_refusal(request: Received, hosts: Hosts, *, busy: bool) -> Refusal | None:
+    """Why a WebSocket is not opened. `busy`: a request of the connection is not answered yet."""
+    refusal = host_refusal(request, hosts)
+    if refusal is None and request.path.partition(b"?")[0] not in PATHS:
+        return Refusal(404, "not_found", "WebSockets open at / and at /rpc.")
+    if refusal is None and busy:
+        return Refusal(400, "bad_request", "A WebSocket cannot open while a request is being answered.")
+    return refusal
 
 
 def host_refusal(request: Received, hosts: Hosts) -> Refusal | None:

@@ -89,6 +89,15 @@ def answer_value(node: Node, value: Any, controls: bool, own: Methods = NO_METHO
     return b"[" + b",".join(answers) + b"]" if answers else b""
 
 
+def answer_large(node: Node, body: bytes, controls: bool, own: Methods = NO_METHODS) -> bytes | None:
+    """As `answer`, for a body that is longer than others may have; None if its request may not have such a body."""
+    try:
+        value = wire.parse(body, floats=True)
+    except InputError:
+        return None
+    return answer_value(node, value, controls, own) if takes_large_body(value) else None
+
+
 def takes_large_body(value: Any) -> bool:
     """Whether a request, by its JSON value, may have a large body. A batch may not."""
     return isinstance(value, dict) and value.get("method") == states.LOAD

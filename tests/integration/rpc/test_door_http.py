@@ -2,14 +2,17 @@
 
 import json
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.door import limits
 from services.node import Node
-from tests.integration.rpc.client import OWNERS, Rpc
+from tests.integration.rpc.client import OWNERS, Rpc, rpc_node
 from tests.support.door import RunningDoor
+from tests.support.nodes import MakeNode
 from tests.support.waiting import eventually
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}
@@ -101,6 +104,63 @@ def test_what_is_refused(door: RunningDoor, sent: bytes, status: int, code: str)
     assert door.door.arriving == 0
 
 
+def _padded(method: str, *params: Any, size: int = 20_000) -> bytes:
+    """A call of `size` bytes. The node takes 10,000."""
+    text = json.dumps({**CALL, "method": method, "params": params}).encode()
+    return text[:-1] + b" " * (size - len(text)) + b"}"
+
+
+@pytest.fixture
+def small(make_node: MakeNode, tmp_path: Path) -> Iterator[RunningDoor]:
+    """The door of a node whose bodies may have 10,000 bytes."""
+    node, _ = rpc_node(make_node, tmp_path, MAX_BODY="10000")
+    with RunningDoor(node) as running:
+        yield running
+
+
+def test_a_state_may_be_larger_than_other_bodies(small: RunningDoor) -> None:
+    state = small.rpc("anvil_dumpState")
+    body = _padded("anvil_loadState", state, size=200_000)
+    for path in ("/", "/rpc"):
+        found = small.client.door.call("POST", path, body, Content_Type="application/json")
+        assert found.ok()["result"] is True
+    small.client.door.call("POST", "/", body, Content_Type="application/json").ok()
+    assert small.door.arriving == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (_padded("eth_chainId"), {}),
+        (_padded("anvil_dumpState"), {}),
+        (b"[" + _padded("anvil_loadState", "0x") + b"]", {}),
+        (_padded("anvil_loadState", "0x"), {"Origin": "https://example.org"}),
+        (b"{" * 20_000, {}),
+        (_padded("anvil_loadState", "0x")[:-1], {}),
+        (_padded("anvil_loadState", "0x"), {"Content_Type": "text/plain"}),
+        (_padded("anvil_loadState", "0x"), {"Content_Encoding": "gzip"}),
+    ],
+)
+def test_nothing_else_may(small: RunningDoor, body: bytes, headers: dict[str, str]) -> None:
+    given = {"Content_Type": "application/json", **headers}
+    for _ in range(2):
+        small.client.door.call("POST", "/", body, **given).refused(413, "too_large")
+    small.client.door.call("POST", "/", _padded("anvil_loadState", "0x1f"), Content_Type="application/json").ok()
+    assert small.rpc("eth_blockNumber") == "0x1"
+
+
+def test_one_large_body_at_a_time(small: RunningDoor) -> None:
+    body = _padded("anvil_loadState", small.rpc("anvil_dumpState"))
+    given = {"Content_Type": "application/json"}
+    with socket.create_connection(("127.0.0.1", small.port), timeout=10) as slow:
+        slow.sendall(_request(body)[:5_000])
+        eventually(lambda: small.door._large is not None)
+        small.client.door.call("POST", "/", body, **given).refused(503, "too_many_bodies")
+        small.rpc("eth_chainId")
+    eventually(lambda: small.door._large is None)  # its sender is gone
+    assert small.client.door.call("POST", "/", body, **given).ok()["result"] is True
+
+
 def test_probes_answer_any_host(door: RunningDoor) -> None:
     for path, state in (("/healthz", "ok"), ("/readyz", "ready")):
         assert door.client.get(path, Host="10.0.0.9:8545").ok() == {"status": state}
@@ -179,7 +239,7 @@ def test_idle_connections_are_ended(door: RunningDoor) -> None:
 
 
 def test_too_many_connections_are_refused(door: RunningDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.door.http.MAX_CONNECTIONS", 2)
+    monkeypatch.setattr("api.door.limits.MAX_CONNECTIONS", 2)
     with (
         socket.create_connection(("127.0.0.1", door.port), timeout=10),
         socket.create_connection(("127.0.0.1", door.port), timeout=10),

@@ -168,7 +168,7 @@ def test_silent_clients_are_pinged_and_the_dead_are_cut_off(door: RunningDoor) -
 
 
 def test_more_sockets_than_allowed_are_refused(door: RunningDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.door.http.MAX_SOCKETS", 2)
+    monkeypatch.setattr("api.door.limits.MAX_SOCKETS", 2)
     with door.socket() as first, door.socket(), door.socket() as third:
         assert (first.status, third.status) == (101, 503)
         assert door.rpc("eth_chainId") == "0x1092"  # HTTP has room
