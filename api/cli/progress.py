@@ -1,10 +1,12 @@
 """Progress on standard error, only if that is a terminal."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from api.cli.terminal import MAX_LINE
+from services.store.figures import time_left
 from services.system.visible import escaped
 
 
@@ -38,9 +40,17 @@ def line(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
 
 
 def rate_text(rate: float) -> str:
-    """Hashes per second with a unit, such as 1.5 MH/s."""
-    for unit in ("H/s", "kH/s", "MH/s"):
-        if rate < 1000:
+    """Hashes per second with a unit, such as 1.5 MH/s, as pages show it."""
+    for unit in ("H/s", "kH/s", "MH/s", "GH/s"):
+        if rate < 999.5:  # beyond, three digits would round it to 1e+03
             return f"{rate:.3g} {unit}"
         rate /= 1000
-    return f"{rate:.3g} GH/s"
+    return f"{rate:,.0f} TH/s" if rate >= 999.5 else f"{rate:.3g} TH/s"
+
+
+def round_text(found: Mapping[str, Any]) -> str:
+    """The figures of a round, as `/rounds/{id}` gives them."""
+    count = len(found["workers"])
+    text = f"{found['hashes']:,} hashes, {rate_text(found['rate'])} by {count} worker{'' if count == 1 else 's'}"
+    left = found.get("expected_seconds")
+    return text if left is None else f"{text}, {time_left(left)} expected from now"

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from services.store.figures import time_left
 from services.system.visible import is_hidden, named
 
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d"))
@@ -79,8 +80,14 @@ def hashes(value: float) -> str:
 def _scaled(value: float, units: tuple[tuple[str, float], ...], unit: str) -> str:
     for name, factor in units:
         if value >= factor:
-            return f"{value / factor:.3g} {name}" if value < 1000 * factor else f"{value / factor:,.0f} {name}"
+            # Beyond 999.5, three digits would be written as 1e+03.
+            return f"{value / factor:.3g} {name}" if value < 999.5 * factor else f"{value / factor:,.0f} {name}"
     return f"{value:,.0f} {unit}".rstrip()
+
+
+def percent(share: float) -> str:
+    """A probability from 0 to 1, never as certain."""
+    return "over 99%" if share >= 0.995 else f"{100 * share:.0f}%"
 
 
 def span(seconds: float) -> str:
@@ -112,5 +119,6 @@ def when(seconds: float, now: float) -> Markup:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "visible": visible, "plain": plain, "exact": exact, "short": short, "number": number, "amount": amount,
-    "size": size, "rate": rate, "hashes": hashes, "span": span, "moment": moment, "when": when,
+    "size": size, "rate": rate, "percent": percent, "time_left": time_left, "hashes": hashes, "span": span,
+    "moment": moment, "when": when,
 }  # fmt: skip

@@ -11,6 +11,8 @@ from services.settings.values import NODE_NAME
 NODES = "quarry:nodes"
 # Broker-wide: name of a process whose clock is wrong -> JSON {name, host, ahead, at} (services/clocks.py).
 CLOCKS = "quarry:clocks"
+# Broker-wide: name of a worker -> "token until", who has the name and until when, Unix seconds (worker_name.lua).
+WORKERS = "quarry:workers"
 
 
 class Keys:

@@ -181,7 +181,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("who is answered, and with what", ("tests/integration/http/test_access.py",),
      ("api/serving/hosts.py", "api/serving/header_fields.py")),
     ("the pages as a reader gets them", ("tests/integration/explorer/test_views.py",),
-     ("api/explorer/charts.py", "api/explorer/links.py", "api/explorer/places.py", "api/explorer/search.py",
+     ("api/explorer/links.py", "api/explorer/places.py", "api/explorer/search.py",
       "api/explorer/text.py", "api/explorer/pages/addresses.py",
       "api/explorer/pages/blocks.py", "api/explorer/pages/mining.py", "api/explorer/pages/network.py",
       "api/explorer/pages/overview.py", "api/explorer/pages/pool.py", "api/explorer/pages/transactions.py")),
