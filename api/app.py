@@ -19,6 +19,7 @@ from api.rest import (
     mempool,
     metrics,
     mining,
+    names,
     peers,
     transactions,
 )
@@ -74,6 +75,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         blocks.blueprint,
         accounts.blueprint,
         peers.blueprint,
+        names.blueprint,
         dispatch.blueprint,
         faucet.blueprint,
         events.blueprint,

@@ -17,6 +17,7 @@ block_times, modes           the clock of a development chain, and how control m
 figures                      the figures of a round, for everything that shows them
 overview, slots              the node's state in one query, and the slots of housekeeping
 development                  which run this is, and whose turn it is to set balances
+names                        the names that the operator gave to addresses
 broker                       what all nodes of a broker share
 snapshot_copy                all snapshots as values, for state files
 state                        what a state file needs beyond what the others read and write

@@ -300,6 +300,18 @@ class Keys:
         """STRING Unix seconds at which housekeeping last began (services/store/slots.py)."""
         return self._key("kept")
 
+    # --- names of addresses: set_name.lua ---
+
+    @property
+    def names(self) -> str:
+        """HASH address -> the name that the operator gave it: as it is compared, a line break, as it is shown."""
+        return self._key("names")
+
+    @property
+    def name_owners(self) -> str:
+        """HASH name as it is compared -> address."""
+        return self._key("name-owners")
+
     # --- JSON-RPC: services/store/filters.py ---
 
     def filter(self, filter_id: str) -> str:

@@ -180,6 +180,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("api/door/server.py", "api/serving/startup.py")),
     ("who is answered, and with what", ("tests/integration/http/test_access.py",),
      ("api/serving/hosts.py", "api/serving/header_fields.py")),
+    ("names over a store and on pages", ("tests/unit/services/test_names.py", "tests/integration/http/test_names.py"),
+     ("services/store/names.py", "api/explorer/names.py")),
     ("the pages as a reader gets them", ("tests/integration/explorer/test_views.py",),
      ("api/explorer/links.py", "api/explorer/places.py", "api/explorer/search.py",
       "api/explorer/text.py", "api/explorer/pages/addresses.py",
