@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from services.errors import PolicyError
@@ -81,6 +82,8 @@ class Names:
 
     def find(self, name: str) -> str | None:
         """The address with a name, whatever its case; None if there is none. `faucet` is the faucet's account."""
+        if len(name) > LONGEST:
+            return None
         compared = compared_form(name)
         for named in self._in_order():
             if compared == compared_form(named.name) or (named.faucet and compared == "faucet"):
@@ -152,6 +155,7 @@ def _names_of(named: Named) -> tuple[str, ...]:
     return (compared_form(named.name), "faucet") if named.faucet else (compared_form(named.name),)
 
 
+@lru_cache(maxsize=4096)  # a page compares all names; each is at most a hundred bytes
 def compared_form(name: str) -> str:
     """A name without the differences that a reader overlooks: case, width, ligatures."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from services.ports import Clock
 from services.store.events import TOLD_ONE_BY_ONE, EventStream, Message
 from services.store.overview import OverviewStore
+from shared.errors import NodeError
 
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +73,7 @@ class News:
                     if changed or state["round"] is not None:
                         self._tell(Message("", "state", state))
                     told_at, changed = now, False
-            except RedisError as error:
+            except (RedisError, NodeError) as error:  # away, or emptied
                 _log.warning("news_interrupted", error=type(error).__name__)
                 self._clock.sleep(1.0)
             except Exception:  # a bug, or an event that cannot be read: the others are passed on
