@@ -65,7 +65,7 @@ function showAsked(round) {
 
 async function follow(id) {
   if (!id) {
-    showMining("The request waits for the rounds before it.", "");
+    showMining("The request waits for its turn.", "");
   } else if (id !== asked || !isLive) {
     const look = await fetch(`/rounds/${id}`);
     asked = id;
