@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from api.cli.terminal import MAX_LINE
-from services.store.figures import time_left
+from services.system.quantities import hashes_text, rate_text, time_left
 from services.system.visible import escaped
 
 
@@ -39,18 +39,10 @@ def line(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
         yield lambda text: status.update(Text(escaped(text, MAX_LINE)))
 
 
-def rate_text(rate: float) -> str:
-    """Hashes per second with a unit, such as 1.5 MH/s, as pages show it."""
-    for unit in ("H/s", "kH/s", "MH/s", "GH/s"):
-        if rate < 999.5:  # beyond, three digits would round it to 1e+03
-            return f"{rate:.3g} {unit}"
-        rate /= 1000
-    return f"{rate:,.0f} TH/s" if rate >= 999.5 else f"{rate:.3g} TH/s"
-
-
 def round_text(found: Mapping[str, Any]) -> str:
     """The figures of a round, as `/rounds/{id}` gives them."""
     count = len(found["workers"])
-    text = f"{found['hashes']:,} hashes, {rate_text(found['rate'])} by {count} worker{'' if count == 1 else 's'}"
+    workers = f"{count} worker{'' if count == 1 else 's'}"
+    text = f"{hashes_text(found['hashes'])} hashes, {rate_text(found['rate'])} by {workers}"
     left = found.get("expected_seconds")
-    return text if left is None else f"{text}, {time_left(left)} expected from now"
+    return text if left is None else f"{text}, {time_left(left)} expected"

@@ -10,6 +10,7 @@ from api.explorer import text
 from services.store.figures import round_figures
 from services.store.records import StoredHeader
 from services.store.rounds import Round
+from services.system.quantities import rate_text
 
 # Size of the drawing in its own units. It has no labels, so that it can be stretched.
 WIDTH, HEIGHT = 600, 120
@@ -102,7 +103,7 @@ def hash_rate(headers: Sequence[StoredHeader], interval: int) -> Chart | None:
         f"{text.span(pause)} at most"
     )
     return Chart(
-        "Hash rate of the chain", f"now about {text.rate(rates[-1])}", text.rate(top),
+        "Hash rate of the chain", f"now about {rate_text(rates[-1])}", rate_text(top),
         headers[1].header.index, headers[-1].header.index, (Mark("line", words),),
         line=line, area=f"0,{HEIGHT} {line} {WIDTH},{HEIGHT}",
     )  # fmt: skip
@@ -118,10 +119,10 @@ def round_speeds(rounds: Sequence[Round]) -> Chart | None:
     if len(searched) < 2:
         return None
     top = max(speed for _, speed in searched)
-    labels = [f"Block {height}: {text.rate(speed)}" for height, speed in searched]
+    labels = [f"Block {height}: {rate_text(speed)}" for height, speed in searched]
     median = statistics.median(speed for _, speed in searched)
     return Chart(
-        "Speed of this node's rounds", f"median {text.rate(median)}", text.rate(top),
+        "Speed of this node's rounds", f"median {rate_text(median)}", rate_text(top),
         searched[0][0], searched[-1][0],
         (Mark("bar", "a round: its hashes divided by the time for which it was open; idle time is left out"),),
         bars=_bars([float(speed) for _, speed in searched], float(top), labels),

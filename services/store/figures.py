@@ -75,15 +75,5 @@ def round_figures(found: Round, workers: Mapping[str, RoundWorker], now: float) 
     )
 
 
-def time_left(seconds: float) -> str:
-    """An expected time in words, with two or three digits: "0.4 s", "74 s", "12 min", "5 h", "3 d"."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    for most, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < most:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{seconds / 86_400:,.0f} d"
-
-
 def _rate(hashes: int, seconds: float) -> int:
     return int(hashes / seconds) if seconds > 0 else 0

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from api.explorer import text
-from services.store.figures import time_left
 from services.store.keys import Keys
+from services.system.quantities import hashes_text, rate_text, time_left
 from shared.keys import KeyPair
 from tests.browser.conftest import Scene, Tab
 from tests.support.keys import ALICE, BOB, fresh_key
@@ -78,7 +78,7 @@ def test_the_browser_writes_figures_as_the_server_does(tab: Tab, scene: Scene) -
         figures.hashes(value), figures.rate(value), figures.timeLeft(value), figures.percent(value / 1e15),
       ]);
     }"""
-    expected = [[text.hashes(it), text.rate(it), time_left(it), text.percent(it / 1e15)] for it in values]
+    expected = [[hashes_text(it), rate_text(it), time_left(it), text.percent(it / 1e15)] for it in values]
     assert tab.page.evaluate(script, values) == expected
 
 

@@ -1,4 +1,4 @@
-// Figures as text, formatted as by the server (text.py), and the figures of a round.
+// Figures as text, formatted as by the server (services/system/quantities.py), and the figures of a round.
 
 const STEPS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [Infinity, 86400, "d"]];
 

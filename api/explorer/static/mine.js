@@ -56,7 +56,7 @@ let asked = ""; // the round that will answer the request of the button
 function showAsked(round) {
   if (!asked || round?.id !== asked) return;
   const count = Object.keys(round.workers).length;
-  const left = round.expected_seconds === null ? "" : `, ${timeLeft(round.expected_seconds)} expected from now`;
+  const left = round.expected_seconds === null ? "" : `, ${timeLeft(round.expected_seconds)} expected`;
   showMining(
     `Searching block ${round.height}: ${hashes(round.hashes)} hashes, ${rate(round.rate)} by ${count} worker${count === 1 ? "" : "s"}${left}.`,
     "",

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from services.mining.rounds import HEARTBEAT_SECONDS
-from services.store.figures import ACTIVE_SECONDS, round_figures, time_left
+from services.store.figures import ACTIVE_SECONDS, round_figures
 from services.store.rounds import Round, RoundState, RoundWorker
 
 NOW = 1000.0
@@ -81,14 +81,3 @@ def test_the_json_has_these_figures() -> None:
         "hashes": 50, "rate": 5, "expected_seconds": 200.0, "probability": 0.0488,
         "workers": [{"name": "w", "hashes": 50, "rate": 5}],
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.04, "0.0 s"), (1.94, "1.9 s"), (9.9, "9.9 s"), (9.96, "10 s"), (119.4, "119 s"), (120, "2 min"),
-        (7199, "120 min"), (7200, "2 h"), (172_799, "48 h"), (172_800, "2 d"), (1e9, "11,574 d"),
-    ],
-)  # fmt: skip
-def test_a_time_left_in_words(seconds: float, words: str) -> None:
-    assert time_left(seconds) == words
