@@ -8,7 +8,6 @@ from api.cli.group import USAGE, Failure
 from api.cli.options import Target, with_node
 from api.cli.wallet.wallet_store import address as address_of
 
-_KINDS = {"given": "given", "node": "the node", "development": "development account", "wallet": "wallet"}
 _NONE = "No address has a name; `quarry names add ADDRESS NAME` gives one."
 
 
@@ -61,5 +60,4 @@ def remove(target: Target, who: str) -> None:
 
 
 def _line(item: dict[str, Any]) -> str:
-    kind = _KINDS.get(item["kind"], "unknown")
-    return f"{item['address']}  {item['name']}  ({kind}{', faucet' if item['faucet'] else ''})"
+    return f"{item['address']}  {item['name']}  ({item['kind']}{', faucet' if item['faucet'] else ''})"

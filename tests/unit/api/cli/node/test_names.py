@@ -30,9 +30,7 @@ def answer(node: FakeNode, value: Any, status: int = 200) -> None:
 def test_the_list(node: FakeNode) -> None:
     answer(node, {"names": [BAKERY, WELL], "most": 1000})
     result = run("names", "list", "--url", node.url)
-    assert result.stdout == (
-        f"{ALICE.address}  The Bakery  (given)\n{BOB.address}  account0  (development account, faucet)\n"
-    )
+    assert result.stdout == (f"{ALICE.address}  The Bakery  (given)\n{BOB.address}  account0  (development, faucet)\n")
     assert json.loads(run("names", "list", "--json", "--url", node.url).stdout) == {"names": [BAKERY, WELL]}
 
 
