@@ -15,7 +15,7 @@ from api.serving.connections import Deadlines
 from api.serving.hosts import Hosts, is_loopback_name, name_of
 from services.node import Node
 from services.store.news import News
-from services.wallet.development import accounts_of
+from services.wallet.development import faucet_account
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 # Endpoints that change something on GET, as in the tutorial. Every method but GET, HEAD and OPTIONS is judged anyway.
@@ -225,15 +225,5 @@ def doorkeeper() -> Doorkeeper:
 
 
 def has_faucet(node: Node) -> bool:
-    """Whether a node gives coins away: only on a loopback bind, and on a development chain with the faucet's account.
-
-    Elsewhere the coins may be worth something, or strangers could empty the account. The endpoint also requires that
-    the request comes from this machine.
-    """
-    spec = node.settings.spec
-    return (
-        spec.development
-        and node.settings.loopback
-        and node.rules.has_accounts
-        and accounts_of(node.settings)[0].address in spec.allocations
-    )
+    """Whether a node gives coins away. The endpoint also requires that the request comes from this machine."""
+    return node.rules.has_accounts and faucet_account(node.settings) is not None

@@ -19,6 +19,7 @@ from api.rest import (
     mempool,
     metrics,
     mining,
+    names,
     peers,
     transactions,
 )
@@ -59,7 +60,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     )
     budget = Budget(node.settings.api_threads, node.settings.answer_memory)
     deadlines = Deadlines(budget)
-    attach(app, Served(node, doorkeeper, budget, deadlines, News(node.mining, node.pool, node.clock)))
+    attach(app, Served(node, doorkeeper, budget, deadlines, News(node.mining.events, node.overviews, node.clock)))
     request_metrics.install(app)  # first, so that refused requests are measured too
     app.before_request(doorkeeper.check_host)
     app.before_request(check_length)
@@ -74,6 +75,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         blocks.blueprint,
         accounts.blueprint,
         peers.blueprint,
+        names.blueprint,
         dispatch.blueprint,
         faucet.blueprint,
         events.blueprint,

@@ -42,6 +42,7 @@ HttpCode = Literal[
     "unknown_asset",
     "unknown_block",
     "unknown_job",
+    "unknown_name",
     "unknown_round",
     "unknown_token",
     "unknown_transaction",

@@ -4,8 +4,9 @@ from typing import Any
 
 from api.reading import is_height
 from api.serving import budget
-from services.mining.rounds import HEARTBEAT_SECONDS
 from services.node import Node
+from services.store.figures import RoundFigures, round_figures
+from services.store.overview import NodeOverview
 from services.store.pool import Entry
 from services.store.records import StoredHeader, Tip
 from services.store.rounds import Round
@@ -14,8 +15,6 @@ from shared.hashing import is_hash
 # Memory that a block takes while an answer is made of it, as a multiple of its own bytes: as text from the store, as
 # objects, as objects with their ids, and as text again (measured: tests/integration/http/test_large_answers.py).
 _PER_BYTE = 14
-# A worker that has not reported for so long has left the round, or is dead.
-_ACTIVE_SECONDS = 2 * HEARTBEAT_SECONDS
 
 
 def block_fields(node: Node, block_hash: str) -> dict[str, Any]:
@@ -131,34 +130,25 @@ def represent_entry(entry: Entry) -> dict[str, Any]:
 
 def represent_round(node: Node, found: Round) -> dict[str, Any]:
     """A round and the workers that have taken part in it; rates in hashes per second."""
-    now = node.clock.now()
-    workers: list[dict[str, Any]] = []
-    together = 0
-    for name, worker in sorted(node.mining.round_workers(found.id).items()):
-        rate = _rate(worker.hashes, worker.since, worker.last)
-        workers.append({"name": name, "hashes": worker.hashes, "rate": rate})
-        if now - worker.last < _ACTIVE_SECONDS:
-            together += rate
-    # While a round is open, the rate of the workers that search it now; afterwards, its average.
-    rate = together if found.ended_at is None else _rate(found.hashes, found.opened_at, found.ended_at)
+    return _with_figures(found, round_figures(found, node.mining.round_workers(found.id), node.clock.now()))
+
+
+def represent_open_round(state: NodeOverview) -> dict[str, Any] | None:
+    """As `represent_round`, for the open round of an overview; None if there is none."""
+    return None if state.round is None or state.figures is None else _with_figures(state.round, state.figures)
+
+
+def _with_figures(found: Round, figures: RoundFigures) -> dict[str, Any]:
     return {
         "id": found.id,
         "height": found.height,
         "difficulty": found.difficulty,
-        "hashes": found.hashes,
         "wasted": found.wasted,
-        "rate": rate,
-        # Every hash has the same chance, however many came before it: the rest of a round is expected to take as long
-        # as a whole one.
-        "expected_seconds": round(found.difficulty / rate, 3) if rate and found.is_open else None,
-        "workers": workers,
+        **figures.to_object(),
         "state": found.state,
         "transactions": found.transactions,
         "block": found.block,
         "sealed_by": found.sealed_by,
         "opened_at": found.opened_at,
+        "ended_at": found.ended_at,
     }
-
-
-def _rate(hashes: int, since: float, until: float) -> int:
-    return int(hashes / (until - since)) if until > since else 0

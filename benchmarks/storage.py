@@ -15,7 +15,6 @@ from redis import Redis
 from benchmarks.catch_up import KEYS, Source
 from benchmarks.node import BenchNode, descendants, memory
 from benchmarks.report import Result
-from services.jobs.queues import OURS
 from services.node import Node
 from services.store.mining import Searched
 from services.system.programs import module_command, scrubbed
@@ -70,7 +69,7 @@ def _ask(node: Node, redis: "Redis", blocks: int) -> None:
     for _ in range(blocks):
         node.requests.ask()
         round_id = node.mining.situation().open_round
-        claim = node.rounds.claim(round_id, f"{uuid.uuid4().hex}{OURS}", 100, Searched())
+        claim = node.rounds.claim(round_id, uuid.uuid4().hex, 100, Searched())
         assert claim is not None and claim.proofs
         node.rounds.report(round_id, "a-worker", Searched(claim.version, 100))
         assert node.rounds.seal(claim, claim.proofs.start, "a-worker") is not None  # at difficulty 1 any proof will do

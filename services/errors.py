@@ -12,12 +12,14 @@ PolicyCode = Literal[
     "too_many_replacements",
     # another request
     "bad_time",
+    "name_taken",
     "no_reward_address",
     "not_mined",
     "paced_by_difficulty",
     "range_too_large",
     "snapshot_too_large",
     "too_many_logs",
+    "too_many_names",
     "too_many_peers",
     # `Busy`
     "contended",

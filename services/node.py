@@ -28,6 +28,7 @@ from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
 from services.mining.seal_log import SealLog
 from services.mining.templates import TemplateMaker
+from services.names import Names
 from services.peers.announcer import Announcer
 from services.peers.book import PeerBook
 from services.peers.client import PeerClient
@@ -45,6 +46,7 @@ from services.store.filters import FilterStore
 from services.store.keys import Keys
 from services.store.mining import MiningStore
 from services.store.modes import ModesStore
+from services.store.names import NameStore
 from services.store.outbox import Outbox
 from services.store.overview import NodeOverview, OverviewStore
 from services.store.peers import PeerStore
@@ -101,6 +103,7 @@ class Node:
     chain_clock: ChainClock
     on_demand: MiningOnDemand
     states: States
+    names: Names
     broker: Store | None = None  # where processes note that their clocks are wrong
 
     def overview(self) -> NodeOverview:
@@ -306,6 +309,7 @@ def build_node(
         development=DevelopmentStore(store, keys),
         chain_clock=chain_clock,
         on_demand=MiningOnDemand(requests, rounds, chain_clock, queue, clock),
+        names=Names(NameStore(store, keys), settings, accounts=rules.has_accounts),
         broker=broker,
     )
 

@@ -87,6 +87,7 @@ InputCode = Literal[
     "bad_batch_size",
     "bad_hash",
     "bad_locator",
+    "bad_name",
     "bad_nodes",
     "bad_number",
     "bad_peer_url",

@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-import uuid
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -20,8 +19,10 @@ from rq.worker_registration import REDIS_WORKER_KEYS
 from services import registry
 from services.connections import answers, as_store, connect_for_jobs, require_mendable
 from services.errors import BadSettings, NotFound
-from services.jobs.queues import MINING, OURS, AllowListedJob, ForbiddenJob, RqJobs, queue
+from services.jobs.queues import MINING, AllowListedJob, ForbiddenJob, RqJobs, queue
+from services.jobs.worker_names import WorkerName, own_base
 from services.launch.ending import end_in_time
+from services.ports import SystemRandomness
 from services.registry import Unserved
 from services.settings.table import Settings
 from services.system import logs
@@ -49,7 +50,16 @@ _RQ_HANDLES = (RedisConnectionError, RedisTimeoutError, StopRequested, DequeueTi
 
 
 class NodeWorker(Worker):
-    """An RQ worker on one queue (on several queues RQ can lose a job), with fast recovery and a prompt end."""
+    """An RQ worker on one queue (on several queues RQ can lose a job), with fast recovery and a prompt end.
+
+    Args:
+        own_name: the table of names, from which it takes its name.
+        options: those of RQ's worker.
+    """
+
+    def __init__(self, one: Queue, own_name: WorkerName, **options: Any) -> None:
+        self._own_name = own_name
+        super().__init__([one], name=own_name.take(), **options)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """After three missed heartbeats the job counts as abandoned."""
@@ -166,10 +176,26 @@ class NodeWorker(Worker):
         super().maintain_heartbeats(job, execution)
         self._be_known()
 
+    def register_death(self) -> None:
+        """Sign off, and let another worker have the name."""
+        super().register_death()  # type: ignore[no-untyped-call] # RQ leaves it untyped
+        self._own_name.give_back()
+
     def _be_known(self) -> None:
-        if not self.connection.sismember(REDIS_WORKER_KEYS, self.key):
+        if not self._own_name.keep():
+            # Frozen for longer than a lease, or the broker was emptied. A running job goes on under the old name.
+            if not self.horse_pid:
+                self._take_another_name()
+        elif not self.connection.sismember(REDIS_WORKER_KEYS, self.key):
             self.connection.delete(self.key)  # a heartbeat may have written half of the record
             super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
+
+    def _take_another_name(self) -> None:
+        before, self.name = self.name, self._own_name.take()
+        _log.warning("worker_renamed", before=before, worker=self.name)
+        self.unsubscribe()
+        super().register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
+        self.subscribe()  # type: ignore[no-untyped-call] # to the orders for its new name
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
         """Take part in open rounds again after a search was killed; after a pause, since it may be killed again."""
@@ -249,8 +275,8 @@ def run_worker(settings: Settings, queue_name: str) -> None:
     else:
         install(Context(settings, broker))
     worker = NodeWorker(
-        [queue(queue_name, broker)],
-        name=f"{uuid.uuid4().hex}{OURS}",
+        queue(queue_name, broker),
+        WorkerName(as_store(broker), own_base(queue_name), SystemRandomness().token()),
         connection=broker,
         serializer="json",
         job_class=AllowListedJob,
@@ -259,6 +285,7 @@ def run_worker(settings: Settings, queue_name: str) -> None:
         worker_ttl=WORKER_TTL,
         log_job_description=False,
     )
+    _log.info("worker_started", worker=worker.name, queue=queue_name)
     try:
         worker.work(with_scheduler=False, logging_level="WARNING")  # the jobs log what they did
     except RedisError as error:

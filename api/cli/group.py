@@ -35,6 +35,7 @@ COMMANDS = {
     "doctor": ("api.cli.node.doctor", "doctor", "Check this machine and the node for problems."),
     "repair": ("api.cli.chain.repair", "repair", "Correct what a node has stored, where it differs from its blocks."),
     "peers": ("api.cli.node.peers", "peers", "Add, list and remove the node's peers."),
+    "names": ("api.cli.node.names", "names", "Name addresses on the node's pages."),
     "api": ("api.cli.node.processes", "api", "Run the HTTP server (settings from the environment)."),
     "rpc": ("api.cli.node.processes", "rpc", "Run JSON-RPC over HTTP and WebSocket (settings from the environment)."),
     "worker": ("api.cli.node.processes", "worker", "Run one worker (settings from the environment)."),

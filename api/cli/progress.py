@@ -1,10 +1,12 @@
 """Progress on standard error, only if that is a terminal."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from api.cli.terminal import MAX_LINE
+from services.system.quantities import hashes_text, rate_text, time_left
 from services.system.visible import escaped
 
 
@@ -37,10 +39,10 @@ def line(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
         yield lambda text: status.update(Text(escaped(text, MAX_LINE)))
 
 
-def rate_text(rate: float) -> str:
-    """Hashes per second with a unit, such as 1.5 MH/s."""
-    for unit in ("H/s", "kH/s", "MH/s"):
-        if rate < 1000:
-            return f"{rate:.3g} {unit}"
-        rate /= 1000
-    return f"{rate:.3g} GH/s"
+def round_text(found: Mapping[str, Any]) -> str:
+    """The figures of a round, as `/rounds/{id}` gives them."""
+    count = len(found["workers"])
+    workers = f"{count} worker{'' if count == 1 else 's'}"
+    text = f"{hashes_text(found['hashes'])} hashes, {rate_text(found['rate'])} by {workers}"
+    left = found.get("expected_seconds")
+    return text if left is None else f"{text}, {time_left(left)} expected"

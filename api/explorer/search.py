@@ -11,7 +11,7 @@ from shared.hashing import is_hash
 
 
 def find(node: Node, query: str) -> str | None:
-    """The path of the page about a height, a hash, a transaction id or an address; None if there is no such page."""
+    """The path of the page about a height, a hash, a transaction, an address or its name; None if there is none."""
     name = query.lower().removeprefix("0x")
     number = query.replace(",", "").removeprefix("#")
     if query.lower() == "latest" or is_height(number):
@@ -26,7 +26,8 @@ def find(node: Node, query: str) -> str | None:
     try:
         return url_for("explorer.address", name=parse_address(query))
     except InputError:
-        return None
+        named = node.names.find(query)
+        return url_for("explorer.address", name=named) if named else None
 
 
 def is_of_spec(node: Node, name: str) -> bool:

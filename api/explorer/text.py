@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from services.system.quantities import hashes_text, rate_text, scaled, time_left
 from services.system.visible import is_hidden, named
 
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d"))
@@ -63,24 +64,12 @@ def amount(text: Any) -> str:
 
 def size(count: int) -> str:
     """A number of bytes with three digits and a unit."""
-    return _scaled(count, (("MB", 1e6), ("kB", 1e3)), "B")
+    return scaled(count, (("MB", 1e6), ("kB", 1e3)), "B")
 
 
-def rate(value: float) -> str:
-    """Hashes per second with three digits and a unit."""
-    return _scaled(value, (("TH/s", 1e12), ("GH/s", 1e9), ("MH/s", 1e6), ("kH/s", 1e3)), "H/s")
-
-
-def hashes(value: float) -> str:
-    """A number of hashes, or a difficulty, with three digits."""
-    return _scaled(value, (("T", 1e12), ("G", 1e9), ("M", 1e6)), "")
-
-
-def _scaled(value: float, units: tuple[tuple[str, float], ...], unit: str) -> str:
-    for name, factor in units:
-        if value >= factor:
-            return f"{value / factor:.3g} {name}" if value < 1000 * factor else f"{value / factor:,.0f} {name}"
-    return f"{value:,.0f} {unit}".rstrip()
+def percent(share: float) -> str:
+    """A probability from 0 to 1, never as certain."""
+    return "over 99%" if share >= 0.995 else f"{100 * share:.0f}%"
 
 
 def span(seconds: float) -> str:
@@ -112,5 +101,6 @@ def when(seconds: float, now: float) -> Markup:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "visible": visible, "plain": plain, "exact": exact, "short": short, "number": number, "amount": amount,
-    "size": size, "rate": rate, "hashes": hashes, "span": span, "moment": moment, "when": when,
+    "size": size, "rate": rate_text, "percent": percent, "time_left": time_left, "hashes": hashes_text, "span": span,
+    "moment": moment, "when": when,
 }  # fmt: skip

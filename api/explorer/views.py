@@ -15,6 +15,7 @@ from api.access import current_node, doorkeeper, has_faucet
 from api.errors import HttpRefusal, asks_for_page, describe, http_problem, problem
 from api.explorer import text
 from api.explorer.links import plain_address, plain_block, plain_hash
+from api.explorer.names import name_of
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
 from api.explorer.search import find, is_of_spec
 from api.reading import MAX_HEIGHT, choice_argument, number_argument
@@ -41,7 +42,7 @@ _BEFORE_GENESIS = (
 
 _log = structlog.get_logger(__name__)
 
-for _name, _filter in text.FILTERS.items():
+for _name, _filter in {**text.FILTERS, "name_of": name_of}.items():
     blueprint.add_app_template_filter(_filter, _name)
 
 

@@ -4,7 +4,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from api.access import current_node
-from api.representations import represent_round
+from api.representations import represent_open_round
 from api.serving.hosts import name_of
 from services.clocks import waiting_words
 from services.launch.addresses import ALL_ADDRESSES, url_of
@@ -76,7 +76,6 @@ def status() -> ResponseReturnValue:
     node = current_node()
     state = node.overview()
     tip = state.tip
-    counters = node.mining.counters()
     trouble = node.queue.trouble()
     fault = node.faults.read() if state.differs else None
     return jsonify(
@@ -101,7 +100,7 @@ def status() -> ResponseReturnValue:
         workers={"mining": node.queue.mining_workers(), "network": node.queue.network_workers()},
         suspended=trouble.suspended,
         foreign_workers=trouble.strangers,
-        round=represent_round(node, state.round) if state.round else None,
+        round=represent_open_round(state),
         requests=state.requests,
         time=node.clock.now(),
         time_offset=tip.times.offset or 0,
@@ -110,8 +109,8 @@ def status() -> ResponseReturnValue:
         automine=node.modes.automine(),
         block_time=node.modes.interval(),
         mine=node.settings.mine,
-        hashes=counters.get("hashes", 0),
-        wasted_hashes=counters.get("wasted_hashes", 0),
+        hashes=state.counters.get("hashes", 0),
+        wasted_hashes=state.counters.get("wasted_hashes", 0),
     )
 
 

@@ -80,7 +80,8 @@ class _NodeCollector:
         self._node = node
 
     def collect(self) -> Iterator[Metric]:
-        state, counters = self._node.overview(), self._node.mining.counters()
+        state = self._node.overview()
+        counters = state.counters
         yield GaugeMetricFamily(
             "quarry_ledger_differs",
             "1 while the stored state is known to differ from what the blocks give, else 0.",
@@ -159,6 +160,8 @@ def _mining(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric
     )
     yield GaugeMetricFamily("quarry_mining_requests", "Mining requests that wait.", state.requests)
     yield GaugeMetricFamily("quarry_round_open", "Whether a round is open.", int(state.round is not None))
+    rate = state.figures.rate if state.figures else 0
+    yield GaugeMetricFamily("quarry_hash_rate", "Hashes per second of the workers that search the open round.", rate)
     difficulty = state.round.difficulty if state.round else 0
     yield GaugeMetricFamily("quarry_round_difficulty", "Difficulty of the open round.", difficulty)
     rounds = CounterMetricFamily("quarry_rounds", "Rounds, by outcome.", labels=["outcome"])

@@ -112,7 +112,9 @@ def show_round(round_id: str) -> ResponseReturnValue:
       parameters: [{in: path, name: round_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}]
       responses:
         '200':
-          description: 'id, height, difficulty, hashes, rate, workers, state (open, sealed, cancelled).'
+          description: >-
+            id, height, difficulty, hashes, rate, expected_seconds, probability (of searches, the share that ends within
+            so many hashes), workers, state (open, sealed, cancelled).
           json: Round
         '404':
     """

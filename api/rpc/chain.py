@@ -54,6 +54,18 @@ def listening(node: Node) -> bool:
     return True
 
 
+@method("eth_mining")
+def is_mining(node: Node) -> bool:
+    return node.overview().round is not None
+
+
+@method("eth_hashrate")
+def hash_rate(node: Node) -> str:
+    """Hashes per second of the workers that search the open round, as pages and `/status` show it; 0 without one."""
+    figures = node.overview().figures
+    return quantity(0 if figures is None else figures.rate)
+
+
 @method("web3_clientVersion")
 def client_version(node: Node) -> str:
     """The name of this program; where it has anvil's control methods, after a word that says so.

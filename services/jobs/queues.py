@@ -14,12 +14,13 @@ from rq import Queue as RqQueue
 from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
-from rq.worker_registration import get_keys
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from services.jobs import totals as job_totals
 from services.jobs.json_only import SERIALIZER
 from services.jobs.screen import arguments_fit, fault_of
 from services.ports import QueueReport, QueueState, QueueTrouble
+from services.store.keys import WORKERS
 
 MINING = "mining"
 NETWORK = "network"
@@ -60,8 +61,8 @@ FAILURE_TTL = 86_400
 MAX_WAITING = 256
 # A search that waited this long is outdated; housekeeping enqueues another.
 SEARCH_TTL = 600
-# Our workers' names end with this, so they can be told from others in RQ's registry without a request for each.
-OURS = "-quarry"
+# What RQ's key of a worker begins with; the worker's name follows.
+_WORKER_KEY = b"rq:worker:"
 _SUSPENDED = "rq:suspended"  # rq.suspension.WORKERS_SUSPENDED
 
 
@@ -217,12 +218,20 @@ class RqJobs:
         return self._workers(self._network)
 
     def _workers(self, one: RqQueue) -> int:
-        return sum(name.endswith(OURS) for name in get_keys(one))
+        return len(self._alive(one)[0])
 
     def trouble(self) -> QueueTrouble:
-        names = get_keys(self._mining) | get_keys(self._network)
-        strangers = sum(not name.endswith(OURS) for name in names)
-        return QueueTrouble(bool(self.broker.exists(_SUSPENDED)), strangers)
+        return QueueTrouble(bool(self.broker.exists(_SUSPENDED)), len(self._alive(self._mining, self._network)[1]))
+
+    def _alive(self, *queues: RqQueue) -> tuple[set[bytes], set[bytes]]:
+        """The names of the workers on some queues: Quarry's, which are in its table of names, and those of others."""
+        pipeline: Any = self.broker.pipeline(transaction=False)
+        pipeline.hkeys(WORKERS)
+        for one in queues:
+            pipeline.smembers(WORKERS_BY_QUEUE_KEY % one.name)
+        known, *keys = pipeline.execute()
+        names = {key.removeprefix(_WORKER_KEY) for members in keys for key in members}
+        return names & set(known), names - set(known)
 
     def _oldest(self, one: RqQueue) -> datetime | None:
         """When the oldest job of a queue was enqueued; None if there is none, or it cannot be read."""

@@ -29,6 +29,7 @@ class NodePlan:
     load_state: Path | None = None  # a state file that it begins with
     resume: bool = False  # keep a chain that holds the tip of that state
     dump_state: Path | None = None  # a state file that is written at its end
+    wallets: Path | None = None  # wallets whose names its pages show, unless the settings say
 
     def environment(
         self,
@@ -62,6 +63,7 @@ class NodePlan:
             "QUARRY_DATA_DIR": str(self.files.directory),
             "QUARRY_REWARD_ADDRESS": self.settings.get("QUARRY_REWARD_ADDRESS") or address,
             "QUARRY_ADMIN_TOKEN_FILE": self.settings.get("QUARRY_ADMIN_TOKEN_FILE") or str(self.files.admin_token),
+            "QUARRY_NAMED_WALLETS": self.settings.get("QUARRY_NAMED_WALLETS") or str(self.wallets or ""),
             "QUARRY_AUTOMINE": str(self.automine).lower(),
             "QUARRY_UNSAFE_DEVELOPMENT": str(self.unsafe_development).lower(),
         }

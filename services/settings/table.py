@@ -76,6 +76,8 @@ class Settings:
     admin_token_file: Path | None = field(metadata=setting("ADMIN_TOKEN_FILE", expanded))
     # A file with the recovery phrase of the development accounts; None: they are those of anvil.
     development_mnemonic_file: Path | None = field(metadata=setting("DEVELOPMENT_MNEMONIC_FILE", expanded))
+    # A directory of wallets, whose names pages show; None: they show none.
+    named_wallets: Path | None = field(metadata=setting("NAMED_WALLETS", expanded))
     automine: bool = field(metadata=setting("AUTOMINE", values.flag, False, AS_IT_IS))
     # Seconds between two blocks that the ticker asks for; 0: it asks for none.
     block_time: float = field(metadata=setting("BLOCK_TIME", values.pause(0.1, 86_400), 0.0))

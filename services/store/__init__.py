@@ -14,8 +14,10 @@ mining                       requests, rounds and search jobs
 peers, outbox, resolutions   peers, transactions to relay, resolutions asked for over HTTP
 events, news, filters        the stream of events, its listeners in this process, and JSON-RPC's filters
 block_times, modes           the clock of a development chain, and how control methods let it mine
+figures                      the figures of a round, for everything that shows them
 overview, slots              the node's state in one query, and the slots of housekeeping
 development                  which run this is, and whose turn it is to set balances
+names                        the names that the operator gave to addresses
 broker                       what all nodes of a broker share
 snapshot_copy                all snapshots as values, for state files
 state                        what a state file needs beyond what the others read and write

@@ -1,7 +1,8 @@
-"""What all nodes of a broker share: the cards of the nodes, and the processes whose clocks are wrong."""
+"""What all nodes of a broker share: cards of nodes, names of workers, and the processes whose clocks are wrong."""
 
 from services.ports import Store
-from services.store.keys import CLOCKS, NODES
+from services.store.keys import CLOCKS, NODES, WORKERS
+from services.store.scripts import Scripts
 
 
 def node_names(broker: Store) -> list[str]:
@@ -33,3 +34,9 @@ def note_clock(broker: Store, name: str, text: str) -> None:
 def forget_clocks(broker: Store, *names: str) -> None:
     """Forget what is noted of processes."""
     broker.hdel(CLOCKS, *names)
+
+
+def worker_name(broker: Store, token: str, seconds: int, held: str, base: str) -> str:
+    """Take, confirm or give back the name of a worker, as lua/worker_name.lua describes."""
+    reply = Scripts(broker).run("worker_name", [WORKERS], [token, seconds, held, base])
+    return str(reply.decode())

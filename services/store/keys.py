@@ -11,6 +11,8 @@ from services.settings.values import NODE_NAME
 NODES = "quarry:nodes"
 # Broker-wide: name of a process whose clock is wrong -> JSON {name, host, ahead, at} (services/clocks.py).
 CLOCKS = "quarry:clocks"
+# Broker-wide: name of a worker -> "token until", who has the name and until when, Unix seconds (worker_name.lua).
+WORKERS = "quarry:workers"
 
 
 class Keys:
@@ -297,6 +299,18 @@ class Keys:
     def kept(self) -> str:
         """STRING Unix seconds at which housekeeping last began (services/store/slots.py)."""
         return self._key("kept")
+
+    # --- names of addresses: set_name.lua ---
+
+    @property
+    def names(self) -> str:
+        """HASH address -> the name that the operator gave it: as it is compared, a line break, as it is shown."""
+        return self._key("names")
+
+    @property
+    def name_owners(self) -> str:
+        """HASH name as it is compared -> address."""
+        return self._key("name-owners")
 
     # --- JSON-RPC: services/store/filters.py ---
 

@@ -236,6 +236,15 @@ class MiningStore(NodeStore):
         """One round, without its template."""
         return Round.read(self._redis.hmget(self.keys.round(round_id), list(ROUND_FIELDS)))
 
+    def last_rounds(self, count: int) -> list[Round]:
+        """The last rounds that have ended, at most `count`, the oldest first."""
+        ids = self._redis.lrange(self.keys.rounds_ended, -count, -1)
+        pipeline = self._redis.pipeline(transaction=False)
+        for round_id in ids:
+            pipeline.hmget(self.keys.round(round_id.decode()), list(ROUND_FIELDS))
+        found = [Round.read(fields) for fields in pipeline.execute()] if ids else []
+        return [item for item in found if item is not None]
+
     def open_round(self) -> Round | None:
         """The round that is open, if one is."""
         open_round = self.situation().open_round

@@ -15,9 +15,9 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.ports import Clock
-from services.store.events import TOLD_ONE_BY_ONE, Message
-from services.store.mining import MiningStore
-from services.store.pool import PoolStore
+from services.store.events import TOLD_ONE_BY_ONE, EventStream, Message
+from services.store.overview import OverviewStore
+from shared.errors import NodeError
 
 _log = structlog.get_logger(__name__)
 
@@ -29,9 +29,9 @@ _BACKLOG = 100
 class News:
     """The listeners of one process."""
 
-    def __init__(self, mining: MiningStore, pool: PoolStore, clock: Clock) -> None:
-        self._mining = mining
-        self._pool = pool
+    def __init__(self, events: EventStream, overviews: OverviewStore, clock: Clock) -> None:
+        self._events = events
+        self._overviews = overviews
         self._clock = clock
         self._lock = threading.Lock()
         self._listeners: set[queue.Queue[Message]] = set()
@@ -61,8 +61,8 @@ class News:
                     self._reader = None
                     return
             try:
-                seen = seen or self._mining.events.last()
-                for event in self._mining.events.since(seen, _STATE_SECONDS):
+                seen = seen or self._events.last()
+                for event in self._events.since(seen, _STATE_SECONDS):
                     seen = event.id
                     if event.type in TOLD_ONE_BY_ONE:
                         self._tell(Message.of(event))
@@ -73,7 +73,7 @@ class News:
                     if changed or state["round"] is not None:
                         self._tell(Message("", "state", state))
                     told_at, changed = now, False
-            except RedisError as error:
+            except (RedisError, NodeError) as error:  # away, or emptied
                 _log.warning("news_interrupted", error=type(error).__name__)
                 self._clock.sleep(1.0)
             except Exception:  # a bug, or an event that cannot be read: the others are passed on
@@ -82,19 +82,25 @@ class News:
                 self._clock.sleep(1.0)
 
     def _state(self) -> dict[str, Any]:
-        situation = self._mining.situation()
-        size, used = self._pool.totals()
-        found = self._mining.round(situation.open_round) if situation.open_round else None
+        state = self._overviews.read(self._clock.now())
         progress = None
-        if found is not None:
+        if state.round is not None and state.figures is not None:
+            figures = state.figures.to_object()
             progress = {
-                "id": found.id,
-                "height": found.height,
-                "difficulty": found.difficulty,
-                "hashes": found.hashes,
-                "workers": {name: done.hashes for name, done in self._mining.round_workers(found.id).items()},
+                "id": state.round.id,
+                "height": state.round.height,
+                "difficulty": state.round.difficulty,
+                **figures,
+                "workers": {item["name"]: item["hashes"] for item in figures["workers"]},
+                "rates": {item["name"]: item["rate"] for item in figures["workers"]},
             }
-        return {"mempool": {"size": size, "bytes": used}, "requests": situation.requests, "round": progress}
+        return {
+            "mempool": {"size": state.pool_size, "bytes": state.pool_bytes},
+            "requests": state.requests,
+            "round": progress,
+            "hashes": state.counters.get("hashes", 0),
+            "wasted_hashes": state.counters.get("wasted_hashes", 0),
+        }
 
     def _tell(self, message: Message) -> None:
         with self._lock:

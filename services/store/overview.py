@@ -1,17 +1,22 @@
 """The state of a node in one query: tip, mempool, round, requests and search jobs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from services.ports import Store
+from services.store.figures import RoundFigures, round_figures
 from services.store.keys import Keys
 from services.store.mining import LONGEST_PROMISE
 from services.store.records import Tip, decode_tip
-from services.store.rounds import ROUND_FIELDS, Round
+from services.store.rounds import ROUND_FIELDS, Round, RoundWorker
 
 
 @dataclass(frozen=True, slots=True)
 class NodeOverview:
-    """The state of one node, for everything that shows it. All but `round` are read at one moment."""
+    """The state of one node, for everything that shows it.
+
+    While a round is open, `round`, `figures` and `counters` are read a moment after the others, together.
+    """
 
     tip: Tip
     pool_size: int  # transactions that wait
@@ -20,6 +25,8 @@ class NodeOverview:
     requests: int  # mining requests that wait
     differs: bool  # the stored state is marked as wrong
     searchers: int  # search jobs that search, or linger until the next round
+    figures: RoundFigures | None = None  # of the open round
+    counters: Mapping[str, int] = field(default_factory=dict)  # totals since the chain began
 
 
 class OverviewStore:
@@ -44,16 +51,32 @@ class OverviewStore:
         pipeline.llen(keys.requests)
         pipeline.hlen(keys.fault)
         pipeline.zcount(keys.searchers, now, now + LONGEST_PROMISE)
-        tip, pool_size, pool_bytes, round_id, requests, fault, searchers = pipeline.execute()
+        pipeline.hgetall(keys.counters)
+        tip, pool_size, pool_bytes, round_id, requests, fault, searchers, counters = pipeline.execute()
+        found = figures = None
+        if round_id:
+            found, figures, counters = self._round(round_id.decode(), now)
         return NodeOverview(
             tip=decode_tip(tip),
             pool_size=pool_size,
             pool_bytes=int(pool_bytes or 0),
-            round=self._round(round_id.decode()) if round_id else None,
+            round=found,
             requests=requests,
             differs=fault > 0,
             searchers=searchers,
+            figures=figures,
+            counters={name.decode(): int(value) for name, value in counters.items()},
         )
 
-    def _round(self, round_id: str) -> Round | None:
-        return Round.read(self._redis.hmget(self._keys.round(round_id), list(ROUND_FIELDS)))
+    def _round(self, round_id: str, now: float) -> tuple[Round | None, RoundFigures | None, Mapping[bytes, bytes]]:
+        """A round and its figures, if it is there, and the totals that fit them."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hmget(self._keys.round(round_id), list(ROUND_FIELDS))
+        pipeline.hgetall(self._keys.round_workers(round_id))
+        pipeline.hgetall(self._keys.counters)
+        fields, workers, counters = pipeline.execute()
+        found = Round.read(fields)
+        if found is None:
+            return None, None, counters
+        by_name = {name.decode(): RoundWorker.read(value) for name, value in workers.items()}
+        return found, round_figures(found, by_name, now), counters

@@ -101,7 +101,7 @@ class RoundWorker:
     """What one worker has done for one round."""
 
     hashes: int
-    since: float  # Unix seconds of its first claim
+    since: float  # Unix seconds of its first claim, later by the time for which it was away
     last: float  # Unix seconds of its last report
 
     @classmethod

@@ -6,6 +6,7 @@ processes    the process table, and children that end with their parent
 signals      signals during a step that must not be cut short
 programs     starting our own modules as programs
 logs         structured logs
+quantities   numbers of hashes, speeds and times as people read them
 visible      making untrusted text safe to show
 about        the version
 """

@@ -1,6 +1,7 @@
 """Wallets on disk: keys, and the forms in which they travel.
 
 keyring        key directories: making, reading and locking keys
+directory      a directory of wallets, and their addresses
 signers        private keys that sign transactions, of two schemes
 private_keys   reading private keys from PEM, plain or encrypted
 pem            finding the private key in a PEM file

@@ -57,6 +57,18 @@ def funded(settings: Settings) -> tuple[DevelopmentAccount, ...]:
     return tuple(account for account in accounts_of(settings) if account.address in settings.spec.allocations)
 
 
+def faucet_account(settings: Settings) -> DevelopmentAccount | None:
+    """The account that the faucet of a node pays from, or None: the first development account, if only this machine can
+    reach the node. Raises as `accounts_of`.
+
+    Elsewhere the coins may be worth something, or strangers could empty the account.
+    """
+    if not settings.spec.development or not settings.loopback:
+        return None
+    first = accounts_of(settings)[0]
+    return first if first.address in settings.spec.allocations else None
+
+
 def phrase_of(settings: Settings) -> str:
     """The phrase of the development accounts; "" if the chain is not for development.
 

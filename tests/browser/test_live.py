@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from api.explorer import text
 from services.store.keys import Keys
+from services.system.quantities import hashes_text, rate_text, time_left
 from shared.keys import KeyPair
 from tests.browser.conftest import Scene, Tab
 from tests.support.keys import ALICE, BOB, fresh_key
@@ -40,7 +42,7 @@ def test_a_block_appears_by_itself(tab: Tab, scene: Scene) -> None:
 
 
 def test_a_round_is_seen_while_workers_search(tab: Tab, scene: Scene) -> None:
-    """The bars grow with the events, one for each worker, without a reload."""
+    """The bar and the figures grow with the events, without a reload; the bar is of the round, not of each worker."""
     tab.open("/mining")
     tab.page.wait_for_selector('#live[data-state="live"]')
     with scene.running.redis() as redis:
@@ -53,14 +55,50 @@ def test_a_round_is_seen_while_workers_search(tab: Tab, scene: Scene) -> None:
             tab.page.wait_for_selector('[data-worker="anna"]')
             assert tab.page.locator("#round tbody tr").count() == 2
             redis.hset(keys.round("f" * 32), "hashes", 9500)
-            redis.hset(keys.round_workers("f" * 32), mapping={"anna": "1000:1:3", "ben<b>": "8500:1:3"})
-            fill = tab.page.locator('[data-worker="anna"] .fill')
-            eventually(lambda: fill.get_attribute("width") == "11.8", 5)
-            assert tab.page.locator('[data-value="hashes"]').inner_text() == "9,500"
+            redis.hset(keys.counters, "hashes", 45_500)
+            redis.hset(keys.round_workers("f" * 32), mapping={"anna": "1000:1:3", "ben<b>": "44500:1:3"})
+            fill = tab.page.locator("#round .fill")
+            eventually(lambda: fill.get_attribute("width") == "50.1", 5)
+            shown = " ".join(tab.page.locator("#round").inner_text().split())
+            assert "50% of searches" in shown and "Hashes done 45,500" in shown, shown
+            assert "anna 500 H/s 1,000" in shown and "ben<b> 22.3 kH/s 44,500" in shown, shown
+            assert tab.page.locator('[data-value="total"]').inner_text() == "45,500"
         finally:
             redis.delete(keys.open_round, keys.round("f" * 32), keys.round_workers("f" * 32))
             redis.xadd(keys.events, {"type": "cancelled", "data": "f" * 32})
     tab.page.wait_for_selector("#round .empty")
+
+
+def test_the_browser_writes_figures_as_the_server_does(tab: Tab, scene: Scene) -> None:
+    values = [0, 0.001, 0.4, 1, 9.94, 9.96, 59.4, 119, 121, 999, 1000, 7201, 99_949, 999_400, 999_600, 1e9, 5e14]
+    tab.open("/mining")
+    script = """async (values) => {
+      const figures = await import("/assets/figures.js");
+      return values.map((value) => [
+        figures.hashes(value), figures.rate(value), figures.timeLeft(value), figures.percent(value / 1e15),
+      ]);
+    }"""
+    expected = [[hashes_text(it), rate_text(it), time_left(it), text.percent(it / 1e15)] for it in values]
+    assert tab.page.evaluate(script, values) == expected
+
+
+def test_a_new_block_is_seen_to_arrive(tab: Tab, scene: Scene) -> None:
+    """It is marked for some seconds, also without motion; what was there before is not."""
+    tab.open("/")
+    tab.page.wait_for_selector('#live[data-state="live"]')
+    before = height(tab)
+    assert tab.page.locator(".arrived").count() == 0
+    scene.running.client.post("/mine?wait=10").ok()
+    card = tab.page.wait_for_selector(".strip .arrived")
+    assert f"{before + 1:,}" in card.inner_text()
+    assert tab.page.locator("#blocks tr.arrived").count() == tab.page.locator(".strip .arrived").count() == 1
+    style = tab.page.evaluate(
+        "() => { const style = getComputedStyle(document.querySelector('.strip .arrived a'));"
+        " return [style.animationName, style.borderColor]; }"
+    )
+    usual = tab.page.evaluate("() => getComputedStyle(document.querySelector('.strip li:last-child a')).borderColor")
+    assert style[0] == "none" and style[1] != usual, "this browser prefers reduced motion"
+    eventually(lambda: tab.page.locator(".arrived").count() == 0, 8)
 
 
 ROUND: dict[Any, Any] = {

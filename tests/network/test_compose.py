@@ -84,9 +84,11 @@ def test_env_example_documents_every_variable_with_its_default() -> None:
 
 
 def test_every_setting_can_be_made() -> None:
-    # The embedded Valkey is not used; a development chain is not for a cluster; in-node knows the token's file.
+    # The embedded Valkey is not used; a development chain is not for a cluster; in-node knows the token's file; a
+    # cluster has no wallets of a user.
     pointless = {
         "QUARRY_DURABILITY", "QUARRY_UNSAFE_DEVELOPMENT", "QUARRY_DEVELOPMENT_MNEMONIC_FILE", "QUARRY_ADMIN_TOKEN_FILE",
+        "QUARRY_NAMED_WALLETS",
     }  # fmt: skip
     made = {name for service in DEFAULT["services"].values() for name in service["environment"]}
     assert set(VARIABLES) - made == pointless, "docker-compose.yml and deploy/.env.example lack a setting"

@@ -13,6 +13,7 @@ status.py     `quarry status`
 mine.py       `quarry mine`
 fork.py       `quarry fork`
 peers.py      `quarry peers`
+names.py      `quarry names`
 doctor.py     `quarry doctor`; machine.py has what it checks of this machine
 bench.py      `quarry bench`
 """

@@ -8,7 +8,7 @@ import click
 from api.cli.client import NodeClient
 from api.cli.group import Failure
 from api.cli.options import Target, with_node
-from api.cli.progress import line, rate_text
+from api.cli.progress import line, round_text
 
 _LONG_POLL = 0.5  # seconds that the node may wait before it answers about a job
 
@@ -83,9 +83,4 @@ def _block(client: NodeClient, block_hash: str) -> dict[str, Any]:
 
 def _progress(client: NodeClient, round_id: str | None) -> str:
     found = client.find(f"/rounds/{round_id}") if round_id else None
-    if found is None:
-        return "waiting for its turn"
-    hashes, difficulty, rate = found["hashes"], found["difficulty"], found["rate"]
-    text = f"{hashes:,} hashes, {rate_text(rate)} by {len(found['workers'])} worker(s)"
-    # A search has no memory: the expected time left does not depend on the time already taken.
-    return f"{text}, {difficulty / rate:.1f} s expected from now" if rate else text
+    return "waiting for its turn" if found is None else round_text(found)

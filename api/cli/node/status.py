@@ -3,8 +3,11 @@
 import click
 
 from api.cli.options import Target, with_node
-from api.cli.progress import rate_text
+from api.cli.progress import round_text
 from services.clocks import waiting_words, wrong_clock_words
+from services.system.quantities import hashes_text, rate_text
+
+_MOST_WORKERS = 16  # that have a line of their own
 
 
 @click.command()
@@ -30,9 +33,11 @@ def status(target: Target) -> None:
         )
     searching = found["round"]
     if searching:
-        lines.append(
-            f"  round      block {searching['height']}: {searching['hashes']:,} hashes, {rate_text(searching['rate'])}"
-        )
+        lines.append(f"  round      block {searching['height']}: {round_text(searching)}")
+        lines += [
+            f"             {worker['name']}: {hashes_text(worker['hashes'])} hashes, {rate_text(worker['rate'])}"
+            for worker in searching["workers"][:_MOST_WORKERS]
+        ]
     until = found.get("mining_waits_until")
     if until is not None:
         lines.append(waiting_words(until, found["time"]))

@@ -13,6 +13,7 @@ from api.cli.node.foreground import Show, run
 from api.cli.node.interruption import Interruption
 from api.cli.node.state_files import settings_of, state_files
 from api.cli.options import require
+from api.cli.wallet.wallet_store import wallets_directory
 from services.errors import BadSettings
 from services.launch.ending import when_input_ends
 from services.launch.node_files import NO_HOME
@@ -197,6 +198,8 @@ def up(
                 load_state=files.load,
                 resume=files.resume,
                 dump_state=files.dump,
+                # Strangers who may read the pages are not shown what this user calls the wallets.
+                wallets=_wallets(home) if settings.loopback else None,
                 settings=place.with_its({**given, "QUARRY_BLOCK_TIME": interval if number == 0 else ""}),
             )
             for number, name in enumerate(names)
@@ -205,6 +208,14 @@ def up(
         run(plans, place, show, interruption)
         if files.dump is not None and show.talks:
             terminal.show_if_taken(f"The state is in {files.dump}.")
+
+
+def _wallets(home: Path) -> Path:
+    """The directory of `quarry wallet`: of this user, or else in the data directory `home`."""
+    try:
+        return wallets_directory().absolute()
+    except BadSettings:  # no home
+        return home.absolute() / "wallets"
 
 
 def _settings(given: Mapping[str, str], options: Mapping[str, tuple[str, str | None]]) -> Settings:

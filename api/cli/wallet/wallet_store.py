@@ -15,12 +15,13 @@ from services.launch.node_files import running_nodes
 from services.settings.paths import expanded
 from services.settings.values import named
 from services.wallet import keyring
+from services.wallet.directory import NAME as _NAME
+from services.wallet.directory import wallets_in
 from services.wallet.keyring import KeyringError, PassphraseNeeded
 from services.wallet.signers import EthereumSigner, Signer
 
 NODE = "node"
 _ACCOUNT = re.compile(r"account(0|[1-9][0-9]{0,2})")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def wallets_directory() -> Path:
@@ -31,12 +32,7 @@ def wallets_directory() -> Path:
 
 def wallet_names() -> list[str]:
     """The names of the wallets that exist, in order; `node` is not among them."""
-    try:
-        found = [entry.name for entry in wallets_directory().iterdir() if (entry / keyring.PUBLIC_KEY).is_file()]
-        found = [name for name in found if _NAME.fullmatch(name)]  # other directories may be another program's
-    except OSError:
-        return []
-    return sorted(found)
+    return wallets_in(wallets_directory())
 
 
 def new_wallet_directory(name: str) -> Path:

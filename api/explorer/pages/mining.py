@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from api.representations import represent_round
+from api.representations import represent_open_round, represent_round
 from services.clocks import wrong_clock_words
 from services.node import Node
 
@@ -14,8 +14,8 @@ _ROUNDS = 15
 def mining(node: Node) -> dict[str, Any]:
     """The content of the page about mining."""
     state = node.overview()
-    counters = node.mining.counters()
-    rounds = _rounds(node)
+    counters = state.counters
+    rounds = [item for item in _rounds(node) if item["state"] != "open"]  # the open one has its own panel
     trouble = node.queue.trouble()
     workers: Counter[str] = Counter()
     taken_part: Counter[str] = Counter()
@@ -29,9 +29,9 @@ def mining(node: Node) -> dict[str, Any]:
     total = counters.get("hashes", 0)
     wasted = counters.get("wasted_hashes", 0)
     return {
-        "round": represent_round(node, state.round) if state.round else None,
+        "round": represent_open_round(state),
         "requests": state.requests,
-        "rounds": [item for item in rounds if item["state"] != "open"],
+        "rounds": rounds,
         "workers": [(name, done, taken_part[name], sealed[name]) for name, done in workers.most_common(50)],
         "most": max(workers.values(), default=0),
         "mining_workers": node.queue.mining_workers(),

@@ -3,13 +3,16 @@
 from typing import Any
 
 from api.explorer import charts
-from api.representations import represent_round
+from api.representations import represent_open_round
 from services.node import Node
 from services.peers.book import Peer
+from services.store.records import StoredHeader
 
 # How many blocks the charts cover, and how many the table shows.
 CHARTED = 60
 SHOWN = 12
+# Rounds that the chart of this node's speed covers.
+_ROUNDS = 40
 
 
 def overview(node: Node, before: int | None) -> dict[str, Any]:
@@ -26,14 +29,24 @@ def overview(node: Node, before: int | None) -> dict[str, Any]:
         "newest": before is None,
         "blocks": headers[::-1][:SHOWN],
         "older": headers[-SHOWN].header.index if len(headers) > SHOWN else None,
-        "charts": [chart for chart in (charts.block_times(charted), charts.hash_rate(charted)) if chart],
+        "charts": _charts(node, charted) if before is None else [],
         "mempool": {"size": state.pool_size, "bytes": state.pool_bytes},
         "requests": state.requests,
-        "round": represent_round(node, state.round) if state.round else None,
+        "round": represent_open_round(state),
         "mining_workers": node.queue.mining_workers(),
         "peers": [peer_row(node, peer) for peer in node.peers.approved()],
         "difficulty": headers[-1].header.difficulty if headers else 0,
     }
+
+
+def _charts(node: Node, headers: list[StoredHeader]) -> list[charts.Chart]:
+    """The charts of the last blocks, as far as there is enough to draw.
+
+    Where the difficulty is constant, times between blocks do not show the hash rate, but when somebody wanted a block.
+    """
+    interval = node.settings.spec.block_interval
+    second = charts.hash_rate(headers, interval) if interval else charts.round_speeds(node.mining.last_rounds(_ROUNDS))
+    return [chart for chart in (charts.block_times(headers), second) if chart is not None]
 
 
 def peer_row(node: Node, peer: Peer) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 // For every page: the colour scheme, the key "/" for the search field, copying, relative times, and live updates.
 
+import { asEvent, hashes, percent, rate, span, timeLeft } from "./figures.js";
+
 const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 
@@ -47,13 +49,6 @@ document.addEventListener("click", async (event) => {
 
 // --- Times ---
 
-const STEPS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [Infinity, 86400, "d"]];
-
-function span(seconds) {
-  const [, unit, name] = STEPS.find(([bound]) => seconds < bound);
-  return `${Math.round(seconds / unit)} ${name}`;
-}
-
 function refreshTimes() {
   const now = Date.now() / 1000;
   for (const item of $$("time[data-time]")) {
@@ -63,21 +58,10 @@ function refreshTimes() {
   }
 }
 
-// --- Numbers, formatted as by the server (text.py) ---
-
-function scaled(value, units, unit) {
-  for (const [name, factor] of units) {
-    if (value >= factor) return `${Number((value / factor).toPrecision(3))} ${name}`;
-  }
-  return `${Math.round(value).toLocaleString("en")} ${unit}`.trim();
-}
-const hashes = (value) => scaled(value, [["T", 1e12], ["G", 1e9], ["M", 1e6]], "");
-const rate = (value) => scaled(value, [["TH/s", 1e12], ["GH/s", 1e9], ["MH/s", 1e6], ["kH/s", 1e3]], "H/s");
-
 // --- Live ---
 
 // Only the server renders pages. After an event the page is fetched again, and regions with `data-live` that differ
-// are replaced. Only the progress of a round is drawn from the event itself.
+// are replaced. Only the figures of a round are shown from the event itself; the server computes them too.
 
 const SOONEST = 1000; // milliseconds between two fetches
 const POLL = 3000;
@@ -145,14 +129,37 @@ function isRead(region) {
 function replace(old, fresh) {
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
   const scrolled = $$(".scroll", old).map((item) => item.scrollLeft);
+  const known = new Set($$("[data-arrival]", old).map((item) => item.dataset.arrival));
   old.replaceChildren(...document.adoptNode(fresh).childNodes);
   $$(".scroll", old).forEach((item, i) => (item.scrollLeft = scrolled[i] ?? 0));
   showCopies(old);
+  showArrivals(old, known);
   if (focused?.href) $$("a", old).find((item) => item.href === focused.href)?.focus({ preventScroll: true });
+}
+
+// Rows and cards that were not there before are marked for some seconds, also when the page is replaced meanwhile.
+
+const ARRIVAL = 4000;
+const arrivals = new Map(); // when each was first seen
+
+function showArrivals(region, known) {
+  const now = performance.now();
+  for (const item of $$("[data-arrival]", region)) {
+    const name = item.dataset.arrival;
+    if (known.size && !known.has(name) && !arrivals.has(name)) arrivals.set(name, now);
+    const since = now - (arrivals.get(name) ?? -Infinity);
+    if (since >= ARRIVAL) continue;
+    item.style.setProperty("--since", `-${Math.round(since)}ms`);
+    item.classList.add("arrived");
+    setTimeout(() => item.classList.remove("arrived"), ARRIVAL - since);
+  }
+  if (arrivals.size > 1000) arrivals.clear();
 }
 
 function showState(state) {
   for (const item of $$('[data-value="mempool"]')) item.textContent = state.mempool.size.toLocaleString("en");
+  showTotals(state);
+  document.dispatchEvent(new CustomEvent("quarry-state", { detail: { state, isLive: live.source !== null } }));
   const box = $("[data-round]");
   if (!box) return;
   const round = state.round;
@@ -163,27 +170,32 @@ function showState(state) {
   showRound(box, round);
 }
 
-let before = null; // hashes and time of the previous state, from which the speed is computed
+function show(name, words, within = document) {
+  for (const item of $$(`[data-value="${name}"]`, within)) if (item.textContent !== words) item.textContent = words;
+}
+
+function showTotals(state) {
+  if (state.hashes === undefined) return;
+  show("total", hashes(state.hashes));
+  show("wasted", hashes(state.wasted_hashes));
+  show("wasted-share", (state.hashes ? (100 * state.wasted_hashes) / state.hashes : 0).toFixed(1));
+}
 
 function showRound(box, round) {
-  const now = performance.now();
-  const done = $('[data-value="hashes"]', box);
-  if (done) done.textContent = hashes(round.hashes);
-  if (before?.id === round.id && round.hashes > before.hashes) {
-    $('[data-value="rate"]', box).textContent = rate((1000 * (round.hashes - before.hashes)) / (now - before.now));
-  }
-  if (before?.id !== round.id || round.hashes > before.hashes) before = { id: round.id, hashes: round.hashes, now };
+  show("hashes", hashes(round.hashes), box);
+  show("rate", rate(round.rate), box);
+  show("left", round.expected_seconds === null ? "unknown" : timeLeft(round.expected_seconds), box);
+  show("probability", percent(round.probability), box);
+  $(".chance .fill", box).setAttribute("width", (100 * round.probability).toFixed(1));
   const names = Object.keys(round.workers);
   const rows = $$("[data-worker]", box);
   if (names.some((name) => !rows.find((row) => row.dataset.worker === name))) {
     refreshSoon(); // a worker has joined: the server draws its row
     return;
   }
-  const most = Math.max(1, ...Object.values(round.workers));
   for (const row of rows) {
-    const count = round.workers[row.dataset.worker] ?? 0;
-    $(".fill", row).setAttribute("width", ((100 * count) / most).toFixed(1));
-    $(".num", row).textContent = hashes(count);
+    $(".done", row).textContent = hashes(round.workers[row.dataset.worker] ?? 0);
+    $(".speed", row).textContent = rate(round.rates[row.dataset.worker] ?? 0);
   }
 }
 
@@ -223,9 +235,7 @@ function poll() {
       const now = `${status.tip} ${status.mempool.size} ${status.round?.id}`;
       if (live.seen && live.seen !== now) refreshSoon();
       live.seen = now;
-      if (status.round) {
-        status.round.workers = Object.fromEntries(status.round.workers.map((item) => [item.name, item.hashes]));
-      }
+      if (status.round) status.round = asEvent(status.round);
       showState(status);
     } catch {
       say("waiting", "Not reachable", "The node does not answer. This page keeps asking.");
@@ -263,63 +273,6 @@ if (live.indicator && "livePage" in document.body.dataset) {
     }
   });
   listen();
-}
-
-// --- "Mine a block" ---
-
-const mine = $("#mine");
-
-function showMining(words, kind, link) {
-  const box = $("#mine-state");
-  box.hidden = false;
-  box.className = `notice ${kind}`;
-  box.textContent = words;
-  if (link) {
-    const anchor = document.createElement("a");
-    anchor.href = link.href;
-    anchor.textContent = link.text;
-    box.append(" ", anchor);
-  }
-}
-
-async function mineBlock() {
-  mine.disabled = true;
-  showMining("Asked for a block; waiting for the workers.", "");
-  try {
-    const asked = await fetch("/mine?wait=0", { method: "POST" });
-    let answer = await asked.json();
-    if (asked.status >= 400) throw new Error(answer.detail);
-    let hash = answer.hash;
-    const job = answer.job;
-    while (!hash) {
-      const look = await fetch(`/jobs/${job}?wait=1`);
-      answer = await look.json();
-      if (!look.ok) throw new Error(answer.detail);
-      if (answer.status === "cancelled" || answer.status === "failed") throw new Error(`The request was ${answer.status}.`);
-      hash = answer.block;
-      if (!hash) showMining(await progress(answer.round), "");
-    }
-    showMining("Done.", "good", { href: `/block/${hash}`, text: `Block ${hash.slice(0, 12)}…` });
-    refreshSoon();
-  } catch (error) {
-    showMining(error.message || "The node does not answer.", "bad");
-  } finally {
-    mine.disabled = false;
-  }
-}
-
-async function progress(id) {
-  if (!id) return "The request waits for the rounds before it.";
-  const look = await fetch(`/rounds/${id}`);
-  if (!look.ok) return "The round has ended.";
-  const round = await look.json();
-  const chance = Math.round(100 * (1 - Math.exp(-round.hashes / round.difficulty)));
-  return `Searching block ${round.height}: ${hashes(round.hashes)} of ${hashes(round.difficulty)} expected hashes, by ${round.workers.length} worker(s). ${chance}% of rounds end within this many hashes.`;
-}
-
-if (mine) {
-  mine.hidden = false;
-  mine.addEventListener("click", mineBlock);
 }
 
 showCopies(document);

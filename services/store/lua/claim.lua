@@ -60,7 +60,10 @@ if stale then
   return {'stale', version}
 end
 if wanted > 0 and not has_report then
-  redis.call('HSETNX', workers, worker, '0:' .. now .. ':' .. now) -- its rate is counted from here
+  -- Its speed is counted from here; if it was here before, without the time for which it was away.
+  local done, since, last = string.match(redis.call('HGET', workers, worker) or '', '^(%d+):([%d.]+):([%d.]+)$')
+  local away = done and math.max(now - last, 0) or 0
+  redis.call('HSET', workers, worker, (done or 0) .. ':' .. string.format('%.6f', (since or now) + away) .. ':' .. now)
   if aside then -- it may be left without being ended
     redis.call('EXPIRE', workers, math.max(redis.call('TTL', round), 1))
   end

@@ -102,6 +102,8 @@ def doors() -> list[tuple[str, str, Any, Json]]:
         ("POST", "/miner/register", {"nodes": [PEER]}, BEARER),
         ("POST", "/nodes/announce", {"url": PEER, "hash": "ab" * 32, "height": 9, "chainwork": 9}, {}),
         ("DELETE", "/nodes", {"nodes": [PEER]}, BEARER),
+        ("POST", "/names", {"address": BOB.address, "name": "bob"}, BEARER),
+        ("DELETE", "/names", {"address": BOB.address}, BEARER),
         ("DELETE", "/rounds/ROUND", None, BEARER),
     ]
 

@@ -29,7 +29,7 @@ from tests.support.waiting import eventually
 @pytest.fixture
 def told(node: Node) -> Iterator["queue.Queue[Message]"]:
     """What one listener hears."""
-    source = News(node.mining, node.pool, node.clock)
+    source = News(node.mining.events, node.overviews, node.clock)
     with source.listen() as listener:
         eventually(lambda: source._reader is not None, 10)
         time.sleep(0.1)  # the reader takes its bearings: events before it listens are not news
@@ -80,7 +80,7 @@ def test_a_cancelled_round_is_told(node: Node, told: "queue.Queue[Message]") -> 
 def test_a_reorganisation_is_told(make_node: MakeNode) -> None:
     node, rival = make_node(), make_node()
     grow(node)
-    source = News(node.mining, node.pool, node.clock)
+    source = News(node.mining.events, node.overviews, node.clock)
     with source.listen() as listener:
         time.sleep(0.1)
         blocks = reorganise(node, rival, 1, 2)
@@ -121,7 +121,7 @@ def test_a_quiet_node_tells_nothing(told: "queue.Queue[Message]") -> None:
 
 
 def test_a_slow_listener_loses_the_oldest_and_holds_up_nobody(node: Node) -> None:
-    source = News(node.mining, node.pool, node.clock)
+    source = News(node.mining.events, node.overviews, node.clock)
     with source.listen() as slow, source.listen() as quick:
         for number in range(250):
             source._tell(Message(str(number), "block", {"height": number}))
@@ -131,7 +131,7 @@ def test_a_slow_listener_loses_the_oldest_and_holds_up_nobody(node: Node) -> Non
 
 
 def test_the_reader_ends_with_the_last_listener_and_begins_with_the_next(node: Node) -> None:
-    source = News(node.mining, node.pool, node.clock)
+    source = News(node.mining.events, node.overviews, node.clock)
     with source.listen():
         reader = source._reader
         assert reader is not None and reader.is_alive()
@@ -143,7 +143,7 @@ def test_the_reader_ends_with_the_last_listener_and_begins_with_the_next(node: N
 
 
 def test_an_outage_of_the_store_is_survived(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = News(node.mining, node.pool, node.clock)
+    source = News(node.mining.events, node.overviews, node.clock)
     whole, failures = node.mining.events.since, iter([RedisConnectionError("gone")])
 
     def broken(*arguments: Any) -> Any:

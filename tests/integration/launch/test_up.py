@@ -268,6 +268,15 @@ def test_a_newcomers_way(node: dict[str, Any], home: Path) -> None:
     assert "insufficient_funds" in refused.stderr
 
 
+def test_wallets_and_accounts_have_names_in_the_explorer(node: dict[str, Any], home: Path) -> None:
+    address = done(home, "wallet", "new", "zoe")["address"]
+    names = {item["name"]: item for item in done(home, "names", "list")["names"]}
+    assert (names["zoe"]["address"], names["zoe"]["kind"]) == (address, "wallet")
+    assert names["account0"]["faucet"] and names["node1"]["address"] == node["nodes"][0]["address"]
+    assert done(home, "names", "add", "zoe", "savings")["name"] == "savings"
+    assert done(home, "names", "remove", "savings") == {"address": address, "name": "zoe"}
+
+
 def test_a_development_account_is_imported_and_spent(node: dict[str, Any], home: Path, tmp_path: Path) -> None:
     account = node["development_accounts"][4]
     key = tmp_path / "key.hex"

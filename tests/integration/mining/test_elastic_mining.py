@@ -347,6 +347,12 @@ def test_rates_count_from_each_workers_first_claim_and_only_who_is_there(valkey:
     view = represent_round(here.node, round_of(here.node.mining, round_id))
     assert view["rate"] == 100
     assert here.clock.now() == START + 20
+    # It comes back, or another worker has its name: the time for which it was away is not counted.
+    claim("late", 0)
+    here.clock.time += 2
+    claim("late", 200)
+    view = represent_round(here.node, round_of(here.node.mining, round_id))
+    assert [(worker["name"], worker["rate"]) for worker in view["workers"]] == [("early", 100), ("late", 100)]
 
 
 def test_a_worker_that_is_not_needed_claims_nothing(valkey: EmbeddedValkey) -> None:

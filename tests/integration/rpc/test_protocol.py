@@ -80,7 +80,7 @@ def test_broken_json(rpc: Rpc, text: bytes) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "eth_mining eth_getProof wallet_addEthereumChain tenderly_setBalance x.y eth_chainid".split(),
+    "eth_coinbase eth_getProof wallet_addEthereumChain tenderly_setBalance x.y eth_chainid".split(),
 )
 def test_missing_methods_say_what_clients_look_for(rpc: Rpc, name: str) -> None:
     message = error(rpc.post(request(name, params=[])).ok(), -32601, 1)

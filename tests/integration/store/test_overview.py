@@ -7,7 +7,7 @@ from redis import Redis
 
 from services.errors import NotBegun
 from services.store.faults import Finding
-from services.store.mining import LONGEST_PROMISE
+from services.store.mining import LONGEST_PROMISE, Searched
 from tests.support.keys import ALICE
 from tests.support.nodes import TestNode, make_settings, round_of
 
@@ -16,7 +16,7 @@ def test_an_idle_node(here: TestNode) -> None:
     found = here.node.overview()
     assert found.tip == here.node.chain.tip()
     assert (found.pool_size, found.pool_bytes, found.requests, found.searchers) == (0, 0, 0, 0)
-    assert found.round is None and not found.differs
+    assert found.round is None and found.figures is None and not found.differs
 
 
 def test_a_node_that_mines(here: TestNode) -> None:
@@ -35,6 +35,21 @@ def test_a_node_that_mines(here: TestNode) -> None:
     assert found.searchers == here.node.mining.searchers(now) == 2
 
 
+def test_the_figures_of_the_round_and_the_totals_are_of_one_moment(here: TestNode) -> None:
+    here.node.requests.ask()
+    round_id = str(here.node.rounds.ensure_open())
+    assert here.node.overview().figures is not None
+    here.node.rounds.claim(round_id, "anna-1", 1000, Searched())
+    here.clock.time += 4
+    here.node.rounds.claim(round_id, "anna-1", 1000, Searched("1", 1000))
+    found = here.node.overview()
+    figures = found.figures
+    assert figures is not None
+    assert (figures.hashes, figures.rate) == (1000, 250)
+    assert [(worker.name, worker.hashes) for worker in figures.workers] == [("anna-1", 1000)]
+    assert found.counters["hashes"] == 1000 and found.counters["rounds_opened"] == 1
+
+
 def test_a_stored_state_that_is_marked_as_wrong(here: TestNode) -> None:
     here.node.faults.mark("token", [Finding("supply", "", "1", "2")], here.clock.now())
     assert here.node.overview().differs
@@ -44,7 +59,8 @@ def test_a_round_that_ended_while_the_overview_was_read(here: TestNode, redis: R
     here.node.requests.ask()
     round_id = here.node.rounds.ensure_open()
     redis.delete(here.node.chain.keys.round(str(round_id)))
-    assert here.node.overview().round is None
+    found = here.node.overview()
+    assert found.round is None and found.figures is None
 
 
 def test_a_store_without_a_chain(redis: Redis) -> None:

@@ -15,9 +15,11 @@ from redis import Redis
 
 from services import registry
 from services.connections import as_store
-from services.jobs.queues import RqJobs
+from services.jobs.queues import MINING, NETWORK, RqJobs
+from services.jobs.worker_names import own_base
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
+from services.store.keys import WORKERS
 from services.store.mining import MiningStore
 from tests.support.crew import Crew
 from tests.support.nodes import make_settings, request_of
@@ -270,6 +272,37 @@ def test_a_worker_that_was_frozen_with_its_proof_is_harmless_when_it_wakes(scene
     third = scene.node.requests.ask()
     scene.await_answer(third)
     assert frozen.poll() is None
+
+
+# --- names ---
+
+
+def test_workers_are_called_by_their_machine(scene: Scene) -> None:
+    """Two start at once; one ends, and its successor has its name; one finds its name taken, and takes another."""
+
+    def names(queue: str = MINING) -> set[str]:
+        return {key.decode().removeprefix("rq:worker:") for key in scene.redis.smembers(f"rq:workers:{queue}")}
+
+    host = own_base(MINING)
+    first, _, _ = scene.crew.worker(name="a"), scene.crew.worker(name="b"), scene.crew.worker("network")
+    eventually(lambda: names() == {f"{host}-1", f"{host}-2"}, what="two names")
+    eventually(lambda: names(NETWORK) == {f"{host}-network-1"})
+    scene.await_answer(scene.node.requests.ask())
+    sealed = scene.mining.last_rounds(1)[0]
+    assert sealed.sealed_by in names() and set(scene.mining.round_workers(sealed.id)) <= names()
+
+    first.terminate()
+    assert first.wait(10) == 0
+    eventually(lambda: len(names()) == 1, what="the end of the first")
+    [left] = names()
+    assert left.encode() in scene.redis.hkeys(WORKERS) and scene.redis.hlen(WORKERS) == 2
+    scene.crew.worker(name="c")
+    eventually(lambda: names() == {f"{host}-1", f"{host}-2"}, what="the name that was free")
+
+    scene.redis.hset(WORKERS, left, f"another {2**40}")  # while it was frozen, say
+    eventually(lambda: f"{host}-3" in names(), 15, "another name")
+    assert RqJobs(scene.redis).mining_workers() >= 2
+    scene.await_answer(scene.node.requests.ask())
 
 
 # --- the broker loses everything ---

@@ -19,6 +19,7 @@ from services import registry
 from services.connections import as_store
 from services.errors import NotFound
 from services.jobs.queues import FAILURE_TTL, HEARD, MINING, NETWORK, AllowListedJob, RqJobs, queue
+from services.jobs.worker_names import WorkerName
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from tests.integration.worker.planted import json_data, plant
@@ -145,7 +146,13 @@ def test_a_job_ends_whatever_the_broker_has_lost_of_it(
     monkeypatch.setattr(worker.jobs.network, "resolve", lose)
     assert RqJobs(redis).enqueue_network(RESOLVE, node.settings.node, "resolve-1", *([HEARD] if heard else []))
     ours = queue(NETWORK, redis)
-    works = NodeWorker([ours], connection=redis, serializer="json", job_class=AllowListedJob)
+    works = NodeWorker(
+        ours,
+        WorkerName(as_store(redis), "anna", "token"),
+        connection=redis,
+        serializer="json",
+        job_class=AllowListedJob,
+    )
     execution = prepare_execution(works, job := ours.get_jobs()[0])
     monkeypatch.setattr(works, "heartbeat", lambda *_, **__: None)
     assert works.perform_job(job, ours, execution) is not fails

@@ -46,7 +46,6 @@ ALLOWED = {
     ("worker/context.py", "time"): "the worker process waits for real",
     ("worker/housekeeper.py", "time"): "measures housekeeping as jobs are measured",
     ("worker/process.py", "time"): "the worker process waits for real",
-    ("worker/process.py", "uuid"): "names the worker, as RQ does",
     ("api/serving/request_metrics.py", "time"): "measures requests",
     ("api/rpc/dispatch.py", "time"): "measures requests",
     ("api/rpc/error_log.py", "time"): "bounds how many errors are logged in a second",

@@ -17,7 +17,7 @@ OTHERS = {
     "QUARRY_NODE": "other", "QUARRY_SPEC": "network", "QUARRY_REDIS_URL": "redis://h", "QUARRY_BROKER_URL": "redis://h",
     "QUARRY_HOST": "127.0.0.2", "QUARRY_DATA_DIR": "/elsewhere", "QUARRY_MIN_FEE": "0.5", "QUARRY_PEERS": "http://a:1",
     "QUARRY_REWARD_ADDRESS": "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "QUARRY_ADMIN_TOKEN_FILE": "/token",
-    "QUARRY_DEVELOPMENT_MNEMONIC_FILE": "/phrase",
+    "QUARRY_DEVELOPMENT_MNEMONIC_FILE": "/phrase", "QUARRY_NAMED_WALLETS": "/wallets",
     "QUARRY_PUBLIC_URL": "http://a:1", "QUARRY_ALLOWED_HOSTS": "a", "QUARRY_CORS_ORIGINS": "http://a",
     "QUARRY_KERNEL": "plain", "QUARRY_MINE": "always",
     "QUARRY_DURABILITY": "everysec", "QUARRY_LOG_LEVEL": "debug", "QUARRY_LOG_FORMAT": "json",

@@ -520,6 +520,15 @@ def test_nodes_that_start_together_take_the_next_free_rpc_port_unless_one_is_ask
                 node.stop()
 
 
+def test_a_node_shows_the_names_of_wallets_only_where_it_is_told_which(tmp_path: Path) -> None:
+    def directory(**change: Any) -> str:
+        return plan(tmp_path, **change).environment("", 5000, "redis://h")["QUARRY_NAMED_WALLETS"]
+
+    assert directory() == ""
+    assert directory(wallets=tmp_path) == str(tmp_path)
+    assert directory(wallets=tmp_path, settings={"QUARRY_NAMED_WALLETS": "/others"}) == "/others"
+
+
 def test_settings_of_the_client_stay_out_of_the_node() -> None:
     given = {"QUARRY_KERNEL": "plain", "QUARRY_PASSPHRASE": "horse", "QUARRY_TOKEN": "t", "PATH": "/bin", "SECRET": "s"}
     assert passed_settings(given) == {"QUARRY_KERNEL": "plain"}

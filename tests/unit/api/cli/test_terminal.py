@@ -75,7 +75,8 @@ def honest_answers(sender: str) -> dict[str, Any]:
         "block": hashes[2], "index": 3, "reason": "why", "raw": {"deep": ["list"]},
     }  # fmt: skip
     found_round = {
-        "id": "r1", "height": 4, "hashes": 5, "rate": 2, "difficulty": 9, "workers": [{"name": "worker", "hashes": 5}]
+        "id": "r1", "height": 4, "hashes": 5, "rate": 2, "difficulty": 9,
+        "workers": [{"name": "worker", "hashes": 5, "rate": 2}],
     }  # fmt: skip
     return {
         "/status": {
@@ -91,6 +92,10 @@ def honest_answers(sender: str) -> dict[str, Any]:
         "/blocks/3": shown[2],
         f"/blocks/{hashes[2]}": shown[2],
         "/nodes": {"nodes": [peer, waiting], "removed": 1},
+        "/names": {
+            "names": [{"address": sender, "name": "the bakery", "kind": "given", "faucet": False}],
+            "address": sender, "name": "the bakery",
+        },
         "/nodes/register": {"message": "m", "total_nodes": ["http://127.0.0.1:2"]},
         "/faucet": {"id": IDENTIFIER, "amount": "10", "message": "m"},
         f"/transactions/{IDENTIFIER}": transaction,
@@ -135,6 +140,11 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
             ("peers", "list"),
             ("peers", "add", "http://127.0.0.1:2"),
             ("peers", "remove", "http://127.0.0.1:2"),
+        ],
+        "names": [
+            ("names", "list"),
+            ("names", "add", "alice", "the bakery"),
+            ("names", "remove", "the bakery"),
         ],
     }  # fmt: skip
 

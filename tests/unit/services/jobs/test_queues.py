@@ -19,7 +19,6 @@ from services.jobs.queues import (
     HOUSEKEEPING,
     MINING,
     NETWORK,
-    OURS,
     RELAY,
     RESOLVE,
     SEARCH,
@@ -28,6 +27,7 @@ from services.jobs.queues import (
     RqJobs,
     queue,
 )
+from services.jobs.worker_names import WorkerName
 from services.ports import QueueTrouble
 
 
@@ -199,7 +199,8 @@ def test_what_somebody_waits_for_goes_first(broker: FakeRedis) -> None:
 def test_workers_are_counted_by_queue(broker: FakeRedis) -> None:
     jobs = RqJobs(broker)
     assert (jobs.mining_workers(), jobs.network_workers()) == (0, 0)
-    worker = SimpleWorker([queue(MINING, broker)], name=f"one{OURS}", connection=broker, serializer="json")
+    name = WorkerName(broker, "anna", "token").take()
+    worker = SimpleWorker([queue(MINING, broker)], name=name, connection=broker, serializer="json")
     worker.register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
     assert (jobs.mining_workers(), jobs.network_workers()) == (1, 0)
     assert jobs.trouble() == QueueTrouble(False, 0)
