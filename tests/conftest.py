@@ -9,6 +9,10 @@ from werkzeug.routing import Rule
 
 # Hundreds of Python processes are started. Each would compile the whole product again, for a tenth of a second.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Pytest loads readline, which sets the terminal's size for child processes. Commands would fold their lines to it.
+for name in ("COLUMNS", "LINES"):
+    os.environ.pop(name, None)
+    os.unsetenv(name)
 
 pytest.register_assert_rewrite("tests.support")
 

@@ -5,6 +5,8 @@ wallet/      commands about keys and coins
 chain/       commands about blocks
 node/        commands that start a node, watch it or look after it
 options.py   options that commands share, and which node they talk to
+suggestions.py  what a mistyped word may have meant
+table.py     tables that fit the terminal
 client.py    the HTTP client
 terminal.py  everything that is printed or asked at a terminal
 progress.py  progress bars and live lines

@@ -20,6 +20,9 @@ _MAX_BYTES = 2**28  # of one answer
 # A block can be a megabyte or more, so each page's limit follows from the size of the page before.
 _PAGE_BYTES = 2**22
 _MAX_PAGE = 500  # blocks
+_TOKEN_REMEDY = (
+    " Name a file with the token by --token, or set QUARRY_TOKEN; `quarry up` says where its node keeps the token."
+)
 
 
 class Refused(Failure):
@@ -164,10 +167,14 @@ class NodeClient:
 def node_url(text: str) -> str:
     """A node's address without a slash at the end: http or https, host, and optionally a port and a path.
 
+    Without a scheme it is http.
+
     Raises:
         BadValue: it is not such an address, or has more parts.
     """
     text = clean(text)
+    if text and "://" not in text:
+        text = f"http://{text}"
     try:
         parsed = urllib3.util.parse_url(text)
     except (urllib3.exceptions.LocationParseError, ValueError):
@@ -193,7 +200,8 @@ def _refused(status: int, text: bytes) -> Refused:
         code, detail = str(problem["code"]), str(problem["detail"])
     except (InputError, KeyError, TypeError):
         return Refused(f"The node answered with HTTP status {status}.", status, "")
-    return Refused(f"{detail.rstrip('.')} ({code}).", status, code)
+    remedy = _TOKEN_REMEDY if code == "admin_token_required" else ""
+    return Refused(f"{detail.rstrip('.')} ({code}).{remedy}", status, code)
 
 
 def _read(text: bytes) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from api.cli import terminal
+from api.cli.suggestions import Group
 from shared.errors import NodeError
 
 OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -19,6 +20,7 @@ COMMANDS = {
     "demo": ("api.cli.node.demo", "demo", "Run a node, two wallets, payments and blocks, and check the result."),
     "status": ("api.cli.node.status", "status", "Show what the node is doing."),
     "wallet": ("api.cli.wallet.wallet", "wallet", "Make, list, show, import and export wallets; sign."),
+    "balance": ("api.cli.wallet.balance", "balance", "Show the balances of wallets and addresses."),
     "send": ("api.cli.wallet.send", "send", "Send coins from a wallet."),
     "faucet": ("api.cli.wallet.faucet", "faucet", "Get ten coins on a development chain."),
     "tx": ("api.cli.wallet.tx", "tx", "Look up a transaction."),
@@ -61,7 +63,7 @@ class Unreachable(Failure):
         super().__init__(message, UNREACHABLE)
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """The commands of `COMMANDS`. A command's module is imported when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -78,6 +80,16 @@ class LazyGroup(click.Group):
         """Write the list of commands from the table, so that --help imports none of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """As click's, but from the table, since a shell waits for the answer."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        return [
+            CompletionItem(name, help=line) for name, (_, _, line) in COMMANDS.items() if name.startswith(incomplete)
+        ]
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -140,7 +152,11 @@ def _where(error: Exception) -> str:
     return f"{type(error).__name__}{last}"
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings, 3 no node answers, 130 interrupted.",
+)
 @click.version_option(package_name="quarry", prog_name="quarry")
 def quarry() -> None:
     """Quarry: a proof-of-work ledger that runs as a queue of jobs.

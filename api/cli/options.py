@@ -50,10 +50,29 @@ def running_node(url: str | None = None) -> tuple[NodeFiles, NodeRecord] | None:
     """The node that `quarry up` runs on this machine; of several, the first of the `up` that was started last.
 
     Args:
-        url: consider only the node at this address.
+        url: consider only the node at this address, which may be in any data directory of this user.
     """
-    found = [item for item in _running_nodes() if url in (None, item[1].url)]
-    return found[0] if found else None
+    if url is None:
+        return next(iter(_running_nodes()), None)
+    wanted = _as_recorded(url)
+    for found in (_running_nodes, _nodes_elsewhere):
+        for item in found():
+            if item[1].url == wanted:
+                return item
+    return None
+
+
+def _nodes_elsewhere() -> list[tuple[NodeFiles, NodeRecord]]:
+    from services.launch import node_register
+
+    return node_register.nodes()
+
+
+def _as_recorded(url: str) -> str:
+    """A URL as the record of a node has it: a node that `localhost` names is at 127.0.0.1."""
+    scheme, _, rest = url.rstrip("/").partition("://")
+    host, colon, port = rest.partition(":")
+    return f"{scheme}://127.0.0.1{colon}{port}" if host.lower() == "localhost" else f"{scheme}://{rest}"
 
 
 @dataclass(frozen=True)
@@ -85,10 +104,10 @@ def with_node(command: Command) -> Command:
     """Give a command the options --url and --json, and a `Target` as its first argument."""
 
     @wraps(command)
-    def run(*args: Any, url: str | None, as_json: bool, **kwargs: Any) -> Any:
-        return command(Target(connect(url), as_json), *args, **kwargs)
+    def run(*args: Any, url: str | None, token: Path | None, as_json: bool, **kwargs: Any) -> Any:
+        return command(Target(connect(url, token), as_json), *args, **kwargs)
 
-    return cast(Command, url_option(json_option(run)))
+    return cast(Command, url_option(token_option(json_option(run))))
 
 
 def _read_by(read: Callable[[str], str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
@@ -110,6 +129,14 @@ def url_option(command: Command) -> Command:
     return click.option("--url", envvar="QUARRY_URL", callback=_read_by(node_url), help=text)(command)
 
 
+def token_option(command: Command) -> Command:
+    """The option --token: a file, since other users of the machine can see the arguments of a command."""
+    text = (
+        "A file with the node's admin token. [default: QUARRY_TOKEN, or the file of a node that runs on this machine]"
+    )
+    return click.option("--token", metavar="FILE", type=click.Path(path_type=Path), help=text)(command)
+
+
 def redis_url_option(option: str, variable: str, text: str) -> Callable[[Command], Command]:
     """An option for the URL of a Redis or Valkey server."""
 
@@ -121,17 +148,20 @@ def redis_url_option(option: str, variable: str, text: str) -> Callable[[Command
     return click.option(option, envvar=variable, callback=_read_by(read), help=text)
 
 
-def connect(url: str | None) -> NodeClient:
+def connect(url: str | None, token_file: Path | None = None) -> NodeClient:
     """A client for `url`, or for the node that runs on this machine, or for the default address.
 
-    The client sends QUARRY_TOKEN if it is set. Otherwise it sends a node's token file, but only to that node.
+    The client sends the token in `token_file`, or QUARRY_TOKEN if it is set. Otherwise it sends a node's token file,
+    but only to that node.
+
+    Raises:
+        Failure: `token_file` cannot be used; exit code 2. BadSettings: QUARRY_TOKEN cannot be used.
     """
-    token = _given_token()
-    if url is not None:
-        return NodeClient(url, token or _own_token(url))
-    found = running_node()
+    token = _given_token() if token_file is None else _token_in(token_file)
+    found = running_node(url)
     if found is None:
-        return NodeClient(DEFAULT_URL, token)
+        return NodeClient(url or DEFAULT_URL, token)
+    # At the address of the record: another program may listen at the other address of `localhost`.
     return NodeClient(found[1].url, token or _read_token(found[1]))
 
 
@@ -147,11 +177,13 @@ def _given_token() -> str | None:
     return token or None
 
 
-def _own_token(url: str) -> str | None:
-    for _, record in _running_nodes():
-        if record.url == url.rstrip("/"):
-            return _read_token(record)
-    return None
+def _token_in(file: Path) -> str:
+    if not file.exists():
+        raise Failure(f"--token: there is no file {file}; to give the token itself, set QUARRY_TOKEN.", USAGE)
+    try:
+        return read_secret(file)
+    except BadTextFile as error:
+        raise Failure(f"--token: {error}", USAGE) from None
 
 
 def _read_token(record: NodeRecord) -> str | None:

@@ -16,6 +16,7 @@ import shutil
 import sys
 import traceback
 import unicodedata
+from collections.abc import Sequence
 from typing import IO, Any
 
 import click
@@ -26,20 +27,22 @@ from services.system.visible import escaped
 _HEAD = re.compile(r" *(?:- |\S+(?: \S+)? {2,})?")
 # Characters. The longest line that the commands need has some 600, in a signature.
 MAX_LINE = 4000
+_NARROWEST = 20  # columns; a terminal that says it has fewer gets lines of as many
 
 
 def show(*lines: str, mark: str = "", colour: str | None = None) -> None:
-    """Print lines to standard output.
+    """Print lines to standard output, folded where they are wider than it (`width`).
 
     Args:
         mark: a word before the first line, in `colour` if the terminal has colours. It is not escaped.
     """
-    _write([_line(line) for line in lines], mark and click.style(mark, fg=colour))
+    first, *others = _fitting((mark + lines[0] if lines else mark, *lines[1:]))
+    _write([first.removeprefix(mark), *others], mark and click.style(mark, fg=colour))
 
 
 def say(*lines: str) -> None:
-    """Print lines to standard error: messages that are not the result."""
-    _write([_line(line) for line in lines], err=True)
+    """Print lines to standard error, folded likewise: messages that are not the result."""
+    _write(_fitting(lines, err=True), err=True)
 
 
 def tell(line: str) -> None:
@@ -89,19 +92,35 @@ def ask(question: str, *, hidden: bool = False, twice: bool = False) -> str:
         click.Abort: Ctrl-C, or the terminal was closed.
     """
     answer = click.prompt(
-        _line(question), default="", show_default=False, hide_input=hidden, confirmation_prompt=twice, err=True
+        safe(question), default="", show_default=False, hide_input=hidden, confirmation_prompt=twice, err=True
     )
     return str(answer)
 
 
 def show_traceback() -> None:
     """Print the traceback of the exception that is being handled, to standard error."""
-    _write([_line(line) for line in traceback.format_exc().splitlines()], err=True)
+    _write([safe(line) for line in traceback.format_exc().splitlines()], err=True)
+
+
+def width(*, err: bool = False) -> int | None:
+    """How wide lines may be: COLUMNS if it is set, else the terminal's width.
+
+    None: standard output (`err`: standard error) is no terminal and COLUMNS is not set, so the lines are for a program
+    and stay whole.
+    """
+    given = os.environ.get("COLUMNS", "")
+    if given.isascii() and given.isdigit() and int(given):
+        return max(_NARROWEST, int(given))
+    stream = sys.stderr if err else sys.stdout
+    try:
+        return max(_NARROWEST, os.get_terminal_size(stream.fileno()).columns) if stream and stream.isatty() else None
+    except (OSError, ValueError):
+        return None
 
 
 def columns() -> int:
     """The width of the terminal: COLUMNS, or what the terminal says; 80 if there is none."""
-    return max(20, shutil.get_terminal_size().columns)
+    return max(_NARROWEST, shutil.get_terminal_size().columns)
 
 
 def cells(text: str) -> int:
@@ -111,6 +130,11 @@ def cells(text: str) -> int:
     return sum(
         0 if unicodedata.combining(item) else 2 if unicodedata.east_asian_width(item) in "WF" else 1 for item in text
     )
+
+
+def safe(text: str) -> str:
+    """A text made safe to print: every character that would act on the terminal, or hide, is shown by its name."""
+    return escaped(text, MAX_LINE)
 
 
 def cut(text: str, width: int) -> str:
@@ -179,8 +203,10 @@ def settle() -> None:
                 os.dup2(nothing.fileno(), stream.fileno())
 
 
-def _line(text: str) -> str:
-    return escaped(text, MAX_LINE)
+def _fitting(lines: Sequence[str], *, err: bool = False) -> list[str]:
+    """Lines made safe to print, and folded to the width of the stream."""
+    most = width(err=err)
+    return [part for line in lines for part in ([safe(line)] if most is None else folded(line, most))]
 
 
 def _write(lines: list[str], prefix: str = "", *, err: bool = False) -> None:

@@ -5,6 +5,7 @@ The API and the workers are started as programs; this package imports neither.
 launcher       a whole node, and several together
 node_plan      what is to be started
 node_files     a node's files, and how other commands find it
+node_register  where the nodes of this user run, whatever their data directories
 made_chain     development chains made from options
 ephemeral      data directories that end with their owner
 embedded       the Valkey server, with `ownership` (one server on a directory), `server_files` (its password and

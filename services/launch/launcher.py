@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from services.connections import require_mendable
-from services.launch import state
+from services.launch import node_register, state
 from services.launch.addresses import ALL_ADDRESSES, url_of
 from services.launch.embedded import EmbeddedValkey
 from services.launch.failures import LaunchFailed, reserve
@@ -172,6 +172,8 @@ class RunningNode:
                 ws_url=self.ws_url,
             )
         )
+        self._stack.callback(node_register.leave, self.plan.files.record)
+        node_register.enter(self.plan.files.record)
 
     def _wait_until(self, ready: Callable[[], bool]) -> None:
         began = time.monotonic()

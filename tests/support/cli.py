@@ -7,8 +7,10 @@ from click.testing import CliRunner, Result
 from api.cli import quarry
 
 
-def run(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:
-    return CliRunner().invoke(quarry, [str(item) for item in arguments], input=stdin)
+def run(*arguments: str | Path, stdin: str | bytes | None = None, columns: int | None = None) -> Result:
+    """Run a command. Its lines are whole unless they have so many `columns`, whatever terminal runs the tests."""
+    environment = {"COLUMNS": None if columns is None else str(columns)}
+    return CliRunner(env=environment).invoke(quarry, [str(item) for item in arguments], input=stdin)
 
 
 def refused(result: Result, code: int, *words: str) -> None:

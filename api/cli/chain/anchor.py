@@ -58,7 +58,7 @@ def anchor(
         with writing(path, new=True, room=anchor_proof.MAX_BYTES) as output:
             if identifier is None:
                 assert data is not None, "without a file there is a transaction id"
-                signer = wallet_store.open_wallet(sender)
+                signer = wallet_store.open_wallet(sender, target.client.url)
                 identifier = submit_transfer(target.client, signer, signer.address, 0, fee=fee_units, data=data)["id"]
                 target.tell(f"transaction {identifier}")
             found, made = _prove(target, identifier, file, data, wait)

@@ -14,13 +14,14 @@ from api.cli.chain.verification import Verified, verify_chain
 from api.cli.group import Failure
 from api.cli.options import Target, json_option, redis_url_option, with_node
 from api.cli.progress import bar
+from api.cli.suggestions import Group
 from services.store.faults import Finding
 from services.system.files import writing
 from shared.amounts import format_amount
 from shared.chain_spec import ChainSpec
 
 
-@click.group()
+@click.group(cls=Group)
 def chain() -> None:
     """Show, verify, export and import the chain."""
 

@@ -7,11 +7,12 @@ import click
 
 from api.cli.group import FAILED, Failure
 from api.cli.options import Target, with_node
+from api.cli.suggestions import Group
 
 _NO_PEERS = "The node has no peers; `quarry peers add URL` registers one."
 
 
-@click.group()
+@click.group(cls=Group)
 def peers() -> None:
     """Add, list and remove the node's peers.
 

@@ -6,13 +6,26 @@ from api.cli.group import USAGE, Failure
 from api.cli.options import Target, with_node
 from api.cli.wallet import wallet_store
 from api.cli.wallet.transfers import amount_units, show_its_block, submit_transfer, wait_options
+from api.cli.wallet.wallet_arguments import complete_wallets
 from shared.rules import rules_for
 
 
 @click.command()
 @with_node
-@click.option("--from", "sender", required=True, help="The wallet that pays: its name, `node`, or `account0` …")
-@click.option("--to", "recipient", required=True, help="An address, or the name of a wallet.")
+@click.option(
+    "--from",
+    "sender",
+    required=True,
+    help="The wallet that pays: its name, `node`, or `account0` …",
+    shell_complete=complete_wallets,
+)
+@click.option(
+    "--to",
+    "recipient",
+    required=True,
+    help="An address, or the name of a wallet.",
+    shell_complete=complete_wallets,
+)
 @click.argument("amount")
 @click.option("--fee", help="The miner's fee, in coins. [default: the lowest that the node accepts]")
 @click.option("--data", help="A text to store with the payment (Ed25519 wallets only).")
@@ -34,10 +47,11 @@ def send(
     fee_units = None if fee is None else amount_units(fee, "--fee")
     if data == "":
         raise Failure("--data must not be empty; leave the option out to send no text.", USAGE)
-    to = wallet_store.address(recipient)
+    url = target.client.url
+    to = wallet_store.address(recipient, url)
     rules_for(target.client.spec()).check_payee(to, field="--to")  # before a passphrase has to be typed
     sent = submit_transfer(
-        target.client, wallet_store.open_wallet(sender), to, units, fee=fee_units, nonce=nonce, data=data
+        target.client, wallet_store.open_wallet(sender, url), to, units, fee=fee_units, nonce=nonce, data=data
     )
     if wait:
         show_its_block(target, sent["id"], timeout)

@@ -1,4 +1,4 @@
-"""`quarry wallet`: keys on this machine. These commands send nothing to a node."""
+"""`quarry wallet`: keys on this machine. These commands send nothing to a node; `list` and `show` ask for balances."""
 
 from pathlib import Path
 from typing import Any
@@ -6,13 +6,16 @@ from typing import Any
 import click
 
 from api.cli import terminal
-from api.cli.group import USAGE, Failure
-from api.cli.options import json_option, running_node
+from api.cli.group import USAGE, Failure, Unreachable
+from api.cli.options import connect, json_option, running_node, url_option
+from api.cli.suggestions import Group
+from api.cli.table import Column, table
 from api.cli.wallet import secret_input, wallet_store
+from api.cli.wallet.wallet_arguments import complete_own_wallets, complete_wallets
 from services.wallet import keyring
 
 
-@click.group()
+@click.group(cls=Group)
 def wallet() -> None:
     """Make, list, show, import and export wallets, and sign with them.
 
@@ -61,27 +64,67 @@ def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bo
 
 
 @wallet.command(name="list")
+@url_option
 @json_option
-def list_wallets(as_json: bool) -> None:
-    """List the wallets."""
-    names = wallet_store.wallet_names()
-    if running_node() is not None:
-        names.append(wallet_store.NODE)
-    found = [_found(name) for name in (*names, *wallet_store.account_names())]
+def list_wallets(url: str | None, as_json: bool) -> None:
+    """List the wallets, with their balances if a node answers.
+
+    The node is the one that runs on this machine, or the one at --url.
+    """
+    found = [_found(name, url) for name in wallet_store.all_names(url)]
+    if not found:
+        terminal.show(*(["[]"] if as_json else ["There are no wallets yet; `quarry wallet new NAME` makes one."]))
+        return
+    symbol = _add_balances(found, url)
     if as_json:
         terminal.show_json(found)
-    elif not found:
-        terminal.show("There are no wallets yet; `quarry wallet new NAME` makes one.")
-    else:
-        terminal.show(*(f"{item['address']}  {item['scheme']:8}  {item['name']}" for item in found))
+        return
+    rows = [[item["name"], item["address"], _coins(item, symbol), item["scheme"]] for item in found]
+    terminal.show(*table(_COLUMNS, rows))
+    if not symbol:
+        terminal.say("No node runs on this machine; `quarry wallet list --url URL` asks another for the balances.")
+
+
+_COLUMNS = (Column("NAME", least=6), Column("ADDRESS"), Column("BALANCE", right=True), Column("SCHEME", extra=True))
 
 
 @wallet.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_wallets)
+@url_option
 @json_option
-def show(name: str, as_json: bool) -> None:
-    """Show a wallet's address, public key and files."""
-    _print(_found(name), as_json)
+def show(name: str, url: str | None, as_json: bool) -> None:
+    """Show a wallet's address, balance, public key and files.
+
+    The balance is asked of the node that runs on this machine, or of the one at --url.
+    """
+    found = _found(name, url)
+    symbol = _add_balances([found], url)
+    _print(found, as_json, symbol)
+
+
+def _add_balances(found: list[dict[str, Any]], url: str | None) -> str:
+    """Add to each wallet what the node says of its account; the coin's symbol, or "" if no node runs here.
+
+    Raises:
+        Unreachable: the node that --url names does not answer.
+    """
+    if url is None and running_node() is None:
+        return ""
+    client = connect(url)
+    try:
+        symbol = client.spec().token.symbol
+        for item in found:
+            account = client.account(item["address"])
+            item |= {name: account[name] for name in ("balance", "nonce", "pending_nonce")}
+    except Unreachable:
+        if url is not None:
+            raise
+        return ""
+    return symbol
+
+
+def _coins(item: dict[str, Any], symbol: str) -> str:
+    return f"{item['balance']} {symbol}" if "balance" in item else "-"
 
 
 @wallet.command(name="import")
@@ -122,7 +165,7 @@ def import_wallet(file: Path, name: str | None, scheme: str, index: int, passphr
 
 
 @wallet.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_own_wallets)
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
 @click.option(
     "--format",
@@ -161,7 +204,7 @@ def export(name: str, file: Path, kind: str) -> None:
 
 @wallet.command()
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
-@click.option("--from", "sender", required=True, help="The wallet that signs.")
+@click.option("--from", "sender", required=True, help="The wallet that signs.", shell_complete=complete_wallets)
 @click.option("--spec", default="dev", show_default=True, metavar="NAME|FILE", help="The transaction's chain.")
 def sign(file: Path, sender: str, spec: str) -> None:
     """Sign the transaction in FILE (- for standard input).
@@ -205,11 +248,11 @@ def _import_pem(file: Path, directory: Path, passphrase: bool) -> None:
         keyring.store_ethereum(directory, signer.private_key, new_one)
 
 
-def _found(name: str) -> dict[str, Any]:
+def _found(name: str, url: str | None = None) -> dict[str, Any]:
     """What is said of the wallet or development account of that name. Raises: as `wallet_directory`."""
-    account = wallet_store.development_account(name)
+    account = wallet_store.development_account(name, url)
     if account is None:
-        return _describe(name, wallet_store.wallet_directory(name))
+        return _describe(name, wallet_store.wallet_directory(name, url))
     public_key = keyring.public_key_of(account.private_key)
     known = {"address": account.address, "scheme": account.scheme, "public_key": public_key.hex()}
     return {"name": name, **known, "encrypted": False, "directory": ""}
@@ -224,12 +267,13 @@ def _show(name: str, directory: Path, as_json: bool, phrase: str | None = None) 
     _print(_describe(name, directory) | ({} if phrase is None else {"phrase": phrase}), as_json)
 
 
-def _print(found: dict[str, Any], as_json: bool) -> None:
+def _print(found: dict[str, Any], as_json: bool, symbol: str = "") -> None:
     if as_json:
         terminal.show_json(found)
         return
     lines = [
         f"{found['name']}: {found['address']}",
+        *([f"  balance     {_coins(found, symbol)}"] if symbol else []),
         f"  scheme      {found['scheme']}{', encrypted' if found['encrypted'] else ''}",
         f"  public key  {found['public_key']}",
         f"  files       {found['directory'] or 'none: everybody knows the key of a development account'}",

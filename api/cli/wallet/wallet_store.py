@@ -11,6 +11,7 @@ from pathlib import Path
 from api.cli import terminal
 from api.cli.group import USAGE, Failure
 from api.cli.options import home, running_node
+from api.cli.suggestions import did_you_mean
 from services.launch.node_files import running_nodes
 from services.settings.paths import expanded
 from services.settings.values import named
@@ -52,42 +53,92 @@ def new_wallet_directory(name: str) -> Path:
     return directory
 
 
-def wallet_directory(name: str) -> Path:
+def wallet_directory(name: str, url: str | None = None) -> Path:
     """The key directory of a wallet or of a running node, by name.
+
+    Args:
+        url: the address of the node that `node` means; None: the one that runs on this machine.
 
     Raises:
         Failure: there is none.
     """
     if name == NODE:
-        found = running_node()
+        found = running_node(url)
         if found is None:
-            raise Failure("No node runs on this machine, so there is no wallet `node`; `quarry up` starts a node.")
+            raise Failure(_no_node(url))
         return found[0].directory
+    if not _NAME.fullmatch(name):
+        raise Failure(_no_wallet(name, url))
     directory = wallets_directory() / name
-    if not directory.is_dir() and (beside := _node_of_that_name(name)) is not None:
-        return beside
-    if not _NAME.fullmatch(name) or not directory.is_dir():
-        known = ", ".join(wallet_names()) or "none yet; `quarry wallet new NAME` makes one"
-        raise Failure(f"There is no wallet with that name in {wallets_directory()} (wallets there: {known}).")
-    return directory
+    if directory.is_dir():
+        return directory
+    beside = node_directories(url).get(name)
+    if beside is None:
+        raise Failure(_no_wallet(name, url))
+    return beside
 
 
-def account_names() -> list[str]:
+def _no_node(url: str | None) -> str:
+    if url is None:
+        return "No node runs on this machine, so there is no wallet `node`; `quarry up` starts a node."
+    return (
+        f"The node at {url} is not one that this user's `quarry up` runs on this machine, so its key is not here; name "
+        "a wallet of `quarry wallet list` instead of `node`."
+    )
+
+
+def _no_wallet(name: str, url: str | None) -> str:
+    names = wallet_names()
+    known = ", ".join(names) or "none yet; `quarry wallet new NAME` makes one"
+    meant = did_you_mean(name, all_names(url))
+    return f"There is no wallet with that name in {wallets_directory()} (wallets there: {known}).{meant}"
+
+
+def node_names(url: str | None = None) -> list[str]:
+    """`node` and the names of the nodes beside it, as far as they run on this machine."""
+    found = running_node(url)
+    if found is None:
+        return []
+    beside = [name for name in node_directories(url) if name != found[1].name]
+    return [NODE, *(name for name in beside if name not in wallet_names())]
+
+
+def node_directories(url: str | None = None) -> dict[str, Path]:
+    """By name, the key directories of all nodes that one `quarry up` runs: the one that was started last.
+
+    Args:
+        url: the address of one of its nodes, which may be in any data directory.
+    """
+    found = running_node(url)
+    if found is None:
+        return {}
+    place = found[0].directory.parent.parent
+    return {record.name: files.directory for files, record in running_nodes(place) if record.pid == found[1].pid}
+
+
+def account_names(url: str | None = None) -> list[str]:
     """The names of the running node's development accounts that no wallet has taken."""
-    found = running_node()
+    found = running_node(url)
     number = 0 if found is None else found[1].development_accounts
     taken = set(wallet_names())
     return [name for name in (f"account{index}" for index in range(number)) if name not in taken]
 
 
-def development_account(name: str) -> EthereumSigner | None:
+def all_names(url: str | None = None) -> list[str]:
+    """The names of all wallets, of the node's own and of its development accounts."""
+    return [*wallet_names(), *node_names(url), *account_names(url)]
+
+
+def development_account(name: str, url: str | None = None) -> EthereumSigner | None:
     """The key of a development account of the running node, by name; None: it is none, or a wallet has that name.
 
     Raises:
         BadTextFile, BadPhrase: the file of its phrase cannot be used.
     """
-    named_so, found = _ACCOUNT.fullmatch(name), running_node()
-    if named_so is None or found is None or int(named_so[1]) >= found[1].development_accounts:
+    if (named_so := _ACCOUNT.fullmatch(name)) is None:
+        return None
+    found = running_node(url)
+    if found is None or int(named_so[1]) >= found[1].development_accounts:
         return None
     if (wallets_directory() / name).is_dir():
         return None
@@ -100,16 +151,7 @@ def development_account(name: str) -> EthereumSigner | None:
     return EthereumSigner(secret, address_of_private_key(secret))
 
 
-def _node_of_that_name(name: str) -> Path | None:
-    """The directory of the node `name`, if the `quarry up` that was started last runs it."""
-    found = running_nodes(home())
-    for files, record in found:
-        if record.name == name and record.pid == found[0][1].pid:
-            return files.directory
-    return None
-
-
-def address(name_or_address: str) -> str:
+def address(name_or_address: str, url: str | None = None) -> str:
     """The address of a wallet, by name; an address itself, in its normal form.
 
     Raises:
@@ -119,16 +161,16 @@ def address(name_or_address: str) -> str:
 
     if name_or_address.startswith("0x"):
         return parse_address(name_or_address)
-    if (account := development_account(name_or_address)) is not None:
+    if (account := development_account(name_or_address, url)) is not None:
         return account.address
-    return keyring.address_of(wallet_directory(name_or_address))
+    return keyring.address_of(wallet_directory(name_or_address, url))
 
 
-def open_wallet(name: str) -> Signer:
+def open_wallet(name: str, url: str | None = None) -> Signer:
     """The signer of a wallet. The passphrase of an encrypted key is QUARRY_PASSPHRASE, or asked for at the terminal."""
-    if (account := development_account(name)) is not None:
+    if (account := development_account(name, url)) is not None:
         return account
-    return keyring.unlock(wallet_directory(name), lambda: passphrase_of(name))
+    return keyring.unlock(wallet_directory(name, url), lambda: passphrase_of(name))
 
 
 def passphrase_of(what: str) -> str:

@@ -101,7 +101,10 @@ def honest_answers(sender: str) -> dict[str, Any]:
         f"/transactions/{IDENTIFIER}": transaction,
         f"/transactions/{IDENTIFIER}/proof": {"transaction": transaction, "branch": [], "block": hashes[2]},
         "/transactions/new": {"message": "Transaction will be added to Block 4.", "id": IDENTIFIER},
-        f"/accounts/{sender}": {"address": sender, "balance": "9", "nonce": 0, "pending_nonce": 0},
+        **{
+            f"/accounts/{address}": {"address": address, "balance": "9", "nonce": 0, "pending_nonce": 0}
+            for address in (sender, ACCOUNTS[0].address)
+        },
         "/mine": {"job": "j1", "message": "m"},
         "/rpc": {
             "jsonrpc": "2.0", "id": 1,
@@ -117,6 +120,8 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
     file = directory / "file"
     return {
         "status": [("status",)],
+        "balance": [("balance",), ("balance", "alice", ACCOUNTS[0].address)],
+        "wallet": [("wallet", "list"), ("wallet", "show", "alice")],
         "tx": [("tx", IDENTIFIER)],
         "faucet": [("faucet", ACCOUNTS[0].address), ("faucet", ACCOUNTS[0].address, "--wait", "--timeout", "0")],
         "send": [
@@ -150,7 +155,7 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
 
 
 # Commands that ask no node, or start one; what they print of files and names is tried below.
-WITHOUT_A_NODE = {"up", "demo", "wallet", "verify-anchor", "bench", "repair", "api", "rpc", "worker", "ticker"}
+WITHOUT_A_NODE = {"up", "demo", "verify-anchor", "bench", "repair", "api", "rpc", "worker", "ticker"}
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

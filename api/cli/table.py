@@ -1,0 +1,71 @@
+"""Tables that fit the terminal: a line of titles, and a line for each row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from api.cli import terminal
+
+_GAP = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Args:
+        least: columns to which it may be cut where the table is too wide; 0: it is never cut.
+        extra: whether it is left out where the table is too wide all the same.
+        right: whether its texts are at its right end, as numbers are.
+    """
+
+    title: str
+    least: int = 0
+    extra: bool = False
+    right: bool = False
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, made for the width of standard output: titles first, then the rows.
+
+    Where standard output has no width, nothing is cut or left out.
+    """
+    shown = list(range(len(columns)))
+    most = terminal.width()
+    natural = [
+        max([terminal.cells(column.title), *(terminal.cells(terminal.safe(row[place])) for row in rows)])
+        for place, column in enumerate(columns)
+    ]
+    while True:
+        widths = _widths([columns[place] for place in shown], [natural[place] for place in shown], most)
+        extras = [place for place in shown if columns[place].extra]
+        if most is None or _total(widths) <= most or not extras:
+            break
+        shown.remove(extras[-1])
+    chosen = [columns[place] for place in shown]
+    lines = [[column.title for column in chosen], *([row[place] for place in shown] for row in rows)]
+    return [_line(chosen, widths, texts) for texts in lines]
+
+
+def _widths(columns: Sequence[Column], natural: Sequence[int], most: int | None) -> list[int]:
+    """The width of each column; those that may be cut give up what is missing, the widest first."""
+    widths = list(natural)
+    while most is not None and _total(widths) > most:
+        able = [place for place, column in enumerate(columns) if column.least and widths[place] > column.least]
+        if not able:
+            break
+        widest = max(able, key=lambda place: widths[place])
+        widths[widest] = max(columns[widest].least, widths[widest] - (_total(widths) - most))
+    return widths
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _line(columns: Sequence[Column], widths: Sequence[int], texts: Sequence[str]) -> str:
+    cells = []
+    for column, width, text in zip(columns, widths, texts, strict=True):
+        shown = terminal.cut(text, width) if column.least else terminal.safe(text)
+        blank = " " * max(0, width - terminal.cells(shown))
+        cells.append(blank + shown if column.right else shown + blank)
+    return _GAP.join(cells).rstrip(" ")

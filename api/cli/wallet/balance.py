@@ -1,0 +1,59 @@
+"""`quarry balance`: the coins of wallets and addresses."""
+
+from typing import Any
+
+import click
+
+from api.cli.options import Target, with_node
+from api.cli.progress import bar
+from api.cli.table import Column, table
+from api.cli.wallet import wallet_store
+from api.cli.wallet.names import Names
+from api.cli.wallet.wallet_arguments import complete_wallets
+
+_MANY = 50  # accounts from which on a progress bar is shown
+
+
+@click.command()
+@with_node
+@click.argument("owners", metavar="[NAME|ADDRESS]...", nargs=-1, shell_complete=complete_wallets)
+def balance(target: Target, owners: tuple[str, ...]) -> None:
+    """Show the balances of wallets and addresses. [default: all wallets on this machine]
+
+    `node` is the wallet of the node, and account0, account1 and so on are its development accounts.
+    """
+    url = target.client.url
+    asked = owners or tuple(wallet_store.all_names(url))
+    if not asked:
+        target.show([], "There are no wallets yet; `quarry wallet new NAME` makes one.")
+        return
+    names = Names(url)
+    addresses = {owner: wallet_store.address(owner, url) for owner in asked}
+    symbol = target.client.spec().token.symbol
+    accounts = {}
+    with bar("accounts", quiet=target.as_json or len(addresses) < _MANY) as advance:
+        for address in dict.fromkeys(addresses.values()):
+            accounts[address] = target.client.account(address)
+            advance(len(accounts), len(addresses))
+    found = [{"name": names.of(address) or None, **accounts[address]} for address in dict.fromkeys(addresses.values())]
+    target.show(found, *table(_COLUMNS, [_row(account, symbol) for account in found]))
+
+
+_COLUMNS = (
+    Column("NAME", least=6),
+    Column("ADDRESS"),
+    Column("BALANCE", right=True),
+    Column("NONCE", right=True, extra=True),
+    Column("WAITING", right=True, extra=True),
+)
+
+
+def _row(account: dict[str, Any], symbol: str) -> list[str]:
+    nonce, pending = account["nonce"], account["pending_nonce"]
+    return [
+        account["name"] or "-",
+        account["address"],
+        f"{account['balance']} {symbol}",
+        str(nonce),
+        str(max(0, pending - nonce)),
+    ]
