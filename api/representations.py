@@ -4,6 +4,7 @@ from typing import Any
 
 from api.reading import is_height
 from api.serving import budget
+from services.mempool.gaps import missing_nonces, missing_words
 from services.node import Node
 from services.store.figures import RoundFigures, round_figures
 from services.store.overview import NodeOverview
@@ -116,7 +117,7 @@ def represent_transaction(node: Node, transaction_id: str) -> dict[str, Any] | N
             return {**returning, "id": transaction_id, "status": "pending"}
         entry = node.pool.entry(transaction_id)
         if entry is not None:
-            return represent_entry(entry)
+            return {**represent_entry(entry), **_gap(node, entry)}
         record = node.pool.record(transaction_id)
         if record is not None:
             return {"id": transaction_id, **record}
@@ -126,6 +127,16 @@ def represent_transaction(node: Node, transaction_id: str) -> dict[str, Any] | N
 def represent_entry(entry: Entry) -> dict[str, Any]:
     """A transaction in the mempool."""
     return {**entry.fields(), "id": entry.id, "status": "pending", "admitted_at": entry.admitted_at}
+
+
+def _gap(node: Node, entry: Entry) -> dict[str, Any]:
+    """Which nonces a transaction in the mempool waits for; nothing if none are missing."""
+    if not node.rules.has_accounts:
+        return {}
+    [queue] = node.pool.queues([entry.sender], node.settings.nonces_ahead + 1)
+    queued = [nonce for nonce, _ in queue]
+    missing = missing_nonces(node.chain.account(entry.sender).nonce, queued, entry.nonce)
+    return {"missing_nonces": missing, "waits_for": missing_words(missing)} if missing else {}
 
 
 def represent_round(node: Node, found: Round) -> dict[str, Any]:

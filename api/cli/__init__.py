@@ -1,15 +1,16 @@
 """The command line: a client of a node's HTTP API, and the commands that start a node on this machine.
 
-group.py     the table of commands, from a command's name to its module; errors and exit codes
-wallet/      commands about keys and coins
-chain/       commands about blocks
-node/        commands that start a node, watch it or look after it
-options.py   options that commands share, and which node they talk to
+group.py        the table of commands, from a command's name to its module; errors and exit codes
+wallet/         commands about keys and coins
+chain/          commands about blocks
+node/           commands that start a node, watch it or look after it
+options.py      options that commands share, and which node they talk to
+client.py       the HTTP client
+terminal.py     everything that is printed or asked at a terminal
+table.py        tables that fit the terminal
+moments.py      times as people read them
+progress.py     progress bars and live lines
 suggestions.py  what a mistyped word may have meant
-table.py     tables that fit the terminal
-client.py    the HTTP client
-terminal.py  everything that is printed or asked at a terminal
-progress.py  progress bars and live lines
 
 A command's module is imported when the command runs, which keeps `quarry --help` quick and a node's processes small.
 No module here imports a Flask view. Only node/processes.py imports the server, which `quarry api` starts.

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -112,25 +112,34 @@ class NodeClient:
                 return
             limit = max(1, min(_MAX_PAGE, limit * _PAGE_BYTES // max(len(text), 1), limit * 4))
 
-    def transaction_until_mined(self, identifier: str, seconds: float) -> dict[str, Any]:
+    def transaction_until_mined(
+        self, identifier: str, seconds: float, tell: Callable[[str], None] = lambda text: None
+    ) -> dict[str, Any]:
         """Wait until the transaction is in a block, and return it.
+
+        Args:
+            tell: called with a sentence when the transaction waits for other nonces, and when these have changed.
 
         Raises:
             Failure: it left the mempool, and will not be mined; or it still waits after `seconds`.
         """
         deadline = time.monotonic() + seconds
+        told = ""
         while True:
             found: dict[str, Any] = self.get(f"/transactions/{identifier}")
+            awaited = found.get("waits_for", "")
+            if awaited and awaited != told:
+                tell(f"The transaction waits for {awaited}.")
+                told = awaited
             if found.get("block"):
                 return found
             if found.get("status") not in ("pending", "queued", "waiting"):
                 reason = found.get("reason") or found.get("status")
                 raise Failure(f"The transaction {identifier} will not be mined: {reason}.")
             if time.monotonic() >= deadline:
-                raise Failure(
-                    f"The transaction {identifier} still waits to be mined after {seconds:g} s; `quarry mine` mines a "
-                    "block."
-                )
+                what = f"waits for {awaited}" if awaited else "waits to be mined"
+                remedy = "send these first" if awaited else "`quarry mine` mines a block"
+                raise Failure(f"The transaction {identifier} still {what} after {seconds:g} s; {remedy}.")
             time.sleep(0.1)
 
     def _ask(self, method: str, path: str, query: dict[str, Any], body: Any, timeout: float) -> Any:

@@ -88,7 +88,9 @@ def show(transaction_id: str) -> ResponseReturnValue:
       parameters: [{in: path, name: transaction_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{64}$'}}]
       responses:
         '200':
-          description: 'Its fields and id, status, and where known block (hash) and index (height).'
+          description: >-
+            Its fields and id, status, and where known block (hash) and index (height). While it waits for other nonces
+            of its account, missing_nonces has their ranges, and waits_for says the same in words.
           json: TransactionPlace
         '404':
     """

@@ -6,9 +6,11 @@ from typing import Any, TypeVar
 
 import click
 
+from api.cli import terminal
 from api.cli.client import NodeClient, Refused
 from api.cli.group import INTERRUPTED, USAGE, Failure, Unreachable
 from api.cli.options import Target
+from api.cli.progress import line
 from services.wallet.signers import Signer
 from shared.amounts import format_amount, parse_amount
 from shared.errors import InputError
@@ -107,7 +109,9 @@ def wait_options(command: Command) -> Command:
 def show_its_block(target: Target, identifier: str, seconds: float) -> None:
     """Wait for the block of a transaction that was sent, and print it. Raises as `until_mined`."""
     target.tell(identifier)  # before the wait: the transaction is sent, however the wait ends
-    found = until_mined(target.client, identifier, seconds)
+    with line(quiet=target.as_json) as say:
+        say("waiting for its block; Ctrl-C ends the wait, and the transaction stays sent")
+        found = until_mined(target.client, identifier, seconds)
     if target.as_json:
         target.show(found)
     else:
@@ -125,7 +129,7 @@ def until_mined(client: NodeClient, identifier: str, seconds: float, remedy: str
         Failure: as `NodeClient.transaction_until_mined`; or Ctrl-C.
     """
     try:
-        return client.transaction_until_mined(identifier, seconds)
+        return client.transaction_until_mined(identifier, seconds, terminal.say)
     except KeyboardInterrupt:
         what = f"Interrupted. The transaction {identifier} was sent and waits to be mined."
         raise Failure(f"{what} {remedy}".strip(), INTERRUPTED) from None

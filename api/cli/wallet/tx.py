@@ -6,8 +6,12 @@ from typing import Any
 import click
 
 from api.cli.group import Failure
+from api.cli.moments import moment
 from api.cli.options import Target, with_node
+from api.cli.wallet.names import Names
 from api.cli.wallet.transfers import transaction_id
+
+_TIMES = ("admitted_at", "at")  # Unix seconds
 
 
 @click.command()
@@ -18,8 +22,13 @@ def tx(target: Target, identifier: str) -> None:
     found = target.client.find(f"/transactions/{transaction_id(identifier)}")
     if found is None:
         raise Failure("The node has no transaction with this id.")
-    target.show(found, *(f"{name:14}{_text(value)}" for name, value in found.items()))
+    names = Names(target.client.url)
+    shown = {name: value for name, value in found.items() if name != "missing_nonces"}  # `waits_for` has them in words
+    target.show(found, *(f"{name:14}{_text(name, value, names)}" for name, value in shown.items()))
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _text(name: str, value: Any, names: Names) -> str:
+    if isinstance(value, str):
+        return names.beside(value)
+    text = json.dumps(value)
+    return f"{text} ({moment(value)})" if name in _TIMES else text

@@ -483,6 +483,48 @@ def test_a_wait_that_ends_says_why(node: FakeNode) -> None:
         client.transaction_until_mined("ab", 0.0)
 
 
+GAP = {"missing_nonces": [[6, 49]], "waits_for": "nonces 6-49 of this account"}
+
+
+def test_a_wait_says_at_once_which_nonces_are_missing(node: FakeNode) -> None:
+    address = json.loads(run("wallet", "new", "alice", "--json").stdout)["address"]
+    serve_account(node, address)
+    node.answers["/transactions/new"] = 201, {"id": "x", "message": "m"}
+    told: list[str] = []
+    client = NodeClient(node.url)
+    answers = iter([GAP, GAP, {"waits_for": "nonce 6 of this account"}, {"block": "cd" * 32}])
+    node.answers["/transactions/ab"] = 200, lambda path: {"id": "ab", "status": "pending"} | next(answers)
+    client.transaction_until_mined("ab", 30.0, told.append)
+    assert told == [f"The transaction waits for {what} of this account." for what in ("nonces 6-49", "nonce 6")]
+
+    def pending(path: str) -> dict[str, Any]:
+        return {"id": path.rpartition("/")[2], "status": "pending"} | GAP
+
+    arguments = ("send", "--url", node.url, "--from", "alice", "--to", ACCOUNTS[0].address, "1", "--nonce", "50")
+    sent = run(*arguments, "--json")
+    identifier = json.loads(sent.stdout)["id"]
+    node.answers[f"/transactions/{identifier}"] = 200, pending
+    for options in ((), ("--json",)):
+        result = run(*arguments, "--wait", "--timeout", "0", *options)
+        assert result.exit_code == 1
+        assert result.stderr.splitlines() == [
+            "The transaction waits for nonces 6-49 of this account.",
+            f"quarry: The transaction {identifier} still waits for nonces 6-49 of this account after 0 s; send these "
+            "first.",
+        ]
+    lines = run("tx", identifier, "--url", node.url).stdout.splitlines()
+    assert lines[-1] == "waits_for     nonces 6-49 of this account" and "[[" not in "".join(lines)
+
+
+def test_addresses_of_own_keys_have_their_names(node: FakeNode) -> None:
+    address = json.loads(run("wallet", "new", "alice", "--json").stdout)["address"]
+    found = {"id": "ab" * 32, "sender": address, "recipient": ACCOUNTS[3].address, "admitted_at": 1.5, "at": 1e300}
+    node.answers["/transactions/" + "ab" * 32] = 200, found
+    lines = run("tx", "ab" * 32, "--url", node.url).stdout.splitlines()
+    assert lines[1:3] == [f"sender        {address} (alice)", f"recipient     {ACCOUNTS[3].address}"]
+    assert lines[3].startswith("admitted_at   1.5 (19") and lines[4] == "at            1e+300 (1e+300)"
+
+
 # --- What `up` starts ------------------------------------------------------------------------------------------------
 
 
