@@ -12,7 +12,16 @@ RPC_PATH = "/rpc"
 
 # The admin's endpoints. They need the admin token from every machine, except `peers.register` under the tutorial's
 # rules. `/rq` is an application of its own, whose requests never get here.
-ADMIN = frozenset({"mining.cancel_round", "names.give", "names.remove", "peers.register", "peers.remove"})
+ADMIN = frozenset(
+    {
+        "mining.cancel_jobs",
+        "mining.cancel_round",
+        "names.give",
+        "names.remove",
+        "peers.register",
+        "peers.remove",
+    }
+)
 _METHODS = ("GET", "POST")
 _HEADERS = "content-type"
 _EXPOSED = "Location, Retry-After"

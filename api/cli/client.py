@@ -68,8 +68,8 @@ class NodeClient:
         """The JSON answer to a POST of `body`. Raises as `get`."""
         return self._ask("POST", path, query, body, timeout)
 
-    def delete(self, path: str, body: Any) -> Any:
-        """The JSON answer to a DELETE with `body`. Raises as `get`."""
+    def delete(self, path: str, body: Any = None) -> Any:
+        """The JSON answer to a DELETE, with `body` if it is given. Raises as `get`."""
         return self._ask("DELETE", path, {}, body, _READ_TIMEOUT)
 
     def find(self, path: str) -> Any | None:

@@ -12,7 +12,7 @@ from api.representations import block_fields, represent_round
 from api.serving.budget import Kind
 from services.clocks import waiting_words
 from services.errors import Busy, NotFound
-from services.store.rounds import RequestStatus
+from services.store.rounds import RequestStatus, RoundState
 
 blueprint = Blueprint("mining", __name__)
 
@@ -101,6 +101,52 @@ def job(job_id: str) -> ResponseReturnValue:
     except NotFound:
         raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB) from None
     return jsonify(id=job_id, status=found.status, round=found.round_id, block=found.block)
+
+
+@blueprint.delete("/jobs/<job_id>")
+def cancel_job(job_id: str) -> ResponseReturnValue:
+    """Cancel one mining request.
+    ---
+    delete:
+      summary: Cancel a mining request, and the open round if no other request waits
+      description: >-
+        A request that has been answered stays as it is. Auto-mining goes on. Open to this machine; from elsewhere it
+        needs the admin token.
+      parameters:
+        - {in: path, name: job_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}
+      responses:
+        '200': {description: 'The request after that: id, status, round and block (hash).', json: Job}
+        '401':
+        '404':
+    """
+    doorkeeper().require_this_machine()
+    if not is_id(job_id):
+        raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB)
+    try:
+        found = current_node().requests.withdraw(job_id)
+    except NotFound:
+        raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB) from None
+    return jsonify(id=job_id, status=found.status, round=found.round_id, block=found.block)
+
+
+@blueprint.delete("/jobs")
+def cancel_jobs() -> ResponseReturnValue:
+    """Cancel all mining requests.
+    ---
+    delete:
+      summary: Cancel every mining request and the open round (admin)
+      description: Auto-mining opens no other round on this tip.
+      responses:
+        '200': {description: 'cancelled: how many requests; round: the round that was cancelled (id).', json: Withdrawn}
+        '401':
+    """
+    doorkeeper().require_admin()
+    node = current_node()
+    before = node.mining.situation().open_round
+    cancelled = node.requests.withdraw_all()
+    ended = node.mining.round(before) if before else None
+    is_cancelled = ended is not None and ended.state is RoundState.CANCELLED
+    return jsonify(cancelled=cancelled, round=before if is_cancelled else None)
 
 
 @blueprint.get("/rounds/<round_id>")

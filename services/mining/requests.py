@@ -69,3 +69,25 @@ class Requests:
         if self._store.cancel(round_id, self._clock.now()) is None:
             raise NotFound("There is no such round.")
         self._rounds.ensure_open()
+
+    def withdraw(self, request_id: str) -> MiningRequest:
+        """Cancel one request, if it still waits, and the open round if no other request does; the request after that.
+
+        Auto-mining goes on: it opens another round if transactions wait.
+
+        Raises:
+            NotFound: there is no such request, or it has expired.
+        """
+        self._store.withdraw([request_id], self._clock.now())
+        self._rounds.ensure_open()
+        return self.wait(request_id, 0.0)
+
+    def withdraw_all(self) -> int:
+        """Cancel every request and the open round. Auto-mining opens no other round on this tip.
+
+        Returns:
+            how many requests were cancelled.
+        """
+        cancelled = self._store.withdraw(None, self._clock.now(), holds=True)
+        self._rounds.ensure_open()
+        return cancelled

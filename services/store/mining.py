@@ -1,7 +1,7 @@
 """Mining requests, rounds and search jobs in Redis. What they mean is in services/mining/rounds.py."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -222,6 +222,18 @@ class MiningStore(NodeStore):
         """Cancel a round, if it is open; the state that it had before, or None if there is no such round."""
         found = self._scripts.run("cancel", [self.keys.prefix], [round_id, now, KEEP_SECONDS])
         return None if found is None else found.decode()
+
+    def withdraw(self, ids: Sequence[str] | None, now: float, *, holds: bool = False) -> int:
+        """Cancel waiting requests, and the open round if no request is left. Returns how many requests were cancelled.
+
+        Args:
+            ids: None for every request that waits, and for the open round even if none does.
+            holds: whether auto-mining must open no other round on this tip.
+        """
+        args = [now, KEEP_SECONDS, int(holds), *([] if ids is None else ids)]
+        if ids is not None and not ids:
+            return 0
+        return int(self._scripts.run("withdraw", [self.keys.prefix], args))
 
     def abandon(self, round_id: str, now: float, *, awaited: bool = False) -> bool:
         """End a round without a block, unless a request waits for it. Returns whether it was ended.

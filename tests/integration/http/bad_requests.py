@@ -131,6 +131,8 @@ def bad_http() -> Iterator[Bad]:
         ("PUT", SUBMIT),
         ("PUT", "/transaction/new"),
         ("DELETE", "/mine"),
+        ("POST", "/jobs"),
+        ("GET", "/jobs"),
         ("HEAD", "/mine"),
         ("HEAD", "/transaction/new"),
         ("POST", "/rounds/" + "0" * 32),
@@ -140,6 +142,9 @@ def bad_http() -> Iterator[Bad]:
         yield Bad(f"{method} {path}", 405, "method_not_allowed", method, path)
 
     yield Bad("no token", 401, "admin_token_required", "DELETE", "/rounds/" + "0" * 32)
+    yield Bad("no token for all", 401, "admin_token_required", "DELETE", "/jobs")
+    for job in ("0" * 32, "0" * 31, "0" * 33, "A" * 32, "x" * 32, "new", "0" * 5000):
+        yield Bad(f"the job {job[:40]}", 404, "unknown_job", "DELETE", f"/jobs/{job}")
     for value in (
         f"Bearer {MARKER}",
         "Bearer",

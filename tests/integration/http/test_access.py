@@ -105,6 +105,8 @@ def doors() -> list[tuple[str, str, Any, Json]]:
         ("POST", "/names", {"address": BOB.address, "name": "bob"}, BEARER),
         ("DELETE", "/names", {"address": BOB.address}, BEARER),
         ("DELETE", "/rounds/ROUND", None, BEARER),
+        ("DELETE", "/jobs/JOB", None, {}),
+        ("DELETE", "/jobs", None, BEARER),
     ]
 
 
@@ -126,26 +128,29 @@ def test_every_door_that_changes_something_is_tried_here(faucet_node: Node) -> N
         for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
             reads = rule.endpoint in ("rpc.rpc", "rpc.elsewhere")
             if not reads and (method != "GET" or rule.endpoint in GETS_THAT_CHANGE):
-                found.add((method, re.sub("<.*>", "ROUND", rule.rule)))
+                found.add((method, re.sub("<(.*)_id>", lambda name: name[1].upper(), rule.rule)))
     assert found == {(method, path.partition("?")[0]) for method, path, _, _ in doors()}
 
 
 @pytest.mark.parametrize("name", UNASKED)
 def test_what_nobody_asked_for_changes_nothing(faucet_node: Node, faucet_client: Client, name: str) -> None:
-    round_id = open_round(faucet_client)
+    job, round_id = open_round(faucet_client)
     faucet_node.peers.add(PEER)
     before = state(faucet_node)
     for method, path, value, own in doors():
-        answer = send(faucet_client, (method, path.replace("ROUND", round_id), value, own), UNASKED[name])
+        answer = send(
+            faucet_client, (method, path.replace("ROUND", round_id).replace("JOB", job), value, own), UNASKED[name]
+        )
         assert answer.status == 403, (method, path, answer.body)
         answer.refused(403, answer.json["code"])
         assert answer.json["code"] in ("cross_site", "not_asked_for")
         assert state(faucet_node) == before, (method, path)
 
 
-def open_round(client: Client) -> str:
+def open_round(client: Client) -> tuple[str, str]:
+    """A request, and the round that will answer it."""
     job = client.post("/mine?wait=0").ok(202)["job"]
-    return str(client.get(f"/jobs/{job}").ok()["round"])
+    return job, str(client.get(f"/jobs/{job}").ok()["round"])
 
 
 def test_only_requests_without_any_header_that_is_judged_are_passed_over() -> None:
@@ -157,9 +162,11 @@ def test_only_requests_without_any_header_that_is_judged_are_passed_over() -> No
 
 @pytest.mark.parametrize("name", ASKED)
 def test_people_programs_and_our_own_pages_go_on_as_before(faucet_node: Node, faucet_client: Client, name: str) -> None:
-    round_id = open_round(faucet_client)
+    job, round_id = open_round(faucet_client)
     for method, path, value, own in doors():
-        answer = send(faucet_client, (method, path.replace("ROUND", round_id), value, own), ASKED[name])
+        answer = send(
+            faucet_client, (method, path.replace("ROUND", round_id).replace("JOB", job), value, own), ASKED[name]
+        )
         assert answer.status in (200, 201, 202), (method, path, answer.body)
 
 

@@ -77,7 +77,9 @@ def test_a_preflight_is_answered(client: Client) -> None:
     assert "access-control-allow-credentials" not in answer.headers
 
 
-@pytest.mark.parametrize(("method", "path"), [*CLOSED, ("DELETE", "/nodes"), ("DELETE", "/rounds/" + "0" * 32)])
+@pytest.mark.parametrize(
+    ("method", "path"), [*CLOSED, ("DELETE", "/nodes"), ("DELETE", "/rounds/" + "0" * 32), ("DELETE", "/jobs")]
+)
 def test_what_is_the_admins_stays_closed(client: Client, method: str, path: str) -> None:
     assert not given_away(preflight(client, path, method))
     answer = client.door.call(method, path, None, Origin=PAGE, Sec_Fetch_Site="cross-site")
@@ -125,7 +127,7 @@ def test_which_views_need_the_token_and_which_are_open_to_this_machine() -> None
                         callers[node.attr].add(f"{path.stem}.{function.name}")
     assert callers["require_admin"] == cors.ADMIN
     # Without `peers.register`, which the tutorial's rules open to this machine, but not to pages.
-    assert callers["require_this_machine"] - cors.ADMIN == {"mining.mine", "faucet.faucet"}
+    assert callers["require_this_machine"] - cors.ADMIN == {"mining.mine", "mining.cancel_job", "faucet.faucet"}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

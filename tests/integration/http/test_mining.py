@@ -152,6 +152,43 @@ def test_cancelling_answers_the_oldest_request_and_goes_on_with_the_next(client:
     assert started["status"] == "started" and started["round"] != round_id
 
 
+def test_a_request_is_withdrawn_and_the_round_with_the_last_one(client: Client, node: Node) -> None:
+    def withdraw(job: str) -> Any:
+        return client.door.call("DELETE", f"/jobs/{job}", None).ok()
+
+    first, second = (client.post("/mine?wait=0").ok(202)["job"] for _ in range(2))
+    round_id = client.get(f"/jobs/{first}").ok()["round"]
+    assert withdraw(second) == {"id": second, "status": "cancelled", "round": None, "block": None}
+    assert client.get(f"/rounds/{round_id}").ok()["state"] == "open"  # the first request still waits
+    assert withdraw(first)["status"] == withdraw(first)["status"] == "cancelled"
+    assert client.get(f"/rounds/{round_id}").ok()["state"] == "cancelled"
+    assert client.get("/status").ok()["round"] is None
+    third = client.post("/mine?wait=0").ok(202)["job"]
+    block = mine(node)
+    assert withdraw(third)["block"] == block.hash and withdraw(third)["status"] == "finished"
+
+
+def test_all_requests_are_withdrawn_at_once_by_the_admin(client: Client, node: Node) -> None:
+    jobs = [client.post("/mine?wait=0").ok(202)["job"] for _ in range(3)]
+    round_id = client.get(f"/jobs/{jobs[0]}").ok()["round"]
+
+    def withdraw_all() -> Any:
+        return client.door.call("DELETE", "/jobs", None, Authorization=BEARER).ok()
+
+    assert withdraw_all() == {"cancelled": 3, "round": round_id}
+    assert withdraw_all() == {"cancelled": 0, "round": None}
+    assert {client.get(f"/jobs/{job}").ok()["status"] for job in jobs} == {"cancelled"}
+    assert node.mining.situation().open_round == ""
+
+
+def test_only_this_machine_and_the_admin_withdraw_a_request(client: Client) -> None:
+    job = client.post("/mine?wait=0").ok(202)["job"]
+    proxied = {"X-Forwarded-For": "203.0.113.9"}
+    client.door.call("DELETE", f"/jobs/{job}", None, **proxied).refused(401, "admin_token_required")
+    assert client.get(f"/jobs/{job}").ok()["status"] == "started"
+    client.door.call("DELETE", f"/jobs/{job}", None, Authorization=BEARER, **proxied).ok()
+
+
 def test_only_an_open_round_can_be_cancelled(client: Client, node: Node) -> None:
     def cancel(round_id: str) -> Answer:
         return client.door.call("DELETE", f"/rounds/{round_id}", None, Authorization=BEARER)

@@ -354,6 +354,34 @@ def test_a_request_overrules_a_held_tip(automining: TestNode) -> None:
     assert here.node.mining.situation().open_round
 
 
+def test_a_withdrawn_request_wakes_who_waits_and_leaves_auto_mining_alone(automining: TestNode) -> None:
+    here = automining
+    job = here.node.requests.ask()
+    here.admit(ALICE, 0)
+    first = open_round(here)
+    assert here.node.requests.withdraw(job).status == "cancelled"
+    assert state(here, first).state == "cancelled"
+    assert here.node.mining.situation().open_round not in ("", first)  # for the transaction that waits
+    here.node.mining.wait_for_answer(job, 30.0)  # the answer is there
+
+
+def test_withdrawing_everything_holds_the_tip_also_where_only_auto_mining_searches(automining: TestNode) -> None:
+    here = automining
+    here.admit(ALICE, 0)
+    assert open_round(here)
+    assert here.node.requests.withdraw_all() == 0
+    assert here.node.mining.situation().open_round == "" and here.node.rounds.ensure_open() is None
+
+
+def test_withdrawing_what_is_unknown_or_nothing_changes_nothing(here: TestNode) -> None:
+    job = here.node.requests.ask()
+    round_id = open_round(here)
+    with pytest.raises(NotFound):
+        here.node.requests.withdraw("0" * 32)
+    assert here.node.mining.withdraw([], 0.0) == 0
+    assert request(here, job).status == "started" and state(here, round_id).state == "open"
+
+
 # --- auto-mining ---
 
 

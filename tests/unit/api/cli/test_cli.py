@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -431,6 +433,69 @@ def test_mine_says_until_when_mining_waits(node: FakeNode, wait: int) -> None:
         refused(result, 1, message, "ab" * 16, "stays queued")
     else:
         assert result.exit_code == 0 and message in result.stderr + result.stdout
+
+
+JOB = "ab" * 16
+
+
+@pytest.mark.parametrize(
+    ("answer", "searching", "words"),
+    [
+        ((200, {"status": "cancelled"}), None, ["the request was cancelled", "Nothing is being mined now."]),
+        ((200, {"status": "cancelled"}), {"height": 3}, ["the request was cancelled", "Another search goes on"]),
+        ((200, {"status": "finished", "block": "cd" * 32}), None, ["found before that", "cd" * 32]),
+        ((404, {"code": "not_found", "detail": "No."}), None, [JOB, "not cancelled", "`quarry mine --cancel`"]),
+        ((401, {"code": "admin_token_required", "detail": "No."}), None, ["QUARRY_TOKEN", "quarry mine --cancel"]),
+    ],
+)
+def test_an_interrupted_search_is_cancelled_or_said_to_go_on(
+    node: FakeNode, answer: tuple[int, Any], searching: Any, words: list[str]
+) -> None:
+    """Ctrl-C comes while the node is asked for the block."""
+    node.answers["/mine"] = 202, {"job": JOB}
+    node.answers["/status"] = 200, {**STATUS, "round": searching}
+
+    def then_interrupted(path: str) -> Any:
+        node.answers[f"/jobs/{JOB}"] = answer
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return {"status": "started", "block": None, "round": None}
+
+    node.answers[f"/jobs/{JOB}"] = 200, then_interrupted
+    refused(run("mine", "--url", node.url), 130, "Interrupted", *words)
+    deletes = [path for method, path, *_ in node.asked if method == "DELETE"]
+    assert deletes == [f"/jobs/{JOB}"]
+
+
+def test_cancelling_says_what_was_cancelled(node: FakeNode) -> None:
+    node.answers["/jobs"] = 200, {"cancelled": 1, "round": "ab" * 16}
+    assert run("mine", "--cancel", "--url", node.url).stdout == (
+        "Cancelled 1 request and the search; `quarry mine` begins again.\n"
+    )
+    node.answers["/jobs"] = 200, {"cancelled": 0, "round": None}
+    assert "Nothing was being mined" in run("mine", "--cancel", "--url", node.url).stdout
+    refused(run("mine", "--cancel", "3", "--url", node.url), 2, "leave out the number")
+    node.answers["/jobs"] = 401, {"code": "admin_token_required", "detail": "This needs the admin token."}
+    refused(run("mine", "--cancel", "--url", node.url), 1, "--token", "QUARRY_TOKEN")
+    refused(run("mine", "--cancel", "--url", node.url, "--token", "no-such-file"), 2, "QUARRY_TOKEN", "no-such-file")
+    assert {method for method, path, *_ in node.asked} == {"DELETE"}
+
+
+def test_a_token_file_is_sent_and_a_bad_one_refused(node: FakeNode, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    node.answers["/jobs"] = 200, {"cancelled": 0, "round": None}
+    for content, mode, word in (("short", 0o600, "fewer"), ("x" * 40, 0o644, "token"), ("", 0o600, "empty")):
+        file.write_text(content)
+        file.chmod(mode)
+        refused(run("mine", "--cancel", "--url", node.url, "--token", file), 2, "--token", word)
+    file.write_text("t" * 40 + "\n")
+    file.chmod(0o600)
+    assert run("mine", "--cancel", "--url", node.url, "--token", file).exit_code == 0
+    assert [headers["Authorization"] for *_, headers in node.asked] == ["Bearer " + "t" * 40]
+
+
+def test_a_scheme_that_is_missing_is_http(node: FakeNode) -> None:
+    node.answers["/status"] = 200, STATUS
+    assert run("status", "--url", node.url.removeprefix("http://")).exit_code == 0
 
 
 def test_send_refuses_a_mistyped_address(node: FakeNode) -> None:
