@@ -1,5 +1,6 @@
 """An HTTP server that answers commands as a test says, and the files of a node that seems to run."""
 
+import contextlib
 import json
 import os
 import threading
@@ -40,8 +41,9 @@ class FakeNode:
                 if status in (301, 302):
                     self.send_header("Location", "/elsewhere")
                 self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
+                with contextlib.suppress(ConnectionError):  # the client has left
+                    self.end_headers()
+                    self.wfile.write(text)
 
             do_GET = do_POST = do_DELETE = respond
 
