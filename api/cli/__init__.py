@@ -6,6 +6,7 @@ chain/          commands about blocks
 node/           commands that start a node, watch it or look after it
 options.py      options that commands share, and which node they talk to
 client.py       the HTTP client
+lookup.py       blocks and transactions by height, hash, id, or its first digits
 terminal.py     everything that is printed or asked at a terminal
 table.py        tables that fit the terminal
 moments.py      times as people read them

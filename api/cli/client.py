@@ -31,12 +31,16 @@ class Refused(Failure):
     Args:
         status: the HTTP status.
         code: of the problem+json, such as `bad_signature`; "" if the answer has none.
+        detail: its sentence, without the code; "" likewise.
+        location: where the answer sends on, or "".
     """
 
-    def __init__(self, message: str, status: int, code: str) -> None:
+    def __init__(self, message: str, status: int, code: str, detail: str = "", location: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.detail = detail
+        self.location = location
 
 
 class NodeClient:
@@ -79,6 +83,15 @@ class NodeClient:
         except Refused as error:
             if error.status == 404:
                 return None
+            raise
+
+    def redirected(self, path: str) -> Any:
+        """The address to which the node sends on, as text; if it does not, the JSON at `path`. Raises as `get`."""
+        try:
+            return self.get(path)
+        except Refused as error:
+            if error.status in (301, 302, 303, 307, 308) and error.location:
+                return error.location
             raise
 
     def spec(self) -> ChainSpec:
@@ -169,7 +182,7 @@ class NodeClient:
             raise Failure(f"The node's answer is larger than {_MAX_BYTES >> 20} MiB.")
         response.release_conn()
         if not 200 <= response.status < 300:
-            raise _refused(response.status, text)
+            raise _refused(response.status, text, response.headers.get("Location", ""))
         return text
 
 
@@ -203,14 +216,14 @@ def _unreachable(url: str, error: Exception) -> str:
     return f"No node answers at {url}; start one with `quarry up`, or name another with --url."
 
 
-def _refused(status: int, text: bytes) -> Refused:
+def _refused(status: int, text: bytes, location: str) -> Refused:
     try:
         problem = wire.parse(text, floats=True)
         code, detail = str(problem["code"]), str(problem["detail"])
     except (InputError, KeyError, TypeError):
-        return Refused(f"The node answered with HTTP status {status}.", status, "")
+        return Refused(f"The node answered with HTTP status {status}.", status, "", location=location)
     remedy = _TOKEN_REMEDY if code == "admin_token_required" else ""
-    return Refused(f"{detail.rstrip('.')} ({code}).{remedy}", status, code)
+    return Refused(f"{detail.rstrip('.')} ({code}).{remedy}", status, code, detail)
 
 
 def _read(text: bytes) -> Any:

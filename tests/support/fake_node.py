@@ -25,6 +25,7 @@ class FakeNode:
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, Any]] = {}
+        self.location = "/elsewhere"  # of answers with status 301 or 302
         self.asked: list[tuple[str, str, Any, dict[str, str]]] = []
         node = self
 
@@ -39,7 +40,7 @@ class FakeNode:
                 text = value if isinstance(value, bytes) else json.dumps(value).encode()
                 self.send_response(status)
                 if status in (301, 302):
-                    self.send_header("Location", "/elsewhere")
+                    self.send_header("Location", node.location)
                 self.send_header("Content-Length", str(len(text)))
                 with contextlib.suppress(ConnectionError):  # the client has left
                     self.end_headers()

@@ -1,6 +1,7 @@
 """Commands about blocks.
 
-chain.py          `quarry chain`: show, verify, export, import
+chain.py          `quarry chain`: verify, export, import
+show.py           `quarry chain show`
 anchor.py         `quarry anchor`
 verify_anchor.py  `quarry verify-anchor`
 repair.py         `quarry repair`

@@ -8,10 +8,11 @@ import click
 
 from api.cli.chain import anchor_proof
 from api.cli.group import FAILED, Failure
+from api.cli.lookup import find_transaction
 from api.cli.options import Target, require, with_node
 from api.cli.progress import line
 from api.cli.wallet import wallet_store
-from api.cli.wallet.transfers import amount_units, submit_transfer, transaction_id, until_mined
+from api.cli.wallet.transfers import amount_units, submit_transfer, until_mined
 from services.system.files import writing
 from shared.errors import NodeError
 
@@ -49,7 +50,7 @@ def anchor(
     if file is None:
         require(proof_of is not None, "Name a file to anchor, or a transaction with --proof-of ID.")
     require(fee is None or proof_of is None, "--fee cannot be used with --proof-of, which sends nothing.")
-    identifier = None if proof_of is None else transaction_id(proof_of)
+    identifier = None if proof_of is None else find_transaction(target.client, proof_of, "--proof-of")
     fee_units = None if fee is None else amount_units(fee, "--fee")
     data = None if file is None else anchor_proof.digest_text(file)
     path = proof or (anchor_proof.proof_path(file) if file is not None else Path(f"{identifier}{anchor_proof.SUFFIX}"))

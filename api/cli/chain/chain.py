@@ -9,6 +9,7 @@ import click
 from api.cli import terminal
 from api.cli.chain.chain_file import export_chain, import_chain
 from api.cli.chain.comparison import compare_ledger, compare_store, finding_lines
+from api.cli.chain.show import show
 from api.cli.chain.stores import store_of
 from api.cli.chain.verification import Verified, verify_chain
 from api.cli.group import Failure
@@ -26,28 +27,7 @@ def chain() -> None:
     """Show, verify, export and import the chain."""
 
 
-@chain.command()
-@with_node
-@click.option(
-    "--from",
-    "first",
-    type=click.IntRange(1),
-    help="The first block's height. [default: so that the tip is the last]",
-)
-@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 500), help="The number of blocks.")
-def show(target: Target, first: int | None, limit: int) -> None:
-    """Show blocks of the chain, oldest first. [default: the last 10]"""
-    client = target.client
-    if first is None:
-        first = max(1, int(client.get("/status")["height"]) - limit + 1)
-    found = client.get("/blocks", before=first + limit, limit=limit)
-    blocks = [block for block in reversed(found["blocks"]) if block["index"] >= first]
-    lines = [
-        f"{block['index']:>8}  {block['hash']}  {block['transaction_count']:>5} transaction(s)  "
-        f"{block['size']:>8} bytes  difficulty {block['difficulty']}"
-        for block in blocks
-    ]
-    target.show({"blocks": blocks, "length": found["length"]}, *(lines or ["The chain has no blocks there."]))
+chain.add_command(show)
 
 
 @chain.command()

@@ -7,7 +7,7 @@ from typing import Any
 
 from api.cli.client import NodeClient
 from api.cli.group import Failure
-from api.cli.options import home
+from api.cli.options import home, running_node
 from services.node import Node
 from shared.chain_spec import ChainSpec
 
@@ -25,9 +25,8 @@ def node_on(redis: Any, redis_url: str, name: str, spec: ChainSpec) -> Node:
 
 def store_of(client: NodeClient) -> str | None:
     """The URL of the store of the node that `client` talks to; None unless `quarry up` runs it on this machine."""
-    from services.launch.node_files import running_nodes
-
-    return next((record.redis_url for _, record in running_nodes(home()) if record.url == client.url), None)
+    found = running_node(client.url)
+    return None if found is None else found[1].redis_url
 
 
 @contextlib.contextmanager

@@ -11,10 +11,11 @@ from api.cli import terminal
 from api.cli.chain import anchor_proof
 from api.cli.client import NodeClient
 from api.cli.group import USAGE, Failure
-from api.cli.options import json_option
+from api.cli.options import json_option, require
 from services.system.text_files import read_text_file
 from shared import wire
 from shared.errors import InputError
+from shared.hashing import is_hash
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -31,6 +32,10 @@ def verify_anchor(file: Path, proof: Path | None, block: str | None, url: str | 
     The proof alone does not show that the block is on the chain: compare its hash with one that you trust (--block), or
     ask a node that you trust (--url).
     """
+    require(
+        block is None or is_hash(block.lower().removeprefix("0x")),
+        "--block needs the whole hash, 64 hexadecimal digits: a forged block could have the same first ones.",
+    )
     path = proof or anchor_proof.proof_path(file)
     if not path.is_file():
         raise Failure(f"There is no proof at {path}; name the proof's file with --proof.", USAGE)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from api.cli.client import NodeClient, Refused
 from api.cli.group import FAILED, Failure
 from api.cli.node import machine
 from api.cli.node.machine import Trouble, Verdict
-from api.cli.options import connect, json_option, place, redis_url_option, running_node, url_option
+from api.cli.options import connect, json_option, place, redis_url_option, running_node, token_option, url_option
 from services.launch.node_files import NodeFiles
 from services.wallet import keyring
 from shared.errors import NodeError
@@ -34,18 +35,19 @@ class Finding:
 
 @click.command()
 @url_option
+@token_option
 @redis_url_option(
     "--redis-url", "QUARRY_REDIS_URL", "The node's store. [default: that of the node that runs on this machine]"
 )
 @redis_url_option("--broker-url", "QUARRY_BROKER_URL", "The Redis of its job queues. [default: the store]")
 @json_option
-def doctor(url: str | None, redis_url: str | None, broker_url: str | None, as_json: bool) -> None:
+def doctor(url: str | None, token: Path | None, redis_url: str | None, broker_url: str | None, as_json: bool) -> None:
     """Check packages, disk, keys, API, JSON-RPC, store, ticker, workers, ledger, clocks and the last blocks.
 
     Exit code 1: at least one check failed.
     """
     found = []
-    for finding in _examine(url, redis_url, broker_url):
+    for finding in _examine(url, connect(url, token), redis_url, broker_url):
         found.append(finding)
         if not as_json:
             colour = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.verdict]
@@ -57,8 +59,7 @@ def doctor(url: str | None, redis_url: str | None, broker_url: str | None, as_js
         raise Failure(f"{failed} of {len(found)} checks failed.", FAILED)
 
 
-def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> Iterator[Finding]:
-    client = connect(url)
+def _examine(url: str | None, client: NodeClient, redis_url: str | None, broker_url: str | None) -> Iterator[Finding]:
     running = running_node(None if url is None else client.url)
     yield _check("python", machine.python)
     yield _check("packages", machine.packages)
@@ -67,7 +68,13 @@ def _examine(url: str | None, redis_url: str | None, broker_url: str | None) -> 
         directory = place()
         where = f"runs in {directory}" if directory is not None else "can run: this user has no home directory"
         yield Finding("node", "warn", f"no node of `quarry up` {where}")
-    elif running is not None:
+    elif running is None:
+        yield Finding(
+            "node",
+            "ok",
+            f"{client.url} is not one that this user's `quarry up` runs on this machine, so its keys are not checked",
+        )
+    else:
         yield _check("keys", lambda: _keys(running[0]))
         redis_url = redis_url or running[1].redis_url
     answering = _check("api", lambda: _api(client))

@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from api.cli.group import Failure
+from api.cli.lookup import find_transaction
 from api.cli.options import Target, with_node
-from api.cli.wallet.transfers import transaction_id
 
 # Seconds: the node gives up before (services/development/forks.py).
 _LONGEST = 330.0
@@ -23,8 +23,8 @@ def fork(target: Target, depth: int, drop: tuple[str, ...], include: tuple[str, 
     """Replace the last blocks of a development chain by another branch that the workers mine."""
     options = {
         "depth": depth,
-        "drop": [f"0x{transaction_id(item)}" for item in drop],
-        "include": [f"0x{transaction_id(item)}" for item in include],
+        "drop": [f"0x{find_transaction(target.client, item, '--drop')}" for item in drop],
+        "include": [f"0x{find_transaction(target.client, item, '--include')}" for item in include],
     }
     request = {"jsonrpc": "2.0", "id": 1, "method": "quarry_fork", "params": [options]}
     answer: Any = target.client.post("/rpc", request, timeout=_LONGEST)

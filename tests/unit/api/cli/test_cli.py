@@ -2,11 +2,9 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -449,18 +447,18 @@ JOB = "ab" * 16
     ],
 )
 def test_an_interrupted_search_is_cancelled_or_said_to_go_on(
-    node: FakeNode, answer: tuple[int, Any], searching: Any, words: list[str]
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, answer: tuple[int, Any], searching: Any, words: list[str]
 ) -> None:
-    """Ctrl-C comes while the node is asked for the block."""
+    """Ctrl-C comes between two questions about the request."""
     node.answers["/mine"] = 202, {"job": JOB}
     node.answers["/status"] = 200, {**STATUS, "round": searching}
+    node.answers[f"/jobs/{JOB}"] = 200, {"status": "started", "block": None, "round": None}
 
-    def then_interrupted(path: str) -> Any:
+    def interrupted(*_: object) -> str:
         node.answers[f"/jobs/{JOB}"] = answer
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        return {"status": "started", "block": None, "round": None}
+        raise KeyboardInterrupt
 
-    node.answers[f"/jobs/{JOB}"] = 200, then_interrupted
+    monkeypatch.setattr("api.cli.node.mine._progress", interrupted)
     refused(run("mine", "--url", node.url), 130, "Interrupted", *words)
     deletes = [path for method, path, *_ in node.asked if method == "DELETE"]
     assert deletes == [f"/jobs/{JOB}"]
