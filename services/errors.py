@@ -86,5 +86,9 @@ class PeerFailed(NodeError):
     """A peer did not answer, or its answer cannot be used. It is asked again later, and less often."""
 
 
+class NoSuchHost(PeerFailed):
+    """There is no host of the peer's name. It may be mistyped, or of a machine that is not there yet."""
+
+
 class PeerLied(PeerFailed):
     """A peer's answer breaks the rules or contradicts what the peer claimed. It is left alone for longer."""

@@ -60,6 +60,7 @@ from services.token.logs import LogSearch
 from services.token.wallet_blocks import WalletBlocks
 from services.wallet.development import kept_phrase
 from shared.errors import NodeError, RuleError
+from shared.hashing import sha256
 from shared.rules import Rules, rules_for
 from shared.transaction import Transaction
 
@@ -114,6 +115,11 @@ class Node:
             Damaged: the tip cannot be read.
         """
         return self.overviews.read(self.clock.now())
+
+    def instance(self) -> str:
+        """64 hexadecimal digits that no other node has, and that change with each start of this one; "" before that."""
+        run = self.development.run()
+        return sha256(b"quarry-run:" + run.encode()).hex() if run else ""
 
     def wrong_clocks(self) -> list[WrongClock]:
         """The clocks that differ from the store's: of this process, and of the node's workers, ticker and peers."""

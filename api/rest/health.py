@@ -69,8 +69,8 @@ def status() -> ResponseReturnValue:
           description: >-
             node, spec, height, tip, chainwork, mempool, peers, workers, suspended, foreign_workers, round, time,
             time_offset, wrong_clocks, ledger and more. rpc_url and ws_url are where the node's settings have
-            `quarry rpc` serve wallets and tools. ledger.state is ok, differs (findings say where the stored state
-            differs from what the blocks give) or repairing.
+            `quarry rpc` serve wallets and tools. instance differs from that of every other node. ledger.state is ok,
+            differs (findings say where the stored state differs from what the blocks give) or repairing.
           json: Status
     """
     node = current_node()
@@ -81,6 +81,7 @@ def status() -> ResponseReturnValue:
     return jsonify(
         node=node.settings.node,
         version=VERSION,
+        instance=node.instance(),
         spec=node.settings.spec.name,
         chain_id=node.settings.spec.chain_id,
         **_door(node.settings),

@@ -10,7 +10,8 @@ from api.errors import HttpRefusal, problem
 from api.reading import MAX_PAGE, MAX_WAIT, json_body, number_argument, seconds_argument
 from api.representations import first_blocks
 from api.serving.budget import Kind, reserve
-from services.errors import PeerFailed
+from services.errors import NoSuchHost, PeerFailed, PeerLied
+from services.peers.client import NoSuchAnswer, PeerClaim
 from services.peers.urls import check_address, normal_url
 from shared.errors import InputError, NodeError, ShapeError
 from shared.hashing import is_hash
@@ -46,8 +47,9 @@ def register() -> ResponseReturnValue:
     post:
       summary: Register peers (needs the admin token, except under the tutorial's rules)
       description: >-
-        Each peer is asked for its genesis block first. A peer on another chain is refused. A peer that does not answer
-        is registered, and asked again later.
+        Each peer is asked for its genesis block first. A peer on another chain is refused, and so is an address at
+        which another program answers, or whose name does not exist. A peer that does not answer is registered, and
+        asked again later. This node itself is left out; if only this node is named, that is refused.
       requestBody:
         json: Nodes
       responses:
@@ -70,11 +72,15 @@ def register() -> ResponseReturnValue:
     node.peers.require_room(urls)
     with budget().hold(Kind.WAIT):
         answers = node.resolver.handshakes(urls)
-    for answer in answers:
-        # A peer that does not answer may not have started yet; the resolver keeps asking it.
-        if isinstance(answer, NodeError) and not isinstance(answer, PeerFailed):
-            raise answer
-    node.peers.add(*urls)
+    own = node.instance()
+    others = []
+    for url, answer in zip(urls, answers, strict=True):
+        _require_node(url, answer)
+        if isinstance(answer, NodeError) or not own or answer.instance != own:
+            others.append(url)
+    if not others and admin and not node.rules.open_registration:
+        raise InputError("bad_peer_url", f"{next(iter(given))} is this node itself: name another node.", field="nodes")
+    node.peers.add(*others)
     all_nodes = [peer.url for peer in node.peers.approved()]
     return jsonify(message="New nodes have been added.", all_nodes=all_nodes, total_nodes=all_nodes), 201
 
@@ -200,6 +206,21 @@ def headers() -> ResponseReturnValue:
 def peer_failed(error: PeerFailed) -> ResponseReturnValue:
     """Answer 502: a peer failed, and the request was right."""
     return problem(502, "peer_failed", str(error))
+
+
+def _require_node(url: str, answer: PeerClaim | NodeError) -> None:
+    """Refuse a peer by its answer. One that does not answer may not have started yet; the resolver keeps asking it.
+
+    Raises:
+        InputError: `bad_peer_url`: another program answers, or there is no such host.
+        NodeError: as the answer says, such as `wrong_genesis`.
+    """
+    if isinstance(answer, NoSuchHost):
+        raise InputError("bad_peer_url", f"There is no host of the name in {url}: is it mistyped?", field="nodes")
+    if isinstance(answer, NoSuchAnswer | PeerLied):
+        raise InputError("bad_peer_url", f"What answers at {url} is not a node: is the port mistyped?", field="nodes")
+    if isinstance(answer, NodeError) and not isinstance(answer, PeerFailed):
+        raise answer
 
 
 def _nodes(body: Any) -> list[Any]:

@@ -46,6 +46,7 @@ class PeerClaim:
     height: int
     tip: TipClaim
     time: float | None = None  # Unix seconds, if it says what time it is
+    instance: str = ""  # `Node.instance`, by which a node knows its own answer; "": it does not say
 
 
 class PeerClient:
@@ -78,7 +79,9 @@ class PeerClient:
             raise PeerFailed("The peer claims an impossible chain.")
         moment = value.get("time")
         told = type(moment) in (int, float) and 0 <= moment <= MAX_INTEGER
-        return PeerClaim(url, genesis, height, TipClaim(chainwork, tip), moment if told else None)
+        instance = value.get("instance")
+        known = instance if is_hash(instance) else ""
+        return PeerClaim(url, genesis, height, TipClaim(chainwork, tip), moment if told else None, known)
 
     def headers(self, url: str, locator: Sequence[str], limit: int = PAGE_LIMIT, *, share: int = 1) -> list[Any]:
         """The JSON objects of the headers that follow the first hash of `locator` that the peer has.

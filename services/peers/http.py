@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import urllib3.connection
 import urllib3.exceptions
 
-from services.errors import PeerFailed
+from services.errors import NoSuchHost, PeerFailed
 from services.peers.urls import Address, literal_address, may_connect
 from shared.errors import NodeError
 
@@ -252,11 +252,14 @@ def _faults_are_the_peers() -> Iterator[None]:
 def _resolve(host: str, port: int, patience: _Patience) -> list[Address]:
     """All addresses of a name. The system's lookup has no deadline, so its thread is left behind when time is up."""
     found: list[Address] = []
+    unknown: list[bool] = []
 
     def look_up() -> None:
         try:
             for *_, name in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
                 found.append(ipaddress.ip_address(str(name[0]).partition("%")[0]))
+        except socket.gaierror as error:
+            unknown.append(error.errno == socket.EAI_NONAME)
         except (OSError, UnicodeError, ValueError):
             pass  # found stays empty
 
@@ -264,7 +267,8 @@ def _resolve(host: str, port: int, patience: _Patience) -> list[Address]:
     thread.start()
     thread.join(patience.left)
     if thread.is_alive() or not found:
-        raise PeerFailed("The peer's name cannot be resolved.")
+        failure = NoSuchHost if any(unknown) else PeerFailed
+        raise failure("The peer's name cannot be resolved.")
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.errors import PeerFailed, PeerLied
+from services.errors import NoSuchHost, PeerFailed, PeerLied
 from services.peers.client import STATUS_DEADLINE, PeerClient
 from services.peers.http import AnswerTooLong, PeerRequest, SystemPeerHttp
 from tests.support.raw_server import Connection, RawServer, Script, response
@@ -252,11 +252,16 @@ def test_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_names_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: Any, **__: Any) -> Any:
-        raise socket.gaierror(-2, "Name or service not known")
+        raise socket.gaierror(code, "said by the system")
 
     monkeypatch.setattr(socket, "getaddrinfo", missing)
-    with pytest.raises(PeerFailed, match="resolved"):
+    code = socket.EAI_NONAME
+    with pytest.raises(NoSuchHost, match="resolved"):
         ask("http://missing.example")
+    code = socket.EAI_AGAIN  # the name server does not answer: the name may exist
+    with pytest.raises(PeerFailed, match="resolved") as caught:
+        ask("http://missing.example")
+    assert type(caught.value) is PeerFailed
 
 
 def test_sixty_four_dripping_peers_cost_no_more_than_one() -> None:

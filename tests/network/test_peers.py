@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.errors import NoSuchHost
 from services.jobs.queues import RESOLVE
 from shared.keys import KeyPair
 from tests.network.ports import Member, Network
@@ -89,6 +90,49 @@ def test_our_own_url_is_no_peer(pair: Pair) -> None:
     """The tutorial's readers name all nodes to each node."""
     a, b = pair
     assert register(a, a.url, b.url).ok(201)["total_nodes"] == [b.url]
+
+
+def test_a_node_that_names_only_itself_is_told_so(pair: Pair) -> None:
+    a, b = pair
+    a.node.development.begin_run("a")
+    b.node.development.begin_run("b")
+    http = a.network.http
+    http.serve("http://alias:1", http.handler(a.url))  # another way to the same node
+    for url in (a.url, f"{a.url}/", "http://alias:1"):
+        problem = register(a, url).refused(400, "bad_peer_url")
+        assert "is this node itself" in problem["detail"] and problem["field"] == "nodes"
+    assert a.node.peers.all() == []
+    assert register(a, "http://alias:1", b.url).ok(201)["total_nodes"] == [b.url]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(404, b"no"), (405, b"{}"), (200, b"<html>"), (200, b"{}"), (200, b"[]"), (200, b'{"genesis": 1, "tip": 2}')],
+)
+def test_another_program_is_no_peer(pair: Pair, status: int, body: bytes) -> None:
+    a, b = pair
+    a.network.http.serve("http://other:81", lambda request: (status, body))
+    problem = register(a, b.url, "http://other:81").refused(400, "bad_peer_url")
+    assert "http://other" in problem["detail"] and "not a node" in problem["detail"]
+    assert a.node.peers.all() == [], "all or none"
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_node_that_is_just_starting_is_registered(pair: Pair, status: int) -> None:
+    a, _ = pair
+    a.network.http.serve("http://starting:1", lambda request: (status, b"{}"))
+    assert register(a, "http://starting:1").ok(201)["total_nodes"] == ["http://starting:1"]
+
+
+def test_a_name_that_does_not_exist_is_refused(pair: Pair) -> None:
+    a, _ = pair
+
+    def unknown(request: object) -> tuple[int, bytes]:
+        raise NoSuchHost("The peer's name cannot be resolved.")
+
+    a.network.http.serve("http://mistyped:1", unknown)
+    assert "no host of the name" in register(a, "http://mistyped:1").refused(400, "bad_peer_url")["detail"]
+    assert a.node.peers.all() == []
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import click
 from api.cli.group import FAILED, Failure
 from api.cli.options import Target, with_node
 from api.cli.suggestions import Group
+from api.cli.table import Column, table
 
 _NO_PEERS = "The node has no peers; `quarry peers add URL` registers one."
 
@@ -26,16 +27,17 @@ def peers() -> None:
 def add(target: Target, urls: tuple[str, ...]) -> None:
     """Register peers, or approve candidates.
 
-    A peer on another chain is refused. A peer that does not answer is registered, since it may answer later.
+    A peer on another chain is refused, and so is an address at which no node of Quarry answers but another program. A
+    peer that does not answer is registered, since it may answer later.
     """
     known = target.client.post("/nodes/register", {"nodes": list(urls)}, timeout=60.0)["total_nodes"]
-    target.show({"peers": known}, f"Peers now: {', '.join(known)}.")
+    target.show({"peers": known}, f"Peers now: {', '.join(known)}." if known else _NO_PEERS)
 
 
 @peers.command("list")
 @with_node
 def show(target: Target) -> None:
-    """Show the peers with their state and height, and the candidates."""
+    """Show the peers with their state and height, what is wrong with them, and the candidates."""
     found = target.client.get("/nodes")["nodes"]
     target.show({"peers": found}, *_lines(found))
 
@@ -55,13 +57,19 @@ def remove(target: Target, urls: tuple[str, ...]) -> None:
 def _lines(found: Iterable[dict[str, Any]]) -> list[str]:
     approved = [peer for peer in found if peer["state"] != "candidate"]
     candidates = [peer["url"] for peer in found if peer["state"] == "candidate"]
-    lines = [_line(peer) for peer in approved] or [_NO_PEERS]
+    lines = [_NO_PEERS]
+    if approved:
+        title, *rows = table(_COLUMNS, [[peer["url"], peer["state"], _height(peer)] for peer in approved])
+        lines = [title]
+        for peer, row in zip(approved, rows, strict=True):
+            lines += [row, *([f"    {peer['reason']}"] if peer["reason"] else [])]
     if candidates:
         lines += ["", "Candidates, awaiting approval (`quarry peers add URL`):", *(f"  {url}" for url in candidates)]
     return lines
 
 
-def _line(peer: dict[str, Any]) -> str:
-    height = f"height {peer['height']}" if peer["height"] else "no answer yet"
-    reason = f"  {peer['reason']}" if peer["reason"] else ""
-    return f"{peer['url']:<32}  {peer['state']:<11}  {height}{reason}"
+_COLUMNS = (Column("PEER"), Column("STATE"), Column("HEIGHT", right=True))
+
+
+def _height(peer: dict[str, Any]) -> str:
+    return str(peer["height"]) if peer["height"] else "no answer yet"

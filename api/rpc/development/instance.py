@@ -8,7 +8,6 @@ from api.rpc.quantity import quantity
 from api.rpc.representations import gas_limit
 from services.node import Node
 from services.system.about import VERSION
-from shared.hashing import sha256
 
 # There is no virtual machine here. Tools that read this field expect a name, and this is the latest whose transactions
 # and fields the node knows.
@@ -44,7 +43,7 @@ def metadata(node: Node) -> dict[str, Any]:
         "clientVersion": client_version(node),
         "clientSemver": VERSION,
         "chainId": node.settings.spec.chain_id,
-        "instanceId": f"0x{sha256(b'quarry-run:' + node.development.run().encode()).hex()}",
+        "instanceId": f"0x{node.instance()}",
         "latestBlockNumber": tip.height,
         "latestBlockHash": f"0x{tip.hash}",
     }

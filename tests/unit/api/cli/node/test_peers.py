@@ -58,10 +58,11 @@ def test_list_keeps_candidates_apart(node: FakeNode) -> None:
     lying = peer(TWO, state="lying", height=0, reason="wrong_proof: it is not rare enough")
     node.answers["/nodes"] = 200, {"nodes": [peer(ONE), lying, peer(THREE, state="candidate", height=0)]}
     lines = run("peers", "list").stdout.splitlines()
-    assert lines[0].split() == [ONE, "ok", "height", "7"]
-    assert lines[1].split()[:2] == [TWO, "lying"]
-    assert "wrong_proof" in lines[1]
-    assert lines[2:] == ["", "Candidates, awaiting approval (`quarry peers add URL`):", f"  {THREE}"]
+    assert lines[0].split() == ["PEER", "STATE", "HEIGHT"]
+    assert lines[1].split() == [ONE, "ok", "7"]
+    assert lines[2].split() == [TWO, "lying", "no", "answer", "yet"]
+    assert lines[3] == "    wrong_proof: it is not rare enough"
+    assert lines[4:] == ["", "Candidates, awaiting approval (`quarry peers add URL`):", f"  {THREE}"]
     assert [item["url"] for item in json.loads(run("peers", "list", "--json").stdout)["peers"]] == [ONE, TWO, THREE]
 
 
