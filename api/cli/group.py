@@ -33,6 +33,8 @@ COMMANDS = {
         "verify_anchor",
         "Verify the proof of a file's anchor, offline.",
     ),
+    "logs": ("api.cli.node.logs", "logs", "Show the logs of the node that runs on this machine."),
+    "reset": ("api.cli.node.reset", "reset", "Remove a node's chain, to begin a new one; its keys stay."),
     "bench": ("api.cli.node.bench", "bench", "Measure this machine, and compare each figure with its target."),
     "doctor": ("api.cli.node.doctor", "doctor", "Check this machine and the node for problems."),
     "repair": ("api.cli.chain.repair", "repair", "Correct what a node has stored, where it differs from its blocks."),

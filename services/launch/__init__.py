@@ -11,6 +11,7 @@ ephemeral      data directories that end with their owner
 embedded       the Valkey server, with `ownership` (one server on a directory), `server_files` (its password and
                configuration), `last_words` (why it did not start) and `keeper` (restarting it)
 state          loading a state file before a node starts, and writing it after it has ended
+reset          removing the chains of stopped nodes
 supervisor     child processes, restarted when they die
 running        questions to a node that is starting
 ports          reserving ports

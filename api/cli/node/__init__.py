@@ -5,6 +5,8 @@ foreground.py  running its nodes until a signal comes, which `interruption` noti
 banner.py     what `quarry up` prints when its nodes are ready
 event_lines.py  the lines that it prints for what happens then
 watching.py   reading what happens, and printing it
+logs.py       `quarry logs`; log_tail.py follows a log
+reset.py      `quarry reset`
 new_chain.py  the options of `quarry up` that make a chain
 state_files.py  the options of `quarry up` for state files
 demo.py       `quarry demo`

@@ -4,7 +4,6 @@ The threads outlive restarts of the API and of Valkey. None of them can keep the
 waited for, and they print only what standard output takes at once.
 """
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from api.cli import terminal
 from api.cli.node import event_lines
 from api.cli.node.event_lines import Pace, RpcFailure
+from api.cli.node.log_tail import LogTail
 from services.connections import as_store, connect_for_requests
 from services.store.blocks import BlockReader
 from services.store.events import EventStream, Message, StoredEvent
@@ -23,42 +23,7 @@ from services.store.pool import PoolStore
 # Seconds: of a read that waits for an event; between two reads, so a flood of events is read in large pages; and after
 # an error.
 _WAIT, _PAUSE, _AFTER_ERROR = 0.25, 0.1, 1.0
-_MOST_BYTES = 2**18  # of a log that are read at once; of more, only the last
 _WIDEST = 200  # columns of a line, so that two events are less than standard output takes at once
-
-
-class LogTail:
-    """The new lines of a log that another process appends to, and that may be truncated or replaced."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._position = self._size()
-        self._rest = b""
-
-    def lines(self) -> list[str]:
-        """The whole lines since the last call."""
-        size = self._size()
-        if size < self._position:  # it was set aside (services/launch/log_files.py)
-            self._position, self._rest = 0, b""
-        if size == self._position:
-            return []
-        try:
-            with self._path.open("rb") as file:
-                if size - self._position > _MOST_BYTES:
-                    self._position, self._rest = size - _MOST_BYTES, b""
-                file.seek(self._position)
-                read = file.read(_MOST_BYTES)
-        except OSError:
-            return []
-        self._position += len(read)
-        *whole, self._rest = (self._rest + read).split(b"\n")
-        return [line.decode(errors="replace") for line in whole]
-
-    def _size(self) -> int:
-        try:
-            return os.stat(self._path).st_size
-        except OSError:
-            return 0
 
 
 class Watcher:

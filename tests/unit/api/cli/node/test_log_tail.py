@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from api.cli.node.watching import LogTail
+from api.cli.node.log_tail import LogTail
 from services.launch.log_files import set_aside, trim
 
 
@@ -47,6 +47,17 @@ def test_of_a_flood_only_the_end_is_read(tmp_path: Path) -> None:
     assert found[-1] == "line 0099999"
     assert len(found) < 25_000
     assert tail.lines() == []
+
+
+def test_it_may_begin_some_way_back_at_a_whole_line(tmp_path: Path) -> None:
+    log = tmp_path / "api.log"
+    add(log, "one\ntwo\nthree\n")
+    assert LogTail(log, 100).lines() == ["one", "two", "three"]
+    assert LogTail(log, 8).lines() == ["three"]  # it begins inside of "two"
+    tail = LogTail(log, 8)
+    tail.lines()
+    add(log, "four\n")
+    assert tail.lines() == ["four"]
 
 
 def test_bytes_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
