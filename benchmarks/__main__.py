@@ -8,6 +8,7 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.progress import Progress
 from benchmarks.report import Result, as_json, machine
 from services.system import logs
 
@@ -45,29 +46,32 @@ def main(arguments: list[str]) -> int:
 
     logs.configure("warning", "console")  # standard output is for figures
 
-    def say(text: str) -> None:
-        print(f"… {text}", file=sys.stderr, flush=True)
-
-    where = machine()
     results: list[Result] = []
     failed = False
-    for name in chosen.names or BENCHMARKS:
-        try:
-            measured = import_module(f"benchmarks.{name}").run(say, chosen.quick)
-        except Exception:  # go on with the others
-            failed = True
-            print(f"The benchmark {name} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
-            continue
-        results += measured
-        if not chosen.json:
-            print("\n".join(result.text() for result in measured), flush=True)
+    names = chosen.names or list(BENCHMARKS)
+    with Progress() as progress:
+        progress.say("looking at this machine")
+        where = machine()
+        for number, name in enumerate(names, 1):
+            progress.say(f"{number} of {len(names)}, {name}: {BENCHMARKS[name]}")
+            try:
+                measured = import_module(f"benchmarks.{name}").run(progress.say, chosen.quick)
+            except Exception:  # go on with the others
+                failed = True
+                progress.pause()
+                print(f"The benchmark {name} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+                continue
+            results += measured
+            progress.pause()
+            if not chosen.json:
+                print("\n".join(result.text() for result in measured), flush=True)
     if chosen.json:
         print(json.dumps(as_json(results, where), indent=2))
     if chosen.plots is not None:
         from benchmarks.plots import write
 
         for path in write(results, where, chosen.plots):
-            say(f"wrote {path}")
+            print(f"… wrote {path}", file=sys.stderr, flush=True)
     return int(failed or any(figure.met is False for result in results for figure in result.figures))
 
 

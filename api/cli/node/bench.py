@@ -7,12 +7,43 @@ from importlib.util import find_spec
 
 import click
 
-from api.cli.group import FAILED, Failure
+from api.cli import terminal
+from api.cli.group import FAILED, USAGE, Failure
+from api.cli.suggestions import did_you_mean
 from services.system.programs import ROOT, module_command, module_path
 
+# Name: what it measures. The names are those of `benchmarks/__main__.py`, which is not there where Quarry is installed.
+BENCHMARKS = {
+    "mining": "hash rate, workers, commands, memory, stopping",
+    "latency": "/mine against the tutorial's search",
+    "submission": "signed transactions over HTTP",
+    "storage": "bytes in Redis; idle memory of a node",
+    "rpc": "JSON-RPC beside anvil and ganache",
+    "door": "JSON-RPC over HTTP and WebSocket, subscribers",
+    "catch_up": "nodes that are behind; a deep reorganisation",
+    "ledger": "checking a chain of 100,000 blocks",
+    "explorer": "every page on a long chain; event streams",
+    "strangers": "hundreds of hostile connections",
+    "timestamps": "false timestamps and the block interval",
+    "scaling_simulation": "1 to 10,000 workers, simulated",
+}
 
-@click.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+
+class _Bench(click.Command):
+    """A command whose help lists the benchmarks."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        with formatter.section("Benchmarks"):
+            formatter.write_dl(list(BENCHMARKS.items()))
+
+
+def _complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    return [name for name in BENCHMARKS if name.startswith(typed)]
+
+
+@click.command(cls=_Bench)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_complete)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 @click.option("--quick", is_flag=True, help="Make shorter runs, for a first look.")
 @click.option(
@@ -22,16 +53,21 @@ from services.system.programs import ROOT, module_command, module_path
     help="Write plots to this directory, as PNG files.",
 )
 def bench(names: tuple[str, ...], as_json: bool, quick: bool, plots: str | None) -> None:
-    """Measure this machine: hash rate, workers, /mine, submission, memory, catching up and more.
+    """Measure this machine by all benchmarks, or by those that are named.
 
     Each figure is printed with its target and what it is compared with. The benchmarks start their own nodes in
-    temporary directories and take several minutes. Name some to run only those. Exit code 1: a benchmark failed, or a
+    temporary directories and take several minutes. Exit code 1: a benchmark failed, or a
     target was missed.
     """
+    for name in names:
+        if name not in BENCHMARKS:
+            meant = did_you_mean(name, BENCHMARKS) or f" There are {', '.join(BENCHMARKS)}."
+            raise Failure(f"There is no benchmark {name[:40]!r}.{meant}", USAGE)
     if find_spec("benchmarks") is None and not (ROOT / "benchmarks").is_dir():
         raise Failure("The benchmarks are not installed; run `quarry bench` from a checkout of Quarry's source.")
     arguments = [*names, *(["--json"] if as_json else []), *(["--quick"] if quick else [])]
     arguments += ["--plots", plots] if plots else []
+    terminal.say("… starting; Ctrl-C stops the benchmarks and their nodes")
     # In a process of its own: the benchmarks import `worker`, which modules of `api` must not.
     environment = os.environ | module_path(os.environ)
     code = subprocess.run(module_command("benchmarks", *arguments), env=environment, check=False).returncode

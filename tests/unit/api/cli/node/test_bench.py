@@ -1,7 +1,9 @@
 """The benchmarks' own arithmetic: figures, the simulation of many workers, the sizes of claims."""
 
 import hashlib
+import io
 import json
+import os
 import subprocess
 from importlib import import_module
 
@@ -11,8 +13,10 @@ from click.testing import CliRunner
 from api.cli.node import bench
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.loops import tutorial_search
+from benchmarks.progress import Progress
 from benchmarks.report import Figure, Result, as_json, machine, number
 from benchmarks.scaling_simulation import LONGEST_REMEDY, SATURATED, Plan, remedied, saturation, simulate
+from tests.support.cli import refused, run
 from worker.claim_size import LONGEST_SECONDS, SLICE_SECONDS, ClaimSize
 
 SPEED = 100e6
@@ -72,17 +76,68 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     assert "there is no benchmark nothing" in capsys.readouterr().err
 
 
+def test_the_help_names_every_benchmark_and_no_other() -> None:
+    assert list(bench.BENCHMARKS) == list(BENCHMARKS)
+    text = run("bench", "--help", columns=80).stdout
+    assert all(f"\n  {name} " in text for name in BENCHMARKS)
+
+
+@pytest.mark.parametrize("name", ["minning", "MINING", "", "--mining", "x" * 9000])
+def test_a_wrong_name_is_refused_before_anything_starts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it started"))
+    refused(run("bench", name), 2, "mining")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_counts_the_seconds_of_a_step_at_a_terminal() -> None:
+    screen = Terminal()
+    with Progress(screen) as progress:
+        progress.say("one")
+        progress.beat()
+        progress.say("two")
+        progress.pause()
+        progress.beat()  # something else was printed: its line is left alone
+        progress.say("three")
+    assert screen.getvalue() == "… one\r… one, 0 s\n… two\n… three\n"
+
+
+def test_progress_in_a_pipe_is_one_line_a_step() -> None:
+    pipe = io.StringIO()
+    with Progress(pipe) as progress:
+        progress.say("one")
+        progress.beat()
+        progress.say("two")
+    assert pipe.getvalue() == "… one\n… two\n"
+
+
+def test_each_benchmark_is_named_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith("QUARRY_")]:  # `main` deletes them
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("benchmarks.__main__.logs.configure", lambda *_: None)
+    module = import_module("benchmarks.latency")
+    seen: list[str] = []
+    monkeypatch.setattr(module, "run", lambda say, quick: seen.append(capsys.readouterr().err) or [])
+    assert main(["latency"]) == 0
+    assert "1 of 1, latency: /mine at difficulty 65,536" in seen[0]
+
+
 def test_the_command_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
 
     class Done:
         returncode = 1
 
-    def run(command: list[str], **_: object) -> Done:
+    def start(command: list[str], **_: object) -> Done:
         seen.append(command)
         return Done()
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", start)
     result = CliRunner().invoke(bench.bench, ["mining", "--json", "--quick", "--plots", "out"])
     assert result.exit_code == 1
     assert seen[0][seen[0].index("benchmarks") :] == ["benchmarks", "mining", "--json", "--quick", "--plots", "out"]
