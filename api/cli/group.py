@@ -12,6 +12,7 @@ from api.cli import terminal
 from api.cli.suggestions import Group
 from shared.errors import NodeError
 
+_HELP_WIDTH = 100  # columns at most
 OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 # Name: (module, attribute, line for --help). Modules are in the rooms wallet/, chain/ and node/.
@@ -96,6 +97,9 @@ class LazyGroup(Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        most = terminal.width()
+        if most is not None:  # click's help would be at least 50 columns wide
+            extra["terminal_width"] = min(most, _HELP_WIDTH)
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.exceptions.NoArgsIsHelpError:
@@ -156,7 +160,7 @@ def _where(error: Exception) -> str:
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH},
     epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings, 3 no node answers, 130 interrupted.",
 )
 @click.version_option(package_name="quarry", prog_name="quarry")

@@ -13,8 +13,8 @@ class Column:
     """One column.
 
     Args:
-        least: columns to which it may be cut where the table is too wide; 0: it is never cut.
-        extra: whether it is left out where the table is too wide all the same.
+        extra: whether it is left out where the table is too wide.
+        least: columns to which it may be cut where the table is too wide all the same; 0: it is never cut.
         right: whether its texts are at its right end, as numbers are.
     """
 
@@ -35,12 +35,12 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]
         max([terminal.cells(column.title), *(terminal.cells(terminal.safe(row[place])) for row in rows)])
         for place, column in enumerate(columns)
     ]
-    while True:
-        widths = _widths([columns[place] for place in shown], [natural[place] for place in shown], most)
+    while most is not None and _total([natural[place] for place in shown]) > most:
         extras = [place for place in shown if columns[place].extra]
-        if most is None or _total(widths) <= most or not extras:
+        if not extras:
             break
         shown.remove(extras[-1])
+    widths = _widths([columns[place] for place in shown], [natural[place] for place in shown], most)
     chosen = [columns[place] for place in shown]
     lines = [[column.title for column in chosen], *([row[place] for place in shown] for row in rows)]
     return [_line(chosen, widths, texts) for texts in lines]

@@ -74,13 +74,13 @@ def _lines(found: dict[str, Any], status: dict[str, Any], names: Names) -> list[
     age = ago(found["timestamp"], status.get("time"))
     lines = [
         f"Block {found['index']}" + ("" if found.get("on_chain", True) else ", which is not on the chain"),
-        f"  hash           {found['hash']}",
-        f"  parent         {found['previous_hash']}",
-        f"  time           {moment(found['timestamp'])}" + (f" ({age})" if age else ""),
-        f"  confirmations  {found.get('confirmations', '-')}",
-        f"  difficulty     {found.get('difficulty', '-')}, proof {found['proof']}",
-        f"  size           {found.get('size', '-')} bytes",
-        f"  miner          {names.beside(_miner(transactions))}",
+        f"  hash        {found['hash']}",
+        f"  parent      {found['previous_hash']}",
+        f"  time        {moment(found['timestamp'])}" + (f" ({age})" if age else ""),
+        f"  confirmed   {found.get('confirmations', '-')} time(s)",
+        f"  difficulty  {found.get('difficulty', '-')}, proof {found['proof']}",
+        f"  size        {found.get('size', '-')} bytes",
+        f"  miner       {names.beside(_miner(transactions))}",
         "",
     ]
     rows = [_row(item, names) for item in transactions[:_MOST]]

@@ -19,8 +19,8 @@ ROWS = [["a-long-name", "0x12345678", "7", "something"], ["b", "0x87654321", "12
                 "b            0x87654321  12345",
             ],
         ),
-        ("38", ["NAME      ADDRESS     COINS  NOTE", "a-long-…  0x12345678      7  something"]),
-        ("33", ["NAME         ADDRESS     COINS", "a-long-name  0x12345678      7"]),
+        ("40", ["NAME         ADDRESS     COINS", "a-long-name  0x12345678      7"]),
+        ("30", ["NAME         ADDRESS     COINS", "a-long-name  0x12345678      7"]),
         ("24", ["NAME   ADDRESS     COINS", "a-lo…  0x12345678      7"]),
         ("20", ["NAME  ADDRESS     COINS", "a-l…  0x12345678      7"]),  # no column is left that can give way
     ],

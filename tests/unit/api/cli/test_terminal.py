@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from api.cli import terminal
+from api.cli import quarry, terminal
 from api.cli.group import COMMANDS
 from api.cli.progress import line
 from services.system.programs import ROOT
@@ -208,6 +208,39 @@ def test_no_answer_of_a_node_acts_on_the_terminal(name: str, node: FakeNode, tmp
                 shown += "owned" in result.output
         (tmp_path / "out").unlink(missing_ok=True)
     assert shown  # the text did come through, and was shown
+
+
+def widest(result: Result) -> int:
+    return max(map(terminal.cells, (result.stdout + result.stderr).split("\n")))
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 132])
+@pytest.mark.parametrize("name", commands(Path()))
+def test_no_line_is_wider_than_the_terminal(name: str, columns: int, node: FakeNode, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("content")
+    sender = json.loads(run("wallet", "new", "alice", "--json").stdout)["address"]
+    node.answers = {path: (200, value) for path, value in honest_answers(sender).items()}
+    for arguments in commands(tmp_path)[name]:
+        if arguments[-1] == "-":  # the chain itself
+            continue
+        assert widest(run(*arguments, "--url", node.url, columns=columns)) <= columns, arguments
+        (tmp_path / "out").unlink(missing_ok=True)
+        refused = run(*arguments, "--url", "http://127.0.0.1:1", columns=columns)
+        assert widest(refused) <= columns, arguments
+
+
+def helps(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The names of every command and subcommand."""
+    yield path
+    for name in getattr(group, "list_commands", lambda _: [])(None):
+        yield from helps(group.get_command(None, name), (*path, name))
+
+
+@pytest.mark.parametrize("path", list(helps(quarry)), ids=" ".join)
+def test_no_line_of_help_is_wider_than_the_terminal(path: tuple[str, ...]) -> None:
+    for columns in (60, 80, 132):
+        result = run(*path, "--help", columns=columns)
+        assert result.exit_code == 0 and widest(result) <= columns, result.stdout
 
 
 def test_json_output_is_ascii_and_says_what_the_node_said(node: FakeNode) -> None:

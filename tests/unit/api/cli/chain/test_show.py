@@ -60,7 +60,7 @@ def test_a_block_is_shown_by_each_of_its_names(node: FakeNode, shown: list[dict[
     ):
         result = run("chain", "show", name, "--url", node.url)
         assert result.exit_code == 0, result.output
-        assert result.stdout.splitlines()[:2] == [f"Block {block['index']}", f"  hash           {block['hash']}"]
+        assert result.stdout.splitlines()[:2] == [f"Block {block['index']}", f"  hash        {block['hash']}"]
     assert json.loads(run("chain", "show", "3", "--url", node.url, "--json").stdout) == third
 
 
@@ -89,6 +89,7 @@ def test_the_table_has_titles_and_times_and_fits(node: FakeNode, shown: list[dic
     assert len(narrow) == 6 and shown[4]["hash"][:16] in narrow[-1] and "2023" in narrow[-1]
     one = run("chain", "show", "5", "--url", node.url, columns=80).stdout.splitlines()
     assert max(map(len, one)) <= 80 and len(one) <= 24
+    assert {f"  hash        {shown[4]['hash']}", f"  parent      {shown[3]['hash']}"} <= set(one)  # not folded
 
 
 @pytest.mark.parametrize(
