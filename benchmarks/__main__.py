@@ -8,6 +8,7 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
+from api.cli import terminal
 from benchmarks.progress import Progress
 from benchmarks.report import Result, as_json, machine
 from services.system import logs
@@ -64,7 +65,7 @@ def main(arguments: list[str]) -> int:
             results += measured
             progress.pause()
             if not chosen.json:
-                print("\n".join(result.text() for result in measured), flush=True)
+                terminal.show(*(line for result in measured for line in result.text().split("\n")))
     if chosen.json:
         print(json.dumps(as_json(results, where), indent=2))
     if chosen.plots is not None:

@@ -12,6 +12,7 @@ from api.cli.chain import anchor_proof
 from api.cli.client import NodeClient
 from api.cli.group import USAGE, Failure
 from api.cli.options import json_option, require
+from api.cli.wallet.names import Names
 from services.system.text_files import read_text_file
 from shared import wire
 from shared.errors import InputError
@@ -53,7 +54,7 @@ def verify_anchor(file: Path, proof: Path | None, block: str | None, url: str | 
         return
     terminal.show(
         f"{file} is anchored in block {found.height} of the chain {found.chain}.",
-        f"Sender  {found.sender}",
+        f"Sender  {Names().beside(found.sender)}",
         f"Time    {_moment(found.timestamp)}",
         f"Block   {found.block}",
         f"Genesis {found.genesis}",

@@ -8,7 +8,7 @@ import ast
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ MOST_LINES = 5
 _SECOND = 1.0
 # What the API logs (api/rpc/error_log.py), as services/system/logs.py writes it for people.
 _CONSOLE = re.compile(r"\S+ \[\w+ *\] rpc_error +code=(-?\d+) left_out=(\d+) method=(\S+) reason=(.*)")
+_NAME_WIDTH = 20  # columns of a name
+# The name of an address that this user has a key for; "" for others.
+NameOf = Callable[[Any], str]
 _REWARD = re.compile(rb'"transactions": ?\[')
 _LARGEST = 65_536  # bytes of a block in which its reward is looked for
 
@@ -82,17 +85,20 @@ def stamped(text: str, *, node: str, at: float, width: int) -> list[str]:
     return terminal.folded(terminal.cut(f"{head}{text}", room), width, len(head))[:3]
 
 
-def block_line(height: int, block_hash: str, transactions: int | None, miner: str) -> str:
+def block_line(
+    height: int, block_hash: str, transactions: int | None, miner: str, name_of: NameOf = lambda address: ""
+) -> str:
     """A new block. Its reward is not counted as a transaction.
 
     Args:
         transactions: the reward included; None: unknown. miner: "" if unknown.
+        name_of: see `NameOf`.
     """
     line = f"block {height}  0x{block_hash[:12]}"
     if transactions is not None:
         number = max(0, transactions - 1)
         line += f"  {number:,} transaction{'' if number == 1 else 's'}"
-    return line + (f"  miner {_short(miner)}" if miner else "")
+    return line + (f"  miner {_party(miner, name_of)}" if miner else "")
 
 
 def reorganisation_line(fork: int, height: int, tip: str) -> str:
@@ -100,11 +106,14 @@ def reorganisation_line(fork: int, height: int, tip: str) -> str:
     return f"reorganisation after block {fork}: block {height} 0x{tip[:12]} is the tip"
 
 
-def transaction_line(identifier: str, fields: Mapping[str, Any] | None, symbol: str) -> str:
+def transaction_line(
+    identifier: str, fields: Mapping[str, Any] | None, symbol: str, name_of: NameOf = lambda address: ""
+) -> str:
     """An admitted transaction.
 
     Args:
         fields: the transaction; None: it is known by its id only.
+        name_of: see `NameOf`.
     """
     line = f"transaction 0x{identifier[:12]}"
     if fields is None:
@@ -112,7 +121,7 @@ def transaction_line(identifier: str, fields: Mapping[str, Any] | None, symbol: 
     amount = f"{fields.get('amount')} {symbol}"
     kind = fields.get("type")
     what = amount if kind == "transfer" else f"{kind} {amount}"
-    return f"{line}  {_short(fields.get('sender'))} to {_short(fields.get('recipient'))}  {what}"
+    return f"{line}  {_party(fields.get('sender'), name_of)} to {_party(fields.get('recipient'), name_of)}  {what}"
 
 
 def rpc_error_line(failure: RpcFailure) -> str:
@@ -157,6 +166,12 @@ def miner_of(block: bytes | None) -> str:
         return str(reward["recipient"])
     except (ValueError, KeyError, TypeError):
         return ""
+
+
+def _party(address: Any, name_of: NameOf) -> str:
+    """An own name instead of the address, which is shortened and could not be copied anyway."""
+    name = name_of(address)
+    return terminal.cut(name, _NAME_WIDTH) if name else _short(address)
 
 
 def _short(address: Any) -> str:

@@ -25,6 +25,7 @@ class Show:
     as_json: bool = False
     quiet: bool = False
     config_out: Path | None = None
+    wallets: Path | None = None  # where this user's wallets lie, whose names are printed
 
     @property
     def talks(self) -> bool:
@@ -52,7 +53,7 @@ def run(plans: list[NodePlan], place: Place, show: Show, interruption: Interrupt
             terminal.show_json(_as_json(launch, place))
         elif show.talks:
             terminal.show("", *_banner(launch, place), "")
-            _watch(launch, interruption)
+            _watch(launch, interruption, show.wallets)
         launch.run(interruption.event)
         if show.talks:
             terminal.show_if_taken("Stopping …")
@@ -72,9 +73,14 @@ def _step(text: str) -> None:
     terminal.show(*terminal.folded(f"- {text}", terminal.columns()))
 
 
-def _watch(launch: Launch, interruption: Interruption) -> None:
+def _watch(launch: Launch, interruption: Interruption, wallets: Path | None) -> None:
     from api.cli.node.watching import Watcher
+    from api.cli.wallet.names import Names, account_names
 
+    first = launch.nodes[0]
+    others = dict(account_names(account.address for account in accounts_of(first.settings)))
+    others |= {node.address: node.plan.name for node in launch.nodes[1:]} | {first.address: "node"}
+    names = None if wallets is None else Names(wallets=wallets, others=others)
     for node in launch.nodes:
         name = node.plan.name
         Watcher(
@@ -83,6 +89,7 @@ def _watch(launch: Launch, interruption: Interruption) -> None:
             node.redis_url,
             node.settings.spec.token.symbol,
             [node.plan.files.logs / f"{program}.log" for program in ("api", "rpc")],
+            (lambda address: "") if names is None else names.of,
         ).start(interruption.event)
 
 

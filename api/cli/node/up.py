@@ -177,7 +177,7 @@ def up(
     if workers is None:
         workers = default_workers() if nodes == 1 else 1
     names = [settings.node] if nodes == 1 else [f"node{number}" for number in range(1, nodes + 1)]
-    show = Show(as_json, quiet, config_out)
+    show = Show(as_json, quiet, config_out, _wallets(home))
     interruption = Interruption()  # from here on, also for the directory of --ephemeral, which is removed at the end
     if until_eof:
         when_input_ends(interruption.interrupt)

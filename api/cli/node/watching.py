@@ -12,7 +12,7 @@ from typing import Any
 
 from api.cli import terminal
 from api.cli.node import event_lines
-from api.cli.node.event_lines import Pace, RpcFailure
+from api.cli.node.event_lines import NameOf, Pace, RpcFailure
 from api.cli.node.log_tail import LogTail
 from services.connections import as_store, connect_for_requests
 from services.store.blocks import BlockReader
@@ -32,9 +32,19 @@ class Watcher:
     Args:
         node: its name in the store. shown_as: before each line; "" if there is only one node.
         redis_url: its store. symbol: of its coin. logs: in which errors of JSON-RPC are.
+        name_of: the names of addresses.
     """
 
-    def __init__(self, node: str, shown_as: str, redis_url: str, symbol: str, logs: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        node: str,
+        shown_as: str,
+        redis_url: str,
+        symbol: str,
+        logs: Sequence[Path],
+        name_of: NameOf = lambda address: "",
+    ) -> None:
+        self._name_of = name_of
         self._name, self._shown_as, self._symbol = node, shown_as, symbol
         self._redis_url = redis_url
         self._logs = [LogTail(path) for path in logs]
@@ -74,7 +84,7 @@ class Watcher:
                 if self._transactions.admits(now):
                     entry = pool.entry(event.data)
                     fields = None if entry is None else entry.fields()
-                    yield event_lines.transaction_line(event.data, fields, self._symbol)
+                    yield event_lines.transaction_line(event.data, fields, self._symbol, self._name_of)
             elif event.type == "block":
                 if self._blocks.admits(now):
                     yield self._block(Message.of(event).data, blocks)
@@ -85,14 +95,14 @@ class Watcher:
             if line := pace.summary(time.monotonic()):
                 yield line
 
-    @staticmethod
-    def _block(found: dict[str, Any], blocks: BlockReader) -> str:
+    def _block(self, found: dict[str, Any], blocks: BlockReader) -> str:
         stored = blocks.header(found["hash"])
         return event_lines.block_line(
             found["height"],
             found["hash"],
             None if stored is None else stored.transactions,
             event_lines.miner_of(blocks.block_bytes(found["hash"])),
+            self._name_of,
         )
 
     def _of_logs(self) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from api.cli.options import running_node
 from api.cli.wallet import wallet_store
+from services.errors import BadSettings
 from services.wallet import keyring
 from shared.errors import NodeError
 
@@ -15,44 +15,61 @@ FAUCET = "faucet"
 
 
 class Names:
-    """Which names the addresses have. The keys are looked at when a name is first asked for.
+    """Which names the addresses have. The keys are looked at when a name is asked for, and again after a new wallet.
 
     Args:
         url: the address of the node whose key and development accounts count; None: the one that runs on this machine.
+        wallets: where the wallets lie; None: in `wallet_store.wallets_directory`.
+        others: by address, the names of the node's key and accounts, if they are known already; `url` is not used then.
     """
 
-    def __init__(self, url: str | None = None) -> None:
-        self._url = url
+    def __init__(
+        self, url: str | None = None, *, wallets: Path | None = None, others: Mapping[str, str] | None = None
+    ) -> None:
+        self._url, self._wallets, self._others = url, wallets, others
+        self._seen: list[str] | None = None
+        self._known: dict[str, str] = {}
 
     def of(self, address: Any) -> str:
-        """The name of an address; "" if it has none."""
-        return self.all.get(address, "") if isinstance(address, str) else ""
+        """The name of an address; "" if it has none. A wallet's name comes before the others."""
+        return self._all().get(address, "") if isinstance(address, str) else ""
 
     def beside(self, address: Any) -> str:
         """An address with its name, if it has one: `0x… (alice)`."""
         name = self.of(address)
         return f"{address} ({name})" if name else str(address)
 
-    @cached_property
-    def all(self) -> Mapping[str, str]:
-        """By address, the name of each key. A wallet's own name comes before the others."""
-        found: dict[str, str] = {}
-        for address, name in self._pairs():
-            found.setdefault(address, name)
-        return found
+    def _all(self) -> Mapping[str, str]:
+        try:
+            directory = self._wallets or wallet_store.wallets_directory()
+        except BadSettings:  # this user has no home, and so no wallets
+            return {}
+        seen = wallet_store.wallet_names(directory)
+        if seen != self._seen:
+            self._seen, self._known = seen, {}
+            for name in seen:
+                for address, known in _of_directory(directory / name, name):
+                    self._known.setdefault(address, known)
+            if self._others is None:
+                self._others = dict(self._of_the_node())
+            self._known = {**self._others, **self._known}
+        return self._known
 
-    def _pairs(self) -> Iterable[tuple[str, str]]:
-        for name in wallet_store.wallet_names():
-            yield from _of_directory(wallet_store.wallets_directory() / name, name)
+    def _of_the_node(self) -> Iterable[tuple[str, str]]:
         here = running_node(self._url)
         if here is None:
             return
-        yield from _of_directory(here[0].directory, wallet_store.NODE)
+        accounts = development_addresses(here[1].development_accounts, here[1].mnemonic_file)
+        yield from account_names(accounts)
         for name, directory in wallet_store.node_directories(self._url).items():
             yield from _of_directory(directory, name)
-        accounts = development_addresses(here[1].development_accounts, here[1].mnemonic_file)
-        for number, address in enumerate(accounts):
-            yield address, f"account{number}" + (f", {FAUCET}" if number == 0 else "")
+        yield from _of_directory(here[0].directory, wallet_store.NODE)
+
+
+def account_names(addresses: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """Each development account with its name; the first one is also the faucet's."""
+    for number, address in enumerate(addresses):
+        yield address, f"account{number}" + (f", {FAUCET}" if number == 0 else "")
 
 
 def development_addresses(number: int, mnemonic_file: str) -> list[str]:

@@ -38,6 +38,19 @@ def test_a_transaction_says_who_pays_whom() -> None:
     assert lines.transaction_line(HASH, None, "QRY") == "transaction 0x0000ab12cd34"
 
 
+def test_own_addresses_have_their_names() -> None:
+    names = {ALICE: "alice", BOB: "a-wallet-with-a-very-long-name"}
+
+    def name_of(address: Any) -> str:
+        return names.get(address, "")
+
+    fields = {"type": "transfer", "sender": ALICE, "recipient": BOB, "amount": "1"}
+    text = lines.transaction_line(HASH, fields, "QRY", name_of)
+    assert text == "transaction 0x0000ab12cd34  alice to a-wallet-with-a-ver…  1 QRY"
+    assert lines.block_line(2, HASH, 1, ALICE, name_of).endswith("miner alice")
+    assert lines.block_line(2, HASH, 1, "0x1234567890123456", name_of).endswith("miner 0x1234…3456")
+
+
 def test_a_reorganisation_says_where_the_branches_part() -> None:
     assert lines.reorganisation_line(3, 5, HASH) == "reorganisation after block 3: block 5 0x0000ab12cd34 is the tip"
 

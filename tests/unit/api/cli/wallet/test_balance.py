@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from api.cli.wallet.names import Names
 from services.launch.node_files import NodeFiles
 from services.wallet import keyring
 from services.wallet.development import ACCOUNTS
@@ -116,6 +117,17 @@ def test_wallet_list_without_a_node_has_none_and_says_so(own_environment: None) 
     assert "--url" in result.stderr
     assert "balance" not in json.loads(run("wallet", "list", "--json").stdout)[0]
     refused(run("wallet", "list", "--url", "http://127.0.0.1:1"), 3, "No node answers")
+
+
+def test_names_know_a_wallet_that_is_made_later(own_environment: None, tmp_path: Path) -> None:
+    """`quarry up` prints names for hours."""
+    names = Names(wallets=tmp_path / "home" / "wallets", others={STRANGER: "node"})
+    assert names.of(STRANGER) == "node"
+    alice = new_wallet("alice")
+    assert (names.of(alice), names.beside(alice)) == ("alice", f"{alice} (alice)")
+    (tmp_path / "home" / "wallets" / "alice" / "public.key").write_text("nonsense")
+    assert Names(wallets=tmp_path / "home" / "wallets", others={}).of(alice) == ""  # and nothing is raised
+    assert names.of(None) == names.of(["x"]) == ""
 
 
 def completed(*words: str) -> list[str]:
