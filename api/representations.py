@@ -124,11 +124,6 @@ def represent_transaction(node: Node, transaction_id: str) -> dict[str, Any] | N
     return None
 
 
-def represent_entry(entry: Entry) -> dict[str, Any]:
-    """A transaction in the mempool."""
-    return {**entry.fields(), "id": entry.id, "status": "pending", "admitted_at": entry.admitted_at}
-
-
 def _gap(node: Node, entry: Entry) -> dict[str, Any]:
     """Which nonces a transaction in the mempool waits for; nothing if none are missing."""
     if not node.rules.has_accounts:
@@ -137,6 +132,11 @@ def _gap(node: Node, entry: Entry) -> dict[str, Any]:
     queued = [nonce for nonce, _ in queue]
     missing = missing_nonces(node.chain.account(entry.sender).nonce, queued, entry.nonce)
     return {"missing_nonces": missing, "waits_for": missing_words(missing)} if missing else {}
+
+
+def represent_entry(entry: Entry) -> dict[str, Any]:
+    """A transaction in the mempool."""
+    return {**entry.fields(), "id": entry.id, "status": "pending", "admitted_at": entry.admitted_at}
 
 
 def represent_round(node: Node, found: Round) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from api.cli.options import running_node
 from api.cli.wallet import wallet_store
 from services.errors import BadSettings
 from services.wallet import keyring
+from services.wallet.directory import wallets_in
 from shared.errors import NodeError
 
 FAUCET = "faucet"
@@ -27,7 +28,7 @@ class Names:
         self, url: str | None = None, *, wallets: Path | None = None, others: Mapping[str, str] | None = None
     ) -> None:
         self._url, self._wallets, self._others = url, wallets, others
-        self._seen: list[str] | None = None
+        self._seen: list[Path] | None = None
         self._known: dict[str, str] = {}
 
     def of(self, address: Any) -> str:
@@ -40,15 +41,12 @@ class Names:
         return f"{address} ({name})" if name else str(address)
 
     def _all(self) -> Mapping[str, str]:
-        try:
-            directory = self._wallets or wallet_store.wallets_directory()
-        except BadSettings:  # this user has no home, and so no wallets
-            return {}
-        seen = wallet_store.wallet_names(directory)
+        directory = self._wallets or own_wallets()
+        seen = [] if directory is None else [directory / name for name in wallets_in(directory)]
         if seen != self._seen:
             self._seen, self._known = seen, {}
-            for name in seen:
-                for address, known in _of_directory(directory / name, name):
+            for path in seen:
+                for address, known in _of_directory(path, path.name):
                     self._known.setdefault(address, known)
             if self._others is None:
                 self._others = dict(self._of_the_node())
@@ -86,6 +84,14 @@ def development_addresses(number: int, mnemonic_file: str) -> list[str]:
         return [account.address for account in development.derived(phrase, number)]
     except NodeError:
         return []
+
+
+def own_wallets() -> Path | None:
+    """Where this user's wallets lie; None: this user has no home, and no setting names a directory."""
+    try:
+        return wallet_store.wallets_directory()
+    except BadSettings:
+        return None
 
 
 def _of_directory(directory: Path, name: str) -> Iterable[tuple[str, str]]:

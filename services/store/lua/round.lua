@@ -45,22 +45,17 @@ local function cancel_round(id, now, keep)
   tell('cancelled', id)
 end
 
--- Answer the request `id`, which waits no longer, by setting these fields and values.
-local function answer(id, keep, ...)
+-- Answer the oldest request by setting these fields and values. Returns its id, or '' if none waits.
+local function answer_oldest(keep, ...)
+  local id = redis.call('LPOP', P .. 'requests')
+  if not id then
+    return ''
+  end
   redis.call('HSET', P .. 'request:' .. id, ...)
   redis.call('EXPIRE', P .. 'request:' .. id, keep)
   -- Wakes the callers that wait now. A later caller reads the request first.
   redis.call('RPUSH', P .. 'answer:' .. id, '1')
   redis.call('EXPIRE', P .. 'answer:' .. id, 10)
   keep_last('requests-answered', id, {'request:'})
-end
-
--- Answer the oldest request likewise. Returns its id, or '' if none waits.
-local function answer_oldest(keep, ...)
-  local id = redis.call('LPOP', P .. 'requests')
-  if not id then
-    return ''
-  end
-  answer(id, keep, ...)
   return id
 end

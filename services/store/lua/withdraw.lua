@@ -16,7 +16,8 @@ end
 local cancelled = 0
 for _, id in ipairs(ids) do
   if redis.call('LREM', P .. 'requests', 1, id) == 1 then
-    answer(id, keep, 'status', 'cancelled')
+    redis.call('LPUSH', P .. 'requests', id)
+    answer_oldest(keep, 'status', 'cancelled')
     cancelled = cancelled + 1
   end
 end
