@@ -18,7 +18,7 @@ OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 # Name: (module, attribute, line for --help). Modules are in the rooms wallet/, chain/ and node/.
 COMMANDS = {
     "up": ("api.cli.node.up", "up", "Start a node, with everything it needs, on this machine."),
-    "demo": ("api.cli.node.demo", "demo", "Run a node, two wallets, payments and blocks, and check the result."),
+    "demo": ("api.cli.node.demo", "demo", "Run a complete example on a node of its own, and check it."),
     "status": ("api.cli.node.status", "status", "Show what the node is doing."),
     "wallet": ("api.cli.wallet.wallet", "wallet", "Make, list, show, import and export wallets; sign."),
     "balance": ("api.cli.wallet.balance", "balance", "Show the balances of wallets and addresses."),
@@ -26,7 +26,7 @@ COMMANDS = {
     "faucet": ("api.cli.wallet.faucet", "faucet", "Get ten coins on a development chain."),
     "tx": ("api.cli.wallet.tx", "tx", "Look up a transaction."),
     "mine": ("api.cli.node.mine", "mine", "Mine blocks."),
-    "fork": ("api.cli.node.fork", "fork", "Replace the last blocks by another branch, on a development chain."),
+    "fork": ("api.cli.node.fork", "fork", "Replace the last blocks of a development chain."),
     "chain": ("api.cli.chain.chain", "chain", "Show, verify, export and import the chain."),
     "anchor": ("api.cli.chain.anchor", "anchor", "Put a file's digest on the chain, and keep a proof."),
     "verify-anchor": (
@@ -38,11 +38,11 @@ COMMANDS = {
     "reset": ("api.cli.node.reset", "reset", "Remove a node's chain, to begin a new one; its keys stay."),
     "bench": ("api.cli.node.bench", "bench", "Measure this machine, and compare each figure with its target."),
     "doctor": ("api.cli.node.doctor", "doctor", "Check this machine and the node for problems."),
-    "repair": ("api.cli.chain.repair", "repair", "Correct what a node has stored, where it differs from its blocks."),
+    "repair": ("api.cli.chain.repair", "repair", "Correct what is stored where it differs from the blocks."),
     "peers": ("api.cli.node.peers", "peers", "Add, list and remove the node's peers."),
     "names": ("api.cli.node.names", "names", "Name addresses on the node's pages."),
     "api": ("api.cli.node.processes", "api", "Run the HTTP server (settings from the environment)."),
-    "rpc": ("api.cli.node.processes", "rpc", "Run JSON-RPC over HTTP and WebSocket (settings from the environment)."),
+    "rpc": ("api.cli.node.processes", "rpc", "Run JSON-RPC for wallets (settings from the environment)."),
     "worker": ("api.cli.node.processes", "worker", "Run one worker (settings from the environment)."),
     "ticker": ("api.cli.node.processes", "ticker", "Run the ticker (settings from the environment)."),
 }
