@@ -60,7 +60,9 @@ def _accounts(accounts: Accounts, symbol: str) -> Iterator[str]:
     items = accounts.items[: listed(len(accounts.items))]
     if not items:
         return
+    last = len(accounts.items) - 1
     yield "Development accounts. Their keys are public: use them on no other chain."
+    yield f"Other commands know them as account0{f' to account{last}' if last else ''}."
     for number, (account, balance) in enumerate(zip(items, accounts.balances, strict=False)):
         yield f"({number}) {account.address}" + ("" if balance is None else f"  {balance} {symbol}")
     yield ""

@@ -65,6 +65,13 @@ def test_balances_stand_beside_their_accounts() -> None:
     assert "(0) 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266" in unknown
 
 
+@pytest.mark.parametrize(
+    ("number", "names"), [(1, "account0"), (10, "account0 to account9"), (100, "account0 to account99")]
+)
+def test_the_names_of_the_accounts_are_told(number: int, names: str) -> None:
+    assert f"Other commands know them as {names}." in shown(number)
+
+
 def test_without_a_websocket_there_is_no_line_for_it() -> None:
     lines = shown(nodes=[replace(NODE, ws_url="")])
     assert not [line for line in lines if "WebSocket" in line]
