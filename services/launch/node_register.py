@@ -16,6 +16,7 @@ from services.system.files import make_private_directory, replace
 
 _MOST_BYTES = 4096  # the longest path of a file
 _MOST_FILES = 1000
+_ATTEMPTS = 3
 
 
 def directory() -> Path:
@@ -25,19 +26,23 @@ def directory() -> Path:
 
 def enter(record: Path) -> None:
     """Note that a node with this record runs. Does nothing if the directory cannot be used."""
-    with contextlib.suppress(OSError):
-        if not directory().exists():
-            make_private_directory(directory())
-        if _is_ours():
-            _forget_dead()
-            replace(_entry(record), str(record.absolute()).encode())
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(OSError):
+            if not directory().exists():
+                make_private_directory(directory())
+            if _is_ours():
+                _forget_dead()
+                replace(_entry(record), str(record.absolute()).encode())
+            return
+        # The last node that left may just have removed the directory.
 
 
 def leave(record: Path) -> None:
-    """Take back what `enter` noted."""
+    """Take back what `enter` noted. The last one removes the directory."""
     with contextlib.suppress(OSError):
         if _is_ours():
             _entry(record).unlink(missing_ok=True)
+            directory().rmdir()
 
 
 def nodes() -> list[tuple[NodeFiles, NodeRecord]]:

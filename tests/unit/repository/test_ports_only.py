@@ -62,6 +62,8 @@ ALLOWED = {
     ("api/cli/node/demo.py", "time"): "measures what it shows",
     ("api/cli/node/doctor.py", "time"): "measures latency",
     ("api/cli/node/event_lines.py", "time"): "shows the time of day",
+    ("api/cli/moments.py", "time"): "shows the time of day",
+    ("api/cli/node/logs.py", "time"): "waits for new lines of a log",
     ("api/cli/node/watching.py", "time"): "bounds how many lines are printed in a second",
     ("api/cli/node/mine.py", "time"): "shows a rate",
     ("api/cli/wallet/transfers.py", "time"): "waits for a confirmation",
