@@ -22,6 +22,7 @@ from services.wallet.keyring import KeyringError, PassphraseNeeded
 from services.wallet.signers import EthereumSigner, Signer
 
 NODE = "node"
+_DIGITS = re.compile(r"[0-9a-fA-F]{40}")
 _ACCOUNT = re.compile(r"account(0|[1-9][0-9]{0,2})")
 
 
@@ -90,7 +91,7 @@ def _no_node(url: str | None) -> str:
 def _no_wallet(name: str, url: str | None) -> str:
     names = wallet_names()
     known = ", ".join(names) or "none yet; `quarry wallet new NAME` makes one"
-    meant = did_you_mean(name, all_names(url))
+    meant = " An address begins with 0x." if _DIGITS.fullmatch(name) else did_you_mean(name, all_names(url))
     return f"There is no wallet with that name in {wallets_directory()} (wallets there: {known}).{meant}"
 
 
@@ -159,8 +160,8 @@ def address(name_or_address: str, url: str | None = None) -> str:
     """
     from shared.addresses import parse_address
 
-    if name_or_address.startswith("0x"):
-        return parse_address(name_or_address)
+    if name_or_address[:2] in ("0x", "0X"):
+        return parse_address(f"0x{name_or_address[2:]}")
     if (account := development_account(name_or_address, url)) is not None:
         return account.address
     return keyring.address_of(wallet_directory(name_or_address, url))

@@ -52,7 +52,7 @@ def test_without_an_argument_it_shows_all_own_wallets(node: FakeNode, here: Node
 def test_names_and_addresses_can_be_mixed_and_repeated(node: FakeNode, here: NodeFiles) -> None:
     alice = new_wallet("alice")
     serve(node, {alice: "0.5", STRANGER: "7"})
-    result = run("balance", "alice", STRANGER.lower(), alice, "--json")
+    result = run("balance", "alice", STRANGER.lower(), "0X" + STRANGER[2:], alice, "--json")
     assert [(item["name"], item["address"]) for item in json.loads(result.stdout)] == [
         ("alice", alice),
         (None, STRANGER),
@@ -68,6 +68,7 @@ def test_names_and_addresses_can_be_mixed_and_repeated(node: FakeNode, here: Nod
         ("../alice", "no wallet"),
         ("x" * 100_000, "no wallet"),
         ("0x12", "address"),
+        (STRANGER[2:], "An address begins with 0x."),
         (STRANGER.replace("9965", "9956"), "checksum"),
         (STRANGER.replace("7D1a", "7d1a"), "checksum"),
     ],
