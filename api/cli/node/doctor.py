@@ -118,7 +118,7 @@ def _keys(files: NodeFiles) -> str:
     address = keyring.address_of(files.directory)
     if not keyring.is_encrypted(files.directory) and keyring.load(files.directory).address != address:
         raise Trouble(f"public.key in {files.directory} does not belong to private.key")
-    return f"{address} in {files.directory}"
+    return f"{address} (wallet: node) in {files.directory}"
 
 
 def _api(client: NodeClient) -> str:

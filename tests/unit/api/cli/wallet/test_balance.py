@@ -59,6 +59,31 @@ def test_names_and_addresses_can_be_mixed_and_repeated(node: FakeNode, here: Nod
     ]
 
 
+def test_a_wallet_with_the_name_of_an_account_is_meant_by_it(node: FakeNode, here: NodeFiles) -> None:
+    own = new_wallet("account1")
+    serve(node, {own: "0.5", ACCOUNTS[0].address: "1", keyring.address_of(here.directory): "2"})
+    assert [item["address"] for item in json.loads(run("balance", "account1", "account0", "--json").stdout)] == [
+        own,
+        ACCOUNTS[0].address,
+    ]
+    assert ACCOUNTS[1].address not in run("balance").stdout
+
+
+def test_a_thousand_accounts_are_derived_once(node: FakeNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_node(tmp_path / "home", node.url, development_accounts=1000)
+    asked: list[str] = []
+
+    def account(client: object, address: str) -> dict[str, object]:
+        asked.append(address)
+        return {"address": address, "balance": "1", "nonce": 0, "pending_nonce": 0}
+
+    serve(node, {})
+    monkeypatch.setattr("api.cli.client.NodeClient.account", account)
+    monkeypatch.setattr("services.wallet.phrases.private_key", lambda *_: pytest.fail("derived one by one"))
+    assert len(run("balance").stdout.splitlines()) == 1002
+    assert len(set(asked)) == 1001 and asked[0] == keyring.address_of(made.directory)
+
+
 @pytest.mark.parametrize(
     ("owner", "word"),
     [
