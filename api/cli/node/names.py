@@ -6,12 +6,13 @@ import click
 
 from api.cli.group import USAGE, Failure
 from api.cli.options import Target, with_node
+from api.cli.suggestions import Group
 from api.cli.wallet.wallet_store import address as address_of
 
 _NONE = "No address has a name; `quarry names add ADDRESS NAME` gives one."
 
 
-@click.group()
+@click.group(cls=Group)
 def names() -> None:
     """Name addresses on the node's pages.
 
@@ -33,10 +34,10 @@ def show(target: Target) -> None:
 @click.argument("name")
 @with_node
 def add(target: Target, address: str, name: str) -> None:
-    """Give an address a name, in place of the one that it had. Needs the node's admin token (QUARRY_TOKEN)."""
+    """Give an address a name, in place of the one that it had. Needs the node's admin token."""
     if not name.strip():
         raise Failure("A name has 1 to 40 visible characters.", USAGE)
-    given = target.client.post("/names", {"address": address_of(address), "name": name})
+    given = target.client.post("/names", {"address": address_of(address, target.client.url), "name": name})
     target.show(given, f"{given['address']} is {given['name']}.")
 
 
@@ -44,7 +45,7 @@ def add(target: Target, address: str, name: str) -> None:
 @click.argument("who", metavar="NAME|ADDRESS")
 @with_node
 def remove(target: Target, who: str) -> None:
-    """Take away a name that was given. Needs the node's admin token (QUARRY_TOKEN)."""
+    """Take away a name that was given. Needs the node's admin token."""
     address = who
     if not who.startswith("0x"):
         known = target.client.get("/names")["names"]
