@@ -1,7 +1,6 @@
 """The explorer's pages: what they show, that hostile text is harmless on them, and what they cost."""
 
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -14,7 +13,8 @@ from services.system.programs import ROOT
 from shared import merkle
 from shared.canonical import canonical
 from shared.hashing import sha256
-from tests.support.http import Answer, Client, FlaskDoor
+from tests.integration.explorer.pages import BROWSER, HTML, Page, page
+from tests.support.http import Client, FlaskDoor
 from tests.support.keys import ALICE, BOB, CAROL, MINER
 from tests.support.nodes import MakeNode, grow, mine, redis_of, transfer
 from tests.support.scene import HOSTILE, reorganise
@@ -32,37 +32,6 @@ PAGES = (
     "/send",
     "/token/0x0000000000000000000000000000000000005eed",
 )
-BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-HTML = "text/html; charset=utf-8"
-
-
-class Page(HTMLParser):
-    """What is in a page: its elements with their attributes, and its text."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        assert answer.type == HTML, answer.body[:300]
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self.source = answer.body.decode()
-        self.feed(self.source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def links(self) -> set[str]:
-        """Where the page leads, and what it loads."""
-        found = {attrs[name] for _, attrs in self.elements for name in ("href", "src") if name in attrs}
-        return {link.partition("#")[0] for link in found} - {""}
-
-
-def page(client: Client, path: str, status: int = 200) -> Page:
-    answer = client.get(path, **BROWSER)
-    assert answer.status == status, (path, answer.body[:500])
-    return Page(answer)
 
 
 @pytest.fixture
