@@ -14,6 +14,7 @@ from werkzeug.exceptions import NotFound as HttpNotFound
 from api.access import current_node, doorkeeper, has_faucet
 from api.errors import HttpRefusal, asks_for_page, describe, http_problem, problem
 from api.explorer import text
+from api.explorer.cards import cards
 from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.names import name_of
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
@@ -44,6 +45,7 @@ _log = structlog.get_logger(__name__)
 
 for _name, _filter in {**text.FILTERS, "name_of": name_of}.items():
     blueprint.add_app_template_filter(_filter, _name)
+blueprint.add_app_template_filter(cards)
 
 
 @blueprint.get("/")

@@ -1,5 +1,6 @@
 """The explorer's pages: what they show, that hostile text is harmless on them, and what they cost."""
 
+import dataclasses
 import re
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from api.app import create_app
+from api.explorer.pages import blocks
 from services.node import Node
 from services.store.mining import Searched
 from services.system.programs import ROOT
@@ -129,6 +131,41 @@ def test_a_block_shows_header_and_transactions(client: Client, busy: str) -> Non
     assert {f"/tx/{item['id']}" for item in block["transactions"]} <= found.links()
     assert "new coins" in found.text and "3 transactions" in found.text
     assert page(client, f"/block/{block['hash']}").text.count(block["hash"]) >= 1
+
+
+def test_a_block_says_who_mined_it_how_long_that_took_and_in_which_round(node: Node, client: Client) -> None:
+    grow(node)
+    client.submit(transfer(ALICE, 0, data=HOSTILE))
+    mined = mine(node)
+    found = page(client, f"/block/{mined.hash}")
+    text = " ".join(found.text.split())
+    assert f"Miner{MINER}" in text and f"/address/{MINER}" in found.links()
+    assert re.search(r"Time to solve(less than 1 s|\d+ s) after its parent", text)
+    assert "The round that found it" in text and "1, found by test" in text and "of 64 expected" in text
+    round_ = node.mining.round_of(mined.hash)
+    assert round_ is not None and f"/rounds/{round_.id}" in found.links()
+    assert "Memo" in text and "<script>alert(1)</script>" in text
+    check_harmless(found)
+    # A block of another node: no round of ours, and here no memo either.
+    fetched = page(client, "/block/2")
+    assert "The round that found it" not in fetched.text and "Memo" not in fetched.text
+    assert "not when mining began" in fetched.text
+    first = page(client, "/block/1")
+    assert "Miner" not in first.text and "Time to solve" not in first.text
+
+
+def test_a_block_whose_time_is_before_its_parents_says_so(
+    node: Node, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grow(node)
+    later = grow(node)
+    stored = node.chain.header(later.hash)
+    assert stored is not None
+    header = dataclasses.replace(stored.header, timestamp=stored.header.timestamp - 70)
+    solved_in = blocks._solved_in(node, dataclasses.replace(stored, header=header))
+    assert solved_in is not None and -71 <= solved_in <= -68
+    monkeypatch.setattr("api.explorer.pages.blocks._solved_in", lambda *_: solved_in)
+    assert "its time is 1 min before that of its parent" in page(client, "/block/3").text
 
 
 def test_blocks_with_many_transactions_have_pages(node: Node, client: Client) -> None:
