@@ -139,6 +139,6 @@ def _write_out(item: dict[str, Any]) -> None:
         schema = {"$ref": f"#/components/schemas/{item.pop('json')}"}
         item["content"] = {"application/json": {"schema": schema}}
     if item.pop("html", False):
-        item["content"] = _HTML
+        item["content"] = item.get("content", {}) | _HTML
     if "text" in item:
         item["content"] = {item.pop("text"): {"schema": {"type": "string"}}}

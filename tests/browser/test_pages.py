@@ -16,7 +16,7 @@ def paths(scene: Scene) -> list[str]:
     return [
         "/", "/block/2", "/block/latest", f"/block/{scene.fork[0]}", f"/tx/{scene.confirmed}", f"/tx/{scene.waiting}",
         f"/address/{ALICE.address}", "/pool", "/network", "/mining", "/learn", "/send", "/?before=5",
-        "/token/0x0000000000000000000000000000000000005eed",
+        "/token/0x0000000000000000000000000000000000005eed", "/supply", "/search?q=0x2",
     ]  # fmt: skip
 
 

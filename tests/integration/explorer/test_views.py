@@ -26,6 +26,7 @@ PAGES = (
     "/block/latest",
     "/block/1",
     f"/address/{MINER}",
+    "/supply",
     "/pool",
     "/pool?order=age",
     "/network",
@@ -441,6 +442,28 @@ def test_assets_are_kept_by_browsers_only_under_their_digest(client: Client) -> 
     assert client.get("/assets/..%2Fviews.py").status == 404
 
 
+def test_the_supply_is_explained_by_its_sources(node: Node, client: Client, make_node: MakeNode) -> None:
+    for _ in range(3):
+        grow(node, recipient=ALICE.address)
+    text = " ".join(page(client, "/supply").text.split())
+    assert "At genesis100,000 QRY" in text and "Mined, 3 blocks of 13 QRY" in text
+    assert "Together, the supply100,003 QRY" in text and "The first 20 of 100" in text
+    assert "/supply" in page(client, "/").links()
+    tutorial = make_node(SPEC="tutorial")
+    other = Client(FlaskDoor(create_app(tutorial)))
+    mine(tutorial)
+    text = " ".join(page(other, "/supply").text.split())
+    assert "not counted" in text and "Blocks with a reward1" in text and "QRY" not in text
+    assert "not counted" in page(other, "/").text
+    assert "the tutorial keeps no balances" in page(other, f"/address/{MINER}").text
+
+
+def test_browsers_find_an_icon_where_they_look_for_one(client: Client) -> None:
+    icon = client.get("/favicon.ico")
+    assert (icon.status, icon.type) == (200, "image/x-icon") and icon.body[:4] == b"\0\0\1\0"
+    assert 'rel="icon"' in page(client, "/").source
+
+
 def test_pages_do_not_stand_in_the_way_of_the_endpoints(client: Client, node: Node) -> None:
     grow(node)
     for path in ("/blocks", "/blocks/2", "/mempool", "/nodes", "/status", "/chain", f"/accounts/{MINER}"):
@@ -502,7 +525,8 @@ def test_every_page_is_in_the_list_of_pages(node: Node) -> None:
     doors = routes.bind("localhost")
     listed = {doors.match(path.partition("?")[0])[0] for path in PAGES}
     pages = {rule.endpoint for rule in routes.iter_rules() if rule.endpoint.startswith("explorer.")}
-    others = {"explorer.transaction", "explorer.search", "explorer.asset"}  # a page by an id, a redirection, files
+    # A page by an id, a redirection, files.
+    others = {"explorer.transaction", "explorer.search", "explorer.asset", "explorer.favicon"}
     assert pages - others == listed
 
 
