@@ -29,7 +29,8 @@ def cards(table: str) -> Markup:
         label = ""
         if name == "td" and not table.startswith(" colspan", found.end()):  # one that spans all says it in a sentence
             label = f' data-label="{escape(headings[next(columns)])}"'
-        extra = ' class="cards"' if name == "table" else ""
+        # A table with a class names this one in it.
+        extra = ' class="cards"' if name == "table" and not table.startswith(" class", found.end()) else ""
         return f'<{name} role="{_ROLES[name]}"{extra}{label}'
 
     return Markup(_PART.sub(complete, table))

@@ -27,14 +27,19 @@ def render_page(
     live: bool = False,
     status: int = 200,
     with_store: bool = True,
+    section: str = "",
 ) -> Response:
-    """A page. Without `with_store`, nothing more is read from the store, which may not answer."""
+    """A page. Without `with_store`, nothing more is read from the store, which may not answer.
+
+    Args:
+        section: the entry of the navigation that the page belongs to, if it is not `name`.
+    """
     settings: Settings = current_node().settings
     now = current_node().clock.now()
     until = current_node().rounds.waits_until() if with_store else None
     body = render_template(
         f"explorer/{name}.html",
-        page=name,
+        page=section or name,
         json_url=json_url,
         live=live,
         settings=settings,

@@ -212,6 +212,9 @@ def learn() -> ResponseReturnValue:
     tip = current_node().chain.tip()
     height = min(number_argument("block", max(tip.height - 3, 2), 1, MAX_HEIGHT), tip.height)
     stored = find_block(current_node(), str(height))
+    if not current_node().rules.has_accounts:
+        context = {"height": height, "tip": tip}
+        return render_page("learn_tutorial", f"/chain?from={height}&limit=4", context, section="learn")
     teachable = stored is not None and stored.header.transactions_root != "" and height > 1
     return render_page("learn", f"/chain?from={height}&limit=4", {"height": height, "teachable": teachable, "tip": tip})
 

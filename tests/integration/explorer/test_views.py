@@ -485,7 +485,7 @@ def test_under_the_tutorials_rules_the_pages_work_too(make_node: MakeNode) -> No
         found = page(client, f"/tx/{known}")
         check_harmless(found)
         assert "Merkle" not in found.text
-    assert "tutorial" in page(client, "/learn").text and "wallet" not in page(client, "/send").text
+    assert "What differs here" in page(client, "/learn").text and "wallet" not in page(client, "/send").text
 
 
 def test_a_name_as_long_as_an_address_is_no_way_in(make_node: MakeNode) -> None:
