@@ -74,7 +74,7 @@ def test_every_link_leads_somewhere(client: Client, busy: str) -> None:
         assert answer.status == wanted, f"{origin} leads to {path}: {answer.status}"
         if answer.type == HTML and path != "/docs":
             waiting += [(link, path) for link in Page(answer).links()]
-    assert len(seen) > 25 and seen["/rq/"] == "/mining"
+    assert len(seen) > 25 and "/rq/" in seen
 
 
 def test_each_page_has_its_json_one_click_away(client: Client, busy: str) -> None:
