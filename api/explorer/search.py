@@ -66,9 +66,10 @@ def find(node: Node, query: str) -> Matches:
         if error.code == "bad_checksum":
             return Matches(reason=WRONG_CHECKSUM)
     named = tuple(_account(address, query) for address in addresses_named(node, query)[:MOST])
-    found = _by_beginning(node, query.lower(), digits) if is_beginning(digits) and "#" not in query else Matches()
-    if named or found.candidates:
-        return Matches((*named, *found.candidates), found.more)
+    found = _by_beginning(node, digits) if is_beginning(digits) else Matches()
+    height = _as_in_json_rpc(node, query.lower())
+    if named or height or found.candidates:
+        return Matches((*named, *height, *found.candidates), found.more)
     if is_number:
         return Matches(reason=f"This chain ends at block {node.chain.tip().height}.")
     if _DIGITS.fullmatch(digits) and len(digits) < SHORTEST:
@@ -86,16 +87,20 @@ def _by_hash(node: Node, name: str) -> Matches:
     return Matches()
 
 
-def _by_beginning(node: Node, query: str, digits: str) -> Matches:
-    """What has a hash that begins with `digits`; for 0x and few digits, also the height that JSON-RPC writes so."""
+def _as_in_json_rpc(node: Node, query: str) -> tuple[Candidate, ...]:
+    """The block at the height that JSON-RPC writes so, such as 0x2a, if there is one."""
+    if not _QUANTITY.fullmatch(query):
+        return ()
+    height = str(int(query, 16))
+    if not find_block(node, height):
+        return ()
+    return (Candidate("block", height, url_for("explorer.block", name=height), f"{query} is {height}"),)
+
+
+def _by_beginning(node: Node, digits: str) -> Matches:
+    """What has a hash that begins with `digits`."""
     found = find_beginnings(node.chain, digits, MOST)
     candidates: list[Candidate] = []
-    if _QUANTITY.fullmatch(query):
-        height = str(int(query, 16))
-        if find_block(node, height):
-            candidates.append(
-                Candidate("block", height, url_for("explorer.block", name=height), f"{query} is {height}")
-            )
     for stored in node.chain.headers_of(list(found.blocks)):
         name = stored.header.hash
         path = url_for("explorer.block", name=name)

@@ -122,3 +122,26 @@ def test_the_endpoints_are_drawn_and_can_be_tried(tab: Tab) -> None:
     healthz.get_by_role("button", name="Execute").click()
     healthz.locator(".live-responses-table .response-col_status", has_text="200").wait_for()
     assert tab.problems == []
+
+
+@ALL_VIEWS
+def test_the_endpoints_have_groups_and_examples_and_are_accessible(tab: Tab, axe: str) -> None:
+    tab.page.goto(tab.url + "/docs#operations-tag-Blocks", wait_until="commit")
+    tab.page.wait_for_selector(".opblock", timeout=30_000)
+    check(tab, axe, "/docs")
+    groups = tab.page.locator("#index li a")
+    for number in range(groups.count()):
+        target = groups.nth(number).get_attribute("href")
+        assert target and tab.page.locator(target).count() == 1, target
+    assert groups.last.inner_text() == "Aliases"
+    submit = tab.page.locator(".opblock", has=tab.page.locator('[data-path="/transactions/new"]'))
+    submit.locator(".opblock-summary-control").focus()
+    tab.page.keyboard.press("Enter")
+    submit.get_by_role("button", name="Try it out").click()
+    assert '"for lunch"' in submit.locator("textarea").input_value()
+    submit.get_by_role("button", name="Execute").click()
+    submit.locator(".live-responses-table .response-col_status", has_text="400").wait_for()
+    assert "insufficient_funds" in submit.locator(".live-responses-table").inner_text()
+    check(tab, axe, "/docs")
+    assert all("400" in item for item in tab.problems)  # Chromium tells the console of every 400
+    tab.problems.clear()

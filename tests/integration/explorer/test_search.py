@@ -52,6 +52,7 @@ def test_a_whole_height_goes_first_and_digits_with_a_zero_in_front_are_no_height
     assert "at least 4 digits" in page(client, "/search?q=004", 404).text
     assert "ends at block 6" in page(client, "/search?q=999999", 404).text
     # 0x and few digits may be a height as JSON-RPC writes it.
+    assert target(client, "0x4") == target(client, "0X04") == "/block/4"
     answer = client.get("/search?q=0x0004")
     assert answer.headers.get("location") == "/block/4" or "0x0004 is 4" in str(answer.json)
 

@@ -188,6 +188,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
       "api/explorer/pages/blocks.py", "api/explorer/pages/mining.py", "api/explorer/pages/network.py",
       "api/explorer/pages/overview.py", "api/explorer/pages/pool.py", "api/explorer/pages/supply.py",
       "api/explorer/pages/transactions.py")),
+    ("the parts of the document", ("tests/integration/http/test_documentation.py",),
+     ("api/rest/examples.py", "api/rest/groups.py")),
     ("the commands without a node, or with one that answers as told", ("tests/unit/api/cli/test_cli.py",),
      ("api/cli/client.py", "api/cli/group.py", "api/cli/options.py", "api/cli/chain/chain.py",
       "api/cli/chain/chain_file.py", "api/cli/chain/verification.py", "api/cli/node/mine.py",
