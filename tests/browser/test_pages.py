@@ -43,6 +43,29 @@ def test_missing_pages_fit_and_are_accessible(tab: Tab, axe: str) -> None:
         tab.problems.clear()
 
 
+@pytest.mark.parametrize("tab", [("light", PHONE)], indirect=True)
+def test_on_a_phone_tables_are_cards_and_drawings_scroll_with_a_hint(tab: Tab, scene: Scene) -> None:
+    for path in ("/", "/block/latest", f"/address/{ALICE.address}", "/pool", "/network", "/supply"):
+        tab.open(path)
+        cells = tab.page.locator(".cards td[data-label]")
+        assert cells.count() > 0, path
+        name = cells.first.evaluate("(cell) => getComputedStyle(cell, '::before').content")
+        assert name == f'"{cells.first.get_attribute("data-label")}"', path
+        over = (
+            "(boxes) => boxes.filter((box) => box.querySelector('.cards') && box.scrollWidth > box.clientWidth).length"
+        )
+        assert tab.page.locator(".scroll").evaluate_all(over) == 0, path
+    tab.open("/network")
+    assert tab.page.locator(".fork .hint").first.is_visible()
+    assert tab.page.locator(".fork .scroll").first.evaluate("(box) => box.scrollWidth > box.clientWidth")
+
+
+def test_at_a_desk_tables_are_tables_and_need_no_hint(tab: Tab) -> None:
+    tab.open("/network")
+    assert tab.page.locator(".cards thead").first.is_visible() and tab.page.locator(".fork .hint").first.is_hidden()
+    assert tab.page.locator("table").first.evaluate("(table) => getComputedStyle(table).display") == "table"
+
+
 def test_axe_would_notice(tab: Tab, axe: str) -> None:
     tab.open("/")
     tab.page.evaluate("document.querySelector('.wordmark').replaceChildren()")
