@@ -104,7 +104,7 @@ def _by_beginning(node: Node, digits: str) -> Matches:
     for stored in node.chain.headers_of(list(found.blocks)):
         name = stored.header.hash
         path = url_for("explorer.block", name=name)
-        candidates.append(Candidate("block", name, path, f"block {stored.header.index}"))
+        candidates.append(Candidate("block", name, path, f"at height {stored.header.index}"))
     places = node.chain.locate_many(found.transactions)
     for name in found.transactions:
         if name in places:
