@@ -19,6 +19,7 @@ from shared.hashing import is_hash
 MOST = 10
 # Waiting transactions that are looked at, the newest.
 _WAITING = 10_000
+_ADDRESS = 40  # digits
 _DIGITS = re.compile(r"[0-9a-f]{1,64}")
 _QUANTITY = re.compile(r"0x[0-9a-f]{1,12}")
 
@@ -74,6 +75,10 @@ def find(node: Node, query: str) -> Matches:
         return Matches(reason=f"This chain ends at block {node.chain.tip().height}.")
     if _DIGITS.fullmatch(digits) and len(digits) < SHORTEST:
         return Matches(reason=f"Type at least {SHORTEST} digits of a hash.")
+    if len(digits) == _ADDRESS and digits == query.lower() and _DIGITS.fullmatch(digits):
+        return find(node, "0x" + query)  # an address that was copied without its 0x
+    if 0 < abs(len(digits) - _ADDRESS) <= 4 and _DIGITS.fullmatch(digits):
+        return Matches(reason=f"{found.reason} An address has {_ADDRESS} digits after 0x, and this has {len(digits)}.")
     return found
 
 

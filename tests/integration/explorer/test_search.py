@@ -68,6 +68,14 @@ def test_a_wrong_checksum_is_explained(client: Client) -> None:
     assert target(client, ALICE.address.lower()) == target(client, ALICE.address.upper()) == f"/address/{ALICE.address}"
 
 
+def test_an_address_without_0x_or_with_a_digit_too_few_is_understood(client: Client) -> None:
+    assert target(client, ALICE.address[2:]) == target(client, ALICE.address[2:].lower()) == f"/address/{ALICE.address}"
+    for query, count in ((ALICE.address[:-1], 39), (ALICE.address.lower() + "0", 41)):
+        assert (
+            f"An address has 40 digits after 0x, and this has {count}." in page(client, f"/search?q={query}", 404).text
+        )
+
+
 def test_an_account_is_found_by_a_name_once_names_are_known(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"alice": [ALICE.address], "miner": [MINER, BOB.address]}
     monkeypatch.setattr("api.explorer.search.addresses_named", lambda node, name: known.get(name, []))
