@@ -76,10 +76,11 @@ def test_an_address_without_0x_or_with_a_digit_too_few_is_understood(client: Cli
         )
 
 
-def test_an_account_is_found_by_a_name_once_names_are_known(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {"alice": [ALICE.address], "miner": [MINER, BOB.address]}
+def test_an_account_is_found_by_its_name(node: Node, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.names.give(ALICE.address, "Alice the first")
+    assert target(client, "alice+the+FIRST") == f"/address/{ALICE.address}"
+    known = {"miner": [MINER, BOB.address]}
     monkeypatch.setattr("api.explorer.search.addresses_named", lambda node, name: known.get(name, []))
-    assert target(client, "alice") == f"/address/{ALICE.address}"
     found = page(client, "/search?q=miner")
     assert {f"/address/{MINER}", f"/address/{BOB.address}"} <= found.links()
     assert "Nothing was found" in page(client, "/search?q=nobody", 404).text
