@@ -7,5 +7,5 @@ The docstring of each view is also its OpenAPI description. `api/app.py` registe
 - `mining`: mining requests and rounds; `faucet`: free coins on development chains.
 - `peers`: the list of peers, announcements, resolving, headers; `names`: names of addresses on this node's pages.
 - `health`: probes, chain spec and status; `metrics`: for Prometheus; `events`: server-sent events.
-- `documentation`: the OpenAPI document and `/docs`; `dashboard`: rq-dashboard at `/rq`.
+- `documentation`: the OpenAPI document and `/docs`, with `groups` and `examples`; `dashboard`: rq-dashboard at `/rq`.
 """

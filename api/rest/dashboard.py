@@ -1,4 +1,4 @@
-"""rq-dashboard at `/rq`: behind the admin token, read-only, and without three of its faults.
+"""rq-dashboard at `/rq`: behind the admin token, read-only, framed as the explorer is, and without three of its faults.
 
 rq-dashboard prints a job's description, exception and metadata as HTML, although anyone who can write to the broker
 chooses these texts. It changes state on GET /requeue/…, and answers 500 for an unknown job. This module prevents all
@@ -74,8 +74,6 @@ def make_dashboard(doorkeeper: Doorkeeper, broker_url: str) -> Flask:
     app.after_request(_disarm)
     app.register_error_handler(NoSuchJobError, _unknown_job)
     app.register_error_handler(HttpRefusal, _refused)
-    # The pages link to a favicon by this endpoint.
-    app.add_url_rule(f"{PREFIX}/favicon.ico", "static", lambda filename="": Response(status=404))
     return app
 
 

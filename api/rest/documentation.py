@@ -17,6 +17,8 @@ from flask.typing import ResponseReturnValue
 
 from api.access import served
 from api.headers import CONTENT_POLICY
+from api.rest.examples import example_of, example_of_parameter
+from api.rest.groups import ALIASES, GROUPS, group_of
 from services.node import Node
 from services.system.about import VERSION
 
@@ -65,10 +67,19 @@ def docs() -> ResponseReturnValue:
       summary: The endpoints as a page
       responses: {'200': {description: HTML., html: true}}
     """
-    page = make_response(render_template("docs.html", document=_document()))
+    page = make_response(render_template("docs.html", document=_document(), groups=_index(_document())))
     # The style sheet of Swagger UI has some icons in it.
     page.headers["Content-Security-Policy"] = f"{CONTENT_POLICY}; img-src 'self' data:"
     return page
+
+
+def _index(document: dict[str, Any]) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
+    """The groups with their descriptions and operations: (method, path, summary)."""
+    found: dict[str, list[tuple[str, str, str]]] = {name: [] for name in GROUPS}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            found[operation["tags"][0]].append((method, path, operation["summary"]))
+    return [(name, GROUPS[name], operations) for name, operations in found.items()]
 
 
 def _document() -> dict[str, Any]:
@@ -83,10 +94,13 @@ def _build(app: Any) -> dict[str, Any]:
         openapi_version="3.1.0",
         info={"description": "A proof-of-work ledger that runs as a queue of jobs."},
     )
-    for name, schema in _schemas(served(app).node).items():
+    node = served(app).node
+    for name, schema in _schemas(node).items():
         spec.components.schema(name, schema)
+    for name, description in GROUPS.items():
+        spec.tag({"name": name, "description": description})
     for status, description in _REFUSED.items():
-        content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        content = {"application/problem+json": _content("Problem", node)}
         spec.components.response(f"Refused{status}", {"description": description, "content": content})
         # A page refuses browsers with a page.
         spec.components.response(f"Failed{status}", {"description": description, "content": content | _HTML})
@@ -97,7 +111,8 @@ def _build(app: Any) -> dict[str, Any]:
                 path = FlaskPlugin.flaskpath2openapi(rule.rule)
                 operations = load_operations_from_docstring(view.__doc__)
                 for operation in operations.values():
-                    _complete(operation, is_page=endpoint.startswith("explorer."))
+                    _complete(operation, node, is_page=endpoint.startswith("explorer."))
+                    _place(operation, endpoint, path)
                 spec.path(path=path, operations=operations)
     document: dict[str, Any] = spec.to_dict()
     return document
@@ -115,16 +130,27 @@ def _schemas(node: Node) -> dict[str, Any]:
     return {name: schema for name, schema in schemas.items() if name not in _PARTS}
 
 
-def _complete(operation: dict[str, Any], *, is_page: bool) -> None:
+def _place(operation: dict[str, Any], endpoint: str, path: str) -> None:
+    """Put an operation into its group, and give its parameters their examples."""
+    operation["tags"] = [group_of(endpoint, path)]
+    if path in ALIASES:
+        operation["description"] = f"Another name of `{ALIASES[path]}`. {operation.get('description', '')}".strip()
+    for parameter in operation.get("parameters", []):
+        example = example_of_parameter(path, parameter["name"])
+        if example is not None:
+            parameter.setdefault("example", example)
+
+
+def _complete(operation: dict[str, Any], node: Node, *, is_page: bool) -> None:
     """Expand the short forms, and add the refusals that every request may meet."""
     body = operation.get("requestBody")
     if body is not None:
         body.setdefault("required", True)
-        _write_out(body)
+        _write_out(body, node)
     given = {str(status): response for status, response in operation["responses"].items()}
     for response in given.values():
         if response:
-            _write_out(response)
+            _write_out(response, node)
     for status in (*_EVERYWHERE, *(_WITH_BODY if body is not None and body["required"] else ())):
         given.setdefault(str(status), None)
     kind = "Failed" if is_page else "Refused"
@@ -134,11 +160,16 @@ def _complete(operation: dict[str, Any], *, is_page: bool) -> None:
     }
 
 
-def _write_out(item: dict[str, Any]) -> None:
+def _write_out(item: dict[str, Any], node: Node) -> None:
     if "json" in item:
-        schema = {"$ref": f"#/components/schemas/{item.pop('json')}"}
-        item["content"] = {"application/json": {"schema": schema}}
+        item["content"] = {"application/json": _content(item.pop("json"), node)}
     if item.pop("html", False):
-        item["content"] = _HTML
+        item["content"] = item.get("content", {}) | _HTML
     if "text" in item:
         item["content"] = {item.pop("text"): {"schema": {"type": "string"}}}
+
+
+def _content(schema: str, node: Node) -> dict[str, Any]:
+    """The media type of JSON by a schema, with its example if there is one."""
+    example = example_of(schema, node)
+    return {"schema": {"$ref": f"#/components/schemas/{schema}"}} | ({} if example is None else {"example": example})

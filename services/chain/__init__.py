@@ -7,4 +7,5 @@
 - `earlier_chains`: refuses a chain that an earlier version began and that breaks a rule added since.
 - `snapshots`: the ledger at a recent height.
 - `inclusion`: the proof that a block holds a transaction.
+- `prefixes`: blocks and transactions by the first digits of their hash.
 """

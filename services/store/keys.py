@@ -224,6 +224,10 @@ class Keys:
         """
         return self._key(f"round:{round_id}")
 
+    def round_of(self, block_hash: str) -> str:
+        """STRING id of the round that sealed a block. Expires with the round."""
+        return self._key(f"round-of:{block_hash}")
+
     @property
     def rounds_ended(self) -> str:
         """LIST of the ids of ended rounds, oldest first. Capped."""

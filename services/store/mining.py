@@ -257,6 +257,11 @@ class MiningStore(NodeStore):
         found = [Round.read(fields) for fields in pipeline.execute()] if ids else []
         return [item for item in found if item is not None]
 
+    def round_of(self, block_hash: str) -> Round | None:
+        """The round of this node that sealed a block, while it is kept; None for blocks of other nodes."""
+        found = self._redis.get(self.keys.round_of(block_hash))
+        return None if found is None else self.round(found.decode())
+
     def open_round(self) -> Round | None:
         """The round that is open, if one is."""
         open_round = self.situation().open_round

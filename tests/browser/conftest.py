@@ -125,7 +125,7 @@ def tab(browser: Any, scene: Scene, request: pytest.FixtureRequest) -> Iterator[
     page = opened.page
     page.on("pageerror", lambda error: opened.note(f"error: {error}"))
     page.on("console", lambda said: said.type in ("error", "warning") and opened.note(said.text))
-    page.on("request", lambda sent: sent.url.startswith(scene.url) or opened.note(f"asks {sent.url}"))
+    page.on("request", lambda sent: sent.url.startswith(opened.url) or opened.note(f"asks {sent.url}"))
     page.on("dialog", opened.dismiss)
     page.set_default_timeout(8000)
     yield opened

@@ -16,7 +16,7 @@ def paths(scene: Scene) -> list[str]:
     return [
         "/", "/block/2", "/block/latest", f"/block/{scene.fork[0]}", f"/tx/{scene.confirmed}", f"/tx/{scene.waiting}",
         f"/address/{ALICE.address}", "/pool", "/network", "/mining", "/learn", "/send", "/?before=5",
-        "/token/0x0000000000000000000000000000000000005eed",
+        "/token/0x0000000000000000000000000000000000005eed", "/supply", "/search?q=0x2",
     ]  # fmt: skip
 
 
@@ -41,6 +41,29 @@ def test_missing_pages_fit_and_are_accessible(tab: Tab, axe: str) -> None:
         check(tab, axe, path)
         assert any("404" in item for item in tab.problems)  # Chromium tells the console of every 404
         tab.problems.clear()
+
+
+@pytest.mark.parametrize("tab", [("light", PHONE)], indirect=True)
+def test_on_a_phone_tables_are_cards_and_drawings_scroll_with_a_hint(tab: Tab, scene: Scene) -> None:
+    for path in ("/", "/block/latest", f"/address/{ALICE.address}", "/pool", "/network", "/supply"):
+        tab.open(path)
+        cells = tab.page.locator(".cards td[data-label]")
+        assert cells.count() > 0, path
+        name = cells.first.evaluate("(cell) => getComputedStyle(cell, '::before').content")
+        assert name == f'"{cells.first.get_attribute("data-label")}"', path
+        over = (
+            "(boxes) => boxes.filter((box) => box.querySelector('.cards') && box.scrollWidth > box.clientWidth).length"
+        )
+        assert tab.page.locator(".scroll").evaluate_all(over) == 0, path
+    tab.open("/network")
+    assert tab.page.locator(".fork .hint").first.is_visible()
+    assert tab.page.locator(".fork .scroll").first.evaluate("(box) => box.scrollWidth > box.clientWidth")
+
+
+def test_at_a_desk_tables_are_tables_and_need_no_hint(tab: Tab) -> None:
+    tab.open("/network")
+    assert tab.page.locator(".cards thead").first.is_visible() and tab.page.locator(".fork .hint").first.is_hidden()
+    assert tab.page.locator("table").first.evaluate("(table) => getComputedStyle(table).display") == "table"
 
 
 def test_axe_would_notice(tab: Tab, axe: str) -> None:
@@ -122,3 +145,26 @@ def test_the_endpoints_are_drawn_and_can_be_tried(tab: Tab) -> None:
     healthz.get_by_role("button", name="Execute").click()
     healthz.locator(".live-responses-table .response-col_status", has_text="200").wait_for()
     assert tab.problems == []
+
+
+@ALL_VIEWS
+def test_the_endpoints_have_groups_and_examples_and_are_accessible(tab: Tab, axe: str) -> None:
+    tab.page.goto(tab.url + "/docs#operations-tag-Blocks", wait_until="commit")
+    tab.page.wait_for_selector(".opblock", timeout=30_000)
+    check(tab, axe, "/docs")
+    groups = tab.page.locator("#index li a")
+    for number in range(groups.count()):
+        target = groups.nth(number).get_attribute("href")
+        assert target and tab.page.locator(target).count() == 1, target
+    assert groups.last.inner_text() == "Aliases"
+    submit = tab.page.locator(".opblock", has=tab.page.locator('[data-path="/transactions/new"]'))
+    submit.locator(".opblock-summary-control").focus()
+    tab.page.keyboard.press("Enter")
+    submit.get_by_role("button", name="Try it out").click()
+    assert '"for lunch"' in submit.locator("textarea").input_value()
+    submit.get_by_role("button", name="Execute").click()
+    submit.locator(".live-responses-table .response-col_status", has_text="400").wait_for()
+    assert "insufficient_funds" in submit.locator(".live-responses-table").inner_text()
+    check(tab, axe, "/docs")
+    assert all("400" in item for item in tab.problems)  # Chromium tells the console of every 400
+    tab.problems.clear()

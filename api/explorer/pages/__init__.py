@@ -1,5 +1,5 @@
 """What each page shows, gathered from the node. The templates say how it looks.
 
-`overview`, `blocks`, `transactions`, `addresses`, `pool`, `network` and `mining` are each one page. The pages that show
-little of the node (`/learn`, `/send`, `/token`) have no module here; their routes gather it.
+`overview`, `blocks`, `transactions`, `addresses`, `supply`, `pool`, `network` and `mining` are each one page. The pages
+that show little of the node (`/learn`, `/send`, `/token`) have no module here; their routes gather it.
 """

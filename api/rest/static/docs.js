@@ -1,9 +1,34 @@
 // Shows the OpenAPI document at `/docs` with Swagger UI, which is in `vendor/`.
+{
+  const root = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const paint = () => root.classList.toggle("dark-mode", (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark");
+  paint();
+  dark.addEventListener("change", paint);
+}
 
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#endpoints",
-  deepLinking: true, // the address names the open endpoint, so it can be linked to
-  defaultModelsExpandDepth: 0,
+  deepLinking: false, // it would put links into buttons; the ids of groups and endpoints can be linked to all the same
+  defaultModelsExpandDepth: -1, // the schemas are shown where they are used
+  displayRequestDuration: true,
+  syntaxHighlight: false, // its colours have too little contrast
   validatorUrl: null, // ask no other site to validate the document
+  onComplete: () => {
+    const target = location.hash && document.getElementById(location.hash.slice(1));
+    if (!target) return;
+    target.querySelector('.opblock-summary-control[aria-expanded="false"]')?.click();
+    target.scrollIntoView();
+  },
 });
+
+// Names for screen readers that Swagger UI leaves out, whenever it draws something.
+new MutationObserver(() => {
+  for (const body of document.querySelectorAll(".body-param__text:not([aria-label])")) {
+    body.setAttribute("aria-label", "Body of the request");
+  }
+  for (const table of document.querySelectorAll(".responses-table[role]:not([aria-label])")) {
+    table.setAttribute("aria-label", `Responses, ${table.id}`);
+  }
+}).observe(document.getElementById("endpoints"), { childList: true, subtree: true });

@@ -4,16 +4,25 @@
 
 local MOST_ENDED = 10000
 
--- Add `id` to the list `ended`. Of each id that falls out of it, delete the keys that begin with one of `names`.
-local function keep_last(ended, id, names)
+-- Add `id` to the list `ended`, and `forget` each id that falls out of it.
+local function keep_last(ended, id, forget)
   ended = P .. ended
   redis.call('RPUSH', ended, id)
   while redis.call('LLEN', ended) > MOST_ENDED do
-    local old = redis.call('LPOP', ended)
-    for _, name in ipairs(names) do
-      redis.call('DEL', P .. name .. old)
-    end
+    forget(redis.call('LPOP', ended))
   end
+end
+
+local function forget_round(id)
+  local block = redis.call('HGET', P .. 'round:' .. id, 'block')
+  if block and block ~= '' then
+    redis.call('DEL', P .. 'round-of:' .. block)
+  end
+  redis.call('DEL', P .. 'round:' .. id, P .. 'round-workers:' .. id)
+end
+
+local function forget_request(id)
+  redis.call('DEL', P .. 'request:' .. id)
 end
 
 -- End the round `id`. `block` and `worker` sealed it, or are ''. What can be asked of it later is written to a new hash,
@@ -32,7 +41,11 @@ local function end_round(id, state, now, keep, block, worker)
   redis.call('HSET', round, 'state', state, 'ended_at', now, 'block', block, 'sealed_by', worker, unpack(kept))
   redis.call('EXPIRE', round, keep)
   redis.call('EXPIRE', P .. 'round-workers:' .. id, keep)
-  keep_last('rounds-ended', id, {'round:', 'round-workers:'})
+  if block ~= '' then
+    redis.call('SET', P .. 'round-of:' .. block, id)
+    redis.call('EXPIRE', P .. 'round-of:' .. block, keep)
+  end
+  keep_last('rounds-ended', id, forget_round)
   if redis.call('GET', P .. 'round') == id then
     redis.call('DEL', P .. 'round')
   end
@@ -56,6 +69,6 @@ local function answer_oldest(keep, ...)
   -- Wakes the callers that wait now. A later caller reads the request first.
   redis.call('RPUSH', P .. 'answer:' .. id, '1')
   redis.call('EXPIRE', P .. 'answer:' .. id, 10)
-  keep_last('requests-answered', id, {'request:'})
+  keep_last('requests-answered', id, forget_request)
   return id
 end

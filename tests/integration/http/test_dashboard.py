@@ -65,7 +65,9 @@ def test_each_scheme_has_a_line_of_its_own_and_basic_is_first(shared_node: Runni
 def test_the_dashboard_and_the_page_about_mining_lead_to_each_other(client: Client) -> None:
     assert b'href="/rq/"' in client.get("/mining").body
     for path in ("/rq/", "/rq/0/view/workers"):
-        assert b'href="/mining"' in client.get(path, **ADMIN).body
+        shown = client.get(path, **ADMIN).body
+        assert b'href="/mining"' in shown and b'href="/">Explorer' in shown
+    assert b'href="/rq/"' in client.get("/").body  # in the footer of every page
 
 
 def basic(password: str) -> str:
@@ -164,7 +166,7 @@ def test_pages_load_nothing_from_elsewhere(client: Client) -> None:
     loaded = re.findall(r'<(?:script|link|img)\b[^>]*?(?:src|href)="([^"]+)"', page)
     assert len(loaded) > 3
     for target in loaded:
-        assert target.startswith("/rq/"), target
+        assert target.startswith(("/rq/", "/assets/", "/static/")), target
         assert client.get(target, **ADMIN).status == 200, target
 
 

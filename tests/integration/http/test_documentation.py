@@ -1,5 +1,6 @@
 """The OpenAPI document: well-formed, and about every endpoint that there is."""
 
+import json
 import pkgutil
 import re
 from importlib import import_module
@@ -11,6 +12,7 @@ import api.explorer
 import api.rest
 import api.rpc
 from api.app import create_app
+from api.rest.groups import ALIASES, GROUPS
 from services.node import Node
 from tests.support.http import Client, FlaskDoor
 from tests.support.nodes import MakeNode
@@ -176,6 +178,82 @@ def resolve(document: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def test_every_operation_is_in_one_group_and_pages_and_aliases_are_apart(document: dict[str, Any]) -> None:
+    assert [tag["name"] for tag in document["tags"]] == list(GROUPS) and all(
+        tag["description"] for tag in document["tags"]
+    )
+    used = set()
+    for path, item in document["paths"].items():
+        for method in (METHODS | {"options"}) & set(item):
+            operation = item[method]
+            [group] = operation["tags"]
+            used.add(group)
+            answers = resolve(document, operation["responses"].get("200", {})).get("content", {})
+            assert (group == "Pages") == ("text/html" in answers or path in FILES), (method, path)
+            assert (group == "Aliases") == (path in ALIASES) == ("Another name of" in operation.get("description", ""))
+    assert used == set(GROUPS)
+
+
+# What pages load, which belongs to them.
+FILES = ("/assets/{name}", "/favicon.ico")
+
+
+def test_aliases_are_the_second_names_of_endpoints(node: Node) -> None:
+    rules: dict[str, set[str]] = {}
+    for rule in create_app(node).url_map.iter_rules():
+        rules.setdefault(rule.endpoint, set()).add(rule.rule)
+    several = {frozenset(names) for names in rules.values() if len(names) > 1}
+    assert several == {frozenset(pair) for pair in ALIASES.items()}
+
+
+def test_examples_fit_their_schemas(make_node: MakeNode) -> None:
+    validators = pytest.importorskip("jsonschema_rs", reason="the extra `test` has it, with schemathesis")
+    for spec in ({}, {"SPEC": "tutorial"}):
+        document = Client(FlaskDoor(create_app(make_node(**spec)))).get("/openapi.json").ok()
+        seen = 0
+        for content in contents(document):
+            if "example" in content:
+                seen += 1
+                schema = {"$ref": content["schema"]["$ref"], "components": document["components"]}
+                validators.Draft202012Validator(schema).validate(content["example"])
+        assert seen > 15
+
+
+def contents(value: Any) -> Any:
+    """Every media type of JSON in a document."""
+    if isinstance(value, dict):
+        if "$ref" in value.get("schema", {}) and "in" not in value:
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from contents(item)
+
+
+def test_examples_of_requests_can_be_sent(client: Client, document: dict[str, Any], make_node: MakeNode) -> None:
+    """They are well-formed: what is refused is refused by a rule, such as missing coins, or for want of the token."""
+    # The spec of the tests has no account for a faucet.
+    refused = {"/transactions/new": "insufficient_funds", "/faucet": "no_faucet"}
+    sent = 0
+    for path, item in document["paths"].items():
+        for method in ("post", "delete"):
+            body = item.get(method, {}).get("requestBody", {}).get("content", {}).get("application/json", {})
+            if "example" not in body or path in ALIASES:
+                continue
+            sent += 1
+            answer = client.door.call(
+                method.upper(), path, json.dumps(body["example"]).encode(), Content_Type="application/json"
+            )
+            assert answer.status < 300 or answer.json["code"] in (refused.get(path), "admin_token_required"), (
+                answer.body
+            )
+    assert sent >= 6
+    tutorial = Client(FlaskDoor(create_app(make_node(SPEC="tutorial"))))
+    document = tutorial.get("/openapi.json").ok()
+    example = document["paths"]["/transactions/new"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    tutorial.submit(example)
+
+
 def test_the_page_shows_every_endpoint(client: Client, document: dict[str, Any]) -> None:
     page = client.get("/docs")
     assert (page.status, page.type) == (200, "text/html; charset=utf-8")
@@ -183,6 +261,6 @@ def test_the_page_shows_every_endpoint(client: Client, document: dict[str, Any])
     for method, path in documented(document):
         assert f"{method.upper()}</span> <code>{path}</code>" in text
     # The content security policy lets in neither.
-    assert not re.search(r"<script(?! defer src=)", text) and "style=" not in text
-    for target in re.findall(r'(?:href|src)="([^"]+)"', text):
+    assert not re.search(r"<script(?! (?:defer )?src=)", text) and "style=" not in text
+    for target in re.findall(r'(?:href|src)="([^"#]+)"', text):
         assert target.startswith("/") and client.get(target).status == 200, target

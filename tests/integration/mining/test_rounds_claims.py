@@ -277,12 +277,15 @@ def test_an_ended_round_keeps_what_can_be_asked_of_it_and_no_more(here: TestNode
     assert here.redis.memory_usage(keys.round(round_id)) < 500
     assert here.redis.ttl(keys.round(round_id)) == here.redis.ttl(keys.request(request_id)) == 86_400
     assert 0 < here.redis.ttl(keys.answer(request_id)) <= 10
+    assert here.node.mining.round_of(accepted.block.hash) == state(here, round_id)
+    assert here.redis.ttl(keys.round_of(accepted.block.hash)) == 86_400
 
 
 def test_the_last_ten_thousand_are_kept(here: TestNode) -> None:
     keys, names = here.node.mining.keys, [f"{number:032}" for number in range(10_000)]
     for name in names[:3]:
-        here.redis.hset(keys.round(name), "state", "sealed")
+        here.redis.hset(keys.round(name), mapping={"state": "sealed", "block": f"block-{name}"})
+        here.redis.set(keys.round_of(f"block-{name}"), name)
         here.redis.hset(keys.round_workers(name), "w1", "1:1:1")
         here.redis.hset(keys.request(name), "status", "finished")
     here.redis.rpush(keys.rounds_ended, *names)
@@ -294,6 +297,7 @@ def test_the_last_ten_thousand_are_kept(here: TestNode) -> None:
         assert here.node.rounds.seal(claim(here, sealed[-1]), 0, "w1") is not None
     kept = [bool(here.redis.exists(keys.round(name))) for name in names[:3]]
     assert kept == [bool(here.redis.exists(keys.round_workers(name))) for name in names[:3]] == [False, False, True]
+    assert [bool(here.redis.exists(keys.round_of(f"block-{name}"))) for name in names[:3]] == kept
     assert [bool(here.redis.exists(keys.request(name))) for name in names[:3]] == [True, False, True]
     assert here.redis.llen(keys.rounds_ended) == here.redis.llen(keys.requests_answered) == 10_000
     assert texts(here.redis.lrange(keys.rounds_ended, -2, -1)) == sealed
