@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from services.errors import Busy, PolicyError
 from services.mempool.judgement import Judgement, PoolPolicy, cost
 from services.ports import Clock
-from services.store.pool import Entry, PoolStore, PoolView, Question, Written
+from services.store.pool import Entry, PoolStore, PoolView, Question
 from shared.errors import NodeError, RuleError
 from shared.rules import Rules
 from shared.transaction import Transaction
@@ -111,7 +111,14 @@ class Mempool:
                 results.append(None)
                 continue
             self._recent.put(judgement.accepted[0].sender, judgement.after(written))
-            results.append([_acknowledge(outcome, written) for outcome in outcomes])
+            results.append(
+                [
+                    item
+                    if isinstance(item, NodeError)
+                    else Admitted(item.id, written.height + 1, item.new, written.attended, written.automine)
+                    for item in outcomes
+                ]
+            )
         return results
 
     def _views(self, batches: Sequence[Sequence[Transaction]]) -> list[PoolView]:
@@ -199,9 +206,3 @@ def _outcome(judgement: Judgement, transaction: Transaction) -> Admitted | NodeE
     except (RuleError, PolicyError) as refusal:
         return refusal
     return Admitted(transaction.id, judgement.view.height + 1, new)
-
-
-def _acknowledge(outcome: Admitted | NodeError, written: Written) -> Admitted | NodeError:
-    if isinstance(outcome, NodeError):
-        return outcome
-    return Admitted(outcome.id, written.height + 1, outcome.new, written.attended, written.automine)
