@@ -1,12 +1,7 @@
 """The explorer's routes. Each gathers what its page shows (`pages`) and renders it (`templates`)."""
 
-import hashlib
-from functools import cache
-from pathlib import Path
-from typing import Any
-
 import structlog
-from flask import Blueprint, Response, redirect, render_template, request, send_from_directory, url_for
+from flask import Blueprint, redirect, request, send_from_directory, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
@@ -17,13 +12,11 @@ from api.explorer import text
 from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.names import name_of
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
+from api.explorer.rendering import STATIC, digests, render_failure, render_missing, render_page
 from api.explorer.search import find, is_of_spec
 from api.reading import MAX_HEIGHT, choice_argument, number_argument
 from api.representations import find_block
-from services.clocks import waiting_words
 from services.connections import RedisError
-from services.settings.table import Settings
-from services.system.about import VERSION
 from shared.addresses import parse_address
 from shared.amounts import format_amount
 from shared.errors import InputError, NodeError
@@ -31,10 +24,7 @@ from shared.hashing import is_hash
 
 blueprint = Blueprint("explorer", __name__, template_folder="templates")
 
-_STATIC = Path(__file__).parent / "static"
 _YEAR = 365 * 86_400
-_HTML = "text/html"
-_NOT_THERE = "There is no such thing on this node."
 _BEFORE_GENESIS = (
     "The first block of this chain, its genesis block, has height 1. "
     "What JSON-RPC serves as block 0 is the chain spec, which is at /spec."
@@ -60,7 +50,7 @@ def index() -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}}
     """
     before = number_argument("before", 0, 1, MAX_HEIGHT) or None
-    return _page("overview", "/status", overview.overview(current_node(), before), live=before is None)
+    return render_page("overview", "/status", overview.overview(current_node(), before), live=before is None)
 
 
 @blueprint.get("/block/<name>")
@@ -83,11 +73,11 @@ def block(name: str) -> ResponseReturnValue:
         if is_of_spec(current_node(), plain):
             return redirect(url_for("health.spec"))
         reason = _BEFORE_GENESIS if plain == "0" else ""
-        return _missing("block", name, reason)
+        return render_missing("block", name, reason)
     if plain != name:
         return redirect(url_for("explorer.block", name=plain, page=request.args.get("page")))
     context = blocks.block(current_node(), found, number_argument("page", 1, 1, 1000))
-    return _page("block", f"/blocks/{found.header.hash}", context)
+    return render_page("block", f"/blocks/{found.header.hash}", context)
 
 
 @blueprint.get("/tx/<transaction_id>")
@@ -107,10 +97,10 @@ def transaction(transaction_id: str) -> ResponseReturnValue:
     if context is None:
         if is_of_spec(current_node(), plain):
             return redirect(url_for("health.spec"))
-        return _missing("transaction", transaction_id)
+        return render_missing("transaction", transaction_id)
     if plain != transaction_id:
         return redirect(url_for("explorer.transaction", transaction_id=plain))
-    return _page("transaction", f"/transactions/{transaction_id}", context, live=True)
+    return render_page("transaction", f"/transactions/{transaction_id}", context, live=True)
 
 
 @blueprint.get("/address/<name>")
@@ -127,9 +117,9 @@ def address(name: str) -> ResponseReturnValue:
     try:
         normal = parse_address(plain_address(name))
     except InputError as error:
-        return _missing("address", name, error.message)
+        return render_missing("address", name, error.message)
     context = addresses.address(current_node(), normal, number_argument("page", 1, 1, 1_000_000))
-    return _page("address", f"/accounts/{normal}", context, live=True)
+    return render_page("address", f"/accounts/{normal}", context, live=True)
 
 
 @blueprint.get("/token/<address>")
@@ -144,10 +134,10 @@ def token(address: str) -> ResponseReturnValue:
     try:
         normal = parse_address(plain_address(address))
     except InputError as error:
-        return _missing("token", address, error.message)
+        return render_missing("token", address, error.message)
     if normal != parse_address(current_node().settings.spec.token.address) or not current_node().rules.has_accounts:
-        return _missing("token", address)
-    return _page("token", "/spec", {"supply": format_amount(current_node().chain.tip().supply)}, live=True)
+        return render_missing("token", address)
+    return render_page("token", "/spec", {"supply": format_amount(current_node().chain.tip().supply)}, live=True)
 
 
 @blueprint.get("/pool")
@@ -163,7 +153,7 @@ def waiting() -> ResponseReturnValue:
     """
     order = choice_argument("order", pool.ORDERS)
     context = pool.pool(current_node(), order, number_argument("page", 1, 1, pool.MAX_PAGES))
-    return _page("pool", "/mempool", context, live=True)
+    return render_page("pool", "/mempool", context, live=True)
 
 
 @blueprint.get("/network")
@@ -174,7 +164,7 @@ def peers() -> ResponseReturnValue:
       summary: 'Page: peers and their tips, and recent reorganisations'
       responses: {'200': {description: HTML., html: true}}
     """
-    return _page("network", "/nodes", network.network(current_node()), live=True)
+    return render_page("network", "/nodes", network.network(current_node()), live=True)
 
 
 @blueprint.get("/mining")
@@ -186,27 +176,7 @@ def rounds() -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}}
     """
     may_mine = doorkeeper().is_this_machine()
-    return _page("mining", "/status", {**mining.mining(current_node()), "may_mine": may_mine}, live=True)
-
-
-@blueprint.get("/learn")
-def learn() -> ResponseReturnValue:
-    """Take a block apart.
-    ---
-    get:
-      summary: 'Page: a block taken apart in the browser, from its bytes to its hash'
-      parameters:
-        - in: query
-          name: block
-          schema: {type: integer, minimum: 1, maximum: 999999999999999}
-          description: A height.
-      responses: {'200': {description: HTML., html: true}}
-    """
-    tip = current_node().chain.tip()
-    height = min(number_argument("block", max(tip.height - 3, 2), 1, MAX_HEIGHT), tip.height)
-    stored = find_block(current_node(), str(height))
-    teachable = stored is not None and stored.header.transactions_root != "" and height > 1
-    return _page("learn", f"/chain?from={height}&limit=4", {"height": height, "teachable": teachable, "tip": tip})
+    return render_page("mining", "/status", {**mining.mining(current_node()), "may_mine": may_mine}, live=True)
 
 
 @blueprint.get("/send")
@@ -217,7 +187,7 @@ def send() -> ResponseReturnValue:
       summary: 'Page: submit a signed transaction, send with a wallet, use the faucet'
       responses: {'200': {description: HTML., html: true}}
     """
-    return _page("send", "/spec", {"faucet": has_faucet(current_node()) and doorkeeper().is_this_machine()})
+    return render_page("send", "/spec", {"faucet": has_faucet(current_node()) and doorkeeper().is_this_machine()})
 
 
 @blueprint.get("/search")
@@ -234,10 +204,10 @@ def search() -> ResponseReturnValue:
     """
     query = request.args.get("q", "").strip()
     target = find(current_node(), query)
-    return redirect(target) if target else _missing("search", query)
+    return redirect(target) if target else render_missing("search", query)
 
 
-@blueprint.get("/assets/<name>")
+@blueprint.get("/assets/<path:name>")
 def asset(name: str) -> ResponseReturnValue:
     """Serve a file that the pages load.
     ---
@@ -246,11 +216,11 @@ def asset(name: str) -> ResponseReturnValue:
       parameters: [{in: path, name: name, required: true, schema: {type: string}}]
       responses: {'200': {description: The file.}, '404':}
     """
-    if name not in _digests():
+    if name not in digests():
         raise HttpRefusal(404, "unknown_asset", "There is no such file.")
-    response = send_from_directory(_STATIC, name)
+    response = send_from_directory(STATIC, name)
     # With the digest in its URL, a file never changes, so browsers need not ask for it again.
-    fixed = request.args.get("v") == _digests()[name]
+    fixed = request.args.get("v") == digests()[name]
     response.headers["Cache-Control"] = f"public, max-age={_YEAR}, immutable" if fixed else "no-cache"
     return response
 
@@ -258,7 +228,7 @@ def asset(name: str) -> ResponseReturnValue:
 @blueprint.errorhandler(NodeError)
 def refused(error: NodeError) -> ResponseReturnValue:
     status, code, sentence, field = describe(error)
-    return _failed(status, code, sentence, field)
+    return render_failure(status, code, sentence, field)
 
 
 @blueprint.errorhandler(HttpRefusal)
@@ -268,7 +238,7 @@ def not_allowed(error: HttpRefusal) -> ResponseReturnValue:
 
 @blueprint.errorhandler(RedisError)
 def store_unavailable(_: RedisError) -> ResponseReturnValue:
-    return _failed(503, "store_unavailable", "The store does not answer. Reload the page in a moment.")
+    return render_failure(503, "store_unavailable", "The store does not answer. Reload the page in a moment.")
 
 
 @blueprint.errorhandler(Exception)
@@ -276,73 +246,12 @@ def bug(error: Exception) -> ResponseReturnValue:
     if isinstance(error, HTTPException):
         return http_problem(error)
     _log.exception("bug", error=type(error).__name__)
-    return _failed(500, "internal_error", "A fault of ours; it has been logged.")
+    return render_failure(500, "internal_error", "A fault of ours; it has been logged.")
 
 
 @blueprint.app_errorhandler(404)
 def nowhere(error: HttpNotFound) -> ResponseReturnValue:
     """Answer 404 for a path without a page."""
-    return _missing("page", request.path) if asks_for_page() else problem(404, "not_found", f"{error.description}")
-
-
-def _page(
-    name: str,
-    json_url: str,
-    context: dict[str, Any],
-    *,
-    live: bool = False,
-    status: int = 200,
-    with_store: bool = True,
-) -> Response:
-    """A page. Without `with_store`, nothing more is read from the store, which may not answer."""
-    settings: Settings = current_node().settings
-    now = current_node().clock.now()
-    until = current_node().rounds.waits_until() if with_store else None
-    body = render_template(
-        f"explorer/{name}.html",
-        page=name,
-        json_url=json_url,
-        live=live,
-        settings=settings,
-        spec=settings.spec,
-        has_accounts=current_node().rules.has_accounts,
-        version=VERSION,
-        asset=_asset_url,
-        now=now,
-        mining_waits=None if until is None else waiting_words(until, now),
-        fault=_fault() if with_store else "",
-        **context,
+    return (
+        render_missing("page", request.path) if asks_for_page() else problem(404, "not_found", f"{error.description}")
     )
-    return Response(body, status, mimetype=_HTML)
-
-
-def _fault() -> str:
-    """The warning that every page shows if the stored state is wrong; "" if there is none."""
-    try:
-        found = current_node().faults.read()
-    except RedisError:
-        return ""
-    return "" if found is None else found.sentence
-
-
-def _missing(kind: str, asked: str, reason: str = "") -> Response:
-    """The answer 404: for browsers a page that says what was asked for, for programs a problem."""
-    if not asks_for_page():
-        return problem(404, f"unknown_{kind}" if kind != "search" else "nothing_found", reason or _NOT_THERE)
-    return _page("missing", "/status", {"kind": kind, "asked": asked, "reason": reason}, status=404, with_store=False)
-
-
-def _failed(status: int, code: str, sentence: str, field: str | None = None) -> Response:
-    if not asks_for_page():
-        return problem(status, code, sentence, field)
-    return _page("failed", "/healthz", {"status": status, "sentence": sentence}, status=status, with_store=False)
-
-
-def _asset_url(name: str) -> str:
-    return url_for("explorer.asset", name=name, v=_digests()[name])
-
-
-@cache
-def _digests() -> dict[str, str]:
-    """File name -> first 12 digits of its SHA-256."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in _STATIC.iterdir()}
