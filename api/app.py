@@ -7,7 +7,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from api import cors, errors, headers
 from api.access import Doorkeeper, Served, attach
-from api.explorer import views as explorer
+from api.explorer import course as explorer  # which adds its routes to those of `views`
 from api.reading import check_length
 from api.rest import (
     accounts,

@@ -102,6 +102,8 @@ def pages(node: BenchNode, blocks: int) -> dict[str, str]:
         "network": "/network",
         "mining": "/mining",
         "learn": "/learn",
+        "lesson": "/learn/block",
+        "anatomy": "/learn/anatomy",
         "send": "/send",
         "search": f"/search?q={transaction}",
         "missing": f"/block/{10 * blocks}",

@@ -32,6 +32,7 @@ def render_page(
     """A page. Without `with_store`, nothing more is read from the store, which may not answer.
 
     Args:
+        json_url: where the JSON behind the page is; "" if there is none.
         section: the entry of the navigation that the page belongs to, if it is not `name`.
     """
     settings: Settings = current_node().settings
@@ -46,7 +47,7 @@ def render_page(
         spec=settings.spec,
         has_accounts=current_node().rules.has_accounts,
         version=VERSION,
-        asset=_asset_url,
+        asset=asset_url,
         now=now,
         mining_waits=None if until is None else waiting_words(until, now),
         fault=_fault() if with_store else "",
@@ -80,11 +81,16 @@ def render_failure(status: int, code: str, sentence: str, field: str | None = No
     return render_page("failed", "/healthz", {"status": status, "sentence": sentence}, status=status, with_store=False)
 
 
-def _asset_url(name: str) -> str:
+def asset_url(name: str) -> str:
+    """Where browsers load a file from, by its path below `STATIC`."""
     return url_for("explorer.asset", name=name, v=digests()[name])
 
 
 @cache
 def digests() -> dict[str, str]:
-    """File name -> first 12 digits of its SHA-256."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in STATIC.iterdir()}
+    """Path of a file below `STATIC` -> first 12 digits of its SHA-256."""
+    return {
+        path.relative_to(STATIC).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        for path in STATIC.rglob("*")
+        if path.is_file()
+    }

@@ -196,29 +196,6 @@ def rounds() -> ResponseReturnValue:
     return render_page("mining", "/status", {**mining.mining(current_node()), "may_mine": may_mine}, live=True)
 
 
-@blueprint.get("/learn")
-def learn() -> ResponseReturnValue:
-    """Take a block apart.
-    ---
-    get:
-      summary: 'Page: a block taken apart in the browser, from its bytes to its hash'
-      parameters:
-        - in: query
-          name: block
-          schema: {type: integer, minimum: 1, maximum: 999999999999999}
-          description: A height.
-      responses: {'200': {description: HTML., html: true}}
-    """
-    tip = current_node().chain.tip()
-    height = min(number_argument("block", max(tip.height - 3, 2), 1, MAX_HEIGHT), tip.height)
-    stored = find_block(current_node(), str(height))
-    if not current_node().rules.has_accounts:
-        context = {"height": height, "tip": tip}
-        return render_page("learn_tutorial", f"/chain?from={height}&limit=4", context, section="learn")
-    teachable = stored is not None and stored.header.transactions_root != "" and height > 1
-    return render_page("learn", f"/chain?from={height}&limit=4", {"height": height, "teachable": teachable, "tip": tip})
-
-
 @blueprint.get("/send")
 def send() -> ResponseReturnValue:
     """Send a transaction.
@@ -256,7 +233,7 @@ def search() -> ResponseReturnValue:
     return render_page("matches", "/status", {"asked": query, "found": found})
 
 
-@blueprint.get("/assets/<name>")
+@blueprint.get("/assets/<path:name>")
 def asset(name: str) -> ResponseReturnValue:
     """Serve a file that the pages load.
     ---

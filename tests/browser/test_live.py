@@ -195,7 +195,7 @@ def test_a_wallet_is_asked_as_eip_1193_says(tab: Tab, scene: Scene) -> None:
 
 
 def test_a_block_is_taken_apart_and_a_changed_byte_breaks_all_that_follow(tab: Tab, scene: Scene) -> None:
-    tab.open("/learn?block=3")
+    tab.open("/learn/anatomy?block=3")
     tab.page.wait_for_selector("#a-verdict.good")
     block = scene.running.client.get("/blocks/3").ok()
     assert tab.page.inner_text("#a-hash") == block["hash"]
@@ -213,12 +213,12 @@ def test_a_block_is_taken_apart_and_a_changed_byte_breaks_all_that_follow(tab: T
 
 def test_the_browser_hashes_text_of_every_kind_as_the_node_does(tab: Tab, scene: Scene) -> None:
     height = scene.running.client.get(f"/transactions/{scene.confirmed}").ok()["index"]
-    tab.open(f"/learn?block={height}")
+    tab.open(f"/learn/anatomy?block={height}")
     tab.page.wait_for_selector("#a-verdict.good")
 
 
 def test_a_toy_block_is_mined_by_hand(tab: Tab) -> None:
-    tab.open("/learn")
+    tab.open("/learn/anatomy")
     tab.page.click("#t-once")
     tab.page.wait_for_function("document.getElementById('t-count').textContent === '1'")
     tab.page.click("#t-search")

@@ -24,8 +24,6 @@ def paths(scene: Scene) -> list[str]:
 def test_pages_fit_and_are_accessible(tab: Tab, scene: Scene, axe: str) -> None:
     for path in paths(scene):
         tab.open(path)
-        if path == "/learn":
-            tab.page.wait_for_selector("#a-verdict.good")
         check(tab, axe, path)
 
 
@@ -127,7 +125,7 @@ def test_the_theme_is_chosen_and_kept(tab: Tab) -> None:
 def test_pages_can_be_read_without_scripts(browser: Any, scene: Scene) -> None:
     context = browser.new_context(java_script_enabled=False, viewport=PHONE)
     page = context.new_page()
-    for path in ("/", "/mining", "/learn", "/send"):
+    for path in ("/", "/mining", "/learn/anatomy", "/send"):
         page.goto(scene.url + path)
         assert page.locator("h1").count() == 1
     assert "need scripts" in page.goto(scene.url + "/send").text() or "needs scripts" in page.content()

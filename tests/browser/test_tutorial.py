@@ -39,10 +39,18 @@ def tutorial(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.mark.parametrize("tab", [("dark", PHONE)], indirect=True)
 def test_every_page_works_there(tab: Tab, tutorial: str, axe: str) -> None:
     tab.url = tutorial
-    for path in ("/", "/supply", "/block/3", "/learn", "/learn?block=1", f"/address/{MINER}", "/mining"):
+    for path in (
+        "/",
+        "/supply",
+        "/block/3",
+        "/learn/anatomy",
+        "/learn/anatomy?block=1",
+        f"/address/{MINER}",
+        "/mining",
+    ):
         tab.page.route("**/events", lambda route: route.fulfill(status=204))  # which would occupy the server at its end
         tab.open(path)
-        if path == "/learn":
+        if path == "/learn/anatomy":
             tab.page.wait_for_selector("#a-verdict.good")
         check(tab, axe, path)
 
@@ -50,9 +58,9 @@ def test_every_page_works_there(tab: Tab, tutorial: str, axe: str) -> None:
 def test_a_forged_chain_needs_no_work(tab: Tab, tutorial: str) -> None:
     tab.url = tutorial
     for height in (2, 3, 4, 5):  # floats, other JSON and letters beyond ASCII are hashed as the node does
-        tab.page.goto(f"{tutorial}/learn?block={height}")
+        tab.page.goto(f"{tutorial}/learn/anatomy?block={height}")
         tab.page.wait_for_selector("#a-verdict.good")
-    tab.page.goto(f"{tutorial}/learn?block=2")
+    tab.page.goto(f"{tutorial}/learn/anatomy?block=2")
     cards: Any = tab.page.locator("#b-blocks .link")
     bytes_ = cards.nth(0).locator("textarea")
     tab.page.wait_for_selector("#b-blocks .link .verdict.good")

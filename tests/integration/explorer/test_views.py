@@ -32,6 +32,16 @@ PAGES = (
     "/network",
     "/mining",
     "/learn",
+    "/learn/hash",
+    "/learn/signature",
+    "/learn/transaction",
+    "/learn/block",
+    "/learn/chain",
+    "/learn/network",
+    "/learn/cost",
+    "/learn/quiz",
+    "/learn/glossary",
+    "/learn/anatomy",
     "/send",
     "/token/0x0000000000000000000000000000000000005eed",
 )
@@ -478,14 +488,14 @@ def test_under_the_tutorials_rules_the_pages_work_too(make_node: MakeNode) -> No
     check_harmless(page(client, f"/tx/{identifier}"))
     check_harmless(page(client, "/pool"))
     block = mine(node)
-    for path in ("/", "/block/2", "/mining", "/network", "/learn", "/send", "/learn?block=1"):
+    for path in ("/", "/block/2", "/mining", "/network", "/learn", "/send", "/learn/anatomy?block=1"):
         check_harmless(page(client, path))
     identifiers = [item["id"] for item in client.get(f"/blocks/{block.hash}").ok()["transactions"]]
     for known in identifiers:
         found = page(client, f"/tx/{known}")
         check_harmless(found)
         assert "Merkle" not in found.text
-    assert "What differs here" in page(client, "/learn").text and "wallet" not in page(client, "/send").text
+    assert "What differs here" in page(client, "/learn/anatomy").text and "wallet" not in page(client, "/send").text
 
 
 def test_a_name_as_long_as_an_address_is_no_way_in(make_node: MakeNode) -> None:

@@ -84,6 +84,7 @@ def bad_http() -> Iterator[Bad]:
             "GET",
             f"/transactions/{name}".replace("\uff11", "%EF%BC%91"),
         )
+        yield Bad(f"step {name[:40]}", 404, "unknown_page", "GET", f"/learn/{name}".replace("\uff11", "%EF%BC%91"))
 
     wholes = (
         "",
@@ -108,6 +109,8 @@ def bad_http() -> Iterator[Bad]:
         ("/blocks", "limit"),
         ("/mempool", "limit"),
         ("/mempool", "offset"),
+        ("/learn", "block"),
+        ("/learn/anatomy", "block"),
     ):
         for value in wholes:
             yield Bad(f"{path} {name} {value[:20]!r}", 400, "bad_argument", "GET", f"{path}?{name}={value}", field=name)

@@ -235,7 +235,7 @@ def test_every_door_says_until_when(here: TestNode, client: Client) -> None:
     assert (status["mining_waits_until"], status["round"], status["time"]) == (opens, None, START)
     ready = client.get("/readyz").ok()
     assert (ready["status"], ready["mining_waits_until"]) == ("ready", opens)
-    for path in ("/", "/mining", "/pool", "/send", "/learn"):
+    for path in ("/", "/mining", "/pool", "/send", "/learn/block"):
         assert "Mining waits until 2025-06-15" in page(client, path), path
     here.clock.time = opens
     assert "Mining waits" not in page(client, "/mining")

@@ -190,6 +190,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
       "api/explorer/pages/transactions.py")),
     ("the parts of the document", ("tests/integration/http/test_documentation.py",),
      ("api/rest/examples.py", "api/rest/groups.py")),
+    ("the course as a reader gets it", ("tests/integration/explorer/test_course.py",),
+     ("api/explorer/glossary.py", "api/explorer/pages/course.py", "api/explorer/pages/quiz.py")),
     ("the commands without a node, or with one that answers as told", ("tests/unit/api/cli/test_cli.py",),
      ("api/cli/client.py", "api/cli/group.py", "api/cli/options.py", "api/cli/moments.py", "api/cli/chain/chain.py",
       "api/cli/chain/chain_file.py", "api/cli/chain/verification.py", "api/cli/node/mine.py",

@@ -1,73 +1,25 @@
-// The page "Learn": it computes the same hashes from the same bytes as the node, with Web Crypto.
+// The page "Take a block apart": it computes the same hashes from the same bytes as the node.
+
+import { canonical, hashOf, hashText, headerText, isRare, merkleRoot, sealOf } from "./ledger.js";
 
 const $ = (id) => document.getElementById(id);
-const encoder = new TextEncoder();
-const LIMIT = 1n << 256n;
 
 function problem(words) {
   $("learn-problem").textContent = words;
   $("learn-problem").hidden = false;
 }
 
-async function sha256(bytes) {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-}
-const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-
-// Canonical bytes: sorted keys, separators ", " and ": ", and only ASCII characters, others escaped.
-function canonical(value) {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(", ")}]`;
-  if (value !== null && typeof value === "object") {
-    const names = Object.keys(value).sort();
-    return `{${names.map((name) => `${canonical(name)}: ${canonical(value[name])}`).join(", ")}}`;
-  }
-  const escaped = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return JSON.stringify(value).replace(/[\u007f-\uffff]/g, escaped);
-}
-
-async function leaf(transaction) {
-  return sha256(Uint8Array.of(0, ...encoder.encode(canonical(transaction))));
-}
-
-// As in RFC 6962: pairs are hashed, level by level; an odd last hash moves up unchanged.
-async function merkleRoot(transactions) {
-  if (!transactions.length) return hex(await sha256(new Uint8Array()));
-  let level = await Promise.all(transactions.map(leaf));
-  while (level.length > 1) {
-    const above = [];
-    for (let i = 0; i < level.length; i += 2) {
-      above.push(i + 1 < level.length ? await sha256(Uint8Array.of(1, ...level[i], ...level[i + 1])) : level[i]);
-    }
-    level = above;
-  }
-  return hex(level[0]);
-}
-
-function headerOf(block) {
-  const { transactions, ...header } = block;
-  return header;
-}
-
-async function sealOf(block) {
-  const { proof, ...header } = headerOf(block);
-  const text = canonical(header);
-  return { text, seal: hex(await sha256(encoder.encode(text))) };
-}
-
-const hashOf = async (seal, proof) => hex(await sha256(encoder.encode(seal + String(proof))));
-const isRare = (hash, difficulty) => BigInt(`0x${hash}`) * BigInt(difficulty) < LIMIT;
-
 // --- One block, from bytes to hash ---
 
 async function takeApart(block) {
-  const root = await merkleRoot(block.transactions);
+  const root = merkleRoot(block.transactions);
   $("a-root").textContent = root;
-  const { text, seal } = await sealOf(block);
-  mark($("a-header"), text, block.transactions_root);
+  mark($("a-header"), headerText(block), block.transactions_root);
+  const seal = sealOf(block);
   $("a-seal").textContent = seal;
   $("a-proof").textContent = String(block.proof);
   $("a-difficulty").textContent = block.difficulty.toLocaleString("en");
-  const hash = await hashOf(seal, block.proof);
+  const hash = hashOf(seal, block.proof);
   $("a-hash").textContent = hash;
   const stored = await (await fetch(`/blocks/${block.index}`)).json();
   const verdict = $("a-verdict");
@@ -143,19 +95,14 @@ function drawRun() {
   check();
 }
 
-let checking = 0;
-
-async function check() {
-  const turn = ++checking;
+function check() {
   let parent = originals[0].previous_hash;
   for (const [i, item] of run.entries()) {
     const { card, ...block } = item;
     // A changed block has a new root in its header, and its new hash is the parent of the next block.
     block.previous_hash = parent;
-    block.transactions_root = await merkleRoot(block.transactions);
-    const { seal } = await sealOf(block);
-    const hash = await hashOf(seal, block.proof);
-    if (turn !== checking) return; // a newer input is being checked
+    block.transactions_root = merkleRoot(block.transactions);
+    const hash = hashOf(sealOf(block), block.proof);
     const rare = isRare(hash, block.difficulty);
     const same = canonical(block) === canonical(originals[i]);
     card.card.className = rare ? "link" : "link broken";
@@ -171,16 +118,16 @@ async function check() {
 
 const toy = { next: 0, count: 0, searching: false };
 
-async function toySeal() {
-  const seal = hex(await sha256(encoder.encode($("t-text").value)));
+function toySeal() {
+  const seal = hashText($("t-text").value);
   $("t-seal").textContent = seal;
   return seal;
 }
 
-async function tryProof(seal, difficulty) {
+function tryProof(seal, difficulty) {
   const proof = toy.next++;
   toy.count++;
-  const hash = await hashOf(seal, proof);
+  const hash = hashOf(seal, proof);
   return { proof, hash, found: isRare(hash, difficulty) };
 }
 
@@ -196,10 +143,10 @@ function showTry({ proof, hash, found }, difficulty) {
   verdict.textContent = found ? `Found after ${toy.count.toLocaleString("en")} attempts: this hash is rare enough.` : `Too large. ${odds}`;
 }
 
-async function once() {
+function once() {
   if (toy.searching) return;
   const difficulty = Number($("t-difficulty").value);
-  showTry(await tryProof(await toySeal(), difficulty), difficulty);
+  showTry(tryProof(toySeal(), difficulty), difficulty);
 }
 
 async function search() {
@@ -210,11 +157,11 @@ async function search() {
   toy.searching = true;
   $("t-search").textContent = "Stop";
   const difficulty = Number($("t-difficulty").value);
-  const seal = await toySeal();
+  const seal = toySeal();
   let last = null;
   let shown = 0;
   while (toy.searching) {
-    last = await tryProof(seal, difficulty);
+    last = tryProof(seal, difficulty);
     if (last.found) break;
     if (performance.now() - shown > 60) {
       shown = performance.now();
@@ -239,10 +186,6 @@ function resetToy() {
 // --- Beginning ---
 
 async function begin() {
-  if (!globalThis.crypto?.subtle) {
-    problem("Your browser computes hashes only on pages from this machine or over HTTPS. Open this page at http://127.0.0.1.");
-    return;
-  }
   $("t-once").addEventListener("click", once);
   $("t-search").addEventListener("click", search);
   $("t-reset").addEventListener("click", resetToy);
