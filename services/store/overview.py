@@ -1,4 +1,4 @@
-"""The state of a node in one query: tip, mempool, round, requests and search jobs."""
+"""The state of a node in one query: tip, mempool, round, requests and search jobs. And the memory of a server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +27,20 @@ class NodeOverview:
     searchers: int  # search jobs that search, or linger until the next round
     figures: RoundFigures | None = None  # of the open round
     counters: Mapping[str, int] = field(default_factory=dict)  # totals since the chain began
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMemory:
+    """The memory of a Redis or Valkey server, in bytes."""
+
+    used: int
+    limit: int  # its `maxmemory`, or all memory of its machine where it has none
+
+
+def server_memory(redis: Store) -> ServerMemory:
+    """What the server says of its memory, in one round trip."""
+    found = redis.info("memory")
+    return ServerMemory(int(found["used_memory"]), int(found.get("maxmemory") or found["total_system_memory"]))
 
 
 class OverviewStore:
@@ -67,6 +81,10 @@ class OverviewStore:
             figures=figures,
             counters={name.decode(): int(value) for name, value in counters.items()},
         )
+
+    def memory(self) -> ServerMemory:
+        """The memory of the node's store."""
+        return server_memory(self._redis)
 
     def _round(self, round_id: str, now: float) -> tuple[Round | None, RoundFigures | None, Mapping[bytes, bytes]]:
         """A round and its figures, if it is there, and the totals that fit them."""
