@@ -124,7 +124,6 @@ class _NodeCollector:
                 jobs.add_metric([function, outcome], report.totals.get((function, outcome), 0))
         yield from (jobs, seconds)
 
-
     def _room(self) -> Iterator[Metric]:
         """How much memory and disk is left. The disk is that of this process's machine."""
         settings = self._node.settings
