@@ -137,6 +137,8 @@ class _NodeCollector:
             labels=["store"],
         )
         for name, memory in servers.items():
+            if memory is None:
+                continue
             used.add_metric([name], memory.used)
             limit.add_metric([name], memory.limit)
         yield from (used, limit)

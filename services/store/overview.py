@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from redis.exceptions import NoPermissionError
+
 from services.ports import Store
 from services.store.figures import RoundFigures, round_figures
 from services.store.keys import Keys
@@ -37,10 +39,14 @@ class ServerMemory:
     limit: int  # its `maxmemory`, or all memory of its machine where it has none
 
 
-def server_memory(redis: Store) -> ServerMemory:
-    """What the server says of its memory, in one round trip."""
-    found = redis.info("memory")
-    return ServerMemory(int(found["used_memory"]), int(found.get("maxmemory") or found["total_system_memory"]))
+def server_memory(redis: Store) -> ServerMemory | None:
+    """What the server says of its memory, in one round trip. None: its access rules or its kind keep it from saying."""
+    try:
+        found = redis.info("memory")
+    except NoPermissionError:
+        return None
+    used, limit = found.get("used_memory"), found.get("maxmemory") or found.get("total_system_memory")
+    return ServerMemory(int(used), int(limit)) if used and limit else None
 
 
 class OverviewStore:
@@ -82,8 +88,8 @@ class OverviewStore:
             counters={name.decode(): int(value) for name, value in counters.items()},
         )
 
-    def memory(self) -> ServerMemory:
-        """The memory of the node's store."""
+    def memory(self) -> ServerMemory | None:
+        """The memory of the node's store; see `server_memory`."""
         return server_memory(self._redis)
 
     def _round(self, round_id: str, now: float) -> tuple[Round | None, RoundFigures | None, Mapping[bytes, bytes]]:
