@@ -1,5 +1,6 @@
 """The commands on the pages run as they stand, block by block, and print what the pages show."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -131,7 +132,12 @@ def test_the_whole_readme(reader: Reader) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", sorted(PAGES.keys() - {"README.md"}))
-def test_a_whole_page(installed: Reader, page: str, request: pytest.FixtureRequest) -> None:
+def test_a_whole_page(
+    installed: Reader, page: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if any(block.value == "cast" for block in PAGES[page]) and os.environ.get("TEST_CAST"):
+        monkeypatch.setenv("PATH", str(Path(request.getfixturevalue("cast")).parent), prepend=os.pathsep)
+        installed.type(f'export PATH="$PATH:{Path(request.getfixturevalue("cast")).parent}"')
     if any(block.language == "js" for block in PAGES[page]) and shutil.which("node"):
         request.getfixturevalue("node_modules")
     do(installed, PAGES[page])
