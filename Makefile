@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
+comma := ,
+
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-slow test-soak simulate mutation lint bench clean
 
@@ -32,16 +34,22 @@ define VENV_WITH_PIP
 			"say make again (Debian: apt install python3-venv)."; exit 1; }; }
 endef
 
+# $(1): the extras. pip says nothing for up to a minute, so dots show that it goes on.
+define INSTALL
+@echo "Installing what Quarry needs into $(VENV); the first time takes about a minute." >&2
+@while sleep 2; do printf . >&2; done & dots=$$!; trap 'kill $$dots; echo >&2' EXIT; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(1)]'
+endef
+
 # Reinstalled when the dependencies change; the code itself is used where it lies (-e).
 $(RUN): pyproject.toml
 	$(VENV_WITH_PIP)
-	@echo "Installing what Quarry needs into $(VENV) ..." >&2
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fast]'
+	$(call INSTALL,fast)
 	@touch $@
 
 $(DEV): pyproject.toml
 	$(VENV_WITH_PIP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,fast,bench,browser]'
+	$(call INSTALL,test$(comma)fast$(comma)bench$(comma)browser)
 	@touch $(RUN) $@
 
 # exec: Ctrl-C and SIGTERM reach the node itself, and its exit code is make's.

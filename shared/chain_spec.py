@@ -109,12 +109,12 @@ def spec_from_object(table: Mapping[str, Any]) -> ChainSpec:
     Raises:
         BadChainSpec: naming the field that is unknown, missing or out of range.
     """
-    if unknown := sorted(set(table) - set(_READERS)):
+    if unknown := sorted(set(table) - set(SPEC_FIELDS)):
         raise BadChainSpec(f"The chain spec has an unknown field: {unknown[0]}.")
     for name in ("name", "chain_id", "genesis_timestamp"):
         if name not in table:
             raise BadChainSpec(f"The chain spec lacks {name}.")
-    spec = ChainSpec(**{name: read(table[name], name) for name, read in _READERS.items() if name in table})
+    spec = ChainSpec(**{name: known.read(table[name], name) for name, known in SPEC_FIELDS.items() if name in table})
     for address in (ZERO_ADDRESS, spec.token.address):
         if address in spec.allocations:
             raise BadChainSpec(f"allocations must not name {address}: nobody has its key.")
@@ -164,6 +164,10 @@ def _integer(low: int, high: int) -> Callable[[Any, str], int]:
     return read
 
 
+def _whole_number(low: int, high: int, meaning: str, shown: str = "") -> "SpecField":
+    return SpecField(_integer(low, high), f"a whole number, {low:,} to {shown or f'{high:,}'}", meaning)
+
+
 def _amount(value: Any, name: str) -> int:
     try:
         return parse_amount(value, field=name)
@@ -205,18 +209,74 @@ def _token(table: Any, name: str) -> Token:
     return token
 
 
-# How each field is read. The defaults are those of `ChainSpec`.
-_READERS: Mapping[str, Callable[[Any, str], Any]] = {
-    "name": _name,
-    "rules": _rules,
-    "development": _flag,
-    "chain_id": _integer(1, _MAX_CHAIN_ID),
-    "token": _token,
-    "reward": _amount,
-    "genesis_timestamp": _integer(0, _MAX_SECONDS),
-    "allocations": _allocations,
-    "difficulty": _integer(1, 2**200),
-    "block_interval": _integer(0, 86400),
-    "max_block_bytes": _integer(10_000, 2**24),
-    "max_block_transactions": _integer(1, 100_000),
+@dataclass(frozen=True, slots=True)
+class SpecField:
+    """How a field of the spec file is read, and what docs/chain-spec.md says of it."""
+
+    read: Callable[[Any, str], Any]
+    form: str  # which values it takes
+    meaning: str
+
+
+# The defaults are those of `ChainSpec`. After a change: python -m shared.spec_page > docs/chain-spec.md
+SPEC_FIELDS: Mapping[str, SpecField] = {
+    "name": SpecField(
+        _name,
+        "1 to 32 lower-case letters, digits and hyphens",
+        "the chain's name, which `/status` and the pages show; `quarry up` keeps its nodes in a directory of that name",
+    ),
+    "chain_id": _whole_number(
+        1,
+        _MAX_CHAIN_ID,
+        "in what every sender signs, so that no transaction of one chain is valid on another. Take one that no other "
+        "chain of yours has; 847731, 847732 and 847733 belong to the built-in specs",
+        "2^53 - 1",
+    ),
+    "genesis_timestamp": _whole_number(
+        0,
+        _MAX_SECONDS,
+        "the time of the first block, in Unix seconds. A time in the past: no block may be before it",
+        "2^53 - 1",
+    ),
+    "development": SpecField(
+        _flag,
+        "`true` or `false`",
+        "whether the chain is for one developer: its keys are public, fees may be 0, there are a faucet and control "
+        "methods, and its nodes bind to this machine only",
+    ),
+    "rules": SpecField(
+        _rules,
+        " or ".join(f"`{name}`" for name in get_args(RulesName)),
+        "what makes a block valid: the [standard rules](consensus.md), or [those of the tutorial](tutorial.md)",
+    ),
+    "token": SpecField(
+        _token,
+        "a table of `name` and `symbol` (1 to 32 characters), `decimals` (always 18) and `address`",
+        "the coin, and the contract by which Ethereum's wallets see it. Those that are left out have their defaults",
+    ),
+    "reward": SpecField(
+        _amount,
+        "an amount of coins as text",
+        "new coins of each block, for the node that has mined it, which also gets the block's fees",
+    ),
+    "allocations": SpecField(
+        _allocations,
+        "a table of addresses, each with an amount of coins as text; not the zero address, nor the token's",
+        "who has coins before the first block. With the first reward they stay below 2^256 units of 10^-18 coins",
+    ),
+    "difficulty": _whole_number(
+        1,
+        2**200,
+        "how many hashes a proof takes on average: in the first blocks, or in all blocks where `block_interval` is 0. "
+        "65,536 are the tutorial's four hex zeros",
+        "2^200",
+    ),
+    "block_interval": _whole_number(
+        0,
+        86400,
+        "the seconds between two blocks that the [difficulty](consensus.md#difficulty) is adapted to; 0: it never "
+        "changes, and blocks come as fast as they are found",
+    ),
+    "max_block_bytes": _whole_number(10_000, 2**24, "the most bytes of a block in its canonical form"),
+    "max_block_transactions": _whole_number(1, 100_000, "the most transactions of a block, the reward included"),
 }

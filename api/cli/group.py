@@ -10,6 +10,7 @@ import click
 
 from api.cli import terminal
 from api.cli.suggestions import Group
+from services.system.about import VERSION
 from shared.errors import NodeError
 
 _HELP_WIDTH = 100  # columns at most
@@ -163,7 +164,7 @@ def _where(error: Exception) -> str:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH},
     epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings, 3 no node answers, 130 interrupted.",
 )
-@click.version_option(package_name="quarry", prog_name="quarry")
+@click.version_option(version=VERSION, prog_name="quarry")
 def quarry() -> None:
     """Quarry: a proof-of-work ledger that runs as a queue of jobs.
 

@@ -16,7 +16,8 @@ from api.access import current_node
 from api.serving import held_metrics, request_metrics
 from services.jobs.queues import ALLOWED
 from services.node import Node
-from services.store.overview import NodeOverview
+from services.store.overview import NodeOverview, server_memory
+from services.system.files import disk_room
 from services.system.visible import named
 
 blueprint = Blueprint("metrics", __name__)
@@ -92,6 +93,7 @@ class _NodeCollector:
         yield from _mining(state, counters)
         yield from self._network()
         yield from self._jobs()
+        yield from self._room()
 
     def _network(self) -> Iterator[Metric]:
         peers = GaugeMetricFamily("quarry_peers", "Peers, by state.", labels=["state"])
@@ -121,6 +123,29 @@ class _NodeCollector:
             for outcome in _OUTCOMES:
                 jobs.add_metric([function, outcome], report.totals.get((function, outcome), 0))
         yield from (jobs, seconds)
+
+    def _room(self) -> Iterator[Metric]:
+        """How much memory and disk is left. The disk is that of this process's machine."""
+        settings = self._node.settings
+        servers = {"chain": self._node.overviews.memory()}
+        if self._node.broker is not None and settings.broker_url != settings.redis_url:
+            servers["broker"] = server_memory(self._node.broker)
+        used = GaugeMetricFamily("quarry_store_memory_bytes", "Memory that a store uses.", labels=["store"])
+        limit = GaugeMetricFamily(
+            "quarry_store_memory_limit_bytes",
+            "The most memory that a store may use: its maxmemory, else the memory of its machine.",
+            labels=["store"],
+        )
+        for name, memory in servers.items():
+            if memory is None:
+                continue
+            used.add_metric([name], memory.used)
+            limit.add_metric([name], memory.limit)
+        yield from (used, limit)
+        if settings.data_dir is not None:
+            free, total = disk_room(settings.data_dir)
+            yield GaugeMetricFamily("quarry_disk_free_bytes", "Free bytes on the disk of the data directory.", free)
+            yield GaugeMetricFamily("quarry_disk_bytes", "Size of the disk of the data directory.", total)
 
 
 def _chain(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric]:

@@ -1,7 +1,9 @@
-"""The state of a node in one query: tip, mempool, round, requests and search jobs."""
+"""The state of a node in one query: tip, mempool, round, requests and search jobs. And the memory of a server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from redis.exceptions import NoPermissionError
 
 from services.ports import Store
 from services.store.figures import RoundFigures, round_figures
@@ -27,6 +29,24 @@ class NodeOverview:
     searchers: int  # search jobs that search, or linger until the next round
     figures: RoundFigures | None = None  # of the open round
     counters: Mapping[str, int] = field(default_factory=dict)  # totals since the chain began
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMemory:
+    """The memory of a Redis or Valkey server, in bytes."""
+
+    used: int
+    limit: int  # its `maxmemory`, or all memory of its machine where it has none
+
+
+def server_memory(redis: Store) -> ServerMemory | None:
+    """What the server says of its memory, in one round trip. None: its access rules or its kind keep it from saying."""
+    try:
+        found = redis.info("memory")
+    except NoPermissionError:
+        return None
+    used, limit = found.get("used_memory"), found.get("maxmemory") or found.get("total_system_memory")
+    return ServerMemory(int(used), int(limit)) if used and limit else None
 
 
 class OverviewStore:
@@ -67,6 +87,10 @@ class OverviewStore:
             figures=figures,
             counters={name.decode(): int(value) for name, value in counters.items()},
         )
+
+    def memory(self) -> ServerMemory | None:
+        """The memory of the node's store; see `server_memory`."""
+        return server_memory(self._redis)
 
     def _round(self, round_id: str, now: float) -> tuple[Round | None, RoundFigures | None, Mapping[bytes, bytes]]:
         """A round and its figures, if it is there, and the totals that fit them."""

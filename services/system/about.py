@@ -1,6 +1,4 @@
 """The version of this program."""
 
-from importlib.metadata import version
-
-# Looked up once, since it reads files.
-VERSION = version("quarry")
+# Written here and not looked up: the code may run from a checkout that is not installed. pyproject.toml reads it.
+VERSION = "0.1.0"

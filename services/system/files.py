@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,3 +136,12 @@ def make_private_directory(path: Path) -> None:
 def open_private(path: Path, flags: int = 0) -> int:
     """A descriptor for reading and writing; the file is made if missing. The caller closes it."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, PRIVATE)
+
+
+def disk_room(directory: Path) -> tuple[int, int]:
+    """Free bytes and all bytes of the disk where a directory is, or where it would be made."""
+    for place in (directory, *directory.absolute().parents):
+        with contextlib.suppress(OSError):  # it is not there, or not ours to look at
+            usage = shutil.disk_usage(place)
+            return usage.free, usage.total
+    raise FileNotFoundError(directory)

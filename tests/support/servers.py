@@ -1,6 +1,8 @@
 """Valkey servers for tests, and free ports."""
 
+import contextlib
 import os
+import random
 import socket
 import subprocess
 import time
@@ -78,3 +80,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_ports(count: int) -> range:
+    """So many ports in a row that are free now, below those that the system gives to outgoing connections."""
+    while True:
+        first = random.randrange(10_000, 30_000)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
+            for port in range(first, first + count):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return range(first, first + count)

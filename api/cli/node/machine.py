@@ -1,12 +1,13 @@
 """What `quarry doctor` checks of this machine, whatever runs on it."""
 
-import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 from api.cli.options import place
+from services.system.about import VERSION
+from services.system.files import disk_room
 
 _LOW_DISK, _NO_DISK = 2**30, 2**27  # bytes
 _MODULES = (
@@ -50,22 +51,16 @@ def packages() -> str:
         except ImportError as error:
             raise Trouble(f"{name} cannot be imported ({error}); install Quarry again") from None
     try:
-        own = metadata.version("quarry")
-    except metadata.PackageNotFoundError:
-        raise Trouble("Quarry runs from its sources and is not installed", "warn") from None
-    try:
         metadata.version("numba")
     except metadata.PackageNotFoundError:
-        raise Trouble(f"quarry {own} lacks the extra `fast`: mining is 30 times slower", "warn") from None
-    return f"quarry {own}, with the fast kernel"
+        raise Trouble(f"quarry {VERSION} lacks the extra `fast`: mining is 30 times slower", "warn") from None
+    return f"quarry {VERSION}, with the fast kernel"
 
 
 def disk() -> str:
     """Whether there is room where nodes are kept. Raises: Trouble."""
     directory = place() or Path.cwd()
-    while not directory.exists():
-        directory = directory.parent
-    free = shutil.disk_usage(directory).free
+    free, _ = disk_room(directory)
     text = f"{free / 2**30:.1f} GiB free at {directory}"
     if free < _NO_DISK:
         raise Trouble(text)

@@ -84,6 +84,20 @@ def test_it_tells_what_the_node_knows(node: Node, client: Client) -> None:
     assert value(found, "quarry_workers", queue="network") == 0
 
 
+def test_it_tells_how_much_room_is_left(node: Node, client: Client) -> None:
+    redis: Any = redis_of(node)
+    found = scrape(client)
+    assert value(found, "quarry_store_memory_bytes", store="chain") > 100_000
+    of_the_machine = redis.info("memory")["total_system_memory"]
+    assert value(found, "quarry_store_memory_limit_bytes", store="chain") == of_the_machine
+    assert 0 < value(found, "quarry_disk_free_bytes") <= value(found, "quarry_disk_bytes")
+    redis.config_set("maxmemory", 2**30)
+    try:
+        assert value(scrape(client), "quarry_store_memory_limit_bytes", store="chain") == 2**30
+    finally:
+        redis.config_set("maxmemory", 0)
+
+
 def test_reorganisations_are_counted_by_depth(make_node: MakeNode) -> None:
     from api.app import create_app
     from tests.support.http import FlaskDoor

@@ -1,13 +1,17 @@
 """What the overview says of a node's state."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from redis import Redis
+from redis.exceptions import NoPermissionError
 
 from services.errors import NotBegun
+from services.ports import Store
 from services.store.faults import Finding
 from services.store.mining import LONGEST_PROMISE, Searched
+from services.store.overview import ServerMemory, server_memory
 from tests.support.keys import ALICE
 from tests.support.nodes import TestNode, make_settings, round_of
 
@@ -68,3 +72,27 @@ def test_a_store_without_a_chain(redis: Redis) -> None:
     redis.flushall()
     with pytest.raises(NotBegun):
         here.node.overview()
+
+
+def test_the_memory_of_a_server(here: TestNode, redis: Redis) -> None:
+    found = here.node.overviews.memory()
+    assert found is not None
+    assert 100_000 < found.used < found.limit == redis.info("memory")["total_system_memory"]
+
+
+class Refusing:
+    """A server that does not say everything."""
+
+    def __init__(self, said: dict[str, int] | None) -> None:
+        self.said = said
+
+    def info(self, section: str) -> dict[str, int]:
+        if self.said is None:
+            raise NoPermissionError(f"no permissions to run 'info|{section}'")
+        return self.said
+
+
+@pytest.mark.parametrize("said", [None, {}, {"used_memory": 5}, {"used_memory": 5, "maxmemory": 0}])
+def test_a_server_that_does_not_tell_its_memory(said: dict[str, int] | None) -> None:
+    assert server_memory(cast(Store, Refusing(said))) is None
+    assert server_memory(cast(Store, Refusing({"used_memory": 5, "maxmemory": 7}))) == ServerMemory(5, 7)

@@ -16,7 +16,7 @@ case "$*" in
   *sys.version_info*) exit {version} ;;
   "-m venv --clear .venv") rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python; [ -e "{ensurepip}" ] ;;
   "-m pip --version") [ -e .venv/with-pip ] || {{ [ -e "{ensurepip}" ] && touch .venv/with-pip; }} ;;
-  "-m pip install"*) [ -e .venv/with-pip ] ;;
+  "-m pip install"*) [ -e .venv/with-pip ] && [ ! -e no-index ] ;;
   *) exit 0 ;;
 esac
 """
@@ -60,6 +60,19 @@ def test_the_second_make_recovers_from_a_first_without_ensurepip(tmp_path: Path,
     second = checkout.make(target)
     assert second.returncode == 0, second.stdout + second.stderr
     assert (tmp_path / target).exists()
+
+
+@pytest.mark.parametrize("target", [".venv/.installed-run", ".venv/.installed-dev"])
+def test_an_installation_that_fails_ends_make_and_is_tried_again(tmp_path: Path, target: str) -> None:
+    checkout = Checkout(tmp_path)
+    checkout.ensurepip.touch()
+    (tmp_path / "no-index").touch()
+    assert checkout.make(target).returncode != 0
+    assert not (tmp_path / target).exists()
+    (tmp_path / "no-index").unlink()
+    assert checkout.make(target).returncode == 0
+    extras = {".venv/.installed-run": "[fast]", ".venv/.installed-dev": "[test,fast,bench,browser]"}
+    assert f"-e .{extras[target]}" in checkout.log.read_text()
 
 
 def test_an_environment_without_pip_that_is_there_is_made_anew(tmp_path: Path) -> None:

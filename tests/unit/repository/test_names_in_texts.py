@@ -21,7 +21,7 @@ PRODUCT = ("shared/", "services/", "worker/", "api/", "quarrynode/")
 PAGES = ("docs/", "README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md")
 # Generated: its names are those of the benchmarks that were run.
 GENERATED = ("docs/benchmarks/",)
-CODE = (".lua", ".yml", ".yaml", ".toml", ".js", ".html", ".conf", ".css", ".json", ".txt")
+CODE = (".lua", ".service", ".yml", ".yaml", ".toml", ".js", ".html", ".conf", ".css", ".json", ".txt")
 ROOMS = "shared|services|worker|api|quarrynode|tests|docs|benchmarks|deploy"
 PATH = rf"\b[a-z_]+\.lua\b|\b(?:{ROOMS})/[\w./-]+\.(?:py|lua|md|toml|yml|conf|js|html)\b"
 # Foreign names, examples, and names that are put together at run time.

@@ -1,11 +1,12 @@
 """Writing files: whole or not at all; failures show before anything else is done; only regular files are replaced."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from services.system.files import writing
+from services.system.files import disk_room, writing
 
 
 def write(path: Path, text: bytes = b"new", **options: bool | int) -> None:
@@ -106,3 +107,11 @@ def test_a_write_protected_file_is_not_replaced(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
     with pytest.raises(PermissionError), writing(tmp_path / "a"):
         pytest.fail("it went on")
+
+
+def test_the_room_of_a_disk_is_known_before_the_directory_is_made(tmp_path: Path) -> None:
+    free, total = disk_room(tmp_path / "not" / "made" / "yet")
+    assert 0 < free <= total == shutil.disk_usage(tmp_path).total
+    (tmp_path / "file").touch()
+    assert disk_room(tmp_path / "file" / "below")[1] == total
+    assert disk_room(Path("nowhere"))[1] == shutil.disk_usage(Path.cwd()).total
