@@ -10,6 +10,7 @@ import click
 
 from api.cli import terminal
 from api.cli.suggestions import Group
+from services.system.loading import uncollected
 from shared.errors import NodeError
 
 _HELP_WIDTH = 100  # columns at most
@@ -76,7 +77,8 @@ class LazyGroup(Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), attribute)
+        with uncollected():
+            command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
