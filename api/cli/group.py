@@ -11,6 +11,7 @@ import click
 from api.cli import terminal
 from api.cli.suggestions import Group
 from services.system.loading import uncollected
+from services.system.programs import structlog_without_rich
 from shared.errors import NodeError
 
 _HELP_WIDTH = 100  # columns at most
@@ -77,7 +78,7 @@ class LazyGroup(Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        with uncollected():
+        with uncollected(), structlog_without_rich():
             command: click.Command = getattr(import_module(module), attribute)
         return command
 
