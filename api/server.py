@@ -27,6 +27,7 @@ from services.settings.hosts import bind_address
 from services.settings.table import Settings, load
 from services.settings.values import named
 from services.system import logs
+from services.system.loading import keep, uncollected
 from services.system.processes import die_with_parent
 from services.wallet.development import accounts_of
 
@@ -133,11 +134,12 @@ def _serve(settings: Settings, address: str, port: int) -> None:
 def application() -> "Flask":
     """The application of one server process, from the environment."""
     # Imported here: the parent process does not need them, and they read PROMETHEUS_MULTIPROC_DIR when imported.
-    from api.access import served
-    from api.app import create_app
-    from api.serving.connections import Watch
-    from api.serving.held_metrics import forget_dead_processes
-
+    with uncollected():
+        from api.access import served
+        from api.app import create_app
+        from api.serving.connections import Watch
+        from api.serving.held_metrics import forget_dead_processes
+    keep()
     heap.configure()
     # An orphaned process would keep the port, and nothing would stop it.
     die_with_parent(os.getppid(), signal.SIGTERM)

@@ -1,5 +1,6 @@
 """For all tests: the processes that they start share compiled code, and helpers explain what they assert."""
 
+import gc
 import os
 from collections.abc import Callable
 from typing import Any
@@ -36,3 +37,8 @@ def _compile_each_url_once() -> None:
 
 
 _compile_each_url_once()
+
+
+def pytest_collection_finish() -> None:
+    """Collected tests and loaded modules stay: the garbage collector need not look through them during every test."""
+    gc.freeze()

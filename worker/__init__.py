@@ -1,5 +1,6 @@
 """What does a node's work: worker and ticker processes, the job functions, the hash kernel.
 
+- `programs`: the arguments of `python -m worker`.
 - `process`: the worker process, and `context`: what its jobs find in it.
 - `jobs`: the job functions.
 - `claim_size`: how many proofs a worker claims at once; `kernel`: scans them.

@@ -26,6 +26,7 @@ from services.ports import SystemRandomness
 from services.registry import Unserved
 from services.settings.table import Settings
 from services.system import logs
+from services.system.loading import uncollected
 from services.system.processes import die_with_parent
 from shared.errors import NodeError
 from shared.ethereum.encoding import rlp_library
@@ -265,7 +266,8 @@ def run_worker(settings: Settings, queue_name: str) -> None:
     require_mendable(settings.broker_url, "QUARRY_BROKER_URL or QUARRY_REDIS_URL")
     broker = connect_for_jobs(settings.broker_url)
     if queue_name == MINING:
-        rlp_library()  # before jobs are forked: each would import it again, for 0.15 s
+        with uncollected():
+            rlp_library()  # before jobs are forked: each would import it again, for 0.15 s
         kernel = ready_kernel(settings.kernel)
         speed = measure_speed(kernel)
         _log.info("kernel_ready", kernel=kernel.name, note=kernel.note, hashes_per_second=round(speed))

@@ -19,6 +19,7 @@ No module here imports a Flask view. Only node/processes.py imports the server, 
 
 from api.cli import terminal
 from api.cli.group import quarry
+from services.system.loading import keep
 
 __all__ = ["main", "quarry"]
 
@@ -32,3 +33,4 @@ def main() -> None:
         quarry.main(prog_name="quarry")
     finally:
         terminal.settle()
+        keep()  # the memory is the system's in a moment: nothing in it needs to be collected first

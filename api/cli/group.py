@@ -11,6 +11,8 @@ import click
 from api.cli import terminal
 from api.cli.suggestions import Group
 from services.system.about import VERSION
+from services.system.loading import uncollected
+from services.system.programs import structlog_without_rich
 from shared.errors import NodeError
 
 _HELP_WIDTH = 100  # columns at most
@@ -77,7 +79,8 @@ class LazyGroup(Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), attribute)
+        with uncollected(), structlog_without_rich():
+            command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -5,6 +5,7 @@ text_files   reading small text files, secrets among them
 processes    the process table, and children that end with their parent
 signals      signals during a step that must not be cut short
 programs     starting our own modules as programs
+loading      loading a program's modules without the garbage collector
 logs         structured logs
 quantities   numbers of hashes, speeds and times as people read them
 visible      making untrusted text safe to show

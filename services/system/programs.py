@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,19 @@ def module_command(module: str, *arguments: str) -> list[str]:
 def do_without_rich() -> None:
     """Keep structlog from loading rich (3 MB) in a process that writes to a log. Call it before structlog is loaded."""
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type] # None is how Python spells "cannot be imported"
+
+
+@contextmanager
+def structlog_without_rich() -> Iterator[None]:
+    """Import structlog as after `do_without_rich`. Afterwards rich can be imported, for a progress bar."""
+    if "rich" in sys.modules:
+        yield
+        return
+    do_without_rich()
+    try:
+        yield
+    finally:
+        del sys.modules["rich"]
 
 
 def scrub_environment() -> None:

@@ -6,7 +6,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,8 +26,8 @@ from tests.support.specs import mined_spec, write_spec
 from tests.support.stored import digest
 from tests.support.waiting import eventually
 
-# A program that serves a node's API, as the embedded launcher starts it.
-SERVE = "import os; from services.settings.table import load; from api.server import serve; serve(load(os.environ))"
+# The program that serves a node's API, as the embedded launcher starts it.
+SERVE = module_command("api.cli", "api")
 
 
 @dataclass
@@ -94,13 +93,13 @@ class RunningNode:
             "QUARRY_KERNEL": "plain",
             "QUARRY_LOG_FORMAT": "json",
         } | {f"QUARRY_{name}": value for name, value in self.variables.items()}
-        self._launch("api", [sys.executable, "-P", "-c", SERVE])
+        self._launch("api", SERVE)
         for number in range(self.workers):
             self._launch(f"mining{number}", module_command("worker", "worker", "--queue", "mining"))
         if self.upkeep:
             self._launch("network", module_command("worker", "worker", "--queue", "network"))
             self._launch("ticker", module_command("worker", "ticker"))
-        eventually(self._is_ready, 30)
+        eventually(self._is_ready, 30, "the start of a node", every=0.1)  # each look is two requests
 
     def _launch(self, name: str, command: list[str]) -> None:
         with (self.directory / f"{name}.log").open("ab") as log:

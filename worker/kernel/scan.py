@@ -3,10 +3,14 @@
 Importing it imports Numba; `FastKernel.warm_up` compiles.
 """
 
-from collections.abc import Callable
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
-from typing import Final, TypeAlias
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 import numba
 import numpy as np
@@ -22,6 +26,11 @@ DIGIT_WORDS: Final = 14  # the block's last two words hold the length
 LOW_TABLE: Final = np.array([int.from_bytes(b"%04d" % low, "big") for low in range(LOW)], np.uint32)
 
 PLAIN: Final = PlainKernel()
+# Seconds to wait for another process that compiles: below the time that a node has to start.
+_PATIENCE: Final = 45.0
+_POLL: Final = 0.05
+_SOURCE: Final = Path(first_chunk.__code__.co_filename)
+
 FirstChunk: TypeAlias = Callable[..., int]  # `sha256.first_chunk`, compiled
 
 
@@ -50,7 +59,8 @@ class FastKernel:
         if self._compiled is not None:
             return
         try:
-            self._compiled = _compile(cache=True)
+            with _one_at_a_time():
+                self._compiled = _compile(cache=True)
             self.note = f"Numba {numba.__version__}"
         except Exception as error:  # the cache or the code in it may be unusable: try without it
             self._compiled = _compile(cache=False)
@@ -64,6 +74,42 @@ class FastKernel:
         self.warm_up()
         assert self._compiled is not None
         return _scan(self._compiled, prefix, difficulty, start, stop)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Wait while another process on this machine compiles: its result can then be loaded.
+
+    All workers of a node start at once, and compiling takes seconds of processor time. If the code is in the cache
+    already, nobody waits. After _PATIENCE, or where files cannot be locked, everybody compiles.
+    """
+    if _is_cached():
+        yield
+        return
+    with _SOURCE.open("rb") as file:  # closing it unlocks it, and so does the end of the process
+        deadline = time.monotonic() + _PATIENCE
+        while not _locked(file) and not _is_cached() and time.monotonic() < deadline:
+            time.sleep(_POLL)
+        yield
+
+
+def _locked(file: Any) -> bool:
+    """Whether the file is ours now, or cannot be locked at all."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_cached() -> bool:
+    """Whether Numba's cache has code that is newer than its source. It may still be of another machine."""
+    function: Any = numba.njit(cache=True, **OPTIONS)(first_chunk)
+    directory = function.stats.cache_path
+    newer = _SOURCE.stat().st_mtime
+    return any(file.stat().st_mtime > newer for file in Path(directory).glob(f"{_SOURCE.stem}.*.nbc"))
 
 
 def _compile(cache: bool) -> FirstChunk:

@@ -9,6 +9,7 @@ import os
 import click
 
 from api.cli.group import USAGE, Failure
+from services.system.loading import keep, uncollected
 from services.system.programs import do_without_rich, module_command, module_path
 
 
@@ -16,9 +17,10 @@ from services.system.programs import do_without_rich, module_command, module_pat
 def api() -> None:
     """Run the HTTP server until SIGTERM or Ctrl-C. Settings come from the environment (QUARRY_…)."""
     do_without_rich()
-    from api.server import serve
-    from services.settings.table import load
-
+    with uncollected():
+        from api.server import serve
+        from services.settings.table import load
+    keep()
     serve(load(os.environ))
 
 
@@ -26,9 +28,10 @@ def api() -> None:
 def rpc() -> None:
     """Run JSON-RPC over HTTP and WebSocket until SIGTERM or Ctrl-C. Settings come from the environment (QUARRY_…)."""
     do_without_rich()
-    from api.door.server import serve
-    from services.settings.table import load
-
+    with uncollected():
+        from api.door.server import serve
+        from services.settings.table import load
+    keep()
     serve(load(os.environ))
 
 

@@ -102,7 +102,7 @@ def test_reverts_while_workers_mine(start_node: StartNode, turns: int) -> None:
     os.kill(running.processes["api"].pid, signal.SIGKILL)
     running.processes["api"].wait()
     eventually(lambda: not listens(running.door.port), what="the end of the server's other processes")
-    running._launch("api", [sys.executable, "-P", "-c", SERVE])
+    running._launch("api", SERVE)
     eventually(running._is_ready, 30)
     assert rpc(running, "evm_revert", taken) is True and status(running, last) == "reverted"
     audited(running)

@@ -46,7 +46,7 @@ class Supervised:
         self.kills: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._start: dict[str, Callable[[], subprocess.Popen[bytes]]] = {
-            "api": lambda: crew.script("api", SERVE),
+            "api": lambda: crew.run("api", SERVE),
             "mining-0": lambda: crew.worker(name="mining-0"),
             "mining-1": lambda: crew.worker(name="mining-1"),
             "network": lambda: crew.worker("network"),

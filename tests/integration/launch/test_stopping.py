@@ -106,7 +106,7 @@ class Scene:
             "mining": self.crew.worker(),
             "network": self.crew.worker("network"),
             "ticker": self.crew.ticker(),
-            "api": self.crew.script("api", SERVE),
+            "api": self.crew.run("api", SERVE),
         }
         eventually(lambda: (self.jobs.mining_workers(), self.jobs.network_workers()) == (1, 1), what="the workers")
         eventually(lambda: self.answers("/readyz"), what="the API")

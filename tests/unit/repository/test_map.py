@@ -147,7 +147,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("worker/context.py", "worker/jobs/search.py")),
     ("worker processes: stopped, killed, frozen, given foreign jobs",
      ("tests/integration/worker/test_life.py", "tests/integration/worker/test_strangers.py"),
-     ("worker/__main__.py", "worker/process.py", "worker/rq_logs.py", "worker/jobs/network.py",
+     ("worker/__main__.py", "worker/process.py", "worker/programs.py", "worker/rq_logs.py", "worker/jobs/network.py",
       "worker/jobs/upkeep.py")),
     # quarrynode
     ("raised where a node is started and asked", ("tests/unit/quarrynode/test_process.py",), ("quarrynode/errors.py",)),

@@ -68,6 +68,7 @@ ALLOWED = {
     ("api/cli/node/mine.py", "time"): "shows a rate",
     ("api/cli/wallet/transfers.py", "time"): "waits for a confirmation",
     ("worker/claim_size.py", "time"): "measures the kernel's speed",
+    ("worker/kernel/scan.py", "time"): "waits for another process that compiles",
     ("worker/jobs/search.py", "time"): "measures scans; a job's time limit is real",
 }
 

@@ -51,6 +51,18 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
     assert "quarry demo" in done.stdout
 
 
+def test_commands_that_log_do_not_load_rich_and_may_load_it_later() -> None:
+    script = (
+        "import sys\nfrom api.cli.group import quarry\n"
+        "import click\ncontext = click.Context(quarry)\nassert quarry.get_command(context, 'up')\n"
+        "assert 'structlog.dev' in sys.modules\n"
+        "assert not {'rich', 'flask', 'rq', 'numpy'} & set(sys.modules)\n"
+        "import rich.progress\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_of_the_table_exists_and_explains_itself(name: str) -> None:
     result = run(name, "--help")

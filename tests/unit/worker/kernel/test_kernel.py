@@ -17,12 +17,18 @@ from worker.kernel import choose
 kernel = choose("auto")
 print(kernel.name, kernel.scan(b"100", 65536, 0, 100000), kernel.note, sep="|")
 """
+# How many functions it loaded from the cache.
+LOADED = "print(sum(kernel._compiled.stats.cache_hits.values()))"
 
 
-def start_worker(environment: Mapping[str, str]) -> subprocess.Popen[str]:
+def start_worker(environment: Mapping[str, str], and_then: str = "") -> subprocess.Popen[str]:
     """A process that chooses a kernel as a worker does, with no other environment than this."""
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", START], cwd=ROOT, env=dict(environment), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-W", "error", "-c", START + and_then],
+        cwd=ROOT,
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -96,13 +102,17 @@ def test_fast_leaves_nothing_of_four_digits_and_more_to_plain(prefix: bytes, mon
         kernel.scan(prefix, 2**100, 999, 1_000)
 
 
-def test_two_first_starts_share_a_cache_and_a_damaged_one_is_survived(tmp_path: Path) -> None:
+def test_of_two_first_starts_one_compiles_and_a_damaged_cache_is_survived(tmp_path: Path) -> None:
     pytest.importorskip("numba", reason="needs the extra `fast`")
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
-    for worker in [start_worker(environment), start_worker(environment)]:
-        name, proof, note = outcome(worker)
+    loaded = []
+    for worker in [start_worker(environment, LOADED), start_worker(environment, LOADED)]:
+        name, proof, note_and_loaded = outcome(worker)
+        note, count = note_and_loaded.split("\n")
         assert (name, proof) == ("fast", "35293")
         assert "cache" not in note
+        loaded.append(int(count))
+    assert sorted(loaded) == [0, 1]  # while one compiles, the other waits, and loads what it made
     code = list(tmp_path.rglob("*.nbc"))
     assert code  # else the next start would prove nothing
     for file in code:
@@ -110,6 +120,18 @@ def test_two_first_starts_share_a_cache_and_a_damaged_one_is_survived(tmp_path: 
     name, proof, note = outcome(start_worker(environment))
     assert (name, proof) == ("fast", "35293")
     assert "in memory because the cache failed" in note
+
+
+def test_who_holds_the_lock_for_too_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="needs the extra `fast`")
+    from worker.kernel import scan
+
+    monkeypatch.setattr(scan, "_is_cached", lambda: False)
+    monkeypatch.setattr(scan, "_PATIENCE", 0.1)
+    entered = 0
+    with scan._one_at_a_time(), scan._one_at_a_time():
+        entered += 1
+    assert entered == 1
 
 
 def test_a_scan_lets_other_threads_run() -> None:

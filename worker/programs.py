@@ -1,0 +1,48 @@
+"""The programs of `python -m worker`: their arguments, and how their errors are told."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from services.errors import BadSettings
+from services.jobs.queues import MINING, NETWORK
+from services.settings.table import load
+from services.system.loading import keep, uncollected
+from services.system.visible import escaped
+from shared.errors import NodeError
+
+
+def main(arguments: list[str]) -> int:
+    """Run one process until it is told to stop; its exit code (2: wrong usage or settings)."""
+    parser = argparse.ArgumentParser("worker")
+    programs = parser.add_subparsers(dest="program", required=True)
+    programs.add_parser("worker").add_argument("--queue", required=True, choices=(MINING, NETWORK))
+    programs.add_parser("ticker")
+    state = programs.add_parser("state")
+    state.add_argument("action", choices=("load", "dump"))
+    state.add_argument("file", type=Path)
+    state.add_argument("--resume", action="store_true")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = load(os.environ)
+        if chosen.program == "ticker":
+            with uncollected():
+                from worker.ticker import run_ticker
+            keep()
+            run_ticker(settings)
+        elif chosen.program == "state":
+            from worker.state_files import run_state
+
+            run_state(settings, chosen.action, chosen.file, resume=chosen.resume)
+        else:
+            with uncollected():
+                from worker.process import run_worker  # not for the ticker, which needs no kernel
+            keep()
+            run_worker(settings, chosen.queue)
+    except NodeError as error:
+        if chosen.program != "state" and not isinstance(error, BadSettings):
+            raise
+        print(f"quarry: {escaped(str(error))}", file=sys.stderr)
+        return 2 if isinstance(error, BadSettings) else 1
+    return 0
