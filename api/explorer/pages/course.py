@@ -32,7 +32,7 @@ _EXAMPLES = ("Anna pays Ben 5 coins.", "Anna pays Ben 6 coins.")
 
 _TUTORIAL = "This node's chain follows the tutorial's rules, so the exercise uses blocks of an example."
 _SHORT = "The chain of this node is still too short for this exercise, so it uses blocks of an example. As soon as the \
-chain has five blocks, it uses those."
+chain has five blocks, the exercise uses those."
 _HEAVY = "The first blocks of this chain are too large or too difficult for a browser, so the exercise uses blocks of \
 an example."
 
@@ -129,7 +129,7 @@ def lesson(slug: str, node: Node, sample_url: str) -> dict[str, Any]:
 
 
 def chance(share: int, behind: int) -> float:
-    """How likely a thief with `share` per cent of the hash rate is to overtake a chain that is `behind` blocks ahead.
+    """How likely a thief with `share` per cent of the hash rate is to catch up with a chain `behind` blocks ahead.
 
     The gambler's ruin of the Bitcoin paper, section 11.
     """
