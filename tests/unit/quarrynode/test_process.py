@@ -75,7 +75,8 @@ def test_much_output_holds_nothing_up(fake: Fake) -> None:
 # --- The end of the process that holds the node ---------------------------------------------------------------------
 
 HOLDER = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that were started with nohup ignore it
 from quarrynode import QuarryNode
 node = QuarryNode({command!r}).start()
 {then}
