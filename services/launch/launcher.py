@@ -37,8 +37,8 @@ START_TIMEOUT = 60.0  # seconds until API and door answer and every worker has r
 STOP_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL
 _POLL = 0.05
 _DIFFERS = "ledger_differs"
-# After so many seconds, a start says why it may take longer.
-_SLOW = 3.0
+# After so many seconds of silence, a start says what it waits for; the first time, also why it may take longer.
+_SILENT = 1.8
 _WHY_SLOW = "the first start on a machine compiles the code and the hash kernel"
 _TRIM_SECONDS = 5.0  # between two looks at the sizes of the logs
 
@@ -141,7 +141,7 @@ class RunningNode:
 
     def wait_for_api(self) -> None:
         """Wait until the API answers. Raises as `wait` does."""
-        self._wait_until(self._api_is_ready)
+        self._wait_for(lambda: "" if self._api_is_ready() else "the API")
 
     def wait(self, launched_at: float) -> None:
         """Wait until API and door answer and every worker has registered; then write the node's record.
@@ -152,7 +152,7 @@ class RunningNode:
         Raises:
             LaunchFailed: a program ended, or START_TIMEOUT has passed.
         """
-        self._wait_until(self._is_ready)
+        self._wait_for(self._awaited)
         self._was_ready = True
         self._stack.callback(self.plan.files.remove_record)
         self.plan.files.write_record(
@@ -175,15 +175,17 @@ class RunningNode:
         self._stack.callback(node_register.leave, self.plan.files.record)
         node_register.enter(self.plan.files.record)
 
-    def _wait_until(self, ready: Callable[[], bool]) -> None:
-        began = time.monotonic()
-        deadline, slow = began + START_TIMEOUT, began + _SLOW
-        while not ready():
+    def _wait_for(self, awaited: Callable[[], str]) -> None:
+        """Wait until nothing is awaited, and report every few seconds what is."""
+        began = said = time.monotonic()
+        while missing := awaited():
             self._require_alive()
-            if time.monotonic() > slow:
-                self._report(f"{self.plan.name}: waiting; {_WHY_SLOW}")
-                slow = deadline
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now - said > _SILENT:
+                why = f"; {_WHY_SLOW}" if said == began else ""
+                self._report(f"{self.plan.name}: waiting for {missing} ({now - began:.0f} s){why}")
+                said = now
+            if now - began > START_TIMEOUT:
                 logs = self.plan.files.logs
                 raise LaunchFailed(
                     f"{self.plan.name} was not ready within {START_TIMEOUT:g} s; its logs are in {logs}.",
@@ -247,19 +249,21 @@ class RunningNode:
         self.fault = str(found["detail"]) if found is not None and found.get("code") == _DIFFERS else ""
         return found is not None
 
-    def _is_ready(self) -> bool:
+    def _awaited(self) -> str:
+        """What the node still waits for before it is ready; "" if it is ready."""
         if not self._api_is_ready():
-            return False
+            return "the API"
         if self.fault:
-            return True
+            return ""
         status = ask(self.url, "/status") or {}
+        if status.get("node") != self.plan.name:
+            return "the API"
         workers = status.get("workers", {})
-        return (
-            status.get("node") == self.plan.name
-            and workers.get("mining", 0) >= self.plan.workers
-            and workers.get("network", 0) >= 1
-            and ask(self.rpc_url, "/readyz") is not None
-        )
+        if (mining := workers.get("mining", 0)) < self.plan.workers:
+            return f"mining workers ({mining} of {self.plan.workers})"
+        if workers.get("network", 0) < 1:
+            return "the network worker"
+        return "" if ask(self.rpc_url, "/readyz") is not None else "JSON-RPC"
 
     def _statuses(self) -> Iterator[tuple[ProgramStatus, Program]]:
         for supervisor, programs in self._supervisors:
