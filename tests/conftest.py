@@ -2,10 +2,11 @@
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from structlog.contextvars import clear_contextvars
 from werkzeug.routing import Rule
 
 # Hundreds of Python processes are started. Each would compile the whole product again, for a tenth of a second.
@@ -37,6 +38,13 @@ def _compile_each_url_once() -> None:
 
 
 _compile_each_url_once()
+
+
+@pytest.fixture(autouse=True)
+def _no_context_of_other_tests() -> Iterator[None]:
+    """Jobs that a test runs in its own process bind their node and worker to the log lines of the process."""
+    yield
+    clear_contextvars()
 
 
 def pytest_collection_finish() -> None:

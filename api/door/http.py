@@ -322,8 +322,7 @@ class HttpConnection(asyncio.Protocol):
         """End the connection once all is sent. What still arrives is thrown away, or the answer would be lost."""
         self._over = True
         self._let_go()
-        if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+        sockets.finish(self._transport)
         self._transport.resume_reading()
 
     @property

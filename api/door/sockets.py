@@ -21,6 +21,14 @@ def prepare(transport: asyncio.Transport) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
 
+def finish(transport: asyncio.Transport) -> None:
+    """Say that nothing more will be sent, after what waits. A connection that is closed already needs no word."""
+    if transport.is_closing() or not transport.can_write_eof():
+        return
+    with suppress(OSError):  # the client has reset it, and the loop has not noticed yet
+        transport.write_eof()
+
+
 class Flow:
     """Whether a client takes what waits for it."""
 

@@ -284,8 +284,8 @@ class WebSocket(asyncio.Protocol):
         for data in self._frames.data_to_send():
             if data:
                 self._write(data)
-            elif not self._transport.is_closing() and self._transport.can_write_eof():
-                self._transport.write_eof()
+            else:
+                sockets.finish(self._transport)
 
     def _write(self, data: bytes) -> None:
         self._transport.write(data)

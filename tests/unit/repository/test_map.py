@@ -170,7 +170,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("tests/integration/rpc/test_state.py", "tests/integration/rpc/test_transactions.py"),
      ("api/rpc/representations.py", "api/rpc/tags.py")),
     ("the door as clients of HTTP find it", ("tests/integration/rpc/test_door_http.py",),
-     ("api/door/http.py", "api/door/job.py", "api/door/limits.py", "api/door/requests.py", "api/door/sockets.py",
+     ("api/door/http.py", "api/door/job.py", "api/door/limits.py", "api/door/requests.py",
       "api/door/watch.py")),
     ("the door over WebSockets", ("tests/integration/rpc/test_door_websocket.py",), ("api/door/websocket.py",)),
     ("what subscribers are told, and who is cut off", ("tests/integration/rpc/test_door_subscriptions.py",),

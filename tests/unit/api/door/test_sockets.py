@@ -1,0 +1,46 @@
+"""Ending connections."""
+
+import asyncio
+import socket
+import struct
+
+from api.door.sockets import finish
+from tests.support.threads import run_in_loop
+
+
+def test_a_connection_that_the_client_has_reset_is_finished_without_an_error() -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        made: asyncio.Future[asyncio.Transport] = loop.create_future()
+
+        class Taken(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                assert isinstance(transport, asyncio.Transport)
+                made.set_result(transport)
+
+        async with await loop.create_server(Taken, "127.0.0.1", 0) as server:
+            client = socket.create_connection(server.sockets[0].getsockname())
+            transport = await made
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            finish(transport)  # the loop has had no turn to notice the end
+            finish(transport)
+            transport.abort()
+            finish(transport)
+
+    run_in_loop(scene)
+
+
+def test_the_other_side_reads_the_end() -> None:
+    async def scene() -> None:
+        reader, writer = socket.socketpair()
+        reader.settimeout(10)
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=writer)
+        transport.write(b"last words")
+        finish(transport)
+        with reader:
+            assert reader.recv(100) == b"last words"
+            assert reader.recv(100) == b""
+        transport.abort()
+
+    run_in_loop(scene)
