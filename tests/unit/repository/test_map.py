@@ -120,7 +120,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("services/launch/last_words.py", "services/launch/ownership.py", "services/launch/server_files.py")),
     ("`quarry up` with real processes, and the plan of it without",
      ("tests/integration/launch/test_up.py", "tests/unit/api/cli/test_cli.py"),
-     ("services/launch/launcher.py", "services/launch/node_files.py", "services/launch/node_plan.py",
+     ("services/launch/node_files.py", "services/launch/node_plan.py",
       "services/launch/running.py", "services/launch/addresses.py")),
     ("what ends a program before it starts", ("tests/integration/launch/test_start_refusals.py",),
      ("services/launch/ports.py", "services/launch/failures.py")),
