@@ -1,9 +1,34 @@
-"""Signals that end `quarry up` and `quarry demo`."""
+"""Signals that end `quarry up` and `quarry demo`, and Ctrl-C during a request that must not be broken off."""
 
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
+
+
+@contextlib.contextmanager
+def interrupt_held() -> Iterator[None]:
+    """Let the block end before a first Ctrl-C raises KeyboardInterrupt. A second one raises it at once."""
+    if threading.current_thread() is not threading.main_thread():  # which has no signals
+        yield
+        return
+    came = 0
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came += 1
+        if came > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 class Interruption:

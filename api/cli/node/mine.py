@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from api.cli.client import NodeClient
 from api.cli.group import INTERRUPTED, Failure
+from api.cli.node.interruption import interrupt_held
 from api.cli.options import Target, require, with_node
 from api.cli.progress import line, round_text
 
@@ -108,10 +109,11 @@ def mine_one(
     """
     job = ""
     try:
-        answer: dict[str, Any] = client.post("/mine", wait=0)
-        if "job" not in answer:
+        with interrupt_held():  # the answer names the request, which can be cancelled then
+            answer: dict[str, Any] = client.post("/mine", wait=0)
+            job = str(answer.get("job", ""))
+        if not job:
             return _block(client, answer["hash"])
-        job = str(answer["job"])
         if "mining_waits_until" in answer:
             if answer["mining_waits_until"] - client.get("/status")["time"] > wait:
                 raise Failure(f"{answer['message']} The request {job} stays queued; `quarry mine --cancel` cancels it.")

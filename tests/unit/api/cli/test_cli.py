@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -474,6 +475,27 @@ def test_an_interrupted_search_is_cancelled_or_said_to_go_on(
     refused(run("mine", "--url", node.url), 130, "Interrupted", *words)
     deletes = [path for method, path, *_ in node.asked if method == "DELETE"]
     assert deletes == [f"/jobs/{JOB}"]
+
+
+@pytest.mark.parametrize(("presses", "cancelled"), [(1, True), (2, False)])
+def test_an_interrupt_waits_for_the_answer_that_names_the_request(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, presses: int, cancelled: bool
+) -> None:
+    node.answers["/mine"] = 202, {"job": JOB}
+    node.answers["/status"] = 200, {**STATUS, "round": None}
+    node.answers[f"/jobs/{JOB}"] = 200, {"status": "cancelled"}
+    post = NodeClient.post
+
+    def pressed(*args: Any, **kwargs: Any) -> Any:
+        found = post(*args, **kwargs)
+        for _ in range(presses):
+            signal.raise_signal(signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(NodeClient, "post", pressed)
+    words = "the request was cancelled" if cancelled else "before the node answered"
+    refused(run("mine", "--url", node.url), 130, "Interrupted", words)
+    assert [path for method, path, *_ in node.asked if method == "DELETE"] == [f"/jobs/{JOB}"] * cancelled
 
 
 def test_cancelling_says_what_was_cancelled(node: FakeNode) -> None:
