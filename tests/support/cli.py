@@ -1,6 +1,5 @@
 """The command line in the test's own process. commands.py runs it in a process of its own."""
 
-import os
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -11,12 +10,7 @@ from api.cli import quarry
 def run(*arguments: str | Path, stdin: str | bytes | None = None, columns: int | None = None) -> Result:
     """Run a command. Its lines are whole unless they have so many `columns`, whatever terminal runs the tests."""
     environment = {"COLUMNS": None if columns is None else str(columns)}
-    before = dict(os.environ)
-    try:
-        return CliRunner(env=environment).invoke(quarry, [str(item) for item in arguments], input=stdin)
-    finally:  # `up` and `demo` take variables out of their process's environment
-        os.environ.clear()
-        os.environ.update(before)
+    return CliRunner(env=environment).invoke(quarry, [str(item) for item in arguments], input=stdin)
 
 
 def refused(result: Result, code: int, *words: str) -> None:
