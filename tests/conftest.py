@@ -41,10 +41,16 @@ _compile_each_url_once()
 
 
 @pytest.fixture(autouse=True)
-def _no_context_of_other_tests() -> Iterator[None]:
-    """Jobs that a test runs in its own process bind their node and worker to the log lines of the process."""
+def _as_it_was() -> Iterator[None]:
+    """Leave what belongs to the process as it was: jobs bind their node and worker to its log lines, and `quarry up`
+    takes variables out of its environment.
+    """
+    before = dict(os.environ)
     yield
     clear_contextvars()
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 def pytest_collection_finish() -> None:
