@@ -8,8 +8,6 @@ import pytest
 
 from tests.clients.packages import HERE, npm
 
-CAST = "@foundry-rs/cast@1.7.1"
-
 
 @pytest.fixture(scope="session")
 def node_modules() -> None:
@@ -24,14 +22,23 @@ def node_modules() -> None:
         npm(HERE, "ci")
 
 
-@pytest.fixture(scope="session")
-def cast(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Foundry's program, of 60 MB: fetched only where that is asked for, as .ci/run does."""
-    found = shutil.which("cast")
+def _foundry(name: str, directories: pytest.TempPathFactory) -> str:
+    """A program of Foundry, of 60 MB: fetched only where that is asked for, as .ci/run does."""
+    found = shutil.which(name)
     if found is not None:
         return found
     if not os.environ.get("TEST_CAST") or shutil.which("npm") is None:
-        pytest.skip("cast is not installed")
-    directory = tmp_path_factory.mktemp("cast")
-    npm(directory, "install", CAST)
-    return str(directory / "node_modules" / ".bin" / "cast")
+        pytest.skip(f"{name} is not installed")
+    directory = directories.mktemp(name)
+    npm(directory, "install", f"@foundry-rs/{name}@1.7.1")
+    return str(directory / "node_modules" / ".bin" / name)
+
+
+@pytest.fixture(scope="session")
+def cast(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return _foundry("cast", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def anvil(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return _foundry("anvil", tmp_path_factory)

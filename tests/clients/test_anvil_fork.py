@@ -1,8 +1,6 @@
 """anvil forks the chain of a node (`--fork-url`): it serves what the node serves, and goes on by itself from there."""
 
 import json
-import os
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -10,13 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from services.node import Node
 from services.wallet.development import ACCOUNTS
 from shared import ethereum
 from shared.transaction import from_raw
-from tests.clients.packages import npm
 from tests.support.door import RunningDoor
 from tests.support.keys import ALICE
 from tests.support.nodes import forget, grow, local_node
@@ -24,21 +19,7 @@ from tests.support.servers import free_port, make_server
 from tests.support.specs import CHAIN_ID, make_spec, write_spec
 from tests.support.waiting import eventually
 
-ANVIL = "@foundry-rs/anvil@1.7.1"
 A, B = ACCOUNTS[:2]
-
-
-@pytest.fixture(scope="session")
-def anvil(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Foundry's node, of 60 MB: fetched only where that is asked for, as .ci/run does."""
-    found = shutil.which("anvil")
-    if found is not None:
-        return found
-    if not os.environ.get("TEST_CAST") or shutil.which("npm") is None:
-        pytest.skip("anvil is not installed")
-    directory = tmp_path_factory.mktemp("anvil")
-    npm(directory, "install", ANVIL)
-    return str(directory / "node_modules" / ".bin" / "anvil")
 
 
 @contextmanager
