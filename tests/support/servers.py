@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import random
+import secrets
 import socket
 import subprocess
 import time
@@ -85,7 +85,8 @@ def free_port() -> int:
 def free_ports(count: int) -> range:
     """So many ports in a row that are free now, below those that the system gives to outgoing connections."""
     while True:
-        first = random.randrange(10_000, 30_000)
+        # Not `random`: pytest-randomly gives it the same seed in every process, so two tests would take the same ports.
+        first = 10_000 + secrets.randbelow(20_000)
         with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
             for port in range(first, first + count):
                 probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
