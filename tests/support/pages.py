@@ -41,6 +41,8 @@ SHELLS = ("console", "sh")
 # What the pages write for the ports of up to three nodes, and of their JSON-RPC.
 PORTS = (5000, 5001, 5002, 8545, 8546, 8547)
 COLUMNS, ROWS = 80, 24
+# What `make test ARGS=…` gives the tests: `make up` on a page would take the same arguments.
+OF_MAKE = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL")
 _READY = "Ctrl-C"
 _END = "--the command has ended--"
 _SECONDS = 60.0
@@ -169,7 +171,7 @@ class Reader:
         self._ports = {str(shown): str(own) for shown, own in zip(PORTS, (*free_ports(3), *free_ports(3)), strict=True)}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
         self.environment = {
-            **inherited,
+            **{name: value for name, value in inherited.items() if name not in OF_MAKE},
             **module_path(os.environ),
             "PATH": os.pathsep.join(filter(None, (path, os.environ["PATH"]))),
             "HOME": str(directory / "home"),
