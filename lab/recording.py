@@ -1,0 +1,158 @@
+"""Everything that happened in a lab, in order: one JSON object a line. The schema is stable; `docs/lab.md` lists it.
+
+The first line is a `begin` with the version of the schema, the last an `end` with the SHA-256 of all lines before it:
+a recording that was cut or altered is recognised. Between them stand events; each has `t`, seconds since the lab began,
+never less than before, and `event`, its kind:
+
+    block      hash, parent, height, chainwork (text), finder (node or null), timestamp, transactions (ids)
+    heard      node, hash: the node has stored the block
+    withheld   node, hash: the node keeps its block to itself
+    published  node, hash: the node shows a block that it had withheld
+    tip        node, hash, detached, attached: hashes that left and entered the node's chain, in order of height
+    invalid    node, hash, rule: the node refused the block
+    payment    node, id, to, amount (text, coins)
+    node       node, state: running, stopped or killed
+    limit      node, hash_rate: hashes per second, or null
+    strategy   node, name: or null
+    link       from, to, latency, jitter, rate (or null), cut
+    groups     groups: lists of nodes that reach each other; one list when healed
+    said       text
+    verdict    claim, held, value, low, high, expected
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+VERSION = 1
+MAX_LINE = 1_000_000  # characters
+
+# kind -> its fields
+FIELDS: dict[str, frozenset[str]] = {
+    "begin": frozenset({"recording", "scenario", "world", "seed", "nodes", "spec", "parameters"}),
+    "block": frozenset({"hash", "parent", "height", "chainwork", "finder", "timestamp", "transactions"}),
+    "heard": frozenset({"node", "hash"}),
+    "withheld": frozenset({"node", "hash"}),
+    "published": frozenset({"node", "hash"}),
+    "tip": frozenset({"node", "hash", "detached", "attached"}),
+    "invalid": frozenset({"node", "hash", "rule"}),
+    "payment": frozenset({"node", "id", "to", "amount"}),
+    "node": frozenset({"node", "state"}),
+    "limit": frozenset({"node", "hash_rate"}),
+    "strategy": frozenset({"node", "name"}),
+    "link": frozenset({"from", "to", "latency", "jitter", "rate", "cut"}),
+    "groups": frozenset({"groups"}),
+    "said": frozenset({"text"}),
+    "verdict": frozenset({"claim", "held", "value", "low", "high", "expected"}),
+    "end": frozenset({"sha256"}),
+}
+
+
+class BadRecording(Exception):
+    """A recording cannot be read: one sentence that names the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line: `t` seconds after the beginning, the kind, and its fields as JSON values."""
+
+    t: float
+    kind: str
+    fields: dict[str, Any]
+
+    def to_object(self) -> dict[str, Any]:
+        return {"t": round(self.t, 6), "event": self.kind, **self.fields}
+
+
+class Recorder:
+    """Writes a recording, and keeps its events for those who ask. Not for several threads at once."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self.events: list[Event] = []
+        self._out = out
+        self._digest = hashlib.sha256()
+        self._ended = False
+
+    def note(self, t: float, kind: str, **fields: Any) -> Event:
+        """Write an event. Raises `ValueError`: the kind has other fields, or the recording has ended."""
+        if self._ended or FIELDS.get(kind) != fields.keys():
+            raise ValueError(f"a recording has no event {kind} with {sorted(fields)} here")
+        if self.events:
+            t = max(t, self.events[-1].t)
+        event = Event(t, kind, fields)
+        self.events.append(event)
+        line = json.dumps(event.to_object(), separators=(",", ":"), ensure_ascii=True, allow_nan=False) + "\n"
+        self._digest.update(line.encode())
+        if self._out is not None:
+            self._out.write(line)
+        return event
+
+    def end(self, t: float) -> None:
+        """Write the last line."""
+        self.note(t, "end", sha256=self._digest.hexdigest())
+        self._ended = True
+        if self._out is not None:
+            self._out.flush()
+
+
+def read_recording(lines: Iterable[str]) -> list[Event]:
+    """The events of a recording, `begin` and `end` included.
+
+    Raises:
+        BadRecording: it is of another version, was cut or altered, or a line is not an event.
+    """
+    events: list[Event] = []
+    digest = hashlib.sha256()
+    for number, line in enumerate(lines, 1):
+        if events and events[-1].kind == "end":
+            raise BadRecording(f"Line {number}: the recording goes on after its end.")
+        event = _read_line(number, line)
+        _check_place(number, event, events)
+        if event.kind == "end" and event.fields["sha256"] != digest.hexdigest():
+            raise BadRecording("The recording was altered: its lines do not have the SHA-256 that its last line names.")
+        digest.update(line.encode())
+        events.append(event)
+    if not events or events[-1].kind != "end":
+        raise BadRecording(f"The recording was cut: line {len(events)} is its last one, and is not its end.")
+    return events
+
+
+def _check_place(number: int, event: Event, before: list[Event]) -> None:
+    """Raise `BadRecording` if the event cannot follow the ones before it."""
+    if (event.kind == "begin") != (not before):
+        raise BadRecording(f"Line {number}: a recording has one `begin`, in its first line.")
+    if event.kind == "begin" and event.fields["recording"] != VERSION:
+        raise BadRecording(f"The recording has version {event.fields['recording']!r}; this program reads {VERSION}.")
+    if before and event.t < before[-1].t:
+        raise BadRecording(f"Line {number}: time runs backwards.")
+
+
+def _read_line(number: int, line: str) -> Event:
+    if len(line) > MAX_LINE:
+        raise BadRecording(f"Line {number} has more than {MAX_LINE:,} characters.")
+    try:
+        fields = json.loads(line, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise BadRecording(f"Line {number} is not a JSON object.") from None
+    if not isinstance(fields, dict):
+        raise BadRecording(f"Line {number} is not a JSON object.")
+    t, kind = fields.pop("t", None), fields.pop("event", None)
+    if not isinstance(kind, str) or FIELDS.get(kind) != fields.keys():
+        raise BadRecording(f"Line {number} is not an event of a recording.")
+    if isinstance(t, bool) or not isinstance(t, int | float) or not (0 <= t < math.inf):
+        raise BadRecording(f"Line {number}: `t` is not a number of seconds.")
+    return Event(float(t), kind, fields)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def verdicts(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
+    """The verdicts of a recording, as objects."""
+    return (event.fields for event in events if event.kind == "verdict")
