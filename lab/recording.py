@@ -25,7 +25,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -70,11 +70,17 @@ class Event:
 
 
 class Recorder:
-    """Writes a recording, and keeps its events for those who ask. Not for several threads at once."""
+    """Writes a recording, and keeps its events for those who ask. Not for several threads at once.
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    Args:
+        out: where the lines go.
+        tell: called with each event as it is written.
+    """
+
+    def __init__(self, out: TextIO | None = None, tell: Callable[[Event], None] | None = None) -> None:
         self.events: list[Event] = []
         self._out = out
+        self._tell = tell
         self._digest = hashlib.sha256()
         self._ended = False
 
@@ -90,6 +96,8 @@ class Recorder:
         self._digest.update(line.encode())
         if self._out is not None:
             self._out.write(line)
+        if self._tell is not None:
+            self._tell(event)
         return event
 
     def end(self, t: float) -> None:

@@ -6,6 +6,7 @@
 
 import contextlib
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +58,7 @@ class RunningNode:
         self.redis_url = plan.redis_url or ""
         self.fault = ""  # how the stored state differs from the blocks; "": it is not known to differ
         self.lost: NodeError | None = None  # why the node was given up
+        self._valkey: EmbeddedValkey | None = None
         self._keeper: Keeper | None = None
         self._trimmed = 0.0
         self._was_ready = False
@@ -113,7 +115,7 @@ class RunningNode:
         files, plan = self.plan.files, self.plan
         self._report(f"{plan.name}: starting {'Valkey and ' if plan.redis_url is None else ''}the API")
         if plan.redis_url is None:
-            valkey = EmbeddedValkey(files.valkey, durability=self.settings.durability)
+            valkey = self._valkey = EmbeddedValkey(files.valkey, durability=self.settings.durability)
             self._stack.callback(valkey.stop)
             valkey.start()
             self._keeper = Keeper(valkey, plan.name)
@@ -224,6 +226,15 @@ class RunningNode:
         """End the programs, then Valkey. Safe to call twice."""
         self.tell()
         self._stack.close()
+
+    def kill(self) -> None:
+        """End Valkey and all programs at once, as a power cut does; then clean up as `stop`."""
+        pids = [None if self._valkey is None else self._valkey.pid, *(status.pid for status, _ in self._statuses())]
+        for pid in pids:
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.stop()
 
     def _named_servers(self) -> Iterator[tuple[str, str]]:
         if self.plan.redis_url is not None:

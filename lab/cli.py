@@ -1,0 +1,241 @@
+"""`quarry lab`: its commands. What they print is for a person unless --json is given.
+
+Exit codes: 0 every verdict held, 1 one did not, 2 wrong usage or a file that cannot be used, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from api.cli import terminal
+from api.cli.group import FAILED, USAGE, Failure, LazyGroup
+from api.cli.options import json_option
+from api.cli.progress import bar
+from api.cli.suggestions import Group
+from api.cli.table import Column, table
+from lab.grading import grade_strategy
+from lab.interface import LabError
+from lab.loading import Fidelity, built_in, load_scenario, read_parameters
+from lab.recording import BadRecording, Event, read_recording
+from lab.runner import Result, run_real, run_seeds
+from lab.timeline import lines_of
+from lab.verdicts import Verdict
+
+MOST_SEEDS = 1_000_000
+
+
+class LabGroup(LazyGroup):
+    """A group with commands of its own that treats errors as the root command does."""
+
+    list_commands = Group.list_commands
+    get_command = Group.get_command
+    format_commands = Group.format_commands
+    shell_complete = Group.shell_complete
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What cannot be used is one sentence and exit code 2; 1 is for verdicts that did not hold."""
+    try:
+        yield
+    except (LabError, BadRecording) as error:
+        raise Failure(str(error), USAGE) from None
+
+
+@click.group(
+    cls=LabGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 every verdict held, 1 one did not, 2 wrong usage or file, 130 interrupted.",
+)
+def lab() -> None:
+    """Break a blockchain and watch it heal.
+
+    A scenario acts on a network of nodes and says what should follow. Begin with `quarry lab list` and `quarry lab
+    simulate partition`.
+    """
+
+
+_seeds = click.option(
+    "--seeds", type=click.IntRange(1, MOST_SEEDS), default=1, show_default=True, help="How many seeds to run."
+)
+_first_seed = click.option(
+    "--first-seed", type=click.IntRange(0, 2**53), default=1, show_default=True, help="The first seed."
+)
+_set = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a parameter; repeatable.")
+_directory = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("lab-recordings"),
+    show_default=True,
+    help="Where recordings go.",
+)
+
+
+@lab.command("list")
+@json_option
+def list_scenarios(as_json: bool) -> None:
+    """List the built-in scenarios, and what --set may change in each."""
+    found = [load_scenario(name) for name in built_in()]
+    if as_json:
+        terminal.show_json(
+            [{"name": each.name, "summary": each.summary, "parameters": each.parameters} for each in found]
+        )
+        return
+    rows = [
+        (each.name, each.summary, " ".join(f"{key}={value}" for key, value in each.parameters.items()))
+        for each in found
+    ]
+    terminal.show(*table([Column("SCENARIO"), Column("WHAT IT SHOWS", least=20), Column("--set", extra=True)], rows))
+
+
+@lab.command()
+@click.argument("scenario")
+@_seeds
+@_first_seed
+@_set
+@_directory
+@click.option(
+    "--fidelity", type=click.Choice(["tree", "full"]), help="tree: blocks only, fast; full: the nodes' own code."
+)
+@json_option
+def simulate(
+    scenario: str,
+    seeds: int,
+    first_seed: int,
+    settings: tuple[str, ...],
+    data_dir: Path,
+    fidelity: Fidelity | None,
+    as_json: bool,
+) -> None:
+    """Run a scenario on simulated nodes in virtual time, once for each seed.
+
+    SCENARIO is a built-in one or a file. The same seed gives the same run. The recording is of the first seed that did
+    not hold, or of the first one.
+    """
+    with refusals():
+        found = load_scenario(scenario)
+        given = read_parameters(found, settings)
+        with bar(found.name, quiet=as_json, unit="seeds") as progress:
+            result = run_seeds(
+                scenario,
+                fidelity or found.fidelity,
+                range(first_seed, first_seed + seeds),
+                given,
+                data_dir,
+                lambda done: progress(done, seeds),
+            )
+    _show(result, as_json)
+
+
+@lab.command()
+@click.argument("scenario")
+@click.option("--seed", type=click.IntRange(0, 2**53), default=1, show_default=True, help="For the scenario's draws.")
+@_set
+@_directory
+@json_option
+def run(scenario: str, seed: int, settings: tuple[str, ...], data_dir: Path, as_json: bool) -> None:
+    """Run a scenario on real nodes on this machine, with real proof of work.
+
+    SCENARIO is a built-in one or a file. What happens is printed as it happens.
+    """
+    from lab.real.lab import RealLab, require_room
+
+    with refusals():
+        found = load_scenario(scenario)
+        given = read_parameters(found, settings)
+        require_room(found.nodes(given))
+        result = run_real(found, RealLab, seed, given, data_dir, None if as_json else _tell)
+    _show(result, as_json)
+
+
+def _tell(event: Event) -> None:
+    terminal.show_if_taken(*lines_of([event]))
+
+
+@lab.command()
+@click.argument("strategy")
+@click.option("--seeds", type=click.IntRange(2, MOST_SEEDS), default=100, show_default=True, help="How many seeds.")
+@_first_seed
+@click.option("--alpha", type=click.FloatRange(0.01, 0.99), multiple=True, help="Shares of the hash rate to try.")
+@click.option("--blocks", type=click.IntRange(100, 1_000_000), default=2000, show_default=True, help="Blocks per seed.")
+@json_option
+def grade(strategy: str, seeds: int, first_seed: int, alpha: tuple[float, ...], blocks: int, as_json: bool) -> None:
+    """Measure what the strategy in a file earns against honest miners.
+
+    Each verdict says whether it earns no less than its share of the hash rate, which an honest miner earns.
+    """
+    with refusals():
+        result = grade_strategy(Path(strategy), alpha or (0.2, 0.3, 0.4), range(first_seed, first_seed + seeds), blocks)
+    _show(result, as_json)
+
+
+@lab.command()
+@click.argument("recording", type=click.Path(path_type=Path))
+@json_option
+def replay(recording: Path, as_json: bool) -> None:
+    """Print what happened in a recording, and its verdicts again."""
+    with refusals():
+        events = read_file(recording)
+        if as_json:
+            terminal.show_json(_result_of(events, recording).to_object())
+        else:
+            terminal.show(*lines_of(events))
+    _end(_result_of(events, recording))
+
+
+def read_file(path: Path) -> list[Event]:
+    """The events of a recording. Raises `LabError` or `BadRecording`."""
+    try:
+        with path.open(encoding="ascii", newline="\n") as lines:
+            return read_recording(lines)
+    except UnicodeDecodeError:
+        raise BadRecording(f"{path} is no recording: it is not ASCII.") from None
+    except OSError as error:
+        raise LabError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _result_of(events: list[Event], path: Path) -> Result:
+    begin = events[0].fields
+    verdicts = [Verdict(**event.fields) for event in events if event.kind == "verdict"]
+    return Result(str(begin["scenario"]), begin["world"], [begin["seed"]], verdicts, str(path))
+
+
+def _show(result: Result, as_json: bool) -> None:
+    if as_json:
+        terminal.show_json(result.to_object())
+    else:
+        for verdict in result.verdicts:
+            word, colour = ("held", "green") if verdict.held else ("did not hold", "red")
+            terminal.show(f": {figures(verdict)}", mark=word, colour=colour)
+        if result.recording is not None:
+            terminal.show(f"Recording: {result.recording}")
+    _end(result)
+
+
+def figures(verdict: Verdict) -> str:
+    """A verdict's claim and its figures on one line."""
+    if verdict.value is None:
+        return verdict.claim
+    text = f"{verdict.claim}: {verdict.value:.4g}"
+    if verdict.low is not None and verdict.high is not None:
+        text += f" (95 %: {verdict.low:.4g} to {verdict.high:.4g})"
+    return text if verdict.expected is None else f"{text}, expected {verdict.expected:.4g}"
+
+
+def _end(result: Result) -> None:
+    if not result.held:
+        sys.exit(FAILED)
+
+
+def main(arguments: list[str]) -> Any:
+    """Run `quarry lab` with arguments, and exit."""
+    try:
+        lab.main(arguments, prog_name="quarry lab")
+    finally:
+        terminal.settle()

@@ -1,0 +1,106 @@
+"""Strategies are other people's code: ask one, and survive what it does.
+
+A strategy that raises, does not answer, or answers what cannot be done is reported once, and its node behaves as an
+honest one from then on.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Literal
+
+from lab.strategy import Action, Strategy, View, publish_all
+
+ANSWER_SECONDS = 1.0
+
+
+class NeverAnswered(BaseException):
+    """The strategy took too long. Not an `Exception`: a strategy that catches everything must not catch it."""
+
+
+class Guard:
+    """Asks one strategy.
+
+    Args:
+        report: called once with a sentence if the strategy fails.
+    """
+
+    def __init__(self, strategy: Strategy, report: Callable[[str], None]) -> None:
+        self.strategy = strategy
+        self.name = str(strategy.name)
+        self.failed = False
+        self._report = report
+
+    def on_found(self, view: View) -> Action:
+        return self._ask("on_found", view)
+
+    def on_heard(self, view: View) -> Action:
+        return self._ask("on_heard", view)
+
+    def _ask(self, event: Literal["on_found", "on_heard"], view: View) -> Action:
+        if not self.failed:
+            try:
+                action = _within(ANSWER_SECONDS, lambda: getattr(self.strategy, event)(view))
+                if (problem := _problem(action, view)) is None:
+                    return action
+            except NeverAnswered:
+                problem = f"did not answer within {ANSWER_SECONDS:g} s"
+            except Exception as error:
+                problem = f"raised {type(error).__name__}: {error}"
+            self.failed = True
+            self._report(f"The strategy {self.name} {problem} in {event}; its node is honest from now on.")
+        return publish_all(view)
+
+
+def _problem(action: Action, view: View) -> str | None:
+    """What cannot be done of an action."""
+    if not isinstance(action, Action):
+        return f"answered {action!r:.40}, which is no Action"
+    if type(action.publish) is not int or not 0 <= action.publish <= len(view.withheld):
+        return f"wants to publish {action.publish!r:.40} of {len(view.withheld)} withheld blocks"
+    if not isinstance(action.give_up, bool):
+        return f"answered give_up={action.give_up!r:.40}"
+    if action.onto is not None and not isinstance(action.onto, str):
+        return f"wants to mine onto {action.onto!r:.40}"
+    return None
+
+
+def _within(seconds: float, ask: Callable[[], Action]) -> Action:
+    """The answer. In the main thread an endless loop or a sleep is interrupted; another thread waits for a third."""
+    if threading.current_thread() is not threading.main_thread():
+        return _in_thread(seconds, ask)
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise NeverAnswered
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        return ask()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _in_thread(seconds: float, ask: Callable[[], Action]) -> Action:
+    """The answer of a thread that is left alone if it takes too long: it ends with the process."""
+    answers: list[Action] = []
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            answers.append(ask())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name="strategy", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not answers:
+        raise NeverAnswered
+    return answers[0]

@@ -1,0 +1,255 @@
+"""A lab of real nodes on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from lab.blocktree import BlockTree
+from lab.interface import LabBlock, LabError, Link, NotReached, World
+from lab.real.node import RealNode
+from lab.real.router import Router
+from lab.recording import Recorder
+from lab.strategy import Strategy
+from lab.verdicts import Observation
+from services.launch.made_chain import to_toml
+from services.launch.node_files import node_files, write_private
+from services.launch.node_plan import NodePlan
+from services.settings.table import BUILT_IN_SPECS, load_spec
+from services.system.programs import scrub_environment
+from shared.chain_spec import ChainSpec
+from shared.errors import NodeError
+
+_TICK = 0.1  # seconds between two looks at the processes
+_POLL = 0.05  # seconds between two looks at a condition
+NODES_PER_CORE = 8
+# One API process is enough for one lab, and a test network needs no second copy of its code in memory.
+_SETTINGS = {"QUARRY_API_PROCESSES": "1", "QUARRY_API_THREADS": "32"}
+
+T = TypeVar("T")
+
+
+class _Hands:
+    """One thread that lives as long as the lab: it starts, watches and ends processes."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hands")
+        self._ended = threading.Event()
+
+    def do(self, what: Callable[[], T]) -> T:
+        return self._thread.submit(what).result()
+
+    def tick(self, look: Callable[[], None]) -> None:
+        """Call `look` about every tenth of a second, between other work."""
+
+        def run() -> None:
+            while not self._ended.wait(_TICK):
+                with contextlib.suppress(RuntimeError):  # the lab ends just now
+                    waiting: Future[None] = self._thread.submit(look)
+                    waiting.result()
+
+        threading.Thread(target=run, name="lab tick", daemon=True).start()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.shutdown()
+
+
+class RealLab:
+    """Nodes as processes, a router between them.
+
+    Args:
+        nodes: how many.
+        seed: for the scenario's own draws and the router's jitter; real proof of work has no seed.
+        directory: for keys, chains and logs. None: a temporary one, which is removed at the end.
+
+    Raises:
+        LabError: so many nodes do not fit on this machine, or one did not start; nothing is left running.
+    """
+
+    world: World = "real"
+
+    def __init__(
+        self, nodes: int, spec: ChainSpec, seed: int, recorder: Recorder, directory: Path | None = None
+    ) -> None:
+        require_room(nodes)
+        self.seed = seed
+        self.spec = spec
+        self.random = random.Random(seed)
+        self.observations: list[Observation] = []
+        self._began = time.monotonic()
+        self._stack = contextlib.ExitStack()
+        self._tree = BlockTree(recorder, lambda: self.now)
+        self._finders: dict[str, int] = {}
+        try:
+            self._start(nodes, directory)
+        except NodeError as error:
+            self._stack.close()
+            raise LabError(f"The lab does not start: {error}") from None
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _start(self, nodes: int, directory: Path | None) -> None:
+        if directory is None:
+            directory = Path(tempfile.mkdtemp(prefix="quarry-lab-"))
+            self._stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        scrub_environment()
+        self._hands = _Hands()
+        self._stack.callback(self._hands.end)
+        self._router = Router(seed=self.seed)
+        self._stack.callback(self._router.stop)
+        self._router.start(range(1, nodes + 1))
+        self._nodes = [
+            RealNode(number, self._plan(number, directory), self._tree, self._hands, self._finders.get)
+            for number in range(1, nodes + 1)
+        ]
+        self._stack.callback(self._hands.do, self._stop_all)
+        self._hands.do(self._start_all)
+        self._hands.tick(self._tick)
+        for node in self._nodes:
+            node.follow()
+
+    def _plan(self, number: int, directory: Path) -> NodePlan:
+        spec = self.spec.name
+        if spec not in BUILT_IN_SPECS or load_spec(spec) != self.spec:
+            spec = str(directory / "spec.toml")
+            write_private(Path(spec), to_toml(self.spec))
+        proxy = f"http://127.0.0.1:{self._router.port_of(number)}"
+        return NodePlan(
+            name=f"node{number}",
+            files=node_files(directory, self.spec.name, f"node{number}"),
+            spec=spec,
+            port=0,
+            rpc_port=0,
+            automine=False,
+            settings={**_SETTINGS, "QUARRY_PEER_PROXY": proxy},
+        )
+
+    def _start_all(self) -> None:
+        running = [node.running for node in self._nodes]
+        for node in self._nodes:
+            node.running.allocate()
+            node.keep_ports()
+            self._finders[node.wallet] = node.number
+            self._router.serve(node.number, node.running.port)
+        for node in self._nodes:
+            node.others = [other.running.url for other in self._nodes if other is not node]
+            node.running.start(node.others)
+        for each in running:
+            each.wait_for_api()
+        for each in running:
+            each.begin()
+        now = time.time()
+        for each in running:
+            each.wait(now)
+
+    def _tick(self) -> None:
+        for node in self._nodes:
+            if node.state == "running":
+                node.running.tick()
+
+    def _stop_all(self) -> None:
+        for node in self._nodes:
+            node.running.tell()
+        for node in self._nodes:
+            node.running.stop()
+
+    # --- the interface ---
+
+    @property
+    def nodes(self) -> Sequence[RealNode]:
+        return self._nodes
+
+    @property
+    def now(self) -> float:
+        return time.monotonic() - self._began
+
+    def node(self, number: int) -> RealNode:
+        if not 1 <= number <= len(self._nodes):
+            raise LabError(f"There is no node {number}: the lab has {len(self._nodes)}.")
+        return self._nodes[number - 1]
+
+    def link(self, a: int, b: int) -> Link:
+        self.node(a), self.node(b)
+        return self._router.link(a, b)
+
+    def partition(self, *groups: Sequence[int]) -> None:
+        named = [number for group in groups for number in group]
+        for number in named:
+            self.node(number)
+        if len(set(named)) != len(named):
+            raise LabError("A node can be in one group only.")
+        rest = [node.number for node in self._nodes if node.number not in named]
+        sides = [list(group) for group in groups] + ([rest] if rest else [])
+        side_of = {number: index for index, side in enumerate(sides) for number in side}
+        for a in side_of:
+            for b in side_of:
+                if a != b:
+                    link = self._router.link(a, b)
+                    link.cut() if side_of[a] != side_of[b] else link.restore()
+        self._tree.note("groups", groups=sides)
+
+    def heal(self) -> None:
+        numbers = [node.number for node in self._nodes]
+        for a in numbers:
+            for b in numbers:
+                if a != b:
+                    self._router.link(a, b).restore()
+        self._tree.note("groups", groups=[numbers])
+
+    def strategy(self, number: int, strategy: Strategy | None) -> None:
+        self.node(number)
+        raise LabError("Strategies run in the simulated world only: quarry lab simulate.")
+
+    def lie(self, claimed_blocks: int = 1000) -> None:
+        raise LabError("Liars run in the simulated world only: quarry lab simulate.")
+
+    def mining(self, on: bool) -> None:
+        for node in self._nodes:
+            node.mine_always(on)
+
+    def blocks(self) -> Sequence[LabBlock]:
+        return self._tree.blocks()
+
+    def wait(self, condition: Callable[[], bool], within: float, until: str = "the condition holds") -> None:
+        deadline = time.monotonic() + within
+        while not condition():
+            if time.monotonic() > deadline:
+                raise NotReached(f"After {within:g} s it is not so that {until}.")
+            time.sleep(_POLL)
+
+    def run_for(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def say(self, text: str) -> None:
+        self._tree.note("said", text=text)
+
+    def check(self, claim: str, held: bool, value: float | None = None) -> None:
+        self.observations.append(Observation(claim, held, value))
+
+    def measure(self, claim: str, value: float, *, expected: float | None = None, trials: int | None = None) -> None:
+        self.observations.append(Observation(claim, True, value, expected, trials, measured=True))
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def require_room(nodes: int) -> None:
+    """Raises `LabError`: more nodes than this machine's cores can start and keep apart."""
+    cores = os.cpu_count() or 1
+    most = cores * NODES_PER_CORE
+    if nodes > most:
+        raise LabError(
+            f"{nodes} real nodes do not fit on {cores} cores: up to {most} do. "
+            "Simulated ones need no cores: quarry lab simulate."
+        )

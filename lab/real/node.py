@@ -1,0 +1,231 @@
+"""One real node of a lab."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+import urllib3
+from shared.hash_rate import parse_hash_rate
+
+from api.cli.client import NodeClient
+from api.cli.group import Failure
+from api.cli.wallet.transfers import submit_transfer
+from lab.blocktree import BlockTree
+from lab.interface import LabBlock, LabError, LabNode, NodeState
+from lab.real.watcher import Watcher
+from services.launch.launcher import RunningNode
+from services.launch.node_plan import NodePlan
+from services.system.text_files import read_secret
+from services.wallet import keyring
+from shared.amounts import parse_amount
+from shared.errors import InputError, NodeError
+
+_BLOCK_SECONDS = 60.0  # that one block may take
+_NEXT = 0.05
+
+T = TypeVar("T")
+
+
+class Hands(Protocol):
+    """The thread that starts and ends processes: on Linux they end when the thread that started them ends."""
+
+    def do(self, what: Callable[[], T]) -> T: ...
+
+
+class RealNode:
+    """One node. Its processes run while it is `running`.
+
+    Args:
+        plan: with fixed ports from the first start on.
+        others: the URLs of its peers.
+    """
+
+    def __init__(
+        self, number: int, plan: NodePlan, tree: BlockTree, hands: Hands, finder_of: Callable[[str], int | None]
+    ) -> None:
+        self.number = number
+        self.name = f"node {number}"
+        self.running = RunningNode(plan)
+        self.others: list[str] = []
+        self._plan = plan
+        self._tree = tree
+        self._hands = hands
+        self._finder_of = finder_of
+        self._state: NodeState = "stopped"
+        self._watcher: Watcher | None = None
+        self._mines = True
+        self._rate: int | None = None
+        self._client: NodeClient | None = None
+
+    # --- the interface ---
+
+    @property
+    def state(self) -> NodeState:
+        return self._state
+
+    @property
+    def wallet(self) -> str:
+        return self.running.address
+
+    @property
+    def url(self) -> str:
+        """The node's API and explorer."""
+        return self.running.url
+
+    def tip(self) -> LabBlock:
+        hash = str(self._get("/status")["tip"])
+        deadline = time.monotonic() + 5.0
+        while (block := self._tree.block(hash)) is None:
+            if time.monotonic() > deadline:
+                raise LabError(f"{self.name} has a tip that the lab does not see.")
+            time.sleep(_NEXT)
+        return block
+
+    def balance(self, address: str) -> int:
+        return parse_amount(self._get(f"/accounts/{address}")["balance"], field="balance")
+
+    def limit(self, hash_rate: str | float | None) -> None:
+        rate = None if hash_rate is None else parse_hash_rate(str(hash_rate), field="hash_rate")
+        self._rate = rate
+        self._apply_limit()
+        self._tree.note("limit", node=self.number, hash_rate=rate)
+
+    def mine(self, blocks: int = 1) -> None:
+        client = self._client_or_refuse()
+        for _ in range(blocks):
+            with self._answers():
+                answer = client.post("/mine", wait=0)
+                job = str(answer.get("job", ""))
+                deadline = time.monotonic() + _BLOCK_SECONDS
+                while job:
+                    found = client.get(f"/jobs/{job}", timeout=20.0, wait=5)
+                    if found["status"] == "finished":
+                        break
+                    if found["status"] == "cancelled" or time.monotonic() > deadline:
+                        raise LabError(f"{self.name} found no block: its mining request was {found['status']}.")
+
+    def send(
+        self, to: str | LabNode, amount: str | float, nonce: int | None = None, fee: str | float | None = None
+    ) -> str:
+        recipient = to if isinstance(to, str) else to.wallet
+        try:
+            units = parse_amount(str(amount), field="amount")
+            fee_units = None if fee is None else parse_amount(str(fee), field="fee")
+        except InputError as error:
+            raise LabError(f"{self.name}: {error}") from None
+        signer = keyring.load_signer(self._plan.files.directory)
+        with self._answers():
+            sent = submit_transfer(self._client_or_refuse(), signer, recipient, units, fee=fee_units, nonce=nonce)
+        self._tree.note("payment", node=self.number, id=sent["id"], to=recipient, amount=str(amount))
+        return str(sent["id"])
+
+    def depth(self, transaction: str) -> int | None:
+        with self._answers():
+            found = self._client_or_refuse().find(f"/transactions/{transaction}")
+        if found is None or found.get("status") not in ("pending", "confirmed"):
+            return None
+        return int(found.get("confirmations", 0))
+
+    def stop(self) -> None:
+        self._end(self.running.stop, "stopped")
+
+    def kill(self) -> None:
+        self._end(self.running.kill, "killed")
+
+    def start(self) -> None:
+        if self._state == "running":
+            return
+
+        def again() -> None:
+            self.running = RunningNode(self._plan)
+            try:
+                self.running.allocate()
+                self.running.start(self.others)
+                self.running.wait_for_api()
+                self.running.begin()
+                self.running.wait(time.time())
+            except BaseException:
+                self.running.stop()
+                raise
+
+        try:
+            self._hands.do(again)
+        except NodeError as error:
+            raise LabError(f"{self.name} does not start: {error}") from None
+        self.follow()
+
+    # --- for the lab ---
+
+    def keep_ports(self) -> None:
+        """The ports are reserved: the node has the same ones at its next start."""
+        self._plan = replace(self._plan, port=self.running.port, rpc_port=self.running.rpc_port)
+
+    def follow(self) -> None:
+        """The node runs: watch it, and apply what was asked of it before."""
+        self._client = NodeClient(self.running.url, read_secret(self.running.admin_token_file))
+        self._state = "running"
+        self._tree.note("node", node=self.number, state="running")
+        self._apply_limit()
+        self._watcher = Watcher(self.number, self._client, self._tree, self._finder_of)
+        self._watcher.mines = self._mines and self._rate != 0
+        self._watcher.start()
+
+    def mine_always(self, on: bool) -> None:
+        self._mines = on
+        if self._watcher is not None:
+            self._watcher.mines = on and self._rate != 0
+            self._take_or_cancel()
+
+    def _take_or_cancel(self) -> None:
+        """Have mining requests wait, or none."""
+        assert self._watcher is not None
+        with self._answers():
+            if self._watcher.mines:
+                self._watcher.look()
+            else:
+                self._client_or_refuse().delete("/jobs")
+
+    def _apply_limit(self) -> None:
+        if self._state != "running":
+            return
+        with self._answers():
+            if self._rate:
+                self._client_or_refuse().post("/mining/limit", {"hash_rate_limit": self._rate})
+            else:
+                self._client_or_refuse().delete("/mining/limit")
+        if self._watcher is not None:
+            self._watcher.mines = self._mines and self._rate != 0
+            self._take_or_cancel()
+
+    def _end(self, how: Callable[[], None], state: NodeState) -> None:
+        if self._state != "running":
+            return
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher = None
+        self._client = None
+        self._state = state
+        self._hands.do(how)
+        self._tree.note("node", node=self.number, state=state)
+
+    def _client_or_refuse(self) -> NodeClient:
+        if self._client is None:
+            raise LabError(f"{self.name} is {self._state}.")
+        return self._client
+
+    def _get(self, path: str) -> Any:
+        with self._answers():
+            return self._client_or_refuse().get(path)
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        """What the node refuses is a `LabError`."""
+        try:
+            yield
+        except (Failure, urllib3.exceptions.HTTPError) as error:
+            said = error.format_message() if isinstance(error, Failure) else str(error)
+            raise LabError(f"{self.name}: {said}") from None

@@ -1,0 +1,208 @@
+"""Run a scenario once, or once per seed, and judge what was seen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from lab import recording
+from lab.interface import Lab, LabError, World
+from lab.loading import Fidelity, Scenario, Value, describe_error, load_scenario
+from lab.recording import Event, Recorder
+from lab.verdicts import Observation, Verdict, judge_all
+from services.settings.table import load_spec
+from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
+
+T = TypeVar("T")
+
+SPEC = "lab"
+ENDED = "the scenario ran to its end"
+
+# number of nodes, spec, seed, recorder -> a lab
+MakeLab = Callable[[int, ChainSpec, int, Recorder], Lab]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a scenario: of one run, or of all seeds together."""
+
+    scenario: str
+    world: World
+    seeds: list[int]
+    verdicts: list[Verdict]
+    recording: str | None  # path
+
+    @property
+    def held(self) -> bool:
+        return all(verdict.held for verdict in self.verdicts)
+
+    def to_object(self) -> dict[str, Any]:
+        """What `--json` prints; LAB's readers rely on its names."""
+        return {
+            "scenario": self.scenario,
+            "world": self.world,
+            "seeds": self.seeds,
+            "verdicts": [verdict.to_object() for verdict in self.verdicts],
+            "recording": self.recording,
+        }
+
+
+def spec_of(scenario: Scenario) -> ChainSpec:
+    """The built-in spec `lab` with the scenario's changes. A changed spec is another chain, so it has another id.
+
+    Raises:
+        LabError: the changes make no chain spec.
+    """
+    base = load_spec(SPEC)
+    if not scenario.spec_changes:
+        return base
+    try:
+        return spec_from_object({**base.to_object(), "chain_id": base.chain_id + 1, **scenario.spec_changes})
+    except BadChainSpec as error:
+        raise LabError(f"{scenario.name}: SPEC_CHANGES: {error}") from None
+
+
+def observe(
+    scenario: Scenario,
+    make: MakeLab,
+    world: World,
+    seed: int,
+    given: Mapping[str, Value],
+    out: TextIO | None,
+    tell: Callable[[Event], None] | None = None,
+) -> list[Observation]:
+    """Run a scenario once. Whatever it raises becomes an observation; the lab is closed in any case.
+
+    Args:
+        out: where the recording goes; None: nowhere.
+        tell: called with each event as it happens, before the verdicts.
+    """
+    parameters = {**scenario.parameters, **given}
+    nodes, spec = scenario.nodes(given), spec_of(scenario)
+    recorder = Recorder(out, tell)
+    recorder.note(
+        0.0, "begin", recording=recording.VERSION, scenario=scenario.name, world=world, seed=seed, nodes=nodes,
+        spec=spec.to_object(), parameters=parameters,
+    )  # fmt: skip
+    observations: list[Observation] = []
+    lab: Lab | None = None
+    try:
+        lab = make(nodes, spec, seed, recorder)
+        scenario.run(lab, **parameters)
+    except LabError as error:
+        failed: str | None = str(error)
+    except Exception as error:
+        failed = describe_error(error, scenario.name)
+    else:
+        failed = None
+    finally:
+        if lab is not None:
+            observations += lab.observations
+            lab.close()
+    if failed is not None:
+        observations.append(Observation(f"{ENDED} ({failed})", held=False))
+    elif not observations:
+        observations.append(Observation(ENDED))
+    end = recorder.events[-1].t
+    for verdict in judge_all([observations]):
+        recorder.note(end, "verdict", **verdict.to_object())
+    recorder.end(end)
+    return observations
+
+
+def run_seeds(
+    source: str,
+    fidelity: Fidelity,
+    seeds: range,
+    given: Mapping[str, Value],
+    directory: Path | None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Result:
+    """Run a scenario in the simulated world, once for each seed, on all cores.
+
+    Args:
+        source: name or path of the scenario; each process loads it.
+        directory: where the recording of the first seed goes that did not hold, or of the first seed; None: nowhere.
+        progress: called with the number of seeds that are done.
+    """
+    scenario = load_scenario(source)
+    runs: list[list[Observation]] = []
+    one = partial(_seed, source, fidelity, dict(given))
+    for observations in in_processes(one, seeds):
+        runs.append(observations)
+        progress(len(runs))
+    verdicts = judge_all(runs)
+    path = None
+    if directory is not None:
+        broken = [index for index, run in enumerate(runs) if not all(each.held for each in run)]
+        seed = seeds[broken[0] if broken else 0]
+        path = recording_path(directory, scenario.name, "simulated", seed)
+        with recording_file(path) as out:
+            observe(scenario, simulated(fidelity), "simulated", seed, given, out)
+    return Result(scenario.name, "simulated", list(seeds), verdicts, None if path is None else str(path))
+
+
+def run_real(
+    scenario: Scenario,
+    make: MakeLab,
+    seed: int,
+    given: Mapping[str, Value],
+    directory: Path,
+    tell: Callable[[Event], None] | None = None,
+) -> Result:
+    """Run a scenario once on real nodes."""
+    path = recording_path(directory, scenario.name, "real", seed)
+    with recording_file(path) as out:
+        observations = observe(scenario, make, "real", seed, given, out, tell)
+    return Result(scenario.name, "real", [seed], judge_all([observations]), str(path))
+
+
+def simulated(fidelity: Fidelity) -> MakeLab:
+    """What makes simulated labs of a fidelity."""
+    if fidelity == "tree":
+        from lab.simulated.tree.lab import TreeLab
+
+        return TreeLab
+    from lab.simulated.lab import SimulatedLab
+
+    return SimulatedLab
+
+
+def recording_path(directory: Path, scenario: str, world: World, seed: int) -> Path:
+    return directory / f"{scenario}-{world}-{seed}.jsonl"
+
+
+@contextmanager
+def recording_file(path: Path) -> Iterator[TextIO]:
+    """A file to record into, for the owner's eyes: a lab's addresses and payments are nobody else's business.
+
+    Raises:
+        LabError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="ascii") as out:
+            yield out
+    except OSError as error:
+        raise LabError(f"The recording {path} cannot be written: {error.strerror}.") from None
+
+
+def _seed(source: str, fidelity: Fidelity, given: Mapping[str, Value], seed: int) -> list[Observation]:
+    return observe(load_scenario(source), simulated(fidelity), "simulated", seed, given, None)
+
+
+def in_processes(one: Callable[[int], T], seeds: range) -> Iterator[T]:
+    """What `one` gives for each seed, in the order of the seeds, with one process for each core."""
+    cores = min(len(seeds), os.cpu_count() or 1)
+    if cores == 1:
+        yield from map(one, seeds)
+        return
+    with ProcessPoolExecutor(cores, mp_context=get_context("forkserver")) as pool:
+        yield from pool.map(one, seeds, chunksize=max(1, min(32, len(seeds) // (cores * 4))))

@@ -1,0 +1,1 @@
+"""The built-in scenarios, each a file to read and to copy."""
