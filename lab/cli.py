@@ -21,7 +21,7 @@ from api.cli.suggestions import Group
 from api.cli.table import Column, table
 from lab.grading import grade_strategy
 from lab.interface import LabError
-from lab.loading import Fidelity, built_in, load_scenario, read_parameters
+from lab.loading import MOST_NODES, Fidelity, built_in, load_scenario, read_parameters
 from lab.recording import BadRecording, Event, read_recording
 from lab.runner import Result, run_real, run_seeds
 from lab.timeline import lines_of
@@ -77,6 +77,9 @@ _directory = click.option(
 )
 
 
+_open = click.option("--open", "opens", is_flag=True, help="Show the recording's page in a browser.")
+
+
 @lab.command("list")
 @json_option
 def list_scenarios(as_json: bool) -> None:
@@ -100,6 +103,7 @@ def list_scenarios(as_json: bool) -> None:
 @_first_seed
 @_set
 @_directory
+@_open
 @click.option(
     "--fidelity", type=click.Choice(["tree", "full"]), help="tree: blocks only, fast; full: the nodes' own code."
 )
@@ -110,6 +114,7 @@ def simulate(
     first_seed: int,
     settings: tuple[str, ...],
     data_dir: Path,
+    opens: bool,
     fidelity: Fidelity | None,
     as_json: bool,
 ) -> None:
@@ -130,6 +135,8 @@ def simulate(
                 data_dir,
                 lambda done: progress(done, seeds),
             )
+        if opens and result.recording is not None:
+            _open_page(read_file(Path(result.recording)), Path(result.recording))
     _show(result, as_json)
 
 
@@ -177,16 +184,69 @@ def grade(strategy: str, seeds: int, first_seed: int, alpha: tuple[float, ...], 
 
 @lab.command()
 @click.argument("recording", type=click.Path(path_type=Path))
+@_open
 @json_option
-def replay(recording: Path, as_json: bool) -> None:
+def replay(recording: Path, opens: bool, as_json: bool) -> None:
     """Print what happened in a recording, and its verdicts again."""
     with refusals():
         events = read_file(recording)
+        if opens:
+            _open_page(events, recording)
         if as_json:
             terminal.show_json(_result_of(events, recording).to_object())
         else:
             terminal.show(*lines_of(events))
     _end(_result_of(events, recording))
+
+
+@lab.command()
+@click.argument("recording", type=click.Path(path_type=Path))
+@click.argument("page", type=click.Path(path_type=Path, dir_okay=False))
+def export(recording: Path, page: Path) -> None:
+    """Write a recording as one HTML file, to hand in or to attach to a bug report.
+
+    The file needs no server and no network.
+    """
+    with refusals():
+        write_page(read_file(recording), page)
+    terminal.show(f"Written: {page}")
+
+
+def write_page(events: list[Event], page: Path) -> None:
+    """Write the page of a recording. Raises `LabError`: the disk refuses."""
+    from lab.page.exporting import exported
+
+    try:
+        page.write_text(exported(events), "utf-8")
+    except OSError as error:
+        raise LabError(f"{page} cannot be written: {error.strerror}.") from None
+
+
+@lab.command()
+@click.option("--nodes", type=click.IntRange(1, MOST_NODES), default=4, show_default=True, help="How many nodes.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The page's port. [default: any free one]")
+@click.option("--hash-rate", default="1.5MH/s", show_default=True, help="The hash-rate limit of each node at first.")
+@_directory
+def up(nodes: int, port: int, hash_rate: str, data_dir: Path) -> None:
+    """Start a network of real nodes, and a page from which to break it.
+
+    Ctrl-C ends it. Everything that happened is in the recording.
+    """
+    from lab.session import run_session
+
+    with refusals():
+        path = run_session(nodes, port, hash_rate, data_dir, terminal.show_if_taken)
+    terminal.show_if_taken(f"Recording: {path}")
+
+
+def _open_page(events: list[Event], recording: Path) -> None:
+    """Write the page of a recording beside it, and ask for a browser."""
+    import webbrowser
+
+    page = recording.with_suffix(".html").absolute()
+    write_page(events, page)
+    if not webbrowser.open(page.as_uri()):
+        terminal.say(f"No browser was found. Open {page}.")
 
 
 def read_file(path: Path) -> list[Event]:

@@ -92,9 +92,23 @@ class LabNode(Protocol):
         """Have the node find so many blocks on its tip, and wait for them."""
 
     def send(
-        self, to: str | LabNode, amount: str | float, nonce: int | None = None, fee: str | float | None = None
+        self,
+        to: str | LabNode,
+        amount: str | float,
+        nonce: int | None = None,
+        fee: str | float | None = None,
+        at: LabNode | None = None,
     ) -> str:
-        """Pay from the node's wallet; the transaction's id. Without `nonce` the next one, without `fee` the least."""
+        """Pay from the node's wallet; the transaction's id.
+
+        Args:
+            nonce: None: the next one. One that was used already makes a conflicting payment.
+            fee: None: the least that is accepted.
+            at: the node that gets the payment first. None: this one.
+        """
+
+    def next_nonce(self) -> int:
+        """The nonce of the wallet's next payment, those that wait included."""
 
     def depth(self, transaction: str) -> int | None:
         """Confirmations at the node's tip: 1 in the tip itself, 0 in the mempool; None: the node does not know it."""

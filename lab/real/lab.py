@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
 from lab.blocktree import BlockTree
-from lab.interface import LabBlock, LabError, Link, NotReached, World
+from lab.interface import Conditions, LabBlock, LabError, Link, NotReached, World
 from lab.real.node import RealNode
 from lab.real.router import Router
 from lab.recording import Recorder
@@ -181,7 +182,9 @@ class RealLab:
 
     def link(self, a: int, b: int) -> Link:
         self.node(a), self.node(b)
-        return self._router.link(a, b)
+        if a == b:
+            raise LabError(f"Node {a} has no link to itself.")
+        return _NotedLink(self._router.link(a, b), a, b, self._tree)
 
     def partition(self, *groups: Sequence[int]) -> None:
         named = [number for group in groups for number in group]
@@ -242,6 +245,35 @@ class RealLab:
 
     def close(self) -> None:
         self._stack.close()
+
+
+class _NotedLink:
+    """A link of the router whose changes are events of the lab."""
+
+    def __init__(self, link: Link, a: int, b: int, tree: BlockTree) -> None:
+        self._link = link
+        self._ends = (a, b)
+        self._tree = tree
+
+    @property
+    def conditions(self) -> Conditions:
+        return self._link.conditions
+
+    def set(self, *, latency: float | None = None, jitter: float | None = None, rate: float | None = None) -> None:
+        self._link.set(latency=latency, jitter=jitter, rate=rate)
+        self._note()
+
+    def cut(self) -> None:
+        self._link.cut()
+        self._note()
+
+    def restore(self) -> None:
+        self._link.restore()
+        self._note()
+
+    def _note(self) -> None:
+        a, b = self._ends
+        self._tree.note("link", **{"from": a, "to": b}, **asdict(self.conditions))
 
 
 def require_room(nodes: int) -> None:

@@ -95,7 +95,7 @@ class RealNode:
         self._tree.note("limit", node=self.number, hash_rate=rate)
 
     def mine(self, blocks: int = 1) -> None:
-        client = self._client_or_refuse()
+        client = self.client()
         for _ in range(blocks):
             with self._answers():
                 answer = client.post("/mine", wait=0)
@@ -109,8 +109,15 @@ class RealNode:
                         raise LabError(f"{self.name} found no block: its mining request was {found['status']}.")
 
     def send(
-        self, to: str | LabNode, amount: str | float, nonce: int | None = None, fee: str | float | None = None
+        self,
+        to: str | LabNode,
+        amount: str | float,
+        nonce: int | None = None,
+        fee: str | float | None = None,
+        at: LabNode | None = None,
     ) -> str:
+        receiver = self if at is None else at
+        assert isinstance(receiver, RealNode)
         recipient = to if isinstance(to, str) else to.wallet
         try:
             units = parse_amount(str(amount), field="amount")
@@ -119,13 +126,16 @@ class RealNode:
             raise LabError(f"{self.name}: {error}") from None
         signer = keyring.load_signer(self._plan.files.directory)
         with self._answers():
-            sent = submit_transfer(self._client_or_refuse(), signer, recipient, units, fee=fee_units, nonce=nonce)
+            sent = submit_transfer(receiver.client(), signer, recipient, units, fee=fee_units, nonce=nonce)
         self._tree.note("payment", node=self.number, id=sent["id"], to=recipient, amount=str(amount))
         return str(sent["id"])
 
+    def next_nonce(self) -> int:
+        return int(self._get(f"/accounts/{self.wallet}")["pending_nonce"])
+
     def depth(self, transaction: str) -> int | None:
         with self._answers():
-            found = self._client_or_refuse().find(f"/transactions/{transaction}")
+            found = self.client().find(f"/transactions/{transaction}")
         if found is None or found.get("status") not in ("pending", "confirmed"):
             return None
         return int(found.get("confirmations", 0))
@@ -187,16 +197,16 @@ class RealNode:
             if self._watcher.mines:
                 self._watcher.look()
             else:
-                self._client_or_refuse().delete("/jobs")
+                self.client().delete("/jobs")
 
     def _apply_limit(self) -> None:
         if self._state != "running":
             return
         with self._answers():
             if self._rate:
-                self._client_or_refuse().post("/mining/limit", {"hash_rate_limit": self._rate})
+                self.client().post("/mining/limit", {"hash_rate_limit": self._rate})
             else:
-                self._client_or_refuse().delete("/mining/limit")
+                self.client().delete("/mining/limit")
         if self._watcher is not None:
             self._watcher.mines = self._mines and self._rate != 0
             self._take_or_cancel()
@@ -212,14 +222,15 @@ class RealNode:
         self._hands.do(how)
         self._tree.note("node", node=self.number, state=state)
 
-    def _client_or_refuse(self) -> NodeClient:
+    def client(self) -> NodeClient:
+        """Of the node's API. Raises `LabError`: the node does not run."""
         if self._client is None:
             raise LabError(f"{self.name} is {self._state}.")
         return self._client
 
     def _get(self, path: str) -> Any:
         with self._answers():
-            return self._client_or_refuse().get(path)
+            return self.client().get(path)
 
     @contextmanager
     def _answers(self) -> Iterator[None]:

@@ -1,0 +1,137 @@
+// A lab that runs: its events as they happen, and its controls.
+
+import { Player, element } from "./player.js";
+import { plural, rate } from "./history.js";
+
+const $ = (id) => document.getElementById(id);
+const STRATEGIES = JSON.parse(document.body.dataset.strategies);
+const URLS = JSON.parse(document.body.dataset.urls); // of the nodes' explorers
+const player = new Player();
+const MOST_RATE = 4e6, MOST_LATENCY = 5;
+let shownControls = "";
+
+const source = new EventSource("/events");
+source.onopen = () => { $("connection").textContent = "Live"; };
+source.onerror = () => { $("connection").textContent = "Not connected; trying again"; };
+source.onmessage = (message) => player.add(JSON.parse(message.data));
+player.listeners.push(renderControls);
+
+// Ask the lab for something; what it refuses is shown as it says it.
+async function act(call, values = {}) {
+  $("refusal").hidden = true;
+  try {
+    const response = await fetch("/control", {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ call, ...values }),
+    });
+    if (!response.ok) throw new Error((await response.json()).detail);
+  } catch (error) {
+    $("refusal").textContent = error.message;
+    $("refusal").hidden = false;
+  }
+}
+
+function renderControls(moment) {
+  const key = JSON.stringify([moment.nodes.map((each) => [each.state, each.limit, each.strategy]), moment.groups, player.history.payments.length]);
+  if (key === shownControls || $("controls").contains(document.activeElement) && document.activeElement.type === "range") return;
+  shownControls = key;
+  const focused = document.activeElement?.id;
+  $("controls").replaceChildren(...moment.nodes.map((node) => nodeControls(node, moment)), linkControls(moment), paymentControls(moment));
+  renderGroups(moment);
+  if (focused) $(focused)?.focus();
+}
+
+function nodeControls(node, moment) {
+  const total = moment.nodes.reduce((sum, each) => sum + (each.limit ?? MOST_RATE), 0);
+  const value = node.limit ?? MOST_RATE;
+  const share = total ? Math.round((100 * value) / total) : 0;
+  const dial = slider(`rate-${node.node}`, 0, MOST_RATE, MOST_RATE / 40, value, (set) => act("limit", { node: node.node, rate: set }));
+  const strategy = element("select", { id: `strategy-${node.node}` },
+    ...["", ...STRATEGIES].map((name) => option(name, name || "honest", (node.strategy ?? "") === name)));
+  strategy.addEventListener("change", () => act("strategy", { node: node.node, name: strategy.value || null }));
+  const running = node.state === "running";
+  return element("fieldset", {},
+    element("legend", {}, element("span", { class: `node node-${((node.node - 1) % 8) + 1}` }, `Node ${node.node}`)),
+    element("label", {}, `Hash power: ${node.limit === null ? "no limit" : rate(value)}, ${share} % of all`, dial),
+    ...(STRATEGIES.length ? [element("label", {}, "Strategy", strategy)] : []),
+    element("div", { class: "row" },
+      ...(running ? [button(`stop-${node.node}`, "Stop", () => act("stop", { node: node.node })), button(`kill-${node.node}`, "Kill", () => act("kill", { node: node.node }))]
+        : [button(`start-${node.node}`, "Start", () => act("start", { node: node.node }))]),
+      ...(URLS[node.node] ? [element("a", { href: URLS[node.node], target: "_blank", rel: "noopener" }, "Explorer")] : [])));
+}
+
+function linkControls(moment) {
+  const nodes = moment.nodes.map((each) => each.node);
+  const from = element("select", { id: "link-from" }, option("all", "all nodes", true), ...nodes.map((each) => option(each, `node ${each}`)));
+  const to = element("select", { id: "link-to" }, option("all", "all nodes", true), ...nodes.map((each) => option(each, `node ${each}`)));
+  const set = (values) => act("link", { from: from.value === "all" ? null : Number(from.value), to: to.value === "all" ? null : Number(to.value), ...values });
+  return element("fieldset", {}, element("legend", {}, "Links"),
+    element("div", { class: "row" }, element("label", {}, "From", from), element("label", {}, "To", to)),
+    element("label", {}, `Latency, up to ${MOST_LATENCY} s`, slider("latency", 0, MOST_LATENCY, 0.1, 0, (value) => set({ latency: value }))),
+    element("label", {}, "Jitter, up to 2 s", slider("jitter", 0, 2, 0.1, 0, (value) => set({ jitter: value }))),
+    element("div", { class: "row" }, button("cut", "Cut", () => set({ cut: true })), button("restore", "Restore", () => set({ cut: false }))));
+}
+
+function paymentControls(moment) {
+  const nodes = moment.nodes.map((each) => each.node);
+  const payer = element("select", { id: "payer" }, ...nodes.map((each) => option(each, `node ${each}`)));
+  const payee = element("select", { id: "payee" }, ...nodes.map((each) => option(each, `node ${each}`, each === 2)));
+  const amount = element("input", { id: "amount", value: "0.5", inputmode: "decimal" });
+  const values = () => ({ node: Number(payer.value), to: Number(payee.value), amount: amount.value });
+  const count = player.history.payments.length;
+  return element("fieldset", {}, element("legend", {}, "Payments"),
+    element("div", { class: "row" }, element("label", {}, "From", payer), element("label", {}, "To", payee)),
+    element("label", {}, "Coins", amount),
+    element("div", { class: "row" }, button("pay", "Send", () => act("send", values())),
+      ...(count ? [button("double-spend", "Double-spend the last one", () => act("double_spend", {}))] : [])),
+    element("p", { class: "note" }, count ? `${plural(count, "payment")} so far.` : "A node can pay what it has mined."));
+}
+
+function renderGroups(moment) {
+  const groups = moment.groups.map((group) => [...group]);
+  const move = (node, index) => {
+    const next = groups.map((group) => group.filter((each) => each !== node));
+    if (index === next.length) next.push([]);
+    next[index].push(node);
+    act("partition", { groups: next.filter((group) => group.length) });
+  };
+  const boxes = [...groups, []].map((group, index) => {
+    const box = element("div", { class: "group", role: "group", "aria-label": index < groups.length ? `Group ${letter(index)}` : "A new group" },
+      element("p", { class: "muted" }, index < groups.length ? `Group ${letter(index)}` : "A new group"),
+      ...group.map((node) => {
+        const member = element("div", { class: "member", draggable: "true" }, element("span", { class: `node node-${((node - 1) % 8) + 1}` }, `Node ${node}`));
+        member.addEventListener("dragstart", (event) => event.dataTransfer.setData("text/plain", String(node)));
+        const next = (index + 1) % (groups.length + (group.length > 1 ? 1 : 0));
+        if (next !== index) member.append(button(`move-${node}`, `To ${letter(next)}`, () => move(node, next)));
+        return member;
+      }));
+    box.addEventListener("dragover", (event) => { event.preventDefault(); box.classList.add("over"); });
+    box.addEventListener("dragleave", () => box.classList.remove("over"));
+    box.addEventListener("drop", (event) => {
+      event.preventDefault();
+      const node = Number(event.dataTransfer.getData("text/plain"));
+      if (moment.nodes.some((each) => each.node === node) && !group.includes(node)) move(node, index);
+    });
+    return box;
+  });
+  $("groups").replaceChildren(...boxes);
+}
+
+function slider(id, min, max, step, value, set) {
+  const made = element("input", { type: "range", id, min, max, step, value });
+  made.addEventListener("change", () => set(Number(made.value)));
+  return made;
+}
+
+function button(id, label, act) {
+  const made = element("button", { type: "button", id }, label);
+  made.addEventListener("click", act);
+  return made;
+}
+
+function option(value, label, selected = false) {
+  return element("option", selected ? { value, selected: "" } : { value }, label);
+}
+
+function letter(index) { return String.fromCharCode(65 + index); }
+
+$("heal").addEventListener("click", () => act("heal"));
