@@ -100,9 +100,9 @@ class Recorder:
             self._tell(event)
         return event
 
-    def end(self, t: float) -> None:
-        """Write the last line."""
-        self.note(t, "end", sha256=self._digest.hexdigest())
+    def end(self) -> None:
+        """Write the last line. Its time is that of the line before it, so that nothing in it can be altered."""
+        self.note(self.events[-1].t if self.events else 0.0, "end", sha256=self._digest.hexdigest())
         self._ended = True
         if self._out is not None:
             self._out.flush()
@@ -136,6 +136,8 @@ def _check_place(number: int, event: Event, before: list[Event]) -> None:
         raise BadRecording(f"Line {number}: a recording has one `begin`, in its first line.")
     if event.kind == "begin" and event.fields["recording"] != VERSION:
         raise BadRecording(f"The recording has version {event.fields['recording']!r}; this program reads {VERSION}.")
+    if event.kind == "end" and event.t != before[-1].t:
+        raise BadRecording(f"Line {number}: the end has another time than the line before it.")
     if before and event.t < before[-1].t:
         raise BadRecording(f"Line {number}: time runs backwards.")
 

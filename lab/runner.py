@@ -113,7 +113,7 @@ def observe(
     end = recorder.events[-1].t
     for verdict in judge_all([observations]):
         recorder.note(end, "verdict", **verdict.to_object())
-    recorder.end(end)
+    recorder.end()
     return observations
 
 

@@ -14,7 +14,6 @@ from lab.page.controls import Controls
 from lab.real.lab import RealLab, require_room
 from lab.recording import Recorder
 from lab.runner import SPEC, recording_file, recording_path
-from lab.strategies import OFFERED
 from services.settings.table import load_spec
 
 NAME = "up"
@@ -43,7 +42,7 @@ def run_session(nodes: int, port: int, hash_rate: str, directory: Path, tell: Ca
             for node in lab.nodes:
                 node.limit(hash_rate)
             urls = {node.number: node.url for node in lab.nodes}
-            with serving(create_app(Controls(lab, OFFERED), feed, urls), feed, port) as url:
+            with serving(create_app(Controls(lab, {}), feed, urls), feed, port) as url:
                 tell(f"The lab: {url}  Ctrl-C ends it.")
                 signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
                 while not ended.wait(0.2):
@@ -52,5 +51,5 @@ def run_session(nodes: int, port: int, hash_rate: str, directory: Path, tell: Ca
             pass
         finally:
             lab.close()
-            recorder.end(lab.now)
+            recorder.end()
     return path

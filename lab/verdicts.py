@@ -95,20 +95,23 @@ def judge(observations: Sequence[Observation]) -> Verdict:
         values = [each.value for each in observations if each.value is not None]
         return Verdict(first.claim, all(each.held for each in observations), fmean(values) if values else None)
     values = [each.value for each in observations if each.value is not None]
-    value = fmean(values)
-    shown, judged = _interval(observations, values, SHOWN), _interval(observations, values, JUDGED)
+    trials = _trials(observations)
+    value = fmean(values, trials)
+    shown, judged = _interval(values, trials, SHOWN), _interval(values, trials, JUDGED)
     held = first.expected is None or judged is None or judged[0] <= first.expected <= judged[1]
     low, high = shown if shown is not None else (None, None)
     return Verdict(first.claim, held, value, low, high, first.expected)
 
 
-def _interval(
-    observations: Sequence[Observation], values: Sequence[float], confidence: float
-) -> tuple[float, float] | None:
-    trials = [each.trials for each in observations]
-    if all(each is not None for each in trials):
-        counts = [each for each in trials if each is not None]
-        return wilson(sum(value * count for value, count in zip(values, counts, strict=True)), sum(counts), confidence)
+def _trials(observations: Sequence[Observation]) -> list[int] | None:
+    """How many trials each run counted; None: not all did."""
+    counts = [each.trials for each in observations if each.trials is not None]
+    return counts if len(counts) == len(observations) else None
+
+
+def _interval(values: Sequence[float], trials: list[int] | None, confidence: float) -> tuple[float, float] | None:
+    if trials is not None:
+        return wilson(sum(value * count for value, count in zip(values, trials, strict=True)), sum(trials), confidence)
     return mean_interval(values, confidence) if len(values) > 1 else None
 
 

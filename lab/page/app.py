@@ -105,8 +105,9 @@ def create_app(controls: Controls, feed: Feed, urls: dict[int, str]) -> Flask:
 
     @app.post("/control")
     def control() -> ResponseReturnValue:
-        asked = request.get_json(silent=True)
-        if asked is None:
+        try:
+            asked = json.loads(request.get_data())
+        except (ValueError, RecursionError):
             return _problem(400, "The body must be JSON.")
         controls.act(asked)
         return jsonify({})

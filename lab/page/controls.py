@@ -66,7 +66,7 @@ class Controls:
 
     def _strategy(self, values: Mapping[str, Any]) -> None:
         name = values.get("name")
-        if name is not None and name not in self.strategies:
+        if name is not None and (not isinstance(name, str) or name not in self.strategies):
             raise LabError(f"There is no strategy {str(name)[:40]!r}. There are {', '.join(self.strategies)}.")
         self.lab.strategy(_node(values), None if name is None else self.strategies[name]())
 

@@ -1,7 +1,7 @@
 // The block tree of all nodes on a canvas: height to the right, branches below each other.
 
 const BLOCK_WIDTH = 46, BLOCK_HEIGHT = 30, STEP = 74, LANE = 74, MARGIN = 60;
-const SMALLEST = 0.02, LARGEST = 1.6;
+const SMALLEST = 0.005, LARGEST = 1.6, DETAILED = 0.35; // scales
 
 export class Drawing {
   constructor(canvas, history) {
@@ -45,10 +45,10 @@ export class Drawing {
 
   pan(dx, dy) { this.follows = false; this.left -= dx / this.scale; this.middle -= dy / this.scale; }
 
-  // Show everything that there is at a moment.
+  // Show everything that there is at a moment. Returns whether its blocks can still be told apart.
   fit(moment) {
     const blocks = this.history.blocks.slice(0, moment.shown);
-    if (!blocks.length) return;
+    if (!blocks.length) return true;
     let highest = 0, low = 0, high = 0;
     for (const block of blocks) {
       highest = Math.max(highest, block.height);
@@ -60,6 +60,7 @@ export class Drawing {
     this.scale = Math.min(1, Math.max(SMALLEST, Math.min(this.width / wide, this.height / tall)));
     this.left = -MARGIN / 2;
     this.middle = ((low + high) / 2) * LANE;
+    return this.scale > DETAILED;
   }
 
   place(block) {
@@ -84,8 +85,8 @@ export class Drawing {
     const { context, history } = this;
     if (this.follows) this.keepInSight(moment);
     context.clearRect(0, 0, this.width, this.height);
-    const chains = history.chains(moment);
-    const detailed = this.scale > 0.35;
+    const mark = history.mark(moment);
+    const detailed = this.scale > DETAILED;
     const visible = [];
     for (let index = 0; index < moment.shown; index += 1) {
       const block = history.blocks[index];
@@ -93,23 +94,30 @@ export class Drawing {
       if (x > -STEP && x < this.width + STEP) visible.push([block, x, y]);
     }
     context.lineWidth = Math.max(1, 2 * this.scale);
+    context.strokeStyle = this.line;
+    context.beginPath();
     for (const [block, x, y] of visible) {
       if (!block.above) continue;
       const [fromX, fromY] = this.place(block.above);
-      context.strokeStyle = this.line;
-      context.beginPath();
       context.moveTo(fromX, fromY);
-      context.bezierCurveTo((fromX + x) / 2, fromY, (fromX + x) / 2, y, x, y);
-      context.stroke();
+      if (detailed) context.bezierCurveTo((fromX + x) / 2, fromY, (fromX + x) / 2, y, x, y);
+      else context.lineTo(x, y);
     }
-    for (const each of visible) this.drawBlock(...each, chains, detailed, moment);
+    context.stroke();
+    for (const each of visible) this.drawBlock(...each, mark, detailed, moment);
     this.drawTips(moment, detailed);
   }
 
-  drawBlock(block, x, y, chains, detailed, moment) {
+  drawBlock(block, x, y, mark, detailed, moment) {
     const { context } = this;
     const wide = Math.max(2, BLOCK_WIDTH * this.scale), tall = Math.max(3, BLOCK_HEIGHT * this.scale);
-    context.globalAlpha = chains.has(block.hash) ? 1 : 0.45;
+    context.globalAlpha = block.mark === mark ? 1 : 0.45;
+    if (!detailed && block.kept.length === 0 && !block.refused && block.hash !== this.chosen) {
+      context.fillStyle = this.colour(block.finder);
+      context.fillRect(x - wide / 2, y - tall / 2, wide, tall);
+      context.globalAlpha = 1;
+      return;
+    }
     context.fillStyle = detailed ? this.surface : this.colour(block.finder);
     context.strokeStyle = this.colour(block.finder);
     context.lineWidth = detailed ? 3 : 1;

@@ -27,6 +27,7 @@ export class History {
     this.log = []; // {t, text, kind}
     this.lanes = new Map(); // lane -> height of its last block
     this.nodes = 0;
+    this.marks = 0;
   }
 
   add(event) {
@@ -39,7 +40,7 @@ export class History {
 
   on_block(event) {
     const parent = this.byHash.get(event.parent);
-    const block = { ...event, above: parent, children: 0, heard: new Map(), kept: [], refused: null };
+    const block = { ...event, above: parent, children: 0, heard: new Map(), kept: [], refused: null, mark: 0 };
     block.lane = this.laneFor(block);
     if (parent) parent.children += 1;
     this.lanes.set(block.lane, Math.max(block.height, this.lanes.get(block.lane) ?? 0));
@@ -134,13 +135,13 @@ export class History {
     return low;
   }
 
-  // The hashes of the blocks that are in the chain of some node.
-  chains(moment) {
-    const found = new Set();
+  // Mark the blocks that are in the chain of some node: their `mark` is the number that is returned.
+  mark(moment) {
+    this.marks += 1;
     for (const { tip } of moment.nodes) {
-      for (let block = this.byHash.get(tip); block && !found.has(block.hash); block = block.above) found.add(block.hash);
+      for (let block = this.byHash.get(tip); block && block.mark !== this.marks; block = block.above) block.mark = this.marks;
     }
-    return found;
+    return this.marks;
   }
 }
 

@@ -3,7 +3,9 @@
 import { Drawing, isKept } from "./drawing.js";
 import { History, rate } from "./history.js";
 
-const LOG_LINES = 300;
+const COLUMNS = ["Node", "Height", "Tip", "State", "Hash rate", "Strategy", "Group"];
+const LOG_LINES = 200;
+const TEXT_MILLISECONDS = 100; // between two changes of the texts; the tree is drawn at each frame
 const $ = (id) => document.getElementById(id);
 
 export class Player {
@@ -12,8 +14,10 @@ export class Player {
     this.t = 0;
     this.live = true; // the shown moment is the newest one
     this.playing = false;
-    this.changed = true;
-    this.listeners = []; // called with the moment after it was drawn
+    this.changed = true; // the tree is drawn again at the next frame
+    this.stale = true; // and the texts soon after it
+    this.told = 0;
+    this.listeners = []; // called with the moment when the texts change
     this.drawing = new Drawing($("tree"), this.history);
     this.wire();
     this.before = performance.now();
@@ -42,14 +46,19 @@ export class Player {
     }
     if (this.changed) {
       this.changed = false;
-      this.render();
+      this.drawing.draw(this.history.at(this.t));
+      this.stale = true;
+    }
+    if (this.stale && now - this.told >= TEXT_MILLISECONDS) {
+      this.stale = false;
+      this.told = now;
+      this.tell();
     }
     requestAnimationFrame((next) => this.frame(next));
   }
 
-  render() {
+  tell() {
     const moment = this.history.at(this.t);
-    this.drawing.draw(moment);
     const slider = $("moment");
     slider.max = String(this.history.duration);
     slider.value = String(this.t);
@@ -64,18 +73,21 @@ export class Player {
   }
 
   renderNodes(moment) {
+    const group = (node) => String.fromCharCode(65 + moment.groups.findIndex((each) => each.includes(node)));
     const rows = moment.nodes.map((node) => {
       const block = this.history.byHash.get(node.tip);
-      const group = moment.groups.length > 1 ? String.fromCharCode(65 + moment.groups.findIndex((each) => each.includes(node.node))) : "";
       return [
-        chip(node.node), text(block ? `${block.height}` : "none"), code(block ? block.hash.slice(0, 10) : ""),
-        text(node.state), text(node.limit === null ? "" : rate(node.limit)), text(node.strategy ?? ""), text(group),
+        chip(node.node), block ? String(block.height) : "none", code(block ? block.hash.slice(0, 10) : ""), node.state,
+        node.limit === null ? "" : rate(node.limit), node.strategy ?? "", moment.groups.length > 1 ? group(node.node) : "",
       ];
     });
-    const key = rows.map((row) => row.map((cell) => cell.textContent).join("|")).join("\n");
+    // Columns that say nothing are left out, so that the table fits.
+    const columns = COLUMNS.map((title, place) => [title, place]).filter(([, place]) => rows.some((row) => row[place] !== ""));
+    const key = rows.map((row) => row.map((cell) => cell.textContent ?? cell).join("|")).join("\n");
     if (key === this.nodesShown) return;
     this.nodesShown = key;
-    $("nodes").replaceChildren(...rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, cell)))));
+    $("node-titles").replaceChildren(...columns.map(([title]) => element("th", { scope: "col" }, title)));
+    $("nodes").replaceChildren(...rows.map((row) => element("tr", {}, ...columns.map(([, place]) => element("td", {}, row[place])))));
   }
 
   renderLog() {
@@ -120,6 +132,12 @@ export class Player {
       element("b", { class: verdict.held ? "good" : "bad" }, verdict.held ? "held" : "did not hold"), ` ${verdict.claim}${figures(verdict)}`)));
   }
 
+  follow() {
+    this.drawing.follows = true;
+    this.drawing.scale = 1;
+    this.changed = true;
+  }
+
   choose(block) {
     this.drawing.chosen = block ? block.hash : null;
     this.changed = true;
@@ -139,7 +157,7 @@ export class Player {
     $("play").addEventListener("click", () => this.play(!this.playing));
     $("now").addEventListener("click", () => { this.play(false); this.show(this.history.duration, true); });
     $("fit").addEventListener("click", () => { this.drawing.fit(this.history.at(this.t)); this.changed = true; });
-    $("follow").addEventListener("click", () => { this.drawing.follows = true; this.drawing.scale = 1; this.changed = true; });
+    $("follow").addEventListener("click", () => this.follow());
     $("nearer").addEventListener("click", () => { this.drawing.zoom(1.4); this.changed = true; });
     $("farther").addEventListener("click", () => { this.drawing.zoom(1 / 1.4); this.changed = true; });
     new ResizeObserver(() => { this.drawing.resize(); this.changed = true; }).observe(canvas);
@@ -214,5 +232,4 @@ function figures(verdict) {
 }
 
 function chip(node) { return element("span", { class: `node node-${((node - 1) % 8) + 1}` }, `Node ${node}`); }
-function text(value) { return document.createTextNode(value); }
 function code(value) { return element("code", {}, value); }

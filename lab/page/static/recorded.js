@@ -6,4 +6,4 @@ const player = new Player();
 player.add(JSON.parse(document.getElementById("recording").textContent));
 player.show(player.history.duration, true);
 player.live = false;
-player.drawing.fit(player.history.at(player.history.duration));
+if (!player.drawing.fit(player.history.at(player.history.duration))) player.follow();

@@ -1,0 +1,95 @@
+"""Recordings: what is written is read again; what was cut or altered is refused."""
+
+import io
+import json
+
+import pytest
+
+from lab.recording import BadRecording, Recorder, read_recording, verdicts
+from tests.support.recordings import text_of_recording
+
+LINES = text_of_recording(blocks=6).splitlines(keepends=True)
+
+
+def test_a_recording_is_read_as_it_was_written() -> None:
+    events = read_recording(LINES)
+    assert [json.loads(line)["event"] for line in LINES] == [event.kind for event in events]
+    assert events[0].fields["nodes"] == 4
+    assert [each["held"] for each in verdicts(events)] == [True]
+
+
+def test_every_altered_byte_is_recognised() -> None:
+    text = "".join(LINES)
+    last_line = range(len(text) - len(LINES[-1]), len(text) - 1)
+    for place in (*range(0, len(text), 97), *last_line):
+        for other in "0}":
+            if text[place] in (other, "\n"):
+                continue
+            altered = text[:place] + other + text[place + 1 :]
+            with pytest.raises(BadRecording):
+                read_recording(altered.splitlines(keepends=True))
+
+
+def test_every_cut_is_recognised() -> None:
+    for count in range(len(LINES)):
+        with pytest.raises(BadRecording, match=r"was cut|one `begin`"):
+            read_recording(LINES[:count])
+    with pytest.raises(BadRecording):
+        read_recording([*LINES[:-1], LINES[-1][:-20]])
+    for gone in range(1, len(LINES) - 1):
+        with pytest.raises(BadRecording, match="altered"):
+            read_recording(LINES[:gone] + LINES[gone + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([], "was cut"),
+        (["garbage\n"], "Line 1 is not a JSON object"),
+        (["[1]\n"], "Line 1 is not a JSON object"),
+        (["[" * 100_000 + "\n"], "Line 1 is not a JSON object"),
+        (['{"t": 0, "event": "begin"}\n'], "Line 1 is not an event"),
+        (['{"t": 0, "event": ["begin"]}\n'], "Line 1 is not an event"),
+        ([LINES[0], LINES[0]], "one `begin`"),
+        ([LINES[1]], "one `begin`"),
+        ([LINES[0].replace('"recording":1', '"recording":2')], "version 2"),
+        ([LINES[0].replace('"t":0.0', '"t":NaN')], "not a JSON object"),
+        ([LINES[0].replace('"t":0.0', '"t":-1')], "not a number of seconds"),
+        ([LINES[0].replace('"t":0.0', '"t":true')], "not a number of seconds"),
+        ([*LINES, LINES[-1]], "goes on after its end"),
+        (["x" * 1_000_001], "more than 1,000,000"),
+    ],
+)
+def test_what_is_no_recording_is_refused_in_one_sentence(lines: list[str], said: str) -> None:
+    with pytest.raises(BadRecording, match=said) as caught:
+        read_recording(lines)
+    assert str(caught.value).count("\n") == 0
+
+
+def test_time_does_not_run_backwards() -> None:
+    out = io.StringIO()
+    recorder = Recorder(out)
+    recorder.note(1.0, "begin", recording=1, scenario="x", world="real", seed=1, nodes=1, spec={}, parameters={})
+    assert recorder.note(0.5, "said", text="late").t == 1.0
+    line = json.dumps({"t": 0.1, "event": "said", "text": "x"}) + "\n"
+    with pytest.raises(BadRecording, match="backwards"):
+        read_recording([*out.getvalue().splitlines(keepends=True)[:1], line])
+
+
+def test_a_recorder_refuses_events_that_the_schema_does_not_have() -> None:
+    recorder = Recorder()
+    with pytest.raises(ValueError, match="no event said"):
+        recorder.note(0.0, "said", words="x")
+    with pytest.raises(ValueError, match="no event sung"):
+        recorder.note(0.0, "sung", text="x")
+    recorder.end()
+    with pytest.raises(ValueError, match="here"):
+        recorder.note(0.0, "said", text="after the end")
+
+
+def test_a_recorder_tells_each_event_once() -> None:
+    told: list[str] = []
+    recorder = Recorder(None, lambda event: told.append(event.kind))
+    recorder.note(0.0, "said", text="x")
+    recorder.end()
+    assert told == ["said", "end"]
