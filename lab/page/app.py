@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, jsonify, request, send_from_directory
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from api.headers import harden
 from api.serving.hosts import is_loopback_name, name_of
 from lab.interface import LabError
 from lab.page.controls import Controls
+from lab.page.exercises import EXERCISES, check
 from lab.page.exporting import EXPLORER, HERE, templates
 from lab.recording import Event
 
@@ -33,13 +34,15 @@ class Feed:
     """The events of a lab, for readers that each begin where they like. Safe for several threads."""
 
     def __init__(self) -> None:
-        self._events: list[str] = []
+        self.events: list[Event] = []
+        self._texts: list[str] = []
         self._more = threading.Condition()
         self.ended = False
 
     def add(self, event: Event) -> None:
         with self._more:
-            self._events.append(json.dumps(event.to_object(), separators=(",", ":")))
+            self.events.append(event)
+            self._texts.append(json.dumps(event.to_object(), separators=(",", ":")))
             self._more.notify_all()
 
     def end(self) -> None:
@@ -52,9 +55,9 @@ class Feed:
         """The events from a number on, as parts of a stream of server-sent events."""
         while not self.ended:
             with self._more:
-                if first >= len(self._events):
+                if first >= len(self._texts):
                     self._more.wait(_QUIET)
-                new = self._events[first:]
+                new = self._texts[first:]
             if new:
                 yield "".join(f"id: {first + place}\ndata: {text}\n\n" for place, text in enumerate(new))
                 first += len(new)
@@ -86,6 +89,7 @@ def create_app(controls: Controls, feed: Feed, urls: dict[int, str]) -> Flask:
             inlined=None,
             strategies=json.dumps(list(controls.strategies)),
             urls=json.dumps(urls),
+            exercises=EXERCISES,
         )
 
     @app.get("/static/<name>")
@@ -105,12 +109,20 @@ def create_app(controls: Controls, feed: Feed, urls: dict[int, str]) -> Flask:
 
     @app.post("/control")
     def control() -> ResponseReturnValue:
-        try:
-            asked = json.loads(request.get_data())
-        except (ValueError, RecursionError):
-            return _problem(400, "The body must be JSON.")
-        controls.act(asked)
+        controls.act(_json())
         return jsonify({})
+
+    @app.post("/exercises/<name>")
+    def exercise(name: str) -> ResponseReturnValue:
+        """Whether an exercise is done: `{"choice": PLACE or null}` gives `{"done", "said"}`."""
+        choice = _json().get("choice")
+        if choice is not None and type(choice) is not int:
+            return _problem(400, "choice is the place of a choice, or null.")
+        try:
+            done, said = check(name, choice, list(feed.events))
+        except KeyError:
+            return _problem(404, f"There is no exercise {name[:40]!r}.")
+        return jsonify(done=done, said=said)
 
     @app.errorhandler(LabError)
     def refused(error: LabError) -> ResponseReturnValue:
@@ -134,6 +146,17 @@ def _require_our_page() -> ResponseReturnValue | None:
     if request.method == "POST" and request.mimetype != "application/json":
         return _problem(415, "The body must be JSON.")
     return None
+
+
+def _json() -> dict[str, Any]:
+    """The object in the body."""
+    try:
+        found = json.loads(request.get_data())
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise BadRequest("The body must be a JSON object.")
+    return found
 
 
 def _problem(status: int, detail: str) -> ResponseReturnValue:

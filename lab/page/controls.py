@@ -34,13 +34,13 @@ class Controls:
     strategies: Mapping[str, Callable[[], Strategy]]
     payments: list[Payment] = field(default_factory=list)
 
-    def act(self, asked: Any) -> None:
+    def act(self, asked: dict[str, Any]) -> None:
         """Do what the page asks: `{"call": NAME, ...}`.
 
         Raises:
             LabError: there is no such control, a value does not fit, or the lab refuses.
         """
-        if not isinstance(asked, dict) or not isinstance(asked.get("call"), str):
+        if not isinstance(asked.get("call"), str):
             raise LabError('A control is an object with a "call".')
         values = {key: value for key, value in asked.items() if key != "call"}
         call = _CALLS.get(asked["call"])

@@ -16,14 +16,20 @@ source.onerror = () => { $("connection").textContent = "Not connected; trying ag
 source.onmessage = (message) => player.add(JSON.parse(message.data));
 player.listeners.push(renderControls);
 
+async function post(path, value) {
+  const response = await fetch(path, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value),
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail);
+  return answer;
+}
+
 // Ask the lab for something; what it refuses is shown as it says it.
 async function act(call, values = {}) {
   $("refusal").hidden = true;
   try {
-    const response = await fetch("/control", {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ call, ...values }),
-    });
-    if (!response.ok) throw new Error((await response.json()).detail);
+    await post("/control", { call, ...values });
   } catch (error) {
     $("refusal").textContent = error.message;
     $("refusal").hidden = false;
@@ -135,3 +141,19 @@ function option(value, label, selected = false) {
 function letter(index) { return String.fromCharCode(65 + index); }
 
 $("heal").addEventListener("click", () => act("heal"));
+
+for (const exercise of document.querySelectorAll("[data-exercise]")) {
+  exercise.querySelector(".check").addEventListener("click", async () => {
+    const chosen = exercise.querySelector("input:checked");
+    const said = exercise.querySelector(".said");
+    try {
+      const answer = await post(`/exercises/${exercise.dataset.exercise}`, { choice: chosen ? Number(chosen.value) : null });
+      said.textContent = answer.said;
+      said.classList.toggle("good", answer.done);
+      exercise.querySelector(".done").hidden = !answer.done;
+    } catch (error) {
+      said.textContent = error.message;
+    }
+    said.hidden = false;
+  });
+}

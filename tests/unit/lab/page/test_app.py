@@ -15,6 +15,7 @@ from lab.page.app import MAX_BODY, MOST_REQUESTS, MOST_STREAMS, Feed, create_app
 from lab.page.controls import Controls
 from lab.recording import Event
 from tests.support.fake_lab import FakeLab
+from tests.support.recordings import recorded
 
 
 @pytest.fixture
@@ -104,13 +105,26 @@ def test_other_machines_and_other_sites_are_refused(client: Any, lab: FakeLab, h
         (b"call=heal", "application/x-www-form-urlencoded", 415),
         (b'{"call": "heal"}', "text/plain", 415),
         (b'"' + b"x" * MAX_BODY + b'"', "application/json", 413),
-        (b"null", "application/json", 409),
+        (b"null", "application/json", 400),
+        (b"[]", "application/json", 400),
         (b'{"call": "stop", "node": 1e400}', "application/json", 409),
     ],
 )
 def test_garbage_is_refused_and_does_nothing(client: Any, lab: FakeLab, body: bytes, kind: str, status: int) -> None:
     answer = client.post("/control", data=body, content_type=kind)
     assert answer.status_code == status and answer.json["detail"] and lab.calls == []
+
+
+def test_an_exercise_is_checked_against_what_happened(client: Any, feed: Feed) -> None:
+    answer = client.post("/exercises/fork", json={"choice": 1})
+    assert answer.status_code == 200 and answer.json["done"] is False and "no fork yet" in answer.json["said"]
+    for event in recorded(blocks=30):
+        feed.add(event)
+    assert client.post("/exercises/fork", json={"choice": 1}).json["done"] is True
+    assert client.post("/exercises/none", json={}).status_code == 404
+    for wrong in ("1", 1.5, True, []):
+        assert client.post("/exercises/fork", json={"choice": wrong}).status_code == 400
+    assert client.post("/exercises/fork", json=[1]).status_code == 400
 
 
 def test_a_reader_gets_what_happened_before_and_what_happens(address: str, feed: Feed) -> None:

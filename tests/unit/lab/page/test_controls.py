@@ -59,8 +59,7 @@ def test_a_double_spend_goes_to_a_node_that_has_not_heard_of_the_payment(lab: Fa
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (None, 'object with a "call"'),
-        ([], 'object with a "call"'),
+        ({}, 'object with a "call"'),
         ({"call": 3}, 'object with a "call"'),
         ({"call": "explode"}, "There is no control 'explode'"),
         ({"call": "__init__"}, "There is no control"),
