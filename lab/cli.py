@@ -6,7 +6,7 @@ Exit codes: 0 every verdict held, 1 one did not, 2 wrong usage or a file that ca
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,10 @@ from lab.grading import grade_strategy
 from lab.interface import LabError
 from lab.loading import MOST_NODES, Fidelity, built_in, load_scenario, read_parameters
 from lab.recording import BadRecording, Event, read_recording
-from lab.runner import Result, run_real, run_seeds
+from lab.runner import MakeLab, Result, run_real, run_seeds
+from lab.runner import simulated as simulated_lab
+from lab.session import run_session
+from lab.strategy import Strategy
 from lab.timeline import lines_of
 from lab.verdicts import Verdict
 
@@ -226,17 +229,42 @@ def write_page(events: list[Event], page: Path) -> None:
 @click.option("--nodes", type=click.IntRange(1, MOST_NODES), default=4, show_default=True, help="How many nodes.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The page's port. [default: any free one]")
 @click.option("--hash-rate", default="1.5MH/s", show_default=True, help="The hash-rate limit of each node at first.")
+@click.option("--simulated", is_flag=True, help="Simulated nodes: blocks and strategies only, no processes.")
+@click.option("--speed", type=click.FloatRange(0.1, 1000), default=1.0, show_default=True, help="Of simulated time.")
 @_directory
-def up(nodes: int, port: int, hash_rate: str, data_dir: Path) -> None:
-    """Start a network of real nodes, and a page from which to break it.
+def up(nodes: int, port: int, hash_rate: str, simulated: bool, speed: float, data_dir: Path) -> None:
+    """Start a network, and a page from which to break it.
 
-    Ctrl-C ends it. Everything that happened is in the recording.
+    The nodes are real, with real proof of work, unless --simulated is given. Ctrl-C ends the network. Everything that
+    happened is in the recording.
     """
-    from lab.session import run_session
-
     with refusals():
-        path = run_session(nodes, port, hash_rate, data_dir, terminal.show_if_taken)
+        make, strategies = _simulated_lab() if simulated else _real_lab(nodes)
+        path = run_session(
+            make,
+            "simulated" if simulated else "real",
+            nodes,
+            port,
+            hash_rate,
+            data_dir,
+            terminal.show_if_taken,
+            strategies,
+            speed,
+        )
     terminal.show_if_taken(f"Recording: {path}")
+
+
+def _real_lab(nodes: int) -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
+    from lab.real.lab import RealLab, require_room
+
+    require_room(nodes)
+    return RealLab, {}
+
+
+def _simulated_lab() -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
+    from lab.strategies import OFFERED
+
+    return simulated_lab("tree"), OFFERED
 
 
 def _open_page(events: list[Event], recording: Path) -> None:

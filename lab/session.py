@@ -1,55 +1,120 @@
-"""`quarry lab up`: real nodes and a page from which a person breaks them, until Ctrl-C."""
+"""`quarry lab up`: nodes, real or simulated, and a page from which a person breaks them, until Ctrl-C."""
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from types import FrameType
 
 from lab import recording
+from lab.interface import Lab, World
 from lab.page.app import Feed, create_app, serving
 from lab.page.controls import Controls
-from lab.real.lab import RealLab, require_room
 from lab.recording import Recorder
-from lab.runner import SPEC, recording_file, recording_path
+from lab.runner import SPEC, MakeLab, recording_file, recording_path
+from lab.strategy import Strategy
 from services.settings.table import load_spec
 
 NAME = "up"
+_BEAT = 0.1  # seconds between two looks
+_CONTROL_SECONDS = 30.0  # that a control may take
 
 
-def run_session(nodes: int, port: int, hash_rate: str, directory: Path, tell: Callable[[str], object]) -> Path:
+class Pace:
+    """Virtual time that passes with the clock on the wall, and the controls of a lab that works in one thread."""
+
+    def __init__(self, lab: Lab, speed: float) -> None:
+        self._lab = lab
+        self._speed = speed
+        self._asked: queue.SimpleQueue[tuple[Callable[[], None], Future[None]]] = queue.SimpleQueue()
+        self._before = time.monotonic()
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Have the lab's thread do something, and wait for it."""
+        answer: Future[None] = Future()
+        self._asked.put((work, answer))
+        answer.result(_CONTROL_SECONDS)
+
+    def beat(self) -> None:
+        """Do what was asked, and let the time pass that has passed since the last call."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                work, answer = self._asked.get_nowait()
+                try:
+                    answer.set_result(work())
+                except Exception as error:
+                    answer.set_exception(error)
+        now = time.monotonic()
+        passed, self._before = now - self._before, now
+        self._lab.run_for(min(passed, 1.0) * self._speed)
+
+
+def run_session(
+    make: MakeLab,
+    world: World,
+    nodes: int,
+    port: int,
+    hash_rate: str | float | None,
+    directory: Path,
+    tell: Callable[[str], object],
+    strategies: Mapping[str, Callable[[], Strategy]],
+    speed: float = 1.0,
+) -> Path:
     """Run a lab until it is interrupted. Returns the path of its recording.
+
+    Args:
+        hash_rate: the limit of each node at first.
+        speed: virtual seconds in a second, of a simulated lab.
 
     Raises:
         LabError: it does not start.
     """
-    require_room(nodes)
     spec = load_spec(SPEC)
-    path = recording_path(directory, NAME, "real", int(time.time()))
+    seed = int(time.time())
+    path = recording_path(directory, NAME, world, seed)
     feed = Feed()
-    ended = threading.Event()
-    with recording_file(path) as out:
+    with recording_file(path) as out, _until_interrupted() as interrupted:
         recorder = Recorder(out, feed.add)
         recorder.note(
-            0.0, "begin", recording=recording.VERSION, scenario=NAME, world="real", seed=0, nodes=nodes,
+            0.0, "begin", recording=recording.VERSION, scenario=NAME, world=world, seed=seed, nodes=nodes,
             spec=spec.to_object(), parameters={},
         )  # fmt: skip
         tell(f"Starting {nodes} nodes …")
-        lab = RealLab(nodes, spec, 0, recorder)
+        lab = make(nodes, spec, seed, recorder)
         try:
             for node in lab.nodes:
                 node.limit(hash_rate)
-            urls = {node.number: node.url for node in lab.nodes}
-            with serving(create_app(Controls(lab, {}), feed, urls), feed, port) as url:
+            pace = Pace(lab, speed) if world == "simulated" else None
+            controls = Controls(lab, strategies) if pace is None else Controls(lab, strategies, pace.do)
+            urls = {node.number: str(url) for node in lab.nodes if (url := getattr(node, "url", None)) is not None}
+            with serving(create_app(controls, feed, urls), feed, port) as url:
                 tell(f"The lab: {url}  Ctrl-C ends it.")
-                signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
-                while not ended.wait(0.2):
-                    pass
-        except KeyboardInterrupt:
-            pass
+                while not interrupted.wait(_BEAT):
+                    if pace is not None:
+                        pace.beat()
         finally:
             lab.close()
             recorder.end()
     return path
+
+
+@contextlib.contextmanager
+def _until_interrupted() -> Iterator[threading.Event]:
+    """An event that is set by Ctrl-C and SIGTERM, so that neither interrupts the cleaning up."""
+    event = threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        event.set()
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lab.interface import Lab, LabError
@@ -28,10 +29,12 @@ class Controls:
 
     Args:
         strategies: what the page offers, by name.
+        do: runs what is asked: a simulated lab works in one thread only.
     """
 
     lab: Lab
     strategies: Mapping[str, Callable[[], Strategy]]
+    do: Callable[[Callable[[], None]], None] = lambda work: work()
     payments: list[Payment] = field(default_factory=list)
 
     def act(self, asked: dict[str, Any]) -> None:
@@ -49,7 +52,7 @@ class Controls:
         names, do = call
         if values.keys() - names:
             raise LabError(f"{asked['call']} has no {sorted(values.keys() - names)[0][:40]!r}.")
-        do(self, values)
+        self.do(partial(do, self, values))
 
     def _stop(self, values: Mapping[str, Any]) -> None:
         self.lab.node(_node(values)).stop()
