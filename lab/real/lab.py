@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from lab.blocktree import BlockTree
 from lab.interface import Conditions, LabBlock, LabError, Link, NotReached, World
-from lab.real.node import RealNode
+from lab.real.node import HOST, RealNode
 from lab.real.router import Router
 from lab.recording import Recorder
 from lab.strategy import Strategy
@@ -109,7 +109,7 @@ class RealLab:
         self._stack.callback(self._hands.end)
         self._router = Router(seed=self.seed)
         self._stack.callback(self._router.stop)
-        self._router.start(range(1, nodes + 1))
+        self._router.start()
         self._nodes = [
             RealNode(number, self._plan(number, directory), self._tree, self._hands, self._finders.get)
             for number in range(1, nodes + 1)
@@ -125,7 +125,6 @@ class RealLab:
         if spec not in BUILT_IN_SPECS or load_spec(spec) != self.spec:
             spec = str(directory / "spec.toml")
             write_private(Path(spec), to_toml(self.spec))
-        proxy = f"http://127.0.0.1:{self._router.port_of(number)}"
         return NodePlan(
             name=f"node{number}",
             files=node_files(directory, self.spec.name, f"node{number}"),
@@ -133,16 +132,15 @@ class RealLab:
             port=0,
             rpc_port=0,
             automine=False,
-            settings={**_SETTINGS, "QUARRY_PEER_PROXY": proxy},
+            settings=_SETTINGS,
         )
 
     def _start_all(self) -> None:
         running = [node.running for node in self._nodes]
         for node in self._nodes:
             node.running.allocate()
-            node.keep_ports()
             self._finders[node.wallet] = node.number
-            self._router.serve(node.number, node.running.port)
+            node.keep_place(self._router.add(node.number, HOST, node.running.port))
         for node in self._nodes:
             node.others = [other.running.url for other in self._nodes if other is not node]
             node.running.start(node.others)

@@ -24,6 +24,7 @@ from services.wallet import keyring
 from shared.amounts import parse_amount
 from shared.errors import InputError, NodeError
 
+HOST = "127.0.0.1"
 _BLOCK_SECONDS = 60.0  # that one block may take
 _NEXT = 0.05
 
@@ -170,9 +171,11 @@ class RealNode:
 
     # --- for the lab ---
 
-    def keep_ports(self) -> None:
-        """The ports are reserved: the node has the same ones at its next start."""
-        self._plan = replace(self._plan, port=self.running.port, rpc_port=self.running.rpc_port)
+    def keep_place(self, proxy: int) -> None:
+        """The ports are reserved: the node has the same ones at its next start. `proxy` is its port of the router."""
+        settings = {**self._plan.settings, "QUARRY_PEER_PROXY": f"http://{HOST}:{proxy}"}
+        self._plan = replace(self._plan, port=self.running.port, rpc_port=self.running.rpc_port, settings=settings)
+        self.running.plan = self._plan
 
     def follow(self) -> None:
         """The node runs: watch it, and apply what was asked of it before."""

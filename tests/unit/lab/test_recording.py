@@ -2,10 +2,12 @@
 
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from lab.recording import BadRecording, Recorder, read_recording, verdicts
+from lab.recording import FIELDS, BadRecording, Recorder, read_recording, verdicts
 from tests.support.recordings import text_of_recording
 
 LINES = text_of_recording(blocks=6).splitlines(keepends=True)
@@ -93,3 +95,9 @@ def test_a_recorder_tells_each_event_once() -> None:
     recorder.note(0.0, "said", text="x")
     recorder.end()
     assert told == ["said", "end"]
+
+
+def test_the_page_about_the_lab_lists_every_event_and_its_fields() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "lab.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    assert {kind: set(re.findall(r"`(\w+)`", fields)) for kind, fields in rows} == FIELDS
