@@ -29,6 +29,7 @@ from lab.session import run_session
 from lab.strategy import Strategy
 from lab.timeline import lines_of
 from lab.verdicts import Verdict
+from services.system import logs
 
 MOST_SEEDS = 1_000_000
 
@@ -154,13 +155,11 @@ def run(scenario: str, seed: int, settings: tuple[str, ...], data_dir: Path, as_
 
     SCENARIO is a built-in one or a file. What happens is printed as it happens.
     """
-    from lab.real.lab import RealLab, require_room
-
     with refusals():
         found = load_scenario(scenario)
         given = read_parameters(found, settings)
-        require_room(found.nodes(given))
-        result = run_real(found, RealLab, seed, given, data_dir, None if as_json else _tell)
+        make, _ = _real_lab(found.nodes(given))
+        result = run_real(found, make, seed, given, data_dir, None if as_json else _tell)
     _show(result, as_json)
 
 
@@ -258,6 +257,7 @@ def _real_lab(nodes: int) -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]
     from lab.real.lab import RealLab, require_room
 
     require_room(nodes)
+    logs.configure("error", "console")
     return RealLab, {}
 
 

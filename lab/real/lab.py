@@ -22,9 +22,9 @@ from lab.real.router import Router
 from lab.recording import Recorder
 from lab.strategy import Strategy
 from lab.verdicts import Observation
-from services.launch.made_chain import to_toml
 from services.launch.node_files import node_files, write_private
 from services.launch.node_plan import NodePlan
+from services.launch.state import to_toml
 from services.settings.table import BUILT_IN_SPECS, load_spec
 from services.system.programs import scrub_environment
 from shared.chain_spec import ChainSpec

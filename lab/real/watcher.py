@@ -47,13 +47,15 @@ class Watcher:
     def look(self) -> None:
         """Take in what the node has now. Raises `Failure`: it does not answer."""
         status = self._client.get("/status")
-        self._take(str(status["tip"]))
+        tip = str(status["tip"])
+        self._take(tip)
+        self._tree.moved(self._number, tip)
         if self.mines:
             for _ in range(_WAITING - int(status["requests"])):
                 self._client.post("/mine", wait=0)
 
     def _take(self, tip: str) -> None:
-        """Take in the block that is or was the node's tip, and those below it that are new."""
+        """Take in a block that is or was the node's tip, and those below it that are new."""
         missing: list[dict[str, Any]] = []
         hash = tip
         while not self._tree.has_heard(self._number, hash):
@@ -66,7 +68,6 @@ class Watcher:
             block = self._block(found)
             self._tree.add(block)
             self._tree.heard(self._number, block.hash)
-        self._tree.moved(self._number, tip)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -75,8 +76,9 @@ class Watcher:
                 for tip in self._events():
                     if self._stop.is_set():
                         return
-                    self._take(tip)  # one after the other: a block that was detached again at once is seen too
-                    self.look()
+                    if not self._tree.has_heard(self._number, tip):
+                        self._take(tip)  # it may be detached again already
+                        self.look()
             self._stop.wait(_PAUSE)
 
     def _events(self) -> Iterator[str]:
