@@ -1,0 +1,37 @@
+"""A block that earned a high fee is worth replacing.
+
+Somebody pays a fee of many block rewards. Whoever finds the next block earns it, and a miner with the part `q` of the hash
+rate may try to have it instead: it works on the parent of that block, includes the payment itself, and hopes to be faster
+than the others. It gives up when it is two blocks behind.
+
+On a chain whose rewards are small beside the fees, miners would rather undo each other's blocks than go on.
+"""
+
+from lab.formulas import snipe_chance
+from lab.interface import Lab
+from lab.measures import share_hash_rate
+from lab.strategies import FeeSniper
+from shared.amounts import COIN
+
+FIDELITY = "tree"
+PATIENCE = 10_000_000.0  # seconds
+FEE = 20  # coins
+
+
+def run(lab: Lab, *, nodes: int = 3, q: float = 0.3, blocks: int = 1000) -> None:
+    sniper = FeeSniper(least=FEE * COIN)
+    payer = lab.node(2)
+    share_hash_rate(lab, {1: q})
+    lab.strategy(1, sniper)
+    while len(lab.blocks()) <= blocks:
+        lab.wait(lambda: payer.balance(payer.wallet) > (FEE + 1) * COIN, within=PATIENCE, until="node 2 has coins")
+        payment = payer.send(lab.node(3 if nodes > 2 else 1), "0.5", fee=FEE)
+        lab.wait(lambda: (payer.depth(payment) or 0) >= 6, within=PATIENCE, until="the payment is confirmed")
+    lab.strategy(1, None)
+    tried = sniper.won + sniper.lost
+    lab.measure(
+        f"blocks with a high fee that {q:.0%} of the hash rate replaces",
+        sniper.won / tried if tried else 0.0,
+        expected=snipe_chance(q),
+        trials=max(tried, 1),
+    )
