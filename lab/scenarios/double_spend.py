@@ -1,10 +1,10 @@
 """An attacker pays a shop, and takes the payment back after the shop has believed it.
 
-Node 1 is the attacker, with the part `q` of the hash rate. The shop trusts a payment with `z` confirmations. Before it
-pays, the attacker parts from the network and finds one block that nobody knows. Then it pays in public, and mines on in
-secret, on a branch in which the coins go back to itself. When the shop has its confirmations and the secret branch has
-more work, the attacker shows it: the payment is undone by proof of work, and no rule was broken. If it falls 60 blocks
-behind, it gives up.
+Node 1 is the attacker, with the part `q` of the hash rate. The shop trusts a payment with `z` confirmations. Before
+it pays, the attacker parts from the network and finds one block that nobody knows. Then it pays in public, and mines
+on in secret, on a branch in which the coins go back to itself. When the shop has its confirmations and the secret
+branch has more work, the attacker shows it: the payment is undone by proof of work, and no rule was broken. If it
+falls 60 blocks behind, it gives up.
 
 M. Rosenfeld (2014) gives the chance by which this succeeds. Try `--set z=6`: it falls with each confirmation. Try
 `--set q=0.45`: it hardly falls.

@@ -1,8 +1,8 @@
 """A block that earned a high fee is worth replacing.
 
-Somebody pays a fee of many block rewards. Whoever finds the next block earns it, and a miner with the part `q` of the hash
-rate may try to have it instead: it works on the parent of that block, includes the payment itself, and hopes to be faster
-than the others. It gives up when it is two blocks behind.
+Somebody pays a fee of many block rewards. Whoever finds the next block earns it, and a miner with the part `q` of the
+hash rate may try to have it instead: it works on the parent of that block, includes the payment itself, and hopes to
+be faster than the others. It gives up when it is two blocks behind.
 
 On a chain whose rewards are small beside the fees, miners would rather undo each other's blocks than go on.
 """

@@ -1,8 +1,9 @@
 """News that travel slowly make blocks stale.
 
-All nodes have the same hash rate, and a block comes every `interval` seconds. Each block takes `delay` seconds to reach
-the others. Whoever finds a block meanwhile works on an older tip, and one of the two blocks is in vain. With two nodes,
-the share of such blocks is τ / (2 (T + τ)), where τ is the delay and T the interval: 4.5 % at a tenth of the interval.
+All nodes have the same hash rate, and a block comes every `interval` seconds. Each block takes `delay` seconds to
+reach the others. Whoever finds a block meanwhile works on an older tip, and one of the two blocks is in vain. With
+two nodes, the share of such blocks is τ / (2 (T + τ)), where τ is the delay and T the interval: 4.5 % at a tenth of
+the interval.
 
 This is why blocks of a chain cannot come as fast as one likes. Try `--set delay=1`.
 """

@@ -1,8 +1,9 @@
 """More than half of the hash rate rewrites whatever it likes.
 
-Node 1 has the part `share` of the hash rate, more than half. It parts from the network and works alone, while the others
-find `depth` blocks. Sooner or later its branch is the longer one, and when it comes back, all nodes must follow: the rule
-that heals forks does not ask who made them. Try `--set share=0.45`: then it may never catch up, and the run says so.
+Node 1 has the part `share` of the hash rate, more than half. It parts from the network and works alone, while the
+others find `depth` blocks. Sooner or later its branch is the longer one, and when it comes back, all nodes must
+follow: the rule that heals forks does not ask who made them. Try `--set share=0.45`: then it may never catch up, and
+the run says so.
 """
 
 from lab.interface import Lab

@@ -1,11 +1,12 @@
 """A miner that keeps its blocks to itself earns more than its share.
 
-Node 1 has the part `alpha` of the hash rate and mines as I. Eyal and E. G. Sirer describe it (2014): it shows a block only
-when others find one of the same height, so that the work of the others is in vain. Half of the others see its block first
-(γ = 1/2 in their equation 8): our rule for ties takes the lower hash, which is as good as a coin.
+Node 1 has the part `alpha` of the hash rate and mines as I. Eyal and E. G. Sirer describe it (2014): it shows a block
+only when others find one of the same height, so that the work of the others is in vain. Half of the others see its
+block first (γ = 1/2 in their equation 8): our rule for ties takes the lower hash, which is as good as a coin.
 
-Below a quarter of the hash rate it loses by this, above it wins. Try `--set alpha=0.2` and `--set alpha=0.4`. Then try
-`--set low_hash=true`: it withholds only blocks that would probably win a tie, and profits from less than a quarter.
+Below a quarter of the hash rate it loses by this, above it wins. Try `--set alpha=0.2` and `--set alpha=0.4`. Then
+try `--set low_hash=true`: it withholds only blocks that would probably win a tie, and profits from less than a
+quarter.
 """
 
 from lab.formulas import selfish_low_hash_revenue, selfish_revenue

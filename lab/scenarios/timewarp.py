@@ -1,8 +1,9 @@
 """Miners who lie about the time cannot move the pace of the chain far.
 
-The difficulty follows the timestamps in the blocks, so whoever writes false ones can try to make mining easier. Node 1 has
-the part `share` of the hash rate and dates its blocks as far back as the rules allow. The rules bound the lie: a timestamp
-is above the median of the last blocks and not far in the future, and a single solve time counts up to six intervals.
+The difficulty follows the timestamps in the blocks, so whoever writes false ones can try to make mining easier. Node
+1 has the part `share` of the hash rate and dates its blocks as far back as the rules allow. The rules bound the lie:
+a timestamp is above the median of the last blocks and not far in the future, and a single solve time counts up to six
+intervals.
 
 The mean interval stays within a tenth of the target.
 """
