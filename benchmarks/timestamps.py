@@ -1,7 +1,7 @@
 """How far miners who lie about the time can move the block interval: a simulation with the consensus functions.
 
-A share of the hash rate writes timestamps by a strategy (lab/strategies/time_lies.py); the rest writes the true time. The
-figure is the true mean time between blocks, which should be the chain spec's interval.
+A share of the hash rate writes timestamps by a strategy (lab/strategies/time_lies.py); the rest writes the true time.
+The figure is the true mean time between blocks, which should be the chain spec's interval.
 """
 
 import os

@@ -53,7 +53,9 @@ def double_spend(q: float, confirmations: int, give_up: int | None = None) -> fl
     """
     won = 1.0
     for m in range(confirmations + 1):
-        won -= _negative_binomial(m, confirmations, q) * (1 - _catch_up(q, confirmations - m, confirmations - m - 1, give_up))
+        won -= _negative_binomial(m, confirmations, q) * (
+            1 - _catch_up(q, confirmations - m, confirmations - m - 1, give_up)
+        )
     return won
 
 

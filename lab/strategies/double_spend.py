@@ -39,6 +39,9 @@ class DoubleSpender:
 
     ready = False  # a block is in store: pay now
 
+    def takes(self, transaction: str) -> bool:
+        return False  # its branch undoes payments, and so holds none
+
     def on_found(self, view: View) -> Action:
         self.ready = True
         return self._decide(view)
@@ -59,4 +62,6 @@ class DoubleSpender:
         return WAIT
 
     def _wins(self, view: View) -> bool:
-        return self._better(view.tip.claim, view.public.claim) if self.ties else view.tip.chainwork > view.public.chainwork
+        return (
+            self._better(view.tip.claim, view.public.claim) if self.ties else view.tip.chainwork > view.public.chainwork
+        )

@@ -44,7 +44,7 @@ def check_draws(draws: Iterable[Draw], nodes: int) -> list[Draw]:
     checked: list[Draw] = []
     seen: set[str] = set()
     for draw in draws:
-        if checked and draw.time < checked[-1].time or not 0 <= draw.time < math.inf:
+        if (checked and draw.time < checked[-1].time) or not 0 <= draw.time < math.inf:
             raise BadDraws(f"Draw {len(checked) + 1} has the time {draw.time}: times begin at 0 and never fall.")
         if not 1 <= draw.finder <= nodes:
             raise BadDraws(f"Draw {len(checked) + 1} names node {draw.finder}; there are {nodes}.")

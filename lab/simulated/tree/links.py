@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from lab.interface import Conditions
@@ -37,7 +38,6 @@ class Links:
         latency: float | None = None,
         jitter: float | None = None,
         rate: float | None = None,
-        cut: bool | None = None,
     ) -> None:
         """Change what is named; the rest stays. A rate of 0 ends the limit."""
         now = self._all[a, b]
@@ -46,8 +46,12 @@ class Links:
             latency=now.latency if latency is None else latency,
             jitter=now.jitter if jitter is None else jitter,
             rate=now.rate if rate is None else rate or None,
-            cut=now.cut if cut is None else cut,
         )
+        self._changed()
+
+    def set_cuts(self, cut: Callable[[int, int], bool]) -> None:
+        """Cut exactly those links for which `cut(a, b)` says so."""
+        self._all = {ends: replace(link, cut=cut(*ends)) for ends, link in self._all.items()}
         self._changed()
 
     def set_down(self, node: int, down: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from lab.simulated.tree.blocks import Block, branch, common_ancestor
-from lab.strategy import Action, Strategy, View
+from lab.strategy import Action, Selects, Strategy, TellsTime, View
 from shared.forkchoice import TipClaim
 
 # How far below the public tip a miner may go with `onto`.
@@ -44,6 +44,9 @@ class Miner:
 
     def __init__(self, network: Surroundings, index: int, strategy: Strategy, tip: Block) -> None:
         self.strategy = strategy
+        # What a strategy may have besides (`TellsTime` and `Selects`); looked for once, as that takes long.
+        self.clock = strategy if isinstance(strategy, TellsTime) else None
+        self.selects = strategy if isinstance(strategy, Selects) else None
         self.tip = self.public = self.fork = tip
         self.private: list[Block] = []
         self._network = network
@@ -91,7 +94,9 @@ class Miner:
         try:
             action = method(view)
         except Exception as error:
-            raise StrategyError(f"{self.strategy.name}: {type(error).__name__} in {method.__name__}: {error}") from error
+            raise StrategyError(
+                f"{self.strategy.name}: {type(error).__name__} in {method.__name__}: {error}"
+            ) from error
         self._act(action, withheld)
 
     def _act(self, action: Action, withheld: int) -> None:
@@ -104,7 +109,7 @@ class Miner:
             self._publish(self.withheld()[:publish])
         if onto is not None:
             self._go_onto(onto)
-        elif action.give_up or not self.private and not self._aside:
+        elif action.give_up or (not self.private and not self._aside):
             self._follow()
 
     def _publish(self, blocks: list[Block]) -> None:

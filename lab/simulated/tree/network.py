@@ -21,7 +21,7 @@ from lab.simulated.tree.draws import BadDraws, Draw, Luck
 from lab.simulated.tree.links import Links
 from lab.simulated.tree.miner import Miner, StrategyError
 from lab.simulated.tree.payments import Payment, Pools
-from lab.strategy import Selects, Strategy, TellsTime, Times
+from lab.strategy import Strategy, Times
 from shared.chain_spec import ChainSpec
 from shared.forkchoice import TipClaim, is_better
 from shared.proof import meets
@@ -36,6 +36,8 @@ class Watcher(Protocol):
     def heard(self, index: int, block: Block) -> None: ...
 
     def moved(self, index: int, old: Block, new: Block) -> None: ...
+
+    def withheld(self, index: int, block: Block) -> None: ...
 
     def shown(self, index: int, blocks: Sequence[Block]) -> None: ...
 
@@ -225,6 +227,8 @@ class Network:
             self.watcher.found(block)
         if miner is not None:
             self._strategic(node, miner.found, block)
+            if self.watcher is not None and not block.published:
+                self.watcher.withheld(node.index, block)
         else:
             self.move(node.index, block)
             self.send(node.index, block)
@@ -232,19 +236,17 @@ class Network:
 
     def _stamp(self, node: Node) -> int:
         clock = int(self.began + self.now)
-        strategy = node.miner.strategy if node.miner is not None else None
-        lies = isinstance(strategy, TellsTime)
-        if not lies and not self._adjusts:
+        liar = node.miner.clock if node.miner is not None else None
+        if liar is None and not self._adjusts:
             return clock  # true times never fall, so none is below the median
         window = node.tip.window()
         earliest = median_time(window)
-        if not lies:
+        if liar is None:
             return max(clock, earliest)
-        assert isinstance(strategy, TellsTime)
         right = sum(each.rate for each in self.nodes) * self.spec.block_interval
         latest = max(clock + self._ahead, earliest)
         try:
-            stamp = strategy.timestamp(Times(window, clock, earliest, latest, right, self.spec))
+            stamp = liar.timestamp(Times(window, clock, earliest, latest, right, self.spec))
         except Exception as error:
             return self._wrong_time(node, f"{type(error).__name__}: {error}", max(clock, earliest))
         if type(stamp) is not int or not earliest <= stamp <= latest:
@@ -272,9 +274,7 @@ class Network:
     def _arrive(self, block: Block, source: int, targets: tuple[int, ...]) -> None:
         if self._adjusts and block.timestamp > self.began + self.now + self._ahead:
             # Too early: tried again when the clocks allow it.
-            heappush(
-                self._events, (block.timestamp - self._ahead - self.began, self._order(), block, source, targets)
-            )
+            heappush(self._events, (block.timestamp - self._ahead - self.began, self._order(), block, source, targets))
             return
         nodes, better, claim = self.nodes, self.better, block.claim
         watcher, simple = self.watcher, self.watcher is None and self.pools is None and not self._adjusts
@@ -367,8 +367,8 @@ class Network:
 
     def _payments_for(self, node: Node) -> tuple[tuple[str, ...], int]:
         assert self.pools is not None
-        strategy = node.miner.strategy if node.miner is not None else None
-        return self.pools.choose(node.index, node.tip, strategy.takes if isinstance(strategy, Selects) else None)
+        selects = node.miner.selects if node.miner is not None else None
+        return self.pools.choose(node.index, node.tip, selects.takes if selects is not None else None)
 
     def waiting_fees(self, index: int) -> int:
         """Base units that the node's next block can earn."""
