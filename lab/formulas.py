@@ -39,8 +39,9 @@ def stale_rate(interval: float, delay: float) -> float:
 
 
 def double_spend(q: float, confirmations: int, give_up: int | None = None) -> float:
-    """The chance to undo a payment after so many confirmations. M. Rosenfeld, Analysis of hashrate-based double-spending
-    (2014, arXiv:1402.2009), section 5.
+    """The chance to undo a payment after so many confirmations.
+
+    M. Rosenfeld, Analysis of hashrate-based double-spending (2014, arXiv:1402.2009), section 5.
 
     The attacker has one block in store when the payment is made, waits until the payment has its confirmations, and
     wins when its branch is longer than the public one; equal length is not enough. While the honest miners find
@@ -141,10 +142,11 @@ def selfish_low_hash_revenue(alpha: float, part: float = 0.25) -> float:
             ones. Such a block has the lower hash in a tie with the chance γ = 1 - part/2.
 
     Derivation, as for equation 8: between two moments at which nothing is withheld, count the blocks of both sides that
-    end in the chain. From nothing withheld: the others find a block, or the attacker finds one that it shows, or (chance
-    α · part) one that it withholds. Then it finds another, and the lead of 2 brings 2 + α/(1 - 2α) blocks before it is
-    used up; or the others find one, and the tie is decided by the next block: the attacker's (2 for it), the others' on
-    the attacker's block (1 each) or on their own (2 for them). With part = 1 this is equation 8 with γ = 1/2.
+    end in the chain. From nothing withheld: the others find a block, or the attacker finds one that it shows, or
+    (chance α · part) one that it withholds. Then it finds another, and the lead of 2 brings 2 + α/(1 - 2α) blocks
+    before it is used up; or the others find one, and the tie is decided by the next block: the attacker's (2 for it),
+    the others' on the attacker's block (1 each) or on their own (2 for them). With part = 1 this is equation 8 with
+    γ = 1/2.
     """
     beta, gamma = 1 - alpha, 1 - part / 2
     begun = alpha * part

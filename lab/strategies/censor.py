@@ -9,8 +9,8 @@ from shared.forkchoice import is_better
 class Censor:
     """Leaves certain payments out of its own blocks, and works against blocks of others that hold one.
 
-    When it hears of such a block it works on the block's parent instead. It gives up when the public branch is more than
-    `patience` blocks ahead. With less than half of the hash rate it mostly loses, yet others who know of it lose fees
+    When it hears of such a block it works on the block's parent instead. It gives up when the public branch is more
+    than `patience` blocks ahead. With less than half of the hash rate it mostly loses, yet others who know of it lose fees
     when they take such a payment ("feather forking", A. Miller, 2013). With more than half it needs no patience: see
     what an endless one does.
 

@@ -10,7 +10,10 @@ from random import Random
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One found block, as a replay is given it. Everything else follows from the links, the strategies and the rules."""
+    """One found block, as a replay is given it.
+
+    Everything else follows from the links, the strategies and the rules.
+    """
 
     time: float  # seconds since the network began; never less than that of the draw before
     finder: int  # the node's number, from 1

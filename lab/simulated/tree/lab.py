@@ -160,9 +160,7 @@ class TreeLab:
         self.note("strategy", node=index + 1, name=None)
 
     def lie(self, claimed_blocks: int = 1000) -> None:
-        raise LabError(
-            "In this simulation nobody can claim work that was not done: use the full one (--fidelity full)."
-        )
+        raise LabError("Nobody can lie about work in this simulation: use the full one (--fidelity full).")
 
     def mining(self, on: bool) -> None:
         self.mines = on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from lab.simulated.tree.blocks import Block, branch, common_ancestor
 from lab.strategy import Action, Selects, Strategy, TellsTime, View
@@ -57,7 +57,7 @@ class Miner:
         """The node found a block on its tip."""
         self.private.append(block)
         self._work_on(block)
-        self._ask(self.strategy.on_found, block)
+        self._ask("on_found", block)
 
     def heard(self, block: Block) -> None:
         """News came of a block, and all before it, that somebody else published."""
@@ -70,7 +70,7 @@ class Miner:
                 self._follow()
             elif not extends:  # else `fork` stays: the block is not ours
                 self._find_fork()
-        self._ask(self.strategy.on_heard, block)
+        self._ask("on_heard", block)
 
     def withheld(self) -> list[Block]:
         return [block for block in self.private if not block.published]
@@ -80,7 +80,7 @@ class Miner:
         self._publish(self.withheld())
         self._follow()
 
-    def _ask(self, method: Callable[[View], Action], block: Block) -> None:
+    def _ask(self, event: Literal["on_found", "on_heard"], block: Block) -> None:
         index = self._index
         withheld = len(self.withheld()) if self.private else 0
         view = View(
@@ -92,19 +92,17 @@ class Miner:
             waiting_fees=self._network.waiting_fees(index),
         )
         try:
-            action = method(view)
+            action = getattr(self.strategy, event)(view)
         except Exception as error:
-            raise StrategyError(
-                f"{self.strategy.name}: {type(error).__name__} in {method.__name__}: {error}"
-            ) from error
+            raise StrategyError(f"{type(error).__name__} in {event}: {error}") from error
         self._act(action, withheld)
 
     def _act(self, action: Action, withheld: int) -> None:
         if not isinstance(action, Action):
-            raise StrategyError(f"{self.strategy.name} answered {type(action).__name__}, not an action.")
+            raise StrategyError(f"it answered {action!r:.60}, which is no Action")
         publish, onto = action.publish, action.onto
         if type(publish) is not int or not 0 <= publish <= withheld:
-            raise StrategyError(f"{self.strategy.name} publishes {publish!r} blocks; {withheld} are withheld.")
+            raise StrategyError(f"it publishes {publish!r:.60} of {withheld} withheld blocks")
         if publish:
             self._publish(self.withheld()[:publish])
         if onto is not None:
@@ -132,7 +130,7 @@ class Miner:
                 self._aside = block is not self.public
                 self._work_on(block)
                 return
-        raise StrategyError(f"{self.strategy.name} goes onto {hash!r}, which is not in the public branch.")
+        raise StrategyError(f"it works on {hash!r:.80}, which is no block of the public branch")
 
     def _follow(self) -> None:
         self.private = []

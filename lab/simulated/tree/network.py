@@ -248,14 +248,14 @@ class Network:
         try:
             stamp = liar.timestamp(Times(window, clock, earliest, latest, right, self.spec))
         except Exception as error:
-            return self._wrong_time(node, f"{type(error).__name__}: {error}", max(clock, earliest))
+            return self._wrong_time(node, f"raised {type(error).__name__}: {error}", max(clock, earliest))
         if type(stamp) is not int or not earliest <= stamp <= latest:
-            return self._wrong_time(node, f"{stamp!r} is not from {earliest} to {latest}", max(clock, earliest))
+            return self._wrong_time(node, f"{stamp!r:.60} is not from {earliest} to {latest}", max(clock, earliest))
         return stamp
 
     def _wrong_time(self, node: Node, what: str, instead: int) -> int:
         assert node.miner is not None
-        self._failed(node, StrategyError(f"{node.miner.strategy.name}: timestamp: {what}"))
+        self._failed(node, StrategyError(f"the timestamp {what}"))
         return instead
 
     # --- hearing ---

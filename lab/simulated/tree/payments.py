@@ -64,7 +64,9 @@ class Pools:
                 break
             ancestors.append(each)
         for each in reversed(ancestors):
-            before = self._accounts[each.parent] if each.parent is not None else Accounts(self._spec.allocations, {})
+            before = (
+                self._accounts[each.parent] if each.parent is not None else Accounts(dict(self._spec.allocations), {})
+            )
             after = Accounts(dict(before.balances), dict(before.nonces))
             for identifier in each.payments:
                 after.pay(self.all[identifier])

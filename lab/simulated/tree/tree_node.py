@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lab.interface import Conditions, LabBlock, LabError, LabNode, NodeState
+from lab.simulated.tree.blocks import Block
+from lab.simulated.tree.network import Node
 from lab.simulated.tree.payments import Payment, Pools
 from lab.units import base_units, coins, hashes_per_second
 from shared.addresses import is_address
@@ -99,7 +102,7 @@ class TreeNode:
             difficulty = node.tip.next_difficulty(self._lab.spec)
             tip = node.tip
             began = network.now
-            network.run(until=began + left * difficulty / self._limit, stop=lambda tip=tip: node.tip is not tip)
+            network.run(until=began + left * difficulty / self._limit, stop=partial(_has_left, node, tip))
             if node.tip is tip:
                 network.make(node, difficulty, network.luck.hash(difficulty))
                 return
@@ -179,6 +182,10 @@ class TreeNode:
         self._lab.network.weigh()
         self._lab.network.links.set_down(self._index, state != "running")
         self._lab.note("node", node=self.number, state=state)
+
+
+def _has_left(node: Node, tip: Block) -> bool:
+    return node.tip is not tip
 
 
 class TreeLink:
