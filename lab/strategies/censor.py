@@ -10,9 +10,9 @@ class Censor:
     """Leaves certain payments out of its own blocks, and works against blocks of others that hold one.
 
     When it hears of such a block it works on the block's parent instead. It gives up when the public branch is more
-    than `patience` blocks ahead. With less than half of the hash rate it mostly loses, yet others who know of it lose fees
-    when they take such a payment ("feather forking", A. Miller, 2013). With more than half it needs no patience: see
-    what an endless one does.
+    than `patience` blocks ahead. With less than half of the hash rate it mostly loses, yet others who know of it risk
+    their block when they take such a payment ("feather forking", A. Miller, 2013). With more than half and endless
+    patience, the payment never stays in the chain.
 
     Args:
         unwanted: whether a payment, named by its id, is to be kept out.

@@ -62,6 +62,6 @@ class DoubleSpender:
         return WAIT
 
     def _wins(self, view: View) -> bool:
-        return (
-            self._better(view.tip.claim, view.public.claim) if self.ties else view.tip.chainwork > view.public.chainwork
-        )
+        if self.ties:
+            return self._better(view.tip.claim, view.public.claim)
+        return view.tip.chainwork > view.public.chainwork

@@ -99,10 +99,10 @@ class Miner:
 
     def _act(self, action: Action, withheld: int) -> None:
         if not isinstance(action, Action):
-            raise StrategyError(f"it answered {action!r:.60}, which is no Action")
+            raise StrategyError(f"it answered with {type(action).__name__:.60}, not with Action")
         publish, onto = action.publish, action.onto
         if type(publish) is not int or not 0 <= publish <= withheld:
-            raise StrategyError(f"it publishes {publish!r:.60} of {withheld} withheld blocks")
+            raise StrategyError(f"it publishes another number of blocks than 0 to {withheld}")
         if publish:
             self._publish(self.withheld()[:publish])
         if onto is not None:
@@ -130,7 +130,7 @@ class Miner:
                 self._aside = block is not self.public
                 self._work_on(block)
                 return
-        raise StrategyError(f"it works on {hash!r:.80}, which is no block of the public branch")
+        raise StrategyError("it works on a block that is not in the public branch")
 
     def _follow(self) -> None:
         self.private = []

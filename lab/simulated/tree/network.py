@@ -250,7 +250,7 @@ class Network:
         except Exception as error:
             return self._wrong_time(node, f"raised {type(error).__name__}: {error}", max(clock, earliest))
         if type(stamp) is not int or not earliest <= stamp <= latest:
-            return self._wrong_time(node, f"{stamp!r:.60} is not from {earliest} to {latest}", max(clock, earliest))
+            return self._wrong_time(node, f"is not a whole number from {earliest} to {latest}", max(clock, earliest))
         return stamp
 
     def _wrong_time(self, node: Node, what: str, instead: int) -> int:
