@@ -115,21 +115,30 @@ def submit(node: Node, fields: dict[str, Any]) -> str:
 
 @pytest.fixture
 def tab(browser: Any, scene: Scene, request: pytest.FixtureRequest) -> Iterator[Tab]:
-    """A page in the colour scheme and viewport of the test's `tab` parameter, or else light and as wide as a desktop.
+    """A page of the scene's node, in the view of the test's `tab` parameter, or else light and as wide as a desktop."""
+    scheme, viewport = getattr(request, "param", ("light", DESK))
+    with opened(browser, scene.url, scheme, viewport) as found:
+        yield found
+
+
+@contextmanager
+def opened(browser: Any, url: str, scheme: str, viewport: dict[str, int]) -> Iterator[Tab]:
+    """A tab for pages below `url`, in a colour scheme and a viewport.
 
     Afterwards: no console errors, no violation of the content security policy, nothing loaded from elsewhere.
     """
-    scheme, viewport = getattr(request, "param", ("light", DESK))
     context = browser.new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
-    opened = Tab(context.new_page(), scene.url)
+    opened = Tab(context.new_page(), url)
     page = opened.page
     page.on("pageerror", lambda error: opened.note(f"error: {error}"))
     page.on("console", lambda said: said.type in ("error", "warning") and opened.note(said.text))
     page.on("request", lambda sent: sent.url.startswith(opened.url) or opened.note(f"asks {sent.url}"))
     page.on("dialog", opened.dismiss)
     page.set_default_timeout(8000)
-    yield opened
-    context.close()
+    try:
+        yield opened
+    finally:
+        context.close()
     assert opened.problems == []
 
 

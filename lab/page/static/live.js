@@ -13,7 +13,7 @@ let shownControls = "";
 const source = new EventSource("/events");
 source.onopen = () => { $("connection").textContent = "Live"; };
 source.onerror = () => { $("connection").textContent = "Not connected; trying again"; };
-source.onmessage = (message) => player.add(JSON.parse(message.data));
+source.onmessage = (message) => player.add([JSON.parse(message.data)]);
 player.listeners.push(renderControls);
 
 async function post(path, value) {

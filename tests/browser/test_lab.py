@@ -1,0 +1,168 @@
+"""The lab's page in a browser: of a lab that runs, and as an exported file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.page.app import Feed, create_app, serving
+from lab.page.controls import Controls
+from lab.page.exporting import exported
+from lab.recording import Event
+from tests.browser.checks import check
+from tests.browser.conftest import DESK, PHONE, Tab, opened
+from tests.support.fake_lab import FakeLab
+from tests.support.recordings import recorded
+
+VIEWS = [("light", DESK), ("dark", PHONE)]
+BLOCKS = 14
+
+
+@dataclass
+class Stage:
+    """A page of a lab, what is asked of the lab, and what the page is told."""
+
+    lab: FakeLab
+    feed: Feed
+    tab: Tab
+
+    def asked(self, count: int = 1) -> list[tuple[Any, ...]]:
+        """What was asked since the last call, when it is so much."""
+        until(lambda: len(self.lab.calls) >= count)
+        calls, self.lab.calls = self.lab.calls, []
+        return calls
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def stage(browser: Any, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    scheme, viewport = getattr(request, "param", VIEWS[0])
+    lab, feed = FakeLab(), Feed()
+    for event in recorded(blocks=BLOCKS, parted=False)[:-2]:  # without the verdict and the end
+        feed.add(event)
+    app = create_app(Controls(lab, {"selfish": _Strategy}), feed, {1: "http://127.0.0.1:5000"})
+    with serving(app, feed) as url, opened(browser, url.rstrip("/"), scheme, viewport) as tab:
+        tab.open("/")
+        tab.page.wait_for_selector("#nodes tr:nth-child(4)")
+        yield Stage(lab, feed, tab)
+
+
+class _Strategy:
+    name = "selfish"
+
+
+@pytest.mark.parametrize("stage", VIEWS, indirect=True, ids=["light wide", "dark phone"])
+def test_the_page_fits_and_can_be_used_by_all(stage: Stage, axe: str) -> None:
+    for details in stage.tab.page.query_selector_all("details"):
+        details.evaluate("element => { element.open = true; }")
+    check(stage.tab, axe, "the lab")
+
+
+def test_every_control_is_one_call(stage: Stage) -> None:
+    page = stage.tab.page
+    page.click("#stop-1")
+    assert stage.asked() == [("stop", 1)]
+    page.click("#kill-2")
+    assert stage.asked() == [("kill", 2)]
+    stage.feed.add(Event(1e3, "node", {"node": 2, "state": "killed"}))
+    page.click("#start-2")
+    assert stage.asked() == [("start", 2)]
+    page.eval_on_selector("#rate-3", "dial => { dial.value = '1000000'; dial.dispatchEvent(new Event('change')); }")
+    assert stage.asked() == [("limit", 3, 1_000_000.0)]
+    page.select_option("#strategy-4", "selfish")
+    assert stage.asked() == [("strategy", 4, "selfish")]
+    page.click("#move-2")
+    assert stage.asked() == [("partition", [1, 3, 4], [2])]
+    page.click("#heal")
+    assert stage.asked() == [("heal",)]
+    page.eval_on_selector("#latency", "dial => { dial.value = '0.5'; dial.dispatchEvent(new Event('change')); }")
+    assert len(stage.asked(12)) == 12
+    page.click("#cut")
+    assert {call[0] for call in stage.asked(12)} == {"cut"}
+    page.click("#pay")
+    assert stage.asked() == [("send", 1, 2, "0.5", 7, None)]
+
+
+def test_a_node_is_dragged_into_another_group(stage: Stage) -> None:
+    page = stage.tab.page
+    page.drag_and_drop(".member:nth-of-type(1)", ".group:last-child")
+    assert stage.asked() == [("partition", [2, 3, 4], [1])]
+    stage.feed.add(Event(1e3, "groups", {"groups": [[2, 3, 4], [1]]}))
+    page.wait_for_selector('[aria-label="Group B"] .node-1')
+
+
+def test_a_refusal_is_shown(stage: Stage) -> None:
+    page = stage.tab.page
+    page.fill("#amount", "too much")
+    with page.expect_response("**/control"):
+        page.click("#pay")
+    page.wait_for_selector("#refusal:not([hidden])")
+    assert "not an amount" in page.text_content("#refusal")
+    stage.tab.problems = [each for each in stage.tab.problems if "409" not in each]  # the console names the status
+
+
+def test_an_exercise_says_what_is_missing_and_then_that_it_is_done(stage: Stage) -> None:
+    page = stage.tab.page
+    page.click('[data-exercise="fork"] summary')
+    page.check('[data-exercise="fork"] input[value="1"]')
+    page.click('[data-exercise="fork"] .check')
+    page.wait_for_selector('[data-exercise="fork"] .said:not([hidden])')
+    assert "no fork yet" in page.text_content('[data-exercise="fork"] .said')
+    nodes = [event.fields for event in stage.feed.events if event.kind == "tip"]
+    tip = nodes[-1]["hash"]
+    height = next(event.fields["height"] for event in stage.feed.events if event.fields.get("hash") == tip)
+    stage.feed.add(Event(2e3, "groups", {"groups": [[1, 2], [3, 4]]}))
+    for node, name in ((1, "a" * 64), (3, "b" * 64)):
+        fields = {"hash": name, "parent": tip, "height": height + 1, "chainwork": "99999", "finder": node}
+        stage.feed.add(Event(2e3, "block", {**fields, "timestamp": 0, "transactions": []}))
+        stage.feed.add(Event(2e3, "tip", {"node": node, "hash": name, "detached": [], "attached": [name]}))
+    page.click('[data-exercise="fork"] .check')
+    page.wait_for_selector('[data-exercise="fork"] .said.good')
+    assert "You predicted it." in page.text_content('[data-exercise="fork"] .said')
+
+
+def test_the_timeline_shows_an_earlier_moment(stage: Stage) -> None:
+    page = stage.tab.page
+    heights = page.text_content("#nodes")
+    page.eval_on_selector("#moment", "slider => { slider.value = '0'; slider.dispatchEvent(new Event('input')); }")
+    page.wait_for_function("before => document.getElementById('nodes').textContent !== before", arg=heights)
+    assert page.text_content("#nodes tr:first-child td:nth-child(2)") == "1"
+    page.click("#now")
+    page.wait_for_function("before => document.getElementById('nodes').textContent === before", arg=heights)
+
+
+def test_blocks_are_chosen_by_keyboard_and_pointer(stage: Stage) -> None:
+    page = stage.tab.page
+    page.focus("#tree")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("#block:not([hidden])")
+    first = page.text_content("#block dd:nth-of-type(1)")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("was => document.querySelector('#block dd').textContent === String(was - 1)", arg=int(first))
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#no-block:not([hidden])")
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=["light wide", "dark phone"])
+def test_an_exported_recording_opens_without_a_network(browser: Any, axe: str, tmp_path: Path, view: Any) -> None:
+    page = tmp_path / "run.html"
+    page.write_text(exported(recorded(nodes=8, blocks=60)))
+    with opened(browser, page.as_uri(), *view) as tab:
+        tab.page.route("http://**", lambda route: route.abort())
+        tab.open("")
+        tab.page.wait_for_selector("#nodes tr:nth-child(8)")
+        assert "held" in tab.page.text_content("#verdicts")
+        check(tab, axe, "the exported page")
+        tab.page.click("#play")
+        tab.page.wait_for_function("document.getElementById('nodes').rows[0].cells[1].textContent !== '40'")
