@@ -11,7 +11,7 @@ M. Rosenfeld (2014) gives the chance by which this succeeds. Try `--set z=6`: it
 """
 
 from lab.formulas import GIVE_UP, double_spend
-from lab.interface import Lab
+from lab.interface import Lab, LabBlock, LabNode
 from lab.measures import share_hash_rate
 
 FIDELITY = "tree"
@@ -21,40 +21,13 @@ PATIENCE = 100_000.0  # seconds
 
 def run(lab: Lab, *, nodes: int = 3, q: float = 0.3, z: int = 2, blocks: int = 200) -> None:
     attacker, shop = lab.node(1), lab.node(2)
-    everyone = range(1, nodes + 1)
     share_hash_rate(lab, {1: q})
     lab.say(f"Node 1 has {q:.0%} of the hash rate. The shop, node 2, believes {z} confirmations.")
     lab.wait(lambda: shop.balance(attacker.wallet) > 0, within=PATIENCE, until="the attacker has coins")
     attempts = successes = 0
     while attempts == 0 or len(lab.blocks()) < blocks:
-        # One secret block first. Whenever the others are faster, begin again on their block.
-        while True:
-            lab.heal()
-            lab.wait(lambda: attacker.tip() == shop.tip(), within=PATIENCE, until="all have one tip")
-            fork = shop.tip()
-            lab.partition([1], everyone[1:])
-            lab.wait(lambda: attacker.tip() != fork or shop.tip() != fork, within=PATIENCE, until="a block is found")
-            if shop.tip() == fork:
-                break
-        nonce = attacker.next_nonce()
-        payment = attacker.send(shop, AMOUNT, nonce=nonce, at=shop)
-        attacker.send(attacker, AMOUNT, nonce=nonce)
-        lab.wait(
-            lambda: (
-                (shop.tip().height - fork.height >= z and attacker.tip().chainwork > shop.tip().chainwork)
-                or shop.tip().height - attacker.tip().height >= GIVE_UP
-            ),
-            within=PATIENCE,
-            until="the attack has succeeded or failed",
-        )
         attempts += 1
-        if attacker.tip().chainwork > shop.tip().chainwork:
-            successes += 1
-            lab.say("The shop has delivered. The attacker shows its branch.")
-            believed = shop.depth(payment)
-            lab.heal()
-            lab.wait(lambda: not shop.depth(payment), within=PATIENCE, until="the payment is undone")
-            lab.check("a payment that was undone had its confirmations", believed is not None and believed >= z)
+        successes += attack(lab, attacker, shop, z)
     lab.heal()
     lab.measure(
         f"attacks that undo {z} confirmations with {q:.0%} of the hash rate",
@@ -62,3 +35,39 @@ def run(lab: Lab, *, nodes: int = 3, q: float = 0.3, z: int = 2, blocks: int = 2
         expected=double_spend(q, z, GIVE_UP),
         trials=attempts,
     )
+
+
+def attack(lab: Lab, attacker: LabNode, shop: LabNode, z: int) -> bool:
+    """Pay the shop and try to undo it; whether that succeeded."""
+    fork = find_secret_block(lab, attacker, shop)
+    nonce = attacker.next_nonce()
+    payment = attacker.send(shop, AMOUNT, nonce=nonce, at=shop)
+    attacker.send(attacker, AMOUNT, nonce=nonce)  # the same coins, on the secret branch
+
+    def stronger() -> bool:
+        return attacker.tip().chainwork > shop.tip().chainwork
+
+    def decided() -> bool:
+        confirmed = shop.tip().height - fork.height
+        return (confirmed >= z and stronger()) or shop.tip().height - attacker.tip().height >= GIVE_UP
+
+    lab.wait(decided, within=PATIENCE, until="the attack has succeeded or failed")
+    if not stronger():
+        return False
+    lab.say(f"The payment has {shop.depth(payment)} confirmations. The attacker shows its branch.")
+    lab.heal()
+    lab.wait(lambda: not shop.depth(payment), within=PATIENCE, until="the payment is undone")
+    return True
+
+
+def find_secret_block(lab: Lab, attacker: LabNode, shop: LabNode) -> LabBlock:
+    """Have the attacker find a block that nobody knows; its parent. When the others are faster, it begins again."""
+    others = range(2, len(lab.nodes) + 1)
+    while True:
+        lab.heal()
+        lab.wait(lambda: attacker.tip() == shop.tip(), within=PATIENCE, until="all have one tip")
+        fork = shop.tip()
+        lab.partition([1], others)
+        lab.wait(lambda: attacker.tip() != shop.tip(), within=PATIENCE, until="a block is found")
+        if shop.tip() == fork:
+            return fork

@@ -8,7 +8,7 @@ On a chain whose rewards are small beside the fees, miners would rather undo eac
 """
 
 from lab.formulas import snipe_chance
-from lab.interface import Lab
+from lab.interface import Lab, LabNode
 from lab.measures import share_hash_rate
 from lab.strategies import FeeSniper
 from shared.amounts import COIN
@@ -25,8 +25,7 @@ def run(lab: Lab, *, nodes: int = 3, q: float = 0.3, blocks: int = 1000) -> None
     lab.strategy(1, sniper)
     while len(lab.blocks()) <= blocks:
         lab.wait(lambda: payer.balance(payer.wallet) > (FEE + 1) * COIN, within=PATIENCE, until="node 2 has coins")
-        payment = payer.send(lab.node(3 if nodes > 2 else 1), "0.5", fee=FEE)
-        lab.wait(lambda: (payer.depth(payment) or 0) >= 6, within=PATIENCE, until="the payment is confirmed")
+        pay_and_wait(lab, payer)
     lab.strategy(1, None)
     tried = sniper.won + sniper.lost
     lab.measure(
@@ -35,3 +34,9 @@ def run(lab: Lab, *, nodes: int = 3, q: float = 0.3, blocks: int = 1000) -> None
         expected=snipe_chance(q),
         trials=max(tried, 1),
     )
+
+
+def pay_and_wait(lab: Lab, payer: LabNode) -> None:
+    """Pay with a high fee, and let the fight for it end."""
+    payment = payer.send(payer, "0.5", fee=FEE)
+    lab.wait(lambda: (payer.depth(payment) or 0) >= 6, within=PATIENCE, until="the payment is confirmed")
