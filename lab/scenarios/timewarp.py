@@ -1,9 +1,9 @@
 """Miners who lie about the time cannot move the pace of the chain far.
 
-The difficulty follows the timestamps in the blocks, so whoever writes false ones can try to change the pace. Node 1 has
-the part `share` of the hash rate and chooses, for each of its blocks, the timestamp that makes the next ten the hardest:
-of 24 lies that were tried, the one that slows the chain down most. The rules bound it: a timestamp is above the median of
-the last blocks and not far in the future, and a single solve time counts as six intervals at most.
+The difficulty follows the timestamps in the blocks, so whoever writes false ones can try to change the pace. Node 1
+has the part `share` of the hash rate and chooses, for each of its blocks, the timestamp that makes the next ten the
+hardest: of 24 lies that were tried, the one that slows the chain down most. The rules bound it: a timestamp is above
+the median of the last blocks and not far in the future, and a single solve time counts as six intervals at most.
 
 The mean interval stays within a tenth of the target.
 """
