@@ -1,0 +1,24 @@
+"""`quarry lab`: break a network and watch it heal."""
+
+import os
+
+import click
+
+from api.cli.group import USAGE, Failure
+from services.system.programs import module_command, module_path
+
+
+@click.command(
+    add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments: tuple[str, ...]) -> None:
+    """Break a network, real or simulated, and watch it heal: `quarry lab --help`.
+
+    The lab stands above the command line, which does not import it: this process becomes the lab's program.
+    """
+    command = module_command("lab", *arguments)
+    try:
+        os.execve(command[0], command, {**os.environ, **module_path(os.environ)})
+    except OSError as error:
+        raise Failure(f"{command[0]} cannot be started: {error.strerror}.", USAGE) from None
