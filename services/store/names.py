@@ -1,5 +1,6 @@
 """The names that the operator has given to addresses. They are this node's own: no peer and no block sees them."""
 
+import secrets
 from typing import Literal, cast
 
 from services.store.base import NodeStore
@@ -13,6 +14,10 @@ class NameStore(NodeStore):
         found = self._redis.hgetall(self.keys.names)
         return {address.decode(): entry.decode().partition("\n")[2] for address, entry in found.items()}
 
+    def revision(self) -> bytes:
+        """A token that is another after each change of a name; empty before the first."""
+        return self._redis.get(self.keys.names_revision) or b""
+
     def give(self, address: str, name: str, compared: str, most: int) -> tuple[Literal["done", "taken", "full"], str]:
         """Give an address a name; it replaces the one that the address had.
 
@@ -23,9 +28,13 @@ class NameStore(NodeStore):
         Returns:
             what came of it; and with "taken", the address that has the name.
         """
-        outcome, *owner = self._scripts.run("set_name", [self.keys.prefix], [address, name, compared, most])
+        outcome, *owner = self._scripts.run(
+            "set_name", [self.keys.prefix], [address, name, compared, most, secrets.token_hex(8)]
+        )
         return cast(Literal["done", "taken", "full"], outcome.decode()), owner[0].decode() if owner else ""
 
     def remove(self, address: str) -> bool:
         """Take an address's name away. Returns whether it had one."""
-        return bool(self._scripts.run("set_name", [self.keys.prefix], [address, "", "", 0])[0] == b"done")
+        return bool(
+            self._scripts.run("set_name", [self.keys.prefix], [address, "", "", 0, secrets.token_hex(8)])[0] == b"done"
+        )
