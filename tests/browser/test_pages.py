@@ -191,7 +191,9 @@ def test_the_admin_token_is_sent_by_the_tab_and_kept_nowhere(tab: Tab, axe: str)
     page.get_by_role("button", name="Apply credentials").click()
     page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
     answered("404")  # nobody has given the address of the example a name
-    kept = page.evaluate("[JSON.stringify(localStorage), JSON.stringify(sessionStorage), document.cookie, location.href]")
+    kept = page.evaluate(
+        "[JSON.stringify(localStorage), JSON.stringify(sessionStorage), document.cookie, location.href]"
+    )
     assert TOKEN not in "".join(kept) and page.context.cookies() == []
     policy = page.request.get(tab.url + "/docs").headers["content-security-policy"]
     assert policy == f"{CONTENT_POLICY}; img-src 'self' data:"

@@ -64,7 +64,10 @@ def test_an_address_without_a_name_here_has_the_one_that_the_node_gives_it(node:
     serve(node, {alice: "0.5", STRANGER: "7"})
     for address, name in ((alice, "somebody"), (STRANGER, "bakery")):
         node.answers[f"/accounts/{address}"][1]["name"] = name
-    assert [line.split()[0] for line in run("balance", "alice", STRANGER).stdout.splitlines()[1:]] == ["alice", "bakery"]
+    assert [line.split()[0] for line in run("balance", "alice", STRANGER).stdout.splitlines()[1:]] == [
+        "alice",
+        "bakery",
+    ]
 
 
 def test_a_wallet_with_the_name_of_an_account_is_meant_by_it(node: FakeNode, here: NodeFiles) -> None:
