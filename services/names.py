@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Literal
 
 from services.errors import PolicyError
+from services.ports import Randomness, SystemRandomness
 from services.settings.table import Settings
 from services.store.names import NameStore
 from services.system.visible import is_plain
@@ -69,12 +70,16 @@ class Names:
     Args:
         accounts: whether the chain's rules know accounts; without them there are neither development accounts nor a
             faucet.
+        randomness: None for the machine's.
     """
 
-    def __init__(self, store: NameStore, settings: Settings, *, accounts: bool) -> None:
+    def __init__(
+        self, store: NameStore, settings: Settings, *, accounts: bool, randomness: Randomness | None = None
+    ) -> None:
         self._store = store
         self._settings = settings
         self._accounts = accounts
+        self._randomness = randomness or SystemRandomness()
         directory = settings.named_wallets
         self._wallets = None if directory is None else WalletAddresses(directory, MOST_WALLETS)
         self._own: tuple[Named, ...] | None = None
@@ -108,7 +113,7 @@ class Names:
         owner = next((item.address for item in self._by_themselves(wallets) if compared in _names_of(item)), address)
         outcome = "taken"
         if owner == address:
-            outcome, owner = self._store.give(address, normal, compared, MOST_GIVEN)
+            outcome, owner = self._store.give(address, normal, compared, MOST_GIVEN, self._randomness.token())
         if outcome == "taken":
             raise PolicyError("name_taken", f"{owner} has this name; choose another, or remove that one.", field="name")
         if outcome == "full":
@@ -117,7 +122,7 @@ class Names:
 
     def remove(self, address: str) -> bool:
         """Take away the name that the operator has given. Returns whether there was one."""
-        return self._store.remove(address)
+        return self._store.remove(address, self._randomness.token())
 
     def _known(self) -> _Known:
         """All names now. They are put together again only after one was given or removed, or a wallet has changed."""

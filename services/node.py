@@ -319,7 +319,7 @@ def build_node(
         development=DevelopmentStore(store, keys),
         chain_clock=chain_clock,
         on_demand=MiningOnDemand(requests, rounds, chain_clock, queue, clock),
-        names=Names(NameStore(store, keys), settings, accounts=rules.has_accounts),
+        names=Names(NameStore(store, keys), settings, accounts=rules.has_accounts, randomness=randomness),
         recent=RecentHashes(chain),
         waiting=WaitingIds(pool),
         broker=broker,

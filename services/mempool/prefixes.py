@@ -22,8 +22,8 @@ class _Read:
 class WaitingIds:
     """The ids of waiting transactions, for searches by their first digits.
 
-    They are kept in memory, about 1 MB at most, and read again after a transaction was added. While they are read, other
-    searches wait, and all of them use what the next read finds. So many searches at once cost two reads, not many.
+    They are kept in memory, about 1 MB at most, and read again after a transaction was added. Other searches wait while
+    they are read, and all of those use what the next read finds. So many searches at once cost two reads, not many.
     """
 
     def __init__(self, pool: PoolStore) -> None:
