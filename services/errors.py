@@ -27,6 +27,7 @@ PolicyCode = Literal[
     "too_many_answers",
     "too_many_bodies",
     "too_many_requests",
+    "too_many_searches",
     "too_many_streams",
     "too_many_waiting",
 ]

@@ -6,12 +6,13 @@ operator can give others. Names are local: they are not in blocks, are not sent 
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from services.errors import PolicyError
+from services.ports import Randomness, SystemRandomness
 from services.settings.table import Settings
 from services.store.names import NameStore
 from services.system.visible import is_plain
@@ -53,42 +54,44 @@ class Named:
         return f"{self.name} (faucet)" if self.faucet else self.name
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """All names at one moment, and by what it is seen whether they are still the same."""
+
+    revision: bytes  # of the given names
+    wallets: dict[str, str]  # name → address
+    by_address: dict[str, Named]
+    by_name: dict[str, str]  # name as it is compared → address
+
+
 class Names:
-    """The names that one node knows.
+    """The names that one node knows. Every method may be called from any thread.
 
     Args:
         accounts: whether the chain's rules know accounts; without them there are neither development accounts nor a
             faucet.
+        randomness: None for the machine's.
     """
 
-    def __init__(self, store: NameStore, settings: Settings, *, accounts: bool) -> None:
+    def __init__(
+        self, store: NameStore, settings: Settings, *, accounts: bool, randomness: Randomness | None = None
+    ) -> None:
         self._store = store
         self._settings = settings
         self._accounts = accounts
+        self._randomness = randomness or SystemRandomness()
         directory = settings.named_wallets
         self._wallets = None if directory is None else WalletAddresses(directory, MOST_WALLETS)
         self._own: tuple[Named, ...] | None = None
+        self._kept: _Known | None = None
 
-    def all(self) -> dict[str, Named]:
-        """Address → name. No two addresses have the same name."""
-        found: dict[str, Named] = {}
-        seen: set[str] = set()
-        for named in self._in_order():
-            compared = compared_form(named.name)
-            if named.address not in found and compared not in seen:
-                found[named.address] = named
-                seen.add(compared)
-        return found
+    def all(self) -> Mapping[str, Named]:
+        """Address → name. No two addresses have the same name. It belongs to all callers: nobody changes it."""
+        return self._known().by_address
 
     def find(self, name: str) -> str | None:
         """The address with a name, whatever its case; None if there is none. `faucet` is the faucet's account."""
-        if len(name) > LONGEST:
-            return None
-        compared = compared_form(name)
-        for named in self._in_order():
-            if compared == compared_form(named.name) or (named.faucet and compared == "faucet"):
-                return named.address
-        return None
+        return None if len(name) > LONGEST else self._known().by_name.get(compared_form(name))
 
     def given(self) -> dict[str, str]:
         """Address → name, as the operator has given them."""
@@ -106,10 +109,11 @@ class Names:
         """
         normal = check_name(name)
         compared = compared_form(normal)
-        owner = next((item.address for item in self._by_themselves() if compared in _names_of(item)), address)
+        wallets = self._wallets.all() if self._wallets is not None else {}
+        owner = next((item.address for item in self._by_themselves(wallets) if compared in _names_of(item)), address)
         outcome = "taken"
         if owner == address:
-            outcome, owner = self._store.give(address, normal, compared, MOST_GIVEN)
+            outcome, owner = self._store.give(address, normal, compared, MOST_GIVEN, self._randomness.token())
         if outcome == "taken":
             raise PolicyError("name_taken", f"{owner} has this name; choose another, or remove that one.", field="name")
         if outcome == "full":
@@ -118,23 +122,44 @@ class Names:
 
     def remove(self, address: str) -> bool:
         """Take away the name that the operator has given. Returns whether there was one."""
-        return self._store.remove(address)
+        return self._store.remove(address, self._randomness.token())
 
-    def _in_order(self) -> Iterator[Named]:
+    def _known(self) -> _Known:
+        """All names now. They are put together again only after one was given or removed, or a wallet has changed."""
+        revision = self._store.revision()  # before the names, which may be newer then, but not older
+        wallets = self._wallets.all() if self._wallets is not None else {}
+        known = self._kept
+        if known is None or known.revision != revision or known.wallets != wallets:
+            known = self._kept = self._together(revision, wallets)
+        return known
+
+    def _together(self, revision: bytes, wallets: dict[str, str]) -> _Known:
+        by_address: dict[str, Named] = {}
+        by_name: dict[str, str] = {}
+        seen: set[str] = set()
+        for named in self._in_order(wallets):
+            compared = compared_form(named.name)
+            for each in (compared, "faucet") if named.faucet else (compared,):
+                by_name.setdefault(each, named.address)
+            if named.address not in by_address and compared not in seen:
+                by_address[named.address] = named
+                seen.add(compared)
+        return _Known(revision, wallets, by_address, by_name)
+
+    def _in_order(self, wallets: dict[str, str]) -> Iterator[Named]:
         """All names, those first that come before others."""
         faucet = self._faucet()
         for address, name in sorted(self._store.all().items()):
             yield Named(address, name, "given", address == faucet)
-        yield from self._by_themselves()
+        yield from self._by_themselves(wallets)
 
-    def _by_themselves(self) -> Iterator[Named]:
+    def _by_themselves(self, wallets: dict[str, str]) -> Iterator[Named]:
         """The names that nobody has given."""
         if self._own is None:
             self._own = tuple(self._of_the_node())
         yield from self._own
-        if self._wallets is not None:
-            for name, address in self._wallets.all().items():
-                yield Named(address, name, "wallet")
+        for name, address in wallets.items():
+            yield Named(address, name, "wallet")
 
     def _of_the_node(self) -> Iterable[Named]:
         if self._settings.reward_address:
@@ -155,7 +180,7 @@ def _names_of(named: Named) -> tuple[str, ...]:
     return (compared_form(named.name), "faucet") if named.faucet else (compared_form(named.name),)
 
 
-@lru_cache(maxsize=4096)  # a page compares all names; each is at most a hundred bytes
+@lru_cache(maxsize=4096)  # all names are compared after each change; each is at most a hundred bytes
 def compared_form(name: str) -> str:
     """A name without the differences that a reader overlooks: case, width, ligatures."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

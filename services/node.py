@@ -10,6 +10,7 @@ from services.audit.watchman import Watchman
 from services.chain.accept import Acceptor
 from services.chain.earlier_chains import require_todays_rules
 from services.chain.finishing import Finisher
+from services.chain.prefixes import RecentHashes
 from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
@@ -22,6 +23,7 @@ from services.development.snapshots_part import SnapshotsPart
 from services.development.states import States
 from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
+from services.mempool.prefixes import WaitingIds
 from services.mining.aside import RoundsAside
 from services.mining.modes import MiningModes
 from services.mining.requests import Requests
@@ -105,6 +107,8 @@ class Node:
     on_demand: MiningOnDemand
     states: States
     names: Names
+    recent: RecentHashes
+    waiting: WaitingIds
     broker: Store | None = None  # where processes note that their clocks are wrong
 
     def overview(self) -> NodeOverview:
@@ -315,7 +319,9 @@ def build_node(
         development=DevelopmentStore(store, keys),
         chain_clock=chain_clock,
         on_demand=MiningOnDemand(requests, rounds, chain_clock, queue, clock),
-        names=Names(NameStore(store, keys), settings, accounts=rules.has_accounts),
+        names=Names(NameStore(store, keys), settings, accounts=rules.has_accounts, randomness=randomness),
+        recent=RecentHashes(chain),
+        waiting=WaitingIds(pool),
         broker=broker,
     )
 

@@ -9,7 +9,7 @@ from flask import url_for
 
 from api.reading import is_height
 from api.representations import find_block, represent_transaction
-from services.chain.prefixes import SHORTEST, find_beginnings, is_beginning
+from services.chain.prefixes import SHORTEST, is_beginning
 from services.node import Node
 from shared.addresses import parse_address
 from shared.errors import InputError
@@ -17,8 +17,6 @@ from shared.hashing import is_hash
 
 # How many pages are offered if the query fits several, of each kind.
 MOST = 10
-# Waiting transactions that are looked at, the newest.
-_WAITING = 10_000
 _ADDRESS = 40  # digits
 _DIGITS = re.compile(r"[0-9a-f]{1,64}")
 _QUANTITY = re.compile(r"0x[0-9a-f]{1,12}")
@@ -104,7 +102,7 @@ def _as_in_json_rpc(node: Node, query: str) -> tuple[Candidate, ...]:
 
 def _by_beginning(node: Node, digits: str) -> Matches:
     """What has a hash that begins with `digits`."""
-    found = find_beginnings(node.chain, digits, MOST)
+    found = node.recent.find(digits, MOST)
     candidates: list[Candidate] = []
     for stored in node.chain.headers_of(list(found.blocks)):
         name = stored.header.hash
@@ -114,20 +112,13 @@ def _by_beginning(node: Node, digits: str) -> Matches:
     for name in found.transactions:
         if name in places:
             candidates.append(_transaction(name, f"in block {places[name].height}"))
-    waiting = _waiting(node, digits)
+    waiting = node.waiting.find(digits)
     candidates += [_transaction(name, "waits in the mempool") for name in waiting[:MOST]]
     reason = ""
     if not candidates:
         where = "of this chain" if found.lowest == 1 else f"from block {found.lowest} on, which is how far is searched,"
         reason = f"No block and no transaction {where} has a hash that begins with {digits}."
     return Matches(tuple(candidates), found.more or len(waiting) > MOST, reason)
-
-
-def _waiting(node: Node, digits: str) -> list[str]:
-    """The ids of waiting transactions that begin with `digits`."""
-    size, _ = node.pool.totals()
-    ids = node.pool.older_than(node.clock.now(), _WAITING, skip=max(0, size - _WAITING))
-    return [name for name in ids if name.startswith(digits)]
 
 
 def _account(address: str, name: str = "") -> Candidate:

@@ -20,6 +20,7 @@ from api.explorer.rendering import STATIC, digests, render_failure, render_missi
 from api.explorer.search import WRONG_CHECKSUM, find, is_of_spec
 from api.reading import MAX_HEIGHT, choice_argument, number_argument
 from api.representations import find_block
+from api.serving.budget import searching
 from services.connections import RedisError
 from shared.addresses import parse_address
 from shared.amounts import format_amount
@@ -221,9 +222,11 @@ def search() -> ResponseReturnValue:
         '200': {description: 'What the query fits, or the page after the redirection.', json: Matches, html: true}
         '302': {description: To the page.}
         '404':
+        '503':
     """
     query = request.args.get("q", "").strip()
-    found = find(current_node(), query)
+    with searching():
+        found = find(current_node(), query)
     if not found.candidates:
         return render_missing("search", query, found.reason)
     if len(found.candidates) == 1 and not found.more:

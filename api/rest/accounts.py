@@ -29,18 +29,22 @@ def show(address: str) -> ResponseReturnValue:
           schema: {type: string, pattern: '^0x[0-9a-fA-F]{40}$', format: address}
       responses:
         '200':
-          description: 'address, balance (coins), nonce (transactions mined), pending_nonce (the nonce to use next).'
+          description: >-
+            address, balance (coins), nonce (transactions mined), pending_nonce (the nonce to use next), name (the one
+            that the address has on this node's pages, or null).
           json: Account
     """
     node = current_node()
     normal = parse_address(address)
     account = node.chain.account(normal)
     pending = node.pool.next_nonce(normal)
+    named = node.names.all().get(normal)
     return jsonify(
         address=normal,
         balance=format_amount(account.balance),
         nonce=account.nonce,
         pending_nonce=max(account.nonce, pending or 0),
+        name=named.name if named else None,
     )
 
 

@@ -1,7 +1,8 @@
 """The OpenAPI document, made from the docstrings of the views, and the page `/docs` that shows it.
 
 The docstrings are OpenAPI with four short forms: `json: Name` stands for JSON by a schema of `schemas/`, `html: true`
-for a page, `text: media type` for other text, and a status without a value for a refusal.
+for a page, `text: media type` for other text, and a status without a value for a refusal. `admin: true` says that the
+admin token is always needed; where an operation may be refused by 401 without it, only requests from elsewhere need it.
 """
 
 from functools import cache
@@ -45,6 +46,13 @@ _EVERYWHERE = (400, 403, 408, 411, 413, 429, 503)
 _WITH_BODY = (415, 422)
 # Parts of other schemas, which the file states once.
 _PARTS = frozenset({"BatchItems", "Ed25519", "Ethereum", "Known", "Plain", "TutorialTransaction", "Unsigned"})
+# How `/docs` asks for the token. Swagger UI keeps it in the page's memory: it is gone when the tab is closed.
+_ADMIN_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "The node's admin token, which it keeps in the file `admin-token` of its data directory. "
+    "This page forgets it when it is closed or loaded again.",
+}
 _HTML = {"text/html": {"schema": {"type": "string"}}}
 
 
@@ -97,6 +105,7 @@ def _build(app: Any) -> dict[str, Any]:
     node = served(app).node
     for name, schema in _schemas(node).items():
         spec.components.schema(name, schema)
+    spec.components.security_scheme("adminToken", _ADMIN_TOKEN)
     for name, description in GROUPS.items():
         spec.tag({"name": name, "description": description})
     for status, description in _REFUSED.items():
@@ -148,6 +157,9 @@ def _complete(operation: dict[str, Any], node: Node, *, is_page: bool) -> None:
         body.setdefault("required", True)
         _write_out(body, node)
     given = {str(status): response for status, response in operation["responses"].items()}
+    is_needed = operation.pop("admin", False)
+    if "401" in given:
+        operation["security"] = [{"adminToken": []}] if is_needed else [{}, {"adminToken": []}]
     for response in given.values():
         if response:
             _write_out(response, node)

@@ -135,6 +135,7 @@ def cancel_jobs() -> ResponseReturnValue:
     ---
     delete:
       summary: Cancel every mining request and the open round (admin)
+      admin: true
       description: Auto-mining opens no other round on this tip.
       responses:
         '200': {description: 'cancelled: how many requests; round: the round that was cancelled (id).', json: Withdrawn}
@@ -176,6 +177,7 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
     ---
     delete:
       summary: Cancel an open round and the request that it would have answered (admin)
+      admin: true
       parameters: [{in: path, name: round_id, required: true, schema: {type: string, pattern: '^[0-9a-f]{32}$'}}]
       responses:
         '200': {description: 'The round after it has ended.', json: Round}

@@ -45,6 +45,7 @@ def give() -> ResponseReturnValue:
     ---
     post:
       summary: Give an address a name (needs the admin token)
+      admin: true
       description: >-
         A name has 1 to 40 visible characters and cannot be taken for an address, a hash or a height. No two addresses
         have the same name, whatever its case. It replaces the name that the address had.
@@ -65,6 +66,7 @@ def remove() -> ResponseReturnValue:
     ---
     delete:
       summary: Remove the name that was given to an address (needs the admin token)
+      admin: true
       description: Names that addresses have by themselves (node, development, wallet) stay.
       requestBody:
         json: NameRemoved

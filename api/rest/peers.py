@@ -91,6 +91,7 @@ def remove() -> ResponseReturnValue:
     ---
     delete:
       summary: Forget peers (needs the admin token)
+      admin: true
       requestBody:
         json: Nodes
       responses:

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     WAIT = "wait"  # a block, a job or a resolution is waited for
     STREAM = "stream"  # server-sent events
     ANSWER = "answer"  # a large answer is made and sent
+    SEARCH = "search"  # the explorer's search field: more work than other quick answers, so only some at once
 
 
 _PATIENT = (Kind.WAIT, Kind.STREAM)
@@ -39,6 +40,7 @@ _REFUSALS: dict[Kind, tuple[PolicyCode, str]] = {
     Kind.WAIT: ("too_many_waiting", "Too many requests are waiting at once; ask with wait=0, or try again."),
     Kind.STREAM: ("too_many_streams", "Too many event streams are open; poll /status instead."),
     Kind.ANSWER: ("too_many_answers", "Too many large answers are being sent at once; try again."),
+    Kind.SEARCH: ("too_many_searches", "Too many searches run at once; try again."),
 }
 
 
@@ -50,6 +52,7 @@ class Shares:
     answer: int
     stream: int
     patient: int  # waits and streams together
+    search: int  # part of what is left over
     line: int
 
     @classmethod
@@ -57,13 +60,26 @@ class Shares:
         """The shares of `threads` threads. A fifth is left over for quick answers and for requests that stand in line.
 
         Of 160 threads: 32 bodies, 10 answers, 86 waits and streams (at most 64 streams), lines of 10; 32 are left.
+        Searches are quick answers, so their places are among these 32: 4, and a line of 4.
         """
         body, answer, reserve = max(1, threads // 5), max(1, threads // 16), max(1, threads // 5)
         patient = max(1, threads - body - answer - reserve)
-        return cls(body, answer, max(1, patient * 3 // 4), patient, max(1, threads // 16))
+        search = max(1, threads // 40)
+        return cls(body, answer, max(1, patient * 3 // 4), patient, search, max(1, threads // 16))
 
     def limit(self, kind: Kind) -> int:
-        return {Kind.BODY: self.body, Kind.ANSWER: self.answer, Kind.STREAM: self.stream, Kind.WAIT: self.patient}[kind]
+        limits = {
+            Kind.BODY: self.body,
+            Kind.ANSWER: self.answer,
+            Kind.STREAM: self.stream,
+            Kind.WAIT: self.patient,
+            Kind.SEARCH: self.search,
+        }
+        return limits[kind]
+
+    def line_of(self, kind: Kind) -> int:
+        """How many requests may stand in line for a place of this kind."""
+        return self.search if kind is Kind.SEARCH else self.line
 
 
 class Budget:
@@ -104,7 +120,7 @@ class Budget:
         """Take a place and `size` bytes, waiting in line for at most `patience` seconds; `give_back` returns both.
 
         Raises:
-            Busy: `too_many_bodies`, `too_many_waiting`, `too_many_streams` or `too_many_answers`.
+            Busy: `too_many_bodies`, `too_many_waiting`, `too_many_streams`, `too_many_answers` or `too_many_searches`.
         """
         with self._lock:
             # Every request with a body passes here, so the usual case is decided by one comparison.
@@ -153,7 +169,7 @@ class Budget:
         """Wait for room. The caller holds the lock. Raises: Busy."""
         if has_room():
             return
-        if patience > 0 and self._line[kind] < self.shares.line:
+        if patience > 0 and self._line[kind] < self.shares.line_of(kind):
             self._line[kind] += 1
             try:
                 if self._changed.wait_for(has_room, patience):
@@ -227,6 +243,18 @@ def waiting() -> Iterator[None]:
     """
     budget: Budget | None = getattr(_thread, "budget", None)
     with nullcontext() if budget is None else budget.hold(Kind.WAIT):
+        yield
+
+
+@contextmanager
+def searching() -> Iterator[None]:
+    """Hold a place of this thread's budget for a search, for which it stands in line.
+
+    Raises:
+        Busy: `too_many_searches`.
+    """
+    budget: Budget | None = getattr(_thread, "budget", None)
+    with nullcontext() if budget is None else budget.hold(Kind.SEARCH, PATIENCE):
         yield
 
 

@@ -316,6 +316,11 @@ class Keys:
         """HASH name as it is compared -> address."""
         return self._key("name-owners")
 
+    @property
+    def names_revision(self) -> str:
+        """STRING random token, another after each change of the names: by it processes see what they keep is old."""
+        return self._key("names-revision")
+
     # --- JSON-RPC: services/store/filters.py ---
 
     def filter(self, filter_id: str) -> str:

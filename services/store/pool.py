@@ -187,6 +187,18 @@ class PoolStore(NodeStore):
         found = self._redis.zrange(self.keys.expiry, "-inf", moment, byscore=True, offset=skip, num=limit)
         return [item.decode() for item in found]
 
+    def revision(self) -> int:
+        """A number that grows with each transaction that is added."""
+        return int(self._redis.hget(self.keys.pool, "sequence") or 0)
+
+    def newest(self, limit: int) -> tuple[int, list[str]]:
+        """The revision, and the ids of at most `limit` transactions, the newest first."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hget(self.keys.pool, "sequence")
+        pipeline.zrange(self.keys.expiry, 0, limit - 1, desc=True)
+        sequence, found = pipeline.execute()
+        return int(sequence or 0), [item.decode() for item in found]
+
     def forget_records(self, before: float, keep: int, limit: int) -> int:
         """Forget records older than `before` (Unix seconds), and the oldest beyond `keep`, at most `limit`.
 

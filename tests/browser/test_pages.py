@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from api.headers import CONTENT_POLICY
 from tests.browser.checks import check
 from tests.browser.conftest import DESK, PHONE, Scene, Tab
-from tests.support.keys import ALICE
+from tests.support.keys import ALICE, TOKEN
 
 VIEWS = [("light", DESK), ("dark", DESK), ("light", PHONE)]
 ALL_VIEWS = pytest.mark.parametrize("tab", VIEWS, indirect=True, ids=["light", "dark", "phone"])
@@ -165,4 +166,41 @@ def test_the_endpoints_have_groups_and_examples_and_are_accessible(tab: Tab, axe
     assert "insufficient_funds" in submit.locator(".live-responses-table").inner_text()
     check(tab, axe, "/docs")
     assert all("400" in item for item in tab.problems)  # Chromium tells the console of every 400
+    tab.problems.clear()
+
+
+@ALL_VIEWS
+def test_the_admin_token_is_sent_by_the_tab_and_kept_nowhere(tab: Tab, axe: str) -> None:
+    page = tab.page
+    page.goto(tab.url + "/docs", wait_until="commit")
+    page.wait_for_selector(".opblock", timeout=30_000)
+    names = page.locator(".opblock.opblock-delete", has=page.locator('[data-path="/names"]'))
+    names.locator(".opblock-summary-control").first.click()
+    names.get_by_role("button", name="Try it out").click()
+
+    def answered(status: str) -> None:
+        names.get_by_role("button", name="Execute").click()
+        names.locator(".live-responses-table .response-col_status", has_text=status).wait_for()
+
+    answered("401")
+    page.get_by_role("button", name="Authorize").first.click()
+    field = page.get_by_label("Admin token")
+    assert field.get_attribute("type") == "password" and field.get_attribute("autocomplete") == "off"
+    check(tab, axe, "/docs")
+    field.fill(TOKEN)
+    page.get_by_role("button", name="Apply credentials").click()
+    page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
+    answered("404")  # nobody has given the address of the example a name
+    kept = page.evaluate(
+        "[JSON.stringify(localStorage), JSON.stringify(sessionStorage), document.cookie, location.href]"
+    )
+    assert TOKEN not in "".join(kept) and page.context.cookies() == []
+    policy = page.request.get(tab.url + "/docs").headers["content-security-policy"]
+    assert policy == f"{CONTENT_POLICY}; img-src 'self' data:"
+    page.reload(wait_until="commit")
+    page.wait_for_selector(".opblock", timeout=30_000)
+    names.locator(".opblock-summary-control").first.click()
+    names.get_by_role("button", name="Try it out").click()
+    answered("401")
+    assert all("401" in item or "404" in item for item in tab.problems)  # Chromium tells the console of them
     tab.problems.clear()

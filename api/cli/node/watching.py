@@ -18,6 +18,7 @@ from services.connections import as_store, connect_for_requests
 from services.store.blocks import BlockReader
 from services.store.events import EventStream, Message, StoredEvent
 from services.store.keys import Keys
+from services.store.names import NameStore
 from services.store.pool import PoolStore
 
 # Seconds: of a read that waits for an event; between two reads, so a flood of events is read in large pages; and after
@@ -32,7 +33,7 @@ class Watcher:
     Args:
         node: its name in the store. shown_as: before each line; "" if there is only one node.
         redis_url: its store. symbol: of its coin. logs: in which errors of JSON-RPC are.
-        name_of: the names of addresses.
+        name_of: the names of addresses. Those that the node's operator has given come first.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class Watcher:
         logs: Sequence[Path],
         name_of: NameOf = lambda address: "",
     ) -> None:
-        self._name_of = name_of
+        self._own_name_of = name_of
+        self._given: dict[str, str] = {}  # address → name, as the operator has given them
+        self._revision: bytes | None = None  # of the given names
         self._name, self._shown_as, self._symbol = node, shown_as, symbol
         self._redis_url = redis_url
         self._logs = [LogTail(path) for path in logs]
@@ -62,6 +65,7 @@ class Watcher:
         with connect_for_requests(self._redis_url, threads=1) as redis:
             store, keys = as_store(redis), Keys(self._name)
             events, blocks, pool = EventStream(store, keys), BlockReader(store, keys), PoolStore(store, keys)
+            names = NameStore(store, keys)
             seen = ""
             while not stop.is_set():
                 lines: list[str] = []
@@ -69,6 +73,8 @@ class Watcher:
                     seen = seen or events.last()
                     page = events.since(seen, _WAIT)
                     seen = page[-1].id if page else seen
+                    if page:
+                        self._read_names(names)
                     lines += self._of_events(page, blocks, pool)
                 except Exception:  # the store is away, or holds what cannot be read: neither ends the printing
                     stop.wait(_AFTER_ERROR)
@@ -76,6 +82,15 @@ class Watcher:
                 if not self._print(lines):
                     return
                 stop.wait(_PAUSE)
+
+    def _read_names(self, names: NameStore) -> None:
+        """Read the names that the operator has given, if they have changed."""
+        revision = names.revision()
+        if revision != self._revision:
+            self._given, self._revision = names.all(), revision
+
+    def _name_of(self, address: Any) -> str:
+        return (self._given.get(address, "") if isinstance(address, str) else "") or self._own_name_of(address)
 
     def _of_events(self, page: Sequence[StoredEvent], blocks: BlockReader, pool: PoolStore) -> Iterator[str]:
         for event in page:

@@ -36,7 +36,10 @@ def balance(target: Target, owners: tuple[str, ...]) -> None:
         for address in dict.fromkeys(addresses.values()):
             accounts[address] = target.client.account(address)
             advance(len(accounts), len(addresses))
-    found = [{"name": names.of(address) or None, **accounts[address]} for address in dict.fromkeys(addresses.values())]
+    found = [
+        {**accounts[address], "name": names.of(address) or accounts[address].get("name")}  # or as the node calls it
+        for address in dict.fromkeys(addresses.values())
+    ]
     target.show(found, *table(_COLUMNS, [_row(account, symbol) for account in found]))
 
 

@@ -15,6 +15,9 @@ SwaggerUIBundle({
   displayRequestDuration: true,
   syntaxHighlight: false, // its colours have too little contrast
   validatorUrl: null, // ask no other site to validate the document
+  // Without a token the browser would ask for a password of its own; the header with the token is sent all the same.
+  requestInterceptor: (request) => Object.assign(request, { credentials: "omit" }),
+  persistAuthorization: false, // the token is in this page's memory only
   onComplete: () => {
     const target = location.hash && document.getElementById(location.hash.slice(1));
     if (!target) return;
@@ -27,6 +30,17 @@ SwaggerUIBundle({
 new MutationObserver(() => {
   for (const body of document.querySelectorAll(".body-param__text:not([aria-label])")) {
     body.setAttribute("aria-label", "Body of the request");
+  }
+  for (const field of document.querySelectorAll(".auth-container input[type=text]")) {
+    field.type = "password"; // the token is not shown, and `off` keeps browsers from remembering it
+    field.autocomplete = "off";
+    field.spellcheck = false;
+    field.setAttribute("aria-label", "Admin token");
+  }
+  for (const dialog of document.querySelectorAll(".dialog-ux .modal-ux:not([role])")) {
+    dialog.setAttribute("role", "dialog");
+    dialog.setAttribute("aria-label", "Authorize");
+    dialog.querySelector(".close-modal")?.setAttribute("aria-label", "Close");
   }
   for (const table of document.querySelectorAll(".responses-table[role]:not([aria-label])")) {
     table.setAttribute("aria-label", `Responses, ${table.id}`);

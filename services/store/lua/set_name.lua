@@ -1,10 +1,11 @@
 -- Give an address a name, or take its name away.
 -- KEYS: 1 the node's prefix.
--- ARGV: 1 address, 2 the name ("" takes it away), 3 the name as it is compared with others, 4 how many names there may be.
+-- ARGV: 1 address, 2 the name ("" takes it away), 3 the name as it is compared with others, 4 how many names there may be,
+--   5 a random token, by which readers see that names have changed.
 -- Returns {"done"}; {"none"} if there was no name to take away; {"taken", address} if another address has the name;
 --   {"full"} if there are as many names as there may be.
 local P = KEYS[1]
-local address, name, compared, most = unpack(ARGV, 1, 4)
+local address, name, compared, most, revision = unpack(ARGV, 1, 5)
 local names, owners = P .. 'names', P .. 'name-owners'
 
 local entry = redis.call('HGET', names, address)
@@ -18,6 +19,7 @@ end
 if name ~= '' and not entry and redis.call('HLEN', names) >= tonumber(most) then
   return {'full'}
 end
+redis.call('SET', P .. 'names-revision', revision)
 if entry then -- the name as it is compared, a line break, the name as it is shown
   redis.call('HDEL', owners, string.match(entry, '^[^\n]*'))
 end

@@ -1,9 +1,14 @@
 """The search field: heights, hashes and their first digits, addresses; what fits several pages; what fits none."""
 
+from contextlib import ExitStack
+
 import pytest
 
+from api.access import served
 from api.app import create_app
 from api.explorer.search import MOST
+from api.serving import budget as budgets
+from api.serving.budget import Kind
 from services.node import Node
 from tests.integration.explorer.pages import page
 from tests.support.http import Client, FlaskDoor
@@ -90,6 +95,23 @@ def test_an_account_is_found_by_its_name(node: Node, client: Client, monkeypatch
 def test_what_fits_nothing_is_a_404(client: Client, query: str) -> None:
     page(client, f"/search?q={query}", 404)
     client.get(f"/search?q={query}").refused(404, "nothing_found")
+
+
+def test_only_so_many_searches_run_at_once(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "PATIENCE", 0.01)
+    grow(node)
+    app = create_app(node)
+    client, budget = Client(FlaskDoor(app)), served(app).budget
+    with ExitStack() as held:
+        for _ in range(budget.shares.search):
+            held.enter_context(budget.hold(Kind.SEARCH))
+        answer = client.get("/search?q=abcd")
+        assert answer.refused(503, "too_many_searches")["detail"] == "Too many searches run at once; try again."
+        assert answer.headers["retry-after"] == "1"
+        assert "Too many searches run at once" in page(client, "/search?q=abcd", 503).text
+        assert client.get("/status").status == client.get("/").status == 200, "other pages are answered"
+    client.get("/search?q=abcd").refused(404, "nothing_found")
+    assert budget.held(Kind.SEARCH) == 0
 
 
 def test_nothing_begins_so(node: Node, client: Client) -> None:

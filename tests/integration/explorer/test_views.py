@@ -456,7 +456,7 @@ def test_the_supply_is_explained_by_its_sources(node: Node, client: Client, make
     for _ in range(3):
         grow(node, recipient=ALICE.address)
     text = " ".join(page(client, "/supply").text.split())
-    assert "At genesis100,000 QRY" in text and "Mined, 3 blocks of 13 QRY" in text
+    assert "At genesis100,000 QRY" in text and "Mined, 3 blocks of 1 QRY3 QRY" in text
     assert "Together, the supply100,003 QRY" in text and "The first 20 of 100" in text
     assert "/supply" in page(client, "/").links()
     tutorial = make_node(SPEC="tutorial")

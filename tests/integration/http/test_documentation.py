@@ -81,7 +81,9 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
 
 
 def check_operation(document: dict[str, Any], path: str, operation: dict[str, Any], common: list[Any]) -> None:
-    assert set(operation) <= {"summary", "description", "parameters", "requestBody", "responses", "operationId", "tags"}
+    allowed = {"summary", "description", "parameters", "requestBody", "responses", "operationId", "tags", "security"}
+    assert set(operation) <= allowed
+    assert {name for item in operation.get("security", []) for name in item} <= {"adminToken"}
     assert operation["summary"], path
     parameters = [*common, *operation.get("parameters", [])]
     for parameter in parameters:
@@ -127,6 +129,21 @@ def test_doors_for_the_admin_and_for_this_machine_say_so(document: dict[str, Any
         ("post", "/names"), ("delete", "/names"),
         ("delete", "/jobs"), ("delete", "/jobs/{job_id}"),
     }  # fmt: skip
+
+
+def test_the_document_says_which_requests_carry_the_admin_token(document: dict[str, Any]) -> None:
+    assert document["components"]["securitySchemes"]["adminToken"]["scheme"] == "bearer"
+    operations = {
+        (method, path): operation for path, item in document["paths"].items() for method, operation in item.items()
+    }
+    secured = {name: operation["security"] for name, operation in operations.items() if "security" in operation}
+    assert secured.keys() == {name for name, operation in operations.items() if "401" in operation["responses"]}
+    needed = {name for name, security in secured.items() if security == [{"adminToken": []}]}
+    assert needed == {
+        ("post", "/names"), ("delete", "/names"), ("delete", "/nodes"), ("delete", "/jobs"),
+        ("delete", "/rounds/{round_id}"),
+    }  # fmt: skip
+    assert all(secured[name] == [{}, {"adminToken": []}] for name in secured.keys() - needed)
 
 
 def test_numbers_have_bounds_and_words_have_choices(document: dict[str, Any]) -> None:

@@ -310,6 +310,20 @@ def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+def test_every_metric_is_on_a_panel(client: Client) -> None:
+    """Those that docs/operations.md names, and all others of `/metrics`."""
+    text = client.get("/metrics").body.decode()
+    families = {name.removesuffix("_total") for name in re.findall(r"# TYPE (quarry_\S+) ", text)}
+    dashboard = json.loads((DEPLOY / "grafana" / "quarry.json").read_text("utf-8"))
+    shown = {
+        name.removesuffix("_total").removesuffix("_bucket").removesuffix("_count")
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in names_in(target["expr"])
+    }
+    assert len(families) > 30 and families - shown == {name for name in families if name.endswith("_created")}
+
+
 def test_panels_do_not_overlap() -> None:
     dashboard = json.loads((DEPLOY / "grafana" / "quarry.json").read_text("utf-8"))
     taken: set[tuple[int, int]] = set()

@@ -244,7 +244,7 @@ def test_an_account_tells_its_balance_and_the_nonce_to_use_next(client: Client, 
     def account(address: str) -> Any:
         return client.get(f"/accounts/{address}").ok()
 
-    fresh = {"address": ALICE.address, "balance": "1000", "nonce": 0, "pending_nonce": 0}
+    fresh = {"address": ALICE.address, "balance": "1000", "nonce": 0, "pending_nonce": 0, "name": None}
     assert account(ALICE.address) == account(ALICE.address.lower()) == fresh
     for nonce in (0, 1, 3):
         client.submit(transfer(ALICE, nonce))
@@ -253,7 +253,10 @@ def test_an_account_tells_its_balance_and_the_nonce_to_use_next(client: Client, 
     assert account(ALICE.address) == fresh | {"balance": "997.998", "nonce": 2, "pending_nonce": 2}
     client.submit(transfer(ALICE, 2))
     assert account(ALICE.address)["pending_nonce"] == 4
-    assert account(MINER) == {"address": MINER, "balance": "1.002", "nonce": 0, "pending_nonce": 0}
+    own = {"address": MINER, "balance": "1.002", "nonce": 0, "pending_nonce": 0, "name": node.settings.node}
+    assert account(MINER) == own
+    node.names.give(ALICE.address, "alice")
+    assert account(ALICE.address)["name"] == "alice"
 
 
 def test_a_full_mempool_says_so_and_takes_a_better_offer(make_node: MakeNode) -> None:

@@ -81,6 +81,21 @@ def test_blocks_and_transactions_are_told(watched: TestNode, printed: Printed) -
     ]
 
 
+def test_names_that_are_given_while_events_are_printed_are_shown(watched: TestNode, printed: Printed) -> None:
+    watched.mine()
+    eventually(lambda: printed.has("block 2"))
+    watched.node.names.give(MINER, "the mine")
+    watched.node.names.give(BOB.address, "robert")
+    watched.admit(ALICE, 0)
+    eventually(lambda: printed.has(" to robert  1 QRY"))
+    watched.mine()
+    eventually(lambda: printed.has("miner the mine"))
+    watched.node.names.remove(MINER)
+    watched.mine()
+    eventually(lambda: printed.has("block 4"))
+    assert f"miner {MINER[:6]}…{MINER[-4:]}" in printed.texts()[-1]
+
+
 def test_errors_of_json_rpc_come_from_the_logs(watched: TestNode, printed: Printed, tmp_path: Path) -> None:
     head = "2026-01-01T00:00:00Z [info     ] rpc_error                     "
     (tmp_path / "api.log").write_text(f"{head} code=-32601 left_out=7 method=eth_x reason=no\nanother line\n")

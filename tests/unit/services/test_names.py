@@ -120,6 +120,45 @@ def test_a_wallet_whose_name_another_address_has_is_shown_by_its_address(redis: 
     assert [item.address for item in names.all().values() if item.name.casefold() == "bakery"] == [ALICE.address]
 
 
+# --- names that are kept ---
+
+
+def test_names_are_read_again_only_after_a_change_by_whatever_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = FakeServer()
+    one, other = (names_of(FakeRedis(server=server), replace(SETTINGS, named_wallets=tmp_path)) for _ in range(2))
+    reads: list[None] = []
+    read_all = NameStore.all
+    monkeypatch.setattr(NameStore, "all", lambda self: (reads.append(None), read_all(self))[1])
+    for _ in range(3):
+        assert one.find("bakery") is None and ALICE.address not in one.all()
+    assert len(reads) == 1
+    other.give(ALICE.address, "bakery")
+    assert one.all()[ALICE.address].name == "bakery" and one.find("bakery") == ALICE.address
+    other.give(ALICE.address, "mill")
+    assert one.all()[ALICE.address].name == "mill" and one.find("bakery") is None
+    assert other.remove(ALICE.address) and not other.remove(ALICE.address)
+    assert ALICE.address not in one.all() and one.find("mill") is None
+    assert len(reads) == 4
+    keyring.create(tmp_path / "carol")
+    carol = keyring.address_of(tmp_path / "carol")
+    assert one.find("carol") == carol and one.all()[carol].kind == "wallet"
+    keyring.discard(tmp_path / "carol")
+    assert one.find("carol") is None and carol not in one.all()
+
+
+def test_names_of_a_store_that_was_emptied_are_forgotten() -> None:
+    redis = FakeRedis()
+    names = names_of(redis)
+    names.give(ALICE.address, "bakery")
+    assert names.find("bakery") == ALICE.address
+    redis.flushall()
+    assert names.find("bakery") is None
+    names_of(redis).give(BOB.address, "bakery")
+    assert names.find("bakery") == BOB.address and ALICE.address not in names.all()
+
+
 # --- giving names ---
 
 

@@ -16,13 +16,17 @@ MIB = 2**20
 @pytest.mark.parametrize("threads", [*range(4, 40), 96, 160, 300, 1024])
 def test_the_shares_leave_threads_for_quick_answers(threads: int) -> None:
     shares = Shares.of(threads)
-    assert min(shares.body, shares.answer, shares.stream, shares.patient, shares.line) >= 1
+    assert min(shares.body, shares.answer, shares.stream, shares.patient, shares.search, shares.line) >= 1
     assert shares.stream <= shares.patient
     assert shares.body + shares.answer + shares.patient <= threads - max(1, threads // 5)
 
 
 def test_the_shares_of_the_default() -> None:
-    assert Shares.of(160) == Shares(body=32, answer=10, stream=64, patient=86, line=10)
+    shares = Shares.of(160)
+    assert shares == Shares(body=32, answer=10, stream=64, patient=86, search=4, line=10)
+    lines = [shares.line_of(kind) for kind in (Kind.BODY, Kind.ANSWER, Kind.SEARCH)]
+    reserve = 160 - shares.body - shares.answer - shares.patient
+    assert reserve - sum(lines) - shares.search == 4, "as docs/operations.md says"
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -59,6 +59,17 @@ def test_names_and_addresses_can_be_mixed_and_repeated(node: FakeNode, here: Nod
     ]
 
 
+def test_an_address_without_a_name_here_has_the_one_that_the_node_gives_it(node: FakeNode, here: NodeFiles) -> None:
+    alice = new_wallet("alice")
+    serve(node, {alice: "0.5", STRANGER: "7"})
+    for address, name in ((alice, "somebody"), (STRANGER, "bakery")):
+        node.answers[f"/accounts/{address}"][1]["name"] = name
+    assert [line.split()[0] for line in run("balance", "alice", STRANGER).stdout.splitlines()[1:]] == [
+        "alice",
+        "bakery",
+    ]
+
+
 def test_a_wallet_with_the_name_of_an_account_is_meant_by_it(node: FakeNode, here: NodeFiles) -> None:
     own = new_wallet("account1")
     serve(node, {own: "0.5", ACCOUNTS[0].address: "1", keyring.address_of(here.directory): "2"})
