@@ -1,6 +1,7 @@
 """The command line: a client of a node's HTTP API, and the commands that start a node on this machine.
 
 group.py        the table of commands, from a command's name to its module; errors and exit codes
+help.py         `quarry help`, and shorter help of commands with many options
 wallet/         commands about keys and coins
 chain/          commands about blocks
 node/           commands that start a node, watch it or look after it

@@ -125,15 +125,13 @@ def _read_by(read: Callable[[str], str]) -> Callable[[click.Context, click.Param
 
 def url_option(command: Command) -> Command:
     """The option --url."""
-    text = "The node's address. [default: that of the node that runs on this machine]"
+    text = "The node's address. [default: the node on this machine]"
     return click.option("--url", envvar="QUARRY_URL", callback=_read_by(node_url), help=text)(command)
 
 
 def token_option(command: Command) -> Command:
     """The option --token: a file, since other users of the machine can see the arguments of a command."""
-    text = (
-        "A file with the node's admin token. [default: QUARRY_TOKEN, or the file of a node that runs on this machine]"
-    )
+    text = "A file with the admin token. [default: QUARRY_TOKEN, or that of the node on this machine]"
     return click.option("--token", metavar="FILE", type=click.Path(path_type=Path), help=text)(command)
 
 
