@@ -196,6 +196,11 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def all_option(command: Command) -> Command:
+    """The option --all of lists that a terminal may be too low for (`api.cli.table.that_fit`)."""
+    return click.option("--all", "everything", is_flag=True, help="Show all, not only what fits the terminal.")(command)
+
+
 def require(condition: bool, message: str) -> None:
     """Refuse wrong usage that click does not check: exit code 2 with `message` unless `condition` holds."""
     if not condition:
