@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from api.cli import terminal
 
@@ -64,6 +65,15 @@ def that_fit(number: int, everything: bool, *, besides: int = 1) -> int:
 def rest(shown: int, number: int) -> list[str]:
     """The line below a list that does not show everything; none if it does."""
     return [] if shown == number else [f"The first {shown:,} of {number:,}; --all shows all."]
+
+
+def beside(left: Sequence[str], right: Sequence[str]) -> list[str]:
+    """Two blocks of lines side by side; the lines are made safe to print."""
+    width = max((terminal.cells(terminal.safe(line)) for line in left), default=0)
+    lines = []
+    for one, other in zip_longest(map(terminal.safe, left), map(terminal.safe, right), fillvalue=""):
+        lines.append(f"{one}{' ' * (width - terminal.cells(one))}   {other}".rstrip(" "))
+    return lines
 
 
 def _widths(columns: Sequence[Column], natural: Sequence[int], most: int | None) -> list[int]:

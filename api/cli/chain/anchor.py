@@ -23,9 +23,7 @@ from shared.errors import NodeError
 @click.option("--from", "sender", default=wallet_store.NODE, show_default=True, help="The wallet that pays and signs.")
 @click.option("--fee", help="The miner's fee, in coins. [default: the lowest that the node accepts]")
 @click.option("--proof", type=click.Path(path_type=Path), help="Where to write the proof. [default: beside FILE]")
-@click.option(
-    "--proof-of", metavar="ID", help="Send nothing; write the proof of this sent transaction."
-)
+@click.option("--proof-of", metavar="ID", help="Send nothing; write the proof of this sent transaction.")
 @click.option(
     "--wait",
     default=120.0,

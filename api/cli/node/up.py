@@ -69,8 +69,12 @@ _BRIEF = {
     "[default: QUARRY_RPC_PORT, or 8545 or the next free port]",
 )
 @click.option(
-    "--nodes", default=1, show_default=True, type=click.IntRange(1, MAX_NODES), help="How many nodes; each has its own keys, store and chain, and all others as peers. Commands talk to the first, "
-    "and only that one mines without a request."
+    "--nodes",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, MAX_NODES),
+    help="How many nodes; each has its own keys, store and chain, and all others as peers. Commands talk to the first, "
+    "and only that one mines without a request.",
 )
 @click.option(
     "--workers",

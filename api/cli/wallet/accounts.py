@@ -28,7 +28,9 @@ def accounts(url: str | None, everything: bool, as_json: bool) -> None:
         raise Failure(f"{where}, so its development accounts are not known here; `quarry up` starts a node.")
     number = found[1].development_accounts
     if not number:
-        raise Failure(f"The chain {found[1].spec} has no development accounts; `quarry wallet new NAME` makes a wallet.")
+        raise Failure(
+            f"The chain {found[1].spec} has no development accounts; `quarry wallet new NAME` makes a wallet."
+        )
     phrase = wallet_store.development_phrase(found[1])
     width = terminal.width()
     head = [
