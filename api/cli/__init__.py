@@ -12,6 +12,7 @@ terminal.py     everything that is printed or asked at a terminal
 table.py        tables that fit the terminal
 moments.py      times as people read them
 progress.py     progress bars and live lines
+usage.py        wrong usage in one sentence
 suggestions.py  what a mistyped word may have meant
 
 A command's module is imported when the command runs, which keeps `quarry --help` quick and a node's processes small.

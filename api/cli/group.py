@@ -10,6 +10,7 @@ import click
 
 from api.cli import terminal
 from api.cli.suggestions import Group
+from api.cli.usage import one_sentence
 from services.system.about import VERSION
 from services.system.loading import uncollected
 from services.system.programs import structlog_without_rich
@@ -138,7 +139,7 @@ class LazyGroup(Group):
         except click.exceptions.NoArgsIsHelpError:
             raise
         except click.UsageError as error:
-            raise _one_line(error) from None
+            raise _one_line(error, ctx.invoked_subcommand) from None
         except (Failure, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except click.ClickException as error:  # its own `show` would print control characters unescaped
@@ -158,10 +159,9 @@ class LazyGroup(Group):
             ) from None
 
 
-def _one_line(error: click.UsageError) -> Failure:
+def _one_line(error: click.UsageError, command: str | None = None) -> Failure:
     """A usage error on one line; click itself prints three more around it."""
-    path = error.ctx.command_path if error.ctx is not None else "quarry"
-    return Failure(f"{_sentence(error.format_message())} See {path} --help.", USAGE)
+    return Failure(one_sentence(error, f"quarry {command}" if command else "quarry"), USAGE)
 
 
 def _exit_code(error: NodeError) -> int:

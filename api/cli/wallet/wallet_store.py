@@ -48,6 +48,8 @@ def new_wallet_directory(name: str) -> Path:
     Raises:
         Failure: the name cannot be used, or is taken.
     """
+    if name[:2].lower() == "0x":
+        raise Failure("A wallet's name must not begin with 0x: an address does, and would be meant by it.", USAGE)
     if name == NODE or not _NAME.fullmatch(name):
         raise Failure(
             f"A wallet's name has 1 to 64 letters, digits, - and _; the name {NODE} means the running node.",
@@ -94,9 +96,16 @@ def _no_node(url: str | None) -> str:
 
 
 def _no_wallet(name: str, url: str | None) -> str:
+    if name[:2].lower() == "0x":
+        return "A wallet is needed here, not an address: its key signs. `quarry wallet list` shows the wallets."
     names = wallet_names()
     known = ", ".join(names) or "none yet; `quarry wallet new NAME` makes one"
-    meant = " An address begins with 0x." if _DIGITS.fullmatch(name) else did_you_mean(name, all_names(url))
+    if _DIGITS.fullmatch(name):
+        meant = " An address begins with 0x."
+    elif name.lower().endswith(".eth"):
+        meant = " Names of ENS are of another chain: give the address."
+    else:
+        meant = did_you_mean(name, all_names(url))
     return f"There is no wallet with that name in {wallets_directory()} (wallets there: {known}).{meant}"
 
 

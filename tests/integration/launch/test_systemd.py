@@ -56,7 +56,7 @@ def test_what_a_unit_starts_exists(name: str) -> None:
     assert {path.name for path in UNITS.glob("*.service")} == set(SERVICES)
 
 
-# What the units may say: each directive in its section, and what a value of it looks like (systemd.exec(5), .service(5)).
+# What the units may say: each directive in its section, and what a value of it looks like (systemd.exec(5)).
 YES, NAME, PATH = r"yes|no", r"[a-z][a-z-]*", r"/[A-Za-z0-9@%i/._-]+"
 DIRECTIVES = {
     "Unit": {"Description": r".+", "Wants": r"[a-z-]+\.target", "After": r"([a-z-]+\.target ?)+"},
