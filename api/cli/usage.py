@@ -28,6 +28,7 @@ _ELSEWHERE = {
     "wallet remove": "No command removes a key: a wallet is the directory that `quarry wallet show NAME` names.",
 }
 _NUMBER = re.compile(r"-[0-9.,]+")
+_ONE_OF = re.compile(r"\(Did you mean one of: (.*)\?\)")
 # click's words about a range, such as `0 is not in the range 1<=x<=100.`
 _BETWEEN = re.compile(r"(\S+) is not in the range (\S+?)<=x<=(\S+?)\.$")
 _AT_LEAST = re.compile(r"(\S+) is not in the range x>=(\S+?)\.$")
@@ -60,9 +61,8 @@ def one_sentence(error: click.UsageError, path: str) -> str:
     message = _AT_LEAST.sub(r"\1 is below \2.", message)
     message = message.replace("is not a valid integer range", "is not a whole number")
     message = message.replace("is not a valid float range", "is not a number")
-    if not message.endswith((".", "?", ")")):
-        message += "."
-    elif message.endswith(")") and not message.endswith("?)"):
+    message = _ONE_OF.sub(r"Did you mean \1?", message)
+    if not message.endswith((".", "?")):
         message += "."
     # A missing or superfluous word: how the command is typed says more than the name of what is missing.
     if context is not None and (isinstance(error, click.MissingParameter) or "unexpected extra" in message):

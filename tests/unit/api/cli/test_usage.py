@@ -31,7 +31,7 @@ SEND = "It is typed: quarry send --from WALLET --to ADDRESS|WALLET AMOUNT"
         # Options before the command, and unknown ones.
         ("--url http://127.0.0.1:1 status", "Options follow the command: quarry COMMAND --option."),
         ("send --form alice --to bob 1", "'--from'"),
-        ("up --ports 5", "Did you mean '--port'?"),
+        ("up --ports 5", "Did you mean '--port', '--rpc-port'"),
         # Numbers and amounts.
         ("send --from alice --to bob -5", "No number here is negative: -5 was taken for an option."),
         ("mine -3", "No number here is negative"),
