@@ -23,22 +23,25 @@ help:
 	@echo "make bench  the benchmarks"
 	@echo "make clean  remove what make made; keys and chains in ~/.quarry stay"
 
+# venv and pip say nothing for up to a minute each, so dots show that they go on.
+DOTS = while sleep 2; do printf . >&2; done & dots=$$!; trap 'kill $$dots; echo >&2' EXIT
+
 # Also run where an environment is there already: a first try without the package that holds ensurepip (python3-venv on
 # Debian) leaves one behind that has a python and no pip, and it is made anew. So is one whose python has gone.
 define VENV_WITH_PIP
 @$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "Quarry needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12 ..."; exit 1; }; \
-	$(PYTHON) -m venv --clear $(VENV) && $(BIN)/python -m pip --version >/dev/null \
+	echo "Making the virtual environment $(VENV)." >&2; \
+	$(DOTS); $(PYTHON) -m venv --clear $(VENV) && $(BIN)/python -m pip --version >/dev/null \
 		|| { rm -rf $(VENV); echo "No virtual environment can be made: install venv and pip for $(PYTHON), then" \
 			"say make again (Debian: apt install python3-venv)."; exit 1; }; }
 endef
 
-# $(1): the extras. pip says nothing for up to a minute, so dots show that it goes on.
+# $(1): the extras.
 define INSTALL
 @echo "Installing what Quarry needs into $(VENV); the first time takes about a minute." >&2
-@while sleep 2; do printf . >&2; done & dots=$$!; trap 'kill $$dots; echo >&2' EXIT; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(1)]'
+@$(DOTS); $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(1)]'
 endef
 
 # Reinstalled when the dependencies change; the code itself is used where it lies (-e).

@@ -39,6 +39,7 @@ class LabGroup(LazyGroup):
 
     list_commands = Group.list_commands
     get_command = Group.get_command
+    format_options = Group.format_options
     format_commands = Group.format_commands
     shell_complete = Group.shell_complete
 

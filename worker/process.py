@@ -278,7 +278,7 @@ def run_worker(settings: Settings, queue_name: str) -> None:
         install(Context(settings, broker))
     worker = NodeWorker(
         queue(queue_name, broker),
-        WorkerName(as_store(broker), own_base(queue_name), SystemRandomness().token()),
+        WorkerName(as_store(broker), own_base(queue_name, settings.worker_name), SystemRandomness().token()),
         connection=broker,
         serializer="json",
         job_class=AllowListedJob,

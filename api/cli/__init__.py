@@ -1,6 +1,7 @@
 """The command line: a client of a node's HTTP API, and the commands that start a node on this machine.
 
 group.py        the table of commands, from a command's name to its module; errors and exit codes
+help.py         `quarry help`, and shorter help of commands with many options
 wallet/         commands about keys and coins
 chain/          commands about blocks
 node/           commands that start a node, watch it or look after it
@@ -11,6 +12,7 @@ terminal.py     everything that is printed or asked at a terminal
 table.py        tables that fit the terminal
 moments.py      times as people read them
 progress.py     progress bars and live lines
+usage.py        wrong usage in one sentence
 suggestions.py  what a mistyped word may have meant
 
 A command's module is imported when the command runs, which keeps `quarry --help` quick and a node's processes small.

@@ -213,7 +213,9 @@ def _unreachable(url: str, error: Exception) -> str:
         return f"The node at {url} did not answer in time."
     if isinstance(error, urllib3.exceptions.ProtocolError):
         return f"The node at {url} closed the connection in the middle of its answer."
-    return f"No node answers at {url}; start one with `quarry up`, or name another with --url."
+    parts = urllib3.util.parse_url(url)
+    port = " (no port was given; a node's is usually 5000)" if parts.scheme == "http" and parts.port is None else ""
+    return f"No node answers at {url}{port}; start one with `quarry up`, or name another with --url."
 
 
 def _refused(status: int, text: bytes, location: str) -> Refused:

@@ -10,6 +10,7 @@ import click
 
 from api.cli import terminal
 from api.cli.suggestions import Group
+from api.cli.usage import one_sentence
 from services.system.about import VERSION
 from services.system.loading import uncollected
 from services.system.programs import structlog_without_rich
@@ -18,7 +19,9 @@ from shared.errors import NodeError
 _HELP_WIDTH = 100  # columns at most
 OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
-# Name: (module, attribute, line for --help). Modules are in the rooms wallet/, chain/ and node/.
+_EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings, 3 no node answers, 130 interrupted."
+
+# Name: (module, attribute, line for `quarry help`). Modules are in the rooms wallet/, chain/ and node/.
 COMMANDS = {
     "up": ("api.cli.node.up", "up", "Start a node, with everything it needs, on this machine."),
     "demo": ("api.cli.node.demo", "demo", "Run a complete example on a node of its own, and check it."),
@@ -44,10 +47,21 @@ COMMANDS = {
     "repair": ("api.cli.chain.repair", "repair", "Correct what is stored where it differs from the blocks."),
     "peers": ("api.cli.node.peers", "peers", "Add, list and remove the node's peers."),
     "names": ("api.cli.node.names", "names", "Name addresses on the node's pages."),
+    "lab": ("api.cli.node.lab", "lab", "Break a network, real or simulated, and watch it heal."),
+    "help": ("api.cli.help", "show_help", "Say what each command does, or show the help of one."),
     "api": ("api.cli.node.processes", "api", "Run the HTTP server (settings from the environment)."),
     "rpc": ("api.cli.node.processes", "rpc", "Run JSON-RPC for wallets (settings from the environment)."),
     "worker": ("api.cli.node.processes", "worker", "Run one worker (settings from the environment)."),
     "ticker": ("api.cli.node.processes", "ticker", "Run the ticker (settings from the environment)."),
+}
+# In `quarry --help`, which fits a terminal of 24 rows: the commands that have a line each, and the others by subject.
+FIRST = ("up", "demo", "status", "wallet", "balance", "send", "mine")
+PROCESSES = ("api", "rpc", "worker", "ticker")
+MORE = {
+    "coins": ("faucet", "tx"),
+    "chain": ("chain", "fork", "repair", "anchor", "verify-anchor"),
+    "node": ("logs", "doctor", "peers", "names", "reset", "bench", "lab"),
+    "processes": PROCESSES,
 }
 
 
@@ -83,10 +97,18 @@ class LazyGroup(Group):
             command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands first, since they are what is looked for, and the two options in one line."""
+        self.format_commands(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text(f"Options: -h or --help, --version. {_EXIT_CODES}")
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands from the table, so that --help imports none of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+        """Write the commands from the tables, so that --help imports none of them."""
+        with formatter.section("First commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in FIRST], col_spacing=4)
+        with formatter.section("More commands (`quarry help` says what each does)"):
+            formatter.write_dl([(subject, ", ".join(names)) for subject, names in MORE.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """As click's, but from the table, since a shell waits for the answer."""
@@ -118,7 +140,7 @@ class LazyGroup(Group):
         except click.exceptions.NoArgsIsHelpError:
             raise
         except click.UsageError as error:
-            raise _one_line(error) from None
+            raise _one_line(error, ctx.invoked_subcommand) from None
         except (Failure, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except click.ClickException as error:  # its own `show` would print control characters unescaped
@@ -138,10 +160,9 @@ class LazyGroup(Group):
             ) from None
 
 
-def _one_line(error: click.UsageError) -> Failure:
+def _one_line(error: click.UsageError, command: str | None = None) -> Failure:
     """A usage error on one line; click itself prints three more around it."""
-    path = error.ctx.command_path if error.ctx is not None else "quarry"
-    return Failure(f"{_sentence(error.format_message())} See {path} --help.", USAGE)
+    return Failure(one_sentence(error, f"quarry {command}" if command else "quarry"), USAGE)
 
 
 def _exit_code(error: NodeError) -> int:
@@ -165,12 +186,10 @@ def _where(error: Exception) -> str:
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH},
-    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings, 3 no node answers, 130 interrupted.",
 )
 @click.version_option(version=VERSION, prog_name="quarry")
 def quarry() -> None:
-    """Quarry: a proof-of-work ledger that runs as a queue of jobs.
+    """A proof-of-work ledger that runs as a queue of jobs. Begin with `quarry up`.
 
-    Begin with `quarry demo` or `quarry up`. Commands that talk to a node use the address in --url or QUARRY_URL, or the
-    node that runs on this machine.
+    Commands talk to the node on this machine, or to that of --url or QUARRY_URL.
     """

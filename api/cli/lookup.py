@@ -11,6 +11,7 @@ from shared.hashing import is_hash
 
 SHORTEST = 4  # digits
 _BEGINNING = re.compile(rf"[0-9a-f]{{{SHORTEST},63}}")
+_ADDRESS = re.compile(r"[0-9a-f]{40}")
 _HEIGHT = re.compile(r"0|[1-9][0-9]{0,14}")
 _LISTED = 4  # of several that fit
 _SHOWN = 16  # digits of each
@@ -52,7 +53,7 @@ def find_transaction(client: NodeClient, text: str, name: str = "ID") -> str:
         raise Failure(_several("transactions", digits, fits.transactions))
     if fits.blocks:
         raise Failure(f"No transaction begins with {digits}, but a block does: `quarry chain show {digits}` shows it.")
-    raise Failure(fits.reason or f"The node knows no transaction that begins with {digits}.")
+    raise _unknown("transaction", digits, fits.reason)
 
 
 def find_block(client: NodeClient, text: str) -> dict[str, Any]:
@@ -89,12 +90,18 @@ def find_block(client: NodeClient, text: str) -> dict[str, Any]:
         raise Failure(f"No block begins with {digits}, but a transaction does: `quarry tx {digits}` shows it.")
     if _HEIGHT.fullmatch(plain):
         raise Failure(_no_height(client, plain))
-    raise Failure(fits.reason or f"The node knows no block that begins with {digits}.")
+    raise _unknown("block", digits, fits.reason)
 
 
 def _digits(text: str) -> str:
     """The digits of a hash as people copy it: in any case, with 0x, cut off with dots."""
     return re.sub(r"(?:\.\.\.|…).*\Z", "", text.strip().lower().removeprefix("0x"))
+
+
+def _unknown(what: str, digits: str, reason: str) -> Failure:
+    if _ADDRESS.fullmatch(digits):
+        reason = f"No {what} begins so; it looks like an address, and `quarry balance 0x{digits}` shows what that has."
+    return Failure(reason or f"The node knows no {what} that begins with {digits}.")
 
 
 def _no_height(client: NodeClient, height: str) -> str:

@@ -125,15 +125,13 @@ def _read_by(read: Callable[[str], str]) -> Callable[[click.Context, click.Param
 
 def url_option(command: Command) -> Command:
     """The option --url."""
-    text = "The node's address. [default: that of the node that runs on this machine]"
+    text = "The node's address. [default: the node on this machine]"
     return click.option("--url", envvar="QUARRY_URL", callback=_read_by(node_url), help=text)(command)
 
 
 def token_option(command: Command) -> Command:
     """The option --token: a file, since other users of the machine can see the arguments of a command."""
-    text = (
-        "A file with the node's admin token. [default: QUARRY_TOKEN, or the file of a node that runs on this machine]"
-    )
+    text = "A file with the admin token. [default: QUARRY_TOKEN, or that of the node on this machine]"
     return click.option("--token", metavar="FILE", type=click.Path(path_type=Path), help=text)(command)
 
 
@@ -196,6 +194,11 @@ def _read_token(record: NodeRecord) -> str | None:
 def json_option(command: Command) -> Command:
     """The option --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def all_option(command: Command) -> Command:
+    """The option --all of lists that a terminal may be too low for (`api.cli.table.that_fit`)."""
+    return click.option("--all", "everything", is_flag=True, help="Show all, not only what fits the terminal.")(command)
 
 
 def require(condition: bool, message: str) -> None:

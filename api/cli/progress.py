@@ -9,6 +9,8 @@ from api.cli.terminal import MAX_LINE
 from services.system.quantities import hashes_text, rate_text, time_left
 from services.system.visible import escaped
 
+MANY = 50  # accounts that are asked for one by one, from which on a progress bar is shown
+
 
 @contextmanager
 def bar(label: str, *, quiet: bool = False, unit: str = "") -> Iterator[Callable[[int, int], None]]:

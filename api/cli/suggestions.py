@@ -5,6 +5,8 @@ from difflib import get_close_matches
 
 import click
 
+from api.cli.usage import known_elsewhere
+
 _MOST = 3
 _LONGEST = 80  # characters of a word that are looked at
 
@@ -27,6 +29,7 @@ class Group(click.Group):
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
             known = self.list_commands(ctx)
-            meant = did_you_mean(name, known) or f" The commands are {', '.join(known)}."
+            meant = known_elsewhere(ctx.command_path, name) or did_you_mean(name, known)
+            meant = meant or f" The commands are {', '.join(known)}."
             raise click.UsageError(f"No such command {name[:_LONGEST]!r}.{meant}", ctx)
         return super().resolve_command(ctx, args)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from api.cli import terminal
 
@@ -24,13 +25,15 @@ class Column:
     right: bool = False
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table, made for the width of standard output: titles first, then the rows.
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], most: int | None = None) -> list[str]:
+    """The lines of a table: titles first, then the rows.
 
-    Where standard output has no width, nothing is cut or left out.
+    Args:
+        most: columns that it may take; None: those of standard output. Where that has no width, nothing is cut or left
+            out.
     """
     shown = list(range(len(columns)))
-    most = terminal.width()
+    most = most or terminal.width()
     natural = [
         max([terminal.cells(column.title), *(terminal.cells(terminal.safe(row[place])) for row in rows)])
         for place, column in enumerate(columns)
@@ -44,6 +47,33 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]
     chosen = [columns[place] for place in shown]
     lines = [[column.title for column in chosen], *([row[place] for place in shown] for row in rows)]
     return [_line(chosen, widths, texts) for texts in lines]
+
+
+def that_fit(number: int, everything: bool, *, besides: int = 1) -> int:
+    """How many of so many rows a list shows: all, or where the terminal is too low, as many as fit it.
+
+    Args:
+        everything: whether all were asked for.
+        besides: further lines, the titles among them.
+    """
+    most = terminal.rows()
+    if everything or most is None or number + besides <= most:
+        return number
+    return max(1, most - besides - 1)  # one more line says how many are left
+
+
+def rest(shown: int, number: int) -> list[str]:
+    """The line below a list that does not show everything; none if it does."""
+    return [] if shown == number else [f"The first {shown:,} of {number:,}; --all shows all."]
+
+
+def beside(left: Sequence[str], right: Sequence[str]) -> list[str]:
+    """Two blocks of lines side by side; the lines are made safe to print."""
+    width = max((terminal.cells(terminal.safe(line)) for line in left), default=0)
+    lines = []
+    for one, other in zip_longest(map(terminal.safe, left), map(terminal.safe, right), fillvalue=""):
+        lines.append(f"{one}{' ' * (width - terminal.cells(one))}   {other}".rstrip(" "))
+    return lines
 
 
 def _widths(columns: Sequence[Column], natural: Sequence[int], most: int | None) -> list[int]:

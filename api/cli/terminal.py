@@ -28,6 +28,7 @@ _HEAD = re.compile(r" *(?:- |\S+(?: \S+)? {2,})?")
 # Characters. The longest line that the commands need has some 600, in a signature.
 MAX_LINE = 4000
 _NARROWEST = 20  # columns; a terminal that says it has fewer gets lines of as many
+_LOWEST = 10  # rows, likewise
 
 
 def show(*lines: str, mark: str = "", colour: str | None = None) -> None:
@@ -121,6 +122,14 @@ def width(*, err: bool = False) -> int | None:
 def columns() -> int:
     """The width of the terminal: COLUMNS, or what the terminal says; 80 if there is none."""
     return max(_NARROWEST, shutil.get_terminal_size().columns)
+
+
+def rows() -> int | None:
+    """How many rows a list may have to be seen as a whole: LINES or the terminal's height, without the shell's own row.
+
+    None: the lines are for a program (`width`), which gets all of them.
+    """
+    return None if width() is None else max(_LOWEST, shutil.get_terminal_size().lines - 1)
 
 
 def cells(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The names of workers: the machine's name and a number, such as `anna-1`.
+"""The names of workers: the machine's name, or QUARRY_WORKER_NAME, and a number, such as `anna-1`.
 
 A name is a worker's own while it lives. The broker keeps the table of names, so workers that start at once, on one
 machine or on machines of one name, have different names. When a worker ends, its name is free again; if it was killed,
@@ -50,7 +50,13 @@ class WorkerName:
         worker_name(self._broker, self._token, 0, self._name, self._base)
 
 
-def own_base(queue: str) -> str:
-    """What the names of this machine's workers on a queue begin with: miners have the machine's name alone."""
+def own_base(queue: str, given: str = "") -> str:
+    """What the names of this machine's workers on a queue begin with: miners have the machine's name alone.
+
+    Args:
+        given: QUARRY_WORKER_NAME, which is taken as it is; "": it is not set.
+    """
+    if given:
+        return given
     host = host_label(platform.node())
     return host if queue == "mining" else f"{host}-{queue}"

@@ -114,6 +114,8 @@ class Settings:
     kernel: Literal["auto", "plain", "fast"] = field(metadata=one_of("KERNEL", "auto", "plain", "fast"))
     # Seconds that a search job waits for the next round.
     linger: float = field(metadata=setting("LINGER", values.seconds(60), 2.0))
+    # What the names of workers begin with; "": the machine's name.
+    worker_name: str = field(metadata=setting("WORKER_NAME", values.node_name, ""))
     resolve_seconds: int = field(metadata=number("RESOLVE_SECONDS", 10, 1, 3600, AS_IT_IS))
     peers: tuple[str, ...] = field(metadata=several("PEERS", _peer_url, _AS_LIST))
     max_peers: int = field(metadata=number("MAX_PEERS", 64, 0, 1024, AS_IT_IS))

@@ -120,7 +120,7 @@ def flag(text: str) -> bool:
 
 
 def node_name(text: str) -> str:
-    """A node's name, which becomes part of Redis keys."""
+    """The name of a node or of workers, which becomes part of Redis keys."""
     if not NODE_NAME.fullmatch(text):
         raise BadValue("must be 1 to 32 lower-case letters, digits and hyphens, and not begin with a hyphen.")
     return text

@@ -77,7 +77,9 @@ class EthereumSigner:
             RuleError: the ledger refuses it, such as a transfer to the token's address.
         """
         if unsigned["type"] != "transfer" or "data" in unsigned:
-            raise CannotSign("A key of the ethereum scheme signs plain transfers only, without data.")
+            raise CannotSign(
+                "A key of the ethereum scheme signs plain transfers only: leave the data out, or use an Ed25519 wallet."
+            )
         gas, fee = ethereum.GAS["transfer"], parse_amount(unsigned["fee"], field="fee")
         if fee % gas:
             raise CannotSign(f"The fee of an ethereum transfer must be a multiple of {gas} base units.")

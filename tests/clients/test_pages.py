@@ -16,7 +16,7 @@ from tests.clients.packages import HERE
 from tests.support.pages import ROWS, SHELLS, Block, Reader, blocks, commands, matches, missing, rows
 from tests.support.tutorial_node import TutorialNode, TutorialServer
 
-# Of account0, which has coins on every development chain: what a reader finds in what `quarry up` prints.
+# Of account0, which has coins on every development chain: what a reader finds with `quarry wallet accounts`.
 PUBLIC_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 # How a block of a language is run, and the name of its file.
 PROGRAMS = {"js": ("node", "program.mjs"), "python": (sys.executable, "program.py")}

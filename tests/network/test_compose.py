@@ -26,6 +26,7 @@ from tests.support.waiting import eventually
 NODES = ("node1", "node2", "node3")
 VALKEYS = ("broker", "valkey1", "valkey2", "valkey3")
 DEFAULT = load_compose({})
+WORKER = ["quarry", "worker"]
 EVERY_SERVICE = pytest.mark.parametrize("name", DEFAULT["services"])
 
 
@@ -73,6 +74,15 @@ def test_each_node_has_its_own_volume_and_valkey_and_all_share_the_broker() -> N
         assert DEFAULT["services"][f"network{number}"]["command"] == ["quarry", "worker", "--queue", "network"]
     brokers = {item["environment"].get("QUARRY_BROKER_URL") for item in DEFAULT["services"].values()} - {None}
     assert brokers == {"redis://quarry@broker:6379/0"}
+
+
+def test_workers_are_called_by_their_services_and_containers_keep_host_names_of_their_own() -> None:
+    """With one host name for all miners, the health check of one could see the heartbeat of another."""
+    workers = {name: item for name, item in DEFAULT["services"].items() if item.get("command", [])[:2] == WORKER}
+    assert set(workers) == {"miner", "network1", "network2", "network3"}
+    for name, service in DEFAULT["services"].items():
+        assert service.get("environment", {}).get("QUARRY_WORKER_NAME") == (name if name in workers else None)
+        assert "hostname" not in service and "container_name" not in service, "--scale could not make another"
 
 
 def test_env_example_documents_every_variable_with_its_default() -> None:
@@ -276,6 +286,12 @@ def test_three_nodes_agree_and_more_miners_join(tmp_path: Path) -> None:
         cluster.scale("miner", 3)
         cluster.wait_until_healthy()
         eventually(lambda: clients[0].get("/status")["workers"] == {"mining": 3, "network": 3}, 10)
+        password = (cluster.directory / "volumes/cluster/password").read_text().strip()
+        with connect_for_requests(f"redis://quarry:{password}@{cluster.addresses['broker']}:6379/0") as broker:
+            found = {key.decode().removeprefix("rq:worker:") for key in broker.smembers("rq:workers")}
+        assert found == {f"{base}-1" for base in ("network1", "network2", "network3")} | {
+            f"miner-{number}" for number in (1, 2, 3)
+        }
         cluster.remove(first)  # so that only one of those that have joined can find the next block
         _quarry(cluster["node2"], "mine")
 
@@ -292,4 +308,4 @@ def test_three_nodes_agree_and_more_miners_join(tmp_path: Path) -> None:
         for client in clients:
             for address, balance in expected.items():
                 assert Decimal(client.account(address)["balance"]) == balance
-        _check_access(cluster, (cluster.directory / "volumes/cluster/password").read_text().strip())
+        _check_access(cluster, password)

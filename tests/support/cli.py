@@ -8,8 +8,9 @@ from api.cli import quarry
 
 
 def run(*arguments: str | Path, stdin: str | bytes | None = None, columns: int | None = None) -> Result:
-    """Run a command. Its lines are whole unless they have so many `columns`, whatever terminal runs the tests."""
-    environment = {"COLUMNS": None if columns is None else str(columns)}
+    """Run a command. Its lines are whole, whatever terminal runs the tests, unless it has so many `columns` (and 24
+    rows)."""
+    environment = {"COLUMNS": None if columns is None else str(columns), "LINES": "24"}
     return CliRunner(env=environment).invoke(quarry, [str(item) for item in arguments], input=stdin)
 
 

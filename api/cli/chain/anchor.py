@@ -22,10 +22,8 @@ from shared.errors import NodeError
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @click.option("--from", "sender", default=wallet_store.NODE, show_default=True, help="The wallet that pays and signs.")
 @click.option("--fee", help="The miner's fee, in coins. [default: the lowest that the node accepts]")
-@click.option("--proof", type=click.Path(path_type=Path), help="The file to write the proof to. [default: beside FILE]")
-@click.option(
-    "--proof-of", metavar="ID", help="Send nothing; write the proof of this transaction, which was sent before."
-)
+@click.option("--proof", type=click.Path(path_type=Path), help="Where to write the proof. [default: beside FILE]")
+@click.option("--proof-of", metavar="ID", help="Send nothing; write the proof of this sent transaction.")
 @click.option(
     "--wait",
     default=120.0,
@@ -44,8 +42,7 @@ def anchor(
 ) -> None:
     """Send a transaction with FILE's SHA-256 digest, wait for its block, and write the proof that the block holds it.
 
-    If the transaction was sent but its proof was not written, --proof-of ID writes it. FILE is then optional; if it is
-    given, its digest must be the one in the transaction.
+    If the transaction was sent but its proof was not written, --proof-of ID writes it. FILE is optional then.
     """
     if file is None:
         require(proof_of is not None, "Name a file to anchor, or a transaction with --proof-of ID.")

@@ -5,13 +5,14 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from api.cli import terminal
 from api.cli.lookup import find_block
 from api.cli.moments import ago, moment
 from api.cli.options import Target, require, with_node
-from api.cli.table import Column, table
+from api.cli.table import Column, table, that_fit
 from api.cli.wallet.names import Names
 
-_MOST = 15  # transactions of a block that are listed, so that the block fits a terminal of 24 lines
+_MOST = 15  # transactions of a block that are listed where standard output is no terminal
 
 
 @click.command()
@@ -83,10 +84,11 @@ def _lines(found: dict[str, Any], status: dict[str, Any], names: Names) -> list[
         f"  miner       {names.beside(_miner(transactions))}",
         "",
     ]
-    rows = [_row(item, names) for item in transactions[:_MOST]]
-    lines += table(_TRANSACTIONS, rows)
-    if left := len(transactions) - _MOST:
-        lines += [f"… and {left:,} more transactions; --json shows all."] if left > 0 else []
+    most = _MOST if terminal.rows() is None else that_fit(len(transactions), False, besides=len(lines) + 1)
+    rows = [_row(item, names) for item in transactions[:most]]
+    lines += table(_TRANSACTIONS, rows) if rows else ["No transactions."]
+    if left := len(transactions) - len(rows):
+        lines.append(f"… and {left:,} more transactions; --json shows all.")
     return lines
 
 

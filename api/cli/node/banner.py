@@ -1,14 +1,13 @@
-"""What `quarry up` prints when its nodes are ready, on lines that fit the terminal."""
+"""What `quarry up` prints when its nodes are ready: lines that fit the terminal, on one screen of 24 rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from api.cli import terminal
-from services.wallet.development import DERIVATION_PATH, DevelopmentAccount
+from api.cli.table import Column, table
 
-# Up to so many accounts are listed; of more, only the first ten.
-_LISTED = 20
-_FIRST = 10
+# Of up to so many accounts it is said what they have; a node is not asked for more balances.
+MOST_BALANCES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,72 +37,91 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The development accounts, and what each has now; None: the node did not say."""
+    """The development accounts.
 
-    items: Sequence[DevelopmentAccount]
-    balances: Sequence[str | None]
-    phrase: str = ""  # to be shown
+    Args:
+        balances: what each has now, as far as the node was asked and has said.
+        phrase: "": it is not to be shown.
+    """
+
+    number: int
+    balances: Sequence[str | None] = ()
+    phrase: str = ""
 
 
-def banner(nodes: Sequence[Shown], chain: Chain, accounts: Accounts, width: int) -> list[str]:
-    """The lines, none of them wider than `width` columns. The last ones are the addresses that are needed most."""
-    lines = [*_accounts(accounts, chain.symbol), *_nodes(nodes, chain), "", *_addresses(nodes, chain)]
+def banner(nodes: Sequence[Shown], chain: Chain, accounts: Accounts, width: int, shell: str = "") -> list[str]:
+    """The lines, none of them wider than `width` columns.
+
+    The addresses that are needed most come last: events push the first lines off the screen.
+
+    Args:
+        shell: the command after which another terminal finds `quarry`; "" if it does without.
+    """
+    lines = [
+        _title(nodes, chain),
+        "",
+        *_files(nodes[0]),
+        *_accounts(accounts, chain.symbol),
+        *chain.notes,
+        "",
+        *(table(_COLUMNS, _rows(nodes), width) if nodes[1:] else _addresses(nodes[0])),
+        f"  Chain id     {chain.chain_id}",
+        "",
+        *_hints(chain, shell),
+    ]
     return [part for line in lines for part in terminal.folded(line, width)]
 
 
-def listed(number: int) -> int:
-    """How many of so many accounts are listed."""
-    return number if number <= _LISTED else _FIRST
-
-
-def _accounts(accounts: Accounts, symbol: str) -> Iterator[str]:
-    items = accounts.items[: listed(len(accounts.items))]
-    if not items:
-        return
-    last = len(accounts.items) - 1
-    yield "Development accounts. Their keys are public: use them on no other chain."
-    yield f"Other commands know them as account0{f' to account{last}' if last else ''}."
-    for number, (account, balance) in enumerate(zip(items, accounts.balances, strict=False)):
-        yield f"({number}) {account.address}" + ("" if balance is None else f"  {balance} {symbol}")
-    yield ""
-    yield "Private keys"
-    yield from (f"({number}) {account.private_key}" for number, account in enumerate(items))
-    yield ""
-    if left := len(accounts.items) - len(items):
-        yield f"And {left} more accounts; --config-out FILE writes all of them to a file."
-    if accounts.phrase:
-        yield f"Phrase  {accounts.phrase}"
-        yield f"Path    {DERIVATION_PATH}INDEX"
-    if left or accounts.phrase:
-        yield ""
-
-
-def _nodes(nodes: Sequence[Shown], chain: Chain) -> Iterator[str]:
+def _title(nodes: Sequence[Shown], chain: Chain) -> str:
     first, *others = nodes
     workers = f"{chain.workers} mining worker{'' if chain.workers == 1 else 's'}"
     if others:
-        yield f"{first.name} to {others[-1].name} are up: chain {chain.name}, {workers} each."
-        yield from (f"  {node.name:7} {node.url}  {node.address}" for node in nodes)
-        yield f"  Wallets     node is that of {first.name}; the others have the names of their nodes"
-    else:
-        yield f"{first.name} is up: chain {chain.name}, {workers}."
-        yield f"  Address     {first.address}  (wallet: node)"
-    yield f"  Data        {first.directory}"
-    yield f"  Admin token {first.admin_token_file}"
-    yield f"  Jobs        {first.url}/rq  (any user; password: the admin token)"
-    yield f"  API         {first.url}  (documentation: {first.url}/docs)"
-    yield from chain.notes
+        return f"{first.name} to {others[-1].name} are ready: chain {chain.name}, {workers} each."
+    return f"{first.name} is ready: chain {chain.name}, {workers}."
+
+
+def _files(first: Shown) -> Iterator[str]:
+    yield f"  Keys, chain  {first.directory}"
+    yield f"  Admin token  {first.admin_token_file}"
+    yield f"  Jobs         {first.url}/rq  (any user; password: the admin token)"
+    yield f"  API          {first.url}/docs"
+    yield f"  Wallet node  {first.address}"
+
+
+def _accounts(accounts: Accounts, symbol: str) -> Iterator[str]:
+    if not accounts.number:
+        return
+    last = accounts.number - 1
+    names = f"account0 to account{last}" if last else "account0"
+    amounts = set(accounts.balances)
+    each = ""
+    if len(accounts.balances) == accounts.number and len(amounts) == 1 and None not in amounts:
+        each = f", {next(iter(amounts))} {symbol}{' each' if last else ''}"
+    yield f"  Accounts     {names}{each}: quarry wallet accounts"
+    if accounts.phrase:
+        yield f"  Phrase       {accounts.phrase}"
+
+
+def _addresses(node: Shown) -> Iterator[str]:
+    yield f"  Explorer     {node.url}/"
+    yield f"  JSON-RPC     {node.rpc_url}"
+    if node.ws_url:
+        yield f"  WebSocket    {node.ws_url}"
+
+
+# The WebSocket of a node is at the address of its JSON-RPC.
+_COLUMNS = (Column("  NODE"), Column("EXPLORER"), Column("JSON-RPC, WEBSOCKET"), Column("WALLET", extra=True))
+
+
+def _rows(nodes: Sequence[Shown]) -> list[list[str]]:
+    return [[f"  {node.name}", f"{node.url}/", node.rpc_url, node.address] for node in nodes]
+
+
+def _hints(chain: Chain, shell: str) -> Iterator[str]:
     third = "quarry wallet new alice" if chain.has_accounts else "quarry chain show"
-    yield f"In another terminal, try: quarry status, quarry mine, {third}"
-    yield "Ctrl-C stops everything."
-
-
-def _addresses(nodes: Sequence[Shown], chain: Chain) -> Iterator[str]:
-    for node in nodes:
-        if nodes[1:]:
-            yield f"  {node.name}"
-        yield f"  Explorer    {node.url}/"
-        yield f"  RPC         {node.rpc_url}"
-        if node.ws_url:
-            yield f"  WebSocket   {node.ws_url}"
-    yield f"  Chain id    {chain.chain_id}"
+    if shell:
+        yield f"In another terminal: {shell}"
+        yield f"Then try: quarry status, quarry mine, {third}"
+    else:
+        yield f"In another terminal, try: quarry status, quarry mine, {third}"
+    yield "Ctrl-C stops everything. From here on, each block and transaction is a line."

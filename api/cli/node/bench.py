@@ -53,12 +53,8 @@ def _complete(context: click.Context, parameter: click.Parameter, typed: str) ->
     help="Write plots to this directory, as PNG files.",
 )
 def bench(names: tuple[str, ...], as_json: bool, quick: bool, plots: str | None) -> None:
-    """Measure this machine by all benchmarks, or by those that are named.
-
-    Each figure is printed with its target and what it is compared with. The benchmarks start their own nodes in
-    temporary directories and take several minutes. Exit code 1: a benchmark failed, or a
-    target was missed.
-    """
+    """Measure this machine by all benchmarks or the named ones, for some minutes."""
+    # Exit code 1: a benchmark failed, or missed its target. The help has no row left for it.
     for name in names:
         if name not in BENCHMARKS:
             meant = did_you_mean(name, BENCHMARKS) or f" There are {', '.join(BENCHMARKS)}."

@@ -1,12 +1,14 @@
 """Running the nodes of `quarry up` in the foreground: what is printed from their start to their end."""
 
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from api.cli import terminal
 from api.cli.group import INTERRUPTED, USAGE, Failure
-from api.cli.node.banner import Accounts, Chain, Shown, banner, listed
+from api.cli.node.banner import MOST_BALANCES, Accounts, Chain, Shown, banner
 from api.cli.node.interruption import Interruption
 from api.cli.node.new_chain import Place, write_config
 from services.launch.failures import LaunchFailed, PortInUse
@@ -151,7 +153,8 @@ def _banner(launch: Launch, place: Place) -> list[str]:
     first = launch.nodes[0]
     spec = first.settings.spec
     accounts = funded(first.settings)
-    asked = [("eth_getBalance", [account.address, "latest"]) for account in accounts[: listed(len(accounts))]]
+    few = accounts if len(accounts) <= MOST_BALANCES else ()
+    asked = [("eth_getBalance", [account.address, "latest"]) for account in few]
     found = call(first.url, *asked) if asked else []
     balances = [None if balance is None else format_amount(int(balance, 16)) for balance in found]
     notes = []
@@ -160,9 +163,9 @@ def _banner(launch: Launch, place: Place) -> list[str]:
         if place.is_new:
             phrase = place.made.read().phrase
         else:
-            notes.append(f"  Continues the chain in {place.made.directory}.")
+            notes.append(f"  Continues    the chain in {place.made.directory}")
     if place.ephemeral:
-        notes.append("  The chain is removed when this command ends.")
+        notes.append("  Ephemeral    the chain is removed when this command ends")
     return banner(
         [_shown(node) for node in launch.nodes],
         Chain(
@@ -173,9 +176,18 @@ def _banner(launch: Launch, place: Place) -> list[str]:
             rules_for(spec).has_accounts,
             notes,
         ),
-        Accounts(accounts, balances, phrase),
+        Accounts(len(accounts), balances, phrase),
         terminal.columns(),
+        _shell_line(),
     )
+
+
+def _shell_line() -> str:
+    """The command after which a shell finds `quarry`; "" if it finds it, or this is no program of that name."""
+    program = Path(sys.argv[0])
+    if program.name != "quarry" or shutil.which("quarry") is not None:
+        return ""
+    return f'export PATH="{program.absolute().parent}:$PATH"'
 
 
 def _shown(node: RunningNode) -> Shown:

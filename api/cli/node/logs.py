@@ -15,6 +15,7 @@ from api.cli.suggestions import did_you_mean
 from services.launch.node_files import NodeFiles, NodeRecord, is_alive
 
 _BACK = 2**18  # bytes of each log in which the last lines are looked for
+_LINES = 20  # that are shown if no number is given
 _PAUSE = 0.2  # seconds between two looks
 # When an entry was logged: at its beginning, or in JSON.
 _STAMP = re.compile(r'(?:\A|"timestamp": ?")(\d{4}-\d\d-\d\dT[\d:.]+Z?)')
@@ -23,9 +24,14 @@ _STAMP = re.compile(r'(?:\A|"timestamp": ?")(\d{4}-\d\d-\d\dT[\d:.]+Z?)')
 @click.command()
 @click.argument("programs", metavar="[PROGRAM]...", nargs=-1)
 @url_option
-@click.option("-n", "--lines", default=20, show_default=True, type=click.IntRange(0, 1000), help="The last N lines.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(0, 1000),
+    help="The last N lines. [default: 20, or as many as the terminal has rows for]",
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines until Ctrl-C, or until the node stops.")
-def logs(programs: tuple[str, ...], url: str | None, lines: int, follow: bool) -> None:
+def logs(programs: tuple[str, ...], url: str | None, lines: int | None, follow: bool) -> None:
     """Show the logs of the node that runs on this machine: of all its programs, or of some.
 
     The programs are api, rpc, network, ticker and the mining workers: mining1, mining2 and so on.
@@ -34,12 +40,26 @@ def logs(programs: tuple[str, ...], url: str | None, lines: int, follow: bool) -
     paths = _paths(files.logs, programs)
     tails = [(path.stem, LogTail(path, _BACK)) for path in paths]
     shown = _in_order([(name, tail.lines()) for name, tail in tails])
-    if shown[-lines:] and lines:
-        terminal.show(*shown[-lines:])
+    last = _that_fit(shown) if lines is None else shown[len(shown) - min(lines, len(shown)) :]
+    if last:
+        terminal.show(*last)
     elif not follow:
         terminal.show(f"Nothing was logged: warnings and errors are in {files.logs}.")
     if follow:
         _follow(tails, record)
+
+
+def _that_fit(lines: list[str]) -> list[str]:
+    """The last lines that the terminal has rows for, at least one; at most _LINES."""
+    width, rows = terminal.width(), terminal.rows()
+    first = len(lines)
+    while first > max(0, len(lines) - _LINES):
+        if width is not None and rows is not None:
+            rows -= len(terminal.folded(lines[first - 1], width))
+            if rows < 0 and first < len(lines):
+                break
+        first -= 1
+    return lines[first:]
 
 
 def _node(url: str | None) -> tuple[NodeFiles, NodeRecord]:

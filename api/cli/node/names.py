@@ -5,8 +5,9 @@ from typing import Any
 import click
 
 from api.cli.group import USAGE, Failure
-from api.cli.options import Target, with_node
+from api.cli.options import Target, all_option, with_node
 from api.cli.suggestions import Group
+from api.cli.table import Column, rest, table, that_fit
 from api.cli.wallet.wallet_store import address as address_of
 
 _NONE = "No address has a name; `quarry names add ADDRESS NAME` gives one."
@@ -23,10 +24,16 @@ def names() -> None:
 
 @names.command("list")
 @with_node
-def show(target: Target) -> None:
+@all_option
+def show(target: Target, everything: bool) -> None:
     """Show the addresses that have names."""
     found = target.client.get("/names")["names"]
-    target.show({"names": found}, *([_line(item) for item in found] or [_NONE]))
+    shown = found[: that_fit(len(found), everything or target.as_json)]
+    lines = [*table(_COLUMNS, [_row(item) for item in shown]), *rest(len(shown), len(found))] if found else [_NONE]
+    target.show({"names": found}, *lines)
+
+
+_COLUMNS = (Column("ADDRESS"), Column("NAME", least=12), Column("KIND"))
 
 
 @names.command("add")
@@ -60,5 +67,5 @@ def remove(target: Target, who: str) -> None:
     target.show(left, f"{left['address']} {now}.")
 
 
-def _line(item: dict[str, Any]) -> str:
-    return f"{item['address']}  {item['name']}  ({item['kind']}{', faucet' if item['faucet'] else ''})"
+def _row(item: dict[str, Any]) -> list[str]:
+    return [str(item["address"]), str(item["name"]), f"{item['kind']}{', faucet' if item['faucet'] else ''}"]

@@ -12,6 +12,7 @@ import click
 
 from api.cli.group import USAGE, Failure
 from api.cli.options import require
+from api.cli.usage import no_amount
 from services.launch.made_chain import NAME, MadeChain, MadeFiles, Wish, differences, make
 from services.launch.node_files import NodeFiles, node_files, write_private
 from services.wallet.development import DERIVATION_PATH, MOST_ACCOUNTS, DevelopmentAccount
@@ -62,8 +63,8 @@ def wish(
     if balance is not None:
         try:
             units = parse_amount(balance, field="--balance")
-        except InputError as error:
-            raise Failure(error.message, USAGE) from None
+        except InputError:
+            raise Failure(no_amount("--balance", balance), USAGE) from None
         require(units > 0, "--balance must be above 0.")
     return Wish(accounts, units, mnemonic, mnemonic_random, chain_id)
 

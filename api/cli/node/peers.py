@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from api.cli.group import FAILED, Failure
-from api.cli.options import Target, with_node
+from api.cli.options import Target, all_option, with_node
 from api.cli.suggestions import Group
-from api.cli.table import Column, table
+from api.cli.table import Column, table, that_fit
 
 _NO_PEERS = "The node has no peers; `quarry peers add URL` registers one."
 
@@ -36,10 +36,14 @@ def add(target: Target, urls: tuple[str, ...]) -> None:
 
 @peers.command("list")
 @with_node
-def show(target: Target) -> None:
+@all_option
+def show(target: Target, everything: bool) -> None:
     """Show the peers with their state and height, what is wrong with them, and the candidates."""
     found = target.client.get("/nodes")["nodes"]
-    target.show({"peers": found}, *_lines(found))
+    lines = _lines(found)
+    shown = that_fit(len(lines), everything or target.as_json, besides=0)
+    more = [] if shown == len(lines) else [f"… and {len(lines) - shown:,} more lines; --all shows all."]
+    target.show({"peers": found}, *lines[:shown], *more)
 
 
 @peers.command("remove")

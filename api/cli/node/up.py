@@ -8,6 +8,7 @@ import click
 
 from api.cli import terminal
 from api.cli.group import USAGE, Failure
+from api.cli.help import Abridged
 from api.cli.node import new_chain
 from api.cli.node.foreground import Show, run
 from api.cli.node.interruption import Interruption
@@ -31,7 +32,23 @@ _MAX_PORT = 65535
 _FILE = click.Path(path_type=Path)
 
 
-@click.command()
+# What --help explains; --help-all explains the others too.
+_BRIEF = {
+    "--spec NAME|FILE": "The chain: dev, network, tutorial or a file.",
+    "--port NUMBER": "The explorer's and the API's; 0: any. [default: 5000]",
+    "--rpc-port NUMBER": "That of JSON-RPC; 0: any free one. [default: 8545]",
+    "--data-dir DIRECTORY": "For keys, chain and logs. [default: ~/.quarry]",
+    "--nodes NUMBER": "How many nodes, which are peers. [default: 1]",
+    "--no-automine": "Mine only on request.",
+    "--block-time SECONDS": "Mine a block every so many seconds.",
+    "--accounts NUMBER": "Make a chain with so many development accounts.",
+    "--ephemeral": "Make a chain that is removed when `up` ends.",
+    "--quiet, --json": "Print errors only; print one line, for programs.",
+    "-h, --help, --help-all": "Show this message; explain all options.",
+}
+
+
+@click.command(cls=Abridged, brief=_BRIEF)
 @click.option("--spec", metavar="NAME|FILE", help="The chain spec. [default: QUARRY_SPEC, or dev]")
 @click.option(
     "--data-dir",
@@ -52,7 +69,12 @@ _FILE = click.Path(path_type=Path)
     "[default: QUARRY_RPC_PORT, or 8545 or the next free port]",
 )
 @click.option(
-    "--nodes", default=1, show_default=True, type=click.IntRange(1, MAX_NODES), help="How many nodes; they are peers."
+    "--nodes",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, MAX_NODES),
+    help="How many nodes; each has its own keys, store and chain, and all others as peers. Commands talk to the first, "
+    "and only that one mines without a request.",
 )
 @click.option(
     "--workers",
@@ -121,14 +143,9 @@ def up(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Start a node with all it needs: Valkey, API, JSON-RPC, mining workers, network worker and ticker.
+    """Start a node with all it needs, and keep it running until Ctrl-C.
 
-    Ctrl-C stops everything.
-
-    Several nodes (--nodes) form a network: each has its own keys, store and chain, and all the others as peers. The
-    other commands talk to the first node, and only the first mines without a request.
-
-    Options override the settings in the environment (QUARRY_…, see docs/settings.md).
+    Options override the settings in the environment (docs/settings.md).
     """
     options: dict[str, tuple[str, str | None]] = {
         "QUARRY_SPEC": ("--spec", spec),

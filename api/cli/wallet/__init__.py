@@ -1,6 +1,7 @@
 """Commands about keys and coins.
 
 wallet.py        `quarry wallet`: make, list, show, import, export; sign
+accounts.py      `quarry wallet accounts`
 balance.py       `quarry balance`
 send.py          `quarry send`
 tx.py            `quarry tx`

@@ -57,8 +57,8 @@ class Names:
         here = running_node(self._url)
         if here is None:
             return
-        accounts = development_addresses(here[1].development_accounts, here[1].mnemonic_file)
-        yield from account_names(accounts)
+        with suppress(NodeError):  # of the file with their phrase; commands that use the accounts say why
+            yield from account_names(account.address for account in wallet_store.development_accounts(url=self._url))
         for name, directory in wallet_store.node_directories(self._url).items():
             yield from _of_directory(directory, name)
         yield from _of_directory(here[0].directory, wallet_store.NODE)
@@ -68,22 +68,6 @@ def account_names(addresses: Iterable[str]) -> Iterable[tuple[str, str]]:
     """Each development account with its name; the first one is also the faucet's."""
     for number, address in enumerate(addresses):
         yield address, f"account{number}" + (f", {FAUCET}" if number == 0 else "")
-
-
-def development_addresses(number: int, mnemonic_file: str) -> list[str]:
-    """The addresses of a node's first `number` development accounts, as its record describes them.
-
-    The list is empty if the file with their phrase cannot be used.
-    """
-    from services.wallet import development
-
-    if not mnemonic_file and number <= len(development.ACCOUNTS):
-        return [account.address for account in development.ACCOUNTS[:number]]
-    try:
-        phrase = development.read_phrase(Path(mnemonic_file)) if mnemonic_file else development.PHRASE
-        return [account.address for account in development.derived(phrase, number)]
-    except NodeError:
-        return []
 
 
 def own_wallets() -> Path | None:

@@ -2,6 +2,7 @@
 
 import click
 
+from api.cli import terminal
 from api.cli.group import USAGE, Failure
 from api.cli.options import Target, with_node
 from api.cli.wallet import wallet_store
@@ -15,6 +16,7 @@ from shared.rules import rules_for
 @click.option(
     "--from",
     "sender",
+    metavar="WALLET",
     required=True,
     help="The wallet that pays: its name, `node`, or `account0` …",
     shell_complete=complete_wallets,
@@ -22,6 +24,7 @@ from shared.rules import rules_for
 @click.option(
     "--to",
     "recipient",
+    metavar="ADDRESS|WALLET",
     required=True,
     help="An address, or the name of a wallet.",
     shell_complete=complete_wallets,
@@ -50,9 +53,10 @@ def send(
     url = target.client.url
     to = wallet_store.address(recipient, url)
     rules_for(target.client.spec()).check_payee(to, field="--to")  # before a passphrase has to be typed
-    sent = submit_transfer(
-        target.client, wallet_store.open_wallet(sender, url), to, units, fee=fee_units, nonce=nonce, data=data
-    )
+    signer = wallet_store.open_wallet(sender, url)
+    if signer.address == to and not target.as_json:
+        terminal.say("The sender pays itself: the fee is all that it loses.")
+    sent = submit_transfer(target.client, signer, to, units, fee=fee_units, nonce=nonce, data=data)
     if wait:
         show_its_block(target, sent["id"], timeout)
     else:

@@ -11,6 +11,7 @@ from api.cli.client import NodeClient, Refused
 from api.cli.group import INTERRUPTED, USAGE, Failure, Unreachable
 from api.cli.options import Target
 from api.cli.progress import line
+from api.cli.usage import no_amount
 from services.wallet.signers import Signer
 from shared.amounts import format_amount, parse_amount
 from shared.errors import InputError
@@ -73,6 +74,15 @@ def submit_transfer(
             "Interrupted; the node may have the transaction. Before you send again, check with "
             f"`quarry tx {identifier}`.",
             INTERRUPTED,
+        ) from None
+    except Refused as error:
+        if error.code != "insufficient_funds":
+            raise
+        has = client.account(signer.address)["balance"]
+        takes = format_amount(amount + parse_amount(unsigned["fee"], field="fee"))
+        raise Failure(
+            f"The sender has {has} {spec.token.symbol}, and this payment takes {takes} with its fee; payments of the "
+            "sender that still wait count too (insufficient_funds)."
         ) from None
     return {**signed, "id": identifier, "message": answer["message"]}
 
@@ -150,8 +160,8 @@ def amount_units(text: str, name: str) -> int:
     """
     try:
         return parse_amount(text, field=name)
-    except InputError as error:
-        raise Failure(error.message, USAGE) from None
+    except InputError:
+        raise Failure(no_amount(name, text), USAGE) from None
 
 
 def transaction_id(text: str) -> str:

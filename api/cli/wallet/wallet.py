@@ -7,10 +7,12 @@ import click
 
 from api.cli import terminal
 from api.cli.group import USAGE, Failure, Unreachable
-from api.cli.options import connect, json_option, running_node, url_option
+from api.cli.options import all_option, connect, json_option, running_node, url_option
+from api.cli.progress import MANY, bar
 from api.cli.suggestions import Group
-from api.cli.table import Column, table
+from api.cli.table import Column, rest, table, that_fit
 from api.cli.wallet import secret_input, wallet_store
+from api.cli.wallet.accounts import accounts
 from api.cli.wallet.wallet_arguments import complete_own_wallets, complete_wallets
 from services.wallet import keyring
 
@@ -22,6 +24,9 @@ def wallet() -> None:
     A wallet is a directory with private.key, public.key and certificate.pem. The name `node` means the key of the node
     that runs on this machine, and account0, account1 … its development accounts.
     """
+
+
+wallet.add_command(accounts)
 
 
 @wallet.command()
@@ -65,22 +70,31 @@ def new(name: str, scheme: str, words: str | None, passphrase: bool, as_json: bo
 
 @wallet.command(name="list")
 @url_option
+@all_option
 @json_option
-def list_wallets(url: str | None, as_json: bool) -> None:
+def list_wallets(url: str | None, everything: bool, as_json: bool) -> None:
     """List the wallets, with their balances if a node answers.
 
     The node is the one that runs on this machine, or the one at --url.
     """
-    found = [_found(name, url) for name in wallet_store.all_names(url)]
-    if not found:
+    names = wallet_store.all_names(url)
+    if not names:
         terminal.show(*(["[]"] if as_json else ["There are no wallets yet; `quarry wallet new NAME` makes one."]))
         return
-    symbol = _add_balances(found, url)
+    shown = names[: that_fit(len(names), everything or as_json)]
+    derived = wallet_store.accounts_by_name(url, shown)
+    found = [
+        _describe_account(name, derived[name].address, bytes.fromhex(derived[name].private_key[2:]))
+        if name in derived
+        else _describe(name, wallet_store.wallet_directory(name, url))
+        for name in shown
+    ]
+    symbol = _add_balances(found, url, quiet=as_json)
     if as_json:
         terminal.show_json(found)
         return
     rows = [[item["name"], item["address"], _coins(item, symbol), item["scheme"]] for item in found]
-    terminal.show(*table(_COLUMNS, rows))
+    terminal.show(*table(_COLUMNS, rows), *rest(len(shown), len(names)))
     if not symbol:
         terminal.say("No node runs on this machine; `quarry wallet list --url URL` asks another for the balances.")
 
@@ -102,7 +116,7 @@ def show(name: str, url: str | None, as_json: bool) -> None:
     _print(found, as_json, symbol)
 
 
-def _add_balances(found: list[dict[str, Any]], url: str | None) -> str:
+def _add_balances(found: list[dict[str, Any]], url: str | None, *, quiet: bool = True) -> str:
     """Add to each wallet what the node says of its account; the coin's symbol, or "" if no node runs here.
 
     Raises:
@@ -113,9 +127,11 @@ def _add_balances(found: list[dict[str, Any]], url: str | None) -> str:
     client = connect(url)
     try:
         symbol = client.spec().token.symbol
-        for item in found:
-            account = client.account(item["address"])
-            item |= {name: account[name] for name in ("balance", "nonce", "pending_nonce")}
+        with bar("accounts", quiet=quiet or len(found) < MANY) as advance:
+            for number, item in enumerate(found):
+                account = client.account(item["address"])
+                item |= {name: account[name] for name in ("balance", "nonce", "pending_nonce")}
+                advance(number, len(found))
     except Unreachable:
         if url is not None:
             raise
@@ -253,8 +269,11 @@ def _found(name: str, url: str | None = None) -> dict[str, Any]:
     account = wallet_store.development_account(name, url)
     if account is None:
         return _describe(name, wallet_store.wallet_directory(name, url))
-    public_key = keyring.public_key_of(account.private_key)
-    known = {"address": account.address, "scheme": account.scheme, "public_key": public_key.hex()}
+    return _describe_account(name, account.address, account.private_key)
+
+
+def _describe_account(name: str, address: str, private_key: bytes) -> dict[str, Any]:
+    known = {"address": address, "scheme": "ethereum", "public_key": keyring.public_key_of(private_key).hex()}
     return {"name": name, **known, "encrypted": False, "directory": ""}
 
 

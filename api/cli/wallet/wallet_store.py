@@ -6,13 +6,15 @@ development accounts of the running node are `account0`, `account1` and so on.
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from api.cli import terminal
 from api.cli.group import USAGE, Failure
 from api.cli.options import home, running_node
 from api.cli.suggestions import did_you_mean
-from services.launch.node_files import running_nodes
+from services.launch.node_files import NodeRecord, running_nodes
 from services.settings.paths import expanded
 from services.settings.values import named
 from services.wallet import keyring
@@ -20,6 +22,9 @@ from services.wallet.directory import NAME as _NAME
 from services.wallet.directory import wallets_in
 from services.wallet.keyring import KeyringError, PassphraseNeeded
 from services.wallet.signers import EthereumSigner, Signer
+
+if TYPE_CHECKING:  # it imports the settings, which most commands do without
+    from services.wallet.development import DevelopmentAccount
 
 NODE = "node"
 _DIGITS = re.compile(r"[0-9a-fA-F]{40}")
@@ -43,6 +48,8 @@ def new_wallet_directory(name: str) -> Path:
     Raises:
         Failure: the name cannot be used, or is taken.
     """
+    if name[:2].lower() == "0x":
+        raise Failure("A wallet's name must not begin with 0x: an address does, and would be meant by it.", USAGE)
     if name == NODE or not _NAME.fullmatch(name):
         raise Failure(
             f"A wallet's name has 1 to 64 letters, digits, - and _; the name {NODE} means the running node.",
@@ -89,9 +96,16 @@ def _no_node(url: str | None) -> str:
 
 
 def _no_wallet(name: str, url: str | None) -> str:
+    if name[:2].lower() == "0x":
+        return "A wallet is needed here, not an address: its key signs. `quarry wallet list` shows the wallets."
     names = wallet_names()
     known = ", ".join(names) or "none yet; `quarry wallet new NAME` makes one"
-    meant = " An address begins with 0x." if _DIGITS.fullmatch(name) else did_you_mean(name, all_names(url))
+    if _DIGITS.fullmatch(name):
+        meant = " An address begins with 0x."
+    elif name.lower().endswith(".eth"):
+        meant = " Names of ENS are of another chain: give the address."
+    else:
+        meant = did_you_mean(name, all_names(url))
     return f"There is no wallet with that name in {wallets_directory()} (wallets there: {known}).{meant}"
 
 
@@ -125,6 +139,43 @@ def account_names(url: str | None = None) -> list[str]:
     return [name for name in (f"account{index}" for index in range(number)) if name not in taken]
 
 
+def development_accounts(url: str | None = None, most: int | None = None) -> "tuple[DevelopmentAccount, ...]":
+    """The development accounts of the running node, or the first `most`, derived together; () without such a node.
+
+    Raises:
+        BadTextFile, BadPhrase: the file of their phrase cannot be used.
+    """
+    from services.wallet import development
+
+    found = running_node(url)
+    if found is None:
+        return ()
+    number = found[1].development_accounts if most is None else min(most, found[1].development_accounts)
+    if not found[1].mnemonic_file and number <= len(development.ACCOUNTS):
+        return development.ACCOUNTS[:number]
+    return development.derived(development_phrase(found[1]), number)
+
+
+def accounts_by_name(url: str | None, names: Sequence[str]) -> "dict[str, DevelopmentAccount]":
+    """Those of `names` that are development accounts of the running node, derived together.
+
+    A wallet may have the name of an account, and is meant by it then. Raises as `development_accounts`.
+    """
+    free = set(account_names(url)) & set(names)
+    if not free:
+        return {}
+    last = max(int(name.removeprefix("account")) for name in free)
+    found = development_accounts(url, last + 1)
+    return {name: account for number, account in enumerate(found) if (name := f"account{number}") in free}
+
+
+def development_phrase(record: NodeRecord) -> str:
+    """The phrase of a node's development accounts. Raises as `development_accounts`."""
+    from services.wallet import development
+
+    return development.read_phrase(Path(record.mnemonic_file)) if record.mnemonic_file else development.PHRASE
+
+
 def all_names(url: str | None = None) -> list[str]:
     """The names of all wallets, of the node's own and of its development accounts."""
     return [*wallet_names(), *node_names(url), *account_names(url)]
@@ -143,12 +194,10 @@ def development_account(name: str, url: str | None = None) -> EthereumSigner | N
         return None
     if (wallets_directory() / name).is_dir():
         return None
-    from services.wallet import development, phrases
+    from services.wallet import phrases
     from shared.ethereum import address_of_private_key
 
-    file = found[1].mnemonic_file
-    phrase = development.read_phrase(Path(file)) if file else development.PHRASE
-    secret = phrases.private_key(phrase, int(named_so[1]))
+    secret = phrases.private_key(development_phrase(found[1]), int(named_so[1]))
     return EthereumSigner(secret, address_of_private_key(secret))
 
 

@@ -10,9 +10,10 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import click
 import pytest
 
-from api.cli.group import COMMANDS
+from api.cli.group import COMMANDS, INTERRUPTED, USAGE, quarry
 from services.settings.table import VARIABLES, load
 from services.system.programs import ROOT
 from tests.support.commands import environment, get
@@ -53,6 +54,69 @@ def test_what_a_unit_starts_exists(name: str) -> None:
         assert variable in VARIABLES or variable in ("HOME", "NUMBA_CACHE_DIR")
     assert found["RestartPreventExitStatus"] == ["2"], "a wrong setting stays wrong"
     assert {path.name for path in UNITS.glob("*.service")} == set(SERVICES)
+
+
+# What the units may say: each directive in its section, and what a value of it looks like (systemd.exec(5)).
+YES, NAME, PATH = r"yes|no", r"[a-z][a-z-]*", r"/[A-Za-z0-9@%i/._-]+"
+DIRECTIVES = {
+    "Unit": {"Description": r".+", "Wants": r"[a-z-]+\.target", "After": r"([a-z-]+\.target ?)+"},
+    "Service": {
+        "Type": r"exec|notify|simple", "User": NAME, "Group": NAME, "DynamicUser": YES, "EnvironmentFile": rf"-?{PATH}",
+        "Environment": rf"([A-Z_]+={PATH} ?)+", "StateDirectory": NAME, "StateDirectoryMode": r"0[0-7]{3}",
+        "CacheDirectory": NAME, "WorkingDirectory": PATH, "ExecStart": rf"{PATH}( [a-z-]+)+", "UMask": r"0[0-7]{3}",
+        "KillMode": r"mixed|control-group", "TimeoutStopSec": r"[0-9]+", "SuccessExitStatus": r"[0-9]+",
+        "Restart": r"on-failure|always", "RestartSec": r"[0-9]+", "RestartPreventExitStatus": r"[0-9]+",
+        "LimitNOFILE": r"[0-9]+", "NoNewPrivileges": YES, "ProtectSystem": r"strict", "ProtectHome": YES,
+        "PrivateTmp": YES, "PrivateDevices": YES, "ProtectKernelTunables": YES, "ProtectKernelModules": YES,
+        "ProtectControlGroups": YES, "RestrictNamespaces": YES, "LockPersonality": YES,
+        "RestrictAddressFamilies": r"(AF_[A-Z0-9]+ ?)+",
+    },
+    "Install": {"WantedBy": r"[a-z-]+\.target"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_line_is_one_that_systemd_knows(name: str) -> None:
+    """On a machine without systemd too, where the test below is skipped."""
+    section, seen = "", set()
+    for line in (UNITS / name).read_text("utf-8").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        if line.startswith("["):
+            section = line.strip("[]")
+            assert line == f"[{section}]" and section in DIRECTIVES
+            continue
+        key, equals, value = line.partition("=")
+        assert equals and re.fullmatch(DIRECTIVES[section][key], value), line
+        assert (section, key) not in seen, f"{key} is there twice"
+        seen.add((section, key))
+    assert {"ExecStart", "NoNewPrivileges", "ProtectSystem"} <= {key for _, key in seen}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_command_takes_the_options_that_a_unit_gives_it(name: str) -> None:
+    _, command, *arguments = shlex.split(unit(name)["ExecStart"][0])
+    found = quarry.get_command(click.Context(quarry), command)
+    assert found is not None
+    found.make_context(command, arguments)  # refuses unknown options and values
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_a_unit_writes_is_in_the_directories_that_systemd_makes(name: str) -> None:
+    """The rest of the disk can only be read (ProtectSystem), and the page installs what is read."""
+    found = unit(name)
+    made = {f"/var/lib/{item}" for item in found["StateDirectory"]}
+    made |= {f"/var/cache/{item}" for item in found["CacheDirectory"]}
+    own = dict(part.split("=", 1) for value in found["Environment"] for part in shlex.split(value))
+    assert {*own.values(), *found["WorkingDirectory"]} <= made
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    for file in found["EnvironmentFile"]:
+        assert file.removeprefix("-") in page
+    for user in found["User"]:
+        assert f"--home-dir {own['HOME']} --shell /usr/sbin/nologin {user}\n" in page
+    assert int(found["RestartPreventExitStatus"][0]) == USAGE
+    assert found["SuccessExitStatus"] in ([], [str(INTERRUPTED)])
+    assert "/usr/bin/python3 -m venv" in page, "ProtectHome hides a Python in a home directory"
 
 
 def test_the_settings_of_the_node_can_be_used() -> None:

@@ -195,7 +195,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("the commands without a node, or with one that answers as told", ("tests/unit/api/cli/test_cli.py",),
      ("api/cli/client.py", "api/cli/group.py", "api/cli/options.py", "api/cli/moments.py", "api/cli/chain/chain.py",
       "api/cli/chain/chain_file.py", "api/cli/chain/verification.py", "api/cli/node/mine.py",
-      "api/cli/node/processes.py", "api/cli/node/status.py", "api/cli/wallet/send.py", "api/cli/wallet/transfers.py",
+      "api/cli/node/processes.py", "api/cli/wallet/send.py", "api/cli/wallet/transfers.py",
       "api/cli/wallet/tx.py", "api/cli/wallet/wallet.py", "api/cli/wallet/wallet_store.py")),
     ("a file's digest is put on the chain and verified", ("tests/unit/api/cli/chain/test_anchor.py",),
      ("api/cli/chain/verify_anchor.py",)),

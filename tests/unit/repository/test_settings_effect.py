@@ -19,7 +19,7 @@ OTHERS = {
     "QUARRY_REWARD_ADDRESS": "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "QUARRY_ADMIN_TOKEN_FILE": "/token",
     "QUARRY_DEVELOPMENT_MNEMONIC_FILE": "/phrase", "QUARRY_NAMED_WALLETS": "/wallets",
     "QUARRY_PUBLIC_URL": "http://a:1", "QUARRY_ALLOWED_HOSTS": "a", "QUARRY_CORS_ORIGINS": "http://a",
-    "QUARRY_KERNEL": "plain", "QUARRY_MINE": "always",
+    "QUARRY_KERNEL": "plain", "QUARRY_MINE": "always", "QUARRY_WORKER_NAME": "anna",
     "QUARRY_DURABILITY": "everysec", "QUARRY_LOG_LEVEL": "debug", "QUARRY_LOG_FORMAT": "json",
 }  # fmt: skip
 

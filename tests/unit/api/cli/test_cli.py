@@ -49,7 +49,7 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "quarry demo" in done.stdout
+    assert "Begin with `quarry up`" in done.stdout
 
 
 def test_commands_that_log_do_not_load_rich_and_may_load_it_later() -> None:

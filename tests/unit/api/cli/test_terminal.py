@@ -15,7 +15,7 @@ import pytest
 from click.testing import Result
 
 from api.cli import quarry, terminal
-from api.cli.group import COMMANDS
+from api.cli.group import COMMANDS, MORE
 from api.cli.progress import line
 from services.system.programs import ROOT
 from services.system.visible import is_plain
@@ -155,7 +155,7 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
 
 
 # Commands that ask no node, or start one; what they print of files and names is tried below.
-WITHOUT_A_NODE = {"up", "demo", "logs", "reset", "verify-anchor", "bench", "repair", "api", "rpc", "worker", "ticker"}
+WITHOUT_A_NODE = {"up", "demo", "logs", "reset", "verify-anchor", "bench", "repair", "help"} | set(MORE["processes"])
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -241,6 +241,12 @@ def test_no_line_of_help_is_wider_than_the_terminal(path: tuple[str, ...]) -> No
     for columns in (60, 80, 132):
         result = run(*path, "--help", columns=columns)
         assert result.exit_code == 0 and widest(result) <= columns, result.stdout
+
+
+@pytest.mark.parametrize("path", list(helps(quarry)), ids=" ".join)
+def test_help_fits_a_terminal_of_24_rows(path: tuple[str, ...]) -> None:
+    shown = run(*path, "--help", columns=80).stdout
+    assert shown.count("\n") < 24, shown  # the last row is the shell's
 
 
 def test_json_output_is_ascii_and_says_what_the_node_said(node: FakeNode) -> None:

@@ -1,5 +1,6 @@
 """Workers' names: the machine and a number, each one worker's while it lives."""
 
+import platform
 import secrets
 import threading
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 from fakeredis import FakeRedis, FakeServer
 
-from services.jobs.worker_names import WorkerName, host_label
+from services.jobs.worker_names import WorkerName, host_label, own_base
 from services.store.keys import WORKERS
 
 
@@ -42,6 +43,12 @@ def known_to_rq(broker: FakeRedis, name: str, **record: str) -> None:
 )
 def test_a_machine_gives_its_name(host: str, label: str) -> None:
     assert host_label(host) == label
+
+
+def test_a_given_name_replaces_that_of_the_machine() -> None:
+    host = host_label(platform.node())
+    assert (own_base("mining"), own_base("network")) == (host, f"{host}-network")
+    assert own_base("mining", "miner") == "miner" and own_base("network", "network1") == "network1"
 
 
 def test_each_worker_takes_the_lowest_free_number(broker: FakeRedis) -> None:

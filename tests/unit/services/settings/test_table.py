@@ -50,6 +50,7 @@ def test_what_is_given_is_taken() -> None:
             "QUARRY_MIN_FEE": "0.25",
             "QUARRY_NONCES_AHEAD": "7",
             "QUARRY_LINGER": "0.5",
+            "QUARRY_WORKER_NAME": "miner",
             "QUARRY_PEERS": "http://a:5000, http://b:5000,",
             "QUARRY_DATA_DIR": "~/elsewhere",
         }
@@ -58,6 +59,7 @@ def test_what_is_given_is_taken() -> None:
     assert settings.reward_address == ADDRESS  # in its normal form
     assert settings.admin_token_file == Path("/run/token")
     assert (settings.node, settings.automine, settings.linger) == ("node-7", True, 0.5)
+    assert settings.worker_name == "miner"
     assert (settings.min_fee, settings.nonces_ahead) == (25 * 10**16, 7)
     assert settings.peers == ("http://a:5000", "http://b:5000")
     assert settings.data_dir == Path.home() / "elsewhere"

@@ -176,3 +176,14 @@ def test_what_the_node_says_of_nothing_found_is_passed_on(node: FakeNode) -> Non
 def test_the_whole_hash_is_asked_for_where_a_part_proves_nothing(node: FakeNode, tmp_path: Any) -> None:
     (tmp_path / "file").write_text("x")
     refused(run("verify-anchor", tmp_path / "file", "--block", "abcd"), 2, "64 hexadecimal digits")
+
+
+def test_a_block_fits_the_terminal(node: FakeNode, shown: list[dict[str, Any]]) -> None:
+    transaction = shown[2]["transactions"][0]
+    shown[2]["transactions"] = [transaction] * 40
+    lines = run("chain", "show", "3", "--url", node.url, columns=80).stdout.splitlines()
+    assert len(lines) == 23 and lines[-1] == "… and 28 more transactions; --json shows all."
+    lines = run("chain", "show", "3", "--url", node.url).stdout.splitlines()
+    assert len(lines) == 26 and lines[-1] == "… and 25 more transactions; --json shows all."
+    shown[2]["transactions"] = []
+    assert run("chain", "show", "3", "--url", node.url).stdout.splitlines()[-1] == "No transactions."

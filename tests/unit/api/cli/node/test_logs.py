@@ -78,3 +78,14 @@ def test_ctrl_c_ends_following(files: NodeFiles, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("api.cli.node.logs.time.sleep", interrupted)
     result = run("logs", "-f", "-n", "0")
     assert (result.exit_code, result.output) == (130, "")
+
+
+def test_without_a_number_there_are_as_many_lines_as_the_terminal_has_rows_for(files: NodeFiles) -> None:
+    long = "".join(f"2026-01-01T00:01:{second:02}Z {'word ' * 20}{second}\n" for second in range(40))
+    (files.logs / "api.log").write_text(long)
+    shown = run("logs", "api", columns=80).stdout.splitlines()
+    assert len(shown) == 22 and shown[-1].endswith(" 39"), "of eleven lines, two rows each"
+    assert len(run("logs", "api").stdout.splitlines()) == 20
+    assert len(run("logs", "api", "-n", "30", columns=80).stdout.splitlines()) == 60
+    (files.logs / "api.log").write_text("word " * 1000 + "\n")
+    assert run("logs", "api", columns=20).stdout.count("word") > 100, "the last line, whatever its length"

@@ -30,7 +30,11 @@ def answer(node: FakeNode, value: Any, status: int = 200) -> None:
 def test_the_list(node: FakeNode) -> None:
     answer(node, {"names": [BAKERY, WELL], "most": 1000})
     result = run("names", "list", "--url", node.url)
-    assert result.stdout == (f"{ALICE.address}  The Bakery  (given)\n{BOB.address}  account0  (development, faucet)\n")
+    assert result.stdout.splitlines() == [
+        f"{'ADDRESS':42}  NAME        KIND",
+        f"{ALICE.address}  The Bakery  given",
+        f"{BOB.address}  account0    development, faucet",
+    ]
     assert json.loads(run("names", "list", "--json", "--url", node.url).stdout) == {"names": [BAKERY, WELL]}
 
 
@@ -85,3 +89,10 @@ def test_a_refusal_of_the_node_is_shown(node: FakeNode) -> None:
     answer(node, {"code": "name_taken", "detail": "0x… has this name; choose another, or remove that one."}, 400)
     result = run("names", "add", ALICE.address, "mill", "--url", node.url)
     assert result.exit_code == 1 and "has this name; choose another" in result.stderr
+
+
+def test_a_long_list_ends_with_the_terminal(node: FakeNode) -> None:
+    answer(node, {"names": [WELL] * 1000, "most": 1000})
+    lines = run("names", "list", "--url", node.url, columns=80).stdout.splitlines()
+    assert len(lines) == 23 and lines[-1] == "The first 21 of 1,000; --all shows all."
+    assert len(run("names", "list", "--all", "--url", node.url, columns=80).stdout.splitlines()) == 1001

@@ -79,3 +79,12 @@ def test_remove_says_how_many_and_fails_for_strangers(node: FakeNode) -> None:
     assert headers["Authorization"].startswith("Bearer ")
     node.answers["/nodes"] = 200, {"removed": 0, "nodes": [peer(TWO)]}
     refused(run("peers", "remove", ONE), 1, "None of these")
+
+
+def test_a_long_list_ends_with_the_terminal(node: FakeNode) -> None:
+    found = [peer(f"http://127.0.0.1:{port}", reason="slow") for port in range(5001, 5041)]
+    node.answers["/nodes"] = 200, {"nodes": found}
+    lines = run("peers", "list", columns=80).stdout.splitlines()
+    assert len(lines) == 23 and lines[-1] == "… and 59 more lines; --all shows all."
+    for result in (run("peers", "list", "--all", columns=80), run("peers", "list")):
+        assert len(result.stdout.splitlines()) == 81

@@ -197,3 +197,25 @@ def test_a_shell_completes_commands_without_importing_them(node: FakeNode, monke
 def test_completing_without_a_home_is_quiet(own_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUARRY_DATA_HOME", "~nosuch-user/x")
     assert completed("balance", "a") == []
+
+
+def test_of_a_thousand_wallets_a_terminal_gets_what_fits_and_only_that_is_asked_for(
+    node: FakeNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_node(tmp_path / "home", node.url, development_accounts=1000)
+    asked: list[str] = []
+
+    def account(client: object, address: str) -> dict[str, object]:
+        asked.append(address)
+        return {"address": address, "balance": "1", "nonce": 0, "pending_nonce": 0}
+
+    serve(node, {})
+    monkeypatch.setattr("api.cli.client.NodeClient.account", account)
+    monkeypatch.setattr("services.wallet.phrases.private_key", lambda *_: pytest.fail("derived one by one"))
+    for command in (("wallet", "list"), ("balance",)):
+        asked.clear()
+        lines = run(*command, columns=80).stdout.splitlines()
+        assert len(lines) == 23 and lines[-1] == "The first 21 of 1,001; --all shows all." and len(asked) == 21
+        assert len(run(*command, "--all", columns=80).stdout.splitlines()) == 1002
+    assert len(json.loads(run("wallet", "list", "--json").stdout)) == 1001
+    assert len(run("wallet", "list").stdout.splitlines()) == 1002
