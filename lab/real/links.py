@@ -18,6 +18,8 @@ UNDER_WAY = 256 * 1024
 # With a limit on the rate, bytes pass in pieces that take this many seconds each.
 _PIECE_SECONDS = 0.02
 _MIN_PIECE, _MAX_PIECE = 64, 16_384
+# Seconds for which a link makes up after a pause, its own or the machine's: a burst of so many seconds' bytes.
+_BURST_SECONDS = 0.05
 
 
 class Broken(Exception):
@@ -45,7 +47,7 @@ class RouterLink:
     breakers: set[Callable[[], None]] = field(default_factory=set)  # of the connections that are open
     moving: asyncio.Event = field(default_factory=asyncio.Event)  # set while the link is not stopped
     _free_at: float = 0.0  # loop time at which the bytes that wait for the rate have passed
-    _new_rate: asyncio.Event = field(default_factory=asyncio.Event)  # set, and replaced, when the rate changes
+    _waiting: set["asyncio.Future[None]"] = field(default_factory=set)  # for the rate
 
     def __post_init__(self) -> None:
         self.moving.set()
@@ -61,8 +63,8 @@ class RouterLink:
         )
         if rate is not None:
             self._free_at = 0.0
-            self._new_rate.set()
-            self._new_rate = asyncio.Event()
+            for waiting in self._waiting:
+                _wake(waiting)
 
     def cut(self) -> None:
         self.conditions = replace(self.conditions, cut=True)
@@ -109,12 +111,22 @@ class RouterLink:
         if rate is None:
             return
         loop = asyncio.get_running_loop()
-        self._free_at = max(self._free_at, loop.time()) + length / rate
-        changed = self._new_rate
+        self._free_at = max(self._free_at, loop.time() - _BURST_SECONDS) + length / rate
+        if self._free_at <= loop.time():
+            return
+        passed = loop.create_future()
+        timer = loop.call_at(self._free_at, _wake, passed)
+        self._waiting.add(passed)
         try:
-            await asyncio.wait_for(changed.wait(), self._free_at - loop.time())
-        except TimeoutError:
-            pass
+            await passed
+        finally:
+            timer.cancel()
+            self._waiting.discard(passed)
+
+
+def _wake(waiting: "asyncio.Future[None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 _PLAIN = Conditions()
@@ -131,6 +143,7 @@ class Lane:
         self._under_way = 0
         self._last_arrival = 0.0
         self._delivery: asyncio.Task[None] | None = None
+        self._failure: OSError | None = None
         self._changed = asyncio.Condition()
 
     async def send(self, data: bytes) -> None:
@@ -195,8 +208,6 @@ class Lane:
             self._delivery = None
             async with self._changed:
                 self._changed.notify_all()
-
-    _failure: OSError | None = None
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
