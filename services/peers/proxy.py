@@ -25,7 +25,8 @@ _PULSE_PATIENCE = 1.0
 _PULSE_HOLDS = 1.0
 # How http.client says that CONNECT was refused. The rest of its message is the proxy's own text.
 _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
-_LOGIN_REQUIRED = 407
+# Of proxies that want another login: as RFC 9110 has it, and as tinyproxy refuses a wrong password.
+_LOGIN_REQUIRED = frozenset({407, 401})
 
 
 class Unreachable(PeerFailed):
@@ -90,8 +91,8 @@ class PeerProxy:
                     found = _REFUSED_TUNNEL.match(str(error))
                     if found is None:
                         raise
-                    if int(found[1]) == _LOGIN_REQUIRED:
-                        raise self._asks_for_login() from None
+                    if int(found[1]) in _LOGIN_REQUIRED:
+                        raise self._asks_for_login(int(found[1])) from None
                     raise Unreachable(
                         f"The proxy {self._shown} does not connect to the peer (status {found[1]})."
                     ) from None
@@ -123,8 +124,8 @@ class PeerProxy:
             ProxyFailed: it wants another login.
             Unreachable: the status says that something failed. 404 and 405 pass: they say what kind of node a peer is.
         """
-        if status == _LOGIN_REQUIRED and self._pulse_now() == _LOGIN_REQUIRED:  # a peer could send 407 too
-            raise self._asks_for_login()
+        if status in _LOGIN_REQUIRED and self._pulse_now() in _LOGIN_REQUIRED:  # a peer could send 407 too
+            raise self._asks_for_login(status)
         if status >= 400 and status not in (404, 405):
             raise Unreachable(f"The peer, or the proxy {self._shown} before it, answered with status {status}.")
 
@@ -138,12 +139,14 @@ class PeerProxy:
             return failure
         if self._pulse_now() is None:
             return ProxyFailed(f"The proxy {self._shown} does not answer as an HTTP proxy does.")
-        return type(failure)(f"{str(failure).removesuffix('.')} (asked through the proxy {self._shown}).")
+        return type(failure)(f"{str(failure).removesuffix('.')}; it was asked through the proxy {self._shown}.")
 
-    def _asks_for_login(self) -> ProxyFailed:
+    def _asks_for_login(self, status: int) -> ProxyFailed:
         if self._login:
-            return ProxyFailed(f"The proxy {self._shown} refuses the login in QUARRY_PEER_PROXY (status 407).")
-        return ProxyFailed(f"The proxy {self._shown} asks for a login (status 407), and QUARRY_PEER_PROXY has none.")
+            return ProxyFailed(f"The proxy {self._shown} refuses the login in QUARRY_PEER_PROXY (status {status}).")
+        return ProxyFailed(
+            f"The proxy {self._shown} asks for a login (status {status}), and QUARRY_PEER_PROXY has none."
+        )
 
     def _pulse_now(self) -> int | None:
         """The status that the proxy answers by itself, a moment ago at most; None: it answers no HTTP in time."""

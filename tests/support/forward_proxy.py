@@ -25,11 +25,15 @@ class ForwardProxy(Listener):
 
     Args:
         login: the value that `Proxy-Authorization` must have; None: no login.
+        refusal: the status for another login.
         routes: in place of "HOST:PORT", a port on this machine: what a name server and a network would do.
     """
 
-    def __init__(self, login: str | None = None, routes: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, login: str | None = None, routes: dict[str, int] | None = None, refusal: str = "407 Login Required"
+    ) -> None:
         super().__init__()
+        self._refusal = refusal
         self._login = login
         self._routes = routes or {}
         self.requests: list[Asked] = []
@@ -57,7 +61,7 @@ class ForwardProxy(Listener):
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
             self.requests.append(Asked(method, target, headers))
             if self._login is not None and headers.get("proxy-authorization") != self._login:
-                return _refuse(sock, "407 Proxy Authentication Required")
+                return _refuse(sock, self._refusal)
             parts = urlsplit(target)
             place = target if method == "CONNECT" else parts.netloc
             if not place or target == "*":

@@ -436,7 +436,7 @@ def test_a_rate_is_shared_by_all_connections_on_its_link(make: Make) -> None:
         for thread in threads:
             thread.join()
 
-    assert 0.6 <= seconds(run) < 3
+    assert 0.55 <= seconds(run) < 3, "60,000 bytes and headers, less the burst at the beginning"
     assert seconds(lambda: net.get(C)) < 0.2 or seconds(lambda: net.get(C)) < 0.2, "other links are free"
     link.set(rate=10)
     slow = threading.Thread(target=net.get)
