@@ -1,11 +1,12 @@
 """The router of a lab: what passes, what each link does to it, and what strangers and hostile nodes cannot do."""
 
 import http.client
+import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import pytest
@@ -23,13 +24,13 @@ EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
 def echo(peer: Connection) -> None:
     """Answer with the request's line and headers as they came, until the other side ends."""
-    while peer.request:
+    while b"\r\n\r\n" in peer.request:
         head, _, rest = peer.request.partition(b"\r\n\r\n")
         length = next(
             (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
         )
-        while len(rest) < length:
-            rest += peer._sock.recv(65_536)
+        while len(rest) < length and (piece := peer._sock.recv(65_536)):
+            rest += piece
         peer.send(response(head + b"\n" + rest))
         peer.request = b""
         peer.read_request()
@@ -73,8 +74,6 @@ Make = Callable[..., Net]
 @pytest.fixture
 def make() -> Iterator[Make]:
     """Makes a net; nodes whose scripts are not given echo."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
 
         def net(seed: int = 7, **scripts: Script) -> Net:
@@ -448,6 +447,59 @@ def test_a_rate_is_shared_by_all_connections_on_its_link(make: Make) -> None:
 
 
 # --- bounds ---
+
+
+def test_what_strangers_send_leaves_nothing_behind(make: Make) -> None:
+    net = make()
+    draw = random.Random(11)
+    whole = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc" % net.url(B).encode()
+    for _ in range(150):
+        data = bytearray(whole[: draw.randrange(1, len(whole) + 1)] * draw.choice((1, 1, 3)))
+        for _ in range(draw.choice((0, 1, 5))):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        with socket.create_connection(("127.0.0.1", net.router.port_of(A)), 10) as sock, suppress(OSError):
+            sock.sendall(data)
+    eventually(lambda: not net.router._open[A], 10, "all connections are forgotten")
+    assert net.get(B)[0] == 200
+    assert not any(link.breakers for link in net.router._links.values())
+
+
+def test_links_change_while_many_ask(make: Make) -> None:
+    net = make()
+    stop = threading.Event()
+    found: list[int] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            with suppress(OSError, http.client.HTTPException):
+                found.append(net.get(B)[0])
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    draw = random.Random(12)
+    there, back = net.router.link(A, B), net.router.link(B, A)
+    for _ in range(60):
+        link = draw.choice((there, back))
+        draw.choice(
+            (
+                link.cut, link.stop, link.reset, link.restore, link.restore, link.restore,
+                lambda link=link: link.reset(after=draw.randrange(300)),
+                lambda link=link: link.set(latency=draw.choice((0, 0.01)), jitter=draw.choice((0, 0.01))),
+                lambda link=link: link.set(rate=draw.choice((0, 10_000))),
+            )
+        )()  # fmt: skip
+    net.router.heal()
+    for link in (there, back):
+        link.set(latency=0, jitter=0, rate=0)
+    before = len(found)
+    eventually(lambda: len(found) > before + 3, 20, "answers after all is healed")
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+    assert set(found) == {200} and there.conditions == back.conditions == Conditions()
+    eventually(lambda: not net.router._open[A], 10)
+    assert not any(link.breakers for link in net.router._links.values())
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.001])
