@@ -140,7 +140,7 @@ class ClientConnection:
             if head.method == "CONNECT":
                 await self._tunnel(there, back, reader, route.back)
                 return False
-            return await self._exchange(head, there, back, reader, route.back)
+            return await self._exchange(head, there, back, reader)
         except (Broken, asyncio.CancelledError):
             _reset(writer)
             raise
@@ -149,11 +149,9 @@ class ClientConnection:
             back.close()
             writer.close()
 
-    async def _exchange(
-        self, head: Head, there: Lane, back: Lane, reader: asyncio.StreamReader, link: RouterLink
-    ) -> bool:
+    async def _exchange(self, head: Head, there: Lane, back: Lane, reader: asyncio.StreamReader) -> bool:
         answer = Answer(to_head=head.method == "HEAD")
-        answering = _started(_pass_answer(answer, reader, back, link))
+        answering = _started(_pass_answer(answer, reader, back))
         try:
             await there.send(head.to_bytes())
             while (event := await self._next()) != "end":
@@ -175,7 +173,7 @@ class ClientConnection:
         await self._next()  # the end of CONNECT
         link.require()
         self._writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await self._both_ways(there, _started(_pass_answer(Answer(to_head=True), reader, back, link)))
+        await self._both_ways(there, _started(_pass_answer(Answer(to_head=True), reader, back)))
 
     async def _both_ways(self, there: Lane, answering: asyncio.Task[bool]) -> None:
         """Pass bytes in both directions until one has no more."""
@@ -220,11 +218,13 @@ class ClientConnection:
             task.cancel()
 
 
-async def _pass_answer(answer: Answer, reader: asyncio.StreamReader, back: Lane, link: RouterLink) -> bool:
-    """Pass a node's answer on to its end. Returns whether the client may ask again on its connection."""
+async def _pass_answer(answer: Answer, reader: asyncio.StreamReader, back: Lane) -> bool:
+    """Pass a node's answer on to its end. Returns whether the client may ask again on its connection.
+
+    If only the link back is cut, the request has arrived, and its answer breaks the connection.
+    """
     while not answer.complete:
         data = await reader.read(_READ)
-        link.require()  # the request has arrived, but its answer does not
         if not data:
             await back.finish()
             return False

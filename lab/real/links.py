@@ -141,7 +141,6 @@ class Lane:
         self._sent = 0
         self._waiting: deque[tuple[float, bytes]] = deque()  # loop time of arrival
         self._under_way = 0
-        self._last_arrival = 0.0
         self._delivery: asyncio.Task[None] | None = None
         self._failure: OSError | None = None
         self._changed = asyncio.Condition()
@@ -179,8 +178,7 @@ class Lane:
 
     async def _enqueue(self, piece: bytes) -> None:
         loop = asyncio.get_running_loop()
-        self._last_arrival = max(self._last_arrival, loop.time() + self._link.delay())
-        self._waiting.append((self._last_arrival, piece))
+        self._waiting.append((loop.time() + self._link.delay(), piece))
         self._under_way += len(piece)
         if self._delivery is None:
             self._delivery = loop.create_task(self._deliver())
@@ -189,7 +187,7 @@ class Lane:
         self._raise_failure()
 
     async def _deliver(self) -> None:
-        """Hand over each piece when it arrives. Ends when nothing is under way."""
+        """Hand over each piece when it arrives, in the order they were sent. Ends when nothing is under way."""
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
