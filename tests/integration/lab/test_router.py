@@ -440,6 +440,7 @@ def test_a_rate_is_shared_by_all_connections_on_its_link(make: Make) -> None:
     link.set(rate=10)
     slow = threading.Thread(target=net.get)
     slow.start()
+    eventually(lambda: net.router._links[B, A]._waiting, 10, "an answer that waits for the rate")
     link.set(rate=0)
     assert link.conditions.rate is None
     slow.join(5)
