@@ -25,6 +25,7 @@ BENCHMARKS = {
     "ledger": "checking 100,000 blocks: at the start, in housekeeping, by a replay; what the digest costs an append",
     "explorer": "every page on a chain of 100,000 blocks; submission while 100 event streams are open",
     "strangers": "memory and answers of a node while hundreds of connections never read, never finish, or wait",
+    "router": "the lab's router: requests with and without it, errors of its latency and its rate",
     "timestamps": "how far false timestamps move the block interval, for each of many strategies",
     "lab": "the simulated lab beside theory: stale blocks, double spends, selfish mining, lies about time",
     "tie_rules": "what the rule for two tips of equal work is worth to attackers: ours and three others",

@@ -7,4 +7,5 @@ work, or on simulated ones in virtual time, and cannot tell which. Nothing below
 - `strategy`: what a miner does with a block that it found or heard of
 - `recording`: everything that happened, in order, as lines of JSON
 - `verdicts`: what a scenario claimed, whether it held, and intervals
+- `real`: nodes as processes, and the network between them
 """

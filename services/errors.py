@@ -91,5 +91,9 @@ class NoSuchHost(PeerFailed):
     """There is no host of the peer's name. It may be mistyped, or of a machine that is not there yet."""
 
 
+class ProxyFailed(PeerFailed):
+    """The proxy in front of all peers does not work, so a peer could not be asked. Nothing is held against the peer."""
+
+
 class PeerLied(PeerFailed):
     """A peer's answer breaks the rules or contradicts what the peer claimed. It is left alone for longer."""

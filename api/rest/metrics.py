@@ -5,6 +5,7 @@ keeps its request times in files, which the library adds up.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import get_args
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
@@ -16,6 +17,7 @@ from api.access import current_node
 from api.serving import held_metrics, request_metrics
 from services.jobs.queues import ALLOWED
 from services.node import Node
+from services.peers.book import State
 from services.store.overview import NodeOverview, server_memory
 from services.system.files import disk_room
 from services.system.visible import named
@@ -97,7 +99,7 @@ class _NodeCollector:
 
     def _network(self) -> Iterator[Metric]:
         peers = GaugeMetricFamily("quarry_peers", "Peers, by state.", labels=["state"])
-        states: dict[str, int] = dict.fromkeys(("new", "ok", "unreachable", "lying", "other_chain", "candidate"), 0)
+        states: dict[str, int] = dict.fromkeys(get_args(State), 0)
         for peer in self._node.peers.all():
             states[peer.state] += 1
         for state, number in states.items():

@@ -3,5 +3,8 @@
 - `lab`: the lab itself
 - `node`: one node: started, stopped, killed, paid from, limited
 - `watcher`: follows what a node has, and keeps it mining
-- `router`: the forward proxy through which every node talks to its peers
+- `router`: the HTTP forward proxy that all nodes of a lab use for their peers
+- `links`: what it does to the bytes that go from one node to another
+- `exchange`: one request and its answer
+- `messages`: what comes from a client and from a node, as HTTP
 """

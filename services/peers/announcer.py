@@ -11,6 +11,7 @@ import structlog
 
 from services.chain.accept import Accepted
 from services.connections import RedisError
+from services.errors import ProxyFailed
 from services.jobs.queues import ANNOUNCE, HEARD, RELAY, RESOLVE
 from services.peers.book import PeerBook
 from services.peers.client import NoSuchAnswer, PeerClient
@@ -163,7 +164,10 @@ class Announcer:
         if ours.hash != tip:
             return 0
         news = {"url": self._public_url, "hash": ours.hash, "height": ours.height, "chainwork": ours.chainwork}
-        return self._tell(lambda url: self._client.announce(url, news))
+        try:
+            return self._tell(lambda url: self._client.announce(url, news))
+        except ProxyFailed:
+            return 0  # the peers' own resolvers find the tip
 
     def relay(self) -> int:
         """Hand on the transactions of the outbox. After RELAY_ROUNDS batches another job takes the rest.
@@ -178,23 +182,39 @@ class Announcer:
                 return sent
             entries = sorted(self._pool.entries(ids), key=lambda entry: (entry.sender, entry.nonce))
             for batch in _batches(entries):
-                self._tell(partial(self._client.submit, transactions=[entry.fields() for entry in batch]))
+                try:
+                    self._tell(partial(self._client.submit, transactions=[entry.fields() for entry in batch]))
+                except ProxyFailed:
+                    return sent  # the transactions stay in the outbox, and housekeeping enqueues another job
                 sent += len(batch)
             self._outbox.take(ids)
         self.transactions_waiting()
         return sent
 
     def _tell(self, tell: Callable[[str], None]) -> int:
+        """Tell all peers that are due. Returns how many were told.
+
+        Raises:
+            ProxyFailed: none could be asked, because the proxy before all of them does not work.
+        """
         urls = [peer.url for peer in self._book.due()]
         told = 0
+        unasked: list[ProxyFailed] = []
         for url, answer in zip(urls, self._client.in_parallel(tell, urls), strict=True):
             if isinstance(answer, NoSuchAnswer):
                 continue  # the tutorial's nodes answer, but know no announcements
-            if isinstance(answer, NodeError):
+            if isinstance(answer, ProxyFailed):
+                unasked.append(answer)
+                self._book.not_asked(url, str(answer))
+            elif isinstance(answer, NodeError):
                 _log.info("peer_not_told", peer=url, reason=str(answer))
                 self._book.failed(url, "unreachable", str(answer))  # else all further news would wait for it too
             else:
                 told += 1
+        if unasked:
+            _log.warning("peer_proxy_failed", peers=len(unasked), reason=str(unasked[0]))
+        if unasked and len(unasked) == len(urls):
+            raise unasked[0]
         return told
 
 

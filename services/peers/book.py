@@ -9,7 +9,7 @@ from services.errors import PolicyError
 from services.ports import Clock
 from services.store.peers import PeerStore
 
-State = Literal["new", "ok", "unreachable", "lying", "other_chain", "candidate"]
+State = Literal["new", "ok", "unasked", "unreachable", "lying", "other_chain", "candidate"]
 
 # URLs learnt from peers. They are kept for the operator to approve, and are never asked.
 MAX_CANDIDATES = 64
@@ -119,7 +119,8 @@ class PeerBook:
             now = self._clock.now()
             ahead = 0.0 if time is None else round(time - now, 1)
             claimed = replace(known, height=height, tip=tip, chainwork=chainwork, ahead=ahead)
-            self._update(replace(claimed, state=state, seen_at=now))
+            reason = "" if state == "ok" else known.reason
+            self._update(replace(claimed, state=state, seen_at=now, reason=reason))
 
     def idle(self, url: str) -> None:
         """Note that a peer claims no better chain, so that there is nothing to prove. `broken` stays as it is."""
@@ -132,6 +133,14 @@ class PeerBook:
         known = self.get(url)
         if known is not None and (known.failures or known.broken or known.state != "ok"):
             self._update(replace(known, state="ok", failures=0, next_try=0.0, reason="", broken=0))
+
+    def not_asked(self, url: str, reason: str) -> None:
+        """Note that this node's own proxy failed, so that the peer could not be asked. That is no failure of the peer:
+        it gets no pause, and what was held against it before stays.
+        """
+        known = self.get(url)
+        if known is not None and known.failures == 0 and (known.state, known.reason) != ("unasked", reason):
+            self._update(replace(known, state="unasked", reason=reason))
 
     def failed(self, url: str, state: State, reason: str, *, broken: bool = False) -> None:
         """Note a failure. The pause doubles with each failure in a row, and is longer for a liar.

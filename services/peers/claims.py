@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from services.errors import PeerFailed
+from services.errors import PeerFailed, ProxyFailed
 from services.peers.book import PeerBook, State
 from services.peers.client import NoSuchAnswer, PeerClaim, PeerClient
 from services.peers.urls import normal_url
@@ -69,14 +69,21 @@ class Claims:
         """What the peers claim, asked all at once, each once a second at most. Failures are noted."""
         self._book.pace(urls)
         claims: list[PeerClaim] = []
+        unasked: list[str] = []
         for url, answer in zip(urls, self.handshakes(urls), strict=True):
             if isinstance(answer, PeerClaim):
                 self._book.answered(url, answer.height, answer.tip.hash, answer.tip.chainwork, answer.time)
                 claims.append(answer)
+            elif isinstance(answer, ProxyFailed):
+                self._book.not_asked(url, str(answer))
+                unasked.append(str(answer))
+                notes.append(f"{url}: {answer}")
             else:
                 state: State = "other_chain" if isinstance(answer, RuleError) else "unreachable"
                 self._book.failed(url, state, str(answer))
                 notes.append(f"{url}: {answer}")
+        if unasked:
+            _log.warning("peer_proxy_failed", peers=len(unasked), reason=unasked[0])
         return claims
 
     def discover(self, own: str) -> None:

@@ -1,15 +1,11 @@
 """HTTP to peers that may be slow or hostile: a deadline for the whole exchange, a limit of bytes, no redirects.
 
-A name is resolved once, and the connection goes to an address that was checked. Proxy settings, cookies and compression
-are not used.
+A name is resolved once, and the connection goes to an address that was checked; a proxy of the settings
+(`services/peers/proxy.py`) is asked for that address. The environment's proxies, cookies and compression are not used.
 """
 
 import http.client
-import ipaddress
-import socket
 import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -21,16 +17,14 @@ from urllib.parse import urlsplit
 import urllib3.connection
 import urllib3.exceptions
 
-from services.errors import NoSuchHost, PeerFailed
-from services.peers.urls import Address, literal_address, may_connect
+from services.errors import PeerFailed
+from services.peers.patience import Patience, cut_after, resolve
+from services.peers.proxy import PeerProxy, Unreachable
+from services.peers.urls import is_local_name, literal_address, may_connect
 from shared.errors import NodeError
 
 Answer = TypeVar("Answer")
 
-# An exchange may take PATIENCE seconds, and one second more for each LEAST_RATE bytes that have come. With a deadline
-# alone, a peer that sends a byte now and then could use all of it, and there may be many such peers.
-PATIENCE = 4.0
-LEAST_RATE = 8192
 # Addresses of one name that are tried in turn.
 _MAX_ADDRESSES = 4
 # What a broken answer raises, or a socket that is cut between two steps of http.client (AttributeError).
@@ -64,32 +58,6 @@ class Stream:
     chunks: Iterator[bytes]  # raises as `PeerHttp.exchange`, also at its end: then none of it counts
 
 
-class _Patience:
-    """How long to wait for one exchange: the more bytes have come, the longer, up to its deadline."""
-
-    def __init__(self, deadline: float) -> None:
-        self._began = time.monotonic()
-        self._ends = self._began + deadline
-        self._received = 0
-
-    def received(self, length: int) -> None:
-        self._received += length
-
-    @property
-    def ends(self) -> float:
-        """Monotonic seconds."""
-        return min(self._ends, self._began + PATIENCE + self._received / LEAST_RATE)
-
-    @property
-    def left(self) -> float:
-        """Seconds; a little above zero when the time is over, since a timeout of zero means none."""
-        return max(self.ends - time.monotonic(), 0.001)
-
-    @property
-    def over(self) -> bool:
-        return time.monotonic() > self.ends
-
-
 class PeerHttp(Protocol):
     """The HTTP port."""
 
@@ -121,12 +89,14 @@ class SystemPeerHttp:
 
     Args:
         private: whether peers may be on this machine or in a private network.
+        proxy: through which all of them are asked; None: they are asked directly.
     """
 
     _CHUNK = 65_536
 
-    def __init__(self, *, private: bool) -> None:
+    def __init__(self, *, private: bool, proxy: PeerProxy | None = None) -> None:
         self._private = private
+        self._proxy = proxy
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -139,12 +109,9 @@ class SystemPeerHttp:
 
     @contextmanager
     def stream(self, request: PeerRequest) -> Iterator[Stream]:
-        patience = _Patience(request.deadline)
+        patience = Patience(request.deadline)
         with ExitStack() as stack:
-            with _faults_are_the_peers():
-                connection = self._connect(request, patience, stack)
-                response = _ask(connection, request)
-            stack.callback(response.close)  # it keeps the socket open, even if the connection is closed
+            response = self._answer(request, patience, stack)
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise PeerFailed("The peer compressed its answer, though it was asked not to.")
             yield Stream(response.status, self._chunks(response, request.max_bytes, patience))
@@ -155,35 +122,54 @@ class SystemPeerHttp:
         with ThreadPoolExecutor(max_workers=len(urls)) as pool:  # at most as many as a node has peers
             return list(pool.map(lambda url: outcome(ask, url), urls))
 
-    def _connect(
-        self, request: PeerRequest, patience: _Patience, stack: ExitStack
-    ) -> urllib3.connection.HTTPConnection:
-        """A connection to the peer. It is cut when the time is up, and closed with `stack`."""
+    def _answer(self, request: PeerRequest, patience: Patience, stack: ExitStack) -> urllib3.BaseHTTPResponse:
+        """The peer's answer, of which only the headers have been read. Its connection is closed with `stack`."""
         parts = urlsplit(request.url)
+        secure = parts.scheme == "https"
         host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        refused: OSError | urllib3.exceptions.HTTPError | None = None
-        for address in self._addresses(host, port, patience):
-            connection = self._connection(parts.scheme, host, str(address), port, patience.left)
-            with ExitStack() as attempt:
-                attempt.enter_context(_cut_after(connection, patience))
+        port = parts.port or (443 if secure else 80)
+        refused: Unreachable | None = None
+        for target in self._targets(host, port, patience):
+            with self._faults(), ExitStack() as attempt:
                 try:
-                    connection.connect()
+                    connection = attempt.enter_context(self._connected(host, target, port, secure, patience))
                     if connection.sock is not None:  # from now on the watchdog limits the time
                         connection.sock.settimeout(request.deadline)
-                except (OSError, urllib3.exceptions.HTTPError) as error:
+                    forwarding = None if secure else self._proxy
+                    response = _ask(connection, request, forwarding, target, port)
+                    attempt.callback(response.close)  # it keeps the socket open, even if the connection is closed
+                    if forwarding is not None:
+                        forwarding.check_status(response.status)
+                except Unreachable as error:
                     refused = error  # another address of the same name may answer
                     continue
                 stack.push(attempt.pop_all())
-                return connection
-        raise PeerFailed(f"The peer cannot be connected to ({type(refused).__name__}).")
+                return response
+        raise refused or PeerFailed("The peer has no address.")
 
-    def _chunks(self, response: urllib3.BaseHTTPResponse, max_bytes: int, patience: _Patience) -> Iterator[bytes]:
+    @contextmanager
+    def _connected(
+        self, host: str, target: str, port: int, secure: bool, patience: Patience
+    ) -> Iterator[urllib3.connection.HTTPConnection]:
+        """A connection to the peer at `target`, or to the proxy that is to ask it. It is cut when the time is up."""
+        if self._proxy is not None:
+            with self._proxy.connected(host, target, port, self._tls if secure else None, patience) as connection:
+                yield connection
+            return
+        connection = self._connection(host, target, port, secure, patience.left)
+        with cut_after(connection, patience):
+            try:
+                connection.connect()
+            except (OSError, urllib3.exceptions.HTTPError) as error:
+                raise Unreachable(f"The peer cannot be connected to ({type(error).__name__}).") from None
+            yield connection
+
+    def _chunks(self, response: urllib3.BaseHTTPResponse, max_bytes: int, patience: Patience) -> Iterator[bytes]:
         length = 0
         while True:
-            if patience.over:
-                raise PeerFailed("The peer did not finish its answer in time.")
-            with _faults_are_the_peers():
+            with self._faults():
+                if patience.over:
+                    raise PeerFailed("The peer did not finish its answer in time.")
                 chunk = response.read1(self._CHUNK)
             if not chunk:
                 break
@@ -194,33 +180,58 @@ class SystemPeerHttp:
             yield chunk
         announced = response.headers.get("Content-Length")
         if patience.over or (announced is not None and announced != str(length)):
-            raise PeerFailed("The peer's answer was cut off.")
+            with self._faults():
+                raise PeerFailed("The peer's answer was cut off.")
 
-    def _addresses(self, host: str, port: int, patience: _Patience) -> list[Address]:
-        """The addresses of a host that may be connected to, resolved once.
+    def _targets(self, host: str, port: int, patience: Patience) -> list[str]:
+        """The addresses of a host that may be connected to, resolved once; the name itself, if the proxy resolves it.
 
         Raises:
             PeerFailed: there is none, or the name server does not answer in time.
         """
         literal = literal_address(host)
-        found = [literal] if literal is not None else _resolve(host, port, patience)
-        allowed = [address for address in found if may_connect(address, private=self._private)]
+        if literal is None and self._proxy is not None and self._proxy.resolves:
+            found, allowed = [], [host] if self._private or not is_local_name(host) else []
+        else:
+            found = [literal] if literal is not None else resolve(host, port, patience)
+            allowed = [str(address) for address in found if may_connect(address, private=self._private)]
         if not allowed:
             raise PeerFailed("The peer is at an address that this node does not connect to (QUARRY_PRIVATE_PEERS).")
         return allowed[:_MAX_ADDRESSES]
 
     def _connection(
-        self, scheme: str, host: str, address: str, port: int, timeout: float
+        self, host: str, address: str, port: int, secure: bool, timeout: float
     ) -> urllib3.connection.HTTPConnection:
-        if scheme == "http":
+        if not secure:
             return urllib3.connection.HTTPConnection(address, port, timeout=timeout)
         return urllib3.connection.HTTPSConnection(
             address, port, timeout=timeout, ssl_context=self._tls, server_hostname=host, assert_hostname=host
         )
 
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Turn whatever goes wrong with the connection into a failure of the peer, or of the proxy before it."""
+        try:
+            yield
+        except PeerFailed as error:
+            failure = error
+        except _FAULTS as error:
+            failure = PeerFailed(f"The peer did not answer as it should ({type(error).__name__}).")
+        else:
+            return
+        raise failure if self._proxy is None else self._proxy.judged(failure)
 
-def _ask(connection: urllib3.connection.HTTPConnection, request: PeerRequest) -> urllib3.BaseHTTPResponse:
-    """Send a request. Returns the answer, of which only the headers have been read."""
+
+def _ask(
+    connection: urllib3.connection.HTTPConnection,
+    request: PeerRequest,
+    forwarding: PeerProxy | None,
+    target: str,
+    port: int,
+) -> urllib3.BaseHTTPResponse:
+    """Send a request, in the absolute form to a proxy that forwards it. Returns the answer, of which only the headers
+    have been read.
+    """
     headers = {
         "Host": urlsplit(request.url).netloc,
         "Accept-Encoding": "identity",
@@ -229,76 +240,16 @@ def _ask(connection: urllib3.connection.HTTPConnection, request: PeerRequest) ->
     }
     if request.body is not None:
         headers["Content-Type"] = "application/json"
+    path = request.path
+    if forwarding is not None:
+        path = forwarding.absolute(target, port, path)
+        headers |= forwarding.headers
     connection.request(
         request.method,
-        request.path,
+        path,
         body=request.body,
         headers=headers,
         preload_content=False,
         decode_content=False,
     )
     return connection.getresponse()
-
-
-@contextmanager
-def _faults_are_the_peers() -> Iterator[None]:
-    """Turn whatever goes wrong with the connection into a failure of the peer."""
-    try:
-        yield
-    except _FAULTS as error:
-        raise PeerFailed(f"The peer did not answer as it should ({type(error).__name__}).") from None
-
-
-def _resolve(host: str, port: int, patience: _Patience) -> list[Address]:
-    """All addresses of a name. The system's lookup has no deadline, so its thread is left behind when time is up."""
-    found: list[Address] = []
-    unknown: list[bool] = []
-
-    def look_up() -> None:
-        try:
-            for *_, name in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-                found.append(ipaddress.ip_address(str(name[0]).partition("%")[0]))
-        except socket.gaierror as error:
-            unknown.append(error.errno == socket.EAI_NONAME)
-        except (OSError, UnicodeError, ValueError):
-            pass  # found stays empty
-
-    thread = threading.Thread(target=look_up, daemon=True)
-    thread.start()
-    thread.join(patience.left)
-    if thread.is_alive() or not found:
-        failure = NoSuchHost if any(unknown) else PeerFailed
-        raise failure("The peer's name cannot be resolved.")
-    return found
-
-
-@contextmanager
-def _cut_after(connection: urllib3.connection.HTTPConnection, patience: _Patience) -> Iterator[None]:
-    """Cut the connection when the time is up, and close it at the end.
-
-    A read timeout begins anew with every byte, so it never ends a peer that sends a byte now and then. While TLS is
-    negotiated there is no socket to cut, so the watchdog tries again until the block ends.
-    """
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(max(patience.left, 0.05)):
-            if patience.over:
-                _cut(connection)
-
-    watchdog = threading.Thread(target=watch, daemon=True)
-    watchdog.start()
-    try:
-        yield
-    finally:
-        done.set()
-        connection.close()
-
-
-def _cut(connection: urllib3.connection.HTTPConnection) -> None:
-    sock = connection.sock
-    if sock is not None:
-        try:
-            sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass

@@ -14,7 +14,7 @@ import structlog
 
 from services.chain.accept import Acceptor
 from services.chain.reorganiser import Reorganiser
-from services.errors import LedgerDiffers, PeerFailed, PeerLied, TipMoved
+from services.errors import LedgerDiffers, PeerFailed, PeerLied, ProxyFailed, TipMoved
 from services.peers.book import Peer, PeerBook
 from services.peers.claims import Claims
 from services.peers.client import PeerClaim, PeerClient
@@ -176,6 +176,9 @@ class Resolver:
             other = isinstance(error, RuleError) and error.code in ("wrong_genesis", "other_variant")
             self._book.failed(claim.url, "other_chain" if other else "lying", f"{rule}{error}", broken=True)
             notes.append(f"{claim.url}: {rule}{error}")
+        except ProxyFailed as error:
+            self._book.not_asked(claim.url, str(error))
+            notes.append(f"{claim.url}: {error}")
         except PeerFailed as error:
             # A long chain takes more than one run. What was adopted or staged is not fetched again.
             if not (isinstance(error, OutOfTime) and budget.progress):

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from services.settings.hosts import NUMERIC_END
+from services.settings.hosts import LOCALHOST, NUMERIC_END
 from shared.errors import InputError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -65,6 +65,11 @@ def literal_address(host: str) -> Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a host of a normal URL is a name that stands for the machine on which it is resolved (RFC 6761)."""
+    return host == LOCALHOST or host.endswith(f".{LOCALHOST}")
 
 
 def _normal_six(text: str) -> str:

@@ -5,5 +5,6 @@ rows        what a row says
 values      readers of numbers, words, addresses, amounts and lists
 hosts       readers of hosts and web origins
 redis_url   the reader of Redis URLs
+proxy_url   the reader of a forward proxy's URL
 paths       paths with `~`
 """

@@ -15,6 +15,7 @@ from services.peers.urls import normal_url
 from services.settings import values
 from services.settings.hosts import is_loopback, normal_host, normal_origin
 from services.settings.paths import DEFAULT_HOME, expanded, expanded_if_possible
+from services.settings.proxy_url import normal as normal_proxy_url
 from services.settings.redis_url import normal as normal_redis_url
 from services.settings.rows import AS_IT_IS, Carried, number, one_of, row_of, setting, several
 from services.settings.values import BadValue, named
@@ -120,6 +121,10 @@ class Settings:
     peers: tuple[str, ...] = field(metadata=several("PEERS", _peer_url, _AS_LIST))
     max_peers: int = field(metadata=number("MAX_PEERS", 64, 0, 1024, AS_IT_IS))
     private_peers: bool = field(metadata=setting("PRIVATE_PEERS", values.flag, False, AS_IT_IS))
+    # The forward proxy for all requests to peers, in the one spelling of `proxy_url.normal`; "": none.
+    peer_proxy: str = field(repr=False, metadata=setting("PEER_PROXY", normal_proxy_url, "", AS_IT_IS))
+    # Whether the proxy resolves the names of peers, in place of this node.
+    peer_proxy_resolves: bool = field(metadata=setting("PEER_PROXY_RESOLVES", values.flag, False, AS_IT_IS))
     # Where peers reach this node; "": it announces nothing.
     public_url: str = field(metadata=setting("PUBLIC_URL", _peer_url, "", AS_IT_IS))
     durability: Literal["always", "everysec", "unsafe"] = field(
@@ -220,6 +225,8 @@ def _check(settings: Settings) -> None:
         raise BadSettings(
             f"QUARRY_DEVELOPMENT_MNEMONIC_FILE: the chain spec {settings.spec.name} is not for development."
         )
+    if settings.peer_proxy_resolves and not settings.peer_proxy:
+        raise BadSettings("QUARRY_PEER_PROXY_RESOLVES needs QUARRY_PEER_PROXY, the proxy that is to resolve names.")
     if settings.block_time and settings.spec.block_interval:
         raise BadSettings(
             f"QUARRY_BLOCK_TIME needs a chain spec with block_interval = 0: in {settings.spec.name} the difficulty "

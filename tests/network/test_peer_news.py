@@ -77,6 +77,7 @@ def test_a_peer_that_is_removed_while_it_is_noted_stays_removed(
     notes: list[Callable[[], None]] = [
         lambda: book.answered(b.url, 1, a.tip, 0),
         lambda: book.failed(b.url, "lying", "It lied."),
+        lambda: book.not_asked(b.url, "The proxy failed."),
         lambda: book.proved(b.url),
     ]
     for note in notes:

@@ -104,6 +104,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("what peers hear and say", ("tests/network/test_peer_news.py",),
      ("services/peers/announcer.py", "services/peers/claims.py", "services/store/outbox.py",
       "services/store/peers.py")),
+    ("peers that drip, hang or never finish", ("tests/network/test_http.py",), ("services/peers/patience.py",)),
     ("peers that stall, lie, or send one long chain",
      ("tests/network/test_http.py", "tests/network/test_slow_peers.py", "tests/network/test_liars.py",
       "tests/network/test_tutorial_node.py"),

@@ -20,8 +20,12 @@ OTHERS = {
     "QUARRY_DEVELOPMENT_MNEMONIC_FILE": "/phrase", "QUARRY_NAMED_WALLETS": "/wallets",
     "QUARRY_PUBLIC_URL": "http://a:1", "QUARRY_ALLOWED_HOSTS": "a", "QUARRY_CORS_ORIGINS": "http://a",
     "QUARRY_KERNEL": "plain", "QUARRY_MINE": "always", "QUARRY_WORKER_NAME": "anna",
+    "QUARRY_PEER_PROXY": "http://h:3128",
     "QUARRY_DURABILITY": "everysec", "QUARRY_LOG_LEVEL": "debug", "QUARRY_LOG_FORMAT": "json",
 }  # fmt: skip
+
+# Settings that are refused without another one.
+NEEDED = {"QUARRY_PEER_PROXY_RESOLVES": {"QUARRY_PEER_PROXY": "http://h:3128"}}
 
 
 def documented() -> Iterator[tuple[str, str]]:
@@ -65,7 +69,8 @@ def test_the_documented_default_is_the_real_one(name: str, spec: str) -> None:
 def test_another_value_makes_other_settings(name: str) -> None:
     others = [OTHERS[name]] if name in OTHERS else ["true", "7", "19999", "9999999"]
     loaded = []
-    for given in ({}, {"QUARRY_SPEC": "network"}):  # some settings fit only one of them
+    needed = NEEDED.get(name, {})
+    for given in (needed, needed | {"QUARRY_SPEC": "network"}):  # some settings fit only one of them
         for value in others:
             try:
                 loaded.append(load(given | {name: value}) != load(given))

@@ -45,6 +45,8 @@ def node_settings(**variables: str) -> Settings:
         "QUARRY_PEERS": "http://a:1,http://b:2",
         "QUARRY_MAX_PEERS": "18",
         "QUARRY_PRIVATE_PEERS": "true",
+        "QUARRY_PEER_PROXY": "http://me:secret@proxy:3128",
+        "QUARRY_PEER_PROXY_RESOLVES": "true",
         "QUARRY_HOST": "10.0.0.1",
         "QUARRY_PORT": "5999",
         "QUARRY_KERNEL": "fast",

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from services.peers.urls import MAX_URL, check_address, may_connect, normal_url
+from services.peers.urls import MAX_URL, check_address, is_local_name, may_connect, normal_url
 from shared.errors import InputError
 
 
@@ -197,3 +197,17 @@ def test_addresses(address: str, allowed: tuple[bool, bool]) -> None:
 def test_names_are_judged_when_they_are_resolved() -> None:
     check_address("http://metadata.google.internal", private=False)
     check_address("http://localhost:5000", private=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost", True),
+        ("node.localhost", True),
+        ("localhost.example", False),
+        ("notlocalhost", False),
+        ("h", False),
+    ],
+)
+def test_names_of_the_machine_that_resolves_them(host: str, local: bool) -> None:
+    assert is_local_name(host) == local

@@ -1,0 +1,1 @@
+"""Tests of the real lab: its router on loopback sockets."""
