@@ -3,6 +3,16 @@
 A scenario is a program that acts on a `Lab` and says what should follow. It runs on real nodes with real proof of
 work, or on simulated ones in virtual time, and cannot tell which. Nothing below this package knows of it.
 
+- `cli`: `quarry lab`
+- `session`: a network and its page, until Ctrl-C
+- `runner`: runs a scenario, once or once for each seed
+- `loading`: scenarios and strategies as files
+- `grading`: what a strategy earns
+- `guard`: strategies that fail are reported
+- `formulas`: what theory expects
+- `measures`: figures of a block tree, and parts of the hash rate
+- `blocktree`: the blocks of all nodes, and who has them
+- `timeline`: a recording as text
 - `interface`: what a scenario sees: the lab, its nodes and its links
 - `strategy`: what a miner does with a block that it found or heard of
 - `recording`: everything that happened, in order, as lines of JSON

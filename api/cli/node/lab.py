@@ -8,15 +8,23 @@ from api.cli.group import USAGE, Failure
 from services.system.programs import module_command, module_path
 
 
-@click.command(
-    add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(arguments: tuple[str, ...]) -> None:
-    """Break a network, real or simulated, and watch it heal: `quarry lab --help`.
+    """Break a network, real or simulated, and watch it heal.
 
-    The lab stands above the command line, which does not import it: this process becomes the lab's program.
+    \b
+    up        start a network, and a page from which to break it
+    list      list the built-in scenarios
+    simulate  run a scenario on simulated nodes in virtual time
+    run       run a scenario on real nodes
+    grade     measure what a mining strategy in a file earns
+    replay    print what happened in a recording
+    export    write a recording as one HTML file
+
+    `quarry lab COMMAND --help` says more. docs/lab.md begins with a first hour.
     """
+    # The lab stands above the command line, which does not import it: this process becomes the lab's program.
     command = module_command("lab", *arguments)
     try:
         os.execve(command[0], command, {**os.environ, **module_path(os.environ)})

@@ -11,7 +11,7 @@ import pytest
 
 from services.system.programs import ROOT
 
-PRODUCT = ("shared/", "services/", "worker/", "api/", "quarrynode/")
+PRODUCT = ("shared/", "services/", "worker/", "api/", "lab/", "quarrynode/")
 
 # Where a package's tests are, besides its mirror in tests/unit.
 FOLDERS = {
@@ -33,6 +33,9 @@ FOLDERS = {
     "api/door": ("tests/integration/rpc",),
     "api/explorer": ("tests/integration/explorer",),
     "api/cli/node": ("tests/integration/launch",),
+    "lab": ("tests/integration/lab",),
+    "lab/real": ("tests/integration/lab",),
+    "lab/scenarios": ("tests/integration/lab",),
 }
 
 # Modules whose tests have another name: why, the tests, and the modules.

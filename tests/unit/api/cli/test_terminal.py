@@ -155,7 +155,7 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
 
 
 # Commands that ask no node, or start one; what they print of files and names is tried below.
-WITHOUT_A_NODE = {"up", "demo", "logs", "reset", "verify-anchor", "bench", "repair", "help"} | set(MORE["processes"])
+WITHOUT_A_NODE = {"up", "demo", "logs", "reset", "verify-anchor", "bench", "repair", "help", "lab"} | set(MORE["processes"])
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
