@@ -1,5 +1,7 @@
 """Serves the application with granian: several processes, each with a pool of threads. A request holds one thread."""
 
+import importlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -111,6 +113,8 @@ def _begin(settings: Settings) -> None:
 
 
 def _serve(settings: Settings, address: str, port: int) -> None:
+    if multiprocessing.get_start_method() == "fork":  # the server processes then share what is loaded here
+        _load_application()
     Granian(
         "api.server:application",
         factory=True,
@@ -131,15 +135,21 @@ def _serve(settings: Settings, address: str, port: int) -> None:
     ).serve(spawn_target=serve_process)
 
 
+def _load_application() -> None:
+    """Load the modules that only a server process uses. They read PROMETHEUS_MULTIPROC_DIR when they are imported."""
+    with uncollected():
+        importlib.import_module("api.app")
+    keep()
+
+
 def application() -> "Flask":
     """The application of one server process, from the environment."""
-    # Imported here: the parent process does not need them, and they read PROMETHEUS_MULTIPROC_DIR when imported.
-    with uncollected():
-        from api.access import served
-        from api.app import create_app
-        from api.serving.connections import Watch
-        from api.serving.held_metrics import forget_dead_processes
-    keep()
+    _load_application()
+    from api.access import served
+    from api.app import create_app
+    from api.serving.connections import Watch
+    from api.serving.held_metrics import forget_dead_processes
+
     heap.configure()
     # An orphaned process would keep the port, and nothing would stop it.
     die_with_parent(os.getppid(), signal.SIGTERM)
