@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from api.door.requests import Received
     from api.door.websocket import WebSocket
 
+_RECEIVED = 65_536  # bytes that are received at once, at most
+
 
 class Door:
     """One node's door. Everything but `node`, `budget` and `feed` belongs to the event loop."""
@@ -30,6 +32,7 @@ class Door:
         self.loop = loop
         self.pool = Pool(loop, settings.api_threads)
         self.budget = Budget(settings.api_threads, settings.answer_memory)
+        self.buffer = memoryview(bytearray(_RECEIVED))  # what one read of any connection receives
         self.backlog = Backlog()
         self.feed = Feed(node, self._tell, self._lose)
         self.hosts = Hosts(settings.loopback, frozenset(settings.allowed_hosts), settings.host)

@@ -34,10 +34,11 @@ from api.rpc.errors import INVALID_REQUEST, LIMIT_EXCEEDED
 _READY = b'{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"}'  # what /readyz asks
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(sockets.Receiver):
     """One connection. Its requests are answered one after the other."""
 
     def __init__(self, door: Door) -> None:
+        super().__init__(door.buffer)
         self._door = door
         self._transport = cast(asyncio.Transport, None)  # until `connection_made`
         self._parser = httptools.HttpRequestParser(self)

@@ -29,6 +29,28 @@ def finish(transport: asyncio.Transport) -> None:
         transport.write_eof()
 
 
+class Receiver(asyncio.BufferedProtocol):
+    """A protocol whose `data_received` is called as asyncio's, but which receives into a buffer that it is given.
+
+    Otherwise asyncio allocates 256 KiB for each read, however little has arrived: the system then maps and unmaps pages
+    for each request, which took a tenth of the time of a read.
+    """
+
+    def __init__(self, buffer: memoryview) -> None:
+        """`buffer`: all connections of one event loop may share it, since each read is handed on before the next."""
+        self._buffer = buffer
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._buffer[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived."""
+        raise NotImplementedError
+
+
 class Flow:
     """Whether a client takes what waits for it."""
 

@@ -35,11 +35,12 @@ _library_log = logging.getLogger("websockets.server")
 _library_log.setLevel(logging.WARNING)
 
 
-class WebSocket(asyncio.Protocol):
+class WebSocket(sockets.Receiver):
     """One WebSocket. Its requests are answered side by side, as over geth's; notifications go between the answers."""
 
     def __init__(self, door: Door, transport: asyncio.Transport, controls: bool) -> None:
         """`controls`: whether the client may use control methods."""
+        super().__init__(door.buffer)
         self._door = door
         self._transport = transport
         self._controls = controls

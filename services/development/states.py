@@ -7,7 +7,7 @@ file that cannot be used changes nothing.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.chain.reorganiser import Branch, Reorganiser
@@ -323,6 +323,6 @@ class States:
             )
             [written] = self._pool.admit([admission], checked.item.admitted_at, _NO_CAP)
             if written is not None:
-                views[transaction.sender] = replace(view, revision=written.revision)
+                views[transaction.sender] = view._replace(revision=written.revision)
                 return
         raise Busy("contended", "The mempool changed at every attempt to load the state; load it again.")

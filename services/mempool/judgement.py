@@ -1,6 +1,6 @@
 """Judging one sender's transactions by the node's policy: fee, nonce, funds, room, replacement."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from services.errors import Busy, PolicyError
 from services.store.pool import Admission, PoolView, Waiting, Written
@@ -132,8 +132,7 @@ class Judgement:
 
     def after(self, written: Written) -> PoolView:
         """The view that a read would give now, as far as the sender's next transaction is concerned."""
-        return replace(
-            self.view,
+        return self.view._replace(
             revision=written.revision,
             next_nonce=written.next_nonce,
             total=self._total,

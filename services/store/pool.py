@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.errors import LedgerDiffers, NotBegun
 from services.store.base import NodeStore
@@ -25,8 +25,7 @@ class Waiting:
     replacements: int = 0  # how often this nonce was replaced
 
 
-@dataclass(frozen=True, slots=True)
-class PoolView:
+class PoolView(NamedTuple):
     """What admission must know of one sender. Valid while the account and the revision of its queue stay the same."""
 
     account: Account

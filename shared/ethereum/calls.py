@@ -1,6 +1,6 @@
 """What a raw Ethereum transaction means on this ledger (docs/consensus.md)."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared import erc20
 from shared.amounts import MAX_AMOUNT
@@ -12,8 +12,7 @@ GAS = {"transfer": 21_000, "token_transfer": 60_000, "approve": 50_000, "transfe
 INTRINSIC_GAS = 21_000
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A raw transaction in the ledger's terms. Amounts and fees are base units."""
 
     type: str  # transfer, approve, transfer_from

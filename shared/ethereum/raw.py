@@ -4,8 +4,7 @@ On this ledger the raw bytes are a transaction's signature, and their hash is it
 exactly one encoding: padding, long forms of lengths and a high s are refused.
 """
 
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from coincurve import PublicKey
 
@@ -32,8 +31,7 @@ MAX_GAS = 2**64 - 1
 _NOT_NUMBERS = frozenset({"to", "input", "access_list"})
 
 
-@dataclass(frozen=True, slots=True)
-class RawTransaction:
+class RawTransaction(NamedTuple):
     """A checked raw transaction and its sender. Addresses are EIP-55, prices are base units per gas."""
 
     envelope: int  # 0 legacy with EIP-155, 1 EIP-2930, 2 EIP-1559

@@ -224,9 +224,12 @@ class Database:
         ordered = self.zset(key).ordered()
         return [member for _, member in ordered[_slice(start, end, len(ordered))]]
 
-    def zrevrange(self, key: bytes, start: bytes, end: bytes) -> list[bytes]:
+    def zrevrange(self, key: bytes, start: bytes, end: bytes, *with_scores: bytes) -> list[bytes]:
         ordered = self.zset(key).ordered()[::-1]
-        return [member for _, member in ordered[_slice(start, end, len(ordered))]]
+        found = ordered[_slice(start, end, len(ordered))]
+        if with_scores == (b"WITHSCORES",):
+            return [item for score, member in found for item in (member, to_bytes(score))]
+        return [member for _, member in found]
 
     def zrangebyscore(self, key: bytes, low: bytes, high: bytes, *limit: bytes) -> list[bytes]:
         found = self.zset(key).between(low, high)

@@ -27,17 +27,16 @@ end
 if (redis.call('HGET', P .. 'accounts', sender) or '0:0') ~= account then
   return {'moved'}
 end
-if (redis.call('HGET', bookkeeping, 'revision') or '') ~= revision_seen then
+local revision_before, next_before = unpack(redis.call('HMGET', bookkeeping, 'revision', 'next'), 1, 2)
+if (revision_before or '') ~= revision_seen then
   return {'moved'}
 end
-local added, replaced = (#ARGV - FIRST + 1) / WIDTH, 0
+local size, olds = redis.call('HLEN', P .. 'pool:entries'), {}
+local size_after = size
 for i = FIRST, #ARGV, WIDTH do
-  if pool_at(sender, ARGV[i + 1]) then
-    replaced = replaced + 1
-  end
+  olds[i] = pool_at(sender, ARGV[i + 1])
+  size_after = size_after + (olds[i] and 0 or 1)
 end
-local size = redis.call('HLEN', P .. 'pool:entries')
-local size_after = size + added - replaced
 if victim ~= '' then
   -- No transaction is displaced where there is room again.
   if size_after <= cap or redis.call('ZREVRANGE', P .. 'pool:ends', 0, 0)[1] ~= victim then
@@ -60,9 +59,8 @@ local end_before = redis.call('ZREVRANGE', queue, 0, 0)[1]
 local items = {}
 for i = FIRST, #ARGV, WIDTH do
   local id, nonce, fee_rank, replacements, transaction = unpack(ARGV, i, i + WIDTH - 1)
-  local old = pool_at(sender, nonce)
-  if old then
-    pool_record(pool_remove(sender, old), 'replaced', 'replaced by ' .. id, now)
+  if olds[i] then
+    pool_record(pool_remove(sender, olds[i]), 'replaced', 'replaced by ' .. id, now)
   end
   items[#items + 1] = {id = id, nonce = nonce, fee_rank = fee_rank, replacements = replacements,
     transaction = transaction}
@@ -71,9 +69,7 @@ pool_insert(sender, items, now)
 if end_before then
   redis.call('ZREM', P .. 'pool:ends', end_before)
 end
-local first_free = tonumber(redis.call('HGET', bookkeeping, 'next') or string.match(account, ':(%d+)$'))
-local next, revision = pool_settle(sender, first_free)
-redis.call('HSET', P .. 'pool:sender:' .. sender, 'total', total, 'total_revision', revision)
+local next, revision = pool_settle(sender, tonumber(next_before or string.match(account, ':(%d+)$')), total)
 for _, item in ipairs(items) do
   tell('transaction', item.id)
 end

@@ -89,23 +89,31 @@ local function pool_insert(sender, items, now)
 end
 
 -- Bring a sender's bookkeeping up to date after its queue has changed: a new revision, the first free nonce (looked for
--- from `from` on) and the end of the queue. Returns that nonce and the revision, which is 0 if the queue is empty. The
--- stored total cost then belongs to an older revision, unless the caller sets it.
-local function pool_settle(sender, from)
+-- from `from` on) and the end of the queue. Returns that nonce and the revision, which is 0 if the queue is empty.
+-- `total`: what the queue costs now. Without it, the stored cost belongs to an older revision and does not count.
+local function pool_settle(sender, from, total)
   local queue = P .. 'pool:queue:' .. sender
   local key = P .. 'pool:sender:' .. sender
-  local last = redis.call('ZREVRANGE', queue, 0, 0)[1]
+  local last, highest = unpack(redis.call('ZREVRANGE', queue, 0, 0, 'WITHSCORES'))
   if not last then
     redis.call('DEL', key)
     return from, 0
   end
   redis.call('ZADD', P .. 'pool:ends', 0, last)
   local next = from
-  while redis.call('ZCOUNT', queue, next, next) > 0 do
+  highest = tonumber(highest)
+  while next < highest and redis.call('ZCOUNT', queue, next, next) > 0 do
+    next = next + 1
+  end
+  if next == highest then
     next = next + 1
   end
   local revision = pool_sequence(1)
-  redis.call('HSET', key, 'revision', revision, 'next', next)
+  if total then
+    redis.call('HSET', key, 'revision', revision, 'next', next, 'total', total, 'total_revision', revision)
+  else
+    redis.call('HSET', key, 'revision', revision, 'next', next)
+  end
   return next, revision
 end
 

@@ -1,10 +1,11 @@
-"""Ending connections."""
+"""Receiving, and ending connections."""
 
 import asyncio
 import socket
 import struct
+from functools import partial
 
-from api.door.sockets import finish
+from api.door.sockets import Receiver, finish
 from tests.support.threads import run_in_loop
 
 
@@ -42,5 +43,40 @@ def test_the_other_side_reads_the_end() -> None:
             assert reader.recv(100) == b"last words"
             assert reader.recv(100) == b""
         transport.abort()
+
+    run_in_loop(scene)
+
+
+def test_connections_that_share_a_buffer_receive_their_own_bytes() -> None:
+    """Also what is longer than the buffer, in order; and what was handed on does not change with the next read."""
+    shared = memoryview(bytearray(1000))
+    sent = {number: bytes([number]) * 2500 + b"end" for number in (1, 2, 3)}
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        received: dict[int, list[bytes]] = {number: [] for number in sent}
+        done: dict[int, asyncio.Future[None]] = {number: loop.create_future() for number in sent}
+
+        class Listening(Receiver):
+            def __init__(self, number: int) -> None:
+                super().__init__(shared)
+                self.number = number
+
+            def data_received(self, data: bytes) -> None:
+                received[self.number].append(data)
+                if data.endswith(b"end"):
+                    done[self.number].set_result(None)
+
+        transports = []
+        for number, text in sent.items():
+            reader, writer = socket.socketpair()
+            transport, _ = await loop.create_connection(partial(Listening, number), sock=reader)
+            transports.append(transport)
+            with writer:
+                writer.sendall(text)
+        await asyncio.wait_for(asyncio.gather(*done.values()), 10)
+        for transport in transports:
+            transport.abort()
+        assert {number: b"".join(parts) for number, parts in received.items()} == sent
 
     run_in_loop(scene)
