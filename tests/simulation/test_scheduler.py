@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from tests.simulation.scheduler import Process, Scheduler, Task
+from lab.simulated.scheduler import Process, Scheduler, Task
 
 
 @pytest.fixture(name="scheduler")

@@ -340,8 +340,8 @@ def test_nothing_imports_from_a_test_module() -> None:
 
 
 def test_no_folder_of_tests_imports_another() -> None:
-    """What two folders share is in `support`; `vectors` is data. One test compares with the simulation's store."""
-    shared = ("tests.support", "tests.vectors", "tests.simulation.memory")
+    """What two folders share is in `support`; `vectors` is data."""
+    shared = ("tests.support", "tests.vectors")
     found = []
     for file, name in imports():
         own = f"tests.{file.split('/')[1]}"

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from lab.simulated.checker import Violation
+from lab.simulated.strangers import Dripping
 from services.errors import PeerFailed
 from services.jobs.queues import ANSWER, HEARD, RELAY, RESOLVE
 from services.peers import http
 from services.peers.http import PeerRequest, Stream, outcome
 from services.ports import QueueReport, QueueTrouble
 from shared.errors import NodeError
-from tests.simulation.checker import Violation
-from tests.simulation.strangers import Dripping
 
 if TYPE_CHECKING:
-    from tests.simulation.node import SimNode
-    from tests.simulation.world import World
+    from lab.simulated.node import SimNode
+    from lab.simulated.world import World
 
 Answer = TypeVar("Answer")
 

@@ -15,6 +15,9 @@ from redis.exceptions import RedisError
 
 from api.access import Doorkeeper, attach, served
 from api.app import create_app
+from lab.simulated.checker import Checker, Violation
+from lab.simulated.ports import SeededRandomness, SimClock, SimHttp, SimQueue, SimStore
+from lab.simulated.scheduler import Killed, Process
 from services import housekeeping
 from services.jobs.queues import ALLOWED
 from services.node import Node, build_node
@@ -23,15 +26,12 @@ from services.settings.table import Settings, load
 from services.store.mining import Claim, Searched
 from shared.errors import NodeError
 from shared.proof import accepts
-from tests.simulation.checker import Checker, Violation
-from tests.simulation.ports import SeededRandomness, SimClock, SimHttp, SimQueue, SimStore
-from tests.simulation.scheduler import Killed, Process
 from worker import context
 from worker.jobs import network
 from worker.ticker import Ticker
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from lab.simulated.world import World
 
 _JOBS: dict[str, Callable[..., Any]] = {
     name: getattr(network, name.rpartition(".")[2]) for name in ALLOWED if name.rpartition(".")[0] == network.__name__

@@ -15,7 +15,7 @@ from services.peers.client import PeerClient
 from shared import keys
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from lab.simulated.world import World
 
 PAGE = 4
 

@@ -15,6 +15,15 @@ from typing import Any
 from flask import Flask
 from redis.exceptions import RedisError
 
+from lab.simulated.checker import Tree, Violation
+from lab.simulated.clients import Clients
+from lab.simulated.liar import Liar
+from lab.simulated.memory import MemoryRedis
+from lab.simulated.node import SimNode, url_of
+from lab.simulated.plan import START, Plan
+from lab.simulated.scheduler import Killed, Process, Scheduler
+from lab.simulated.strangers import Dripper, Flipper, Impostor, Questions
+from lab.simulated.surroundings import surroundings
 from services.mempool.judgement import cost
 from services.peers.announcer import REMIND_SECONDS
 from shared.errors import NodeError
@@ -22,15 +31,6 @@ from shared.keys import KeyPair
 from shared.ledger import NO_ACCOUNT
 from shared.rules import rules_for
 from shared.transaction import read_transaction
-from tests.simulation.checker import Tree, Violation
-from tests.simulation.clients import Clients
-from tests.simulation.liar import Liar
-from tests.simulation.memory import MemoryRedis
-from tests.simulation.node import SimNode, url_of
-from tests.simulation.plan import START, Plan
-from tests.simulation.scheduler import Killed, Process, Scheduler
-from tests.simulation.strangers import Dripper, Flipper, Impostor, Questions
-from tests.simulation.surroundings import surroundings
 
 _TICK = 1.0
 # Applications without a node. They take long to build, so all schedules share them.
