@@ -11,7 +11,9 @@ every write to a store.
 - `surroundings`: what else is different for the code that runs in a simulation
 - `checker`: what must hold in every store, judged by a replay of its own
 - `plan`: what one seed stands for
-- `world`: a network, what goes wrong in it, and what came of it
+- `network`: what a simulated network is for its nodes
+- `world`: a schedule: a network, what goes wrong in it, and what came of it
+- `liveness`: what a healed network must reach in time
 - `clients`: users who send transactions and ask for blocks
 - `liar`: a peer that lies about its chain
 - `strangers`: peers that use up a node's time, and strangers that announce in their names

@@ -31,7 +31,7 @@ from worker.jobs import network
 from worker.ticker import Ticker
 
 if TYPE_CHECKING:
-    from lab.simulated.world import World
+    from lab.simulated.network import Network
 
 _JOBS: dict[str, Callable[..., Any]] = {
     name: getattr(network, name.rpartition(".")[2]) for name in ALLOWED if name.rpartition(".")[0] == network.__name__
@@ -54,7 +54,7 @@ class SimProcess(Process):
 class SimNode:
     """A node with what keeps it going: its ticker, its supervisor and its workers."""
 
-    def __init__(self, world: World, index: int, raw: Any, peers: tuple[str, ...]) -> None:
+    def __init__(self, world: Network, index: int, raw: Any, peers: tuple[str, ...]) -> None:
         plan = world.plan
         self.world = world
         self.name = f"node{index}"
@@ -69,10 +69,9 @@ class SimNode:
             spec=plan.spec,
             reward_address=world.miners[index],
             automine=plan.automine[index],
-            min_fee=0,
             peers=peers,
             public_url=self.url,
-            **plan.settings,
+            **{"min_fee": 0, **plan.settings},
         )
         self.clock = SimClock(world, self)
         self.queue = SimQueue(world, self)

@@ -15,7 +15,7 @@ from services.peers.client import PeerClient
 from shared import keys
 
 if TYPE_CHECKING:
-    from lab.simulated.world import World
+    from lab.simulated.network import Network
 
 PAGE = 4
 
@@ -29,7 +29,7 @@ _REAL_VERIFY = keys.verify
 
 
 @contextmanager
-def surroundings(world: World) -> Iterator[None]:
+def surroundings(world: Network) -> Iterator[None]:
     """No logs, a cache for pure and slow functions, and the exception behind a 500."""
 
     def keep_bug(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
