@@ -62,9 +62,8 @@ class Healing:
     def _share(self) -> None:
         """Every node with room knows the transactions that could be mined next, whatever news was lost."""
         bound = 2 * REMIND_SECONDS + 12.0 * self._world.plan.nodes
-        if not self._world.until(
-            self._world.scheduler.now + bound, lambda: not any(map(self._missing, self._world.nodes))
-        ):
+        nodes = self._world.nodes
+        if not self._world.until(self._world.scheduler.now + bound, lambda: not any(map(self._missing, nodes))):
             missing = {node.name: sorted(self._missing(node)) for node in nodes}
             raise Violation(f"what waits is not known to all {bound:.0f} s after they agree: {missing}")
         self._world.met("shared")

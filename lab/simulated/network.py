@@ -34,6 +34,9 @@ class Stranger(Protocol):
 class Network:
     """The network of one plan, without its nodes, which are added to `nodes` and `by_url`."""
 
+    short_pages = True  # a few headers or blocks a page
+    ease = 1  # how many hashes of a real search one simulated hash stands for
+
     def __init__(self, plan: Plan, *, keep_log: bool = False) -> None:
         self.plan = plan
         self.random = random.Random(f"{plan.seed}-{plan.mode}-run")

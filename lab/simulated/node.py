@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Flask
 from redis.exceptions import RedisError
@@ -32,6 +32,8 @@ from worker.ticker import Ticker
 
 if TYPE_CHECKING:
     from lab.simulated.network import Network
+
+Answer = TypeVar("Answer")
 
 _JOBS: dict[str, Callable[..., Any]] = {
     name: getattr(network, name.rpartition(".")[2]) for name in ALLOWED if name.rpartition(".")[0] == network.__name__
@@ -75,7 +77,7 @@ class SimNode:
         )
         self.clock = SimClock(world, self)
         self.queue = SimQueue(world, self)
-        self.checker = Checker(self.name, raw, world.tree, world.honest)
+        self.checker = self._checker()
         self.workers: dict[str, list[SimProcess]] = {
             "mining": [self._process(f"miner{i}") for i in range(plan.mining_workers)],
             "network": [self._process(f"network{i}") for i in range(plan.network_workers)],
@@ -96,8 +98,14 @@ class SimNode:
             queue=self.queue,
             clock=self.clock,
             randomness=SeededRandomness(self.world),
-            http=SimHttp(self.world, self),
+            http=self._http(),
         )
+
+    def _http(self) -> SimHttp:
+        return SimHttp(self.world, self)
+
+    def _checker(self) -> Checker:
+        return Checker(self.name, self.raw, self.world.tree, self.world.honest)
 
     def _process(self, kind: str) -> SimProcess:
         return SimProcess(f"{self.name}.{kind}", self._build(job=not kind.startswith("api")))
@@ -200,13 +208,14 @@ class SimNode:
         self.take_jobs("network")
         self.take_jobs("mining")
 
-    def _guarded(self, work: Callable[[], Any]) -> None:
-        """Run a job. A failure is noted; a bug ends the schedule."""
+    def _guarded(self, work: Callable[[], Answer]) -> Answer | None:
+        """Run a job, or a part of one. A failure is noted, and the answer is None; a bug ends the schedule."""
         try:
-            work()
+            return work()
         except (NodeError, RedisError) as error:
             self.world.met("job failed")
             self.world.log(f"{self.name} job failed: {type(error).__name__} {error}")
+            return None
 
     def _search(self, worker: SimProcess, first: str) -> None:
         """The search job, as in worker/jobs/search.py, at a simulated speed."""

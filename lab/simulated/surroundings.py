@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -28,27 +28,37 @@ def _verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
 _REAL_VERIFY = keys.verify
 
 
+def _eased(ease: int) -> Callable[[bytes, int], bool]:
+    """The rule for proofs, for which one hash stands for `ease` of them."""
+
+    def meets(digest: bytes, difficulty: int) -> bool:
+        return int.from_bytes(digest, "big") * difficulty < ease << 256
+
+    return meets
+
+
 @contextmanager
-def surroundings(world: Network) -> Iterator[None]:
-    """No logs, a cache for pure and slow functions, and the exception behind a 500."""
+def surroundings(network: Network) -> Iterator[None]:
+    """No logs, a cache for pure and slow functions, the exception behind a 500, and what the network asks for."""
 
     def keep_bug(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if event.get("event") == "bug":
-            world.last_bug = traceback.format_exc()
+            network.last_bug = traceback.format_exc()
         raise structlog.DropEvent
 
     before = structlog.get_config()
     structlog.configure(processors=[keep_bug], cache_logger_on_first_use=False)
-    try:
-        with (
-            mock.patch.object(keys, "verify", _verify),
+    with ExitStack() as stack:
+        stack.callback(lambda: structlog.configure(**before))
+        stack.enter_context(mock.patch.object(keys, "verify", _verify))
+        if network.short_pages:
             # Chains are short here, so pages and locators are too: the interesting cases lie between two pages and
             # below the fork point.
-            mock.patch("services.store.blocks.DENSE", 2),
-            mock.patch.object(PeerClient.headers, "__defaults__", (PAGE,)),
-            mock.patch("services.peers.header_chain.PAGE_LIMIT", PAGE),
-            mock.patch("services.peers.resolver.BODIES", 2),
-        ):
-            yield
-    finally:
-        structlog.configure(**before)
+            stack.enter_context(mock.patch("services.store.blocks.DENSE", 2))
+            stack.enter_context(mock.patch.object(PeerClient.headers, "__defaults__", (PAGE,)))
+            stack.enter_context(mock.patch("services.peers.header_chain.PAGE_LIMIT", PAGE))
+            stack.enter_context(mock.patch("services.peers.resolver.BODIES", 2))
+        if network.ease > 1:
+            stack.enter_context(mock.patch("shared.proof.meets", _eased(network.ease)))
+            stack.enter_context(mock.patch("shared.rules.standard.meets", _eased(network.ease)))
+        yield
