@@ -11,3 +11,4 @@ class Draw:
     finder: int  # number of the node
     hash: str  # of the block
     parent: str  # hash of the block that the finder worked on
+    timestamp: int  # Unix seconds in the header

@@ -8,14 +8,14 @@ others are held back until the strategy takes them. Transactions pass.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
+from lab.guard import Guard
 from lab.simulated import chain_door
 from lab.simulated.branches import above, fork_of
 from lab.simulated.scheduler import Process
-from lab.strategy import Action, Known, Selects, Strategy, View
+from lab.strategy import Known, Selects, Strategy, View
 from services.errors import PeerFailed
 from services.peers.client import POST_DEADLINE, STATUS_DEADLINE
 from services.peers.http import PeerRequest
@@ -38,8 +38,9 @@ class Front:
     """The front of one node."""
 
     def __init__(self, network: LabNetwork, node: MiningNode, strategy: Strategy) -> None:
-        self.strategy = strategy
         self.ended = False
+        self._guard = Guard(strategy, partial(network.strategy_failed, node.number))
+        self._selects = strategy if isinstance(strategy, Selects) else None
         self._network = network
         self._node = node
         self._public = node.checker.tip  # the best tip that everybody may know
@@ -69,14 +70,18 @@ class Front:
         if request.path == "/nodes/announce":
             self._ask(str(json.loads(request.body or b"{}")["url"]))
             return 202, _HEEDED
-        if request.path == "/transactions/batch" and isinstance(self.strategy, Selects):
-            return self._select(request.body or b"{}", self.strategy.takes)
+        if request.path == "/transactions/batch" and self._selects is not None:
+            return self._select(request.body or b"{}", self._selects)
         return None
 
-    def _select(self, body: bytes, takes: Callable[[str], bool]) -> tuple[int, bytes] | None:
+    def _select(self, body: bytes, selects: Selects) -> tuple[int, bytes] | None:
         """Hand on those transactions that the strategy takes."""
         given = json.loads(body)["transactions"]
-        kept = [item for item in given if takes(read_transaction(item).id)]
+        try:
+            kept = [item for item in given if selects.takes(read_transaction(item).id)]
+        except Exception as error:
+            self._fail(f"raised {type(error).__name__} in takes: {error}")
+            kept = given
         if kept:
             self._node.serve("POST", "/transactions/batch", json.dumps({"transactions": kept}).encode())
         return 202, b"{}"
@@ -109,21 +114,19 @@ class Front:
                 self._hear(tip)
 
     def _hear(self, tip: State) -> None:
-        """Tell the strategy of the blocks up to a tip that it has not been told of, oldest first."""
-        new = []
+        """Tell the strategy of a tip of others, unless it was told of it. It knows all blocks below it then."""
+        if self._is_known(tip):
+            return
         state: State | None = tip
         while state is not None and not self._is_known(state):
-            new.append(state)
+            self._told.add(state.block.hash)
             state = state.parent
-        for block in reversed(new):
-            self._told.add(block.block.hash)
-            if is_better(block.claim, self._public.claim):
-                self._public = block
-            self._act(self.strategy.on_heard, block)
-            if self.ended:
-                return
-        if new:
-            self._follow()
+        if is_better(tip.claim, self._public.claim):
+            follows = not self._pinned and not self._node_is_ahead()
+            self._public = tip
+            if follows:
+                self._base = tip  # the node is shown it when the strategy has answered
+        self._act("on_heard", tip)
 
     def _is_known(self, state: State) -> bool:
         found = self._network.found.get(state.block.hash)
@@ -136,9 +139,9 @@ class Front:
         if self._network.found[name].finder != self._node.number or name in self._asked or self._tip() is not tip:
             return  # not its own block, or one that it will leave at once, since it has been shown a better one
         self._asked.add(name)
-        self._act(self.strategy.on_found, tip)
-        if not self.ended and tip.block.hash not in self._published:
-            self._network.note("withheld", node=self._node.number, hash=tip.block.hash)
+        self._act("on_found", tip)
+        if not self.ended and name not in self._published:
+            self._network.note("withheld", node=self._node.number, hash=name)
 
     # --- what the strategy sees, and does ---
 
@@ -176,32 +179,30 @@ class Front:
         tree = self._network.tree
         return sum(tree.transaction(entry.partition(b"\n")[2]).fee for entry in entries)
 
-    def _act(self, ask: Callable[[View], Action], block: State) -> None:
-        """Ask the strategy about a block, and do what it says. A strategy that fails is reported and has ended."""
+    def _act(self, event: Literal["on_found", "on_heard"], block: State) -> None:
+        """Ask the strategy about a block, and do what it says. After a failure it is not asked again."""
         view = self.view(block)
-        try:
-            action = ask(view)
-            self._do(action, view)
-        except Exception as error:
-            self._network.strategy_failed(self._node.number, error)
-
-    def _do(self, action: Any, view: View) -> None:
-        """Raises `ValueError`: the action cannot be done. Nothing is done then."""
-        if not isinstance(action, Action):
-            raise ValueError(f"it answered {action!r}, which is no Action")
-        if type(action.publish) is not int or not 0 <= action.publish <= len(view.withheld):
-            raise ValueError(f"it publishes {action.publish!r} of {len(view.withheld)} withheld blocks")
+        action = self._guard.on_found(view) if event == "on_found" else self._guard.on_heard(view)
         onto = self._network.known.get(action.onto) if action.onto is not None else None
         if action.onto is not None and (onto is None or fork_of(onto, self._public) is not onto):
-            raise ValueError(f"it works on {action.onto!r}, which is no block of the public branch")
+            self._fail(f"wants to mine onto {action.onto!r:.40}, which is no block of the public branch")
+            return
+        if self._guard.failed:
+            self.end()
+            return
         if action.publish:
             self._publish([known.hash for known in view.withheld[: action.publish]])
         if onto is not None:
-            self._go(onto, pinned=True)
-        elif action.give_up:
+            self._go(onto, pinned=onto is not self._public)
+        elif action.give_up or not (self._pinned or self._node_is_ahead()):
             self._go(self._public, pinned=False)
-        elif not self._node_is_ahead() and not self._pinned:
-            self._follow()
+
+    def _fail(self, what: str) -> None:
+        if not self.ended:
+            self._network.strategy_failed(
+                self._node.number, f"The strategy {self._guard.name} {what}; its node is honest from now on."
+            )
+            self.end()
 
     def _publish(self, hashes: list[str]) -> None:
         for name in hashes:
@@ -233,11 +234,6 @@ class Front:
         """Whether the node has blocks of its own that are not on the public branch."""
         tip = self._tip()
         return fork_of(tip, self._public) is not tip
-
-    def _follow(self) -> None:
-        """Without a branch of its own, the node takes the public tip."""
-        if not self._pinned and not self._node_is_ahead():
-            self._go(self._public, pinned=False)
 
     def _go(self, base: State, *, pinned: bool) -> None:
         """Show the node the chain that ends with `base`. An ordinary node takes it if it is better than its own; else
@@ -274,6 +270,7 @@ class Front:
     def end(self) -> None:
         """The node behaves as every other one from now on: it announces what it has."""
         self.ended = True
+        self._network.fronts.pop(self._node.number, None)
         tip = self._node.checker.tip
         if self._node_is_ahead():
             withheld = [state.block.hash for state in above(fork_of(tip, self._public), tip)]

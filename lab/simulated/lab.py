@@ -15,11 +15,11 @@ from lab.recording import Recorder
 from lab.simulated.claimant import Claimant
 from lab.simulated.draws import Draw
 from lab.simulated.front import Front
-from lab.simulated.lab_network import LabNetwork
+from lab.simulated.lab_network import LabNetwork, ease_of
 from lab.simulated.node import url_of
 from lab.simulated.scheduler import Killed, Process
 from lab.simulated.simulated_node import SimulatedNode
-from lab.simulated.surroundings import surroundings
+from lab.simulated.surroundings import easy_hashes, surroundings
 from lab.strategy import Strategy
 from lab.verdicts import Observation
 from services.settings.table import load_spec
@@ -34,35 +34,41 @@ _ANSWERED = 60.0
 
 
 class SimulatedLab:
-    """A network of 2 to 64 nodes, all of which are peers, in virtual time.
+    """A network of nodes, all of which are peers, in virtual time.
 
     Args:
-        spec: the chain spec: a built-in one by its name, or another one under the standard rules.
-        recorder: what happens is noted there; its caller writes `begin`, the verdicts and `end`.
+        spec: the chain spec, for development and with the standard rules.
+        recorder: what happens is noted there; its caller writes `begin`, the verdicts and `end`. None: nowhere else.
+
+    Raises:
+        LabError: another number of nodes, or a chain spec that cannot be simulated.
     """
 
     world: World = "simulated"
 
     def __init__(
-        self, nodes: int = 4, *, seed: int, spec: str | ChainSpec = "lab", recorder: Recorder | None = None
+        self, nodes: int = 4, spec: ChainSpec | None = None, seed: int = 1, recorder: Recorder | None = None
     ) -> None:
-        """Raises `LabError`: another number of nodes, or a chain spec that cannot be simulated."""
         if not 1 <= nodes <= MOST_NODES:
             raise LabError(f"A simulated lab has 1 to {MOST_NODES} nodes, not {nodes}.")
-        self.seed = seed
-        self.spec = load_spec(spec) if isinstance(spec, str) else spec
+        self.spec = spec or load_spec("lab")
         if self.spec.rules != "standard" or not self.spec.development:
             raise LabError(f"The chain spec {self.spec.name} cannot be simulated: it must be a development chain.")
+        self.seed = seed
         self.random = random.Random(f"{seed}-scenario")
         self.observations: list[Observation] = []
         self.recorder = recorder or Recorder()
-        self._network = LabNetwork(nodes, seed, self.spec, self.recorder)
+        with easy_hashes(ease_of(self.spec)):
+            self._network = LabNetwork(nodes, seed, self.spec, self.recorder)
         self._network.strategy_failed = self._strategy_failed
         self._users = Process("users")
         self._nodes = [SimulatedNode(self, self._network, member) for member in self._network.members]
         self._closed = False
         self._network.begin()
         self.advance(_ANSWERED, lambda: all(member.begun for member in self._network.members))
+        genesis = self._network.tree.genesis.block.hash
+        for node in self._nodes:
+            self._network.note("tip", node=node.number, hash=genesis, detached=[], attached=[])
 
     # --- what it consists of ---
 
@@ -117,22 +123,16 @@ class SimulatedLab:
     def strategy(self, number: int, strategy: Strategy | None) -> None:
         self._require(number)
         fronts = self._network.fronts
-        before = fronts.pop(number, None)
-        if before is not None:
-            before.end()
+        if number in fronts:
+            fronts[number].end()
         if strategy is not None:
             fronts[number] = Front(self._network, self._network.members[number - 1], strategy)
         self._network.note("strategy", node=number, name=None if strategy is None else strategy.name)
 
-    def _strategy_failed(self, number: int, error: Exception) -> None:
-        """Report a strategy that raised an exception or cannot have what it wants; its node goes on without it."""
-        front = self._network.fronts.pop(number, None)
-        if front is not None:
-            front.end()
-            name = front.strategy.name
-            self.say(f"The strategy {name} of node {number} failed: {type(error).__name__}: {error}")
-            self.check(f"the strategy {name} does only what a strategy can do", False)
-            self._network.note("strategy", node=number, name=None)
+    def _strategy_failed(self, number: int, sentence: str) -> None:
+        """Report a strategy; its node is honest from now on."""
+        self.say(sentence)
+        self.check(f"the strategy of node {number} does what a strategy can do", False)
 
     def lie(self, claimed_blocks: int = 1000) -> None:
         if claimed_blocks < 1:

@@ -18,9 +18,10 @@ from lab.simulated.mining_node import MiningNode
 from lab.simulated.network import Network
 from lab.simulated.node import url_of
 from lab.simulated.plan import Faults, Plan
-from lab.wallets import wallet_key
+from lab.simulated.wallets import wallet_key
 from services.errors import PeerFailed
 from services.peers.http import LEAST_RATE, PATIENCE, PeerRequest
+from shared.block import Header
 from shared.chain_spec import ChainSpec
 
 # Hashes per second of all nodes together, unless a scenario limits them.
@@ -39,20 +40,23 @@ class Found:
 
 
 class LabNetwork(Network):
-    """Nodes numbered from 1. Times in events are virtual seconds since the beginning."""
+    """Nodes numbered from 1. Times in events are virtual seconds since the beginning.
+
+    It is made inside `easy_hashes(ease_of(spec))`.
+    """
 
     short_pages = False
 
     def __init__(self, nodes: int, seed: int, spec: ChainSpec, recorder: Recorder) -> None:
         super().__init__(_plan(nodes, seed, spec))
-        self.ease = max(1, spec.difficulty // _REAL_HASHES)
+        self.ease = ease_of(spec)
         self.miners = [wallet_key(index + 1).address for index in range(nodes)]
         self.recorder = recorder
         self.mining = True
         self.wires = Wires(nodes, self._wire_changed)
         self.fronts: dict[int, Front] = {}
         self.liars: dict[str, str] = {}  # URL -> the hash that it claims
-        self.strategy_failed: Callable[[int, Exception], None] = _raise
+        self.strategy_failed: Callable[[int, str], None] = _raise
         self.draws: list[Draw] = []
         self.found: dict[str, Found] = {}
         self.members: list[MiningNode] = []
@@ -161,9 +165,10 @@ class LabNetwork(Network):
         """Note that a node is about to store a block that it has found."""
         self.found[block_hash] = Found(node.number, self.scheduler.now)
 
-    def sealed(self, node: MiningNode, block_hash: str, parent: str) -> None:
+    def sealed(self, node: MiningNode, header: Header) -> None:
         """Note that it has stored it."""
-        self.draws.append(Draw(self.scheduler.now, node.number, block_hash, parent))
+        when = int(header.timestamp)
+        self.draws.append(Draw(self.scheduler.now, node.number, header.hash, str(header.previous_hash), when))
 
     def heard(self, node: MiningNode, state: State) -> None:
         """Note that a node has stored a block."""
@@ -199,8 +204,13 @@ class LabNetwork(Network):
             front.moved(after)
 
 
-def _raise(number: int, error: Exception) -> None:
-    raise error
+def _raise(number: int, sentence: str) -> None:
+    raise ValueError(sentence)
+
+
+def ease_of(spec: ChainSpec) -> int:
+    """By how much hashes are divided so that a block is found with _REAL_HASHES attempts."""
+    return max(1, spec.difficulty // _REAL_HASHES)
 
 
 def _plan(nodes: int, seed: int, spec: ChainSpec) -> Plan:

@@ -24,12 +24,11 @@ class Wire:
         self._told = told
         self._conditions = Conditions()
         self._cut = False
-        self._parted = False
         self._free_at = 0.0  # when the last message has been sent
 
     @property
     def conditions(self) -> Conditions:
-        return replace(self._conditions, cut=self._cut or self._parted)
+        return replace(self._conditions, cut=self._cut)
 
     def set(self, *, latency: float | None = None, jitter: float | None = None, rate: float | None = None) -> None:
         """Change what is named; the rest stays. A rate of 0 ends the limit.
@@ -50,21 +49,17 @@ class Wire:
 
     def cut(self) -> None:
         """Refuse connections, and end those that are open."""
-        self._cut = True
+        self.switch(cut=True)
         self._told(self)
 
     def restore(self) -> None:
         """End the cut. Latency, jitter and rate stay."""
-        self.heal()
+        self.switch(cut=False)
         self._told(self)
 
-    def part(self, *, apart: bool) -> None:
-        """Cut for a partition, or not. Nobody is told: a partition is told as such."""
-        self._parted = apart
-
-    def heal(self) -> None:
-        """As `restore`, but nobody is told."""
-        self._cut = self._parted = False
+    def switch(self, *, cut: bool) -> None:
+        """As `cut` and `restore`, but nobody is told: a partition is told as such."""
+        self._cut = cut
 
     def seconds(self, size: int, now: float, chance: random.Random) -> float:
         """How long a message of `size` bytes takes that is sent now. It waits for those before it."""
@@ -89,12 +84,12 @@ class Wires:
         return self._all.get((sender, to))
 
     def part(self, groups: list[set[int]]) -> None:
-        """Cut all wires between different groups, and no others for a partition."""
+        """Cut all wires between different groups, and restore all others."""
         side = {number: index for index, group in enumerate(groups) for number in group}
         for (a, b), wire in self._all.items():
-            wire.part(apart=side[a] != side[b])
+            wire.switch(cut=side[a] != side[b])
 
     def heal(self) -> None:
         """End every cut."""
         for wire in self._all.values():
-            wire.heal()
+            wire.switch(cut=False)

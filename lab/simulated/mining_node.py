@@ -14,7 +14,7 @@ from lab.simulated.ports import SimHttp
 from lab.simulated.scheduler import Bell
 from services.peers.http import PeerRequest
 from services.store.mining import Claim, Searched
-from shared.proof import accepts, proof_hash
+from shared import proof
 
 if TYPE_CHECKING:
     from lab.simulated.lab_network import LabNetwork
@@ -177,26 +177,27 @@ class MiningNode(SimNode):
 
     def _find(self, worker: SimProcess, claim: Claim) -> None:
         """Make the block that a claim is for."""
-        proof: int | None = None
+        number: int | None = None
         taken: Claim | None = claim
         searched = Searched()
-        while proof is None:
+        while number is None:
             if taken is None or taken.version != claim.version:
                 return  # the template was renewed
-            proof = next((item for item in taken.proofs if accepts(taken.prefix, taken.difficulty, item)), None)
-            if proof is None:
+            tried = (item for item in taken.proofs if proof.accepts(taken.prefix, taken.difficulty, item))
+            number = next(tried, None)
+            if number is None:
                 taken = self._claim(worker, Searched(taken.version, len(taken.proofs)))
             else:
-                searched = Searched(taken.version, proof - taken.proofs.start + 1)
+                searched = Searched(taken.version, number - taken.proofs.start + 1)
         worker.node.rounds.report(claim.round_id, worker.name, searched)
-        block_hash = proof_hash(claim.prefix, proof).hex()
-        parent = self.checker.tip.block.hash
+        block_hash = proof.proof_hash(claim.prefix, number).hex()
         self.lab.finding(self, block_hash)
-        if worker.node.rounds.seal(claim, proof, worker.name) is None:
+        accepted = worker.node.rounds.seal(claim, number, worker.name)
+        if accepted is None:
             del self.lab.found[block_hash]
             return
         self.wanted = max(0, self.wanted - 1)
-        self.lab.sealed(self, block_hash, parent)
+        self.lab.sealed(self, accepted.block.header)
 
     def written(self) -> None:
         """Check the store after a command, and tell the network if the tip has moved."""

@@ -35,7 +35,7 @@ class Network:
     """The network of one plan, without its nodes, which are added to `nodes` and `by_url`."""
 
     short_pages = True  # a few headers or blocks a page
-    ease = 1  # how many hashes of a real search one simulated hash stands for
+    ease = 1  # by how much hashes of proofs are divided (`surroundings.easy_hashes`)
 
     def __init__(self, plan: Plan, *, keep_log: bool = False) -> None:
         self.plan = plan

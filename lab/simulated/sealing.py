@@ -4,10 +4,9 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from shared import merkle
+from shared import merkle, proof
 from shared.canonical import canonical
 from shared.hashing import sha256
-from shared.proof import accepts, proof_hash
 
 Json = dict[str, Any]
 
@@ -26,10 +25,10 @@ def seal_of(block: Json) -> bytes:
 def sealed(block: Json, difficulty: int, *, valid: bool = True) -> Json:
     """`block` with the smallest proof that meets `difficulty`, or with `valid` False that does not."""
     seal = seal_of(block)
-    proof = next(number for number in itertools.count() if accepts(seal, difficulty, number) is valid)
-    return {**block, "proof": proof}
+    found = next(number for number in itertools.count() if proof.accepts(seal, difficulty, number) is valid)
+    return {**block, "proof": found}
 
 
 def hash_of(block: Json) -> str:
     """The hash, hex, of a block that has a proof."""
-    return proof_hash(seal_of(block), block["proof"]).hex()
+    return proof.proof_hash(seal_of(block), block["proof"]).hex()

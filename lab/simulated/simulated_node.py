@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lab.interface import LabBlock, LabError, LabNode, NodeState
 from lab.simulated.lab_network import NETWORK_HASH_RATE, LabNetwork
 from lab.simulated.mining_node import STOPPING, MiningNode
-from lab.units import base_units, coins, hashes_per_second
-from lab.wallets import payment, wallet_key
-from shared.errors import NodeError
+from lab.simulated.units import base_units, coins, hashes_per_second
+from lab.simulated.wallets import payment, wallet_key
 from shared.ledger import NO_ACCOUNT
 
 if TYPE_CHECKING:
@@ -86,31 +86,44 @@ class SimulatedNode:
         if not found or left:
             raise LabError(f"{self.name} found {blocks - left} of {blocks} blocks, and then no more.")
 
-    def send(
-        self, to: str | LabNode, amount: str | float, nonce: int | None = None, fee: str | float | None = None
-    ) -> str:
+    def next_nonce(self) -> int:
+        return self._nonce_of(self.wallet)
+
+    def _nonce_after(self, payer: SimulatedNode) -> int:
+        """The next nonce of another node's wallet, as far as this node and the other one know."""
+        here = self._nonce_of(payer.wallet)
+        return max(here, payer.next_nonce()) if payer._member.running else here
+
+    def _nonce_of(self, address: str) -> int:
         self._require_running()
         member = self._member
+        account = member.checker.tip.replay.accounts.get(address, NO_ACCOUNT)
+        waiting = member.raw.hgetall(member.checker.keys.sender(address)).get(b"next", b"0")
+        return max(account.nonce, int(waiting))
+
+    def send(
+        self,
+        to: str | LabNode,
+        amount: str | float,
+        nonce: int | None = None,
+        fee: str | float | None = None,
+        at: LabNode | None = None,
+    ) -> str:
+        receiver = self if at is None else at
+        assert isinstance(receiver, SimulatedNode), "all nodes are of one lab"
+        receiver._require_running()
         recipient = to if isinstance(to, str) else to.wallet
-        if nonce is None:
-            account = member.checker.tip.replay.accounts.get(self.wallet, NO_ACCOUNT)
-            waiting = member.raw.hgetall(member.checker.keys.sender(self.wallet)).get(b"next", b"0")
-            nonce = max(account.nonce, int(waiting))
-        least = member.settings.min_fee
         units = base_units(amount)
-        try:
-            fields = payment(
-                self._network.plan.spec,
-                self._key,
-                to=recipient,
-                amount=units,
-                nonce=nonce,
-                fee=least if fee is None else base_units(fee),
-            )
-        except NodeError as error:
-            raise LabError(str(error)) from None
+        fields = payment(
+            self._network.plan.spec,
+            self._key,
+            to=recipient,
+            amount=units,
+            nonce=receiver._nonce_after(self) if nonce is None else nonce,
+            fee=self._member.settings.min_fee if fee is None else base_units(fee),
+        )
         body = json.dumps(fields).encode()
-        identifier = self._lab.do(f"a payment from {self.name}", lambda: self._post(body))
+        identifier = self._lab.do(f"a payment from {self.name}", partial(receiver._post, body))
         self._network.note("payment", node=self.number, id=identifier, to=recipient, amount=coins(units))
         return identifier
 

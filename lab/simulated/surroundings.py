@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from unittest import mock
 import structlog
 
 from services.peers.client import PeerClient
-from shared import keys
+from shared import keys, proof
+from shared.rules import standard
 
 if TYPE_CHECKING:
     from lab.simulated.network import Network
@@ -26,15 +27,21 @@ def _verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
 
 
 _REAL_VERIFY = keys.verify
+_REAL_HASH = proof.proof_hash
 
 
-def _eased(ease: int) -> Callable[[bytes, int], bool]:
-    """The rule for proofs, for which one hash stands for `ease` of them."""
+@contextmanager
+def easy_hashes(ease: int) -> Iterator[None]:
+    """Divide the hashes of proofs by `ease`: each is as rare as it must be, and is found with fewer attempts.
 
-    def meets(digest: bytes, difficulty: int) -> bool:
-        return int.from_bytes(digest, "big") * difficulty < ease << 256
+    Hashes stay uniform, so all rules apply to them as they do outside.
+    """
 
-    return meets
+    def proof_hash(seal: bytes, number: int) -> bytes:
+        return (int.from_bytes(_REAL_HASH(seal, number), "big") // ease).to_bytes(32, "big")
+
+    with mock.patch.object(proof, "proof_hash", proof_hash), mock.patch.object(standard, "proof_hash", proof_hash):
+        yield
 
 
 @contextmanager
@@ -59,6 +66,5 @@ def surroundings(network: Network) -> Iterator[None]:
             stack.enter_context(mock.patch("services.peers.header_chain.PAGE_LIMIT", PAGE))
             stack.enter_context(mock.patch("services.peers.resolver.BODIES", 2))
         if network.ease > 1:
-            stack.enter_context(mock.patch("shared.proof.meets", _eased(network.ease)))
-            stack.enter_context(mock.patch("shared.rules.standard.meets", _eased(network.ease)))
+            stack.enter_context(easy_hashes(network.ease))
         yield
