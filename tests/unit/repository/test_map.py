@@ -11,7 +11,7 @@ import pytest
 
 from services.system.programs import ROOT
 
-PRODUCT = ("shared/", "services/", "worker/", "api/", "quarrynode/")
+PRODUCT = ("shared/", "services/", "worker/", "api/", "lab/", "quarrynode/")
 
 # Where a package's tests are, besides its mirror in tests/unit.
 FOLDERS = {
@@ -33,6 +33,7 @@ FOLDERS = {
     "api/door": ("tests/integration/rpc",),
     "api/explorer": ("tests/integration/explorer",),
     "api/cli/node": ("tests/integration/launch",),
+    "lab/simulated": ("tests/simulation",),
 }
 
 # Modules whose tests have another name: why, the tests, and the modules.
@@ -49,6 +50,19 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("each class is raised, and its code asserted, where its rule is tested",
      ("tests/consensus/test_header_rules.py", "tests/integration/http/test_bad_input.py"),
      ("services/errors.py", "api/errors.py", "api/reading.py")),
+    # lab
+    ("schedules run in it; the checker finds what is broken, and a store in memory does what fakeredis does",
+     ("tests/simulation/test_simulation.py", "tests/simulation/test_mutants.py"),
+     ("lab/simulated/checker.py", "lab/simulated/clients.py", "lab/simulated/database.py", "lab/simulated/liar.py",
+      "lab/simulated/__main__.py", "lab/simulated/liveness.py", "lab/simulated/memory.py", "lab/simulated/network.py", "lab/simulated/node.py",
+      "lab/simulated/plan.py", "lab/simulated/ports.py", "lab/simulated/schedules.py", "lab/simulated/sealing.py",
+      "lab/simulated/strangers.py", "lab/simulated/surroundings.py", "lab/simulated/world.py")),
+    ("a lab as scenarios see it", ("tests/simulation/test_lab.py",),
+     ("lab/simulated/branches.py", "lab/simulated/chain_door.py", "lab/simulated/claimant.py",
+      "lab/simulated/draws.py", "lab/simulated/lab_network.py", "lab/simulated/mining_node.py",
+      "lab/simulated/simulated_node.py", "lab/simulated/wallets.py")),
+    ("each is run with some seeds", ("tests/simulation/test_lab.py",),
+     ("lab/scenarios/crash.py", "lab/scenarios/liar.py", "lab/scenarios/partition.py")),
     # services
     ("in every node in this process; its parts have tests of their own", ("tests/integration/store/test_append.py",),
      ("services/node.py",)),
