@@ -7,6 +7,8 @@ work, or on simulated ones in virtual time, and cannot tell which. Nothing below
 - `strategy`: what a miner does with a block that it found or heard of
 - `recording`: everything that happened, in order, as lines of JSON
 - `verdicts`: what a scenario claimed, whether it held, and intervals
+- `units`: amounts and hash rates as scenarios write them
+- `wallets`: the wallets of simulated nodes
 - `scenarios`: the built-in scenarios
 - `simulated`: networks of nodes in virtual time
 """

@@ -27,8 +27,7 @@ Labs, as scenarios see them:
 - `chain_door`: serves one chain, whichever chain a node has
 - `claimant`: a peer that claims work which it did not do
 - `draws`: what chance has decided in a run
-- `wallets`: the wallets of the nodes
-- `units`: amounts and hash rates as scenarios write them
+- `tree`: the statistical simulation: only blocks, links, shares of the hash rate and strategies
 
 Schedules, which look for bugs with faults and load that are drawn from a seed:
 

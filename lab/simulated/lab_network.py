@@ -18,7 +18,7 @@ from lab.simulated.mining_node import MiningNode
 from lab.simulated.network import Network
 from lab.simulated.node import url_of
 from lab.simulated.plan import Faults, Plan
-from lab.simulated.wallets import wallet_key
+from lab.wallets import wallet_key
 from services.errors import PeerFailed
 from services.peers.http import LEAST_RATE, PATIENCE, PeerRequest
 from shared.block import Header

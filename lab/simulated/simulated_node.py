@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from lab.interface import LabBlock, LabError, LabNode, NodeState
 from lab.simulated.lab_network import NETWORK_HASH_RATE, LabNetwork
 from lab.simulated.mining_node import STOPPING, MiningNode
-from lab.simulated.units import base_units, coins, hashes_per_second
-from lab.simulated.wallets import payment, wallet_key
+from lab.units import base_units, coins, hashes_per_second
+from lab.wallets import payment, wallet_key
 from shared.ledger import NO_ACCOUNT
 
 if TYPE_CHECKING:

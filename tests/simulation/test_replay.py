@@ -5,12 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from lab.simulated.lab import SimulatedLab
+from lab.simulated.tree.draws import Draw
+from lab.simulated.tree.links import Links
+from lab.simulated.tree.replay import replay
+from lab.strategies import DoubleSpender, Honest, Majority, Selfish, SelfishLowHash
 from lab.strategy import Strategy
-
-replaying = pytest.importorskip("lab.simulated.tree.replay", reason="the statistical simulation is not here")
-drawing = pytest.importorskip("lab.simulated.tree.draws")
-linking = pytest.importorskip("lab.simulated.tree.links")
-strategies = pytest.importorskip("lab.strategies")
 
 NODES = 3
 # Messages that a block takes from node to node: announcement, status, headers and blocks, and three questions.
@@ -37,12 +36,12 @@ def compare(seed: int, latency: float, interval: float, seconds: float, make: Ca
         lab.mining(False)
         lab.run_for(40)
         blocks, tips = lab.blocks(), [node.tip().hash for node in lab.nodes]
-        draws = [drawing.Draw(draw.time, draw.finder, draw.hash, draw.timestamp) for draw in lab.draws]
-        tree = replaying.replay(
+        draws = [Draw(draw.time, draw.finder, draw.hash, draw.timestamp) for draw in lab.draws]
+        tree = replay(
             draws,
             NODES,
             spec=lab.spec,
-            links=linking.Links(NODES, MESSAGES * latency + 0.02),
+            links=Links(NODES, MESSAGES * latency + 0.02),
             strategies={} if make is None else {1: make()},
         )
     first = tree.blocks[0].hash
@@ -61,9 +60,10 @@ def test_honest_nodes_with_delays_between_them(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "seed"),
-    [("Honest", (), 4), ("Selfish", (), 1), ("SelfishLowHash", (), 1), ("Majority", (), 1), ("DoubleSpender", (1,), 1)],
+    ("make", "seed"),
+    [(Honest, 4), (Selfish, 1), (SelfishLowHash, 1), (Majority, 1), (lambda: DoubleSpender(1), 1)],
+    ids=["honest", "selfish", "selfish, low hashes only", "majority", "double spend"],
 )
-def test_a_miner_with_a_strategy(name: str, arguments: tuple[int, ...], seed: int) -> None:
-    stale = compare(seed, 0.0, 20, 600, lambda: getattr(strategies, name)(*arguments))
-    assert stale > 0 or name == "Honest"
+def test_a_miner_with_a_strategy(make: Callable[[], Strategy], seed: int) -> None:
+    stale = compare(seed, 0.0, 20, 600, make)
+    assert stale > 0 or make is Honest

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from lab.strategies.selfish import Selfish
 
 from lab.interface import LabError
 from lab.page.controls import Controls
+from lab.strategies.selfish import Selfish
 from tests.support.fake_lab import FakeLab
 
 

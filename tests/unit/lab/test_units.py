@@ -3,7 +3,7 @@
 import pytest
 
 from lab.interface import LabError
-from lab.simulated.units import base_units, coins, hashes_per_second
+from lab.units import base_units, coins, hashes_per_second
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,8 @@ def test_what_is_no_amount(amount: str | float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "hashes"), [("1.5MH/s", 1.5e6), ("800k", 8e5), ("2 GH/s", 2e9), ("7", 7.0), ("0", 0.0), (0, 0.0), (1.5, 1.5)]
+    ("rate", "hashes"),
+    [("1.5MH/s", 1.5e6), ("800k", 8e5), ("2 GH/s", 2e9), ("7", 7.0), ("0", 0.0), (0, 0.0), (1.5, 1.5)],
 )
 def test_hash_rates(rate: str | float, hashes: float) -> None:
     assert hashes_per_second(rate) == hashes
