@@ -16,6 +16,7 @@ COPY shared shared
 COPY services services
 COPY worker worker
 COPY api api
+COPY lab lab
 COPY quarrynode quarrynode
 # The build tools are pinned too. Build isolation would fetch their newest versions, so it is off.
 RUN tools/bin/python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir wheels . \

@@ -73,10 +73,10 @@ test-soak: $(DEV)
 	$(BIN)/python -m tests.soak $(or $(ARGS),--seconds 3600 --seed 1 --nodes 2 --report soak.json)
 
 simulate: $(DEV)
-	$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 1000 --mode safety)
+	$(BIN)/python -m lab.simulated $(or $(ARGS),--seeds 1000 --mode safety)
 
 mutation: $(DEV)
-	$(BIN)/python -m tests.simulation.mutants $(ARGS)
+	$(BIN)/python -m lab.simulated.mutants $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

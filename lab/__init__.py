@@ -18,4 +18,10 @@ work, or on simulated ones in virtual time, and cannot tell which. Nothing below
 - `recording`: everything that happened, in order, as lines of JSON
 - `verdicts`: what a scenario claimed, whether it held, and intervals
 - `real`: nodes as processes, and the network between them
+- `strategies`: what miners do, small classes to copy
+- `page`: the page from which a network is broken
+- `units`: amounts and hash rates as scenarios write them
+- `wallets`: the wallets of simulated nodes
+- `scenarios`: the built-in scenarios
+- `simulated`: networks of nodes in virtual time
 """

@@ -229,7 +229,7 @@ SPEC_FIELDS: Mapping[str, SpecField] = {
         1,
         _MAX_CHAIN_ID,
         "in what every sender signs, so that no transaction of one chain is valid on another. Take one that no other "
-        "chain of yours has; 847731, 847732 and 847733 belong to the built-in specs",
+        "chain of yours has; 847731 to 847734 belong to the built-in specs",
         "2^53 - 1",
     ),
     "genesis_timestamp": _whole_number(

@@ -25,7 +25,7 @@ from shared.chain_spec import BadChainSpec, ChainSpec, read_spec, spec_from_obje
 from shared.errors import InputError, RuleError
 from shared.rules import rules_for
 
-BUILT_IN_SPECS = ("dev", "network", "tutorial")
+BUILT_IN_SPECS = ("dev", "lab", "network", "tutorial")
 # Only development chains have free transactions: anyone could fill the mempool with them.
 _DEFAULT_MIN_FEE = 10**14  # 0.0001 coin
 _MAX_SPEC = 2**22  # bytes of a chain spec's file

@@ -2,9 +2,9 @@
 
 import pytest
 
+from lab.simulated.mutants import MUTANTS, Mutant, judge, script
+from lab.simulated.schedules import run_seed
 from services.store import scripts
-from tests.simulation.__main__ import run_seed
-from tests.simulation.mutants import MUTANTS, Mutant, judge, script
 
 # One of each kind: a race inside a node, a peer that lies, a network that does not heal. Each with the first seed that
 # finds it now: it is tried before the others, to save the schedules that do not find it.

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from tests.simulation.scheduler import Process, Scheduler, Task
+from lab.simulated.scheduler import Bell, Process, Scheduler, Task
 
 
 @pytest.fixture(name="scheduler")
@@ -99,3 +99,38 @@ def test_the_end_frees_whoever_waits(scheduler: Scheduler) -> None:
     assert not waits.done
     scheduler.end()
     assert waits.done
+
+
+def test_a_rest_ends_by_its_time_or_by_the_bell(scheduler: Scheduler) -> None:
+    seen: list[tuple[float, bool]] = []
+    bell = Bell()
+
+    def work() -> None:
+        for _ in range(3):
+            rang = scheduler.rest(10.0, bell)
+            seen.append((scheduler.now, rang))
+
+    scheduler.spawn("rests", Process("one"), work)
+    scheduler.after(4.0, lambda: scheduler.ring(bell))
+    scheduler.after(18.0, lambda: scheduler.ring(bell))
+    scheduler.run(never)
+    assert seen == [(4.0, True), (14.0, False), (18.0, True)]
+    scheduler.ring(bell)  # nobody rests any more
+
+
+def test_who_dies_while_it_rests_does_nothing_more(scheduler: Scheduler) -> None:
+    seen: list[str] = []
+    bell, process = Bell(), Process("victim")
+
+    def work() -> None:
+        scheduler.rest(10.0, bell)
+        seen.append("survived")
+
+    def kill() -> None:
+        process.alive = False
+        scheduler.ring(bell)
+
+    scheduler.spawn("rests", process, work)
+    scheduler.after(1.0, kill)
+    scheduler.run(never)
+    assert seen == []

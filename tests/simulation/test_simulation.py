@@ -12,13 +12,13 @@ from typing import Any
 import fakeredis
 import pytest
 
+from lab.simulated.database import SortedSet
+from lab.simulated.memory import MemoryRedis
+from lab.simulated.plan import Faults, Mode, draw
+from lab.simulated.schedules import run_seed
+from lab.simulated.world import World
 from services.store.keys import Keys
 from services.system.programs import ROOT
-from tests.simulation.__main__ import run_seed
-from tests.simulation.database import SortedSet
-from tests.simulation.memory import MemoryRedis
-from tests.simulation.plan import Faults, Mode, draw
-from tests.simulation.world import World
 from tests.support import verifier
 
 
@@ -69,7 +69,7 @@ def test_a_seed_replays_identically() -> None:
 
 
 def test_a_seed_replays_identically_in_another_process() -> None:
-    text = "from tests.simulation.__main__ import run_seed; print(run_seed(7, 'safety').digest)"
+    text = "from lab.simulated.schedules import run_seed; print(run_seed(7, 'safety').digest)"
     found = subprocess.run(
         [sys.executable, "-c", text],
         cwd=ROOT,
@@ -184,4 +184,4 @@ def test_the_store_in_memory_does_what_fakeredis_does(seed: int, seconds: float)
 @pytest.mark.parametrize("mode", ["safety", "liveness"])
 def test_many_schedules(mode: Mode) -> None:
     failed = [seed for seed in range(1000, 1300) if run_seed(seed, mode).failure is not None]
-    assert failed == [], f"python -m tests.simulation --mode {mode} --seeds 1 --log --first {failed[0]}"
+    assert failed == [], f"python -m lab.simulated --mode {mode} --seeds 1 --log --first {failed[0]}"

@@ -190,7 +190,7 @@ def genesis_vectors() -> list[Json]:
     defaults = {"development": False, "rules": "standard", "token": token, "reward": "1", "allocations": {}}
     defaults |= {"difficulty": 65536, "block_interval": 0, "max_block_bytes": 1048576, "max_block_transactions": 4000}
     vectors = []
-    for name in ("dev", "network", "tutorial"):
+    for name in ("dev", "lab", "network", "tutorial"):
         spec = {**defaults, **tomllib.loads((SPECS / f"{name}.toml").read_text())}
         spec["token"] = {**token, "address": eip55(bytes.fromhex(spec["token"]["address"][2:]))}
         spec["allocations"] = {eip55(bytes.fromhex(a[2:])): amount for a, amount in spec["allocations"].items()}

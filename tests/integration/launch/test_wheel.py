@@ -22,7 +22,7 @@ from services.system.programs import ROOT
 from tests.support.commands import environment
 from tests.support.http import Client, SocketDoor
 
-ROOMS = ("shared", "services", "worker", "api", "quarrynode")
+ROOMS = ("shared", "services", "worker", "api", "lab", "quarrynode")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 

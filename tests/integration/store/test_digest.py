@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from lab.simulated.memory import MemoryRedis
 from services.audit.full import FullAudit
 from services.audit.quick import QuickAudit
 from services.node import Node, build_node
@@ -15,7 +16,6 @@ from shared.errors import RuleError
 from shared.ledger import Account, Change, Entries
 from shared.replay import Replay
 from shared.transaction import read_transaction, sign
-from tests.simulation.memory import MemoryRedis
 from tests.support.clocks import START, FakeClock
 from tests.support.keys import KEYS, MINER
 from tests.support.nodes import make_settings

@@ -36,6 +36,7 @@ FOLDERS = {
     "lab": ("tests/integration/lab",),
     "lab/real": ("tests/integration/lab",),
     "lab/scenarios": ("tests/integration/lab",),
+    "lab/simulated": ("tests/simulation",),
 }
 
 # Modules whose tests have another name: why, the tests, and the modules.
@@ -52,6 +53,20 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("each class is raised, and its code asserted, where its rule is tested",
      ("tests/consensus/test_header_rules.py", "tests/integration/http/test_bad_input.py"),
      ("services/errors.py", "api/errors.py", "api/reading.py")),
+    # lab
+    ("schedules run in it; the checker finds what is broken, and a store in memory does what fakeredis does",
+     ("tests/simulation/test_simulation.py", "tests/simulation/test_mutants.py"),
+     ("lab/simulated/__main__.py", "lab/simulated/checker.py", "lab/simulated/clients.py",
+      "lab/simulated/database.py", "lab/simulated/liar.py", "lab/simulated/liveness.py", "lab/simulated/memory.py",
+      "lab/simulated/network.py", "lab/simulated/node.py", "lab/simulated/plan.py", "lab/simulated/ports.py",
+      "lab/simulated/schedules.py", "lab/simulated/sealing.py", "lab/simulated/strangers.py",
+      "lab/simulated/surroundings.py", "lab/simulated/world.py")),
+    ("a lab as scenarios see it", ("tests/simulation/test_lab.py",),
+     ("lab/simulated/branches.py", "lab/simulated/chain_door.py", "lab/simulated/claimant.py",
+      "lab/simulated/draws.py", "lab/simulated/lab_network.py", "lab/simulated/mining_node.py",
+      "lab/simulated/simulated_node.py", "lab/wallets.py")),
+    ("each is run with some seeds", ("tests/simulation/test_lab.py",),
+     ("lab/scenarios/crash.py", "lab/scenarios/liar.py", "lab/scenarios/partition.py")),
     # services
     ("in every node in this process; its parts have tests of their own", ("tests/integration/store/test_append.py",),
      ("services/node.py",)),
@@ -344,8 +359,8 @@ def test_nothing_imports_from_a_test_module() -> None:
 
 
 def test_no_folder_of_tests_imports_another() -> None:
-    """What two folders share is in `support`; `vectors` is data. One test compares with the simulation's store."""
-    shared = ("tests.support", "tests.vectors", "tests.simulation.memory")
+    """What two folders share is in `support`; `vectors` is data."""
+    shared = ("tests.support", "tests.vectors")
     found = []
     for file, name in imports():
         own = f"tests.{file.split('/')[1]}"

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import Any
 
-from lupa.lua51 import LuaRuntime  # type: ignore[import-untyped] # lupa ships no type information
+from lupa.lua51 import LuaRuntime
 from redis.exceptions import ResponseError
 
-from tests.simulation.database import Database, to_bytes
+from lab.simulated.database import Database, to_bytes
 
 _PRELUDE = """
 redis = {

@@ -8,6 +8,7 @@ for its clock, or because it is preempted between two commands to the store.
 import heapq
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -54,6 +55,15 @@ class Task:
         self.done = True
         if self.waiting is not None:
             scheduler.wake(self.waiting)
+
+
+class Bell:
+    """What ends a task's rest before its time."""
+
+    def __init__(self) -> None:
+        self.resting: Task | None = None
+        self.rang = False
+        self.rests = 0  # so far: tells the end of one rest from that of another
 
 
 class Scheduler:
@@ -121,6 +131,28 @@ class Scheduler:
             return
         self._push(wakes, task)
         self._park(task)
+
+    def rest(self, seconds: float, bell: Bell) -> bool:
+        """Let other tasks run for so many seconds, or until the bell rings. Returns whether it rang."""
+        task = self.current
+        assert task is not None
+        self.checkpoint()
+        bell.resting, bell.rang = task, False
+        bell.rests += 1
+        self.after(seconds, partial(self._end_rest, bell, bell.rests))
+        self._park(task)
+        return bell.rang
+
+    def ring(self, bell: Bell) -> None:
+        """End the rest of the task that rests at this bell, if there is one."""
+        if bell.resting is not None:
+            bell.rang = True
+            self._end_rest(bell, bell.rests)
+
+    def _end_rest(self, bell: Bell, which: int) -> None:
+        if bell.resting is not None and bell.rests == which:
+            task, bell.resting = bell.resting, None
+            self.wake(task)
 
     def join(self, tasks: list[Task]) -> None:
         """Wait for tasks."""

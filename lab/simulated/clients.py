@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from shared.amounts import format_amount
+from lab.simulated.plan import KEYS
+from shared.amounts import COIN, format_amount
 from shared.keys import KeyPair
 from shared.ledger import Account
 from shared.transaction import Transaction, read_transaction, sign
-from tests.simulation.plan import KEYS
-from tests.support.specs import COIN
 
 if TYPE_CHECKING:
-    from tests.simulation.node import SimNode
-    from tests.simulation.world import World
+    from lab.simulated.node import SimNode
+    from lab.simulated.world import World
 
 
 class Clients:

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Flask
 from redis.exceptions import RedisError
 
 from api.access import Doorkeeper, attach, served
 from api.app import create_app
+from lab.simulated.checker import Checker, Violation
+from lab.simulated.ports import SeededRandomness, SimClock, SimHttp, SimQueue, SimStore
+from lab.simulated.scheduler import Killed, Process
 from services import housekeeping
 from services.jobs.queues import ALLOWED
 from services.node import Node, build_node
@@ -23,15 +26,14 @@ from services.settings.table import Settings, load
 from services.store.mining import Claim, Searched
 from shared.errors import NodeError
 from shared.proof import accepts
-from tests.simulation.checker import Checker, Violation
-from tests.simulation.ports import SeededRandomness, SimClock, SimHttp, SimQueue, SimStore
-from tests.simulation.scheduler import Killed, Process
 from worker import context
 from worker.jobs import network
 from worker.ticker import Ticker
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from lab.simulated.network import Network
+
+Answer = TypeVar("Answer")
 
 _JOBS: dict[str, Callable[..., Any]] = {
     name: getattr(network, name.rpartition(".")[2]) for name in ALLOWED if name.rpartition(".")[0] == network.__name__
@@ -54,7 +56,7 @@ class SimProcess(Process):
 class SimNode:
     """A node with what keeps it going: its ticker, its supervisor and its workers."""
 
-    def __init__(self, world: World, index: int, raw: Any, peers: tuple[str, ...]) -> None:
+    def __init__(self, world: Network, index: int, raw: Any, peers: tuple[str, ...]) -> None:
         plan = world.plan
         self.world = world
         self.name = f"node{index}"
@@ -69,14 +71,13 @@ class SimNode:
             spec=plan.spec,
             reward_address=world.miners[index],
             automine=plan.automine[index],
-            min_fee=0,
             peers=peers,
             public_url=self.url,
-            **plan.settings,
+            **{"min_fee": 0, **plan.settings},
         )
         self.clock = SimClock(world, self)
         self.queue = SimQueue(world, self)
-        self.checker = Checker(self.name, raw, world.tree, world.honest)
+        self.checker = self._checker()
         self.workers: dict[str, list[SimProcess]] = {
             "mining": [self._process(f"miner{i}") for i in range(plan.mining_workers)],
             "network": [self._process(f"network{i}") for i in range(plan.network_workers)],
@@ -97,8 +98,14 @@ class SimNode:
             queue=self.queue,
             clock=self.clock,
             randomness=SeededRandomness(self.world),
-            http=SimHttp(self.world, self),
+            http=self._http(),
         )
+
+    def _http(self) -> SimHttp:
+        return SimHttp(self.world, self)
+
+    def _checker(self) -> Checker:
+        return Checker(self.name, self.raw, self.world.tree, self.world.honest)
 
     def _process(self, kind: str) -> SimProcess:
         return SimProcess(f"{self.name}.{kind}", self._build(job=not kind.startswith("api")))
@@ -201,13 +208,14 @@ class SimNode:
         self.take_jobs("network")
         self.take_jobs("mining")
 
-    def _guarded(self, work: Callable[[], Any]) -> None:
-        """Run a job. A failure is noted; a bug ends the schedule."""
+    def _guarded(self, work: Callable[[], Answer]) -> Answer | None:
+        """Run a job, or a part of one. A failure is noted, and the answer is None; a bug ends the schedule."""
         try:
-            work()
+            return work()
         except (NodeError, RedisError) as error:
             self.world.met("job failed")
             self.world.log(f"{self.name} job failed: {type(error).__name__} {error}")
+            return None
 
     def _search(self, worker: SimProcess, first: str) -> None:
         """The search job, as in worker/jobs/search.py, at a simulated speed."""

@@ -7,6 +7,9 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from lab.simulated.checker import State
+from lab.simulated.plan import KEYS
+from lab.simulated.sealing import hash_of, root_of, sealed
 from shared.amounts import format_amount
 from shared.canonical import canonical
 from shared.difficulty import next_difficulty
@@ -14,12 +17,9 @@ from shared.keys import KeyPair
 from shared.reward import make_reward
 from shared.timestamps import median_time
 from shared.transaction import sign
-from tests.simulation.checker import State
-from tests.simulation.plan import KEYS
-from tests.support.chains import root_of, seal_of, sealed
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from lab.simulated.world import World
 
 Json = dict[str, Any]
 
@@ -152,10 +152,9 @@ class Liar:
     def _status(self) -> Json:
         tip = self._chain[-1]
         more = 10**9 if self.lie == "claim" else 0
-        prefix = seal_of({name: item for name, item in tip.items() if name != "proof"})
         return {
             "genesis": self._world.tree.genesis.block.hash,
-            "tip": _hash(prefix, tip["proof"]),
+            "tip": hash_of(tip),
             "height": len(self._chain),
             "chainwork": self._chainwork + more,
         }
@@ -175,12 +174,6 @@ class Liar:
         state = node.checker.tip
         forged = {**self._signed(self._random.choice(KEYS), state), "signature": "11" * 64}
         node.serve("POST", "/transactions/batch", json.dumps({"transactions": [forged]}).encode())
-
-
-def _hash(prefix: bytes, proof: int) -> str:
-    from shared.hashing import sha256
-
-    return sha256(prefix + str(proof).encode()).hex()
 
 
 def _header(block: Json) -> Json:

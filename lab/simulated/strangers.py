@@ -7,11 +7,11 @@ import random
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.checker import Violation
-from tests.simulation.liar import Liar, _header
+from lab.simulated.checker import Violation
+from lab.simulated.liar import Liar, _header
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from lab.simulated.world import World
 
 # How often a node may ask a peer for its tip in so many seconds: five times of its own accord, and again when a chain
 # changes while it is read.

@@ -133,6 +133,7 @@ class Checker:
     tree: Tree
     honest: frozenset[str]  # URLs of peers that never lie
     acknowledged: set[str] = field(default_factory=set)
+    goes_back: bool = False  # set while the node goes back on demand
     lost_records: bool = False  # set when a test forgets records on purpose
     tip: State = field(init=False)
     reorganisations: int = 0
@@ -141,7 +142,7 @@ class Checker:
     def __post_init__(self) -> None:
         self.keys = Keys(self.name)
         self.tip = self.tree.genesis
-        self._stored = 0
+        self._known: set[bytes] = set()  # hashes of stored blocks
         self._answered: dict[str, str] = {}
 
     def check(self, changed: set[bytes]) -> None:
@@ -172,13 +173,17 @@ class Checker:
         everything = "blocks tip journal pool:x transactions heights round requests request:x peers"
         self.check({(self.keys.prefix + name).encode() for name in everything.split()})
 
+    def heard(self, state: State) -> None:
+        """Called once for each block that the node stores."""
+
     # --- chain ---
 
     def _check_blocks(self) -> None:
         """Every stored block is valid, on the chain or not."""
         blocks = self.raw.hgetall(self.keys.blocks)
-        for block_hash, text in blocks.items():
-            self.tree.learn(block_hash.decode(), text)
+        for block_hash in [name for name in blocks if name not in self._known]:
+            self._known.add(block_hash)
+            self.heard(self.tree.learn(block_hash.decode(), blocks[block_hash]))
         for name in (self.keys.headers, self.keys.ids):
             require(self.raw.hgetall(name).keys() == blocks.keys(), f"blocks and {name} name different blocks")
 
@@ -189,7 +194,8 @@ class Checker:
         assert tip is not None
         if tip is self.tip:
             return
-        require(is_better(tip.claim, self.tip.claim), f"the tip {tip.block.hash[:8]} is worse than the one before")
+        better = is_better(tip.claim, self.tip.claim) or self.goes_back
+        require(better, f"the tip {tip.block.hash[:8]} is worse than the one before")
         if tip.parent is not self.tip:
             self.reorganisations += 1
             require(self.raw.get(self.keys.journal) is not None, "an append skipped blocks, or forgot some")

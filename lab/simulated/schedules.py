@@ -1,16 +1,16 @@
-"""`python -m tests.simulation --seeds 1000 --mode safety|liveness`: many schedules; prints every seed that fails.
+"""Many schedules of whole networks, each drawn from a seed; every seed that fails is printed.
 
-python -m tests.simulation --first 42 --seeds 1 --log    # one seed, event by event
+python -m lab.simulated --seeds 1000 --mode safety|liveness
+python -m lab.simulated --first 42 --seeds 1 --log    # one seed, event by event
 """
 
 import argparse
-import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.plan import Mode, draw
-from tests.simulation.world import Outcome, World
+from lab.simulated.plan import Mode, draw
+from lab.simulated.world import Outcome, World
 
 
 def run_seed(seed: int, mode: Mode, keep_log: bool = False) -> Outcome:
@@ -20,7 +20,7 @@ def run_seed(seed: int, mode: Mode, keep_log: bool = False) -> Outcome:
 
 def main(arguments: list[str]) -> int:
     """Run schedules. Returns 0 if no promise was broken, else 1, after it has printed the seeds that failed."""
-    parser = argparse.ArgumentParser("python -m tests.simulation")
+    parser = argparse.ArgumentParser("python -m lab.simulated")
     parser.add_argument("--seeds", type=int, default=100, help="how many")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--mode", choices=("safety", "liveness"), default="safety")
@@ -49,7 +49,3 @@ def main(arguments: list[str]) -> int:
         f"{len(seeds) / elapsed / chosen.processes:.2f} per second and process"
     )
     return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

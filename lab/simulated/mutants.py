@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.mutants`: does the simulation find bugs?
+"""`python -m lab.simulated.mutants`: does the simulation find bugs?
 
 Each mutant is one bug in the node's code. Schedules run until one of them fails. A mutant that survives shows that a
 promise is not checked, or that the fault which breaks it does not occur.
@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
+from lab.simulated.plan import Mode
+from lab.simulated.schedules import run_seed
 from services.chain.reorganiser import Reorganiser
 from services.errors import PeerLied
 from services.jobs.queues import RESOLVE
@@ -28,8 +30,6 @@ from services.store.branch import BranchStore
 from services.store.pool import PoolStore, Written
 from shared.forkchoice import TipClaim
 from shared.ledger import Entries
-from tests.simulation.__main__ import run_seed
-from tests.simulation.plan import Mode
 
 Planting = Callable[[], AbstractContextManager[Any]]
 
@@ -310,7 +310,7 @@ def judge(mutant: Mutant, seeds: Sequence[int]) -> Verdict:
 
 def main(arguments: list[str]) -> int:
     """Returns 0 if every mutant was found."""
-    parser = argparse.ArgumentParser("python -m tests.simulation.mutants")
+    parser = argparse.ArgumentParser("python -m lab.simulated.mutants")
     parser.add_argument("--seeds", type=int, default=120, help="schedules per mutant, at most")
     parser.add_argument("--only", default="", help="mutants with this in their name")
     chosen = parser.parse_args(arguments)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from lab.simulated.checker import Violation
+from lab.simulated.strangers import Dripping
 from services.errors import PeerFailed
 from services.jobs.queues import ANSWER, HEARD, RELAY, RESOLVE
 from services.peers import http
 from services.peers.http import PeerRequest, Stream, outcome
 from services.ports import QueueReport, QueueTrouble
 from shared.errors import NodeError
-from tests.simulation.checker import Violation
-from tests.simulation.strangers import Dripping
 
 if TYPE_CHECKING:
-    from tests.simulation.node import SimNode
-    from tests.simulation.world import World
+    from lab.simulated.network import Network
+    from lab.simulated.node import SimNode
 
 Answer = TypeVar("Answer")
 
@@ -35,7 +35,7 @@ RACES = {"-- Swap": "swap", "-- Appe": "append", "-- Put ": "admission", "-- One
 class SimClock:
     """Simulated time as one node's clock shows it."""
 
-    def __init__(self, world: World, node: SimNode) -> None:
+    def __init__(self, world: Network, node: SimNode) -> None:
         self._world = world
         self._node = node
 
@@ -49,7 +49,7 @@ class SimClock:
 class SeededRandomness:
     """Ids that the seed decides."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Network) -> None:
         self._random = world.random
 
     def token(self) -> str:
@@ -64,7 +64,7 @@ class SimStore:
         repeats: whether a lost reply makes the connection repeat the command (jobs), or fail (requests).
     """
 
-    def __init__(self, world: World, node: SimNode, raw: Any, *, repeats: bool) -> None:
+    def __init__(self, world: Network, node: SimNode, raw: Any, *, repeats: bool) -> None:
         self._world = world
         self._node = node
         self._raw = raw
@@ -187,7 +187,7 @@ class SimPipeline:
 class SimHttp:
     """Requests to peers, through a network that delays, drops, repeats and cuts them."""
 
-    def __init__(self, world: World, node: SimNode) -> None:
+    def __init__(self, world: Network, node: SimNode) -> None:
         self._world = world
         self._node = node
 
@@ -235,7 +235,7 @@ class SimHttp:
         except Dripping:
             sleep(min(request.deadline, http.PATIENCE))
             raise PeerFailed("The peer did not finish its answer in time.") from None
-        if random.random() < faults.duplicate and request.url not in world.drippers:
+        if random.random() < faults.duplicate and request.url not in world.unrepeatable:
             world.met("request doubled")
             sleep(random.expovariate(10.0))
             answer = world.serve(request.url, request.method, request.path, request.body)
@@ -276,7 +276,7 @@ class SimHttp:
 class SimQueue:
     """The broker of one node: jobs arrive late, twice or never. Workers take them one at a time."""
 
-    def __init__(self, world: World, node: SimNode) -> None:
+    def __init__(self, world: Network, node: SimNode) -> None:
         self._world = world
         self._node = node
         self.known: dict[str, float] = {}  # job id -> the time at which it is forgotten
