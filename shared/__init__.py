@@ -4,6 +4,7 @@ In the order in which the modules build on each other:
 
     errors, wire, hashing, canonical   refusals; JSON, hashes and canonical bytes
     addresses, amounts, keys           how accounts and coins are written; Ed25519 signatures
+    hash_rate                          how speeds of a search are written
     chain_spec, spec_page              the constants of one chain, and the page that describes them
     ethereum, erc20                    transactions that Ethereum wallets sign; the token's call data and logs
     transaction, reward                what a block holds

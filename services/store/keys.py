@@ -243,6 +243,13 @@ class Keys:
         return self._key("searchers")
 
     @property
+    def hash_rate(self) -> str:
+        """HASH {limit} and `worker:NAME` -> "share demand until basis": the hash-rate limit of the node, and how its
+        workers share it (lua/share.lua).
+        """
+        return self._key("hash-rate")
+
+    @property
     def held(self) -> str:
         """STRING tip hash on which a cancelled round must not be opened again by auto-mining."""
         return self._key("held")

@@ -31,6 +31,9 @@ def status(target: Target) -> None:
         lines.append(
             f"  clock      blocks are {abs(offset):,} s {'ahead of' if offset > 0 else 'behind'} the node's clock"
         )
+    limit = found.get("hash_rate_limit")
+    if limit:
+        lines.append(f"  limit      {rate_text(limit)} for all workers together")
     searching = found["round"]
     if searching:
         lines.append(f"  round      block {searching['height']}: {round_text(searching)}")

@@ -221,3 +221,38 @@ def test_a_page_of_another_site_cannot_mine(client: Client, node: Node) -> None:
     answer = client.door.call("GET", "/mine", **{"Sec-Fetch-Site": "cross-site"})
     answer.refused(403, "cross_site")
     assert node.mining.situation().requests == 0
+
+
+# --- the limit on the hash rate ---
+
+
+def test_the_admin_limits_the_hash_rate(node: Node, client: Client) -> None:
+    admin = {"Authorization": BEARER}
+    assert client.get("/mining/limit").ok() == {"hash_rate_limit": None}
+    for rate in ("1.5 MH/s", 1_500_000):
+        assert client.post("/mining/limit", {"hash_rate_limit": rate}, **admin).ok() == {"hash_rate_limit": 1_500_000}
+    assert client.get("/mining/limit").ok() == {"hash_rate_limit": 1_500_000}
+    assert client.get("/status").ok()["hash_rate_limit"] == node.mining.hash_rate_limit() == 1_500_000
+    assert "At most 1.5 MH/s" in client.get("/mining", Accept="text/html").body.decode()
+    client.post("/mining/limit", {"hash_rate_limit": "2M"}).refused(401, "admin_token_required")
+    client.door.call("DELETE", "/mining/limit").refused(401, "admin_token_required")
+    assert node.mining.hash_rate_limit() == 1_500_000
+    assert client.door.call("DELETE", "/mining/limit", None, **admin).ok() == {"hash_rate_limit": None}
+    assert client.get("/status").ok()["hash_rate_limit"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        *[(bad, 400, "not_an_object") for bad in ([], "2M", 7)],
+        *[(bad, 422, "wrong_fields") for bad in ({}, {"hash_rate": "2M"}, {"hash_rate_limit": 1, "worker": "w"})],
+        *[
+            ({"hash_rate_limit": bad}, 400, "bad_hash_rate")
+            for bad in (None, True, 0, -1, 10**15 + 1, [], {}, "", "off", "2MB", "-1", "1e6", "0.5", "9" * 10**5)
+        ],
+        *[({"hash_rate_limit": bad}, 400, "float_refused") for bad in (1.5, 1e300)],
+    ],
+)  # fmt: skip
+def test_a_limit_that_is_none_changes_nothing(node: Node, client: Client, body: Any, status: int, code: str) -> None:
+    client.post("/mining/limit", body, Authorization=BEARER).refused(status, code)
+    assert node.mining.hash_rate_limit() is None

@@ -106,6 +106,7 @@ def honest_answers(sender: str) -> dict[str, Any]:
             for address in (sender, ACCOUNTS[0].address)
         },
         "/mine": {"job": "j1", "message": "m"},
+        "/mining/limit": {"hash_rate_limit": 2_000_000},
         "/rpc": {
             "jsonrpc": "2.0", "id": 1,
             "result": {"forkBlock": "0x2", "detached": [f"0x{hashes[2]}"], "attached": [f"0x{hashes[2]}"]},
@@ -129,6 +130,7 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
             ("send", "--from", "alice", "--to", ACCOUNTS[0].address, "1", "--wait", "--timeout", "0"),
         ],
         "mine": [("mine", "--wait", "0")],
+        "limit": [("limit",), ("limit", "2M"), ("limit", "off")],
         "fork": [("fork", "--depth", "2", "--drop", IDENTIFIER)],
         "chain": [
             ("chain", "show"),
