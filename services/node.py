@@ -35,6 +35,8 @@ from services.peers.client import PeerClient
 from services.peers.consensus import Consensus
 from services.peers.http import PeerHttp, SystemPeerHttp
 from services.peers.resolver import Resolver
+from services.peers.sightings import Sightings
+from services.peers.tips import Tips
 from services.ports import Clock, Ports, Queue, Randomness, Store, SystemClock, SystemRandomness
 from services.settings.table import Settings
 from services.store.block_times import BlockTimesStore
@@ -56,6 +58,7 @@ from services.store.slots import Slots
 from services.store.snapshot_copy import SnapshotCopy
 from services.store.snapshots import SnapshotStore
 from services.store.state import StateStore
+from services.store.tips import TipStore
 from services.token.logs import LogSearch
 from services.token.wallet_blocks import WalletBlocks
 from services.wallet.development import kept_phrase
@@ -82,6 +85,7 @@ class Node:
     mempool: Mempool
     acceptor: Acceptor
     rounds: Rounds
+    tips: Tips
     requests: Requests
     modes: MiningModes
     peers: PeerBook
@@ -262,7 +266,9 @@ def build_node(
     aside = RoundsAside(policy, mining, rounds, rules, ports)
     forks = Forks(chain, pool, rules, reorganiser, going_back, aside, rounds, book, announcer, clock)
     wallet_blocks = WalletBlocks(chain, rules)
-    resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
+    tip_store = TipStore(store, keys)
+    sightings = Sightings(tip_store, chain, rules, clock)
+    resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, sightings, announcer.tip_changed)
     return Node(
         settings=settings,
         rules=rules,
@@ -275,6 +281,7 @@ def build_node(
         mempool=mempool,
         acceptor=acceptor,
         rounds=rounds,
+        tips=Tips(chain, tip_store, book),
         requests=requests,
         modes=MiningModes(
             policy,
