@@ -70,7 +70,9 @@ class NetworkKeys:
 
     @property
     def refused(self) -> str:
-        """HASH block hash -> JSON of a block with proof of work that breaks a rule, without its body. Capped."""
+        """HASH block hash -> "SECONDS URL JSON": when and from whom a block with proof of work came that breaks a rule,
+        and what it is, without its body. Capped.
+        """
         return self._key("refused")
 
     @property

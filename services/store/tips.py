@@ -55,13 +55,14 @@ class TipStore(NodeStore):
 
     def keep_refused(self, refused: Refused, block: bytes) -> bool:
         """Keep a refused block, and its canonical body unless it is large. Returns whether it is new."""
-        record = json.dumps({**asdict(refused), "chainwork": str(refused.chainwork)})
+        fields = json.dumps({**asdict(refused), "chainwork": str(refused.chainwork)})
+        record = f"{refused.at:.6f} {refused.peer} {fields}"
         body = block if len(block) <= MOST_BODY else b""
         return bool(self._scripts.run("keep_refused", [self.keys.prefix], [refused.hash, record, body, MOST_REFUSED]))
 
     def refused(self) -> list[Refused]:
         """The refused blocks that are kept, in no order."""
-        found = (json.loads(text) for text in self._redis.hgetall(self.keys.refused).values())
+        found = (json.loads(text.split(b" ", 2)[2]) for text in self._redis.hgetall(self.keys.refused).values())
         return [Refused(**{**item, "chainwork": int(item["chainwork"])}) for item in found]
 
     def refused_block(self, block_hash: str) -> bytes | None:

@@ -29,7 +29,9 @@ for i = 7, #ARGV do
 end
 if detached ~= '' then
   redis.call('ZADD', P .. 'branch-ends', now, detached)
-  redis.call('ZREMRANGEBYRANK', P .. 'branch-ends', 0, -tonumber(most) - 1)
+  for _, oldest in ipairs(redis.call('ZREVRANGE', P .. 'branch-ends', most, -1)) do
+    redis.call('ZREM', P .. 'branch-ends', oldest)
+  end
 end
 redis.call('DEL', P .. 'journal')
 return 1
