@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.mining import ENDLESS, SETTLE_SECONDS, _await_reports, _Search
-from benchmarks.node import BenchNode
+from benchmarks.node import BenchNode, waited
 from benchmarks.report import Result
 
 WINDOW_SECONDS = 10.0
@@ -38,8 +38,9 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
                 say(f"{workers} worker(s), at most {limit:,} hashes a second, {seconds:g} s")
                 _set(node, limit)
                 time.sleep(SETTLE_SECONDS)
+                before = _waited(node, programs)
                 most, least = _windows(_samples(node, seconds))
-                _add(result, f"{name}_{workers}", limit, most, least)
+                _add(result, f"{name}_{workers}", limit, most, least, (_waited(node, programs) - before) / seconds)
             _set(node, None)
         search.go_on("mining1")
         heeded = _heeded(node)
@@ -49,10 +50,21 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     return [result]
 
 
-def _add(result: Result, name: str, limit: int, most: float, least: float) -> None:
-    """Figures of one limit, as parts of it."""
+def _waited(node: BenchNode, programs: list[str]) -> float:
+    """Seconds for which the workers have waited for a core, on average."""
+    return sum(waited(node.horse(program)) for program in programs) / len(programs)
+
+
+def _add(result: Result, name: str, limit: int, most: float, least: float, short: float) -> None:
+    """Figures of one limit, as parts of it. `short`: the part of the time for which a worker waited for a core."""
     result.add(f"{name}_most", 100 * most / limit, "% of limit", target=100, better="lower", than="any 10 s of the run")
-    result.add(f"{name}_least", 100 * least / limit, "% of limit", target=95, than="any 10 s of the run")
+    result.add(
+        f"{name}_least",
+        100 * least / limit,
+        "% of limit",
+        target=95,
+        than=f"any 10 s; waiting for a core {100 * short:.0f}% of the time",
+    )
 
 
 def _set(node: BenchNode, limit: int | None) -> None:
