@@ -1,5 +1,6 @@
 """Asking for blocks over HTTP: real workers find the proofs."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -256,3 +257,20 @@ def test_the_admin_limits_the_hash_rate(node: Node, client: Client) -> None:
 def test_a_limit_that_is_none_changes_nothing(node: Node, client: Client, body: Any, status: int, code: str) -> None:
     client.post("/mining/limit", body, Authorization=BEARER).refused(status, code)
     assert node.mining.hash_rate_limit() is None
+
+
+def test_real_workers_heed_the_limit_and_what_is_shown_follows_it(hopeless_node: RunningNode) -> None:
+    client, admin = hopeless_node.client, {"Authorization": BEARER}
+    client.post("/mine?wait=0").ok(202)
+    eventually(lambda: client.get("/status").ok()["hashes"] > 10_000)
+    limited = time.monotonic()
+    client.post("/mining/limit", {"hash_rate_limit": 1000}, **admin).ok()
+    eventually(lambda: time.monotonic() - limited > 1)  # heeded within a second
+    began, before = time.monotonic(), client.get("/status").ok()["hashes"]
+    eventually(lambda: client.get("/status").ok()["hashes"] > before + 1000)
+    after, seconds = client.get("/status").ok(), time.monotonic() - began
+    assert after["hashes"] - before <= 1000 * (seconds + 0.4), "more than the limit, a bucket and a report"
+    assert 0 < after["round"]["rate"] < 1100
+    assert after["round"]["expected_seconds"] == pytest.approx(2**80 / after["round"]["rate"], rel=0.01)
+    client.door.call("DELETE", "/mining/limit", None, **admin).ok()
+    eventually(lambda: client.get("/status").ok()["round"]["rate"] > 10_000)
