@@ -21,6 +21,7 @@ from api.rest import (
     mining,
     names,
     peers,
+    tips,
     transactions,
 )
 from api.rest.dashboard import LazyDashboard
@@ -76,6 +77,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         accounts.blueprint,
         peers.blueprint,
         names.blueprint,
+        tips.blueprint,
         dispatch.blueprint,
         faucet.blueprint,
         events.blueprint,

@@ -16,6 +16,8 @@ ADMIN = frozenset(
     {
         "mining.cancel_jobs",
         "mining.cancel_round",
+        "mining.lift_limit",
+        "mining.set_limit",
         "names.give",
         "names.remove",
         "peers.register",

@@ -44,6 +44,7 @@ HttpCode = Literal[
     "unknown_job",
     "unknown_name",
     "unknown_round",
+    "unknown_tip",
     "unknown_token",
     "unknown_transaction",
     # the rest

@@ -153,7 +153,7 @@ class _Search:
     def _reports(self) -> dict[str, tuple[int, float]]:
         found = {}
         for name, value in self._node.redis.hgetall(self._key).items():
-            hashes, _, last = value.split(b":")
+            hashes, _, last, *_ = value.split(b":")
             found[name.decode()] = (int(hashes), float(last))
         return found
 

@@ -38,6 +38,8 @@ from services.peers.consensus import Consensus
 from services.peers.http import PeerHttp, SystemPeerHttp
 from services.peers.proxy import PeerProxy
 from services.peers.resolver import Resolver
+from services.peers.sightings import Sightings
+from services.peers.tips import Tips
 from services.ports import Clock, Ports, Queue, Randomness, Store, SystemClock, SystemRandomness
 from services.settings.proxy_url import parse as parse_proxy_url
 from services.settings.table import Settings
@@ -60,6 +62,7 @@ from services.store.slots import Slots
 from services.store.snapshot_copy import SnapshotCopy
 from services.store.snapshots import SnapshotStore
 from services.store.state import StateStore
+from services.store.tips import TipStore
 from services.token.logs import LogSearch
 from services.token.wallet_blocks import WalletBlocks
 from services.wallet.development import kept_phrase
@@ -86,6 +89,7 @@ class Node:
     mempool: Mempool
     acceptor: Acceptor
     rounds: Rounds
+    tips: Tips
     requests: Requests
     modes: MiningModes
     peers: PeerBook
@@ -268,7 +272,9 @@ def build_node(
     aside = RoundsAside(policy, mining, rounds, rules, ports)
     forks = Forks(chain, pool, rules, reorganiser, going_back, aside, rounds, book, announcer, clock)
     wallet_blocks = WalletBlocks(chain, rules)
-    resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, announcer.tip_changed)
+    tip_store = TipStore(store, keys)
+    sightings = Sightings(tip_store, chain, rules, clock)
+    resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, sightings, announcer.tip_changed)
     return Node(
         settings=settings,
         rules=rules,
@@ -281,6 +287,7 @@ def build_node(
         mempool=mempool,
         acceptor=acceptor,
         rounds=rounds,
+        tips=Tips(chain, tip_store, book),
         requests=requests,
         modes=MiningModes(
             policy,

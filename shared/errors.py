@@ -86,6 +86,7 @@ InputCode = Literal[
     "bad_argument",
     "bad_batch_size",
     "bad_hash",
+    "bad_hash_rate",
     "bad_locator",
     "bad_name",
     "bad_nodes",

@@ -34,6 +34,11 @@ class ClaimSize:
         self._spent = 0.0
 
     @property
+    def speed(self) -> float:
+        """Hashes per second that this worker has shown."""
+        return self._speed
+
+    @property
     def proofs(self) -> int:
         """Proofs to claim."""
         shortest = self._speed * _SHORTEST_SECONDS

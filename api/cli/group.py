@@ -32,6 +32,7 @@ COMMANDS = {
     "faucet": ("api.cli.wallet.faucet", "faucet", "Get ten coins on a development chain."),
     "tx": ("api.cli.wallet.tx", "tx", "Look up a transaction."),
     "mine": ("api.cli.node.mine", "mine", "Mine blocks."),
+    "limit": ("api.cli.node.limit", "limit", "Limit the node's hash rate, or show the limit."),
     "fork": ("api.cli.node.fork", "fork", "Replace the last blocks of a development chain."),
     "chain": ("api.cli.chain.chain", "chain", "Show, verify, export and import the chain."),
     "anchor": ("api.cli.chain.anchor", "anchor", "Put a file's digest on the chain, and keep a proof."),

@@ -27,6 +27,7 @@ _GROUP_OF: Mapping[str, str] = {
     "peers.headers": "Blocks",
     "mining": "Mining",
     "peers": "Peers",
+    "tips": "Peers",
     "rpc": "JSON-RPC",
     "health": "Node",
     "metrics": "Node",

@@ -110,6 +110,7 @@ def status() -> ResponseReturnValue:
         automine=node.modes.automine(),
         block_time=node.modes.interval(),
         mine=node.settings.mine,
+        hash_rate_limit=state.hash_rate_limit,
         hashes=state.counters.get("hashes", 0),
         wasted_hashes=state.counters.get("wasted_hashes", 0),
     )

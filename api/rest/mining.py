@@ -7,17 +7,20 @@ from flask.typing import ResponseReturnValue
 
 from api.access import budget, current_node, doorkeeper
 from api.errors import HttpRefusal, problem
-from api.reading import MAX_WAIT, is_id, seconds_argument
+from api.reading import MAX_WAIT, is_id, json_body, seconds_argument
 from api.representations import block_fields, represent_round
 from api.serving.budget import Kind
 from services.clocks import waiting_words
 from services.errors import Busy, NotFound
 from services.store.rounds import RequestStatus, RoundState
+from shared.errors import InputError, ShapeError
+from shared.hash_rate import parse_hash_rate
 
 blueprint = Blueprint("mining", __name__)
 
 _UNKNOWN_JOB = "No mining request with this id is known here."
 _UNKNOWN_ROUND = "No round with this id is known here."
+_LIMIT = 'Send {"hash_rate_limit": "2M"}.'
 
 
 @blueprint.route("/mine", methods=["GET", "POST"])
@@ -190,3 +193,55 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
     current_node().requests.cancel(round_id)
     ended = current_node().mining.round(round_id)
     return jsonify(None if ended is None else represent_round(current_node(), ended))
+
+
+@blueprint.get("/mining/limit")
+def limit() -> ResponseReturnValue:
+    """Show the limit on the hash rate.
+    ---
+    get:
+      summary: How many hashes per second the node's workers may do together
+      responses: {'200': {description: 'hash_rate_limit: hashes per second, or null.', json: HashRateLimit}}
+    """
+    return jsonify(hash_rate_limit=current_node().mining.hash_rate_limit())
+
+
+@blueprint.post("/mining/limit")
+def set_limit() -> ResponseReturnValue:
+    """Limit the hash rate of this node.
+    ---
+    post:
+      summary: Limit how many hashes per second the node's workers do together (admin)
+      description: >-
+        Every worker of the node heeds it within a second, and so does one that starts later. It stays until it is
+        lifted, also when the node starts again. A worker whose own limit (QUARRY_HASH_RATE) is lower heeds that one.
+      requestBody:
+        json: NewHashRateLimit
+      responses:
+        '200': {description: 'hash_rate_limit: hashes per second.', json: HashRateLimit}
+        '401':
+    """
+    doorkeeper().require_admin()
+    body = json_body()
+    if not isinstance(body, dict):
+        raise InputError("not_an_object", _LIMIT)
+    if body.keys() != {"hash_rate_limit"}:
+        raise ShapeError("wrong_fields", _LIMIT)
+    rate = parse_hash_rate(body["hash_rate_limit"], field="hash_rate_limit")
+    current_node().mining.limit_hash_rate(rate)
+    return jsonify(hash_rate_limit=rate)
+
+
+@blueprint.delete("/mining/limit")
+def lift_limit() -> ResponseReturnValue:
+    """Let the workers search as fast as they can.
+    ---
+    delete:
+      summary: Lift the limit on the node's hash rate (admin)
+      responses:
+        '200': {description: 'hash_rate_limit: null.', json: HashRateLimit}
+        '401':
+    """
+    doorkeeper().require_admin()
+    current_node().mining.limit_hash_rate(None)
+    return jsonify(hash_rate_limit=None)

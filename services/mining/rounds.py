@@ -169,7 +169,14 @@ class Rounds:
         return self._store.events.watch()
 
     def claim(
-        self, round_id: str, worker: str, wanted: int, searched: Searched, *, if_needed: bool = False
+        self,
+        round_id: str,
+        worker: str,
+        wanted: int,
+        searched: Searched,
+        *,
+        if_needed: bool = False,
+        demand: float = 1e12,
     ) -> Claim | None:
         """Report what was searched and take the next `wanted` proofs. None: the round has ended.
 
@@ -179,13 +186,17 @@ class Rounds:
         Args:
             if_needed: for a worker that has nothing to report. If the proofs that other workers hold most likely
                 suffice, the claim is empty: one more worker would only compete with them for the processor.
+            demand: hashes per second that the worker can do. Under a hash-rate limit the claim says how many it may do;
+                if other workers still hold its share, the claim is empty.
         """
         report = searched
         for _ in range(_ATTEMPTS):
             now = self._clock.now()
             arrival_seconds = ARRIVAL_SECONDS if self._policy.never_idle else 0
             times = Times(now, now + HEARTBEAT_SECONDS, REFRESH_SECONDS, arrival_seconds)
-            outcome = self._store.claim(round_id, Report(worker, report), wanted, times, ENOUGH if if_needed else 0)
+            outcome = self._store.claim(
+                round_id, Report(worker, report), wanted, times, ENOUGH if if_needed else 0, demand
+            )
             if isinstance(outcome, Claim):
                 return outcome
             if outcome == "ended":

@@ -7,6 +7,7 @@
 - `resolver`: which claims are tried, in which order, and what follows for a peer that lied or failed.
 - `header_chain`, `whole_chain`: adopting one peer's chain; `adopter`, `stretch`: what both need. Most
   lies are found here: headers that do not connect, work that is not there.
+- `sightings`: notes of branches and blocks that were not adopted; `tips`: the ends of all branches.
 - `consensus`: resolving on demand.
 - `announcer`: news of tips and transactions, to peers and from them.
 """

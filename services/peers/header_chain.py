@@ -7,15 +7,19 @@ made without work.
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-from services.errors import PeerLied, TipMoved
+from services.errors import PeerFailed, PeerLied, TipMoved
 from services.peers.adopter import Adopter
 from services.peers.client import PAGE_LIMIT, PeerClaim
 from services.peers.http import AnswerTooLong
+from services.peers.sightings import Sightings
 from services.peers.stretch import Budget, ChainChanged, NeedsMore, Stretch
 from services.store.records import Tip
 from shared.block import Block, Header
-from shared.errors import NodeError, TooEarly
+from shared.errors import NodeError, RuleError, TooEarly
 from shared.forkchoice import is_better
 
 # Headers that are held before they are known to outweigh our chain, of all peers that are tried at once. Held as
@@ -23,8 +27,11 @@ from shared.forkchoice import is_better
 MAX_UNPROVEN = 1_000_000
 
 
+@dataclass(eq=False)
 class HeaderChains(Adopter):
     """Chains of peers whose headers can be judged without their blocks."""
+
+    _sightings: Sightings
 
     def adopt(self, claim: PeerClaim, tip: Tip, budget: Budget) -> bool:
         """Adopt one stretch of a peer's chain, which is better than ours at `tip`. Returns whether there may be more.
@@ -41,21 +48,43 @@ class HeaderChains(Adopter):
             TipMoved: our chain changed while the peer's was read.
         """
         stretch = self._headers(claim, tip, budget)
-        if stretch.fork == tip.height:
-            for block in self._bodies(claim, stretch, 0, budget):
-                self._acceptor.accept(block)
-                budget.extend()
-        else:
-            self._reorganise(claim, stretch, budget)
+        try:
+            if stretch.fork == tip.height:
+                for block in self._bodies(claim, stretch, 0, budget):
+                    with self._noted(claim, stretch, block):
+                        self._acceptor.accept(block)
+                    budget.extend()
+            else:
+                self._reorganise(claim, stretch, budget)
+        except PeerFailed:
+            self._sightings.headers(claim.url, stretch)
+            raise
         return not stretch.ended
+
+    @contextmanager
+    def _noted(self, claim: PeerClaim, stretch: Stretch, block: Block) -> Iterator[None]:
+        """Keep the block if it is refused for a broken rule."""
+        try:
+            yield
+        except RuleError as error:
+            self._sightings.block(claim.url, stretch, block, error)
+            raise
 
     # --- headers ---
 
     def _headers(self, claim: PeerClaim, tip: Tip, budget: Budget) -> Stretch:
         """Verified headers from the fork point on: as few pages as prove that they outweigh our chain."""
         stretch, page = self._connect(claim, tip, budget)
+        try:
+            return self._outweighing(claim, stretch, page, tip, budget)
+        except NodeError:
+            self._sightings.headers(claim.url, stretch)
+            raise
+
+    def _outweighing(self, claim: PeerClaim, stretch: Stretch, page: list[Header], tip: Tip, budget: Budget) -> Stretch:
+        """The stretch, with the headers of `page` and of as many further pages as are needed."""
         while True:
-            early = self._check(stretch, page, tip.time_limit(self._clock.now()))
+            early = self._check(claim, stretch, page, tip.time_limit(self._clock.now()))
             if early is not None:
                 stretch.ended = True
             if is_better(stretch.claim, tip.claim):
@@ -69,7 +98,7 @@ class HeaderChains(Adopter):
             page = self._next_page(claim, stretch.window[-1].hash, budget)
             stretch.ended = len(page) < PAGE_LIMIT
 
-    def _check(self, stretch: Stretch, page: list[Header], now: float) -> TooEarly | None:
+    def _check(self, claim: PeerClaim, stretch: Stretch, page: list[Header], now: float) -> TooEarly | None:
         """Verify a page's headers and add them to the stretch, up to the first that is too early. Returns its error.
 
         Args:
@@ -80,6 +109,9 @@ class HeaderChains(Adopter):
                 self._rules.check_header(header, tuple(stretch.window), now)
             except TooEarly as error:
                 return error
+            except RuleError as error:
+                self._sightings.header(claim.url, stretch, header, error)
+                raise
             stretch.add(header, self._rules.work(header))
         return None
 
@@ -144,7 +176,8 @@ class HeaderChains(Adopter):
             while held < len(stretch) and self._reorganiser.add_known(branch, stretch.hash_at(held)):
                 held += 1
         for block in self._bodies(claim, stretch, held, budget):
-            self._reorganiser.add(branch, block)
+            with self._noted(claim, stretch, block):
+                self._reorganiser.add(branch, block)
             budget.extend()
         self._reorganiser.swap(branch)
 
@@ -162,8 +195,15 @@ class HeaderChains(Adopter):
                 budget.bodies = limit // 2  # these blocks are larger than most
                 continue
             for value in values:
-                block = self._rules.read_block(value)
+                block = self._read(claim, stretch, value)
                 if block.hash != stretch.hash_at(wanted):
                     raise ChainChanged("The peer's blocks are not those of its headers: its chain has changed.")
                 wanted += 1
                 yield block
+
+    def _read(self, claim: PeerClaim, stretch: Stretch, value: Any) -> Block:
+        try:
+            return self._rules.read_block(value)
+        except RuleError as error:
+            self._sightings.body(claim.url, stretch, value, error)
+            raise

@@ -19,6 +19,7 @@ from services.peers.book import Peer, PeerBook
 from services.peers.claims import Claims
 from services.peers.client import PeerClaim, PeerClient
 from services.peers.header_chain import HeaderChains
+from services.peers.sightings import Sightings
 from services.peers.stretch import CROWDED_SECONDS, PEER_SECONDS, Budget, ChainChanged, NeedsMore, OutOfTime
 from services.peers.whole_chain import WholeChains
 from services.ports import Clock
@@ -61,6 +62,7 @@ class Resolver:
         book: PeerBook,
         client: PeerClient,
         clock: Clock,
+        sightings: Sightings,
         on_adopted: Callable[[], None],
     ) -> None:
         """`on_adopted` is called after each run that has changed our chain."""
@@ -71,7 +73,7 @@ class Resolver:
         self._client = client
         self._clock = clock
         self._on_adopted = on_adopted
-        self._header_chains = HeaderChains(chain, rules, acceptor, reorganiser, client, clock)
+        self._header_chains = HeaderChains(chain, rules, acceptor, reorganiser, client, clock, sightings)
         self._whole_chains = WholeChains(chain, rules, acceptor, reorganiser, client, clock)
         self._peers = Claims(chain, rules, book, client, self._whole_chains, clock)
         self.discover = self._peers.discover

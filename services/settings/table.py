@@ -113,6 +113,8 @@ class Settings:
     # Bytes per process that large answers take together.
     answer_memory: int = field(metadata=number("ANSWER_MEMORY", 24 * 2**20, 2**22, 2**34))
     kernel: Literal["auto", "plain", "fast"] = field(metadata=one_of("KERNEL", "auto", "plain", "fast"))
+    # Most hashes per second of one mining worker; 0: no limit.
+    hash_rate: int = field(metadata=setting("HASH_RATE", values.hash_rate, 0))
     # Seconds that a search job waits for the next round.
     linger: float = field(metadata=setting("LINGER", values.seconds(60), 2.0))
     # What the names of workers begin with; "": the machine's name.

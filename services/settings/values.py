@@ -13,6 +13,7 @@ from services.system.text_files import BadTextFile
 from shared.addresses import parse_address
 from shared.amounts import parse_amount
 from shared.errors import InputError
+from shared.hash_rate import parse_hash_rate
 
 T = TypeVar("T")
 
@@ -134,6 +135,11 @@ def address(text: str) -> str:
 def amount(text: str) -> int:
     """An amount of coins, in base units."""
     return _checked(lambda: parse_amount(text, field="it"))
+
+
+def hash_rate(text: str) -> int:
+    """Hashes per second, such as `2M`."""
+    return _checked(lambda: parse_hash_rate(text, field="it"))
 
 
 def listing(item: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:

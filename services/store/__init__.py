@@ -3,9 +3,11 @@
 Every change of the chain, the mempool or a round is one script in `lua/`; a repair writes record by record.
 
 keys, base, scripts          the names of all keys, which are the whole schema; what all stores share; loading `lua/`
+network_keys                 the names of the keys about peers and branches
 records, rounds, arguments   how values are written and read again, and how a block is passed to a script
 chain                        beginning the chain and appending; on top of the readers `blocks`, `ledger` and `index`
 branch                       staged blocks, the swap of a reorganisation, and its journal
+tips                         the ends of branches that were not adopted, and refused blocks
 snapshots                    the tip and the mempool as they were, for a development node that goes back
 digest, faults, mender       sums over the state, the mark that it is wrong, and the writes of a repair
 stored, ledger_copy          records byte for byte, and the whole ledger at one moment, for the checks in services/audit

@@ -14,6 +14,8 @@ from shared.block import Block
 from shared.ledger import Entries
 from shared.transaction import Transaction
 
+# Ends of detached branches that are kept (services/store/tips.py).
+MOST_ENDS = 64
 # Arguments per slice, so that no slice holds Redis for more than some milliseconds.
 SLICE = 1000
 # Transactions of one sender per slice, and slices sent together.
@@ -248,8 +250,13 @@ class BranchStore(NodeStore):
             self._scripts.run_many(name, [self.keys.prefix], list(calls[start : start + TOGETHER]))
 
     def finish(self, journal: Journal, now: float) -> None:
-        """Delete the journal: everything in it is done. If the swap was asked for, the open round ends too."""
-        args = [journal.beginning, int(journal.aftermath is not None), now, KEEP_SECONDS]
+        """Delete the journal: everything in it is done. If the swap was asked for, the open round ends too. The tip
+        that was detached is kept as the end of a branch.
+        """
+        attached = set(journal.attached)
+        back = [name for name in self._redis.zrange(self.keys.branch_ends, 0, -1) if name.decode() in attached]
+        args: list[Any] = [journal.beginning, int(journal.aftermath is not None), now, KEEP_SECONDS]
+        args += [journal.detached[0] if journal.detached else "", MOST_ENDS, *back]
         self._scripts.run("finish", [self.keys.prefix], args)
 
     def forget(self, before: float, limit: int) -> int:

@@ -10,7 +10,8 @@ from services.store.base import NodeStore
 
 # Events that are read at once.
 _PAGE = 1000
-# Types that listeners receive one by one. The only other type is "transaction": there may be thousands a second.
+# Types that listeners receive one by one. The others are "transaction", since there may be thousands a second, and
+# "limit", which is for searching workers.
 TOLD_ONE_BY_ONE = frozenset({"block", "round", "reorganisation", "cancelled"})
 
 
@@ -91,9 +92,11 @@ class Watch:
         """Wait up to `seconds` for an event of any type. Returns whether one came."""
         return bool(self._read(seconds))
 
-    def news(self) -> bool:
-        """Whether a round or the tip has changed since the last call, or may have, because the connection was lost."""
-        return any(kind != b"transaction" for kind in self._read(0.0))
+    def news(self, seconds: float = 0.0) -> bool:
+        """Whether a round, the tip or the hash-rate limit has changed since the last call, or may have, because the
+        connection was lost. Waits up to `seconds` for an event of any type.
+        """
+        return any(kind != b"transaction" for kind in self._read(seconds))
 
     def close(self) -> None:
         if self._connection is not None:
@@ -123,7 +126,7 @@ class Watch:
         for _, fields in events:
             if fields[b"type"] == b"round":
                 self.opened = fields[b"data"].split()[0].decode()
-            elif fields[b"type"] != b"transaction":
+            elif fields[b"type"] not in (b"transaction", b"limit"):
                 self.opened = ""
         return [fields[b"type"] for _, fields in events]
 

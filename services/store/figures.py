@@ -50,12 +50,12 @@ def round_figures(found: Round, workers: Mapping[str, RoundWorker], now: float) 
     """The figures of a round at `now` (Unix seconds).
 
     A worker's speed is the average over the time in which it has searched this round, so it is steady, and a figure is
-    there from the first report on. Every hash has the same chance, however many came before it: the rest of a round is
-    expected to take as long as a whole one.
+    there from the first report on. Where its share of a hash-rate limit changes, the average begins again. Every hash
+    has the same chance, however many came before it: the rest of a round is expected to take as long as a whole one.
     """
     each = tuple(
         WorkerFigures(
-            name, worker.hashes, _rate(worker.hashes, worker.last - worker.since),
+            name, worker.hashes, worker.rate,
             found.is_open and now - worker.last < ACTIVE_SECONDS,
         )
         for name, worker in sorted(workers.items())

@@ -6,6 +6,7 @@ scripts.
 """
 
 from services.settings.values import NODE_NAME
+from services.store.network_keys import NetworkKeys
 
 # Broker-wide: node name -> JSON of what a worker needs to serve it (services/registry.py).
 NODES = "quarry:nodes"
@@ -15,16 +16,15 @@ CLOCKS = "quarry:clocks"
 WORKERS = "quarry:workers"
 
 
-class Keys:
-    """Names of one node's keys. Types and writers are beside each."""
+class Keys(NetworkKeys):
+    """Names of one node's keys. Types and writers are beside each. Those about peers and branches are in
+    `network_keys`.
+    """
 
     def __init__(self, node: str) -> None:
         if not NODE_NAME.fullmatch(node):
             raise ValueError("a node's name is 1 to 32 lower-case letters, digits and hyphens")
         self.prefix = f"quarry:{{{node}}}:"
-
-    def _key(self, name: str) -> str:
-        return self.prefix + name
 
     # --- chain: append.lua, swap.lua, initialise.lua ---
 
@@ -243,6 +243,13 @@ class Keys:
         return self._key("searchers")
 
     @property
+    def hash_rate(self) -> str:
+        """HASH {limit} and `worker:NAME` -> "share demand until basis": the hash-rate limit of the node, and how its
+        workers share it (lua/share.lua).
+        """
+        return self._key("hash-rate")
+
+    @property
     def held(self) -> str:
         """STRING tip hash on which a cancelled round must not be opened again by auto-mining."""
         return self._key("held")
@@ -256,53 +263,6 @@ class Keys:
     def pulse(self) -> str:
         """HASH {at, asked}: interval mining: the time that its intervals are counted from, and its last request."""
         return self._key("pulse")
-
-    # --- peers, reorganisations, housekeeping: peers.py, branch.py, outbox.py, resolutions.py, slots.py ---
-
-    @property
-    def peers(self) -> str:
-        """HASH peer URL -> JSON of what is known of it (services/peers/book.py)."""
-        return self._key("peers")
-
-    @property
-    def heard(self) -> str:
-        """HASH peer URL -> "waiting|asked SECONDS HASH": the block that was last announced in the peer's name."""
-        return self._key("heard")
-
-    @property
-    def asked(self) -> str:
-        """HASH peer URL -> Unix seconds at which it was, or will be, asked for its tip."""
-        return self._key("asked")
-
-    @property
-    def staged(self) -> str:
-        """ZSET hash of a verified block that is stored but not on the chain (yet) -> Unix seconds of its staging."""
-        return self._key("staged")
-
-    @property
-    def journal(self) -> str:
-        """STRING JSON of the reorganisation whose indexes and mempool are being finished; absent when there is none."""
-        return self._key("journal")
-
-    @property
-    def outbox(self) -> str:
-        """LIST of ids of transactions to relay to peers, in order of admission. Capped."""
-        return self._key("outbox")
-
-    @property
-    def resolve_asked(self) -> str:
-        """STRING number of the last resolution that was asked for over HTTP."""
-        return self._key("resolve-asked")
-
-    @property
-    def resolve_done(self) -> str:
-        """STRING JSON {number, replaced}: the last such resolution that was answered, and whether the chain changed."""
-        return self._key("resolve-done")
-
-    @property
-    def kept(self) -> str:
-        """STRING Unix seconds at which housekeeping last began (services/store/slots.py)."""
-        return self._key("kept")
 
     # --- names of addresses: set_name.lua ---
 

@@ -26,7 +26,8 @@ class Claim:
     version: str  # of the template
     prefix: bytes  # what proofs are appended to: the template's seal
     difficulty: int
-    proofs: range  # empty: other workers hold enough for now
+    proofs: range  # empty: other workers hold enough for now, or hold this one's share of the hash-rate limit
+    share: float | None = None  # hashes per second that the worker may do while it holds the claim; None: no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,7 @@ class MiningStore(NodeStore):
         wanted: int,
         times: Times,
         enough: int = 0,
+        demand: float = 0.0,
     ) -> Claim | Literal["stale", "ended"]:
         """Report what was searched and take the next `wanted` proofs.
 
@@ -208,15 +210,19 @@ class MiningStore(NodeStore):
             times.searching_until,
             enough,
             times.arrival_seconds,
+            demand,
         ]
         reply = self._scripts.run("claim", [self.keys.prefix], args)
         if reply[0] == b"ended":
             return "ended"
         if reply[0] == b"stale":
             return "stale"
-        _, version, prefix, difficulty, *first = reply
-        proofs = range(int(first[0]), int(first[0]) + wanted) if first else range(0)
-        return Claim(round_id, version.decode(), prefix, int(difficulty), proofs)
+        outcome, version, prefix, difficulty, *granted = reply
+        if outcome != b"open":
+            share = 0.0 if outcome == b"later" else None
+            return Claim(round_id, version.decode(), prefix, int(difficulty), range(0), share)
+        first, share = int(granted[0]), float(granted[1]) if granted[1] else None
+        return Claim(round_id, version.decode(), prefix, int(difficulty), range(first, first + wanted), share)
 
     def cancel(self, round_id: str, now: float) -> str | None:
         """Cancel a round, if it is open; the state that it had before, or None if there is no such round."""
@@ -301,8 +307,22 @@ class MiningStore(NodeStore):
         self._redis.zadd(self.keys.searchers, {worker: until})
 
     def leave(self, worker: str) -> None:
-        """Take back what `linger` or a claim has announced: the search job ends."""
-        self._redis.zrem(self.keys.searchers, worker)
+        """Take back what `linger` or a claim has announced: the search job ends. Its share of the hash-rate limit goes
+        to the others.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.zrem(self.keys.searchers, worker)
+        pipeline.hdel(self.keys.hash_rate, f"worker:{worker}")
+        pipeline.execute()
+
+    def hash_rate_limit(self) -> int | None:
+        """Hashes per second that all workers of the node may do together; None: there is no limit."""
+        found = self._redis.hget(self.keys.hash_rate, "limit")
+        return None if found is None else int(found)
+
+    def limit_hash_rate(self, limit: int | None) -> None:
+        """Set that limit, and have the workers that search heed it now. None: there is no limit."""
+        self._scripts.run("set_hash_rate", [self.keys.prefix], ["" if limit is None else limit])
 
     def counters(self) -> dict[str, int]:
         """Totals since the chain began, by name."""

@@ -29,6 +29,7 @@ class NodeOverview:
     searchers: int  # search jobs that search, or linger until the next round
     figures: RoundFigures | None = None  # of the open round
     counters: Mapping[str, int] = field(default_factory=dict)  # totals since the chain began
+    hash_rate_limit: int | None = None  # hashes per second of all workers; None: no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class OverviewStore:
         pipeline.hlen(keys.fault)
         pipeline.zcount(keys.searchers, now, now + LONGEST_PROMISE)
         pipeline.hgetall(keys.counters)
-        tip, pool_size, pool_bytes, round_id, requests, fault, searchers, counters = pipeline.execute()
+        pipeline.hget(keys.hash_rate, "limit")
+        tip, pool_size, pool_bytes, round_id, requests, fault, searchers, counters, limit = pipeline.execute()
         found = figures = None
         if round_id:
             found, figures, counters = self._round(round_id.decode(), now)
@@ -86,6 +88,7 @@ class OverviewStore:
             searchers=searchers,
             figures=figures,
             counters={name.decode(): int(value) for name, value in counters.items()},
+            hash_rate_limit=None if limit is None else int(limit),
         )
 
     def memory(self) -> ServerMemory | None:

@@ -39,6 +39,7 @@ class PeerStore(NodeStore):
         known = bool(self._redis.hdel(self.keys.peers, url))
         self._redis.hdel(self.keys.heard, url)
         self._redis.hdel(self.keys.asked, url)
+        self._redis.hdel(self.keys.header_ends, url)
         return known
 
     def hear(self, url: str, block_hash: str, now: float, same_seconds: float) -> bool:

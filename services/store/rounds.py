@@ -103,9 +103,18 @@ class RoundWorker:
     hashes: int
     since: float  # Unix seconds of its first claim, later by the time for which it was away
     last: float  # Unix seconds of its last report
+    # Hashes that its speed leaves out, because it had another share of the hash-rate limit when it did them. Negative
+    # where the speed is taken to have been the share for a second before `since`.
+    before: int = 0
+
+    @property
+    def rate(self) -> int:
+        """Hashes per second, while it searched."""
+        seconds = self.last - self.since
+        return int((self.hashes - self.before) / seconds) if seconds > 0 else 0
 
     @classmethod
     def read(cls, value: bytes) -> "RoundWorker":
         """The worker whose stored text is `value`."""
-        hashes, since, last = value.split(b":")
-        return cls(int(hashes), float(since), float(last))
+        hashes, since, last, *before = value.split(b":")
+        return cls(int(hashes), float(since), float(last), *map(int, before))

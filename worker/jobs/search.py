@@ -5,6 +5,7 @@ import time
 import structlog
 
 from services.jobs.queues import SEARCH_SECONDS
+from services.mining.pace import REPORT_SECONDS, Pace
 from services.mining.rounds import Rounds
 from services.registry import Unserved
 from services.store.events import Watch
@@ -21,6 +22,10 @@ _LOOK_SECONDS = 0.5
 _REST_LOOK_SECONDS = 0.005
 # Seconds before a worker that is not needed asks for a claim again: some round trips to the store.
 PATIENCE_SECONDS = 0.02
+# Seconds before a worker asks again for its share of a hash-rate limit, which others still hold.
+SHARE_SECONDS = 0.1
+# A worker under a limit looks this often whether it is told to stop: a signal does not end its wait for events.
+_LONGEST_WAIT = 0.25
 # Seconds for which a worker that refuses a job takes no other, so that another worker can take the job.
 REFUSAL_SECONDS = 2.0
 
@@ -50,6 +55,9 @@ class _Search:
         self._name = context.worker_name
         self._linger = linger
         self._size = ClaimSize(context.speed)
+        self._cap = context.settings.hash_rate or None  # of this worker, whatever its node's limit is
+        self._pace = Pace()
+        self._pace.set(self._cap, time.monotonic())
         self._found = 0
 
     def run(self, first: str) -> int:
@@ -79,41 +87,77 @@ class _Search:
         searched, fresh = Searched(), True
         self._size.begin()
         while not self._context.stopping and not self._turn_is_over(started):
-            claim = self._rounds.claim(round_id, self._name, self._size.proofs, searched, if_needed=fresh)
+            began = time.monotonic()
+            claim = self._claim(round_id, searched, fresh)
             fresh = False
             if claim is None:  # sealed or cancelled
+                self._pace.set(0, time.monotonic())  # the share is given back
                 return
             if not claim.proofs:  # enough is claimed already; if those workers die, a later claim is not empty
-                self._watch.wait(PATIENCE_SECONDS)
+                searched = Searched()
+                self._watch.wait(PATIENCE_SECONDS if claim.share is None else SHARE_SECONDS)
                 continue
-            proof, searched = self._scan(claim)
+            proof, searched = self._scan(claim, began)
             if proof is not None:
                 if self._rounds.report(round_id, self._name, searched) and self._rounds.seal(claim, proof, self._name):
                     self._found += 1
                     return
                 searched = Searched()
         self._rounds.report(round_id, self._name, searched)
+        self._pace.set(0, time.monotonic())
 
-    def _scan(self, claim: Claim) -> tuple[int | None, Searched]:
+    def _claim(self, round_id: str, searched: Searched, fresh: bool) -> Claim | None:
+        """Report and claim as `Rounds.claim`, and go by the share of the hash-rate limit that the claim brings."""
+        wanted, speed = self._size.proofs, self._size.speed
+        if self._pace.is_limited:
+            wanted = min(wanted, self._pace.claim)
+        if self._cap is not None:
+            speed = min(speed, self._cap)
+        claim = self._rounds.claim(round_id, self._name, wanted, searched, if_needed=fresh, demand=speed)
+        if claim is not None:
+            limits = [limit for limit in (self._cap, claim.share) if limit is not None]
+            self._pace.set(min(limits, default=None), time.monotonic())
+        return claim
+
+    def _scan(self, claim: Claim, began: float) -> tuple[int | None, Searched]:
         """Scan one claim slice by slice up to its first proof; the proof, and what was done.
 
-        When something happens to the round or the tip, the rest of the claim is abandoned.
+        When something happens to the round or the tip, the rest of the claim is abandoned. Under a limit each slice
+        waits for its time, and the claim is soon given up for another, which renews the share.
+
+        Args:
+            began: monotonic seconds before the claim was asked for.
         """
-        began, done = time.monotonic(), 0
-        start, stop = claim.proofs.start, claim.proofs.stop
+        done, start, stop = 0, claim.proofs.start, claim.proofs.stop
+        patience = REPORT_SECONDS if self._pace.is_limited else GIVE_UP_SECONDS
         while start < stop:
-            end = min(stop, start + self._size.slice)
+            end = min(stop, start + (self._pace.slice if self._pace.is_limited else self._size.slice))
+            if not self._may_scan(end - start, began + patience):
+                break
             slice_began = time.perf_counter()
             proof = self._kernel.scan(claim.prefix, claim.difficulty, start, end)
             hashes = end - start if proof is None else proof - start + 1
             self._size.learn(hashes, time.perf_counter() - slice_began, claim.difficulty)
+            self._pace.spend(hashes, time.monotonic())
             done += hashes
             if proof is not None:
                 return proof, Searched(claim.version, done)
             start = end
-            if self._context.stopping or time.monotonic() - began > GIVE_UP_SECONDS or self._watch.news():
+            if self._context.stopping or time.monotonic() - began > patience or self._watch.news():
                 break
         return None, Searched(claim.version, done)
+
+    def _may_scan(self, hashes: int, until: float) -> bool:
+        """Wait until `hashes` may be done under the limit. False: something happened first, or it is too late.
+
+        Args:
+            until: monotonic seconds at which the claim is given up.
+        """
+        while (wait := self._pace.wait(hashes, now := time.monotonic())) > 0:
+            left = until - now
+            if left <= 0 or self._context.stopping or self._watch.news(min(wait, left, _LONGEST_WAIT)):
+                return False
+        return not self._pace.is_limited or now <= until
 
     def _rest(self) -> None:
         """Let transactions gather after a round. A mining request ends the rest."""

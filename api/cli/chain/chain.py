@@ -11,6 +11,7 @@ from api.cli.chain.chain_file import export_chain, import_chain
 from api.cli.chain.comparison import compare_ledger, compare_store, finding_lines
 from api.cli.chain.show import show
 from api.cli.chain.stores import store_of
+from api.cli.chain.tips import tips
 from api.cli.chain.verification import Verified, verify_chain
 from api.cli.group import Failure
 from api.cli.options import Target, json_option, redis_url_option, with_node
@@ -24,10 +25,11 @@ from shared.chain_spec import ChainSpec
 
 @click.group(cls=Group)
 def chain() -> None:
-    """Show, verify, export and import the chain."""
+    """Show, verify, export and import the chain, and list the tips of all branches."""
 
 
 chain.add_command(show)
+chain.add_command(tips)
 
 
 @chain.command()

@@ -14,6 +14,7 @@ processes.py  `quarry api`, `quarry rpc`, `quarry worker`, `quarry ticker`: one 
 status.py     `quarry status`
 mine.py       `quarry mine`
 fork.py       `quarry fork`
+limit.py      `quarry limit`
 peers.py      `quarry peers`
 names.py      `quarry names`
 doctor.py     `quarry doctor`; machine.py has what it checks of this machine

@@ -5,10 +5,12 @@ line to a server. Worker and ticker replace this process.
 """
 
 import os
+from typing import NoReturn
 
 import click
 
 from api.cli.group import USAGE, Failure
+from api.cli.options import require
 from services.system.loading import keep, uncollected
 from services.system.programs import do_without_rich, module_command, module_path
 
@@ -37,9 +39,20 @@ def rpc() -> None:
 
 @click.command()
 @click.option("--queue", required=True, type=click.Choice(["mining", "network"]), help="The queue to take jobs from.")
-def worker(queue: str) -> None:
+@click.option(
+    "--hash-rate",
+    metavar="RATE",
+    help="The most hashes per second of this worker, such as 800k or 1.5MH/s. [default: QUARRY_HASH_RATE, or no limit]",
+)
+def worker(queue: str, hash_rate: str | None) -> None:
     """Run one worker on one queue until SIGTERM or Ctrl-C. Settings come from the environment (QUARRY_…)."""
-    _become("worker", "--queue", queue)
+    if hash_rate is None:
+        _become("worker", "--queue", queue)
+    require(queue == "mining", "--hash-rate is for a worker of the queue mining.")
+    from services.settings import values
+
+    values.named("--hash-rate", lambda text: values.hash_rate(values.clean(text)), hash_rate)
+    _become("worker", "--queue", queue, QUARRY_HASH_RATE=hash_rate)
 
 
 @click.command()
@@ -51,10 +64,10 @@ def ticker() -> None:
     _become("ticker")
 
 
-def _become(*arguments: str) -> None:
+def _become(*arguments: str, **variables: str) -> NoReturn:
     """Replace this process by `python -m worker`. It keeps its process id, so a supervisor's signals still reach it."""
     command = module_command("worker", *arguments)
     try:
-        os.execve(command[0], command, {**os.environ, **module_path(os.environ)})
+        os.execve(command[0], command, {**os.environ, **module_path(os.environ), **variables})
     except OSError as error:
         raise Failure(f"{command[0]} cannot be started: {error.strerror}.", USAGE) from None

@@ -70,6 +70,8 @@ def _mining(found: Mapping[str, Any]) -> Iterator[str]:
     workers, searching = found["workers"], found["round"]
     yield f"MINING       {_when(found)}".rstrip()
     yield f"  workers    {workers['mining']} mining, {workers['network']} network"
+    if limit := found.get("hash_rate_limit"):
+        yield f"  limit      {rate_text(limit)} for all workers together"
     if not searching:
         yield "  round      none: nothing is being mined"
         return

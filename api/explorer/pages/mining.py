@@ -47,6 +47,7 @@ def mining(node: Node) -> dict[str, Any]:
         "cancelled": counters.get("rounds_cancelled", 0),
         "automine": node.modes.automine(),
         "block_time": node.modes.interval(),
+        "limit": state.hash_rate_limit,
         "always": node.settings.mine == "always",
         "wrong_clocks": [wrong_clock_words(item.name, item.ahead) for item in node.wrong_clocks()],
     }

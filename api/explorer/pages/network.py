@@ -12,6 +12,7 @@ from services.store.records import StoredHeader
 # How many of the newest events are searched for reorganisations.
 EVENTS = 2000
 _FORKS = 5
+_TIPS = 20
 # Of each branch, how many blocks are drawn and how many transactions are listed.
 _DRAWN = 5
 _LISTED = 12
@@ -48,6 +49,7 @@ def network(node: Node) -> dict[str, Any]:
         "tip": node.chain.tip(),
         "peers": [peer_row(node, peer) for peer in node.peers.all()],
         "forks": list(forks(node, node.mining.events.latest(EVENTS))),
+        "tips": node.tips.all()[1 : _TIPS + 1],  # without the active one
         "looked_at": EVENTS,
         "reorganisations": node.mining.counters().get("reorganisations", 0),
     }

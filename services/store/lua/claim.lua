@@ -3,28 +3,48 @@
 -- ARGV: 1 round id, 2 worker, 3 proofs wanted (0: only report), 4 version searched, 5 hashes done, 6 now (Unix
 --   seconds), 7 seconds after which a template is old, 8 Unix seconds until which this worker counts as searching,
 --   9 the worker is not needed where others hold more proofs than this many times the difficulty (0: it is needed),
---   10 seconds after which a template is old if transactions have arrived since it was made (0: they do not count).
--- Returns {"open", version, prefix, difficulty, first proof}, {"stale", version} if the tip has moved, the template is
--- old or the proofs are used up (renew it), {"enough", version, prefix, difficulty} without a claim, or {"ended"}.
+--   10 seconds after which a template is old if transactions have arrived since it was made (0: they do not count),
+--   11 hashes per second that this worker can use (0: none for now).
+-- Returns {"open", version, prefix, difficulty, first proof, share}, {"stale", version} if the tip has moved, the
+-- template is old or the proofs are used up (renew it), {"enough", version, prefix, difficulty} without a claim,
+-- {"later", …} likewise, because other workers still hold this one's share of the hash-rate limit, or {"ended"}.
+-- `share`: hashes per second that this worker may do for the next seconds; '' without a limit.
 -- Every worker runs it again and again while it searches, so each command counts.
 local P = KEYS[1]
+-- include: share
 local MAX_PROOF = 9007199254740991 -- 2^53 - 1
 
+-- A worker's part of a round: hashes, since when, its last report, and the hashes of before that its speed leaves out.
+local function part_of(workers, worker)
+  return string.match(redis.call('HGET', workers, worker) or '', '^(%d+):([%d.]+):([%d.]+):?(-?%d*)$')
+end
+
+local function note_part(workers, worker, done, since, last, before)
+  local text = string.format('%.0f:%s:%s', done, since, last)
+  if before and before ~= '' and tonumber(before) ~= 0 then
+    text = text .. string.format(':%.0f', before)
+  end
+  redis.call('HSET', workers, worker, text)
+end
+
 local round_id, worker, wanted, searched_version, hashes, now = unpack(ARGV, 1, 6)
-local refresh_seconds, searching_until, enough, arrival_seconds = unpack(ARGV, 7, 10)
+local refresh_seconds, searching_until, enough, arrival_seconds, demand = unpack(ARGV, 7, 11)
 local round, workers = P .. 'round:' .. round_id, P .. 'round-workers:' .. round_id
 local state, version, parent, prefix, difficulty, cursor, renewed_at, total, aside = unpack(redis.call('HMGET', round,
   'state', 'version', 'parent', 'prefix', 'difficulty', 'cursor', 'renewed_at', 'hashes', 'aside'), 1, 9)
 local exists, is_open = state ~= false, state == 'open'
 wanted = tonumber(wanted)
 local has_report = tonumber(hashes) > 0
+if wanted == 0 or not is_open then
+  give_back(worker)
+end
 local total_after = exists and string.format('%.0f', total + hashes)
 
 if has_report then
   redis.call('HINCRBY', P .. 'counters', 'hashes', hashes)
   if exists then
-    local done, since = string.match(redis.call('HGET', workers, worker) or '', '^(%d+):([%d.]+)')
-    redis.call('HSET', workers, worker, string.format('%.0f:%s:%s', (done or 0) + hashes, since or now, now))
+    local done, since, _, before = part_of(workers, worker)
+    note_part(workers, worker, (done or 0) + hashes, since or now, now, before)
   end
   if not is_open or version ~= searched_version then
     redis.call('HINCRBY', P .. 'counters', 'wasted_hashes', hashes)
@@ -47,7 +67,12 @@ local stale = wanted > 0 and is_open and not aside and (
   or math.abs(now - renewed_at) > tonumber(refresh_seconds) -- a clock may have been set back
   or cursor + wanted > MAX_PROOF
   or has_arrivals())
+local share, differs = '', false
 if is_open and wanted > 0 and not stale then
+  share, differs = take_share(worker, tonumber(demand), tonumber(now))
+end
+local is_later = share == '0'
+if is_open and wanted > 0 and not stale and not is_later then
   redis.call('HSET', round, 'hashes', total_after, 'cursor', string.format('%.0f', cursor + wanted))
 elseif has_report and exists then
   redis.call('HSET', round, 'hashes', total_after)
@@ -59,13 +84,21 @@ redis.call('ZADD', P .. 'searchers', searching_until, worker)
 if stale then
   return {'stale', version}
 end
-if wanted > 0 and not has_report then
+if is_later then
+  return {'later', version, prefix, difficulty}
+end
+if wanted > 0 and (not has_report or differs) then
+  local done, since, last, before = part_of(workers, worker)
+  if differs then
+    -- Its speed is counted anew, as if it had gone at the new one for a second.
+    done, since, last = done or 0, now - 1, now
+    before = done - math.min(share ~= '' and share or demand, demand)
+  end
   -- Its speed is counted from here; if it was here before, without the time for which it was away.
-  local done, since, last = string.match(redis.call('HGET', workers, worker) or '', '^(%d+):([%d.]+):([%d.]+)$')
   local away = done and math.max(now - last, 0) or 0
-  redis.call('HSET', workers, worker, (done or 0) .. ':' .. string.format('%.6f', (since or now) + away) .. ':' .. now)
+  note_part(workers, worker, done or 0, string.format('%.6f', (since or now) + away), now, before)
   if aside then -- it may be left without being ended
     redis.call('EXPIRE', workers, math.max(redis.call('TTL', round), 1))
   end
 end
-return {'open', version, prefix, difficulty, string.format('%.0f', cursor)}
+return {'open', version, prefix, difficulty, string.format('%.0f', cursor), share}

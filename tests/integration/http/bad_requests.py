@@ -131,6 +131,9 @@ def bad_http() -> Iterator[Bad]:
         ("POST", "/status"),
         ("DELETE", "/chain"),
         ("PATCH", "/blocks/1"),
+        ("POST", "/tips"),
+        ("DELETE", "/tips"),
+        ("PUT", "/mining/limit"),
         ("PUT", SUBMIT),
         ("PUT", "/transaction/new"),
         ("DELETE", "/mine"),
@@ -145,6 +148,9 @@ def bad_http() -> Iterator[Bad]:
         yield Bad(f"{method} {path}", 405, "method_not_allowed", method, path)
 
     yield Bad("no token", 401, "admin_token_required", "DELETE", "/rounds/" + "0" * 32)
+    yield Bad("no token to lift the limit", 401, "admin_token_required", "DELETE", "/mining/limit")
+    for name in ("0" * 64, "0" * 63, "A" * 64, "latest", MARKER, "%00", "0" * 5000):
+        yield Bad(f"the tip {name[:40]}", 404, "unknown_tip", "GET", f"/tips/{name}")
     yield Bad("no token for all", 401, "admin_token_required", "DELETE", "/jobs")
     for job in ("0" * 32, "0" * 31, "0" * 33, "A" * 32, "x" * 32, "new", "0" * 5000):
         yield Bad(f"the job {job[:40]}", 404, "unknown_job", "DELETE", f"/jobs/{job}")

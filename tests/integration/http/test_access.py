@@ -104,6 +104,8 @@ def doors() -> list[tuple[str, str, Any, Json]]:
         ("DELETE", "/nodes", {"nodes": [PEER]}, BEARER),
         ("POST", "/names", {"address": BOB.address, "name": "bob"}, BEARER),
         ("DELETE", "/names", {"address": BOB.address}, BEARER),
+        ("POST", "/mining/limit", {"hash_rate_limit": "2M"}, BEARER),
+        ("DELETE", "/mining/limit", None, BEARER),
         ("DELETE", "/rounds/ROUND", None, BEARER),
         ("DELETE", "/jobs/JOB", None, {}),
         ("DELETE", "/jobs", None, BEARER),
@@ -193,7 +195,7 @@ def test_every_other_get_only_reads(faucet_node: Node, faucet_client: Client) ->
     faucet_node.peers.add(PEER)
     values = {
         "name": "1", "transaction_id": identifier, "job_id": "0" * 32, "round_id": "0" * 32, "address": ALICE.address,
-        "step": "hash", "filename": "docs.css",
+        "step": "hash", "filename": "docs.css", "block_hash": "0" * 64,
     }  # fmt: skip
     before = state(faucet_node)
     tried = 0

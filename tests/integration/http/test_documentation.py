@@ -126,7 +126,7 @@ def test_doors_for_the_admin_and_for_this_machine_say_so(document: dict[str, Any
     assert asked == {
         ("get", "/mine"), ("post", "/mine"), ("post", "/faucet"), ("post", "/nodes/register"),
         ("post", "/miner/register"), ("delete", "/nodes"), ("delete", "/rounds/{round_id}"),
-        ("post", "/names"), ("delete", "/names"),
+        ("post", "/names"), ("delete", "/names"), ("post", "/mining/limit"), ("delete", "/mining/limit"),
         ("delete", "/jobs"), ("delete", "/jobs/{job_id}"),
     }  # fmt: skip
 

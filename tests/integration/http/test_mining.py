@@ -1,5 +1,6 @@
 """Asking for blocks over HTTP: real workers find the proofs."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -221,3 +222,55 @@ def test_a_page_of_another_site_cannot_mine(client: Client, node: Node) -> None:
     answer = client.door.call("GET", "/mine", **{"Sec-Fetch-Site": "cross-site"})
     answer.refused(403, "cross_site")
     assert node.mining.situation().requests == 0
+
+
+# --- the limit on the hash rate ---
+
+
+def test_the_admin_limits_the_hash_rate(node: Node, client: Client) -> None:
+    admin = {"Authorization": BEARER}
+    assert client.get("/mining/limit").ok() == {"hash_rate_limit": None}
+    for rate in ("1.5 MH/s", 1_500_000):
+        assert client.post("/mining/limit", {"hash_rate_limit": rate}, **admin).ok() == {"hash_rate_limit": 1_500_000}
+    assert client.get("/mining/limit").ok() == {"hash_rate_limit": 1_500_000}
+    assert client.get("/status").ok()["hash_rate_limit"] == node.mining.hash_rate_limit() == 1_500_000
+    assert "At most 1.5 MH/s" in client.get("/mining", Accept="text/html").body.decode()
+    client.post("/mining/limit", {"hash_rate_limit": "2M"}).refused(401, "admin_token_required")
+    client.door.call("DELETE", "/mining/limit").refused(401, "admin_token_required")
+    assert node.mining.hash_rate_limit() == 1_500_000
+    assert client.door.call("DELETE", "/mining/limit", None, **admin).ok() == {"hash_rate_limit": None}
+    assert client.get("/status").ok()["hash_rate_limit"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        *[(bad, 400, "not_an_object") for bad in ([], "2M", 7)],
+        *[(bad, 422, "wrong_fields") for bad in ({}, {"hash_rate": "2M"}, {"hash_rate_limit": 1, "worker": "w"})],
+        *[
+            ({"hash_rate_limit": bad}, 400, "bad_hash_rate")
+            for bad in (None, True, 0, -1, 10**15 + 1, [], {}, "", "off", "2MB", "-1", "1e6", "0.5", "9" * 10**5)
+        ],
+        *[({"hash_rate_limit": bad}, 400, "float_refused") for bad in (1.5, 1e300)],
+    ],
+)  # fmt: skip
+def test_a_limit_that_is_none_changes_nothing(node: Node, client: Client, body: Any, status: int, code: str) -> None:
+    client.post("/mining/limit", body, Authorization=BEARER).refused(status, code)
+    assert node.mining.hash_rate_limit() is None
+
+
+def test_real_workers_heed_the_limit_and_what_is_shown_follows_it(hopeless_node: RunningNode) -> None:
+    client, admin = hopeless_node.client, {"Authorization": BEARER}
+    client.post("/mine?wait=0").ok(202)
+    eventually(lambda: client.get("/status").ok()["hashes"] > 10_000)
+    limited = time.monotonic()
+    client.post("/mining/limit", {"hash_rate_limit": 1000}, **admin).ok()
+    eventually(lambda: time.monotonic() - limited > 1)  # heeded within a second
+    began, before = time.monotonic(), client.get("/status").ok()["hashes"]
+    eventually(lambda: client.get("/status").ok()["hashes"] > before + 1000)
+    after, seconds = client.get("/status").ok(), time.monotonic() - began
+    assert after["hashes"] - before <= 1000 * (seconds + 0.4), "more than the limit, a bucket and a report"
+    assert 0 < after["round"]["rate"] < 1100
+    assert after["round"]["expected_seconds"] == pytest.approx(2**80 / after["round"]["rate"], rel=0.01)
+    client.door.call("DELETE", "/mining/limit", None, **admin).ok()
+    eventually(lambda: client.get("/status").ok()["round"]["rate"] > 10_000)

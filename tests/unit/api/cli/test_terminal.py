@@ -106,6 +106,18 @@ def honest_answers(sender: str) -> dict[str, Any]:
             for address in (sender, ACCOUNTS[0].address)
         },
         "/mine": {"job": "j1", "message": "m"},
+        "/tips": {
+            "tips": [
+                {
+                    "hash": hashes[2], "height": 3, "chainwork": 3, "fork": {"height": 2, "hash": hashes[1]},
+                    "state": "invalid", "proven": proven, "rule": "wrong_reward", "reason": "r", "size": 9,
+                    "first_seen": 1.5, "peers": ["http://127.0.0.1:2"],
+                }
+                | ({} if proven else {"rule": None})
+                for proven in (True, False)
+            ]
+        },
+        "/mining/limit": {"hash_rate_limit": 2_000_000},
         "/rpc": {
             "jsonrpc": "2.0", "id": 1,
             "result": {"forkBlock": "0x2", "detached": [f"0x{hashes[2]}"], "attached": [f"0x{hashes[2]}"]},
@@ -129,9 +141,11 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
             ("send", "--from", "alice", "--to", ACCOUNTS[0].address, "1", "--wait", "--timeout", "0"),
         ],
         "mine": [("mine", "--wait", "0")],
+        "limit": [("limit",), ("limit", "2M"), ("limit", "off")],
         "fork": [("fork", "--depth", "2", "--drop", IDENTIFIER)],
         "chain": [
             ("chain", "show"),
+            ("chain", "tips"),
             ("chain", "verify"),
             ("chain", "export", directory / "out"),
             ("chain", "export", "-"),

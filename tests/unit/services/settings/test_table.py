@@ -51,6 +51,7 @@ def test_what_is_given_is_taken() -> None:
             "QUARRY_NONCES_AHEAD": "7",
             "QUARRY_LINGER": "0.5",
             "QUARRY_WORKER_NAME": "miner",
+            "QUARRY_HASH_RATE": "1.5 MH/s",
             "QUARRY_PEERS": "http://a:5000, http://b:5000,",
             "QUARRY_DATA_DIR": "~/elsewhere",
         }
@@ -60,6 +61,7 @@ def test_what_is_given_is_taken() -> None:
     assert settings.admin_token_file == Path("/run/token")
     assert (settings.node, settings.automine, settings.linger) == ("node-7", True, 0.5)
     assert settings.worker_name == "miner"
+    assert settings.hash_rate == 1_500_000
     assert (settings.min_fee, settings.nonces_ahead) == (25 * 10**16, 7)
     assert settings.peers == ("http://a:5000", "http://b:5000")
     assert settings.data_dir == Path.home() / "elsewhere"
@@ -82,7 +84,7 @@ def test_other_variables_are_none_of_its_business() -> None:
         ("mine_wait", "61"), ("mine_wait", "-0.1"), ("linger", "soon"), ("linger", "nan"),
         ("automine", "perhaps"), ("kernel", "gpu"), ("durability", "sometimes"), ("log_level", "loud"),
         ("max_mempool", "0"), ("max_mine_requests", "0"), ("max_body", "100"), ("api_threads", "1"),
-        ("nonces_ahead", "0"),
+        ("nonces_ahead", "0"), ("hash_rate", "0"), ("hash_rate", "fast"), ("hash_rate", "2MB"), ("hash_rate", "0.5"),
         ("prot", "5000"),
     ],
 )  # fmt: skip

@@ -67,3 +67,5 @@ def test_a_request_that_is_not_there() -> None:
 
 def test_workers() -> None:
     assert RoundWorker.read(b"1200:1000.5:1002") == RoundWorker(1200, since=1000.5, last=1002.0)
+    assert RoundWorker.read(b"1200:1000.5:1002:-300") == RoundWorker(1200, since=1000.5, last=1002.0, before=-300)
+    assert RoundWorker.read(b"1200:1000.5:1002:-300").rate == 1000
