@@ -31,9 +31,9 @@ Every field of a chain spec: which values it takes, its default, and what it doe
 chain of your own. It is made by `python -m shared.spec_page` from the table by which the node reads a spec.
 
 A chain spec is a TOML file with every constant that the nodes of a chain must share. `dev`, `lab`, `network` and
-`tutorial` are built in (`shared/chain_specs/`). `QUARRY_SPEC` or `quarry up --spec` names one of them or a file. The hash of the
-spec is in the first block, so nodes with different specs refuse each other: a changed spec is another chain. For a
-development chain that differs only in accounts, balances or chain id, no file is needed
+`tutorial` are built in (`shared/chain_specs/`). `QUARRY_SPEC` or `quarry up --spec` names one of them or a file. The
+hash of the spec is in the first block, so nodes with different specs refuse each other: a changed spec is another
+chain. For a development chain that differs only in accounts, balances or chain id, no file is needed
 ([chains from options](operations.md#chains-from-options)).
 
 | field | values | default | meaning |

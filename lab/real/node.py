@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import urllib3
-from shared.hash_rate import parse_hash_rate
 
 from api.cli.client import NodeClient
 from api.cli.group import Failure
@@ -17,12 +16,13 @@ from api.cli.wallet.transfers import submit_transfer
 from lab.blocktree import BlockTree
 from lab.interface import LabBlock, LabError, LabNode, NodeState
 from lab.real.watcher import Watcher
+from lab.units import base_units, hashes_per_second
 from services.launch.launcher import RunningNode
 from services.launch.node_plan import NodePlan
 from services.system.text_files import read_secret
 from services.wallet import keyring
 from shared.amounts import parse_amount
-from shared.errors import InputError, NodeError
+from shared.errors import NodeError
 
 HOST = "127.0.0.1"
 _BLOCK_SECONDS = 60.0  # that one block may take
@@ -90,7 +90,7 @@ class RealNode:
         return parse_amount(self._get(f"/accounts/{address}")["balance"], field="balance")
 
     def limit(self, hash_rate: str | float | None) -> None:
-        rate = None if hash_rate is None else parse_hash_rate(str(hash_rate), field="hash_rate")
+        rate = None if hash_rate is None else int(hashes_per_second(hash_rate))
         self._rate = rate
         self._apply_limit()
         self._tree.note("limit", node=self.number, hash_rate=rate)
@@ -120,11 +120,7 @@ class RealNode:
         receiver = self if at is None else at
         assert isinstance(receiver, RealNode)
         recipient = to if isinstance(to, str) else to.wallet
-        try:
-            units = parse_amount(str(amount), field="amount")
-            fee_units = None if fee is None else parse_amount(str(fee), field="fee")
-        except InputError as error:
-            raise LabError(f"{self.name}: {error}") from None
+        units, fee_units = base_units(amount), None if fee is None else base_units(fee)
         signer = keyring.load_signer(self._plan.files.directory)
         with self._answers():
             sent = submit_transfer(receiver.client(), signer, recipient, units, fee=fee_units, nonce=nonce)

@@ -20,7 +20,8 @@ from lab.simulated.node import url_of
 from lab.simulated.plan import Faults, Plan
 from lab.wallets import wallet_key
 from services.errors import PeerFailed
-from services.peers.http import LEAST_RATE, PATIENCE, PeerRequest
+from services.peers.http import PeerRequest
+from services.peers.patience import LEAST_RATE, PATIENCE
 from shared.block import Header
 from shared.chain_spec import ChainSpec
 

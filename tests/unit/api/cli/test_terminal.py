@@ -169,7 +169,9 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
 
 
 # Commands that ask no node, or start one; what they print of files and names is tried below.
-WITHOUT_A_NODE = {"up", "demo", "logs", "reset", "verify-anchor", "bench", "repair", "help", "lab"} | set(MORE["processes"])
+WITHOUT_A_NODE = {
+    "up", "demo", "logs", "reset", "verify-anchor", "bench", "repair", "help", "lab", *MORE["processes"]
+}  # fmt: skip
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
