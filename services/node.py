@@ -36,12 +36,11 @@ from services.peers.book import PeerBook
 from services.peers.client import PeerClient
 from services.peers.consensus import Consensus
 from services.peers.http import PeerHttp, SystemPeerHttp
-from services.peers.proxy import PeerProxy
+from services.peers.proxy import proxy_of
 from services.peers.resolver import Resolver
 from services.peers.sightings import Sightings
 from services.peers.tips import Tips
 from services.ports import Clock, Ports, Queue, Randomness, Store, SystemClock, SystemRandomness
-from services.settings.proxy_url import parse as parse_proxy_url
 from services.settings.table import Settings
 from services.store.block_times import BlockTimesStore
 from services.store.branch import BranchStore
@@ -230,7 +229,7 @@ def build_node(
     """
     clock = clock or CommonClock(SystemClock(), lambda: store_time(store))
     randomness = randomness or SystemRandomness()
-    http = http or SystemPeerHttp(private=settings.reaches_private_peers, proxy=_peer_proxy(settings))
+    http = http or SystemPeerHttp(private=settings.reaches_private_peers, proxy=proxy_of(settings))
     rules = rules_for(settings.spec)
     keys = Keys(settings.node)
     chain = ChainStore(store, keys, rules)
@@ -333,12 +332,6 @@ def build_node(
         waiting=WaitingIds(pool),
         broker=broker,
     )
-
-
-def _peer_proxy(settings: Settings) -> PeerProxy | None:
-    if not settings.peer_proxy:
-        return None
-    return PeerProxy(parse_proxy_url(settings.peer_proxy), resolves=settings.peer_proxy_resolves)
 
 
 def _pool_policy(settings: Settings) -> PoolPolicy:

@@ -61,7 +61,7 @@ PROCESSES = ("api", "rpc", "worker", "ticker")
 MORE = {
     "coins": ("faucet", "tx"),
     "chain": ("chain", "fork", "repair", "anchor", "verify-anchor"),
-    "node": ("logs", "doctor", "peers", "names", "reset", "bench", "lab"),
+    "node": ("logs", "doctor", "peers", "names", "limit", "reset", "bench", "lab"),
     "processes": PROCESSES,
 }
 

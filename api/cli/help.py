@@ -85,7 +85,7 @@ def show_help(context: click.Context, names: tuple[str, ...]) -> None:
 
 
 def _all_commands() -> list[str]:
-    rows = {name: line for name, (_, _, line) in COMMANDS.items() if name not in PROCESSES}
+    rows = {name: line for name, (_, _, line) in COMMANDS.items() if name not in (*PROCESSES, "help")}
     rows[", ".join(PROCESSES)] = "Run one process of a node, set by the environment."
     gap = max(len(name) for name in COMMANDS) + 2
     width = min(terminal.width() or _WIDEST, _WIDEST)

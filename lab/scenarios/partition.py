@@ -1,4 +1,4 @@
-"""Cut a network in two, pay the same coins on both sides, and see what is left when the sides meet again.
+"""Cut a network in two, pay the same coins on both sides, and see what is left after healing.
 
 While a network is in two parts, nobody on one side can tell that the other one still works. Both go on mining, and both
 confirm payments. Here one wallet signs two payments with the same nonce, so only one of them can ever be valid: one is

@@ -18,7 +18,8 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 from services.errors import PeerFailed, ProxyFailed
 from services.peers.patience import Patience, cut_after, resolve
 from services.peers.urls import Address, literal_address
-from services.settings.proxy_url import ProxyUrl
+from services.settings.proxy_url import ProxyUrl, parse
+from services.settings.table import Settings
 
 # Seconds that the proxy may take to answer a question of its own, and for which its answer holds.
 _PULSE_PATIENCE = 1.0
@@ -181,3 +182,8 @@ class PeerProxy:
 
 def _authority(target: str, port: int) -> str:
     return f"[{target}]:{port}" if ":" in target else f"{target}:{port}"
+
+
+def proxy_of(settings: Settings) -> PeerProxy | None:
+    """The proxy that the settings name; None: there is none."""
+    return PeerProxy(parse(settings.peer_proxy), resolves=settings.peer_proxy_resolves) if settings.peer_proxy else None

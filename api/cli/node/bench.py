@@ -15,6 +15,7 @@ from services.system.programs import ROOT, module_command, module_path
 # Name: what it measures. The names are those of `benchmarks/__main__.py`, which is not there where Quarry is installed.
 BENCHMARKS = {
     "mining": "hash rate, workers, commands, memory, stopping",
+    "limit": "the hash-rate limit, at four rates",
     "latency": "/mine against the tutorial's search",
     "submission": "signed transactions over HTTP",
     "storage": "bytes in Redis; idle memory of a node",
@@ -24,7 +25,10 @@ BENCHMARKS = {
     "ledger": "checking a chain of 100,000 blocks",
     "explorer": "every page on a long chain; event streams",
     "strangers": "hundreds of hostile connections",
+    "router": "the lab's router, beside none",
     "timestamps": "false timestamps and the block interval",
+    "lab": "the simulated lab beside theory",
+    "tie_rules": "rules for two tips of equal work",
     "scaling_simulation": "1 to 10,000 workers, simulated",
 }
 

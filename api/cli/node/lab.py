@@ -22,7 +22,7 @@ def lab(arguments: tuple[str, ...]) -> None:
     replay    print what happened in a recording
     export    write a recording as one HTML file
 
-    `quarry lab COMMAND --help` says more. docs/lab.md begins with a first hour.
+    `quarry lab COMMAND --help` says more.
     """
     # The lab stands above the command line, which does not import it: this process becomes the lab's program.
     command = module_command("lab", *arguments)

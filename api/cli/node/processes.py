@@ -5,7 +5,6 @@ line to a server. Worker and ticker replace this process.
 """
 
 import os
-from typing import NoReturn
 
 import click
 
@@ -46,13 +45,14 @@ def rpc() -> None:
 )
 def worker(queue: str, hash_rate: str | None) -> None:
     """Run one worker on one queue until SIGTERM or Ctrl-C. Settings come from the environment (QUARRY_…)."""
-    if hash_rate is None:
-        _become("worker", "--queue", queue)
-    require(queue == "mining", "--hash-rate is for a worker of the queue mining.")
-    from services.settings import values
+    variables = {}
+    if hash_rate is not None:
+        require(queue == "mining", "--hash-rate is for a worker of the queue mining.")
+        from services.settings import values
 
-    values.named("--hash-rate", lambda text: values.hash_rate(values.clean(text)), hash_rate)
-    _become("worker", "--queue", queue, QUARRY_HASH_RATE=hash_rate)
+        values.named("--hash-rate", lambda text: values.hash_rate(values.clean(text)), hash_rate)
+        variables["QUARRY_HASH_RATE"] = hash_rate
+    _become("worker", "--queue", queue, **variables)
 
 
 @click.command()
@@ -64,7 +64,7 @@ def ticker() -> None:
     _become("ticker")
 
 
-def _become(*arguments: str, **variables: str) -> NoReturn:
+def _become(*arguments: str, **variables: str) -> None:
     """Replace this process by `python -m worker`. It keeps its process id, so a supervisor's signals still reach it."""
     command = module_command("worker", *arguments)
     try:

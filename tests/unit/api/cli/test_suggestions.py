@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("own_environment")
         (["wallet", "lst"], "Did you mean list?"),
         (["chain", "verfy"], "Did you mean verify?"),
         (["peers", "ad", "http://127.0.0.1:1"], "Did you mean add?"),
-        (["chain", "frobnicate"], "The commands are export, import, show, verify."),
+        (["chain", "frobnicate"], "The commands are export, import, show, tips, verify."),
         (["frobnicate" * 10_000], "The commands are up, demo"),
         (["send", "--form", "alice", "--to", "bob", "1"], "--from"),
         (["mine", "--waits", "1"], "--wait"),

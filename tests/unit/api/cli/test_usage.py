@@ -61,7 +61,7 @@ SEND = "It is typed: quarry send --from WALLET --to ADDRESS|WALLET AMOUNT"
         ("wallet balance bob", "`quarry balance NAME` shows a balance."),
         ("wallet delete bob", "No command removes a key"),
         ("wallets", "Did you mean wallet?"),
-        ("chain frobnicate", "The commands are export, import, show, verify."),
+        ("chain frobnicate", "The commands are export, import, show, tips, verify."),
         # Names and addresses.
         ("wallet new 0xabc", "must not begin with 0x"),
         ("wallet new my.wallet", "letters, digits, - and _"),
