@@ -19,8 +19,7 @@ from services.chain.reorganiser import Reorganiser
 from services.errors import PeerLied
 from services.jobs.queues import RESOLVE
 from services.mining.rounds import Rounds
-from services.peers import header_chain, resolver
-from services.peers import http as peer_http
+from services.peers import header_chain, patience, resolver
 from services.peers.announcer import Announcer
 from services.peers.book import PeerBook
 from services.peers.client import PeerClient
@@ -287,7 +286,7 @@ def _mutants() -> tuple[Mutant, ...]:
         Mutant("peers who drip are tried one by one", python((resolver, "CROWD", 1)), "liveness"),
         Mutant(
             "peers who drip are tried one by one, by their claims",
-            python((resolver, "CROWD", 1), (PeerBook, "failed", _forgiving), (peer_http, "PATIENCE", 10.0)),
+            python((resolver, "CROWD", 1), (PeerBook, "failed", _forgiving), (patience, "PATIENCE", 10.0)),
             "liveness",
         ),
         Mutant("lost search jobs are not brought back", python((Rounds, "reconcile", _nothing)), "liveness"),

@@ -15,8 +15,8 @@ from lab.simulated.checker import Violation
 from lab.simulated.strangers import Dripping
 from services.errors import PeerFailed
 from services.jobs.queues import ANSWER, HEARD, RELAY, RESOLVE
+from services.peers import patience
 from services.peers.http import PeerRequest, Stream, outcome
-from services.peers.patience import PATIENCE
 from services.ports import QueueReport, QueueTrouble
 from shared.errors import NodeError
 
@@ -233,7 +233,7 @@ class SimHttp:
         try:
             answer = world.serve(request.url, request.method, request.path, request.body)
         except Dripping:
-            sleep(min(request.deadline, PATIENCE))
+            sleep(min(request.deadline, patience.PATIENCE))
             raise PeerFailed("The peer did not finish its answer in time.") from None
         if random.random() < faults.duplicate and request.url not in world.unrepeatable:
             world.met("request doubled")
