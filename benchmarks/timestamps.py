@@ -1,7 +1,7 @@
 """How far miners who lie about the time can move the block interval: a simulation with the consensus functions.
 
-A share of the hash rate writes timestamps by a strategy (benchmarks/clock_lies.py); the rest writes the true time. The
-figure is the true mean time between blocks, which should be the chain spec's interval.
+A share of the hash rate writes timestamps by a strategy (lab/strategies/time_lies.py); the rest writes the true time.
+The figure is the true mean time between blocks, which should be the chain spec's interval.
 """
 
 import os
@@ -11,8 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
-from benchmarks.clock_lies import STRATEGIES, Lie, View
 from benchmarks.report import Result
+from lab.strategies.time_lies import LIES, Lie
+from lab.strategy import Times
 from shared.block import Header
 from shared.chain_spec import ChainSpec
 from shared.difficulty import WINDOW, next_difficulty
@@ -44,7 +45,7 @@ def mean_interval(
         earliest, latest = median_time(window), int(now) + ahead
         stamp = int(now)
         if rng.random() < share:
-            stamp = min(lie(View(window, stamp, earliest, latest, spec.difficulty, spec)), latest)
+            stamp = min(lie(Times(window, stamp, earliest, latest, spec.difficulty, spec)), latest)
         window.append(Header(window[-1].index + 1, max(stamp, earliest), "", difficulty, "", 0, ""))
         del window[:-WINDOW]
     return (now - start) / blocks
@@ -52,7 +53,7 @@ def mean_interval(
 
 def _measure(plan: tuple[str, float, int, int, int]) -> float:
     name, share, ahead, seeds, blocks = plan
-    lie = STRATEGIES[name]
+    lie = LIES[name]
     return statistics.mean(mean_interval(lie, share, ahead, seed, blocks) for seed in range(seeds))
 
 
@@ -64,7 +65,7 @@ def _other_intervals(seeds: int, blocks: int) -> list[tuple[int, float, float]]:
         spec, ahead = replace(SPEC, block_interval=interval), max_ahead(interval)
 
         def mean(name: str, share: float, spec: ChainSpec = spec, ahead: int = ahead) -> float:
-            lie = STRATEGIES[name]
+            lie = LIES[name]
             times = [mean_interval(lie, share, ahead, seed, blocks, spec=spec) for seed in range(seeds)]
             return statistics.mean(times) / spec.block_interval
 
@@ -76,7 +77,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     """Result "timestamps"."""
     seeds, blocks = (2, 500) if quick else (SEEDS, BLOCKS)
     result = Result("timestamps")
-    plans = [(name, share, ahead, seeds, blocks) for name in STRATEGIES for share in SHARES for ahead in ALLOWED]
+    plans = [(name, share, ahead, seeds, blocks) for name in LIES for share in SHARES for ahead in ALLOWED]
     say(f"{len(plans)} means of {seeds} seeds, {blocks} blocks each")
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         means = dict(zip([plan[:3] for plan in plans], pool.map(_measure, plans), strict=True))
@@ -87,7 +88,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     result.notes.append(
         f"{'share that lies':50}" + "".join(f"{share:<7.0%}" for _ in ALLOWED for share in SHARES).rstrip()
     )
-    for name in STRATEGIES:
+    for name in LIES:
         cells = "".join(f"{means[name, share, ahead]:<7.2f}" for ahead in ALLOWED for share in SHARES)
         result.notes.append(f"{name:50}{cells}".rstrip())
     for ahead in ALLOWED:

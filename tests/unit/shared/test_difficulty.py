@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.clock_lies import STRATEGIES
 from benchmarks.timestamps import mean_interval
+from lab.strategies.time_lies import LIES as STRATEGIES
 from shared.block import Header
 from shared.chain_spec import ChainSpec
 from shared.difficulty import MIN_DIFFICULTY, WINDOW, next_difficulty
