@@ -11,7 +11,7 @@ import pytest
 
 from services.system.programs import ROOT
 
-PRODUCT = ("shared/", "services/", "worker/", "api/", "quarrynode/")
+PRODUCT = ("shared/", "services/", "worker/", "api/", "lab/", "quarrynode/")
 
 # Where a package's tests are, besides its mirror in tests/unit.
 FOLDERS = {
@@ -49,6 +49,15 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("each class is raised, and its code asserted, where its rule is tested",
      ("tests/consensus/test_header_rules.py", "tests/integration/http/test_bad_input.py"),
      ("services/errors.py", "api/errors.py", "api/reading.py")),
+    # lab
+    ("a lab as scenarios see it, and its recording", ("tests/unit/lab/simulated/tree/test_lab.py",),
+     ("lab/interface.py", "lab/recording.py", "lab/units.py", "lab/wallets.py", "lab/simulated/tree/tree_node.py",
+      "lab/simulated/tree/watcher.py")),
+    ("what strategies are shown and may answer", ("tests/unit/lab/simulated/tree/test_miner.py",),
+     ("lab/strategy.py", "lab/simulated/tree/clocks.py")),
+    ("nodes find and hear of blocks", ("tests/unit/lab/simulated/tree/test_network.py",),
+     ("lab/simulated/tree/nodes.py",)),
+    ("the verdicts that the benchmark prints", ("tests/unit/lab/test_theory.py",), ("lab/verdicts.py",)),
     # services
     ("in every node in this process; its parts have tests of their own", ("tests/integration/store/test_append.py",),
      ("services/node.py",)),
