@@ -26,6 +26,8 @@ BENCHMARKS = {
     "explorer": "every page on a chain of 100,000 blocks; submission while 100 event streams are open",
     "strangers": "memory and answers of a node while hundreds of connections never read, never finish, or wait",
     "timestamps": "how far false timestamps move the block interval, for each of many strategies",
+    "lab": "the simulated lab beside theory: stale blocks, double spends, selfish mining, lies about time",
+    "tie_rules": "what the rule for two tips of equal work is worth to attackers: ours and three others",
     "scaling_simulation": "1 to 10,000 workers on one broker, simulated",
 }
 
