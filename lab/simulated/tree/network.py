@@ -239,6 +239,14 @@ class Network:
                 else:
                     self.move(target, block)
 
+    def hear(self, index: int, block: Block) -> None:
+        """Give one node news of a block, and of all before it, now."""
+        node = self.nodes[index]
+        if node.miner is not None:
+            self._strategic(node, node.miner.heard, block)
+        elif self.better(block.claim, node.tip.claim):
+            self.move(index, block)
+
     def move(self, index: int, tip: Block) -> None:
         """Have a node work on another block."""
         node = self.nodes[index]

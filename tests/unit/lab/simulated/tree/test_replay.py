@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from lab.recording import Recorder
 from lab.simulated.tree.draws import BadDraws, Draw
 from lab.simulated.tree.links import Links
 from lab.simulated.tree.network import Network
 from lab.simulated.tree.replay import draws_of, replay
+from lab.simulated.tree.watcher import RecordingWatcher
 from lab.strategies import Censor, DoubleSpender, FeeSniper, Honest, Majority, Selfish, SelfishLowHash, TimeLiar
 from lab.strategy import Strategy
 from tests.unit.lab.simulated.tree.spec import SPEC, make_spec
@@ -52,6 +54,23 @@ def test_a_script_acts_at_its_times() -> None:
     assert parted.nodes[0].tip is not parted.nodes[1].tip
     healed = replay(draws, 2, spec=SPEC, script=[(2.5, part), (6.5, heal)])
     assert healed.nodes[0].tip is healed.nodes[1].tip
+
+
+def test_times_of_hearing_stand_for_links_that_are_not_known() -> None:
+    links = Links(3, 0.1)
+    for a, b in ((0, 1), (1, 2), (2, 0)):
+        links.change(a, b, jitter=1.5)
+    network = Network([400.0, 300.0, 300.0], spec=SPEC, seed=8, links=links, strategies={0: Selfish()})
+    recorder = Recorder()
+    network.watcher = RecordingWatcher(network, recorder)
+    network.run(blocks=150)
+    network.settle()
+    heard = [(e.t, e.fields["node"], e.fields["hash"]) for e in recorder.events if e.kind == "heard"]
+    again = replay(draws_of(network), 3, spec=SPEC, strategies={1: Selfish()}, heard=heard)
+    assert again.digest() == network.digest()
+    assert [node.tip.hash for node in again.nodes] == [node.tip.hash for node in network.nodes]
+    with pytest.raises(BadDraws, match="before it is found"):
+        replay([], 1, spec=SPEC, heard=[(1.0, 1, "ab")])
 
 
 def test_a_hash_without_work_is_refused() -> None:
