@@ -32,89 +32,85 @@ MOST = 1.1  # of the target's interval
 RATE = 20_000  # blocks per second and core
 
 
-def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
-    """Result "lab"."""
-    result = Result("lab")
-    held: list[bool] = []
+class Claims:
+    """Verdicts of one result, as lines."""
 
-    def note(verdict: Verdict, more: str = "") -> None:
-        held.append(verdict.held)
-        result.notes.append(line(verdict, more))
-
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        seeds, blocks = (5, 10_000) if quick else (12, 40_000)
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        self.held: list[bool] = []
         result.notes.append(f"{'':48}measured  95 % interval       formula  judged at 99.9 %")
-        for delay in DELAYS:
-            say(f"stale blocks at a delay of {delay} intervals")
-            values = pool.map(partial(lab_theory.stale_share, delay, blocks=blocks), range(seeds))
-            note(mean(f"stale blocks, delay {delay:g} T", list(values), formulas.stale_rate(1.0, delay)))
-        attempts = 500 if quick else 2000
-        for ties in (False, True):
-            for q in ATTACKERS:
-                say(f"double spends, {q:.0%} of the hash rate" + (", ties taken" if ties else ""))
-                for z in CONFIRMATIONS:
-                    _double_spend(pool, note, q, z, ties, attempts)
-        _double_spend(pool, note, 0.15, 2, False, attempts)
-        _double_spend(pool, note, 0.15, 2, True, attempts)
-        gains = {}
-        for alpha in SELFISH:
-            say(f"selfish mining, {alpha:.0%}")
-            values = pool.map(partial(lab_theory.selfish, alpha, blocks=blocks), range(seeds))
-            verdict = mean(f"selfish revenue, alpha = {alpha:.2f}", list(values), formulas.selfish_revenue(alpha))
-            gains[alpha] = verdict
-            note(verdict, f"gain {(verdict.value or 0) - alpha:+.4f}")
-        for alpha in LOW_HASH:
-            values = pool.map(partial(lab_theory.selfish_low_hash, alpha, blocks=blocks), range(seeds))
-            expected = formulas.selfish_low_hash_revenue(alpha)
-            verdict = mean(f"selfish, lowest quarter of hashes, alpha = {alpha:.2f}", list(values), expected)
-            gain = (verdict.value or 0) - alpha
-            note(verdict, f"gain {gain:+.4f}")
-            result.add(f"low_hash_gain_{alpha:.2f}", gain, "of all blocks", than="above 0: our tie rule pays it")
-        _time(pool, say, result, 4 if quick else 8, 600 if quick else 2000)
-    result.add("claims_held", sum(held), f"of {len(held)}", target=len(held), than="formula in the 99.9 % interval")
-    for alpha, sign in ((0.2, -1), (0.3, 1)):
-        gain = (gains[alpha].value or 0) - alpha
-        result.add(
-            f"selfish_gain_{alpha:.2f}", sign * gain, "", target=0.0, than="loses below 1/4, gains above: the crossing"
-        )
-    say("blocks per second")
-    many = 20_000 if quick else 100_000
-    for name, nodes, attacked in (("two", 2, False), ("eight", 8, False), ("eight_one_selfish", 8, True)):
-        rate = lab_theory.blocks_per_second(nodes, many, attacked=attacked)
-        result.add(f"blocks_per_second_{name}", rate, "1/s and core", target=RATE, than="processor time")
-    return [result]
+
+    def note(self, verdict: Verdict, more: str = "") -> None:
+        self.held.append(verdict.held)
+        self.result.notes.append(line(verdict, more))
+
+    def end(self) -> Result:
+        count = len(self.held)
+        than = "formula in the 99.9 % interval"
+        self.result.add("claims_held", sum(self.held), f"of {count}", target=count, than=than)
+        return self.result
 
 
-def mean(claim: str, values: Sequence[float], expected: float) -> Verdict:
-    return judge([Observation(claim, value=value, expected=expected, measured=True) for value in values])
+def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
+    """Results "lab_stale", "lab_double_spend", "lab_selfish", "lab_time" and "lab_speed"."""
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        return [part(pool, say, quick) for part in (stale, double_spends, selfish, lies, speed)]
 
 
-def share(claim: str, successes: int, trials: int, expected: float) -> Verdict:
-    return judge([Observation(claim, value=successes / trials, expected=expected, trials=trials, measured=True)])
+def stale(pool: Executor, say: Callable[[str], None], quick: bool = False) -> Result:
+    seeds, blocks = (5, 10_000) if quick else (10, 30_000)
+    claims = Claims(Result("lab_stale"))
+    for delay in DELAYS:
+        say(f"stale blocks at a delay of {delay} intervals")
+        values = pool.map(partial(lab_theory.stale_share, delay, blocks=blocks), range(seeds))
+        claims.note(mean(f"stale blocks, delay {delay:g} T", list(values), formulas.stale_rate(1.0, delay)))
+    return claims.end()
 
 
-def line(verdict: Verdict, more: str = "") -> str:
-    value, low, high, expected = (x or 0.0 for x in (verdict.value, verdict.low, verdict.high, verdict.expected))
-    judged = "held" if verdict.held else "DID NOT HOLD"
-    return f"{verdict.claim:48}{value:<9.4f} {low:.4f} to {high:.4f}   {expected:<8.4f} {judged:5} {more}".rstrip()
+def double_spends(pool: Executor, say: Callable[[str], None], quick: bool = False) -> Result:
+    attempts = 500 if quick else 2000
+    claims = Claims(Result("lab_double_spend"))
+    for ties in (False, True):
+        for q, confirmations in [(q, z) for q in ATTACKERS for z in CONFIRMATIONS] + [(0.15, 2)]:
+            say(f"double spends: {q:.0%} of the hash rate, {confirmations} confirmations" + ", ties too" * ties)
+            won = sum(pool.map(partial(lab_theory.double_spend, q, confirmations, ties), range(attempts), chunksize=50))
+            exact = formulas.double_spend(q, confirmations, formulas.GIVE_UP)
+            expected, more = exact, f"Nakamoto {formulas.nakamoto(q, confirmations):.4f}"
+            if ties:
+                expected = formulas.double_spend_with_ties(q, confirmations, formulas.GIVE_UP)
+                more = f"{won / attempts - exact:+.4f} by ties"
+            name = f"double spend{', ties too' * ties}, q = {q:.2f}, z = {confirmations}"
+            claims.note(share(name, won, attempts, expected), more)
+    return claims.end()
 
 
-def _double_spend(
-    pool: Executor, note: Callable[[Verdict, str], None], q: float, z: int, ties: bool, attempts: int
-) -> None:
-    run = partial(lab_theory.double_spend, q, z, ties)
-    won = sum(pool.map(run, range(attempts), chunksize=100))
-    exact = formulas.double_spend(q, z, formulas.GIVE_UP)
-    if ties:
-        expected = formulas.double_spend_with_ties(q, z, formulas.GIVE_UP)
-        more = f"{expected - exact:+.4f} by ties"
-    else:
-        expected, more = exact, f"Nakamoto {formulas.nakamoto(q, z):.4f}"
-    note(share(f"double spend{', ties too' if ties else ''}, q = {q:.2f}, z = {z}", won, attempts, expected), more)
+def selfish(pool: Executor, say: Callable[[str], None], quick: bool = False) -> Result:
+    seeds, blocks = (5, 10_000) if quick else (10, 30_000)
+    claims = Claims(Result("lab_selfish"))
+    for alpha in SELFISH:
+        say(f"selfish mining, {alpha:.0%}")
+        values = pool.map(partial(lab_theory.selfish, alpha, blocks=blocks), range(seeds))
+        verdict = mean(f"selfish revenue, alpha = {alpha:.2f}", list(values), formulas.selfish_revenue(alpha))
+        gain = (verdict.value or 0) - alpha
+        claims.note(verdict, f"gain {gain:+.4f}")
+        if alpha in (0.2, 0.3):
+            better, than = ("lower", "loses below 1/4") if alpha < 0.25 else ("higher", "gains above 1/4")
+            claims.result.add(f"gain_{alpha:.2f}", gain, "of all blocks", target=0.0, better=better, than=than)
+    for alpha in LOW_HASH:
+        say(f"selfish mining with low hashes, {alpha:.0%}")
+        values = pool.map(partial(lab_theory.selfish_low_hash, alpha, blocks=3 * blocks), range(seeds))
+        expected = formulas.selfish_low_hash_revenue(alpha)
+        verdict = mean(f"lowest quarter of hashes only, alpha = {alpha:.2f}", list(values), expected)
+        gain = (verdict.value or 0) - alpha
+        claims.note(verdict, f"gain {gain:+.4f}")
+        claims.result.add(f"low_hash_gain_{alpha:.2f}", gain, "of all blocks", than="above 0: our tie rule pays it")
+    return claims.end()
 
 
-def _time(pool: Executor, say: Callable[[str], None], result: Result, seeds: int, blocks: int) -> None:
+def lies(pool: Executor, say: Callable[[str], None], quick: bool = False) -> Result:
     """How far liars move the block interval; it has no formula, but a bound."""
+    seeds, blocks = (4, 600) if quick else (6, 1500)
+    result = Result("lab_time")
     result.notes.append(f"mean block interval in targets of 10 s, while a share lies about time: {seeds} seeds each")
     result.notes.append(f"{'':48}" + "".join(f"{of:<8.0%}" for of in LIARS).rstrip())
     longest, shortest = ("", 0.0), ("", 9.0)
@@ -129,6 +125,31 @@ def _time(pool: Executor, say: Callable[[str], None], result: Result, seeds: int
         result.notes.append(f"{lie:48}" + "".join(f"{cell:<8.3f}" for cell in cells).rstrip())
     result.add("interval_longest", longest[1], "targets", target=MOST, better="lower", than=longest[0])
     result.add("interval_shortest", shortest[1], "targets", target=2 - MOST, than=shortest[0])
+    return result
+
+
+def speed(pool: Executor, say: Callable[[str], None], quick: bool = False) -> Result:
+    say("blocks per second")
+    many = 20_000 if quick else 100_000
+    result = Result("lab_speed")
+    for name, nodes, attacked in (("two", 2, False), ("eight", 8, False), ("eight_one_selfish", 8, True)):
+        rate = lab_theory.blocks_per_second(nodes, many, attacked=attacked)
+        result.add(f"blocks_per_second_{name}", rate, "1/s and core", target=RATE, than="processor time")
+    return result
+
+
+def mean(claim: str, values: Sequence[float], expected: float) -> Verdict:
+    return judge([Observation(claim, value=value, expected=expected, measured=True) for value in values])
+
+
+def share(claim: str, successes: int, trials: int, expected: float) -> Verdict:
+    return judge([Observation(claim, value=successes / trials, expected=expected, trials=trials, measured=True)])
+
+
+def line(verdict: Verdict, more: str = "") -> str:
+    value, low, high, expected = (x or 0.0 for x in (verdict.value, verdict.low, verdict.high, verdict.expected))
+    judged = "held" if verdict.held else "DID NOT HOLD"
+    return f"{verdict.claim:48}{value:<9.4f} {low:.4f} to {high:.4f}   {expected:<8.4f} {judged:5} {more}".rstrip()
 
 
 def _interval(of: float, lie: str, blocks: int, seed: int) -> float:

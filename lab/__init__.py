@@ -15,6 +15,11 @@ work, or on simulated ones in virtual time, and cannot tell which. Nothing below
 - `timeline`: a recording as text
 - `interface`: what a scenario sees: the lab, its nodes and its links
 - `strategy`: what a miner does with a block that it found or heard of
+- `strategies`: honest, selfish, double-spending and other miners
+- `formulas`: what theory says of them
+- `simulated`: networks in virtual time
+- `units`: amounts and hash rates as scenarios write them
+- `wallets`: the wallets of the nodes
 - `recording`: everything that happened, in order, as lines of JSON
 - `verdicts`: what a scenario claimed, whether it held, and intervals
 - `real`: nodes as processes, and the network between them

@@ -20,6 +20,8 @@ class Majority:
         return self._publish_if_longer(view)
 
     def on_heard(self, view: View) -> Action:
+        if not view.private and view.lead == 0:  # it would follow this block, as everybody does
+            return Action(onto=view.block.parent)
         return self._publish_if_longer(view)
 
     def _publish_if_longer(self, view: View) -> Action:

@@ -7,6 +7,8 @@ It has the fork choice and the difficulty of the product, and the strategies of 
 - `links`: how long news take between nodes
 - `miner`: a node with a strategy
 - `payments`: which block holds which payment
+- `nodes`: one node, and what wants to know of it
+- `clocks`: timestamps of new blocks
 - `network`: what happens, in order of time
 - `replay`: the same draws again
 - `watcher`: a recording of it

@@ -58,7 +58,8 @@ class TreeLab:
         self._nodes = [TreeNode(self, index, wallet_key(index + 1).address) for index in range(nodes)]
         self._described: dict[str, LabBlock] = {}
         self._listed: list[LabBlock] = []
-        self._cut: set[tuple[int, int]] = set()
+        self._cut: set[tuple[int, int]] = set()  # links that were cut one by one
+        self._restored: set[tuple[int, int]] = set()  # and those that were restored in spite of a partition
         self._side = [0] * nodes
         self._closed = False
 
@@ -120,6 +121,7 @@ class TreeLab:
             raise LabError("A node is in one group of a partition only.")
         rest = {node.number for node in self._nodes} - set(named)
         parts = [part for part in [*map(set, groups), rest] if part]
+        self._restored.clear()
         for side, part in enumerate(parts):
             for number in part:
                 self._side[number - 1] = side
@@ -129,20 +131,22 @@ class TreeLab:
     def heal(self) -> None:
         self._side = [0] * len(self._nodes)
         self._cut.clear()
+        self._restored.clear()
         self._apply_cuts()
         self.note("groups", groups=[[node.number for node in self._nodes]])
 
     def set_cut(self, a: int, b: int, cut: bool) -> None:
         """Cut one link, by indices, or restore it: also if a partition has cut it."""
-        if cut:
-            self._cut.add((a, b))
-        else:
-            self._cut.discard((a, b))
+        ends = (a, b)
+        (self._cut if cut else self._restored).add(ends)
+        (self._restored if cut else self._cut).discard(ends)
         self._apply_cuts()
 
     def _apply_cuts(self) -> None:
-        side = self._side
-        self.network.links.set_cuts(lambda a, b: side[a] != side[b] or (a, b) in self._cut)
+        side, one_by_one, restored = self._side, self._cut, self._restored
+        self.network.links.set_cuts(
+            lambda a, b: (a, b) in one_by_one or (side[a] != side[b] and (a, b) not in restored)
+        )
         self.network.reconnect()
 
     def strategy(self, number: int, strategy: Strategy | None) -> None:

@@ -14,49 +14,20 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import accumulate, count
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from lab.simulated.tree.blocks import Block, genesis
+from lab.simulated.tree.clocks import stamp
 from lab.simulated.tree.draws import BadDraws, Draw, Luck
 from lab.simulated.tree.links import Links
 from lab.simulated.tree.miner import Miner, StrategyError
+from lab.simulated.tree.nodes import Node, Watcher
 from lab.simulated.tree.payments import Payment, Pools
-from lab.strategy import Strategy, Times
+from lab.strategy import Strategy
 from shared.chain_spec import ChainSpec
 from shared.forkchoice import TipClaim, is_better
 from shared.proof import meets
-from shared.timestamps import max_ahead, median_time
-
-
-class Watcher(Protocol):
-    """Is told what happens in a network."""
-
-    def found(self, block: Block) -> None: ...
-
-    def heard(self, index: int, block: Block) -> None: ...
-
-    def moved(self, index: int, old: Block, new: Block) -> None: ...
-
-    def withheld(self, index: int, block: Block) -> None: ...
-
-    def shown(self, index: int, blocks: Sequence[Block]) -> None: ...
-
-
-class Node:
-    """One node: the block that it works on, its hash rate (hashes per second), and its strategy, if it has one."""
-
-    __slots__ = ("index", "miner", "rate", "tip")
-
-    def __init__(self, index: int, rate: float, tip: Block) -> None:
-        self.index = index
-        self.rate = rate
-        self.tip = tip
-        self.miner: Miner | None = None
-
-    @property
-    def public(self) -> Block:
-        """The best block that the node knows and others may know."""
-        return self.tip if self.miner is None else self.miner.public
+from shared.timestamps import max_ahead
 
 
 class Network:
@@ -101,8 +72,8 @@ class Network:
         start = first if first is not None else genesis(spec)
         self.blocks = [start]  # in the order in which they were found
         self.nodes = [Node(index, rate, start) for index, rate in enumerate(rates)]
-        self._adjusts = spec.block_interval > 0
-        self._ahead = max_ahead(spec.block_interval)
+        self.adjusts = spec.block_interval > 0  # whether the difficulty follows the blocks
+        self.ahead = max_ahead(spec.block_interval)
         self._events: list[Any] = []
         self._order = count().__next__
         # The process of finds: what is left of an exponential time of rate 1, at the time `_since`.
@@ -169,7 +140,7 @@ class Network:
         """
         if self._draws is not None:
             return
-        if self._adjusts:
+        if self.adjusts:
             spec = self.spec
             weights = [node.rate / node.tip.next_difficulty(spec) for node in self.nodes]
         else:
@@ -190,7 +161,7 @@ class Network:
         if self._draw is not None:
             draw = self._draw
             node = self.nodes[draw.finder - 1]
-            difficulty = node.tip.next_difficulty(self.spec) if self._adjusts else self.spec.difficulty
+            difficulty = node.tip.next_difficulty(self.spec) if self.adjusts else self.spec.difficulty
             if not meets(bytes.fromhex(draw.hash), difficulty):
                 raise BadDraws(f"The hash {draw.hash} does not meet the difficulty {difficulty}.")
             self._next_draw()
@@ -198,7 +169,7 @@ class Network:
             return
         index = bisect_right(self._cumulative, self.luck.random() * self._total)
         node = self.nodes[min(index, len(self.nodes) - 1)]
-        difficulty = node.tip.next_difficulty(self.spec) if self._adjusts else self.spec.difficulty
+        difficulty = node.tip.next_difficulty(self.spec) if self.adjusts else self.spec.difficulty
         hash = self.luck.hash(difficulty)
         self._left = self.luck.wait()
         self._since = self.now
@@ -217,7 +188,7 @@ class Network:
             chainwork=parent.claim.chainwork + difficulty,
             finder=node.index,
             found_at=self.now,
-            timestamp=self._stamp(node) if timestamp is None else timestamp,
+            timestamp=stamp(self, node) if timestamp is None else timestamp,
             published=miner is None,
             payments=payments,
             fees=fees,
@@ -234,30 +205,6 @@ class Network:
             self.send(node.index, block)
         return block
 
-    def _stamp(self, node: Node) -> int:
-        clock = int(self.began + self.now)
-        liar = node.miner.clock if node.miner is not None else None
-        if liar is None and not self._adjusts:
-            return clock  # true times never fall, so none is below the median
-        window = node.tip.window()
-        earliest = median_time(window)
-        if liar is None:
-            return max(clock, earliest)
-        right = sum(each.rate for each in self.nodes) * self.spec.block_interval
-        latest = max(clock + self._ahead, earliest)
-        try:
-            stamp = liar.timestamp(Times(window, clock, earliest, latest, right, self.spec))
-        except Exception as error:
-            return self._wrong_time(node, f"raised {type(error).__name__}: {error}", max(clock, earliest))
-        if type(stamp) is not int or not earliest <= stamp <= latest:
-            return self._wrong_time(node, f"is not a whole number from {earliest} to {latest}", max(clock, earliest))
-        return stamp
-
-    def _wrong_time(self, node: Node, what: str, instead: int) -> int:
-        assert node.miner is not None
-        self._failed(node, StrategyError(f"the timestamp {what}"))
-        return instead
-
     # --- hearing ---
 
     def send(self, index: int, block: Block) -> None:
@@ -272,12 +219,12 @@ class Network:
                 heappush(self._events, (now + delay, self._order(), block, index, targets))
 
     def _arrive(self, block: Block, source: int, targets: tuple[int, ...]) -> None:
-        if self._adjusts and block.timestamp > self.began + self.now + self._ahead:
+        if self.adjusts and block.timestamp > self.began + self.now + self.ahead:
             # Too early: tried again when the clocks allow it.
-            heappush(self._events, (block.timestamp - self._ahead - self.began, self._order(), block, source, targets))
+            heappush(self._events, (block.timestamp - self.ahead - self.began, self._order(), block, source, targets))
             return
         nodes, better, claim = self.nodes, self.better, block.claim
-        watcher, simple = self.watcher, self.watcher is None and self.pools is None and not self._adjusts
+        watcher, simple = self.watcher, self.watcher is None and self.pools is None and not self.adjusts
         for target in targets:
             node = nodes[target]
             if self.links.disturbed and not self.links.reaches(source, target):
@@ -292,6 +239,14 @@ class Network:
                 else:
                     self.move(target, block)
 
+    def hear(self, index: int, block: Block) -> None:
+        """Give one node news of a block, and of all before it, now."""
+        node = self.nodes[index]
+        if node.miner is not None:
+            self._strategic(node, node.miner.heard, block)
+        elif self.better(block.claim, node.tip.claim):
+            self.move(index, block)
+
     def move(self, index: int, tip: Block) -> None:
         """Have a node work on another block."""
         node = self.nodes[index]
@@ -302,7 +257,7 @@ class Network:
             self.pools.moved(index, old, tip)
         if self.watcher is not None:
             self.watcher.moved(index, old, tip)
-        if self._adjusts:
+        if self.adjusts:
             self.weigh()
 
     def shown(self, index: int, blocks: list[Block]) -> None:
@@ -331,9 +286,9 @@ class Network:
         try:
             event(block)
         except StrategyError as error:
-            self._failed(node, error)
+            self.failed(node, error)
 
-    def _failed(self, node: Node, error: StrategyError) -> None:
+    def failed(self, node: Node, error: StrategyError) -> None:
         if self.on_strategy_error is None:
             raise error
         self.on_strategy_error(node.index, error)

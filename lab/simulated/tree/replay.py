@@ -6,9 +6,10 @@ left to the tree is what each node works on, and what each strategy publishes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
-from lab.simulated.tree.draws import Draw, check_draws
+from lab.simulated.tree.draws import BadDraws, Draw, check_draws
 from lab.simulated.tree.links import Links
 from lab.simulated.tree.network import Network
 from lab.strategy import Strategy
@@ -24,6 +25,7 @@ def replay(
     strategies: Mapping[int, Strategy] | None = None,
     began: float | None = None,
     script: Iterable[tuple[float, Callable[[Network], None]]] = (),
+    heard: Iterable[tuple[float, int, str]] | None = None,
 ) -> Network:
     """A network after all draws, with all news arrived.
 
@@ -33,22 +35,40 @@ def replay(
         strategies: by the nodes' numbers, from 1. They must be new objects, in the state in which the run began.
         began: Unix seconds at time 0, for timestamps.
         script: what a scenario did to the network, with the times.
+        heard: when each node heard of each block: seconds, the node's number, the hash. Links then carry nothing; so a
+            run can be replayed whose news take other times than links here do.
 
     Raises:
         BadDraws: times fall, a finder or a hash is impossible.
     """
+    checked = check_draws(draws, nodes)
     network = Network(
         [0.0] * nodes,
         spec=spec,
-        draws=check_draws(draws, nodes),
+        draws=checked,
         links=links if links is not None else Links(nodes),
         strategies={number - 1: strategy for number, strategy in (strategies or {}).items()},
         began=began,
     )
     for time, call in script:
         network.at(time, call, network)
+    if heard is not None:
+        network.links.set_cuts(lambda a, b: True)
+        own = {(draw.finder, draw.hash) for draw in checked}
+        for time, number, hash in heard:
+            if (number, hash) not in own:
+                # Just after what is found at the same time.
+                network.at(math.nextafter(time, math.inf), _tell, network, number - 1, hash)
     network.run()
     return network
+
+
+def _tell(network: Network, index: int, hash: str) -> None:
+    for block in reversed(network.blocks):
+        if block.hash == hash:
+            network.hear(index, block)
+            return
+    raise BadDraws(f"Node {index + 1} hears of {hash} before it is found.")
 
 
 def draws_of(network: Network) -> list[Draw]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.interface import Conditions, LabBlock, LabError, LabNode, NodeState
 from lab.simulated.tree.blocks import Block
-from lab.simulated.tree.network import Node
+from lab.simulated.tree.nodes import Node
 from lab.simulated.tree.payments import Payment, Pools
 from lab.units import base_units, coins, hashes_per_second
 from shared.addresses import is_address

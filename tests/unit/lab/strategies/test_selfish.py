@@ -1,0 +1,37 @@
+"""Selfish mining, state by state, as Eyal and Sirer's algorithm 1 has it."""
+
+from lab.strategies import Selfish
+from lab.strategy import Action
+from tests.unit.lab.strategies.views import view
+
+
+def test_it_withholds_what_it_finds() -> None:
+    assert Selfish().on_found(view(own=1)) == Action()
+    assert Selfish().on_found(view(own=3)) == Action()
+
+
+def test_a_lead_of_one_becomes_a_tie_which_the_next_block_decides() -> None:
+    miner = Selfish()
+    assert miner.on_heard(view(public=11, own=1)) == Action(publish=1)
+    assert miner.on_found(view(public=11, own=2, published=1)) == Action(publish=1)
+    assert miner.on_found(view(own=1)) == Action()  # the tie is over
+
+
+def test_it_decides_a_tie_also_where_everybody_has_taken_its_block() -> None:
+    miner = Selfish()
+    miner.on_heard(view(public=11, own=1))
+    assert miner.on_found(view(fork=11, public=11, own=1)) == Action(publish=1)
+
+
+def test_a_lead_of_two_is_cashed_in() -> None:
+    assert Selfish().on_heard(view(public=11, own=2)) == Action(publish=2)
+
+
+def test_a_longer_lead_is_shown_as_far_as_the_public_branch_goes() -> None:
+    assert Selfish().on_heard(view(public=11, own=4)) == Action(publish=1)
+    assert Selfish().on_heard(view(public=13, own=6, published=1)) == Action(publish=2)
+
+
+def test_it_takes_the_public_branch_when_it_is_behind() -> None:
+    assert Selfish().on_heard(view(public=12, own=1, published=1)).give_up
+    assert Selfish().on_heard(view(public=11)).give_up
