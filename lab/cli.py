@@ -228,7 +228,7 @@ def write_page(events: list[Event], page: Path) -> None:
 @lab.command()
 @click.option("--nodes", type=click.IntRange(1, MOST_NODES), default=4, show_default=True, help="How many nodes.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The page's port. [default: any free one]")
-@click.option("--hash-rate", default="1.5MH/s", show_default=True, help="The hash-rate limit of each node at first.")
+@click.option("--hash-rate", default="500kH/s", show_default=True, help="The hash-rate limit of each node at first.")
 @click.option("--simulated", is_flag=True, help="Simulated nodes: blocks and strategies only, no processes.")
 @click.option("--speed", type=click.FloatRange(0.1, 1000), default=1.0, show_default=True, help="Of simulated time.")
 @_directory

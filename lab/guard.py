@@ -21,6 +21,10 @@ class NeverAnswered(BaseException):
     """The strategy took too long. Not an `Exception`: a strategy that catches everything must not catch it."""
 
 
+class TooLate(Exception):
+    """A strategy did not answer in time."""
+
+
 class Guard:
     """Asks one strategy.
 
@@ -43,11 +47,11 @@ class Guard:
     def _ask(self, event: Literal["on_found", "on_heard"], view: View) -> Action:
         if not self.failed:
             try:
-                action = _within(ANSWER_SECONDS, lambda: getattr(self.strategy, event)(view))
+                action = answer_of(self.strategy, event, view)
                 if (problem := _problem(action, view)) is None:
                     return action
-            except NeverAnswered:
-                problem = f"did not answer within {ANSWER_SECONDS:g} s"
+            except TooLate as error:
+                problem = str(error).removeprefix("it ")
             except Exception as error:
                 problem = f"raised {type(error).__name__}: {error}"
             self.failed = True
@@ -66,6 +70,18 @@ def _problem(action: Action, view: View) -> str | None:
     if action.onto is not None and not isinstance(action.onto, str):
         return f"wants to mine onto {action.onto!r:.40}"
     return None
+
+
+def answer_of(strategy: Strategy, event: Literal["on_found", "on_heard"], view: View) -> Action:
+    """What a strategy answers, whatever that is.
+
+    Raises:
+        TooLate: it did not answer in time. What it raises itself is passed on.
+    """
+    try:
+        return _within(ANSWER_SECONDS, lambda: getattr(strategy, event)(view))
+    except NeverAnswered:
+        raise TooLate(f"it did not answer within {ANSWER_SECONDS:g} s") from None
 
 
 def _within(seconds: float, ask: Callable[[], Action]) -> Action:

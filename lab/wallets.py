@@ -1,7 +1,4 @@
-"""The wallets of a lab's nodes, and the payments that they sign. Their keys are public: never use them elsewhere.
-
-The chain spec `lab` gives the first `FUNDED` of them coins.
-"""
+"""The wallets of simulated nodes, and the payments that they sign."""
 
 from typing import Any
 
@@ -10,8 +7,6 @@ from shared.chain_spec import ChainSpec
 from shared.hashing import sha256
 from shared.keys import KeyPair
 from shared.transaction import sign
-
-FUNDED = 32
 
 
 def wallet_key(number: int) -> KeyPair:

@@ -33,6 +33,9 @@ from shared.errors import NodeError
 _TICK = 0.1  # seconds between two looks at the processes
 _POLL = 0.05  # seconds between two looks at a condition
 NODES_PER_CORE = 8
+# Hashes per second of all nodes together, until a scenario limits them: without a limit, blocks of the spec `lab` would
+# come faster than news of them.
+NETWORK_HASH_RATE = 2_000_000
 # One API process is enough for one lab, and a test network needs no second copy of its code in memory.
 _SETTINGS = {"QUARRY_API_PROCESSES": "1", "QUARRY_API_THREADS": "32"}
 
@@ -118,6 +121,7 @@ class RealLab:
         self._hands.do(self._start_all)
         self._hands.tick(self._tick)
         for node in self._nodes:
+            node.limit(NETWORK_HASH_RATE / nodes)
             node.follow()
 
     def _plan(self, number: int, directory: Path) -> NodePlan:

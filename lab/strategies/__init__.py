@@ -14,6 +14,8 @@ payments. An object serves one node, and may keep what it likes between calls.
 - `time_lies`: writes false timestamps
 """
 
+from collections.abc import Callable
+
 from lab.strategies.censor import Censor
 from lab.strategies.double_spend import DoubleSpender
 from lab.strategies.fee_sniping import FeeSniper
@@ -22,9 +24,18 @@ from lab.strategies.majority import Majority
 from lab.strategies.selfish import Selfish
 from lab.strategies.selfish_low_hash import SelfishLowHash
 from lab.strategies.time_lies import LIES, TimeLiar
+from lab.strategy import Strategy
+
+# What the lab's page offers: strategies that a person can watch without saying more.
+OFFERED: dict[str, Callable[[], Strategy]] = {
+    "selfish": Selfish,
+    "selfish_low_hash": SelfishLowHash,
+    "majority": Majority,
+}
 
 __all__ = [
     "LIES",
+    "OFFERED",
     "Censor",
     "DoubleSpender",
     "FeeSniper",

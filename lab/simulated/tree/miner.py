@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol
 
+from lab.guard import TooLate, answer_of
 from lab.simulated.tree.blocks import Block, branch, common_ancestor
 from lab.strategy import Action, Selects, Strategy, TellsTime, View
 from shared.forkchoice import TipClaim
@@ -92,7 +93,9 @@ class Miner:
             waiting_fees=self._network.waiting_fees(index),
         )
         try:
-            action = getattr(self.strategy, event)(view)
+            action = answer_of(self.strategy, event, view)
+        except TooLate as error:
+            raise StrategyError(str(error)) from error
         except Exception as error:
             raise StrategyError(f"{type(error).__name__} in {event}: {error}") from error
         self._act(action, withheld)
