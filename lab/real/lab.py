@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from lab.blocktree import BlockTree
 from lab.interface import Conditions, LabBlock, LabError, Link, NotReached, World
+from lab.real.claimant import Claimant
 from lab.real.node import HOST, RealNode
 from lab.real.router import Router
 from lab.recording import Recorder
@@ -94,6 +95,7 @@ class RealLab:
         self._stack = contextlib.ExitStack()
         self._tree = BlockTree(recorder, lambda: self.now)
         self._finders: dict[str, int] = {}
+        self._liars = 0
         try:
             self._start(nodes, directory)
         except NodeError as error:
@@ -214,10 +216,23 @@ class RealLab:
 
     def strategy(self, number: int, strategy: Strategy | None) -> None:
         self.node(number)
-        raise LabError("Strategies run in the simulated world only: quarry lab simulate.")
+        raise LabError("Strategies run in the simulated world only, for now: quarry lab simulate.")
 
     def lie(self, claimed_blocks: int = 1000) -> None:
-        raise LabError("Liars run in the simulated world only: quarry lab simulate.")
+        if claimed_blocks < 1:
+            raise LabError(f"A liar claims at least one block more, not {claimed_blocks}.")
+        running = [node for node in self._nodes if node.state == "running"]
+        if not running:
+            raise LabError("No node runs to which anybody could lie.")
+        best = max(running, key=lambda node: node.tip().chainwork)
+        liar = Claimant(best.client(), self.spec, claimed_blocks)
+        liar.start()
+        self._stack.callback(liar.stop)
+        self._router.add(len(self._nodes) + 1 + self._liars, HOST, liar.port)
+        self._liars += 1
+        for node in running:
+            node.meet(liar.url)
+        self.say(f"A peer at {liar.url} claims {claimed_blocks:,} blocks more than the best chain has.")
 
     def mining(self, on: bool) -> None:
         for node in self._nodes:

@@ -183,6 +183,16 @@ class RealNode:
         self._watcher.mines = self._mines and self._rate != 0
         self._watcher.start()
 
+    def meet(self, url: str) -> None:
+        """Make the node know a peer."""
+        with self._answers():
+            self.client().post("/nodes/register", {"nodes": [url]})
+
+    def peers(self) -> list[dict[str, Any]]:
+        """What the node says of its peers."""
+        found: list[dict[str, Any]] = self._get("/nodes")["nodes"]
+        return found
+
     def mine_always(self, on: bool) -> None:
         self._mines = on
         if self._watcher is not None:

@@ -13,9 +13,10 @@ M. Rosenfeld (2014) gives the chance by which this succeeds. Try `--set z=6`: it
 from lab.formulas import GIVE_UP, double_spend
 from lab.interface import Lab, LabBlock, LabNode
 from lab.measures import share_hash_rate
+from shared.amounts import COIN
 
 FIDELITY = "tree"
-AMOUNT = "0.5"
+AMOUNT = "0.001"  # so little that one block pays for many attempts, also for those in which the shop keeps it
 PATIENCE = 100_000.0  # seconds
 
 
@@ -23,7 +24,6 @@ def run(lab: Lab, *, nodes: int = 3, q: float = 0.3, z: int = 2, blocks: int = 2
     attacker, shop = lab.node(1), lab.node(2)
     share_hash_rate(lab, {1: q})
     lab.say(f"Node 1 has {q:.0%} of the hash rate. The shop, node 2, believes {z} confirmations.")
-    lab.wait(lambda: shop.balance(attacker.wallet) > 0, within=PATIENCE, until="the attacker has coins")
     attempts = successes = 0
     while attempts == 0 or len(lab.blocks()) < blocks:
         attempts += 1
@@ -65,7 +65,11 @@ def find_secret_block(lab: Lab, attacker: LabNode, shop: LabNode) -> LabBlock:
     others = range(2, len(lab.nodes) + 1)
     while True:
         lab.heal()
-        lab.wait(lambda: attacker.tip() == shop.tip(), within=PATIENCE, until="all have one tip")
+        lab.wait(
+            lambda: attacker.tip() == shop.tip() and shop.balance(attacker.wallet) >= COIN // 100,
+            within=PATIENCE,
+            until="both have one tip, and the attacker has coins",
+        )
         fork = shop.tip()
         lab.partition([1], others)
         lab.wait(lambda: attacker.tip() != shop.tip(), within=PATIENCE, until="a block is found")

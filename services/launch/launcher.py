@@ -229,12 +229,15 @@ class RunningNode:
 
     def kill(self) -> None:
         """End Valkey and all programs at once, as a power cut does; then clean up as `stop`."""
-        pids = [None if self._valkey is None else self._valkey.pid, *(status.pid for status, _ in self._statuses())]
-        for pid in pids:
-            if pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.stop()
+
+    def pids(self) -> list[int]:
+        """The process ids of Valkey and of the programs that run."""
+        pids = [None if self._valkey is None else self._valkey.pid, *(status.pid for status, _ in self._statuses())]
+        return [pid for pid in pids if pid is not None]
 
     def _named_servers(self) -> Iterator[tuple[str, str]]:
         if self.plan.redis_url is not None:

@@ -1,0 +1,98 @@
+"""Labs of real nodes: one start serves one story of partition, payment, kill and liar."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.interface import LabError
+from lab.loading import load_scenario
+from lab.real.lab import NODES_PER_CORE, RealLab, require_room
+from lab.recording import VERSION, Recorder
+from lab.runner import run_real
+from services.settings.table import load_spec
+from services.system.processes import started_at
+
+WITHIN = 90.0  # seconds: a machine may be busy
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    recorder = Recorder()
+    recorder.note(0.0, "begin", recording=VERSION, scenario="x", world="real", seed=1, nodes=2, spec={}, parameters={})
+    return recorder
+
+
+@pytest.fixture
+def lab(recorder: Recorder, tmp_path: Path) -> Iterator[RealLab]:
+    lab = RealLab(2, load_spec("lab"), 1, recorder, tmp_path)
+    try:
+        yield lab
+    finally:
+        pids = [pid for node in lab.nodes for pid in node.running.pids()]
+        lab.close()
+        assert [pid for pid in pids if started_at(pid) is not None] == [], "nothing is left running"
+
+
+def agree(lab: RealLab) -> bool:
+    return len({node.tip().hash for node in lab.nodes}) == 1
+
+
+def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(lab: RealLab, recorder: Recorder) -> None:
+    one, two = lab.nodes
+    lab.wait(lambda: one.balance(one.wallet) > 0 and two.balance(one.wallet) > 0, WITHIN, "node 1 has coins")
+
+    lab.partition([1], [2])
+    fork = min(one.tip().height, two.tip().height)
+    lab.wait(lambda: min(one.tip().height, two.tip().height) > fork + 1, WITHIN, "both sides have found blocks")
+    assert one.tip().hash != two.tip().hash
+    nonce = one.next_nonce()
+    here, there = one.send(two, "0.25", nonce=nonce), one.send(one, "0.25", nonce=nonce, at=two)
+    assert here != there
+    lab.mining(False)
+    lab.heal()
+    lab.wait(lambda: agree(lab), WITHIN, "both have one tip")
+
+    payment = next(each for each in (here, there) if one.depth(each) is not None)
+    one.mine()
+    lab.wait(lambda: (two.depth(payment) or 0) >= 1, WITHIN, "the payment is confirmed at both")
+    assert one.depth("0" * 64) is None
+
+    height = two.tip().height
+    two.kill()
+    with pytest.raises(LabError, match="node 2 is killed"):
+        two.tip()
+    two.start()
+    assert two.tip().height >= height and (two.depth(payment) or 0) >= 1
+
+    lab.lie(50)
+    lab.wait(lambda: any(peer["reason"] for peer in two.peers()), WITHIN, "node 2 has looked at the liar")
+    assert agree(lab) and one.tip().height < height + 50
+
+    kinds = [event.kind for event in recorder.events]
+    assert {"block", "heard", "tip", "groups", "payment", "node", "limit", "said"} <= set(kinds)
+    assert any(event.kind == "tip" and event.fields["detached"] for event in recorder.events)
+    states = [event.fields for event in recorder.events if event.kind == "node"]
+    assert [each["state"] for each in states if each["node"] == 2] == ["running", "killed", "running"]
+    with pytest.raises(LabError, match="There is no node 3"):
+        lab.node(3)
+    with pytest.raises(LabError, match="no link to itself"):
+        lab.link(1, 1)
+
+
+def test_more_nodes_than_fit_are_refused_in_a_sentence_that_says_what_fits() -> None:
+    most = (os.cpu_count() or 1) * NODES_PER_CORE
+    require_room(most)
+    with pytest.raises(LabError, match=f"64000 real nodes do not fit on .* cores: up to {most} do"):
+        require_room(64_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["partition", "crash", "liar", "latency", "majority", "double_spend"])
+def test_a_scenario_holds_on_real_nodes(name: str, tmp_path: Path) -> None:
+    small = {"latency": {"blocks": 30}, "double_spend": {"blocks": 1, "z": 1}, "majority": {"depth": 2, "share": 0.75}}
+    result = run_real(load_scenario(name), RealLab, 1, small.get(name, {}), tmp_path)
+    assert result.held, result.verdicts

@@ -1,0 +1,122 @@
+"""`quarry lab`: what its commands print, their exit codes, and wrong uses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lab.cli import lab
+from tests.support.recordings import text_of_recording
+
+SCENARIO = '''"""A story of two nodes."""
+
+FIDELITY = "tree"
+
+
+def run(lab, *, nodes: int = 2, good: bool = True):
+    lab.say("It begins.")
+    lab.check("the story ends well", good)
+    lab.measure("a share", 0.5, expected=0.5, trials=10)
+'''
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "story.py").write_text(SCENARIO)
+    (tmp_path / "run.jsonl").write_text(text_of_recording(blocks=8))
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(lab, arguments, prog_name="quarry lab")
+
+
+def test_the_list_says_what_each_scenario_shows_and_takes() -> None:
+    found = json.loads(run("list", "--json").stdout)
+    assert len(found) == 9 and all(each["summary"] for each in found)
+    parameters = {each["name"]: each["parameters"] for each in found}
+    assert parameters["double_spend"].keys() >= {"q", "z", "nodes", "blocks"}
+    assert "alpha" in parameters["selfish"] and {"delay", "interval"} <= parameters["latency"].keys()
+    assert "share" in parameters["timewarp"]
+    assert "SCENARIO" in run("list").stdout
+
+
+def test_verdicts_decide_the_exit_code() -> None:
+    good = run("simulate", "story.py")
+    assert good.exit_code == 0, good.output
+    assert "held: the story ends well" in good.stdout
+    assert "a share: 0.5 (95 %: 0.2366 to 0.7634), expected 0.5" in good.stdout
+    bad = run("simulate", "story.py", "--set", "good=false")
+    assert bad.exit_code == 1 and "did not hold: the story ends well" in bad.stdout
+
+
+def test_json_is_one_object_with_the_promised_names() -> None:
+    result = run("simulate", "story.py", "--seeds", "3", "--first-seed", "7", "--json")
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert list(found) == ["scenario", "world", "seeds", "verdicts", "recording"]
+    assert (found["scenario"], found["world"], found["seeds"]) == ("story", "simulated", [7, 8, 9])
+    assert set(found["verdicts"][0]) == {"claim", "held", "value", "low", "high", "expected"}
+    assert Path(found["recording"]).exists()
+
+
+def test_a_recording_is_replayed_and_exported(here: Path) -> None:
+    replayed = run("replay", "run.jsonl")
+    assert replayed.exit_code == 0 and "found block" in replayed.stdout and "held: all nodes" in replayed.stdout
+    assert json.loads(run("replay", "run.jsonl", "--json").stdout)["verdicts"][0]["held"] is True
+    assert run("export", "run.jsonl", "run.html").exit_code == 0
+    assert (here / "run.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_recording_in_which_something_did_not_hold_is_replayed_with_1() -> None:
+    assert run("simulate", "story.py", "--set", "good=false").exit_code == 1
+    assert run("replay", "lab-recordings/story-simulated-1.jsonl").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["simulate", "selfsh"], "Did you mean selfish?"),
+        (["simulate", "nothing.py"], "There is no file nothing.py."),
+        (["simulate", "story.py", "--set", "nodez=3"], "story has no parameter 'nodez'. It has: nodes=2, good=True."),
+        (["simulate", "story.py", "--set", "nodes"], "write name=value"),
+        (["simulate", "story.py", "--set", "nodes=0"], "A lab has 1 to 64 nodes, not 0."),
+        (["simulate", "story.py", "--seeds", "0"], "--seeds"),
+        (["simulate", "story.py", "--first-seed", "-1"], "--first-seed"),
+        (["simulate", "story.py", "--fidelity", "fine"], "--fidelity"),
+        (["simulate", "story.py", "--data-dir", "story.py"], "--data-dir"),
+        (["run", "partition", "--set", "nodes=64"], "64 real nodes do not fit"),
+        (["up", "--nodes", "64"], "64 real nodes do not fit"),
+        (["up", "--hash-rate", "fast", "--simulated"], "A hash rate is hashes per second"),
+        (["replay", "none.jsonl"], "none.jsonl cannot be read: No such file or directory."),
+        (["replay", "story.py"], "Line 1 is not a JSON object."),
+        (["replay", "."], "cannot be read"),
+        (["export", "run.jsonl", "none/run.html"], "none/run.html cannot be written: No such file or directory."),
+        (["grade", "story.py"], "must have one class"),
+        (["grade", "story.py", "--alpha", "2"], "--alpha"),
+        (["simulte", "selfish"], "Did you mean simulate?"),
+        (["simulate"], "SCENARIO"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_2(arguments: list[str], said: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr and result.stderr.count("\n") == 1 and result.stdout in ("", "Starting 4 nodes …\n")
+
+
+def test_an_altered_recording_is_refused(here: Path) -> None:
+    text = (here / "run.jsonl").read_text()
+    (here / "run.jsonl").write_text(text.replace('"held":true', '"held":false'))
+    result = run("replay", "run.jsonl")
+    assert result.exit_code == 2 and "was altered" in result.stderr
+    (here / "run.jsonl").write_bytes(b"\xff\xfe")
+    assert "not ASCII" in run("replay", "run.jsonl").stderr
+
+
+def test_every_help_fits_a_terminal_of_24_rows() -> None:
+    for name in (None, *lab.commands):
+        lines = run(*([] if name is None else [name]), "--help").stdout.splitlines()
+        assert len(lines) < 24 and max(map(len, lines)) <= 80, name
