@@ -21,6 +21,8 @@ from lab.page.controls import Controls
 from lab.page.exercises import EXERCISES, check
 from lab.page.exporting import EXPLORER, HERE, templates
 from lab.recording import Event
+from shared.errors import InputError
+from shared.wire import parse
 
 HOST = "127.0.0.1"
 MOST_STREAMS = 16
@@ -151,8 +153,8 @@ def _require_our_page() -> ResponseReturnValue | None:
 def _json() -> dict[str, Any]:
     """The object in the body."""
     try:
-        found = json.loads(request.get_data())
-    except (ValueError, RecursionError):
+        found = parse(request.get_data(), floats=True)
+    except InputError:
         found = None
     if not isinstance(found, dict):
         raise BadRequest("The body must be a JSON object.")
