@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import tempfile
 import threading
 import time
@@ -20,6 +19,7 @@ from lab.interface import Conditions, LabBlock, LabError, Link, NotReached, Worl
 from lab.real.claimant import Claimant
 from lab.real.node import HOST, RealNode
 from lab.real.router import Router
+from lab.real.warden import Warden
 from lab.recording import Recorder
 from lab.strategy import Strategy
 from lab.verdicts import Observation
@@ -106,10 +106,12 @@ class RealLab:
             raise
 
     def _start(self, nodes: int, directory: Path | None) -> None:
+        scrub_environment()
+        self._warden = Warden()
+        self._stack.callback(self._warden.close)
         if directory is None:
             directory = Path(tempfile.mkdtemp(prefix="quarry-lab-"))
-            self._stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        scrub_environment()
+            self._warden.directory(directory)
         self._hands = _Hands()
         self._stack.callback(self._hands.end)
         self._router = Router(seed=self.seed)
@@ -150,6 +152,7 @@ class RealLab:
         for node in self._nodes:
             node.others = [other.running.url for other in self._nodes if other is not node]
             node.running.start(node.others)
+            node.watched_by(self._warden)
         for each in running:
             each.wait_for_api()
         for each in running:

@@ -15,6 +15,7 @@ from api.cli.group import Failure
 from api.cli.wallet.transfers import submit_transfer
 from lab.blocktree import BlockTree
 from lab.interface import LabBlock, LabError, LabNode, NodeState
+from lab.real.warden import Warden
 from lab.real.watcher import Watcher
 from lab.units import base_units, hashes_per_second
 from services.launch.launcher import RunningNode
@@ -61,6 +62,7 @@ class RealNode:
         self._mines = True
         self._rate: int | None = None
         self._client: NodeClient | None = None
+        self._warden: Warden | None = None
 
     # --- the interface ---
 
@@ -152,6 +154,7 @@ class RealNode:
             try:
                 self.running.allocate()
                 self.running.start(self.others)
+                self.watched_by(self._warden)
                 self.running.wait_for_api()
                 self.running.begin()
                 self.running.wait(time.time())
@@ -166,6 +169,13 @@ class RealNode:
         self.follow()
 
     # --- for the lab ---
+
+    def watched_by(self, warden: Warden | None) -> None:
+        """Have the node's Valkey end with the lab, in whatever way that ends."""
+        self._warden = warden
+        if warden is not None:
+            for pid in self.running.pids():
+                warden.process(pid)
 
     def keep_place(self, proxy: int) -> None:
         """The ports are reserved: the node has the same ones at its next start. `proxy` is its port of the router."""

@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_recording() -> None:
         lab.node(3).kill()
         lab.node(2).limit("1MH/s")
         lab.run_for(20)
-        recorder.end(lab.now)
+        recorder.end()
         return out.getvalue().splitlines(keepends=True)
 
     lines = record(5)

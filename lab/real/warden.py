@@ -1,0 +1,82 @@
+"""Cleans up after a lab that was killed: a process of its own that outlives it.
+
+A node's programs end with the process that started them. Its Valkey does not, since a node that is started again goes
+on with it; and a lab that was killed is never started again. `python -m lab.real.warden` reads lines from the lab, a
+JSON list each: `["process", PID, STARTED]` or `["directory", PATH]`. At the end of its input, which comes when the
+lab ends in whatever way, it kills what still runs of these processes and removes the directories.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+from services.system.processes import started_at
+from services.system.programs import module_command
+
+_PATIENCE = 10.0  # seconds until what was killed has ended
+_POLL = 0.05
+
+
+class Warden:
+    """The lab's end of it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            module_command("lab.real.warden"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,  # Ctrl-C at a terminal is for the lab
+        )
+
+    def process(self, pid: int) -> None:
+        """End this process after the lab."""
+        self._tell(["process", pid, started_at(pid)])
+
+    def directory(self, path: Path) -> None:
+        """Remove this directory after the lab."""
+        self._tell(["directory", str(path)])
+
+    def close(self) -> None:
+        """Have it clean up now, and wait for it."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+
+    def _tell(self, what: list[object]) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # somebody killed it
+            self._process.stdin.write(json.dumps(what) + "\n")
+            self._process.stdin.flush()
+
+
+def main(lines: IO[str]) -> None:
+    """Note what the lab tells, and clean up at its end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the lab's end ends it
+    told = [json.loads(line) for line in lines]
+    processes = [(int(each[1]), each[2]) for each in told if each[0] == "process" and each[2] is not None]
+    for pid, started in processes:
+        if started_at(pid) == started:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + _PATIENCE
+    while any(started_at(pid) == started for pid, started in processes) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    for each in told:
+        if each[0] == "directory":
+            shutil.rmtree(each[1], ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(sys.stdin)

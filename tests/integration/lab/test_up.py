@@ -1,0 +1,87 @@
+"""`quarry lab` as people start it: a process, its page, and its end."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lab.recording import read_recording
+from services.system.processes import processes, started_at
+from services.system.programs import ROOT, module_command
+
+
+@contextmanager
+def running(directory: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`quarry lab up` in a process group of its own, and the address of its page."""
+    process = subprocess.Popen(
+        module_command("api.cli", "lab", "up", "--data-dir", str(directory), *arguments),
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if (found := re.search(r"http://127\.0\.0\.1:\d+", line)) is not None:
+                break
+        else:
+            pytest.fail("it ended before it told its address")
+        yield process, found[0]
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def control(url: str, **asked: object) -> None:
+    request = urllib.request.Request(f"{url}/control", json.dumps(asked).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+
+
+def recording_in(directory: Path) -> list[str]:
+    (path,) = directory.glob("*.jsonl")
+    return path.read_text().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_simulated_lab_is_played_with_until_it_is_interrupted(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path, "--simulated", "--speed", "50", "--nodes", "3") as (process, url):
+        control(url, call="strategy", node=1, name="selfish")
+        control(url, call="partition", groups=[[1], [2, 3]])
+        time.sleep(0.3)
+        control(url, call="heal")
+        process.send_signal(number)
+        assert process.wait(20) == 0
+    events = read_recording(recording_in(tmp_path))
+    kinds = [event.kind for event in events]
+    assert kinds.count("groups") == 2 and "strategy" in kinds and kinds.count("block") > 3
+
+
+def test_real_nodes_end_with_the_lab_also_when_it_is_killed(tmp_path: Path) -> None:
+    with running(tmp_path, "--nodes", "1") as (process, url):
+        control(url, call="limit", node=1, rate=100_000)
+        children = _descendants(process.pid)
+        assert len(children) >= 5
+        process.kill()
+        process.wait(10)
+        deadline = time.monotonic() + 20
+        while left := [pid for pid in children if started_at(pid) is not None]:
+            assert time.monotonic() < deadline, left
+            time.sleep(0.05)
+
+
+def _descendants(pid: int) -> list[int]:
+    table = processes()
+    found = [pid]
+    for parent in found:
+        found += [child for child, process in table.items() if process.parent == parent]
+    return found[1:]
