@@ -1,16 +1,12 @@
 """Amounts and hash rates as scenarios write them."""
 
-import re
+from contextlib import suppress
 from decimal import Decimal
-from typing import Final
 
 from lab.interface import LabError
 from shared.amounts import format_amount, parse_amount
 from shared.errors import InputError
-
-_UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_RATE: Final = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,12})?) ?([kmgt]?)(?:h/s)?", re.IGNORECASE | re.ASCII)
-_MOST: Final = 1e15  # hashes per second
+from shared.hash_rate import MAX_HASH_RATE, parse_hash_rate
 
 
 def base_units(amount: str | float) -> int:
@@ -39,12 +35,11 @@ def hashes_per_second(rate: str | float) -> float:
     Raises:
         LabError: it is of another form, below 0 or above 1000 TH/s.
     """
-    found = -1.0
     if isinstance(rate, str):
-        if (match := _RATE.fullmatch(rate.strip())) is not None:
-            found = float(match[1]) * _UNITS[match[2].lower()]
-    elif not isinstance(rate, bool):
-        found = float(rate)
-    if not 0 <= found <= _MOST:
-        raise LabError(f"A hash rate is hashes per second, such as 1.5MH/s, 800k or 0, not {rate!r}.")
-    return found
+        if rate.strip() == "0":
+            return 0.0
+        with suppress(InputError):
+            return float(parse_hash_rate(rate.strip()))
+    elif not isinstance(rate, bool) and 0 <= rate <= MAX_HASH_RATE:
+        return float(rate)
+    raise LabError(f"A hash rate is hashes per second, such as 1.5MH/s, 800k or 0, not {rate!r}.")
