@@ -7,9 +7,7 @@ made without work.
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from services.errors import PeerFailed, PeerLied, TipMoved
 from services.peers.adopter import Adopter
@@ -51,24 +49,17 @@ class HeaderChains(Adopter):
         try:
             if stretch.fork == tip.height:
                 for block in self._bodies(claim, stretch, 0, budget):
-                    with self._noted(claim, stretch, block):
-                        self._acceptor.accept(block)
+                    self._acceptor.accept(block)
                     budget.extend()
             else:
                 self._reorganise(claim, stretch, budget)
+        except RuleError as error:
+            self._sightings.refused(claim.url, stretch, error)
+            raise
         except PeerFailed:
             self._sightings.headers(claim.url, stretch)
             raise
         return not stretch.ended
-
-    @contextmanager
-    def _noted(self, claim: PeerClaim, stretch: Stretch, block: Block) -> Iterator[None]:
-        """Keep the block if it is refused for a broken rule."""
-        try:
-            yield
-        except RuleError as error:
-            self._sightings.block(claim.url, stretch, block, error)
-            raise
 
     # --- headers ---
 
@@ -176,8 +167,7 @@ class HeaderChains(Adopter):
             while held < len(stretch) and self._reorganiser.add_known(branch, stretch.hash_at(held)):
                 held += 1
         for block in self._bodies(claim, stretch, held, budget):
-            with self._noted(claim, stretch, block):
-                self._reorganiser.add(branch, block)
+            self._reorganiser.add(branch, block)
             budget.extend()
         self._reorganiser.swap(branch)
 
@@ -195,15 +185,9 @@ class HeaderChains(Adopter):
                 budget.bodies = limit // 2  # these blocks are larger than most
                 continue
             for value in values:
-                block = self._read(claim, stretch, value)
+                stretch.at = value
+                stretch.at = block = self._rules.read_block(value)
                 if block.hash != stretch.hash_at(wanted):
                     raise ChainChanged("The peer's blocks are not those of its headers: its chain has changed.")
                 wanted += 1
                 yield block
-
-    def _read(self, claim: PeerClaim, stretch: Stretch, value: Any) -> Block:
-        try:
-            return self._rules.read_block(value)
-        except RuleError as error:
-            self._sightings.body(claim.url, stretch, value, error)
-            raise

@@ -43,11 +43,14 @@ class Sightings:
         if has_work(header, tuple(stretch.window), self._rules.spec):
             self._keep(url, stretch.fork, header, stretch.chainwork, error, None)
 
-    def block(self, url: str, stretch: Stretch, block: Block, error: RuleError) -> None:
-        """Keep a block that breaks a rule. Its header is one of the stretch, and commits to its body."""
-        self._keep_body(url, stretch, block.header, block.canonical, error)
+    def refused(self, url: str, stretch: Stretch, error: RuleError) -> None:
+        """Keep the block at which the stretch stands, which breaks a rule."""
+        if isinstance(stretch.at, Block):  # its header is one of the stretch, and commits to its body
+            self._keep_body(url, stretch, stretch.at.header, stretch.at.canonical, error)
+        else:
+            self._body(url, stretch, stretch.at, error)
 
-    def body(self, url: str, stretch: Stretch, value: Any, error: RuleError) -> None:
+    def _body(self, url: str, stretch: Stretch, value: Any, error: RuleError) -> None:
         """Keep a block that cannot be read, if its header is one of the stretch and commits to its body."""
         try:
             header = self._rules.read_header({name: item for name, item in value.items() if name != "transactions"})

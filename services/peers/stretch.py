@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from services.errors import PeerFailed
 from services.ports import Clock
@@ -79,6 +80,7 @@ class Stretch:
         self.window = window
         self.chainwork = chainwork
         self.ended = False  # the peer had no more headers
+        self.at: Any = None  # what is looked at: a body as JSON, then the block that it is
         self._hashes = bytearray()
 
     def __len__(self) -> int:

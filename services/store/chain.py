@@ -140,7 +140,7 @@ class ChainStore(IndexReader, LedgerReader):
             KEEP_SECONDS,
             now,
             tip.digest,
-            _digest_after(tip, block, header, change),
+            _digest_after(tip, block.header, header, change),
             sealed_by.version if sealed_by else "",
         ]
         for items in ledger_lists(change.after), index_lists(block), [nonce_list(change)]:
@@ -157,10 +157,14 @@ class ChainStore(IndexReader, LedgerReader):
         return answered.decode() or None
 
 
-def _digest_after(tip: Tip, block: Block, header: str, change: Change) -> str:
-    """The digest after an append; "" if the tip has none: the next start computes it."""
+def _digest_after(tip: Tip, header: Header, encoded: str, change: Change) -> str:
+    """The digest after an append; "" if the tip has none: the next start computes it.
+
+    Args:
+        encoded: the header as it is stored.
+    """
     digest = read_digest(tip.digest, tip.hash)
     if digest is None:
         return ""
-    after = digest.with_change(change).with_headers([header_term(block.index, block.hash.encode(), header.encode())])
-    return str(replace(after, block=block.hash))
+    after = digest.with_change(change).with_headers([header_term(header.index, header.hash.encode(), encoded.encode())])
+    return str(replace(after, block=header.hash))

@@ -16,8 +16,8 @@ from redis import Redis
 
 from services.connections import as_store
 from services.node import Node, build_node
-from services.peers import http as peer_http
-from services.peers.http import PATIENCE
+from services.peers import patience
+from services.peers.patience import PATIENCE
 from services.settings.table import load
 from services.system.programs import ROOT
 from shared.chain_spec import ChainSpec
@@ -93,7 +93,7 @@ def run(redis: Redis, place: str, liars: int, seconds: float) -> float:
 @pytest.mark.parametrize("place", ["headers", "bodies", "head"])
 def test_an_honest_peer_among_some_who_drip(redis: Redis, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The part that always runs: fewer peers and a short patience."""
-    monkeypatch.setattr(peer_http, "PATIENCE", 0.3)
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
     # Alone, then sixteen at once, then the rest.
     run(redis, place, 18, 60.0)
 
@@ -107,7 +107,7 @@ def test_an_honest_peer_among_63_who_drip(redis: Redis, place: str) -> None:
 
 def test_whoever_did_not_deliver_comes_last(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once they have failed, their claims are worth nothing: the honest peer is asked first, and no other is."""
-    monkeypatch.setattr(peer_http, "PATIENCE", 0.3)
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
     spec = make_spec()
     chain = honest_chain(spec)
     node = node_of(redis, spec)
@@ -148,7 +148,7 @@ def run_whole(redis: Redis, place: str, liars: int, seconds: float) -> None:
 
 
 def test_an_honest_whole_chain_among_some_who_drip(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peer_http, "PATIENCE", 0.3)
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
     run_whole(redis, "second", 18, 60.0)
 
 

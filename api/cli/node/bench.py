@@ -37,9 +37,10 @@ class _Bench(click.Command):
     """A command whose help lists the benchmarks."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        super().format_options(ctx, formatter)
         with formatter.section("Benchmarks"):
             formatter.write_dl(list(BENCHMARKS.items()))
+        formatter.write_paragraph()
+        formatter.write_text("Options: --quick (shorter runs), --json, --plots DIRECTORY (PNG files), --help.")
 
 
 def _complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:

@@ -14,9 +14,9 @@ def lab(arguments: tuple[str, ...]) -> None:
     """Break a network, real or simulated, and watch it heal.
 
     \b
-    up        start a network, and a page from which to break it
+    up        start a network, and a page to break it from
     list      list the built-in scenarios
-    simulate  run a scenario on simulated nodes in virtual time
+    simulate  run a scenario on simulated nodes
     run       run a scenario on real nodes
     grade     measure what a mining strategy in a file earns
     replay    print what happened in a recording

@@ -47,7 +47,11 @@ TYPED: list[tuple[str, ...]] = [
     ("chain", "show", "1"),
     ("chain", "verify"),
     ("chain", "export", "DIRECTORY/chain"),
+    ("chain", "tips"),
     ("fork", "--depth", "1"),
+    ("limit",),
+    ("limit", "900M"),
+    ("limit", "off"),
     ("names", "add", "alice", "the bakery"),
     ("names", "list"),
     ("names", "remove", "the bakery"),
@@ -62,6 +66,7 @@ ELSEWHERE = {
     "bench": "minutes; it prints a table with a row for each figure, as many as are asked for",
     "reset": "needs a node that was stopped; it asks one question and prints one sentence",
     "repair": "needs a node that was stopped, or one sentence",
+    "lab": "another program: tests/unit/lab/test_cli.py measures its help; it needs no node",
     "chain import": "needs a store of its own; it prints one sentence",
     "api": "a server: its output is its log",
     "rpc": "a server: its output is its log",
@@ -76,6 +81,7 @@ class Up:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.lines: list[str] = []
+        self._screen: list[str] = []  # until it was ready
         self._ready = threading.Event()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "api.cli", "up", "--port", "0", "--rpc-port", "0", "--workers", "1"],
@@ -94,12 +100,13 @@ class Up:
         for line in self._process.stdout:
             self.lines.append(line.rstrip("\n"))
             if line.startswith("Ctrl-C"):
+                self._screen = list(self.lines)
                 self._ready.set()
         self._ready.set()  # it has ended
 
     def wait(self) -> list[str]:
         assert self._ready.wait(90) and self._process.poll() is None, self.lines
-        return list(self.lines)
+        return self._screen
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)

@@ -15,6 +15,7 @@ from services.settings.redis_url import normal
 from services.settings.table import load
 from tests.support.relay import Relay, older, self_signed
 from tests.support.servers import login_of, port_of, socket_server
+from tests.support.waiting import eventually
 
 
 def test_a_socket_is_as_good_as_a_port(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_the_pool_follows_the_threads(valkey: EmbeddedValkey) -> None:
         def wait() -> None:
             together.wait(30)
             try:
-                redis.blpop(["nothing-ever"], timeout=1.5)
+                redis.blpop(["words"], timeout=60)
             except Exception as error:
                 failed.append(error)
 
@@ -111,9 +112,9 @@ def test_the_pool_follows_the_threads(valkey: EmbeddedValkey) -> None:
         for thread in waiting:
             thread.start()
         together.wait(30)
-        time.sleep(0.5)
+        eventually(lambda: redis.info("clients")["blocked_clients"] == threads)
         assert redis.ping()
-        assert int(redis.info("clients")["blocked_clients"]) > 100, "they wait at once, or nothing is shown"
+        redis.rpush("words", *range(threads))  # one for each
         for thread in waiting:
             thread.join()
     assert not failed
