@@ -165,7 +165,9 @@ def run(scenario: str, seed: int, settings: tuple[str, ...], data_dir: Path, as_
 
 
 def _tell(event: Event) -> None:
-    terminal.show_if_taken(*lines_of([event]))
+    lines = list(lines_of([event]))
+    if lines:  # of most events a person wants to see nothing
+        terminal.show_if_taken(*lines)
 
 
 @lab.command()
