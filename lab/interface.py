@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from lab.strategy import Strategy
 from lab.verdicts import Observation
@@ -52,7 +52,7 @@ class Conditions:
 
 
 class Link(Protocol):
-    """One direction between two nodes: requests of the first to the second, and their answers."""
+    """One direction between two nodes: what the second hears from the first."""
 
     def set(self, *, latency: float | None = None, jitter: float | None = None, rate: float | None = None) -> None:
         """Change what is named; the rest stays. A rate of 0 ends the limit."""
@@ -188,4 +188,30 @@ class Lab(Protocol):
         """End the lab and everything that it started."""
 
 
-Scenario = Callable[..., Any]  # run(lab, *, nodes=4, ...)
+class Claims:
+    """What a scenario claims: the part of a lab that is the same in every world."""
+
+    def __init__(self) -> None:
+        self.observations: list[Observation] = []
+
+    def check(self, claim: str, held: bool, value: float | None = None) -> None:
+        self.observations.append(Observation(claim, bool(held), value))
+
+    def measure(self, claim: str, value: float, *, expected: float | None = None, trials: int | None = None) -> None:
+        self.observations.append(Observation(claim, True, value, expected, trials, measured=True))
+
+
+def parts_of(nodes: int, groups: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The groups of a partition of `nodes` nodes, each in order; those that are not named are a group of their own.
+
+    Raises:
+        LabError: there is no such node, or one is named twice.
+    """
+    named = [number for group in groups for number in group]
+    for number in named:
+        if not 1 <= number <= nodes:
+            raise LabError(f"There is no node {number}: this lab has the nodes 1 to {nodes}.")
+    if len(set(named)) < len(named):
+        raise LabError("A node is in one group of a partition only.")
+    rest = set(range(1, nodes + 1)) - set(named)
+    return [sorted(part) for part in [*groups, rest] if part]

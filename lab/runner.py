@@ -44,7 +44,7 @@ class Result:
         return all(verdict.held for verdict in self.verdicts)
 
     def to_object(self) -> dict[str, Any]:
-        """What `--json` prints; LAB's readers rely on its names."""
+        """What `--json` prints; `docs/lab.md` promises its names."""
         return {
             "scenario": self.scenario,
             "world": self.world,
@@ -181,7 +181,7 @@ def recording_path(directory: Path, scenario: str, world: World, seed: int) -> P
 
 @contextmanager
 def recording_file(path: Path) -> Iterator[TextIO]:
-    """A file to record into, for the owner's eyes: a lab's addresses and payments are nobody else's business.
+    """A file to record into; one that is there is replaced.
 
     Raises:
         LabError: it cannot be written.

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from lab.blocktree import BlockTree
-from lab.interface import Conditions, LabBlock, LabError, Link, NotReached, World
+from lab.interface import Claims, Conditions, LabBlock, LabError, Link, NotReached, World, parts_of
 from lab.real.claimant import Claimant
 from lab.real.node import HOST, RealNode
 from lab.real.router import Router
 from lab.real.warden import Warden
 from lab.recording import Recorder
 from lab.strategy import Strategy
-from lab.verdicts import Observation
 from services.launch.node_files import node_files, write_private
 from services.launch.node_plan import NodePlan
 from services.launch.state import to_toml
@@ -69,7 +68,7 @@ class _Hands:
         self._thread.shutdown()
 
 
-class RealLab:
+class RealLab(Claims):
     """Nodes as processes, a router between them.
 
     Args:
@@ -90,7 +89,7 @@ class RealLab:
         self.seed = seed
         self.spec = spec
         self.random = random.Random(seed)
-        self.observations: list[Observation] = []
+        super().__init__()
         self._began = time.monotonic()
         self._stack = contextlib.ExitStack()
         self._tree = BlockTree(recorder, lambda: self.now)
@@ -194,13 +193,7 @@ class RealLab:
         return _NotedLink(self._router.link(a, b), a, b, self._tree)
 
     def partition(self, *groups: Sequence[int]) -> None:
-        named = [number for group in groups for number in group]
-        for number in named:
-            self.node(number)
-        if len(set(named)) != len(named):
-            raise LabError("A node can be in one group only.")
-        rest = [node.number for node in self._nodes if node.number not in named]
-        sides = [list(group) for group in groups] + ([rest] if rest else [])
+        sides = parts_of(len(self._nodes), groups)
         side_of = {number: index for index, side in enumerate(sides) for number in side}
         for a in side_of:
             for b in side_of:
@@ -256,12 +249,6 @@ class RealLab:
 
     def say(self, text: str) -> None:
         self._tree.note("said", text=text)
-
-    def check(self, claim: str, held: bool, value: float | None = None) -> None:
-        self.observations.append(Observation(claim, held, value))
-
-    def measure(self, claim: str, value: float, *, expected: float | None = None, trials: int | None = None) -> None:
-        self.observations.append(Observation(claim, True, value, expected, trials, measured=True))
 
     def close(self) -> None:
         self._stack.close()

@@ -188,9 +188,8 @@ class RealNode:
         self._client = NodeClient(self.running.url, read_secret(self.running.admin_token_file))
         self._state = "running"
         self._tree.note("node", node=self.number, state="running")
-        self._apply_limit()
         self._watcher = Watcher(self.number, self._client, self._tree, self._finder_of)
-        self._watcher.mines = self._mines and self._rate != 0
+        self._apply_limit()  # also ends mining requests that it had stored, if it is not to mine
         self._watcher.start()
 
     def meet(self, url: str) -> None:

@@ -36,6 +36,7 @@ class Watcher:
         self._finder_of = finder_of
         self._stop = threading.Event()
         self.mines = True
+        self._looks = threading.Lock()  # an older look must not end after a newer one
         self._thread = threading.Thread(target=self._run, name=f"watch node {number}", daemon=True)
 
     def start(self) -> None:
@@ -46,13 +47,14 @@ class Watcher:
 
     def look(self) -> None:
         """Take in what the node has now. Raises `Failure`: it does not answer."""
-        status = self._client.get("/status")
-        tip = str(status["tip"])
-        self._take(tip)
-        self._tree.moved(self._number, tip)
-        if self.mines:
-            for _ in range(_WAITING - int(status["requests"])):
-                self._client.post("/mine", wait=0)
+        with self._looks:
+            status = self._client.get("/status")
+            tip = str(status["tip"])
+            self._take(tip)
+            self._tree.moved(self._number, tip)
+            if self.mines:
+                for _ in range(_WAITING - int(status["requests"])):
+                    self._client.post("/mine", wait=0)
 
     def _take(self, tip: str) -> None:
         """Take in a block that is or was the node's tip, and those below it that are new."""

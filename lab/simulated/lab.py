@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from lab.interface import LabBlock, LabError, LabNode, Link, NotReached, World
+from lab.interface import Claims, LabBlock, LabError, LabNode, Link, NotReached, World, parts_of
 from lab.recording import Recorder
 from lab.simulated.claimant import Claimant
 from lab.simulated.draws import Draw
@@ -21,7 +21,6 @@ from lab.simulated.scheduler import Killed, Process
 from lab.simulated.simulated_node import SimulatedNode
 from lab.simulated.surroundings import easy_hashes, surroundings
 from lab.strategy import Strategy
-from lab.verdicts import Observation
 from services.settings.table import load_spec
 from shared.chain_spec import ChainSpec
 from shared.errors import NodeError
@@ -33,7 +32,7 @@ MOST_NODES = 64
 _ANSWERED = 60.0
 
 
-class SimulatedLab:
+class SimulatedLab(Claims):
     """A network of nodes, all of which are peers, in virtual time.
 
     Args:
@@ -56,7 +55,7 @@ class SimulatedLab:
             raise LabError(f"The chain spec {self.spec.name} cannot be simulated: it must be a development chain.")
         self.seed = seed
         self.random = random.Random(f"{seed}-scenario")
-        self.observations: list[Observation] = []
+        super().__init__()
         self.recorder = recorder or Recorder()
         with easy_hashes(ease_of(self.spec)):
             self._network = LabNetwork(nodes, seed, self.spec, self.recorder)
@@ -107,14 +106,9 @@ class SimulatedLab:
     # --- what can be done to it ---
 
     def partition(self, *groups: Sequence[int]) -> None:
-        named = [number for group in groups for number in group]
-        self._require(*named)
-        if len(set(named)) < len(named):
-            raise LabError("A node is in one group of a partition only.")
-        rest = {node.number for node in self._nodes} - set(named)
-        parts = [part for part in [*map(set, groups), rest] if part]
-        self._network.wires.part(parts)
-        self._network.note("groups", groups=[sorted(part) for part in parts])
+        parts = parts_of(len(self._nodes), groups)
+        self._network.wires.part(list(map(set, parts)))
+        self._network.note("groups", groups=parts)
 
     def heal(self) -> None:
         self._network.wires.heal()
@@ -210,12 +204,6 @@ class SimulatedLab:
 
     def say(self, text: str) -> None:
         self._network.note("said", text=text)
-
-    def check(self, claim: str, held: bool, value: float | None = None) -> None:
-        self.observations.append(Observation(claim, bool(held), value))
-
-    def measure(self, claim: str, value: float, *, expected: float | None = None, trials: int | None = None) -> None:
-        self.observations.append(Observation(claim, True, value, expected, trials, measured=True))
 
     def close(self) -> None:
         if not self._closed:

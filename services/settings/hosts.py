@@ -3,9 +3,10 @@
 import ipaddress
 import re
 import socket
+from collections.abc import Callable
 from functools import cache
 
-from services.settings.values import BadValue
+from services.settings.values import BadValue, whole_number
 
 # RFC 1123, with the underscore that container networks allow.
 _NAME = re.compile(
@@ -98,3 +99,38 @@ def normal_origin(text: str) -> str:
     host = normal_host(parts["host"])
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}" + ("" if port is None or int(port) == _OWN_PORT.get(scheme) else f":{port}")
+
+
+def host_and_port(
+    text: str, default: int, form: str, bracketed: str, *, unescaped: Callable[[str], str] = str
+) -> tuple[str, int]:
+    """The host, as `normal_host` has it, and the port of the part of a URL between its login and its path.
+
+    Args:
+        default: the port if the text has none.
+        form: what the URL must look like, for messages.
+        bracketed: such a URL with an IPv6 address.
+        unescaped: undoes the escapes that the host may have.
+
+    Raises:
+        BadValue: the message repeats nothing of the text, which may be the end of a password.
+    """
+    if text.startswith("["):
+        host, bracket, after = text.partition("]")
+        host, colon, port = host + bracket, after[:1], after[1:]
+        if colon not in ("", ":"):
+            raise BadValue("must have a colon or nothing between host and port.")
+    else:
+        host, colon, port = text.partition(":")
+        if ":" in port:
+            raise BadValue(f"must have brackets around an IPv6 address, as in {bracketed}.")
+    if not host:
+        raise BadValue("names no host.")
+    try:
+        found = normal_host(unescaped(host))
+    except BadValue:
+        raise BadValue(f"names a host that is neither a name nor an IP address; it must look like {form}.") from None
+    try:
+        return found, whole_number(1, 65_535)(port) if colon else default
+    except BadValue:
+        raise BadValue(f"has a port that is not a number from 1 to 65535; it must look like {form}.") from None

@@ -8,8 +8,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote_to_bytes
 
-from services.settings.hosts import normal_host
-from services.settings.values import BadValue, whole_number
+from services.settings.hosts import host_and_port
+from services.settings.values import BadValue
 
 _FORM = "http://[USER:PASSWORD@]HOST[:PORT]"
 _ESCAPES = "In user and password write % as %25, / as %2F, # as %23, ? as %3F, @ as %40, : as %3A and a blank as %20."
@@ -82,34 +82,11 @@ def _parsed(rest: str) -> ProxyUrl:
         raise BadValue("has an @ and no user before it.")
     if len(login) > _MAX_LOGIN:
         raise BadValue(f"has a user and password of more than {_MAX_LOGIN} bytes together.")
-    host, port = _place(place)
+    host, port = host_and_port(place, _PORT, _FORM, "http://[::1]:3128")
     name = _unescaped(user)
     if ":" in name:
         raise BadValue("has a colon in its user, which HTTP's Basic login cannot express.")
     return ProxyUrl(host, port, name, _unescaped(password))
-
-
-def _place(text: str) -> tuple[str, int]:
-    """Host and port."""
-    if text.startswith("["):
-        host, bracket, after = text.partition("]")
-        host, colon, port = host + bracket, after[:1], after[1:]
-        if colon not in ("", ":"):
-            raise BadValue("must have a colon or nothing between host and port.")
-    else:
-        host, colon, port = text.partition(":")
-        if ":" in port:
-            raise BadValue("must have brackets around an IPv6 address, as in http://[::1]:3128.")
-    if not host:
-        raise BadValue("names no host.")
-    try:
-        found = normal_host(host)
-    except BadValue:
-        raise BadValue(f"names a host that is neither a name nor an IP address; it must look like {_FORM}.") from None
-    try:
-        return found, whole_number(1, 65_535)(port) if colon else _PORT
-    except BadValue:
-        raise BadValue(f"has a port that is not a number from 1 to 65535; it must look like {_FORM}.") from None
 
 
 def _unescaped(text: str) -> str:

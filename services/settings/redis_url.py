@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-from services.settings.hosts import normal_host
+from services.settings.hosts import host_and_port
 from services.settings.paths import expanded
 from services.settings.values import BadValue, choice, flag, whole_number
 
@@ -142,7 +142,7 @@ def _parsed(kind: str, rest: str) -> RedisUrl:
             raise BadValue(f"has the option {next(iter(options))}, which is for rediss:// only.")
         host, port, path = "", 0, _socket_path("/" + path)
     else:
-        host, port = _place(place)
+        host, port = host_and_port(place, _PORT, _FORM, "redis://[::1]:6379/0", unescaped=_unescaped)
         if slash and path:
             if database is not None:
                 raise BadValue("names the database twice: in its path and as the option db.")
@@ -153,29 +153,6 @@ def _parsed(kind: str, rest: str) -> RedisUrl:
     return RedisUrl(
         kind, _unescaped(user), _unescaped(password), host, port, path, database or 0, tuple(options.items())
     )
-
-
-def _place(text: str) -> tuple[str, int]:
-    """Host and port."""
-    if text.startswith("["):
-        host, bracket, after = text.partition("]")
-        host, colon, port = host + bracket, after[:1], after[1:]
-        if colon not in ("", ":"):
-            raise BadValue("must have a colon or nothing between host and port.")
-    else:
-        host, colon, port = text.partition(":")
-        if ":" in port:
-            raise BadValue("must have brackets around an IPv6 address, as in redis://[::1]:6379/0.")
-    if not host:
-        raise BadValue("names no host.")
-    try:
-        found = normal_host(_unescaped(host))
-    except BadValue:
-        raise BadValue(f"names a host that is neither a name nor an IP address; it must look like {_FORM}.") from None
-    try:
-        return found, whole_number(1, 65_535)(port) if colon else _PORT
-    except BadValue:
-        raise BadValue(f"has a port that is not a number from 1 to 65535; it must look like {_FORM}.") from None
 
 
 def _database(text: str) -> int:

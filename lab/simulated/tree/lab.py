@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lab.interface import LabBlock, LabError, LabNode, Link, NotReached, World
+from lab.interface import Claims, LabBlock, LabError, LabNode, Link, NotReached, World, parts_of
 from lab.recording import Recorder
 from lab.simulated.tree.blocks import Block
 from lab.simulated.tree.miner import StrategyError
@@ -19,7 +19,6 @@ from lab.simulated.tree.network import Network
 from lab.simulated.tree.tree_node import TreeLink, TreeNode
 from lab.simulated.tree.watcher import RecordingWatcher
 from lab.strategy import Strategy
-from lab.verdicts import Observation
 from lab.wallets import wallet_key
 from shared.chain_spec import ChainSpec
 
@@ -28,7 +27,7 @@ MOST_NODES = 64
 NETWORK_HASH_RATE = 2_000_000.0
 
 
-class TreeLab:
+class TreeLab(Claims):
     """A network of 1 to 64 nodes in virtual time. The same seed gives the same run.
 
     Args:
@@ -46,7 +45,7 @@ class TreeLab:
         self.seed = seed
         self.spec = spec
         self.random = random.Random(f"{seed}-scenario")
-        self.observations: list[Observation] = []
+        super().__init__()
         self.recorder = recorder
         share = NETWORK_HASH_RATE / nodes
         self.network = Network([share] * nodes, spec=spec, seed=seed)
@@ -115,18 +114,13 @@ class TreeLab:
     # --- what can be done to it ---
 
     def partition(self, *groups: Sequence[int]) -> None:
-        named = [number for group in groups for number in group]
-        self._require(*named)
-        if len(set(named)) < len(named):
-            raise LabError("A node is in one group of a partition only.")
-        rest = {node.number for node in self._nodes} - set(named)
-        parts = [part for part in [*map(set, groups), rest] if part]
+        parts = parts_of(len(self._nodes), groups)
         self._restored.clear()
         for side, part in enumerate(parts):
             for number in part:
                 self._side[number - 1] = side
         self._apply_cuts()
-        self.note("groups", groups=[sorted(part) for part in parts])
+        self.note("groups", groups=parts)
 
     def heal(self) -> None:
         self._side = [0] * len(self._nodes)
@@ -201,12 +195,6 @@ class TreeLab:
 
     def say(self, text: str) -> None:
         self.note("said", text=text)
-
-    def check(self, claim: str, held: bool, value: float | None = None) -> None:
-        self.observations.append(Observation(claim, bool(held), value))
-
-    def measure(self, claim: str, value: float, *, expected: float | None = None, trials: int | None = None) -> None:
-        self.observations.append(Observation(claim, True, value, expected, trials, measured=True))
 
     def close(self) -> None:
         self._closed = True

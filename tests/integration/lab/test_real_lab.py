@@ -62,15 +62,21 @@ def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(lab: RealLab, 
     assert one.depth("0" * 64) is None
 
     height = two.tip().height
+    lab.mining(True)
+    lab.wait(lambda: two.client().get("/status")["requests"] > 0, WITHIN, "node 2 has something to mine")
     two.kill()
     with pytest.raises(LabError, match="node 2 is killed"):
         two.tip()
+    two.limit(0)
     two.start()
+    assert two.client().get("/status")["requests"] == 0, "what it had stored is cancelled"
+    lab.mining(False)
+    lab.wait(lambda: agree(lab), WITHIN, "both have one tip again")
     assert two.tip().height >= height and (two.depth(payment) or 0) >= 1
 
     lab.lie(50)
     lab.wait(lambda: any(peer["reason"] for peer in two.peers()), WITHIN, "node 2 has looked at the liar")
-    assert agree(lab) and one.tip().height < height + 50
+    assert agree(lab) and one.tip().height < two.tip().height + 50
 
     kinds = [event.kind for event in recorder.events]
     assert {"block", "heard", "tip", "groups", "payment", "node", "limit", "said"} <= set(kinds)

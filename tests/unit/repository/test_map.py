@@ -66,7 +66,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
       "lab/simulated/draws.py", "lab/simulated/lab_network.py", "lab/simulated/mining_node.py",
       "lab/simulated/simulated_node.py", "lab/wallets.py")),
     ("the same in the statistical simulation", ("tests/unit/lab/simulated/tree/test_lab.py",),
-     ("lab/interface.py", "lab/simulated/tree/tree_node.py", "lab/simulated/tree/watcher.py")),
+     ("lab/simulated/tree/tree_node.py", "lab/simulated/tree/watcher.py")),
     ("what strategies are shown and may answer", ("tests/unit/lab/simulated/tree/test_miner.py",),
      ("lab/strategy.py", "lab/simulated/tree/clocks.py")),
     ("nodes find and hear of blocks", ("tests/unit/lab/simulated/tree/test_network.py",),
