@@ -100,7 +100,7 @@ def answer_large(node: Node, body: bytes, controls: bool, own: Methods = NO_METH
 
 def takes_large_body(value: Any) -> bool:
     """Whether a request, by its JSON value, may have a large body. A batch may not."""
-    return isinstance(value, dict) and value.get("method") == states.LOAD
+    return isinstance(value, dict) and value.get("method") in states.LOADS
 
 
 def refused(code: int, message: str) -> bytes:

@@ -4,7 +4,7 @@ Walk: `mine` (a request per block, several of them ahead) → workers seal the b
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.clocks import waiting_words
 from services.development.clock import ChainClock
@@ -30,6 +30,7 @@ class _Order:
     count: int  # blocks that were asked for
     done: int = 0  # of them mined
     left: float = MOST_SECONDS  # that the call may still wait
+    blocks: list[str] = field(default_factory=list)  # hashes of those that were mined
 
     def failed(self, reason: str) -> PolicyError:
         mined = f"{self.done} of {self.count} {'block was' if self.count == 1 else 'blocks were'} mined"
@@ -46,8 +47,11 @@ class MiningOnDemand:
         self._queue = queue
         self._clock = clock
 
-    def mine(self, count: int = 1, *, timestamp: int | None = None, interval: int = 0) -> None:
+    def mine(self, count: int = 1, *, timestamp: int | None = None, interval: int = 0) -> list[str]:
         """Mine `count` blocks and return when they are on the chain. 0: nothing happens.
+
+        Returns:
+            The hashes of the blocks, oldest first.
 
         Args:
             count: at most MOST_BLOCKS.
@@ -65,7 +69,7 @@ class MiningOnDemand:
             raise PolicyError("not_mined", f"At most {MOST_BLOCKS} blocks are mined by one call, not {count}.")
         self._requests.require_recipient()
         if not count:
-            return
+            return []
         order = _Order(count)
         self._require_workers(order)
         until = self._rounds.waits_until()
@@ -73,10 +77,11 @@ class MiningOnDemand:
             raise PolicyError("not_mined", waiting_words(until, self._clock.now()))
         if interval:
             self._mine_apart(order, interval)
-            return
+            return order.blocks
         if timestamp is not None:
             self._chain_clock.set_next(timestamp)
         self._mine_together(order)
+        return order.blocks
 
     def _mine_together(self, order: _Order) -> None:
         """Mine blocks as fast as the workers can."""
@@ -114,6 +119,8 @@ class MiningOnDemand:
                 raise order.failed("The round was cancelled")
             if not answer.is_waiting:
                 order.left -= max(0.0, self._clock.now() - began)
+                if answer.block is not None:
+                    order.blocks.append(answer.block)
                 break
             # The turn counts in full, so that a clock that is set back does not make the wait longer.
             order.left -= max(_LOOK_SECONDS, self._clock.now() - began)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Any
 
+from api.rpc.chain import block_by_hash
 from api.rpc.development.clock import read_seconds
 from api.rpc.errors import invalid_params
 from api.rpc.method_table import control_method
@@ -41,6 +42,19 @@ def mine(node: Node, options: Any = None) -> str:
     with waiting():
         node.on_demand.mine(count, timestamp=timestamp)
     return "0x0"
+
+
+@control_method("evm_mine_detailed", 0, 1)
+@control_method("anvil_mine_detailed", 0, 1)
+def mine_detailed(node: Node, options: Any = None) -> list[dict[str, Any]]:
+    """As `evm_mine`; the blocks with their whole transactions, each with its `output`, which is empty here."""
+    count, timestamp = _mine_options(options)
+    with waiting():
+        mined = node.on_demand.mine(count, timestamp=timestamp)
+    blocks = [block_by_hash(node, f"0x{block_hash}", True) for block_hash in mined]
+    for transaction in (each for block in blocks if block is not None for each in block["transactions"]):
+        transaction["output"] = "0x"
+    return [block for block in blocks if block is not None]  # None: it has been detached already
 
 
 @control_method("anvil_mine", 0, 2)

@@ -12,13 +12,14 @@ from api.serving import budget
 from services.errors import Busy
 from services.node import Node
 
-LOAD = "anvil_loadState"
+LOADS = ("anvil_loadState", "hardhat_loadState")
 _PATIENCE = 5.0  # seconds
 _LEVEL = 6
 _one = threading.Lock()
 
 
 @control_method("anvil_dumpState", 0, 1)
+@control_method("hardhat_dumpState", 0, 1)
 def dump_state(node: Node, historical: Any = None) -> str:
     """The state file, compressed by gzip, in hex. It always has all blocks, whatever anvil's parameter says."""
     if type(historical) not in (bool, type(None)):
@@ -29,7 +30,8 @@ def dump_state(node: Node, historical: Any = None) -> str:
         return f"0x{packed.hex()}"
 
 
-@control_method(LOAD, 1)
+@control_method(LOADS[0], 1)
+@control_method(LOADS[1], 1)
 def load_state(node: Node, text: Any) -> bool:
     """Make the state of a file ours: what `anvil_dumpState` answers, or the file of `quarry up --dump-state` in hex."""
     if not isinstance(text, str):

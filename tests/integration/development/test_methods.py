@@ -21,7 +21,7 @@ NOTHING = [
 NOT_FLAGS: list[Any] = [None, 0, 1, "true", "", [], {}]
 FLAGS = ["evm_setAutomine", "anvil_setAutomine"]
 INTERVALS = ["evm_setIntervalMining", "anvil_setIntervalMining"]
-MINES = ["evm_mine", "anvil_mine", "hardhat_mine"]
+MINES = ["evm_mine", "evm_mine_detailed", "anvil_mine_detailed", "anvil_mine", "hardhat_mine"]
 # Of each method some parameters with which it exists.
 CALLS: list[tuple[str, list[Any]]] = [
     *((name, [2**40]) for name in ONE_NUMBER), *((name, []) for name in NOTHING), *((name, []) for name in MINES),

@@ -57,6 +57,19 @@ def test_as_many_blocks_are_mined_when_the_call_returns(
     assert height(rpc) == before + blocks
 
 
+@pytest.mark.parametrize("method", ["evm_mine_detailed", "anvil_mine_detailed"])
+def test_the_blocks_that_were_mined_are_the_answer(rpc: Rpc, method: str) -> None:
+    before = height(rpc)
+    assert rpc(method, {"blocks": 0}) == []
+    mined = rpc(method, {"blocks": 2})
+    assert [int(block["number"], 16) for block in mined] == [before + 1, before + 2]
+    for block in mined:
+        assert [transaction.pop("output") for transaction in block["transactions"]] == ["0x"]
+        assert block == rpc("eth_getBlockByNumber", block["number"], True)
+    [alone] = rpc(method)
+    assert alone["parentHash"] == mined[-1]["hash"]
+
+
 def test_blocks_have_the_timestamps_that_were_asked_for(rpc: Rpc) -> None:
     start, before = stamps(rpc, height(rpc))[0] + 10_000, height(rpc)
     rpc("evm_mine", start)

@@ -47,7 +47,8 @@ def test_what_one_node_dumps_another_loads(pair: Pair) -> None:
     work(node, rpc)
     state = rpc("anvil_dumpState")
     assert state == rpc("anvil_dumpState", True) == rpc("anvil_dumpState", None), "equal states, equal strings"
-    assert other("anvil_loadState", state) is True
+    assert rpc("hardhat_dumpState") == state
+    assert other("hardhat_loadState", state) is True and other("anvil_loadState", state) is True
     for method, params in (
         ("eth_getBlockByNumber", ["latest", True]),
         ("eth_getBalance", [SECOND.address, "latest"]),
