@@ -62,6 +62,7 @@ personal_importRawKey personal_listAccounts personal_lockAccount personal_newAcc
 personal_sign personal_unlockAccount
 """.split()
 
+
 @pytest.mark.parametrize("names", [ANVIL, HARDHAT, VIEM, GANACHE], ids=["anvil", "hardhat", "viem", "ganache"])
 def test_every_method_of_the_tools_works_or_is_refused(names: list[str]) -> None:
     assert [name for name in names if name not in METHODS and name not in REFUSED] == []
