@@ -52,7 +52,7 @@ class QueueReport:
     """The state of all queues, for operators."""
 
     queues: tuple[QueueState, ...]
-    totals: Mapping[tuple[str, str], float]  # (function, finished | failed | seconds)
+    totals: Mapping[tuple[str, str], float]  # (function, what `services.jobs.totals` counts)
 
 
 class Queue(Protocol):

@@ -10,12 +10,15 @@ from typing import get_args
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 from prometheus_client import CollectorRegistry, generate_latest, multiprocess
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.utils import floatToGoString
 
 from api.access import current_node
 from api.serving import held_metrics, request_metrics
 from services.jobs.queues import ALLOWED
+from services.jobs.totals import BOUNDS, Part, histogram
+from services.mining.demand import workers_wanted
 from services.node import Node
 from services.peers.book import State
 from services.store.overview import NodeOverview, server_memory
@@ -93,9 +96,33 @@ class _NodeCollector:
         yield from _chain(state, counters)
         yield from _mempool(state, counters)
         yield from _mining(state, counters)
+        yield from self._demand(state)
         yield from self._network()
         yield from self._jobs()
         yield from self._room()
+        yield GaugeMetricFamily(
+            "quarry_wrong_clocks",
+            "Machines of the node, workers and peers whose clock differs too much from the others'.",
+            len(self._node.wrong_clocks()),
+        )
+
+    def _demand(self, state: NodeOverview) -> Iterator[Metric]:
+        settings, expected = self._node.settings, state.figures.expected_seconds if state.figures else None
+        yield GaugeMetricFamily(
+            "quarry_round_expected_seconds",
+            "Seconds until a proof is found, on average; 0: no round is open, or nobody searches.",
+            expected or 0.0,
+        )
+        wanted = workers_wanted(
+            settings.spec,
+            state.round,
+            state.figures,
+            round_seconds=settings.target_round,
+            hash_rate=settings.target_rate,
+        )
+        yield GaugeMetricFamily(
+            "quarry_workers_wanted", "Mining workers that should run, by QUARRY_TARGET_ROUND or _RATE.", wanted
+        )
 
     def _network(self) -> Iterator[Metric]:
         peers = GaugeMetricFamily("quarry_peers", "Peers, by state.", labels=["state"])
@@ -125,6 +152,8 @@ class _NodeCollector:
             for outcome in _OUTCOMES:
                 jobs.add_metric([function, outcome], report.totals.get((function, outcome), 0))
         yield from (jobs, seconds)
+        yield _lengths("quarry_job_wait_seconds", "Time of jobs from queue to start.", "wait", report.totals)
+        yield _lengths("quarry_job_run_seconds", "Time of jobs from start to end.", "run", report.totals)
 
     def _room(self) -> Iterator[Metric]:
         """How much memory and disk is left. The disk is that of this process's machine."""
@@ -148,6 +177,15 @@ class _NodeCollector:
             free, total = disk_room(settings.data_dir)
             yield GaugeMetricFamily("quarry_disk_free_bytes", "Free bytes on the disk of the data directory.", free)
             yield GaugeMetricFamily("quarry_disk_bytes", "Size of the disk of the data directory.", total)
+
+
+def _lengths(name: str, text: str, part: Part, totals: Mapping[tuple[str, str], float]) -> Metric:
+    found = HistogramMetricFamily(name, text, labels=["function"])
+    bounds = [floatToGoString(bound) for bound in (*BOUNDS, float("inf"))]
+    for function in _FUNCTIONS:
+        cumulative, seconds = histogram(totals, function, part)
+        found.add_metric([function], list(zip(bounds, cumulative, strict=True)), seconds)
+    return found
 
 
 def _chain(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric]:

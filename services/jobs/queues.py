@@ -109,13 +109,21 @@ class AllowListedJob(Job):
     def perform(self) -> Any:
         self.require_allowed()
         self.require_arguments()
-        started, failed = time.perf_counter(), True
+        waited, started, failed = self._waited(), time.perf_counter(), True
         try:
             result = super().perform()
             failed = False
             return result
         finally:
-            job_totals.count(self.connection, self.func_name or "", time.perf_counter() - started, failed=failed)
+            seconds = time.perf_counter() - started
+            job_totals.count(self.connection, self.func_name or "", waited, seconds, failed=failed)
+
+    def _waited(self) -> float | None:
+        """Seconds since it was enqueued, by the clocks of both machines; None: it does not say when that was."""
+        if self.enqueued_at is None:
+            return None
+        since = self.enqueued_at
+        return max(0.0, time.time() - (since if since.tzinfo else since.replace(tzinfo=UTC)).timestamp())
 
     def require_allowed(self) -> None:
         """Refuse a job that has a function off the list, an instance, callbacks or webhooks.

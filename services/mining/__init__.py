@@ -4,6 +4,7 @@
 - `templates`: makes the next block without its proof from the mempool.
 - `pace`: how fast one worker may search under a hash-rate limit.
 - `rounds`: opens a round, hands out ranges of proofs, and seals the block.
+- `demand`: how many workers a round wants.
 - `aside`: rounds for blocks of another branch.
 - `modes`: when the node mines by itself.
 - `seal_log`: the log lines about sealed blocks.

@@ -115,6 +115,9 @@ class Settings:
     kernel: Literal["auto", "plain", "fast"] = field(metadata=one_of("KERNEL", "auto", "plain", "fast"))
     # Most hashes per second of one mining worker; 0: no limit.
     hash_rate: int = field(metadata=setting("HASH_RATE", values.hash_rate, 0))
+    # For `quarry_workers_wanted`: seconds of a round; hashes per second of all workers, 0: of one.
+    target_round: float = field(metadata=setting("TARGET_ROUND", values.pause(0.1, 86_400), 10.0))
+    target_rate: int = field(metadata=setting("TARGET_RATE", values.hash_rate, 0))
     # Seconds that a search job waits for the next round.
     linger: float = field(metadata=setting("LINGER", values.seconds(60), 2.0))
     # What the names of workers begin with; "": the machine's name.

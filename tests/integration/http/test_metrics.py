@@ -225,8 +225,23 @@ def test_jobs_of_workers_are_counted(several: RunningNode) -> None:
 
     found = eventually(done, 15)
     assert value(found, "quarry_job_seconds_total", function="search") > 0
+    for part in ("wait", "run"):
+        name = f"quarry_job_{part}_seconds"
+        counts = [value(found, f"{name}_bucket", function="search", le=le) for le in ("0.005", "1.0", "300.0", "+Inf")]
+        assert counts == sorted(counts) and counts[-1] == value(found, f"{name}_count", function="search") >= 1
+        assert 0 <= value(found, f"{name}_sum", function="search") < 60 * counts[-1]
     assert value(found, "quarry_hashes_total") > 0
     assert value(found, "quarry_workers", queue="mining") == 1
+
+
+def test_workers_are_wanted_while_a_round_is_open(node: Node, client: Client) -> None:
+    found = scrape(client)
+    assert value(found, "quarry_workers_wanted") == value(found, "quarry_round_expected_seconds") == 0
+    client.post("/mine?wait=0").ok(202)
+    found = scrape(client)
+    assert value(found, "quarry_workers_wanted") == 1, "nobody searches yet"
+    client.delete("/jobs")
+    assert value(scrape(client), "quarry_workers_wanted") == 0
 
 
 # --- What is under deploy/ ---
