@@ -30,8 +30,10 @@ from api.serving import request_metrics
 from api.serving.budget import Budget
 from api.serving.connections import Deadlines
 from api.serving.gate import Gate
+from api.serving.traced import Traced
 from services.node import Node
 from services.store.news import News
+from services.system import tracing
 
 
 class _Json(DefaultJSONProvider):
@@ -89,6 +91,8 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         app.register_blueprint(blueprint)
     # Flask's documented way to wrap an application; mypy takes it for a method.
     app.wsgi_app = LazyDashboard(app.wsgi_app, doorkeeper, node.settings.broker_url)  # type: ignore[method-assign]
+    if tracing.is_on():
+        app.wsgi_app = Traced(app.wsgi_app)  # type: ignore[method-assign]
     takes_large = functools.partial(dispatch.takes_large_body, node.settings)
     app.wsgi_app = Gate(app.wsgi_app, budget, deadlines, node.settings.max_body, takes_large)  # type: ignore[method-assign]
     return app

@@ -28,7 +28,7 @@ from services.node import build_node
 from services.settings.hosts import bind_address
 from services.settings.table import Settings, load
 from services.settings.values import named
-from services.system import logs
+from services.system import logs, tracing
 from services.system.loading import keep, uncollected
 from services.system.processes import die_with_parent
 from services.wallet.development import accounts_of
@@ -155,6 +155,7 @@ def application() -> "Flask":
     die_with_parent(os.getppid(), signal.SIGTERM)
     settings = load(os.environ)
     logs.configure(settings.log_level, settings.log_format)
+    tracing.begin(settings, "api")
     store = _connect(settings.redis_url, settings)
     broker = store if settings.broker_url == settings.redis_url else _connect(settings.broker_url, settings)
     # With short time slices, a large batch does not delay the other requests of this process.

@@ -50,7 +50,7 @@ class Housekeeper:
             self._checked = now if is_due else since
             failed = False
         finally:
-            job_totals.count(self._broker, HOUSEKEEPING, time.perf_counter() - began, failed=failed)
+            job_totals.count(self._broker, HOUSEKEEPING, None, time.perf_counter() - began, failed=failed)
         return True
 
     def run(self, stop: threading.Event) -> None:

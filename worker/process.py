@@ -25,7 +25,7 @@ from services.launch.ending import end_in_time
 from services.ports import SystemRandomness
 from services.registry import Unserved
 from services.settings.table import Settings
-from services.system import logs
+from services.system import logs, tracing
 from services.system.loading import uncollected
 from services.system.processes import die_with_parent
 from shared.errors import NodeError
@@ -262,6 +262,7 @@ def run_worker(settings: Settings, queue_name: str) -> None:
         BadSettings: the broker cannot be used, and waiting will not change that.
     """
     logs.begin(settings)
+    tracing.begin(settings, f"worker-{queue_name}")
     rq_logs.calm()
     require_mendable(settings.broker_url, "QUARRY_BROKER_URL or QUARRY_REDIS_URL")
     broker = connect_for_jobs(settings.broker_url)

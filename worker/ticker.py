@@ -19,7 +19,7 @@ from services.ports import Clock, Queue, SystemClock
 from services.settings.table import Settings
 from services.store.blocks import BlockReader
 from services.store.keys import Keys
-from services.system import logs
+from services.system import logs, tracing
 from worker.housekeeper import start_housekeeper
 from worker.pacemaker import start_pacemaker
 
@@ -55,6 +55,7 @@ def run_ticker(settings: Settings) -> None:
         BadSettings: the broker cannot be used, and waiting will not change that.
     """
     logs.begin(settings)
+    tracing.begin(settings, "ticker")
     require_mendable(settings.broker_url, "QUARRY_BROKER_URL or QUARRY_REDIS_URL")
     stop = threading.Event()
 

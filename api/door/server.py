@@ -25,7 +25,7 @@ from services.node import Node, build_node
 from services.settings.hosts import bind_address
 from services.settings.table import Settings
 from services.settings.values import named
-from services.system import logs
+from services.system import logs, tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +46,7 @@ def serve(settings: Settings) -> None:
         StoreUnavailable: no Redis answers.
     """
     logs.begin(settings)
+    tracing.begin(settings, "rpc")
     address = named("QUARRY_HOST", bind_address, settings.host)
     require_servers(settings)
     allow_files(MAX_CONNECTIONS + 512)

@@ -12,7 +12,6 @@ from flask.typing import ResponseReturnValue
 from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.utils import floatToGoString
 
 from api.access import current_node
 from api.serving import held_metrics, request_metrics
@@ -181,7 +180,7 @@ class _NodeCollector:
 
 def _lengths(name: str, text: str, part: Part, totals: Mapping[tuple[str, str], float]) -> Metric:
     found = HistogramMetricFamily(name, text, labels=["function"])
-    bounds = [floatToGoString(bound) for bound in (*BOUNDS, float("inf"))]
+    bounds = [*map(str, BOUNDS), "+Inf"]
     for function in _FUNCTIONS:
         cumulative, seconds = histogram(totals, function, part)
         found.add_metric([function], list(zip(bounds, cumulative, strict=True)), seconds)

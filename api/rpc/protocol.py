@@ -26,6 +26,7 @@ from api.serving import budget
 from services.connections import RedisError
 from services.errors import Busy
 from services.node import Node
+from services.system import tracing
 from shared import wire
 from shared.errors import InputError, NodeError
 
@@ -171,7 +172,8 @@ def _call(node: Node, name: str, params: Any, controls: bool, own: Methods) -> A
     if not known.least <= len(params) <= known.most:
         wanted = str(known.least) if known.least == known.most else f"{known.least} to {known.most}"
         raise RpcError(INVALID_PARAMS, f"{name} takes {wanted} parameters")
-    return known.function(node, controls, *params) if known.told else known.function(node, *params)
+    with tracing.trace(name):
+        return known.function(node, controls, *params) if known.told else known.function(node, *params)
 
 
 def _without_room(item: Any, error: RpcError) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from services.jobs.json_only import SERIALIZER
 from services.jobs.screen import arguments_fit, fault_of
 from services.ports import QueueReport, QueueState, QueueTrouble
 from services.store.keys import WORKERS
+from services.system import tracing
 
 MINING = "mining"
 NETWORK = "network"
@@ -111,12 +112,19 @@ class AllowListedJob(Job):
         self.require_arguments()
         waited, started, failed = self._waited(), time.perf_counter(), True
         try:
-            result = super().perform()
+            with tracing.step((self.func_name or "").rpartition(".")[2], self._traceparent()):
+                result = super().perform()
             failed = False
             return result
         finally:
+            tracing.flush()
             seconds = time.perf_counter() - started
             job_totals.count(self.connection, self.func_name or "", waited, seconds, failed=failed)
+
+    def _traceparent(self) -> str:
+        """The trace in which it was enqueued; "" if there is none."""
+        found = self.meta.get("traceparent", "") if isinstance(self.meta, dict) else ""
+        return found if isinstance(found, str) else ""
 
     def _waited(self) -> float | None:
         """Seconds since it was enqueued, by the clocks of both machines; None: it does not say when that was."""
@@ -214,6 +222,7 @@ class RqJobs:
                 failure_ttl=FAILURE_TTL,
                 description=f"{name} for {node}",
                 at_front=function == ANSWER,  # a caller waits for it
+                meta={"traceparent": traceparent} if (traceparent := tracing.current()) else None,
             )
         except DuplicateJobError:
             return False

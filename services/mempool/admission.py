@@ -11,6 +11,7 @@ from services.errors import Busy, PolicyError
 from services.mempool.judgement import Judgement, PoolPolicy, cost
 from services.ports import Clock
 from services.store.pool import Entry, PoolStore, PoolView, Question
+from services.system import tracing
 from shared.errors import NodeError, RuleError
 from shared.rules import Rules
 from shared.transaction import Transaction
@@ -58,6 +59,10 @@ class Mempool:
         Raises:
             LedgerDiffers: the stored state is marked as wrong. Some transactions may have been written before.
         """
+        with tracing.trace("admit"):
+            return self._admit_many(transactions, replaces)
+
+    def _admit_many(self, transactions: Sequence[Transaction], replaces: bool) -> list[Admitted | NodeError]:
         outcomes: dict[int, Admitted | NodeError] = {}
         queues = self._batches(transactions)
         attempts = 0

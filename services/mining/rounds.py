@@ -17,6 +17,7 @@ from services.ports import Ports
 from services.store.chain import SealedBy
 from services.store.events import Watch
 from services.store.mining import Claim, MiningStore, Report, Searched, Situation, Times
+from services.system import tracing
 from shared.errors import TooEarly
 from shared.rules import Rules
 
@@ -123,16 +124,19 @@ class Rounds:
             )
             if not wanted and not automine:
                 return None
-            try:
-                opened = self._open(self._randomness.token(), "0", situation, empty=wanted)
-            except TipMoved:
-                continue  # perhaps by a block that answered the request, so look again at what is wanted
-            except TooEarly:
-                return None
-            if opened is None:
-                return None
-            self.call_workers(*opened)
-            return opened[0]
+            with tracing.trace("open round"):
+                try:
+                    opened = self._open(self._randomness.token(), "0", situation, empty=wanted)
+                except TipMoved:
+                    continue  # perhaps by a block that answered the request, so look again at what is wanted
+                except TooEarly:
+                    return None
+                if opened is None:
+                    return None
+                if traceparent := tracing.current():
+                    self._store.note_trace(opened[0], traceparent)
+                self.call_workers(*opened)
+                return opened[0]
         return None
 
     def call_workers(self, round_id: str, height: int) -> None:
@@ -163,6 +167,10 @@ class Rounds:
             self._renew(open_round)
 
     # --- the search job's side ---
+
+    def trace_of(self, round_id: str) -> str:
+        """The trace in which a round was opened; "" where there is none, or this process does not trace."""
+        return self._store.trace_of(round_id) if tracing.is_on() else ""
 
     def watch(self) -> Watch:
         """A watch that notices events from now on. The caller closes it."""
@@ -252,6 +260,10 @@ class Rounds:
         was set back after the template was made, so that the round gets a new template or ends; or the stored state is
         marked as wrong.
         """
+        with tracing.step("seal"):
+            return self._seal(claim, proof, worker)
+
+    def _seal(self, claim: Claim, proof: int, worker: str) -> Accepted | None:
         found = self._store.template(claim.round_id)
         if found is None or found[0] != claim.version:
             return None

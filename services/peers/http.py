@@ -21,6 +21,7 @@ from services.errors import PeerFailed
 from services.peers.patience import Patience, cut_after, resolve
 from services.peers.proxy import PeerProxy, Unreachable
 from services.peers.urls import is_local_name, literal_address, may_connect
+from services.system import tracing
 from shared.errors import NodeError
 
 Answer = TypeVar("Answer")
@@ -111,6 +112,7 @@ class SystemPeerHttp:
     def stream(self, request: PeerRequest) -> Iterator[Stream]:
         patience = Patience(request.deadline)
         with ExitStack() as stack:
+            stack.enter_context(tracing.step(f"ask peer {request.method}", path=request.path.partition("?")[0]))
             response = self._answer(request, patience, stack)
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise PeerFailed("The peer compressed its answer, though it was asked not to.")
@@ -120,7 +122,7 @@ class SystemPeerHttp:
         if len(urls) < 2:
             return [outcome(ask, url) for url in urls]
         with ThreadPoolExecutor(max_workers=len(urls)) as pool:  # at most as many as a node has peers
-            return list(pool.map(lambda url: outcome(ask, url), urls))
+            return list(pool.map(tracing.carried(lambda url: outcome(ask, url)), urls))
 
     def _answer(self, request: PeerRequest, patience: Patience, stack: ExitStack) -> urllib3.BaseHTTPResponse:
         """The peer's answer, of which only the headers have been read. Its connection is closed with `stack`."""
@@ -238,6 +240,8 @@ def _ask(
         "Accept": "application/json",
         "Connection": "close",
     }
+    if traceparent := tracing.current():
+        headers["traceparent"] = traceparent
     if request.body is not None:
         headers["Content-Type"] = "application/json"
     path = request.path

@@ -138,6 +138,9 @@ class Settings:
     unsafe_development: bool = field(metadata=setting("UNSAFE_DEVELOPMENT", values.flag, False))
     allowed_hosts: tuple[str, ...] = field(metadata=several("ALLOWED_HOSTS", normal_host))
     cors_origins: tuple[str, ...] = field(metadata=several("CORS_ORIGINS", normal_origin))
+    # Where traces go (OTLP over HTTP); "": nothing is traced. And the share of those that could begin, 0 to 1.
+    traces_url: str = field(metadata=setting("TRACES_URL", values.collector_url, ""))
+    traces_share: float = field(metadata=setting("TRACES_SHARE", values.share, 0.05))
     log_level: str = field(metadata=one_of("LOG_LEVEL", "info", "debug", "warning", "error"))
     log_format: Literal["console", "json"] = field(metadata=one_of("LOG_FORMAT", "console", "json"))
     # Not from the table: variables that begin with QUARRY_ and belong to Kubernetes or docker-compose.yml.

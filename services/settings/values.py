@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from services.errors import BadSettings
 from services.system.text_files import BadTextFile
@@ -140,6 +141,25 @@ def amount(text: str) -> int:
 def hash_rate(text: str) -> int:
     """Hashes per second, such as `2M`."""
     return _checked(lambda: parse_hash_rate(text, field="it"))
+
+
+def share(text: str) -> float:
+    """A part of the whole, 0 to 1."""
+    if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", text) is None or not 0 <= float(text) <= 1:
+        raise BadValue("must be a number from 0 to 1, such as 0.05.")
+    return float(text)
+
+
+def collector_url(text: str) -> str:
+    """The URL of a collector of traces. User and password are refused, since the URL is shown in logs."""
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fits = False
+    if not fits or parts.username is not None or parts.password is not None or len(text) > 255:
+        raise BadValue("must be a URL without user, such as http://127.0.0.1:4318/v1/traces.")
+    return text
 
 
 def listing(item: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:

@@ -237,6 +237,10 @@ class Keys(NetworkKeys):
         """HASH worker name -> "hashes:since:last": its part of the round. Expires with the round."""
         return self._key(f"round-workers:{round_id}")
 
+    def round_trace(self, round_id: str) -> str:
+        """STRING `traceparent` of the trace in which a round was opened. Expires after an hour."""
+        return self._key(f"round-trace:{round_id}")
+
     @property
     def searchers(self) -> str:
         """ZSET search job name -> Unix seconds until which it counts as searching or lingering."""

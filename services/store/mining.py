@@ -14,6 +14,8 @@ from services.store.keys import Keys
 from services.store.rounds import ROUND_FIELDS, MiningRequest, Round, RoundWorker
 from shared.block import Template
 
+# Seconds for which the trace of a round is kept.
+TRACE_SECONDS = 3600
 # Longest time in seconds for which a search job may announce itself: the longest QUARRY_LINGER and 5 s.
 LONGEST_PROMISE = 65
 
@@ -294,6 +296,16 @@ class MiningStore(NodeStore):
         # count long after the job has ended.
         pipeline.zcount(self.keys.searchers, now, now + LONGEST_PROMISE)
         return int(pipeline.execute()[1])
+
+    def note_trace(self, round_id: str, traceparent: str) -> None:
+        """Keep the trace in which a round was opened, for the workers that search it."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.set(self.keys.round_trace(round_id), traceparent, ex=TRACE_SECONDS)
+        pipeline.execute()
+
+    def trace_of(self, round_id: str) -> str:
+        """The trace in which a round was opened; "": there is none, or it was long ago."""
+        return (self._redis.get(self.keys.round_trace(round_id)) or b"").decode(errors="replace")
 
     def last_seal(self) -> tuple[float, int]:
         """When a round of this node was last sealed (Unix seconds; 0: never), and how many transactions its block has

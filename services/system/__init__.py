@@ -8,6 +8,7 @@ programs     starting our own modules as programs
 loading      loading a program's modules without the garbage collector
 logs         structured logs
 quantities   numbers of hashes, speeds and times as people read them
+tracing      traces, by OpenTelemetry
 visible      making untrusted text safe to show
 about        the version
 """

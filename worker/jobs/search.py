@@ -10,6 +10,7 @@ from services.mining.rounds import Rounds
 from services.registry import Unserved
 from services.store.events import Watch
 from services.store.mining import Claim, Searched
+from services.system import tracing
 from worker.claim_size import GIVE_UP_SECONDS, ClaimSize
 from worker.context import Context, begun_node, current_context
 
@@ -84,6 +85,10 @@ class _Search:
 
     def _search(self, round_id: str, started: float) -> None:
         """Claim and scan ranges of proofs until the round ends."""
+        with tracing.step("search", self._rounds.trace_of(round_id), worker=self._name):
+            self._search_round(round_id, started)
+
+    def _search_round(self, round_id: str, started: float) -> None:
         searched, fresh = Searched(), True
         self._size.begin()
         while not self._context.stopping and not self._turn_is_over(started):
@@ -97,7 +102,8 @@ class _Search:
                 searched = Searched()
                 self._watch.wait(PATIENCE_SECONDS if claim.share is None else SHARE_SECONDS)
                 continue
-            proof, searched = self._scan(claim, began)
+            with tracing.step("claim", first=str(claim.proofs.start), proofs=len(claim.proofs)):
+                proof, searched = self._scan(claim, began)
             if proof is not None:
                 if self._rounds.report(round_id, self._name, searched) and self._rounds.seal(claim, proof, self._name):
                     self._found += 1

@@ -20,7 +20,7 @@ OTHERS = {
     "QUARRY_DEVELOPMENT_MNEMONIC_FILE": "/phrase", "QUARRY_NAMED_WALLETS": "/wallets",
     "QUARRY_PUBLIC_URL": "http://a:1", "QUARRY_ALLOWED_HOSTS": "a", "QUARRY_CORS_ORIGINS": "http://a",
     "QUARRY_KERNEL": "plain", "QUARRY_MINE": "always", "QUARRY_WORKER_NAME": "anna",
-    "QUARRY_PEER_PROXY": "http://h:3128",
+    "QUARRY_PEER_PROXY": "http://h:3128", "QUARRY_TRACES_URL": "http://h:4318/v1/traces", "QUARRY_TRACES_SHARE": "1",
     "QUARRY_DURABILITY": "everysec", "QUARRY_LOG_LEVEL": "debug", "QUARRY_LOG_FORMAT": "json",
 }  # fmt: skip
 
