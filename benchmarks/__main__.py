@@ -30,6 +30,7 @@ BENCHMARKS = {
     "timestamps": "how far false timestamps move the block interval, for each of many strategies",
     "lab": "the simulated lab beside theory: stale blocks, double spends, selfish mining, lies about time",
     "tie_rules": "what the rule for two tips of equal work is worth to attackers: ours and three others",
+    "traces": "processor time of a transaction with traces off, at the default share, and all traced",
     "scaling_simulation": "1 to 10,000 workers on one broker, simulated",
 }
 

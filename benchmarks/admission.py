@@ -36,20 +36,20 @@ def measure(result: Result) -> None:
     logs.configure("warning", "console")
     with TemporaryDirectory(prefix="quarry-bench-") as directory, EmbeddedValkey(Path(directory)) as valkey:
         settings = load({"QUARRY_REDIS_URL": valkey.url, "QUARRY_SPEC": "dev"})
-        with connect_for_requests(valkey.url) as redis, _one_core(), ThreadPoolExecutor(_IN_FLIGHT) as threads:
+        with connect_for_requests(valkey.url) as redis, one_core(), ThreadPoolExecutor(_IN_FLIGHT) as threads:
             node = build_node(settings, store=as_store(redis), queue=RqJobs(redis))
             node.begin()
-            raws = _signed(settings.spec.chain_id, 2 * (_GROUPS + 1) * _GROUP)
+            raws = signed_transactions(settings.spec.chain_id, 2 * (_GROUPS + 1) * _GROUP)
             groups = [raws[start : start + _GROUP] for start in range(0, len(raws), _GROUP)]
             several, alone, signature = [], [], []
             for first, second in zip(groups[::2], groups[1::2], strict=True):
-                lanes = [[_request(raw) for raw in first[lane::_IN_FLIGHT]] for lane in range(_IN_FLIGHT)]
+                lanes = [[request_of(raw) for raw in first[lane::_IN_FLIGHT]] for lane in range(_IN_FLIGHT)]
                 began = time.process_time()
-                list(threads.map(lambda lane: _admit(node, lane), lanes))
+                list(threads.map(lambda lane: admit(node, lane), lanes))
                 several.append(time.process_time() - began)
-                lanes = [[_request(raw) for raw in second]]
+                lanes = [[request_of(raw) for raw in second]]
                 began = time.process_time()
-                _admit(node, lanes[0])
+                admit(node, lanes[0])
                 alone.append(time.process_time() - began)
                 began = time.process_time()
                 for raw in second:
@@ -62,7 +62,7 @@ def measure(result: Result) -> None:
 
 
 @contextmanager
-def _one_core() -> Iterator[None]:
+def one_core() -> Iterator[None]:
     """Keep all threads on one core: moving the interpreter lock between cores costs more than admission."""
     if not hasattr(os, "sched_setaffinity"):  # not Linux
         yield
@@ -75,7 +75,7 @@ def _one_core() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _signed(chain_id: int, count: int) -> list[bytes]:
+def signed_transactions(chain_id: int, count: int) -> list[bytes]:
     """Raw transactions with ascending nonces, in an order in which no two lanes share a sender."""
     senders = ACCOUNTS[: len(ACCOUNTS) // _IN_FLIGHT * _IN_FLIGHT]
     return [
@@ -93,12 +93,12 @@ def _signed(chain_id: int, count: int) -> list[bytes]:
     ]
 
 
-def _request(raw: bytes) -> bytes:
+def request_of(raw: bytes) -> bytes:
     call = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": [f"0x{raw.hex()}"]}
     return json.dumps(call).encode()
 
 
-def _admit(node: Node, requests: Sequence[bytes]) -> None:
+def admit(node: Node, requests: Sequence[bytes]) -> None:
     for request in requests:
         answer = protocol.answer(node, request, controls=False)
         if b'"result"' not in answer:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from services.errors import TipMoved, Unfinished
 from services.ports import Clock
 from services.store.chain import ChainStore, SealedBy
-from services.system import tracing
 from shared.block import Block
 from shared.rules import Rules
 from shared.validation import validate
@@ -62,10 +61,6 @@ class Acceptor:
             TipMoved: it does not extend the tip, or another block was appended first.
             LedgerDiffers: the stored state is marked as wrong.
         """
-        with tracing.step("append", block=block.hash):
-            return self._accept(block, sealed_by)
-
-    def _accept(self, block: Block, sealed_by: SealedBy | None) -> Accepted:
         tip, known = self._chain.entries(self._rules.touched(block.transactions))
         if block.hash == tip.hash:
             accepted = Accepted(block, sealed_by, None)

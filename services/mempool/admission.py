@@ -59,16 +59,13 @@ class Mempool:
         Raises:
             LedgerDiffers: the stored state is marked as wrong. Some transactions may have been written before.
         """
-        with tracing.trace("admit"):
-            return self._admit_many(transactions, replaces)
-
-    def _admit_many(self, transactions: Sequence[Transaction], replaces: bool) -> list[Admitted | NodeError]:
         outcomes: dict[int, Admitted | NodeError] = {}
         queues = self._batches(transactions)
         attempts = 0
         while queues:
             heads = [batches[0] for batches in queues]
-            results = self._try([[transactions[position] for position in batch] for batch in heads], replaces)
+            with tracing.trace("admit"):
+                results = self._try([[transactions[position] for position in batch] for batch in heads], replaces)
             progress = False
             for batches, result in zip(queues, results, strict=True):
                 if result is not None:

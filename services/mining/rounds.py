@@ -260,10 +260,6 @@ class Rounds:
         was set back after the template was made, so that the round gets a new template or ends; or the stored state is
         marked as wrong.
         """
-        with tracing.step("seal"):
-            return self._seal(claim, proof, worker)
-
-    def _seal(self, claim: Claim, proof: int, worker: str) -> Accepted | None:
         found = self._store.template(claim.round_id)
         if found is None or found[0] != claim.version:
             return None
@@ -273,7 +269,8 @@ class Rounds:
             ended = self._store.end_aside(claim.round_id, self._clock.now(), block.hash, worker, proof)
             return Accepted(block, sealed_by, None) if ended else None
         try:
-            return self._acceptor.accept(block, sealed_by)
+            with tracing.step("append", block=block.hash):
+                return self._acceptor.accept(block, sealed_by)
         except TipMoved:
             return None
         except TooEarly:

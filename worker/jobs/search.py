@@ -105,9 +105,11 @@ class _Search:
             with tracing.step("claim", first=str(claim.proofs.start), proofs=len(claim.proofs)):
                 proof, searched = self._scan(claim, began)
             if proof is not None:
-                if self._rounds.report(round_id, self._name, searched) and self._rounds.seal(claim, proof, self._name):
-                    self._found += 1
-                    return
+                with tracing.step("seal"):
+                    open_still = self._rounds.report(round_id, self._name, searched)
+                    if open_still and self._rounds.seal(claim, proof, self._name):
+                        self._found += 1
+                        return
                 searched = Searched()
         self._rounds.report(round_id, self._name, searched)
         self._pace.set(0, time.monotonic())

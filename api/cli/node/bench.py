@@ -10,6 +10,7 @@ import click
 from api.cli import terminal
 from api.cli.group import FAILED, USAGE, Failure
 from api.cli.suggestions import did_you_mean
+from api.cli.table import Column, table
 from services.system.programs import ROOT, module_command, module_path
 
 # Name: what it measures. The names are those of `benchmarks/__main__.py`, which is not there where Quarry is installed.
@@ -29,18 +30,18 @@ BENCHMARKS = {
     "timestamps": "false timestamps and the block interval",
     "lab": "the simulated lab beside theory",
     "tie_rules": "rules for two tips of equal work",
+    "traces": "a transaction with and without traces",
     "scaling_simulation": "1 to 10,000 workers, simulated",
 }
 
 
 class _Bench(click.Command):
-    """A command whose help lists the benchmarks."""
+    """A command whose help names the benchmarks."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Benchmarks"):
-            formatter.write_dl(list(BENCHMARKS.items()))
-        formatter.write_paragraph()
-        formatter.write_text("Options: --quick (shorter runs), --json, --plots DIRECTORY (PNG files), --help.")
+            formatter.write_text(", ".join(BENCHMARKS))
+        super().format_options(ctx, formatter)
 
 
 def _complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
@@ -49,6 +50,7 @@ def _complete(context: click.Context, parameter: click.Parameter, typed: str) ->
 
 @click.command(cls=_Bench)
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_complete)
+@click.option("--list", "lists", is_flag=True, help="Say what each benchmark measures.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 @click.option("--quick", is_flag=True, help="Make shorter runs, for a first look.")
 @click.option(
@@ -57,9 +59,14 @@ def _complete(context: click.Context, parameter: click.Parameter, typed: str) ->
     type=click.Path(file_okay=False),
     help="Write plots to this directory, as PNG files.",
 )
-def bench(names: tuple[str, ...], as_json: bool, quick: bool, plots: str | None) -> None:
-    """Measure this machine by all benchmarks or the named ones, for some minutes."""
-    # Exit code 1: a benchmark failed, or missed its target. The help has no row left for it.
+def bench(names: tuple[str, ...], lists: bool, as_json: bool, quick: bool, plots: str | None) -> None:
+    """Measure this machine by all benchmarks or the named ones, for some minutes.
+
+    Exit code 1: a benchmark failed, or missed its target.
+    """
+    if lists:
+        terminal.show(*table([Column("BENCHMARK"), Column("WHAT IT MEASURES", least=20)], list(BENCHMARKS.items())))
+        return
     for name in names:
         if name not in BENCHMARKS:
             meant = did_you_mean(name, BENCHMARKS) or f" There are {', '.join(BENCHMARKS)}."

@@ -1,6 +1,7 @@
 """One trace of the whole walk, over the processes of two nodes, as a collector receives it."""
 
 import gzip
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 from quarrynode import QuarryNetwork
-from tests.integration.launch.test_recipes import QUARRY
 from tests.support.waiting import eventually
+
+QUARRY = (sys.executable, "-P", "-m", "api.cli")
 
 
 class Collector:

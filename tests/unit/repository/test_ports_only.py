@@ -42,6 +42,8 @@ ALLOWED = {
     ("services/launch/ports.py", "time"): "waits for a server that ends",
     ("services/settings/hosts.py", "socket"): "resolves the name that the server binds to",
     ("services/connections.py", "socket"): "tells a host that is not found from one that does not answer",
+    ("services/system/tracing.py", "random"): "which traces begin; no rule depends on it",
+    ("services/system/tracing.py", "time"): "bounds the traces of strangers; no rule depends on it",
     ("services/launch/launcher.py", "time"): "waits for child processes",
     ("services/peers/http.py", "http"): "the HTTP port: what the library raises",
     ("services/jobs/queues.py", "time"): "measures jobs",

@@ -321,6 +321,13 @@ def test_names_of_files_and_arguments_are_escaped(tmp_path: Path) -> None:
         harmless(result)
 
 
+def test_the_benchmarks_are_named_in_the_help_and_described_in_the_list() -> None:
+    from api.cli.node.bench import BENCHMARKS
+
+    listed, helped = run("bench", "--list").stdout, run("bench", "--help").stdout
+    assert all(name in helped and f"\n{name} " in listed for name in BENCHMARKS)
+
+
 def test_a_chain_file_cannot_act(tmp_path: Path) -> None:
     head = {"spec": SPEC.to_object() | {"name": "x" + HOSTILE}, "genesis": HOSTILE}
     (tmp_path / "chain").write_text(json.dumps(head) + "\n" + json.dumps(HOSTILE) + "\n")
