@@ -16,7 +16,7 @@ from services.jobs.queues import ALLOWED
 from services.node import Node
 from services.system.programs import ROOT
 from tests.support.http import Client
-from tests.support.keys import ALICE
+from tests.support.keys import ALICE, TOKEN
 from tests.support.nodes import MakeNode, grow, mine, redis_of, transfer
 from tests.support.running import RunningNode
 from tests.support.scene import reorganise
@@ -240,7 +240,7 @@ def test_workers_are_wanted_while_a_round_is_open(node: Node, client: Client) ->
     client.post("/mine?wait=0").ok(202)
     found = scrape(client)
     assert value(found, "quarry_workers_wanted") == 1, "nobody searches yet"
-    client.delete("/jobs")
+    client.door.call("DELETE", "/jobs", None, Authorization=f"Bearer {TOKEN}")
     assert value(scrape(client), "quarry_workers_wanted") == 0
 
 
