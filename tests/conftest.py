@@ -1,8 +1,12 @@
 """For all tests: the processes that they start share compiled code, and helpers explain what they assert."""
 
 import gc
+import importlib
 import os
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from werkzeug.routing import Rule
 
 # Hundreds of Python processes are started. Each would compile the whole product again, for a tenth of a second.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Pytest loads readline, which sets the terminal's size for child processes. Commands would fold their lines to it.
 for name in ("COLUMNS", "LINES"):
     os.environ.pop(name, None)
@@ -51,6 +56,21 @@ def _as_it_was() -> Iterator[None]:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """On a fresh clone, compiling the tests takes longer than collecting them, and all test processes would compile
+    the same file at the same time. Each begins at another place, and finds compiled what others have reached.
+    """
+    process, processes = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if process is None or session.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    here = Path(__file__).parent
+    names = [".".join(file.relative_to(here.parent).with_suffix("").parts) for file in sorted(here.rglob("test_*.py"))]
+    begin = len(names) * int(process.removeprefix("gw")) // processes
+    for name in names[begin:] + names[:begin]:
+        with suppress(Exception, pytest.skip.Exception):  # pytest imports it again, and reports what is wrong
+            importlib.import_module(name)
 
 
 def pytest_collection_finish() -> None:
