@@ -73,6 +73,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             importlib.import_module(name)
 
 
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a browser or a running node stays together, and one test process starts it, not all. It comes first,
+    as the others can be divided more finely at the end. Within these, the order is by chance.
+    """
+
+    def kind(item: pytest.Item) -> int:
+        shared = getattr(item, "fixturenames", ())
+        return 0 if "browser" in shared else 1 if "shared_node" in shared else 2
+
+    items.sort(key=kind)
+
+
 def pytest_collection_finish() -> None:
     """Collected tests and loaded modules stay: the garbage collector need not look through them during every test."""
     gc.freeze()
