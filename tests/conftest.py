@@ -4,6 +4,7 @@ import gc
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -68,9 +69,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     here = Path(__file__).parent
     names = [".".join(file.relative_to(here.parent).with_suffix("").parts) for file in sorted(here.rglob("test_*.py"))]
     begin = len(names) * int(process.removeprefix("gw")) // processes
-    for name in names[begin:] + names[:begin]:
-        with suppress(Exception, pytest.skip.Exception):  # pytest imports it again, and reports what is wrong
-            importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as pytest does while it collects
+        for name in names[begin:] + names[:begin]:
+            with suppress(Exception, pytest.skip.Exception):  # pytest imports it again, and reports what is wrong
+                importlib.import_module(name)
 
 
 @pytest.hookimpl(trylast=True)  # after pytest-randomly

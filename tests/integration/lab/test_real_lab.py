@@ -33,8 +33,11 @@ def recorder() -> Recorder:
 @pytest.fixture
 def lab(recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealLab]:
     monkeypatch.setattr("lab.real.lab.NETWORK_HASH_RATE", NETWORK_HASH_RATE // EASIER)
-    spec = load_spec("lab")
-    lab = RealLab(2, dataclasses.replace(spec, difficulty=spec.difficulty // EASIER), 1, recorder, tmp_path)
+    usual = load_spec("lab")
+    spec = dataclasses.replace(
+        usual, name="easier", chain_id=usual.chain_id + 1000, difficulty=usual.difficulty // EASIER
+    )
+    lab = RealLab(2, spec, 1, recorder, tmp_path)
     try:
         yield lab
     finally:
