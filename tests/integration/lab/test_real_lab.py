@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +10,13 @@ import pytest
 
 from lab.interface import LabError
 from lab.loading import load_scenario
-from lab.real.lab import NETWORK_HASH_RATE, NODES_PER_CORE, RealLab, require_room
+from lab.real.lab import NODES_PER_CORE, RealLab, require_room
 from lab.recording import VERSION, Recorder
 from lab.runner import run_real
 from services.settings.table import load_spec
 from services.system.processes import started_at
 
 WITHIN = 90.0  # seconds: a machine may be busy
-# The nodes hash this many times more slowly than those of other labs, and their blocks take as much less. Blocks come
-# as often, and the nodes do not take a whole core from the tests that run beside this one.
-EASIER = 20
 
 
 @pytest.fixture
@@ -31,13 +27,8 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def lab(recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealLab]:
-    monkeypatch.setattr("lab.real.lab.NETWORK_HASH_RATE", NETWORK_HASH_RATE // EASIER)
-    usual = load_spec("lab")
-    spec = dataclasses.replace(
-        usual, name="easier", chain_id=usual.chain_id + 1000, difficulty=usual.difficulty // EASIER
-    )
-    lab = RealLab(2, spec, 1, recorder, tmp_path)
+def lab(recorder: Recorder, tmp_path: Path) -> Iterator[RealLab]:
+    lab = RealLab(2, load_spec("lab"), 1, recorder, tmp_path)
     try:
         yield lab
     finally:
