@@ -59,6 +59,15 @@ def _as_it_was() -> Iterator[None]:
     os.environ.update(before)
 
 
+def _test_modules(package: Path) -> Iterator[str]:
+    """The names of the test modules in a package and those inside it. Nothing else is looked through (node_modules)."""
+    for path in sorted(package.iterdir()):
+        if path.match("test_*.py"):
+            yield ".".join(path.relative_to(Path(__file__).parents[1]).with_suffix("").parts)
+        elif (path / "__init__.py").is_file():
+            yield from _test_modules(path)
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """On a fresh clone, compiling the tests takes longer than collecting them, and all test processes would compile
     the same file at the same time. Each begins at another place, and finds compiled what others have reached.
@@ -66,8 +75,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     process, processes = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if process is None or session.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return
-    here = Path(__file__).parent
-    names = [".".join(file.relative_to(here.parent).with_suffix("").parts) for file in sorted(here.rglob("test_*.py"))]
+    names = list(_test_modules(Path(__file__).parent))
     begin = len(names) * int(process.removeprefix("gw")) // processes
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # as pytest does while it collects
