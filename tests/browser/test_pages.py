@@ -21,6 +21,7 @@ def paths(scene: Scene) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.timeout(300)  # three views, on a busy machine
 def test_pages_fit_and_are_accessible(tab: Tab, scene: Scene, axe: str) -> None:
     for number, path in enumerate(paths(scene)):
         show(tab, VIEWS[number % 3])
@@ -143,6 +144,7 @@ def test_the_endpoints_are_drawn_and_can_be_tried(tab: Tab) -> None:
     assert tab.problems == []
 
 
+@pytest.mark.timeout(300)  # three views, on a busy machine
 def test_the_endpoints_have_groups_and_examples_and_are_accessible(tab: Tab, axe: str) -> None:
     tab.page.goto(tab.url + "/docs#operations-tag-Blocks", wait_until="commit")
     tab.page.wait_for_selector(".opblock", timeout=30_000)
@@ -169,6 +171,7 @@ def test_the_endpoints_have_groups_and_examples_and_are_accessible(tab: Tab, axe
         tab.page.keyboard.press("Enter")
 
 
+@pytest.mark.timeout(300)  # three views, on a busy machine
 @pytest.mark.parametrize("tab", [("light", PHONE)], indirect=True)
 def test_the_admin_token_is_sent_by_the_tab_and_kept_nowhere(tab: Tab, axe: str) -> None:
     page = tab.page
