@@ -1,8 +1,13 @@
 """For all tests: the processes that they start share compiled code, and helpers explain what they assert."""
 
 import gc
+import importlib
 import os
+import sys
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +16,7 @@ from werkzeug.routing import Rule
 
 # Hundreds of Python processes are started. Each would compile the whole product again, for a tenth of a second.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Pytest loads readline, which sets the terminal's size for child processes. Commands would fold their lines to it.
 for name in ("COLUMNS", "LINES"):
     os.environ.pop(name, None)
@@ -51,6 +57,44 @@ def _as_it_was() -> Iterator[None]:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+
+
+def _test_modules(package: Path) -> Iterator[str]:
+    """The names of the test modules in a package and those inside it. Nothing else is looked through (node_modules)."""
+    for path in sorted(package.iterdir()):
+        if path.match("test_*.py"):
+            yield ".".join(path.relative_to(Path(__file__).parents[1]).with_suffix("").parts)
+        elif (path / "__init__.py").is_file():
+            yield from _test_modules(path)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """On a fresh clone, compiling the tests takes longer than collecting them, and all test processes would compile
+    the same file at the same time. Each begins at another place, and finds compiled what others have reached.
+    """
+    process, processes = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if process is None or session.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    names = list(_test_modules(Path(__file__).parent))
+    begin = len(names) * int(process.removeprefix("gw")) // processes
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as pytest does while it collects
+        for name in names[begin:] + names[:begin]:
+            with suppress(Exception, pytest.skip.Exception):  # pytest imports it again, and reports what is wrong
+                importlib.import_module(name)
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a browser or a running node stays together, and one test process starts it, not all. It comes first,
+    as the others can be divided more finely at the end. Within these, the order is by chance.
+    """
+
+    def kind(item: pytest.Item) -> int:
+        shared = getattr(item, "fixturenames", ())
+        return 0 if "browser" in shared else 1 if "shared_node" in shared else 2
+
+    items.sort(key=kind)
 
 
 def pytest_collection_finish() -> None:

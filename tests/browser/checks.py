@@ -2,7 +2,25 @@
 
 from typing import Any
 
-from tests.browser.conftest import Tab
+from tests.browser.conftest import DESK, PHONE, Tab
+
+View = tuple[str, dict[str, int]]  # colour scheme and viewport
+LIGHT, DARK, POCKET = ("light", DESK), ("dark", DESK), ("light", PHONE)
+VIEWS: tuple[View, ...] = (LIGHT, DARK, POCKET)
+
+
+def show(tab: Tab, view: View) -> None:
+    """Give the page that is open another colour scheme and size."""
+    scheme, viewport = view
+    tab.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    tab.page.set_viewport_size(viewport)
+
+
+def check_all(tab: Tab, axe: str, path: str, views: tuple[View, ...] = VIEWS) -> None:
+    """`check` the page that is open in each view. It stays in the last one."""
+    for view in views:
+        show(tab, view)
+        check(tab, axe, f"{path} {view[0]} {view[1]['width']}")
 
 
 def check(tab: Tab, axe: str, path: str) -> None:

@@ -7,22 +7,18 @@ import pytest
 
 from shared import keys
 from shared.transaction import check_signature, read_transaction
-from tests.browser.checks import check
-from tests.browser.conftest import DESK, PHONE, Scene, Tab, inside
+from tests.browser.checks import LIGHT, check, check_all, show
+from tests.browser.conftest import PHONE, Scene, Tab, inside
 from tests.support.specs import CHAIN_ID, mined_spec
 from tests.support.waiting import eventually
 
-VIEWS = [("light", DESK), ("dark", PHONE)]
+VIEWS = (LIGHT, ("dark", PHONE))
 
 
 def look(tab: Tab, axe: str, path: str) -> None:
     """The page as the exercise left it fits and is accessible: light at a desk, and dark on a phone."""
-    for scheme, viewport in VIEWS:
-        tab.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        tab.page.set_viewport_size(viewport)
-        check(tab, axe, f"{path} {scheme} {viewport['width']}")
-    tab.page.emulate_media(color_scheme="light", reduced_motion="reduce")
-    tab.page.set_viewport_size(DESK)
+    check_all(tab, axe, path, VIEWS)
+    show(tab, LIGHT)
 
 
 def result(tab: Tab, kind: str, words: str) -> None:

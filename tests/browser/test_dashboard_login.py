@@ -5,11 +5,9 @@ from typing import Any
 import pytest
 
 from services.jobs.queues import MINING, queue
-from tests.browser.checks import check
-from tests.browser.conftest import DESK, PHONE, Scene, Tab
+from tests.browser.checks import VIEWS, check_all, show
+from tests.browser.conftest import DESK, Scene, Tab
 from tests.support.keys import TOKEN
-
-VIEWS = [("light", DESK), ("dark", DESK), ("light", PHONE)]
 
 
 def test_the_token_as_password_opens_the_dashboard(browser: Any, scene: Scene) -> None:
@@ -31,42 +29,41 @@ def test_the_token_as_password_opens_the_dashboard(browser: Any, scene: Scene) -
         context.close()
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=["light", "dark", "phone"])
 @pytest.mark.parametrize("password", ["", "wrong"])
-def test_who_gives_up_reads_where_the_token_is(browser: Any, scene: Scene, axe: str, view: Any, password: str) -> None:
-    scheme, viewport = view
+def test_who_gives_up_reads_where_the_token_is(browser: Any, scene: Scene, axe: str, password: str) -> None:
     credentials = {"username": "anybody", "password": password}
-    context = browser.new_context(http_credentials=credentials, color_scheme=scheme, viewport=viewport)
+    context = browser.new_context(http_credentials=credentials, viewport=DESK)
     try:
         tab = Tab(context.new_page(), scene.url)
         assert tab.page.goto(f"{scene.url}/rq/").status == 401
         assert tab.page.inner_text("h1") == "This needs the admin token"
-        check(tab, axe, "/rq/")
+        check_all(tab, axe, "/rq/")
     finally:
         context.close()
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=["light", "dark", "phone"])
-def test_its_pages_are_like_the_explorers(browser: Any, scene: Scene, axe: str, view: Any) -> None:
+def test_its_pages_are_like_the_explorers(browser: Any, scene: Scene, axe: str) -> None:
     """They fit, axe finds nothing, and nothing is said on the console, although the package draws them."""
-    scheme, viewport = view
     with scene.running.redis() as redis:
         job = queue(MINING, redis).enqueue_call("nothing.of.ours", description="a job <b>" + "x" * 300)
     credentials = {"username": "anybody", "password": TOKEN}
-    context = browser.new_context(http_credentials=credentials, color_scheme=scheme, viewport=viewport)
+    context = browser.new_context(http_credentials=credentials, viewport=DESK)
     try:
         tab = Tab(context.new_page(), scene.url)
         tab.page.on("console", lambda said: said.type in ("error", "warning") and tab.note(said.text))
         tab.page.on("pageerror", lambda error: tab.note(f"error: {error}"))
-        for path, drawn in (
-            ("/rq/", "#queues td >> nth=3"),
-            ("/rq/0/view/workers", "#workers td >> nth=3"),
-            ("/rq/0/view/jobs/mining/failed/8/asc/1", "#jobs td"),
-            (f"/rq/0/view/job/{job.id}", "#job-data p >> nth=3"),
+        for number, (path, drawn) in enumerate(
+            (
+                ("/rq/", "#queues td >> nth=3"),
+                ("/rq/0/view/workers", "#workers td >> nth=3"),
+                ("/rq/0/view/jobs/mining/failed/8/asc/1", "#jobs td"),
+                (f"/rq/0/view/job/{job.id}", "#job-data p >> nth=3"),
+            )
         ):
+            show(tab, VIEWS[number % 3])
             tab.open(path)
             tab.page.wait_for_selector(drawn)
-            check(tab, axe, path)
+            check_all(tab, axe, path)
             assert tab.page.locator("h1").count() == 1, path
         assert tab.problems == []
     finally:

@@ -11,7 +11,7 @@ import math
 import random
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -272,23 +272,25 @@ def difficulty_vectors() -> list[Json]:
     return [{**item, "next": lwma(item)} for item in cases]
 
 
-def files() -> dict[str, str]:
-    """The content of every vector file, by its name."""
-    vectors = {
-        "canonical": canonical_vectors(),
-        "amounts": amount_vectors(),
-        "addresses": address_vectors(),
-        "merkle": merkle_vectors(),
-        "ed25519": ed25519_edges.vectors(),
-        "transactions": transaction_vectors(),
-        "recipients": outcomes.recipient_vectors(),
-        "timestamps": outcomes.timestamp_vectors(),
-        "headers": header_vectors(),
-        "genesis": genesis_vectors(),
-        "difficulty": difficulty_vectors(),
-        "receipts": receipts.vectors([item["spec"] for item in genesis_vectors() if item["name"] != "tutorial"]),
-    }
-    return {f"{name}.json": text(value) for name, value in vectors.items()}
+def _receipt_vectors() -> Json:
+    return receipts.vectors([item["spec"] for item in genesis_vectors() if item["name"] != "tutorial"])
+
+
+# What is in each file, by the file's name without its ending.
+VECTORS: dict[str, Callable[[], Any]] = {
+    "canonical": canonical_vectors,
+    "amounts": amount_vectors,
+    "addresses": address_vectors,
+    "merkle": merkle_vectors,
+    "ed25519": ed25519_edges.vectors,
+    "transactions": transaction_vectors,
+    "recipients": outcomes.recipient_vectors,
+    "timestamps": outcomes.timestamp_vectors,
+    "headers": header_vectors,
+    "genesis": genesis_vectors,
+    "difficulty": difficulty_vectors,
+    "receipts": _receipt_vectors,
+}
 
 
 def text(value: Any) -> str:
@@ -298,8 +300,8 @@ def text(value: Any) -> str:
 
 
 def main() -> None:
-    for name, content in files().items():
-        (HERE / name).write_text(content)
+    for name, vectors in VECTORS.items():
+        (HERE / f"{name}.json").write_text(text(vectors()))
 
 
 if __name__ == "__main__":
