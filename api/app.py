@@ -17,7 +17,6 @@ from api.rest import (
     faucet,
     health,
     mempool,
-    metrics,
     mining,
     names,
     peers,
@@ -49,6 +48,8 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         admin_token: what requests must carry to register peers, cancel rounds, open the dashboard, and mine from
             another machine. None: no request can.
     """
+    from api.rest import metrics  # imports prometheus_client, which then reads where the process is to keep its values
+
     app = Flask("api", static_folder="rest/static", template_folder="rest/templates")
     app.json = _Json(app)
     app.url_map.strict_slashes = False

@@ -136,9 +136,10 @@ def _serve(settings: Settings, address: str, port: int) -> None:
 
 
 def _load_application() -> None:
-    """Load the modules that only a server process uses. They read PROMETHEUS_MULTIPROC_DIR when they are imported."""
+    """Load the modules that only a server process uses. One reads PROMETHEUS_MULTIPROC_DIR when it is imported."""
     with uncollected():
         importlib.import_module("api.app")
+        importlib.import_module("api.rest.metrics")
     keep()
 
 

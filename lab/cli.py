@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -232,16 +233,19 @@ def write_page(events: list[Event], page: Path) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The page's port. [default: any free one]")
 @click.option("--hash-rate", default="500kH/s", show_default=True, help="The hash-rate limit of each node at first.")
 @click.option("--simulated", is_flag=True, help="Simulated nodes: blocks and strategies only, no processes.")
+@click.option("--rpc", "doors", is_flag=True, help="Nodes serve WebSockets for wallets and tools, too.")
 @click.option("--speed", type=click.FloatRange(0.1, 1000), default=1.0, show_default=True, help="Of simulated time.")
 @_directory
-def up(nodes: int, port: int, hash_rate: str, simulated: bool, speed: float, data_dir: Path) -> None:
+def up(nodes: int, port: int, hash_rate: str, simulated: bool, doors: bool, speed: float, data_dir: Path) -> None:
     """Start a network, and a page from which to break it.
 
     The nodes are real, with real proof of work, unless --simulated is given. Ctrl-C ends the network. Everything that
     happened is in the recording.
     """
     with refusals():
-        make, strategies = _simulated_lab() if simulated else _real_lab(nodes)
+        if doors and simulated:
+            raise LabError("Simulated nodes serve nobody: --rpc is for real ones.")
+        make, strategies = _simulated_lab() if simulated else _real_lab(nodes, doors=doors)
         path = run_session(
             make,
             "simulated" if simulated else "real",
@@ -256,12 +260,12 @@ def up(nodes: int, port: int, hash_rate: str, simulated: bool, speed: float, dat
     terminal.show_if_taken(f"Recording: {path}")
 
 
-def _real_lab(nodes: int) -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
+def _real_lab(nodes: int, *, doors: bool = False) -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
     from lab.real.lab import RealLab, require_room
 
     require_room(nodes)
     logs.configure("error", "console")
-    return RealLab, {}
+    return partial(RealLab, doors=doors), {}
 
 
 def _simulated_lab() -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from functools import cache
 from types import FrameType
 from typing import Any
 
@@ -235,8 +236,9 @@ def join_open_rounds(context: Context) -> None:
                 RqJobs(broker).enqueue_search(name, found.id, found.height, 1)
 
 
+@cache
 def ready_kernel(preference: str) -> Kernel:
-    """The kernel for a setting, compiled or loaded.
+    """The kernel for a setting, compiled or loaded: one for this process and all that are forked from it.
 
     Compiling leaves some 60 MB in a process, and loading from the cache does not. So a child process compiles first,
     and this process loads.

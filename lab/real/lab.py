@@ -18,6 +18,7 @@ from lab.blocktree import BlockTree
 from lab.interface import Claims, Conditions, LabBlock, LabError, Link, NotReached, World, parts_of
 from lab.real.claimant import Claimant
 from lab.real.node import HOST, RealNode
+from lab.real.nursery import start_nursery
 from lab.real.router import Router
 from lab.real.warden import Warden
 from lab.recording import Recorder
@@ -75,6 +76,7 @@ class RealLab(Claims):
         nodes: how many.
         seed: for the scenario's own draws and the router's jitter; real proof of work has no seed.
         directory: for keys, chains and logs. None: a temporary one, which is removed at the end.
+        doors: nodes have WebSockets for wallets and tools too (`quarry rpc`), which take 15 MB each.
 
     Raises:
         LabError: so many nodes do not fit on this machine, or one did not start; nothing is left running.
@@ -83,12 +85,20 @@ class RealLab(Claims):
     world: World = "real"
 
     def __init__(
-        self, nodes: int, spec: ChainSpec, seed: int, recorder: Recorder, directory: Path | None = None
+        self,
+        nodes: int,
+        spec: ChainSpec,
+        seed: int,
+        recorder: Recorder,
+        directory: Path | None = None,
+        *,
+        doors: bool = False,
     ) -> None:
         require_room(nodes)
         self.seed = seed
         self.spec = spec
         self.random = random.Random(seed)
+        self._doors = doors
         super().__init__()
         self._began = time.monotonic()
         self._stack = contextlib.ExitStack()
@@ -108,6 +118,8 @@ class RealLab(Claims):
         scrub_environment()
         self._warden = Warden()
         self._stack.callback(self._warden.close)
+        self._nursery = start_nursery()  # it imports while we go on
+        self._stack.callback(self._nursery.close)
         if directory is None:
             directory = Path(tempfile.mkdtemp(prefix="quarry-lab-"))
             self._warden.directory(directory)
@@ -117,7 +129,7 @@ class RealLab(Claims):
         self._stack.callback(self._router.stop)
         self._router.start()
         self._nodes = [
-            RealNode(number, self._plan(number, directory), self._tree, self._hands, self._finders.get)
+            RealNode(number, self._plan(number, directory), self._tree, self._hands, self._finders.get, self._nursery)
             for number in range(1, nodes + 1)
         ]
         self._stack.callback(self._hands.do, self._stop_all)
@@ -138,6 +150,7 @@ class RealLab(Claims):
             spec=spec,
             port=0,
             rpc_port=0,
+            door=self._doors,
             automine=False,
             settings=_SETTINGS,
         )

@@ -18,6 +18,7 @@ from lab.interface import LabBlock, LabError, LabNode, NodeState
 from lab.real.warden import Warden
 from lab.real.watcher import Watcher
 from lab.units import base_units, hashes_per_second
+from services.launch.children import Start, start_process
 from services.launch.launcher import RunningNode
 from services.launch.node_plan import NodePlan
 from services.system.text_files import read_secret
@@ -44,14 +45,22 @@ class RealNode:
     Args:
         plan: with fixed ports from the first start on.
         others: the URLs of its peers.
+        start_program: how its processes are started.
     """
 
     def __init__(
-        self, number: int, plan: NodePlan, tree: BlockTree, hands: Hands, finder_of: Callable[[str], int | None]
+        self,
+        number: int,
+        plan: NodePlan,
+        tree: BlockTree,
+        hands: Hands,
+        finder_of: Callable[[str], int | None],
+        start_program: Start = start_process,
     ) -> None:
         self.number = number
         self.name = f"node {number}"
-        self.running = RunningNode(plan)
+        self._start_program = start_program
+        self.running = RunningNode(plan, start_program=start_program)
         self.others: list[str] = []
         self._plan = plan
         self._tree = tree
@@ -150,7 +159,7 @@ class RealNode:
             return
 
         def again() -> None:
-            self.running = RunningNode(self._plan)
+            self.running = RunningNode(self._plan, start_program=self._start_program)
             try:
                 self.running.allocate()
                 self.running.start(self.others)

@@ -17,6 +17,7 @@ import structlog
 from services.connections import require_mendable
 from services.launch import node_register, state
 from services.launch.addresses import ALL_ADDRESSES, url_of
+from services.launch.children import Start, start_process
 from services.launch.embedded import EmbeddedValkey
 from services.launch.failures import LaunchFailed, reserve
 from services.launch.keeper import Keeper
@@ -47,9 +48,12 @@ _TRIM_SECONDS = 5.0  # between two looks at the sizes of the logs
 class RunningNode:
     """One node while it runs."""
 
-    def __init__(self, plan: NodePlan, report: Callable[[str], None] = lambda step: None) -> None:
+    def __init__(
+        self, plan: NodePlan, report: Callable[[str], None] = lambda step: None, start_program: Start = start_process
+    ) -> None:
         self.plan = plan
         self._report = report
+        self._start_program = start_program
         self.settings = plan.check()
         self._bound = named("--host", bind_address, self.settings.host)
         self.address = ""
@@ -78,13 +82,13 @@ class RunningNode:
 
     @property
     def rpc_url(self) -> str:
-        """The URL of JSON-RPC at the door for wallets and tools, on this machine."""
-        return url_of(self._bound, self.rpc_port)
+        """The URL of JSON-RPC on this machine: at the door for wallets and tools, or at the API."""
+        return url_of(self._bound, self.rpc_port) if self.plan.door else f"{self.url}/rpc"
 
     @property
     def ws_url(self) -> str:
-        """The same for WebSockets."""
-        return url_of(self._bound, self.rpc_port, "ws")
+        """The same for WebSockets; "": they are not served."""
+        return url_of(self._bound, self.rpc_port, "ws") if self.plan.door else ""
 
     def allocate(self) -> None:
         """Reserve the ports and make the keys; URLs and `address` are known then. `stop` releases the ports.
@@ -94,13 +98,14 @@ class RunningNode:
             PortInUse: a port is taken.
             NodeError: the keys cannot be made or used.
         """
-        for url, name in self._named_servers():
+        for url, name in self.plan.named_servers(self.settings):
             require_mendable(url, name)
         # On Linux the ports stay reserved until `stop`, even while a server restarts.
         self.port = self._stack.enter_context(reserve(self._bound, self.plan.port, self.plan.host, "--port"))
-        exact = self.plan.rpc_port_is_asked or not self.plan.rpc_port
-        door = reserve(self._bound, self.plan.rpc_port, self.plan.host, "--rpc-port", exact=exact)
-        self.rpc_port = self._stack.enter_context(door)
+        if self.plan.door:
+            exact = self.plan.rpc_port_is_asked or not self.plan.rpc_port
+            door = reserve(self._bound, self.plan.rpc_port, self.plan.host, "--rpc-port", exact=exact)
+            self.rpc_port = self._stack.enter_context(door)
         self.address = self.plan.files.prepare()
 
     def start(self, others: Sequence[str] = ()) -> None:
@@ -135,7 +140,7 @@ class RunningNode:
         self._report(f"{self.plan.name}: starting {self.plan.workers} mining worker(s), network worker and ticker")
         mining = module_command("worker", "worker", "--queue", "mining")
         self._supervise(
-            self._program("rpc", module_command("api.cli", "rpc")),
+            *([self._program("rpc", module_command("api.cli", "rpc"))] if self.plan.door else []),
             *(self._program(f"mining{number}", mining) for number in range(1, self.plan.workers + 1)),
             self._program("network", module_command("worker", "worker", "--queue", "network")),
             self._program("ticker", module_command("worker", "ticker")),
@@ -239,12 +244,6 @@ class RunningNode:
         pids = [None if self._valkey is None else self._valkey.pid, *(status.pid for status, _ in self._statuses())]
         return [pid for pid in pids if pid is not None]
 
-    def _named_servers(self) -> Iterator[tuple[str, str]]:
-        if self.plan.redis_url is not None:
-            yield self.plan.redis_url, "QUARRY_REDIS_URL or --redis-url"
-        if self.settings.broker_url != self.settings.redis_url:
-            yield self.settings.broker_url, "QUARRY_BROKER_URL"
-
     def _program(self, name: str, command: list[str]) -> Program:
         return Program(name, command, self._environment, self.plan.files.logs / f"{name}.log")
 
@@ -252,7 +251,7 @@ class RunningNode:
         for program in programs:
             if program.log is not None:
                 set_aside(program.log)
-        supervisor = Supervisor(programs)
+        supervisor = Supervisor(programs, start=self._start_program)
         self._supervisors.append((supervisor, list(programs)))
         self._stack.callback(supervisor.stop, STOP_TIMEOUT)
         supervisor.start()
@@ -277,7 +276,7 @@ class RunningNode:
             return f"mining workers ({mining} of {self.plan.workers})"
         if workers.get("network", 0) < 1:
             return "the network worker"
-        return "" if ask(self.rpc_url, "/readyz") is not None else "JSON-RPC"
+        return "" if not self.plan.door or ask(self.rpc_url, "/readyz") is not None else "JSON-RPC"
 
     def _statuses(self) -> Iterator[tuple[ProgramStatus, Program]]:
         for supervisor, programs in self._supervisors:

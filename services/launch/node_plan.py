@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ class NodePlan:
     port: int = 5000  # 0: any that is free
     rpc_port: int = 8545  # of the door for wallets and tools; 0: any that is free
     rpc_port_is_asked: bool = False  # False: if it is taken, the next free one will do
+    door: bool = True  # False: JSON-RPC is at the API's `/rpc` only, and no WebSocket is served
     workers: int = 1  # mining workers
     automine: bool = True
     redis_url: str | None = field(default=None, repr=False)  # None: an embedded Valkey
@@ -45,7 +46,7 @@ class NodePlan:
         Args:
             public_url: where other nodes reach this one, unless the settings say; "": unknown.
             others: URLs of nodes on this machine, which become its peers.
-            rpc_port: None: as planned.
+            rpc_port: None: as planned; 0: nobody is told of one.
         """
         peers = [self.settings.get("QUARRY_PEERS", ""), *others]
         private = {"QUARRY_PRIVATE_PEERS": "true"} if others else {}
@@ -75,6 +76,13 @@ class NodePlan:
             BadSettings: naming the one that cannot be used.
         """
         return load(self.environment("", self.port, self.redis_url or "redis://127.0.0.1/0"))
+
+    def named_servers(self, settings: Settings) -> Iterator[tuple[str, str]]:
+        """The servers that are somebody else's, each with the setting that names it."""
+        if self.redis_url is not None:
+            yield self.redis_url, "QUARRY_REDIS_URL or --redis-url"
+        if settings.broker_url != settings.redis_url:
+            yield settings.broker_url, "QUARRY_BROKER_URL"
 
 
 def passed_settings(environment: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Self
 
 import structlog
 
+from services.launch.children import Child, Start, start_process
 from services.system.processes import Process, family
 from shared.errors import NodeError
 
@@ -32,22 +32,6 @@ _KILL_PATIENCE = 5.0
 # A variable that every descendant inherits, so that one is found even after it left the session and lost its parent.
 # It is not a setting, so it is not spelled like one.
 _MARK = "_QUARRY_CHILD"
-
-# `die_with_parent` for any program: it runs first and then becomes the program. Not a preexec_fn: Python code between
-# fork and exec can deadlock on a lock that another thread held. It costs 9 ms a start. Python ignores SIGPIPE, which
-# exec would pass on.
-_SHIM = """
-import ctypes, os, sys, _signal
-parent, signum, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
-_signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
-failed = ctypes.CDLL(None).prctl(1, ctypes.c_ulong(signum))
-if failed or os.getppid() != parent:
-    os._exit(125)
-try:
-    os.execvp(command[0], command)
-except OSError as error:
-    sys.exit(f"cannot start {command[0]}: {error.strerror}")
-"""
 
 
 class ProgramNotFound(NodeError):
@@ -77,7 +61,7 @@ class ProgramStatus:
 @dataclass
 class _Child:
     program: Program
-    process: subprocess.Popen[bytes] | None = None
+    process: Child | None = None
     mark: str = ""
     restarts: int = 0
     born: float = 0.0
@@ -85,14 +69,6 @@ class _Child:
     due: float = 0.0
     told: bool = False  # whether it was told to end
     refused: str = ""  # why its last start failed
-
-
-def _has_exited(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the child has ended, without reaping it where the system can tell (macOS: from Python 3.13)."""
-    if process.returncode is None and hasattr(os, "waitid"):
-        with contextlib.suppress(ChildProcessError):  # another thread has just reaped it
-            return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    return process.poll() is not None
 
 
 class Supervisor:
@@ -109,10 +85,12 @@ class Supervisor:
         self,
         programs: Iterable[Program],
         *,
+        start: Start = start_process,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._children = [_Child(program) for program in programs]
+        self._start = start
         self._clock = clock
         self._sleep = sleep
         self._stopping = True
@@ -162,7 +140,7 @@ class Supervisor:
             if self._stopping:
                 return
             for child in self._children:
-                if child.process is not None and _has_exited(child.process):
+                if child.process is not None and child.process.has_exited():
                     self._bury(child, child.process)
                 if child.process is None and self._clock() >= child.due:
                     try:
@@ -184,7 +162,7 @@ class Supervisor:
         with self._lock:
             self._stopping = True
             for child in reversed(self._children):
-                if child.process is not None and not child.told and not _has_exited(child.process):
+                if child.process is not None and not child.told and not child.process.has_exited():
                     child.told = True
                     # Not Popen.terminate, which would reap. Only once: a second SIGTERM makes RQ abandon its job.
                     os.kill(child.process.pid, signal.SIGTERM)
@@ -207,11 +185,11 @@ class Supervisor:
             try:
                 self.tell()
                 deadline = self._clock() + timeout
-                while self._clock() < deadline and not all(_has_exited(process) for _, process in living):
+                while self._clock() < deadline and not all(process.has_exited() for _, process in living):
                     self._sleep(0.02)
             finally:
                 for child, process in living:
-                    if not _has_exited(process):
+                    if not process.has_exited():
                         log.warning("program_killed", program=child.program.name, pid=process.pid, after=timeout)
                 self._kill(marked, known)
                 for child, process in living:
@@ -224,24 +202,17 @@ class Supervisor:
         program = child.program
         child.mark = secrets.token_hex(16)
         child.told = False
-        shim = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), str(int(signal.SIGTERM))]
         with contextlib.ExitStack() as stack:
             output = None
             if program.log is not None:
                 output = os.open(program.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 stack.callback(os.close, output)
-            child.process = subprocess.Popen(
-                [*shim, *program.argv] if sys.platform == "linux" else program.argv,
-                env={**os.environ, **program.env, _MARK: child.mark},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+            environment = {**os.environ, **program.env, _MARK: child.mark}
+            child.process = self._start(program.argv, environment=environment, output=output, directory=None)
         child.born = self._clock()
         log.info("program_started", program=program.name, pid=child.process.pid)
 
-    def _bury(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
+    def _bury(self, child: _Child, process: Child) -> None:
         lived = self._clock() - child.born
         # What it left behind, such as the work horse of a killed worker, must not run beside its successor.
         self._kill([child], {})
@@ -283,5 +254,5 @@ class Supervisor:
 
 def _status(child: _Child) -> ProgramStatus:
     process = child.process
-    alive = process is not None and process.returncode is None and not _has_exited(process)
+    alive = process is not None and process.returncode is None and not process.has_exited()
     return ProgramStatus(child.program.name, process.pid if process and alive else None, child.restarts, alive)

@@ -16,9 +16,11 @@ from typing import Self
 
 from redis import Redis
 
+from services.launch.children import Child
 from services.launch.embedded import EmbeddedValkey
 from services.settings.table import Settings, load
 from services.system.programs import module_command, scrubbed
+from tests.support import preloaded
 from tests.support.http import Client, Json, SocketDoor
 from tests.support.keys import MINER, TOKEN
 from tests.support.processes import alive, in_sessions
@@ -51,7 +53,7 @@ class RunningNode:
 
     def __post_init__(self) -> None:
         self.valkey = EmbeddedValkey(self.directory / "valkey", durability="unsafe")
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Child] = {}
         self.name = f"test-{secrets.token_hex(6)}"
         self._reservation: socket.socket | None = None
         self._sessions: set[int] = set()
@@ -102,16 +104,9 @@ class RunningNode:
         eventually(self._is_ready, 30, "the start of a node", every=0.1)  # each look is two requests
 
     def _launch(self, name: str, command: list[str]) -> None:
-        with (self.directory / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=self.directory,
-                env=scrubbed(os.environ) | self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        environment = scrubbed(os.environ) | self.environment
+        log = self.directory / f"{name}.log"
+        process = preloaded.start(command, environment=environment, log=log, directory=self.directory)
         self.processes[name] = process
         self._sessions.add(process.pid)
 

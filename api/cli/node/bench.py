@@ -29,6 +29,7 @@ BENCHMARKS = {
     "router": "the lab's router, beside none",
     "timestamps": "false timestamps and the block interval",
     "lab": "the simulated lab beside theory",
+    "lab_nodes": "eight real nodes of a lab",
     "tie_rules": "rules for two tips of equal work",
     "traces": "a transaction with and without traces",
     "scaling_simulation": "1 to 10,000 workers, simulated",

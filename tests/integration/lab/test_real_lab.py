@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from api.cli.group import Failure
 from lab.interface import LabError
 from lab.loading import load_scenario
 from lab.real.lab import NODES_PER_CORE, RealLab, require_room
+from lab.real.node import RealNode
 from lab.recording import VERSION, Recorder
 from lab.runner import run_real
+from services.launch.nursery import AVAILABLE
 from services.settings.table import load_spec
-from services.system.processes import started_at
+from services.system.processes import processes, started_at
 
 WITHIN = 90.0  # seconds: a machine may be busy
 
@@ -37,12 +43,38 @@ def lab(recorder: Recorder, tmp_path: Path) -> Iterator[RealLab]:
         assert [pid for pid in pids if started_at(pid) is not None] == [], "nothing is left running"
 
 
+def parents(node: RealNode) -> set[int]:
+    """Of the node's programs, without its Valkey."""
+    table, (_, *programs) = processes(), node.running.pids()
+    return {table[pid].parent for pid in programs}
+
+
+def answers(node: RealNode) -> bool:
+    try:
+        node.client().get("/readyz")
+    except Failure:
+        return False
+    return True
+
+
+def ask(url: str, method: str) -> object:
+    call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": []}
+    request = urllib.request.Request(url, json.dumps(call).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)["result"]
+
+
 def agree(lab: RealLab) -> bool:
     return len({node.tip().hash for node in lab.nodes}) == 1
 
 
 def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(lab: RealLab, recorder: Recorder) -> None:
     one, two = lab.nodes
+    nursery = lab._nursery.pid
+    starter = nursery if AVAILABLE else os.getpid()
+    assert parents(one) == parents(two) == {starter}, "they were forked"
+    assert one.client().get("/status")["rpc_url"] is None
+    assert ask(f"{one.url}/rpc", "eth_chainId") == hex(lab.spec.chain_id)
     lab.wait(lambda: one.balance(one.wallet) > 0 and two.balance(one.wallet) > 0, WITHIN, "node 1 has coins")
 
     lab.partition([1], [2])
@@ -73,10 +105,19 @@ def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(lab: RealLab, 
     lab.mining(False)
     lab.wait(lambda: agree(lab), WITHIN, "both have one tip again")
     assert two.tip().height >= height and (two.depth(payment) or 0) >= 1
+    assert parents(two) == {starter}
 
     lab.lie(50)
     lab.wait(lambda: any(peer["reason"] for peer in two.peers()), WITHIN, "node 2 has looked at the liar")
     assert agree(lab) and one.tip().height < two.tip().height + 50
+
+    # Without the nursery the nodes go on: their programs end and are started in the ordinary way.
+    if nursery is not None:
+        os.kill(nursery, signal.SIGKILL)
+    lab.wait(lambda: len(one.running.pids()) == 5 and parents(one) == {os.getpid()}, WITHIN, "node 1 has new programs")
+    lab.wait(lambda: answers(one), WITHIN, "node 1 answers again")
+    one.mine()
+    lab.wait(lambda: answers(two) and agree(lab), WITHIN, "node 2 has the block")
 
     kinds = [event.kind for event in recorder.events]
     assert {"block", "heard", "tip", "groups", "payment", "node", "limit", "said"} <= set(kinds)

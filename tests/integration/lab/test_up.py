@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import signal
@@ -47,6 +48,11 @@ def control(url: str, **asked: object) -> None:
         assert answer.status == 200
 
 
+def fetched(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return str(answer.read().decode())
+
+
 def recording_in(directory: Path) -> list[str]:
     (path,) = directory.glob("*.jsonl")
     return path.read_text().splitlines(keepends=True)
@@ -67,8 +73,11 @@ def test_a_simulated_lab_is_played_with_until_it_is_interrupted(tmp_path: Path, 
 
 
 def test_real_nodes_end_with_the_lab_also_when_it_is_killed(tmp_path: Path) -> None:
-    with running(tmp_path, "--nodes", "1") as (process, url):
+    with running(tmp_path, "--nodes", "1", "--rpc") as (process, url):
         control(url, call="limit", node=1, rate=100_000)
+        nodes = re.search(r'"1": "(http://[^"]+)"', html.unescape(fetched(url)))
+        assert nodes is not None
+        assert fetched(f"{json.loads(fetched(f'{nodes[1]}/status'))['rpc_url']}/readyz"), "its door for wallets"
         children = _descendants(process.pid)
         assert len(children) >= 5
         process.kill()

@@ -8,7 +8,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from services.launch.children import Child
 from services.launch.embedded import EmbeddedValkey
 from shared.keys import KeyPair
 from shared.rules import rules_for
@@ -45,14 +45,14 @@ class Supervised:
         self.server = server
         self.kills: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._start: dict[str, Callable[[], subprocess.Popen[bytes]]] = {
+        self._start: dict[str, Callable[[], Child]] = {
             "api": lambda: crew.run("api", SERVE),
             "mining-0": lambda: crew.worker(name="mining-0"),
             "mining-1": lambda: crew.worker(name="mining-1"),
             "network": lambda: crew.worker("network"),
             "ticker": crew.ticker,
         }
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Child] = {}
         self.tick()
 
     def tick(self) -> None:
@@ -149,7 +149,9 @@ def run(tmp_path: Path, seed: int, seconds: float) -> None:
     with EmbeddedValkey(tmp_path / "valkey", durability="always") as server:
         signer = TestNode(connect(server), make_settings(spec))
         mining = {"automine": "true", "linger": "0.5"}
-        crew = Crew(tmp_path, server.url, spec, port=str(port), api_processes="1", api_threads="16", **mining)
+        crew = Crew(
+            tmp_path, server.url, spec, as_users_do=True, port=str(port), api_processes="1", api_threads="16", **mining
+        )
         with crew:
             supervised = Supervised(crew, server)
             load = Load(f"http://127.0.0.1:{port}", signer.sign, KEYS[:4])

@@ -7,7 +7,6 @@ import http.client
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import pytest
 from services import registry
 from services.connections import as_store
 from services.jobs.queues import RESOLVE, RqJobs
+from services.launch.children import Child
 from services.launch.embedded import EmbeddedValkey
 from services.node import build_node
 from services.system.processes import family
@@ -94,13 +94,20 @@ class Scene:
         self.port = free_port()
         settings_of_api = {"port": str(self.port), "api_processes": "1", "api_threads": "16"}
         self.crew = stack.enter_context(
-            Crew(directory, settings.redis_url, settings.spec, broker_url=settings.broker_url, **settings_of_api)
+            Crew(
+                directory,
+                settings.redis_url,
+                settings.spec,
+                as_users_do=True,
+                broker_url=settings.broker_url,
+                **settings_of_api,
+            )
         )
 
     def url(self, server: EmbeddedValkey) -> str:
         return server.url.replace(f":{_port(server)}/", f":{self._tunnels[server].port}/")
 
-    def start(self) -> dict[str, subprocess.Popen[bytes]]:
+    def start(self) -> dict[str, Child]:
         """One process of each kind, all of them ready."""
         started = {
             "mining": self.crew.worker(),
@@ -123,7 +130,7 @@ class Scene:
         finally:
             connection.close()
 
-    def occupy(self, started: dict[str, subprocess.Popen[bytes]], stack: ExitStack) -> None:
+    def occupy(self, started: dict[str, Child], stack: ExitStack) -> None:
         """A search without an end, a resolver whose peer does not answer, and a client that waits for a block."""
         silent = stack.enter_context(RawServer(lambda connection: connection.hang()))
         self.node.peers.add(silent.url)
@@ -154,7 +161,7 @@ def _port(server: EmbeddedValkey) -> int:
     return int(server.url.rpartition(":")[2].removesuffix("/0"))
 
 
-def ended_after(processes: dict[str, subprocess.Popen[bytes]], tell: Callable[[], None]) -> dict[str, float]:
+def ended_after(processes: dict[str, Child], tell: Callable[[], None]) -> dict[str, float]:
     """Seconds from SIGTERM to the end of each; 20 for a process that is still there then."""
     tell()
     told, ended = time.monotonic(), dict[str, float]()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from services.launch import supervisor
+from services.launch import children
 from services.launch.supervisor import Program, ProgramNotFound, Supervisor
 from services.system import processes
 from services.system.processes import die_with_parent, started_at
@@ -326,7 +326,7 @@ def test_elsewhere_nothing_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @linux_only
 def test_a_program_whose_supervisor_died_first_does_not_start(tmp_path: Path) -> None:
-    command = [sys.executable, "-I", "-S", "-c", supervisor._SHIM, "1", str(int(signal.SIGTERM)), "touch", "started"]
+    command = [sys.executable, "-I", "-S", "-c", children._SHIM, "1", str(int(signal.SIGTERM)), "touch", "started"]
     assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 125
     assert not (tmp_path / "started").exists()
 
@@ -356,18 +356,16 @@ def test_a_missing_program_is_named_before_anything_starts(tmp_path: Path) -> No
     assert processes_of(tmp_path) == []
 
 
-def test_a_start_that_is_interrupted_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_is_interrupted_leaves_no_process() -> None:
     """A signal between the fork and the moment in which the child's pid is noted."""
-    popen, begun = subprocess.Popen, []
+    begun = []
 
     def interrupted(*args: Any, **options: Any) -> Any:
-        begun.append(popen(*args, **options))
+        begun.append(children.start_process(*args, **options))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(subprocess, "Popen", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Supervisor([Program("sleeper", ["sleep", "60"])]).start()
-    monkeypatch.undo()
+        Supervisor([Program("sleeper", ["sleep", "60"])], start=interrupted).start()
     assert started_at(begun[0].pid) is None
     begun[0].wait(5)
 

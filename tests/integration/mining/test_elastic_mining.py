@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from api.representations import represent_round
 from services import registry
 from services.connections import as_store
 from services.jobs.queues import RqJobs
+from services.launch.children import Child
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from services.store.keys import NODES
@@ -107,15 +107,15 @@ class Scene:
         registry.register(as_store(self.redis), settings)
         return node
 
-    def worker(self, name: str, **environment: str) -> "subprocess.Popen[bytes]":
+    def worker(self, name: str, **environment: str) -> Child:
         command = module_command("worker", "worker", "--queue", "mining")
         return self.crew.run(name, command, **(self.nothing_else | environment))
 
-    def recording(self, name: str) -> "subprocess.Popen[bytes]":
+    def recording(self, name: str) -> Child:
         places = {"GATE": str(self.gate), "RECORD": str(self.record)}
         return self.crew.script(name, RECORDING, **(self.nothing_else | places))
 
-    def patient(self, name: str) -> "subprocess.Popen[bytes]":
+    def patient(self, name: str) -> Child:
         return self.crew.script(name, PATIENT, **self.nothing_else)
 
     def log(self, name: str) -> str:
@@ -140,7 +140,7 @@ def scene(valkey: EmbeddedValkey, tmp_path: Path) -> Iterator[Scene]:
     assert not [pid for process in scene.crew.started for pid in [process.pid, *children(process.pid)] if alive(pid)]
 
 
-def kill(worker: "subprocess.Popen[bytes]") -> None:
+def kill(worker: Child) -> None:
     """Kill a worker and its job with SIGKILL."""
     for pid in [*children(worker.pid), worker.pid]:
         os.kill(pid, signal.SIGKILL)

@@ -5,7 +5,6 @@ Valkey and the processes are real. Where a test needs its own worker, it differs
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from services import registry
 from services.connections import as_store
 from services.jobs.queues import MINING, NETWORK, RqJobs
 from services.jobs.worker_names import own_base
+from services.launch.children import Child
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from services.store.keys import WORKERS
@@ -89,10 +89,10 @@ class Scene:
     def mining(self) -> MiningStore:
         return self.node.mining
 
-    def gated(self, name: str) -> subprocess.Popen[bytes]:
+    def gated(self, name: str) -> Child:
         return self.crew.script(name, GATED, GATE=str(self.gate))
 
-    def with_proof(self, name: str, what: str) -> subprocess.Popen[bytes]:
+    def with_proof(self, name: str, what: str) -> Child:
         return self.crew.script(name, WITH_PROOF.format(what=what), MARK=str(self.directory / "mark"))
 
     def reconcilers(self) -> None:
@@ -110,7 +110,7 @@ class Scene:
         )
         return self.mining.situation().open_round
 
-    def horse(self, worker: subprocess.Popen[bytes]) -> int:
+    def horse(self, worker: Child) -> int:
         eventually(lambda: children(worker.pid), what="a job's process")
         return children(worker.pid)[0]
 

@@ -91,6 +91,7 @@ def test_a_recording_in_which_something_did_not_hold_is_replayed_with_1() -> Non
         (["run", "partition", "--set", "nodes=64"], "64 real nodes do not fit"),
         (["up", "--nodes", "64"], "64 real nodes do not fit"),
         (["up", "--hash-rate", "fast", "--simulated"], "A hash rate is hashes per second"),
+        (["up", "--rpc", "--simulated"], "Simulated nodes serve nobody: --rpc is for real ones."),
         (["replay", "none.jsonl"], "none.jsonl cannot be read: No such file or directory."),
         (["replay", "story.py"], "Line 1 is not a JSON object."),
         (["replay", "."], "cannot be read"),

@@ -35,6 +35,8 @@ ALLOWED = {
     ("services/launch/embedded.py", "socket"): "looks for a free port",
     ("services/launch/embedded.py", "time"): "waits for a child process",
     ("services/launch/ownership.py", "time"): "waits for other processes",
+    ("services/launch/nursery.py", "socket"): "asks a process of its own for children",
+    ("services/launch/nursery_process.py", "socket"): "answers the process that started it",
     ("services/launch/supervisor.py", "secrets"): "names its processes",
     ("services/launch/supervisor.py", "time"): "waits for child processes",
     ("services/launch/running.py", "http"): "asks the API process that was started whether it is ready",
