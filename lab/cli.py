@@ -258,10 +258,11 @@ def up(nodes: int, port: int, hash_rate: str, simulated: bool, speed: float, dat
 
 def _real_lab(nodes: int) -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
     from lab.real.lab import RealLab, require_room
+    from lab.strategies import OFFERED
 
     require_room(nodes)
     logs.configure("error", "console")
-    return RealLab, {}
+    return RealLab, OFFERED
 
 
 def _simulated_lab() -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:

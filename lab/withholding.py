@@ -8,7 +8,7 @@ that the strategy has published, `Withholding.public`. The node is shown the bra
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from lab.guard import Guard
@@ -52,7 +52,7 @@ class Withholding:
         self.ended = False
         self.public = tip  # the best tip that everybody may know
         self.base = tip  # the tip that the node is shown
-        self.guard = Guard(strategy, surroundings.failed)
+        self._guard = Guard(strategy, surroundings.failed)
         self._surroundings = surroundings
         self._find = find
         self._node_tip = tip
@@ -109,12 +109,12 @@ class Withholding:
         elif is_better(self.base.claim, self._node_tip.claim):
             self._surroundings.show(self.base)
 
-    def fail(self, what: str) -> None:
-        """End a strategy that has done what none may do, such as "wants the moon"."""
-        if not self.ended:
-            self.guard.failed = True
-            self._surroundings.failed(f"The strategy {self.guard.name} {what}; its node is honest from now on.")
+    def takes(self, transactions: Sequence[str]) -> list[bool]:
+        """Whether each payment, named by its id, may enter the miner's blocks."""
+        taken = self._guard.takes(transactions)
+        if self._guard.failed:
             self.end()
+        return taken
 
     def end(self) -> None:
         """The node behaves as every other one from now on: it publishes what it has."""
@@ -143,16 +143,26 @@ class Withholding:
         fork = self._fork(tip, self.public)
         return View(self.public, fork, tuple(private), shown, block, self._surroundings.waiting_fees())
 
+    def left_for(self, tip: Known, base: Known) -> list[Known]:
+        """The blocks that a node with this tip has to leave for `base`, oldest first; none if `base` is above it."""
+        fork = self._fork(tip, base)
+        found = []
+        while tip.hash != fork.hash:
+            found.append(tip)
+            tip = self._parent(tip)
+        return found[::-1]
+
     def _act(self, event: Literal["on_found", "on_heard"], block: Known) -> None:
         """Ask the strategy about a block, and do what it says. After a failure it is not asked again."""
         view = self.view(block)
-        action = self.guard.on_found(view) if event == "on_found" else self.guard.on_heard(view)
-        if self.guard.failed:
+        action = self._guard.on_found(view) if event == "on_found" else self._guard.on_heard(view)
+        if self._guard.failed:
             self.end()
             return
         onto = None if action.onto is None else self._find(action.onto)
         if action.onto is not None and (onto is None or self._fork(onto, self.public).hash != onto.hash):
-            self.fail(f"wants to mine onto {action.onto!r:.40}, which is no block of the public branch")
+            self._guard.fail(f"wants to mine onto {action.onto!r:.40}, which is no block of the public branch")
+            self.end()
             return
         if action.publish:
             self._publish([known.hash for known in view.withheld[: action.publish]])
@@ -199,11 +209,7 @@ class Withholding:
 
     def _above(self, tip: Known) -> list[Known]:
         """The blocks up to `tip` that are not on the public branch, oldest first."""
-        found, fork = [], self._fork(tip, self.public)
-        while tip.hash != fork.hash:
-            found.append(tip)
-            tip = self._parent(tip)
-        return found[::-1]
+        return self.left_for(tip, self.public)
 
     def _fork(self, one: Known, other: Known) -> Known:
         """The last block that two branches have in common."""

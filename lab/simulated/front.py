@@ -9,6 +9,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from lab.chain_pages import handles
 from lab.simulated import chain_door
 from lab.simulated.branches import fork_of
 from lab.simulated.scheduler import Process
@@ -35,7 +36,7 @@ class Front:
     """The front of one node: the surroundings of its `Withholding`."""
 
     def __init__(self, network: LabNetwork, node: MiningNode, strategy: Strategy) -> None:
-        self._selects = strategy if isinstance(strategy, Selects) else None
+        self._selects = isinstance(strategy, Selects)
         self._network = network
         self._node = node
         self._process = Process(f"{node.name}.front")
@@ -50,29 +51,26 @@ class Front:
         """The answer to a request of the front's own node. None: it passes."""
         if request.path == "/nodes/announce":
             return 202, _HEEDED  # the strategy decides what others hear
-        if not chain_door.handles(request.method, request.path):
+        if not handles(request.method, request.path):
             return None
         return chain_door.answer(self._network.tree, self._state(self._blocks.base), request.path)
 
     def answer_others(self, request: PeerRequest) -> tuple[int, bytes] | None:
         """The answer to a request of another node. None: it passes."""
-        if chain_door.handles(request.method, request.path):
+        if handles(request.method, request.path):
             return chain_door.answer(self._network.tree, self._state(self._blocks.public), request.path)
         if request.path == "/nodes/announce":
             self._ask(str(json.loads(request.body or b"{}")["url"]))
             return 202, _HEEDED
-        if request.path == "/transactions/batch" and self._selects is not None:
-            return self._select(request.body or b"{}", self._selects)
+        if request.path == "/transactions/batch" and self._selects:
+            return self._select(request.body or b"{}")
         return None
 
-    def _select(self, body: bytes, selects: Selects) -> tuple[int, bytes] | None:
+    def _select(self, body: bytes) -> tuple[int, bytes] | None:
         """Hand on those transactions that the strategy takes."""
         given = json.loads(body)["transactions"]
-        try:
-            kept = [item for item in given if selects.takes(read_transaction(item).id)]
-        except Exception as error:
-            self._blocks.fail(f"raised {type(error).__name__} in takes: {error}")
-            kept = given
+        taken = self._blocks.takes([read_transaction(item).id for item in given])
+        kept = [item for item, is_taken in zip(given, taken, strict=True) if is_taken]
         if kept:
             self._node.serve("POST", "/transactions/batch", json.dumps({"transactions": kept}).encode())
         return 202, b"{}"
@@ -154,7 +152,11 @@ class Front:
         for url in self._network.by_url:
             if url != self._node.url:
                 request = PeerRequest(
-                    url, "/nodes/announce", POST_DEADLINE, _MAX_ANSWER, chain_door.news(self._node.url, self._state(tip))
+                    url,
+                    "/nodes/announce",
+                    POST_DEADLINE,
+                    _MAX_ANSWER,
+                    chain_door.news(self._node.url, self._state(tip)),
                 )
                 self._network.scheduler.spawn(
                     f"{self._process.name} tells", self._process, partial(self._tell, request)
