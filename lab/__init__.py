@@ -9,6 +9,8 @@ work, or on simulated ones in virtual time, and cannot tell which. Nothing below
 - `loading`: scenarios and strategies as files
 - `grading`: what a strategy earns
 - `guard`: strategies that fail are reported
+- `withholding`: what a front does with the blocks of its miner and of others
+- `chain_pages`: which blocks a request for a part of a chain means
 - `formulas`: what theory expects
 - `measures`: figures of a block tree, and parts of the hash rate
 - `blocktree`: the blocks of all nodes, and who has them

@@ -86,7 +86,7 @@ class Withholding:
         self._node_tip = tip
         if self._leaving:
             if self._fork(tip, self.base).hash not in (tip.hash, self.base.hash):
-                self._surroundings.take_back(self.base)  # it has found a block on the branch that it is to leave
+                self._lead()  # it has found a block on the branch that it is to leave
                 return
             self._leaving = False
         for block in self._above(tip):  # several, if the node was faster than the news of its blocks
@@ -102,12 +102,8 @@ class Withholding:
 
     def remind(self) -> None:
         """Tell the node again what it has not done yet: it may have been away, or busy."""
-        if self.ended or self._node_tip.hash == self.base.hash:
-            return
-        if self._leaving:
-            self._surroundings.take_back(self.base)
-        elif is_better(self.base.claim, self._node_tip.claim):
-            self._surroundings.show(self.base)
+        if not self.ended and (self._leaving or is_better(self.base.claim, self._node_tip.claim)):
+            self._lead()
 
     def takes(self, transactions: Sequence[str]) -> list[bool]:
         """Whether each payment, named by its id, may enter the miner's blocks."""
@@ -188,14 +184,21 @@ class Withholding:
         its branch is taken back.
         """
         self.base, self._pinned = base, pinned
-        self._leaving = False
-        if self._node_tip.hash == base.hash:
-            return
-        if is_better(base.claim, self._node_tip.claim):
-            self._surroundings.show(base)
+        left = self.left_for(self._node_tip, base)
+        self._leaving = any(block.mine for block in left) or (bool(left) and not self._is_taken(base))
+        if self._node_tip.hash != base.hash:
+            self._lead()
+
+    def _lead(self) -> None:
+        """Bring the node to the base."""
+        if self._is_taken(self.base):
+            self._surroundings.show(self.base)
         else:
-            self._leaving = True
-            self._surroundings.take_back(base)
+            self._surroundings.take_back(self.base)
+
+    def _is_taken(self, base: Known) -> bool:
+        """Whether an ordinary node with the node's tip takes another."""
+        return is_better(base.claim, self._node_tip.claim)
 
     # --- branches ---
 

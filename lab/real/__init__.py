@@ -5,6 +5,9 @@
 - `watcher`: follows what a node has, and keeps it mining
 - `warden`: cleans up after a lab that was killed
 - `claimant`: a peer that claims work which it did not do
+- `front`: stands before a node whose miner has a strategy
+- `chain_copy`: what it answers for a chain
+- `door`: its HTTP
 - `router`: the HTTP forward proxy that all nodes of a lab use for their peers
 - `links`: what it does to the bytes that go from one node to another
 - `exchange`: one request and its answer
