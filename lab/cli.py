@@ -73,7 +73,7 @@ _first_seed = click.option(
     "--first-seed", type=click.IntRange(0, 2**53), default=1, show_default=True, help="The first seed."
 )
 _set = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a parameter; repeatable.")
-_directory = click.option(
+directory_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("lab-recordings"),
@@ -107,7 +107,7 @@ def list_scenarios(as_json: bool) -> None:
 @_seeds
 @_first_seed
 @_set
-@_directory
+@directory_option
 @_open
 @click.option(
     "--fidelity", type=click.Choice(["tree", "full"]), help="tree: blocks only, fast; full: the nodes' own code."
@@ -142,14 +142,14 @@ def simulate(
             )
         if opens and result.recording is not None:
             _open_page(read_file(Path(result.recording)), Path(result.recording))
-    _show(result, as_json)
+    show_result(result, as_json)
 
 
 @lab.command()
 @click.argument("scenario")
 @click.option("--seed", type=click.IntRange(0, 2**53), default=1, show_default=True, help="For the scenario's draws.")
 @_set
-@_directory
+@directory_option
 @json_option
 def run(scenario: str, seed: int, settings: tuple[str, ...], data_dir: Path, as_json: bool) -> None:
     """Run a scenario on real nodes on this machine, with real proof of work.
@@ -159,12 +159,13 @@ def run(scenario: str, seed: int, settings: tuple[str, ...], data_dir: Path, as_
     with refusals():
         found = load_scenario(scenario)
         given = read_parameters(found, settings)
-        make, _ = _real_lab(found.nodes(given))
-        result = run_real(found, make, seed, given, data_dir, None if as_json else _tell)
-    _show(result, as_json)
+        make, _ = real_lab(found.nodes(given))
+        result = run_real(found, make, seed, given, data_dir, None if as_json else tell)
+    show_result(result, as_json)
 
 
-def _tell(event: Event) -> None:
+def tell(event: Event) -> None:
+    """Show an event as it happens."""
     lines = list(lines_of([event]))
     if lines:  # of most events a person wants to see nothing
         terminal.show_if_taken(*lines)
@@ -184,7 +185,7 @@ def grade(strategy: str, seeds: int, first_seed: int, alpha: tuple[float, ...], 
     """
     with refusals():
         result = grade_strategy(Path(strategy), alpha or (0.2, 0.3, 0.4), range(first_seed, first_seed + seeds), blocks)
-    _show(result, as_json)
+    show_result(result, as_json)
 
 
 @lab.command()
@@ -233,7 +234,7 @@ def write_page(events: list[Event], page: Path) -> None:
 @click.option("--hash-rate", default="500kH/s", show_default=True, help="The hash-rate limit of each node at first.")
 @click.option("--simulated", is_flag=True, help="Simulated nodes: blocks and strategies only, no processes.")
 @click.option("--speed", type=click.FloatRange(0.1, 1000), default=1.0, show_default=True, help="Of simulated time.")
-@_directory
+@directory_option
 def up(nodes: int, port: int, hash_rate: str, simulated: bool, speed: float, data_dir: Path) -> None:
     """Start a network, and a page from which to break it.
 
@@ -241,7 +242,7 @@ def up(nodes: int, port: int, hash_rate: str, simulated: bool, speed: float, dat
     happened is in the recording.
     """
     with refusals():
-        make, strategies = _simulated_lab() if simulated else _real_lab(nodes)
+        make, strategies = _simulated_lab() if simulated else real_lab(nodes)
         path = run_session(
             make,
             "simulated" if simulated else "real",
@@ -256,7 +257,8 @@ def up(nodes: int, port: int, hash_rate: str, simulated: bool, speed: float, dat
     terminal.show_if_taken(f"Recording: {path}")
 
 
-def _real_lab(nodes: int) -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
+def real_lab(nodes: int) -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
+    """What makes a lab of real nodes, and which strategies its page offers. Raises `LabError`: there is no room."""
     from lab.real.lab import RealLab, require_room
     from lab.strategies import OFFERED
 
@@ -298,7 +300,8 @@ def _result_of(events: list[Event], path: Path) -> Result:
     return Result(str(begin["scenario"]), begin["world"], [begin["seed"]], verdicts, str(path))
 
 
-def _show(result: Result, as_json: bool) -> None:
+def show_result(result: Result, as_json: bool) -> None:
+    """Show what came of a run, and exit with 1 if a verdict did not hold."""
     if as_json:
         terminal.show_json(result.to_object())
     else:

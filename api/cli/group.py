@@ -49,6 +49,7 @@ COMMANDS = {
     "peers": ("api.cli.node.peers", "peers", "Add, list and remove the node's peers."),
     "names": ("api.cli.node.names", "names", "Name addresses on the node's pages."),
     "lab": ("api.cli.node.lab", "lab", "Break a network, real or simulated, and watch it heal."),
+    "attack": ("api.cli.node.attack", "attack", "Attack an application of your own with a double spend."),
     "help": ("api.cli.help", "show_help", "Say what each command does, or show the help of one."),
     "api": ("api.cli.node.processes", "api", "Run the HTTP server (settings from the environment)."),
     "rpc": ("api.cli.node.processes", "rpc", "Run JSON-RPC for wallets (settings from the environment)."),
@@ -61,7 +62,7 @@ PROCESSES = ("api", "rpc", "worker", "ticker")
 MORE = {
     "coins": ("faucet", "tx"),
     "chain": ("chain", "fork", "repair", "anchor", "verify-anchor"),
-    "node": ("logs", "doctor", "peers", "names", "limit", "reset", "bench", "lab"),
+    "node": ("logs", "doctor", "peers", "names", "limit", "reset", "bench", "lab", "attack"),
     "processes": PROCESSES,
 }
 

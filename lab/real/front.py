@@ -28,6 +28,7 @@ from lab.chain_pages import handles
 from lab.interface import LabBlock, LabError
 from lab.real.chain_copy import ChainCopy
 from lab.real.door import Answer, Asked, Door, NoAnswer, ask
+from lab.real.going_back import go_back
 from lab.real.node import RealNode
 from lab.real.router import Router
 from lab.strategy import Known, Strategy
@@ -293,25 +294,14 @@ class Front:
         self._work.put(lambda: self._take_back(base))
 
     def _take_back(self, base: Known) -> None:
-        """Have the node leave its branch for `base`, as a developer's node does on demand.
-
-        A node goes back only while it has no peers. Its control method drops the transactions of the blocks that are
-        left; they are given to it again.
-        """
+        """Have the node leave its branch for `base`, and give it the transactions of that branch again."""
         client = self._client()
         tip = self._find(str(client.get("/status", timeout=_NODE_SECONDS)["tip"]))
         if self._blocks.base.hash != base.hash or tip is None:
             return
         left = self._blocks.left_for(tip, base)
         if left:
-            peers = [peer["url"] for peer in self._node.peers() if peer["state"] != "candidate"]
-            try:
-                if peers:
-                    client.delete("/nodes", {"nodes": peers})
-                _rollback(client, len(left))
-            finally:
-                if peers:
-                    client.post("/nodes/register", {"nodes": peers})
+            go_back(self._node, len(left))
             self._give_again(client, left)
         self._show(base)
 
@@ -336,14 +326,6 @@ class Front:
 
         self._work.put(do)
         return done
-
-
-def _rollback(client: NodeClient, depth: int) -> None:
-    """Take blocks off a node's chain. Raises `Failure`: it refuses."""
-    request = {"jsonrpc": "2.0", "id": 1, "method": "anvil_rollback", "params": [depth]}
-    answer = client.post("/rpc", request)
-    if not isinstance(answer, dict) or answer.get("error") is not None:
-        raise Failure(f"The node does not go back: {answer!r:.200}")
 
 
 def _known(block: LabBlock, number: int) -> Known:

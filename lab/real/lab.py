@@ -256,6 +256,10 @@ class RealLab(Claims):
             node.meet(liar.url)
         self.say(f"A peer at {liar.url} claims {claimed_blocks:,} blocks more than the best chain has.")
 
+    def end_with_lab(self, pid: int) -> None:
+        """Have another process end with the lab, in whatever way that ends."""
+        self._warden.process(pid)
+
     def mining(self, on: bool) -> None:
         for node in self._nodes:
             node.mine_always(on)
