@@ -95,7 +95,7 @@ def run_session(
             controls = Controls(lab, strategies) if pace is None else Controls(lab, strategies, pace.do)
             urls = {node.number: str(url) for node in lab.nodes if (url := getattr(node, "url", None)) is not None}
             app = create_app(controls, feed, urls, Attacks(lab, path).attack)
-            with serving(app, feed, port) as url, noted(directory, url):
+            with serving(app, feed, port) as url, noted(directory, url, urls):
                 tell(f"The lab: {url}  Ctrl-C ends it.")
                 while not interrupted.wait(_BEAT):
                     if pace is not None:

@@ -98,7 +98,7 @@ def _with_own_lab(
     if not 1 <= asked.node <= _NODES:
         raise LabError(f"The lab of an attack has the nodes 1 to {_NODES}, and no node {asked.node}.")
 
-    def run(lab: Lab) -> None:
+    def run(lab: Lab, *, nodes: int) -> None:
         assert isinstance(lab, RealLab), "made by `real_lab`"
         for node in lab.nodes:
             node.limit(None)

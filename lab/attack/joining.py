@@ -31,11 +31,11 @@ _SECONDS = 24 * 3600.0  # an attack takes as long as its blocks take
 
 
 @contextmanager
-def noted(directory: Path, url: str) -> Iterator[None]:
-    """Let other processes find the page of this process's lab while the block runs."""
-    path = directory / _FILE
+def noted(directory: Path, url: str, nodes: Mapping[int, str]) -> Iterator[None]:
+    """Let other processes find the page of this process's lab, and its nodes, while the block runs."""
+    path, pid = directory / _FILE, os.getpid()
     with suppress(OSError):  # then nobody finds it, and it works all the same
-        path.write_text(json.dumps({"url": url, "pid": os.getpid(), "started": started_at(os.getpid())}), "ascii")
+        path.write_text(json.dumps({"url": url, "nodes": nodes, "pid": pid, "started": started_at(pid)}), "ascii")
     try:
         yield
     finally:
