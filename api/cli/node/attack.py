@@ -11,7 +11,7 @@ def attack(arguments: tuple[str, ...]) -> None:
     """Attack an application of your own, on this machine.
 
     \b
-    double-spend  pay it, wait until it credits, and undo the payment
+    double-spend  pay it, and undo what it has credited
 
     `quarry attack double-spend --help` says more.
     """

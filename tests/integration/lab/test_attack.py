@@ -13,7 +13,7 @@ import pytest
 
 from services.system.processes import processes
 from services.system.programs import ROOT, module_command
-from tests.integration.lab.test_up import running
+from tests.support.lab_up import running
 
 ADDRESS = "0x00000000000000000000000000000000DeaDBeef"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

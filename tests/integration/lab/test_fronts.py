@@ -15,7 +15,7 @@ from lab.strategy import WAIT, Action, View, publish_all
 from services.settings.table import load_spec
 from services.system.processes import started_at
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WITHIN = 90.0  # seconds: a machine may be busy
 
 

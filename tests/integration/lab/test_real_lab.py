@@ -141,6 +141,7 @@ def test_more_nodes_than_fit_are_refused_in_a_sentence_that_says_what_fits() -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["partition", "liar", "latency", "majority", "selfish", "fees", "double_spend"])
 def test_a_scenario_holds_on_real_nodes(name: str, tmp_path: Path) -> None:
     small: dict[str, dict[str, Value]] = {

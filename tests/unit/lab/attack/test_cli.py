@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from lab.attack import cli
 from lab.attack.joining import noted
-from tests.unit.lab.attack.test_joining import ASKED, page
+from tests.support.lab_page import ASKED, page
 
 GOOD = ["--against", ASKED.against, "--depth", "2", "--pay-to", ASKED.pay_to]
 

@@ -5,32 +5,20 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.attack.asked import Asked
 from lab.attack.joining import Attacks, join, noted, running_lab
 from lab.interface import LabError
-from lab.page.app import Feed, create_app, serving
-from lab.page.controls import Controls
 from lab.runner import SPEC
 from lab.simulated.tree.lab import TreeLab
 from services.settings.table import load_spec
 from services.system.processes import started_at
+from tests.support.lab_page import ASKED, page
 from tests.support.raw_server import RawServer, response
-
-ASKED = Asked("http://127.0.0.1:9/{id}", 2, "0x00000000000000000000000000000000DeaDBeef", wait=0.0, patience=0.0)
-
-
-@contextmanager
-def page(attack: Any) -> Iterator[str]:
-    feed = Feed()
-    with serving(create_app(Controls(TreeLab(2, load_spec(SPEC), 1), {}), feed, {}, attack), feed) as url:
-        yield url
 
 
 def test_a_lab_is_found_while_it_runs(tmp_path: Path) -> None:
