@@ -92,7 +92,7 @@ def create_app(
             footer="Served to this machine only. Ctrl-C in the terminal ends the lab.",
             live=True,
             inlined=None,
-            strategies=json.dumps(list(controls.strategies)),
+            strategies=json.dumps({key: make().name for key, make in controls.strategies.items()}),
             urls=json.dumps(urls),
             exercises=EXERCISES,
         )

@@ -233,6 +233,7 @@ class RealLab(Claims):
     def _strategy_failed(self, number: int, sentence: str) -> None:
         """Report a strategy; its node is honest from now on."""
         self.say(sentence)
+        self._tree.note("strategy", node=number, name=None)
         self.check(f"the strategy of node {number} does what a strategy can do", False)
 
     def _end_fronts(self) -> None:
