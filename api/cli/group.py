@@ -23,8 +23,8 @@ _EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or setting
 
 _LAB = "Break a network and watch it heal; attack your application."
 
-# Name: (module, attribute, line for `quarry help`). Modules are in the rooms wallet/, chain/ and node/. Two commands may
-# share a line.
+# Name: (module, attribute, line for `quarry help`, which commands may share). Modules are in the rooms wallet/, chain/
+# and node/.
 COMMANDS = {
     "up": ("api.cli.node.up", "up", "Start a node, with everything it needs, on this machine."),
     "demo": ("api.cli.node.demo", "demo", "Run a complete example on a node of its own, and check it."),

@@ -16,6 +16,7 @@ from services.peers.client import MAX_PAGE_BYTES
 MAX_BODY = MAX_PAGE_BYTES
 MAX_CONNECTIONS = 128
 _REQUEST_SECONDS = 30.0  # in which a request has arrived
+_CLOSING_SECONDS = 3.0
 _READ = 65_536
 
 Answer = tuple[int, bytes]  # status, JSON
@@ -76,10 +77,12 @@ class Door:
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
-    def close(self) -> None:
-        """End all connections. To be called in the loop."""
+    async def close(self) -> None:
+        """Take no more requests. Those that are being answered get some seconds."""
         if self._server is not None:
             self._server.close()
+        if self._open:
+            await asyncio.wait(set(self._open), timeout=_CLOSING_SECONDS)
         for task in self._open:
             task.cancel()
 

@@ -125,8 +125,7 @@ class Front:
             self._router.spawn(self._shut())
 
     async def _shut(self) -> None:
-        self._outer.close()
-        self._inner.close()
+        await asyncio.gather(self._outer.close(), self._inner.close())
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:

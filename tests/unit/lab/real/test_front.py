@@ -20,6 +20,9 @@ from lab.real.front import Front
 from lab.real.router import Router
 from lab.recording import VERSION, Recorder
 from lab.strategy import WAIT, Action, View, publish_all
+from lab.wallets import payment, wallet_key
+from services.settings.table import load_spec
+from shared.transaction import read_transaction
 from tests.support.waiting import eventually
 
 WORK = 4
@@ -295,6 +298,29 @@ def test_a_node_leaves_its_branch_for_one_that_is_no_better(net: Net) -> None:
         ("POST", "/nodes/register", {"nodes": [two.url, three.url]}),
     ]
     assert net.status(1, 3) == theirs
+
+
+def test_payments_pass_unless_the_strategy_refuses_them(net: Net) -> None:
+    spec = load_spec("lab")
+    payments = [
+        payment(spec, wallet_key(2), to=wallet_key(3).address, amount=1, nonce=nonce, fee=1) for nonce in range(2)
+    ]
+    strategy = Told()
+    net.front(strategy)
+    one = net.nodes[0]
+    assert net.ask(2, 1, "/transactions/batch", "POST", {"transactions": payments}) == (202, b"{}")
+    assert one.told("/transactions/batch") == [{"transactions": payments}]
+    refused = read_transaction(payments[0]).id
+    strategy.takes = lambda id: id != refused  # type: ignore[attr-defined]
+    net.ask(2, 1, "/transactions/batch", "POST", {"transactions": payments})
+    assert one.told("/transactions/batch")[1:] == [{"transactions": payments[1:]}]
+    for body in ({"transactions": [{}]}, {"transactions": 5}, {}, [], "x", {"transactions": [payments[0]]}):
+        assert net.ask(2, 1, "/transactions/batch", "POST", body)[0] == 202
+    assert len(one.told("/transactions/batch")) == 2 and not net.reports
+    strategy.takes = lambda id: 1 / 0  # type: ignore[attr-defined]
+    net.ask(2, 1, "/transactions/batch", "POST", {"transactions": payments})
+    eventually(lambda: "in takes" in "".join(net.reports))
+    assert one.told("/transactions/batch")[2:] == [{"transactions": payments}], "it is honest from now on"
 
 
 def test_cut_links_keep_the_front_from_hearing_and_telling(net: Net) -> None:
