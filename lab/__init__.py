@@ -8,7 +8,10 @@ work, or on simulated ones in virtual time, and cannot tell which. Nothing below
 - `runner`: runs a scenario, once or once for each seed
 - `loading`: scenarios and strategies as files
 - `grading`: what a strategy earns
+- `attack`: attacks on an application of the user's own
 - `guard`: strategies that fail are reported
+- `withholding`: what a front does with the blocks of its miner and of others
+- `chain_pages`: which blocks a request for a part of a chain means
 - `formulas`: what theory expects
 - `measures`: figures of a block tree, and parts of the hash rate
 - `blocktree`: the blocks of all nodes, and who has them

@@ -23,11 +23,20 @@ class BlockTree:
         self._blocks: dict[str, LabBlock] = {}
         self._heard: set[tuple[int, str]] = set()
         self._tips: dict[int, str] = {}
+        self._followers: dict[int, Callable[[str], None]] = {}
 
     def note(self, kind: str, **fields: object) -> None:
         """Write an event that does not change the tree."""
         with self._lock:
             self._recorder.note(self._now(), kind, **fields)
+
+    def follow(self, node: int, told: Callable[[str], None] | None) -> None:
+        """Have `told` called with the hash of each new tip of a node; None: nobody any more."""
+        with self._lock:
+            if told is None:
+                self._followers.pop(node, None)
+            else:
+                self._followers[node] = told
 
     def blocks(self) -> Sequence[LabBlock]:
         """All blocks, parents first."""
@@ -77,6 +86,9 @@ class BlockTree:
             self._tips[node] = hash
             detached, attached = self._difference(before, hash)
             self._recorder.note(self._now(), "tip", node=node, hash=hash, detached=detached, attached=attached)
+            told = self._followers.get(node)
+        if told is not None:
+            told(hash)
 
     def _difference(self, before: str | None, after: str) -> tuple[list[str], list[str]]:
         """The hashes that are below only the one or only the other tip, in order of height."""

@@ -74,7 +74,7 @@ _first_seed = click.option(
     "--first-seed", type=click.IntRange(0, 2**53), default=1, show_default=True, help="The first seed."
 )
 _set = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a parameter; repeatable.")
-_directory = click.option(
+directory_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("lab-recordings"),
@@ -108,7 +108,7 @@ def list_scenarios(as_json: bool) -> None:
 @_seeds
 @_first_seed
 @_set
-@_directory
+@directory_option
 @_open
 @click.option(
     "--fidelity", type=click.Choice(["tree", "full"]), help="tree: blocks only, fast; full: the nodes' own code."
@@ -143,14 +143,14 @@ def simulate(
             )
         if opens and result.recording is not None:
             _open_page(read_file(Path(result.recording)), Path(result.recording))
-    _show(result, as_json)
+    show_result(result, as_json)
 
 
 @lab.command()
 @click.argument("scenario")
 @click.option("--seed", type=click.IntRange(0, 2**53), default=1, show_default=True, help="For the scenario's draws.")
 @_set
-@_directory
+@directory_option
 @json_option
 def run(scenario: str, seed: int, settings: tuple[str, ...], data_dir: Path, as_json: bool) -> None:
     """Run a scenario on real nodes on this machine, with real proof of work.
@@ -160,12 +160,13 @@ def run(scenario: str, seed: int, settings: tuple[str, ...], data_dir: Path, as_
     with refusals():
         found = load_scenario(scenario)
         given = read_parameters(found, settings)
-        make, _ = _real_lab(found.nodes(given))
-        result = run_real(found, make, seed, given, data_dir, None if as_json else _tell)
-    _show(result, as_json)
+        make, _ = real_lab(found.nodes(given))
+        result = run_real(found, make, seed, given, data_dir, None if as_json else tell)
+    show_result(result, as_json)
 
 
-def _tell(event: Event) -> None:
+def tell(event: Event) -> None:
+    """Show an event as it happens."""
     lines = list(lines_of([event]))
     if lines:  # of most events a person wants to see nothing
         terminal.show_if_taken(*lines)
@@ -185,7 +186,7 @@ def grade(strategy: str, seeds: int, first_seed: int, alpha: tuple[float, ...], 
     """
     with refusals():
         result = grade_strategy(Path(strategy), alpha or (0.2, 0.3, 0.4), range(first_seed, first_seed + seeds), blocks)
-    _show(result, as_json)
+    show_result(result, as_json)
 
 
 @lab.command()
@@ -235,7 +236,7 @@ def write_page(events: list[Event], page: Path) -> None:
 @click.option("--simulated", is_flag=True, help="Simulated nodes: blocks and strategies only, no processes.")
 @click.option("--rpc", "doors", is_flag=True, help="Nodes serve WebSockets for wallets and tools, too.")
 @click.option("--speed", type=click.FloatRange(0.1, 1000), default=1.0, show_default=True, help="Of simulated time.")
-@_directory
+@directory_option
 def up(nodes: int, port: int, hash_rate: str, simulated: bool, doors: bool, speed: float, data_dir: Path) -> None:
     """Start a network, and a page from which to break it.
 
@@ -245,7 +246,7 @@ def up(nodes: int, port: int, hash_rate: str, simulated: bool, doors: bool, spee
     with refusals():
         if doors and simulated:
             raise LabError("Simulated nodes serve nobody: --rpc is for real ones.")
-        make, strategies = _simulated_lab() if simulated else _real_lab(nodes, doors=doors)
+        make, strategies = _simulated_lab() if simulated else real_lab(nodes, doors=doors)
         path = run_session(
             make,
             "simulated" if simulated else "real",
@@ -260,12 +261,21 @@ def up(nodes: int, port: int, hash_rate: str, simulated: bool, doors: bool, spee
     terminal.show_if_taken(f"Recording: {path}")
 
 
-def _real_lab(nodes: int, *, doors: bool = False) -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
+def real_lab(nodes: int, *, doors: bool = False) -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
+    """What makes a lab of real nodes, and which strategies its page offers.
+
+    Args:
+        doors: whether each node serves JSON-RPC on a port of its own, too.
+
+    Raises:
+        LabError: there is no room.
+    """
     from lab.real.lab import RealLab, require_room
+    from lab.strategies import OFFERED
 
     require_room(nodes)
     logs.configure("error", "console")
-    return partial(RealLab, doors=doors), {}
+    return partial(RealLab, doors=doors), OFFERED
 
 
 def _simulated_lab() -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
@@ -301,7 +311,8 @@ def _result_of(events: list[Event], path: Path) -> Result:
     return Result(str(begin["scenario"]), begin["world"], [begin["seed"]], verdicts, str(path))
 
 
-def _show(result: Result, as_json: bool) -> None:
+def show_result(result: Result, as_json: bool) -> None:
+    """Show what came of a run, and exit with 1 if a verdict did not hold."""
     if as_json:
         terminal.show_json(result.to_object())
     else:

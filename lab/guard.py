@@ -6,13 +6,16 @@ honest one from then on.
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Literal
+from typing import Literal, TypeVar
 
-from lab.strategy import Action, Strategy, View, publish_all
+from lab.strategy import Action, Selects, Strategy, View, publish_all
+
+T = TypeVar("T")
 
 ANSWER_SECONDS = 1.0
 
@@ -44,6 +47,24 @@ class Guard:
     def on_heard(self, view: View) -> Action:
         return self._ask("on_heard", view)
 
+    def takes(self, transactions: Sequence[str]) -> list[bool]:
+        """Whether each payment, named by its id, may enter the miner's blocks. It may, unless the strategy refuses."""
+        strategy = self.strategy
+        if not self.failed and isinstance(strategy, Selects):
+            try:
+                return _within(ANSWER_SECONDS, lambda: [bool(strategy.takes(each)) for each in transactions])
+            except NeverAnswered:
+                self.fail(f"did not answer within {ANSWER_SECONDS:g} s in takes")
+            except Exception as error:
+                self.fail(f"raised {type(error).__name__}: {error} in takes")
+        return [True] * len(transactions)
+
+    def fail(self, what: str) -> None:
+        """Report, once, what a strategy has done that none may do, such as "wants the moon"."""
+        if not self.failed:
+            self.failed = True
+            self._report(f"The strategy {self.name} {what}; its node is honest from now on.")
+
     def _ask(self, event: Literal["on_found", "on_heard"], view: View) -> Action:
         if not self.failed:
             try:
@@ -54,8 +75,7 @@ class Guard:
                 problem = str(error).removeprefix("it ")
             except Exception as error:
                 problem = f"raised {type(error).__name__}: {error}"
-            self.failed = True
-            self._report(f"The strategy {self.name} {problem} in {event}; its node is honest from now on.")
+            self.fail(f"{problem} in {event}")
         return publish_all(view)
 
 
@@ -79,12 +99,13 @@ def answer_of(strategy: Strategy, event: Literal["on_found", "on_heard"], view: 
         TooLate: it did not answer in time. What it raises itself is passed on.
     """
     try:
-        return _within(ANSWER_SECONDS, lambda: getattr(strategy, event)(view))
+        ask: Callable[[View], Action] = getattr(strategy, event)
+        return _within(ANSWER_SECONDS, lambda: ask(view))
     except NeverAnswered:
         raise TooLate(f"it did not answer within {ANSWER_SECONDS:g} s") from None
 
 
-def _within(seconds: float, ask: Callable[[], Action]) -> Action:
+def _within(seconds: float, ask: Callable[[], T]) -> T:
     """The answer. In the main thread an endless loop or a sleep is interrupted; another thread waits for a third."""
     if threading.current_thread() is not threading.main_thread():
         return _in_thread(seconds, ask)
@@ -101,14 +122,16 @@ def _within(seconds: float, ask: Callable[[], Action]) -> Action:
         signal.signal(signal.SIGALRM, before)
 
 
-def _in_thread(seconds: float, ask: Callable[[], Action]) -> Action:
-    """The answer of a thread that is left alone if it takes too long: it ends with the process."""
-    answers: list[Action] = []
+def _in_thread(seconds: float, ask: Callable[[], T]) -> T:
+    """The answer of a thread. If it takes too long it is interrupted, and left alone: it ends with the process."""
+    answers: list[T] = []
     errors: list[Exception] = []
 
     def work() -> None:
         try:
             answers.append(ask())
+        except NeverAnswered:
+            pass
         except Exception as error:
             errors.append(error)
 
@@ -118,5 +141,7 @@ def _in_thread(seconds: float, ask: Callable[[], Action]) -> Action:
     if errors:
         raise errors[0]
     if not answers:
+        interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc  # it ends loops, not a call that waits for the system
+        interrupt(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(NeverAnswered))
         raise NeverAnswered
     return answers[0]

@@ -39,6 +39,7 @@ class LabBlock:
     found_at: float  # seconds since the lab began
     timestamp: float  # Unix seconds, as the header claims
     transactions: tuple[str, ...] = ()  # ids, the reward's not included
+    fees: int = 0  # base units that its transactions pay to its finder
 
 
 @dataclass(frozen=True, slots=True)

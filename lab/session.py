@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from lab import recording
+from lab.attack.joining import Attacks, noted
 from lab.interface import Lab, World
 from lab.page.app import Feed, create_app, serving
 from lab.page.controls import Controls
@@ -93,7 +94,8 @@ def run_session(
             pace = Pace(lab, speed) if world == "simulated" else None
             controls = Controls(lab, strategies) if pace is None else Controls(lab, strategies, pace.do)
             urls = {node.number: str(url) for node in lab.nodes if (url := getattr(node, "url", None)) is not None}
-            with serving(create_app(controls, feed, urls), feed, port) as url:
+            app = create_app(controls, feed, urls, Attacks(lab, path).attack)
+            with serving(app, feed, port) as url, noted(directory, url, urls):
                 tell(f"The lab: {url}  Ctrl-C ends it.")
                 while not interrupted.wait(_BEAT):
                     if pace is not None:

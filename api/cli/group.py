@@ -21,7 +21,10 @@ OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 _EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings, 3 no node answers, 130 interrupted."
 
-# Name: (module, attribute, line for `quarry help`). Modules are in the rooms wallet/, chain/ and node/.
+_LAB = "Break a network and watch it heal; attack your application."
+
+# Name: (module, attribute, line for `quarry help`, which commands may share). Modules are in the rooms wallet/, chain/
+# and node/.
 COMMANDS = {
     "up": ("api.cli.node.up", "up", "Start a node, with everything it needs, on this machine."),
     "demo": ("api.cli.node.demo", "demo", "Run a complete example on a node of its own, and check it."),
@@ -48,7 +51,8 @@ COMMANDS = {
     "repair": ("api.cli.chain.repair", "repair", "Correct what is stored where it differs from the blocks."),
     "peers": ("api.cli.node.peers", "peers", "Add, list and remove the node's peers."),
     "names": ("api.cli.node.names", "names", "Name addresses on the node's pages."),
-    "lab": ("api.cli.node.lab", "lab", "Break a network, real or simulated, and watch it heal."),
+    "lab": ("api.cli.node.lab", "lab", _LAB),
+    "attack": ("api.cli.node.attack", "attack", _LAB),
     "help": ("api.cli.help", "show_help", "Say what each command does, or show the help of one."),
     "api": ("api.cli.node.processes", "api", "Run the HTTP server (settings from the environment)."),
     "rpc": ("api.cli.node.processes", "rpc", "Run JSON-RPC for wallets (settings from the environment)."),
@@ -61,7 +65,7 @@ PROCESSES = ("api", "rpc", "worker", "ticker")
 MORE = {
     "coins": ("faucet", "tx"),
     "chain": ("chain", "fork", "repair", "anchor", "verify-anchor"),
-    "node": ("logs", "doctor", "peers", "names", "limit", "reset", "bench", "lab"),
+    "node": ("logs", "doctor", "peers", "names", "limit", "reset", "bench", "lab", "attack"),
     "processes": PROCESSES,
 }
 

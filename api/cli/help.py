@@ -85,11 +85,15 @@ def show_help(context: click.Context, names: tuple[str, ...]) -> None:
 
 
 def _all_commands() -> list[str]:
-    rows = {name: line for name, (_, _, line) in COMMANDS.items() if name not in (*PROCESSES, "help")}
-    rows[", ".join(PROCESSES)] = "Run one process of a node, set by the environment."
+    together: dict[str, list[str]] = {}
+    for name, (_, _, line) in COMMANDS.items():
+        if name not in (*PROCESSES, "help"):
+            together.setdefault(line, []).append(name)
+    together["Run one process of a node, set by the environment."] = list(PROCESSES)
     gap = max(len(name) for name in COMMANDS) + 2
     width = min(terminal.width() or _WIDEST, _WIDEST)
     lines = []
-    for name, line in rows.items():
+    for line, names in together.items():
+        name = ", ".join(names)
         lines += terminal.folded(f"{name:{gap}}{line}" if len(name) < gap else f"{name}  {line}", width)
     return lines

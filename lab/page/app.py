@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,11 +67,14 @@ class Feed:
                 yield ": still here\n\n"
 
 
-def create_app(controls: Controls, feed: Feed, urls: dict[int, str]) -> Flask:
+def create_app(
+    controls: Controls, feed: Feed, urls: dict[int, str], attack: Callable[[Mapping[str, Any]], Any] | None = None
+) -> Flask:
     """The application.
 
     Args:
         urls: the explorers of the nodes, by number.
+        attack: does an attack (`lab/attack/joining.py`) and returns its result; None: there are no attacks.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -89,7 +92,7 @@ def create_app(controls: Controls, feed: Feed, urls: dict[int, str]) -> Flask:
             footer="Served to this machine only. Ctrl-C in the terminal ends the lab.",
             live=True,
             inlined=None,
-            strategies=json.dumps(list(controls.strategies)),
+            strategies=json.dumps({key: make().name for key, make in controls.strategies.items()}),
             urls=json.dumps(urls),
             exercises=EXERCISES,
         )
@@ -113,6 +116,12 @@ def create_app(controls: Controls, feed: Feed, urls: dict[int, str]) -> Flask:
     def control() -> ResponseReturnValue:
         controls.act(_json())
         return jsonify({})
+
+    @app.post("/attack")
+    def attacked() -> ResponseReturnValue:
+        if attack is None:
+            return _problem(404, "This lab does no attacks.")
+        return jsonify(attack(_json()))
 
     @app.post("/exercises/<name>")
     def exercise(name: str) -> ResponseReturnValue:

@@ -154,7 +154,7 @@ EXERCISES: tuple[Exercise, ...] = (
         ("Less than 40 %, since it loses blocks", "40 %", "More than 40 %"),
         2,
         (
-            "In a simulated lab (quarry lab up --simulated), give one node about 40 % of the hash power.",
+            "Give one node about 40 % of the hash power by the dials.",
             "Choose the strategy “selfish” for it, and wait for a few dozen blocks.",
             "Then try “selfish_low_hash” with less hash power: it withholds only blocks that would win a tie.",
         ),

@@ -6,6 +6,10 @@
 - `nursery`: the process from which the processes of all nodes are forked
 - `warden`: cleans up after a lab that was killed
 - `claimant`: a peer that claims work which it did not do
+- `front`: stands before a node whose miner has a strategy
+- `chain_copy`: what it answers for a chain
+- `door`: its HTTP
+- `going_back`: a node leaves the last blocks of its chain
 - `router`: the HTTP forward proxy that all nodes of a lab use for their peers
 - `links`: what it does to the bytes that go from one node to another
 - `exchange`: one request and its answer

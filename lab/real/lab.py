@@ -11,18 +11,20 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from lab.blocktree import BlockTree
 from lab.interface import Claims, Conditions, LabBlock, LabError, Link, NotReached, World, parts_of
 from lab.real.claimant import Claimant
+from lab.real.front import Front
 from lab.real.node import HOST, RealNode
 from lab.real.nursery import start_nursery
 from lab.real.router import Router
 from lab.real.warden import Warden
 from lab.recording import Recorder
-from lab.strategy import Strategy
+from lab.strategy import Strategy, TellsTime
 from services.launch.node_files import node_files, write_private
 from services.launch.node_plan import NodePlan
 from services.launch.state import to_toml
@@ -105,6 +107,8 @@ class RealLab(Claims):
         self._tree = BlockTree(recorder, lambda: self.now)
         self._finders: dict[str, int] = {}
         self._liars = 0
+        self._fronts: dict[int, Front] = {}
+        self._changing = threading.Lock()  # strategies
         try:
             self._start(nodes, directory)
         except NodeError as error:
@@ -133,6 +137,7 @@ class RealLab(Claims):
             for number in range(1, nodes + 1)
         ]
         self._stack.callback(self._hands.do, self._stop_all)
+        self._stack.callback(self._end_fronts)
         self._hands.do(self._start_all)
         self._hands.tick(self._tick)
         for node in self._nodes:
@@ -224,8 +229,30 @@ class RealLab(Claims):
         self._tree.note("groups", groups=[numbers])
 
     def strategy(self, number: int, strategy: Strategy | None) -> None:
-        self.node(number)
-        raise LabError("Strategies run in the simulated world only, for now: quarry lab simulate.")
+        node = self.node(number)
+        if isinstance(strategy, TellsTime):
+            raise LabError("Real nodes tell the true time: strategies that lie about it run with quarry lab simulate.")
+        with self._changing:
+            if number in self._fronts:
+                self._fronts.pop(number).end()
+            if strategy is not None:
+                front = Front(
+                    node, self._nodes, strategy, self._tree, self._router, partial(self._strategy_failed, number)
+                )
+                self._fronts[number] = front
+                front.start()
+            self._tree.note("strategy", node=number, name=None if strategy is None else str(strategy.name))
+
+    def _strategy_failed(self, number: int, sentence: str) -> None:
+        """Report a strategy; its node is honest from now on."""
+        self.say(sentence)
+        self._tree.note("strategy", node=number, name=None)
+        self.check(f"the strategy of node {number} does what a strategy can do", False)
+
+    def _end_fronts(self) -> None:
+        with self._changing:
+            while self._fronts:
+                self._fronts.popitem()[1].close()
 
     def lie(self, claimed_blocks: int = 1000) -> None:
         if claimed_blocks < 1:
@@ -242,6 +269,10 @@ class RealLab(Claims):
         for node in running:
             node.meet(liar.url)
         self.say(f"A peer at {liar.url} claims {claimed_blocks:,} blocks more than the best chain has.")
+
+    def end_with_lab(self, pid: int) -> None:
+        """Have another process end with the lab, in whatever way that ends."""
+        self._warden.process(pid)
 
     def mining(self, on: bool) -> None:
         for node in self._nodes:

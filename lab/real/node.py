@@ -88,6 +88,11 @@ class RealNode:
         """The node's API and explorer."""
         return self.running.url
 
+    @property
+    def rpc_url(self) -> str:
+        """The node's JSON-RPC."""
+        return f"{self.url}/rpc"
+
     def tip(self) -> LabBlock:
         hash = str(self._get("/status")["tip"])
         deadline = time.monotonic() + 5.0

@@ -7,6 +7,9 @@ requests to the nodes of the lab and to nothing else. What each link does can be
     router.start()
     port = router.add(1, "127.0.0.1", 5001)        # for node 1: QUARRY_PEER_PROXY=http://127.0.0.1:PORT
     router.link(1, 2).set(latency=0.4, jitter=0.1)
+
+A front (`lab/real/front.py`) may stand before a node: it gets the requests to the node (`redirect`) and those of the
+node (`divert`), and asks others in the node's place (`voice`).
 """
 
 import asyncio
@@ -95,8 +98,11 @@ class Router:
         self._places: dict[tuple[str, int], int] = {}
         self._targets: dict[int, int] = {}  # node: port on 127.0.0.1
         self._ports: dict[int, int] = {}
+        self._diverted: dict[int, int] = {}  # node: port on 127.0.0.1
+        self._voices: dict[int, int] = {}  # node: port of the router
         self._servers: list[asyncio.Server] = []
         self._open: dict[int, set[asyncio.Task[None]]] = {}
+        self._spawned: set[asyncio.Task[object]] = set()
 
     def __enter__(self) -> Self:
         self.start()
@@ -135,6 +141,41 @@ class Router:
         self.port_of(node)
         own = next(place[1] for place, known in self._places.items() if known == node)
         self._call(lambda: self._targets.__setitem__(node, own if port is None else port))
+
+    def divert(self, node: int, port: int | None) -> None:
+        """Have a port of this machine get all requests of a node, over no link; None: they go where they are sent."""
+        self.port_of(node)
+
+        def change() -> None:
+            self._diverted.pop(node, None)
+            if port is not None:
+                self._diverted[node] = port
+
+        self._call(change)
+
+    def voice(self, node: int) -> int:
+        """Another port of a node here, for whoever speaks in its place: requests to it are never diverted."""
+        self.port_of(node)
+        if node not in self._voices:
+            self._voices[node] = self._do(self._listen(node, diverts=False))
+        return self._voices[node]
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something in the router's loop, and wait for it."""
+        return self._do(work)
+
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        """Begin something in the router's loop. It ends with the router."""
+
+        def begin() -> None:
+            task = self._loop.create_task(work)
+            self._spawned.add(task)
+            task.add_done_callback(self._spawned.discard)
+
+        try:
+            self._loop.call_soon_threadsafe(begin)
+        except RuntimeError:  # the router has ended
+            work.close()
 
     def port_of(self, node: int) -> int:
         """The port of a node here. Raises `LabError`: it has none."""
@@ -182,26 +223,41 @@ class Router:
             for other in self._ports:
                 self._link(node, other)
                 self._link(other, node)
-            sock = socket.create_server(("127.0.0.1", 0), backlog=MAX_CONNECTIONS)
-            server = await asyncio.start_server(
-                lambda reader, writer: self._accept(node, reader, writer), sock=sock, limit=READ_AHEAD
-            )
-            self._servers.append(server)
             self._open[node] = set()
-            self._ports[node] = sock.getsockname()[1]
+            self._ports[node] = await self._listen(node, diverts=True)
         return self._ports[node]
+
+    async def _listen(self, node: int, *, diverts: bool) -> int:
+        """Take a node's requests; the port."""
+        sock = socket.create_server(("127.0.0.1", 0), backlog=MAX_CONNECTIONS)
+
+        def route(host: str, port: int) -> Route | None:
+            return self._inward(node) if diverts and node in self._diverted else self._route(node, host, port)
+
+        server = await asyncio.start_server(
+            lambda reader, writer: self._accept(node, reader, writer, route), sock=sock, limit=READ_AHEAD
+        )
+        self._servers.append(server)
+        found: int = sock.getsockname()[1]
+        return found
 
     def _link(self, a: int, b: int) -> RouterLink:
         if (a, b) not in self._links:
             self._links[a, b] = RouterLink(random.Random(f"{self._seed} {a} {b}"))
         return self._links[a, b]
 
-    def _accept(self, node: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(
+        self,
+        node: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        route: Callable[[str, int], Route | None],
+    ) -> None:
         tasks = self._open[node]
         if len(tasks) >= MAX_CONNECTIONS:
             writer.transport.abort()
             return
-        connection = ClientConnection(reader, writer, lambda host, port: self._route(node, host, port))
+        connection = ClientConnection(reader, writer, route)
         task = self._loop.create_task(connection.serve())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
@@ -211,6 +267,10 @@ class Router:
         if asked is None:
             return None
         return Route(self._targets[asked], self._link(node, asked), self._link(asked, node))
+
+    def _inward(self, node: int) -> Route:
+        """The way to the node's own front."""
+        return Route(self._diverted[node], RouterLink(random.Random(0)), RouterLink(random.Random(0)))
 
     async def _close(self) -> None:
         for server in self._servers:

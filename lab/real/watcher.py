@@ -14,6 +14,7 @@ from api.cli.client import NodeClient
 from api.cli.group import Failure
 from lab.blocktree import BlockTree
 from lab.interface import LabBlock
+from shared.amounts import parse_amount
 
 _EVENTS_TIMEOUT = 15.0  # seconds; a living stream says something every ten
 _PAUSE = 0.2  # seconds before a node that does not answer is asked again
@@ -78,7 +79,8 @@ class Watcher:
                 for tip in self._events():
                     if self._stop.is_set():
                         return
-                    if not self._tree.has_heard(self._number, tip):
+                    now = self._tree.tip(self._number)
+                    if now is None or now.hash != tip:
                         self._take(tip)  # it may be detached again already
                         self.look()
             self._stop.wait(_PAUSE)
@@ -100,6 +102,7 @@ class Watcher:
 
     def _block(self, found: dict[str, Any]) -> LabBlock:
         reward = next((each for each in found["transactions"] if each.get("type") == "reward"), None)
+        paid = [each for each in found["transactions"] if each.get("type") != "reward"]
         return LabBlock(
             hash=str(found["hash"]),
             parent=str(found["previous_hash"]),
@@ -108,5 +111,6 @@ class Watcher:
             finder=None if reward is None else self._finder_of(str(reward["recipient"])),
             found_at=0.0,
             timestamp=float(found["timestamp"]),
-            transactions=tuple(str(each["id"]) for each in found["transactions"] if each.get("type") != "reward"),
+            transactions=tuple(str(each["id"]) for each in paid),
+            fees=sum(parse_amount(each.get("fee", "0"), field="fee") for each in paid),
         )

@@ -15,17 +15,20 @@ from shared.amounts import COIN
 
 FIDELITY = "tree"
 PATIENCE = 10_000_000.0  # seconds
-FEE = 20  # coins
 
 
-def run(lab: Lab, *, nodes: int = 3, q: float = 0.3, blocks: int = 1000) -> None:
-    sniper = FeeSniper(least=FEE * COIN)
+def run(lab: Lab, *, nodes: int = 3, q: float = 0.3, fee: int = 20, blocks: int = 1000) -> None:
+    """
+    Args:
+        fee: coins. Node 2 must earn them first.
+    """
+    sniper = FeeSniper(least=fee * COIN)
     payer = lab.node(2)
     share_hash_rate(lab, {1: q})
     lab.strategy(1, sniper)
     while len(lab.blocks()) <= blocks:
-        lab.wait(lambda: payer.balance(payer.wallet) > (FEE + 1) * COIN, within=PATIENCE, until="node 2 has coins")
-        pay_and_wait(lab, payer)
+        lab.wait(lambda: payer.balance(payer.wallet) > (fee + 1) * COIN, within=PATIENCE, until="node 2 has coins")
+        pay_and_wait(lab, payer, fee)
     lab.strategy(1, None)
     tried = sniper.won + sniper.lost
     lab.measure(
@@ -36,7 +39,7 @@ def run(lab: Lab, *, nodes: int = 3, q: float = 0.3, blocks: int = 1000) -> None
     )
 
 
-def pay_and_wait(lab: Lab, payer: LabNode) -> None:
+def pay_and_wait(lab: Lab, payer: LabNode, fee: int) -> None:
     """Pay with a high fee, and let the fight for it end."""
-    payment = payer.send(payer, "0.5", fee=FEE)
+    payment = payer.send(payer, "0.5", fee=fee)
     lab.wait(lambda: (payer.depth(payment) or 0) >= 6, within=PATIENCE, until="the payment is confirmed")

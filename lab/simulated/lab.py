@@ -126,6 +126,7 @@ class SimulatedLab(Claims):
     def _strategy_failed(self, number: int, sentence: str) -> None:
         """Report a strategy; its node is honest from now on."""
         self.say(sentence)
+        self._network.note("strategy", node=number, name=None)
         self.check(f"the strategy of node {number} does what a strategy can do", False)
 
     def lie(self, claimed_blocks: int = 1000) -> None:

@@ -160,6 +160,7 @@ class LabNetwork(Network):
             found.at,
             float(block.header.timestamp),
             tuple(item.id for item in block.transactions[1:]),
+            sum(item.fee for item in block.transactions[1:]),
         )
 
     def finding(self, node: MiningNode, block_hash: str) -> None:

@@ -51,7 +51,7 @@ def stage(browser: Any, request: pytest.FixtureRequest) -> Iterator[Stage]:
     lab, feed = FakeLab(), Feed()
     for event in recorded(blocks=BLOCKS, parted=False)[:-2]:  # without the verdict and the end
         feed.add(event)
-    app = create_app(Controls(lab, {"selfish": _Strategy}), feed, {1: "http://127.0.0.1:5000"})
+    app = create_app(Controls(lab, {"selfish": _Strategy, "low": _Low}), feed, {1: "http://127.0.0.1:5000"})
     with serving(app, feed) as url, opened(browser, url.rstrip("/"), scheme, viewport) as tab:
         tab.open("/")
         tab.page.wait_for_selector("#nodes tr:nth-child(4)")
@@ -60,6 +60,10 @@ def stage(browser: Any, request: pytest.FixtureRequest) -> Iterator[Stage]:
 
 class _Strategy:
     name = "selfish"
+
+
+class _Low:
+    name = "selfish, low hashes only"
 
 
 @pytest.mark.parametrize("stage", VIEWS, indirect=True, ids=["light wide", "dark phone"])
@@ -82,6 +86,8 @@ def test_every_control_is_one_call(stage: Stage) -> None:
     assert stage.asked() == [("limit", 3, 1_000_000.0)]
     page.select_option("#strategy-4", "selfish")
     assert stage.asked() == [("strategy", 4, "selfish")]
+    stage.feed.add(Event(1e3, "strategy", {"node": 4, "name": "selfish, low hashes only"}))
+    page.wait_for_selector("#strategy-4 option[value=low]:checked", state="attached")
     page.click("#move-2")
     assert stage.asked() == [("partition", [1, 3, 4], [2])]
     page.click("#heal")

@@ -10,6 +10,7 @@ reset.py      `quarry reset`
 new_chain.py  the options of `quarry up` that make a chain
 state_files.py  the options of `quarry up` for state files
 demo.py       `quarry demo`
+attack.py     `quarry attack`, which becomes the lab's program for attacks
 lab.py        `quarry lab`, which becomes the lab's program
 processes.py  `quarry api`, `quarry rpc`, `quarry worker`, `quarry ticker`: one process of a node
 status.py     `quarry status`

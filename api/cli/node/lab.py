@@ -24,8 +24,16 @@ def lab(arguments: tuple[str, ...]) -> None:
 
     `quarry lab COMMAND --help` says more.
     """
-    # The lab stands above the command line, which does not import it: this process becomes the lab's program.
-    command = module_command("lab", *arguments)
+    become("lab", arguments)
+
+
+def become(module: str, arguments: tuple[str, ...]) -> None:
+    """Have this process become a program of the lab, which stands above the command line and is not imported by it.
+
+    Raises:
+        Failure: it cannot be started.
+    """
+    command = module_command(module, *arguments)
     try:
         os.execve(command[0], command, {**os.environ, **module_path(os.environ)})
     except OSError as error:

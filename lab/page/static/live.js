@@ -4,7 +4,7 @@ import { Player, element } from "./player.js";
 import { plural, rate } from "./history.js";
 
 const $ = (id) => document.getElementById(id);
-const STRATEGIES = JSON.parse(document.body.dataset.strategies);
+const STRATEGIES = JSON.parse(document.body.dataset.strategies);  // what the control sends: what events call it
 const URLS = JSON.parse(document.body.dataset.urls); // of the nodes' explorers
 const player = new Player();
 const MOST_RATE = 4e6, MOST_LATENCY = 5;
@@ -52,13 +52,14 @@ function nodeControls(node, moment) {
   const share = total ? Math.round((100 * value) / total) : 0;
   const dial = slider(`rate-${node.node}`, 0, MOST_RATE, MOST_RATE / 40, value, (set) => act("limit", { node: node.node, rate: set }));
   const strategy = element("select", { id: `strategy-${node.node}` },
-    ...["", ...STRATEGIES].map((name) => option(name, name || "honest", (node.strategy ?? "") === name)));
+    ...["", ...Object.keys(STRATEGIES)].map((key) =>
+      option(key, key || "honest", (node.strategy ?? "") === (STRATEGIES[key] ?? ""))));
   strategy.addEventListener("change", () => act("strategy", { node: node.node, name: strategy.value || null }));
   const running = node.state === "running";
   return element("fieldset", {},
     element("legend", {}, element("span", { class: `node node-${((node.node - 1) % 8) + 1}` }, `Node ${node.node}`)),
     element("label", {}, `Hash power: ${node.limit === null ? "no limit" : rate(value)}, ${share} % of all`, dial),
-    ...(STRATEGIES.length ? [element("label", {}, "Strategy", strategy)] : []),
+    ...(Object.keys(STRATEGIES).length ? [element("label", {}, "Strategy", strategy)] : []),
     element("div", { class: "row" },
       ...(running ? [button(`stop-${node.node}`, "Stop", () => act("stop", { node: node.node })), button(`kill-${node.node}`, "Kill", () => act("kill", { node: node.node }))]
         : [button(`start-${node.node}`, "Start", () => act("start", { node: node.node }))]),

@@ -102,6 +102,7 @@ class TreeLab(Claims):
                 block.found_at,
                 float(block.timestamp),
                 block.payments,
+                block.fees,
             )
             self._described[block.hash] = known
         return known

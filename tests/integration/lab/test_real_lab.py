@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from api.cli.group import Failure
 from lab.interface import LabError
-from lab.loading import load_scenario
+from lab.loading import Value, load_scenario
 from lab.real.lab import NODES_PER_CORE, RealLab, require_room
 from lab.real.node import RealNode
 from lab.recording import VERSION, Recorder
 from lab.runner import run_real
+from lab.strategy import WAIT, Action, View
 from services.launch.nursery import AVAILABLE
 from services.settings.table import load_spec
 from services.system.processes import processes, started_at
@@ -62,6 +64,24 @@ def ask(url: str, method: str) -> object:
     request = urllib.request.Request(url, json.dumps(call).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)["result"]
+
+
+class Quiet:
+    """A strategy that publishes nothing."""
+
+    name = "quiet"
+
+    def on_found(self, view: View) -> Action:
+        return WAIT
+
+    on_heard = on_found
+
+
+def through_the_router(lab: RealLab, asking: int, url: str) -> tuple[int, str]:
+    """What a node gets from a peer."""
+    proxy = urllib3.ProxyManager(f"http://127.0.0.1:{lab._router.port_of(asking)}", retries=False)
+    answer = proxy.request("GET", url, timeout=10)
+    return answer.status, answer.data.decode()
 
 
 def agree(lab: RealLab) -> bool:
@@ -111,6 +131,18 @@ def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(lab: RealLab, 
     lab.wait(lambda: any(peer["reason"] for peer in two.peers()), WITHIN, "node 2 has looked at the liar")
     assert agree(lab) and one.tip().height < two.tip().height + 50
 
+    lab.strategy(1, Quiet())
+    one.mine()
+    secret = one.tip().hash
+    lab.wait(lambda: any(event.kind == "withheld" for event in recorder.events), WITHIN, "the block is withheld")
+    for path in ("/status", "/headers", "/chain", "/tips", "/blocks/latest", "/events", f"/blocks/{secret}"):
+        status, body = through_the_router(lab, 2, f"{one.url}{path}")
+        assert status in (200, 404) and secret not in body, path
+    assert not agree(lab)
+    lab.strategy(1, None)
+    lab.wait(lambda: agree(lab), WITHIN, "the withheld block is published")
+    assert all(each.held for each in lab.observations)
+
     # Without the nursery the nodes go on: their programs end and are started in the ordinary way.
     if nursery is not None:
         os.kill(nursery, signal.SIGKILL)
@@ -120,7 +152,19 @@ def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(lab: RealLab, 
     lab.wait(lambda: answers(two) and agree(lab), WITHIN, "node 2 has the block")
 
     kinds = [event.kind for event in recorder.events]
-    assert {"block", "heard", "tip", "groups", "payment", "node", "limit", "said"} <= set(kinds)
+    assert {
+        "strategy",
+        "withheld",
+        "published",
+        "block",
+        "heard",
+        "tip",
+        "groups",
+        "payment",
+        "node",
+        "limit",
+        "said",
+    } <= set(kinds)
     assert any(event.kind == "tip" and event.fields["detached"] for event in recorder.events)
     states = [event.fields for event in recorder.events if event.kind == "node"]
     assert [each["state"] for each in states if each["node"] == 2] == ["running", "killed", "running"]
@@ -138,8 +182,13 @@ def test_more_nodes_than_fit_are_refused_in_a_sentence_that_says_what_fits() -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["partition", "liar", "latency", "majority"])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["partition", "liar", "latency", "majority", "selfish", "fees", "double_spend"])
 def test_a_scenario_holds_on_real_nodes(name: str, tmp_path: Path) -> None:
-    small = {"latency": {"blocks": 30}, "liar": {"nodes": 2}, "majority": {"depth": 2, "share": 0.75}}
+    small: dict[str, dict[str, Value]] = {
+        "latency": {"blocks": 30}, "liar": {"nodes": 2}, "majority": {"depth": 2, "share": 0.75},
+        "selfish": {"blocks": 40, "alpha": 0.4}, "fees": {"blocks": 40, "q": 0.4, "fee": 2},
+        "double_spend": {"q": 0.8, "z": 1, "blocks": 1},
+    }  # fmt: skip
     result = run_real(load_scenario(name), RealLab, 1, small.get(name, {}), tmp_path)
     assert result.held, result.verdicts

@@ -6,40 +6,15 @@ import html
 import json
 import re
 import signal
-import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lab.recording import read_recording
 from services.system.processes import processes, started_at
-from services.system.programs import ROOT, module_command
-
-
-@contextmanager
-def running(directory: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`quarry lab up` in a process group of its own, and the address of its page."""
-    process = subprocess.Popen(
-        module_command("api.cli", "lab", "up", "--data-dir", str(directory), *arguments),
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if (found := re.search(r"http://127\.0\.0\.1:\d+", line)) is not None:
-                break
-        else:
-            pytest.fail("it ended before it told its address")
-        yield process, found[0]
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+from tests.support.lab_up import running
 
 
 def control(url: str, **asked: object) -> None:

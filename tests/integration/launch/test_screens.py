@@ -66,6 +66,7 @@ ELSEWHERE = {
     "bench": "minutes; it prints a table with a row for each figure, as many as are asked for",
     "reset": "needs a node that was stopped; it asks one question and prints one sentence",
     "repair": "needs a node that was stopped, or one sentence",
+    "attack": "another program: tests/unit/lab/attack/test_cli.py measures its help; it needs no node",
     "lab": "another program: tests/unit/lab/test_cli.py measures its help; it needs no node",
     "chain import": "needs a store of its own; it prints one sentence",
     "api": "a server: its output is its log",

@@ -1,0 +1,112 @@
+"""Strategies on real nodes: what is withheld, held back, left and shown, while nodes die and links are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.interface import LabError
+from lab.real.lab import RealLab
+from lab.recording import VERSION, Recorder
+from lab.strategies import TimeLiar
+from lab.strategy import WAIT, Action, View, publish_all
+from services.settings.table import load_spec
+from services.system.processes import started_at
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+WITHIN = 90.0  # seconds: a machine may be busy
+
+
+class Told:
+    """Does what a test says, and remembers what it was asked."""
+
+    name = "told"
+
+    def __init__(self, answer: Callable[[View], Action] = lambda view: WAIT) -> None:
+        self.answer = answer
+        self.views: list[View] = []
+
+    def on_found(self, view: View) -> Action:
+        self.views.append(view)
+        return self.answer(view)
+
+    on_heard = on_found
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[RealLab]:
+    recorder = Recorder()
+    recorder.note(0.0, "begin", recording=VERSION, scenario="x", world="real", seed=1, nodes=3, spec={}, parameters={})
+    lab = RealLab(3, load_spec("lab"), 1, recorder, tmp_path)
+    try:
+        lab.mining(False)
+        for node in lab.nodes:
+            node.limit(None)
+        lab.node(2).mine()
+        yield lab
+    finally:
+        pids = [pid for node in lab.nodes for pid in node.running.pids()]
+        lab.close()
+        assert [pid for pid in pids if started_at(pid) is not None] == [], "nothing is left running"
+
+
+def agree(lab: RealLab) -> bool:
+    return len({node.tip().hash for node in lab.nodes}) == 1
+
+
+def test_a_strategy_works_on_real_nodes(lab: RealLab) -> None:
+    one, two, three = lab.nodes
+    lab.wait(lambda: agree(lab), WITHIN)
+
+    # Blocks are withheld, and then published together.
+    strategy = Told(lambda view: publish_all(view) if len(view.withheld) == 3 else WAIT)
+    lab.strategy(1, strategy)
+    one.mine(2)
+    lab.wait(lambda: len(strategy.views) == 2, WITHIN)
+    lab.run_for(1)
+    assert two.tip().height == three.tip().height == one.tip().height - 2
+    one.mine()
+    lab.wait(lambda: agree(lab), WITHIN)
+    assert [view.lead for view in strategy.views if view.block.mine] == [1, 2, 3]
+
+    # Blocks of others are held back until it gives up; payments pass; and the node may die meanwhile.
+    strategy = Told(lambda view: Action(give_up=view.lead < -1))
+    lab.strategy(1, strategy)
+    payment = two.send(three, "0.1")
+    lab.wait(lambda: one.depth(payment) == 0, WITHIN)
+    one.mine()
+    secret = one.tip()
+    two.mine(2)
+    lab.wait(lambda: strategy.views[-1].lead == -1, WITHIN)
+    one.kill()
+    one.start()
+    lab.run_for(1)
+    assert one.tip() == secret and one.depth(payment) == 1
+    lab.link(3, 1).cut()
+    three.mine()
+    lab.wait(lambda: agree(lab), WITHIN)  # node 2 tells it
+    assert strategy.views[-1].lead == -2 and not lab._tree.has_heard(2, secret.hash)
+    lab.link(3, 1).restore()
+
+    # A block is left for its parent, and its payment mined anew, as a fee sniper does.
+    lab.strategy(1, None)
+    payment = two.send(three, "0.1")
+    two.mine()
+    lab.wait(lambda: agree(lab) and one.depth(payment) == 1, WITHIN)
+    parent = one.tip().parent
+    lab.strategy(1, Told(lambda view: WAIT if view.private else Action(onto=parent)))
+    three.mine()
+    lab.wait(lambda: one.tip().hash == parent and one.depth(payment) == 0, WITHIN)
+    lab.wait(lambda: len(one.peers()) == 2, WITHIN)
+    one.mine()
+    assert one.tip().parent == parent and one.tip().transactions == (payment,)
+
+    # Honest again, live.
+    lab.strategy(1, None)
+    three.mine()
+    lab.wait(lambda: agree(lab), WITHIN)
+    assert all(each.held for each in lab.observations)
+    with pytest.raises(LabError, match="tell the true time"):
+        lab.strategy(1, TimeLiar())
