@@ -11,7 +11,7 @@ DEV := $(VENV)/.installed-dev
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-slow test-soak simulate mutation lint bench clean
+.PHONY: help up demo test test-slow test-soak image-test simulate mutation lint bench sbom base-image clean
 
 help:
 	@echo "make up     start a node on this machine (ARGS='--port 0 --spec network'); Ctrl-C stops it"
@@ -19,6 +19,8 @@ help:
 	@echo "make test   import contracts and all tests"
 	@echo "make test-slow, simulate, mutation   fault matrix, long simulation, planted bugs: minutes to hours"
 	@echo "make test-soak   an hour of load, strangers and faults (ARGS='--seconds 600 --seed 2'), and a table"
+	@echo "make image-test  the images and the compose cluster on a real container engine; as root, else skipped"
+	@echo "make sbom   what the images contain, as CycloneDX; make base-image moves their base to today's digest"
 	@echo "make lint   ruff, mypy and import contracts"
 	@echo "make bench  the benchmarks"
 	@echo "make clean  remove what make made; keys and chains in ~/.quarry stay"
@@ -71,6 +73,9 @@ test-slow: $(DEV)
 
 test-soak: $(DEV)
 	$(BIN)/python -m tests.soak $(or $(ARGS),--seconds 3600 --seed 1 --nodes 2 --report soak.json)
+
+image-test: $(DEV)
+	$(BIN)/python -m tests.image $(ARGS)
 
 simulate: $(DEV)
 	$(BIN)/python -m lab.simulated $(or $(ARGS),--seeds 1000 --mode safety)

@@ -1,6 +1,7 @@
 """Serves the application with granian: several processes, each with a pool of threads. A request holds one thread."""
 
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -51,8 +52,14 @@ STOP_SECONDS = 0.5
 _OUR_LOG: dict[str, Any] = {
     "formatters": {},
     "handlers": {},
-    "loggers": {"_granian": {"handlers": [], "propagate": True}},
+    "filters": {"ours": {"()": lambda: _is_news}},
+    "loggers": {"_granian": {"handlers": [], "propagate": True, "filters": ["ours"]}},
 }
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for granian's warning about the number of threads: most of ours wait for a block, and cost no time."""
+    return not str(record.msg).startswith("Configuration allows spawning up to")
 
 
 def serve(settings: Settings) -> None:

@@ -1,13 +1,15 @@
 #!/usr/bin/env -S python -P
 """`health api URL | valkey HOST:PORT | worker | ticker`: exit code 0 if the container's program works, else 1.
 
-Checks run every few seconds in every container, so each imports only what it needs.
+Checks run every few seconds in every container, so each imports only what it needs. `health lately SECONDS COMMAND …`
+runs a check that costs more: COMMAND, unless it has passed within the last SECONDS.
 """
 
 import os
 import socket
 import sys
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,8 @@ _TIMEOUT = 3.0  # seconds; below that of the checks in docker-compose.yml
 _HEARTBEAT_SECONDS = 45.0
 _TICKER_SECONDS = 30
 _PID_FILE = "in-node.pid"  # written by in_node.py
+# Its time of change is when `lately` last saw its command pass. A container that starts again has an empty /tmp.
+_PASSED_FILE = "health.passed"
 
 
 class Unhealthy(Exception):
@@ -74,6 +78,22 @@ def ticker() -> None:
         raise Unhealthy(f"no housekeeping in the last {_TICKER_SECONDS} s")
 
 
+def lately(seconds: str, command: list[str]) -> int:
+    """The exit code of a check; 0 without running it if it has passed within the last `seconds`."""
+    import subprocess
+
+    passed = Path(tempfile.gettempdir(), _PASSED_FILE)
+    try:
+        if 0 <= time.time() - passed.stat().st_mtime < float(seconds):
+            return 0
+    except FileNotFoundError:
+        pass
+    code = subprocess.run(command, check=False).returncode
+    if code == 0:
+        passed.touch()
+    return code
+
+
 def _connect(variable: str) -> "Redis":
     from services.connections import connect_for_requests
 
@@ -97,8 +117,13 @@ def main(arguments: list[str]) -> int:
                 worker()
             case ["ticker"]:
                 ticker()
+            case ["lately", seconds, *command] if command:
+                return lately(seconds, command)
             case _:
-                print("usage: health api URL | valkey HOST:PORT | worker | ticker", file=sys.stderr)
+                print(
+                    "usage: health api URL | valkey HOST:PORT | worker | ticker | lately SECONDS COMMAND …",
+                    file=sys.stderr,
+                )
                 return 2
     except Exception as error:  # a check that cannot be made has failed
         print(f"unhealthy: {error or type(error).__name__}", file=sys.stderr)

@@ -19,6 +19,7 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from services.jobs import totals as job_totals
 from services.jobs.json_only import SERIALIZER
 from services.jobs.screen import arguments_fit, fault_of
+from services.jobs.worker_names import lives
 from services.ports import QueueReport, QueueState, QueueTrouble
 from services.store.keys import WORKERS
 from services.system import tracing
@@ -241,14 +242,19 @@ class RqJobs:
         return QueueTrouble(bool(self.broker.exists(_SUSPENDED)), len(self._alive(self._mining, self._network)[1]))
 
     def _alive(self, *queues: RqQueue) -> tuple[set[bytes], set[bytes]]:
-        """The names of the workers on some queues: Quarry's, which are in its table of names, and those of others."""
+        """The names of the workers on some queues: Quarry's that live, and those of others.
+
+        Quarry's are in its table of names, with the time until which the broker keeps the name. RQ knows a worker that
+        was killed for up to 80 s, and for longer where the broker was away; by the table it is gone after 15 s.
+        """
         pipeline: Any = self.broker.pipeline(transaction=False)
-        pipeline.hkeys(WORKERS)
+        pipeline.time()
+        pipeline.hgetall(WORKERS)
         for one in queues:
             pipeline.smembers(WORKERS_BY_QUEUE_KEY % one.name)
-        known, *keys = pipeline.execute()
+        (now, _), known, *keys = pipeline.execute()
         names = {key.removeprefix(_WORKER_KEY) for members in keys for key in members}
-        return names & set(known), names - set(known)
+        return {name for name in names & known.keys() if lives(known[name], now)}, names - known.keys()
 
     def _oldest(self, one: RqQueue) -> datetime | None:
         """When the oldest job of a queue was enqueued; None if there is none, or it cannot be read."""

@@ -13,6 +13,8 @@ from services.store.broker import worker_name
 
 # Seconds for which a name is kept without a heartbeat. RQ forgets a worker without heartbeats sooner.
 _LEASE_SECONDS = 90
+# Seconds without a heartbeat after which a worker counts as dead: three of those of an idle one are missing.
+_DEAD_SECONDS = 15
 _LONGEST_HOST = 32
 _OTHER = re.compile(r"[^A-Za-z0-9_]+")
 
@@ -48,6 +50,17 @@ class WorkerName:
     def give_back(self) -> None:
         """Let another worker have the name."""
         worker_name(self._broker, self._token, 0, self._name, self._base)
+
+
+def lives(entry: bytes, now: int) -> bool:
+    """Whether a worker has given a sign of life lately.
+
+    Args:
+        entry: the worker's in the table of names, as lua/worker_name.lua writes it.
+        now: Unix seconds of the broker, by whose clock the entry was written.
+    """
+    _, _, until = entry.partition(b" ")
+    return until.isdigit() and int(until) - _LEASE_SECONDS > now - _DEAD_SECONDS
 
 
 def own_base(queue: str, given: str = "") -> str:

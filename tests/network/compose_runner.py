@@ -57,7 +57,7 @@ def load_compose(variables: Mapping[str, str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Image:
-    """What the last stage of the Dockerfile says of the image."""
+    """What the Dockerfile says of the images: the stage `node`, and `miner`, which only adds the fast kernel."""
 
     entrypoint: tuple[str, ...]
     environment: Mapping[str, str]
@@ -72,14 +72,14 @@ class Image:
             ValueError: the Dockerfile has a form that is not understood here.
         """
         text = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
-        last = text[text.rindex("\nFROM ") :]
+        last = text[text.index("\nFROM ${BASE} AS node\n") :]
         entrypoint = re.findall(r"^ENTRYPOINT (\[.*\])$", last, re.MULTILINE)
         settings = re.findall(r"^ENV (.*)$", last, re.MULTILINE)
-        configured = re.findall(r"^COPY (.*) /etc/quarry/$", last, re.MULTILINE)
+        configured = re.findall(r"^COPY (.*) /etc/quarry/$", text, re.MULTILINE)
         if len(entrypoint) != 1 or len(configured) != 1:
             raise ValueError("the Dockerfile must have one ENTRYPOINT and one COPY to /etc/quarry/")
         environment = dict(item.split("=", 1) for line in settings for item in shlex.split(line))
-        del environment["PATH"]
+        del environment["PATH"], environment["PYTHONPATH"]  # here the fast kernel is where everything is
         programs = re.findall(r"^COPY (\S+) /opt/quarry/bin/(\S+)$", text, re.MULTILINE)
         directories = {(ROOT / name).parent for name in configured[0].split()}
         return cls(

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from decimal import Decimal
 from pathlib import Path
@@ -15,8 +16,9 @@ from packaging.requirements import Requirement
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from api.cli.client import NodeClient, Refused
+from deploy import health
 from deploy.in_node import complete
-from deploy.make_cluster import BadCluster, make_cluster
+from deploy.make_cluster import BadCluster, check_limits, make_cluster
 from services.connections import connect_for_requests
 from services.settings.table import VARIABLES, load
 from services.system.programs import ROOT
@@ -48,10 +50,36 @@ def test_a_container_has_no_more_rights_than_it_needs(name: str) -> None:
 @EVERY_SERVICE
 def test_a_container_is_looked_after(name: str) -> None:
     service = DEFAULT["services"][name]
-    assert service["image"] == "quarry:local"
+    assert service["image"] == ("quarry-miner:local" if name == "miner" else "quarry:local")
+    assert service.get("build") == {
+        "init": {"context": ".", "target": "node"},
+        "miner": {"context": ".", "target": "miner"},
+    }.get(name), "one service builds each image"
     once = name == "init"
     assert service["restart"] == ("no" if once else "unless-stopped")
     assert ("healthcheck" in service) == (not once)
+
+
+@EVERY_SERVICE
+def test_a_container_cannot_take_the_machine_with_it(name: str) -> None:
+    """Memory, processes; and a Valkey refuses writes long before the kernel kills it."""
+    service = DEFAULT["services"][name]
+    assert service["pids_limit"] >= (2048 if name.startswith(("node", "rpc")) else 128)
+    assert service["mem_limit"] == {"broker": "512m"}.get(name, "3g" if name in VALKEYS else "1g")
+    if name in VALKEYS:
+        given = service["command"][service["command"].index("--maxmemory") + 1]
+        limits = {"VALKEY_MAXMEMORY": given, "VALKEY_MEMORY_LIMIT": service["mem_limit"]}
+        check_limits(limits)
+        with pytest.raises(BadCluster, match="VALKEY_MEMORY_LIMIT must be at least a quarter more"):
+            check_limits(limits | {"VALKEY_MEMORY_LIMIT": given.removesuffix("b")})
+
+
+@EVERY_SERVICE
+def test_a_slow_machine_has_time_to_start(name: str) -> None:
+    """A check that fails does not count at first, and a worker that works is seen to do so at the next look."""
+    check = DEFAULT["services"][name].get("healthcheck")
+    if check is not None:
+        assert (check["interval"], check["start_period"]) == ("5s", "180s") and check["retries"] >= 6
 
 
 def test_only_the_servers_of_http_have_ports_and_those_on_this_machine_only() -> None:
@@ -120,18 +148,26 @@ def test_the_environment_is_one_that_a_node_takes(name: str, tmp_path: Path) -> 
 
 def test_the_image_is_built_from_what_is_pinned_and_runs_as_nobody() -> None:
     text = (ROOT / "Dockerfile").read_text()
-    assert {line.split()[1] for line in text.splitlines() if line.startswith("FROM ")} == {"python:3.12-slim"}
-    final = text[text.rindex("\nFROM ") :]
-    assert "\nUSER 10001:10001\n" in final
+    stages = {line.split()[1] for line in text.splitlines() if line.startswith("FROM ")}
+    assert stages == {"${BASE}", "${WHEELS}", "node"}
+    assert re.search(r"^ARG BASE=python:3\.12-slim@sha256:[0-9a-f]{64}$", text, re.MULTILINE), "make base-image"
+    assert "\nARG WHEELS=scratch\n" in text
+    final = text[text.index("\nFROM ${BASE} AS node\n") :]
+    assert "\nUSER 10001:10001\n" in final and final.count("USER ") == 1
+    assert all(line.startswith("COPY --from=") for line in final.splitlines() if line.startswith("COPY")), (
+        "the modes of what comes from the checkout are set in the stage `build`"
+    )
     assert not re.search(r"apt-get|pip install|COPY \. ", final), "no tools, and nothing that was not built before"
-    installs = re.findall(r"pip (?:--python \S+ )?(?:install|wheel)(.*)", text)
+    installs = re.findall(r"pip (?:--python \S+ )?(?:install|wheel)(.*)", text.replace("\\\n", " "))
     assert installs and all("--require-hashes" in item or "--no-index" in item for item in installs)
 
 
 def test_the_lock_pins_what_the_project_asks_for() -> None:
     text = (ROOT / "requirements.lock").read_text()
     assert "://" not in text, "where it was made is nobody's business"
-    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\$", text, re.MULTILINE))
+    fast = (ROOT / "deploy/fast.lock").read_text()
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\$", text + fast, re.MULTILINE))
+    assert "numba==" in fast and "numba==" not in text, "images that do not mine have no use for it"
     blocks = re.split(r"\n(?=[a-z0-9])", text[text.index("\n") :])
     assert all("--hash=sha256:" in block for block in blocks if "==" in block.split("\n")[0])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -184,6 +220,42 @@ def test_make_cluster_refuses_a_password_that_urls_or_valkey_would_misread(passw
     with pytest.raises(BadCluster) as refused:
         make_cluster(ROOT / "deploy/users.acl", tmp_path, password)
     assert password not in str(refused.value) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", ["", "0", "much", "-1", "1.5g", "2tb", "2 gb", "٣gb", "9" * 16])
+def test_make_cluster_refuses_a_size_that_is_none(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BadCluster, match=r"^BROKER_MAXMEMORY must be a size above 0, such as 512mb or 2gb\.$"):
+        check_limits({"BROKER_MAXMEMORY": size, "BROKER_MEMORY_LIMIT": "512m"})
+
+
+@pytest.mark.parametrize(
+    ("own", "container", "fits"),
+    [("1gb", "1280m", True), ("1gb", "1279m", False), ("1g", "1193m", True), ("1g", "1192m", False), ("4", "5b", True)],
+)
+def test_valkey_and_docker_mean_different_things_by_a_g(own: str, container: str, fits: bool) -> None:
+    given = {"VALKEY_MAXMEMORY": own, "VALKEY_MEMORY_LIMIT": container}
+    if fits:
+        check_limits(given)
+    else:
+        with pytest.raises(BadCluster):
+            check_limits(given)
+
+
+def test_a_check_that_passed_is_not_repeated_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    command = ["sh", "-c", f"echo run >> {tmp_path}/runs; test -e {tmp_path}/well"]
+
+    def look() -> tuple[int, int]:
+        return health.main(["lately", "25", *command]), (tmp_path / "runs").read_text().count("run")
+
+    assert [look(), look()] == [(1, 1), (1, 2)], "what failed is looked at again"
+    (tmp_path / "well").touch()
+    assert [look(), look()] == [(0, 3), (0, 3)]
+    for age in (26, -60):  # seconds; a clock may have been set back
+        moment = time.time() - age
+        os.utime(tmp_path / "health.passed", (moment, moment))
+        assert look() == (0, 4 if age > 0 else 5)
+    assert health.main(["lately", "25"]) == 2
 
 
 def test_in_node_leaves_what_the_operator_has_set(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """The real server, and clients that misbehave: they are slow, do not send what they announce, or never end."""
 
+import inspect
 import json
+import logging
 import os
+import re
 import select
 import signal
 import socket
@@ -13,9 +16,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
+import granian.server.mp
 import pytest
+from granian.log import LogLevels, configure_logging
 
-from api.server import HEAD_SECONDS
+from api.server import _OUR_LOG, HEAD_SECONDS
 from api.serving.budget import Budget
 from api.serving.connections import Deadlines, Watch
 from services.system.programs import ROOT, scrubbed
@@ -210,6 +215,21 @@ def test_only_connections_of_the_server_that_are_silent_both_ways_are_ended() ->
         assert hearing.recv(1) == b"y"
         listener.settimeout(5)
         assert connect()[0].fileno() > 0  # the listener itself was left alone
+
+
+def test_the_log_has_granians_warnings_but_not_the_one_about_threads(caplog: pytest.LogCaptureFixture) -> None:
+    """It would be the only warning in the log of a healthy node."""
+    source = inspect.getsource(granian.server.mp)
+    [text] = re.findall(r"f'(Configuration allows spawning up to)", source)
+    logger = logging.getLogger("_granian")
+    try:
+        configure_logging(LogLevels.warning, _OUR_LOG)
+        logger.warning(f"{text} 160 Python threads, which seems quite high")
+        logger.warning("Worker-1 exited")
+    finally:
+        for one in list(logger.filters):
+            logger.removeFilter(one)
+    assert [record.getMessage() for record in caplog.records] == ["Worker-1 exited"]
 
 
 _STALLING = """

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import time
 import zlib
 from typing import Any
 
@@ -29,6 +30,7 @@ from services.jobs.queues import (
 )
 from services.jobs.worker_names import WorkerName
 from services.ports import QueueTrouble
+from services.store.keys import WORKERS
 
 
 @pytest.fixture
@@ -187,6 +189,21 @@ def test_the_scheduled_jobs_have_their_own_queue(broker: FakeRedis) -> None:
     assert queue(MINING, broker).count == 0
     # Finishing a long reorganisation may take a while, tidying up may not.
     assert [found.timeout for found in queue(NETWORK, broker).get_jobs()] == [900, 120]
+
+
+def test_a_worker_without_a_sign_of_life_is_not_counted(broker: FakeRedis) -> None:
+    """Killed, or lost with the broker that was replaced: RQ's record may stay for minutes."""
+    name = WorkerName(broker, "anna", "token").take()
+    worker = SimpleWorker([queue(MINING, broker)], name=name, connection=broker, serializer="json")
+    worker.register_birth()  # type: ignore[no-untyped-call] # RQ leaves it untyped
+    jobs, now = RqJobs(broker), int(time.time())
+    for age, count in ((0, 1), (12, 1), (17, 0), (600, 0)):  # seconds since the last heartbeat
+        broker.hset(WORKERS, name, f"token {now - age + 90}")
+        assert jobs.mining_workers() == count
+        assert jobs.trouble() == QueueTrouble(False, 0), "it is not a stranger for that"
+    for entry in ("", "token", "token soon", "token -5"):
+        broker.hset(WORKERS, name, entry)
+        assert jobs.mining_workers() == 0
 
 
 def test_what_somebody_waits_for_goes_first(broker: FakeRedis) -> None:

@@ -1,0 +1,177 @@
+"""The project of docker-compose.yml: its containers, their health, and what runs in them."""
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from tests.image.engine import Engine, Failed
+
+PROJECT = "quarry"
+NODES = ("node1", "node2", "node3")
+# Seconds to wait at most, on a machine that does other things too. What was measured is compared with the budgets.
+PATIENCE = 420.0
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container, as the engine sees it now."""
+
+    id: str
+    service: str
+    pid: int  # on this machine; 0: it does not run
+    health: str
+    started: str
+    exit_code: int
+    killed: bool  # for want of memory
+    memory: int  # limit in bytes; 0: none
+    pids: int
+
+
+class Cluster:
+    """The containers of one project.
+
+    Args:
+        checkout: the directory of docker-compose.yml.
+        variables: what .env would hold.
+    """
+
+    def __init__(self, engine: Engine, checkout: Path, variables: dict[str, str]) -> None:
+        self.engine = engine
+        self.checkout = checkout
+        self.variables = variables
+
+    def compose(self, *arguments: str, given: bytes | None = None, miners: str = "") -> bytes:
+        """The output of a command of docker compose; `miners`: the variable MINERS, for this call only."""
+        place = ("--project-name", PROJECT, "--project-directory", str(self.checkout))
+        file = ("--file", str(self.checkout / "docker-compose.yml"))
+        return self.engine.compose(
+            *place, *file, *arguments, variables=self.variables | {"MINERS": miners}, given=given
+        )
+
+    def up(self, *arguments: str, miners: str = "") -> float:
+        """Start services, and wait until all containers are healthy. Returns the seconds that it took."""
+        began = time.monotonic()
+        self.compose("up", "--detach", "--no-build", *arguments, miners=miners)
+        self.wait_healthy()
+        return time.monotonic() - began
+
+    def quarry(self, service: str, *arguments: str, given: bytes | None = None) -> bytes:
+        """The output of a `quarry` command in a service's container."""
+        return self.compose("exec", "-T", service, "in-node", "quarry", *arguments, given=given)
+
+    def containers(self) -> list[Container]:
+        """All containers but the one that runs once."""
+        wanted = [f"label=com.docker.compose.project={PROJECT}", "label=com.docker.compose.oneoff=False"]
+        options = [word for label in wanted for word in ("--filter", label)]
+        ids = self.engine.docker("ps", "--all", "--quiet", "--no-trunc", *options).decode().split()
+        found = json.loads(self.engine.docker("inspect", *ids)) if ids else []
+        every = [_container(item) for item in found]
+        return sorted((item for item in every if item.service != "init"), key=lambda item: item.service)
+
+    def wait_healthy(self, since: Iterable[Container] = ()) -> list[Container]:
+        """Wait until every container is healthy, and has been started again since the given states.
+
+        Raises:
+            Failed: not in time; the message has the states and the ends of the logs.
+        """
+        before = {item.id: item.started for item in since}
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            found = self.containers()
+            sick = [item for item in found if item.health != "healthy" or before.get(item.id) == item.started]
+            if found and not sick:
+                return found
+            if time.monotonic() > deadline:
+                said = [f"{item.service}: {item.health}\n{self.engine.logs(item.id, '--tail', '15')}" for item in sick]
+                raise Failed(f"not healthy after {PATIENCE:g} s:\n" + "\n".join(said))
+            time.sleep(0.5)
+
+    def kill_programs(self, containers: list[Container]) -> None:
+        """kill -9 of the program in every container: the child of its init."""
+        for item in containers:
+            children = Path(f"/proc/{item.pid}/task/{item.pid}/children").read_text().split()
+            os.kill(int(children[0]) if children else item.pid, signal.SIGKILL)
+
+    def stop(self) -> tuple[float, Counter[int]]:
+        """Stop every container by SIGTERM. Returns the seconds that it took, and how often each exit code occurred.
+
+        Raises:
+            Failed: one had to be killed, or ended with an error.
+        """
+        began = time.monotonic()
+        self.compose("stop")
+        seconds = time.monotonic() - began
+        ended = self.containers()
+        bad = [f"{item.service}: {item.exit_code}" for item in ended if item.exit_code not in (0, 143) or item.killed]
+        if bad:
+            raise Failed(f"SIGTERM alone did not stop everything properly: {', '.join(bad)}")
+        return seconds, Counter(item.exit_code for item in ended)
+
+    # --- What the nodes say ---
+
+    def get(self, node: str, path: str) -> bytes:
+        """What a node answers at its published port.
+
+        Raises:
+            OSError: it does not.
+        """
+        connection = HTTPConnection("127.0.0.1", int(self.variables[f"{node.upper()}_PORT"]), timeout=20)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise OSError(f"{node}: {path}: {response.status}")
+        return body
+
+    def status(self, node: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.get(node, "/status"))
+        return found
+
+    def agreed(self) -> tuple[int, str]:
+        """Height and hash of the tip, once all nodes have the same."""
+        found: list[tuple[int, str]] = []
+
+        def same() -> bool:
+            found[:] = [(status["height"], status["tip"]) for status in map(self.status, NODES)]
+            return len(set(found)) == 1
+
+        self.eventually(same, lambda: f"the tips stay different: {found}")
+        return found[0]
+
+    def eventually(self, holds: Any, otherwise: Any) -> None:
+        """Wait until a condition holds; what the nodes do not answer does not hold yet."""
+        deadline = time.monotonic() + PATIENCE / 3
+        while True:
+            try:
+                if holds():
+                    return
+            except (OSError, KeyError):
+                pass
+            if time.monotonic() > deadline:
+                raise Failed(otherwise())
+            time.sleep(0.3)
+
+
+def _container(found: dict[str, Any]) -> Container:
+    state, host = found["State"], found["HostConfig"]
+    return Container(
+        id=found["Id"],
+        service=found["Config"]["Labels"]["com.docker.compose.service"],
+        pid=state["Pid"],
+        health=state.get("Health", {}).get("Status", "none") if state["Running"] else state["Status"],
+        started=state["StartedAt"],
+        exit_code=state["ExitCode"],
+        killed=state["OOMKilled"],
+        memory=host["Memory"],
+        pids=host["PidsLimit"] or 0,
+    )

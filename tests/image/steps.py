@@ -1,0 +1,282 @@
+"""The steps of the test, in order. Each prints what it measured; one that fails raises `Failed`."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.image import base, checkout
+from tests.image.cluster import NODES, Cluster
+from tests.image.engine import Engine, Failed
+
+HEALTHY_SECONDS = 60.0  # budget from `up` until all containers are healthy, on a quiet machine
+STOP_SECONDS = 10.0
+_KEYS = ("private.key", "public.key", "certificate.pem", "admin-token")
+_THIS = {"QUARRY_IMAGE": "quarry:local", "QUARRY_MINER_IMAGE": "quarry-miner:local"}
+_BEFORE = {"QUARRY_IMAGE": "quarry:before", "QUARRY_MINER_IMAGE": "quarry-miner:before"}
+
+
+@dataclass
+class Test:
+    """One run of the test.
+
+    Args:
+        work: a new directory.
+        cache: what debootstrap and pip fetched before.
+        previous: the commit whose cluster is upgraded.
+        ports: variables that name free ports of this machine.
+    """
+
+    engine: Engine
+    work: Path
+    cache: Path
+    previous: str
+    ports: dict[str, str]
+    began: float = field(default_factory=time.monotonic)
+    over: list[str] = field(default_factory=list)  # budgets that were not kept
+    healthy: str = ""
+    stopped: str = ""
+    upgraded: bool = False
+    exported: bytes = b""
+
+    def say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self.began:5.1f} s] {text}", flush=True)
+
+    def run(self) -> str:
+        """All steps. Returns the last line.
+
+        Raises:
+            Skipped: the machine cannot do it.
+            Failed: the cluster or an image is not as it should be.
+        """
+        self.say(f"base: {base.make_base(self.engine, self.cache, self.work)}")
+        steps: list[Callable[[], None]] = [
+            self.build_images,
+            self.start_the_previous_commit,
+            self.upgrade,
+            self.look_at_the_containers,
+            self.kill_every_program,
+            self.scale_the_miners,
+            self.stop_and_start,
+            self.lose_everything_and_restore,
+            self.stop_for_good,
+        ]
+        for step in steps:
+            self.say(step.__name__.replace("_", " "))
+            step()
+        budget = f"; over the budget of a quiet machine: {', '.join(self.over)}" if self.over else ""
+        upgraded = f"upgraded from {self.previous}, " if self.upgraded else ""
+        return f"{self.healthy}, {upgraded}killed and back, restored, {self.stopped}{budget}"
+
+    def compare(self, what: str, seconds: float, budget: float) -> None:
+        self.say(f"  {what} {seconds:.1f} s (budget {budget:g} s)")
+        if seconds > budget:
+            self.over.append(f"{what} {seconds:.1f} s")
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(self.engine, self.work / "now", self.ports | _THIS)
+
+    # --- The steps ---
+
+    def build_images(self) -> None:
+        """Both images from a checkout under umask 077 that has secrets in it, and those of the previous commit."""
+        context = self.work / "now"
+        checkout.strict_copy(context)
+        self.say(
+            f"  the context has {checkout.require_clean_context(self.engine, context, self.work)} files, no secrets"
+        )
+        self.say(f"  {base.make_wheels(self.engine, context, self.cache)}")
+        self.before = self.work / "before"
+        self.before.mkdir()
+        found = checkout.commit(self.previous, self.before)
+        if found is not None:
+            self.previous = found
+            self.upgraded = True
+            self._build(self.before, _BEFORE)
+        self._build(context, _THIS)
+        bare = int(self.engine.docker("image", "inspect", "--format", "{{.Size}}", base.BASE))
+        for name in _THIS.values():
+            size = int(self.engine.docker("image", "inspect", "--format", "{{.Size}}", name))
+            self.say(f"  {name}: {(size - bare) / 1e6:.0f} MB and the base")
+        self._require_kernels()
+
+    def _build(self, context: Path, names: dict[str, str]) -> None:
+        started = time.monotonic()
+        targets = re.findall(r"^FROM .* AS (node|miner)$", (context / "Dockerfile").read_text(), re.MULTILINE)
+        for target in targets or [""]:
+            name = names["QUARRY_MINER_IMAGE" if target == "miner" else "QUARRY_IMAGE"]
+            self.engine.build(context, target, name, BASE=base.BASE, WHEELS=base.WHEELS)
+        self.say(
+            f"  built {' and '.join(targets) or 'the image'} of {context.name}: {time.monotonic() - started:.1f} s"
+        )
+
+    def _require_kernels(self) -> None:
+        """Only the miner's image has the fast kernel."""
+        program = "from worker.kernel import choose; print(choose('auto').name)"
+        for name, expected in (("quarry:local", b"plain"), ("quarry-miner:local", b"fast")):
+            options = ("run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--entrypoint", "python")
+            found = self.engine.docker(*options, name, "-P", "-c", program).strip()
+            if found != expected:
+                raise Failed(f"{name} has the kernel {found.decode()}, not {expected.decode()}")
+
+    def start_the_previous_commit(self) -> None:
+        """One node of the previous commit, which mines and pays: what an upgrade has to keep."""
+        if not self.upgraded:
+            self.say(f"  there is no commit {self.previous} here: nothing is upgraded")
+            return
+        old = Cluster(self.engine, self.before, self.ports | _BEFORE)
+        old.up("node1", "ticker1", "network1", "miner", "--scale", "miner=1")
+        old.quarry("node1", "mine", "2")
+        old.quarry("node1", "wallet", "new", "alice")
+        old.quarry("node1", "send", "--from", "node1", "--to", "alice", "0.5", "--wait")
+        self.exported = self._export(old)
+        self.say(f"  {self._blocks(self.exported)} blocks of {self.previous}")
+
+    def upgrade(self) -> None:
+        """The same project with this checkout's images and file. What was there is there, and two nodes join."""
+        seconds = self.cluster.up()
+        self.compare("healthy after the upgrade:", seconds, HEALTHY_SECONDS)
+        if not self.upgraded:
+            self.cluster.quarry("node1", "wallet", "new", "alice")
+        elif self._export(self.cluster) != self.exported:
+            raise Failed("the chain of the previous commit is not what the upgraded node exports")
+        self.cluster.quarry("node1", "mine", "3")
+        self.cluster.quarry("node1", "send", "--from", "node1", "--to", "alice", "0.25", "--wait")
+        self._agree()
+
+    def look_at_the_containers(self) -> None:
+        """Limits, rights, logs: what only an engine can tell."""
+        found = self.cluster.containers()
+        if unlimited := [item.service for item in found if item.memory <= 0 or item.pids <= 0]:
+            raise Failed(f"no limit of memory or processes: {', '.join(unlimited)}")
+        for item in found:
+            status = Path(f"/proc/{item.pid}/status").read_text()
+            rights = re.search(
+                r"^Uid:\t10001\t10001.*^CapEff:\t0+$.*^NoNewPrivs:\t1$", status, re.MULTILINE | re.DOTALL
+            )
+            if rights is None:
+                raise Failed(f"{item.service} has other rights than a user without capabilities")
+        metrics = self.cluster.get("node1", "/metrics").decode()
+        for store, limit in (("chain", 2 << 30), ("broker", 256 << 20)):
+            said = re.search(
+                rf'^quarry_store_memory_limit_bytes{{[^}}]*"{store}"[^}}]*}} (\S+)$', metrics, re.MULTILINE
+            )
+            if said is None or float(said[1]) != limit:
+                raise Failed(f"the store {store} has not the memory limit {limit}: {said and said[1]}")
+        log = self.engine.logs(next(item.id for item in found if item.service == "node1"))
+        if '"level": "warning"' in log and "Python threads" in log:
+            raise Failed("granian's warning about threads is in the API's log")
+        self.say(f"  {len(found)} containers: user 10001, no capabilities, limits of memory and processes, maxmemory")
+
+    def kill_every_program(self) -> None:
+        """kill -9 of the program in each container, all at once."""
+        before, exported = self.cluster.containers(), self._export(self.cluster)
+        started = time.monotonic()
+        self.cluster.kill_programs(before)
+        found = self.cluster.wait_healthy(before)
+        self.say(f"  {len(found)} of {len(before)} killed and healthy again after {time.monotonic() - started:.1f} s")
+        if self._export(self.cluster) != exported:
+            raise Failed("the chain is another one after kill -9 of everything")
+        self.cluster.quarry("node1", "mine", "1")
+        self._agree()
+
+    def scale_the_miners(self) -> None:
+        """Eight miners mine; MINERS keeps them, and a plain `up` goes back to three. /status counts no dead ones."""
+        self.say(f"  eight miners, healthy after {self.cluster.up('--scale', 'miner=8'):.1f} s")
+        self._require_miners(8)
+        self.cluster.quarry("node1", "mine", "2")
+        self.cluster.up(miners="8")
+        self._require_miners(8)
+        self.cluster.up()
+        self._require_miners(3)
+        self._agree()
+
+    def stop_and_start(self) -> None:
+        """`down` and `up`: the same chain, to the byte."""
+        self._save()
+        self._stop()
+        self.cluster.compose("down")
+        self._start("healthy after `up`:")
+        if self._export(self.cluster) != self.exported:
+            raise Failed("the chain is another one after `down` and `up`")
+
+    def lose_everything_and_restore(self) -> None:
+        """All volumes are gone. Keys come back by tar, the chain from its file, as docs/operations.md says."""
+        keys, blocks = self._digests(), self.exported
+        backup = self.cluster.compose("exec", "-T", "node1", *"tar --create --gzip --directory /data .".split())
+        self.cluster.compose("down", "--volumes")
+        unpack = (
+            "run --rm --no-deps -T --entrypoint tar node1 --extract --gzip --preserve-permissions --directory /data"
+        )
+        self.cluster.compose(*unpack.split(), given=backup)
+        self._start("healthy with nothing but the restored keys:")
+        if self._digests() != keys:
+            raise Failed("keys or token are not those of the backup")
+        self.cluster.quarry("node1", "chain", "import", "--node", "node1", "-", given=blocks)
+        if self._export(self.cluster) != blocks:
+            raise Failed("the restored chain is another one")
+        self._agree()
+        self.cluster.quarry("node1", "send", "--from", "alice", "--to", "node1", "0.1", "--wait")
+        self._agree()
+        self.say(f"  {len(keys)} files of keys and {self._blocks(blocks)} blocks are back; Alice can pay")
+
+    def stop_for_good(self) -> None:
+        self._stop()
+        self.cluster.compose("down", "--volumes")
+
+    # --- What several steps do ---
+
+    def _start(self, what: str) -> None:
+        seconds = self.cluster.up()
+        count = len(self.cluster.containers())
+        self.compare(what, seconds, HEALTHY_SECONDS)
+        self.healthy = f"{count} of {count} healthy after {seconds:.0f} s"
+
+    def _stop(self) -> None:
+        seconds, codes = self.cluster.stop()
+        shown = ", ".join(f"{code} of {count}" for code, count in sorted(codes.items()))
+        self.compare("stopped by SIGTERM alone:", seconds, STOP_SECONDS)
+        self.say(f"  exit codes: {shown}")
+        self.stopped = f"stopped in {seconds:.0f} s"
+
+    def _agree(self) -> None:
+        height, tip = self.cluster.agreed()
+        self.say(f"  {len(NODES)} equal tips: height {height}, {tip[:12]}")
+
+    def _require_miners(self, count: int) -> None:
+        began = time.monotonic()
+
+        def counted() -> int:
+            found: int = self.cluster.status("node1")["workers"]["mining"]
+            return found
+
+        self.cluster.eventually(lambda: counted() == count, lambda: f"/status counts {counted()} miners, not {count}")
+        self.say(f"  /status counts {count} miners, {time.monotonic() - began:.1f} s later")
+
+    def _save(self) -> None:
+        self.exported = self._export(self.cluster)
+
+    @staticmethod
+    def _export(cluster: Cluster) -> bytes:
+        return cluster.quarry("node1", "chain", "export", "-")
+
+    @staticmethod
+    def _blocks(exported: bytes) -> int:
+        return exported.count(b"\n")
+
+    def _digests(self) -> dict[str, str]:
+        """SHA-256 of each file of keys in node1's volume, with its owner and mode."""
+        program = (
+            "import hashlib, pathlib\n"
+            "for path in sorted(pathlib.Path('/data').rglob('*')):\n"
+            "    if path.is_file():\n"
+            "        stat = path.stat()\n"
+            "        print(path, stat.st_uid, oct(stat.st_mode), hashlib.sha256(path.read_bytes()).hexdigest())\n"
+        )
+        listed = self.cluster.compose("exec", "-T", "node1", "python", "-c", program).decode().splitlines()
+        found = {line.split(" ", 1)[0]: line.split(" ", 1)[1] for line in listed}
+        if missing := [name for name in _KEYS if f"/data/node1/{name}" not in found]:
+            raise Failed(f"node1's volume lacks {', '.join(missing)}")
+        return found
