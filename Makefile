@@ -89,6 +89,18 @@ lint: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# One for each image: what Python it contains. The hashes are those by which it was installed.
+sbom: $(DEV)
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --validate \
+		-o dist/quarry-node.cdx.json requirements.lock
+	cat requirements.lock deploy/fast.lock | $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml \
+		--output-reproducible --validate -o dist/quarry-miner.cdx.json -
+
+# Needs a container engine that reaches the registry, and changes the Dockerfile; make image-test tries the result.
+base-image:
+	@$(PYTHON) deploy/move_base.py $(ARGS)
+
 bench: $(DEV)
 	$(BIN)/python -m benchmarks $(ARGS)
 

@@ -127,7 +127,7 @@ class Test:
             self.say(f"  there is no commit {self.previous} here: nothing is upgraded")
             return
         old = Cluster(self.engine, self.before, self.ports | _BEFORE)
-        old.up("node1", "ticker1", "network1", "miner", "--scale", "miner=1")
+        old.up("--scale", "miner=1", "node1", "ticker1", "network1", "miner")
         old.quarry("node1", "mine", "2")
         old.quarry("node1", "wallet", "new", "alice")
         old.quarry("node1", "send", "--from", "node1", "--to", "alice", "0.5", "--wait")
