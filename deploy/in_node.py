@@ -8,9 +8,11 @@
 """
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,8 @@ _URLS = ("QUARRY_REDIS_URL", "QUARRY_BROKER_URL")
 # The programs of the node; any other command is an operator's.
 _WORKER = ["quarry", "worker"]
 _SERVICES = (_WORKER, ["quarry", "api"], ["quarry", "rpc"], ["quarry", "ticker"])
+# The fast kernel as it was compiled when the miners' image was built.
+_COMPILED = Path("/opt/numba")
 # Holds a worker's pid, by which `health` finds it at the broker.
 PID_FILE = "in-node.pid"
 
@@ -56,6 +60,16 @@ def complete(environment: Mapping[str, str], *, service: bool) -> dict[str, str]
     return completed
 
 
+def bring_kernel(compiled: Path, cache: Path) -> None:
+    """Copy the compiled kernel to where Numba looks for it and writes, unless something is there.
+
+    Numba compiles again if it was compiled for another processor. So that is what happens if it cannot be copied.
+    """
+    if compiled.is_dir() and not cache.exists():
+        with suppress(OSError):
+            shutil.copytree(compiled, cache)
+
+
 def _read_password(path: Path) -> str:
     """The password. Its length is not checked: `make-cluster` has done that."""
     return read_secret(path, least=1, private=False)
@@ -85,6 +99,8 @@ def main(command: Sequence[str]) -> int:
         environment = complete(os.environ, service=program in _SERVICES)
         if program == _WORKER:  # exec keeps the pid
             Path(tempfile.gettempdir(), PID_FILE).write_text(str(os.getpid()))
+            if "NUMBA_CACHE_DIR" in environment:
+                bring_kernel(_COMPILED, Path(environment["NUMBA_CACHE_DIR"]))
     except (NodeError, OSError) as error:
         print(f"in-node: {error}", file=sys.stderr)
         return 1

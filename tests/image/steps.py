@@ -117,6 +117,7 @@ class Test:
         program = "from worker.kernel import choose; print(choose('auto').name)"
         for name, expected in (("quarry:local", b"plain"), ("quarry-miner:local", b"fast")):
             options = ("run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--entrypoint", "python")
+            options += ("--env", "NUMBA_CACHE_DIR=/opt/numba")
             found = self.engine.docker(*options, name, "-P", "-c", program).strip()
             if found != expected:
                 raise Failed(f"{name} has the kernel {found.decode()}, not {expected.decode()}")
@@ -165,6 +166,8 @@ class Test:
             )
             if said is None or float(said[1]) != limit:
                 raise Failed(f"the store {store} has not the memory limit {limit}: {said and said[1]}")
+        # What was compiled when the image was built is what the miners use: none has compiled another.
+        self.cluster.compose("exec", "-T", "miner", "diff", "--recursive", "/opt/numba", "/tmp/numba")
         log = self.engine.logs(next(item.id for item in found if item.service == "node1"))
         if '"level": "warning"' in log and "Python threads" in log:
             raise Failed("granian's warning about threads is in the API's log")

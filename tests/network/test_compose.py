@@ -17,7 +17,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 
 from api.cli.client import NodeClient, Refused
 from deploy import health
-from deploy.in_node import complete
+from deploy.in_node import bring_kernel, complete
 from deploy.make_cluster import BadCluster, check_limits, make_cluster
 from services.connections import connect_for_requests
 from services.settings.table import VARIABLES, load
@@ -149,11 +149,11 @@ def test_the_environment_is_one_that_a_node_takes(name: str, tmp_path: Path) -> 
 def test_the_image_is_built_from_what_is_pinned_and_runs_as_nobody() -> None:
     text = (ROOT / "Dockerfile").read_text()
     stages = {line.split()[1] for line in text.splitlines() if line.startswith("FROM ")}
-    assert stages == {"${BASE}", "${WHEELS}", "node"}
+    assert stages == {"${BASE}", "${WHEELS}", "node"}, "`compiled` and `miner` begin with `node`"
     assert re.search(r"^ARG BASE=python:3\.12-slim@sha256:[0-9a-f]{64}$", text, re.MULTILINE), "make base-image"
     assert "\nARG WHEELS=scratch\n" in text
     final = text[text.index("\nFROM ${BASE} AS node\n") :]
-    assert "\nUSER 10001:10001\n" in final and final.count("USER ") == 1
+    assert "\nUSER 10001:10001\n" in final and "USER" not in final[final.index(" AS miner\n") :]
     assert all(line.startswith("COPY --from=") for line in final.splitlines() if line.startswith("COPY")), (
         "the modes of what comes from the checkout are set in the stage `build`"
     )
@@ -256,6 +256,20 @@ def test_a_check_that_passed_is_not_repeated_for_a_while(tmp_path: Path, monkeyp
         os.utime(tmp_path / "health.passed", (moment, moment))
         assert look() == (0, 4 if age > 0 else 5)
     assert health.main(["lately", "25"]) == 2
+
+
+def test_in_node_brings_the_compiled_kernel_once(tmp_path: Path) -> None:
+    compiled, cache = tmp_path / "image", tmp_path / "tmp/numba"
+    bring_kernel(compiled, cache)
+    assert not cache.exists(), "an image without the fast kernel"
+    (compiled / "kernel").mkdir(parents=True)
+    (compiled / "kernel/scan.nbi").write_text("made with the image")
+    bring_kernel(compiled, cache)
+    (cache / "kernel/scan.nbi").write_text("made here")
+    bring_kernel(compiled, cache)
+    assert (cache / "kernel/scan.nbi").read_text() == "made here"
+    cache.with_name("file").touch()
+    bring_kernel(compiled, cache.with_name("file") / "below")  # cannot be made: the worker compiles
 
 
 def test_in_node_leaves_what_the_operator_has_set(tmp_path: Path) -> None:
