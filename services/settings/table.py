@@ -174,7 +174,7 @@ VARIABLES = tuple(row.variable for row in TABLE.values())
 # Read by the command line only; a node ignores them.
 CLIENT_VARIABLES = frozenset({"QUARRY_URL", "QUARRY_TOKEN", "QUARRY_WALLETS", "QUARRY_PASSPHRASE", "QUARRY_DATA_HOME"})
 # Set in the env file of docker-compose.yml, for docker-compose itself.
-COMPOSE_VARIABLES = frozenset({"QUARRY_IMAGE"})
+COMPOSE_VARIABLES = frozenset({"QUARRY_IMAGE", "QUARRY_MINER_IMAGE"})
 # What Kubernetes sets in each container for a service that is called `quarry` or `quarry-…`.
 _SERVICE_VARIABLE = re.compile(
     r"QUARRY_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)"

@@ -165,7 +165,7 @@ def test_our_own_env_file_can_be_in_the_environment() -> None:
     lines = (ROOT / "deploy/.env.example").read_text("utf-8").splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     settings = load(given)
-    assert (settings.spec.name, settings.passed_over) == ("network", ("QUARRY_IMAGE",))
+    assert (settings.spec.name, settings.passed_over) == ("network", ("QUARRY_IMAGE", "QUARRY_MINER_IMAGE"))
 
 
 # --- Files ------------------------------------------------------------------------------------------------------------
