@@ -1,8 +1,9 @@
 #!/usr/bin/env -S python -P
 """`health api URL | valkey HOST:PORT | worker | ticker`: exit code 0 if the container's program works, else 1.
 
-Checks run every few seconds in every container, so each imports only what it needs. `health lately SECONDS COMMAND …`
-runs a check that costs more: COMMAND, unless it has passed within the last SECONDS.
+Checks run every few seconds in every container, so each imports only what it needs. Those of workers and tickers cost a
+third of a second of a core; `health lately SECONDS COMMAND …` runs such a COMMAND unless it has passed within the last
+SECONDS.
 """
 
 import os
@@ -10,7 +11,6 @@ import socket
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ _TIMEOUT = 3.0  # seconds; below that of the checks in docker-compose.yml
 _HEARTBEAT_SECONDS = 45.0
 _TICKER_SECONDS = 30
 _PID_FILE = "in-node.pid"  # written by in_node.py
-# Its time of change is when `lately` last saw its command pass. A container that starts again has an empty /tmp.
+# Its time of change is when a worker's or ticker's check last passed. A container that starts again has an empty /tmp.
 _PASSED_FILE = "health.passed"
 
 
@@ -31,11 +31,17 @@ class Unhealthy(Exception):
 
 
 def api(url: str) -> None:
-    """The API answers, and can read its chain."""
-    from urllib.request import ProxyHandler, build_opener
+    """The API answers, and can read its chain.
 
-    with build_opener(ProxyHandler({})).open(url, timeout=_TIMEOUT) as response:  # raises OSError unless 2xx
-        response.read()
+    Uses a plain socket, as `valkey` does: importing a client takes longer than the rest of the check.
+    """
+    place, _, path = url.removeprefix("http://").partition("/")
+    host, _, port = place.rpartition(":")
+    with socket.create_connection((host, int(port)), _TIMEOUT) as connection, connection.makefile("rb") as answer:
+        connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n".encode())
+        line = answer.readline(512)
+        if line.split()[1:2] != [b"200"]:
+            raise Unhealthy(f"the API answered {line.decode(errors='replace').strip() or 'nothing'}")
 
 
 def valkey(address: str) -> None:
@@ -55,6 +61,8 @@ def valkey(address: str) -> None:
 
 def worker() -> None:
     """This container's worker is registered at the broker, and its last heartbeat is recent."""
+    from datetime import UTC, datetime
+
     pid = Path(tempfile.gettempdir(), _PID_FILE).read_bytes().strip()
     with _connect("QUARRY_BROKER_URL") as broker:
         pipeline = broker.pipeline(transaction=False)
@@ -64,7 +72,8 @@ def worker() -> None:
         beats = [beat for host, number, beat in pipeline.execute() if (host, number) == own and beat]
     if not beats:
         raise Unhealthy("the worker is not registered at the broker")
-    age = min((datetime.now(UTC) - _parse(beat.decode())).total_seconds() for beat in beats)
+    moments = (datetime.fromisoformat(beat.decode()) for beat in beats)  # RQ's, in UTC
+    age = min((datetime.now(UTC) - moment.replace(tzinfo=moment.tzinfo or UTC)).total_seconds() for moment in moments)
     if age > _HEARTBEAT_SECONDS:
         raise Unhealthy(f"the worker's last heartbeat is {age:.0f} s old")
 
@@ -78,31 +87,25 @@ def ticker() -> None:
         raise Unhealthy(f"no housekeeping in the last {_TICKER_SECONDS} s")
 
 
-def lately(seconds: str, command: list[str]) -> int:
-    """The exit code of a check; 0 without running it if it has passed within the last `seconds`."""
-    import subprocess
+def lately(seconds: str, command: list[str]) -> None:
+    """Return if the container's check has passed within the last `seconds`; else become the command.
 
+    Not a child: an engine whose patience is over kills the check that it started, and what that had started would go
+    on, more of it every few seconds on a machine that is too slow already.
+    """
     passed = Path(tempfile.gettempdir(), _PASSED_FILE)
-    try:
-        if 0 <= time.time() - passed.stat().st_mtime < float(seconds):
-            return 0
-    except FileNotFoundError:
-        pass
-    code = subprocess.run(command, check=False).returncode
-    if code == 0:
-        passed.touch()
-    return code
+    if not passed.exists() or not 0 <= time.time() - passed.stat().st_mtime < float(seconds):
+        os.execvp(command[0], command)
+
+
+def _note_pass() -> None:
+    Path(tempfile.gettempdir(), _PASSED_FILE).touch()
 
 
 def _connect(variable: str) -> "Redis":
     from services.connections import connect_for_requests
 
     return connect_for_requests(os.environ[variable])
-
-
-def _parse(moment: str) -> datetime:
-    found = datetime.fromisoformat(moment)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def main(arguments: list[str]) -> int:
@@ -115,10 +118,12 @@ def main(arguments: list[str]) -> int:
                 valkey(address)
             case ["worker"]:
                 worker()
+                _note_pass()
             case ["ticker"]:
                 ticker()
+                _note_pass()
             case ["lately", seconds, *command] if command:
-                return lately(seconds, command)
+                lately(seconds, command)
             case _:
                 print(
                     "usage: health api URL | valkey HOST:PORT | worker | ticker | lately SECONDS COMMAND …",
