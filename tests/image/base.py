@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from tests.image import machine
+from tests.image.checkout import LOCKS
 from tests.image.engine import Engine, Failed
 from tests.image.machine import Skipped
 
@@ -19,7 +20,6 @@ BASE = "quarry-base:local"
 WHEELS = "quarry-wheels:local"
 _OLDEST = 30 * 86400.0  # seconds; then the base is made again, with Debian's updates
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-_LOCKS = ("requirements.lock", "deploy/build.lock", "deploy/fast.lock")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -93,7 +93,7 @@ def make_wheels(engine: Engine, checkout: Path, cache: Path) -> str:
     wheels.mkdir(parents=True, exist_ok=True)
     os.chmod(wheels, 0o755)
     source = "from the cache"
-    for lock in _LOCKS:
+    for lock in LOCKS:
         if (checkout / lock).exists():
             download = (
                 *(

@@ -10,6 +10,7 @@ from pathlib import Path
 from services.system.programs import ROOT
 from tests.image.engine import Engine, Failed
 
+LOCKS = ("requirements.lock", "deploy/build.lock", "deploy/fast.lock")
 # What must not reach the builder, in directories that the Dockerfile copies.
 SECRETS = (
     "api/.env", "services/node1.key", "services/wallet/private.pem", "lab/node_modules/thing/index.js",
@@ -49,6 +50,11 @@ def commit(reference: str, destination: Path) -> str | None:
     archive = subprocess.run(["git", "archive", reference], cwd=ROOT, capture_output=True, check=True)
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
         tar.extractall(destination, filter="data")
+    # Modes are part of the key of the builder's cache: with those of `strict_copy`, what equal locks name is installed
+    # once. Only the builder reads them, as root.
+    for lock in LOCKS:
+        if (destination / lock).exists():
+            os.chmod(destination / lock, 0o600)
     return found.stdout.decode().strip()
 
 
