@@ -52,9 +52,13 @@ class Valkey:
 
 
 @contextmanager
-def connected(host: str, port: int) -> Iterator[Valkey]:
-    """A Valkey that has accepted our login. It answers only once its data is loaded."""
-    password = Path(os.environ["VALKEY_PASSWORD_FILE"]).read_bytes().strip()
+def connected(host: str, port: int, password: bytes = b"") -> Iterator[Valkey]:
+    """A Valkey that has accepted our login. It answers only once its data is loaded.
+
+    Args:
+        password: b"": that of VALKEY_PASSWORD_FILE.
+    """
+    password = password or Path(os.environ["VALKEY_PASSWORD_FILE"]).read_bytes().strip()
     with socket.create_connection((host, port), _TIMEOUT) as connection, connection.makefile("rb") as replies:
         valkey = Valkey(connection, replies)
         valkey.ask(b"AUTH", b"quarry", password)
@@ -63,13 +67,15 @@ def connected(host: str, port: int) -> Iterator[Valkey]:
 
 @contextmanager
 def _named(variable: str) -> Iterator[Valkey]:
-    """The Valkey of a URL as docker-compose.yml writes it."""
-    scheme, _, rest = os.environ[variable].partition("://quarry@")
-    place, _, database = rest.partition("/")
+    """The Valkey of a URL as docker-compose.yml writes it, or as `in-node` completes it."""
+    scheme, _, rest = os.environ[variable].partition("://")
+    login, _, place = rest.rpartition("@")
+    user, _, password = login.partition(":")
+    place, _, database = place.partition("/")
     host, _, port = place.rpartition(":")
-    if scheme != "redis" or database != "0":
+    if (scheme, user, database) != ("redis", "quarry", "0"):
         raise Unhealthy(f"{variable} is not redis://quarry@HOST:PORT/0")
-    with connected(host, int(port)) as valkey:
+    with connected(host, int(port), password.encode()) as valkey:
         yield valkey
 
 
