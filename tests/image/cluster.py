@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -113,6 +114,22 @@ class Cluster:
         if bad:
             raise Failed(f"SIGTERM alone did not stop everything properly: {', '.join(bad)}")
         return seconds, Counter(item.exit_code for item in ended)
+
+    def down(self, *options: str) -> None:
+        """`docker compose down`. An old engine may keep the endpoint of a container that it has removed: it is told."""
+        for last in (False, True):
+            try:
+                self.compose("down", *options)
+                return
+            except Failed as error:
+                if last or "active endpoints" not in str(error):
+                    raise
+            for network in (f"{PROJECT}_private", f"{PROJECT}_edge"):
+                with suppress(Failed):  # it is gone already
+                    shape = "{{range .Containers}}{{.Name}} {{end}}"
+                    left = self.engine.docker("network", "inspect", "--format", shape, network).decode().split()
+                    for name in left:
+                        self.engine.docker("network", "disconnect", "--force", network, name)
 
     # --- What the nodes say ---
 

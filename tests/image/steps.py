@@ -200,7 +200,7 @@ class Test:
         """`down` and `up`: the same chain, to the byte."""
         self._save()
         self._stop()
-        self.cluster.compose("down")
+        self.cluster.down()
         self._start("healthy after `up`:")
         if self._export(self.cluster) != self.exported:
             raise Failed("the chain is another one after `down` and `up`")
@@ -209,7 +209,7 @@ class Test:
         """All volumes are gone. Keys come back by tar, the chain from its file, as docs/operations.md says."""
         keys, blocks = self._digests(), self.exported
         backup = self.cluster.compose("exec", "-T", "node1", *"tar --create --gzip --directory /data .".split())
-        self.cluster.compose("down", "--volumes")
+        self.cluster.down("--volumes")
         unpack = (
             "run --rm --no-deps -T --entrypoint tar node1 --extract --gzip --preserve-permissions --directory /data"
         )
@@ -227,7 +227,7 @@ class Test:
 
     def stop_for_good(self) -> None:
         self._stop()
-        self.cluster.compose("down", "--volumes")
+        self.cluster.down("--volumes")
 
     # --- What several steps do ---
 
