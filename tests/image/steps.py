@@ -117,7 +117,7 @@ class Test:
         program = "from worker.kernel import choose; print(choose('auto').name)"
         for name, expected in (("quarry:local", b"plain"), ("quarry-miner:local", b"fast")):
             options = ("run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--entrypoint", "python")
-            options += ("--env", "NUMBA_CACHE_DIR=/opt/numba")
+            options = (*options, "--env", "NUMBA_CACHE_DIR=/opt/numba")  # type: ignore[assignment]
             found = self.engine.docker(*options, name, "-P", "-c", program).strip()
             if found != expected:
                 raise Failed(f"{name} has the kernel {found.decode()}, not {expected.decode()}")
