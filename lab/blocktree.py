@@ -24,6 +24,7 @@ class BlockTree:
         self._heard: set[tuple[int, str]] = set()
         self._tips: dict[int, str] = {}
         self._followers: dict[int, Callable[[str], None]] = {}
+        self._refused: dict[str, set[int]] = {}  # hash -> the nodes that refused the block
 
     def note(self, kind: str, **fields: object) -> None:
         """Write an event that does not change the tree."""
@@ -64,11 +65,29 @@ class BlockTree:
             if self._blocks and block.parent not in self._blocks:
                 raise ValueError(f"the parent of block {block.hash} is not known")
             self._blocks[block.hash] = block
-            self._recorder.note(
-                self._now(), "block", hash=block.hash, parent=block.parent, height=block.height,
-                chainwork=str(block.chainwork), finder=block.finder, timestamp=block.timestamp,
-                transactions=list(block.transactions),
-            )  # fmt: skip
+            if block.hash not in self._refused:
+                self._note_block(block)
+
+    def refused(self, node: int, block: LabBlock, rule: str) -> None:
+        """Note that the node refused a block, once for each node. The block is in the recording, but not in `blocks`.
+
+        Args:
+            rule: the code of the rule that it breaks.
+        """
+        with self._lock:
+            if block.hash not in self._blocks and block.hash not in self._refused and block.parent in self._blocks:
+                self._note_block(block)
+            nodes = self._refused.setdefault(block.hash, set())
+            if node not in nodes:
+                nodes.add(node)
+                self._recorder.note(self._now(), "invalid", node=node, hash=block.hash, rule=rule)
+
+    def _note_block(self, block: LabBlock) -> None:
+        self._recorder.note(
+            self._now(), "block", hash=block.hash, parent=block.parent, height=block.height,
+            chainwork=str(block.chainwork), finder=block.finder, timestamp=block.timestamp,
+            transactions=list(block.transactions),
+        )  # fmt: skip
 
     def heard(self, node: int, hash: str) -> None:
         """Note that the node has stored the block."""

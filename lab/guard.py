@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Literal, TypeVar
@@ -17,7 +18,9 @@ from lab.strategy import Action, Selects, Strategy, View, publish_all
 
 T = TypeVar("T")
 
-ANSWER_SECONDS = 1.0
+ANSWER_SECONDS = 1.0  # of a processor's time
+_WALL = 10.0  # seconds of the clock for each of them: a strategy that sleeps ends too
+_LOOKS = 4  # in that time
 
 
 class NeverAnswered(BaseException):
@@ -105,16 +108,42 @@ def answer_of(strategy: Strategy, event: Literal["on_found", "on_heard"], view: 
         raise TooLate(f"it did not answer within {ANSWER_SECONDS:g} s") from None
 
 
+class _Allowance:
+    """The time that the calling thread may still take: `seconds` of a processor's time, and `_WALL` times as many of
+    the clock.
+
+    A thread may wait for a core for longer than a second where the machine has other work. A strategy that is asked in
+    such a moment must not fail: the same seed gives the same run.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._clock = time.pthread_getcpuclockid(threading.get_ident())
+        self._used = time.clock_gettime(self._clock)
+        self._ends = time.monotonic() + _WALL * seconds
+
+    def is_used_up(self) -> bool:
+        """May be asked by any thread, also after the end of the one that it is about."""
+        try:
+            used = time.clock_gettime(self._clock) - self._used
+        except OSError:  # that thread has ended
+            return True
+        return used >= self._seconds or time.monotonic() >= self._ends
+
+
 def _within(seconds: float, ask: Callable[[], T]) -> T:
     """The answer. In the main thread an endless loop or a sleep is interrupted; another thread waits for a third."""
     if threading.current_thread() is not threading.main_thread():
         return _in_thread(seconds, ask)
 
+    allowance = _Allowance(seconds)
+
     def late(number: int, frame: FrameType | None) -> None:
-        raise NeverAnswered
+        if allowance.is_used_up():
+            raise NeverAnswered
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds / _LOOKS)
     try:
         return ask()
     finally:
@@ -127,8 +156,11 @@ def _in_thread(seconds: float, ask: Callable[[], T]) -> T:
     answers: list[T] = []
     errors: list[Exception] = []
 
+    allowance: list[_Allowance] = []  # the thread's own clock, made by itself
+
     def work() -> None:
         try:
+            allowance.append(_Allowance(seconds))
             answers.append(ask())
         except NeverAnswered:
             pass
@@ -137,7 +169,8 @@ def _in_thread(seconds: float, ask: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=work, name="strategy", daemon=True)
     thread.start()
-    thread.join(seconds)
+    while thread.is_alive() and not (allowance and allowance[0].is_used_up()):
+        thread.join(seconds / _LOOKS)
     if errors:
         raise errors[0]
     if not answers:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from api.cli.client import NodeClient
 from api.cli.group import Failure
+from lab.interface import LabBlock
 from lab.simulated.sealing import hash_of, root_of
 from shared.chain_spec import ChainSpec
 from shared.reward import make_reward
@@ -26,12 +27,14 @@ class Claimant:
 
     Args:
         honest: a node from which it takes the chain that its branch begins on.
+        number: tells it from other such peers: no two show the same block.
     """
 
-    def __init__(self, honest: NodeClient, spec: ChainSpec, blocks: int) -> None:
+    def __init__(self, honest: NodeClient, spec: ChainSpec, blocks: int, number: int) -> None:
         self._honest = honest
         self._spec = spec
         self._count = blocks
+        self._number = number
         self._fork: Json = honest.get("/blocks/latest")
         self._genesis = str(honest.get("/status")["genesis"])
         self._branch = self._make(min(blocks, 2 * _MOST))  # no node reads more than it needs to see the lie
@@ -53,6 +56,20 @@ class Claimant:
 
     def stop(self) -> None:
         self._stack.close()
+
+    @property
+    def first(self) -> LabBlock:
+        """The first block of its branch: the one that a node refuses."""
+        header = self._branch[0]
+        return LabBlock(
+            hash=hash_of(header),
+            parent=str(header["previous_hash"]),
+            height=int(header["index"]),
+            chainwork=int(self._fork["chainwork"]) + self._spec.difficulty,
+            finder=None,
+            found_at=0.0,
+            timestamp=float(header["timestamp"]),
+        )
 
     def claim(self) -> Json:
         """The tip that it claims."""
@@ -86,7 +103,7 @@ class Claimant:
                 "previous_hash": previous,
                 "difficulty": self._spec.difficulty,
                 "transactions_root": root_of(body),
-                "proof": 0,
+                "proof": self._number,
             }
             found.append(header)
             previous = hash_of({**header, "transactions": body})

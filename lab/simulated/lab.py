@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from lab.interface import Claims, LabBlock, LabError, LabNode, Link, NotReached, World, parts_of
+from lab.interface import Claims, LabBlock, LabError, LabNode, Link, NotReached, World
 from lab.recording import Recorder
 from lab.simulated.claimant import Claimant
 from lab.simulated.draws import Draw
@@ -106,13 +106,10 @@ class SimulatedLab(Claims):
     # --- what can be done to it ---
 
     def partition(self, *groups: Sequence[int]) -> None:
-        parts = parts_of(len(self._nodes), groups)
-        self._network.wires.part(list(map(set, parts)))
-        self._network.note("groups", groups=parts)
+        self._network.note("groups", groups=self._network.wires.cuts.part(groups))
 
     def heal(self) -> None:
-        self._network.wires.heal()
-        self._network.note("groups", groups=[[node.number for node in self._nodes]])
+        self._network.note("groups", groups=self._network.wires.cuts.heal())
 
     def strategy(self, number: int, strategy: Strategy | None) -> None:
         self._require(number)
@@ -133,10 +130,11 @@ class SimulatedLab(Claims):
         if claimed_blocks < 1:
             raise LabError("A liar claims at least one block.")
         network = self._network
-        url = url_of(MOST_NODES + len(network.strangers))
-        liar = Claimant(network, url, claimed_blocks)
+        number = len(network.liars)
+        url = url_of(MOST_NODES + number)
+        liar = Claimant(network, url, claimed_blocks, number)
         network.strangers[url] = liar
-        network.liars[url] = liar.tip
+        network.liars[url] = liar.first
         for member in network.members:
             if member.running:
                 self.do(f"{member.name} meets a liar", member.knows(url, liar.news()))

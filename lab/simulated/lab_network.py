@@ -56,7 +56,8 @@ class LabNetwork(Network):
         self.mining = True
         self.wires = Wires(nodes, self._wire_changed)
         self.fronts: dict[int, Front] = {}
-        self.liars: dict[str, str] = {}  # URL -> the hash that it claims
+        self.liars: dict[str, LabBlock] = {}  # URL -> the first block of the branch that it claims
+        self._refused: set[str] = set()
         self.strategy_failed: Callable[[int, str], None] = _raise
         self.draws: list[Draw] = []
         self.found: dict[str, Found] = {}
@@ -179,17 +180,27 @@ class LabNetwork(Network):
             self.found[block.hash] = Found(None, self.scheduler.now)
         if block.hash not in self.known:
             self.known[block.hash] = state
-            self.note(
-                "block",
-                hash=block.hash,
-                parent=str(block.header.previous_hash),
-                height=block.index,
-                chainwork=str(state.claim.chainwork),
-                finder=self.found[block.hash].finder,
-                timestamp=block.header.timestamp,
-                transactions=[item.id for item in block.transactions[1:]],
-            )
+            self._note_block(self.described(state), block.header.timestamp)
         self.note("heard", node=node.number, hash=block.hash)
+
+    def refused(self, node: MiningNode, block: LabBlock, rule: str) -> None:
+        """Note that a node refused the first block of a liar's branch. The block is in the recording, but not known."""
+        if block.hash not in self._refused:
+            self._refused.add(block.hash)
+            self._note_block(block, int(block.timestamp))
+        self.note("invalid", node=node.number, hash=block.hash, rule=rule)
+
+    def _note_block(self, block: LabBlock, timestamp: object) -> None:
+        self.note(
+            "block",
+            hash=block.hash,
+            parent=block.parent,
+            height=block.height,
+            chainwork=str(block.chainwork),
+            finder=block.finder,
+            timestamp=timestamp,
+            transactions=list(block.transactions),
+        )
 
     def moved(self, node: MiningNode, before: State, after: State) -> None:
         """Note that a node has another tip."""

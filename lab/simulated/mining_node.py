@@ -54,12 +54,12 @@ class WatchedChecker(Checker):
 
     def _check_peers(self) -> None:
         super()._check_peers()
-        for url, claimed in self.network.liars.items():
+        for url, block in self.network.liars.items():
             found = self.raw.hgetall(self.keys.peers).get(url.encode())
             peer = json.loads(found) if found is not None else {"state": "new"}
             if peer["state"] == "lying" and url not in self._seen_through:
                 self._seen_through.add(url)
-                self.network.note("invalid", node=self.node.number, hash=claimed, rule=peer["reason"].partition(":")[0])
+                self.network.refused(self.node, block, peer["reason"].partition(":")[0])
 
 
 class MiningNode(SimNode):

@@ -177,6 +177,9 @@ def test_no_node_believes_a_peer_that_claims_work(lab: SimulatedLab) -> None:
     assert {event["node"] for event in refused} == {1, 2, 3}
     assert {event["rule"] for event in refused} == {"wrong_proof"}
     assert len({event["hash"] for event in refused}) == 2
+    drawn = {event["hash"]: event for event in events(lab, "block")}
+    known = {block.hash for block in lab.blocks()}
+    assert all(drawn[event["hash"]]["parent"] in known and event["hash"] not in known for event in refused)
     with pytest.raises(LabError):
         lab.lie(0)
 

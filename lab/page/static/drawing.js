@@ -140,6 +140,10 @@ export class Drawing {
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.fillText(String(block.height), x, y + 0.5);
+    if (!block.refused || block.refused.t > moment.t) return;
+    context.fillStyle = this.bad;
+    context.font = `600 ${Math.round(11 * this.scale)}px system-ui, sans-serif`;
+    context.fillText(block.refused.rule, x, y + tall / 2 + 8 * this.scale);
   }
 
   cross(x, y, wide, tall) {

@@ -76,7 +76,7 @@ export class History {
 
   on_invalid(event) {
     const block = this.byHash.get(event.hash);
-    if (block) block.refused = event;
+    if (block && !block.refused) block.refused = event;
     this.say(event, `Node ${event.node} refused block ${event.hash.slice(0, 8)}: ${event.rule}.`);
   }
 

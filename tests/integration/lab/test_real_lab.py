@@ -128,7 +128,14 @@ def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(lab: RealLab, 
     assert parents(two) == {starter}
 
     lab.lie(50)
-    lab.wait(lambda: any(peer["reason"] for peer in two.peers()), WITHIN, "node 2 has looked at the liar")
+    lab.wait(
+        lambda: {event.fields["node"] for event in recorder.events if event.kind == "invalid"} == {1, 2},
+        WITHIN, "both nodes have refused what the liar shows",
+    )  # fmt: skip
+    refused = next(event.fields for event in recorder.events if event.kind == "invalid")
+    drawn = next(event.fields for event in recorder.events if event.fields.get("hash") == refused["hash"])
+    assert refused["rule"] == "wrong_proof" and drawn["parent"] in {block.hash for block in lab.blocks()}
+    assert refused["hash"] not in {block.hash for block in lab.blocks()}
     assert agree(lab) and one.tip().height < two.tip().height + 50
 
     lab.strategy(1, Quiet())
