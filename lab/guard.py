@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Literal, TypeVar
 
-from lab.strategy import Action, Selects, Strategy, View, publish_all
+from lab.strategy import Action, Selects, Strategy, TellsTime, Times, View, publish_all
 
 T = TypeVar("T")
 
@@ -101,9 +101,32 @@ def answer_of(strategy: Strategy, event: Literal["on_found", "on_heard"], view: 
     Raises:
         TooLate: it did not answer in time. What it raises itself is passed on.
     """
+    ask: Callable[[View], Action] = getattr(strategy, event)
+    return _in_time(lambda: ask(view))
+
+
+def time_of(strategy: TellsTime, times: Times) -> int:
+    """The timestamp that a strategy chooses for a block: Unix seconds.
+
+    Raises:
+        TooLate: it did not answer in time.
+        ValueError: it chose one that the rules forbid. What it raises itself is passed on.
+    """
+    claimed = _in_time(lambda: strategy.timestamp(times))
+    if type(claimed) is not int or not times.earliest <= claimed <= times.latest:
+        raise ValueError(f"its timestamp is not a whole number from {times.earliest} to {times.latest}")
+    return claimed
+
+
+def is_taken(strategy: Selects, transaction: str) -> bool:
+    """Whether a strategy lets a payment into its blocks. Raises `TooLate`, and what it raises itself."""
+    return bool(_in_time(lambda: strategy.takes(transaction)))
+
+
+def _in_time(ask: Callable[[], T]) -> T:
+    """The answer. Raises `TooLate`."""
     try:
-        ask: Callable[[View], Action] = getattr(strategy, event)
-        return _within(ANSWER_SECONDS, lambda: ask(view))
+        return _within(ANSWER_SECONDS, ask)
     except NeverAnswered:
         raise TooLate(f"it did not answer within {ANSWER_SECONDS:g} s") from None
 

@@ -20,7 +20,7 @@ from lab.simulated.node import url_of
 from lab.simulated.scheduler import Killed, Process
 from lab.simulated.simulated_node import SimulatedNode
 from lab.simulated.surroundings import easy_hashes, surroundings
-from lab.strategy import Strategy
+from lab.strategy import Strategy, TellsTime
 from services.settings.table import load_spec
 from shared.chain_spec import ChainSpec
 from shared.errors import NodeError
@@ -116,6 +116,7 @@ class SimulatedLab(Claims):
         fronts = self._network.fronts
         if number in fronts:
             fronts[number].end()
+        self._network.members[number - 1].times.liar = strategy if isinstance(strategy, TellsTime) else None
         if strategy is not None:
             fronts[number] = Front(self._network, self._network.members[number - 1], strategy)
         self._network.note("strategy", node=number, name=None if strategy is None else strategy.name)
