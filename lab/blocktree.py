@@ -24,7 +24,17 @@ class BlockTree:
         self._heard: set[tuple[int, str]] = set()
         self._tips: dict[int, str] = {}
         self._followers: dict[int, Callable[[str], None]] = {}
+        self._spread, self._spreads = 0.0, 0  # seconds that blocks took to other nodes, and how often
         self._refused: dict[str, set[int]] = {}  # hash -> the nodes that refused the block
+
+    def now(self) -> float:
+        """Seconds since the lab began."""
+        return self._now()
+
+    def propagation(self) -> float | None:
+        """Mean seconds from the finding of a block until another node had it; None: none had."""
+        with self._lock:
+            return self._spread / self._spreads if self._spreads else None
 
     def note(self, kind: str, **fields: object) -> None:
         """Write an event that does not change the tree."""
@@ -94,6 +104,10 @@ class BlockTree:
         with self._lock:
             if (node, hash) not in self._heard:
                 self._heard.add((node, hash))
+                block = self._blocks.get(hash)
+                if block is not None and block.finder not in (None, node):
+                    self._spread += self._now() - block.found_at
+                    self._spreads += 1
                 self._recorder.note(self._now(), "heard", node=node, hash=hash)
 
     def moved(self, node: int, hash: str) -> None:

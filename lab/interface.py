@@ -164,6 +164,12 @@ class Lab(Protocol):
     def blocks(self) -> Sequence[LabBlock]:
         """Every block that some node knows, parents first; genesis is the first."""
 
+    def propagation(self) -> float | None:
+        """Mean seconds from the finding of a block until another node had it. None: no block has reached one.
+
+        It is more than the latency of a link where nodes ask for headers before they ask for a block.
+        """
+
     def wait(self, condition: Callable[[], bool], within: float, until: str = "the condition holds") -> None:
         """Let time pass until the condition holds. Raises `NotReached` after `within` seconds."""
 

@@ -278,6 +278,9 @@ class RealLab(Claims):
     def blocks(self) -> Sequence[LabBlock]:
         return self._tree.blocks()
 
+    def propagation(self) -> float | None:
+        return self._tree.propagation()
+
     def wait(self, condition: Callable[[], bool], within: float, until: str = "the condition holds") -> None:
         deadline = time.monotonic() + within
         while not condition():

@@ -98,6 +98,10 @@ class SimulatedLab(Claims):
     def blocks(self) -> Sequence[LabBlock]:
         return [self._network.described(state) for state in self._network.known.values()]
 
+    def propagation(self) -> float | None:
+        network = self._network
+        return network.spread / network.spreads if network.spreads else None
+
     def _require(self, *numbers: int) -> None:
         for number in numbers:
             if not 1 <= number <= len(self._nodes):

@@ -57,6 +57,7 @@ class LabNetwork(Network):
         self.wires = Wires(nodes, self._wire_changed)
         self.fronts: dict[int, Front] = {}
         self.liars: dict[str, LabBlock] = {}  # URL -> the first block of the branch that it claims
+        self.spread, self.spreads = 0.0, 0  # seconds that blocks took to other nodes, and how often
         self._refused: set[str] = set()
         self.strategy_failed: Callable[[int, str], None] = _raise
         self.draws: list[Draw] = []
@@ -181,6 +182,10 @@ class LabNetwork(Network):
         if block.hash not in self.known:
             self.known[block.hash] = state
             self._note_block(self.described(state), block.header.timestamp)
+        found = self.found[block.hash]
+        if found.finder not in (None, node.number):
+            self.spread += self.scheduler.now - found.at
+            self.spreads += 1
         self.note("heard", node=node.number, hash=block.hash)
 
     def refused(self, node: MiningNode, block: LabBlock, rule: str) -> None:

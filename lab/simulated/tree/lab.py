@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any
 
 from lab.cuts import Cuts
@@ -85,6 +86,12 @@ class TreeLab(Claims):
         for block in self.network.blocks[len(self._listed) :]:
             self._listed.append(self.described(block))
         return self._listed
+
+    def propagation(self) -> float | None:
+        """What the links say now: nothing else delays a block here."""
+        links = self.network.links
+        ways = [way for node in self.network.nodes for way in links.routes(node.index)]
+        return fmean([delay + jitter / 2 for delay, jitter, targets in ways for _ in targets]) if ways else None
 
     def described(self, block: Block) -> LabBlock:
         """A block as scenarios see it."""
