@@ -9,6 +9,12 @@ from lab.interface import LabBlock
 from lab.recording import Recorder
 
 
+def rule_of(reason: str) -> str:
+    """The code of the broken rule, from what a node says of a peer that lied; `lie` if no rule was broken."""
+    code, _, rest = reason.partition(":")
+    return code if rest and " " not in code else "lie"
+
+
 class BlockTree:
     """A tree of blocks. Safe for several threads.
 

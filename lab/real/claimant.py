@@ -110,9 +110,15 @@ class Claimant:
         return found
 
     def _headers(self, arguments: dict[str, str]) -> Json:
-        """The honest headers up to the fork, and then its own."""
+        """The honest headers up to the fork, and then its own.
+
+        What was found since is not on its branch: hashes of such blocks are struck off the locator.
+        """
         query: dict[str, Any] = {name: arguments[name] for name in ("locator", "limit") if name in arguments}
         honest: Json = self._honest.get("/headers", **query)
+        while int(honest["from"]) > int(self._fork["index"]) + 1 and "," in query.get("locator", ""):
+            query["locator"] = query["locator"].partition(",")[2]
+            honest = self._honest.get("/headers", **query)
         below = [header for header in honest["headers"] if int(header["index"]) <= int(self._fork["index"])]
         first = int(honest["from"])
         own = [header for header in self._branch if int(header["index"]) >= first]

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from lab.blocktree import BlockTree
+from lab.blocktree import BlockTree, rule_of
 from lab.interface import LabBlock, LabError
 
 _SECONDS = 1.0  # between two looks
@@ -82,7 +82,7 @@ class Refusals:
         for peer in node.ask("/nodes")["nodes"]:
             block = self._liars.get(str(peer["url"]))
             if block is not None and peer["state"] == "lying" and (node.number, block.hash) not in self._seen:
-                self._note(node, block, str(peer["reason"]).partition(":")[0])
+                self._note(node, block, rule_of(str(peer["reason"])))
 
     def _note(self, node: Asked, block: LabBlock, rule: str) -> None:
         self._seen.add((node.number, block.hash))

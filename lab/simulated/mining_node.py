@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lab.blocktree import rule_of
 from lab.interface import NodeState
 from lab.simulated.checker import Checker, State
 from lab.simulated.false_times import MinersRules
@@ -60,7 +61,7 @@ class WatchedChecker(Checker):
             peer = json.loads(found) if found is not None else {"state": "new"}
             if peer["state"] == "lying" and url not in self._seen_through:
                 self._seen_through.add(url)
-                self.network.refused(self.node, block, peer["reason"].partition(":")[0])
+                self.network.refused(self.node, block, rule_of(peer["reason"]))
 
 
 class MiningNode(SimNode):
