@@ -1,4 +1,4 @@
-"""Whether two samples can come from one law: p-values, exact or by the limit law. Small, so that scipy is not needed."""
+"""Whether two samples can come from one law: p-values, so few that scipy is not needed."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_the_difficulty_leads_real_nodes_to_the_pace_of_the_simulation(tmp_path:
 
 
 def test_fishers_test_by_a_table_of_his() -> None:
-    """R. A. Fisher (1935): 10 of 13 monozygotic twins of convicts were convicted, 2 of 17 others; two-sided 0.0005367."""
+    """R. A. Fisher (1935): of twins of convicts, 10 of 13 identical ones were convicted, and 2 of 17 others."""
     assert fisher(10, 13, 2, 17) == pytest.approx(0.0005367, rel=1e-3)
     assert fisher(5, 50, 10, 100) == pytest.approx(1.0)
 

@@ -77,6 +77,7 @@ def test_how_long_blocks_take_to_other_nodes() -> None:
     tree.add(LabBlock("a", "g", 2, 2, 1, tree.now(), 0.0))
     tree.heard(1, "a")
     assert tree.propagation() is None, "its finder had it at once"
-    for time, node in ((11.0, 2), (13.0, 3), (20.0, 3)):
+    for moment, node in ((11.0, 2), (13.0, 3), (20.0, 3)):
+        time = moment
         tree.heard(node, "a")
     assert tree.propagation() == 2.0
