@@ -96,7 +96,7 @@ class SimulatedLab(Claims):
         return wire
 
     def blocks(self) -> Sequence[LabBlock]:
-        return [self._network.described(state) for state in self._network.known.values()]
+        return self._network.listed
 
     def propagation(self) -> float | None:
         network = self._network
