@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from lab.recording import BadRecording, read_recording
 from services.system.processes import processes, started_at
+from services.system.programs import ROOT, module_command
 from tests.support.lab_up import running
 
 
