@@ -14,6 +14,7 @@ work, or on simulated ones in virtual time, and cannot tell which. Nothing below
 - `chain_pages`: which blocks a request for a part of a chain means
 - `formulas`: what theory expects
 - `measures`: figures of a block tree, and parts of the hash rate
+- `cuts`: which links are cut
 - `blocktree`: the blocks of all nodes, and who has them
 - `timeline`: a recording as text
 - `interface`: what a scenario sees: the lab, its nodes and its links

@@ -9,6 +9,12 @@ from lab.interface import LabBlock
 from lab.recording import Recorder
 
 
+def rule_of(reason: str) -> str:
+    """The code of the broken rule, from what a node says of a peer that lied; `lie` if no rule was broken."""
+    code, _, rest = reason.partition(":")
+    return code if rest and " " not in code else "lie"
+
+
 class BlockTree:
     """A tree of blocks. Safe for several threads.
 
@@ -24,6 +30,17 @@ class BlockTree:
         self._heard: set[tuple[int, str]] = set()
         self._tips: dict[int, str] = {}
         self._followers: dict[int, Callable[[str], None]] = {}
+        self._spread, self._spreads = 0.0, 0  # seconds that blocks took to other nodes, and how often
+        self._refused: dict[str, set[int]] = {}  # hash -> the nodes that refused the block
+
+    def now(self) -> float:
+        """Seconds since the lab began."""
+        return self._now()
+
+    def propagation(self) -> float | None:
+        """Mean seconds from the finding of a block until another node had it; None: none had."""
+        with self._lock:
+            return self._spread / self._spreads if self._spreads else None
 
     def note(self, kind: str, **fields: object) -> None:
         """Write an event that does not change the tree."""
@@ -64,17 +81,39 @@ class BlockTree:
             if self._blocks and block.parent not in self._blocks:
                 raise ValueError(f"the parent of block {block.hash} is not known")
             self._blocks[block.hash] = block
-            self._recorder.note(
-                self._now(), "block", hash=block.hash, parent=block.parent, height=block.height,
-                chainwork=str(block.chainwork), finder=block.finder, timestamp=block.timestamp,
-                transactions=list(block.transactions),
-            )  # fmt: skip
+            if block.hash not in self._refused:
+                self._note_block(block)
+
+    def refused(self, node: int, block: LabBlock, rule: str) -> None:
+        """Note that the node refused a block, once for each node. The block is in the recording, but not in `blocks`.
+
+        Args:
+            rule: the code of the rule that it breaks.
+        """
+        with self._lock:
+            if block.hash not in self._blocks and block.hash not in self._refused and block.parent in self._blocks:
+                self._note_block(block)
+            nodes = self._refused.setdefault(block.hash, set())
+            if node not in nodes:
+                nodes.add(node)
+                self._recorder.note(self._now(), "invalid", node=node, hash=block.hash, rule=rule)
+
+    def _note_block(self, block: LabBlock) -> None:
+        self._recorder.note(
+            self._now(), "block", hash=block.hash, parent=block.parent, height=block.height,
+            chainwork=str(block.chainwork), finder=block.finder, timestamp=block.timestamp,
+            transactions=list(block.transactions),
+        )  # fmt: skip
 
     def heard(self, node: int, hash: str) -> None:
         """Note that the node has stored the block."""
         with self._lock:
             if (node, hash) not in self._heard:
                 self._heard.add((node, hash))
+                block = self._blocks.get(hash)
+                if block is not None and block.finder not in (None, node):
+                    self._spread += self._now() - block.found_at
+                    self._spreads += 1
                 self._recorder.note(self._now(), "heard", node=node, hash=hash)
 
     def moved(self, node: int, hash: str) -> None:

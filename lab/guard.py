@@ -9,15 +9,18 @@ from __future__ import annotations
 import ctypes
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Literal, TypeVar
 
-from lab.strategy import Action, Selects, Strategy, View, publish_all
+from lab.strategy import Action, Selects, Strategy, TellsTime, Times, View, publish_all
 
 T = TypeVar("T")
 
-ANSWER_SECONDS = 1.0
+ANSWER_SECONDS = 1.0  # of a processor's time
+_WALL = 10.0  # seconds of the clock for each of them: a strategy that sleeps ends too
+_LOOKS = 4  # in that time
 
 
 class NeverAnswered(BaseException):
@@ -98,11 +101,57 @@ def answer_of(strategy: Strategy, event: Literal["on_found", "on_heard"], view: 
     Raises:
         TooLate: it did not answer in time. What it raises itself is passed on.
     """
+    ask: Callable[[View], Action] = getattr(strategy, event)
+    return _in_time(lambda: ask(view))
+
+
+def time_of(strategy: TellsTime, times: Times) -> int:
+    """The timestamp that a strategy chooses for a block: Unix seconds.
+
+    Raises:
+        TooLate: it did not answer in time.
+        ValueError: it chose one that the rules forbid. What it raises itself is passed on.
+    """
+    claimed = _in_time(lambda: strategy.timestamp(times))
+    if type(claimed) is not int or not times.earliest <= claimed <= times.latest:
+        raise ValueError(f"its timestamp is not a whole number from {times.earliest} to {times.latest}")
+    return claimed
+
+
+def is_taken(strategy: Selects, transaction: str) -> bool:
+    """Whether a strategy lets a payment into its blocks. Raises `TooLate`, and what it raises itself."""
+    return bool(_in_time(lambda: strategy.takes(transaction)))
+
+
+def _in_time(ask: Callable[[], T]) -> T:
+    """The answer. Raises `TooLate`."""
     try:
-        ask: Callable[[View], Action] = getattr(strategy, event)
-        return _within(ANSWER_SECONDS, lambda: ask(view))
+        return _within(ANSWER_SECONDS, ask)
     except NeverAnswered:
         raise TooLate(f"it did not answer within {ANSWER_SECONDS:g} s") from None
+
+
+class _Allowance:
+    """The time that the calling thread may still take: `seconds` of a processor's time, and `_WALL` times as many of
+    the clock.
+
+    A thread may wait for a core for longer than a second where the machine has other work. A strategy that is asked in
+    such a moment must not fail: the same seed gives the same run.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._clock = time.pthread_getcpuclockid(threading.get_ident())
+        self._used = time.clock_gettime(self._clock)
+        self._ends = time.monotonic() + _WALL * seconds
+
+    def is_used_up(self) -> bool:
+        """May be asked by any thread, also after the end of the one that it is about."""
+        try:
+            used = time.clock_gettime(self._clock) - self._used
+        except OSError:  # that thread has ended
+            return True
+        return used >= self._seconds or time.monotonic() >= self._ends
 
 
 def _within(seconds: float, ask: Callable[[], T]) -> T:
@@ -110,11 +159,14 @@ def _within(seconds: float, ask: Callable[[], T]) -> T:
     if threading.current_thread() is not threading.main_thread():
         return _in_thread(seconds, ask)
 
+    allowance = _Allowance(seconds)
+
     def late(number: int, frame: FrameType | None) -> None:
-        raise NeverAnswered
+        if allowance.is_used_up():
+            raise NeverAnswered
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds / _LOOKS)
     try:
         return ask()
     finally:
@@ -127,8 +179,11 @@ def _in_thread(seconds: float, ask: Callable[[], T]) -> T:
     answers: list[T] = []
     errors: list[Exception] = []
 
+    allowance: list[_Allowance] = []  # the thread's own clock, made by itself
+
     def work() -> None:
         try:
+            allowance.append(_Allowance(seconds))
             answers.append(ask())
         except NeverAnswered:
             pass
@@ -137,7 +192,8 @@ def _in_thread(seconds: float, ask: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=work, name="strategy", daemon=True)
     thread.start()
-    thread.join(seconds)
+    while thread.is_alive() and not (allowance and allowance[0].is_used_up()):
+        thread.join(seconds / _LOOKS)
     if errors:
         raise errors[0]
     if not answers:

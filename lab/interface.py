@@ -164,6 +164,12 @@ class Lab(Protocol):
     def blocks(self) -> Sequence[LabBlock]:
         """Every block that some node knows, parents first; genesis is the first."""
 
+    def propagation(self) -> float | None:
+        """Mean seconds from the finding of a block until another node had it. None: no block has reached one.
+
+        It is more than the latency of a link where nodes ask for headers before they ask for a block.
+        """
+
     def wait(self, condition: Callable[[], bool], within: float, until: str = "the condition holds") -> None:
         """Let time pass until the condition holds. Raises `NotReached` after `within` seconds."""
 
@@ -200,19 +206,3 @@ class Claims:
 
     def measure(self, claim: str, value: float, *, expected: float | None = None, trials: int | None = None) -> None:
         self.observations.append(Observation(claim, True, value, expected, trials, measured=True))
-
-
-def parts_of(nodes: int, groups: Sequence[Sequence[int]]) -> list[list[int]]:
-    """The groups of a partition of `nodes` nodes, each in order; those that are not named are a group of their own.
-
-    Raises:
-        LabError: there is no such node, or one is named twice.
-    """
-    named = [number for group in groups for number in group]
-    for number in named:
-        if not 1 <= number <= nodes:
-            raise LabError(f"There is no node {number}: this lab has the nodes 1 to {nodes}.")
-    if len(set(named)) < len(named):
-        raise LabError("A node is in one group of a partition only.")
-    rest = set(range(1, nodes + 1)) - set(named)
-    return [sorted(part) for part in [*groups, rest] if part]

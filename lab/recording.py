@@ -9,7 +9,7 @@ never less than before, and `event`, its kind:
     withheld   node, hash: the node keeps its block to itself
     published  node, hash: the node shows a block that it had withheld
     tip        node, hash, detached, attached: hashes that left and entered the node's chain, in order of height
-    invalid    node, hash, rule: the node refused the block
+    invalid    node, hash, rule: the node refused the block, which no node has; its own event comes before
     payment    node, id, to, amount (text, coins)
     node       node, state: running, stopped or killed
     limit      node, hash_rate: hashes per second, or null

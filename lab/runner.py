@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -143,8 +144,7 @@ def run_seeds(
     if directory is not None:
         broken = [index for index, run in enumerate(runs) if not all(each.held for each in run)]
         seed = seeds[broken[0] if broken else 0]
-        path = recording_path(directory, scenario.name, "simulated", seed)
-        with recording_file(path) as out:
+        with new_recording(directory, scenario.name, "simulated", seed) as (path, out):
             observe(scenario, simulated(fidelity), "simulated", seed, given, out)
     return Result(scenario.name, "simulated", list(seeds), verdicts, None if path is None else str(path))
 
@@ -158,8 +158,7 @@ def run_real(
     tell: Callable[[Event], None] | None = None,
 ) -> Result:
     """Run a scenario once on real nodes."""
-    path = recording_path(directory, scenario.name, "real", seed)
-    with recording_file(path) as out:
+    with new_recording(directory, scenario.name, "real", seed) as (path, out):
         observations = observe(scenario, make, "real", seed, given, out, tell)
     return Result(scenario.name, "real", [seed], judge_all([observations]), str(path))
 
@@ -175,23 +174,30 @@ def simulated(fidelity: Fidelity) -> MakeLab:
     return SimulatedLab
 
 
-def recording_path(directory: Path, scenario: str, world: World, seed: int) -> Path:
-    return directory / f"{scenario}-{world}-{seed}.jsonl"
-
-
 @contextmanager
-def recording_file(path: Path) -> Iterator[TextIO]:
-    """A file to record into; one that is there is replaced.
+def new_recording(directory: Path, scenario: str, world: World, seed: int) -> Iterator[tuple[Path, TextIO]]:
+    """A new file to record into, and its path. A number is added to the name of one that is there already.
 
     Raises:
         LabError: it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="ascii") as out:
-            yield out
+        directory.mkdir(parents=True, exist_ok=True)
+        path, out = _create(directory / f"{scenario}-{world}-{seed}")
+        with out:
+            yield path, out
     except OSError as error:
-        raise LabError(f"The recording {path} cannot be written: {error.strerror}.") from None
+        place = directory / f"{scenario}-{world}-{seed}.jsonl"
+        raise LabError(f"The recording {place} cannot be written: {error.strerror}.") from None
+
+
+def _create(stem: Path) -> tuple[Path, TextIO]:
+    """Two labs that begin at the same time get two files: each is created, never opened."""
+    for number in count(1):
+        path = stem.with_name(f"{stem.name}{f'-{number}' * (number > 1)}.jsonl")
+        with suppress(FileExistsError):
+            return path, path.open("x", encoding="ascii")
+    raise AssertionError("the count has no end")
 
 
 def _seed(source: str, fidelity: Fidelity, given: Mapping[str, Value], seed: int) -> list[Observation]:

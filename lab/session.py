@@ -18,7 +18,7 @@ from lab.interface import Lab, World
 from lab.page.app import Feed, create_app, serving
 from lab.page.controls import Controls
 from lab.recording import Recorder
-from lab.runner import SPEC, MakeLab, recording_file, recording_path
+from lab.runner import SPEC, MakeLab, new_recording
 from lab.strategy import Strategy
 from services.settings.table import load_spec
 
@@ -78,9 +78,8 @@ def run_session(
     """
     spec = load_spec(SPEC)
     seed = int(time.time())
-    path = recording_path(directory, NAME, world, seed)
     feed = Feed()
-    with recording_file(path) as out, _until_interrupted() as interrupted:
+    with new_recording(directory, NAME, world, seed) as (path, out), _until_interrupted() as interrupted:
         recorder = Recorder(out, feed.add)
         recorder.note(
             0.0, "begin", recording=recording.VERSION, scenario=NAME, world=world, seed=seed, nodes=nodes,

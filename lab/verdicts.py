@@ -98,9 +98,18 @@ def judge(observations: Sequence[Observation]) -> Verdict:
     trials = _trials(observations)
     value = fmean(values, trials)
     shown, judged = _interval(values, trials, SHOWN), _interval(values, trials, JUDGED)
-    held = first.expected is None or judged is None or judged[0] <= first.expected <= judged[1]
+    expected = _expected(observations)
+    held = expected is None or judged is None or judged[0] <= expected <= judged[1]
     low, high = shown if shown is not None else (None, None)
-    return Verdict(first.claim, held, value, low, high, first.expected)
+    return Verdict(first.claim, held, value, low, high, expected)
+
+
+def _expected(observations: Sequence[Observation]) -> float | None:
+    """What is expected of the mean of all runs: a run may have measured what its expectation depends on."""
+    given = [each.expected for each in observations if each.expected is not None]
+    if len(given) < len(observations):
+        return None
+    return given[0] if len(set(given)) == 1 else fmean(given)
 
 
 def _trials(observations: Sequence[Observation]) -> list[int] | None:

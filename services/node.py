@@ -220,17 +220,19 @@ def build_node(
     randomness: Randomness | None = None,
     http: PeerHttp | None = None,
     broker: Store | None = None,
+    rules: Rules | None = None,
 ) -> Node:
     """A node on `store`, whose jobs go to `queue`. Nothing is written before `begin`.
 
     Args:
         clock: None for this machine's, corrected by the store's.
+        rules: None for those of the chain spec.
         broker: given if `Node.wrong_clocks` is to include the processes that share it.
     """
     clock = clock or CommonClock(SystemClock(), lambda: store_time(store))
     randomness = randomness or SystemRandomness()
     http = http or SystemPeerHttp(private=settings.reaches_private_peers, proxy=proxy_of(settings))
-    rules = rules_for(settings.spec)
+    rules = rules or rules_for(settings.spec)
     keys = Keys(settings.node)
     chain = ChainStore(store, keys, rules)
     faults = FaultStore(store, keys)

@@ -26,9 +26,11 @@ class Facts:
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
-        self.blocks: dict[str, LabBlock] = {}
+        self.blocks: dict[str, LabBlock] = {}  # those that some node has: not what was only refused
+        heard = {event.fields["hash"] for event in events if event.kind == "heard"}
+        refused = {event.fields["hash"] for event in events if event.kind == "invalid"} - heard
         for event in events:
-            if event.kind == "block":
+            if event.kind == "block" and event.fields["hash"] not in refused:
                 self.blocks[event.fields["hash"]] = _block(event)
 
     @property

@@ -10,6 +10,8 @@
 - `chain_copy`: what it answers for a chain
 - `door`: its HTTP
 - `going_back`: a node leaves the last blocks of its chain
+- `refusals`: blocks that nodes refused, and peers that were seen to lie
+- `wiring`: the links, as scenarios see them: cuts, partitions, and their events
 - `router`: the HTTP forward proxy that all nodes of a lab use for their peers
 - `links`: what it does to the bytes that go from one node to another
 - `exchange`: one request and its answer

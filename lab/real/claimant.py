@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from api.cli.client import NodeClient
 from api.cli.group import Failure
+from lab.interface import LabBlock
 from lab.simulated.sealing import hash_of, root_of
 from shared.chain_spec import ChainSpec
 from shared.reward import make_reward
@@ -26,12 +27,14 @@ class Claimant:
 
     Args:
         honest: a node from which it takes the chain that its branch begins on.
+        number: tells it from other such peers: no two show the same block.
     """
 
-    def __init__(self, honest: NodeClient, spec: ChainSpec, blocks: int) -> None:
+    def __init__(self, honest: NodeClient, spec: ChainSpec, blocks: int, number: int) -> None:
         self._honest = honest
         self._spec = spec
         self._count = blocks
+        self._number = number
         self._fork: Json = honest.get("/blocks/latest")
         self._genesis = str(honest.get("/status")["genesis"])
         self._branch = self._make(min(blocks, 2 * _MOST))  # no node reads more than it needs to see the lie
@@ -53,6 +56,20 @@ class Claimant:
 
     def stop(self) -> None:
         self._stack.close()
+
+    @property
+    def first(self) -> LabBlock:
+        """The first block of its branch: the one that a node refuses."""
+        header = self._branch[0]
+        return LabBlock(
+            hash=hash_of(header),
+            parent=str(header["previous_hash"]),
+            height=int(header["index"]),
+            chainwork=int(self._fork["chainwork"]) + self._spec.difficulty,
+            finder=None,
+            found_at=0.0,
+            timestamp=float(header["timestamp"]),
+        )
 
     def claim(self) -> Json:
         """The tip that it claims."""
@@ -86,16 +103,22 @@ class Claimant:
                 "previous_hash": previous,
                 "difficulty": self._spec.difficulty,
                 "transactions_root": root_of(body),
-                "proof": 0,
+                "proof": self._number,
             }
             found.append(header)
             previous = hash_of({**header, "transactions": body})
         return found
 
     def _headers(self, arguments: dict[str, str]) -> Json:
-        """The honest headers up to the fork, and then its own."""
+        """The honest headers up to the fork, and then its own.
+
+        What was found since is not on its branch: hashes of such blocks are struck off the locator.
+        """
         query: dict[str, Any] = {name: arguments[name] for name in ("locator", "limit") if name in arguments}
         honest: Json = self._honest.get("/headers", **query)
+        while int(honest["from"]) > int(self._fork["index"]) + 1 and "," in query.get("locator", ""):
+            query["locator"] = query["locator"].partition(",")[2]
+            honest = self._honest.get("/headers", **query)
         below = [header for header in honest["headers"] if int(header["index"]) <= int(self._fork["index"])]
         first = int(honest["from"])
         own = [header for header in self._branch if int(header["index"]) >= first]

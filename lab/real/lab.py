@@ -10,19 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from lab.blocktree import BlockTree
-from lab.interface import Claims, Conditions, LabBlock, LabError, Link, NotReached, World, parts_of
+from lab.interface import Claims, LabBlock, LabError, Link, NotReached, World
 from lab.real.claimant import Claimant
 from lab.real.front import Front
 from lab.real.node import HOST, RealNode
 from lab.real.nursery import start_nursery
+from lab.real.refusals import Refusals
 from lab.real.router import Router
 from lab.real.warden import Warden
+from lab.real.wiring import Wiring
 from lab.recording import Recorder
 from lab.strategy import Strategy, TellsTime
 from services.launch.node_files import node_files, write_private
@@ -139,10 +140,14 @@ class RealLab(Claims):
         self._stack.callback(self._hands.do, self._stop_all)
         self._stack.callback(self._end_fronts)
         self._hands.do(self._start_all)
+        self._wiring = Wiring(self._router, nodes, self._tree)
+        self._refusals = Refusals(self._running, self._tree, self._finders.get)
         self._hands.tick(self._tick)
         for node in self._nodes:
             node.limit(NETWORK_HASH_RATE / nodes)
             node.follow()
+        self._refusals.start()
+        self._stack.callback(self._refusals.stop)
 
     def _plan(self, number: int, directory: Path) -> NodePlan:
         spec = self.spec.name
@@ -208,25 +213,13 @@ class RealLab(Claims):
         self.node(a), self.node(b)
         if a == b:
             raise LabError(f"Node {a} has no link to itself.")
-        return _NotedLink(self._router.link(a, b), a, b, self._tree)
+        return self._wiring.link(a, b)
 
     def partition(self, *groups: Sequence[int]) -> None:
-        sides = parts_of(len(self._nodes), groups)
-        side_of = {number: index for index, side in enumerate(sides) for number in side}
-        for a in side_of:
-            for b in side_of:
-                if a != b:
-                    link = self._router.link(a, b)
-                    link.cut() if side_of[a] != side_of[b] else link.restore()
-        self._tree.note("groups", groups=sides)
+        self._wiring.partition(groups)
 
     def heal(self) -> None:
-        numbers = [node.number for node in self._nodes]
-        for a in numbers:
-            for b in numbers:
-                if a != b:
-                    self._router.link(a, b).restore()
-        self._tree.note("groups", groups=[numbers])
+        self._wiring.heal()
 
     def strategy(self, number: int, strategy: Strategy | None) -> None:
         node = self.node(number)
@@ -257,13 +250,14 @@ class RealLab(Claims):
     def lie(self, claimed_blocks: int = 1000) -> None:
         if claimed_blocks < 1:
             raise LabError(f"A liar claims at least one block more, not {claimed_blocks}.")
-        running = [node for node in self._nodes if node.state == "running"]
+        running = self._running()
         if not running:
             raise LabError("No node runs to which anybody could lie.")
         best = max(running, key=lambda node: node.tip().chainwork)
-        liar = Claimant(best.client(), self.spec, claimed_blocks)
+        liar = Claimant(best.client(), self.spec, claimed_blocks, self._liars)
         liar.start()
         self._stack.callback(liar.stop)
+        self._refusals.liar(liar.url, liar.first)
         self._router.add(len(self._nodes) + 1 + self._liars, HOST, liar.port)
         self._liars += 1
         for node in running:
@@ -274,12 +268,18 @@ class RealLab(Claims):
         """Have another process end with the lab, in whatever way that ends."""
         self._warden.process(pid)
 
+    def _running(self) -> list[RealNode]:
+        return [node for node in self._nodes if node.state == "running"]
+
     def mining(self, on: bool) -> None:
         for node in self._nodes:
             node.mine_always(on)
 
     def blocks(self) -> Sequence[LabBlock]:
         return self._tree.blocks()
+
+    def propagation(self) -> float | None:
+        return self._tree.propagation()
 
     def wait(self, condition: Callable[[], bool], within: float, until: str = "the condition holds") -> None:
         deadline = time.monotonic() + within
@@ -296,35 +296,6 @@ class RealLab(Claims):
 
     def close(self) -> None:
         self._stack.close()
-
-
-class _NotedLink:
-    """A link of the router whose changes are events of the lab."""
-
-    def __init__(self, link: Link, a: int, b: int, tree: BlockTree) -> None:
-        self._link = link
-        self._ends = (a, b)
-        self._tree = tree
-
-    @property
-    def conditions(self) -> Conditions:
-        return self._link.conditions
-
-    def set(self, *, latency: float | None = None, jitter: float | None = None, rate: float | None = None) -> None:
-        self._link.set(latency=latency, jitter=jitter, rate=rate)
-        self._note()
-
-    def cut(self) -> None:
-        self._link.cut()
-        self._note()
-
-    def restore(self) -> None:
-        self._link.restore()
-        self._note()
-
-    def _note(self) -> None:
-        a, b = self._ends
-        self._tree.note("link", **{"from": a, "to": b}, **asdict(self.conditions))
 
 
 def require_room(nodes: int) -> None:

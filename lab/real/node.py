@@ -211,6 +211,10 @@ class RealNode:
         with self._answers():
             self.client().post("/nodes/register", {"nodes": [url]})
 
+    def ask(self, path: str) -> Any:
+        """What the node's API answers to a GET. Raises `LabError`: it refuses, or the node does not run."""
+        return self._get(path)
+
     def peers(self) -> list[dict[str, Any]]:
         """What the node says of its peers."""
         found: list[dict[str, Any]] = self._get("/nodes")["nodes"]

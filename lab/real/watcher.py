@@ -109,7 +109,7 @@ class Watcher:
             height=int(found["index"]),
             chainwork=int(found["chainwork"]),
             finder=None if reward is None else self._finder_of(str(reward["recipient"])),
-            found_at=0.0,
+            found_at=self._tree.now(),
             timestamp=float(found["timestamp"]),
             transactions=tuple(str(each["id"]) for each in paid),
             fees=sum(parse_amount(each.get("fee", "0"), field="fee") for each in paid),

@@ -5,7 +5,7 @@ not waste its time on it either. It asks for the headers first and looks at the 
 enough was not worked for, so the node knows the peer for a liar, does not ask it again for a while, and goes on with
 the honest ones.
 
-The block tree shows the claimed tip crossed out, with the rule that it breaks. No node ever takes it.
+The block tree shows the first block of each such chain crossed out, with the rule that it breaks. No node takes it.
 
 Try `--set liars=8`, or `--set claimed=100000`.
 """

@@ -24,6 +24,7 @@ Labs, as scenarios see them:
 - `lab_network`: wires, nodes, and what is recorded of them
 - `links`: what connects two nodes
 - `front`: stands between a miner with a strategy and its peers
+- `false_times`: timestamps that a strategy chooses
 - `chain_door`: serves one chain, whichever chain a node has
 - `claimant`: a peer that claims work which it did not do
 - `draws`: what chance has decided in a run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from lab.interface import LabBlock
 from lab.simulated import chain_door
 from lab.simulated.sealing import hash_of, root_of
 from shared.reward import make_reward
@@ -21,11 +22,13 @@ _MOST = 500  # headers or blocks of one answer
 class Claimant:
     """Claims `blocks` more than the best chain had when it came. Its blocks are right, but for their proofs."""
 
-    def __init__(self, network: LabNetwork, url: str, blocks: int) -> None:
+    def __init__(self, network: LabNetwork, url: str, blocks: int, number: int) -> None:
+        """`number` tells it from other such peers: no two show the same block."""
         self.url = url
         self._network = network
         self._fork: State = max((node.checker.tip for node in network.nodes), key=lambda state: state.claim.chainwork)
         self._count = blocks
+        self._number = number
         self._branch = self._make(min(blocks, 2 * _MOST))  # no node reads more than it needs to see the lie
 
     def _make(self, count: int) -> list[Json]:
@@ -43,7 +46,7 @@ class Claimant:
                 "difficulty": spec.difficulty,
                 "transactions_root": root_of(body),
                 "transactions": body,
-                "proof": 0,
+                "proof": self._number,
             }
             found.append(block)
             previous = hash_of(block)
@@ -53,6 +56,20 @@ class Claimant:
     def tip(self) -> str:
         """The hash that it claims."""
         return hash_of(self._branch[-1])
+
+    @property
+    def first(self) -> LabBlock:
+        """The first block of its branch: the one that a node refuses."""
+        block = self._branch[0]
+        return LabBlock(
+            hash=hash_of(block),
+            parent=str(block["previous_hash"]),
+            height=int(block["index"]),
+            chainwork=self._fork.claim.chainwork + int(block["difficulty"]),
+            finder=None,
+            found_at=0.0,
+            timestamp=float(block["timestamp"]),
+        )
 
     def _claim(self) -> Json:
         spec = self._network.tree.rules.spec

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from lab.interface import Claims, LabBlock, LabError, LabNode, Link, NotReached, World, parts_of
+from lab.interface import Claims, LabBlock, LabError, LabNode, Link, NotReached, World
 from lab.recording import Recorder
 from lab.simulated.claimant import Claimant
 from lab.simulated.draws import Draw
@@ -20,7 +20,7 @@ from lab.simulated.node import url_of
 from lab.simulated.scheduler import Killed, Process
 from lab.simulated.simulated_node import SimulatedNode
 from lab.simulated.surroundings import easy_hashes, surroundings
-from lab.strategy import Strategy
+from lab.strategy import Strategy, TellsTime
 from services.settings.table import load_spec
 from shared.chain_spec import ChainSpec
 from shared.errors import NodeError
@@ -96,7 +96,11 @@ class SimulatedLab(Claims):
         return wire
 
     def blocks(self) -> Sequence[LabBlock]:
-        return [self._network.described(state) for state in self._network.known.values()]
+        return self._network.listed
+
+    def propagation(self) -> float | None:
+        network = self._network
+        return network.spread / network.spreads if network.spreads else None
 
     def _require(self, *numbers: int) -> None:
         for number in numbers:
@@ -106,19 +110,17 @@ class SimulatedLab(Claims):
     # --- what can be done to it ---
 
     def partition(self, *groups: Sequence[int]) -> None:
-        parts = parts_of(len(self._nodes), groups)
-        self._network.wires.part(list(map(set, parts)))
-        self._network.note("groups", groups=parts)
+        self._network.note("groups", groups=self._network.wires.cuts.part(groups))
 
     def heal(self) -> None:
-        self._network.wires.heal()
-        self._network.note("groups", groups=[[node.number for node in self._nodes]])
+        self._network.note("groups", groups=self._network.wires.cuts.heal())
 
     def strategy(self, number: int, strategy: Strategy | None) -> None:
         self._require(number)
         fronts = self._network.fronts
         if number in fronts:
             fronts[number].end()
+        self._network.members[number - 1].times.liar = strategy if isinstance(strategy, TellsTime) else None
         if strategy is not None:
             fronts[number] = Front(self._network, self._network.members[number - 1], strategy)
         self._network.note("strategy", node=number, name=None if strategy is None else strategy.name)
@@ -133,10 +135,11 @@ class SimulatedLab(Claims):
         if claimed_blocks < 1:
             raise LabError("A liar claims at least one block.")
         network = self._network
-        url = url_of(MOST_NODES + len(network.strangers))
-        liar = Claimant(network, url, claimed_blocks)
+        number = len(network.liars)
+        url = url_of(MOST_NODES + number)
+        liar = Claimant(network, url, claimed_blocks, number)
         network.strangers[url] = liar
-        network.liars[url] = liar.tip
+        network.liars[url] = liar.first
         for member in network.members:
             if member.running:
                 self.do(f"{member.name} meets a liar", member.knows(url, liar.news()))

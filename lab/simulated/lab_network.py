@@ -56,12 +56,16 @@ class LabNetwork(Network):
         self.mining = True
         self.wires = Wires(nodes, self._wire_changed)
         self.fronts: dict[int, Front] = {}
-        self.liars: dict[str, str] = {}  # URL -> the hash that it claims
+        self.liars: dict[str, LabBlock] = {}  # URL -> the first block of the branch that it claims
+        self.spread, self.spreads = 0.0, 0  # seconds that blocks took to other nodes, and how often
+        self._described: dict[str, LabBlock] = {}
+        self._refused: set[str] = set()
         self.strategy_failed: Callable[[int, str], None] = _raise
         self.draws: list[Draw] = []
         self.found: dict[str, Found] = {}
         self.members: list[MiningNode] = []
         self.known: dict[str, State] = {}  # by hash, in the order in which they were first stored
+        self.listed: list[LabBlock] = []  # the same blocks, as scenarios see them
         for index in range(nodes):
             peers = tuple(url_of(other) for other in range(nodes) if other != index)
             member = MiningNode(self, index, MemoryRedis(), peers, NETWORK_HASH_RATE / nodes)
@@ -149,9 +153,12 @@ class LabNetwork(Network):
     # --- what nodes report ---
 
     def described(self, state: State) -> LabBlock:
-        """A block as scenarios see it."""
+        """A block as scenarios see it: made once, since conditions of scenarios ask after each step."""
+        known = self._described.get(state.block.hash)
+        if known is not None:
+            return known
         block, found = state.block, self.found[state.block.hash]
-        return LabBlock(
+        known = self._described[block.hash] = LabBlock(
             block.hash,
             str(block.header.previous_hash),
             block.index,
@@ -162,6 +169,7 @@ class LabNetwork(Network):
             tuple(item.id for item in block.transactions[1:]),
             sum(item.fee for item in block.transactions[1:]),
         )
+        return known
 
     def finding(self, node: MiningNode, block_hash: str) -> None:
         """Note that a node is about to store a block that it has found."""
@@ -179,17 +187,32 @@ class LabNetwork(Network):
             self.found[block.hash] = Found(None, self.scheduler.now)
         if block.hash not in self.known:
             self.known[block.hash] = state
-            self.note(
-                "block",
-                hash=block.hash,
-                parent=str(block.header.previous_hash),
-                height=block.index,
-                chainwork=str(state.claim.chainwork),
-                finder=self.found[block.hash].finder,
-                timestamp=block.header.timestamp,
-                transactions=[item.id for item in block.transactions[1:]],
-            )
+            self.listed.append(self.described(state))
+            self._note_block(self.listed[-1], block.header.timestamp)
+        found = self.found[block.hash]
+        if found.finder not in (None, node.number):
+            self.spread += self.scheduler.now - found.at
+            self.spreads += 1
         self.note("heard", node=node.number, hash=block.hash)
+
+    def refused(self, node: MiningNode, block: LabBlock, rule: str) -> None:
+        """Note that a node refused the first block of a liar's branch. The block is in the recording, but not known."""
+        if block.hash not in self._refused:
+            self._refused.add(block.hash)
+            self._note_block(block, int(block.timestamp))
+        self.note("invalid", node=node.number, hash=block.hash, rule=rule)
+
+    def _note_block(self, block: LabBlock, timestamp: object) -> None:
+        self.note(
+            "block",
+            hash=block.hash,
+            parent=block.parent,
+            height=block.height,
+            chainwork=str(block.chainwork),
+            finder=block.finder,
+            timestamp=timestamp,
+            transactions=list(block.transactions),
+        )
 
     def moved(self, node: MiningNode, before: State, after: State) -> None:
         """Note that a node has another tip."""

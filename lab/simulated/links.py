@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
 
+from lab.cuts import Cuts
 from lab.interface import Conditions, LabError
 
 # Seconds that a message takes on one machine, and bytes of a message besides its body.
@@ -17,18 +18,18 @@ HEAD = 200
 class Wire:
     """What `to` hears from `sender`: a line on which one message follows another, where its rate is bounded."""
 
-    def __init__(self, sender: int, to: int, told: Callable[[Wire], None]) -> None:
-        """`told` is called after each change that a scenario makes."""
+    def __init__(self, sender: int, to: int, cuts: Cuts, told: Callable[[Wire], None]) -> None:
+        """`told` is called after each change that a scenario makes of this wire alone."""
         self.sender = sender
         self.to = to
         self._told = told
         self._conditions = Conditions()
-        self._cut = False
+        self._cuts = cuts
         self._free_at = 0.0  # when the last message has been sent
 
     @property
     def conditions(self) -> Conditions:
-        return replace(self._conditions, cut=self._cut)
+        return replace(self._conditions, cut=self._cuts(self.sender, self.to))
 
     def set(self, *, latency: float | None = None, jitter: float | None = None, rate: float | None = None) -> None:
         """Change what is named; the rest stays. A rate of 0 ends the limit.
@@ -49,17 +50,13 @@ class Wire:
 
     def cut(self) -> None:
         """Refuse connections, and end those that are open."""
-        self.switch(cut=True)
+        self._cuts.change(self.sender, self.to, True)
         self._told(self)
 
     def restore(self) -> None:
         """End the cut. Latency, jitter and rate stay."""
-        self.switch(cut=False)
+        self._cuts.change(self.sender, self.to, False)
         self._told(self)
-
-    def switch(self, *, cut: bool) -> None:
-        """As `cut` and `restore`, but nobody is told: a partition is told as such."""
-        self._cut = cut
 
     def seconds(self, size: int, now: float, chance: random.Random) -> float:
         """How long a message of `size` bytes takes that is sent now. It waits for those before it."""
@@ -76,20 +73,9 @@ class Wires:
     """All wires between the nodes 1 to `nodes`."""
 
     def __init__(self, nodes: int, told: Callable[[Wire], None]) -> None:
-        self._nodes = nodes
-        self._all = {(a, b): Wire(a, b, told) for a, b in permutations(range(1, nodes + 1), 2)}
+        self.cuts = Cuts(nodes)
+        self._all = {(a, b): Wire(a, b, self.cuts, told) for a, b in permutations(range(1, nodes + 1), 2)}
 
     def get(self, sender: int, to: int) -> Wire | None:
         """The wire between two nodes; None if one of them is none."""
         return self._all.get((sender, to))
-
-    def part(self, groups: list[set[int]]) -> None:
-        """Cut all wires between different groups, and restore all others."""
-        side = {number: index for index, group in enumerate(groups) for number in group}
-        for (a, b), wire in self._all.items():
-            wire.switch(cut=side[a] != side[b])
-
-    def heal(self) -> None:
-        """End every cut."""
-        for wire in self._all.values():
-            wire.switch(cut=False)

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lab.blocktree import rule_of
 from lab.interface import NodeState
 from lab.simulated.checker import Checker, State
+from lab.simulated.false_times import MinersRules
 from lab.simulated.node import SimNode, SimProcess
 from lab.simulated.ports import SimHttp
 from lab.simulated.scheduler import Bell
@@ -54,12 +56,12 @@ class WatchedChecker(Checker):
 
     def _check_peers(self) -> None:
         super()._check_peers()
-        for url, claimed in self.network.liars.items():
+        for url, block in self.network.liars.items():
             found = self.raw.hgetall(self.keys.peers).get(url.encode())
             peer = json.loads(found) if found is not None else {"state": "new"}
             if peer["state"] == "lying" and url not in self._seen_through:
                 self._seen_through.add(url)
-                self.network.note("invalid", node=self.node.number, hash=claimed, rule=peer["reason"].partition(":")[0])
+                self.network.refused(self.node, block, rule_of(peer["reason"]))
 
 
 class MiningNode(SimNode):
@@ -72,6 +74,8 @@ class MiningNode(SimNode):
         self.wanted = 0  # blocks that it must find although it does not mine all the time
         self.state: NodeState = "running"
         self.bell = Bell()
+        self.times = MinersRules(network.plan.spec, self._right_difficulty, self._tells_no_time)
+        self.rules = self.times
         super().__init__(network, index, raw, peers)
 
     def _http(self) -> SimHttp:
@@ -79,6 +83,19 @@ class MiningNode(SimNode):
 
     def _checker(self) -> Checker:
         return WatchedChecker(self.lab, self)
+
+    # --- timestamps ---
+
+    def _right_difficulty(self) -> float:
+        """The difficulty at which blocks come at the spec's interval."""
+        rates = sum(member.hash_rate for member in self.lab.members if member.mines and member.running)
+        return rates * self.lab.plan.spec.block_interval
+
+    def _tells_no_time(self, what: str) -> None:
+        """The node's strategy has failed: the node is an honest one from now on."""
+        self.lab.strategy_failed(self.number, f"The strategy {what}; its node is honest from now on.")
+        if (front := self.lab.fronts.get(self.number)) is not None:
+            front.end()
 
     # --- life and death ---
 

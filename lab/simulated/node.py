@@ -26,6 +26,7 @@ from services.settings.table import Settings, load
 from services.store.mining import Claim, Searched
 from shared.errors import NodeError
 from shared.proof import accepts
+from shared.rules import Rules
 from worker import context
 from worker.jobs import network
 from worker.ticker import Ticker
@@ -55,6 +56,8 @@ class SimProcess(Process):
 
 class SimNode:
     """A node with what keeps it going: its ticker, its supervisor and its workers."""
+
+    rules: Rules | None = None  # of its own; None: those of the chain spec
 
     def __init__(self, world: Network, index: int, raw: Any, peers: tuple[str, ...]) -> None:
         plan = world.plan
@@ -99,6 +102,7 @@ class SimNode:
             clock=self.clock,
             randomness=SeededRandomness(self.world),
             http=self._http(),
+            rules=self.rules,
         )
 
     def _http(self) -> SimHttp:
@@ -342,6 +346,5 @@ def _wsgi(app: Flask, method: str, path: str, body: bytes | None) -> tuple[int, 
     try:
         return statuses[0], b"".join(answer)
     finally:
-        close = getattr(answer, "close", None)
-        if close is not None:
+        if (close := getattr(answer, "close", None)) is not None:
             close()

@@ -160,6 +160,21 @@ def test_blocks_are_chosen_by_keyboard_and_pointer(stage: Stage) -> None:
     page.wait_for_selector("#no-block:not([hidden])")
 
 
+def test_a_refused_block_says_which_rule_it_breaks(stage: Stage) -> None:
+    tips = [event.fields for event in stage.feed.events if event.kind == "tip"]
+    fields = {"hash": "e" * 64, "parent": tips[-1]["hash"], "height": 99, "chainwork": "1", "finder": None}
+    stage.feed.add(Event(1e3, "block", {**fields, "timestamp": 0, "transactions": []}))
+    for node in (3, 4):
+        stage.feed.add(Event(1e3, "invalid", {"node": node, "hash": "e" * 64, "rule": "wrong_proof"}))
+    page = stage.tab.page
+    page.wait_for_function("document.getElementById('log').textContent.includes('Node 4 refused block eeeeeeee')")
+    page.focus("#tree")
+    page.keyboard.press("ArrowUp")  # from the newest block, which has no neighbour, to itself
+    page.wait_for_selector("#block:not([hidden])")
+    assert "wrong_proof, by node 3" in page.text_content("#block")
+    assert "nobody yet" in page.text_content("#block")
+
+
 @pytest.mark.parametrize("view", VIEWS, ids=["light wide", "dark phone"])
 def test_an_exported_recording_opens_without_a_network(browser: Any, axe: str, tmp_path: Path, view: Any) -> None:
     page = tmp_path / "run.html"

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from lab.interface import LabError, NotReached
 from lab.loading import load_scenario
 from lab.measures import main_chain
 from lab.recording import Recorder, read_recording
-from lab.runner import observe
+from lab.runner import observe, spec_of
 from lab.simulated.lab import SimulatedLab
+from lab.strategies import Honest, TimeLiar
+from lab.strategy import Times
 from services.settings.table import load_spec
 from services.system.programs import ROOT
 
@@ -177,6 +180,9 @@ def test_no_node_believes_a_peer_that_claims_work(lab: SimulatedLab) -> None:
     assert {event["node"] for event in refused} == {1, 2, 3}
     assert {event["rule"] for event in refused} == {"wrong_proof"}
     assert len({event["hash"] for event in refused}) == 2
+    drawn = {event["hash"]: event for event in events(lab, "block")}
+    known = {block.hash for block in lab.blocks()}
+    assert all(drawn[event["hash"]]["parent"] in known and event["hash"] not in known for event in refused)
     with pytest.raises(LabError):
         lab.lie(0)
 
@@ -246,6 +252,52 @@ def test_what_chance_decided_can_be_taken_out(lab: SimulatedLab) -> None:
         found = (block.found_at, block.finder, block.parent, block.timestamp)
         assert found == (draw.time, draw.finder, draw.parent, draw.timestamp)
     assert [draw.time for draw in lab.draws] == sorted(draw.time for draw in lab.draws)
+
+
+def late(lab: SimulatedLab, finder: int, since: float) -> float:
+    """By how many seconds the timestamps of a node's blocks lie before their true times, in the mean."""
+    found = [block for block in lab.blocks()[1:] if block.finder == finder and block.found_at > since]
+    return fmean(block.found_at - (block.timestamp - lab.spec.genesis_timestamp) for block in found)
+
+
+def test_a_miner_chooses_the_timestamps_of_its_blocks() -> None:
+    """The true time in an honest block is some seconds old: that of the template."""
+    spec = spec_of(load_scenario("timewarp"))
+    with SimulatedLab(2, spec, seed=3) as lab:
+        for node in lab.nodes:
+            node.limit(spec.difficulty / 4)
+        means = []
+        for strategy in (None, TimeLiar("as far back as allowed"), TimeLiar("as far ahead as allowed"), None):
+            lab.strategy(1, strategy)
+            lab.run_for(10)  # templates are made anew
+            since = lab.now
+            lab.run_for(60)
+            means.append(late(lab, 1, since))
+            assert 0 < late(lab, 2, since) < 6
+        assert 0 < means[0] < 6 and means[1] > 10 and means[2] < -3 and 0 < means[3] < 6, means
+        assert lab.observations == []
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [(lambda times: "noon", "not a whole number"), (lambda times: 1 // 0, "raised ZeroDivisionError")],
+    ids=["nonsense", "raises"],
+)
+def test_a_strategy_that_cannot_tell_the_time_is_reported(lab: SimulatedLab, lie: Any, said: str) -> None:
+    class Clockless(Honest):
+        name = "clockless"
+
+        def timestamp(self, times: Times) -> int:
+            answer: int = lie(times)
+            return answer
+
+    lab.strategy(1, Clockless())
+    lab.run_for(30)
+    assert [each.held for each in lab.observations] == [False]
+    assert any(said in event["text"] and "honest from now on" in event["text"] for event in events(lab, "said"))
+    lab.mining(False)
+    lab.wait(lambda: agree(lab), 60)
+    assert {block.finder for block in lab.blocks()[1:]} == {1, 2, 3}
 
 
 @pytest.mark.parametrize("name", ["partition", "crash", "liar"])

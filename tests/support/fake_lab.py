@@ -118,6 +118,9 @@ class FakeLab:
     def blocks(self) -> Sequence[LabBlock]:
         return [GENESIS]
 
+    def propagation(self) -> float | None:
+        return None
+
     def wait(self, condition: Callable[[], bool], within: float, until: str = "the condition holds") -> None:
         assert condition()
 

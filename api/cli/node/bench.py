@@ -30,6 +30,7 @@ BENCHMARKS = {
     "timestamps": "false timestamps and the block interval",
     "lab": "the simulated lab beside theory",
     "lab_nodes": "eight real nodes of a lab",
+    "lab_page": "the lab's page in a browser",
     "tie_rules": "rules for two tips of equal work",
     "traces": "a transaction with and without traces",
     "scaling_simulation": "1 to 10,000 workers, simulated",

@@ -86,38 +86,78 @@ export class Drawing {
     if (this.follows) this.keepInSight(moment);
     context.clearRect(0, 0, this.width, this.height);
     const mark = history.mark(moment);
-    const detailed = this.scale > DETAILED;
-    const visible = [];
-    for (let index = 0; index < moment.shown; index += 1) {
-      const block = history.blocks[index];
-      const [x, y] = this.place(block);
-      if (x > -STEP && x < this.width + STEP) visible.push([block, x, y]);
+    const visible = this.visible(moment);
+    if (this.scale > DETAILED) {
+      this.drawCurves(visible);
+      for (const block of visible) this.drawBlock(block, ...this.place(block), mark, true, moment);
+    } else this.drawFar(visible, mark, moment);
+    this.drawTips(moment, this.scale > DETAILED);
+  }
+
+  // The blocks whose heights are in sight: all others cost nothing.
+  visible(moment) {
+    const { byHeight } = this.history, margin = STEP / this.scale, found = [];
+    const first = Math.max(0, Math.ceil((this.left - margin) / STEP));
+    const last = Math.min(byHeight.length - 1, Math.floor((this.left + this.width / this.scale + margin) / STEP));
+    for (let height = first; height <= last; height += 1) {
+      for (const block of byHeight[height] ?? []) if (block.index < moment.shown) found.push(block);
     }
+    return found;
+  }
+
+  drawCurves(visible) {
+    const { context } = this;
     context.lineWidth = Math.max(1, 2 * this.scale);
     context.strokeStyle = this.line;
     context.beginPath();
-    for (const [block, x, y] of visible) {
+    for (const block of visible) {
       if (!block.above) continue;
-      const [fromX, fromY] = this.place(block.above);
+      const [x, y] = this.place(block), [fromX, fromY] = this.place(block.above);
       context.moveTo(fromX, fromY);
-      if (detailed) context.bezierCurveTo((fromX + x) / 2, fromY, (fromX + x) / 2, y, x, y);
-      else context.lineTo(x, y);
+      context.bezierCurveTo((fromX + x) / 2, fromY, (fromX + x) / 2, y, x, y);
     }
     context.stroke();
-    for (const each of visible) this.drawBlock(...each, mark, detailed, moment);
-    this.drawTips(moment, detailed);
+  }
+
+  // From afar: one line for each piece of a lane, and the blocks as plain boxes, all of one colour together.
+  drawFar(visible, mark, moment) {
+    const { context } = this;
+    const wide = Math.max(2, BLOCK_WIDTH * this.scale), tall = Math.max(3, BLOCK_HEIGHT * this.scale);
+    const boxes = new Map(), pieces = new Map(), special = [];
+    context.lineWidth = 1;
+    context.strokeStyle = this.line;
+    context.beginPath();
+    for (const block of visible) {
+      const { above } = block, [x, y] = this.place(block);
+      if (above && above.lane !== block.lane) {
+        const [fromX, fromY] = this.place(above);
+        context.moveTo(fromX, fromY);
+        context.lineTo(x, y);
+      } else if (above) {
+        const piece = pieces.get(block.lane);
+        if (piece && piece.last === above) { piece.last = block; piece.to = x; }
+        else { if (piece) line(context, piece); pieces.set(block.lane, { from: this.place(above)[0], to: x, y, last: block }); }
+      }
+      if (block.kept.length || block.refused || block.hash === this.chosen) { special.push([block, x, y]); continue; }
+      const key = block.mark === mark ? block.finder : `pale ${block.finder}`;
+      if (!boxes.has(key)) boxes.set(key, { colour: this.colour(block.finder), alpha: block.mark === mark ? 1 : 0.45, at: [] });
+      boxes.get(key).at.push(x, y);
+    }
+    for (const piece of pieces.values()) line(context, piece);
+    context.stroke();
+    for (const { colour, alpha, at } of boxes.values()) {
+      context.globalAlpha = alpha;
+      context.fillStyle = colour;
+      for (let place = 0; place < at.length; place += 2) context.fillRect(at[place] - wide / 2, at[place + 1] - tall / 2, wide, tall);
+    }
+    context.globalAlpha = 1;
+    for (const [block, x, y] of special) this.drawBlock(block, x, y, mark, false, moment);
   }
 
   drawBlock(block, x, y, mark, detailed, moment) {
     const { context } = this;
     const wide = Math.max(2, BLOCK_WIDTH * this.scale), tall = Math.max(3, BLOCK_HEIGHT * this.scale);
     context.globalAlpha = block.mark === mark ? 1 : 0.45;
-    if (!detailed && block.kept.length === 0 && !block.refused && block.hash !== this.chosen) {
-      context.fillStyle = this.colour(block.finder);
-      context.fillRect(x - wide / 2, y - tall / 2, wide, tall);
-      context.globalAlpha = 1;
-      return;
-    }
     context.fillStyle = detailed ? this.surface : this.colour(block.finder);
     context.strokeStyle = this.colour(block.finder);
     context.lineWidth = detailed ? 3 : 1;
@@ -140,6 +180,10 @@ export class Drawing {
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.fillText(String(block.height), x, y + 0.5);
+    if (!block.refused || block.refused.t > moment.t) return;
+    context.fillStyle = this.bad;
+    context.font = `600 ${Math.round(11 * this.scale)}px system-ui, sans-serif`;
+    context.fillText(block.refused.rule, x, y + tall / 2 + 8 * this.scale);
   }
 
   cross(x, y, wide, tall) {
@@ -196,6 +240,11 @@ export class Drawing {
     if (this.left < -MARGIN) this.left = -MARGIN;
     this.middle = lane * LANE;
   }
+}
+
+function line(context, piece) {
+  context.moveTo(piece.from, piece.y);
+  context.lineTo(piece.to, piece.y);
 }
 
 export function isKept(block, t) {

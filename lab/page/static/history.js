@@ -1,13 +1,19 @@
 // A recording as something that can be asked about any moment. Events are added in order of time; nothing is removed.
 
-// The last entry of a list, ordered by `t`, that is not after `t`.
-export function lastAt(list, t) {
-  let low = 0, high = list === undefined ? 0 : list.length;
+// How many entries of a list, ordered by `t`, are not after `t`.
+export function countAt(list, t) {
+  let low = 0, high = list.length;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (list[middle].t <= t) low = middle + 1; else high = middle;
   }
-  return low ? list[low - 1] : undefined;
+  return low;
+}
+
+// The last entry of a list, ordered by `t`, that is not after `t`.
+export function lastAt(list, t) {
+  const count = list === undefined ? 0 : countAt(list, t);
+  return count ? list[count - 1] : undefined;
 }
 
 export class History {
@@ -16,6 +22,7 @@ export class History {
     this.duration = 0;
     this.blocks = []; // in order of time; each has lane, children, heard, kept and refused
     this.byHash = new Map();
+    this.byHeight = []; // height -> blocks, in order of time
     this.tips = new Map(); // node -> moves
     this.states = new Map();
     this.limits = new Map();
@@ -40,12 +47,13 @@ export class History {
 
   on_block(event) {
     const parent = this.byHash.get(event.parent);
-    const block = { ...event, above: parent, children: 0, heard: new Map(), kept: [], refused: null, mark: 0 };
+    const block = { ...event, above: parent, children: 0, heard: new Map(), kept: [], refused: null, mark: 0, index: this.blocks.length };
     block.lane = this.laneFor(block);
     if (parent) parent.children += 1;
     this.lanes.set(block.lane, Math.max(block.height, this.lanes.get(block.lane) ?? 0));
     this.blocks.push(block);
     this.byHash.set(block.hash, block);
+    (this.byHeight[block.height] ??= []).push(block);
     if (block.finder !== null) {
       const paid = block.transactions.length ? `, with ${plural(block.transactions.length, "transaction")}` : "";
       this.say(event, `Node ${block.finder} found block ${block.height}${paid}.`);
@@ -76,7 +84,7 @@ export class History {
 
   on_invalid(event) {
     const block = this.byHash.get(event.hash);
-    if (block) block.refused = event;
+    if (block && !block.refused) block.refused = event;
     this.say(event, `Node ${event.node} refused block ${event.hash.slice(0, 8)}: ${event.rule}.`);
   }
 
@@ -126,17 +134,13 @@ export class History {
   }
 
   // How many blocks were found by the moment `t`.
-  countAt(t) {
-    let low = 0, high = this.blocks.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.blocks[middle].t <= t) low = middle + 1; else high = middle;
-    }
-    return low;
-  }
+  countAt(t) { return countAt(this.blocks, t); }
 
   // Mark the blocks that are in the chain of some node: their `mark` is the number that is returned.
   mark(moment) {
+    const tips = moment.nodes.map((node) => node.tip).join();
+    if (tips === this.marked) return this.marks;
+    this.marked = tips;
     this.marks += 1;
     for (const { tip } of moment.nodes) {
       for (let block = this.byHash.get(tip); block && block.mark !== this.marks; block = block.above) block.mark = this.marks;

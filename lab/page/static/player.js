@@ -1,7 +1,7 @@
 // The page: tree, timeline, details. Works on a recording that is complete, and on one that still grows.
 
 import { Drawing, isKept } from "./drawing.js";
-import { History, rate } from "./history.js";
+import { History, countAt, rate } from "./history.js";
 
 const COLUMNS = ["Node", "Height", "Tip", "State", "Hash rate", "Strategy", "Group"];
 const LOG_LINES = 200;
@@ -92,14 +92,18 @@ export class Player {
 
   renderLog() {
     const { log } = this.history;
-    let count = log.length;
-    if (!this.live) { count = 0; while (count < log.length && log[count].t <= this.t) count += 1; }
+    const count = this.live ? log.length : countAt(log, this.t);
     if (count === this.logShown) return;
-    this.logShown = count;
     const list = $("log");
     const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-    list.replaceChildren(...log.slice(Math.max(0, count - LOG_LINES), count).map((line) =>
-      element("li", { class: line.kind }, element("span", { class: "muted mono" }, seconds(line.t)), ` ${line.text}`)));
+    const first = Math.max(0, count - LOG_LINES);
+    // Lines that stand there already stay: each new one costs the browser a layout.
+    const goesOn = this.logShown !== undefined && count > this.logShown && first < this.logShown;
+    const lines = log.slice(goesOn ? this.logShown : first, count).map((line) =>
+      element("li", { class: line.kind }, element("span", { class: "muted mono" }, seconds(line.t)), ` ${line.text}`));
+    if (goesOn) list.append(...lines); else list.replaceChildren(...lines);
+    while (list.childElementCount > count - first) list.firstElementChild.remove();
+    this.logShown = count;
     if (atEnd) list.scrollTop = list.scrollHeight;
   }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
 
 from lab.strategy import Known
 from shared.block import Header
@@ -122,6 +123,15 @@ def branch(ancestor: Block, tip: Block) -> list[Block]:
         tip = tip.parent
     blocks.reverse()
     return blocks
+
+
+def digest_of(blocks: Iterable[Block]) -> str:
+    """SHA-256, hex, of blocks with their parents, finders and times."""
+    digest = sha256()
+    for block in blocks:
+        parent = block.parent.hash if block.parent is not None else ""
+        digest.update(f"{block.hash} {parent} {block.finder} {block.found_at!r} {block.timestamp}\n".encode())
+    return digest.hexdigest()
 
 
 def genesis(spec: ChainSpec) -> Block:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lab.guard import TooLate, time_of
 from lab.simulated.tree.miner import StrategyError
 from lab.simulated.tree.nodes import Node
 from lab.strategy import Times
@@ -27,11 +28,9 @@ def stamp(network: Network, node: Node) -> int:
     right = sum(each.rate for each in network.nodes) * network.spec.block_interval
     latest = max(clock + network.ahead, earliest)
     try:
-        claimed = liar.timestamp(Times(window, clock, earliest, latest, right, network.spec))
+        return time_of(liar, Times(window, clock, earliest, latest, right, network.spec))
+    except TooLate as error:
+        network.failed(node, StrategyError(f"{error} in timestamp"))
     except Exception as error:
         network.failed(node, StrategyError(f"{type(error).__name__} in timestamp: {error}"))
-        return honest
-    if type(claimed) is not int or not earliest <= claimed <= latest:
-        network.failed(node, StrategyError(f"its timestamp is not a whole number from {earliest} to {latest}"))
-        return honest
-    return claimed
+    return honest

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any
 
-from lab.interface import Claims, LabBlock, LabError, LabNode, Link, NotReached, World, parts_of
+from lab.cuts import Cuts
+from lab.interface import Claims, LabBlock, LabError, LabNode, Link, NotReached, World
 from lab.recording import Recorder
 from lab.simulated.tree.blocks import Block
 from lab.simulated.tree.miner import StrategyError
@@ -57,9 +59,7 @@ class TreeLab(Claims):
         self._nodes = [TreeNode(self, index, wallet_key(index + 1).address) for index in range(nodes)]
         self._described: dict[str, LabBlock] = {}
         self._listed: list[LabBlock] = []
-        self._cut: set[tuple[int, int]] = set()  # links that were cut one by one
-        self._restored: set[tuple[int, int]] = set()  # and those that were restored in spite of a partition
-        self._side = [0] * nodes
+        self._cuts = Cuts(nodes)
         self._closed = False
 
     # --- what it consists of ---
@@ -86,6 +86,12 @@ class TreeLab(Claims):
         for block in self.network.blocks[len(self._listed) :]:
             self._listed.append(self.described(block))
         return self._listed
+
+    def propagation(self) -> float | None:
+        """What the links say now: nothing else delays a block here."""
+        links = self.network.links
+        ways = [way for node in self.network.nodes for way in links.routes(node.index)]
+        return fmean([delay + jitter / 2 for delay, jitter, targets in ways for _ in targets]) if ways else None
 
     def described(self, block: Block) -> LabBlock:
         """A block as scenarios see it."""
@@ -115,33 +121,22 @@ class TreeLab(Claims):
     # --- what can be done to it ---
 
     def partition(self, *groups: Sequence[int]) -> None:
-        parts = parts_of(len(self._nodes), groups)
-        self._restored.clear()
-        for side, part in enumerate(parts):
-            for number in part:
-                self._side[number - 1] = side
+        parts = self._cuts.part(groups)
         self._apply_cuts()
         self.note("groups", groups=parts)
 
     def heal(self) -> None:
-        self._side = [0] * len(self._nodes)
-        self._cut.clear()
-        self._restored.clear()
+        parts = self._cuts.heal()
         self._apply_cuts()
-        self.note("groups", groups=[[node.number for node in self._nodes]])
+        self.note("groups", groups=parts)
 
     def set_cut(self, a: int, b: int, cut: bool) -> None:
         """Cut one link, by indices, or restore it: also if a partition has cut it."""
-        ends = (a, b)
-        (self._cut if cut else self._restored).add(ends)
-        (self._restored if cut else self._cut).discard(ends)
+        self._cuts.change(a + 1, b + 1, cut)
         self._apply_cuts()
 
     def _apply_cuts(self) -> None:
-        side, one_by_one, restored = self._side, self._cut, self._restored
-        self.network.links.set_cuts(
-            lambda a, b: (a, b) in one_by_one or (side[a] != side[b] and (a, b) not in restored)
-        )
+        self.network.links.set_cuts(lambda a, b: self._cuts(a + 1, b + 1))
         self.network.reconnect()
 
     def strategy(self, number: int, strategy: Strategy | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from lab.guard import TooLate, answer_of
+from lab.guard import TooLate, answer_of, is_taken
 from lab.simulated.tree.blocks import Block, branch, common_ancestor
 from lab.strategy import Action, Selects, Strategy, TellsTime, View
 from shared.forkchoice import TipClaim
@@ -47,7 +47,8 @@ class Miner:
         self.strategy = strategy
         # What a strategy may have besides (`TellsTime` and `Selects`); looked for once, as that takes long.
         self.clock = strategy if isinstance(strategy, TellsTime) else None
-        self.selects = strategy if isinstance(strategy, Selects) else None
+        self._selects = strategy if isinstance(strategy, Selects) else None
+        self.takes = self._takes if self._selects is not None else None
         self.tip = self.public = self.fork = tip
         self.private: list[Block] = []
         self._network = network
@@ -72,6 +73,16 @@ class Miner:
             elif not extends:  # else `fork` stays: the block is not ours
                 self._find_fork()
         self._ask("on_heard", block)
+
+    def _takes(self, payment: str) -> bool:
+        """Whether the payment of this id may enter the miner's blocks. Raises `StrategyError`."""
+        assert self._selects is not None
+        try:
+            return is_taken(self._selects, payment)
+        except TooLate as error:
+            raise StrategyError(f"{error} in takes") from error
+        except Exception as error:
+            raise StrategyError(f"{type(error).__name__} in takes: {error}") from error
 
     def withheld(self) -> list[Block]:
         return [block for block in self.private if not block.published]

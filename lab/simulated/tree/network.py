@@ -7,7 +7,6 @@ of a block has all blocks before it as well. Everything follows from the seed, o
 
 from __future__ import annotations
 
-import hashlib
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from itertools import accumulate, count
 from random import Random
 from typing import Any
 
-from lab.simulated.tree.blocks import Block, genesis
+from lab.simulated.tree.blocks import Block, digest_of, genesis
 from lab.simulated.tree.clocks import stamp
 from lab.simulated.tree.draws import BadDraws, Draw, Luck
 from lab.simulated.tree.links import Links
@@ -158,28 +157,30 @@ class Network:
 
     def _find(self) -> None:
         """A node finds a block."""
-        if self._draw is not None:
-            draw = self._draw
+        draw = self._draw
+        if draw is None:
+            index = bisect_right(self._cumulative, self.luck.random() * self._total)
+            node = self.nodes[min(index, len(self.nodes) - 1)]
+        else:
             node = self.nodes[draw.finder - 1]
-            difficulty = node.tip.next_difficulty(self.spec) if self.adjusts else self.spec.difficulty
+        difficulty = node.tip.next_difficulty(self.spec) if self.adjusts else self.spec.difficulty
+        if draw is not None:
             if not meets(bytes.fromhex(draw.hash), difficulty):
                 raise BadDraws(f"The hash {draw.hash} does not meet the difficulty {difficulty}.")
             self._next_draw()
             self.make(node, difficulty, draw.hash, draw.timestamp)
             return
-        index = bisect_right(self._cumulative, self.luck.random() * self._total)
-        node = self.nodes[min(index, len(self.nodes) - 1)]
-        difficulty = node.tip.next_difficulty(self.spec) if self.adjusts else self.spec.difficulty
         hash = self.luck.hash(difficulty)
-        self._left = self.luck.wait()
-        self._since = self.now
+        self._left, self._since = self.luck.wait(), self.now
         self._next_find = self.now + self._left / self._total
         self.make(node, difficulty, hash)
 
     def make(self, node: Node, difficulty: int, hash: str, timestamp: int | None = None) -> Block:
         """A block on the node's tip, with what follows from it."""
-        parent, miner = node.tip, node.miner
+        parent = node.tip
         payments, fees = self._payments_for(node) if self.pools is not None else ((), 0)
+        timestamp = stamp(self, node) if timestamp is None else timestamp
+        miner = node.miner  # now, since a strategy that failed is taken away
         block = Block(
             hash,
             parent,
@@ -188,7 +189,7 @@ class Network:
             chainwork=parent.claim.chainwork + difficulty,
             finder=node.index,
             found_at=self.now,
-            timestamp=stamp(self, node) if timestamp is None else timestamp,
+            timestamp=timestamp,
             published=miner is None,
             payments=payments,
             fees=fees,
@@ -201,7 +202,8 @@ class Network:
             if self.watcher is not None and not block.published:
                 self.watcher.withheld(node.index, block)
         else:
-            self.move(node.index, block)
+            if node.tip is parent or self.better(block.claim, node.tip.claim):
+                self.move(node.index, block)
             self.send(node.index, block)
         return block
 
@@ -322,8 +324,12 @@ class Network:
 
     def _payments_for(self, node: Node) -> tuple[tuple[str, ...], int]:
         assert self.pools is not None
-        selects = node.miner.selects if node.miner is not None else None
-        return self.pools.choose(node.index, node.tip, selects.takes if selects is not None else None)
+        if node.miner is not None and node.miner.takes is not None:
+            try:
+                return self.pools.choose(node.index, node.tip, node.miner.takes)
+            except StrategyError as error:
+                self.failed(node, error)
+        return self.pools.choose(node.index, node.tip, None)
 
     def waiting_fees(self, index: int) -> int:
         """Base units that the node's next block can earn."""
@@ -341,8 +347,4 @@ class Network:
 
     def digest(self) -> str:
         """SHA-256, hex, of all blocks with their parents, finders and times."""
-        digest = hashlib.sha256()
-        for block in self.blocks:
-            parent = block.parent.hash if block.parent is not None else ""
-            digest.update(f"{block.hash} {parent} {block.finder} {block.found_at!r} {block.timestamp}\n".encode())
-        return digest.hexdigest()
+        return digest_of(self.blocks)

@@ -17,7 +17,7 @@ from lab.interface import LabError
 from lab.loading import Value, load_scenario
 from lab.real.lab import NODES_PER_CORE, RealLab, require_room
 from lab.real.node import RealNode
-from lab.recording import VERSION, Recorder
+from lab.recording import VERSION, Recorder, read_recording
 from lab.runner import run_real
 from lab.strategy import WAIT, Action, View
 from services.launch.nursery import AVAILABLE
@@ -127,9 +127,19 @@ def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(lab: RealLab, 
     assert two.tip().height >= height and (two.depth(payment) or 0) >= 1
     assert parents(two) == {starter}
 
+    lab.mining(True)  # an honest branch grows beside the liar's
     lab.lie(50)
-    lab.wait(lambda: any(peer["reason"] for peer in two.peers()), WITHIN, "node 2 has looked at the liar")
-    assert agree(lab) and one.tip().height < two.tip().height + 50
+    lab.wait(
+        lambda: {event.fields["node"] for event in recorder.events if event.kind == "invalid"} == {1, 2},
+        WITHIN, "both nodes have refused what the liar shows",
+    )  # fmt: skip
+    refused = next(event.fields for event in recorder.events if event.kind == "invalid")
+    drawn = next(event.fields for event in recorder.events if event.fields.get("hash") == refused["hash"])
+    assert refused["rule"] == "wrong_proof" and drawn["parent"] in {block.hash for block in lab.blocks()}
+    assert refused["hash"] not in {block.hash for block in lab.blocks()}
+    lab.mining(False)
+    lab.wait(lambda: agree(lab), WITHIN, "both have one tip in spite of the liar")
+    assert one.tip().height < height + 50
 
     lab.strategy(1, Quiet())
     one.mine()
@@ -182,13 +192,23 @@ def test_more_nodes_than_fit_are_refused_in_a_sentence_that_says_what_fits() -> 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", ["partition", "liar", "latency", "majority", "selfish", "fees", "double_spend"])
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "name", ["partition", "liar", "latency", "majority", "crash", "selfish", "fees", "double_spend"]
+)
 def test_a_scenario_holds_on_real_nodes(name: str, tmp_path: Path) -> None:
     small: dict[str, dict[str, Value]] = {
-        "latency": {"blocks": 30}, "liar": {"nodes": 2}, "majority": {"depth": 2, "share": 0.75},
-        "selfish": {"blocks": 40, "alpha": 0.4}, "fees": {"blocks": 40, "q": 0.4, "fee": 2},
+        "latency": {"blocks": 30, "delay": 0.05},
+        "liar": {"nodes": 2},
+        "majority": {"depth": 2, "share": 0.75},
+        "crash": {"nodes": 3, "away": 2.0},
+        "selfish": {"blocks": 40, "alpha": 0.4},
+        "fees": {"blocks": 40, "q": 0.4, "fee": 2},
         "double_spend": {"q": 0.8, "z": 1, "blocks": 1},
-    }  # fmt: skip
+    }
     result = run_real(load_scenario(name), RealLab, 1, small.get(name, {}), tmp_path)
     assert result.held, result.verdicts
+    assert result.recording is not None
+    events = read_recording(Path(result.recording).read_text("ascii").splitlines(keepends=True))
+    refused = {event.fields["rule"] for event in events if event.kind == "invalid"}
+    assert refused == ({"wrong_proof"} if name == "liar" else set())

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import signal
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from lab.recording import read_recording
+from lab.recording import BadRecording, read_recording
 from services.system.processes import processes, started_at
+from services.system.programs import ROOT, module_command
 from tests.support.lab_up import running
 
 
@@ -61,6 +64,45 @@ def test_real_nodes_end_with_the_lab_also_when_it_is_killed(tmp_path: Path) -> N
         while left := [pid for pid in children if started_at(pid) is not None]:
             assert time.monotonic() < deadline, left
             time.sleep(0.05)
+
+
+LONG = '''"""It goes on for longer than anybody waits."""
+
+
+def run(lab, *, nodes: int = 1):
+    lab.say("in the middle")
+    lab.run_for(600)
+'''
+
+
+def test_a_scenario_that_is_killed_in_its_middle_leaves_no_process_and_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "long.py").write_text(LONG)
+    (tmp_path / "tmp").mkdir()
+    process = subprocess.Popen(
+        module_command("api.cli", "lab", "run", str(tmp_path / "long.py"), "--data-dir", str(tmp_path / "out")),
+        cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path / "tmp")}, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert any("in the middle" in line for line in process.stdout)
+        children = _descendants(process.pid)
+        assert len(children) >= 5 and list((tmp_path / "tmp").glob("quarry-lab-*"))
+    finally:
+        process.kill()
+        process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()
+    deadline = time.monotonic() + 30
+    while left := [pid for pid in children if started_at(pid) is not None]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    while left_over := list((tmp_path / "tmp").glob("quarry-lab-*")):
+        assert time.monotonic() < deadline, left_over
+        time.sleep(0.05)
+    (recording,) = (tmp_path / "out").glob("*.jsonl")
+    with pytest.raises(BadRecording):
+        read_recording(recording.read_text("ascii").splitlines(keepends=True))
 
 
 def _descendants(pid: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.blocktree import BlockTree
+from lab.blocktree import BlockTree, rule_of
 from lab.interface import LabBlock
 from lab.recording import Recorder
 
@@ -45,3 +45,39 @@ def test_a_block_needs_its_parent() -> None:
     tree.add(block("g", "-", 1))
     with pytest.raises(ValueError, match="parent"):
         tree.add(block("x", "nobody", 7))
+
+
+def test_a_refused_block_is_drawn_once_and_no_node_has_it() -> None:
+    recorder = Recorder()
+    tree = BlockTree(recorder, lambda: 0.0)
+    tree.add(block("g", "-", 1))
+    for node in (1, 2, 1):
+        tree.refused(node, block("x", "g", 2), "wrong_proof")
+    assert [(e.kind, e.fields.get("node")) for e in recorder.events] == [
+        ("block", None), ("block", None), ("invalid", 1), ("invalid", 2),
+    ]  # fmt: skip
+    assert [each.hash for each in tree.blocks()] == ["g"]
+    tree.add(block("x", "g", 2))  # another node has it after all
+    assert [each.hash for each in tree.blocks()] == ["g", "x"]
+    assert sum(e.kind == "block" for e in recorder.events) == 2
+
+
+def test_the_rule_that_a_node_names() -> None:
+    assert rule_of("wrong_proof: The hash is too high.") == "wrong_proof"
+    assert rule_of("The peer's headers do not connect to our chain.") == "lie"
+    assert rule_of("The peer says: nothing.") == "lie"
+
+
+def test_how_long_blocks_take_to_other_nodes() -> None:
+    time = 0.0
+    tree = BlockTree(Recorder(), lambda: time)
+    tree.add(block("g", "-", 1))
+    assert tree.propagation() is None
+    time = 10.0
+    tree.add(LabBlock("a", "g", 2, 2, 1, tree.now(), 0.0))
+    tree.heard(1, "a")
+    assert tree.propagation() is None, "its finder had it at once"
+    for moment, node in ((11.0, 2), (13.0, 3), (20.0, 3)):
+        time = moment
+        tree.heard(node, "a")
+    assert tree.propagation() == 2.0

@@ -86,3 +86,40 @@ def test_neither_does_one_in_another_thread_hang_it(monkeypatch: pytest.MonkeyPa
     thread.join(10)
     free.set()
     assert not thread.is_alive() and "did not answer" in reports[0]
+
+
+def busy(view: View) -> None:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("aside", [False, True], ids=["main thread", "another thread"])
+def test_an_endless_loop_ends_by_its_own_processor_time(monkeypatch: pytest.MonkeyPatch, aside: bool) -> None:
+    monkeypatch.setattr(lab.guard, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(lab.guard, "_WALL", 10_000)
+    reports: list[str] = []
+    stopped = threading.Event()
+    spins = (lambda view: [None for _ in iter(stopped.is_set, True)]) if aside else busy
+    guard = Guard(Other(spins), reports.append)
+    if aside:
+        thread = threading.Thread(target=guard.on_found, args=(VIEW,))
+        thread.start()
+        thread.join(30)
+        stopped.set()
+        assert not thread.is_alive()
+    else:
+        guard.on_found(VIEW)
+    assert "did not answer" in reports[0]
+
+
+def test_a_strategy_does_not_fail_because_the_machine_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for a core for longer than it may take one: nobody else can tell a sleep from that."""
+    monkeypatch.setattr(lab.guard, "ANSWER_SECONDS", 0.02)
+    monkeypatch.setattr(lab.guard, "_WALL", 10_000)
+    reports: list[str] = []
+
+    def late(view: View) -> Action:
+        time.sleep(0.06)
+        return Action()
+
+    assert Guard(Other(late), reports.append).on_found(VIEW) == Action() and not reports

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from lab import runner
 from lab.interface import LabError
 from lab.loading import Scenario, load_scenario
 from lab.recording import read_recording
-from lab.runner import observe, run_real, run_seeds, spec_of
+from lab.runner import new_recording, observe, run_real, run_seeds, spec_of
 from lab.verdicts import judge_all
 from shared.chain_spec import ChainSpec
 from tests.support.fake_lab import FakeLab
@@ -108,6 +109,19 @@ def test_the_recording_is_of_the_first_seed_that_did_not_hold(tmp_path: Path) ->
     with open(result.recording) as lines:
         assert read_recording(lines)[0].fields["seed"] == 3
     assert run_seeds(str(path), "tree", range(1, 3), {}, tmp_path / "out").held
+
+
+def test_recordings_never_share_a_file(tmp_path: Path) -> None:
+    """Two labs may begin in the same second, in one directory."""
+    kinds = [{"scenario": "up", "world": "real", "seed": 7}] * 3
+    with ExitStack() as stack:
+        opened = [stack.enter_context(new_recording(tmp_path, **kind)) for kind in kinds]  # type: ignore[arg-type]
+        for number, (_, out) in enumerate(opened):
+            out.write(f"{number}\n")
+    assert [path.name for path, _ in opened] == ["up-real-7.jsonl", "up-real-7-2.jsonl", "up-real-7-3.jsonl"]
+    assert [path.read_text() for path, _ in opened] == ["0\n", "1\n", "2\n"]
+    first, second = (run_real(scenario(lambda lab, nodes: None), make, 1, {}, tmp_path).recording for _ in range(2))
+    assert first != second and Path(str(first)).exists() and Path(str(second)).exists()
 
 
 def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:

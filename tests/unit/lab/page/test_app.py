@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -173,6 +174,13 @@ def test_three_hundred_at_once_are_answered_or_refused(address: str) -> None:
     assert len(statuses) == 300 and set(statuses) <= {200, 503} and 200 in statuses
     assert MOST_REQUESTS > MOST_STREAMS
     assert ask(address, "GET", "/")[0] == 200
+
+
+def test_other_addresses_of_this_machine_do_not_reach_the_page(address: str) -> None:
+    """What other machines would connect to: the page is bound to one address."""
+    port = int(address.rpartition(":")[2])
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.2", port), timeout=5):
+        pass
 
 
 def test_a_port_that_is_taken_is_said(address: str, lab: FakeLab, feed: Feed) -> None:

@@ -4,13 +4,14 @@ import random
 
 import pytest
 
+from lab.cuts import Cuts
 from lab.interface import Conditions, LabError
 from lab.simulated.links import HEAD, LOCAL, Wire, Wires
 
 
 def wire() -> tuple[Wire, list[Conditions]]:
     told: list[Conditions] = []
-    return Wire(1, 2, lambda changed: told.append(changed.conditions)), told
+    return Wire(1, 2, Cuts(2), lambda changed: told.append(changed.conditions)), told
 
 
 def test_a_message_takes_the_latency_and_some_jitter() -> None:
@@ -51,10 +52,10 @@ def test_a_partition_cuts_between_groups_and_nowhere_else() -> None:
     def cut() -> set[tuple[int, int]]:
         return {(a, b) for a, b in ends if (line := wires.get(a, b)) is not None and line.conditions.cut}
 
-    wires.part([{1}, {2, 3}])
+    wires.cuts.part([[1], [2, 3]])
     assert cut() == {(1, 2), (2, 1), (1, 3), (3, 1)}
-    wires.part([{1, 2}, {3}])
+    wires.cuts.part([[1, 2], [3]])
     assert cut() == {(1, 3), (3, 1), (2, 3), (3, 2)}
-    wires.heal()
+    wires.cuts.heal()
     assert cut() == set() and told == []
     assert wires.get(1, 1) is None and wires.get(0, 1) is None

@@ -6,12 +6,13 @@ from statistics import fmean
 
 import pytest
 
+import lab.guard as lab_guard
 from lab.formulas import selfish_revenue
 from lab.interface import Lab, LabError, NotReached
 from lab.recording import Recorder, read_recording
 from lab.simulated.tree.lab import TreeLab
 from lab.strategies import DoubleSpender, FeeSniper, Honest, Majority, Selfish, TimeLiar
-from lab.strategy import Action, View
+from lab.strategy import Action, Times, View
 from lab.wallets import wallet_key
 from shared.amounts import COIN
 from shared.chain_spec import ChainSpec
@@ -225,6 +226,36 @@ class Nonsense(Honest):
 
     def on_found(self, view: View) -> Action:
         return Action(publish=99)
+
+
+class Clockless(Honest):
+    name = "clockless"
+
+    def timestamp(self, times: Times) -> int:
+        raise ValueError("what time is it?")
+
+
+class Picky(Honest):
+    name = "picky"
+
+    def takes(self, transaction: str) -> bool:
+        while True:
+            pass
+
+
+def test_other_questions_to_a_strategy_do_not_hang_or_end_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab_guard, "ANSWER_SECONDS", 0.05)
+    lab = TreeLab(3, make_spec(difficulty=4_000_000, block_interval=2, allocations=SPEC.allocations), 1)
+    lab.strategy(1, Clockless())
+    lab.strategy(2, Picky())
+    for _ in range(10):
+        paid = lab.node(3).send(lab.node(1), 1)
+        lab.run_for(6)
+    lab.run_for(20)
+    said = [seen.claim for seen in lab.observations if not seen.held]
+    assert sorted(said) == [f"the strategy {name} does only what a strategy can do" for name in ("clockless", "picky")]
+    assert lab.node(1).depth(paid) and lab.node(1).tip() == lab.node(2).tip()
+    assert {block.finder for block in lab.blocks()[1:]} == {1, 2, 3}
 
 
 def test_a_strategy_that_fails_is_reported_and_its_node_goes_on(lab: TreeLab) -> None:

@@ -1,0 +1,116 @@
+"""The same on real nodes and in the simulation: two samples, from one law as far as a test can tell (p > 0.001)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from lab.interface import Lab, LabBlock
+from lab.loading import load_scenario
+from lab.measures import main_chain, share_hash_rate
+from lab.real.lab import RealLab
+from lab.recording import VERSION, Recorder
+from lab.runner import spec_of
+from lab.simulated.tree.lab import TreeLab
+from services.settings.table import load_spec
+from shared.chain_spec import ChainSpec
+from tests.support.two_samples import fisher, kolmogorov_smirnov
+
+LEAST = 0.001
+PATIENCE = 1200.0  # seconds
+DELAY = 0.1  # of each message, seconds
+BLOCKS = 80
+
+
+def intervals(blocks: Sequence[LabBlock]) -> list[float]:
+    """Seconds from each block to the next one that was found, wherever it is in the tree."""
+    times = sorted(block.found_at for block in blocks[1:])
+    return [later - before for before, later in pairwise(times)]
+
+
+def stale(blocks: Sequence[LabBlock]) -> int:
+    return len(blocks) - len(main_chain(blocks))
+
+
+def delayed(lab: Lab, delay: float) -> None:
+    for a, b in ((1, 2), (2, 1)):
+        lab.link(a, b).set(latency=delay)
+
+
+def simulated(seed: int, spec: ChainSpec, pace: float, delay: float, blocks: int) -> Sequence[LabBlock]:
+    """The blocks of two equal miners in the statistical simulation."""
+    with TreeLab(2, spec, seed) as lab:
+        share_hash_rate(lab, {}, pace)
+        delayed(lab, delay)
+        lab.wait(lambda: len(lab.blocks()) > blocks, within=1e9)
+        return lab.blocks()
+
+
+def real(spec: ChainSpec, delay: float, blocks: int, directory: Path) -> tuple[Sequence[LabBlock], float]:
+    """The blocks of two equal miners on real nodes, and the seconds that a block took from one to the other."""
+    recorder = Recorder()
+    recorder.note(0.0, "begin", recording=VERSION, scenario="x", world="real", seed=1, nodes=2, spec={}, parameters={})
+    lab = RealLab(2, spec, 1, recorder, directory)
+    try:
+        share_hash_rate(lab, {}, 2.0)
+        delayed(lab, delay)
+        first = len(lab.blocks())
+        lab.wait(lambda: len(lab.blocks()) > first + blocks, PATIENCE)
+        return lab.blocks()[first - 1 :], lab.propagation() or 0.0
+    finally:
+        lab.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_stale_blocks_and_intervals_of_real_nodes_are_those_of_the_simulation(tmp_path: Path) -> None:
+    """Two parameters are measured on the real nodes: the pace, which a busy machine slows down, and the delay."""
+    blocks, delay = real(load_spec("lab"), DELAY, BLOCKS, tmp_path)
+    pace = fmean(intervals(blocks))
+    assert delay > 5 * DELAY, "news take several messages"
+    runs = [simulated(seed, load_spec("lab"), pace, delay, len(blocks)) for seed in range(30)]
+    found = sum(map(len, runs)) - len(runs)
+    p = fisher(stale(blocks), len(blocks) - 1, sum(map(stale, runs)), found)
+    assert p > LEAST, (stale(blocks), len(blocks), sum(map(stale, runs)), found, pace, delay)
+    simulated_intervals = [each for run in runs for each in intervals(run)]
+    assert kolmogorov_smirnov(intervals(blocks), simulated_intervals) > LEAST, (pace, delay)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_difficulty_leads_real_nodes_to_the_pace_of_the_simulation(tmp_path: Path) -> None:
+    """With the chain spec of `timewarp`, whose difficulty follows the blocks. Everybody tells the true time."""
+    spec = spec_of(load_scenario("timewarp"))
+    blocks, delay = real(spec, 0.0, BLOCKS, tmp_path)
+    runs = [simulated(seed, spec, 2.0, delay, len(blocks)) for seed in range(30)]
+    p = kolmogorov_smirnov(intervals(blocks), [each for run in runs for each in intervals(run)])
+    assert p > LEAST, (fmean(intervals(blocks)), delay)
+
+
+# --- the tests of two samples themselves ---
+
+
+def test_fishers_test_by_a_table_of_his() -> None:
+    """R. A. Fisher (1935): of twins of convicts, 10 of 13 identical ones were convicted, and 2 of 17 others."""
+    assert fisher(10, 13, 2, 17) == pytest.approx(0.0005367, rel=1e-3)
+    assert fisher(5, 50, 10, 100) == pytest.approx(1.0)
+
+
+def test_smirnovs_test_at_a_value_of_its_table() -> None:
+    """With 10,000 values each, the distance 1.628 sqrt(2 / 10,000) has p = 0.01; one law gives more, two give less."""
+    size = 10_000
+    shift = round(1.628 * (2 / size) ** 0.5 * size)
+    assert kolmogorov_smirnov(range(size), range(shift, size + shift)) == pytest.approx(0.01, rel=0.05)
+    chance = random.Random(3)
+
+    def draw(rate: float) -> list[float]:
+        return [chance.expovariate(rate) for _ in range(200)]
+
+    assert min(kolmogorov_smirnov(draw(1), draw(1)) for _ in range(20)) > 0.005
+    assert kolmogorov_smirnov(draw(1), draw(2)) < LEAST
+    assert kolmogorov_smirnov([1.0] * 50, [1.0] * 50) == 1.0
