@@ -5,6 +5,7 @@ work, or on simulated ones in virtual time, and cannot tell which. Nothing below
 
 - `cli`: `quarry lab`
 - `session`: a network and its page, until Ctrl-C
+- `files`: recordings and their pages as files
 - `runner`: runs a scenario, once or once for each seed
 - `loading`: scenarios and strategies as files
 - `grading`: what a strategy earns

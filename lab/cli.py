@@ -20,10 +20,11 @@ from api.cli.options import json_option
 from api.cli.progress import bar
 from api.cli.suggestions import Group
 from api.cli.table import Column, table
+from lab.files import open_page, read_file, write_page
 from lab.grading import grade_strategy
 from lab.interface import LabError
 from lab.loading import MOST_NODES, Fidelity, built_in, load_scenario, read_parameters
-from lab.recording import BadRecording, Event, read_recording
+from lab.recording import BadRecording, Event
 from lab.runner import MakeLab, Result, run_real, run_seeds
 from lab.runner import simulated as simulated_lab
 from lab.session import run_session
@@ -142,7 +143,7 @@ def simulate(
                 lambda done: progress(done, seeds),
             )
         if opens and result.recording is not None:
-            _open_page(read_file(Path(result.recording)), Path(result.recording))
+            open_page(read_file(Path(result.recording)), Path(result.recording))
     show_result(result, as_json)
 
 
@@ -198,7 +199,7 @@ def replay(recording: Path, opens: bool, as_json: bool) -> None:
     with refusals():
         events = read_file(recording)
         if opens:
-            _open_page(events, recording)
+            open_page(events, recording)
         if as_json:
             terminal.show_json(_result_of(events, recording).to_object())
         else:
@@ -217,16 +218,6 @@ def export(recording: Path, page: Path) -> None:
     with refusals():
         write_page(read_file(recording), page)
     terminal.show(f"Written: {page}")
-
-
-def write_page(events: list[Event], page: Path) -> None:
-    """Write the page of a recording. Raises `LabError`: the disk refuses."""
-    from lab.page.exporting import exported
-
-    try:
-        page.write_text(exported(events), "utf-8")
-    except OSError as error:
-        raise LabError(f"{page} cannot be written: {error.strerror}.") from None
 
 
 @lab.command()
@@ -261,6 +252,39 @@ def up(nodes: int, port: int, hash_rate: str, simulated: bool, doors: bool, spee
     terminal.show_if_taken(f"Recording: {path}")
 
 
+@lab.command()
+@click.argument("nodes", nargs=-1, required=True, metavar="URL...")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the controls. [default: any free one]")
+@click.option(
+    "--proxy",
+    "proxies",
+    type=click.IntRange(0, 65535),
+    multiple=True,
+    help="The port of a node's proxy, in the order of the nodes; repeatable. [default: any free one]",
+)
+@json_option
+def router(nodes: tuple[str, ...], port: int, proxies: tuple[int, ...], as_json: bool) -> None:
+    """Carry what nodes say to each other, and part them on request.
+
+    URL is a node of this machine, not yet started: give it its proxy as QUARRY_PEER_PROXY. docs/lab.md shows what the
+    controls take. Ctrl-C ends the router.
+    """
+    from lab.real.network import serve_network
+
+    with refusals():
+        if proxies and len(proxies) != len(nodes):
+            raise LabError(f"--proxy is given {len(proxies)} times for {len(nodes)} nodes: once for each, or never.")
+
+        def tell(record: dict[str, Any]) -> None:
+            if as_json:
+                terminal.show_json(record)
+            else:
+                lines = [f"Node {node['number']} at {node['url']}: {node['proxy']}" for node in record["nodes"]]
+                terminal.show(*lines, f"Controls: {record['url']}  Ctrl-C ends it.")
+
+        serve_network(nodes, port, proxies or (0,) * len(nodes), tell)
+
+
 def real_lab(nodes: int, *, doors: bool = False) -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
     """What makes a lab of real nodes, and which strategies its page offers.
 
@@ -282,27 +306,6 @@ def _simulated_lab() -> tuple[MakeLab, Mapping[str, Callable[[], Strategy]]]:
     from lab.strategies import OFFERED
 
     return simulated_lab("tree"), OFFERED
-
-
-def _open_page(events: list[Event], recording: Path) -> None:
-    """Write the page of a recording beside it, and ask for a browser."""
-    import webbrowser
-
-    page = recording.with_suffix(".html").absolute()
-    write_page(events, page)
-    if not webbrowser.open(page.as_uri()):
-        terminal.say(f"No browser was found. Open {page}.")
-
-
-def read_file(path: Path) -> list[Event]:
-    """The events of a recording. Raises `LabError` or `BadRecording`."""
-    try:
-        with path.open(encoding="ascii", newline="\n") as lines:
-            return read_recording(lines)
-    except UnicodeDecodeError:
-        raise BadRecording(f"{path} is no recording: it is not ASCII.") from None
-    except OSError as error:
-        raise LabError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def _result_of(events: list[Event], path: Path) -> Result:

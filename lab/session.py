@@ -15,7 +15,7 @@ from types import FrameType
 from lab import recording
 from lab.attack.joining import Attacks, noted
 from lab.interface import Lab, World
-from lab.page.app import Feed, create_app, serving
+from lab.page.app import Feed, create_app, serving_page
 from lab.page.controls import Controls
 from lab.recording import Recorder
 from lab.runner import SPEC, MakeLab, new_recording
@@ -79,7 +79,7 @@ def run_session(
     spec = load_spec(SPEC)
     seed = int(time.time())
     feed = Feed()
-    with new_recording(directory, NAME, world, seed) as (path, out), _until_interrupted() as interrupted:
+    with new_recording(directory, NAME, world, seed) as (path, out), until_interrupted() as interrupted:
         recorder = Recorder(out, feed.add)
         recorder.note(
             0.0, "begin", recording=recording.VERSION, scenario=NAME, world=world, seed=seed, nodes=nodes,
@@ -94,7 +94,7 @@ def run_session(
             controls = Controls(lab, strategies) if pace is None else Controls(lab, strategies, pace.do)
             urls = {node.number: str(url) for node in lab.nodes if (url := getattr(node, "url", None)) is not None}
             app = create_app(controls, feed, urls, Attacks(lab, path).attack)
-            with serving(app, feed, port) as url, noted(directory, url, urls):
+            with serving_page(app, feed, port) as url, noted(directory, url, urls):
                 tell(f"The lab: {url}  Ctrl-C ends it.")
                 while not interrupted.wait(_BEAT):
                     if pace is not None:
@@ -106,7 +106,7 @@ def run_session(
 
 
 @contextlib.contextmanager
-def _until_interrupted() -> Iterator[threading.Event]:
+def until_interrupted() -> Iterator[threading.Event]:
     """An event that is set by Ctrl-C and SIGTERM, so that neither interrupts the cleaning up."""
     event = threading.Event()
 

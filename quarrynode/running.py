@@ -3,12 +3,13 @@
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from quarrynode import wire
 from quarrynode.errors import NodeFailed, QuarryError
-from quarrynode.node import Node
+from quarrynode.node import REQUEST_TIMEOUT, Node
 from quarrynode.process import Command
 
 START_TIMEOUT = 60.0  # seconds
@@ -120,7 +121,13 @@ class QuarryNode(_Running, Node):
 class QuarryNetwork(_Running):
     """Several nodes that are each other's peers, inside a `with` block, on free ports.
 
-    Each has its own keys, store and chain. Only the first mines without a request.
+    Each has its own keys, store and chain. Only the first mines without a request. Nodes are numbered from 1.
+
+        with QuarryNetwork(nodes=3) as network:
+            network.partition([1], [2, 3])
+            network.nodes[0].mine()
+            network.nodes[1].mine(2)
+            network.heal()
 
     Attributes:
         nodes: the nodes, in order.
@@ -131,6 +138,7 @@ class QuarryNetwork(_Running):
     """
 
     nodes: tuple[Node, ...] = ()
+    _links_url = ""
 
     def __init__(
         self,
@@ -143,17 +151,80 @@ class QuarryNetwork(_Running):
         arguments: Sequence[str] = (),
         timeout: float = 2 * START_TIMEOUT,
     ) -> None:
-        options = ["--port", "0", "--nodes", str(nodes), *([] if automine else ["--no-automine"])]
+        options = ["--port", "0", "--nodes", str(nodes), "--links", *([] if automine else ["--no-automine"])]
         self._command = Command(command, [*options, *arguments], data_dir, environment or {})
         self._timeout = timeout
 
+    def partition(self, *groups: Sequence[int]) -> None:
+        """Cut all links between nodes of different groups, such as `partition([1], [2, 3])`.
+
+        Args:
+            groups: of the numbers of nodes. Nodes that are in none are a group of their own.
+
+        Raises:
+            QuarryError: there is no such node, or one is in two groups.
+        """
+        self._control("partition", groups=[list(group) for group in groups])
+
+    def heal(self) -> None:
+        """End every cut. The nodes hear of each other's blocks within seconds."""
+        self._control("heal")
+
+    def link(self, a: int, b: int) -> "Link":
+        """What node `b` hears from node `a`: requests and news that `a` sends, and answers that it gives."""
+        return Link(self._control, a, b)
+
+    def _control(self, call: str, **values: object) -> None:
+        if self.pid is None:
+            raise QuarryError("The network does not run.")
+        try:
+            wire.ask(f"{self._links_url}/control", {"call": call, **values}, timeout=REQUEST_TIMEOUT)
+        except OSError as error:
+            if end := self._command.end():
+                raise NodeFailed(end, self._command.said()) from None
+            raise QuarryError(f"The router at {self._links_url} does not answer: {error}.") from None
+
     def _take(self, record: dict[str, Any]) -> None:
+        self._links_url = str(record["links_url"])
         found = []
         for item in record["nodes"]:
             node = Node()
             node._describe(item, record)
             found.append(node)
         self.nodes = tuple(found)
+
+
+class Link:
+    """One direction between two nodes."""
+
+    def __init__(self, control: Callable[..., None], a: int, b: int) -> None:
+        self._control = control
+        self._ends = {"from": a, "to": b}
+
+    def set(self, *, latency: float | None = None, jitter: float | None = None, rate: float | None = None) -> None:
+        """Change what is named; the rest stays.
+
+        Args:
+            latency: seconds that bytes take.
+            jitter: seconds; up to so much is added.
+            rate: bytes per second; 0: no limit.
+
+        Raises:
+            QuarryError: there is no such node, or a value is negative or too large.
+        """
+        given = {"latency": latency, "jitter": jitter, "rate": rate}
+        self._change({name: value for name, value in given.items() if value is not None})
+
+    def cut(self) -> None:
+        """Refuse connections, and end those that are open."""
+        self._change({"cut": True})
+
+    def restore(self) -> None:
+        """End the cut. Latency, jitter and rate stay."""
+        self._change({"cut": False})
+
+    def _change(self, changes: Mapping[str, object]) -> None:
+        self._control("link", **self._ends, **changes)
 
 
 def _options(**given: object) -> list[str]:

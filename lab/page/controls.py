@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
-from lab.interface import Lab, LabError
+from lab.interface import Lab, LabError, Link
 from lab.strategy import Strategy
 
 MOST_LATENCY = 60.0  # seconds
+
+
+# name -> which values it takes, and what it does
+Calls = Mapping[str, tuple[frozenset[str], Callable[[Any, Mapping[str, Any]], None]]]
+
+
+class Network(Protocol):
+    """The part of a lab that is its links."""
+
+    @property
+    def nodes(self) -> Sequence[Numbered]: ...
+
+    def link(self, a: int, b: int) -> Link: ...
+
+    def partition(self, *groups: Sequence[int]) -> None: ...
+
+    def heal(self) -> None: ...
+
+
+class Numbered(Protocol):
+    @property
+    def number(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,36 +45,90 @@ class Payment:
     nonce: int
 
 
-@dataclass
-class Controls:
-    """The controls of one lab.
+class LinkControls:
+    """The controls of a network that are about its links.
 
     Args:
-        strategies: what the page offers, by name.
         do: runs what is asked: a simulated lab works in one thread only.
     """
 
-    lab: Lab
-    strategies: Mapping[str, Callable[[], Strategy]]
-    do: Callable[[Callable[[], None]], None] = lambda work: work()
-    payments: list[Payment] = field(default_factory=list)
+    def __init__(self, network: Network, do: Callable[[Callable[[], None]], None] = lambda work: work()) -> None:
+        self.network = network
+        self.do = do
 
     def act(self, asked: dict[str, Any]) -> None:
         """Do what the page asks: `{"call": NAME, ...}`.
 
         Raises:
-            LabError: there is no such control, a value does not fit, or the lab refuses.
+            LabError: there is no such control, a value does not fit, or it is refused.
         """
         if not isinstance(asked.get("call"), str):
             raise LabError('A control is an object with a "call".')
         values = {key: value for key, value in asked.items() if key != "call"}
-        call = _CALLS.get(asked["call"])
+        call = self.calls.get(asked["call"])
         if call is None:
             raise LabError(f"There is no control {asked['call'][:40]!r}.")
         names, do = call
         if values.keys() - names:
             raise LabError(f"{asked['call']} has no {sorted(values.keys() - names)[0][:40]!r}.")
         self.do(partial(do, self, values))
+
+    def _partition(self, values: Mapping[str, Any]) -> None:
+        groups = values.get("groups")
+        if not isinstance(groups, list) or not all(
+            isinstance(group, list) and all(type(number) is int for number in group) for group in groups
+        ):
+            raise LabError("groups is a list of lists of nodes.")
+        numbers = {node.number for node in self.network.nodes}
+        if not groups or (len(groups) == 1 and numbers <= set(groups[0])):
+            self.network.heal()
+        else:
+            self.network.partition(*groups)
+
+    def _heal(self, values: Mapping[str, Any]) -> None:
+        self.network.heal()
+
+    def _link(self, values: Mapping[str, Any]) -> None:
+        """Change a link; without `from` or `to`, all from or to every node."""
+        numbers = [node.number for node in self.network.nodes]
+        froms = numbers if values.get("from") is None else [_node(values, "from")]
+        tos = numbers if values.get("to") is None else [_node(values, "to")]
+        changes = {key: _number(values, key, 0, MOST_LATENCY) for key in ("latency", "jitter") if key in values}
+        if "rate" in values:
+            changes["rate"] = _number(values, "rate", 0, 1e12)
+        for link in (self.network.link(a, b) for a in froms for b in tos if a != b):
+            if changes:
+                link.set(**changes)
+            if values.get("cut") is True:
+                link.cut()
+            elif values.get("cut") is False:
+                link.restore()
+
+    calls: ClassVar[Calls] = {
+        "partition": (frozenset({"groups"}), _partition),
+        "heal": (frozenset(), _heal),
+        "link": (frozenset({"from", "to", "latency", "jitter", "rate", "cut"}), _link),
+    }
+
+
+class Controls(LinkControls):
+    """The controls of one lab.
+
+    Args:
+        strategies: what the page offers, by name.
+        do: as for `LinkControls`.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        strategies: Mapping[str, Callable[[], Strategy]],
+        do: Callable[[Callable[[], None]], None] = lambda work: work(),
+    ) -> None:
+        super().__init__(lab, do)
+        self.lab = lab
+        self.strategies = strategies
+        self.payments: list[Payment] = []
 
     def _stop(self, values: Mapping[str, Any]) -> None:
         self.lab.node(_node(values)).stop()
@@ -72,36 +148,6 @@ class Controls:
         if name is not None and (not isinstance(name, str) or name not in self.strategies):
             raise LabError(f"There is no strategy {str(name)[:40]!r}. There are {', '.join(self.strategies)}.")
         self.lab.strategy(_node(values), None if name is None else self.strategies[name]())
-
-    def _partition(self, values: Mapping[str, Any]) -> None:
-        groups = values.get("groups")
-        if not isinstance(groups, list) or not all(
-            isinstance(group, list) and all(type(number) is int for number in group) for group in groups
-        ):
-            raise LabError("groups is a list of lists of nodes.")
-        if len(groups) < 2:
-            self.lab.heal()
-        else:
-            self.lab.partition(*groups)
-
-    def _heal(self, values: Mapping[str, Any]) -> None:
-        self.lab.heal()
-
-    def _link(self, values: Mapping[str, Any]) -> None:
-        """Change a link; without `from` or `to`, all from or to every node."""
-        numbers = [node.number for node in self.lab.nodes]
-        froms = numbers if values.get("from") is None else [_node(values, "from")]
-        tos = numbers if values.get("to") is None else [_node(values, "to")]
-        changes = {key: _number(values, key, 0, MOST_LATENCY) for key in ("latency", "jitter") if key in values}
-        if "rate" in values:
-            changes["rate"] = _number(values, "rate", 0, 1e12)
-        for link in (self.lab.link(a, b) for a in froms for b in tos if a != b):
-            if changes:
-                link.set(**changes)
-            if values.get("cut") is True:
-                link.cut()
-            elif values.get("cut") is False:
-                link.restore()
 
     def _send(self, values: Mapping[str, Any]) -> None:
         node, to = self.lab.node(_node(values)), self.lab.node(_node(values, "to"))
@@ -125,21 +171,16 @@ class Controls:
             )
         payer.send(payer, last.amount, nonce=last.nonce, at=unaware[0])
 
-
-Do = Callable[[Controls, Mapping[str, Any]], None]
-# name -> which values it takes, and what it does
-_CALLS: dict[str, tuple[frozenset[str], Do]] = {
-    "stop": (frozenset({"node"}), Controls._stop),
-    "kill": (frozenset({"node"}), Controls._kill),
-    "start": (frozenset({"node"}), Controls._start),
-    "limit": (frozenset({"node", "rate"}), Controls._limit),
-    "strategy": (frozenset({"node", "name"}), Controls._strategy),
-    "partition": (frozenset({"groups"}), Controls._partition),
-    "heal": (frozenset(), Controls._heal),
-    "link": (frozenset({"from", "to", "latency", "jitter", "rate", "cut"}), Controls._link),
-    "send": (frozenset({"node", "to", "amount"}), Controls._send),
-    "double_spend": (frozenset(), Controls._double_spend),
-}
+    calls: ClassVar[Calls] = {
+        **LinkControls.calls,
+        "stop": (frozenset({"node"}), _stop),
+        "kill": (frozenset({"node"}), _kill),
+        "start": (frozenset({"node"}), _start),
+        "limit": (frozenset({"node", "rate"}), _limit),
+        "strategy": (frozenset({"node", "name"}), _strategy),
+        "send": (frozenset({"node", "to", "amount"}), _send),
+        "double_spend": (frozenset(), _double_spend),
+    }
 
 
 def _node(values: Mapping[str, Any], name: str = "node") -> int:

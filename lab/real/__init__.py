@@ -13,6 +13,7 @@
 - `refusals`: blocks that nodes refused, and peers that were seen to lie
 - `wiring`: the links, as scenarios see them: cuts, partitions, and their events
 - `router`: the HTTP forward proxy that all nodes of a lab use for their peers
+- `network`: the router between nodes that somebody else started, and its controls
 - `links`: what it does to the bytes that go from one node to another
 - `exchange`: one request and its answer
 - `messages`: what comes from a client and from a node, as HTTP

@@ -140,7 +140,7 @@ class RealLab(Claims):
         self._stack.callback(self._hands.do, self._stop_all)
         self._stack.callback(self._end_fronts)
         self._hands.do(self._start_all)
-        self._wiring = Wiring(self._router, nodes, self._tree)
+        self._wiring = Wiring(self._router, nodes, self._tree.note)
         self._refusals = Refusals(self._running, self._tree, self._finders.get)
         self._hands.tick(self._tick)
         for node in self._nodes:

@@ -123,18 +123,21 @@ class Router:
         if not self._thread.is_alive() and not self._loop.is_closed():
             self._loop.close()
 
-    def add(self, node: int, host: str, port: int) -> int:
+    def add(self, node: int, host: str, port: int, own_port: int = 0) -> int:
         """Make a node known by the place of its public URL, and give it a port of its own here.
+
+        Args:
+            own_port: the port here; 0: any that is free. A node that has one already keeps it.
 
         Returns:
             the port, for the node's `QUARRY_PEER_PROXY`.
 
         Raises:
-            LabError: the place is not on this machine, or belongs to another node.
+            LabError: the place is not on this machine, or belongs to another node; or the port here is taken.
         """
         if host not in _LOOPBACK:
             raise LabError(f"A node of a lab is on this machine; {host} is not.")
-        return self._do(self._add(node, host, port))
+        return self._do(self._add(node, host, port, own_port))
 
     def redirect(self, node: int, port: int | None) -> None:
         """Have another port of this machine get the requests to a node; None: the node itself."""
@@ -211,7 +214,7 @@ class Router:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
-    async def _add(self, node: int, host: str, port: int) -> int:
+    async def _add(self, node: int, host: str, port: int, own_port: int) -> int:
         for name in _LOOPBACK:  # all names of this machine mean the same node
             if self._places.get((name, port), node) != node:
                 raise LabError(f"Another node of the lab is at port {port}.")
@@ -224,12 +227,15 @@ class Router:
                 self._link(node, other)
                 self._link(other, node)
             self._open[node] = set()
-            self._ports[node] = await self._listen(node, diverts=True)
+            self._ports[node] = await self._listen(node, diverts=True, own_port=own_port)
         return self._ports[node]
 
-    async def _listen(self, node: int, *, diverts: bool) -> int:
+    async def _listen(self, node: int, *, diverts: bool, own_port: int = 0) -> int:
         """Take a node's requests; the port."""
-        sock = socket.create_server(("127.0.0.1", 0), backlog=MAX_CONNECTIONS)
+        try:
+            sock = socket.create_server(("127.0.0.1", own_port), backlog=MAX_CONNECTIONS)
+        except OSError as error:
+            raise LabError(f"The port {own_port} is not free: {error.strerror}.") from None
 
         def route(host: str, port: int) -> Route | None:
             return self._inward(node) if diverts and node in self._diverted else self._route(node, host, port)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import permutations
 
-from lab.blocktree import BlockTree
 from lab.cuts import Cuts
 from lab.interface import Conditions
 from lab.real.router import LinkHandle, Router
@@ -15,10 +14,10 @@ from lab.real.router import LinkHandle, Router
 class Wiring:
     """The links between the nodes 1 to `nodes`, which the router must know before anything is asked here."""
 
-    def __init__(self, router: Router, nodes: int, tree: BlockTree) -> None:
+    def __init__(self, router: Router, nodes: int, note: Callable[..., object]) -> None:
         self._router = router
         self._nodes = nodes
-        self._tree = tree
+        self._note = note
         self._cuts = Cuts(nodes)
 
     def link(self, a: int, b: int) -> NotedLink:
@@ -29,12 +28,12 @@ class Wiring:
         """Raises `LabError`: there is no such node, or one is named twice. Nothing has changed."""
         parts = self._cuts.part(groups)
         self._apply()
-        self._tree.note("groups", groups=parts)
+        self._note("groups", groups=parts)
 
     def heal(self) -> None:
         parts = self._cuts.heal()
         self._apply()
-        self._tree.note("groups", groups=parts)
+        self._note("groups", groups=parts)
 
     def change(self, link: NotedLink, cut: bool) -> None:
         """Cut one link, or restore it."""
@@ -44,7 +43,7 @@ class Wiring:
 
     def note(self, link: NotedLink) -> None:
         a, b = link.ends
-        self._tree.note("link", **{"from": a, "to": b}, **asdict(link.conditions))
+        self._note("link", **{"from": a, "to": b}, **asdict(link.conditions))
 
     def _apply(self) -> None:
         """Have the router cut what is to be cut, and restore what is not."""

@@ -2,7 +2,9 @@
 
 The API and the workers are started as programs; this package imports neither.
 
-launcher       a whole node, and several together
+launcher       a whole node
+launch         several nodes, started together and kept running
+peer_router    the router between them, which parts them on request
 node_plan      what is to be started
 node_files     a node's files, and how other commands find it
 node_register  where the nodes of this user run, whatever their data directories

@@ -1,15 +1,15 @@
 """A whole node on one machine: its embedded Valkey, API, door, workers and ticker, started and stopped in order.
 
 `NodePlan` → `RunningNode.allocate` (ports, keys) → `start` (Valkey, API) → `begin` (door, workers, ticker) → `wait` →
-`tick` → `stop`. Of several nodes, all are allocated first, so that each gets the URLs of the others.
+`tick` → `stop`. Of several nodes (`launch`), all are allocated first, so that each gets the URLs of the others.
 """
 
 import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -107,6 +107,10 @@ class RunningNode:
             door = reserve(self._bound, self.plan.rpc_port, self.plan.host, "--rpc-port", exact=exact)
             self.rpc_port = self._stack.enter_context(door)
         self.address = self.plan.files.prepare()
+
+    def use_proxy(self, url: str) -> None:
+        """Have the node reach its peers through a proxy, from its next start on."""
+        self.plan = replace(self.plan, settings={**self.plan.settings, "QUARRY_PEER_PROXY": url})
 
     def start(self, others: Sequence[str] = ()) -> None:
         """Start Valkey and the API. After an error, `stop` ends what was started.
@@ -292,57 +296,3 @@ class RunningNode:
             said = tail(program.log)
             reason = f": {said[-1]}" if said else " and wrote nothing to its log"
             raise LaunchFailed(f"{program.name} of {self.plan.name} ended while starting{reason}", said)
-
-
-class Launch:
-    """Several nodes, started together and kept running."""
-
-    def __init__(self, plans: Sequence[NodePlan], report: Callable[[str], None] = lambda step: None) -> None:
-        """`report` is told each step of the start, in a few words."""
-        self.nodes = [RunningNode(plan, report) for plan in plans]
-
-    def start(self) -> None:
-        """Start all nodes and wait until they are ready. After an error or an interrupt, none is left running.
-
-        All APIs answer before any node asks the others, since a peer that does not answer is not asked again at once.
-        """
-        launched_at = time.time()
-        try:
-            for node in self.nodes:
-                node.allocate()
-            for node in self.nodes:
-                node.start([other.url for other in self.nodes if other is not node])
-            if len(self.nodes) > 1:
-                for node in self.nodes:
-                    node.wait_for_api()
-            for node in self.nodes:
-                node.begin()
-            for node in self.nodes:
-                node.wait(launched_at)
-        except BaseException:
-            self.stop()
-            raise
-
-    def run(self, stop: threading.Event) -> None:
-        """Keep the nodes running until `stop` is set. They still run then: call `stop()`.
-
-        Raises:
-            NodeError: all nodes were given up, since their data are damaged. The message is the last one's.
-        """
-        while not stop.wait(0.1):
-            for node in self.nodes:
-                node.tick()
-            lost = [node.lost for node in self.nodes if node.lost is not None]
-            if len(lost) == len(self.nodes):
-                raise lost[-1]
-
-    def stop(self) -> None:
-        """Stop every node, the last one first, even if an error occurs with one of them.
-
-        All are told to end before any is waited for.
-        """
-        for node in reversed(self.nodes):
-            node.tell()
-        with contextlib.ExitStack() as stack:
-            for node in self.nodes:
-                stack.callback(node.stop)

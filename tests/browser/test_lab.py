@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lab.page.app import Feed, create_app, serving
+from lab.page.app import Feed, create_app, serving_page
 from lab.page.controls import Controls
 from lab.page.exporting import exported
 from lab.recording import Event
@@ -52,7 +52,7 @@ def stage(browser: Any, request: pytest.FixtureRequest) -> Iterator[Stage]:
     for event in recorded(blocks=BLOCKS, parted=False)[:-2]:  # without the verdict and the end
         feed.add(event)
     app = create_app(Controls(lab, {"selfish": _Strategy, "low": _Low}), feed, {1: "http://127.0.0.1:5000"})
-    with serving(app, feed) as url, opened(browser, url.rstrip("/"), scheme, viewport) as tab:
+    with serving_page(app, feed) as url, opened(browser, url.rstrip("/"), scheme, viewport) as tab:
         tab.open("/")
         tab.page.wait_for_selector("#nodes tr:nth-child(4)")
         yield Stage(lab, feed, tab)

@@ -24,6 +24,7 @@ class State:
     jobs = 0
 
 
+CONTROLS: list[Any] = []  # what was asked of the links
 SNAPSHOTS: dict[str, int] = {}  # id → height
 
 
@@ -32,6 +33,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.partition("?")[0]
         status, value = 200, self.value(path, body)
+        if isinstance(value, dict) and "detail" in value:
+            status = 409
         if value is None:
             status, value = 404, {"code": "not_found", "detail": "Nothing here."}
         text = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -57,6 +60,14 @@ class Handler(BaseHTTPRequestHandler):
                 return {"id": "j1", "status": "started", "block": None}
             State.height += 1
             return {"id": "j1", "status": "finished", "block": HASH}
+        if path == "/links/control":
+            asked = json.loads(body)
+            if asked["call"] == "partition" and [9] in asked["groups"]:
+                return {"code": "", "detail": "There is no node 9."}
+            CONTROLS.append(asked)
+            return {}
+        if path == "/controls":
+            return CONTROLS
         if path == "/rpc":
             request = json.loads(body)
             return {"jsonrpc": "2.0", "id": request["id"], **self.rpc(request["method"], request["params"])}
@@ -104,6 +115,8 @@ def main() -> None:
             "nodes": [{"name": name, "url": url, "address": "0x01", "logs": f"/logs/{name}"} for name in names],
             "development_accounts": [{"address": "0x02", "private_key": "0x03"}],
         }
+        if "--links" in arguments:
+            record["links_url"] = f"{url}/links"
         if MODE == "with door":
             for item in record["nodes"]:
                 item |= {"rpc_url": f"{url}/rpc", "ws_url": "ws://127.0.0.1:8545"}

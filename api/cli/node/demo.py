@@ -22,7 +22,7 @@ from api.cli.node.interruption import Interruption
 from api.cli.node.mine import mine_one
 from api.cli.node.up import NODE
 from services.launch.failures import LaunchFailed
-from services.launch.launcher import Launch
+from services.launch.launch import Launch
 from services.launch.node_files import node_files
 from services.launch.node_plan import NodePlan
 from services.system import logs

@@ -12,8 +12,10 @@ from api.cli.node.banner import MOST_BALANCES, Accounts, Chain, Shown, banner
 from api.cli.node.interruption import Interruption
 from api.cli.node.new_chain import Place, write_config
 from services.launch.failures import LaunchFailed, PortInUse
-from services.launch.launcher import Launch, RunningNode
+from services.launch.launch import Launch
+from services.launch.launcher import RunningNode
 from services.launch.node_plan import NodePlan
+from services.launch.peer_router import PeerRouter
 from services.launch.running import call
 from services.wallet.development import accounts_of, funded, phrase_of
 from shared.amounts import format_amount
@@ -35,14 +37,19 @@ class Show:
         return not (self.as_json or self.quiet)
 
 
-def run(plans: list[NodePlan], place: Place, show: Show, interruption: Interruption) -> None:
+def run(
+    plans: list[NodePlan], place: Place, show: Show, interruption: Interruption, router: PeerRouter | None = None
+) -> None:
     """Start nodes and keep them running until a signal comes; then stop them.
+
+    Args:
+        router: what the nodes reach each other through; None: directly.
 
     Raises:
         Failure: a port is in use, or a signal came during the start. NodeError: a node did not start, or all were
             given up.
     """
-    launch = Launch(plans, _step if show.talks else lambda step: None)
+    launch = Launch(plans, _step if show.talks else lambda step: None, router)
     try:
         with interruption.may_raise():
             launch.start()
@@ -114,6 +121,8 @@ def _as_json(launch: Launch, place: Place) -> dict[str, Any]:
         "admin_token_file": str(first.admin_token_file),
         "redis_url": first.redis_url,
     }
+    if launch.router is not None:
+        value["links_url"] = launch.router.url
     if first.settings.spec.development:
         value["development_accounts"] = [
             {"address": account.address, "private_key": account.private_key} for account in accounts_of(first.settings)
@@ -164,6 +173,8 @@ def _banner(launch: Launch, place: Place) -> list[str]:
             phrase = place.made.read().phrase
         else:
             notes.append(f"  Continues    the chain in {place.made.directory}")
+    if launch.router is not None:
+        notes.append(f"  Links        {launch.router.url}")
     if place.ephemeral:
         notes.append("  Ephemeral    the chain is removed when this command ends")
     return banner(

@@ -19,6 +19,7 @@ from services.errors import BadSettings
 from services.launch.ending import when_input_ends
 from services.launch.node_files import NO_HOME
 from services.launch.node_plan import NodePlan, default_workers, passed_settings
+from services.launch.peer_router import PeerRouter
 from services.settings.paths import expanded
 from services.settings.table import BUILT_IN_SPECS, Settings, load
 from services.system import logs
@@ -105,6 +106,7 @@ _BRIEF = {
 @click.option("--load-state", type=_FILE, help="Begin with the state of this file, which another node has written.")
 @click.option("--dump-state", type=_FILE, help="Write the state to this file at the end.")
 @click.option("--unsafe-development", is_flag=True, help="Allow other machines to reach a development chain.")
+@click.option("--links", is_flag=True, help="With --nodes: a router between the nodes, which parts them on request.")
 @click.option("--until-eof", is_flag=True, help="Stop at the end of standard input: when a program that holds it ends.")
 @click.option(
     "--config-out",
@@ -132,6 +134,7 @@ def up(
     load_state: Path | None,
     dump_state: Path | None,
     unsafe_development: bool,
+    links: bool,
     until_eof: bool,
     accounts: int | None,
     balance: str | None,
@@ -174,6 +177,11 @@ def up(
             require(not (said or given.get(name)), f"{what} is for one node; leave it out with --nodes.")
         for option, first in (("--port", settings.port), ("--rpc-port", settings.rpc_port)):
             require(first + nodes - 1 <= _MAX_PORT, f"{option} {first} leaves no ports for {nodes} nodes.")
+    require(not links or nodes > 1, "--links are between nodes: ask for several with --nodes.")
+    require(
+        not (links and given.get("QUARRY_PEER_PROXY")),
+        "--links is a proxy between the nodes, and QUARRY_PEER_PROXY names another: leave one of them out.",
+    )
     if settings.data_dir is None:
         raise Failure(f"{NO_HOME} Name a directory with --data-dir or QUARRY_DATA_HOME.", USAGE)
     home = settings.data_dir
@@ -222,7 +230,8 @@ def up(
             for number, name in enumerate(names)
         ]
         scrub_environment()
-        run(plans, place, show, interruption)
+        router = PeerRouter(place.directory / "links.log") if links else None
+        run(plans, place, show, interruption, router)
         if files.dump is not None and show.talks:
             terminal.show_if_taken(f"The state is in {files.dump}.")
 

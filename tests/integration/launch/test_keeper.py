@@ -16,7 +16,7 @@ import redis
 
 from services.launch.embedded import EmbeddedValkey, EmbeddedValkeyFailed
 from services.launch.keeper import LONG_LIFE, LONGEST_DELAY, Keeper
-from services.launch.launcher import Launch
+from services.launch.launch import Launch
 from shared.errors import NodeError
 from tests.support.clocks import FakeClock
 from tests.support.said import listen

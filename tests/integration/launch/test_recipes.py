@@ -30,7 +30,8 @@ def block(language: str, mark: str) -> str:
 
 
 NODE = block("python", "with QuarryNode() as node")
-NETWORK = block("python", "QuarryNetwork(nodes=2)")
+NETWORK = block("python", "while second.status()")
+PARTED = block("python", "network.partition([1], [2])")
 SESSION = block("python", "def test_a_block(quarry_node)")
 ALONE = block("python", "def test_two_blocks(quarry)")
 CONFTEST = block("python", "def quarry_node(quarry_command)")
@@ -100,9 +101,9 @@ def test_python_and_no_process_outlives_a_test_that_is_killed(shell: Shell) -> N
     eventually(lambda: not processes_of(shell.directory), what="the end of every process")
 
 
-@pytest.mark.slow
-def test_a_network_in_python(shell: Shell) -> None:
-    shell.run(sys.executable, "-P", "-c", NETWORK)
+@pytest.mark.parametrize("program", [pytest.param(NETWORK, marks=pytest.mark.slow), PARTED], ids=["whole", "parted"])
+def test_a_network_in_python(shell: Shell, program: str) -> None:
+    shell.run(sys.executable, "-P", "-c", program)
     assert processes_of(shell.directory) == {}
 
 

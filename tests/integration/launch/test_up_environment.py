@@ -110,6 +110,8 @@ def test_what_is_refused_is_named_as_it_was_given(monkeypatch: pytest.MonkeyPatc
         ({"QUARRY_NODE": "mine"}, [], "QUARRY_NODE is for one node"),
         ({"QUARRY_PUBLIC_URL": "http://a"}, [], "QUARRY_PUBLIC_URL is for one node"),
         ({"QUARRY_PORT": "65535"}, [], "leaves no ports for 2 nodes"),
+        ({}, ["--links", "--nodes", "1"], "--links are between nodes"),
+        ({"QUARRY_PEER_PROXY": "http://127.0.0.1:1"}, ["--links"], "QUARRY_PEER_PROXY names another"),
     ],
 )
 def test_what_is_one_nodes_is_not_for_several(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quarrynode import NodeFailed, QuarryNetwork, QuarryNode
+from quarrynode import NodeFailed, QuarryError, QuarryNetwork, QuarryNode, wire
 from quarrynode.process import Command
 from tests.support.processes import alive
 from tests.support.waiting import eventually
@@ -134,9 +134,33 @@ def test_a_network_has_a_view_of_each_node(fake: Fake) -> None:
         assert [node.name for node in network.nodes] == ["node1", "node2", "node3"]
         assert [str(node.logs) for node in network.nodes] == [f"/logs/node{number}" for number in (1, 2, 3)]
         assert network.nodes[1].status()["height"] == 1
-        assert fake.log()["arguments"][-5:] == ["--port", "0", "--nodes", "3", "--no-automine"]
+        assert fake.log()["arguments"][-6:] == ["--port", "0", "--nodes", "3", "--links", "--no-automine"]
         pid = network.pid
     assert pid is not None and not alive(pid)
+
+
+def test_the_links_of_a_network_are_changed_by_the_router(fake: Fake) -> None:
+    network = QuarryNetwork(2, FAKE, environment=fake.environment())
+    with pytest.raises(QuarryError, match="does not run"):
+        network.heal()
+    with network:
+        network.partition([1], (2,))
+        network.link(1, 2).set(latency=0.1, rate=0)
+        network.link(2, 1).cut()
+        network.link(2, 1).restore()
+        network.heal()
+        with pytest.raises(QuarryError, match=r"There is no node 9\."):
+            network.partition([9])
+        asked = wire.ask(f"{network.nodes[0].url}/controls", timeout=10)
+    assert asked == [
+        {"call": "partition", "groups": [[1], [2]]},
+        {"call": "link", "from": 1, "to": 2, "latency": 0.1, "rate": 0},
+        {"call": "link", "from": 2, "to": 1, "cut": True},
+        {"call": "link", "from": 2, "to": 1, "cut": False},
+        {"call": "heal"},
+    ]
+    with pytest.raises(QuarryError, match="does not run"):
+        network.heal()
 
 
 def test_what_takes_part_in_the_start_is_a_keyword() -> None:

@@ -47,6 +47,8 @@ ALLOWED = {
     ("services/system/tracing.py", "random"): "which traces begin; no rule depends on it",
     ("services/system/tracing.py", "time"): "bounds the traces of strangers; no rule depends on it",
     ("services/launch/launcher.py", "time"): "waits for child processes",
+    ("services/launch/launch.py", "time"): "waits for child processes",
+    ("services/launch/peer_router.py", "time"): "waits for a child process",
     ("services/peers/http.py", "http"): "the HTTP port: what the library raises",
     ("services/jobs/queues.py", "time"): "measures jobs",
     ("services/wallet/keystores.py", "uuid"): "names a keystore file, as the format asks",

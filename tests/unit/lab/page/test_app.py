@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from lab.interface import LabError
-from lab.page.app import MAX_BODY, MOST_REQUESTS, MOST_STREAMS, Feed, create_app, serving
+from lab.page.app import MOST_STREAMS, Feed, create_app, serving_page
 from lab.page.controls import Controls
+from lab.page.serving import MAX_BODY, MOST_REQUESTS
 from lab.recording import Event
 from tests.support.fake_lab import FakeLab
 from tests.support.recordings import recorded
@@ -36,7 +37,7 @@ def client(lab: FakeLab, feed: Feed) -> Any:
 
 @pytest.fixture
 def address(lab: FakeLab, feed: Feed) -> Iterator[str]:
-    with serving(create_app(Controls(lab, {}), feed, {}), feed) as url:
+    with serving_page(create_app(Controls(lab, {}), feed, {}), feed) as url:
         yield urlsplit(url).netloc
 
 
@@ -186,5 +187,5 @@ def test_other_addresses_of_this_machine_do_not_reach_the_page(address: str) -> 
 def test_a_port_that_is_taken_is_said(address: str, lab: FakeLab, feed: Feed) -> None:
     port = int(address.rpartition(":")[2])
     with pytest.raises(LabError, match=f"The port {port} is taken"):
-        with serving(create_app(Controls(lab, {}), Feed(), {}), Feed(), port):
+        with serving_page(create_app(Controls(lab, {}), Feed(), {}), Feed(), port):
             pass
