@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.node import descendants
 from benchmarks.report import Result
 from lab.measures import share_hash_rate
-from lab.page.app import Feed, create_app, serving
+from lab.page.app import Feed, create_app, serving_page
 from lab.page.controls import Controls
 from lab.page.exporting import exported
 from lab.real.lab import RealLab
@@ -143,7 +143,7 @@ def _live(result: Result, page: Any, nodes: int, rounds: int) -> None:
         lab = _real(nodes, spec, recorder)
         stack.callback(lab.close)
         urls = {node.number: node.url for node in lab.nodes}
-        url = stack.enter_context(serving(create_app(Controls(lab, {}), feed, urls), feed))
+        url = stack.enter_context(serving_page(create_app(Controls(lab, {}), feed, urls), feed))
         page.goto(url)
         page.wait_for_selector(f"#nodes tr:nth-child({nodes})")
         page.evaluate(_WATCH)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lab.attack.asked import Asked
-from lab.page.app import Feed, create_app, serving
+from lab.page.app import Feed, create_app, serving_page
 from lab.page.controls import Controls
 from lab.runner import SPEC
 from lab.simulated.tree.lab import TreeLab
@@ -19,5 +19,5 @@ ASKED = Asked("http://127.0.0.1:9/{id}", 2, "0x00000000000000000000000000000000D
 @contextmanager
 def page(attack: Any) -> Iterator[str]:
     feed = Feed()
-    with serving(create_app(Controls(TreeLab(2, load_spec(SPEC), 1), {}), feed, {}, attack), feed) as url:
+    with serving_page(create_app(Controls(TreeLab(2, load_spec(SPEC), 1), {}), feed, {}, attack), feed) as url:
         yield url

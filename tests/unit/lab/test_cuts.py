@@ -35,7 +35,7 @@ class RealNetwork:
     def __init__(self, router: Router, recorder: Recorder) -> None:
         for number in range(1, NODES + 1):
             router.add(number, "127.0.0.1", number)
-        self._wiring = Wiring(router, NODES, BlockTree(recorder, lambda: 0.0))
+        self._wiring = Wiring(router, NODES, BlockTree(recorder, lambda: 0.0).note)
         self.link = self._wiring.link
         self.heal = self._wiring.heal
 
