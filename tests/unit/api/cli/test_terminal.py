@@ -93,7 +93,9 @@ def honest_answers(sender: str) -> dict[str, Any]:
         f"/blocks/{hashes[2]}": shown[2],
         "/nodes": {"nodes": [peer, waiting], "removed": 1},
         "/tokens": {
-            "tokens": [{"name": "anna", "scopes": ["mine"], "created_at": 1.0}], "name": "anna", "token": "qt_" + "a" * 32,
+            "tokens": [{"name": "anna", "scopes": ["mine"], "created_at": 1.0}],
+            "name": "anna",
+            "token": "qt_" + "a" * 32,
         },
         "/audit": {"acts": [{"at": 1.0, "who": "anna", "what": "POST /mine", "where": "10.0.0.1", "status": 200}]},
         "/names": {
