@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from api.errors import HttpRefusal
@@ -14,6 +14,7 @@ from api.serving.budget import Budget
 from api.serving.connections import Deadlines
 from api.serving.hosts import Hosts, is_loopback_name, name_of
 from services.node import Node
+from services.operators import ADMIN, Operators, Scope
 from services.store.news import News
 from services.wallet.development import faucet_account
 
@@ -54,18 +55,39 @@ class Doorkeeper:
     hosts: frozenset[str]  # that are answered besides loopback names; if empty on a public bind, every host is
     origins: frozenset[str] = frozenset()  # of other sites whose pages may call this node (api/cors.py)
     own_host: str = ""  # the host that the server binds to; always answered
+    operators: Operators | None = None  # who hold named tokens; None: nobody does
 
-    def is_admin(self) -> bool:
-        """Whether the request carries the admin token: `Authorization: Bearer …`, or Basic with it as password."""
+    def is_admin(self, scope: Scope | None = None) -> bool:
+        """Whether the request carries the admin token: `Authorization: Bearer …`, or Basic with it as password.
+
+        Args:
+            scope: a named token that has it counts too. None: only the token of the node's file does.
+
+        Raises:
+            HttpRefusal: 403 `scope_missing`: it carries a named token that may not do this.
+        """
         given = request.authorization
-        if self.token is None or given is None:
+        if given is None:
             return False
         secret = given.token if given.type == "bearer" else given.password
-        return is_same_secret(secret, self.token)
+        if self.token is not None and is_same_secret(secret, self.token):
+            g.who = ADMIN
+            return True
+        found = self.operators.find(secret) if secret and self.operators is not None else None
+        g.who = "" if found is None else found.name
+        if found is not None and scope not in found.scopes:
+            own = ", ".join(found.scopes)
+            needs = "the admin token" if scope is None else f"the scope {scope}"
+            raise HttpRefusal(403, "scope_missing", f"This needs {needs}; this token has the scopes {own}.")
+        return found is not None
 
-    def require_admin(self) -> None:
-        """Refuse everyone but the admin. Raises: HttpRefusal, 401 `admin_token_required`."""
-        if not self.is_admin():
+    def require_admin(self, scope: Scope | None = None) -> None:
+        """Refuse everyone but the admin, and operators with the scope.
+
+        Raises:
+            HttpRefusal: 401 `admin_token_required`, 403 `scope_missing`.
+        """
+        if not self.is_admin(scope):
             raise HttpRefusal(401, "admin_token_required", "This needs the admin token (Authorization: Bearer …).")
 
     def is_this_machine(self) -> bool:
@@ -82,12 +104,15 @@ class Doorkeeper:
             and not any(_OF_A_PROXY.fullmatch(name.lower()) for name in request.headers.keys())
         )
 
-    def require_this_machine(self) -> None:
-        """Refuse everyone but this machine and the admin. Raises: HttpRefusal, 401 `admin_token_required`.
+    def require_this_machine(self, scope: Scope | None = None) -> None:
+        """Refuse everyone but this machine, the admin, and operators with the scope.
+
+        Raises:
+            HttpRefusal: 401 `admin_token_required`, 403 `scope_missing`.
 
         A page of a configured origin in a browser on this machine counts as this machine.
         """
-        if not self.is_this_machine() and not self.is_admin():
+        if not self.is_this_machine() and not self.is_admin(scope):
             raise HttpRefusal(
                 401,
                 "admin_token_required",

@@ -5,7 +5,7 @@ import functools
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import cors, errors, headers
+from api import audit, cors, errors, headers
 from api.access import Doorkeeper, Served, attach
 from api.explorer import course as explorer  # which adds its routes to those of `views`
 from api.reading import check_length
@@ -21,6 +21,7 @@ from api.rest import (
     names,
     peers,
     tips,
+    tokens,
     transactions,
 )
 from api.rest.dashboard import LazyDashboard
@@ -61,6 +62,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         frozenset(node.settings.allowed_hosts),
         frozenset(node.settings.cors_origins),
         node.settings.host,
+        node.operators,
     )
     budget = Budget(node.settings.api_threads, node.settings.answer_memory)
     deadlines = Deadlines(budget)
@@ -72,6 +74,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
     app.after_request(headers.harden)
     cors.install(app, frozenset(node.settings.cors_origins))
     errors.install(app)
+    audit.install(app, node.operators)
     for blueprint in (
         transactions.blueprint,
         mempool.blueprint,
@@ -80,6 +83,7 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         accounts.blueprint,
         peers.blueprint,
         names.blueprint,
+        tokens.blueprint,
         tips.blueprint,
         dispatch.blueprint,
         faucet.blueprint,

@@ -20,6 +20,7 @@ HttpCode = Literal[
     "host_refused",
     "not_asked_for",
     "read_only",
+    "scope_missing",
     # the body
     "bad_length",
     "body_too_slow",

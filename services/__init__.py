@@ -8,6 +8,7 @@ The rooms are `store`, `mempool`, `mining`, `chain`, `peers`, `audit`, `token`, 
 - `housekeeping`: what a node does every few seconds.
 - `registry`: what workers must know of a node. `clocks`: one clock for all processes of a node.
 - `names`: names of addresses, on the pages of this node only.
+- `operators`: named admin tokens, and the audit log.
 - `connections`: connections to Redis or Valkey. `request_client`: a client whose threads keep their connections.
 - `errors`: refusals and failures of this node.
 """

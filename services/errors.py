@@ -20,6 +20,7 @@ PolicyCode = Literal[
     "snapshot_too_large",
     "too_many_logs",
     "too_many_names",
+    "too_many_tokens",
     "too_many_peers",
     # `Busy`
     "contended",

@@ -31,6 +31,7 @@ from services.mining.rounds import MiningPolicy, Rounds
 from services.mining.seal_log import SealLog
 from services.mining.templates import TemplateMaker
 from services.names import Names
+from services.operators import Operators
 from services.peers.announcer import Announcer
 from services.peers.book import PeerBook
 from services.peers.client import PeerClient
@@ -62,6 +63,7 @@ from services.store.snapshot_copy import SnapshotCopy
 from services.store.snapshots import SnapshotStore
 from services.store.state import StateStore
 from services.store.tips import TipStore
+from services.store.tokens import TokenStore
 from services.token.logs import LogSearch
 from services.token.wallet_blocks import WalletBlocks
 from services.wallet.development import kept_phrase
@@ -112,6 +114,7 @@ class Node:
     on_demand: MiningOnDemand
     states: States
     names: Names
+    operators: Operators
     recent: RecentHashes
     waiting: WaitingIds
     broker: Store | None = None  # where processes note that their clocks are wrong
@@ -329,6 +332,7 @@ def build_node(
         development=DevelopmentStore(store, keys),
         chain_clock=chain_clock,
         on_demand=MiningOnDemand(requests, rounds, chain_clock, queue, clock),
+        operators=Operators(TokenStore(store, keys), clock, randomness),
         names=Names(NameStore(store, keys), settings, accounts=rules.has_accounts, randomness=randomness),
         recent=RecentHashes(chain),
         waiting=WaitingIds(pool),

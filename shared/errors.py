@@ -93,6 +93,7 @@ InputCode = Literal[
     "bad_number",
     "bad_peer_url",
     "bad_private_key",
+    "bad_scopes",
     "bad_typed_data",
     "not_a_batch",
     "wrong_fields",

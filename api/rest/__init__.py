@@ -7,6 +7,7 @@ The docstring of each view is also its OpenAPI description. `api/app.py` registe
 - `mining`: mining requests and rounds; `faucet`: free coins on development chains.
 - `tips`: the ends of all branches that the node knows.
 - `peers`: the list of peers, announcements, resolving, headers; `names`: names of addresses on this node's pages.
+- `tokens`: named admin tokens, and the audit log.
 - `health`: probes, chain spec and status; `metrics`: for Prometheus; `events`: server-sent events.
 - `documentation`: the OpenAPI document and `/docs`, with `groups` and `examples`; `dashboard`: rq-dashboard at `/rq`.
 """

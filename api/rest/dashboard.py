@@ -14,7 +14,7 @@ from flask import Flask, Response, current_app, json, render_template, request
 from rq.exceptions import NoSuchJobError
 
 import services.jobs.json_only  # noqa: F401 - must precede rq_dashboard, which copies the default serializer
-from api import errors
+from api import audit, errors
 from api.access import Doorkeeper
 from api.errors import HttpRefusal, asks_for_page, challenge, problem
 from api.serving.runner import WsgiApp
@@ -65,10 +65,12 @@ def make_dashboard(doorkeeper: Doorkeeper, broker_url: str) -> Flask:
 
     def guard() -> None:
         doorkeeper.check_host()
-        doorkeeper.require_admin()
+        doorkeeper.require_admin("jobs")
         if request.method not in ("GET", "HEAD") or (request.endpoint or "").endswith("requeue_all"):
             raise HttpRefusal(403, "read_only", "The dashboard is read-only; workers and housekeeping manage the jobs.")
 
+    if doorkeeper.operators is not None:
+        audit.install(app, doorkeeper.operators)
     app.before_request(guard)  # before the blueprint's own hooks, so nothing is read without the token
     app.register_blueprint(rq_dashboard.blueprint, url_prefix=PREFIX)
     app.after_request(_disarm)

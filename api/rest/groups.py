@@ -28,6 +28,7 @@ _GROUP_OF: Mapping[str, str] = {
     "mining": "Mining",
     "peers": "Peers",
     "tips": "Peers",
+    "tokens": "Node",
     "rpc": "JSON-RPC",
     "health": "Node",
     "metrics": "Node",

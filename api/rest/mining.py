@@ -48,7 +48,7 @@ def mine() -> ResponseReturnValue:
         '409':
     post: *mine
     """
-    doorkeeper().require_this_machine()
+    doorkeeper().require_this_machine("mine")
     node = current_node()
     seconds = seconds_argument("wait", node.settings.mine_wait, MAX_WAIT)
     with budget().hold(Kind.WAIT) if seconds else nullcontext():  # first, so that a refused call adds no request
@@ -122,7 +122,7 @@ def cancel_job(job_id: str) -> ResponseReturnValue:
         '401':
         '404':
     """
-    doorkeeper().require_this_machine()
+    doorkeeper().require_this_machine("jobs")
     if not is_id(job_id):
         raise HttpRefusal(404, "unknown_job", _UNKNOWN_JOB)
     try:
@@ -144,7 +144,7 @@ def cancel_jobs() -> ResponseReturnValue:
         '200': {description: 'cancelled: how many requests; round: the round that was cancelled (id).', json: Withdrawn}
         '401':
     """
-    doorkeeper().require_admin()
+    doorkeeper().require_admin("jobs")
     node = current_node()
     before = node.mining.situation().open_round
     cancelled = node.requests.withdraw_all()
@@ -187,7 +187,7 @@ def cancel_round(round_id: str) -> ResponseReturnValue:
         '401':
         '404':
     """
-    doorkeeper().require_admin()
+    doorkeeper().require_admin("jobs")
     if not is_id(round_id) or current_node().mining.round(round_id) is None:
         raise HttpRefusal(404, "unknown_round", _UNKNOWN_ROUND)
     current_node().requests.cancel(round_id)
@@ -221,7 +221,7 @@ def set_limit() -> ResponseReturnValue:
         '200': {description: 'hash_rate_limit: hashes per second.', json: HashRateLimit}
         '401':
     """
-    doorkeeper().require_admin()
+    doorkeeper().require_admin("mine")
     body = json_body()
     if not isinstance(body, dict):
         raise InputError("not_an_object", _LIMIT)
@@ -242,6 +242,6 @@ def lift_limit() -> ResponseReturnValue:
         '200': {description: 'hash_rate_limit: null.', json: HashRateLimit}
         '401':
     """
-    doorkeeper().require_admin()
+    doorkeeper().require_admin("mine")
     current_node().mining.limit_hash_rate(None)
     return jsonify(hash_rate_limit=None)

@@ -57,11 +57,11 @@ def register() -> ResponseReturnValue:
         '401':
     """
     node = current_node()
-    admin = doorkeeper().is_admin()
+    admin = doorkeeper().is_admin("peers")
     if not node.rules.open_registration:
-        doorkeeper().require_admin()
+        doorkeeper().require_admin("peers")
     elif node.settings.loopback:  # a peer may be on this machine, which clients behind a proxy must not reach
-        doorkeeper().require_this_machine()
+        doorkeeper().require_this_machine("peers")
     given = dict.fromkeys(normal_url(item) for item in _nodes(json_body()))
     urls = [url for url in given if url != node.settings.public_url]  # tutorial readers register all nodes at each
     for url in urls:
@@ -98,7 +98,7 @@ def remove() -> ResponseReturnValue:
         '200': {description: 'removed (how many), and the remaining nodes.', json: Peers}
         '401':
     """
-    doorkeeper().require_admin()
+    doorkeeper().require_admin("peers")
     node = current_node()
     removed = sum(node.peers.remove(normal_url(item)) for item in _nodes(json_body()))
     return jsonify(removed=removed, nodes=[_peer(item) for item in node.peers.all()])

@@ -285,6 +285,28 @@ class Keys(NetworkKeys):
         """STRING random token, another after each change of the names: by it processes see what they keep is old."""
         return self._key("names-revision")
 
+    # --- operators: services/store/tokens.py ---
+
+    @property
+    def tokens(self) -> str:
+        """HASH SHA-256 of a named admin token's secret, in hex -> JSON {name, scopes, created_at}."""
+        return self._key("tokens")
+
+    @property
+    def token_names(self) -> str:
+        """HASH name as it is compared -> SHA-256 of the secret."""
+        return self._key("token-names")
+
+    @property
+    def acts(self) -> str:
+        """STREAM of {act: JSON {at, who, what, where, status}}: the audit log. Capped."""
+        return self._key("acts")
+
+    @property
+    def refused_acts(self) -> str:
+        """STREAM as `acts`, of what was refused. Capped."""
+        return self._key("refused-acts")
+
     # --- JSON-RPC: services/store/filters.py ---
 
     def filter(self, filter_id: str) -> str:

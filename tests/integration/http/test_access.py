@@ -104,6 +104,8 @@ def doors() -> list[tuple[str, str, Any, Json]]:
         ("DELETE", "/nodes", {"nodes": [PEER]}, BEARER),
         ("POST", "/names", {"address": BOB.address, "name": "bob"}, BEARER),
         ("DELETE", "/names", {"address": BOB.address}, BEARER),
+        ("POST", "/tokens", {"name": "anna", "scopes": ["mine"]}, BEARER),
+        ("DELETE", "/tokens", {"name": "anna"}, BEARER),
         ("POST", "/mining/limit", {"hash_rate_limit": "2M"}, BEARER),
         ("DELETE", "/mining/limit", None, BEARER),
         ("DELETE", "/rounds/ROUND", None, BEARER),

@@ -126,7 +126,8 @@ def test_doors_for_the_admin_and_for_this_machine_say_so(document: dict[str, Any
     assert asked == {
         ("get", "/mine"), ("post", "/mine"), ("post", "/faucet"), ("post", "/nodes/register"),
         ("post", "/miner/register"), ("delete", "/nodes"), ("delete", "/rounds/{round_id}"),
-        ("post", "/names"), ("delete", "/names"), ("post", "/mining/limit"), ("delete", "/mining/limit"),
+        ("post", "/names"), ("delete", "/names"), ("get", "/tokens"), ("post", "/tokens"), ("delete", "/tokens"),
+        ("get", "/audit"), ("post", "/mining/limit"), ("delete", "/mining/limit"),
         ("delete", "/jobs"), ("delete", "/jobs/{job_id}"),
     }  # fmt: skip
 
@@ -140,7 +141,8 @@ def test_the_document_says_which_requests_carry_the_admin_token(document: dict[s
     assert secured.keys() == {name for name, operation in operations.items() if "401" in operation["responses"]}
     needed = {name for name, security in secured.items() if security == [{"adminToken": []}]}
     assert needed == {
-        ("post", "/names"), ("delete", "/names"), ("delete", "/nodes"), ("delete", "/jobs"),
+        ("post", "/names"), ("delete", "/names"), ("get", "/tokens"), ("post", "/tokens"), ("delete", "/tokens"),
+        ("get", "/audit"), ("delete", "/nodes"), ("delete", "/jobs"),
         ("delete", "/rounds/{round_id}"),
     }  # fmt: skip
     assert all(secured[name] == [{}, {"adminToken": []}] for name in secured.keys() - needed)

@@ -98,6 +98,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
       "lab/scenarios/selfish.py", "lab/scenarios/timewarp.py")),
     ("the command as a process, and its page until it is interrupted", ("tests/integration/lab/test_up.py",),
      ("lab/__main__.py", "lab/session.py", "lab/real/warden.py", "api/cli/node/lab.py")),
+    ("named tokens and the audit log in one story", ("tests/integration/http/test_tokens.py",),
+     ("api/audit.py", "api/rest/tokens.py", "services/operators.py", "services/store/tokens.py")),
     ("requests as spans", ("tests/unit/services/system/test_tracing.py",), ("api/serving/traced.py",)),
     ("what exercises ask of a recording", ("tests/unit/lab/page/test_exercises.py",), ("lab/page/facts.py",)),
     # services

@@ -92,6 +92,12 @@ def honest_answers(sender: str) -> dict[str, Any]:
         "/blocks/3": shown[2],
         f"/blocks/{hashes[2]}": shown[2],
         "/nodes": {"nodes": [peer, waiting], "removed": 1},
+        "/tokens": {
+            "tokens": [{"name": "anna", "scopes": ["mine"], "created_at": 1.0}],
+            "name": "anna",
+            "token": "qt_" + "a" * 32,
+        },
+        "/audit": {"acts": [{"at": 1.0, "who": "anna", "what": "POST /mine", "where": "10.0.0.1", "status": 200}]},
         "/names": {
             "names": [{"address": sender, "name": "the bakery", "kind": "given", "faucet": False}],
             "address": sender, "name": "the bakery",
@@ -159,6 +165,12 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
             ("peers", "list"),
             ("peers", "add", "http://127.0.0.1:2"),
             ("peers", "remove", "http://127.0.0.1:2"),
+        ],
+        "token": [
+            ("token", "new", "anna", "--scope", "mine"),
+            ("token", "list"),
+            ("token", "log"),
+            ("token", "revoke", "anna"),
         ],
         "names": [
             ("names", "list"),
