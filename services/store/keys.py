@@ -224,6 +224,12 @@ class Keys(NetworkKeys):
         """
         return self._key(f"round:{round_id}")
 
+    def round_templates(self, round_id: str) -> str:
+        """HASH version -> "difficulty prefix", a line break, and the template: those that an open round had before on
+        its tip, and whose proofs still count. Capped.
+        """
+        return self._key(f"round-templates:{round_id}")
+
     def round_of(self, block_hash: str) -> str:
         """STRING id of the round that sealed a block. Expires with the round."""
         return self._key(f"round-of:{block_hash}")

@@ -120,12 +120,14 @@ class MiningStore(NodeStore):
         now: float,
         arrivals: str = "0",
         restored: str = "0",
+        keeps: bool = True,
     ) -> tuple[str, str]:
         """Open a round (version "0"), or renew the template of the one that has `version`.
 
         Args:
             transactions: in the template, besides the reward.
             arrivals, restored: those of `Situation`, read before the template was made.
+            keeps: proofs for the templates that the round had on this tip before may still seal it.
 
         Returns:
             id and version of the round that is open now, which may be another one.
@@ -146,6 +148,7 @@ class MiningStore(NodeStore):
             transactions,
             arrivals,
             restored,
+            int(keeps),
         ]
         reply = self._scripts.run("open_round", [self.keys.prefix], args)
         if reply[0] in (b"moved", b"differs"):
@@ -275,12 +278,26 @@ class MiningStore(NodeStore):
         open_round = self.situation().open_round
         return self.round(open_round) if open_round else None
 
-    def template(self, round_id: str) -> tuple[str, Template, bool] | None:
-        """Version and template of a round, and whether it is open aside."""
+    def template(self, round_id: str, wanted: str = "") -> tuple[str, Template, bool] | None:
+        """Version and template of a round, and whether it is open aside.
+
+        Args:
+            wanted: version of the template, which may be one of before on the same tip; "" for the newest.
+
+        Returns:
+            None if the round has ended, or has no such template any more.
+        """
         names = ["version", "template", "prefix", "difficulty", "aside"]
         version, text, prefix, difficulty, aside = self._redis.hmget(self.keys.round(round_id), names)
         if version is None or text is None or prefix is None or difficulty is None:
             return None
+        if wanted and wanted != version.decode():
+            kept = self._redis.hget(self.keys.round_templates(round_id), wanted)
+            if kept is None:
+                return None
+            head, _, text = kept.partition(b"\n")
+            difficulty, _, prefix = head.partition(b" ")
+            version = wanted.encode()
         return version.decode(), Template(json.loads(text), prefix, int(difficulty)), aside is not None
 
     def round_workers(self, round_id: str) -> Mapping[str, RoundWorker]:

@@ -31,7 +31,7 @@ class Round:
     height: int  # of the block that it is for
     difficulty: int
     hashes: int  # done by all workers
-    wasted: int  # of these, those for a template that was replaced, or after the end
+    wasted: int  # of these, those for a template that did not count any more, or after the end
     version: str  # of the template; "" once the round has ended
     parent: str  # hash; "" once the round has ended
     opened_at: float

@@ -46,7 +46,9 @@ if has_report then
     local done, since, _, before = part_of(workers, worker)
     note_part(workers, worker, (done or 0) + hashes, since or now, now, before)
   end
-  if not is_open or version ~= searched_version then
+  local counts = is_open and (version == searched_version
+    or redis.call('HEXISTS', P .. 'round-templates:' .. round_id, searched_version) == 1)
+  if not counts then
     redis.call('HINCRBY', P .. 'counters', 'wasted_hashes', hashes)
     if exists then
       redis.call('HINCRBY', round, 'wasted', hashes)
