@@ -42,11 +42,13 @@ HttpCode = Literal[
     "unknown_asset",
     "unknown_block",
     "unknown_job",
+    "unknown_lease",
     "unknown_name",
     "unknown_round",
     "unknown_tip",
     "unknown_token",
     "unknown_transaction",
+    "unknown_voucher",
     # the rest
     "bad_argument",
     "internal_error",
@@ -65,7 +67,7 @@ HttpCode = Literal[
 CODES = frozenset[str]((*get_args(RuleCode), *get_args(InputCode), *get_args(PolicyCode), *get_args(HttpCode)))
 
 # Codes of `Busy` that tell the client to slow down (429). The others tell it that this node is full (503).
-_TOO_MANY = frozenset({"too_many_requests", "contended", "too_many_streams", "too_many_waiting"})
+_TOO_MANY = frozenset({"too_many_requests", "contended", "too_many_leases", "too_many_streams", "too_many_waiting"})
 _TITLES = {
     400: "Bad request",
     401: "Not authorised",

@@ -166,6 +166,14 @@ class Rounds:
         if open_round:
             self._renew(open_round, keeps=False)
 
+    def refresh(self, round_id: str) -> None:
+        """Give an open round a new template because the tip has moved or the template is old."""
+        self._renew(round_id)
+
+    def aside(self) -> str:
+        """The id of the round that is open for a block of another branch, or ""."""
+        return self._store.situation().aside
+
     # --- the search job's side ---
 
     def trace_of(self, round_id: str) -> str:

@@ -6,6 +6,7 @@ scripts.
 """
 
 from services.settings.values import NODE_NAME
+from services.store.mining_keys import MiningKeys
 from services.store.network_keys import NetworkKeys
 
 # Broker-wide: node name -> JSON of what a worker needs to serve it (services/registry.py).
@@ -16,9 +17,9 @@ CLOCKS = "quarry:clocks"
 WORKERS = "quarry:workers"
 
 
-class Keys(NetworkKeys):
+class Keys(NetworkKeys, MiningKeys):
     """Names of one node's keys. Types and writers are beside each. Those about peers and branches are in
-    `network_keys`.
+    `network_keys`, those about vouchers and leases in `mining_keys`.
     """
 
     def __init__(self, node: str) -> None:

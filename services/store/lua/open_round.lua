@@ -44,7 +44,7 @@ else
   end
 end
 redis.call('HSET', round, 'version', version, 'parent', parent, 'height', height, 'difficulty', difficulty, 'prefix',
-  prefix, 'template', template, 'cursor', 0, 'renewed_at', now, 'transactions', transactions, 'arrivals',
+  prefix, 'template', template, 'cursor', 0, 'leased', 0, 'renewed_at', now, 'transactions', transactions, 'arrivals',
   arrivals)
 local request = redis.call('LINDEX', P .. 'requests', 0)
 if request then
