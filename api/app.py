@@ -16,12 +16,14 @@ from api.rest import (
     events,
     faucet,
     health,
+    leases,
     mempool,
     mining,
     names,
     peers,
     tips,
     transactions,
+    vouchers,
 )
 from api.rest.dashboard import LazyDashboard
 from api.rpc import dispatch
@@ -76,6 +78,8 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         transactions.blueprint,
         mempool.blueprint,
         mining.blueprint,
+        leases.blueprint,
+        vouchers.blueprint,
         blocks.blueprint,
         accounts.blueprint,
         peers.blueprint,

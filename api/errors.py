@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from services.connections import RedisError
 from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, PolicyCode, TipMoved
+from services.mining.leases import UnknownLease, UnknownVoucher
 from shared.errors import InputCode, NodeError, Refusal, RuleCode, ShapeError, TooEarly
 
 _log = structlog.get_logger(__name__)
@@ -106,7 +107,9 @@ def problem(status: int, code: str, detail: str, field: str | None = None) -> Re
     if field is not None:
         body["field"] = field
     response = Response(json.dumps(body), status, mimetype="application/problem+json")
-    if status == 401:
+    if code == "unknown_voucher":
+        response.headers["WWW-Authenticate"] = 'Bearer realm="quarry"'  # no password, which a browser would ask for
+    elif status == 401:
         challenge(response)
     if status in (429, 503):
         response.headers["Retry-After"] = "1"
@@ -140,6 +143,10 @@ def describe(error: NodeError) -> tuple[int, str, str, str | None]:
             return 503, "ledger_differs", str(error), None
         case Damaged():
             return 503, "record_damaged", str(error), None
+        case UnknownVoucher():
+            return 401, "unknown_voucher", str(error), None
+        case UnknownLease():
+            return 404, "unknown_lease", str(error), None
         case NotFound():
             return 404, "not_found", str(error), None
         case TooEarly():

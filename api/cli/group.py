@@ -51,6 +51,7 @@ COMMANDS = {
     "repair": ("api.cli.chain.repair", "repair", "Correct what is stored where it differs from the blocks."),
     "peers": ("api.cli.node.peers", "peers", "Add, list and remove the node's peers."),
     "names": ("api.cli.node.names", "names", "Name addresses on the node's pages."),
+    "voucher": ("api.cli.node.voucher", "voucher", "Make vouchers, by which others mine for the node."),
     "lab": ("api.cli.node.lab", "lab", _LAB),
     "attack": ("api.cli.node.attack", "attack", _LAB),
     "help": ("api.cli.help", "show_help", "Say what each command does, or show the help of one."),
@@ -65,7 +66,7 @@ PROCESSES = ("api", "rpc", "worker", "ticker")
 MORE = {
     "coins": ("faucet", "tx"),
     "chain": ("chain", "fork", "repair", "anchor", "verify-anchor"),
-    "node": ("logs", "doctor", "peers", "names", "limit", "reset", "bench", "lab", "attack"),
+    "node": ("logs", "doctor", "peers", "names", "limit", "voucher", "reset", "bench", "lab", "attack"),
     "processes": PROCESSES,
 }
 

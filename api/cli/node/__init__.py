@@ -19,6 +19,7 @@ fork.py       `quarry fork`
 limit.py      `quarry limit`
 peers.py      `quarry peers`
 names.py      `quarry names`
+voucher.py    `quarry voucher`
 doctor.py     `quarry doctor`; machine.py has what it checks of this machine
 bench.py      `quarry bench`
 """

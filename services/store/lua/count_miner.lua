@@ -7,5 +7,8 @@ local voucher = redis.call('HGET', P .. 'vouchers', secret)
 if not voucher then
   return 0
 end
+if field == 'refused' then
+  redis.call('HINCRBY', P .. 'counters', 'reports_refused', 1)
+end
 redis.call('HINCRBY', P .. 'miner:' .. voucher .. ':' .. miner, field, 1)
 return 1

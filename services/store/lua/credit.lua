@@ -28,6 +28,7 @@ local own = P .. 'miner:' .. voucher .. ':' .. miner
 for i = FIRST, #ARGV do
   if redis.call('SISMEMBER', taken, ARGV[i]) == 1 then
     redis.call('HINCRBY', own, 'refused', 1)
+    redis.call('HINCRBY', P .. 'counters', 'reports_refused', 1)
     return {'repeated'}
   end
 end
@@ -63,6 +64,7 @@ redis.call('ZADD', P .. 'vouchers-seen', now, voucher)
 if is_stale and math.abs(now_number - made_at) > tonumber(grace) then
   if shares > 0 then
     redis.call('HINCRBY', own, 'late', shares)
+    redis.call('HINCRBY', P .. 'counters', 'shares_late', shares)
   end
   return {'noted', 0, 1}
 end
@@ -72,6 +74,7 @@ if shares > 0 then
   add('credited', credit)
   add('squares', credit * share_difficulty, '%.17g')
   redis.call('HINCRBY', own, 'shares', shares)
+  redis.call('HINCRBY', P .. 'counters', 'shares', shares)
   redis.call('HINCRBY', P .. 'counters', 'hashes', credited)
   if state then
     redis.call('HINCRBY', round, 'hashes', credited)

@@ -44,6 +44,7 @@ if tonumber(difficulty) > tonumber(most_per_share) then
 end
 redis.call('HSET', round, 'cursor', string.format('%.0f', stop))
 redis.call('HINCRBY', round, 'leased', wanted)
+redis.call('HINCRBY', P .. 'counters', 'leases', 1)
 redis.call('ZREMRANGEBYSCORE', held, '-inf', now)
 redis.call('ZADD', held, expires, lease_id)
 local lease, seconds = P .. 'lease:' .. lease_id, math.ceil(expires - now) + 1
