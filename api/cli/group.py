@@ -51,6 +51,7 @@ COMMANDS = {
     "repair": ("api.cli.chain.repair", "repair", "Correct what is stored where it differs from the blocks."),
     "peers": ("api.cli.node.peers", "peers", "Add, list and remove the node's peers."),
     "names": ("api.cli.node.names", "names", "Name addresses on the node's pages."),
+    "miner": ("api.cli.node.processes", "miner", "Mine for a node over HTTP, with a voucher."),
     "voucher": ("api.cli.node.voucher", "voucher", "Make vouchers, by which others mine for the node."),
     "lab": ("api.cli.node.lab", "lab", _LAB),
     "attack": ("api.cli.node.attack", "attack", _LAB),

@@ -2,8 +2,8 @@
 
 The docstrings are OpenAPI with four short forms: `json: Name` stands for JSON by a schema of `schemas/`, `html: true`
 for a page, `text: media type` for other text, and a status without a value for a refusal. `admin: true` says that the
-admin token is always needed, `voucher: true` that a voucher is. Where an operation may be refused by 401 without either,
-only requests from elsewhere need the admin token.
+admin token is always needed, `voucher: true` that a voucher is. Where an operation may be refused by 401 without either
+of them, only requests from elsewhere need the admin token.
 """
 
 from functools import cache
