@@ -217,7 +217,7 @@ class Keys(NetworkKeys, MiningKeys):
 
     def round(self, round_id: str) -> str:
         """HASH {id, state, version, parent, height, difficulty, prefix, template, cursor, renewed_at, hashes, wasted,
-        opened_at, transactions, arrivals, aside, ended_at, block, sealed_by, proof}: one round
+        opened_at, transactions, arrivals, leased, aside, ended_at, block, sealed_by, proof}: one round
         (services/store/rounds.py).
 
         The last four are written when it ends, `proof` only for a round aside. An ended round keeps only

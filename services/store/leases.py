@@ -223,7 +223,7 @@ class LeaseStore(NodeStore):
         ]
         seen.sort(key=lambda item: (-item[0], item[1], item[3]))
         for _, each, _, found in seen[:most]:
-            pipeline.hmget(self.keys.miner(each, found.decode()), list(_STORED))
+            pipeline.hmget(self.keys.miner(f"{each}:{found.decode()}"), list(_STORED))
         values = pipeline.execute() if seen else []
         return [
             _miner(name.decode(), found.decode(), at, stored)

@@ -32,15 +32,15 @@ class MiningKeys:
         """ZSET name of a miner -> Unix seconds of its last lease or report. Capped."""
         return self._key(f"miners:{voucher_id}")
 
-    def miner(self, voucher_id: str, name: str) -> str:
+    def miner(self, miner_id: str) -> str:
         """HASH {address, difficulty, credited, squares, reported, shares, late, refused, proofs, blocks, expected}:
-        what one miner has done (services/store/leases.py).
+        what one miner has done (services/store/leases.py). Its id is "voucher_id:name".
         """
-        return self._key(f"miner:{voucher_id}:{name}")
+        return self._key(f"miner:{miner_id}")
 
     def lease(self, lease_id: str) -> str:
-        """HASH {voucher, miner, round, version, parent, prefix, difficulty, share_difficulty, start, stop, made_at,
-        expires, done}: one lease. Expires.
+        """HASH {voucher, voucher_name, secret, miner, round, version, height, parent, prefix, difficulty,
+        share_difficulty, start, stop, made_at, expires, done}: one lease. Expires.
         """
         return self._key(f"lease:{lease_id}")
 
@@ -48,6 +48,6 @@ class MiningKeys:
         """SET of the shares that were taken for a lease. Expires with it."""
         return self._key(f"lease-shares:{lease_id}")
 
-    def leases(self, voucher_id: str, name: str) -> str:
+    def leases(self, miner_id: str) -> str:
         """ZSET id of a lease that one miner has not worked off -> Unix seconds of its expiry. Capped, expires."""
-        return self._key(f"leases:{voucher_id}:{name}")
+        return self._key(f"leases:{miner_id}")

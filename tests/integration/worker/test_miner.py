@@ -4,7 +4,7 @@ import http.server
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,28 +14,13 @@ from api.app import create_app
 from services.node import Node
 from tests.support.keys import ALICE, TOKEN
 from tests.support.nodes import MakeNode, grow
+from tests.support.serving import serving
 from tests.support.waiting import eventually
 from worker.kernel.plain import PlainKernel
 from worker.miner.board import Board
 from worker.miner.door import Away, LeaseDoor, Refused
 from worker.miner.news import hear
 from worker.miner.search import Search
-
-
-@contextmanager
-def serving(app: Callable[..., Any]) -> Iterator[str]:
-    """The URL of a WSGI application that is served by threads of this process."""
-    from werkzeug.serving import make_server
-
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
