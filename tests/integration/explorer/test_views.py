@@ -31,6 +31,7 @@ PAGES = (
     "/pool?order=age",
     "/network",
     "/mining",
+    "/miners",
     "/learn",
     "/learn/hash",
     "/learn/signature",
