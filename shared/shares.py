@@ -8,7 +8,7 @@ import math
 from typing import Final
 
 # Of a lease that is searched to its end, on average. More would say more about a miner, and cost the node more.
-SHARES_PER_LEASE: Final = 16
+SHARES_PER_LEASE: Final = 8
 # Standard deviations: an honest miner is further off once in 370 looks.
 SIGMAS: Final = 3
 # Blocks count as withheld where an honest miner would find so few with a lower probability.

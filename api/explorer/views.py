@@ -170,6 +170,21 @@ def miners() -> ResponseReturnValue:
     return render_page("miners", "", miners_page.miners(current_node()), live=True, section="mining")
 
 
+@blueprint.get("/join/<code>")
+def join(code: str) -> ResponseReturnValue:
+    """Mine in a browser.
+    ---
+    get:
+      summary: 'Page: mines for this node in the browser, with the short code of a voucher'
+      description: Whether the code is good is seen when mining begins.
+      parameters: [{in: path, name: code, required: true, schema: {type: string, pattern: '^[0-9A-Za-z-]{1,40}$'}}]
+      responses: {'200': {description: HTML., html: true}, '404':}
+    """
+    if not miners_page.is_code(code):
+        raise HttpRefusal(404, "not_found", "A code has 1 to 40 letters and digits.")
+    return render_page("join", "", {"code": code}, section="mining")
+
+
 @blueprint.get("/pool")
 def waiting() -> ResponseReturnValue:
     """Show the mempool.

@@ -1,5 +1,6 @@
 """The page about miners that are not trusted: what their shares bear out, and what they say."""
 
+import re
 from typing import Any
 
 from services.node import Node
@@ -7,6 +8,12 @@ from services.store.leases import Miner
 from shared.shares import borne_out, chance_of_so_few, withholds
 
 LISTED = 200
+_CODE = re.compile(r"[0-9A-Za-z-]{1,40}")
+
+
+def is_code(text: str) -> bool:
+    """Whether `text` may be the short code of a voucher."""
+    return _CODE.fullmatch(text) is not None
 
 
 def miners(node: Node) -> dict[str, Any]:

@@ -32,6 +32,7 @@ PAGES = (
     "/network",
     "/mining",
     "/miners",
+    "/join/ABCDE",
     "/learn",
     "/learn/hash",
     "/learn/signature",

@@ -209,7 +209,7 @@ def test_every_other_get_only_reads(faucet_node: Node, faucet_client: Client) ->
     faucet_node.peers.add(PEER)
     values = {
         "name": "1", "transaction_id": identifier, "job_id": "0" * 32, "round_id": "0" * 32, "address": ALICE.address,
-        "lease_id": "0" * 32, "step": "hash", "filename": "docs.css", "block_hash": "0" * 64,
+        "lease_id": "0" * 32, "code": "ABCDE", "step": "hash", "filename": "docs.css", "block_hash": "0" * 64,
     }  # fmt: skip
     before = state(faucet_node)
     tried = 0
