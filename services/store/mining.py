@@ -11,7 +11,15 @@ from services.store.base import NodeStore
 from services.store.chain import KEEP_SECONDS
 from services.store.events import EventStream
 from services.store.keys import Keys
-from services.store.rounds import ROUND_FIELDS, MiningRequest, Round, RoundWorker
+from services.store.rounds import (
+    ROUND_FIELDS,
+    TEMPLATE_FIELDS,
+    MiningRequest,
+    Round,
+    RoundWorker,
+    read_kept,
+    read_template,
+)
 from shared.block import Template
 
 # Seconds for which the trace of a round is kept.
@@ -279,26 +287,13 @@ class MiningStore(NodeStore):
         return self.round(open_round) if open_round else None
 
     def template(self, round_id: str, wanted: str = "") -> tuple[str, Template, bool] | None:
-        """Version and template of a round, and whether it is open aside.
-
-        Args:
-            wanted: version of the template, which may be one of before on the same tip; "" for the newest.
-
-        Returns:
-            None if the round has ended, or has no such template any more.
+        """Version and template of a round, and whether it is open aside; None if the round has ended or has no such
+        template any more. `wanted`: a version, which may be one of before on the same tip; "" for the newest.
         """
-        names = ["version", "template", "prefix", "difficulty", "aside"]
-        version, text, prefix, difficulty, aside = self._redis.hmget(self.keys.round(round_id), names)
-        if version is None or text is None or prefix is None or difficulty is None:
-            return None
-        if wanted and wanted != version.decode():
-            kept = self._redis.hget(self.keys.round_templates(round_id), wanted)
-            if kept is None:
-                return None
-            head, _, text = kept.partition(b"\n")
-            difficulty, _, prefix = head.partition(b" ")
-            version = wanted.encode()
-        return version.decode(), Template(json.loads(text), prefix, int(difficulty)), aside is not None
+        fields = self._redis.hmget(self.keys.round(round_id), list(TEMPLATE_FIELDS))
+        if fields[0] is None or wanted in ("", fields[0].decode()):
+            return read_template(fields)
+        return read_kept(wanted, self._redis.hget(self.keys.round_templates(round_id), wanted), fields)
 
     def round_workers(self, round_id: str) -> Mapping[str, RoundWorker]:
         """By name, what each worker has done for a round."""

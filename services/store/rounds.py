@@ -1,8 +1,11 @@
 """Rounds and mining requests as they are stored: the scripts write them, and these classes read them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from shared.block import Template
 
 
 class RoundState(StrEnum):
@@ -68,6 +71,24 @@ class Round:
 
 
 ROUND_FIELDS = tuple(Round.__dataclass_fields__)
+TEMPLATE_FIELDS = ("version", "template", "prefix", "difficulty", "aside")
+
+
+def read_template(values: Sequence[bytes | None]) -> tuple[str, Template, bool] | None:
+    """Version and template of the round whose TEMPLATE_FIELDS are `values`, and whether it is open aside."""
+    version, text, prefix, difficulty, aside = values
+    if version is None or text is None or prefix is None or difficulty is None:
+        return None
+    return version.decode(), Template(json.loads(text), prefix, int(difficulty)), aside is not None
+
+
+def read_kept(version: str, kept: bytes | None, values: Sequence[bytes | None]) -> tuple[str, Template, bool] | None:
+    """As `read_template`, for a template of before as it is kept; None if it is not kept any more."""
+    if kept is None:
+        return None
+    head, _, text = kept.partition(b"\n")
+    difficulty, _, prefix = head.partition(b" ")
+    return read_template([version.encode(), text, prefix, difficulty, values[-1]])
 
 
 @dataclass(frozen=True, slots=True)
