@@ -11,15 +11,7 @@ from services.store.base import NodeStore
 from services.store.chain import KEEP_SECONDS
 from services.store.events import EventStream
 from services.store.keys import Keys
-from services.store.rounds import (
-    ROUND_FIELDS,
-    TEMPLATE_FIELDS,
-    MiningRequest,
-    Round,
-    RoundWorker,
-    read_kept,
-    read_template,
-)
+from services.store.rounds import ROUND_FIELDS, MiningRequest, Round, RoundTemplate, RoundWorker
 from shared.block import Template
 
 # Seconds for which the trace of a round is kept.
@@ -290,10 +282,11 @@ class MiningStore(NodeStore):
         """Version and template of a round, and whether it is open aside; None if the round has ended or has no such
         template any more. `wanted`: a version, which may be one of before on the same tip; "" for the newest.
         """
-        fields = self._redis.hmget(self.keys.round(round_id), list(TEMPLATE_FIELDS))
+        fields = self._redis.hmget(self.keys.round(round_id), list(RoundTemplate.FIELDS))
         if fields[0] is None or wanted in ("", fields[0].decode()):
-            return read_template(fields)
-        return read_kept(wanted, self._redis.hget(self.keys.round_templates(round_id), wanted), fields)
+            return RoundTemplate.read(fields)
+        kept = self._redis.hget(self.keys.round_templates(round_id), wanted)
+        return RoundTemplate.read_kept(wanted, kept, fields)
 
     def round_workers(self, round_id: str) -> Mapping[str, RoundWorker]:
         """By name, what each worker has done for a round."""

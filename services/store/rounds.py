@@ -71,24 +71,31 @@ class Round:
 
 
 ROUND_FIELDS = tuple(Round.__dataclass_fields__)
-TEMPLATE_FIELDS = ("version", "template", "prefix", "difficulty", "aside")
 
 
-def read_template(values: Sequence[bytes | None]) -> tuple[str, Template, bool] | None:
-    """Version and template of the round whose TEMPLATE_FIELDS are `values`, and whether it is open aside."""
-    version, text, prefix, difficulty, aside = values
-    if version is None or text is None or prefix is None or difficulty is None:
-        return None
-    return version.decode(), Template(json.loads(text), prefix, int(difficulty)), aside is not None
+class RoundTemplate:
+    """Reads a round's template: its version, the template, and whether the round is open aside."""
 
+    FIELDS = ("version", "template", "prefix", "difficulty", "aside")
 
-def read_kept(version: str, kept: bytes | None, values: Sequence[bytes | None]) -> tuple[str, Template, bool] | None:
-    """As `read_template`, for a template of before as it is kept; None if it is not kept any more."""
-    if kept is None:
-        return None
-    head, _, text = kept.partition(b"\n")
-    difficulty, _, prefix = head.partition(b" ")
-    return read_template([version.encode(), text, prefix, difficulty, values[-1]])
+    @staticmethod
+    def read(values: Sequence[bytes | None]) -> tuple[str, Template, bool] | None:
+        """That of the round whose FIELDS are `values`; None if it has none."""
+        version, text, prefix, difficulty, aside = values
+        if version is None or text is None or prefix is None or difficulty is None:
+            return None
+        return version.decode(), Template(json.loads(text), prefix, int(difficulty)), aside is not None
+
+    @staticmethod
+    def read_kept(
+        version: str, kept: bytes | None, values: Sequence[bytes | None]
+    ) -> tuple[str, Template, bool] | None:
+        """One of before, as it is kept; None if it is not kept any more."""
+        if kept is None:
+            return None
+        head, _, text = kept.partition(b"\n")
+        difficulty, _, prefix = head.partition(b" ")
+        return RoundTemplate.read([version.encode(), text, prefix, difficulty, values[-1]])
 
 
 @dataclass(frozen=True, slots=True)
