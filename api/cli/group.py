@@ -68,7 +68,7 @@ MORE = {
     "coins": ("faucet", "tx"),
     "chain": ("chain", "fork", "repair", "anchor", "verify-anchor"),
     "node": ("logs", "doctor", "peers", "names", "limit", "voucher", "reset", "bench", "lab", "attack"),
-    "processes": PROCESSES,
+    "processes": (*PROCESSES, "miner"),
 }
 
 

@@ -90,9 +90,12 @@ _TOGETHER = ("faucet", "tx")
 
 def _all_commands() -> list[str]:
     apart = (*MORE["processes"], *_TOGETHER, "help")
-    rows = {name: line for name, (_, _, line) in COMMANDS.items() if name not in apart}
-    rows[", ".join(_TOGETHER)] = " ".join(COMMANDS[name][2] for name in _TOGETHER)
-    rows[", ".join(MORE["processes"])] = "Run one process of a node, or a miner for one."
+    together: dict[str, list[str]] = {}
+    for name, (_, _, line) in COMMANDS.items():
+        if name not in apart:
+            together.setdefault(line, []).append(name)
+    together[" ".join(COMMANDS[name][2] for name in _TOGETHER)] = list(_TOGETHER)
+    together["Run one process of a node, or a miner for one."] = list(MORE["processes"])
     gap = max(len(name) for name in COMMANDS) + 2
     width = min(terminal.width() or _WIDEST, _WIDEST)
     lines = []
