@@ -67,8 +67,8 @@ PROCESSES = ("api", "rpc", "worker", "ticker")
 MORE = {
     "coins": ("faucet", "tx"),
     "chain": ("chain", "fork", "repair", "anchor", "verify-anchor"),
-    "node": ("logs", "doctor", "peers", "names", "limit", "voucher", "reset", "bench", "lab", "attack"),
-    "processes": (*PROCESSES, "miner"),
+    "node": ("logs", "doctor", "peers", "names", "limit", "reset", "bench", "lab", "attack"),
+    "processes": (*PROCESSES, "miner", "voucher"),
 }
 
 

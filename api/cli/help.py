@@ -95,7 +95,7 @@ def _all_commands() -> list[str]:
         if name not in apart:
             together.setdefault(line, []).append(name)
     together[" ".join(COMMANDS[name][2] for name in _TOGETHER)] = list(_TOGETHER)
-    together["Run one process of a node, or a miner for one."] = list(MORE["processes"])
+    together["Run one process of a node, or mine for one; vouchers let others mine."] = list(MORE["processes"])
     gap = max(len(name) for name in COMMANDS) + 2
     width = min(terminal.width() or _WIDEST, _WIDEST)
     lines = []

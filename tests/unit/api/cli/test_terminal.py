@@ -179,7 +179,7 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
 
 # Commands that ask no node, or start one; what they print of files and names is tried below.
 WITHOUT_A_NODE = {
-    "up", "demo", "logs", "reset", "verify-anchor", "bench", "repair", "help", "lab", "attack", "miner", *MORE["processes"]
+    "up", "demo", "logs", "reset", "verify-anchor", "bench", "repair", "help", "lab", "attack", *MORE["processes"]
 }  # fmt: skip
 
 
