@@ -2,8 +2,8 @@
 
 `server` starts the processes that serve `app`, the Flask application of one node. Its views are in three packages:
 `rest` (JSON), `rpc` (Ethereum JSON-RPC) and `explorer` (pages). They share `access` (the node behind a request, and who
-may do what), `reading` (input), `representations` (output), `cors` and `headers`. Below them, `serving` limits what
-connections may hold, and `errors` turns every error into a response. `audit` writes down what was done with admin
-tokens. `door` serves `rpc` over HTTP and WebSocket in a process of its own. `cli` is a client and shares nothing with
-them. Import-linter checks these layers (pyproject.toml).
+may do what), `audit` (what was done with admin tokens), `reading` (input), `representations` (output), `cors` and
+`headers`; `leasing` is how miners ask for leases, of both servers. Below them, `serving` limits what connections may
+hold, and `errors` turns every error into a response. `door` serves `rpc` over HTTP and WebSocket in a process of its
+own. `cli` is a client and shares nothing with them. Import-linter checks these layers (pyproject.toml).
 """

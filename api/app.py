@@ -16,6 +16,7 @@ from api.rest import (
     events,
     faucet,
     health,
+    leases,
     mempool,
     mining,
     names,
@@ -23,6 +24,7 @@ from api.rest import (
     tips,
     tokens,
     transactions,
+    vouchers,
 )
 from api.rest.dashboard import LazyDashboard
 from api.rpc import dispatch
@@ -79,6 +81,8 @@ def create_app(node: Node, admin_token: str | None = None) -> Flask:
         transactions.blueprint,
         mempool.blueprint,
         mining.blueprint,
+        leases.blueprint,
+        vouchers.blueprint,
         blocks.blueprint,
         accounts.blueprint,
         peers.blueprint,

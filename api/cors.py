@@ -22,6 +22,9 @@ ADMIN = frozenset(
         "names.remove",
         "peers.register",
         "peers.remove",
+        "vouchers.index",
+        "vouchers.new",
+        "vouchers.revoke",
     }
 )
 _METHODS = ("GET", "POST")

@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from services.connections import RedisError
 from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, PolicyCode, TipMoved
+from services.mining.leases import UnknownLease, UnknownVoucher
 from shared.errors import InputCode, NodeError, Refusal, RuleCode, ShapeError, TooEarly
 
 _log = structlog.get_logger(__name__)
@@ -43,11 +44,13 @@ HttpCode = Literal[
     "unknown_asset",
     "unknown_block",
     "unknown_job",
+    "unknown_lease",
     "unknown_name",
     "unknown_round",
     "unknown_tip",
     "unknown_token",
     "unknown_transaction",
+    "unknown_voucher",
     # the rest
     "bad_argument",
     "internal_error",
@@ -66,7 +69,7 @@ HttpCode = Literal[
 CODES = frozenset[str]((*get_args(RuleCode), *get_args(InputCode), *get_args(PolicyCode), *get_args(HttpCode)))
 
 # Codes of `Busy` that tell the client to slow down (429). The others tell it that this node is full (503).
-_TOO_MANY = frozenset({"too_many_requests", "contended", "too_many_streams", "too_many_waiting"})
+_TOO_MANY = frozenset({"too_many_requests", "contended", "too_many_leases", "too_many_streams", "too_many_waiting"})
 _TITLES = {
     400: "Bad request",
     401: "Not authorised",
@@ -105,7 +108,9 @@ def problem(status: int, code: str, detail: str, field: str | None = None) -> Re
     if field is not None:
         body["field"] = field
     response = Response(json.dumps(body), status, mimetype="application/problem+json")
-    if status == 401:
+    if code == "unknown_voucher":
+        response.headers["WWW-Authenticate"] = 'Bearer realm="quarry"'  # no password, which a browser would ask for
+    elif status == 401:
         challenge(response)
     if status in (429, 503):
         response.headers["Retry-After"] = "1"
@@ -139,6 +144,10 @@ def describe(error: NodeError) -> tuple[int, str, str, str | None]:
             return 503, "ledger_differs", str(error), None
         case Damaged():
             return 503, "record_damaged", str(error), None
+        case UnknownVoucher():
+            return 401, "unknown_voucher", str(error), None
+        case UnknownLease():
+            return 404, "unknown_lease", str(error), None
         case NotFound():
             return 404, "not_found", str(error), None
         case TooEarly():

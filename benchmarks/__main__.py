@@ -17,6 +17,7 @@ from services.system import logs
 BENCHMARKS = {
     "mining": "hash rate against the tutorial's loop, one and two workers, commands, memory, stopping",
     "limit": "the hash rate of one and two workers over every ten seconds, against the limit that is set",
+    "leases": "miners over HTTP beside workers on Redis, and what a thousand of them cost one process",
     "latency": "/mine at difficulty 65,536 against the tutorial's search",
     "submission": "signed transactions over HTTP, singly and by batch, against a bare prototype",
     "storage": "Redis bytes per transaction and per block; idle memory of a node",

@@ -25,6 +25,7 @@ from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
 from services.mempool.prefixes import WaitingIds
 from services.mining.aside import RoundsAside
+from services.mining.leases import Leases
 from services.mining.modes import MiningModes
 from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
@@ -93,6 +94,7 @@ class Node:
     tips: Tips
     requests: Requests
     modes: MiningModes
+    leases: Leases
     peers: PeerBook
     reorganiser: Reorganiser
     resolver: Resolver
@@ -302,6 +304,7 @@ def build_node(
             may_change=settings.spec.development,
             block_interval=settings.spec.block_interval,
         ),
+        leases=Leases(policy, rounds, ports, store, keys),
         peers=book,
         reorganiser=reorganiser,
         resolver=resolver,

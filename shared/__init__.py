@@ -11,6 +11,7 @@ In the order in which the modules build on each other:
     merkle, proof, block               what a chain consists of
     ledger                             how transactions change accounts
     difficulty, timestamps             what a header must say
+    shares                             what miners that are not trusted have done
     evidence                           whether a broken rule proves something about a block's hash
     tutorial_variants                  which of the tutorial's programs made a block
     rules                              all of it behind one interface, for the standard and the tutorial's rules

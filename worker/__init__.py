@@ -4,6 +4,7 @@
 - `process`: the worker process, and `context`: what its jobs find in it.
 - `jobs`: the job functions.
 - `claim_size`: how many proofs a worker claims at once; `kernel`: scans them.
+- `miner`: mines over HTTP for a node that does not trust it, with a voucher.
 - `ticker`: enqueues the scheduled jobs. Threads beside it: `housekeeper`, and `pacemaker` for interval mining.
 - `state_files`: state files of a node that starts or has ended.
 - `rq_logs`: RQ's own log lines.

@@ -1,8 +1,8 @@
 """`python -m worker worker --queue mining|network`, `… ticker`, and `… state load|dump FILE`; settings from the
-environment.
+environment. `python -m worker miner --url URL --voucher VOUCHER …` has none.
 
-`quarry worker` and `quarry ticker` replace their process by this program, so `api` and `worker` do not import each
-other.
+`quarry worker`, `quarry ticker` and `quarry miner` replace their process by this program, so `api` and `worker` do not
+import each other.
 """
 
 import sys

@@ -23,7 +23,17 @@ def main(arguments: list[str]) -> int:
     state.add_argument("action", choices=("load", "dump"))
     state.add_argument("file", type=Path)
     state.add_argument("--resume", action="store_true")
+    miner = programs.add_parser("miner")
+    for option in ("url", "voucher", "name", "kernel"):
+        miner.add_argument(f"--{option}", required=True)
+    miner.add_argument("--address")
+    miner.add_argument("--workers", type=int, default=1)
     chosen = parser.parse_args(arguments)
+    if chosen.program == "miner":  # it has no node, and so no settings
+        from worker.miner.program import Mine, run_miner
+
+        told = (chosen.url, chosen.voucher, chosen.name, chosen.address, chosen.workers, chosen.kernel)
+        return run_miner(Mine(*told))
     try:
         settings = load(os.environ)
         if chosen.program == "ticker":

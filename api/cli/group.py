@@ -21,7 +21,6 @@ OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 _EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings, 3 no node answers, 130 interrupted."
 
-_LAB = "Break a network and watch it heal; attack your application."
 
 # Name: (module, attribute, line for `quarry help`, which commands may share). Modules are in the rooms wallet/, chain/
 # and node/.
@@ -49,11 +48,13 @@ COMMANDS = {
     "bench": ("api.cli.node.bench", "bench", "Measure this machine, and compare each figure with its target."),
     "doctor": ("api.cli.node.doctor", "doctor", "Check this machine and the node for problems."),
     "repair": ("api.cli.chain.repair", "repair", "Correct what is stored where it differs from the blocks."),
-    "peers": ("api.cli.node.peers", "peers", "Add, list and remove the node's peers."),
+    "peers": ("api.cli.node.peers", "peers", "Add, list and remove peers."),
     "names": ("api.cli.node.names", "names", "Name addresses on the node's pages."),
-    "token": ("api.cli.node.token", "token", "Make admin tokens with fewer rights; show what was done."),
-    "lab": ("api.cli.node.lab", "lab", _LAB),
-    "attack": ("api.cli.node.attack", "attack", _LAB),
+    "token": ("api.cli.node.token", "token", "Give others some of the admin's rights."),
+    "miner": ("api.cli.node.processes", "miner", "Mine for a node over HTTP, with a voucher."),
+    "voucher": ("api.cli.node.voucher", "voucher", "Let others mine."),
+    "lab": ("api.cli.node.lab", "lab", "Break a network and watch it heal."),
+    "attack": ("api.cli.node.attack", "attack", "Attack your own application."),
     "help": ("api.cli.help", "show_help", "Say what each command does, or show the help of one."),
     "api": ("api.cli.node.processes", "api", "Run the HTTP server (settings from the environment)."),
     "rpc": ("api.cli.node.processes", "rpc", "Run JSON-RPC for wallets (settings from the environment)."),
@@ -64,10 +65,10 @@ COMMANDS = {
 FIRST = ("up", "demo", "status", "wallet", "balance", "send", "mine")
 PROCESSES = ("api", "rpc", "worker", "ticker")
 MORE = {
-    "coins": ("faucet", "tx"),
-    "chain": ("chain", "fork", "repair", "anchor", "verify-anchor"),
-    "node": ("logs", "doctor", "peers", "names", "token", "limit", "reset", "bench", "lab", "attack"),
-    "processes": PROCESSES,
+    "chain": ("faucet", "tx", "chain", "fork", "repair", "anchor", "verify-anchor"),
+    "node": ("logs", "doctor", "peers", "names", "token", "voucher", "limit", "reset"),
+    "tools": ("bench", "lab", "attack"),
+    "processes": (*PROCESSES, "miner"),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from api.cli import terminal
-from api.cli.group import COMMANDS, PROCESSES, Failure, quarry
+from api.cli.group import COMMANDS, MORE, Failure, quarry
 from api.cli.suggestions import did_you_mean
 
 _ALL = "quarry.help_all"  # in the context's `meta`: whether every option is to be explained
@@ -84,12 +84,16 @@ def show_help(context: click.Context, names: tuple[str, ...]) -> None:
     terminal.show(*command.get_help(parent).splitlines())
 
 
+# Commands that have one line together: all lines fit a terminal of 24 rows.
+_TOGETHER = (("faucet", "tx"), ("mine", "limit"), ("peers", "names"), ("token", "voucher"), ("lab", "attack"))
+_PROCESSES = "Run one process of a node, or mine for one."
+
+
 def _all_commands() -> list[str]:
-    together: dict[str, list[str]] = {}
-    for name, (_, _, line) in COMMANDS.items():
-        if name not in (*PROCESSES, "help"):
-            together.setdefault(line, []).append(name)
-    together["Run one process of a node, set by the environment."] = list(PROCESSES)
+    apart = {*(name for names in _TOGETHER for name in names), *MORE["processes"], "help"}
+    together = {line: [name] for name, (_, _, line) in COMMANDS.items() if name not in apart}
+    together |= {" ".join(COMMANDS[name][2] for name in names): list(names) for names in _TOGETHER}
+    together[_PROCESSES] = list(MORE["processes"])
     gap = max(len(name) for name in COMMANDS) + 2
     width = min(terminal.width() or _WIDEST, _WIDEST)
     lines = []

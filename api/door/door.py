@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from api.door.backlog import Backlog, Step
 from api.door.feed import Feed
+from api.door.lease_news import LeaseNews
 from api.door.limits import MAX_ARRIVING
 from api.door.pool import Pool
 from api.rpc.caller import may_control
@@ -35,6 +36,7 @@ class Door:
         self.buffer = memoryview(bytearray(_RECEIVED))  # what one read of any connection receives
         self.backlog = Backlog()
         self.feed = Feed(node, self._tell, self._lose)
+        self.lease_news = LeaseNews(node, loop)
         self.hosts = Hosts(settings.loopback, frozenset(settings.allowed_hosts), settings.host)
         self.max_body = settings.max_body
         self.callers: set[HttpConnection] = set()  # connections that speak HTTP

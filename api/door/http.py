@@ -7,15 +7,16 @@ from typing import cast
 import httptools
 
 from api.door import limits, sockets
+from api.door.answering import Answering
 from api.door.door import Door
 from api.door.job import Request
+from api.door.leases import is_lease, serve
+from api.door.probes import probe
 from api.door.requests import (
     ANOTHER_LARGE,
     HEAD_TOO_LARGE,
     JSON,
     PROBES,
-    PROBLEM,
-    STARTS,
     Received,
     Refusal,
     host_refusal,
@@ -31,51 +32,42 @@ from api.rpc import protocol
 from api.rpc.caller import may_control
 from api.rpc.errors import INVALID_REQUEST, LIMIT_EXCEEDED
 
-_READY = b'{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"}'  # what /readyz asks
 
-
-class HttpConnection(sockets.Receiver):
+class HttpConnection(Answering):
     """One connection. Its requests are answered one after the other."""
 
     def __init__(self, door: Door) -> None:
-        super().__init__(door.buffer)
-        self._door = door
-        self._transport = cast(asyncio.Transport, None)  # until `connection_made`
+        super().__init__(door)
         self._parser = httptools.HttpRequestParser(self)
         self._request = Received()  # that arrives
         self._raw = 0  # bytes since its head began
         self._stage = "head"  # what arrives: "head", "body", or nothing: "idle"
-        self._since = door.now  # when that began
         self._waiting: deque[Received] = deque()
-        self._busy = False  # a request is being answered
-        self._paused = False  # the client does not take its answers
-        self._over = False  # nothing more is read or written
-        self._half_closed = False  # the client sends no more
         self._large: Request | None = None  # an answer that holds something until it is sent
         self._held = 0  # bytes counted in `door.arriving`
-        self._flow = sockets.Flow(door.now)
 
     # --- asyncio's callbacks ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         sockets.prepare(self._transport)
-        full = self._door.connections >= limits.MAX_CONNECTIONS
-        self._door.callers.add(self)
-        if full or self._door.ending:
-            self._refuse(Refusal(503, "too_many_connections", "This node has too many connections; try again."))
+        full = self.door.connections >= limits.MAX_CONNECTIONS
+        self.door.callers.add(self)
+        if full or self.door.ending:
+            self.refuse(Refusal(503, "too_many_connections", "This node has too many connections; try again."))
 
     def connection_lost(self, error: Exception | None) -> None:
         self._over = True
-        self._door.callers.discard(self)
+        self.door.callers.discard(self)
         self._let_go()
         self._give_back()
+        self._ended()
 
     def data_received(self, data: bytes) -> None:
         if self._over:
             return  # thrown away: the client may still be sending what was refused
         if self._stage == "idle":
-            self._stage, self._since, self._raw = "head", self._door.now, 0
+            self._stage, self._since, self._raw = "head", self.door.now, 0
         self._raw += len(data)
         try:
             self._parser.feed_data(data)
@@ -83,10 +75,10 @@ class HttpConnection(sockets.Receiver):
             self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             if not self._over:
-                self._refuse(Refusal(400, "bad_request", "This is not a request of HTTP/1.1."))
+                self.refuse(Refusal(400, "bad_request", "This is not a request of HTTP/1.1."))
         else:
             if self._stage == "head" and self._raw > limits.MAX_HEAD and not self._over:
-                self._refuse(HEAD_TOO_LARGE)
+                self.refuse(HEAD_TOO_LARGE)
 
     def eof_received(self) -> bool:
         self._half_closed = True
@@ -118,28 +110,28 @@ class HttpConnection(sockets.Receiver):
 
     def on_headers_complete(self) -> None:
         request = self._request
-        self._stage, self._since = "body", self._door.now
-        refusal = length_refusal(request, self._door.most(request))
-        if refusal is None and request.length > self._door.max_body:
-            request.large = self._door.begin_large(self)
+        self._stage, self._since = "body", self.door.now
+        refusal = length_refusal(request, self.door.most(request))
+        if refusal is None and request.length > self.door.max_body:
+            request.large = self.door.begin_large(self)
             refusal = None if request.large else ANOTHER_LARGE
         if refusal is not None and not self._over:
-            self._refuse(refusal)
+            self.refuse(refusal)
         elif request.fields.get(b"expect", b"").lower() == b"100-continue" and not self._busy:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
         if self._over:
             return
-        if not self._request.large and not self._door.has_room(len(part)):
-            self._door.count_end("too_many_bodies")
-            self._refuse(Refusal(503, "too_many_bodies", "Too many requests are being received at once; try again."))
+        if not self._request.large and not self.door.has_room(len(part)):
+            self.door.count_end("too_many_bodies")
+            self.refuse(Refusal(503, "too_many_bodies", "Too many requests are being received at once; try again."))
             return
         self._hold(0 if self._request.large else len(part))
         self._request.body += part
 
     def on_message_complete(self) -> None:
-        self._stage, self._since = "idle", self._door.now
+        self._stage, self._since = "idle", self.door.now
         if self._over or self._parser.should_upgrade():
             return
         request = self._request
@@ -163,53 +155,37 @@ class HttpConnection(sockets.Receiver):
         self._hold(0 if request.large else -len(request.body))
         path = request.path.partition(b"?")[0]
         if path in PROBES and request.method in (b"GET", b"HEAD"):
-            self._probe(request, path)
-        elif (refusal := host_refusal(request, self._door.hosts) or method_refusal(path, request.method)) is not None:
-            self._refuse(refusal)
-        elif (refusal := large_refusal(request, self._door.max_body)) is not None:
-            self._refuse(refusal)
+            probe(self, request, path)
+        elif (refusal := host_refusal(request, self.door.hosts)) is None and is_lease(path):
+            serve(self, request)
+        elif (refusal := refusal or method_refusal(path, request.method)) is not None:
+            self.refuse(refusal)
+        elif (refusal := large_refusal(request, self.door.max_body)) is not None:
+            self.refuse(refusal)
         elif request.method == b"OPTIONS":
-            self._answer(204, b"", b"", request.keep)
+            self.answer(204, b"", b"", request.keep)
         elif (wrong := wrong_body(request)) is not None:
-            self._answer(200, JSON, protocol.refused(INVALID_REQUEST, wrong), request.keep)
+            self.answer(200, JSON, protocol.refused(INVALID_REQUEST, wrong), request.keep)
         else:
-            controls = may_control(self._door.node.settings, request.text(b"origin"))
+            controls = may_control(self.door.node.settings, request.text(b"origin"))
             keep = request.keep
 
             def send(done: Request) -> None:
                 if done.refused:
-                    self._refuse(too_large(self._door.max_body))
+                    self.refuse(too_large(self.door.max_body))
                 else:
-                    self._answer(200, JSON, done.answer, keep)
+                    self.answer(200, JSON, done.answer, keep)
 
-            self._ask(bytes(request.body), controls, send, keep, is_large=request.large)
+            self.ask(bytes(request.body), controls, send, keep, is_large=request.large)
         if not self._busy:
-            self._door.end_large(self)
+            self.door.end_large(self)
 
-    def _probe(self, request: Received, path: bytes) -> None:
-        """Answer a probe. `/readyz` asks the store too."""
-        with_body = request.method == b"GET"
-
-        def answer(state: bytes) -> None:
-            self._answer(200, JSON, state if with_body else b"", request.keep)
-
-        def asked(done: Request) -> None:
-            if b'"result"' in done.answer or not self._door.node.rules.has_accounts:
-                answer(b'{"status":"ready"}')
-            else:
-                self._refuse(Refusal(503, "store_unavailable", "The store does not answer."))
-
-        if path == b"/healthz":
-            answer(b'{"status":"ok"}')
-        else:
-            self._ask(_READY, False, asked, request.keep)
-
-    def _ask(self, body: bytes, controls: bool, send: "sockets.Send", keep: bool, *, is_large: bool = False) -> None:
+    def ask(self, body: bytes, controls: bool, send: "sockets.Send", keep: bool, *, is_large: bool = False) -> None:
         """Have a request answered by the dispatcher, and the answer sent."""
 
         def answered(done: Request) -> None:
             self._busy = False
-            self._door.end_large(self)
+            self.door.end_large(self)
             if self._over:
                 done.close()
                 return
@@ -220,38 +196,19 @@ class HttpConnection(sockets.Receiver):
                 self._give_back()
             self._next()
 
-        request = Request(self._door.node, self._door.budget, body, controls, answered, is_large=is_large)
-        self._door.requests += 1
-        if self._door.pool.submit(request):
+        request = Request(self.door.node, self.door.budget, body, controls, answered, is_large=is_large)
+        self.door.requests += 1
+        if self.door.pool.submit(request):
             self._busy = True
             self._hold(0 if is_large else request.size)
         else:
-            self._answer(200, JSON, protocol.refused(LIMIT_EXCEEDED, "too many requests wait: try again"), keep)
-
-    def _answer(self, status: int, fields: bytes, body: bytes, keep: bool) -> None:
-        keep = keep and not self._door.ending and not self._half_closed
-        length = b"" if status == 204 else b"content-length: %d\r\n" % len(body)
-        last = b"\r\n" if keep else b"connection: close\r\n\r\n"
-        self._transport.write(
-            b"".join((STARTS[status], b"date: ", self._door.date, b"\r\n", fields, length, last, body))
-        )
-        self._flow.wrote(len(body))
-        self._since = self._door.now
-        if not keep:
-            self._end()
-
-    # --- what is refused ---
-
-    def _refuse(self, refusal: Refusal) -> None:
-        """Answer with a problem (RFC 9457), as the API does, and end the connection."""
-        again = b"retry-after: 1\r\n" if refusal.status == 503 else b""
-        self._answer(refusal.status, PROBLEM + again + refusal.fields, refusal.problem(), keep=False)
+            self.answer(200, JSON, protocol.refused(LIMIT_EXCEEDED, "too many requests wait: try again"), keep)
 
     # --- WebSockets ---
 
     def _upgrade(self, rest: bytes) -> None:
         """The request asks for another protocol: WebSockets begin, and any other wish is passed over."""
-        request, door = self._request, self._door
+        request, door = self._request, self.door
         if b"websocket" not in request.fields.get(b"upgrade", b"").lower():
             # The parser takes no body of such a request, so it reads the request again, without the wish.
             again = request.head(self._parser.get_method(), "1.1", without=(b"upgrade", b"connection"))
@@ -267,7 +224,7 @@ class HttpConnection(sockets.Receiver):
             door.count_end("too_many_sockets")
             refusal = Refusal(503, "too_many_connections", "This node has too many WebSockets; try again.")
         if refusal is not None:
-            self._refuse(refusal)
+            self.refuse(refusal)
             return
         self._over = True
         door.callers.discard(self)
@@ -284,9 +241,9 @@ class HttpConnection(sockets.Receiver):
         Args:
             patience: seconds for which a client may take nothing of its answer.
         """
-        waited = self._door.now - self._since
+        waited = self.door.now - self._since
         unsent = self._transport.get_write_buffer_size()
-        if self._flow.look(unsent, self._door.now) > patience:
+        if self._flow.look(unsent, self.door.now) > patience:
             self._abort("slow_reader")
         elif self._over:
             if waited > limits.LINGER_SECONDS and not unsent:
@@ -312,24 +269,12 @@ class HttpConnection(sockets.Receiver):
         self._transport.abort()
 
     def _late(self, refusal: Refusal) -> None:
-        self._door.count_end(refusal.code)
-        self._refuse(refusal)
+        self.door.count_end(refusal.code)
+        self.refuse(refusal)
 
     def _abort(self, reason: str) -> None:
-        self._door.count_end(reason)
+        self.door.count_end(reason)
         self._transport.abort()
-
-    def _end(self) -> None:
-        """End the connection once all is sent. What still arrives is thrown away, or the answer would be lost."""
-        self._over = True
-        self._let_go()
-        sockets.finish(self._transport)
-        self._transport.resume_reading()
-
-    @property
-    def unsent(self) -> int:
-        """Bytes that wait for the client."""
-        return self._transport.get_write_buffer_size()
 
     def _let_go(self) -> None:
         """Drop what has arrived."""
@@ -337,11 +282,11 @@ class HttpConnection(sockets.Receiver):
         self._request = Received()
         self._hold(-self._held)
         if not self._busy:
-            self._door.end_large(self)
+            self.door.end_large(self)
 
     def _hold(self, size: int) -> None:
         self._held += size
-        self._door.arriving += size
+        self.door.arriving += size
 
     def _give_back(self) -> None:
         if self._large is not None:

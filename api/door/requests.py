@@ -14,9 +14,11 @@ PROBES = frozenset({b"/healthz", b"/readyz"})
 _FIELDS = b"".join(f"{name}: {value}\r\n".encode() for name, value in (*SAFETY, *ANY_ORIGIN))
 JSON, PROBLEM = b"content-type: application/json\r\n", b"content-type: application/problem+json\r\n"
 PHRASES = {
-    200: b"OK", 204: b"No Content", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found",
+    200: b"OK", 204: b"No Content", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden", 404: b"Not Found",
     405: b"Method Not Allowed", 408: b"Request Timeout", 411: b"Length Required", 413: b"Content Too Large",
-    431: b"Request Header Fields Too Large", 503: b"Service Unavailable",
+    415: b"Unsupported Media Type", 422: b"Unprocessable Content", 429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error", 503: b"Service Unavailable",
 }  # fmt: skip
 # The status line of each answer, and the fields that all answers have.
 STARTS = {

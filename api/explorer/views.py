@@ -15,6 +15,7 @@ from api.explorer.cards import cards
 from api.explorer.links import plain_address, plain_block, plain_hash
 from api.explorer.names import name_of
 from api.explorer.pages import addresses, blocks, mining, network, overview, pool, transactions
+from api.explorer.pages import miners as miners_page
 from api.explorer.pages import supply as supply_page
 from api.explorer.rendering import STATIC, digests, render_failure, render_missing, render_page
 from api.explorer.search import WRONG_CHECKSUM, find, is_of_spec
@@ -156,6 +157,32 @@ def supply() -> ResponseReturnValue:
       responses: {'200': {description: HTML., html: true}}
     """
     return render_page("supply", "/status", supply_page.supply(current_node()), live=True)
+
+
+@blueprint.get("/miners")
+def miners() -> ResponseReturnValue:
+    """Show the miners that are not trusted.
+    ---
+    get:
+      summary: 'Page: miners with a voucher, what their shares bear out, and what they say'
+      responses: {'200': {description: HTML., html: true}}
+    """
+    return render_page("miners", "", miners_page.miners(current_node()), live=True, section="mining")
+
+
+@blueprint.get("/join/<code>")
+def join(code: str) -> ResponseReturnValue:
+    """Mine in a browser.
+    ---
+    get:
+      summary: 'Page: mines for this node in the browser, with the short code of a voucher'
+      description: Whether the code is good is seen when mining begins.
+      parameters: [{in: path, name: code, required: true, schema: {type: string, pattern: '^[0-9A-Za-z-]{1,40}$'}}]
+      responses: {'200': {description: HTML., html: true}, '404':}
+    """
+    if not miners_page.is_code(code):
+        raise HttpRefusal(404, "not_found", "A code has 1 to 40 letters and digits.")
+    return render_page("join", "", {"code": code}, section="mining")
 
 
 @blueprint.get("/pool")

@@ -2,7 +2,8 @@
 
 The docstrings are OpenAPI with four short forms: `json: Name` stands for JSON by a schema of `schemas/`, `html: true`
 for a page, `text: media type` for other text, and a status without a value for a refusal. `admin: true` says that the
-admin token is always needed; where an operation may be refused by 401 without it, only requests from elsewhere need it.
+admin token is always needed, `voucher: true` that a voucher is. Where an operation may be refused by 401 without either
+of them, only requests from elsewhere need the admin token.
 """
 
 from functools import cache
@@ -28,7 +29,7 @@ blueprint = Blueprint("documentation", __name__)
 _SCHEMAS = [Path(__file__).parent / "schemas" / name for name in ("requests.yml", "answers.yml")]
 _REFUSED = {
     400: "The request is wrong: a bad argument or body, or not exactly one Host header.",
-    401: "The admin token is needed.",
+    401: "The admin token is needed, or a voucher.",
     403: "A change from a page of another site, one that was not intended, or a Host that the node does not serve.",
     404: "There is no such thing on this node.",
     408: "The body did not arrive in time.",
@@ -52,6 +53,12 @@ _ADMIN_TOKEN = {
     "scheme": "bearer",
     "description": "The node's admin token, which it keeps in the file `admin-token` of its data directory. "
     "This page forgets it when it is closed or loaded again.",
+}
+# Of miners that are not trusted.
+_VOUCHER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A voucher, which `quarry voucher new NAME` makes, or its short code.",
 }
 _HTML = {"text/html": {"schema": {"type": "string"}}}
 
@@ -106,6 +113,7 @@ def _build(app: Any) -> dict[str, Any]:
     for name, schema in _schemas(node).items():
         spec.components.schema(name, schema)
     spec.components.security_scheme("adminToken", _ADMIN_TOKEN)
+    spec.components.security_scheme("voucher", _VOUCHER)
     for name, description in GROUPS.items():
         spec.tag({"name": name, "description": description})
     for status, description in _REFUSED.items():
@@ -158,7 +166,9 @@ def _complete(operation: dict[str, Any], node: Node, *, is_page: bool) -> None:
         _write_out(body, node)
     given = {str(status): response for status, response in operation["responses"].items()}
     is_needed = operation.pop("admin", False)
-    if "401" in given:
+    if operation.pop("voucher", False):
+        operation["security"] = [{"voucher": []}]
+    elif "401" in given:
         operation["security"] = [{"adminToken": []}] if is_needed else [{}, {"adminToken": []}]
     for response in given.values():
         if response:

@@ -19,6 +19,7 @@ _PARAMETERS: dict[str, Any] = {
     "transaction_id": "caaee28a5ddeebfceeb63a2bf6772a78ed0a08859f517b3a0d42ce50e5a92dd4",
     "job_id": "6a1f0c9be2d84c53a7f1e0d2c3b4a596",
     "round_id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    "lease_id": "5c4b3a29180f1e2d3c4b5a6978879605",
     "limit": 10,
     "wait": 0,
 }

@@ -26,6 +26,8 @@ _GROUP_OF: Mapping[str, str] = {
     "health.spec": "Blocks",
     "peers.headers": "Blocks",
     "mining": "Mining",
+    "leases": "Mining",
+    "vouchers": "Mining",
     "peers": "Peers",
     "tips": "Peers",
     "tokens": "Node",

@@ -222,6 +222,13 @@ def _mining(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric
         "Hashes done after their round or template had ended.",
         counters.get("wasted_hashes", 0),
     )
+    yield CounterMetricFamily("quarry_leases", "Leases of miners that are not trusted.", counters.get("leases", 0))
+    shares = CounterMetricFamily("quarry_shares", "Shares of such miners, by outcome.", labels=["outcome"])
+    shares.add_metric(["credited"], counters.get("shares", 0))
+    shares.add_metric(["late"], counters.get("shares_late", 0))
+    yield shares
+    refused = counters.get("reports_refused", 0)
+    yield CounterMetricFamily("quarry_reports_refused", "Reports that were refused for a wrong share.", refused)
     yield GaugeMetricFamily("quarry_mining_requests", "Mining requests that wait.", state.requests)
     yield GaugeMetricFamily("quarry_round_open", "Whether a round is open.", int(state.round is not None))
     rate = state.figures.rate if state.figures else 0

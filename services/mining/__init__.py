@@ -7,5 +7,6 @@
 - `demand`: how many workers a round wants.
 - `aside`: rounds for blocks of another branch.
 - `modes`: when the node mines by itself.
+- `vouchers`, `leases`: miners that are not trusted, which take proofs and hand in shares over HTTP.
 - `seal_log`: the log lines about sealed blocks.
 """

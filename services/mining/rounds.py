@@ -160,11 +160,19 @@ class Rounds:
     def renew(self) -> None:
         """Give the open round, if there is one, a new template, since transactions of it were dropped.
 
-        A proof that was found for the old template seals nothing any more.
+        A proof that was found for an old template seals nothing any more.
         """
         open_round = self._store.situation().open_round
         if open_round:
-            self._renew(open_round)
+            self._renew(open_round, keeps=False)
+
+    def refresh(self, round_id: str) -> None:
+        """Give an open round a new template because the tip has moved or the template is old."""
+        self._renew(round_id)
+
+    def aside(self) -> str:
+        """The id of the round that is open for a block of another branch, or ""."""
+        return self._store.situation().aside
 
     # --- the search job's side ---
 
@@ -256,12 +264,14 @@ class Rounds:
     def seal(self, claim: Claim, proof: int, worker: str) -> Accepted | None:
         """Make the block that `proof` completes and append it; for a round aside, hand it to who opened the round.
 
-        None: the block was not appended. Another block came first; or the template was renewed; or this node's clock
-        was set back after the template was made, so that the round gets a new template or ends; or the stored state is
-        marked as wrong.
+        A proof for a template that was renewed while the tip stayed counts as well.
+
+        None: the block was not appended. Another block came first; or the template does not count any more (`renew`);
+        or this node's clock was set back after the template was made, so that the round gets a new template or ends; or
+        the stored state is marked as wrong.
         """
-        found = self._store.template(claim.round_id)
-        if found is None or found[0] != claim.version:
+        found = self._store.template(claim.round_id, claim.version)
+        if found is None:
             return None
         block = self._rules.read_block(found[1].with_proof(proof))
         sealed_by = SealedBy(claim.round_id, worker, claim.version)
@@ -274,15 +284,18 @@ class Rounds:
         except TipMoved:
             return None
         except TooEarly:
-            self._renew(claim.round_id)  # the next proof of the same template would fail in the same way
+            self._renew(claim.round_id, keeps=False)  # the next proof of the same template would fail in the same way
             return None
         except LedgerDiffers as error:
             _log.error("seal_refused", reason=str(error))
             return None
 
-    def _renew(self, round_id: str) -> None:
+    def _renew(self, round_id: str, *, keeps: bool = True) -> None:
         """Give an open round a new template. End the round if it is no longer wanted, because a block holds its
         transactions, or if no block may be made yet: then the request waits for another round.
+
+        Args:
+            keeps: whether the templates of before still count, if the tip is the same.
         """
         found = self._store.round(round_id)
         if found is None or not found.is_open:
@@ -293,7 +306,7 @@ class Rounds:
                 return
             awaited = situation.requests > 0 or self._policy.never_idle
             try:
-                opened = self._open(round_id, found.version, situation, empty=awaited)
+                opened = self._open(round_id, found.version, situation, empty=awaited, keeps=keeps)
             except TipMoved:
                 continue
             except TooEarly:
@@ -303,7 +316,9 @@ class Rounds:
                 self._store.abandon(round_id, self._clock.now())
             return
 
-    def _open(self, round_id: str, version: str, situation: Situation, *, empty: bool) -> tuple[str, int] | None:
+    def _open(
+        self, round_id: str, version: str, situation: Situation, *, empty: bool, keeps: bool = True
+    ) -> tuple[str, int] | None:
         """Open a round on the tip of `situation`, or renew the one that has `version`. Returns its id and height, or
         None if there is nothing to mine.
 
@@ -323,6 +338,6 @@ class Rounds:
             return None
         now = self._clock.now()
         opened, _ = self._store.open(
-            round_id, version, made.template, made.transactions, now, situation.arrivals, situation.restored
+            round_id, version, made.template, made.transactions, now, situation.arrivals, situation.restored, keeps
         )
         return (opened, made.template.height) if opened else None

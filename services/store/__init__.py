@@ -3,7 +3,7 @@
 Every change of the chain, the mempool or a round is one script in `lua/`; a repair writes record by record.
 
 keys, base, scripts          the names of all keys, which are the whole schema; what all stores share; loading `lua/`
-network_keys                 the names of the keys about peers and branches
+network_keys, mining_keys    the names of the keys about peers and branches, and about vouchers and leases
 records, rounds, arguments   how values are written and read again, and how a block is passed to a script
 chain                        beginning the chain and appending; on top of the readers `blocks`, `ledger` and `index`
 branch                       staged blocks, the swap of a reorganisation, and its journal
@@ -13,6 +13,7 @@ digest, faults, mender       sums over the state, the mark that it is wrong, and
 stored, ledger_copy          records byte for byte, and the whole ledger at one moment, for the checks in services/audit
 pool                         the mempool
 mining                       requests, rounds and search jobs
+vouchers, leases             what miners that are not trusted may do, and have done
 peers, outbox, resolutions   peers, transactions to relay, resolutions asked for over HTTP
 events, news, filters        the stream of events, its listeners in this process, and JSON-RPC's filters
 block_times, modes           the clock of a development chain, and how control methods let it mine

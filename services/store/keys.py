@@ -6,6 +6,7 @@ scripts.
 """
 
 from services.settings.values import NODE_NAME
+from services.store.mining_keys import MiningKeys
 from services.store.network_keys import NetworkKeys
 
 # Broker-wide: node name -> JSON of what a worker needs to serve it (services/registry.py).
@@ -16,9 +17,9 @@ CLOCKS = "quarry:clocks"
 WORKERS = "quarry:workers"
 
 
-class Keys(NetworkKeys):
+class Keys(NetworkKeys, MiningKeys):
     """Names of one node's keys. Types and writers are beside each. Those about peers and branches are in
-    `network_keys`.
+    `network_keys`, those about vouchers and leases in `mining_keys`.
     """
 
     def __init__(self, node: str) -> None:
@@ -216,13 +217,19 @@ class Keys(NetworkKeys):
 
     def round(self, round_id: str) -> str:
         """HASH {id, state, version, parent, height, difficulty, prefix, template, cursor, renewed_at, hashes, wasted,
-        opened_at, transactions, arrivals, aside, ended_at, block, sealed_by, proof}: one round
+        opened_at, transactions, arrivals, leased, aside, ended_at, block, sealed_by, proof}: one round
         (services/store/rounds.py).
 
         The last four are written when it ends, `proof` only for a round aside. An ended round keeps only
         what can still be asked of it, and expires.
         """
         return self._key(f"round:{round_id}")
+
+    def round_templates(self, round_id: str) -> str:
+        """HASH version -> "difficulty prefix", a line break, and the template: those that an open round had before on
+        its tip, and whose proofs still count. Capped.
+        """
+        return self._key(f"round-templates:{round_id}")
 
     def round_of(self, block_hash: str) -> str:
         """STRING id of the round that sealed a block. Expires with the round."""

@@ -11,7 +11,7 @@ from services.store.base import NodeStore
 from services.store.chain import KEEP_SECONDS
 from services.store.events import EventStream
 from services.store.keys import Keys
-from services.store.rounds import ROUND_FIELDS, MiningRequest, Round, RoundWorker
+from services.store.rounds import ROUND_FIELDS, MiningRequest, Round, RoundTemplate, RoundWorker
 from shared.block import Template
 
 # Seconds for which the trace of a round is kept.
@@ -120,12 +120,14 @@ class MiningStore(NodeStore):
         now: float,
         arrivals: str = "0",
         restored: str = "0",
+        keeps: bool = True,
     ) -> tuple[str, str]:
         """Open a round (version "0"), or renew the template of the one that has `version`.
 
         Args:
             transactions: in the template, besides the reward.
             arrivals, restored: those of `Situation`, read before the template was made.
+            keeps: proofs for the templates that the round had on this tip before may still seal it.
 
         Returns:
             id and version of the round that is open now, which may be another one.
@@ -146,6 +148,7 @@ class MiningStore(NodeStore):
             transactions,
             arrivals,
             restored,
+            int(keeps),
         ]
         reply = self._scripts.run("open_round", [self.keys.prefix], args)
         if reply[0] in (b"moved", b"differs"):
@@ -275,13 +278,15 @@ class MiningStore(NodeStore):
         open_round = self.situation().open_round
         return self.round(open_round) if open_round else None
 
-    def template(self, round_id: str) -> tuple[str, Template, bool] | None:
-        """Version and template of a round, and whether it is open aside."""
-        names = ["version", "template", "prefix", "difficulty", "aside"]
-        version, text, prefix, difficulty, aside = self._redis.hmget(self.keys.round(round_id), names)
-        if version is None or text is None or prefix is None or difficulty is None:
-            return None
-        return version.decode(), Template(json.loads(text), prefix, int(difficulty)), aside is not None
+    def template(self, round_id: str, wanted: str = "") -> tuple[str, Template, bool] | None:
+        """Version and template of a round, and whether it is open aside; None if the round has ended or has no such
+        template any more. `wanted`: a version, which may be one of before on the same tip; "" for the newest.
+        """
+        fields = self._redis.hmget(self.keys.round(round_id), list(RoundTemplate.FIELDS))
+        if fields[0] is None or wanted in ("", fields[0].decode()):
+            return RoundTemplate.read(fields)
+        kept = self._redis.hget(self.keys.round_templates(round_id), wanted)
+        return RoundTemplate.read_kept(wanted, kept, fields)
 
     def round_workers(self, round_id: str) -> Mapping[str, RoundWorker]:
         """By name, what each worker has done for a round."""

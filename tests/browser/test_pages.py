@@ -16,8 +16,8 @@ from tests.support.keys import ALICE, TOKEN
 def paths(scene: Scene) -> list[str]:
     return [
         "/", "/block/2", "/block/latest", f"/block/{scene.fork[0]}", f"/tx/{scene.confirmed}", f"/tx/{scene.waiting}",
-        f"/address/{ALICE.address}", "/pool", "/network", "/mining", "/learn", "/send", "/?before=5",
-        "/token/0x0000000000000000000000000000000000005eed", "/supply", "/search?q=0x2",
+        f"/address/{ALICE.address}", "/pool", "/network", "/mining", "/learn", "/send", "/?before=5", "/miners",
+        "/token/0x0000000000000000000000000000000000005eed", "/supply", "/search?q=0x2", "/join/AB-CDE",
     ]  # fmt: skip
 
 

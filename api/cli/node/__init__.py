@@ -20,6 +20,7 @@ limit.py      `quarry limit`
 peers.py      `quarry peers`
 names.py      `quarry names`
 token.py      `quarry token`
+voucher.py    `quarry voucher`
 doctor.py     `quarry doctor`; machine.py has what it checks of this machine
 bench.py      `quarry bench`
 """

@@ -17,6 +17,7 @@ from services.system.programs import ROOT, module_command, module_path
 BENCHMARKS = {
     "mining": "hash rate, workers, commands, memory, stopping",
     "limit": "the hash-rate limit, at four rates",
+    "leases": "miners over HTTP, their speed and their cost",
     "latency": "/mine against the tutorial's search",
     "submission": "signed transactions over HTTP",
     "storage": "bytes in Redis; idle memory of a node",

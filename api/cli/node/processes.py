@@ -1,17 +1,21 @@
 """`quarry api`, `quarry rpc`, `quarry worker`, `quarry ticker`: run one process of a node.
+`quarry miner`: mine for one.
 
 API and door run in this process: the imports of `api.server` and `api.door.server` are the only ones from the command
-line to a server. Worker and ticker replace this process.
+line to a server. Worker, ticker and miner replace this process.
 """
 
 import os
+import platform
 
 import click
 
 from api.cli.group import USAGE, Failure
-from api.cli.options import require
+from api.cli.options import DEFAULT_URL, require, url_option
 from services.system.loading import keep, uncollected
 from services.system.programs import do_without_rich, module_command, module_path
+from shared.addresses import parse_address
+from shared.errors import InputError
 
 
 @click.command()
@@ -62,6 +66,31 @@ def ticker() -> None:
     Settings come from the environment (QUARRY_…).
     """
     _become("ticker")
+
+
+@click.command()
+@url_option
+@click.option("--voucher", required=True, help="The voucher, which `quarry voucher new` has made, or its short code.")
+@click.option("--address", help="Where payouts go. [default: nowhere]")
+@click.option("--name", help="What the node calls this miner. [default: the machine's name]")
+@click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes; one core each.")
+@click.option("--kernel", type=click.Choice(["auto", "plain", "fast"]), default="auto", show_default=True)
+def miner(url: str | None, voucher: str, address: str | None, name: str | None, workers: int, kernel: str) -> None:
+    """Mine for a node over HTTP, until SIGTERM or Ctrl-C. It needs no Redis and no trust: a voucher is enough."""
+    name = name or platform.node()[:40] or "miner"
+    require(voucher.isascii() and voucher.isprintable() and " " not in voucher and voucher != "", _NO_VOUCHER)
+    require(1 <= len(name) <= 40 and name.isprintable() and name == name.strip(), _NO_NAME)
+    options = ["--url", url or DEFAULT_URL, "--voucher", voucher, "--name", name, "--kernel", kernel]
+    if address is not None:
+        try:
+            options += ["--address", parse_address(address, field="--address")]
+        except InputError as error:
+            raise Failure(error.message, USAGE) from None
+    _become("miner", *options, "--workers", str(workers))
+
+
+_NO_VOUCHER = "--voucher: must be one word, as `quarry voucher new` has printed it."
+_NO_NAME = "--name: must have 1 to 40 visible characters."
 
 
 def _become(*arguments: str, **variables: str) -> None:

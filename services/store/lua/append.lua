@@ -3,8 +3,8 @@
 -- ARGV: 1 parent hash, 2 block hash, 3 height, 4 timestamp, 5 chainwork, 6 supply, 7 block, 8 header, 9 undo record,
 --   10 transaction ids (32 bytes each), 11 the same in hex, 12 round that sealed it or "", 13 worker that sealed it or
 --   "", 14 seconds to keep answered requests and ended rounds, 15 now (Unix seconds), 16 digest of the state as it was
---   read, 17 digest of the state after the block (services/store/digest.py), 18 version that the round's template must
---   still have, or "" for any; then five lists, each after its length:
+--   read, 17 digest of the state after the block (services/store/digest.py), 18 version of the round's
+--   template, which must still count, or "" for any; then five lists, each after its length:
 --   accounts: address, "balance:nonce" or "" for none · allowances: "owner:spender", units or "" for none ·
 --   transaction index: id, "height:position" · history: address, "height:position" ·
 --   senders: address, nonce before, nonce after.
@@ -46,8 +46,9 @@ if round ~= '' then
     return {'moved', ''}
   end
 end
--- The template was made anew, perhaps because a transaction of the old one was dropped.
-if version ~= '' and redis.call('HGET', P .. 'round:' .. round, 'version') ~= version then
+-- The template was made anew, and the old one does not count any more: a transaction of it was dropped, for example.
+if version ~= '' and redis.call('HGET', P .. 'round:' .. round, 'version') ~= version
+    and redis.call('HEXISTS', P .. 'round-templates:' .. round, version) == 0 then
   return {'moved', ''}
 end
 

@@ -12,26 +12,14 @@
 -- Every worker runs it again and again while it searches, so each command counts.
 local P = KEYS[1]
 -- include: share
-local MAX_PROOF = 9007199254740991 -- 2^53 - 1
-
--- A worker's part of a round: hashes, since when, its last report, and the hashes of before that its speed leaves out.
-local function part_of(workers, worker)
-  return string.match(redis.call('HGET', workers, worker) or '', '^(%d+):([%d.]+):([%d.]+):?(-?%d*)$')
-end
-
-local function note_part(workers, worker, done, since, last, before)
-  local text = string.format('%.0f:%s:%s', done, since, last)
-  if before and before ~= '' and tonumber(before) ~= 0 then
-    text = text .. string.format(':%.0f', before)
-  end
-  redis.call('HSET', workers, worker, text)
-end
+-- include: search
 
 local round_id, worker, wanted, searched_version, hashes, now = unpack(ARGV, 1, 6)
 local refresh_seconds, searching_until, enough, arrival_seconds, demand = unpack(ARGV, 7, 11)
 local round, workers = P .. 'round:' .. round_id, P .. 'round-workers:' .. round_id
-local state, version, parent, prefix, difficulty, cursor, renewed_at, total, aside = unpack(redis.call('HMGET', round,
-  'state', 'version', 'parent', 'prefix', 'difficulty', 'cursor', 'renewed_at', 'hashes', 'aside'), 1, 9)
+local state, version, parent, prefix, difficulty, cursor, renewed_at, total, aside, leased = unpack(redis.call('HMGET',
+  round, 'state', 'version', 'parent', 'prefix', 'difficulty', 'cursor', 'renewed_at', 'hashes', 'aside', 'leased'), 1,
+  10)
 local exists, is_open = state ~= false, state == 'open'
 wanted = tonumber(wanted)
 local has_report = tonumber(hashes) > 0
@@ -46,27 +34,21 @@ if has_report then
     local done, since, _, before = part_of(workers, worker)
     note_part(workers, worker, (done or 0) + hashes, since or now, now, before)
   end
-  if not is_open or version ~= searched_version then
+  if not is_open or not counts(round_id, version, searched_version) then
     redis.call('HINCRBY', P .. 'counters', 'wasted_hashes', hashes)
     if exists then
       redis.call('HINCRBY', round, 'wasted', hashes)
     end
   end
 end
-local in_others_hands = is_open and cursor - total
+-- Leases do not count: nobody knows whether their holders work.
+local in_others_hands = is_open and cursor - total - math.max(0, tonumber(leased or '') or 0)
 if is_open and enough ~= '0' and in_others_hands > enough * difficulty then
   return {'enough', version, prefix, difficulty}
 end
-local function has_arrivals()
-  return tonumber(arrival_seconds) > 0 and now - renewed_at > tonumber(arrival_seconds)
-    and (redis.call('HGET', P .. 'pool:totals', 'sequence') or '0') ~= redis.call('HGET', round, 'arrivals')
-end
 -- A round aside keeps its template: who opened it waits for this very block.
-local stale = wanted > 0 and is_open and not aside and (
-  redis.call('HGET', P .. 'tip', 'hash') ~= parent
-  or math.abs(now - renewed_at) > tonumber(refresh_seconds) -- a clock may have been set back
-  or cursor + wanted > MAX_PROOF
-  or has_arrivals())
+local stale = wanted > 0 and is_open and not aside
+  and needs_template(round, parent, renewed_at, cursor + wanted, now, refresh_seconds, arrival_seconds)
 local share, differs = '', false
 if is_open and wanted > 0 and not stale then
   share, differs = take_share(worker, tonumber(demand), tonumber(now))

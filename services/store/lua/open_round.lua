@@ -3,7 +3,7 @@
 -- ARGV: 1 round id, 2 version that it must have ("0" = no round may be open), 3 parent hash, 4 height, 5 difficulty,
 --   6 prefix of the proofs, 7 template, 8 now (Unix seconds), 9 transactions in the template, besides the reward,
 --   10 arrivals in the mempool (pool:totals, sequence) before the template was made, 11 how often the mempool had been
---   restored then.
+--   restored then, 12 "1": proofs for the templates that the round had on this tip before may still seal it.
 -- Returns {"open", round id, version}: the round that is open now, the caller's or another; {"moved"} if the tip is not
 -- the template's parent, or the mempool was restored since; {"differs"} while the stored state is marked as wrong.
 local P = KEYS[1]
@@ -11,7 +11,9 @@ local P = KEYS[1]
 -- include: event
 
 local round_id, version_before, parent, height, difficulty, prefix, template, now = unpack(ARGV, 1, 8)
-local transactions, arrivals, restored = unpack(ARGV, 9, 11)
+local transactions, arrivals, restored, keeps = unpack(ARGV, 9, 12)
+-- Templates of before that stay: more than a lease lasts where they are renewed every five seconds.
+local MOST_TEMPLATES = 8
 if fault() then
   return {'differs'}
 end
@@ -30,9 +32,19 @@ if version == 1 then
   redis.call('HINCRBY', P .. 'counters', 'rounds_opened', 1)
 elseif open ~= round_id or redis.call('HGET', round, 'version') ~= version_before then
   return {'open', open or '', '0'}
+else
+  local templates = P .. 'round-templates:' .. round_id
+  local parent_before, difficulty_before, prefix_before, template_before = unpack(redis.call('HMGET', round, 'parent',
+    'difficulty', 'prefix', 'template'), 1, 4)
+  if keeps == '1' and parent_before == parent and redis.call('HGET', round, 'renewed_at') ~= '0' then
+    redis.call('HSET', templates, version_before, difficulty_before .. ' ' .. prefix_before .. '\n' .. template_before)
+    redis.call('HDEL', templates, tostring(version - 1 - MOST_TEMPLATES))
+  else
+    redis.call('DEL', templates)
+  end
 end
 redis.call('HSET', round, 'version', version, 'parent', parent, 'height', height, 'difficulty', difficulty, 'prefix',
-  prefix, 'template', template, 'cursor', 0, 'renewed_at', now, 'transactions', transactions, 'arrivals',
+  prefix, 'template', template, 'cursor', 0, 'leased', 0, 'renewed_at', now, 'transactions', transactions, 'arrivals',
   arrivals)
 local request = redis.call('LINDEX', P .. 'requests', 0)
 if request then

@@ -37,7 +37,7 @@ local function end_round(id, state, now, keep, block, worker)
       kept[#kept + 1] = values[i]
     end
   end
-  redis.call('DEL', round)
+  redis.call('DEL', round, P .. 'round-templates:' .. id)
   redis.call('HSET', round, 'state', state, 'ended_at', now, 'block', block, 'sealed_by', worker, unpack(kept))
   redis.call('EXPIRE', round, keep)
   redis.call('EXPIRE', P .. 'round-workers:' .. id, keep)

@@ -37,6 +37,7 @@ end
 local open = redis.call('GET', P .. 'round')
 if open and redis.call('HGET', P .. 'round:' .. open, 'state') == 'open' then
   redis.call('HSET', P .. 'round:' .. open, 'renewed_at', 0)
+  redis.call('DEL', P .. 'round-templates:' .. open)
   tell('round', open .. ' ' .. redis.call('HGET', P .. 'round:' .. open, 'height'))
 end
 return 'set'

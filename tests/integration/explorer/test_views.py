@@ -31,6 +31,8 @@ PAGES = (
     "/pool?order=age",
     "/network",
     "/mining",
+    "/miners",
+    "/join/ABCDE",
     "/learn",
     "/learn/hash",
     "/learn/signature",

@@ -92,3 +92,20 @@ def test_the_hash_rate_of_the_chain_is_shown_only_where_the_difficulty_follows_i
     text = words(client, "/")
     assert "Speed of this node's rounds" in text and "idle time is left out" in text
     assert "Hash rate of the chain" not in text and "median 3.75 kH/s" in text
+
+
+def test_miners_are_shown_with_what_their_shares_bear_out(node: Node, client: Client) -> None:
+    secret = node.leases.vouchers.new("class").secret
+    node.requests.ask()
+    lease = node.leases.take(secret, "liar <b>", "", 100_000)
+    assert lease is not None
+    node.leases.report(secret, lease.id, [], 10**9)
+    text = words(client, "/miners")
+    assert "liar <b>" in text and "not borne out" in text and "too few:" not in text
+    node.mining._redis.hset(node.mining.keys.miner(f"{_voucher(node)}:liar <b>"), "expected", "9.5")
+    assert "too few: 0.0075%" in words(client, "/miners")
+    assert "/miners" in client.get("/mining", Accept="text/html").body.decode()
+
+
+def _voucher(node: Node) -> str:
+    return node.leases.vouchers.all()[0].id

@@ -10,6 +10,7 @@ import pytest
 
 from api.access import _AHEAD_OF_TIME, _TELLING, GETS_THAT_CHANGE, Doorkeeper
 from api.app import create_app
+from services.mining.vouchers import digest_of
 from services.node import Node
 from services.wallet.development import ACCOUNTS
 from tests.support.http import Answer, Client, FlaskDoor, Json
@@ -20,6 +21,8 @@ from tests.support.stored import digest
 FAUCET = {ACCOUNTS[0].address: "1000"}
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PEER = "http://127.0.0.1:9"
+SECRET = "qv_" + "0" * 32
+VOUCHER = {"Authorization": f"Bearer {SECRET}"}
 
 # What browsers send of their own accord, and what each request is.
 UNASKED: dict[str, Json] = {
@@ -77,7 +80,9 @@ ASKED: dict[str, Json] = {
 
 @pytest.fixture
 def faucet_node(make_node: MakeNode) -> Node:
-    return make_node(spec={"allocations": FAUCET})
+    node = make_node(spec={"allocations": FAUCET})
+    node.leases._vouchers.add("0" * 16, "phones", "phones", digest_of(SECRET), "", 1.0, 10)
+    return node
 
 
 @pytest.fixture
@@ -106,6 +111,10 @@ def doors() -> list[tuple[str, str, Any, Json]]:
         ("DELETE", "/names", {"address": BOB.address}, BEARER),
         ("POST", "/tokens", {"name": "anna", "scopes": ["mine"]}, BEARER),
         ("DELETE", "/tokens", {"name": "anna"}, BEARER),
+        ("POST", "/vouchers", {"name": "class"}, BEARER),
+        ("POST", "/leases", {"name": "anna", "rate": 1000}, VOUCHER),
+        ("POST", "/leases/LEASE", {"shares": [], "hashes": 1}, VOUCHER),
+        ("DELETE", "/vouchers", {"name": "class"}, BEARER),
         ("POST", "/mining/limit", {"hash_rate_limit": "2M"}, BEARER),
         ("DELETE", "/mining/limit", None, BEARER),
         ("DELETE", "/rounds/ROUND", None, BEARER),
@@ -123,7 +132,11 @@ def send(client: Client, door: tuple[str, str, Any, Json], headers: Json) -> Ans
 
 def state(node: Node) -> object:
     redis: Any = redis_of(node)
-    return digest(redis, node.settings.node), sorted(redis.keys("rq:job:*"))
+    # Jobs of other tests' nodes expire meanwhile.
+    jobs = [
+        key for key in redis.keys("rq:job:*") if node.settings.node.encode() in (redis.hget(key, "description") or b"")
+    ]
+    return digest(redis, node.settings.node), sorted(jobs)
 
 
 def test_every_door_that_changes_something_is_tried_here(faucet_node: Node) -> None:
@@ -138,23 +151,26 @@ def test_every_door_that_changes_something_is_tried_here(faucet_node: Node) -> N
 
 @pytest.mark.parametrize("name", UNASKED)
 def test_what_nobody_asked_for_changes_nothing(faucet_node: Node, faucet_client: Client, name: str) -> None:
-    job, round_id = open_round(faucet_client)
+    ids = open_round(faucet_client)
     faucet_node.peers.add(PEER)
     before = state(faucet_node)
     for method, path, value, own in doors():
-        answer = send(
-            faucet_client, (method, path.replace("ROUND", round_id).replace("JOB", job), value, own), UNASKED[name]
-        )
+        answer = send(faucet_client, (method, with_ids(path, ids), value, own), UNASKED[name])
         assert answer.status == 403, (method, path, answer.body)
         answer.refused(403, answer.json["code"])
         assert answer.json["code"] in ("cross_site", "not_asked_for")
         assert state(faucet_node) == before, (method, path)
 
 
-def open_round(client: Client) -> tuple[str, str]:
-    """A request, and the round that will answer it."""
+def open_round(client: Client) -> dict[str, str]:
+    """A request, the round that will answer it, and a lease of that."""
     job = client.post("/mine?wait=0").ok(202)["job"]
-    return job, str(client.get(f"/jobs/{job}").ok()["round"])
+    lease = client.post("/leases", {"name": "ben", "rate": 1000}, **VOUCHER).ok()
+    return {"JOB": job, "ROUND": str(client.get(f"/jobs/{job}").ok()["round"]), "LEASE": lease["lease"]}
+
+
+def with_ids(path: str, ids: dict[str, str]) -> str:
+    return re.sub("JOB|ROUND|LEASE", lambda name: ids[name[0]], path)
 
 
 def test_only_requests_without_any_header_that_is_judged_are_passed_over() -> None:
@@ -166,11 +182,9 @@ def test_only_requests_without_any_header_that_is_judged_are_passed_over() -> No
 
 @pytest.mark.parametrize("name", ASKED)
 def test_people_programs_and_our_own_pages_go_on_as_before(faucet_node: Node, faucet_client: Client, name: str) -> None:
-    job, round_id = open_round(faucet_client)
+    ids = open_round(faucet_client)
     for method, path, value, own in doors():
-        answer = send(
-            faucet_client, (method, path.replace("ROUND", round_id).replace("JOB", job), value, own), ASKED[name]
-        )
+        answer = send(faucet_client, (method, with_ids(path, ids), value, own), ASKED[name])
         assert answer.status in (200, 201, 202), (method, path, answer.body)
 
 
@@ -197,12 +211,12 @@ def test_every_other_get_only_reads(faucet_node: Node, faucet_client: Client) ->
     faucet_node.peers.add(PEER)
     values = {
         "name": "1", "transaction_id": identifier, "job_id": "0" * 32, "round_id": "0" * 32, "address": ALICE.address,
-        "step": "hash", "filename": "docs.css", "block_hash": "0" * 64,
+        "lease_id": "0" * 32, "code": "ABCDE", "step": "hash", "filename": "docs.css", "block_hash": "0" * 64,
     }  # fmt: skip
     before = state(faucet_node)
     tried = 0
     for rule in create_app(faucet_node).url_map.iter_rules():
-        if "GET" in (rule.methods or ()) and rule.endpoint not in {*GETS_THAT_CHANGE, "stream.events"}:
+        if "GET" in (rule.methods or ()) and rule.endpoint not in {*GETS_THAT_CHANGE, "stream.events", "leases.news"}:
             path = re.sub(r"<(?:[a-z]+:)?(\w+)>", lambda found: values[found[1]], rule.rule)
             assert faucet_client.get(path).status < 500, path
             assert state(faucet_node) == before, path

@@ -83,7 +83,7 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
 def check_operation(document: dict[str, Any], path: str, operation: dict[str, Any], common: list[Any]) -> None:
     allowed = {"summary", "description", "parameters", "requestBody", "responses", "operationId", "tags", "security"}
     assert set(operation) <= allowed
-    assert {name for item in operation.get("security", []) for name in item} <= {"adminToken"}
+    assert {name for item in operation.get("security", []) for name in item} <= {"adminToken", "voucher"}
     assert operation["summary"], path
     parameters = [*common, *operation.get("parameters", [])]
     for parameter in parameters:
@@ -129,6 +129,8 @@ def test_doors_for_the_admin_and_for_this_machine_say_so(document: dict[str, Any
         ("post", "/names"), ("delete", "/names"), ("get", "/tokens"), ("post", "/tokens"), ("delete", "/tokens"),
         ("get", "/audit"), ("post", "/mining/limit"), ("delete", "/mining/limit"),
         ("delete", "/jobs"), ("delete", "/jobs/{job_id}"),
+        ("get", "/vouchers"), ("post", "/vouchers"), ("delete", "/vouchers"),
+        ("post", "/leases"), ("post", "/leases/{lease_id}"),
     }  # fmt: skip
 
 
@@ -144,8 +146,11 @@ def test_the_document_says_which_requests_carry_the_admin_token(document: dict[s
         ("post", "/names"), ("delete", "/names"), ("get", "/tokens"), ("post", "/tokens"), ("delete", "/tokens"),
         ("get", "/audit"), ("delete", "/nodes"), ("delete", "/jobs"),
         ("delete", "/rounds/{round_id}"),
+        ("get", "/vouchers"), ("post", "/vouchers"), ("delete", "/vouchers"),
     }  # fmt: skip
-    assert all(secured[name] == [{}, {"adminToken": []}] for name in secured.keys() - needed)
+    vouched = {name for name, security in secured.items() if security == [{"voucher": []}]}
+    assert vouched == {("post", "/leases"), ("post", "/leases/{lease_id}")}
+    assert all(secured[name] == [{}, {"adminToken": []}] for name in secured.keys() - needed - vouched)
 
 
 def test_numbers_have_bounds_and_words_have_choices(document: dict[str, Any]) -> None:

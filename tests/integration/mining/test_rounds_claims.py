@@ -174,15 +174,54 @@ def test_seals_at_the_same_moment_make_one_block(valkey: EmbeddedValkey, here: T
     assert here.node.chain.tip().height == 2
 
 
-def test_a_proof_for_a_template_that_was_renewed_is_passed_over(here: TestNode) -> None:
+def renewals(here: TestNode, round_id: str, count: int) -> list[Claim]:
+    """Claims of `count` templates that follow one another on the same tip."""
+    found = []
+    for _ in range(count):
+        found.append(claim(here, round_id))
+        here.clock.time += REFRESH_SECONDS + 1
+    return found
+
+
+@pytest.mark.parametrize("age", [0, 1, 8])
+def test_a_proof_for_a_template_of_before_makes_a_block(here: TestNode, age: int) -> None:
+    request_id = here.node.requests.ask()
+    round_id = open_round(here)
+    made = renewals(here, round_id, 10)
+    assert [item.version for item in made] == [str(number) for number in range(1, 11)]
+    wanted = made[-1 - age]
+    template = here.node.mining.template(round_id, wanted.version)
+    assert template is not None and template[1].seal == wanted.prefix
+    accepted = here.node.rounds.seal(wanted, 5, "w1")
+    assert accepted is not None and accepted.request == request_id
+    assert accepted.block.header.timestamp == int(START + 31 * (9 - age))
+    assert_store_equals_replay(here.node, here.redis)
+    assert here.redis.keys(here.node.mining.keys.round_templates("*")) == []
+
+
+def test_only_the_last_templates_of_a_round_are_kept(here: TestNode) -> None:
+    here.node.requests.ask()
+    round_id = open_round(here)
+    made = renewals(here, round_id, 12)
+    assert here.redis.hlen(here.node.mining.keys.round_templates(round_id)) == 8
+    assert here.node.rounds.seal(made[2], 5, "w1") is None
+    assert here.node.chain.tip().height == 1
+
+
+def test_a_proof_for_a_template_on_another_tip_is_passed_over(here: TestNode) -> None:
     here.node.requests.ask()
     round_id = open_round(here)
     old = claim(here, round_id)
-    here.clock.time += REFRESH_SECONDS + 1
+    here.mine()
     claim(here, round_id)
     assert here.node.rounds.seal(old, 0, "w1") is None
-    assert here.node.chain.tip().height == 1
-    # An opener that missed the renewal does not set it back.
+    assert here.node.chain.tip().height == 2
+
+
+def test_an_opener_that_missed_a_renewal_does_not_set_it_back(here: TestNode) -> None:
+    here.node.requests.ask()
+    round_id = open_round(here)
+    renewals(here, round_id, 2)
     template = here.template([])
     assert here.node.mining.open(round_id, "1", template, 0, START) == (round_id, "0")
     assert state(here, round_id).version == "2"
@@ -499,6 +538,17 @@ def test_hashes_add_up_and_vain_ones_are_known(here: TestNode) -> None:
     assert workers["w1"] == RoundWorker(13, since=START, last=START + 2)
     counters = here.node.mining.counters()
     assert (counters["hashes"], counters["wasted_hashes"]) == (23, 10)
+
+
+def test_hashes_for_a_template_of_before_are_not_wasted_while_it_counts(here: TestNode) -> None:
+    here.node.requests.ask()
+    round_id = open_round(here)
+    old = renewals(here, round_id, 2)[0]
+    claim(here, round_id, searched=Searched(old.version, 10))
+    assert (state(here, round_id).hashes, state(here, round_id).wasted) == (10, 0)
+    here.node.rounds.renew()
+    claim(here, round_id, searched=Searched(old.version, 10))
+    assert (state(here, round_id).hashes, state(here, round_id).wasted) == (20, 10)
 
 
 def test_hashes_for_a_template_of_old_are_wasted(here: TestNode) -> None:

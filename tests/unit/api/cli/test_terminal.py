@@ -102,6 +102,10 @@ def honest_answers(sender: str) -> dict[str, Any]:
             "names": [{"address": sender, "name": "the bakery", "kind": "given", "faucet": False}],
             "address": sender, "name": "the bakery",
         },
+        "/vouchers": {
+            "vouchers": [{"name": "class", "created_at": 1.5, "join": True, "miners": 2}],
+            "name": "class", "voucher": "qv_x", "join": "ABC",
+        },
         "/nodes/register": {"message": "m", "total_nodes": ["http://127.0.0.1:2"]},
         "/faucet": {"id": IDENTIFIER, "amount": "10", "message": "m"},
         f"/transactions/{IDENTIFIER}": transaction,
@@ -176,6 +180,11 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
             ("names", "list"),
             ("names", "add", "alice", "the bakery"),
             ("names", "remove", "the bakery"),
+        ],
+        "voucher": [
+            ("voucher", "new", "class", "--join"),
+            ("voucher", "list"),
+            ("voucher", "revoke", "class"),
         ],
     }  # fmt: skip
 

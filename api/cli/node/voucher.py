@@ -1,0 +1,63 @@
+"""`quarry voucher`: secrets for miners that need not be trusted."""
+
+from typing import Any
+
+import click
+
+from api.cli.group import USAGE, Failure
+from api.cli.moments import moment
+from api.cli.options import Target, all_option, with_node
+from api.cli.suggestions import Group
+from api.cli.table import Column, rest, table, that_fit
+
+_NONE = "There is no voucher; `quarry voucher new NAME` makes one."
+_COLUMNS = (Column("NAME", least=12), Column("MADE"), Column("JOIN"), Column("MINERS"))
+
+
+@click.group(cls=Group)
+def voucher() -> None:
+    """Let others mine for this node, without trusting them.
+
+    Who has a voucher may lease proofs and hand in shares, and nothing else. `quarry miner` mines with one.
+    """
+
+
+@voucher.command("new")
+@click.argument("name")
+@click.option("--join", is_flag=True, help="Make a short code too, for the page /join/CODE that mines in a browser.")
+@with_node
+def new(target: Target, name: str, join: bool) -> None:
+    """Make a voucher and show its secret, which nobody can see again. Needs the node's admin token."""
+    if not name.strip():
+        raise Failure("A name has 1 to 40 visible characters.", USAGE)
+    made = target.client.post("/vouchers", {"name": name, "join": True} if join else {"name": name})
+    lines = [str(made["voucher"])]
+    if join:
+        lines.append(f"{target.client.url}/join/{made['join']}")
+    target.show(made, *lines)
+
+
+@voucher.command("list")
+@with_node
+@all_option
+def show(target: Target, everything: bool) -> None:
+    """Show the vouchers. Needs the node's admin token."""
+    found = target.client.get("/vouchers")["vouchers"]
+    shown = found[: that_fit(len(found), everything or target.as_json)]
+    lines = [*table(_COLUMNS, [_row(item) for item in shown]), *rest(len(shown), len(found))] if found else [_NONE]
+    target.show({"vouchers": found}, *lines)
+
+
+@voucher.command("revoke")
+@click.argument("name")
+@with_node
+def revoke(target: Target, name: str) -> None:
+    """Revoke a voucher: its leases end at once, and what its miners have done is forgotten. Needs the admin token."""
+    if not name.strip():
+        raise Failure("A name has 1 to 40 visible characters.", USAGE)
+    revoked = target.client.delete("/vouchers", {"name": name})
+    target.show(revoked, f"The voucher {revoked['name']} is revoked.")
+
+
+def _row(item: dict[str, Any]) -> list[str]:
+    return [str(item["name"]), moment(item["created_at"]), "yes" if item["join"] else "no", str(item["miners"])]

@@ -1,0 +1,200 @@
+"""The leases of the API (api/rest/leases.py) on the door's port, where thousands may wait for a round or for news."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs
+
+import structlog
+
+from api import leasing
+from api.door.requests import JSON, PROBLEM, Received, Refusal, too_large, wrong_body
+from api.errors import HttpRefusal, describe, problem
+from services.connections import RedisError
+from services.node import Node
+from shared import wire
+from shared.errors import InputError, NodeError
+
+if TYPE_CHECKING:
+    from api.door.http import HttpConnection
+
+_log = structlog.get_logger(__name__)
+
+_MAX_WAIT: Final = 60.0  # seconds
+_SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,20})?")
+_LEASE = re.compile(rb"/leases/([0-9a-f]{32})")
+_RETRY = b"retry-after: %d\r\n" % leasing.RETRY_SECONDS
+_BEARER = b'www-authenticate: Bearer realm="quarry"\r\n'
+_STREAM = b"content-type: text/event-stream\r\nx-accel-buffering: no\r\n"
+
+
+def is_lease(path: bytes) -> bool:
+    """Whether a path, without its query, is one of leases."""
+    return path == b"/leases" or path.startswith(b"/leases/")
+
+
+def serve(connection: "HttpConnection", request: Received) -> None:
+    """Answer a request for such a path, now or later."""
+    path, _, query = request.path.partition(b"?")
+    if request.large:
+        connection.refuse(too_large(connection.door.max_body))
+    elif path == b"/leases/news" and request.method in (b"GET", b"HEAD"):
+        if request.method == b"HEAD":
+            connection.answer(200, _STREAM, b"", request.keep)
+        else:
+            Listener(connection).open()
+    elif request.method != b"POST":
+        allow = b"allow: POST\r\n"
+        connection.refuse(Refusal(405, "method_not_allowed", "Leases are asked for and reported to by POST.", allow))
+    else:
+        Job(connection, request, path, query).begin()
+
+
+class Job:
+    """One request of a miner: answered in a thread, sent in the event loop."""
+
+    def __init__(self, connection: "HttpConnection", request: Received, path: bytes, query: bytes) -> None:
+        self._connection = connection
+        self._node: Node = connection.door.node
+        self._path = path
+        self._query = query
+        self._secret = request.text(b"authorization")
+        self._wrong = wrong_body(request)
+        self._body = bytes(request.body)
+        self.keep = request.keep
+        self.seconds = 0.0  # to wait for a round
+        self._waiter: Waiter | None = None
+        self.status = 500
+        self.fields = PROBLEM
+        self.body = b""
+
+    def begin(self) -> None:
+        """Have the request answered. The connection takes no other meanwhile."""
+        self._connection.begin()
+        if not self._connection.door.pool.submit(self):
+            self._refused(503, "too_many_waiting", "Too many requests wait; try again.")
+            self._send()
+
+    def run(self) -> None:
+        """Make the answer, in a thread."""
+        try:
+            found = self._made()
+            self.status, self.fields = (204, _RETRY) if found is None else (200, JSON)
+            self.body = b"" if found is None else json.dumps(found, separators=(",", ":")).encode()
+        except NodeError as error:
+            self._refused(*describe(error)[:3], field=describe(error)[3])
+        except RedisError:
+            self._refused(503, "store_unavailable", "The store does not answer; repeat the request.")
+        except Exception as error:
+            _log.exception("bug", error=type(error).__name__)
+            self._refused(500, "internal_error", "A fault of ours; it has been logged.")
+
+    def finish(self) -> None:
+        """Send the answer, or let the miner wait for a round."""
+        asks_again = self.status == 204 or (self.status == 503 and self._waiter is not None)  # the store may come back
+        if asks_again and self.seconds > 0 and not self._connection.is_over:
+            if self._waiter is None:
+                self._waiter = Waiter(self, self._connection.door.loop, self.seconds, self._expired)
+                self._connection.door.lease_news.waiters.add(self._waiter)
+                self._connection.door.lease_news.begin()
+            self._waiter.is_asking = False
+            return
+        self._send()
+
+    def ask_again(self) -> bool:
+        """Ask for a lease again; False if too many requests wait."""
+        return not self._connection.is_over and self._connection.door.pool.submit(self)
+
+    def _expired(self) -> None:
+        self.seconds = 0.0
+        if self._waiter is None or not self._waiter.is_asking:
+            self._send()
+
+    def _send(self) -> None:
+        if self._waiter is not None:
+            self._waiter.end()
+            self._connection.door.lease_news.waiters.discard(self._waiter)
+        self._connection.end(self.status, self.fields, self.body, self.keep)
+
+    def _made(self) -> dict[str, object] | None:
+        secret = leasing.secret_of(self._secret)
+        if self._path == b"/leases":
+            self.seconds = self.seconds if self._waiter is not None else _wait(self._query)
+            wanted = leasing.read_wanted(self._node, self._json())
+            lease = self._node.leases.take(secret, wanted.name, wanted.address, wanted.rate)
+            return None if lease is None else leasing.represent_lease(lease)
+        shares, hashes = leasing.read_report(self._json())
+        found = _LEASE.fullmatch(self._path)
+        lease_id = found[1].decode() if found else ""
+        return leasing.represent_report(self._node.leases.report(secret, lease_id, shares, hashes))
+
+    def _json(self) -> object:
+        if self._wrong is not None:
+            code = "wrong_content_type" if "Content-Type" in self._wrong else "encoded_body"
+            raise HttpRefusal(415, code, self._wrong)  # type: ignore[arg-type] # one of two codes
+        return wire.parse(self._body)
+
+    def _refused(self, status: int, code: str, detail: str, field: str | None = None) -> None:
+        self.status = status
+        self.fields = PROBLEM + (_RETRY if status in (429, 503) else b"") + (_BEARER if status == 401 else b"")
+        self.body = problem(status, code, detail, field).get_data()
+
+
+class Waiter:
+    """A miner that waits for a round. Everything belongs to the event loop."""
+
+    def __init__(self, job: Job, loop: asyncio.AbstractEventLoop, seconds: float, expired: Callable[[], None]) -> None:
+        self._job = job
+        self.is_asking = False  # its request is being answered again
+        self._timer = loop.call_later(seconds, expired)
+
+    def ask(self) -> None:
+        """A round may be open: ask for a lease of it."""
+        if not self.is_asking:
+            self.is_asking = self._job.ask_again()
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+
+class Listener:
+    """A connection that is told of each new tip until it ends."""
+
+    def __init__(self, connection: "HttpConnection") -> None:
+        self._connection = connection
+
+    def open(self) -> None:
+        """Begin the stream. The reader tells the tip at once."""
+        connection, news = self._connection, self._connection.door.lease_news
+        connection.begin()
+        connection.begin_stream(_STREAM, lambda: news.listeners.discard(self))
+        node = connection.door.node
+
+        class First:
+            message = b""
+
+            def run(self) -> None:
+                tip = node.chain.tip()
+                First.message = leasing.tip_event(tip.hash, tip.height).encode()
+
+            def finish(_) -> None:
+                self.send(First.message)
+
+        news.listeners.add(self)
+        news.begin()
+        connection.door.pool.submit(First())
+
+    def send(self, message: bytes) -> None:
+        self._connection.send_more(message)
+
+
+def _wait(query: bytes) -> float:
+    """Seconds of `?wait=`. Raises: InputError."""
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("wait")
+    if given is None:
+        return 0.0
+    if not _SECONDS.fullmatch(given[0]) or float(given[0]) > _MAX_WAIT:
+        raise InputError("bad_argument", f"wait must be seconds from 0 to {_MAX_WAIT:g}.", field="wait")
+    return float(given[0])

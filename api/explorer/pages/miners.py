@@ -1,0 +1,44 @@
+"""The page about miners that are not trusted: what their shares bear out, and what they say."""
+
+import re
+from typing import Any
+
+from services.node import Node
+from services.store.leases import Miner
+from shared.shares import borne_out, chance_of_so_few, withholds
+
+LISTED = 200
+_CODE = re.compile(r"[0-9A-Za-z-]{1,40}")
+
+
+def is_code(text: str) -> bool:
+    """Whether `text` may be the short code of a voucher."""
+    return _CODE.fullmatch(text) is not None
+
+
+def miners(node: Node) -> dict[str, Any]:
+    """The content of the page: the miners that were seen last."""
+    found = node.leases.miners(LISTED)
+    return {"miners": [_shown(miner) for miner in found], "listed": LISTED}
+
+
+def _shown(miner: Miner) -> dict[str, Any]:
+    low, high = borne_out(miner.credited, miner.usual_difficulty)
+    return {
+        "name": miner.name,
+        "voucher": miner.voucher,
+        "address": miner.address,
+        "credited": miner.credited,
+        "low": low,
+        "high": high,
+        "reported": miner.reported,
+        "is_borne_out": miner.reported <= high,
+        "shares": miner.shares,
+        "late": miner.late,
+        "refused": miner.refused,
+        "blocks": miner.blocks,
+        "expected": miner.expected,
+        "withholds": withholds(miner.expected, miner.proofs),
+        "chance": 100 * chance_of_so_few(miner.expected, miner.proofs),
+        "seen": miner.seen,
+    }

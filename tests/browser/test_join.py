@@ -1,0 +1,99 @@
+"""The page /join/CODE mines in the browser, and its search finds what every other search finds."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from api.app import create_app
+from services.node import Node
+from tests.support.keys import TOKEN
+from tests.support.nodes import forget, local_node
+from tests.support.pages import blocks
+from tests.support.servers import make_server
+from tests.support.serving import serving
+from tests.support.waiting import eventually
+
+VECTORS = next(json.loads(block.text) for block in blocks("docs/mining.md") if block.value == "shares")
+SEARCH = """async (vector) => {
+  const { search } = await import("/assets/sha256-proofs.js");
+  return search(vector.seal, vector.start, Math.min(vector.stop, 2 ** 53), vector.share_difficulty, 2 ** 60).shares;
+}"""
+SPEED = """async () => {
+  const { search } = await import("/assets/sha256-proofs.js");
+  search("0".repeat(64), 1e9, 1e9 + 2e6, 2 ** 50, 2 ** 60);
+}"""
+HASHES = 2e6
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    directory = tmp_path_factory.mktemp("join")
+    with make_server(directory / "valkey") as server:
+        node = local_node(server.url, directory, {"difficulty": 2_000_000})
+        yield node
+        forget(node)
+
+
+@pytest.fixture
+def page(browser: Any, node: Node) -> Iterator[Any]:
+    with serving(create_app(node, TOKEN)) as url:
+        context = browser.new_context(base_url=url)
+        found = context.new_page()
+        found.problems = []
+        found.on("pageerror", lambda error: found.problems.append(str(error)))
+        yield found
+        context.close()
+        assert found.problems == []
+
+
+def test_a_browser_finds_a_block_and_shows_its_share(page: Any, node: Node) -> None:
+    code = node.leases.vouchers.new("phones", code=True).code
+    node.requests.ask()
+    height = node.chain.tip().height
+    page.goto(f"/join/{code}", wait_until="load")
+    page.click("#join-start")
+    eventually(lambda: (page.wait_for_timeout(100), node.chain.tip().height > height)[1], 90, "a block of the page")
+    page.wait_for_function("document.getElementById('join-blocks').textContent === '1'")
+    page.wait_for_function("document.getElementById('join-share').textContent !== '0%'")
+    page.click("#join-stop")
+    assert re.fullmatch(r"[0-9.]+ [kM]H/s", page.text_content("#join-rate"))
+    [miner] = node.leases.miners(10)
+    assert miner.name.startswith("browser-") and (miner.blocks, miner.refused) == (1, 0) and miner.credited > 0
+    node.leases.vouchers.revoke("phones")
+
+
+def test_a_wrong_code_is_named(page: Any) -> None:
+    page.goto("/join/WRONG", wait_until="load")
+    page.click("#join-start")
+    page.wait_for_selector("#join-state.bad")
+    assert "voucher" in page.text_content("#join-state") and page.is_visible("#join-start")
+
+
+def test_vectors(page: Any) -> None:
+    page.goto("/miners", wait_until="load")
+    for vector in VECTORS:
+        expected = [proof for proof in vector["shares"] if proof < 2**53]
+        assert page.evaluate(SEARCH, vector) == expected
+
+
+def test_one_core_does_a_million_hashes_a_second(page: Any, record_property: Any) -> None:
+    """By the processor time of the page's thread: other programs may have the core meanwhile."""
+    page.goto("/miners", wait_until="load")
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def spent() -> float:
+        found = session.send("Performance.getMetrics")["metrics"]
+        return float(next(item["value"] for item in found if item["name"] == "TaskDuration"))
+
+    speeds = []
+    for _ in range(3):
+        before = spent()
+        page.evaluate(SPEED)
+        speeds.append(HASHES / (spent() - before) / 1e6)
+    record_property("MH/s", max(speeds))
+    print(f"{max(speeds):.2f} MH/s on one core of the browser")
+    assert max(speeds) >= 1
