@@ -13,6 +13,7 @@ from services.chain.finishing import Finisher
 from services.chain.prefixes import RecentHashes
 from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
+from services.chain.upgrades import require_upgrades_kept
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
 from services.development.clock import ChainClock
 from services.development.clock_part import ClockPart
@@ -29,6 +30,7 @@ from services.mining.modes import MiningModes
 from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
 from services.mining.seal_log import SealLog
+from services.mining.sealer import sealer_of
 from services.mining.templates import TemplateMaker
 from services.names import Names
 from services.peers.announcer import Announcer
@@ -196,7 +198,7 @@ class Node:
         mines; finish an interrupted reorganisation; check the stored state, and mark it if it is wrong.
 
         Raises:
-            WrongChain: the store holds a chain of another spec, or one that breaks a rule which was added later.
+            WrongChain: the store holds a chain of another spec, or one that breaks later rules or upgrades.
         """
         for wrong in self.wrong_clocks():
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
@@ -204,6 +206,7 @@ class Node:
         self.modes.begin()
         self.reorganiser.finish()
         require_todays_rules(self.chain)
+        require_upgrades_kept(self.chain)
         self.development.begin_run(self.randomness.token())
         self.watchman.at_start()
         for url in self.settings.peers:
@@ -240,7 +243,7 @@ def build_node(
     mining = MiningStore(store, keys)
     mempool = Mempool(pool, _pool_policy(settings), rules, clock)
     book = PeerBook(PeerStore(store, keys), clock, settings.max_peers)
-    client = PeerClient(http, settings.spec.max_block_bytes, floats=rules.floats)
+    client = PeerClient(http, settings.spec.largest_block, floats=rules.floats)
     announcer = Announcer(
         settings.node, settings.public_url, chain, pool, Outbox(store, keys), book, client, queue, clock
     )
@@ -265,7 +268,7 @@ def build_node(
         always=settings.mine == "always",
         block_time=settings.block_time,
     )
-    templates = TemplateMaker(chain, pool, rules, clock)
+    templates = TemplateMaker(chain, pool, rules, clock, sealer_of(settings))
     ports = Ports(clock, queue, randomness)
     rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, ports)
     requests = Requests(policy, mining, rounds, clock, randomness)

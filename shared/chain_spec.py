@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from shared.addresses import ZERO_ADDRESS, parse_address
@@ -18,7 +18,6 @@ RulesName = Literal["standard", "tutorial"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 # Wallets calculate with chain ids in doubles (EIP-2294 has a similar bound).
 _MAX_CHAIN_ID = MAX_INTEGER
-_MAX_SECONDS = MAX_INTEGER
 # Canonical bytes of a block with the longest numbers and no transactions, of a sealer's fields, and of a reward.
 _HEADER_ROOM = 512
 _SEALER_ROOM = 256
@@ -64,7 +63,7 @@ class ChainSpec:
     difficulty_from: int = FIRST_MINED
 
     def at(self, height: int) -> "ChainSpec":
-        """The constants by which the block at `height` is judged: this spec, with the upgrades up to that height."""
+        """The constants by which the block at `height` is judged, with the upgrades up to that height."""
         for stage in reversed(self.stages):
             if height >= stage.height:
                 return stage.spec
@@ -76,27 +75,25 @@ class ChainSpec:
         return self.stages[-1].digest if self.stages else None
 
     @property
+    def has_sealers(self) -> bool:
+        """Whether at some height only sealers may seal."""
+        return bool(self.sealers) or any(stage.spec.sealers for stage in self.stages)
+
+    @property
     def largest_block(self) -> int:
         """Bytes that a block may have at some height."""
         return max(self.max_block_bytes, *(stage.spec.max_block_bytes for stage in self.stages), 0)
 
     def to_object(self) -> dict[str, Any]:
-        """The JSON object that is hashed and that `GET /spec` serves: every field, defaults included.
-
-        `sealers` is left out where there are none, so that specs from before that field keep their hash.
-        """
+        """The JSON object that is hashed and that `GET /spec` serves: every field, defaults included."""
+        # Left out where there are none, so that specs from before the field keep their hash.
         sealers = {"sealers": list(self.sealers)} if self.sealers else {}
         return {
             "name": self.name,
             "development": self.development,
             "rules": self.rules,
             "chain_id": self.chain_id,
-            "token": {
-                "name": self.token.name,
-                "symbol": self.token.symbol,
-                "decimals": self.token.decimals,
-                "address": self.token.address,
-            },
+            "token": asdict(self.token),
             "reward": format_amount(self.reward),
             "genesis_timestamp": self.genesis_timestamp,
             "allocations": {address: format_amount(amount) for address, amount in self.allocations.items()},
@@ -295,7 +292,7 @@ SPEC_FIELDS: Mapping[str, SpecField] = {
     ),
     "genesis_timestamp": _whole_number(
         0,
-        _MAX_SECONDS,
+        MAX_INTEGER,
         "the time of the first block, in Unix seconds. A time in the past: no block may be before it",
         "2^53 - 1",
     ),

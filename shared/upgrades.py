@@ -10,14 +10,14 @@ may seal the block before it must have signed it. Its digest covers what is sign
 were signed by different majorities are the same upgrades.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from shared import keys
 from shared.addresses import address_of_public_key
 from shared.canonical import canonical
-from shared.chain_spec import FIRST_MINED, SPEC_FIELDS, BadChainSpec, ChainSpec, Stage
+from shared.chain_spec import FIRST_MINED, SPEC_FIELDS, BadChainSpec, ChainSpec, Stage, spec_from_object
 from shared.errors import NodeError
 from shared.hashing import is_hash, is_hex, sha256
 from shared.wire import MAX_INTEGER
@@ -70,6 +70,22 @@ def to_object(spec: ChainSpec) -> dict[str, Any]:
     return {"spec": spec.hash, "upgrades": [_to_object(stage) for stage in spec.stages]}
 
 
+def packed(spec: ChainSpec) -> dict[str, Any]:
+    """A spec and its upgrades as one JSON object, for processes of one node."""
+    return {**spec.to_object(), "upgrades": to_object(spec)} if spec.stages else spec.to_object()
+
+
+def unpacked(value: Mapping[str, Any]) -> ChainSpec:
+    """A spec as `packed` wrote it.
+
+    Raises:
+        BadChainSpec, BadUpgrades
+    """
+    upgrades = value.get("upgrades")
+    spec = spec_from_object({name: item for name, item in value.items() if name != "upgrades"})
+    return spec if upgrades is None else read_upgrades(upgrades, spec)
+
+
 def signing_message(previous: str, height: int, changes: Mapping[str, Any]) -> bytes:
     """The bytes that a sealer signs to agree to an upgrade. Their SHA-256 is the upgrade's digest.
 
@@ -102,7 +118,7 @@ def signed(spec: ChainSpec, key: keys.KeyPair) -> tuple[ChainSpec, int]:
     return replace(spec, stages=tuple(stages)), added
 
 
-def parting(ours: ChainSpec, theirs: list[tuple[int, str]]) -> int | None:
+def parting(ours: ChainSpec, theirs: Sequence[tuple[int, str]]) -> int | None:
     """The height of the first upgrade that two nodes of one chain do not have in common; None: they have the same.
 
     Args:

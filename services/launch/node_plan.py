@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.launch.node_files import NodeFiles
 from services.settings.table import CLIENT_VARIABLES, Settings, load
+from services.wallet import keyring
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,19 @@ class NodePlan:
             "QUARRY_REDIS_URL": redis_url,
             "QUARRY_DATA_DIR": str(self.files.directory),
             "QUARRY_REWARD_ADDRESS": self.settings.get("QUARRY_REWARD_ADDRESS") or address,
+            "QUARRY_SEALER_KEY_FILE": self.settings.get("QUARRY_SEALER_KEY_FILE") or self._own_key(),
             "QUARRY_ADMIN_TOKEN_FILE": self.settings.get("QUARRY_ADMIN_TOKEN_FILE") or str(self.files.admin_token),
             "QUARRY_NAMED_WALLETS": self.settings.get("QUARRY_NAMED_WALLETS") or str(self.wallets or ""),
             "QUARRY_AUTOMINE": str(self.automine).lower(),
             "QUARRY_UNSAFE_DEVELOPMENT": str(self.unsafe_development).lower(),
         }
+
+    def _own_key(self) -> str:
+        """The file of the node's own key, which signs its templates if the settings name no other; "" before it is
+        made.
+        """
+        file = self.files.directory / keyring.PRIVATE_KEY
+        return str(file) if file.is_file() else ""
 
     def check(self) -> Settings:
         """The settings that the node will have. Nothing is started or written.

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import structlog
 
 from services.chain.accept import Accepted, Acceptor
-from services.errors import LedgerDiffers, TipMoved
+from services.errors import LedgerDiffers, NotASealer, TipMoved
 from services.mempool.admission import Mempool
+from services.mining.sealer import Sealer
 from services.mining.templates import TemplateMaker
 from services.ports import Ports
 from services.store.chain import SealedBy
@@ -30,6 +31,8 @@ ARRIVAL_SECONDS = 5.0
 # A searching worker reports at least this often.
 HEARTBEAT_SECONDS = 3.0
 _ATTEMPTS = 20
+# Seconds before a process without the sealer's key looks again for the template that it asked for.
+_SIGNED_SECONDS = 0.05
 # A block costs some milliseconds, however little is in it. So auto-mining rests after a block in proportion to what the
 # block held: a single transaction is mined at once, and a stream of transactions fills blocks.
 REST_PER_TRANSACTION = 0.002
@@ -82,6 +85,15 @@ class Rounds:
         self._queue = ports.queue
         self._randomness = ports.randomness
 
+    @property
+    def sealer(self) -> Sealer:
+        """What this process may sign."""
+        return self._templates.sealer
+
+    def require_sealer(self) -> None:
+        """Raises: NotASealer: this process may not make the next block."""
+        self._templates.require_sealer()
+
     def waits_until(self) -> float | None:
         """Unix seconds until which no block can be made, because the last blocks lie too far in the future.
 
@@ -105,7 +117,8 @@ class Rounds:
         A round is wanted while a mining request waits, and, with auto-mining, while a template would hold a transaction
         besides the reward; or always, if the node mines without being asked. No round is opened while the stored state
         is marked as wrong, while the mempool is made that of a snapshot, or while any block would be too early
-        (`waits_until`): then housekeeping tries again. While a round is open aside (services/mining/aside.py), the
+        (`waits_until`): then housekeeping tries again. Nor is one opened while this node may not make the next block; a
+        process that may not sign it asks one that may. While a round is open aside (services/mining/aside.py), the
         answer is that round.
         """
         for _ in range(_ATTEMPTS):
@@ -130,6 +143,9 @@ class Rounds:
                 except TipMoved:
                     continue  # perhaps by a block that answered the request, so look again at what is wanted
                 except TooEarly:
+                    return None
+                except NotASealer:
+                    self.sealer.ask(self._queue, self._policy.node, situation.tip, "", self._clock.now())
                     return None
                 if opened is None:
                     return None
@@ -165,6 +181,13 @@ class Rounds:
         open_round = self._store.situation().open_round
         if open_round:
             self._renew(open_round)
+
+    def refresh(self, version: str) -> None:
+        """Open the round that is wanted, or renew the open one's template if it still is `version` (`Sealer.ask`)."""
+        open_round = self.ensure_open()
+        found = self._store.round(open_round) if open_round else None
+        if found is not None and found.version == version:
+            self._renew(found.id)
 
     # --- the search job's side ---
 
@@ -299,6 +322,14 @@ class Rounds:
             except TooEarly:
                 self._store.abandon(round_id, self._clock.now(), awaited=True)
                 return
+            except NotASealer:
+                if self.sealer.is_elsewhere:
+                    now = self._clock.now()
+                    self.sealer.ask(self._queue, self._policy.node, situation.tip, found.version, now)
+                    self._clock.sleep(_SIGNED_SECONDS)
+                else:  # an upgrade has changed who may seal
+                    self._store.abandon(round_id, self._clock.now(), awaited=True)
+                return
             if opened is None and not awaited:
                 self._store.abandon(round_id, self._clock.now())
             return
@@ -313,7 +344,7 @@ class Rounds:
 
         Raises:
             TipMoved: the tip is no longer that of `situation`, or the mempool has been restored since.
-            TooEarly: see `TemplateMaker.make`.
+            TooEarly, NotASealer: see `TemplateMaker.make`.
         """
         made = self._templates.make(self._policy.recipient)
         if made.tip.hash != situation.tip:
