@@ -1,5 +1,6 @@
 """The plan of a node that `quarry up` starts: its files, its options, and the environment of its processes."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,10 +74,12 @@ class NodePlan:
 
     def _own_key(self) -> str:
         """The file of the node's own key, which signs its templates if the settings name no other; "" before it is
-        made.
+        made, and if it needs a passphrase.
         """
         file = self.files.directory / keyring.PRIVATE_KEY
-        return str(file) if file.is_file() else ""
+        with contextlib.suppress(keyring.KeyringError):
+            return str(file) if file.is_file() and not keyring.is_encrypted(file) else ""
+        return ""  # it is reported when the keys are prepared
 
     def check(self) -> Settings:
         """The settings that the node will have. Nothing is started or written.

@@ -71,7 +71,7 @@ def sealer_of(settings: Settings) -> Sealer:
     Raises:
         BadSettings: the key file cannot be used.
     """
-    path = settings.sealer_key_file
+    path = settings.sealer_key_file if settings.spec.has_sealers else None
     return Sealer(settings.spec, None if path is None else _read(path), elsewhere=settings.signs_elsewhere)
 
 
@@ -81,7 +81,7 @@ def _read(path: Path) -> KeyPair:
     except PassphraseNeeded:
         raise BadSettings(
             f"QUARRY_SEALER_KEY_FILE: {path} is encrypted, and nobody is there to ask for its passphrase: "
-            "quarry wallet export writes the key without one."
+            "openssl pkey -in FILE -out NEW writes the key without one."
         ) from None
     except KeyringError as error:
         raise BadSettings(f"QUARRY_SEALER_KEY_FILE: {error}") from None

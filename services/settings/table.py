@@ -243,6 +243,8 @@ def _check(settings: Settings) -> None:
         raise BadSettings(
             f"QUARRY_DEVELOPMENT_MNEMONIC_FILE: the chain spec {settings.spec.name} is not for development."
         )
+    if settings.upgrades_file is not None and settings.spec.rules == "tutorial":
+        raise BadSettings("QUARRY_UPGRADES_FILE: a chain of the tutorial's rules cannot be upgraded.")
     if settings.peer_proxy_resolves and not settings.peer_proxy:
         raise BadSettings("QUARRY_PEER_PROXY_RESOLVES needs QUARRY_PEER_PROXY, the proxy that is to resolve names.")
     if settings.block_time and settings.spec.block_interval:

@@ -12,6 +12,7 @@ from api.cli.chain.comparison import compare_ledger, compare_store, finding_line
 from api.cli.chain.show import show
 from api.cli.chain.stores import store_of
 from api.cli.chain.tips import tips
+from api.cli.chain.upgrade import upgrade
 from api.cli.chain.verification import Verified, verify_chain
 from api.cli.group import Failure
 from api.cli.options import Target, json_option, redis_url_option, with_node
@@ -25,11 +26,12 @@ from shared.chain_spec import ChainSpec
 
 @click.group(cls=Group)
 def chain() -> None:
-    """Show, verify, export and import the chain, and list the tips of all branches."""
+    """Show, verify, export and import the chain, list the tips of all branches, and plan upgrades."""
 
 
 chain.add_command(show)
 chain.add_command(tips)
+chain.add_command(upgrade)
 
 
 @chain.command()
@@ -54,7 +56,7 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     """
     from services.settings.table import load_spec
 
-    wanted = target.client.spec() if spec is None else load_spec(spec)
+    wanted = target.client.rules_spec() if spec is None else load_spec(spec)
     with bar("verifying", quiet=target.as_json, unit="blocks") as advance:
         result = verify_chain(target.client, wanted, advance)
     replay = result.replay

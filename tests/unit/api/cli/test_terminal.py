@@ -315,6 +315,9 @@ def test_names_of_files_and_arguments_are_escaped(tmp_path: Path) -> None:
         ("status", "--" + hostile),
         ("worker", "--queue", hostile),
         ("bench", "--plots", file),
+        ("chain", "upgrade", "show", file, "--spec", "network"),
+        ("chain", "upgrade", "check", tmp_path / "none\x1b[2J", "--spec", "network"),
+        ("chain", "upgrade", "sign", file, "--spec", hostile, "--from", hostile),
     ):
         result = run(*arguments)
         assert result.exit_code != 0, arguments
