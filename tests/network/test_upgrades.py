@@ -137,6 +137,12 @@ def test_two_schedules_are_named_before_they_part_and_then_part(network: Network
         assert node.peer(other.url).state in ("ok", "other_chain")  # nobody is called a liar
         assert node.node.chain.hash_at(3) == common
         node.mine_pool()  # both stay up
+    page = a.app.test_client().get("/network").text
+    assert "the chains part at height 4" in page and "2 of 2 sealers" in page and "difficulty" in page
+    assert all(address in page for address in SPEC.sealers) and "(this node)" in page
+    assert f'title="{ALICE.address}"' in a.app.test_client().get("/block/4").text or ALICE.address in page
+    for path in ("/", "/learn", "/learn/anatomy?block=3", "/learn/hash", "/learn/parent", "/mining"):
+        assert a.app.test_client().get(path).status_code in (200, 404)
     assert a.get("/status")["upgrades"]["digest"] != b.get("/status")["upgrades"]["digest"]
     assert b.get("/upgrades") == to_object(b.spec)
 
