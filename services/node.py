@@ -30,7 +30,7 @@ from services.mining.modes import MiningModes
 from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
 from services.mining.seal_log import SealLog
-from services.mining.sealer import sealer_of
+from services.mining.sealer import Sealer, sealer_of
 from services.mining.templates import TemplateMaker
 from services.names import Names
 from services.peers.announcer import Announcer
@@ -224,6 +224,7 @@ def build_node(
     http: PeerHttp | None = None,
     broker: Store | None = None,
     rules: Rules | None = None,
+    sealer: Sealer | None = None,
 ) -> Node:
     """A node on `store`, whose jobs go to `queue`. Nothing is written before `begin`.
 
@@ -231,6 +232,7 @@ def build_node(
         clock: None for this machine's, corrected by the store's.
         rules: None for those of the chain spec.
         broker: given if `Node.wrong_clocks` is to include the processes that share it.
+        sealer: None for the key that the settings name.
     """
     clock = clock or CommonClock(SystemClock(), lambda: store_time(store))
     randomness = randomness or SystemRandomness()
@@ -268,7 +270,7 @@ def build_node(
         always=settings.mine == "always",
         block_time=settings.block_time,
     )
-    templates = TemplateMaker(chain, pool, rules, clock, sealer_of(settings))
+    templates = TemplateMaker(chain, pool, rules, clock, sealer or sealer_of(settings))
     ports = Ports(clock, queue, randomness)
     rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, ports)
     requests = Requests(policy, mining, rounds, clock, randomness)
