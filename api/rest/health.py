@@ -142,7 +142,7 @@ def _sealing(node: Node, height: int) -> dict[str, Any] | None:
     """Whether this node may make the next block; None where anybody may."""
     if not node.rules.spec.at(height).sealers:
         return None
-    sealer = node.rounds.sealer
+    sealer = node.rounds.templates.sealer
     return {"address": sealer.address, "allowed": sealer.may_seal(height)}
 
 

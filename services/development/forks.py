@@ -104,7 +104,12 @@ class Forks:
         preferred = [offered[name] for name in include]
         fixed = [item for items in placed.values() for item in items]
         candidates = Candidates(
-            self._rules, self._reorganiser, branch, offered.values(), [*fixed, *preferred], self._rounds.sealer
+            self._rules,
+            self._reorganiser,
+            branch,
+            offered.values(),
+            [*fixed, *preferred],
+            self._rounds.templates.sealer,
         )
         candidates.put_first(preferred)
         while len(branch.attached) < depth + has_peers or (has_peers and not self._outweighs(branch)):

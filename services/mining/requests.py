@@ -36,7 +36,7 @@ class Requests:
             LedgerDiffers: the stored state is marked as wrong.
         """
         self.require_recipient()
-        self._rounds.require_sealer()
+        self._rounds.templates.require_sealer()
         request_id = self._randomness.token()
         if not self._store.add_request(request_id, self._clock.now(), self._policy.max_requests):
             raise Busy("too_many_requests", f"{self._policy.max_requests} mining requests are waiting already.")

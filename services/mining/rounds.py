@@ -12,7 +12,6 @@ import structlog
 from services.chain.accept import Accepted, Acceptor
 from services.errors import LedgerDiffers, NotASealer, TipMoved
 from services.mempool.admission import Mempool
-from services.mining.sealer import Sealer
 from services.mining.templates import TemplateMaker
 from services.ports import Ports
 from services.store.chain import SealedBy
@@ -31,8 +30,6 @@ ARRIVAL_SECONDS = 5.0
 # A searching worker reports at least this often.
 HEARTBEAT_SECONDS = 3.0
 _ATTEMPTS = 20
-# Seconds before a process without the sealer's key looks again for the template that it asked for.
-_SIGNED_SECONDS = 0.05
 # A block costs some milliseconds, however little is in it. So auto-mining rests after a block in proportion to what the
 # block held: a single transaction is mined at once, and a stream of transactions fills blocks.
 REST_PER_TRANSACTION = 0.002
@@ -86,13 +83,9 @@ class Rounds:
         self._randomness = ports.randomness
 
     @property
-    def sealer(self) -> Sealer:
-        """What this process may sign."""
-        return self._templates.sealer
-
-    def require_sealer(self) -> None:
-        """Raises: NotASealer: this process may not make the next block."""
-        self._templates.require_sealer()
+    def templates(self) -> TemplateMaker:
+        """What makes the templates of rounds."""
+        return self._templates
 
     def waits_until(self) -> float | None:
         """Unix seconds until which no block can be made, because the last blocks lie too far in the future.
@@ -145,7 +138,7 @@ class Rounds:
                 except TooEarly:
                     return None
                 except NotASealer:
-                    self.sealer.ask(self._queue, self._policy.node, situation.tip, "", self._clock.now())
+                    self._templates.sealer.ask(self._queue, self._clock, self._policy.node, situation.tip)
                     return None
                 if opened is None:
                     return None
@@ -319,16 +312,13 @@ class Rounds:
                 opened = self._open(round_id, found.version, situation, empty=awaited)
             except TipMoved:
                 continue
+            except NotASealer:
+                node, sealer = self._policy.node, self._templates.sealer
+                if not sealer.ask(self._queue, self._clock, node, situation.tip, found.version):
+                    self._store.abandon(round_id, self._clock.now(), awaited=True)  # by an upgrade, others may seal now
+                return
             except TooEarly:
                 self._store.abandon(round_id, self._clock.now(), awaited=True)
-                return
-            except NotASealer:
-                if self.sealer.is_elsewhere:
-                    now = self._clock.now()
-                    self.sealer.ask(self._queue, self._policy.node, situation.tip, found.version, now)
-                    self._clock.sleep(_SIGNED_SECONDS)
-                else:  # an upgrade has changed who may seal
-                    self._store.abandon(round_id, self._clock.now(), awaited=True)
                 return
             if opened is None and not awaited:
                 self._store.abandon(round_id, self._clock.now())

@@ -8,12 +8,15 @@ from pathlib import Path
 
 from services.errors import BadSettings, NotASealer
 from services.jobs.queues import TEMPLATE
-from services.ports import Queue
+from services.ports import Clock, Queue
 from services.settings.table import Settings
 from services.wallet import keyring
 from services.wallet.keyring import KeyringError, PassphraseNeeded
 from shared.chain_spec import ChainSpec
 from shared.keys import KeyPair
+
+# Seconds before a process without the key looks again for the template that it asked for.
+_SIGNED_SECONDS = 0.05
 
 
 class Sealer:
@@ -55,14 +58,21 @@ class Sealer:
             raise NotASealer(f"Only sealers make block {height}, and {self.address}, the key of this node, is none.")
         return self.key
 
-    def ask(self, queue: Queue, node: str, tip: str, version: str, now: float) -> None:
-        """Have the process that may sign make a template on `tip`, if there is one. Twice in a second counts once.
+    def ask(self, queue: Queue, clock: Clock, node: str, tip: str, version: str = "") -> bool:
+        """Have the process that may sign make a template on `tip`. Twice in a second counts once.
 
         Args:
-            version: of the template that is out of date; "": none is.
+            version: of the template that is out of date; then the caller waits a moment. "": none is.
+
+        Returns:
+            whether there is such a process.
         """
         if self.is_elsewhere:
-            queue.enqueue_network(TEMPLATE, node, f"template-{node}-{tip[:16]}-{version}-{int(now)}", version)
+            second = int(clock.now())
+            queue.enqueue_network(TEMPLATE, node, f"template-{node}-{tip[:16]}-{version}-{second}", version)
+            if version:
+                clock.sleep(_SIGNED_SECONDS)
+        return self.is_elsewhere
 
 
 def sealer_of(settings: Settings) -> Sealer:

@@ -51,7 +51,7 @@ def network(node: Node) -> dict[str, Any]:
         "tip": tip,
         "has_sealers": spec.has_sealers,
         "sealers": spec.at(tip.height + 1).sealers,
-        "own_key": node.rounds.sealer.address,
+        "own_key": node.rounds.templates.sealer.address,
         "upgrades": [
             (stage, [(name, _shown(value)) for name, value in stage.changes.items()], electorate(spec, position))
             for position, stage in enumerate(spec.stages)

@@ -10,6 +10,7 @@ from services.mining.sealer import Sealer, sealer_of
 from services.settings.table import load
 from services.wallet import keyring
 from shared.upgrades import read_upgrades
+from tests.support.clocks import FakeClock
 from tests.support.keys import ALICE, BOB
 from tests.support.queues import RecordingQueue
 from tests.support.specs import make_spec
@@ -43,11 +44,13 @@ def test_an_upgrade_changes_who_may() -> None:
 def test_a_process_without_the_key_asks_once_in_a_second() -> None:
     queue = RecordingQueue()
     worker = Sealer(SPEC, elsewhere=True)
-    for now in (10.0, 10.9, 11.0):
-        worker.ask(queue, "node1", "ab" * 32, "3", now)
+    clock = FakeClock()
+    for seconds in (0.1, 0.2, 1.0):
+        clock.time += seconds
+        assert worker.ask(queue, clock, "node1", "ab" * 32, "3")
     assert len(queue.jobs) == 2
     for other in (Sealer(SPEC), Sealer(SPEC, ALICE, elsewhere=True)):
-        other.ask(queue, "node1", "cd" * 32, "3", 10.0)
+        assert not other.ask(queue, clock, "node1", "cd" * 32, "3")
     assert len(queue.jobs) == 2
 
 
