@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.chain_spec import ChainSpec, spec_from_object
 from shared.keys import KeyPair
-from shared.upgrades import BadUpgrades, NotAgreed, parting, read_upgrades, signed, to_object
+from shared.upgrades import BadUpgrades, NotAgreed, packed, parting, read_upgrades, signed, to_object, unpacked
 from tests.support import verifier
 from tests.support.chains import Chain, Json, make_spec
 from tests.support.keys import ALICE, BOB, CAROL, DAVE
@@ -269,3 +269,17 @@ def test_the_last_upgrade_up_to_a_height_holds(heights: set[int], height: int) -
     chain = verifier.Chain(spec.to_object(), upgrades=to_object(spec))
     chain.height = height
     assert chain.constants["max_block_transactions"] == wanted
+
+
+def test_a_spec_and_its_upgrades_as_one_object_for_workers() -> None:
+    spec = with_upgrades(three(), (10, {"difficulty": 512, "sealers": [DAVE.address]}), by=(ALICE, BOB))
+    assert unpacked(json.loads(json.dumps(packed(spec)))) == spec
+    assert packed(three()) == three().to_object() and unpacked(packed(three())) == three()
+    with pytest.raises(NotAgreed):
+        unpacked({**packed(spec), "upgrades": to_object(signed_by_nobody())})
+
+
+def signed_by_nobody() -> ChainSpec:
+    spec = three()
+    items = [{"height": 10, "changes": {"difficulty": 512}}]
+    return read_upgrades({"spec": spec.hash, "upgrades": items}, spec, agreed=False)
