@@ -21,6 +21,7 @@ OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 _EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings, 3 no node answers, 130 interrupted."
 
+_CHAIN = "Show, verify, export and import the chain; plan its upgrades."
 _LAB = "Break a network and watch it heal; attack your application."
 
 # Name: (module, attribute, line for `quarry help`, which commands may share). Modules are in the rooms wallet/, chain/
@@ -37,7 +38,8 @@ COMMANDS = {
     "mine": ("api.cli.node.mine", "mine", "Mine blocks."),
     "limit": ("api.cli.node.limit", "limit", "Limit the node's hash rate, or show the limit."),
     "fork": ("api.cli.node.fork", "fork", "Replace the last blocks of a development chain."),
-    "chain": ("api.cli.chain.chain", "chain", "Show, verify, export and import the chain."),
+    "chain": ("api.cli.chain.chain", "chain", _CHAIN),
+    "upgrade": ("api.cli.chain.upgrade", "upgrade", _CHAIN),
     "anchor": ("api.cli.chain.anchor", "anchor", "Put a file's digest on the chain, and keep a proof."),
     "verify-anchor": (
         "api.cli.chain.verify_anchor",
@@ -64,7 +66,7 @@ FIRST = ("up", "demo", "status", "wallet", "balance", "send", "mine")
 PROCESSES = ("api", "rpc", "worker", "ticker")
 MORE = {
     "coins": ("faucet", "tx"),
-    "chain": ("chain", "fork", "repair", "anchor", "verify-anchor"),
+    "chain": ("chain", "upgrade", "fork", "repair", "anchor", "verify-anchor"),
     "node": ("logs", "doctor", "peers", "names", "limit", "reset", "bench", "lab", "attack"),
     "processes": PROCESSES,
 }

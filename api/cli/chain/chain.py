@@ -12,7 +12,6 @@ from api.cli.chain.comparison import compare_ledger, compare_store, finding_line
 from api.cli.chain.show import show
 from api.cli.chain.stores import store_of
 from api.cli.chain.tips import tips
-from api.cli.chain.upgrade import upgrade
 from api.cli.chain.verification import Verified, verify_chain
 from api.cli.group import Failure
 from api.cli.options import Target, json_option, redis_url_option, with_node
@@ -26,12 +25,11 @@ from shared.chain_spec import ChainSpec
 
 @click.group(cls=Group)
 def chain() -> None:
-    """Show, verify, export and import the chain, list the tips of all branches, and plan upgrades."""
+    """Show, verify, export and import the chain, and list the tips of all branches."""
 
 
 chain.add_command(show)
 chain.add_command(tips)
-chain.add_command(upgrade)
 
 
 @chain.command()

@@ -1,4 +1,4 @@
-"""`quarry chain upgrade`: files of upgrades, which nodes read by QUARRY_UPGRADES_FILE (docs/permissioned.md)."""
+"""`quarry upgrade`: files of upgrades, which nodes read by QUARRY_UPGRADES_FILE (docs/permissioned.md)."""
 
 import json
 from pathlib import Path
