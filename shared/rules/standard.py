@@ -120,7 +120,7 @@ class StandardRules:
         if not isinstance(value, dict) or not isinstance(value.get("transactions"), list):
             raise RuleError("bad_block_fields", "A block is an object with a list of transactions.")
         body = value["transactions"]
-        most = self._at(value).max_block_transactions
+        most = self._at(value.get("index")).max_block_transactions
         if len(body) > most:
             raise RuleError("too_many_transactions", f"The block has {len(body)} transactions; the spec allows {most}.")
         header = self.read_header({name: item for name, item in value.items() if name != "transactions"})
@@ -256,14 +256,14 @@ class StandardRules:
 
     # --- by height ---
 
-    def _at(self, value: Any) -> ChainSpec:
-        """The constants for a block or header that may be malformed."""
-        index = value.get("index") if isinstance(value, dict) else None
+    def _at(self, index: Any) -> ChainSpec:
+        """The constants for a block or header whose index may be anything."""
         return self.spec.at(index) if type(index) is int else self.spec
 
     def _is_sealed(self, value: Any) -> bool:
         """Whether a header must be signed by a sealer. Nobody signs genesis."""
-        return bool(self._at(value).sealers) and value.get("index") != 1
+        index = value.get("index") if isinstance(value, dict) else None
+        return index != 1 and bool(self._at(index).sealers)
 
 
 def _seal(header: dict[str, Any]) -> bytes:
