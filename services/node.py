@@ -230,9 +230,8 @@ def build_node(
 
     Args:
         clock: None for this machine's, corrected by the store's.
-        rules: None for those of the chain spec.
+        rules, sealer: None for those of the chain spec, and for the key that the settings name.
         broker: given if `Node.wrong_clocks` is to include the processes that share it.
-        sealer: None for the key that the settings name.
     """
     clock = clock or CommonClock(SystemClock(), lambda: store_time(store))
     randomness = randomness or SystemRandomness()
@@ -254,8 +253,7 @@ def build_node(
         if rules.relays:
             announcer.returned(ids)
 
-    branches = BranchStore(store, keys)
-    block_times = BlockTimesStore(store, keys)
+    branches, block_times = BranchStore(store, keys), BlockTimesStore(store, keys)
     chain_clock = ChainClock(chain, block_times, rules, clock, lambda: bool(book.approved()))
     finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return, chain_clock.restore)
     reorganiser = Reorganiser(chain, branches, finisher, rules, clock)

@@ -66,8 +66,7 @@ class SimNode:
         self.name, self.index = f"node{index}", index
         self.url = url_of(index)
         self.skew = plan.skew[index]
-        self.speed = plan.hashes_per_second[index]
-        self.raw = raw
+        self.speed, self.raw = plan.hashes_per_second[index], raw
         self.store_down = False
         self.settings = replace(
             _defaults(),
@@ -88,8 +87,7 @@ class SimNode:
             "keeper": [self._process("keeper")],
         }
         self.api = [self._process(f"api{i}") for i in range(plan.api_processes)]
-        self.mining = True
-        self.begun = False
+        self.mining, self.begun = True, False
         self.ticker = Ticker(self.settings, self.queue, self.clock)
 
     # --- processes ---
