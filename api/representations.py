@@ -11,6 +11,8 @@ from services.store.overview import NodeOverview
 from services.store.pool import Entry
 from services.store.records import StoredHeader, Tip
 from services.store.rounds import Round
+from shared.addresses import address_of_public_key
+from shared.block import Header
 from shared.hashing import is_hash
 
 # Memory that a block takes while an answer is made of it, as a multiple of its own bytes: as text from the store, as
@@ -93,7 +95,13 @@ def _known(stored: StoredHeader, tip: Tip, on_chain: bool) -> dict[str, Any]:
         "size": stored.size,
         "confirmations": tip.height - stored.header.index + 1 if on_chain else 0,
         "on_chain": on_chain,
+        **({"sealer_address": sealer} if (sealer := sealer_address(stored.header)) else {}),
     }
+
+
+def sealer_address(header: Header) -> str:
+    """The address of the sealer who signed a header; "" where nobody signs."""
+    return address_of_public_key(bytes.fromhex(header.sealer)) if header.sealer else ""
 
 
 def represent_transaction(node: Node, transaction_id: str) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ PolicyCode = Literal[
     "bad_time",
     "name_taken",
     "no_reward_address",
+    "not_a_sealer",
     "not_mined",
     "paced_by_difficulty",
     "range_too_large",
@@ -44,6 +45,13 @@ class PolicyError(Refusal):
 
     def __init__(self, code: PolicyCode, message: str, *, field: str | None = None) -> None:
         super().__init__(code, message, field=field)
+
+
+class NotASealer(PolicyError):
+    """Only sealers make the next block, and this node, or this process of it, has no sealer's key."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("not_a_sealer", message)
 
 
 class Busy(PolicyError):

@@ -13,6 +13,7 @@ from services.chain.finishing import Finisher
 from services.chain.prefixes import RecentHashes
 from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
+from services.chain.upgrades import require_upgrades_kept
 from services.clocks import CommonClock, WrongClock, store_time, wrong_clocks
 from services.development.clock import ChainClock
 from services.development.clock_part import ClockPart
@@ -30,6 +31,7 @@ from services.mining.modes import MiningModes
 from services.mining.requests import Requests
 from services.mining.rounds import MiningPolicy, Rounds
 from services.mining.seal_log import SealLog
+from services.mining.sealer import Sealer, sealer_of
 from services.mining.templates import TemplateMaker
 from services.names import Names
 from services.operators import Operators
@@ -201,7 +203,7 @@ class Node:
         mines; finish an interrupted reorganisation; check the stored state, and mark it if it is wrong.
 
         Raises:
-            WrongChain: the store holds a chain of another spec, or one that breaks a rule which was added later.
+            WrongChain: the store holds a chain of another spec, or one that breaks later rules or upgrades.
         """
         for wrong in self.wrong_clocks():
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
@@ -209,6 +211,7 @@ class Node:
         self.modes.begin()
         self.reorganiser.finish()
         require_todays_rules(self.chain)
+        require_upgrades_kept(self.chain)
         self.development.begin_run(self.randomness.token())
         self.watchman.at_start()
         for url in self.settings.peers:
@@ -226,12 +229,13 @@ def build_node(
     http: PeerHttp | None = None,
     broker: Store | None = None,
     rules: Rules | None = None,
+    sealer: Sealer | None = None,
 ) -> Node:
     """A node on `store`, whose jobs go to `queue`. Nothing is written before `begin`.
 
     Args:
         clock: None for this machine's, corrected by the store's.
-        rules: None for those of the chain spec.
+        rules, sealer: None for those of the chain spec, and for the key that the settings name.
         broker: given if `Node.wrong_clocks` is to include the processes that share it.
     """
     clock = clock or CommonClock(SystemClock(), lambda: store_time(store))
@@ -245,7 +249,7 @@ def build_node(
     mining = MiningStore(store, keys)
     mempool = Mempool(pool, _pool_policy(settings), rules, clock)
     book = PeerBook(PeerStore(store, keys), clock, settings.max_peers)
-    client = PeerClient(http, settings.spec.max_block_bytes, floats=rules.floats)
+    client = PeerClient(http, settings.spec.largest_block, floats=rules.floats)
     announcer = Announcer(
         settings.node, settings.public_url, chain, pool, Outbox(store, keys), book, client, queue, clock
     )
@@ -254,8 +258,7 @@ def build_node(
         if rules.relays:
             announcer.returned(ids)
 
-    branches = BranchStore(store, keys)
-    block_times = BlockTimesStore(store, keys)
+    branches, block_times = BranchStore(store, keys), BlockTimesStore(store, keys)
     chain_clock = ChainClock(chain, block_times, rules, clock, lambda: bool(book.approved()))
     finisher = Finisher(chain, branches, pool, mempool, rules, clock, on_return, chain_clock.restore)
     reorganiser = Reorganiser(chain, branches, finisher, rules, clock)
@@ -270,7 +273,7 @@ def build_node(
         always=settings.mine == "always",
         block_time=settings.block_time,
     )
-    templates = TemplateMaker(chain, pool, rules, clock)
+    templates = TemplateMaker(chain, pool, rules, clock, sealer or sealer_of(settings))
     ports = Ports(clock, queue, randomness)
     rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, ports)
     requests = Requests(policy, mining, rounds, clock, randomness)

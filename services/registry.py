@@ -12,8 +12,9 @@ from services.ports import Store
 from services.settings.table import TABLE, Settings
 from services.store.broker import node_card, node_names, write_node_card
 from services.system.about import VERSION
-from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
+from shared.chain_spec import BadChainSpec, ChainSpec
 from shared.errors import NodeError
+from shared.upgrades import BadUpgrades, unpacked
 
 # Incremented by every change after which a worker of an older release would misread a node's card, rounds or chain.
 PROTOCOL = 3
@@ -31,6 +32,7 @@ def register(broker: Store, settings: Settings) -> None:
     """Make a node known to the broker's workers. Safe to repeat."""
     card: dict[str, Any] = {name: carried.write(getattr(settings, name)) for name, carried in _CARRIED.items()}
     card |= {"protocol": PROTOCOL, "version": VERSION, "private_peers": settings.reaches_private_peers}
+    card["signs"] = settings.sealer_key_file is not None
     if settings.redis_url == settings.broker_url:
         card["redis_url"] = ""  # one Redis for both: each worker uses its own URL of the broker
     text = json.dumps(card, sort_keys=True)
@@ -46,8 +48,8 @@ def spec_of(broker: Store, node: str) -> ChainSpec | None:
     """The chain spec on a node's card; None if the node has no card, or one that this release cannot read."""
     text = node_card(broker, node)
     try:
-        return None if text is None else spec_from_object(json.loads(text)["spec"])
-    except (ValueError, KeyError, TypeError, BadChainSpec):
+        return None if text is None else unpacked(json.loads(text)["spec"])
+    except (ValueError, KeyError, TypeError, AttributeError, BadChainSpec, BadUpgrades):
         return None
 
 
@@ -73,9 +75,9 @@ def look_up(broker: Store, node: str, own: Settings) -> Settings:
         values = {
             name: carried.read(card[name]) for name, carried in _CARRIED.items() if name in (*card, *_WHICH_CHAIN)
         }
-    except BadChainSpec as error:
+    except (BadChainSpec, BadUpgrades) as error:
         raise Unserved(f"This worker cannot read the chain spec of the node {node}: {error}") from None
     except KeyError as error:
         raise Unserved(f"The card of the node {node} does not have the setting {error.args[0]}.") from None
     values["redis_url"] = values["redis_url"] or own.broker_url
-    return replace(own, node=node, **values)
+    return replace(own, node=node, signs_elsewhere=bool(card.get("signs")), **values)

@@ -10,7 +10,8 @@ In the order in which the modules build on each other:
     transaction, reward                what a block holds
     merkle, proof, block               what a chain consists of
     ledger                             how transactions change accounts
-    difficulty, timestamps             what a header must say
+    difficulty, timestamps, sealing    what a header must say, and who may sign it
+    upgrades                           constants and sealers that change at a height
     shares                             what miners that are not trusted have done
     evidence                           whether a broken rule proves something about a block's hash
     tutorial_variants                  which of the tutorial's programs made a block

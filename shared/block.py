@@ -11,7 +11,7 @@ from shared.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A block without its transactions: six fields, and the hash. Under the standard rules the fields give the hash."""
+    """A block without its transactions: its fields, and the hash. Under the standard rules the fields give the hash."""
 
     index: int  # the height; genesis is 1
     timestamp: int | float  # Unix seconds; whole under the standard rules
@@ -20,6 +20,9 @@ class Header:
     transactions_root: str  # RFC 6962 root, hex; empty under the tutorial's rules
     proof: int
     hash: str  # hex
+    # Where the spec names sealers, else "": the public key of the one who signed, and the signature; hex.
+    sealer: str = ""
+    sealer_signature: str = ""
 
     def check_link(self, parent: "Header") -> None:
         """Check that the header follows `parent`.
@@ -37,8 +40,8 @@ class Header:
             )
 
     def to_object(self) -> dict[str, Any]:
-        """The JSON object of the six fields."""
-        return {
+        """The JSON object: six fields, and two more if the header is sealed."""
+        fields = {
             "index": self.index,
             "timestamp": self.timestamp,
             "previous_hash": self.previous_hash,
@@ -46,6 +49,9 @@ class Header:
             "transactions_root": self.transactions_root,
             "proof": self.proof,
         }
+        if self.sealer:
+            fields |= {"sealer": self.sealer, "sealer_signature": self.sealer_signature}
+        return fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from shared.addresses import ZERO_ADDRESS, parse_address
@@ -18,10 +18,13 @@ RulesName = Literal["standard", "tutorial"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 # Wallets calculate with chain ids in doubles (EIP-2294 has a similar bound).
 _MAX_CHAIN_ID = MAX_INTEGER
-_MAX_SECONDS = MAX_INTEGER
-# Canonical bytes of a block with the longest numbers and no transactions, and of the longest reward.
+# Canonical bytes of a block with the longest numbers and no transactions, of a sealer's fields, and of a reward.
 _HEADER_ROOM = 512
+_SEALER_ROOM = 256
 _REWARD_ROOM = 512
+# The height after genesis, which nobody mines.
+FIRST_MINED = 2
+MAX_SEALERS = 100
 
 
 class BadChainSpec(NodeError):
@@ -54,20 +57,43 @@ class ChainSpec:
     block_interval: int = 0  # 0: the difficulty never changes
     max_block_bytes: int = 2**20
     max_block_transactions: int = 4000  # the reward included
+    sealers: tuple[str, ...] = ()  # addresses in the order of their bytes; none: anybody may seal
+    # Not in the file and not hashed: upgrades (shared/upgrades.py), and the height from which `difficulty` holds.
+    stages: tuple["Stage", ...] = ()
+    difficulty_from: int = FIRST_MINED
+
+    def at(self, height: int) -> "ChainSpec":
+        """The constants by which the block at `height` is judged, with the upgrades up to that height."""
+        for stage in reversed(self.stages):
+            if height >= stage.height:
+                return stage.spec
+        return self
+
+    @property
+    def upgrades_digest(self) -> str | None:
+        """What two nodes compare to see whether they have the same upgrades; None: there are none."""
+        return self.stages[-1].digest if self.stages else None
+
+    @property
+    def has_sealers(self) -> bool:
+        """Whether at some height only sealers may seal."""
+        return bool(self.sealers) or any(stage.spec.sealers for stage in self.stages)
+
+    @property
+    def largest_block(self) -> int:
+        """Bytes that a block may have at some height."""
+        return max(self.max_block_bytes, *(stage.spec.max_block_bytes for stage in self.stages), 0)
 
     def to_object(self) -> dict[str, Any]:
         """The JSON object that is hashed and that `GET /spec` serves: every field, defaults included."""
+        # Left out where there are none, so that specs from before the field keep their hash.
+        sealers = {"sealers": list(self.sealers)} if self.sealers else {}
         return {
             "name": self.name,
             "development": self.development,
             "rules": self.rules,
             "chain_id": self.chain_id,
-            "token": {
-                "name": self.token.name,
-                "symbol": self.token.symbol,
-                "decimals": self.token.decimals,
-                "address": self.token.address,
-            },
+            "token": asdict(self.token),
             "reward": format_amount(self.reward),
             "genesis_timestamp": self.genesis_timestamp,
             "allocations": {address: format_amount(amount) for address, amount in self.allocations.items()},
@@ -75,17 +101,29 @@ class ChainSpec:
             "block_interval": self.block_interval,
             "max_block_bytes": self.max_block_bytes,
             "max_block_transactions": self.max_block_transactions,
+            **sealers,
         }
 
     @property
     def room(self) -> int:
         """Bytes of canonical transactions, separators included, that a template can hold beside the reward."""
-        return self.max_block_bytes - _HEADER_ROOM - _REWARD_ROOM
+        return self.max_block_bytes - _HEADER_ROOM - _REWARD_ROOM - (_SEALER_ROOM if self.sealers else 0)
 
     @property
     def hash(self) -> str:
         """SHA-256 of the canonical spec, hex: the genesis block's `previous_hash`."""
         return sha256(canonical(self.to_object())).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One upgrade: what holds from a height on."""
+
+    height: int
+    changes: Mapping[str, Any]  # field of the spec -> value in JSON, as signed
+    signatures: tuple[tuple[str, str], ...]  # public key and signature of each sealer who agreed, hex
+    digest: str  # of this upgrade and those before it, hex
+    spec: ChainSpec  # all constants from `height` on; it has no stages of its own
 
 
 def read_spec(text: str) -> ChainSpec:
@@ -118,6 +156,8 @@ def spec_from_object(table: Mapping[str, Any]) -> ChainSpec:
     for address in (ZERO_ADDRESS, spec.token.address):
         if address in spec.allocations:
             raise BadChainSpec(f"allocations must not name {address}: nobody has its key.")
+    if spec.token.address in spec.sealers:
+        raise BadChainSpec(f"sealers must not name {spec.token.address}: nobody has its key.")
     if sum(spec.allocations.values()) + spec.reward > MAX_AMOUNT:
         raise BadChainSpec("allocations and reward together must stay below 2^256 base units.")
     if spec.rules == "tutorial":
@@ -135,6 +175,8 @@ def _check_tutorial(spec: ChainSpec) -> None:
         raise BadChainSpec('reward must be "1" with rules = "tutorial".')
     if spec.block_interval:
         raise BadChainSpec('block_interval must be 0 with rules = "tutorial": the difficulty never changes there.')
+    if spec.sealers:
+        raise BadChainSpec('sealers must be left out with rules = "tutorial": nothing is signed there.')
 
 
 def _name(value: Any, name: str) -> str:
@@ -194,6 +236,22 @@ def _allocations(table: Any, name: str) -> dict[str, int]:
     return allocations
 
 
+def read_sealers(value: Any, name: str) -> tuple[str, ...]:
+    """A list of sealers, sorted: the order in a file does not matter.
+
+    Raises:
+        BadChainSpec: it is empty, too long, or names an address that cannot seal, or twice.
+    """
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_SEALERS:
+        raise BadChainSpec(f"{name} must be a list of 1 to {MAX_SEALERS} addresses; left out, anybody may seal.")
+    addresses = [_address(item, name) for item in value]
+    if len(set(addresses)) < len(addresses):
+        raise BadChainSpec(f"{name} must not name an address twice.")
+    if ZERO_ADDRESS in addresses:
+        raise BadChainSpec(f"{name} must not name the zero address: nobody has its key.")
+    return tuple(sorted(addresses, key=str.lower))
+
+
 def _token(table: Any, name: str) -> Token:
     if not isinstance(table, dict) or set(table) - set(Token.__dataclass_fields__):
         raise BadChainSpec(f"{name} takes name, symbol, decimals and address.")
@@ -234,7 +292,7 @@ SPEC_FIELDS: Mapping[str, SpecField] = {
     ),
     "genesis_timestamp": _whole_number(
         0,
-        _MAX_SECONDS,
+        MAX_INTEGER,
         "the time of the first block, in Unix seconds. A time in the past: no block may be before it",
         "2^53 - 1",
     ),
@@ -279,4 +337,10 @@ SPEC_FIELDS: Mapping[str, SpecField] = {
     ),
     "max_block_bytes": _whole_number(10_000, 2**24, "the most bytes of a block in its canonical form"),
     "max_block_transactions": _whole_number(1, 100_000, "the most transactions of a block, the reward included"),
+    "sealers": SpecField(
+        read_sealers,
+        f"a list of 1 to {MAX_SEALERS} addresses of Ed25519 wallets, in any order",
+        "who may seal: each block carries the signature of one of them ([permissioned chains](permissioned.md)). Left "
+        "out, anybody may",
+    ),
 }

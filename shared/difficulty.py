@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shared.block import Header
-from shared.chain_spec import ChainSpec
+from shared.chain_spec import FIRST_MINED, ChainSpec
 
 # Headers that `next_difficulty` uses: 60 solve times need 61 timestamps.
 WINDOW = 61
@@ -27,7 +27,9 @@ def next_difficulty(window: Sequence[Header], spec: ChainSpec) -> int:
     Integers only: a rounding difference here is a fork.
     """
     parent = window[-1]
-    height = parent.index + 1
+    spec = spec.at(parent.index + 1)
+    # An upgrade that sets the difficulty begins anew: its first block counts as the one after genesis does.
+    height = parent.index + 1 - spec.difficulty_from + FIRST_MINED
     interval = spec.block_interval
     if interval == 0 or height < FIRST_ADJUSTED:
         return spec.difficulty

@@ -14,6 +14,7 @@ except ImportError:
 
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_HEX = re.compile(r"[0-9a-f]*")
 
 
 def sha256(data: bytes) -> bytes:
@@ -30,3 +31,8 @@ def keccak256(data: bytes) -> bytes:
 def is_hash(value: Any) -> bool:
     """Whether `value` is a hash as text: 64 lower-case hexadecimal digits."""
     return isinstance(value, str) and _HASH.fullmatch(value) is not None
+
+
+def is_hex(value: Any, size: int) -> bool:
+    """Whether `value` is text of `size` bytes in lower-case hex."""
+    return isinstance(value, str) and len(value) == 2 * size and _HEX.fullmatch(value) is not None

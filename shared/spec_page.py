@@ -94,6 +94,8 @@ def _default(name: str) -> str:
         return "none"
     if field.default is MISSING:
         return "required"
+    if field.default == ():
+        return "none"
     if name == "reward":
         return f'`"{format_amount(field.default)}"`'
     if isinstance(field.default, bool):

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from types import FrameType
 from typing import Any
@@ -276,7 +277,8 @@ def run_worker(settings: Settings, queue_name: str) -> None:
         _log.info("kernel_ready", kernel=kernel.name, note=kernel.note, hashes_per_second=round(speed))
         # A worker needs only the broker's URL. If it is also given a chain spec, it serves only nodes that have it.
         one_spec = bool(os.environ.get("QUARRY_SPEC"))
-        install(Context(settings, broker, kernel, speed, one_spec))
+        keyless = replace(settings, sealer_key_file=None)  # even where its environment names one
+        install(Context(keyless, broker, kernel, speed, one_spec))
     else:
         install(Context(settings, broker))
     worker = NodeWorker(

@@ -13,6 +13,7 @@ from services.settings.values import BadValue, clean, named
 from shared import wire
 from shared.chain_spec import ChainSpec, spec_from_object
 from shared.errors import InputError
+from shared.upgrades import BadUpgrades, read_upgrades
 
 _CONNECT_TIMEOUT = 3.0
 _READ_TIMEOUT = 15.0
@@ -97,6 +98,18 @@ class NodeClient:
     def spec(self) -> ChainSpec:
         """The node's chain spec."""
         return spec_from_object(self.get("/spec"))
+
+    def rules_spec(self) -> ChainSpec:
+        """The node's chain spec with the upgrades that the node has, to judge blocks by.
+
+        Raises:
+            Failure: the upgrades cannot be used, or too few sealers have signed them.
+        """
+        found = self.find("/upgrades")
+        try:
+            return self.spec() if found is None else read_upgrades(found, self.spec())
+        except BadUpgrades as error:
+            raise Failure(f"The node's upgrades cannot be used: {error}") from None
 
     def account(self, address: str) -> dict[str, Any]:
         """An account: its balance, nonce and pending nonce."""

@@ -36,7 +36,8 @@ COMMANDS = {
     "mine": ("api.cli.node.mine", "mine", "Mine blocks."),
     "limit": ("api.cli.node.limit", "limit", "Limit the node's hash rate, or show the limit."),
     "fork": ("api.cli.node.fork", "fork", "Replace the last blocks of a development chain."),
-    "chain": ("api.cli.chain.chain", "chain", "Show, verify, export and import the chain."),
+    "chain": ("api.cli.chain.chain", "chain", "Show, verify, export, import the chain."),
+    "upgrade": ("api.cli.chain.upgrade", "upgrade", "Plan its upgrades."),
     "anchor": ("api.cli.chain.anchor", "anchor", "Put a file's digest on the chain, and keep a proof."),
     "verify-anchor": (
         "api.cli.chain.verify_anchor",
@@ -65,7 +66,7 @@ COMMANDS = {
 FIRST = ("up", "demo", "status", "wallet", "balance", "send", "mine")
 PROCESSES = ("api", "rpc", "worker", "ticker")
 MORE = {
-    "chain": ("faucet", "tx", "chain", "fork", "repair", "anchor", "verify-anchor"),
+    "chain": ("faucet", "tx", "chain", "upgrade", "fork", "repair", "anchor", "verify-anchor"),
     "node": ("logs", "doctor", "peers", "names", "token", "voucher", "limit", "reset"),
     "tools": ("bench", "lab", "attack"),
     "processes": (*PROCESSES, "miner"),

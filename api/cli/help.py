@@ -85,7 +85,14 @@ def show_help(context: click.Context, names: tuple[str, ...]) -> None:
 
 
 # Commands that have one line together: all lines fit a terminal of 24 rows.
-_TOGETHER = (("faucet", "tx"), ("mine", "limit"), ("peers", "names"), ("token", "voucher"), ("lab", "attack"))
+_TOGETHER = (
+    ("faucet", "tx"),
+    ("mine", "limit"),
+    ("chain", "upgrade"),
+    ("peers", "names"),
+    ("token", "voucher"),
+    ("lab", "attack"),
+)
 _PROCESSES = "Run one process of a node, or mine for one."
 
 

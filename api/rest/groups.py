@@ -24,6 +24,7 @@ _GROUP_OF: Mapping[str, str] = {
     "names": "Accounts",
     "blocks": "Blocks",
     "health.spec": "Blocks",
+    "health.upgrades": "Blocks",
     "peers.headers": "Blocks",
     "mining": "Mining",
     "leases": "Mining",

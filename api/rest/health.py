@@ -1,5 +1,7 @@
 """Whether the node is alive, whether it is ready, and what it is doing."""
 
+from typing import Any
+
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
@@ -8,9 +10,11 @@ from api.representations import represent_open_round
 from api.serving.hosts import name_of
 from services.clocks import waiting_words
 from services.launch.addresses import ALL_ADDRESSES, url_of
+from services.node import Node
 from services.settings.table import Settings
 from services.system.about import VERSION
 from shared.amounts import format_amount
+from shared.upgrades import to_object
 
 blueprint = Blueprint("health", __name__)
 
@@ -69,8 +73,9 @@ def status() -> ResponseReturnValue:
           description: >-
             node, spec, height, tip, chainwork, mempool, peers, workers, suspended, foreign_workers, round, time,
             time_offset, wrong_clocks, ledger and more. rpc_url and ws_url are where the node's settings have
-            `quarry rpc` serve wallets and tools. instance differs from that of every other node. ledger.state is ok,
-            differs (findings say where the stored state differs from what the blocks give) or repairing.
+            `quarry rpc` serve wallets and tools. instance differs from that of every other node. sealing says whether
+            this node may make the next block, where only sealers may; upgrades, which upgrades it has. ledger.state is
+            ok, differs (findings say where the stored state differs from what the blocks give) or repairing.
           json: Status
     """
     node = current_node()
@@ -87,6 +92,11 @@ def status() -> ResponseReturnValue:
         **_door(node.settings),
         genesis=node.chain.hash_at(1),
         address=node.settings.reward_address or None,
+        sealing=_sealing(node, tip.height + 1),
+        upgrades={
+            "digest": node.rules.spec.upgrades_digest,
+            "steps": [{"height": stage.height, "digest": stage.digest} for stage in node.rules.spec.stages],
+        },
         height=tip.height,
         tip=tip.hash,
         chainwork=tip.chainwork,
@@ -114,6 +124,26 @@ def status() -> ResponseReturnValue:
         hashes=state.counters.get("hashes", 0),
         wasted_hashes=state.counters.get("wasted_hashes", 0),
     )
+
+
+@blueprint.get("/upgrades")
+def upgrades() -> ResponseReturnValue:
+    """Show the upgrades.
+    ---
+    get:
+      summary: The upgrades of the chain spec, as in the file that the operator has given
+      responses:
+        '200': {description: 'spec (its hash), upgrades (height, changes, signatures).', json: Upgrades}
+    """
+    return jsonify(to_object(current_node().settings.spec))
+
+
+def _sealing(node: Node, height: int) -> dict[str, Any] | None:
+    """Whether this node may make the next block; None where anybody may."""
+    if not node.rules.spec.at(height).sealers:
+        return None
+    sealer = node.rounds.templates.sealer
+    return {"address": sealer.address, "allowed": sealer.may_seal(height)}
 
 
 def _door(settings: Settings) -> dict[str, str | None]:

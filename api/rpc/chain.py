@@ -137,11 +137,10 @@ def fee_history(node: Node, count: Any, newest: Any, percentiles: Any = None) ->
     newest_first = node.wallet_blocks.headers(lowest, last.header.index - lowest + 1)[::-1]
     headers = first_within(_MAX_TRANSACTIONS, newest_first)[::-1]  # clients accept fewer blocks than they asked for
     first = headers[0].header.index if headers else last.header.index + 1
-    limit = gas_limit(node.settings.spec)
     ratios, rewards = [], []
     for stored in headers:
         block = node.wallet_blocks.block(stored)
-        ratios.append(block.gas_used / limit)
+        ratios.append(block.gas_used / gas_limit(node.settings.spec.at(stored.header.index)))
         prices = sorted(item.gas_price for item in block.transactions[1:]) or [suggested_price(node)]
         rewards.append([quantity(prices[int(rank / 100 * (len(prices) - 1))]) for rank in ranks])
     return {

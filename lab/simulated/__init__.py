@@ -38,6 +38,7 @@ Schedules, which look for bugs with faults and load that are drawn from a seed:
 - `clients`: users who send transactions and ask for blocks
 - `liar`: a peer that lies about its chain
 - `strangers`: peers that use up a node's time, and strangers that announce in their names
+- `parting`: a schedule on a chain with sealers, whose nodes have different upgrades
 - `schedules`: many seeds, as a command
 - `mutants`: planted bugs that the schedules must find
 """

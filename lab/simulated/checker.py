@@ -132,6 +132,7 @@ class Checker:
     raw: Any  # the store, without the simulation's hooks
     tree: Tree
     honest: frozenset[str]  # URLs of peers that never lie
+    parted: frozenset[str] = frozenset()  # URLs of those that never lie, and are on another chain from some height on
     acknowledged: set[str] = field(default_factory=set)
     goes_back: bool = False  # set while the node goes back on demand
     lost_records: bool = False  # set when a test forgets records on purpose
@@ -333,6 +334,8 @@ class Checker:
             peer = json.loads(text)
             if url.decode() in self.honest:
                 require(peer["state"] not in ("lying", "other_chain"), f"an honest peer is condemned: {peer['reason']}")
+            elif url.decode() in self.parted:
+                require(peer["state"] != "lying", f"a peer with other upgrades is held for a liar: {peer['reason']}")
 
 
 def _odd(accounts: Mapping[str, Account], replay: Replay) -> list[str]:

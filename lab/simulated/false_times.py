@@ -8,6 +8,7 @@ from lab.guard import TooLate, time_of
 from lab.strategy import TellsTime, Times
 from shared.block import Header, Template
 from shared.chain_spec import ChainSpec
+from shared.keys import KeyPair
 from shared.rules.standard import StandardRules
 from shared.timestamps import max_ahead, median_time
 from shared.transaction import Transaction
@@ -28,9 +29,14 @@ class MinersRules(StandardRules):
         self._failed = failed
 
     def template(
-        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
+        self,
+        window: Sequence[Header],
+        transactions: Sequence[Transaction],
+        recipient: str,
+        now: float,
+        sealer: KeyPair | None = None,
     ) -> Template:
-        return super().template(window, transactions, recipient, self._claimed(window, int(now)))
+        return super().template(window, transactions, recipient, self._claimed(window, int(now)), sealer)
 
     def _claimed(self, window: Sequence[Header], now: int) -> int:
         liar = self.liar

@@ -15,6 +15,7 @@ from shared.canonical import canonical
 from shared.difficulty import next_difficulty
 from shared.keys import KeyPair
 from shared.reward import make_reward
+from shared.sealing import sign as sign_header
 from shared.timestamps import median_time
 from shared.transaction import sign
 
@@ -45,7 +46,8 @@ class Liar:
 
     def renew(self) -> None:
         """Prepare another lie, on the best chain that any node has now, or on a block below its tip."""
-        state = max((node.checker.tip for node in self._world.nodes), key=lambda item: item.claim.chainwork)
+        tips = (node.checker.tip for node in self._world.nodes if node.checker.tree is self._world.tree)
+        state = max(tips, key=lambda item: item.claim.chainwork)
         for _ in range(self._random.choice((0, 0, 1, 2))):
             state = state.parent or state
         self.lie = self._random.choice(LIES)
@@ -69,6 +71,9 @@ class Liar:
                 "transactions_root": root_of(body),
                 "transactions": body,
             }
+            if rules.spec.at(parent.index + 1).sealers:  # the liar has the hash rate, but no sealer's key
+                header = {name: value for name, value in block.items() if name != "transactions"}
+                block |= sign_header(header, THIEF)
             whole = sealed(self._broken(block, state) if number == wrong else block, difficulty, valid=True)
             if number == wrong and self.lie == "proof" and difficulty > 1:
                 whole = sealed(block, difficulty, valid=False)

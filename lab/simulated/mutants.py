@@ -22,13 +22,16 @@ from services.mining.rounds import Rounds
 from services.peers import header_chain, patience, resolver
 from services.peers.announcer import Announcer
 from services.peers.book import PeerBook
+from services.peers.claims import Claims
 from services.peers.client import PeerClient
 from services.peers.header_chain import HeaderChains
 from services.store import scripts
 from services.store.branch import BranchStore
 from services.store.pool import PoolStore, Written
+from shared.chain_spec import ChainSpec
 from shared.forkchoice import TipClaim
 from shared.ledger import Entries
+from shared.rules import Rules, rules_for
 
 Planting = Callable[[], AbstractContextManager[Any]]
 
@@ -110,6 +113,14 @@ def _always_written(self: PoolStore, admissions: Any, now: float, cap: int) -> l
 
 
 _REAL_ADMIT = PoolStore.admit
+
+
+def _old(spec: ChainSpec) -> Rules:
+    return rules_for(replace(spec, stages=()))
+
+
+def _late(spec: ChainSpec) -> Rules:
+    return rules_for(replace(spec, stages=tuple(replace(stage, height=stage.height + 1) for stage in spec.stages)))
 
 
 def _nothing(*_: Any, **__: Any) -> None:
@@ -288,6 +299,14 @@ def _mutants() -> tuple[Mutant, ...]:
             "peers who drip are tried one by one, by their claims",
             python((resolver, "CROWD", 1), (PeerBook, "failed", _forgiving), (patience, "PATIENCE", 10.0)),
             "liveness",
+        ),
+        # Upgrades, and nodes that have others.
+        Mutant("a node goes by the spec without its upgrades", python(("services.node", "rules_for", _old)), "parting"),
+        Mutant("an upgrade comes a block too late", python(("services.node", "rules_for", _late)), "parting"),
+        Mutant(
+            "a peer with other upgrades counts as a liar",
+            python((Claims, "other_upgrades", lambda *_: "")),
+            "parting",
         ),
         Mutant("lost search jobs are not brought back", python((Rounds, "reconcile", _nothing)), "liveness"),
     )

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 from flask import Flask
 
-from lab.simulated.checker import Tree, Violation
+from lab.simulated.checker import Checker, Tree, Violation
 from lab.simulated.node import SimNode, url_of
 from lab.simulated.plan import START, Plan
 from lab.simulated.scheduler import Killed, Scheduler
 from lab.simulated.strangers import Questions
+from shared.chain_spec import ChainSpec
 from shared.keys import KeyPair
 from shared.rules import rules_for
 
@@ -58,6 +59,20 @@ class Network:
         self.strangers: dict[str, Stranger] = {}
         self.unrepeatable: Set[str] = frozenset()  # URLs to which no request is doubled
         self._sides: dict[str, int] = {}  # URL -> its side of the partition
+
+    # --- for the nodes ---
+
+    def spec_of(self, index: int) -> ChainSpec:
+        """The chain spec of a node, with its upgrades."""
+        return self.plan.spec
+
+    def sealer_of(self, index: int) -> KeyPair | None:
+        """The key by which a node signs templates."""
+        return None
+
+    def checker_of(self, index: int, name: str, raw: Any) -> Checker:
+        """What must hold in a node's store."""
+        return Checker(name, raw, self.tree, self.honest)
 
     # --- for the ports ---
 

@@ -20,6 +20,7 @@ from lab.simulated.ports import SeededRandomness, SimClock, SimHttp, SimQueue, S
 from lab.simulated.scheduler import Killed, Process
 from services import housekeeping
 from services.jobs.queues import ALLOWED
+from services.mining.sealer import Sealer
 from services.node import Node, build_node
 from services.ports import Store
 from services.settings.table import Settings, load
@@ -62,16 +63,15 @@ class SimNode:
     def __init__(self, world: Network, index: int, raw: Any, peers: tuple[str, ...]) -> None:
         plan = world.plan
         self.world = world
-        self.name = f"node{index}"
+        self.name, self.index = f"node{index}", index
         self.url = url_of(index)
         self.skew = plan.skew[index]
-        self.speed = plan.hashes_per_second[index]
-        self.raw = raw
+        self.speed, self.raw = plan.hashes_per_second[index], raw
         self.store_down = False
         self.settings = replace(
             _defaults(),
             node=self.name,
-            spec=plan.spec,
+            spec=world.spec_of(index),
             reward_address=world.miners[index],
             automine=plan.automine[index],
             peers=peers,
@@ -87,8 +87,7 @@ class SimNode:
             "keeper": [self._process("keeper")],
         }
         self.api = [self._process(f"api{i}") for i in range(plan.api_processes)]
-        self.mining = True
-        self.begun = False
+        self.mining, self.begun = True, False
         self.ticker = Ticker(self.settings, self.queue, self.clock)
 
     # --- processes ---
@@ -103,13 +102,14 @@ class SimNode:
             randomness=SeededRandomness(self.world),
             http=self._http(),
             rules=self.rules,
+            sealer=Sealer(self.settings.spec, self.world.sealer_of(self.index)),
         )
 
     def _http(self) -> SimHttp:
         return SimHttp(self.world, self)
 
     def _checker(self) -> Checker:
-        return Checker(self.name, self.raw, self.world.tree, self.world.honest)
+        return self.world.checker_of(self.index, self.name, self.raw)
 
     def _process(self, kind: str) -> SimProcess:
         return SimProcess(f"{self.name}.{kind}", self._build(job=not kind.startswith("api")))

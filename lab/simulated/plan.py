@@ -8,7 +8,7 @@ from shared.chain_spec import ChainSpec, spec_from_object
 from shared.keys import KeyPair
 from shared.timestamps import max_ahead
 
-Mode = Literal["safety", "liveness"]
+Mode = Literal["safety", "liveness", "parting"]
 
 START = 1_767_225_600.0
 # So many that a node which asks them one after the other does not agree with its peers in time.

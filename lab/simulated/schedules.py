@@ -1,6 +1,6 @@
 """Many schedules of whole networks, each drawn from a seed; every seed that fails is printed.
 
-python -m lab.simulated --seeds 1000 --mode safety|liveness
+python -m lab.simulated --seeds 1000 --mode safety|liveness|parting
 python -m lab.simulated --first 42 --seeds 1 --log    # one seed, event by event
 """
 
@@ -9,13 +9,15 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
+from lab.simulated.parting import Parting
 from lab.simulated.plan import Mode, draw
 from lab.simulated.world import Outcome, World
 
 
 def run_seed(seed: int, mode: Mode, keep_log: bool = False) -> Outcome:
     """Run the schedule of one seed."""
-    return World(draw(seed, mode), keep_log=keep_log).run()
+    world = Parting(seed, keep_log=keep_log) if mode == "parting" else World(draw(seed, mode), keep_log=keep_log)
+    return world.run()
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +25,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m lab.simulated")
     parser.add_argument("--seeds", type=int, default=100, help="how many")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
-    parser.add_argument("--mode", choices=("safety", "liveness"), default="safety")
+    parser.add_argument("--mode", choices=("safety", "liveness", "parting"), default="safety")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--log", action="store_true", help="print every event")
     chosen = parser.parse_args(arguments)

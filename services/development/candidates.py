@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from services.chain.reorganiser import Branch, Reorganiser
+from services.mining.sealer import Sealer
 from shared.block import Template
 from shared.errors import RuleError
 from shared.rules import Rules
@@ -22,6 +23,7 @@ class Candidates:
         branch: Branch,
         offered: Iterable[Transaction],
         preferred: Sequence[Transaction],
+        sealer: Sealer,
     ) -> None:
         """
         Args:
@@ -31,6 +33,7 @@ class Candidates:
         self._rules = rules
         self._reorganiser = reorganiser
         self._branch = branch
+        self._sealer = sealer
         taken = {(item.sender, item.nonce) for item in preferred}
         self._left = list(_in_sequence([item for item in offered if (item.sender, item.nonce) not in taken]))
 
@@ -47,10 +50,13 @@ class Candidates:
         Raises:
             RuleError: one of `wanted` breaks a rule there.
             TipMoved: as `Reorganiser.known`.
+            NotASealer: this process may not make the block.
         """
+        height = self._branch.window[-1].index + 1
+        key, limits = self._sealer.require(height), self._rules.spec.at(height)
         trial = self._rules.trial()
         trial.learn(self._reorganiser.known(self._branch, [*wanted, *self._left]))
-        room, places = self._rules.spec.room, self._rules.spec.max_block_transactions - 1
+        room, places = limits.room, limits.max_block_transactions - 1
         chosen: list[Transaction] = []
         for transaction in wanted:
             trial.apply(transaction)
@@ -71,7 +77,7 @@ class Candidates:
                 chosen.append(transaction)
                 room -= transaction.size + _SEPARATOR
             progress, left = len(waiting) < len(left), waiting
-        return self._rules.template(tuple(self._branch.window), chosen, recipient, now), chosen
+        return self._rules.template(tuple(self._branch.window), chosen, recipient, now, key), chosen
 
     def took(self, transactions: Sequence[Transaction]) -> None:
         """A block of the branch holds these."""

@@ -30,7 +30,7 @@ class ChainClock:
         self._store = store
         self._clock = clock
         self._has_peers = has_peers
-        self._ahead = max_ahead(rules.spec.block_interval)
+        self._spec = rules.spec
 
     def offset(self) -> int:
         """Seconds from the node's clock to the chain's; 0 while they are the same."""
@@ -179,14 +179,19 @@ class ChainClock:
         latest = max(self._following(tip, window, after), now + (after.offset or 0))
         if latest > LAST_MOMENT:
             raise _bad(_too_late(latest))
-        if latest > now + self._ahead and self._has_peers():
+        ahead = self._ahead(tip)
+        if latest > now + ahead and self._has_peers():
             raise _bad(
-                f"this node has peers, and they refuse blocks more than {self._ahead} s ahead of their clocks; "
+                f"this node has peers, and they refuse blocks more than {ahead} s ahead of their clocks; "
                 f"{latest} is {latest - now} s ahead."
             )
 
+    def _ahead(self, tip: Tip) -> int:
+        """Seconds that the next block may be ahead of the clocks of peers."""
+        return max_ahead(self._spec.at(tip.height + 1).block_interval)
+
     def _following(self, tip: Tip, window: Sequence[Header], times: BlockTimes) -> int:
-        timestamp = times.following(self._clock.now(), tip.timestamp, self._ahead)
+        timestamp = times.following(self._clock.now(), tip.timestamp, self._ahead(tip))
         return max(int(timestamp), median_time(window))
 
     def _read(self) -> tuple[Tip, Sequence[Header]]:

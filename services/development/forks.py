@@ -89,7 +89,7 @@ class Forks:
         Raises:
             CannotGoBack: the depth is out of range, a transaction is unknown, or one of `include` or `placed` does not
                 fit. Nothing has changed.
-            PolicyError: `no_reward_address`. Busy: another branch is being mined.
+            PolicyError: `no_reward_address`, `not_a_sealer`. Busy: another branch is being mined.
             NoProof: the workers did not finish in time. TipMoved: the chain changed in another way.
         """
         recipient, ends = self._aside.recipient, self._clock.now() + LONGEST
@@ -103,7 +103,14 @@ class Forks:
         offered = self._offered(branch, drop, include)
         preferred = [offered[name] for name in include]
         fixed = [item for items in placed.values() for item in items]
-        candidates = Candidates(self._rules, self._reorganiser, branch, offered.values(), [*fixed, *preferred])
+        candidates = Candidates(
+            self._rules,
+            self._reorganiser,
+            branch,
+            offered.values(),
+            [*fixed, *preferred],
+            self._rounds.templates.sealer,
+        )
         candidates.put_first(preferred)
         while len(branch.attached) < depth + has_peers or (has_peers and not self._outweighs(branch)):
             if len(branch.attached) >= depth + _MORE:

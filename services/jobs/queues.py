@@ -36,6 +36,7 @@ ANNOUNCE = "worker.jobs.network.announce"
 RELAY = "worker.jobs.network.relay"
 ANSWER = "worker.jobs.network.answer"
 DISCOVER = "worker.jobs.network.discover"
+TEMPLATE = "worker.jobs.network.template"
 # Fewest and most arguments of each.
 _ARGUMENTS = {
     SEARCH: (2, 2),
@@ -45,6 +46,7 @@ _ARGUMENTS = {
     DISCOVER: (1, 1),
     ANNOUNCE: (2, 2),
     RELAY: (1, 1),
+    TEMPLATE: (2, 2),
 }
 ALLOWED = frozenset(_ARGUMENTS)
 
@@ -208,8 +210,8 @@ class RqJobs:
         name = function.rpartition(".")[2]
         if self._network.count >= MAX_WAITING:
             return False
-        # Announcements share a job id. Without a result, it is free again as soon as the job ends.
-        heard = function == RESOLVE and args == (HEARD,)
+        # These share a job id. Without a result, it is free again as soon as the job ends.
+        shared = (function == RESOLVE and args == (HEARD,)) or function == TEMPLATE
         try:
             self._network.enqueue(
                 function,
@@ -219,10 +221,10 @@ class RqJobs:
                 unique=True,
                 job_timeout=RESOLVE_TIMEOUT if function in (RESOLVE, ANSWER) else NETWORK_TIMEOUT,
                 ttl=RESULT_TTL,
-                result_ttl=0 if heard else RESULT_TTL,
+                result_ttl=0 if shared else RESULT_TTL,
                 failure_ttl=FAILURE_TTL,
                 description=f"{name} for {node}",
-                at_front=function == ANSWER,  # a caller waits for it
+                at_front=function in (ANSWER, TEMPLATE),  # somebody waits for it
                 meta={"traceparent": traceparent} if (traceparent := tracing.current()) else None,
             )
         except DuplicateJobError:

@@ -1,5 +1,6 @@
 """The plan of a node that `quarry up` starts: its files, its options, and the environment of its processes."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from services.launch.node_files import NodeFiles
 from services.settings.table import CLIENT_VARIABLES, Settings, load
+from services.wallet import keyring
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,21 @@ class NodePlan:
             "QUARRY_REDIS_URL": redis_url,
             "QUARRY_DATA_DIR": str(self.files.directory),
             "QUARRY_REWARD_ADDRESS": self.settings.get("QUARRY_REWARD_ADDRESS") or address,
+            "QUARRY_SEALER_KEY_FILE": self.settings.get("QUARRY_SEALER_KEY_FILE") or self._own_key(),
             "QUARRY_ADMIN_TOKEN_FILE": self.settings.get("QUARRY_ADMIN_TOKEN_FILE") or str(self.files.admin_token),
             "QUARRY_NAMED_WALLETS": self.settings.get("QUARRY_NAMED_WALLETS") or str(self.wallets or ""),
             "QUARRY_AUTOMINE": str(self.automine).lower(),
             "QUARRY_UNSAFE_DEVELOPMENT": str(self.unsafe_development).lower(),
         }
+
+    def _own_key(self) -> str:
+        """The file of the node's own key, which signs its templates if the settings name no other; "" before it is
+        made, and if it needs a passphrase.
+        """
+        file = self.files.directory / keyring.PRIVATE_KEY
+        with contextlib.suppress(keyring.KeyringError):
+            return str(file) if file.is_file() and not keyring.is_encrypted(file) else ""
+        return ""  # it is reported when the keys are prepared
 
     def check(self) -> Settings:
         """The settings that the node will have. Nothing is started or written.

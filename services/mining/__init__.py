@@ -2,6 +2,7 @@
 
 - `requests`: asks for a block, waits for it, and cancels a round.
 - `templates`: makes the next block without its proof from the mempool.
+- `sealer`: the key that signs templates where only sealers may seal.
 - `pace`: how fast one worker may search under a hash-rate limit.
 - `rounds`: opens a round, hands out ranges of proofs, and seals the block.
 - `demand`: how many workers a round wants.

@@ -31,11 +31,12 @@ class Requests:
         """Queue one mining request and make sure that a round is open. Returns the request's id.
 
         Raises:
-            PolicyError: `no_reward_address`.
+            PolicyError: `no_reward_address`, `not_a_sealer`.
             Busy: `too_many_requests`.
             LedgerDiffers: the stored state is marked as wrong.
         """
         self.require_recipient()
+        self._rounds.templates.require_sealer()
         request_id = self._randomness.token()
         if not self._store.add_request(request_id, self._clock.now(), self._policy.max_requests):
             raise Busy("too_many_requests", f"{self._policy.max_requests} mining requests are waiting already.")

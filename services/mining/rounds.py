@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.chain.accept import Accepted, Acceptor
-from services.errors import LedgerDiffers, TipMoved
+from services.errors import LedgerDiffers, NotASealer, TipMoved
 from services.mempool.admission import Mempool
 from services.mining.templates import TemplateMaker
 from services.ports import Ports
@@ -82,6 +82,11 @@ class Rounds:
         self._queue = ports.queue
         self._randomness = ports.randomness
 
+    @property
+    def templates(self) -> TemplateMaker:
+        """What makes the templates of rounds."""
+        return self._templates
+
     def waits_until(self) -> float | None:
         """Unix seconds until which no block can be made, because the last blocks lie too far in the future.
 
@@ -105,7 +110,8 @@ class Rounds:
         A round is wanted while a mining request waits, and, with auto-mining, while a template would hold a transaction
         besides the reward; or always, if the node mines without being asked. No round is opened while the stored state
         is marked as wrong, while the mempool is made that of a snapshot, or while any block would be too early
-        (`waits_until`): then housekeeping tries again. While a round is open aside (services/mining/aside.py), the
+        (`waits_until`): then housekeeping tries again. Nor is one opened while this node may not make the next block; a
+        process that may not sign it asks one that may. While a round is open aside (services/mining/aside.py), the
         answer is that round.
         """
         for _ in range(_ATTEMPTS):
@@ -130,6 +136,9 @@ class Rounds:
                 except TipMoved:
                     continue  # perhaps by a block that answered the request, so look again at what is wanted
                 except TooEarly:
+                    return None
+                except NotASealer:
+                    self._templates.sealer.ask(self._queue, self._clock, self._policy.node, situation.tip)
                     return None
                 if opened is None:
                     return None
@@ -173,6 +182,13 @@ class Rounds:
     def aside(self) -> str:
         """The id of the round that is open for a block of another branch, or ""."""
         return self._store.situation().aside
+
+    def refresh(self, version: str) -> None:
+        """Open the round that is wanted, or renew the open one's template if it still is `version` (`Sealer.ask`)."""
+        open_round = self.ensure_open()
+        found = self._store.round(open_round) if open_round else None
+        if found is not None and found.version == version:
+            self._renew(found.id)
 
     # --- the search job's side ---
 
@@ -309,6 +325,11 @@ class Rounds:
                 opened = self._open(round_id, found.version, situation, empty=awaited, keeps=keeps)
             except TipMoved:
                 continue
+            except NotASealer:
+                node, sealer = self._policy.node, self._templates.sealer
+                if not sealer.ask(self._queue, self._clock, node, situation.tip, found.version):
+                    self._store.abandon(round_id, self._clock.now(), awaited=True)  # by an upgrade, others may seal now
+                return
             except TooEarly:
                 self._store.abandon(round_id, self._clock.now(), awaited=True)
                 return
@@ -328,7 +349,7 @@ class Rounds:
 
         Raises:
             TipMoved: the tip is no longer that of `situation`, or the mempool has been restored since.
-            TooEarly: see `TemplateMaker.make`.
+            TooEarly, NotASealer: see `TemplateMaker.make`.
         """
         made = self._templates.make(self._policy.recipient)
         if made.tip.hash != situation.tip:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.errors import TipMoved
+from services.mining.sealer import Sealer
 from services.ports import Clock
 from services.store.chain import ChainStore
 from services.store.pool import Entry, PoolStore
@@ -31,12 +32,15 @@ class MadeTemplate:
 class TemplateMaker:
     """Makes templates from the chain and the mempool."""
 
-    def __init__(self, chain: ChainStore, pool: PoolStore, rules: Rules, clock: Clock) -> None:
+    def __init__(
+        self, chain: ChainStore, pool: PoolStore, rules: Rules, clock: Clock, sealer: Sealer | None = None
+    ) -> None:
+        """`sealer`: None where anybody may seal, or where nothing is mined."""
         self._chain = chain
         self._pool = pool
         self._rules = rules
         self._clock = clock
-        self._ahead = max_ahead(rules.spec.block_interval)
+        self.sealer = sealer or Sealer(rules.spec)
 
     def make(self, recipient: str) -> MadeTemplate:
         """The next block without its proof; its reward goes to `recipient`.
@@ -44,8 +48,10 @@ class TemplateMaker:
         Raises:
             TipMoved: the tip moved while the template was made.
             TooEarly: the last blocks lie so far in the future that no block may follow them yet.
+            NotASealer: this process may not make the next block.
         """
         tip = self._chain.tip()
+        key = self.sealer.require(tip.height + 1)
         window = self._chain.window(tip)
         if self._rules.opens_at(window) > tip.time_limit(self._clock.now()):  # before the mempool is read in vain
             raise TooEarly("The last blocks lie so far in the future that none may follow them yet.")
@@ -54,9 +60,15 @@ class TemplateMaker:
             selection.consider(page)
             if selection.full:
                 break
-        timestamp = tip.following_time(self._clock.now(), self._ahead)
-        template = self._rules.template(window, selection.chosen, recipient, timestamp)
+        ahead = max_ahead(self._rules.spec.at(tip.height + 1).block_interval)
+        timestamp = tip.following_time(self._clock.now(), ahead)
+        template = self._rules.template(window, selection.chosen, recipient, timestamp, key)
         return MadeTemplate(template, tip, len(selection.chosen), selection.refused())
+
+    def require_sealer(self) -> None:
+        """Raises: NotASealer: as `make`."""
+        if self._rules.spec.has_sealers:
+            self.sealer.require(self._chain.tip().height + 1)
 
     def opens_at(self) -> float:
         """Unix seconds, by the node's clock, from which on a block may follow the tip.
@@ -76,8 +88,9 @@ class _Selection:
         self._chain = chain
         self._tip = tip
         self._trial = rules.trial()
-        self._room = rules.spec.room
-        self._places = rules.spec.max_block_transactions - 1  # the reward has one
+        limits = rules.spec.at(tip.height + 1)
+        self._room = limits.room
+        self._places = limits.max_block_transactions - 1  # the reward has one
         self._early: dict[str, dict[int, Transaction]] = {}  # sender -> nonce -> waits for the nonces before it
         self._failed: dict[str, tuple[Transaction, RuleError]] = {}
         self.chosen: list[Transaction] = []

@@ -5,9 +5,13 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Literal
 
+import structlog
+
 from services.errors import PolicyError
 from services.ports import Clock
 from services.store.peers import PeerStore
+
+_log = structlog.get_logger(__name__)
 
 State = Literal["new", "ok", "unasked", "unreachable", "lying", "other_chain", "candidate"]
 
@@ -37,7 +41,7 @@ class Peer:
     chainwork: int = 0
     failures: int = 0  # in a row
     next_try: float = 0.0  # Unix seconds; until then it is left alone
-    reason: str = ""  # why it is not ok, one sentence
+    reason: str = ""  # why it is not ok, or what is to be said of it, one sentence
     seen_at: float = 0.0  # Unix seconds of its last good answer
     ahead: float = 0.0  # seconds by which its clock was ahead of ours then, give or take the time of an answer
     broken: int = 0  # better chains that it claimed and did not deliver, since it last delivered one
@@ -111,16 +115,24 @@ class PeerBook:
         """Forget a peer. Returns whether it was known."""
         return self._store.remove(url)
 
-    def answered(self, url: str, height: int, tip: str, chainwork: int, time: float | None = None) -> None:
-        """Note what a peer claims, and the time by its clock. A claim proves nothing, so the failures stay counted."""
+    def answered(
+        self, url: str, height: int, tip: str, chainwork: int, time: float | None = None, *, reason: str = ""
+    ) -> None:
+        """Note what a peer claims, and the time by its clock. A claim proves nothing, so the failures stay counted.
+
+        Args:
+            reason: what is to be said of the peer although it answers; it is logged when it changes.
+        """
         known = self.get(url)
         if known is not None:
             state: State = "ok" if known.failures == 0 else known.state
             now = self._clock.now()
             ahead = 0.0 if time is None else round(time - now, 1)
             claimed = replace(known, height=height, tip=tip, chainwork=chainwork, ahead=ahead)
-            reason = "" if state == "ok" else known.reason
-            self._update(replace(claimed, state=state, seen_at=now, reason=reason))
+            if reason and known.reason != reason:
+                _log.warning("peer_differs", peer=url, reason=reason)
+            told = reason if state == "ok" else known.reason
+            self._update(replace(claimed, state=state, seen_at=now, reason=told))
 
     def idle(self, url: str) -> None:
         """Note that a peer claims no better chain, so that there is nothing to prove. `broken` stays as it is."""

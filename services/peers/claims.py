@@ -13,6 +13,7 @@ from services.ports import Clock
 from services.store.chain import ChainStore
 from shared.errors import InputError, NodeError, RuleError
 from shared.rules import Rules
+from shared.upgrades import parting
 
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +73,11 @@ class Claims:
         unasked: list[str] = []
         for url, answer in zip(urls, self.handshakes(urls), strict=True):
             if isinstance(answer, PeerClaim):
-                self._book.answered(url, answer.height, answer.tip.hash, answer.tip.chainwork, answer.time)
+                other = self.other_upgrades(answer)
+                tip = answer.tip
+                self._book.answered(url, answer.height, tip.hash, tip.chainwork, answer.time, reason=other)
+                if other:
+                    notes.append(f"{url}: {other}")
                 claims.append(answer)
             elif isinstance(answer, ProxyFailed):
                 self._book.not_asked(url, str(answer))
@@ -85,6 +90,18 @@ class Claims:
         if unasked:
             _log.warning("peer_proxy_failed", peers=len(unasked), reason=unasked[0])
         return claims
+
+    def other_upgrades(self, claim: PeerClaim) -> str:
+        """One sentence about a peer whose upgrades are not ours: from where on it is on another chain; "": they are.
+
+        Until that height its blocks are judged and adopted as those of any peer.
+        """
+        height = parting(self._rules.spec, claim.upgrades)
+        if height is None:
+            return ""
+        theirs = claim.upgrades[-1][1] if claim.upgrades else "none"
+        ours = self._rules.spec.upgrades_digest or "none"
+        return f"Its upgrades differ from ours (theirs: {theirs}, ours: {ours}): the chains part at height {height}."
 
     def discover(self, own: str) -> None:
         """Ask one peer, each time another, for its peers, and keep these as candidates. `own` is our URL."""

@@ -14,6 +14,7 @@ from shared import wire
 from shared.errors import InputError
 from shared.forkchoice import TipClaim
 from shared.hashing import is_hash
+from shared.upgrades import MAX_UPGRADES
 from shared.wire import MAX_INTEGER
 
 STATUS_DEADLINE = 2.0
@@ -47,6 +48,7 @@ class PeerClaim:
     tip: TipClaim
     time: float | None = None  # Unix seconds, if it says what time it is
     instance: str = ""  # `Node.instance`, by which a node knows its own answer; "": it does not say
+    upgrades: tuple[tuple[int, str], ...] = ()  # height and digest of each of its upgrades
 
 
 class PeerClient:
@@ -81,7 +83,8 @@ class PeerClient:
         told = type(moment) in (int, float) and 0 <= moment <= MAX_INTEGER
         instance = value.get("instance")
         known = instance if is_hash(instance) else ""
-        return PeerClaim(url, genesis, height, TipClaim(chainwork, tip), moment if told else None, known)
+        upgrades = _upgrades(value.get("upgrades"))
+        return PeerClaim(url, genesis, height, TipClaim(chainwork, tip), moment if told else None, known, upgrades)
 
     def headers(self, url: str, locator: Sequence[str], limit: int = PAGE_LIMIT, *, share: int = 1) -> list[Any]:
         """The JSON objects of the headers that follow the first hash of `locator` that the peer has.
@@ -155,6 +158,21 @@ class PeerClient:
         body = json.dumps(value).encode()
         status, _ = self._http.exchange(PeerRequest(url, path, POST_DEADLINE, MAX_PAGE_BYTES, body))
         _require_success(path, status)
+
+
+def _upgrades(value: Any) -> tuple[tuple[int, str], ...]:
+    """Height and digest of each upgrade of a status; none, if it is that of an older node.
+
+    Raises:
+        PeerFailed: it is of another form.
+    """
+    steps = value.get("steps") if isinstance(value, dict) else [] if value is None else None
+    if not isinstance(steps, list) or len(steps) > MAX_UPGRADES:
+        raise PeerFailed("The peer's upgrades are not a list of heights and digests.")
+    for step in steps:
+        if not isinstance(step, dict) or type(step.get("height")) is not int or not is_hash(step.get("digest")):
+            raise PeerFailed("The peer's upgrades are not a list of heights and digests.")
+    return tuple((step["height"], step["digest"]) for step in steps)
 
 
 def _page_deadline(share: int) -> float:

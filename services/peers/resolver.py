@@ -174,10 +174,12 @@ class Resolver:
             notes.append(f"{claim.url}: {error}")  # not the peer's fault, so the next run asks it again
         except (RuleError, PeerLied) as error:
             rule = f"{error.code}: " if isinstance(error, RuleError) else ""
-            _log.warning("peer_lied", peer=claim.url, reason=f"{rule}{error}")
-            other = isinstance(error, RuleError) and error.code in ("wrong_genesis", "other_variant")
-            self._book.failed(claim.url, "other_chain" if other else "lying", f"{rule}{error}", broken=True)
-            notes.append(f"{claim.url}: {rule}{error}")
+            parted = self._peers.other_upgrades(claim) if rule else ""
+            reason = f"{parted} {rule}{error}".strip()
+            other = bool(parted) or (isinstance(error, RuleError) and error.code in ("wrong_genesis", "other_variant"))
+            _log.warning("peer_parted" if parted else "peer_lied", peer=claim.url, reason=reason)
+            self._book.failed(claim.url, "other_chain" if other else "lying", reason, broken=True)
+            notes.append(f"{claim.url}: {reason}")
         except ProxyFailed as error:
             self._book.not_asked(claim.url, str(error))
             notes.append(f"{claim.url}: {error}")

@@ -21,16 +21,18 @@ from services.settings.rows import AS_IT_IS, Carried, number, one_of, row_of, se
 from services.settings.values import BadValue, named
 from services.system.text_files import read_secret, read_text_file
 from shared.amounts import format_amount, parse_amount
-from shared.chain_spec import BadChainSpec, ChainSpec, read_spec, spec_from_object
+from shared.chain_spec import BadChainSpec, ChainSpec, read_spec
 from shared.errors import InputError, RuleError
 from shared.rules import rules_for
+from shared.upgrades import BadUpgrades, packed, read_upgrades, unpacked
+from shared.wire import parse
 
 BUILT_IN_SPECS = ("dev", "lab", "network", "tutorial")
 # Only development chains have free transactions: anyone could fill the mempool with them.
 _DEFAULT_MIN_FEE = 10**14  # 0.0001 coin
 _MAX_SPEC = 2**22  # bytes of a chain spec's file
 
-_AS_OBJECT = Carried(ChainSpec.to_object, spec_from_object)
+_AS_OBJECT = Carried(packed, unpacked)
 _AS_AMOUNT = Carried(format_amount, parse_amount)
 _AS_LIST = Carried(list, tuple)
 
@@ -55,6 +57,10 @@ class Settings:
     spec: ChainSpec = field(
         metadata=setting("SPEC", lambda text: load_spec(text), lambda above: load_spec("dev"), _AS_OBJECT)
     )
+    # The file with the upgrades that `spec` has (`load` reads it); None: it has none.
+    upgrades_file: Path | None = field(metadata=setting("UPGRADES_FILE", expanded))
+    # The private key that signs templates where only sealers may seal; None: this process signs none.
+    sealer_key_file: Path | None = field(metadata=setting("SEALER_KEY_FILE", expanded))
     # Where the chain is, in the one spelling of `redis_url.normal`.
     redis_url: str = field(
         repr=False, metadata=setting("REDIS_URL", normal_redis_url, "redis://127.0.0.1:6379/0", AS_IT_IS)
@@ -145,6 +151,8 @@ class Settings:
     log_format: Literal["console", "json"] = field(metadata=one_of("LOG_FORMAT", "console", "json"))
     # Not from the table: variables that begin with QUARRY_ and belong to Kubernetes or docker-compose.yml.
     passed_over: tuple[str, ...]
+    # Not from the table: whether another process of the node signs templates. Its card says so to workers.
+    signs_elsewhere: bool = False
 
     @property
     def loopback(self) -> bool:
@@ -202,6 +210,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         found[name] = row.default_after(found) if text is None else named(row.variable, row.read, text)
     for variable in sorted(known):
         raise BadSettings(f"{variable}: {_unknown(variable)}")
+    if found["upgrades_file"] is not None:
+        found["spec"] = _upgraded(found["spec"], found["upgrades_file"])
     settings = Settings(**found, passed_over=passed_over)
     _check(settings)
     return settings
@@ -233,6 +243,8 @@ def _check(settings: Settings) -> None:
         raise BadSettings(
             f"QUARRY_DEVELOPMENT_MNEMONIC_FILE: the chain spec {settings.spec.name} is not for development."
         )
+    if settings.upgrades_file is not None and settings.spec.rules == "tutorial":
+        raise BadSettings("QUARRY_UPGRADES_FILE: a chain of the tutorial's rules cannot be upgraded.")
     if settings.peer_proxy_resolves and not settings.peer_proxy:
         raise BadSettings("QUARRY_PEER_PROXY_RESOLVES needs QUARRY_PEER_PROXY, the proxy that is to resolve names.")
     if settings.block_time and settings.spec.block_interval:
@@ -275,6 +287,21 @@ def load_spec(name: str) -> ChainSpec:
         if spec.chain_id == known.chain_id and spec.hash != known.hash:
             raise BadSettings(f"chain_id {spec.chain_id} belongs to the built-in spec {built_in}: choose another.")
     return spec
+
+
+def _upgraded(spec: ChainSpec, path: Path) -> ChainSpec:
+    """`spec` with the upgrades of a file.
+
+    Raises:
+        BadSettings: the file cannot be used, or too few sealers have signed it.
+    """
+    try:
+        content = named("QUARRY_UPGRADES_FILE", lambda: read_text_file(path, limit=_MAX_SPEC, pipes=False))
+        return read_upgrades(parse(content), spec)
+    except InputError as error:
+        raise BadSettings(f"QUARRY_UPGRADES_FILE: {path} is not strict JSON: {error.message}") from None
+    except BadUpgrades as error:
+        raise BadSettings(f"QUARRY_UPGRADES_FILE: {path} cannot be used: {error}") from None
 
 
 def _read_spec_file(path: Path) -> str:

@@ -82,6 +82,14 @@ class ChainStore(IndexReader, LedgerReader):
         """Note that every block keeps the rules with this number."""
         self._redis.set(self.keys.rules, str(number))
 
+    def noted_upgrades(self) -> str:
+        """The upgrades that every block is known to keep, as `note_upgrades` was given them; "" if none were noted."""
+        return (self._redis.get(self.keys.upgrades) or b"").decode()
+
+    def note_upgrades(self, text: str) -> None:
+        """Note that every block keeps these upgrades."""
+        self._redis.set(self.keys.upgrades, text)
+
     def window(self, tip: Tip) -> Sequence[Header]:
         """The headers that end at `tip`, as many as the rules need for its child, oldest first.
 

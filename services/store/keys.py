@@ -78,6 +78,13 @@ class Keys(NetworkKeys, MiningKeys):
         """STRING number of the rules that every block is known to keep (services/chain/earlier_chains.py)."""
         return self._key("rules")
 
+    @property
+    def upgrades(self) -> str:
+        """STRING JSON of [height, digest] of each upgrade that every block is known to keep; absent: of none
+        (services/chain/upgrades.py).
+        """
+        return self._key("upgrades")
+
     # --- development: turn.lua ---
 
     @property

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from shared.block import Block, Header, Template
 from shared.chain_spec import ChainSpec
+from shared.keys import KeyPair
 from shared.ledger import Change, Entries, Touched
 from shared.rules.standard import StandardRules
 from shared.rules.tutorial import TutorialRules
@@ -192,12 +193,21 @@ class Judging(Protocol):
         """An empty trial on top of the tip's ledger."""
 
     def template(
-        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
+        self,
+        window: Sequence[Header],
+        transactions: Sequence[Transaction],
+        recipient: str,
+        now: float,
+        sealer: KeyPair | None = None,
     ) -> Template:
         """The next block without its proof: `transactions` in this order, and the reward to `recipient`.
 
         Args:
             now: Unix seconds. A template made before `opens_at` is valid, but too early until then.
+            sealer: signs the template where only sealers may seal; elsewhere it is ignored.
+
+        Raises:
+            RuleError: `sealer_missing`, `sealer_not_allowed`: only sealers may seal, and `sealer` is none.
         """
 
     def opens_at(self, window: Sequence[Header]) -> float:

@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from shared import ledger, merkle
+from shared import ledger, merkle, sealing
 from shared.block import Block, Header, Template
 from shared.canonical import canonical
 from shared.chain_spec import ChainSpec
 from shared.difficulty import WINDOW, next_difficulty
 from shared.errors import InputError, RuleError, TooEarly
-from shared.hashing import is_hash, sha256
+from shared.hashing import is_hash, is_hex, sha256
+from shared.keys import SIGNATURE_BYTES, KeyPair
 from shared.proof import MAX_PROOF, meets, proof_hash
 from shared.reward import make_reward, read_reward
 from shared.timestamps import max_ahead, median_time
@@ -29,6 +30,7 @@ from shared.wire import MAX_INTEGER
 
 _GENESIS_PROOF = 100
 _HEADER_FIELDS = ("index", "timestamp", "previous_hash", "difficulty", "transactions_root", "proof")
+_SEALED_FIELDS = (*_HEADER_FIELDS, *sealing.SEALED_FIELDS)
 _MAX_DIFFICULTY = 2**256 - 1
 
 
@@ -45,7 +47,6 @@ class StandardRules:
 
     def __init__(self, spec: ChainSpec) -> None:
         self.spec = spec
-        self._ahead = max_ahead(spec.block_interval)
 
     # --- beginnings ---
 
@@ -80,8 +81,12 @@ class StandardRules:
     # --- reading ---
 
     def read_header(self, value: Any) -> Header:
-        if not isinstance(value, dict) or value.keys() != set(_HEADER_FIELDS):
-            raise RuleError("bad_block_fields", f"A header has exactly the fields {', '.join(_HEADER_FIELDS)}.")
+        sealed = self._is_sealed(value)
+        names = _SEALED_FIELDS if sealed else _HEADER_FIELDS
+        if not isinstance(value, dict) or value.keys() != set(names):
+            if sealed and not value.keys() >= set(sealing.SEALED_FIELDS):
+                raise RuleError("sealer_missing", "Only sealers make blocks here, and this one names none.")
+            raise RuleError("bad_block_fields", f"A header has exactly the fields {', '.join(names)}.")
         for name, low, high in (
             ("index", 1, MAX_INTEGER),
             ("timestamp", 0, MAX_INTEGER),
@@ -93,6 +98,12 @@ class StandardRules:
         for name in ("previous_hash", "transactions_root"):
             if not is_hash(value[name]):
                 raise RuleError("bad_block_field", f"{name} must be 64 lower-case hexadecimal digits.", field=name)
+        if sealed:
+            for name, size in (("sealer", 32), ("sealer_signature", SIGNATURE_BYTES)):
+                if not is_hex(value[name], size):
+                    raise RuleError(
+                        "bad_block_field", f"{name} must be {2 * size} lower-case hexadecimal digits.", field=name
+                    )
         return Header(
             index=value["index"],
             timestamp=value["timestamp"],
@@ -101,13 +112,15 @@ class StandardRules:
             transactions_root=value["transactions_root"],
             proof=value["proof"],
             hash=proof_hash(_seal(value), value["proof"]).hex(),
+            sealer=value["sealer"] if sealed else "",
+            sealer_signature=value["sealer_signature"] if sealed else "",
         )
 
     def read_block(self, value: Any) -> Block:
         if not isinstance(value, dict) or not isinstance(value.get("transactions"), list):
             raise RuleError("bad_block_fields", "A block is an object with a list of transactions.")
         body = value["transactions"]
-        most = self.spec.max_block_transactions
+        most = self._at(value.get("index")).max_block_transactions
         if len(body) > most:
             raise RuleError("too_many_transactions", f"The block has {len(body)} transactions; the spec allows {most}.")
         header = self.read_header({name: item for name, item in value.items() if name != "transactions"})
@@ -176,11 +189,15 @@ class StandardRules:
                 f"timestamp must be at least {earliest}, the median of the last 11 blocks, not {header.timestamp}.",
                 field="timestamp",
             )
-        if now is not None and header.timestamp > now + self._ahead:
-            raise TooEarly(f"The block's timestamp lies more than {self._ahead} s in the future.")
+        spec = self.spec.at(header.index)
+        if spec.sealers:
+            sealing.check_sealer(header, spec.sealers)
+        ahead = max_ahead(spec.block_interval)
+        if now is not None and header.timestamp > now + ahead:
+            raise TooEarly(f"The block's timestamp lies more than {ahead} s in the future.")
 
     def check_body(self, block: Block, senders: Mapping[str, str] | None = None) -> None:
-        most = self.spec.max_block_bytes
+        most = self.spec.at(block.index).max_block_bytes
         if block.size > most:
             raise RuleError("block_too_large", f"The block has {block.size} bytes; the spec allows {most}.")
         if not block.transactions:
@@ -206,7 +223,12 @@ class StandardRules:
         return ledger.Trial(self.spec)
 
     def template(
-        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
+        self,
+        window: Sequence[Header],
+        transactions: Sequence[Transaction],
+        recipient: str,
+        now: float,
+        sealer: KeyPair | None = None,
     ) -> Template:
         parent = window[-1]
         height = parent.index + 1
@@ -214,18 +236,34 @@ class StandardRules:
         reward = make_reward(self.spec.chain_id, height, recipient, self.spec.reward + fees)
         body = [reward, *transactions]
         difficulty = next_difficulty(window, self.spec)
-        header = {
+        header: dict[str, Any] = {
             "index": height,
             "timestamp": max(int(now), median_time(window)),
             "previous_hash": parent.hash,
             "difficulty": difficulty,
             "transactions_root": merkle.root([merkle.leaf_hash(item.canonical) for item in body]).hex(),
         }
+        if sealers := self.spec.at(height).sealers:
+            if sealer is None:
+                raise RuleError("sealer_missing", "Only sealers make blocks here, and this node has no sealer's key.")
+            sealing.require_sealer(sealer.public_key, sealers)
+            header = sealing.sign(header, sealer)
         fields = {**header, "transactions": [item.fields for item in body]}
         return Template(fields, _seal(header), difficulty)
 
     def opens_at(self, window: Sequence[Header]) -> float:
-        return float(median_time(window) - self._ahead)
+        return float(median_time(window) - max_ahead(self.spec.at(window[-1].index + 1).block_interval))
+
+    # --- by height ---
+
+    def _at(self, index: Any) -> ChainSpec:
+        """The constants for a block or header whose index may be anything."""
+        return self.spec.at(index) if type(index) is int else self.spec
+
+    def _is_sealed(self, value: Any) -> bool:
+        """Whether a header must be signed by a sealer. Nobody signs genesis."""
+        index = value.get("index") if isinstance(value, dict) else None
+        return index != 1 and bool(self._at(index).sealers)
 
 
 def _seal(header: dict[str, Any]) -> bytes:

@@ -21,6 +21,7 @@ from shared.block import Block, Header, Template
 from shared.chain_spec import ChainSpec
 from shared.errors import InputError, RuleCode, RuleError
 from shared.hashing import is_hash, sha256
+from shared.keys import KeyPair
 from shared.ledger import NO_ACCOUNT, Change, Entries, Touched
 from shared.proof import MAX_PROOF, accepts
 from shared.transaction import MAX_TRANSACTION_BYTES, Transaction
@@ -175,7 +176,12 @@ class TutorialRules:
         return Turns()
 
     def template(
-        self, window: Sequence[Header], transactions: Sequence[Transaction], recipient: str, now: float
+        self,
+        window: Sequence[Header],
+        transactions: Sequence[Transaction],
+        recipient: str,
+        now: float,
+        sealer: KeyPair | None = None,
     ) -> Template:
         parent = window[-1]
         reward = {"sender": REWARD_SENDER, "recipient": recipient, "amount": 1}

@@ -1,6 +1,7 @@
 """The independent verifier: as a program against a server, and on chains that were changed."""
 
 import copy
+import hashlib
 import http.server
 import json
 import threading
@@ -39,7 +40,8 @@ def grown() -> Chain:
 def served(spec: Json, blocks: list[Any], length: int | None = None) -> Iterator[str]:
     """`GET /spec` and `GET /chain` on loopback; the URL."""
     chain = {"chain": blocks, "length": len(blocks) if length is None else length}
-    answers = {"/spec": spec, "/chain": chain}
+    upgrades = {"spec": hashlib.sha256(verifier.canonical(spec)).hexdigest(), "upgrades": []}
+    answers = {"/spec": spec, "/chain": chain, "/upgrades": upgrades}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

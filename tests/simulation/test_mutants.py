@@ -9,7 +9,7 @@ from services.store import scripts
 # One of each kind: a race inside a node, a peer that lies, a network that does not heal. Each with the first seed that
 # finds it now: it is tried before the others, to save the schedules that do not find it.
 QUICK = {
-    "append compares neither the tip nor its digest": 3,
+    "append compares neither the tip nor its digest": 11,
     "blocks are not validated": 21,
     "an interrupted reorganisation is left alone": 1,
 }

@@ -27,7 +27,9 @@ from shared.keys import KeyPair
 from shared.replay import Replay
 from shared.reward import make_reward
 from shared.rules import rules_for
+from shared.sealing import sign as sign_header
 from shared.transaction import from_raw, sign
+from shared.upgrades import to_object
 from tests.support import verifier
 from tests.support.keys import ALICE, MINER
 from tests.support.specs import CHAIN_ID
@@ -62,6 +64,12 @@ def sealed(block: Json, difficulty: int = 256, *, valid: bool = True) -> Json:
     raise AssertionError("unreachable")
 
 
+def signed_header(block: Json, key: KeyPair) -> Json:
+    """A block without proof, its header signed by `key`."""
+    header = {name: value for name, value in block.items() if name not in ("transactions", "proof")}
+    return {**block, **sign_header({n: v for n, v in header.items() if not n.startswith("sealer")}, key)}
+
+
 def root_of(transactions: list[Any]) -> str:
     return merkle.root([merkle.leaf_hash(canonical(item)) for item in transactions]).hex()
 
@@ -69,8 +77,9 @@ def root_of(transactions: list[Any]) -> str:
 class Chain:
     """A valid chain that grows block by block."""
 
-    def __init__(self, spec: ChainSpec | None = None) -> None:
+    def __init__(self, spec: ChainSpec | None = None, sealer: KeyPair | None = None) -> None:
         self.spec = spec or make_spec()
+        self.sealer = sealer  # signs drafts where the spec names sealers
         self.rules = rules_for(self.spec)
         self.replay = Replay(self.rules)
         genesis = self.rules.genesis()
@@ -141,8 +150,11 @@ class Chain:
             "transactions_root": root_of(body),
             "transactions": body,
         }
+        block |= fields
+        if self.sealer is not None and self.spec.at(self.height + 1).sealers:
+            block = {**signed_header(block, self.sealer), **fields}
         # The proof meets the chain's difficulty, whatever `fields` claim.
-        return sealed({**block, **fields}, asked, valid=proof_valid)
+        return sealed(block, asked, valid=proof_valid)
 
     def mine(self, *transactions: Any, **changes: Any) -> Block:
         """Accept the next block, which must be valid."""
@@ -171,15 +183,15 @@ class Chain:
         except TooEarly:
             assert self.state() == before
             with pytest.raises(verifier.TooEarly, match=f"block {self.height + 1}: "):
-                verifier.verify(self.spec.to_object(), [*self.blocks, block], now)
+                verifier.verify(self.spec.to_object(), [*self.blocks, block], now, to_object(self.spec))
             self.verify(block)  # at another time it is valid
             return True
-        verifier.verify(self.spec.to_object(), self.blocks, now)
+        verifier.verify(self.spec.to_object(), self.blocks, now, to_object(self.spec))
         return False
 
     def verify(self, *more: Any) -> verifier.Verified:
         """The independent verifier's result for the chain followed by `more` blocks."""
-        return verifier.verify(self.spec.to_object(), [*self.blocks, *more])
+        return verifier.verify(self.spec.to_object(), [*self.blocks, *more], upgrades=to_object(self.spec))
 
     def state(self) -> Any:
         replay = self.replay

@@ -1,7 +1,8 @@
-"""An independent verifier: recomputes a chain of the standard rules from `GET /spec` and `GET /chain` alone.
+"""An independent verifier: recomputes a chain of the standard rules from `GET /spec`, `/upgrades` and `/chain`.
 
-Written from docs/consensus.md, not from the node's code, and imports none of it, so a mistake in `shared/` is not
-repeated here. It is plain and slow on purpose. `python -m tests.support.verifier URL` checks a running node.
+Written from docs/consensus.md and docs/permissioned.md, not from the node's code, and imports none of it, so a mistake
+in `shared/` is not repeated here. It is plain and slow on purpose. `python -m tests.support.verifier URL` checks a
+running node.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from Crypto.Hash import keccak
 Json = dict[str, Any]
 
 BLOCK_FIELDS = {"index", "timestamp", "transactions", "proof", "previous_hash", "difficulty", "transactions_root"}
+SEALED = {"sealer", "sealer_signature"}
+UPGRADABLE = {"difficulty", "block_interval", "max_block_bytes", "max_block_transactions", "sealers"}
 UNSIGNED = {"type", "chain_id", "nonce", "sender", "recipient", "amount", "fee"}
 AMOUNT = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]{0,17}[1-9])?")
 ZERO_ADDRESS = "0x" + "0" * 40
@@ -60,11 +63,14 @@ class Chain:
 
     Args:
         now: Unix seconds; a block may be too early at that time. None: no block is too early.
+        upgrades: the object of `GET /upgrades`; None: there are none.
     """
 
-    def __init__(self, spec: Json, now: float | None = None) -> None:
+    def __init__(self, spec: Json, now: float | None = None, upgrades: Json | None = None) -> None:
         self.spec = spec
         self.now = now
+        # From which height on which constants hold, and from which height on its difficulty.
+        self.eras: list[tuple[int, Json, int]] = [(1, spec, 2)]
         self.height = 1
         self.blocks: list[Json] = []
         self.state = Verified()
@@ -72,6 +78,9 @@ class Chain:
         for address, text in spec["allocations"].items():
             self.payee("allocation", address)
             self.state.account(self.address(address)).balance += self.amount(text)
+        if "sealers" in spec:
+            self.sealers(spec["sealers"])
+        self.schedule(upgrades or {"spec": hashlib.sha256(canonical(spec)).hexdigest(), "upgrades": []})
         self.state.supply = sum(account.balance for account in self.state.accounts.values())
 
     def fail(self, reason: str) -> NoReturn:
@@ -106,10 +115,56 @@ class Chain:
         lost = (ZERO_ADDRESS, self.spec["token"]["address"])
         self.require(address not in lost, f"the {what} goes to {address}, to which no key belongs")
 
+    # Who may seal, and what holds at which height.
+
+    def sealers(self, names: Any) -> None:
+        self.require(isinstance(names, list) and 0 < len(names) <= 100, "sealers is no list of 1 to 100")
+        self.equal("order of sealers", [self.address(name) for name in names], sorted(set(names), key=str.lower))
+        for name in names:
+            self.payee("right to seal", name)
+
+    def schedule(self, upgrades: Json) -> None:
+        digest = hashlib.sha256(canonical(self.spec)).hexdigest()
+        self.equal("spec of the upgrades", upgrades["spec"], digest)
+        for upgrade in upgrades["upgrades"]:
+            (before, constants, since), changes = self.eras[-1], upgrade["changes"]
+            self.equal("fields of an upgrade", set(upgrade), {"height", "changes", "signatures"})
+            self.integer("height of an upgrade", upgrade["height"], low=before + 1)
+            self.require(bool(changes) and changes.keys() <= UPGRADABLE, "an upgrade changes what it may not")
+            if changes.get("sealers"):
+                self.sealers(changes["sealers"])
+            text = {"previous": digest, "height": upgrade["height"], "changes": changes}
+            signed = b"quarry-upgrade:" + canonical(text)
+            signers = [self.signer(item["sealer"], signed, item["signature"]) for item in upgrade["signatures"]]
+            allowed = constants.get("sealers", [])
+            self.require(len(set(signers)) == len(signers) and set(signers) <= set(allowed), "a wrong signer")
+            self.require(not allowed or len(signers) > len(allowed) / 2, "an upgrade without a majority")
+            digest = hashlib.sha256(signed).hexdigest()
+            since = upgrade["height"] if "difficulty" in changes else since
+            self.eras.append((upgrade["height"], {**constants, **changes}, since))
+
+    def signer(self, public_key: Any, text: bytes, signature: Any) -> str:
+        """The address of the key whose good signature this is."""
+        key = self.hex(public_key, 32)
+        try:
+            nacl.signing.VerifyKey(key).verify(text, self.hex(signature, 64))
+        except nacl.exceptions.BadSignatureError:
+            self.fail("a signature does not fit what is signed")
+        return eip55(keccak256(key)[-20:])
+
+    def era(self) -> tuple[int, Json, int]:
+        """What holds at the height of the block in question."""
+        return [item for item in self.eras if item[0] <= self.height][-1]
+
+    @property
+    def constants(self) -> Json:
+        return self.era()[1]
+
     def add(self, block: Json) -> None:
         self.height = len(self.blocks) + 1
         self.require(isinstance(block, dict), "not an object")
-        self.equal("set of fields", set(block), BLOCK_FIELDS)
+        sealed = self.height > 1 and bool(self.constants.get("sealers"))
+        self.equal("set of fields", set(block), BLOCK_FIELDS | (SEALED if sealed else set()))
         self.equal("index", block["index"], self.height)
         self.require(isinstance(block["transactions"], list), "transactions is no list")
         self.require(all(isinstance(item, dict) for item in block["transactions"]), "a transaction is no object")
@@ -139,7 +194,11 @@ class Chain:
         self.require(block["timestamp"] >= last[len(last) // 2], "timestamp lies before the median of the last 11")
         self.equal("difficulty", block["difficulty"], self.difficulty())
         self.require(int(digest, 16) * block["difficulty"] < 2**256, "proof is not valid for the difficulty")
-        interval = self.spec["block_interval"]
+        if sealers := self.constants.get("sealers"):
+            signed = {n: block[n] for n in block if n not in ("transactions", "proof", "sealer_signature")}
+            sealer = self.signer(block["sealer"], b"quarry-block:" + canonical(signed), block["sealer_signature"])
+            self.require(sealer in sealers, f"{sealer} is no sealer")
+        interval = self.constants["block_interval"]
         ahead = min(120, 3 * interval) if interval > 0 else 120
         if self.now is not None and block["timestamp"] > self.now + ahead:
             raise TooEarly(f"block {self.height}: its timestamp lies more than {ahead} s in the future")
@@ -147,10 +206,12 @@ class Chain:
 
     def difficulty(self) -> int:
         """LWMA over the k blocks before this one; see "Difficulty" in docs/consensus.md."""
-        interval = self.spec["block_interval"]
-        if interval == 0 or self.height <= 5:
-            return int(self.spec["difficulty"])
-        k = min(60, self.height - 3)
+        _, constants, since = self.era()
+        interval = constants["block_interval"]
+        height = self.height - since + 2  # an upgrade of the difficulty begins anew
+        if interval == 0 or height <= 5:
+            return int(constants["difficulty"])
+        k = min(60, height - 3)
         s = self.blocks[-k - 1]["timestamp"]
         total = weighted = 0
         for j, block in enumerate(self.blocks[-k:], start=1):
@@ -163,8 +224,9 @@ class Chain:
 
     def body(self, block: Json) -> None:
         transactions = block["transactions"]
-        self.require(len(canonical(block)) <= self.spec["max_block_bytes"], "more bytes than the spec allows")
-        self.require(len(transactions) <= self.spec["max_block_transactions"], "more transactions than the spec allows")
+        most = self.constants
+        self.require(len(canonical(block)) <= most["max_block_bytes"], "more bytes than the spec allows")
+        self.require(len(transactions) <= most["max_block_transactions"], "more transactions than the spec allows")
         self.require(bool(transactions), "no reward")
         reward, *rest = transactions
         fees = 0
@@ -343,19 +405,20 @@ def number(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
 
-def verify(spec: Json, blocks: list[Json], now: float | None = None) -> Verified:
+def verify(spec: Json, blocks: list[Json], now: float | None = None, upgrades: Json | None = None) -> Verified:
     """Check a whole chain from genesis.
 
     Args:
         spec: the object of `GET /spec`.
         blocks: the `chain` of `GET /chain`.
         now: Unix seconds; None if nothing in the chain can be too early.
+        upgrades: the object of `GET /upgrades`; None: there are none.
 
     Raises:
         AssertionError: with the height of the first bad block and the reason.
         TooEarly: the time of a block has not come at `now`. Ask again later.
     """
-    chain = Chain(spec, now)
+    chain = Chain(spec, now, upgrades)
     for block in blocks:
         chain.add(block)
     return chain.state
@@ -380,7 +443,8 @@ def verify_url(url: str) -> Verified:
     """Check the whole chain of the node at `url`, by this machine's clock."""
     answer = read(url.rstrip("/") + "/chain")
     assert answer["length"] == len(answer["chain"]), "length is not the number of blocks"
-    return verify(read(url.rstrip("/") + "/spec"), answer["chain"], time.time())
+    spec, upgrades = (read(url.rstrip("/") + path) for path in ("/spec", "/upgrades"))
+    return verify(spec, answer["chain"], time.time(), upgrades)
 
 
 def main(arguments: list[str] | None = None) -> int:

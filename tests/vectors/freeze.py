@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tests.vectors import ed25519, ed25519_edges, outcomes, receipts
+from tests.vectors import ed25519, ed25519_edges, outcomes, receipts, sealed
 from tests.vectors.plain import canonical, eip55, keccak256, sha256
 
 HERE = Path(__file__).parent
@@ -287,6 +287,8 @@ VECTORS: dict[str, Callable[[], Any]] = {
     "recipients": outcomes.recipient_vectors,
     "timestamps": outcomes.timestamp_vectors,
     "headers": header_vectors,
+    "sealed_headers": sealed.sealed_header_vectors,
+    "upgrades": sealed.upgrade_vectors,
     "genesis": genesis_vectors,
     "difficulty": difficulty_vectors,
     "receipts": _receipt_vectors,

@@ -1,4 +1,4 @@
-"""The network jobs: adopt better chains, find new peers, announce blocks, relay transactions.
+"""The network jobs: adopt better chains, find new peers, announce blocks, relay transactions, sign templates.
 
 Before the node's chain has begun, they do nothing.
 """
@@ -53,3 +53,14 @@ def relay(name: str) -> int:
     """Send new transactions to all peers; how many transactions."""
     node = begun_node(name)
     return 0 if node is None else node.announcer.relay()
+
+
+def template(name: str, version: str) -> None:
+    """Open the round that is wanted, or renew the template that still is `version`, for workers without a sealer's key.
+
+    Args:
+        version: of the template that is out of date; "": none is.
+    """
+    node = begun_node(name)
+    if node is not None:
+        node.rounds.refresh(version)

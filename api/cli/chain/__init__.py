@@ -3,6 +3,7 @@
 chain.py          `quarry chain`: verify, export, import
 show.py           `quarry chain show`
 tips.py           `quarry chain tips`
+upgrade.py        `quarry upgrade`
 anchor.py         `quarry anchor`
 verify_anchor.py  `quarry verify-anchor`
 repair.py         `quarry repair`

@@ -54,7 +54,7 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     """
     from services.settings.table import load_spec
 
-    wanted = target.client.spec() if spec is None else load_spec(spec)
+    wanted = target.client.rules_spec() if spec is None else load_spec(spec)
     with bar("verifying", quiet=target.as_json, unit="blocks") as advance:
         result = verify_chain(target.client, wanted, advance)
     replay = result.replay

@@ -1,4 +1,7 @@
-"""A chain as a file: JSON lines, first `{"spec": …, "genesis": hash}`, then one block per line, as it is hashed."""
+"""A chain as a file: JSON lines, first `{"spec": …, "genesis": hash}`, then one block per line, as it is hashed.
+
+The first line also has `upgrades`, where there are any.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,6 +16,7 @@ from services.system.text_files import without_mark
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 from shared.errors import RuleError, TooEarly
 from shared.rules import Rules, rules_for
+from shared.upgrades import BadUpgrades, read_upgrades, to_object
 
 # Bytes. No chain spec allows blocks of more than 16 MiB (`max_block_bytes`), so a longer line is not a block.
 _MAX_LINE = 2**24 + 2**16
@@ -36,7 +40,7 @@ def export_chain(client: NodeClient, output: IO[bytes], advance: Callable[[int, 
     Raises:
         Failure: the chain was reorganised meanwhile, so the file does not hold one chain.
     """
-    spec = client.spec()
+    spec = client.rules_spec()
     rules = rules_for(spec)
     height = int(client.get("/status")["height"])
     previous: str | int | None = None
@@ -45,6 +49,8 @@ def export_chain(client: NodeClient, output: IO[bytes], advance: Callable[[int, 
         block = rules.adopt_genesis(value) if done == 0 else rules.read_block(value)
         if done == 0:
             head = {"spec": spec.to_object(), "genesis": block.hash}
+            if spec.stages:
+                head["upgrades"] = to_object(spec)
             output.write(json.dumps(head, sort_keys=True).encode() + b"\n")
         elif block.header.previous_hash != previous:
             raise Failure("The chain was reorganised during the export; run the command again.")
@@ -90,10 +96,14 @@ class _Reader:
         value = self._next()
         try:
             spec, genesis = spec_from_object(value["spec"]), str(value["genesis"])
+            if "upgrades" in value:
+                spec = read_upgrades(value["upgrades"], spec)
         except (TypeError, KeyError):
             raise Failure("The file does not begin with a chain spec, so it is not an exported chain.") from None
         except BadChainSpec as error:
             raise Failure(f"The file's chain spec cannot be used: {error}") from None
+        except BadUpgrades as error:
+            raise Failure(f"The file's upgrades cannot be used: {error}") from None
         if not rules_for(spec).may_begin_with(genesis):
             raise Failure("The file's genesis block is not the one that its chain spec gives.")
         return spec, genesis

@@ -156,7 +156,7 @@ def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -
     try:
         with closing(connect_for_requests(redis_url)) as redis:
             redis.ping()
-            found = node_on(redis, redis_url, status["node"], client.spec())
+            found = node_on(redis, redis_url, status["node"], client.rules_spec())
             if found.chain.hash_at(1) is None:
                 raise Trouble("cannot be checked: the store holds no chain of this node", "warn")
             audit = QuickAudit(found.chain, found.rules, SystemRandomness())
@@ -310,4 +310,4 @@ def _clocks(store_url: str, broker_url: str) -> tuple[float, list[Any]]:
 def _chain(client: NodeClient) -> str:
     from api.cli.chain.verification import verify_recent
 
-    return f"the last {verify_recent(client, client.spec(), _RECENT_BLOCKS)} blocks keep all rules"
+    return f"the last {verify_recent(client, client.rules_spec(), _RECENT_BLOCKS)} blocks keep all rules"

@@ -106,6 +106,10 @@ def _addresses(found: Mapping[str, Any], url: str) -> Iterator[str]:
     if found.get("rpc_url"):
         yield f"  JSON-RPC   {found['rpc_url']}"
         yield f"  WebSocket  {found['ws_url']}"
+    sealing = found.get("sealing")
+    if sealing:
+        may = "a sealer" if sealing["allowed"] else "NO SEALER: this node mines nothing"
+        yield f"  key        {sealing['address'] or 'none'}, {may}"
     if "address" in found:
         yield f"  wallet     {found['address']}"
 

@@ -31,6 +31,7 @@ _MOST_TEXT = 4_000
 _EXAMPLES = ("Anna pays Ben 5 coins.", "Anna pays Ben 6 coins.")
 
 _TUTORIAL = "This node's chain follows the tutorial's rules, so the exercise uses blocks of an example."
+_SEALED = "Only sealers make the blocks of this node's chain, so the exercise uses blocks of an example."
 _SHORT = "The chain of this node is still too short for this exercise, so it uses blocks of an example. As soon as the \
 chain has five blocks, the exercise uses those."
 _HEAVY = "The first blocks of this chain are too large or too difficult for a browser, so the exercise uses blocks of \
@@ -160,14 +161,23 @@ def _hash(node: Node, sample_url: str) -> dict[str, Any]:
     return {"subject": {"height": header.index, "hash": header.hash, "text": text}, "examples": examples}
 
 
+def _other_blocks(node: Node) -> str:
+    """Why the exercises cannot use blocks of this chain; "": they can."""
+    if not node.rules.has_accounts:
+        return _TUTORIAL
+    return _SEALED if node.rules.spec.has_sealers else ""
+
+
 def _parent(node: Node, sample_url: str) -> dict[str, Any]:
     """The block that the exercise builds upon, and what the next one has to be like."""
-    if not node.rules.has_accounts:
-        return {**_sample_parent(), "sample": _TUTORIAL}
+    if other := _other_blocks(node):
+        return {**_sample_parent(), "sample": other}
     for attempt in range(3):
         try:
             tip = node.chain.tip()
-            timestamp = tip.following_time(node.clock.now(), max_ahead(node.settings.spec.block_interval))
+            timestamp = tip.following_time(
+                node.clock.now(), max_ahead(node.settings.spec.at(tip.height + 1).block_interval)
+            )
             window = node.chain.window(tip)
             break
         except TipMoved:
@@ -194,8 +204,8 @@ def _parent(node: Node, sample_url: str) -> dict[str, Any]:
 
 def _chain(node: Node, sample_url: str) -> dict[str, Any]:
     """Consecutive mined blocks, and how many follow them."""
-    if not node.rules.has_accounts:
-        return {"blocks": sample_url, "later": len(sample_blocks()) - SHOWN, "sample": _TUTORIAL}
+    if other := _other_blocks(node):
+        return {"blocks": sample_url, "later": len(sample_blocks()) - SHOWN, "sample": other}
     tip = node.chain.tip()
     headers = node.chain.headers(FIRST, SHOWN)
     if len(headers) < SHOWN:

@@ -8,6 +8,7 @@ from api.explorer.pages.overview import peer_row
 from services.node import Node
 from services.store.events import Message
 from services.store.records import StoredHeader
+from shared.upgrades import electorate
 
 # How many of the newest events are searched for reorganisations.
 EVENTS = 2000
@@ -45,14 +46,27 @@ class Fork:
 
 def network(node: Node) -> dict[str, Any]:
     """The content of the page about the network."""
+    tip, spec = node.chain.tip(), node.settings.spec
     return {
-        "tip": node.chain.tip(),
+        "tip": tip,
+        "has_sealers": spec.has_sealers,
+        "sealers": spec.at(tip.height + 1).sealers,
+        "own_key": node.rounds.templates.sealer.address,
+        "upgrades": [
+            (stage, [(name, _shown(value)) for name, value in stage.changes.items()], electorate(spec, position))
+            for position, stage in enumerate(spec.stages)
+        ],
         "peers": [peer_row(node, peer) for peer in node.peers.all()],
         "forks": list(forks(node, node.mining.events.latest(EVENTS))),
         "tips": node.tips.all()[1 : _TIPS + 1],  # without the active one
         "looked_at": EVENTS,
         "reorganisations": node.mining.counters().get("reorganisations", 0),
     }
+
+
+def _shown(value: int | list[str]) -> list[str]:
+    """What an upgrade sets a constant to, line by line."""
+    return value or ["none: anybody may seal"] if isinstance(value, list) else [f"{value:,}"]
 
 
 def forks(node: Node, events: Sequence[Message]) -> Iterator[Fork]:

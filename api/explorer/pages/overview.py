@@ -44,7 +44,7 @@ def _charts(node: Node, headers: list[StoredHeader]) -> list[charts.Chart]:
 
     Where the difficulty is constant, times between blocks do not show the hash rate, but when somebody wanted a block.
     """
-    interval = node.settings.spec.block_interval
+    interval = node.settings.spec.at(node.chain.tip().height + 1).block_interval
     second = charts.hash_rate(headers, interval) if interval else charts.round_speeds(node.mining.last_rounds(_ROUNDS))
     return [chart for chart in (charts.block_times(headers), second) if chart is not None]
 

@@ -18,7 +18,9 @@ def test_the_page_is_made_from_the_code() -> None:
 
 def test_every_field_is_described_and_no_other() -> None:
     spec = read_spec(EXAMPLE)
-    assert {field.name for field in fields(ChainSpec)} == set(SPEC_FIELDS) == set(spec.to_object())
+    not_in_files = {"stages", "difficulty_from"}
+    assert {field.name for field in fields(ChainSpec)} - not_in_files == set(SPEC_FIELDS)
+    assert set(spec.to_object()) == set(SPEC_FIELDS) - {"sealers"}  # hashed only where there are some
     assert (spec.name, spec.token.symbol, spec.token.decimals, len(spec.allocations)) == ("team", "TEAM", 18, 1)
 
 

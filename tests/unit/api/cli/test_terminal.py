@@ -191,7 +191,8 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
 
 # Commands that ask no node, or start one; what they print of files and names is tried below.
 WITHOUT_A_NODE = {
-    "up", "demo", "logs", "reset", "verify-anchor", "bench", "repair", "help", "lab", "attack", *MORE["processes"]
+    "up", "demo", "logs", "reset", "verify-anchor", "bench", "repair", "help", "lab", "attack",
+    "upgrade", *MORE["processes"]
 }  # fmt: skip
 
 
@@ -336,6 +337,9 @@ def test_names_of_files_and_arguments_are_escaped(tmp_path: Path) -> None:
         ("status", "--" + hostile),
         ("worker", "--queue", hostile),
         ("bench", "--plots", file),
+        ("upgrade", "show", file, "--spec", "network"),
+        ("upgrade", "check", tmp_path / "none\x1b[2J", "--spec", "network"),
+        ("upgrade", "sign", file, "--spec", hostile, "--from", hostile),
     ):
         result = run(*arguments)
         assert result.exit_code != 0, arguments

@@ -1,0 +1,69 @@
+"""Who may seal: the signature of a header on a chain whose spec names sealers (docs/permissioned.md).
+
+A sealed header has two fields more: `sealer`, the public key (an address could not be verified), and
+`sealer_signature`. The signature is made before the search for the proof, and the seal commits to both fields, so
+whoever searches needs no key.
+"""
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any
+
+from shared import keys
+from shared.addresses import address_of_public_key
+from shared.block import Header
+from shared.canonical import canonical
+from shared.errors import RuleError
+
+SEALED_FIELDS = ("sealer", "sealer_signature")
+_DOMAIN = b"quarry-block:"
+_UNSIGNED = frozenset({"proof", "sealer_signature"})
+# Signatures that are remembered as good: a header is judged once alone and once with its block. Two pages of headers.
+_REMEMBERED = 1024
+
+
+def signing_message(fields: Mapping[str, Any]) -> bytes:
+    """The bytes that a sealer signs: a domain tag, and the canonical header without its proof and signature."""
+    return _DOMAIN + canonical({name: value for name, value in fields.items() if name not in _UNSIGNED})
+
+
+def sign(fields: Mapping[str, Any], key: keys.KeyPair) -> dict[str, Any]:
+    """A header's fields with `sealer` and `sealer_signature`.
+
+    Args:
+        fields: the header's, without proof.
+    """
+    named = {**fields, "sealer": key.public_key.hex()}
+    return {**named, "sealer_signature": key.sign(signing_message(named)).hex()}
+
+
+def require_sealer(public_key: bytes, sealers: Collection[str]) -> None:
+    """Refuse a key that is not one of the sealers' (addresses).
+
+    Raises:
+        RuleError: `sealer_not_allowed`.
+    """
+    address = address_of_public_key(public_key)
+    if address not in sealers:
+        raise RuleError("sealer_not_allowed", f"{address} is not a sealer at this height.", field="sealer")
+
+
+def check_sealer(header: Header, sealers: Collection[str]) -> None:
+    """Check that one of `sealers` (addresses) has signed the header.
+
+    Raises:
+        RuleError: `sealer_not_allowed`, `sealer_signature_invalid`.
+    """
+    public_key = bytes.fromhex(header.sealer)
+    require_sealer(public_key, sealers)
+    if not _verified(public_key, signing_message(header.to_object()), bytes.fromhex(header.sealer_signature)):
+        raise RuleError(
+            "sealer_signature_invalid",
+            "sealer_signature is not the sealer's signature of this header.",
+            field="sealer_signature",
+        )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _verified(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    return keys.verify(public_key, message, signature)
