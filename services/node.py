@@ -10,6 +10,7 @@ from services.audit.watchman import Watchman
 from services.chain.accept import Acceptor
 from services.chain.earlier_chains import require_todays_rules
 from services.chain.finishing import Finisher
+from services.chain.packer import Packer
 from services.chain.prefixes import RecentHashes
 from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
@@ -54,9 +55,11 @@ from services.store.modes import ModesStore
 from services.store.names import NameStore
 from services.store.outbox import Outbox
 from services.store.overview import NodeOverview, OverviewStore
+from services.store.packing import PackStore
 from services.store.peers import PeerStore
 from services.store.pool import PoolStore
 from services.store.resolutions import ResolutionStore
+from services.store.schema import SchemaStore
 from services.store.slots import Slots
 from services.store.snapshot_copy import SnapshotCopy
 from services.store.snapshots import SnapshotStore
@@ -93,6 +96,7 @@ class Node:
     modes: MiningModes
     peers: PeerBook
     reorganiser: Reorganiser
+    packer: Packer
     resolver: Resolver
     announcer: Announcer
     consensus: Consensus
@@ -108,6 +112,7 @@ class Node:
     going_back: GoingBack
     forks: Forks
     development: DevelopmentStore
+    schema: SchemaStore
     chain_clock: ChainClock
     on_demand: MiningOnDemand
     states: States
@@ -196,10 +201,12 @@ class Node:
         mines; finish an interrupted reorganisation; check the stored state, and mark it if it is wrong.
 
         Raises:
-            WrongChain: the store holds a chain of another spec, or one that breaks a rule which was added later.
+            WrongChain: the store holds a chain of another spec, one that breaks a rule which was added later, or what a
+                later release has written.
         """
         for wrong in self.wrong_clocks():
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
+        self.schema.adopt()
         self.chain.initialise()
         self.modes.begin()
         self.reorganiser.finish()
@@ -299,6 +306,7 @@ def build_node(
         ),
         peers=book,
         reorganiser=reorganiser,
+        packer=Packer(PackStore(store, keys), clock, settings.pack_depth),
         resolver=resolver,
         announcer=announcer,
         consensus=Consensus(settings.node, ResolutionStore(store, keys), resolver, queue, clock),
@@ -325,6 +333,7 @@ def build_node(
         going_back=going_back,
         forks=forks,
         development=DevelopmentStore(store, keys),
+        schema=SchemaStore(store, keys),
         chain_clock=chain_clock,
         on_demand=MiningOnDemand(requests, rounds, chain_clock, queue, clock),
         names=Names(NameStore(store, keys), settings, accounts=rules.has_accounts, randomness=randomness),

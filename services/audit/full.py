@@ -188,17 +188,20 @@ class _Run:
         """Replay the heights `start + 1` to `end`, and compare what is stored of their blocks."""
         hashes = self._hashes[start:end]
         index: list[tuple[bytes, bytes]] = []
-        blocks = self._stored.blocks(hashes)
+        blocks = self._stored.blocks(hashes, start + 1)
         for height, name, stored in zip(range(start + 1, end + 1), hashes, blocks, strict=True):
             step = self._step(height, name, stored.text)
             if step is None:
                 break
             block, change = step
             if block.hash.encode() != name:  # the list of heights was wrong: these are the records of another block
-                [stored] = self._stored.blocks([block.hash.encode()])
+                [stored] = self._stored.blocks([block.hash.encode()], height)
             self._check_records(block, change, stored)
             index += [(bytes.fromhex(item.id), f"{height}:{n}".encode()) for n, item in enumerate(block.transactions)]
         self._compare_index(index)
+        for height in self._stored.unnamed(hashes, start + 1):
+            if height <= self._height:
+                self._out.add(Finding("index", f"of block {height}", "nothing", "its pack"))
 
     def _step(self, height: int, name: bytes, text: bytes | None) -> tuple[Block, Change] | None:
         """Replay one block; None if it is damaged."""

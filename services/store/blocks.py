@@ -6,6 +6,7 @@ from typing import Any
 
 from services.errors import Damaged, NotFound, TipMoved
 from services.store.base import NodeStore
+from services.store.packs import full_hash
 from services.store.records import StoredHeader, Tip, decode_header, decode_tip
 
 # Headers read at once while streaming, and bytes of blocks. They bound memory, whatever the length of the chain and
@@ -30,17 +31,20 @@ class BlockReader(NodeStore):
         return decode_tip(self._redis.hgetall(self.keys.tip))
 
     def header(self, block_hash: str) -> StoredHeader | None:
-        text = self._redis.hget(self.keys.headers, block_hash)
+        text = self._blocks.one("headers", block_hash)
         return None if text is None else decode_header(text)
 
     def headers(self, first: int, limit: int) -> list[StoredHeader]:
         """The headers of heights `first` to `first + limit - 1`, as far as the chain has them."""
-        return self.headers_of(self._hashes(first, limit))
+        return self.headers_of(self._hashes(first, limit), first)
 
-    def headers_of(self, hashes: list[str] | list[bytes]) -> list[StoredHeader]:
-        """The headers of blocks, in the order of their hashes, without those that are not stored."""
-        found = self._redis.hmget(self.keys.headers, hashes) if hashes else []
-        return [decode_header(text) for text in found if text is not None]
+    def headers_of(self, hashes: list[str] | list[bytes], first: int = 0) -> list[StoredHeader]:
+        """The headers of blocks, in the order of their hashes, without those that are not stored.
+
+        Args:
+            first: as `RecordReader.many`.
+        """
+        return [decode_header(text) for text in self._blocks.many("headers", hashes, first) if text is not None]
 
     def hashes(self, first: int, limit: int) -> list[str]:
         """The hashes of the blocks at heights `first` to `first + limit - 1`, as far as the chain has them."""
@@ -50,12 +54,12 @@ class BlockReader(NodeStore):
         """As `hashes`, but undecoded: in a damaged store they may not be text."""
         if first < 1 or limit < 1:
             return []
-        return self._redis.lrange(self.keys.heights, first - 1, first + limit - 2)
+        return [full_hash(item) for item in self._redis.lrange(self.keys.heights, first - 1, first + limit - 2)]
 
     def hash_at(self, height: int) -> str | None:
         """The hash of the block at `height` on the chain; None if the chain is shorter."""
         found = self._redis.lindex(self.keys.heights, height - 1) if height > 0 else None
-        return None if found is None else found.decode()
+        return None if found is None else full_hash(found).decode()
 
     def is_on_chain(self, stored: StoredHeader) -> bool:
         """Whether a stored block is part of the chain now. Staged and detached blocks are stored too."""
@@ -63,7 +67,7 @@ class BlockReader(NodeStore):
 
     def block_bytes(self, block_hash: str) -> bytes | None:
         """The canonical block; None if it is not stored."""
-        return self._redis.hget(self.keys.blocks, block_hash)
+        return self._blocks.one("blocks", block_hash)
 
     def block_object(self, block_hash: str) -> dict[str, Any]:
         """The block's JSON object.
@@ -141,12 +145,19 @@ class BlockReader(NodeStore):
         They are read in groups of at most READ_AHEAD bytes, or of one block.
         """
         for group in _by_size(headers, READ_AHEAD):
-            texts = self._redis.hmget(self.keys.blocks, [stored.header.hash for stored in group])
+            texts = self._blocks.many("blocks", [stored.header.hash for stored in group], _first(group))
             texts.reverse()  # so that each can be freed as soon as it is handed on
             for stored in group:
                 text = texts.pop()
-                assert text is not None, "append.lua writes block and header together"
+                assert text is not None, "block and header are written together"
                 yield stored, text
+
+
+def _first(group: list[StoredHeader]) -> int:
+    """The height of the first of some blocks, if they follow one another; 0 if they do not."""
+    first = group[0].header.index
+    follow = all(stored.header.index == height for height, stored in enumerate(group, first))
+    return first if follow else 0
 
 
 def _by_size(headers: Iterable[StoredHeader], most: int) -> Iterator[list[StoredHeader]]:

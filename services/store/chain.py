@@ -11,6 +11,7 @@ from services.store.digest import Digest, header_term, ledger_sum, read_digest
 from services.store.index import IndexReader
 from services.store.keys import Keys
 from services.store.ledger import LedgerReader
+from services.store.packs import full_hash
 from services.store.records import Tip, encode_account, encode_entries, encode_header
 from services.store.stored import StoredRecords
 from shared.block import Block, Header
@@ -63,7 +64,7 @@ class ChainStore(IndexReader, LedgerReader):
         ]
         for address, account in ledger.accounts.items():
             args += [address, encode_account(account)]
-        found = self._scripts.run("initialise", [self.keys.prefix], args).decode()
+        found = full_hash(self._scripts.run("initialise", [self.keys.prefix], args)).decode()
         if found != genesis.hash and self.block_bytes(genesis.hash) is not None:
             return  # this chain with a damaged list of heights, which the check at the start reports
         try:
@@ -104,7 +105,7 @@ class ChainStore(IndexReader, LedgerReader):
         return None if stored is None or before is None else (*before, stored.header)[-self.rules.window_size :]
 
     def _read_window(self, tip: Tip) -> tuple[Header, ...]:
-        hashes = self._redis.lrange(self.keys.heights, -self.rules.window_size, -1)
+        hashes = [full_hash(item) for item in self._redis.lrange(self.keys.heights, -self.rules.window_size, -1)]
         if not hashes or hashes[-1].decode() != tip.hash:
             raise TipMoved("The tip moved while its ancestors were read.")
         return tuple(stored.header for stored in self.headers_of(hashes))

@@ -1,0 +1,36 @@
+"""Which form a store has: the version of what is stored, so that no release misreads what a later one has written.
+
+1: before packs. 2: old blocks may be in packs (docs/redis-schema.md). A store of form 1 is one of form 2 without packs,
+so nothing is rewritten when it is opened; housekeeping packs its old blocks from then on, each pack in one step.
+"""
+
+from services.errors import WrongChain
+from services.store.base import NodeStore
+
+# Raised with every change after which an earlier release would misread the store.
+SCHEMA = 2
+
+
+class SchemaStore(NodeStore):
+    """The form of one node's store."""
+
+    def adopt(self) -> None:
+        """Note that the store has the form of this release, if it has that of an earlier one.
+
+        Raises:
+            WrongChain: a later release has written it, or the number cannot be read.
+        """
+        found = self._redis.get(self.keys.schema)
+        if found is not None and not (found.isdigit() and len(found) < 10):
+            raise WrongChain(
+                "The number of the form of this store cannot be read: the key that ends in :schema is damaged. "
+                f"This release of Quarry writes {SCHEMA} there."
+            )
+        number = int(found or 1)
+        if number > SCHEMA:
+            raise WrongChain(
+                f"A later release of Quarry has written this store: it has form {number}, and this release reads forms "
+                f"up to {SCHEMA}. Use that release, or another QUARRY_NODE or data directory."
+            )
+        if number < SCHEMA:
+            self._redis.set(self.keys.schema, str(SCHEMA))
