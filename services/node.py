@@ -55,11 +55,9 @@ from services.store.modes import ModesStore
 from services.store.names import NameStore
 from services.store.outbox import Outbox
 from services.store.overview import NodeOverview, OverviewStore
-from services.store.packing import PackStore
 from services.store.peers import PeerStore
 from services.store.pool import PoolStore
 from services.store.resolutions import ResolutionStore
-from services.store.schema import SchemaStore
 from services.store.slots import Slots
 from services.store.snapshot_copy import SnapshotCopy
 from services.store.snapshots import SnapshotStore
@@ -112,7 +110,6 @@ class Node:
     going_back: GoingBack
     forks: Forks
     development: DevelopmentStore
-    schema: SchemaStore
     chain_clock: ChainClock
     on_demand: MiningOnDemand
     states: States
@@ -206,11 +203,11 @@ class Node:
         """
         for wrong in self.wrong_clocks():
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
-        self.schema.adopt()
         self.chain.initialise()
         self.modes.begin()
         self.reorganiser.finish()
         require_todays_rules(self.chain)
+        self.chain.schema.adopt()
         self.development.begin_run(self.randomness.token())
         self.watchman.at_start()
         for url in self.settings.peers:
@@ -306,7 +303,7 @@ def build_node(
         ),
         peers=book,
         reorganiser=reorganiser,
-        packer=Packer(PackStore(store, keys), clock, settings.pack_depth),
+        packer=Packer(chain.packs, clock, settings.pack_depth),
         resolver=resolver,
         announcer=announcer,
         consensus=Consensus(settings.node, ResolutionStore(store, keys), resolver, queue, clock),
@@ -333,7 +330,6 @@ def build_node(
         going_back=going_back,
         forks=forks,
         development=DevelopmentStore(store, keys),
-        schema=SchemaStore(store, keys),
         chain_clock=chain_clock,
         on_demand=MiningOnDemand(requests, rounds, chain_clock, queue, clock),
         names=Names(NameStore(store, keys), settings, accounts=rules.has_accounts, randomness=randomness),

@@ -11,8 +11,10 @@ from services.store.digest import Digest, header_term, ledger_sum, read_digest
 from services.store.index import IndexReader
 from services.store.keys import Keys
 from services.store.ledger import LedgerReader
+from services.store.packing import PackStore
 from services.store.packs import full_hash
 from services.store.records import Tip, encode_account, encode_entries, encode_header
+from services.store.schema import SCHEMA, SchemaStore
 from services.store.stored import StoredRecords
 from shared.block import Block, Header
 from shared.errors import RuleError
@@ -41,14 +43,18 @@ class ChainStore(IndexReader, LedgerReader):
         super().__init__(redis, keys)
         self.rules = rules
         self.stored = StoredRecords(redis, keys)
+        self.packs = PackStore(redis, keys)
+        self.schema = SchemaStore(redis, keys)
         self._windows: dict[str, tuple[Header, ...]] = {}  # by the hash of the tip that they end at, the last few
 
     def initialise(self) -> None:
         """Write the genesis block, unless the chain has begun.
 
         Raises:
-            WrongChain: the store holds a chain that began with another genesis block.
+            WrongChain: the store holds a chain that began with another genesis block, or what a later release has
+                written.
         """
+        self.schema.require_known()
         genesis, ledger = self.rules.genesis(), self.rules.initial()
         header = encode_header(genesis, 0)
         digest = Digest(genesis.hash, ledger_sum(ledger)).with_headers(
@@ -61,6 +67,7 @@ class ChainStore(IndexReader, LedgerReader):
             genesis.header.timestamp,
             ledger.supply,
             str(digest),
+            SCHEMA,
         ]
         for address, account in ledger.accounts.items():
             args += [address, encode_account(account)]

@@ -104,9 +104,10 @@ class PackStore(NodeStore):
         return blocks
 
     def unpack_above(self, height: int, now: float) -> int:
-        """Take apart the packs that hold blocks above a height, and the block at that height. Nothing is packed for HELD_SECONDS from then on.
+        """Take apart the packs that hold the block at a height or blocks above it.
 
-        A pack that cannot be read is removed: its blocks are lost.
+        Nothing is packed for HELD_SECONDS from `now` (Unix seconds) on. A pack that cannot be read is removed: its
+        blocks are lost.
 
         Returns:
             how many packs there were.

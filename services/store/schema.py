@@ -14,23 +14,29 @@ SCHEMA = 2
 class SchemaStore(NodeStore):
     """The form of one node's store."""
 
-    def adopt(self) -> None:
-        """Note that the store has the form of this release, if it has that of an earlier one.
+    def require_known(self) -> None:
+        """Refuse a store that this release would misread.
 
         Raises:
             WrongChain: a later release has written it, or the number cannot be read.
         """
+        number = self._number()
+        if number > SCHEMA:
+            raise WrongChain(
+                f"A later release of Quarry has written this store: it has form {number}, and this release reads forms "
+                f"up to {SCHEMA}. Use that release, or another QUARRY_NODE or data directory."
+            )
+
+    def adopt(self) -> None:
+        """Note that the store has the form of this release."""
+        if self._number() < SCHEMA:
+            self._redis.set(self.keys.schema, str(SCHEMA))
+
+    def _number(self) -> int:
         found = self._redis.get(self.keys.schema)
         if found is not None and not (found.isdigit() and len(found) < 10):
             raise WrongChain(
                 "The number of the form of this store cannot be read: the key that ends in :schema is damaged. "
                 f"This release of Quarry writes {SCHEMA} there."
             )
-        number = int(found or 1)
-        if number > SCHEMA:
-            raise WrongChain(
-                f"A later release of Quarry has written this store: it has form {number}, and this release reads forms "
-                f"up to {SCHEMA}. Use that release, or another QUARRY_NODE or data directory."
-            )
-        if number < SCHEMA:
-            self._redis.set(self.keys.schema, str(SCHEMA))
+        return int(found or 1)

@@ -8,8 +8,8 @@
 -- Returns "swapped", "moved" (the tip is another, or the state was repaired), "missing" (a block of the branch was
 -- forgotten), "unfinished" (the journal of an earlier swap still exists), "gone" (there is no such snapshot), or
 -- "packed" (the fork point or a block above it is packed), or "differs" (the stored state is marked as wrong). Only
--- "swapped" writes. Indexes, histories and the mempool follow in slices, from the journal. The branch may be empty; if it also detaches
--- nothing, only the mempool changes.
+-- "swapped" writes. Indexes, histories and the mempool follow in slices, from the journal. The branch may be empty; if
+-- it also detaches nothing, only the mempool changes.
 local P = KEYS[1]
 -- include: lists
 -- include: fault
