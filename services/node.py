@@ -207,7 +207,7 @@ class Node:
         self.modes.begin()
         self.reorganiser.finish()
         require_todays_rules(self.chain)
-        self.chain.schema.adopt()
+        self.chain.schema.adopt(self.clock.now())
         self.development.begin_run(self.randomness.token())
         self.watchman.at_start()
         for url in self.settings.peers:

@@ -9,6 +9,8 @@ from services.store.base import NodeStore
 
 # Raised with every change after which an earlier release would misread the store.
 SCHEMA = 2
+# Time to replace the processes of an earlier release.
+UPGRADE_SECONDS = 600
 
 
 class SchemaStore(NodeStore):
@@ -27,9 +29,14 @@ class SchemaStore(NodeStore):
                 f"up to {SCHEMA}. Use that release, or another QUARRY_NODE or data directory."
             )
 
-    def adopt(self) -> None:
-        """Note that the store has the form of this release."""
+    def adopt(self, now: float) -> None:
+        """Note that the store has the form of this release. `now`: Unix seconds.
+
+        If an earlier one has written it, nothing is packed for UPGRADE_SECONDS: its ticker may still run, and would
+        take packed blocks for lost ones.
+        """
         if self._number() < SCHEMA:
+            self._redis.hset(self.keys.packed, "held", str(int(now) + UPGRADE_SECONDS))
             self._redis.set(self.keys.schema, str(SCHEMA))
 
     def _number(self) -> int:

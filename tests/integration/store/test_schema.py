@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 
 from services.errors import WrongChain
-from services.store.schema import SCHEMA
+from services.store.schema import SCHEMA, UPGRADE_SECONDS
 from tests.support.keys import ALICE
 from tests.support.nodes import TestNode
 from tests.support.stored import dump
@@ -21,6 +21,12 @@ def test_a_store_of_a_release_without_forms_is_taken_over(here: TestNode, redis:
     here.node.begin()
     after = dump(redis)
     assert after.pop(here.node.chain.keys.schema.encode())
+    assert after.pop(here.node.chain.keys.packed.encode())
+    # The processes of the earlier release may still run.
+    assert here.node.chain.packs.totals().held == int(here.clock.now()) + UPGRADE_SECONDS
+    here.clock.sleep(UPGRADE_SECONDS + 1)
+    here.node.begin()
+    assert here.node.chain.packs.totals().held < here.clock.now()
     own = {here.node.chain.keys.run.encode(), here.node.chain.keys.rules.encode()}  # what each start writes
     assert {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} <= own
 
