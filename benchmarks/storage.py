@@ -38,6 +38,8 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         say("writing a chain")
         source = Source(node, KEYS)
         source.grow(1, len(KEYS))  # every account has an entry
+        source.grow(packing.BLOCKS - 1, 0)
+        _pack(source.node)
         begun = _lasting(node)
         empty = _grown(node.redis, lambda: source.grow(BLOCKS, 0)) / BLOCKS
         say("packing it")
@@ -50,8 +52,9 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         blocks = TRANSACTIONS // PER_BLOCK
         full = _grown(node.redis, lambda: source.grow(blocks, PER_BLOCK))
         written = (_log_bytes(node.directory) - log) / TRANSACTIONS
+        source.grow(packing.BLOCKS, 0)  # blocks are packed when there are enough
         _pack(source.node)
-        old = (_lasting(node) - begun - blocks * old_empty) / TRANSACTIONS
+        old = (_lasting(node) - begun - (blocks + packing.BLOCKS) * old_empty) / TRANSACTIONS
         size = len(json.dumps(source.node.chain.block_object(source.node.chain.tip().hash)["transactions"][1]))
         asked = _grown(node.redis, lambda: _ask(source.node, node.redis, ASKED)) / ASKED
     per_transaction = (full - blocks * empty) / TRANSACTIONS
@@ -71,13 +74,14 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     )  # fmt: skip
     storage.add(
         "pack_ms", 1000 * seconds / (BLOCKS / packing.BLOCKS), "ms", target=50 * packing.BLOCKS, better="lower",
-        than=f"processor time of {packing.BLOCKS} empty blocks, the store's included; at a block a second 5 % of a core are"
-        f" {50 * packing.BLOCKS} ms",
+        than=f"processor time of {packing.BLOCKS} empty blocks, with the store's; at a block a second, 5 % of a core"
+        f" are {50 * packing.BLOCKS} ms",
     )  # fmt: skip
     for name, about in _READERS.items():
         storage.add(
             f"packed_{name}_speed", before[name] / after[name], "x", target=0.9, better="higher",
-            than=f"{about} of {BLOCKS:,} packed empty blocks, against the same before they were packed; processor time, best of {TIMES}",
+            than=f"{about} of {BLOCKS:,} packed empty blocks, against the same before they were packed; processor time,"
+            f" best of {TIMES}",
         )  # fmt: skip
     storage.add(
         "log_bytes_per_transaction", written, "bytes", than="append-only file per transfer, before it is rewritten"

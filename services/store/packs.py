@@ -17,8 +17,8 @@ Kind = Literal["blocks", "headers", "undo", "ids"]
 
 _FIELDS: dict[Kind, str] = {"blocks": "text", "headers": "header", "undo": "undo", "ids": "ids"}
 _PARTS: dict[Kind, Part] = {"blocks": "whole", "headers": "headers", "undo": "whole", "ids": "ids"}
-# Blocks that one script looks for, where each may be in another pack: bounds its time and our memory.
-_TOGETHER: dict[Part, int] = {"headers": 64, "ids": 16, "whole": 16}
+# Blocks that one script looks for.
+_TOGETHER = 500
 # Of a name and of a height in the index of packed blocks (lua/names.lua).
 NAME_BYTES, HEIGHT_BYTES = 5, 4
 _HASH_BYTES = 32
@@ -54,6 +54,8 @@ class RecordReader:
         self._keys = keys
         self._scripts = scripts
         self._audits = audits
+        # The last pack that was read, and what was in it: a page of a chain often ends in the middle of a pack.
+        self._last: tuple[bytes, Part, list[BlockRecords]] = (b"", "whole", [])
 
     def one(self, kind: Kind, block_hash: str | bytes, height: int = 0) -> bytes | None:
         """One record of a block; None if it is not stored. `height`: of the block, if it is known.
@@ -93,13 +95,16 @@ class RecordReader:
             part: what is asked for; the other records are None.
         """
         wanted = set(hashes)
-        step = _TOGETHER[part]
-        for start in range(0, len(hashes), step):
-            blocks = list(zip(hashes[start : start + step], heights[start : start + step], strict=True))
-            known = [str(height) for _, height in blocks if height]
-            names = [name_of_block(name) for name, height in blocks if not height]
-            args = [part, len(known), *known, *names]
-            for value in self._scripts.run("read_packs", [self._keys.prefix], args):
+        blocks = sorted(zip(heights, hashes, strict=True))
+        left = [str(height) for height, _ in blocks if height]
+        names = [name_of_block(name) for height, name in blocks if not height]
+        while left or names:
+            known, unknown = left[:_TOGETHER], names[: max(_TOGETHER - len(left), 0)]
+            args = [part, len(known), *known, *unknown]
+            done, *values = self._scripts.run("read_packs", [self._keys.prefix], args)
+            names = names[max(done - len(known), 0) :]
+            left = left[done:]
+            for value in values:
                 for records in self._opened(value, part):
                     name = hash_of(records)
                     if name in wanted:
@@ -132,12 +137,17 @@ class RecordReader:
         return [packed[name] for name in names]
 
     def _opened(self, value: bytes, part: Part) -> list[BlockRecords]:
+        last = self._last
+        if last[0] == value and last[1] == part:
+            return last[2]
         try:
-            return unpack(value, part)
+            blocks = unpack(value, part)
         except Damaged:
             if self._audits:
                 return []
             raise
+        self._last = value, part, blocks
+        return blocks
 
     def _key(self, kind: Kind) -> str:
         key: str = getattr(self._keys, kind)

@@ -3,7 +3,7 @@
 Nothing is decoded here: what cannot be read must be reported as it is.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from services.ports import Store
 from services.store.base import NodeStore
@@ -153,17 +153,30 @@ class StoredRecords(NodeStore):
     def places(self, ids: list[bytes]) -> list[bytes | None]:
         """Per transaction id (32 bytes), its entry in the index, or what it would be if its block were not packed."""
         found: list[bytes | None] = []
-        blocks: dict[int, bytes] = {}  # the ids of packed blocks
-        for name, (place, heights) in zip(ids, self._blocks.places(ids), strict=True):
+        places = list(self._blocks.places(ids))
+        blocks = self._packed_ids({height for _, heights in places for height in heights})
+        for name, (place, heights) in zip(ids, places, strict=True):
             for height in heights:
-                if height not in blocks:
-                    blocks[height] = self._blocks.one("ids", self.hash_at(height) or b"", height) or b""
-                position = position_of(blocks[height], name)
+                position = position_of(blocks.get(height, b""), name)
                 if position is not None:
                     place = b"%d:%d" % (height, position)
                     break
             found.append(place)
         return found
+
+    def _packed_ids(self, heights: Collection[int]) -> dict[int, bytes]:
+        """By height, the ids of the transactions of packed blocks."""
+        order = sorted(heights)
+        pipeline = self._redis.pipeline(transaction=False)
+        for height in order:
+            pipeline.lrange(self.keys.heights, height - 1, height - 1)
+        hashes = [full_hash(found[0]) if found else b"" for found in (pipeline.execute() if order else [])]
+        alone = self._redis.hmget(self.keys.ids, hashes) if order else []
+        packed = dict(self._blocks.packed(hashes, order, "ids"))
+        return {
+            height: (packed[name].ids if name in packed else own) or b""
+            for height, name, own in zip(order, hashes, alone, strict=True)
+        }
 
     def index_size(self) -> int:
         """How many transactions the index has, those of packed blocks included."""
