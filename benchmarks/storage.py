@@ -51,11 +51,11 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         log = _log_bytes(node.directory)
         blocks = TRANSACTIONS // PER_BLOCK
         full = _grown(node.redis, lambda: source.grow(blocks, PER_BLOCK))
+        size = len(json.dumps(source.node.chain.block_object(source.node.chain.tip().hash)["transactions"][1]))
         written = (_log_bytes(node.directory) - log) / TRANSACTIONS
         source.grow(packing.BLOCKS, 0)  # blocks are packed when there are enough
         _pack(source.node)
         old = (_lasting(node) - begun - (blocks + packing.BLOCKS) * old_empty) / TRANSACTIONS
-        size = len(json.dumps(source.node.chain.block_object(source.node.chain.tip().hash)["transactions"][1]))
         asked = _grown(node.redis, lambda: _ask(source.node, node.redis, ASKED)) / ASKED
     per_transaction = (full - blocks * empty) / TRANSACTIONS
     storage.add(
