@@ -6,7 +6,8 @@ from typing import Any
 
 from services.errors import Damaged, NotFound, TipMoved
 from services.store.base import NodeStore
-from services.store.packs import full_hash
+from services.store.pack_form import BlockRecords
+from services.store.packs import full_hash, hash_of
 from services.store.records import StoredHeader, Tip, decode_header, decode_tip
 
 # Headers read at once while streaming, and bytes of blocks. They bound memory, whatever the length of the chain and
@@ -123,13 +124,25 @@ class BlockReader(NodeStore):
         raise TipMoved("The chain was reorganised while it was read.")
 
     def stream(self, first: int, last: int) -> Iterator[bytes]:
-        """The canonical blocks from one height to another, both included, read in groups (`read_blocks`).
+        """The canonical blocks from one height to another, both included.
+
+        They are read pack by pack or in groups (`read_blocks`).
 
         Raises:
             TipMoved: a reorganisation replaced what has been sent already; the reader must start again.
         """
         sent: str | None = None
-        for start in range(first, last + 1, PAGE):
+        start, packed = first, True
+        while start <= last:
+            pack = self._part_of_pack(start, last) if packed else []
+            packed = bool(pack)  # blocks that could not be packed are rare, and packs above them are read as others are
+            if pack:
+                head = decode_header(pack[0].header or b"").header
+                if sent is not None and head.previous_hash != sent:
+                    raise TipMoved("The chain was reorganised while it was read.")
+                yield from (block.text or b"" for block in pack)
+                sent, start = hash_of(pack[-1]).decode(), start + len(pack)
+                continue
             headers = self.headers(start, min(PAGE, last + 1 - start))
             if not headers:
                 raise TipMoved("The chain became shorter while it was read.")
@@ -138,6 +151,13 @@ class BlockReader(NodeStore):
                     raise TipMoved("The chain was reorganised while it was read.")
                 sent = stored.header.hash
                 yield text
+            start += len(headers)
+
+    def _part_of_pack(self, first: int, last: int) -> list[BlockRecords]:
+        """The blocks from one height to another, as far as the pack that holds the first one has them."""
+        pack = self._blocks.pack_at(first)
+        lowest = decode_header(pack[0].header or b"").header.index if pack else first
+        return pack[first - lowest : last + 1 - lowest]
 
     def read_blocks(self, headers: Iterable[StoredHeader]) -> Iterator[tuple[StoredHeader, bytes]]:
         """The canonical blocks of stored headers, in their order.

@@ -111,6 +111,15 @@ class RecordReader:
                         wanted.discard(name)
                         yield name, records
 
+    def pack_at(self, height: int) -> list[BlockRecords]:
+        """All blocks of the pack that holds a height, in their order; empty if the block is not packed.
+
+        Raises:
+            Damaged: the pack cannot be read.
+        """
+        _, *values = self._scripts.run("read_packs", [self._keys.prefix], ["whole", 1, height])
+        return self._opened(values[0], "whole") if values else []
+
     def places(self, ids: Sequence[bytes]) -> Iterator[tuple[bytes | None, list[int]]]:
         """Per transaction id (32 bytes), its entry in the index, or heights at which a packed block may hold it, the
         highest first.

@@ -3,7 +3,7 @@
 Nothing is decoded here: what cannot be read must be reported as it is.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from services.ports import Store
 from services.store.base import NodeStore
@@ -123,8 +123,6 @@ class StoredRecords(NodeStore):
         Args:
             first: the height of the first block; the others follow it on the chain.
         """
-        if first > int(self._redis.hget(self.keys.packed, "height") or 0):
-            return []
         known = zip(range(first, first + len(hashes)), hashes, self._blocks.heights(hashes), strict=True)
         lost = [(height, name) for height, name, heights in known if height not in heights]
         alone = self._redis.hmget(self.keys.blocks, [name for _, name in lost]) if lost else []
@@ -150,14 +148,19 @@ class StoredRecords(NodeStore):
 
     # --- indexes ---
 
-    def places(self, ids: list[bytes]) -> list[bytes | None]:
-        """Per transaction id (32 bytes), its entry in the index, or what it would be if its block were not packed."""
+    def places(self, ids: list[bytes], blocks: Mapping[int, bytes] | None = None) -> list[bytes | None]:
+        """Per transaction id (32 bytes), its entry in the index, or what it would be if its block were not packed.
+
+        Args:
+            blocks: the ids of blocks that the caller has read already, by height.
+        """
+        known = blocks or {}
         found: list[bytes | None] = []
         places = list(self._blocks.places(ids))
-        blocks = self._packed_ids({height for _, heights in places for height in heights})
+        other = self._packed_ids({height for _, heights in places for height in heights if height not in known})
         for name, (place, heights) in zip(ids, places, strict=True):
             for height in heights:
-                position = position_of(blocks.get(height, b""), name)
+                position = position_of(known.get(height, other.get(height, b"")), name)
                 if position is not None:
                     place = b"%d:%d" % (height, position)
                     break
