@@ -132,6 +132,7 @@ class _Run:
         self._headers = 0  # sum of the terms of the headers
         self._histories: dict[str, array[int]] = {}
         self._packed = chain.packs.totals().height  # of the last packed block
+        self._named = 0  # up to which height blocks were looked for by their hash
         self._by_links = Links(chain.stored, rules)
         self._links: dict[int, bytes] | None = None
 
@@ -200,7 +201,13 @@ class _Run:
             self._check_records(block, change, stored)
             index += [(bytes.fromhex(item.id), f"{height}:{n}".encode()) for n, item in enumerate(block.transactions)]
         self._compare_index(index, {start + 1 + i: block.ids or b"" for i, block in enumerate(blocks)})
-        for height in self._stored.unnamed(hashes, start + 1) if start < self._packed else ():
+        if start < self._packed and (end % _NAMES < _PAGE or end >= min(self._packed, len(self._hashes))):
+            self._check_names(end)
+
+    def _check_names(self, end: int) -> None:
+        """Whether the packed blocks up to a height are found by their hash; asked for many at once."""
+        start, self._named = self._named, end
+        for height in self._stored.unnamed(self._hashes[start:end], start + 1):
             if height <= self._height:
                 self._out.add(Finding("index", f"of block {height}", "nothing", "its pack"))
 
