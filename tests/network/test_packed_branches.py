@@ -6,10 +6,9 @@ import pytest
 
 from services.store import packing
 from services.store.packing import HELD_SECONDS
-from tests.network.branches import check, fork
+from tests.network.branches import check, fork, random_block
 from tests.network.ports import Member, Network
-from tests.network.test_reorganisation import ANNE, BEN, random_block
-from tests.support.keys import KEYS
+from tests.support.keys import ALICE, BOB, KEYS
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +25,7 @@ def pack(member: Member) -> int:
 
 def test_a_node_fetches_a_packed_chain(network: Network) -> None:
     a, b = fork(network)
-    a.grow(10, ANNE.address)
+    a.grow(10, ALICE.address)
     assert pack(a) >= 8
     assert b.resolve().replaced
     assert b.hashes() == a.hashes()
@@ -38,14 +37,14 @@ def test_packed_blocks_are_left_for_a_better_branch_and_come_back(network: Netwo
     """Back and forth between branches of random transactions, everything packed each time."""
     rng, keys = random.Random(seed), KEYS[:4]
     a, b = network.members("a", "b")
-    a.mine(*random_block(a, rng, keys, 8), recipient=ANNE.address)
-    a.grow(5, ANNE.address)
+    a.mine(*random_block(a, rng, keys, 8), recipient=ALICE.address)
+    a.grow(5, ALICE.address)
     network.copy(a, b)
     for loser, winner in ((a, b), (b, a), (a, b)):
         for _ in range(rng.randint(3, 7)):
-            loser.mine(*random_block(loser, rng, keys, rng.randint(0, 4)), recipient=BEN.address)
+            loser.mine(*random_block(loser, rng, keys, rng.randint(0, 4)), recipient=BOB.address)
         while winner.height <= loser.height:
-            winner.mine(*random_block(winner, rng, keys, rng.randint(0, 4)), recipient=ANNE.address)
+            winner.mine(*random_block(winner, rng, keys, rng.randint(0, 4)), recipient=ALICE.address)
         network.clock.sleep(HELD_SECONDS + 1)
         for member in (loser, winner):
             pack(member)
