@@ -8,7 +8,9 @@ CHECK_SECONDS = 3600
 
 
 def keep_house(node: Node, *, check_all: bool = False) -> int:
-    """Bring back lost work, drop what has expired, and check the stored state. Returns how many transactions expired.
+    """Bring back lost work, drop what has expired, pack old blocks, and check the stored state.
+
+    Returns how many transactions expired.
 
     Safe at any time, also if two processes do it at once. No peer is asked for anything, so no peer can slow it down.
 
@@ -26,6 +28,7 @@ def keep_house(node: Node, *, check_all: bool = False) -> int:
         node.announcer.remind()
     node.announcer.news_waiting()
     node.reorganiser.forget_abandoned()
+    node.packer.run()
     return node.mempool.expire()
 
 

@@ -10,6 +10,7 @@ from services.audit.watchman import Watchman
 from services.chain.accept import Acceptor
 from services.chain.earlier_chains import require_todays_rules
 from services.chain.finishing import Finisher
+from services.chain.packer import Packer
 from services.chain.prefixes import RecentHashes
 from services.chain.reorganiser import Reorganiser
 from services.chain.snapshots import Snapshots
@@ -28,8 +29,9 @@ from services.mempool.prefixes import WaitingIds
 from services.mining.aside import RoundsAside
 from services.mining.leases import Leases
 from services.mining.modes import MiningModes
+from services.mining.policy import MiningPolicy
 from services.mining.requests import Requests
-from services.mining.rounds import MiningPolicy, Rounds
+from services.mining.rounds import Rounds
 from services.mining.seal_log import SealLog
 from services.mining.sealer import Sealer, sealer_of
 from services.mining.templates import TemplateMaker
@@ -99,6 +101,7 @@ class Node:
     leases: Leases
     peers: PeerBook
     reorganiser: Reorganiser
+    packer: Packer
     resolver: Resolver
     announcer: Announcer
     consensus: Consensus
@@ -203,7 +206,8 @@ class Node:
         mines; finish an interrupted reorganisation; check the stored state, and mark it if it is wrong.
 
         Raises:
-            WrongChain: the store holds a chain of another spec, or one that breaks later rules or upgrades.
+            WrongChain: the store holds a chain of another spec, one that breaks later rules or upgrades, or what a
+                later release has written.
         """
         for wrong in self.wrong_clocks():
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
@@ -212,6 +216,7 @@ class Node:
         self.reorganiser.finish()
         require_todays_rules(self.chain)
         require_upgrades_kept(self.chain)
+        self.chain.schema.adopt(self.clock.now())
         self.development.begin_run(self.randomness.token())
         self.watchman.at_start()
         for url in self.settings.peers:
@@ -247,7 +252,7 @@ def build_node(
     faults = FaultStore(store, keys)
     pool = PoolStore(store, keys)
     mining = MiningStore(store, keys)
-    mempool = Mempool(pool, _pool_policy(settings), rules, clock)
+    mempool = Mempool(pool, PoolPolicy.of(settings), rules, clock)
     book = PeerBook(PeerStore(store, keys), clock, settings.max_peers)
     client = PeerClient(http, settings.spec.largest_block, floats=rules.floats)
     announcer = Announcer(
@@ -265,14 +270,7 @@ def build_node(
     acceptor = Acceptor(
         chain, rules, clock, reorganiser.finish, pool.senders, (SealLog(clock).accepted, announcer.accepted)
     )
-    policy = MiningPolicy(
-        settings.node,
-        settings.reward_address,
-        settings.automine,
-        settings.max_requests,
-        always=settings.mine == "always",
-        block_time=settings.block_time,
-    )
+    policy = MiningPolicy.of(settings)
     templates = TemplateMaker(chain, pool, rules, clock, sealer or sealer_of(settings))
     ports = Ports(clock, queue, randomness)
     rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, ports)
@@ -310,6 +308,7 @@ def build_node(
         leases=Leases(policy, rounds, ports, store, keys),
         peers=book,
         reorganiser=reorganiser,
+        packer=Packer(chain.packs, clock, settings.pack_depth),
         resolver=resolver,
         announcer=announcer,
         consensus=Consensus(settings.node, ResolutionStore(store, keys), resolver, queue, clock),
@@ -343,15 +342,4 @@ def build_node(
         recent=RecentHashes(chain),
         waiting=WaitingIds(pool),
         broker=broker,
-    )
-
-
-def _pool_policy(settings: Settings) -> PoolPolicy:
-    return PoolPolicy(
-        min_fee=settings.min_fee,
-        max_transactions=settings.max_mempool,
-        nonces_ahead=settings.nonces_ahead,
-        expiry_seconds=settings.expiry_seconds,
-        record_seconds=settings.record_seconds,
-        max_records=settings.max_records,
     )

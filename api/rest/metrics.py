@@ -98,6 +98,7 @@ class _NodeCollector:
         yield from self._demand(state)
         yield from self._network()
         yield from self._jobs()
+        yield from self._packs()
         yield from self._room()
         yield GaugeMetricFamily(
             "quarry_wrong_clocks",
@@ -153,6 +154,15 @@ class _NodeCollector:
         yield from (jobs, seconds)
         yield _lengths("quarry_job_wait_seconds", "Time of jobs from queue to start.", "wait", report.totals)
         yield _lengths("quarry_job_run_seconds", "Time of jobs from start to end.", "run", report.totals)
+
+    def _packs(self) -> Iterator[Metric]:
+        """The packs of old blocks."""
+        packed = self._node.chain.packs.totals()
+        yield GaugeMetricFamily("quarry_packed_blocks", "Old blocks that are packed.", packed.blocks)
+        yield GaugeMetricFamily("quarry_packed_bytes", "Bytes of the packs of old blocks.", packed.bytes)
+        yield CounterMetricFamily(
+            "quarry_pack_seconds", "Seconds that packing old blocks has taken.", packed.microseconds / 1e6
+        )
 
     def _room(self) -> Iterator[Metric]:
         """How much memory and disk is left. The disk is that of this process's machine."""

@@ -157,6 +157,10 @@ class Database:
         found: list[bytes] = value[_slice(start, end, len(value))]
         return found
 
+    def lset(self, key: bytes, index: bytes, item: bytes) -> bool:
+        self._get(key, list)[int(index)] = item
+        return True
+
     def ltrim(self, key: bytes, start: bytes, end: bytes) -> bool:
         value = self._get(key, list)
         value[:] = value[_slice(start, end, len(value))]
@@ -233,6 +237,10 @@ class Database:
 
     def zrangebyscore(self, key: bytes, low: bytes, high: bytes, *limit: bytes) -> list[bytes]:
         found = self.zset(key).between(low, high)
+        return found[int(limit[1]) : int(limit[1]) + int(limit[2])] if limit else found
+
+    def zrevrangebyscore(self, key: bytes, high: bytes, low: bytes, *limit: bytes) -> list[bytes]:
+        found = self.zset(key).between(low, high)[::-1]
         return found[int(limit[1]) : int(limit[1]) + int(limit[2])] if limit else found
 
     def zrangebylex(self, key: bytes, low: bytes, offset: int, count: int) -> list[bytes]:

@@ -89,6 +89,8 @@ class FinalState:
 
     def _check_index(self) -> None:
         """Whether the index has transactions that the chain does not have."""
+        if self._mender is not None:
+            self._mender.flush()
         if self._stored.index_size() == self._out.transactions:
             return
         for name, place in self._stored.index():
@@ -96,6 +98,8 @@ class FinalState:
                 self._out.add(Finding("index", f"of transaction {name.hex()}", shown(place), "nothing"))
                 if self._mender is not None:
                     self._mender.record(self._keys.transactions, name, None)
+        if self._mender is not None:
+            self._mender.count_index(self._out.transactions)
 
     def _is_stray(self, name: bytes, place: bytes) -> bool:
         height, _, position = place.partition(b":")

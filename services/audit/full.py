@@ -32,8 +32,8 @@ from shared.ledger import Change
 from shared.replay import Replay
 from shared.rules import Rules
 
-# Blocks that are read at once, with all their records.
-_PAGE = 25
+# Blocks that are read at once, with all their records: half of a pack.
+_PAGE = 32
 # Index entries that are read at once.
 _NAMES = 1000
 # Where an entry of the list of heights is wrong, this many blocks above it are tried, before all links are followed.
@@ -131,6 +131,8 @@ class _Run:
         self._hashes: list[bytes] = []  # the list of heights, as it is stored
         self._headers = 0  # sum of the terms of the headers
         self._histories: dict[str, array[int]] = {}
+        self._packed = chain.packs.totals().height  # of the last packed block
+        self._named = 0  # up to which height blocks were looked for by their hash
         self._by_links = Links(chain.stored, rules)
         self._links: dict[int, bytes] | None = None
 
@@ -188,17 +190,26 @@ class _Run:
         """Replay the heights `start + 1` to `end`, and compare what is stored of their blocks."""
         hashes = self._hashes[start:end]
         index: list[tuple[bytes, bytes]] = []
-        blocks = self._stored.blocks(hashes)
+        blocks = self._stored.blocks(hashes, start + 1)
         for height, name, stored in zip(range(start + 1, end + 1), hashes, blocks, strict=True):
             step = self._step(height, name, stored.text)
             if step is None:
                 break
             block, change = step
             if block.hash.encode() != name:  # the list of heights was wrong: these are the records of another block
-                [stored] = self._stored.blocks([block.hash.encode()])
+                [stored] = self._stored.blocks([block.hash.encode()], height)
             self._check_records(block, change, stored)
             index += [(bytes.fromhex(item.id), f"{height}:{n}".encode()) for n, item in enumerate(block.transactions)]
-        self._compare_index(index)
+        self._compare_index(index, {start + 1 + i: block.ids or b"" for i, block in enumerate(blocks)})
+        if start < self._packed and (end % _NAMES < _PAGE or end >= min(self._packed, len(self._hashes))):
+            self._check_names(end)
+
+    def _check_names(self, end: int) -> None:
+        """Whether the packed blocks up to a height are found by their hash; asked for many at once."""
+        start, self._named = self._named, end
+        for height in self._stored.unnamed(self._hashes[start:end], start + 1):
+            if height <= self._height:
+                self._out.add(Finding("index", f"of block {height}", "nothing", "its pack"))
 
     def _step(self, height: int, name: bytes, text: bytes | None) -> tuple[Block, Change] | None:
         """Replay one block; None if it is damaged."""
@@ -282,10 +293,11 @@ class _Run:
             for address in named_addresses(transaction):
                 self._histories.setdefault(address, array("Q")).append(block.index << POSITION_BITS | position)
 
-    def _compare_index(self, expected: list[tuple[bytes, bytes]]) -> None:
+    def _compare_index(self, expected: list[tuple[bytes, bytes]], blocks: dict[int, bytes]) -> None:
+        """`blocks`: the ids of each block's transactions as they are stored, by height."""
         for start in range(0, len(expected), _NAMES):
             part = expected[start : start + _NAMES]
-            found = self._stored.places([name for name, _ in part])
+            found = self._stored.places([name for name, _ in part], blocks)
             for (name, right), stored in zip(part, found, strict=True):
                 if stored != right:
                     self._out.add(Finding("index", f"of transaction {name.hex()}", shown(stored), shown(right)))

@@ -162,7 +162,7 @@ class QuickAudit:
         for start in range(0, len(found), _TOGETHER):
             part = found[start : start + _TOGETHER]
             group = [(height, names) for height, names in part if len(names) == min(height, 2)]
-            blocks, parents = stored.blocks_with_parents([names for _, names in group])
+            blocks, parents = stored.blocks_with_parents([names for _, names in group], [height for height, _ in group])
             samples = {
                 height: Sample.read(self._rules, height, names[-1].decode("ascii", "replace"), block, parent)
                 for (height, names), block, parent in zip(group, blocks, parents, strict=True)

@@ -105,6 +105,7 @@ class Repair:
         finished = self._finish()
         old_tip = (self._chain.stored.tip_hash() or b"").decode("utf-8", "surrogateescape")
         mender = self._faults.mender()
+        mender.name_packed(token)
         old_hashes = self._chain.stored.hashes()
         outcome = self._audit.run(advance, mender=mender, truncate=truncate)
         if outcome.broken is not None and not truncate:

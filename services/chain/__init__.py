@@ -4,6 +4,7 @@
 - `reorganiser`: verifies a branch and swaps it in.
 - `finishing`: brings indexes, histories and mempool in line after a swap.
 - `changes`: which blocks were detached and attached since a reader last looked.
+- `packer`: packs old blocks, so that they take less memory.
 - `earlier_chains`: refuses a chain that an earlier version began and that breaks a rule added since.
 - `upgrades`: refuses a chain whose blocks break the upgrades that the operator has given since.
 - `snapshots`: the ledger at a recent height.

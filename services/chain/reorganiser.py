@@ -221,7 +221,8 @@ class Reorganiser:
                 Swap(
                     branch.old_tip, branch.fork, branch.detached, branch.attached, branch.tip, ledger,
                     aftermath, asked, snapshot,
-                )
+                ),
+                self._clock.now(),
             )  # fmt: skip
             if outcome == "swapped":
                 break

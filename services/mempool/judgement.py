@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.errors import Busy, PolicyError
+from services.settings.table import Settings
 from services.store.pool import Admission, PoolView, Waiting, Written
 from shared.errors import RuleError
 from shared.transaction import Transaction
@@ -20,6 +21,17 @@ class PoolPolicy:
     expiry_seconds: int
     record_seconds: int
     max_records: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "PoolPolicy":
+        return cls(
+            min_fee=settings.min_fee,
+            max_transactions=settings.max_mempool,
+            nonces_ahead=settings.nonces_ahead,
+            expiry_seconds=settings.expiry_seconds,
+            record_seconds=settings.record_seconds,
+            max_records=settings.max_records,
+        )
 
 
 class Judgement:

@@ -4,6 +4,7 @@
 - `templates`: makes the next block without its proof from the mempool.
 - `sealer`: the key that signs templates where only sealers may seal.
 - `pace`: how fast one worker may search under a hash-rate limit.
+- `policy`: how the node mines, from its settings.
 - `rounds`: opens a round, hands out ranges of proofs, and seals the block.
 - `demand`: how many workers a round wants.
 - `aside`: rounds for blocks of another branch.

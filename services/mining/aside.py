@@ -6,7 +6,8 @@ when it is complete (services/development/forks.py).
 """
 
 from services.errors import Busy, PolicyError
-from services.mining.rounds import MiningPolicy, Rounds
+from services.mining.policy import MiningPolicy
+from services.mining.rounds import Rounds
 from services.ports import Ports
 from services.store.mining import MiningStore
 from shared.block import Block, Template

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from services.errors import Busy, NotFound, PolicyError
-from services.mining.rounds import ARRIVAL_SECONDS, REFRESH_SECONDS, MiningPolicy, Rounds
+from services.mining.policy import MiningPolicy
+from services.mining.rounds import ARRIVAL_SECONDS, REFRESH_SECONDS, Rounds
 from services.mining.vouchers import Vouchers, digest_of
 from services.ports import Ports, Store
 from services.store.keys import Keys
@@ -108,7 +109,7 @@ class Leases:
                 self._remember(found)
                 return found
             if isinstance(found, Stale):
-                self._rounds.refresh(found.round_id)
+                self._rounds.renew_old(found.round_id)
             elif found == "none":
                 if self._rounds.rest() > 0 or self._rounds.ensure_open() is None or self._is_aside():
                     return None

@@ -5,7 +5,8 @@ since what they set is in the store.
 """
 
 from services.errors import PolicyError
-from services.mining.rounds import MiningPolicy, Rounds
+from services.mining.policy import MiningPolicy
+from services.mining.rounds import Rounds
 from services.ports import Clock, Randomness
 from services.store.modes import ModesStore
 

@@ -4,7 +4,8 @@ Walk: `ask` (a request waits, a round is open) → `wait` → the block that ans
 """
 
 from services.errors import Busy, NotFound, PolicyError
-from services.mining.rounds import MiningPolicy, Rounds
+from services.mining.policy import MiningPolicy
+from services.mining.rounds import Rounds
 from services.ports import Clock, Randomness
 from services.store.mining import MiningStore
 from services.store.rounds import MiningRequest

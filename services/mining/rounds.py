@@ -5,13 +5,13 @@ proofs → `seal` (the block is appended, the oldest request answered) → the n
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 import structlog
 
 from services.chain.accept import Accepted, Acceptor
 from services.errors import LedgerDiffers, NotASealer, TipMoved
 from services.mempool.admission import Mempool
+from services.mining.policy import MiningPolicy
 from services.mining.templates import TemplateMaker
 from services.ports import Ports
 from services.store.chain import SealedBy
@@ -36,27 +36,6 @@ REST_PER_TRANSACTION = 0.002
 LONGEST_REST = 0.1
 # Times the difficulty: this many proofs contain a valid one with a probability of 86 %.
 ENOUGH = 2
-
-
-@dataclass(frozen=True, slots=True)
-class MiningPolicy:
-    """How one node mines."""
-
-    node: str
-    recipient: str  # address that rewards go to; "": the node does not mine
-    automine: bool
-    max_requests: int  # that may wait
-    always: bool = False  # a round is always open
-    block_time: float = 0.0  # seconds between two blocks that the ticker asks for; 0: none
-
-    @property
-    def never_idle(self) -> bool:
-        """Whether a round is wanted although nothing asks for one."""
-        return self.always and bool(self.recipient)
-
-    def automines(self, chosen: bool | None) -> bool:
-        """Whether a waiting transaction opens a round. `chosen`: see `Situation.automine`."""
-        return bool(self.recipient) and (self.automine if chosen is None else chosen)
 
 
 class Rounds:
@@ -175,7 +154,7 @@ class Rounds:
         if open_round:
             self._renew(open_round, keeps=False)
 
-    def refresh(self, round_id: str) -> None:
+    def renew_old(self, round_id: str) -> None:
         """Give an open round a new template because the tip has moved or the template is old."""
         self._renew(round_id)
 

@@ -111,6 +111,8 @@ class Settings:
     expiry_seconds: int = field(metadata=number("MEMPOOL_EXPIRY", 86_400, 1, 31_536_000, AS_IT_IS))
     record_seconds: int = field(metadata=number("RECORD_SECONDS", 7 * 86_400, 1, 31_536_000, AS_IT_IS))
     max_records: int = field(metadata=number("MAX_RECORDS", 100_000, 1, 10_000_000, AS_IT_IS))
+    # Blocks that lie so deep are packed; 0: none is.
+    pack_depth: int = field(metadata=number("PACK_DEPTH", 1000, 0, 2**31, AS_IT_IS))
     # Bytes.
     max_body: int = field(metadata=number("MAX_BODY", 2**20, 10_000, 2**26))
     api_processes: int = field(metadata=number("API_PROCESSES", 2, 1, 64))

@@ -6,6 +6,8 @@ keys, base, scripts          the names of all keys, which are the whole schema; 
 network_keys, mining_keys    the names of the keys about peers and branches, and about vouchers and leases
 records, rounds, arguments   how values are written and read again, and how a block is passed to a script
 chain                        beginning the chain and appending; on top of the readers `blocks`, `ledger` and `index`
+packs, pack_form, packing    old blocks in compressed values: reading them, their form, packing and unpacking
+schema                       which form the store has
 branch                       staged blocks, the swap of a reorganisation, and its journal
 tips                         the ends of branches that were not adopted, and refused blocks
 snapshots                    the tip and the mempool as they were, for a development node that goes back

@@ -2,6 +2,7 @@
 
 from services.ports import Store
 from services.store.keys import Keys
+from services.store.packs import RecordReader
 from services.store.scripts import Scripts
 
 
@@ -12,6 +13,7 @@ class NodeStore:
         self._redis = redis
         self.keys = keys
         self._scripts = Scripts(redis)
+        self._blocks = RecordReader(redis, keys, self._scripts)
 
     def is_marked(self) -> bool:
         """Whether the stored state is marked as wrong (services/store/faults.py)."""

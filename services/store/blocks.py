@@ -6,6 +6,8 @@ from typing import Any
 
 from services.errors import Damaged, NotFound, TipMoved
 from services.store.base import NodeStore
+from services.store.pack_form import BlockRecords
+from services.store.packs import full_hash, hash_of
 from services.store.records import StoredHeader, Tip, decode_header, decode_tip
 
 # Headers read at once while streaming, and bytes of blocks. They bound memory, whatever the length of the chain and
@@ -30,17 +32,20 @@ class BlockReader(NodeStore):
         return decode_tip(self._redis.hgetall(self.keys.tip))
 
     def header(self, block_hash: str) -> StoredHeader | None:
-        text = self._redis.hget(self.keys.headers, block_hash)
+        text = self._blocks.one("headers", block_hash)
         return None if text is None else decode_header(text)
 
     def headers(self, first: int, limit: int) -> list[StoredHeader]:
         """The headers of heights `first` to `first + limit - 1`, as far as the chain has them."""
-        return self.headers_of(self._hashes(first, limit))
+        return self.headers_of(self._hashes(first, limit), first)
 
-    def headers_of(self, hashes: list[str] | list[bytes]) -> list[StoredHeader]:
-        """The headers of blocks, in the order of their hashes, without those that are not stored."""
-        found = self._redis.hmget(self.keys.headers, hashes) if hashes else []
-        return [decode_header(text) for text in found if text is not None]
+    def headers_of(self, hashes: list[str] | list[bytes], first: int = 0) -> list[StoredHeader]:
+        """The headers of blocks, in the order of their hashes, without those that are not stored.
+
+        Args:
+            first: as `RecordReader.many`.
+        """
+        return [decode_header(text) for text in self._blocks.many("headers", hashes, first) if text is not None]
 
     def hashes(self, first: int, limit: int) -> list[str]:
         """The hashes of the blocks at heights `first` to `first + limit - 1`, as far as the chain has them."""
@@ -50,12 +55,12 @@ class BlockReader(NodeStore):
         """As `hashes`, but undecoded: in a damaged store they may not be text."""
         if first < 1 or limit < 1:
             return []
-        return self._redis.lrange(self.keys.heights, first - 1, first + limit - 2)
+        return [full_hash(item) for item in self._redis.lrange(self.keys.heights, first - 1, first + limit - 2)]
 
     def hash_at(self, height: int) -> str | None:
         """The hash of the block at `height` on the chain; None if the chain is shorter."""
         found = self._redis.lindex(self.keys.heights, height - 1) if height > 0 else None
-        return None if found is None else found.decode()
+        return None if found is None else full_hash(found).decode()
 
     def is_on_chain(self, stored: StoredHeader) -> bool:
         """Whether a stored block is part of the chain now. Staged and detached blocks are stored too."""
@@ -63,7 +68,7 @@ class BlockReader(NodeStore):
 
     def block_bytes(self, block_hash: str) -> bytes | None:
         """The canonical block; None if it is not stored."""
-        return self._redis.hget(self.keys.blocks, block_hash)
+        return self._blocks.one("blocks", block_hash)
 
     def block_object(self, block_hash: str) -> dict[str, Any]:
         """The block's JSON object.
@@ -119,13 +124,25 @@ class BlockReader(NodeStore):
         raise TipMoved("The chain was reorganised while it was read.")
 
     def stream(self, first: int, last: int) -> Iterator[bytes]:
-        """The canonical blocks from one height to another, both included, read in groups (`read_blocks`).
+        """The canonical blocks from one height to another, both included.
+
+        They are read pack by pack or in groups (`read_blocks`).
 
         Raises:
             TipMoved: a reorganisation replaced what has been sent already; the reader must start again.
         """
         sent: str | None = None
-        for start in range(first, last + 1, PAGE):
+        start, packed = first, True
+        while start <= last:
+            pack = self._part_of_pack(start, last) if packed else []
+            packed = bool(pack)  # blocks that could not be packed are rare, and packs above them are read as others are
+            if pack:
+                head = decode_header(pack[0].header or b"").header
+                if sent is not None and head.previous_hash != sent:
+                    raise TipMoved("The chain was reorganised while it was read.")
+                yield from (block.text or b"" for block in pack)
+                sent, start = hash_of(pack[-1]).decode(), start + len(pack)
+                continue
             headers = self.headers(start, min(PAGE, last + 1 - start))
             if not headers:
                 raise TipMoved("The chain became shorter while it was read.")
@@ -134,6 +151,13 @@ class BlockReader(NodeStore):
                     raise TipMoved("The chain was reorganised while it was read.")
                 sent = stored.header.hash
                 yield text
+            start += len(headers)
+
+    def _part_of_pack(self, first: int, last: int) -> list[BlockRecords]:
+        """The blocks from one height to another, as far as the pack that holds the first one has them."""
+        pack = self._blocks.pack_at(first)
+        lowest = decode_header(pack[0].header or b"").header.index if pack else first
+        return pack[first - lowest : last + 1 - lowest]
 
     def read_blocks(self, headers: Iterable[StoredHeader]) -> Iterator[tuple[StoredHeader, bytes]]:
         """The canonical blocks of stored headers, in their order.
@@ -141,12 +165,19 @@ class BlockReader(NodeStore):
         They are read in groups of at most READ_AHEAD bytes, or of one block.
         """
         for group in _by_size(headers, READ_AHEAD):
-            texts = self._redis.hmget(self.keys.blocks, [stored.header.hash for stored in group])
+            texts = self._blocks.many("blocks", [stored.header.hash for stored in group], _first(group))
             texts.reverse()  # so that each can be freed as soon as it is handed on
             for stored in group:
                 text = texts.pop()
-                assert text is not None, "append.lua writes block and header together"
+                assert text is not None, "block and header are written together"
                 yield stored, text
+
+
+def _first(group: list[StoredHeader]) -> int:
+    """The height of the first of some blocks, if they follow one another; 0 if they do not."""
+    first = group[0].header.index
+    follow = all(stored.header.index == height for height, stored in enumerate(group, first))
+    return first if follow else 0
 
 
 def _by_size(headers: Iterable[StoredHeader], most: int) -> Iterator[list[StoredHeader]]:

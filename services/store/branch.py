@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from services.errors import TipMoved
+from services.ports import Store
 from services.store.arguments import ledger_lists
 from services.store.base import NodeStore
 from services.store.chain import KEEP_SECONDS
 from services.store.digest import account_term, allowance_term, header_term, ledger_sum, read_digest, sum_of
+from services.store.keys import Keys
+from services.store.packing import PackStore
 from services.store.records import Tip, allowance_field, encode_entries, encode_header, fee_rank
 from shared.block import Block
 from shared.ledger import Entries
@@ -18,6 +22,8 @@ from shared.transaction import Transaction
 MOST_ENDS = 64
 # Arguments per slice, so that no slice holds Redis for more than some milliseconds.
 SLICE = 1000
+# How often a swap unpacks old blocks again that were packed meanwhile.
+_UNPACKED = 3
 # Transactions of one sender per slice, and slices sent together.
 REQUEUED = 400
 TOGETHER = 100
@@ -80,6 +86,10 @@ class Swap:
 class BranchStore(NodeStore):
     """The branches of one node."""
 
+    def __init__(self, redis: Store, keys: Keys) -> None:
+        super().__init__(redis, keys)
+        self._packs = PackStore(redis, keys)
+
     def stage(self, block: Block, before: Entries, chainwork: int, now: float) -> None:
         """Store a verified block under its hash, not yet on the chain. `forget` deletes it if it never gets there."""
         pipeline = self._redis.pipeline(transaction=True)
@@ -90,8 +100,22 @@ class BranchStore(NodeStore):
         pipeline.hset(self.keys.ids, block.hash, bytes.fromhex("".join(item.id for item in block.transactions)))
         pipeline.execute()
 
-    def swap(self, swap: Swap) -> str:
-        """Make a staged branch the chain. Returns what swap.lua does: "swapped", or why nothing was written."""
+    def swap(self, swap: Swap, now: float) -> str:
+        """Make a staged branch the chain. Returns what swap.lua does: "swapped", or why nothing was written.
+
+        If blocks from the fork point on are packed, they are unpacked first. `now`: Unix seconds.
+
+        Raises:
+            TipMoved: they are packed again and again.
+        """
+        for _ in range(_UNPACKED):
+            self._packs.unpack_above(swap.fork, now)
+            outcome = self._swap(swap)
+            if outcome != "packed":
+                return outcome
+        raise TipMoved("Old blocks were packed again while a branch was swapped in.")
+
+    def _swap(self, swap: Swap) -> str:
         tip = swap.new_tip
         digest = self._digest_after(swap)
         if digest is None:
@@ -156,7 +180,7 @@ class BranchStore(NodeStore):
         terms = []
         for start in range(0, len(hashes), SLICE):
             part = list(hashes[start : start + SLICE])
-            for i, text in enumerate(self._redis.hmget(self.keys.headers, part)):
+            for i, text in enumerate(self._blocks.many("headers", part)):
                 if text is None:
                     return None
                 terms.append(header_term(fork + 1 + start + i, part[i].encode(), text))

@@ -11,7 +11,10 @@ from services.store.digest import Digest, header_term, ledger_sum, read_digest
 from services.store.index import IndexReader
 from services.store.keys import Keys
 from services.store.ledger import LedgerReader
+from services.store.packing import PackStore
+from services.store.packs import full_hash
 from services.store.records import Tip, encode_account, encode_entries, encode_header
+from services.store.schema import SCHEMA, SchemaStore
 from services.store.stored import StoredRecords
 from shared.block import Block, Header
 from shared.errors import RuleError
@@ -40,14 +43,18 @@ class ChainStore(IndexReader, LedgerReader):
         super().__init__(redis, keys)
         self.rules = rules
         self.stored = StoredRecords(redis, keys)
+        self.packs = PackStore(redis, keys)
+        self.schema = SchemaStore(redis, keys)
         self._windows: dict[str, tuple[Header, ...]] = {}  # by the hash of the tip that they end at, the last few
 
     def initialise(self) -> None:
         """Write the genesis block, unless the chain has begun.
 
         Raises:
-            WrongChain: the store holds a chain that began with another genesis block.
+            WrongChain: the store holds a chain that began with another genesis block, or what a later release has
+                written.
         """
+        self.schema.require_known()
         genesis, ledger = self.rules.genesis(), self.rules.initial()
         header = encode_header(genesis, 0)
         digest = Digest(genesis.hash, ledger_sum(ledger)).with_headers(
@@ -60,10 +67,11 @@ class ChainStore(IndexReader, LedgerReader):
             genesis.header.timestamp,
             ledger.supply,
             str(digest),
+            SCHEMA,
         ]
         for address, account in ledger.accounts.items():
             args += [address, encode_account(account)]
-        found = self._scripts.run("initialise", [self.keys.prefix], args).decode()
+        found = full_hash(self._scripts.run("initialise", [self.keys.prefix], args)).decode()
         if found != genesis.hash and self.block_bytes(genesis.hash) is not None:
             return  # this chain with a damaged list of heights, which the check at the start reports
         try:
@@ -112,7 +120,7 @@ class ChainStore(IndexReader, LedgerReader):
         return None if stored is None or before is None else (*before, stored.header)[-self.rules.window_size :]
 
     def _read_window(self, tip: Tip) -> tuple[Header, ...]:
-        hashes = self._redis.lrange(self.keys.heights, -self.rules.window_size, -1)
+        hashes = [full_hash(item) for item in self._redis.lrange(self.keys.heights, -self.rules.window_size, -1)]
         if not hashes or hashes[-1].decode() != tip.hash:
             raise TipMoved("The tip moved while its ancestors were read.")
         return tuple(stored.header for stored in self.headers_of(hashes))

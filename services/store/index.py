@@ -31,51 +31,46 @@ class IndexReader(BlockReader):
 
     def transaction_ids(self, block_hash: str) -> list[str]:
         """The ids of a block's transactions, in order."""
-        return unpacked(self._redis.hget(self.keys.ids, block_hash) or b"")
+        return unpacked(self._blocks.one("ids", block_hash) or b"")
 
     def packed_ids(self, hashes: list[str]) -> dict[str, bytes]:
         """By block hash, the ids of each block's transactions as they are stored, for `id_at`; in one round trip.
 
         A block may hold 50,000 transactions, and their ids as text take four times as much memory.
         """
-        found = self._redis.hmget(self.keys.ids, hashes) if hashes else []
+        found = self._blocks.many("ids", hashes)
         return {block_hash: packed or b"" for block_hash, packed in zip(hashes, found, strict=True)}
 
     def locate(self, transaction_id: str) -> Location | None:
         """Where a transaction is on the chain, or None."""
-        found = self._redis.hget(self.keys.transactions, bytes.fromhex(transaction_id))
-        if found is None:
-            return None
-        height, position = _place(found)
-        block_hash = self.hash_at(height)
-        if block_hash is None:
-            return None
-        packed = self._redis.hget(self.keys.ids, block_hash) or b""
-        return Location(height, position, block_hash) if id_at(packed, position) == transaction_id else None
+        return self.locate_many([transaction_id]).get(transaction_id)
 
     def locate_many(self, ids: Sequence[str]) -> dict[str, Location]:
         """Where those of `ids` that are on the chain are, by id.
 
-        One round trip, and two for each block that holds some of them. Only one block's ids are in memory at a time,
-        since each transaction may be in another block.
+        One round trip, and two or three for each block that holds some of them. Only one block's ids are in memory at
+        a time, since each transaction may be in another block.
         """
-        if not ids:
-            return {}
-        places: dict[int, list[tuple[str, int]]] = {}  # height -> ids and positions
-        stored = self._redis.hmget(self.keys.transactions, [bytes.fromhex(item) for item in ids])
-        for transaction_id, place in zip(ids, stored, strict=True):
+        found: dict[str, Location] = {}
+        places: dict[int, list[tuple[str, int | None]]] = {}  # height -> ids, and their positions if they are known
+        for transaction_id, (place, heights) in zip(
+            ids, self._blocks.places(list(map(bytes.fromhex, ids))), strict=True
+        ):
             if place is not None:
                 height, position = _place(place)
                 places.setdefault(height, []).append((transaction_id, position))
-        found: dict[str, Location] = {}
+            for height in heights:
+                places.setdefault(height, []).append((transaction_id, None))
         for height, items in places.items():
             block_hash = self.hash_at(height)
             if block_hash is None:
                 continue
-            packed = self._redis.hget(self.keys.ids, block_hash) or b""
-            for transaction_id, position in items:
-                if id_at(packed, position) == transaction_id:
-                    found[transaction_id] = Location(height, position, block_hash)
+            packed = self._blocks.one("ids", block_hash, height) or b""
+            for transaction_id, at in items:
+                if at is None:
+                    at = position_of(packed, bytes.fromhex(transaction_id))
+                if at is not None and id_at(packed, at) == transaction_id:
+                    found[transaction_id] = Location(height, at, block_hash)
         return found
 
     def returning(self, transaction_id: str) -> dict[str, Any] | None:
@@ -128,3 +123,11 @@ def unpacked(packed: bytes) -> list[str]:
 def id_at(packed: bytes, position: int) -> str:
     """The id at a position of a block; "" if there is none."""
     return packed[_ID_BYTES * position : _ID_BYTES * (position + 1)].hex()
+
+
+def position_of(packed: bytes, identifier: bytes) -> int | None:
+    """The position of an id (32 bytes) among the ids of a block; None if it is not there."""
+    at = packed.find(identifier)
+    while at >= 0 and at % _ID_BYTES:
+        at = packed.find(identifier, at + 1)
+    return at // _ID_BYTES if at >= 0 else None

@@ -73,6 +73,36 @@ class Keys(NetworkKeys, MiningKeys):
         """LIST of "height:position": the transactions that name an address, oldest first."""
         return self._key(f"history:{address}")
 
+    # --- packs: pack.lua, unpack.lua ---
+
+    @property
+    def packs(self) -> str:
+        """HASH height of its first block -> the records of consecutive old blocks (services/store/pack_form.py)."""
+        return self._key("packs")
+
+    @property
+    def pack_starts(self) -> str:
+        """ZSET height of a pack's first block, scored by itself. Blocks that could not be packed have one too."""
+        return self._key("pack-starts")
+
+    @property
+    def pack_names(self) -> str:
+        """HASH bucket -> records of packed blocks and transactions: five bytes of a hash or id, the height in four."""
+        return self._key("pack-names")
+
+    @property
+    def packed(self) -> str:
+        """HASH {height, blocks, transactions, bytes, names, buckets, changes, held, microseconds}: totals of the packs.
+
+        `services/store/packing.py` describes the fields.
+        """
+        return self._key("packed")
+
+    @property
+    def schema(self) -> str:
+        """STRING number of the form of what is stored (services/store/schema.py). Absent: 1."""
+        return self._key("schema")
+
     @property
     def rules(self) -> str:
         """STRING number of the rules that every block is known to keep (services/chain/earlier_chains.py)."""

@@ -63,7 +63,7 @@ class LedgerReader(NodeStore):
             NotFound, Damaged
         """
         for start in range(0, len(hashes), UNDOS):
-            for text in self._redis.hmget(self.keys.undo, list(hashes[start : start + UNDOS])):
+            for text in self._blocks.many("undo", hashes[start : start + UNDOS]):
                 if text is None:
                     raise NotFound("There is no undo record for that block.")
                 yield decode_entries(text)
@@ -92,7 +92,7 @@ class LedgerReader(NodeStore):
         return self._redis.hscan(key, cursor, count=count)
 
     def _undo(self, block_hash: str) -> bytes:
-        text = self._redis.hget(self.keys.undo, block_hash)
+        text = self._blocks.one("undo", block_hash)
         if text is None:
             raise NotFound("There is no undo record for that block.")
         return text

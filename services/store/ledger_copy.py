@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from services.errors import Damaged, NotBegun, TipMoved
 from services.ports import Store
 from services.store.keys import Keys
+from services.store.packs import RecordReader, full_hash
 
 # Entries that are read at once: a page occupies the store for about a millisecond.
 _PAGE = 4000
@@ -31,7 +32,7 @@ class LedgerCopy:
         return self.tip.get(name, b"").decode("ascii", "replace")
 
 
-def copy_ledger(redis: Store, keys: Keys) -> LedgerCopy:
+def copy_ledger(redis: Store, keys: Keys, blocks: RecordReader) -> LedgerCopy:
     """All accounts and allowances at one moment. Takes some 250 bytes of memory for each.
 
     The undo records of blocks that are appended while the pages are read name the entries that have changed. These are
@@ -43,16 +44,17 @@ def copy_ledger(redis: Store, keys: Keys) -> LedgerCopy:
         Damaged: a block that was appended meanwhile has no readable undo record.
     """
     for _ in range(_ATTEMPTS):
-        found = _Reading(redis, keys).run()
+        found = _Reading(redis, keys, blocks).run()
         if found is not None:
             return found
     raise TipMoved("The chain was reorganised while the ledger was read.")
 
 
 class _Reading:
-    def __init__(self, redis: Store, keys: Keys) -> None:
+    def __init__(self, redis: Store, keys: Keys, blocks: RecordReader) -> None:
         self._redis = redis
         self._keys = keys
+        self._blocks = blocks
         self._accounts: dict[bytes, bytes] = {}
         self._allowances: dict[bytes, bytes] = {}
         # What has changed since the reading began.
@@ -95,10 +97,11 @@ class _Reading:
 
     def _follow(self, old: bytes | None, old_height: int, new: bytes | None, height: int) -> bool:
         """Note what the blocks between two tips have changed; False if the new tip is no descendant of the old one."""
-        hashes = self._redis.lrange(self._keys.heights, old_height - 1, height - 1)
+        found = self._redis.lrange(self._keys.heights, old_height - 1, height - 1)
+        hashes = list(map(full_hash, found))
         if len(hashes) < 2 or hashes[0] != old or hashes[-1] != new:
             return False
-        for text in self._redis.hmget(self._keys.undo, hashes[1:]):
+        for text in self._blocks.many("undo", hashes[1:], old_height + 1):
             try:
                 before = json.loads(text or b"")
                 self._changed[0].update(name.encode() for name in before["accounts"])

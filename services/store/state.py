@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from services.store.base import NodeStore
+from services.store.packs import full_hash
 from services.store.records import id_of
 
 _PAGE = 1000
@@ -31,7 +32,7 @@ class StateStore(NodeStore):
         pipeline.zrange(self.keys.staged, 0, -1, withscores=True)
         [found] = pipeline.execute()
         staged = {name.decode(): float(at) for name, at in found}
-        on_chain = {name.decode() for name in self._redis.lrange(self.keys.heights, 0, -1)}
+        on_chain = {full_hash(name).decode() for name in self._redis.lrange(self.keys.heights, 0, -1)}
         stored = (name.decode() for name, _ in self._items(self.keys.headers))
         return {name: staged.get(name) for name in stored if name not in on_chain}
 

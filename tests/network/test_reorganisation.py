@@ -7,7 +7,7 @@ g - a1 - … - an          with transactions on both sides
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,7 @@ import pytest
 from redis import Redis
 
 from shared.keys import KeyPair
-from shared.transaction import Transaction
-from tests.network.branches import check, check_pool, fork, pending, status
+from tests.network.branches import check, check_pool, fork, pending, random_block, status
 from tests.network.ports import Member, Network
 from tests.support.keys import ALICE, BOB, CAROL, DAVE, KEYS
 from tests.support.specs import COIN, make_spec
@@ -54,29 +53,6 @@ def test_depths(network: Network, depth: int, counted: int) -> None:
     assert {name: count for name, count in by_depth.items() if count} == {f"reorganisations_{counted}": 1}
     check(a)
     check(b)
-
-
-def random_block(member: Member, rng: random.Random, keys: Sequence[KeyPair], size: int) -> list[Transaction]:
-    """A block of transactions of all kinds, all valid in their order."""
-    nonces = {key.address: member.node.chain.account(key.address).nonce for key in keys}
-    made: list[Transaction] = []
-    for _ in range(size):
-        key, other = rng.choice(keys), rng.choice(keys)
-        fields: dict[str, Any] = {"recipient": other.address, "amount": str(rng.randint(0, 3)), "fee": "0.01"}
-        owner = rng.choice(keys)
-        if rng.random() < 0.3:
-            fields["type"] = "approve"
-        elif rng.random() < 0.4 and member.node.chain.allowance(owner.address, key.address) >= 10 * size * COIN:
-            fields |= {"type": "transfer_from", "owner": owner.address}
-        if fields.get("type") == "approve":
-            fields["amount"] = str(rng.choice([0, 1, 1000]))
-        if fields.get("type") == "transfer_from" and any(
-            item.type == "approve" and item.sender == owner.address for item in made
-        ):
-            continue
-        made.append(member.sign(key, nonces[key.address], **fields))
-        nonces[key.address] += 1
-    return made
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -307,11 +307,11 @@ def test_any_block_of_a_long_branch_may_be_missing(network: Network, missing: in
     a.redis.zadd(keys.staged, dict.fromkeys((name for i, name in enumerate(names) if i != missing), 1.0))
     a.redis.hset(keys.headers, mapping=dict.fromkeys(names, "{}"))
     before = a.redis.dump(keys.heights), a.redis.hgetall(keys.tip)
-    assert branches.swap(swap) == "missing"
+    assert branches.swap(swap, 0) == "missing"
     assert (a.redis.dump(keys.heights), a.redis.hgetall(keys.tip)) == before
     assert a.redis.zcard(keys.staged) == len(names) - 1 and not a.redis.exists(keys.journal)
     a.redis.zadd(keys.staged, {names[missing]: 1.0})
-    assert branches.swap(swap) == "swapped"
+    assert branches.swap(swap, 0) == "swapped"
     assert a.redis.llen(keys.heights) == len(names) + 1 and not a.redis.exists(keys.staged)
 
 

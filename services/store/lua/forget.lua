@@ -9,7 +9,7 @@ if redis.call('EXISTS', P .. 'journal') == 1 then
 end
 local forgotten = 0
 for _, hash in ipairs(redis.call('ZRANGEBYSCORE', P .. 'staged', '-inf', staged_until, 'LIMIT', 0, limit)) do
-  local header = redis.call('HGET', P .. 'headers', hash)
+  local header = redis.call('HGET', P .. 'headers', hash) -- false also for a packed block, which is then left alone
   local is_on_chain = header and redis.call('LINDEX', P .. 'heights', cjson.decode(header).index - 1) == hash
   if not is_on_chain then
     for _, name in ipairs({'blocks', 'headers', 'undo', 'ids'}) do

@@ -7,8 +7,9 @@
 --   allowances: "owner:spender", units or "".
 -- Returns "swapped", "moved" (the tip is another, or the state was repaired), "missing" (a block of the branch was
 -- forgotten), "unfinished" (the journal of an earlier swap still exists), "gone" (there is no such snapshot), or
--- "differs" (the stored state is marked as wrong). Only "swapped" writes. Indexes, histories and the mempool follow in
--- slices, from the journal. The branch may be empty; if it also detaches nothing, only the mempool changes.
+-- "packed" (the fork point or a block above it is packed), or "differs" (the stored state is marked as wrong). Only
+-- "swapped" writes. Indexes, histories and the mempool follow in slices, from the journal. The branch may be empty; if
+-- it also detaches nothing, only the mempool changes.
 local P = KEYS[1]
 -- include: lists
 -- include: fault
@@ -32,6 +33,9 @@ if (redis.call('HGET', P .. 'tip', 'digest') or '') ~= digest_before then
 end
 if snapshot ~= '' and snapshot ~= '*' and not redis.call('ZSCORE', P .. 'snapshots', snapshot) then
   return 'gone'
+end
+if tonumber(redis.call('HGET', P .. 'packed', 'height') or 0) >= math.max(tonumber(fork), 1) then
+  return 'packed'
 end
 local lists, malformed = read_lists(12, {1, 2, 2})
 if not lists then

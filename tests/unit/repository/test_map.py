@@ -157,6 +157,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("services/mempool/judgement.py", "services/store/pool.py")),
     ("snapshots are taken and reverted to", ("tests/integration/development/test_going_back.py",),
      ("services/store/snapshots.py",)),
+    ("every reader reads the same from packs; killed and damaged packs", ("tests/integration/store/test_packing.py",),
+     ("services/chain/packer.py", "services/store/packs.py")),
     ("asked as a program, and of nodes of real processes",
      ("tests/integration/development/test_going_back_live.py", "tests/network/test_up_nodes.py"),
      ("api/cli/node/fork.py",)),
