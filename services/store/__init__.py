@@ -4,6 +4,7 @@ Every change of the chain, the mempool or a round is one script in `lua/`; a rep
 
 keys, base, scripts          the names of all keys, which are the whole schema; what all stores share; loading `lua/`
 network_keys, mining_keys    the names of the keys about peers and branches, and about vouchers and leases
+operator_keys                the names of the keys about names and tokens
 records, rounds, arguments   how values are written and read again, and how a block is passed to a script
 chain                        beginning the chain and appending; on top of the readers `blocks`, `ledger` and `index`
 packs, pack_form, packing    old blocks in compressed values: reading them, their form, packing and unpacking

@@ -8,6 +8,7 @@ scripts.
 from services.settings.values import NODE_NAME
 from services.store.mining_keys import MiningKeys
 from services.store.network_keys import NetworkKeys
+from services.store.operator_keys import OperatorKeys
 
 # Broker-wide: node name -> JSON of what a worker needs to serve it (services/registry.py).
 NODES = "quarry:nodes"
@@ -17,9 +18,9 @@ CLOCKS = "quarry:clocks"
 WORKERS = "quarry:workers"
 
 
-class Keys(NetworkKeys, MiningKeys):
+class Keys(NetworkKeys, MiningKeys, OperatorKeys):
     """Names of one node's keys. Types and writers are beside each. Those about peers and branches are in
-    `network_keys`, those about vouchers and leases in `mining_keys`.
+    `network_keys`, those about vouchers and leases in `mining_keys`, those that operators write in `operator_keys`.
     """
 
     def __init__(self, node: str) -> None:
@@ -311,45 +312,6 @@ class Keys(NetworkKeys, MiningKeys):
     def pulse(self) -> str:
         """HASH {at, asked}: interval mining: the time that its intervals are counted from, and its last request."""
         return self._key("pulse")
-
-    # --- names of addresses: set_name.lua ---
-
-    @property
-    def names(self) -> str:
-        """HASH address -> the name that the operator gave it: as it is compared, a line break, as it is shown."""
-        return self._key("names")
-
-    @property
-    def name_owners(self) -> str:
-        """HASH name as it is compared -> address."""
-        return self._key("name-owners")
-
-    @property
-    def names_revision(self) -> str:
-        """STRING random token, another after each change of the names: by it processes see what they keep is old."""
-        return self._key("names-revision")
-
-    # --- operators: services/store/tokens.py ---
-
-    @property
-    def tokens(self) -> str:
-        """HASH SHA-256 of a named admin token's secret, in hex -> JSON {name, scopes, created_at}."""
-        return self._key("tokens")
-
-    @property
-    def token_names(self) -> str:
-        """HASH name as it is compared -> SHA-256 of the secret."""
-        return self._key("token-names")
-
-    @property
-    def acts(self) -> str:
-        """STREAM of {act: JSON {at, who, what, where, status}}: the audit log. Capped."""
-        return self._key("acts")
-
-    @property
-    def refused_acts(self) -> str:
-        """STREAM as `acts`, of what was refused. Capped."""
-        return self._key("refused-acts")
 
     # --- JSON-RPC: services/store/filters.py ---
 

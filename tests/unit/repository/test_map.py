@@ -101,7 +101,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("the command as a process, and its page until it is interrupted", ("tests/integration/lab/test_up.py",),
      ("lab/__main__.py", "lab/session.py", "lab/real/warden.py", "api/cli/node/lab.py")),
     ("named tokens and the audit log in one story", ("tests/integration/http/test_tokens.py",),
-     ("api/audit.py", "api/rest/tokens.py", "services/operators.py", "services/store/tokens.py")),
+     ("api/audit.py", "api/cli/node/token.py", "services/operators.py")),
+    ("how a node mines is seen in its rounds", ("tests/integration/mining/test_modes.py",), ("services/mining/policy.py",)),
     ("requests as spans", ("tests/unit/services/system/test_tracing.py",), ("api/serving/traced.py",)),
     ("what exercises ask of a recording", ("tests/unit/lab/page/test_exercises.py",), ("lab/page/facts.py",)),
     # services
@@ -139,7 +140,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
       "services/store/filters.py")),
     ("the documented keys are compared with it", ("tests/unit/repository/test_documentation.py",),
      ("services/store/base.py", "services/store/keys.py", "services/store/mining_keys.py",
-      "services/store/network_keys.py")),
+      "services/store/operator_keys.py", "services/store/network_keys.py")),
     ("leases, shares and vouchers as miners meet them",
      ("tests/integration/mining/test_leases.py", "tests/integration/mining/test_vouchers.py"),
      ("services/store/leases.py", "services/store/vouchers.py")),

@@ -79,7 +79,8 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
 def test_the_help_names_every_benchmark_and_no_other() -> None:
     assert list(bench.BENCHMARKS) == list(BENCHMARKS)
     text = run("bench", "--help", columns=80).stdout
-    assert all(f"\n  {name} " in text for name in BENCHMARKS)
+    named = text.partition("Benchmarks:")[2].partition("Options:")[0]
+    assert named.replace(",", " ").split() == list(BENCHMARKS)
 
 
 @pytest.mark.parametrize("name", ["minning", "MINING", "", "--mining", "x" * 9000])
