@@ -101,8 +101,9 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("the command as a process, and its page until it is interrupted", ("tests/integration/lab/test_up.py",),
      ("lab/__main__.py", "lab/session.py", "lab/real/warden.py", "api/cli/node/lab.py")),
     ("named tokens and the audit log in one story", ("tests/integration/http/test_tokens.py",),
-     ("api/audit.py", "api/cli/node/token.py", "services/operators.py")),
-    ("how a node mines is seen in its rounds", ("tests/integration/mining/test_modes.py",), ("services/mining/policy.py",)),
+     ("api/audit.py", "api/cli/node/token.py", "services/operators.py", "services/store/tokens.py")),
+    ("how a node mines is seen in its rounds", ("tests/integration/mining/test_modes.py",),
+     ("services/mining/policy.py",)),
     ("requests as spans", ("tests/unit/services/system/test_tracing.py",), ("api/serving/traced.py",)),
     ("what exercises ask of a recording", ("tests/unit/lab/page/test_exercises.py",), ("lab/page/facts.py",)),
     # services
