@@ -25,6 +25,7 @@ BENCHMARKS = {
     "door": "JSON-RPC over HTTP and WebSocket, subscribers",
     "catch_up": "nodes that are behind; a deep reorganisation",
     "ledger": "checking a chain of 100,000 blocks",
+    "sealers": "checking a sealed chain, beside an open one",
     "explorer": "every page on a long chain; event streams",
     "strangers": "hundreds of hostile connections",
     "router": "the lab's router, beside none",
