@@ -22,8 +22,8 @@ from tests.support.scene import HOSTILE, reorganise
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FAUCET = {ACCOUNTS[0].address: "1000"}  # whose coins it gives away
-# Chromium draws its address bar, which nobody sees here, with two pages of its own, WebUIOmnibox..., for each window: 0.8 s
-# of a core. The last list counts, so it begins with what Playwright disables.
+# Chromium draws its address bar, which nobody sees here, by two pages of its own (WebUIOmnibox...), which cost 0.8 s
+# of a core for each window. Of two such lists Chromium takes the last, so ours begins with what Playwright disables.
 DISABLED = (
     "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync",
     "DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay", "MediaRouter",

@@ -10,12 +10,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from click.testing import CliRunner
 
 from api.cli import quarry as command
 from services.system.programs import ROOT
+from tests.support.preloaded import ForkedCommand, may_fork
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -49,21 +51,33 @@ def done(home: Path, *arguments: str | Path, **more: str) -> Any:
     return json.loads(result.stdout)
 
 
+Running = subprocess.Popen[str] | ForkedCommand
+
+
 @contextmanager
-def launched(home: Path, *arguments: str, **more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """`quarry up --json` and what it printed when it was ready. It is stopped at the end."""
-    with starting(home, *arguments, **more) as process:
+def launched(
+    home: Path, *arguments: str, as_users_do: bool = False, **more: str
+) -> Iterator[tuple[Running, dict[str, Any]]]:
+    """`quarry up --json` and what it printed when it was ready. It is stopped at the end.
+
+    It and its nodes' programs are forked, unless a test judges how they start and end: `as_users_do`.
+    """
+    start = starting if as_users_do else forked
+    with start(home, *UP, *arguments, **more) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, f"up ended: {process.stderr.read() if process.stderr else ''}"
         yield process, json.loads(line)
 
 
+UP = ("up", "--json", "--port", "0", "--workers", "1")
+
+
 @contextmanager
-def starting(home: Path, *arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
-    up = [sys.executable, "-m", "api.cli", "up", "--json", "--port", "0", "--workers", "1", *arguments]
+def starting(home: Path, *arguments: str, **more: str) -> Iterator[Running]:
+    """A command while it runs. It is stopped at the end."""
     with subprocess.Popen(
-        up,
+        [sys.executable, "-m", "api.cli", *arguments],
         cwd=ROOT,
         env=environment(home, **more),
         stdin=subprocess.DEVNULL,
@@ -71,15 +85,36 @@ def starting(home: Path, *arguments: str, **more: str) -> Iterator[subprocess.Po
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        try:
+        with _stopped(process):
             yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+
+
+@contextmanager
+def forked(home: Path, *arguments: str, **more: str) -> Iterator[Running]:
+    """The same for a command that starts nodes: it and their programs are forked (preloaded.py)."""
+    if not may_fork():
+        with starting(home, *arguments, **more) as process:
+            yield process
+        return
+    settings = {"QUARRY_DATA_HOME": str(home), "QUARRY_KERNEL": "plain", **more}
+    with TemporaryDirectory() as directory:
+        started = ForkedCommand(arguments, settings, Path(directory) / "stderr")
+        with started.stdout, _stopped(started):
+            yield started
+
+
+@contextmanager
+def _stopped(process: Running) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def get(url: str) -> Any:

@@ -85,7 +85,7 @@ def test_an_encrypted_key_is_imported_with_the_passphrase_of_the_environment(tmp
 
 
 def test_every_block_that_was_mined_is_shown_alike(tmp_path: Path) -> None:
-    with launched(tmp_path, "--workers", "1", QUARRY_KERNEL="plain") as (_, ready):
+    with launched(tmp_path, "--workers", "1", as_users_do=True, QUARRY_KERNEL="plain") as (_, ready):
         result = quarry(tmp_path, "mine", "6", "--json", "--url", ready["nodes"][0]["url"])
         assert result.returncode == 0, result.stderr
         blocks = json.loads(result.stdout)

@@ -19,9 +19,10 @@ from structlog.testing import capture_logs
 from services.launch.children import Child, Start, start_process
 from services.launch.nursery import AVAILABLE, Nursery
 from services.launch.supervisor import Program, Supervisor
-from services.system.processes import started_at
+from services.system.processes import processes, started_at
 from services.system.programs import ROOT, module_command, scrubbed
-from tests.support.processes import alive, children, linux_only
+from tests.support.commands import launched
+from tests.support.processes import alive, children, linux_only, processes_of
 from tests.support.waiting import eventually
 
 pytestmark = [linux_only, pytest.mark.skipif(not AVAILABLE, reason="this Python has no os.pidfd_open")]
@@ -282,3 +283,15 @@ def test_a_supervisor_restarts_what_was_killed_and_leaves_nothing(
     orphans = [int(line.split()[1]) for line in log.read_text().splitlines() if line.startswith("up")]
     with suppress(ProcessLookupError):
         assert [pid for pid in orphans if alive(pid)] == []
+
+
+def test_a_forked_command_and_its_nodes_programs_end_with_it(tmp_path: Path) -> None:
+    """What most tests of `quarry up` rest on: its programs are not started in the ordinary way, and none is left."""
+    with launched(tmp_path, "--no-automine") as (process, _):
+        found = processes()
+        forks = [pid for pid, item in found.items() if item.parent == process.pid]
+        programs = [pid for pid, item in found.items() if item.parent in forks and pid in processes_of(tmp_path)]
+        assert len(programs) >= 5
+        process.terminate()
+        assert process.wait(20) == 0
+        assert not any(started_at(pid) for pid in forks + programs)

@@ -221,7 +221,7 @@ def test_every_process_ends_in_time(tmp_path: Path, stack: ExitStack, fault: str
 def test_up_ends_in_time_while_its_store_stands_still(tmp_path: Path) -> None:
     seconds = []
     for _ in range(3):  # seven processes end at once: on a machine that is busy with others, one of three has to do
-        with launched(tmp_path) as (process, _):
+        with launched(tmp_path, as_users_do=True) as (process, _):
             [server] = [pid for pid, name in processes_of(tmp_path).items() if "valkey-server" in name]
             os.kill(server, signal.SIGSTOP)
             time.sleep(0.5)

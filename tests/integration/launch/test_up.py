@@ -17,7 +17,7 @@ import redis
 
 from services.launch.embedded import EmbeddedValkey
 from services.wallet.development import ACCOUNTS
-from tests.support.commands import done, get, launched, quarry, starting
+from tests.support.commands import UP, done, forked, get, launched, quarry, starting
 from tests.support.processes import linux_only, processes_of
 from tests.support.waiting import eventually
 
@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def node(home: Path) -> Iterator[dict[str, Any]]:
     """One node for all tests that only talk to it."""
-    with launched(home) as (_, ready):
+    with launched(home, as_users_do=True) as (_, ready):
         yield ready
 
 
@@ -109,7 +109,7 @@ def test_a_program_that_cannot_start_is_named_with_its_last_words(tmp_path: Path
             genesis = "00" * 32
             store.hset("quarry:{node1}:tip", mapping={"hash": genesis, "height": 1, "chainwork": 0, "supply": 0})
             store.rpush("quarry:{node1}:heights", genesis)
-        with starting(tmp_path / "home", "--redis-url", valkey.url) as process:
+        with starting(tmp_path / "home", *UP, "--redis-url", valkey.url) as process:
             _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "quarry: api of node1 ended while starting" in errors
@@ -125,7 +125,7 @@ def test_a_signal_stops_everything_and_leaves_no_process(
 ) -> None:
     # These tests may run under nohup, and a node that inherits an ignored SIGHUP rightly ignores it.
     request.addfinalizer(functools.partial(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL)))
-    with launched(tmp_path) as (process, ready):
+    with launched(tmp_path, as_users_do=True) as (process, ready):
         assert len(processes_of(tmp_path)) >= 7
         assert done(tmp_path, "mine")[0]["index"] == 2
         process.send_signal(signum)
@@ -138,7 +138,7 @@ def test_a_signal_stops_everything_and_leaves_no_process(
 @linux_only
 @pytest.mark.parametrize("delay", [0.6, 1.2, 2.0])
 def test_a_signal_while_starting_leaves_no_process(tmp_path: Path, delay: float) -> None:
-    with starting(tmp_path) as process:
+    with starting(tmp_path, *UP) as process:
         eventually(lambda: (tmp_path / "dev" / "node1" / "private.key").exists())
         time.sleep(delay - 0.5)
         process.send_signal(signal.SIGTERM)
@@ -150,7 +150,7 @@ def test_a_signal_while_starting_leaves_no_process(tmp_path: Path, delay: float)
 
 @linux_only
 def test_a_killed_up_leaves_nothing_that_keeps_the_next_from_starting(tmp_path: Path) -> None:
-    with launched(tmp_path) as (process, ready):
+    with launched(tmp_path, as_users_do=True) as (process, ready):
         tip = done(tmp_path, "mine")[0]["hash"]
         process.kill()
         process.wait()
@@ -163,7 +163,7 @@ def test_a_killed_up_leaves_nothing_that_keeps_the_next_from_starting(tmp_path: 
 
 @linux_only
 def test_what_is_killed_comes_back(tmp_path: Path) -> None:
-    with launched(tmp_path) as (_, ready):
+    with launched(tmp_path, as_users_do=True) as (_, ready):
         url = ready["nodes"][0]["url"]
         tip = done(tmp_path, "mine")[0]["hash"]
         with redis.Redis.from_url(ready["redis_url"]) as store:
@@ -190,7 +190,7 @@ def rpc(url: str, method: str, *params: object) -> Any:
 
 def test_an_ephemeral_chain_is_made_used_and_gone(tmp_path: Path) -> None:
     home, config = tmp_path / "home", tmp_path / "config.json"
-    with launched(home, "--ephemeral", *SMALL, "--config-out", str(config)) as (process, ready):
+    with launched(home, "--ephemeral", *SMALL, "--config-out", str(config), as_users_do=True) as (process, ready):
         url = ready["nodes"][0]["url"]
         directory = Path(ready["data_dir"])
         assert directory.parent == home
@@ -222,7 +222,7 @@ def test_an_ephemeral_chain_is_made_used_and_gone(tmp_path: Path) -> None:
 
 @linux_only
 def test_what_a_killed_ephemeral_node_leaves_the_next_one_removes(tmp_path: Path) -> None:
-    with launched(tmp_path, "--ephemeral") as (process, ready):
+    with launched(tmp_path, "--ephemeral", as_users_do=True) as (process, ready):
         process.kill()
         process.wait()
     assert Path(ready["data_dir"]).is_dir()
@@ -397,7 +397,7 @@ def test_the_demo_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_the_demo_says_what_it_did_to_machines_too(tmp_path: Path) -> None:
-    result = quarry(tmp_path, "demo", "--json")  # a process of its own: it starts and stops others
-    found = json.loads(result.stdout)
-    assert (result.returncode, found["ok"]) == (0, True)
+    with forked(tmp_path, "demo", "--json") as demo:  # it starts and stops others
+        found = json.loads(demo.communicate(90)[0])
+    assert (demo.returncode, found["ok"]) == (0, True)
     assert found["transactions"] == 23
