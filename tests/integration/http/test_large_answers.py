@@ -19,26 +19,40 @@ from services.store.records import StoredHeader
 from shared.keys import KeyPair
 from tests.support.http import Answer, Client, FlaskDoor
 from tests.support.keys import ALICE, fresh_key
-from tests.support.nodes import MakeNode, grow, transfer
+from tests.support.nodes import MakeNode, grow, restore, saved, transfer
 
 BLOCKS = 3
 PAYERS = [KeyPair((1000 + number).to_bytes(32, "big")) for number in range(300)]
 
 
+@pytest.fixture(scope="module")
+def chains() -> dict[str, dict[bytes, bytes]]:
+    """What the nodes of the tests begin with. Each has its own copy."""
+    return {}
+
+
 @pytest.fixture
-def node(make_node: MakeNode) -> Node:
+def node(make_node: MakeNode, chains: dict[str, dict[bytes, bytes]]) -> Node:
     """A node with blocks of some 200 kB, whose transactions are all by one account."""
     node = make_node()
+    if "node" in chains:
+        restore(node, chains["node"])
+        return node
     for height in range(BLOCKS):
         grow(node, *(transfer(ALICE, 300 * height + number, data="x" * 200) for number in range(300)))
+    chains["node"] = saved(node)
     return node
 
 
 @pytest.fixture
-def shared(make_node: MakeNode) -> Node:
+def shared(make_node: MakeNode, chains: dict[str, dict[bytes, bytes]]) -> Node:
     """A node with a block whose 300 transactions have a payer each, and with as many allocations."""
     node = make_node(spec={"allocations": {payer.address: "5" for payer in PAYERS}})
+    if "shared" in chains:
+        restore(node, chains["shared"])
+        return node
     grow(node, *(transfer(payer, 0) for payer in PAYERS))
+    chains["shared"] = saved(node)
     return node
 
 
