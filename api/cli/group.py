@@ -46,6 +46,8 @@ COMMANDS = {
     ),
     "logs": ("api.cli.node.logs", "logs", "Show the logs of the node that runs on this machine."),
     "reset": ("api.cli.node.reset", "reset", "Remove a node's chain, to begin a new one; its keys stay."),
+    "backup": ("api.cli.node.backup", "backup", "Write keys, chain and records to an encrypted file."),
+    "restore": ("api.cli.node.restore", "restore", "Make a node of a backup."),
     "bench": ("api.cli.node.bench", "bench", "Measure this machine, and compare each figure with its target."),
     "doctor": ("api.cli.node.doctor", "doctor", "Check this machine and the node for problems."),
     "repair": ("api.cli.chain.repair", "repair", "Correct what is stored where it differs from the blocks."),
@@ -67,7 +69,7 @@ FIRST = ("up", "demo", "status", "wallet", "balance", "send", "mine")
 PROCESSES = ("api", "rpc", "worker", "ticker")
 MORE = {
     "chain": ("faucet", "tx", "chain", "upgrade", "fork", "repair", "anchor", "verify-anchor"),
-    "node": ("logs", "doctor", "peers", "names", "token", "voucher", "limit", "reset"),
+    "node": ("logs", "doctor", "peers", "names", "token", "voucher", "limit", "reset", "backup", "restore"),
     "tools": ("bench", "lab", "attack"),
     "processes": (*PROCESSES, "miner"),
 }
