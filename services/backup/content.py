@@ -148,8 +148,8 @@ class Reader:
         self._require(not self._line())
 
     def _next(self, rank: int) -> tuple[str, Any]:
-        line = self._line()
         self._number += 1
+        line = self._line()
         if line.startswith(_BLOCK) and line.endswith(b"}\n"):
             self._require(rank <= _ORDER.index("block"))
             return "block", line[len(_BLOCK) : -2]

@@ -68,7 +68,7 @@ def building(directory: Path, last: str) -> Iterator[Path]:
             require_empty(directory)
             _sync(made)
             if inside:
-                for name in sorted(os.listdir(made), key=lambda name: name == last):
+                for name in sorted(os.listdir(made), key=lambda name: (name == last, name)):
                     (made / name).rename(directory / name)
             else:
                 _rename(made, directory)
