@@ -27,6 +27,7 @@ from shared.canonical import canonical
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 from shared.errors import InputError
 from shared.hashing import is_hash
+from shared.upgrades import BadUpgrades, read_upgrades, to_object
 
 MAX_FILE = 65_536  # bytes of one file of a backup; keys have some hundred
 # Bytes. No chain spec allows blocks of more than 16 MiB, so a longer line is not a block.
@@ -43,7 +44,7 @@ class Manifest:
     """What a backup is of. Its chain ends at the block that was the tip when the backup began."""
 
     node: str
-    spec: ChainSpec
+    spec: ChainSpec  # with its upgrades
     genesis: str  # block hashes
     tip: str
     height: int
@@ -65,6 +66,7 @@ class Manifest:
             "spec": self.spec.to_object(),
             "spec_hash": self.spec.hash,
             "tip": self.tip,
+            **({"upgrades": to_object(self.spec)} if self.spec.stages else {}),
         }
 
 
@@ -175,7 +177,7 @@ class Reader:
         try:
             found = Manifest(
                 node=value["node"],
-                spec=spec_from_object(value["spec"]),
+                spec=_spec(value),
                 genesis=value["genesis"],
                 tip=value["tip"],
                 height=value["height"],
@@ -189,6 +191,8 @@ class Reader:
             raise self._bad() from None
         except BadChainSpec as error:
             raise BadBackup(f"The chain spec of the backup cannot be used: {error}") from None
+        except BadUpgrades as error:
+            raise BadBackup(f"The upgrades of the backup cannot be used: {error}") from None
         self._require(_is_text(found.node, NODE_NAME) and _is_text(found.release, _TEXT))
         self._require(is_hash(found.genesis) and is_hash(found.tip))
         self._require(type(found.height) is int and found.height > 0 and type(found.created) is int)
@@ -222,6 +226,11 @@ class Reader:
 
     def _bad(self) -> BadBackup:
         return BadBackup(f"Line {self._number} of what the backup holds is not one that Quarry writes there.")
+
+
+def _spec(manifest: Any) -> ChainSpec:
+    spec = spec_from_object(manifest["spec"])
+    return read_upgrades(manifest["upgrades"], spec) if "upgrades" in manifest else spec
 
 
 def _has(value: Any, *names: str) -> bool:

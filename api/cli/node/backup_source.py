@@ -99,7 +99,7 @@ class HttpSource:
 
     def __init__(self, client: NodeClient) -> None:
         self._client = client
-        self.spec = client.spec()
+        self.spec = client.rules_spec()
         name = client.get("/status").get("node")
         if not isinstance(name, str) or not NODE_NAME.fullmatch(name):
             raise Failure("The node's answer has no name of a node.")
@@ -223,6 +223,8 @@ def _spec_in(files: NodeFiles) -> str:
 
 
 def _configured(spec: str | None) -> ChainSpec:
-    from services.settings.table import load_spec
+    """The chain spec as given, or QUARRY_SPEC, or `dev`, with the upgrades of QUARRY_UPGRADES_FILE."""
+    from services.settings.table import load
 
-    return load_spec(spec or os.environ.get("QUARRY_SPEC") or "dev")
+    given = {"QUARRY_SPEC": spec or os.environ.get("QUARRY_SPEC") or "dev"}
+    return load(given | {name: os.environ[name] for name in ("QUARRY_UPGRADES_FILE",) if os.environ.get(name)}).spec

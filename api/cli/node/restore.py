@@ -1,6 +1,7 @@
 """`quarry restore`: a node from a backup, in a data directory of its own."""
 
 import contextlib
+import json
 import os
 import shlex
 import tempfile
@@ -25,8 +26,10 @@ from services.launch.node_files import node_files
 from services.settings.table import BUILT_IN_SPECS, load_spec
 from shared import wire
 from shared.errors import InputError, NodeError, RuleError
+from shared.upgrades import to_object
 
 _COPY = 2**20  # bytes
+_UPGRADES = "upgrades.json"
 _BATCH = 500  # transactions that are admitted at once
 
 
@@ -114,14 +117,12 @@ def restore_to(
     reader = Reader(source, passphrase)
     places = _places(made, reader.manifest, cluster)
     lines = reader.lines()
-    phrase = ""
     kind, value = next(lines)
     while kind == "file":
         places.write(*value)
-        phrase = phrase or (value[1].decode().strip() if value[0] == "chain/mnemonic" else "")
         kind, value = next(lines)
     if not cluster:
-        _keep_spec(made, reader.manifest, phrase)
+        _keep_spec(made, reader.manifest)
     with _store(made, reader.manifest, redis_url) as url:
         return _fill(url, reader.manifest, _chained((kind, value), lines), advance)
 
@@ -172,14 +173,17 @@ def _places(made: Path, manifest: Manifest, cluster: bool) -> KeyPlaces:
     return KeyPlaces(files.directory, made / "wallets", made / manifest.spec.name)
 
 
-def _keep_spec(made: Path, manifest: Manifest, phrase: str) -> None:
-    """Write a chain spec that is not built in beside the directory of the node, as `quarry up` does."""
+def _keep_spec(made: Path, manifest: Manifest) -> None:
+    """Write a chain spec that is not built in beside the directory of the node, as `quarry up` does, and upgrades."""
     from services.launch.state import to_toml
     from services.system.files import write_new
 
+    directory = made / manifest.spec.name
+    directory.mkdir(mode=0o700, exist_ok=True)
     if _built_in(manifest) is None:
-        (made / manifest.spec.name).mkdir(mode=0o700, exist_ok=True)
-        write_new(made / manifest.spec.name / "spec.toml", to_toml(manifest.spec).encode())
+        write_new(directory / "spec.toml", to_toml(manifest.spec).encode())
+    if manifest.spec.stages:
+        write_new(directory / _UPGRADES, json.dumps(to_object(manifest.spec), indent=2).encode() + b"\n")
 
 
 def _built_in(manifest: Manifest) -> str | None:
@@ -272,5 +276,7 @@ def _command(manifest: Manifest, directory: Path) -> str:
         settings.append(f"QUARRY_NODE={manifest.node}")
     if built_in is None and (kept / "mnemonic").exists():
         settings.append(f"QUARRY_DEVELOPMENT_MNEMONIC_FILE={shlex.quote(str(kept / 'mnemonic'))}")
+    if manifest.spec.stages:
+        settings.append(f"QUARRY_UPGRADES_FILE={shlex.quote(str(kept / _UPGRADES))}")
     spec = built_in or str(kept / "spec.toml")
     return f"{' '.join(settings)} quarry up --spec {shlex.quote(spec)}"

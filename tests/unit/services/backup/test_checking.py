@@ -105,5 +105,5 @@ def test_what_is_no_chain_is_named(change: Any, fields: dict[str, Any], message:
 def test_an_altered_block_is_another_block() -> None:
     block = json.loads(CHAIN[2])
     altered = canonical(block | {"timestamp": block["timestamp"] + 1})
-    with pytest.raises(BadBackup, match="Block 4 .* does not follow"):
+    with pytest.raises(BadBackup, match=r"Block 4 .* does not follow"):
         checked(forged(lambda chain: [*chain[:2], altered, chain[3]]))
