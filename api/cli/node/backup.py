@@ -4,7 +4,6 @@ import contextlib
 import os
 import stat
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +20,7 @@ from services.backup.checking import Checked, check
 from services.backup.content import Manifest, Writer
 from services.backup.sealed import BadBackup, Sealer
 from services.errors import TipMoved
+from services.ports import SystemClock
 from services.system.about import VERSION
 from services.system.files import writing
 
@@ -109,7 +109,7 @@ def _write(source: Source, sealer: Sealer, advance: Callable[[int, int], None]) 
         genesis=genesis,
         tip=tip,
         height=height,
-        created=int(time.time()),
+        created=int(SystemClock().now()),
         release=VERSION,
         keys=has_keys,
         records=records is not None,

@@ -137,6 +137,7 @@ def _fill(
     node = importer.node
     waiting: list[Any] = []
     left: dict[str, dict[str, Any]] = {}
+    names: list[tuple[str, str]] = []
     number = 0
     for kind, value in lines:
         if kind == "block":
@@ -148,10 +149,12 @@ def _fill(
         elif kind == "record":
             left[value[0]] = value[1]
         else:
-            with contextlib.suppress(NodeError):  # of a release with other rules for names: it can be given again
-                node.names.give(*value)
+            names.append(value)
     if importer.finish().tip != manifest.tip:
         raise Failure("The node's store has a longer chain than the backup; restore to a store without a chain.")
+    for address, name in names:
+        with contextlib.suppress(NodeError):  # of a release with other rules for names: it can be given again
+            node.names.give(address, name)
     admitted: set[str] = set()
     for start in range(0, len(waiting), _BATCH):
         found = []

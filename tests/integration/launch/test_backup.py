@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from quarrynode import QuarryNode, wire
 from services.backup.checking import check
+from services.launch.embedded import EmbeddedValkey
 from services.launch.node_files import NodeFiles
 from services.launch.reset import nodes_in
 from services.launch.state import to_toml
@@ -20,9 +22,10 @@ from services.system.programs import ROOT, module_command
 from tests.support.backups import PASSPHRASE, ListSource, backup_of, chain_of, cheap, digests, keys_in
 from tests.support.commands import done, environment, quarry
 from tests.support.keys import ALICE, BOB
-from tests.support.nodes import transfer
+from tests.support.nodes import TestNode, transfer
 from tests.support.processes import processes_of
 from tests.support.specs import mined_spec, write_spec
+from tests.support.stored import assert_store_equals_replay
 
 __all__ = ["cheap"]
 KEYS = ("private.key", "public.key", "certificate.pem", "admin-token")
@@ -215,3 +218,53 @@ def test_a_full_disk_leaves_no_backup_and_no_node(cheap: None, tmp_path: Path) -
         assert [entry.name for entry in disk.iterdir()] == ["filling"]
     finally:
         subprocess.run(["umount", "--lazy", disk], check=False)
+
+
+# --- A node of docker-compose.yml ------------------------------------------------------------------------------------
+
+
+def in_container(variables: dict[str, str], *arguments: str | Path, stdin: bytes = b"") -> Any:
+    """As `docker compose exec -T node1 in-node quarry …`: exit code and streams."""
+    command = [sys.executable, "deploy/in_node.py", sys.executable, "-m", "api.cli", *map(str, arguments)]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
+    return subprocess.run(
+        command, cwd=ROOT, env=clean | variables, input=stdin, capture_output=True, timeout=90, check=False
+    )
+
+
+def test_a_node_of_a_cluster_comes_back(cheap: None, here: TestNode, valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    """Keys in its volume, the chain in a Valkey of its own: backed up to a pipe, restored to new volumes."""
+    here.mine(here.sign(ALICE, 0))
+    here.admit(ALICE, 1)
+    waiting, tip = here.node.pool.newest(10)[1], here.node.chain.tip()
+    volume, new = tmp_path / "data", tmp_path / "new"
+    spec = write_spec(tmp_path / "spec.toml", here.spec)
+    variables = {
+        "QUARRY_NODE": here.settings.node, "QUARRY_SPEC": str(spec), "QUARRY_REDIS_URL": valkey.url,
+        "QUARRY_URL": "http://127.0.0.1:1", "QUARRY_DATA_DIR": str(volume / "node1"), "QUARRY_WALLETS": str(volume),
+        "QUARRY_PASSPHRASE": PASSPHRASE,
+    }  # fmt: skip
+    assert in_container(variables, "wallet", "new", "alice").returncode == 0
+    made = in_container(variables, "backup", "-")
+    assert b"2 blocks" in made.stderr and b"and 1 wallets, 1 waiting" in made.stderr, made.stderr
+
+    other = valkey.url.removesuffix("/0") + "/1"
+    # Without its data directory: `in-node` would make another key there.
+    elsewhere = variables | {"QUARRY_REDIS_URL": other, "QUARRY_DATA_DIR": ""}
+    refused_ = in_container(elsewhere | {"QUARRY_SPEC": "network"}, "restore", "-", "--data-dir", new, "--cluster",
+                            stdin=made.stdout)  # fmt: skip
+    assert b"of another chain than network" in refused_.stderr
+    restored = in_container(elsewhere, "restore", "-", "--data-dir", new, "--cluster", stdin=made.stdout)
+    assert restored.returncode == 0, restored.stderr
+    assert digests(new) == digests(volume)
+    with Redis.from_url(other) as redis:
+        node = TestNode(redis, here.settings).node
+        assert (node.chain.tip().hash, node.pool.newest(10)[1]) == (tip.hash, waiting)
+        assert_store_equals_replay(node, redis)
+    # The old Valkey has a block more than the backup: it is left as it is.
+    here.mine()
+    again = in_container(elsewhere | {"QUARRY_REDIS_URL": valkey.url}, "restore", "-", "--data-dir", tmp_path / "third",
+                         "--cluster", stdin=made.stdout)  # fmt: skip
+    assert b"longer chain than the backup" in again.stderr, again.stderr
+    assert not (tmp_path / "third").exists()
+    assert (here.node.chain.tip().height, here.node.pool.newest(10)[1]) == (3, waiting)
