@@ -76,8 +76,10 @@ def test_a_node_comes_back_from_its_backup(tmp_path: Path) -> None:
         assert (made["height"], made["keys"], made["wallets"], made["waiting"]) == (3, True, 1, 1)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         # Another user's view: neither data directory nor register has the node.
-        elsewhere = {**secret, "TMPDIR": str(tmp_path)}
-        over_http = done(tmp_path / "nobody", "backup", remote, "--url", node.url, **elsewhere)
+        elsewhere = {**secret, "TMPDIR": str(tmp_path / "nobody")}
+        (tmp_path / "nobody").mkdir()
+        asked = quarry(tmp_path / "nobody", "backup", remote, "--url", node.url, "--json", **elsewhere)
+        over_http = json.loads(asked.stdout)
         assert (over_http["tip"], over_http["keys"], over_http["records"]) == (made["tip"], False, False)
         command = [sys.executable, "-m", "api.cli", "backup", "-"]
         piped = subprocess.run(command, cwd=ROOT, env=environment(home, **secret), capture_output=True, timeout=90)
