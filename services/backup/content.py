@@ -32,6 +32,8 @@ from shared.upgrades import BadUpgrades, read_upgrades, to_object
 MAX_FILE = 65_536  # bytes of one file of a backup; keys have some hundred
 # Bytes. No chain spec allows blocks of more than 16 MiB, so a longer line is not a block.
 _MAX_LINE = 2**24 + 2**16
+# Bytes of all other lines, since a reader holds what they say: some ten times what the default limits let a node keep.
+_MAX_OTHERS = 2**28
 _ORDER = ("manifest", "file", "block", "waiting", "record", "name", "end")
 _BLOCK = b'{"block": '
 _TEXT = re.compile(r"[ -~]{1,64}")
@@ -127,7 +129,7 @@ class Reader:
     def __init__(self, source: IO[bytes], passphrase: str) -> None:
         self._stream = Opener(source, passphrase)
         self._lines = gzip.GzipFile(fileobj=self._stream, mode="rb")
-        self._number = 0
+        self._number = self._length = self._others = 0
         self._counts: Counter[str] = Counter()
         _, value = self._next(0)
         self.manifest = self._manifest(value)
@@ -146,6 +148,9 @@ class Reader:
                 self._require(value == dict(self._counts))
                 break
             self._counts[kind] += 1
+            self._others += 0 if kind == "block" else self._length
+            if self._others > _MAX_OTHERS:
+                raise BadBackup(f"The backup holds more than {_MAX_OTHERS >> 20} MiB beside its blocks.")
             yield kind, value if kind in ("block", "waiting") else getattr(self, f"_{kind}")(value)
         self._require(not self._line())
 
@@ -170,7 +175,8 @@ class Reader:
             line: bytes = self._lines.readline(_MAX_LINE + 1)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             line = b"-"
-        self._require(len(line) <= _MAX_LINE and line != b"-")
+        self._length = len(line)
+        self._require(self._length <= _MAX_LINE and line != b"-")
         return line
 
     def _manifest(self, value: Any) -> Manifest:

@@ -58,10 +58,11 @@ def building(directory: Path, last: str) -> Iterator[Path]:
     Raises:
         PlaceTaken: `directory` holds something, or another restore to it runs. OSError.
     """
+    directory = directory.resolve()
     require_empty(directory)
     inside = os.path.ismount(directory)
-    make_private_directory(directory if inside else directory.absolute().parent)
-    made = directory / _INSIDE if inside else directory.absolute().parent / f".{directory.name}.restoring"
+    make_private_directory(directory if inside else directory.parent)
+    made = directory / _INSIDE if inside else directory.parent / f".{directory.name}.restoring"
     with _locked(made):
         try:
             yield made
@@ -72,7 +73,7 @@ def building(directory: Path, last: str) -> Iterator[Path]:
                     (made / name).rename(directory / name)
             else:
                 _rename(made, directory)
-            sync_directory(directory if inside else directory.absolute().parent)
+            sync_directory(directory if inside else directory.parent)
         finally:
             shutil.rmtree(made, ignore_errors=True)
 

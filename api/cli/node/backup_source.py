@@ -22,6 +22,9 @@ from shared.errors import RuleError
 from shared.rules import rules_for
 
 
+MOST_RECORDS = 500_000  # of the latest; a node forgets them after a while anyhow
+
+
 @dataclass(frozen=True, slots=True)
 class Records:
     """What a node keeps beside its chain, as it was before the chain was read."""
@@ -76,7 +79,7 @@ class StoreSource:
         """As `Source`."""
         entries = self._node.pool.entries(self._states.arrivals())
         left = sorted(self._states.records(), key=lambda item: (item[1]["at"], item[0]))
-        return Records([entry.text for entry in entries], left, self._node.names.given())
+        return Records([entry.text for entry in entries], left[-MOST_RECORDS:], self._node.names.given())
 
     def tip(self) -> tuple[int, str]:
         """As `Source`."""

@@ -102,6 +102,15 @@ def test_a_line_that_never_ends_is_refused_before_it_is_held() -> None:
         read(sealed([HEAD, b"0" * (2**24 + 2**16 + 2)]))
 
 
+def test_what_a_reader_would_hold_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.backup.content._MAX_OTHERS", 200)
+    lines = [{"waiting": {"n": number}} for number in range(20)]
+    with pytest.raises(BadBackup, match="more than 0 MiB beside its blocks"):
+        read(sealed([HEAD, *lines, {"end": {"waiting": 20}}]))
+    blocks = [b'{"block": {"n": 1}}\n'] * 20
+    assert len(read(sealed([HEAD, *blocks, {"end": {"block": 20}}]))) == 20
+
+
 def test_what_is_not_compressed_is_refused() -> None:
     output = io.BytesIO()
     sealer = Sealer(output, PASSPHRASE)

@@ -46,6 +46,15 @@ def test_a_volume_gets_the_entries_one_by_one_and_the_node_last(
     assert names(target) == ["alice", "lost+found", "node1", "zoe"]
 
 
+def test_the_directory_may_be_named_by_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new").mkdir()
+    monkeypatch.chdir(tmp_path / "new")
+    with building(Path("."), "dev") as made:
+        (made / "dev").mkdir()
+    assert names(tmp_path) == ["new"]
+    assert names(tmp_path / "new") == ["dev"]
+
+
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="stop"), building(tmp_path / "new", "dev") as made:
         (made / "dev").mkdir()
