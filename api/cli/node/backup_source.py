@@ -21,7 +21,6 @@ from shared.chain_spec import ChainSpec
 from shared.errors import RuleError
 from shared.rules import rules_for
 
-
 MOST_RECORDS = 500_000  # of the latest; a node forgets them after a while anyhow
 
 

@@ -238,6 +238,8 @@ def test_a_node_of_a_cluster_comes_back(cheap: None, here: TestNode, valkey: Emb
     """Keys in its volume, the chain in a Valkey of its own: backed up to a pipe, restored to new volumes."""
     here.mine(here.sign(ALICE, 0))
     here.admit(ALICE, 1)
+    left = here.admit(ALICE, 2)
+    assert here.node.pool.drop([left.id], "expired", "age", here.clock.now()) == 1
     waiting, tip = here.node.pool.newest(10)[1], here.node.chain.tip()
     volume, new = tmp_path / "data", tmp_path / "new"
     spec = write_spec(tmp_path / "spec.toml", here.spec)
@@ -263,6 +265,7 @@ def test_a_node_of_a_cluster_comes_back(cheap: None, here: TestNode, valkey: Emb
         node = TestNode(redis, here.settings).node
         assert (node.chain.tip().hash, node.pool.newest(10)[1]) == (tip.hash, waiting)
         assert_store_equals_replay(node, redis)
+        assert node.pool.record(left.id) == here.node.pool.record(left.id) is not None
     # The old Valkey has a block more than the backup: it is left as it is.
     here.mine()
     again = in_container(elsewhere | {"QUARRY_REDIS_URL": valkey.url}, "restore", "-", "--data-dir", tmp_path / "third",
