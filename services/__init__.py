@@ -1,7 +1,8 @@
 """Everything that touches the world: stores, mempool, mining rounds, peers, wallets.
 
-The rooms are `store`, `mempool`, `mining`, `chain`, `peers`, `audit`, `token`, `development`, `jobs`, `wallet`,
-`launch`, `settings` and `system`; docs/architecture.md says what each does, and which may import which. Beside them:
+The rooms are `store`, `mempool`, `mining`, `chain`, `peers`, `audit`, `backup`, `token`, `development`, `jobs`,
+`wallet`, `launch`, `settings` and `system`; docs/architecture.md says what each does, and which may import which.
+Beside them:
 
 - `node`: one node, put together from the rooms.
 - `ports`: clock, randomness, queue and store, which tests and the simulation replace.

@@ -46,6 +46,8 @@ COMMANDS = {
     ),
     "logs": ("api.cli.node.logs", "logs", "Show the logs of the node that runs on this machine."),
     "reset": ("api.cli.node.reset", "reset", "Remove a node's chain, to begin a new one; its keys stay."),
+    "backup": ("api.cli.node.backup", "backup", "Keep a node in an encrypted file."),
+    "restore": ("api.cli.node.restore", "restore", "Make a node of such a file."),
     "bench": ("api.cli.node.bench", "bench", "Measure this machine, and compare each figure with its target."),
     "doctor": ("api.cli.node.doctor", "doctor", "Check this machine and the node for problems."),
     "repair": ("api.cli.chain.repair", "repair", "Correct what is stored where it differs from the blocks."),
@@ -68,7 +70,7 @@ PROCESSES = ("api", "rpc", "worker", "ticker")
 MORE = {
     "chain": ("faucet", "tx", "chain", "upgrade", "fork", "repair", "anchor", "verify-anchor"),
     "node": ("logs", "doctor", "peers", "names", "token", "voucher", "limit", "reset"),
-    "tools": ("bench", "lab", "attack"),
+    "tools": ("backup", "restore", "bench", "lab", "attack"),
     "processes": (*PROCESSES, "miner"),
 }
 

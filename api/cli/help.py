@@ -91,6 +91,7 @@ _TOGETHER = (
     ("chain", "upgrade"),
     ("peers", "names"),
     ("token", "voucher"),
+    ("backup", "restore"),
     ("lab", "attack"),
 )
 _PROCESSES = "Run one process of a node, or mine for one."

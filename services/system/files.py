@@ -38,15 +38,16 @@ def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path, *, new: bool = False, room: int = 0) -> Iterator[IO[bytes]]:
+def writing(path: Path, *, new: bool = False, room: int = 0, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """A file that takes the name `path` when the block ends; if the block raises, nothing changes there.
 
     If `path` cannot be written, the error comes before the block runs, so the block may do what cannot be undone. A
-    pipe or a device is written to directly.
+    pipe or a device is written to directly; anything else the block may also read.
 
     Args:
         new: whether to refuse an existing file.
         room: bytes to reserve on the disk before the block.
+        mode: of the file, as the umask leaves it.
 
     Raises:
         FileExistsError: the file exists, and must be new. OSError: it cannot be written.
@@ -64,11 +65,11 @@ def writing(path: Path, *, new: bool = False, room: int = 0) -> Iterator[IO[byte
     part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
     part.unlink(missing_ok=True)  # left by a killed process that had our pid
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # the name that was asked for
     try:
-        with open(descriptor, "wb") as output:
+        with open(descriptor, "w+b") as output:
             if room:
                 _set_aside(descriptor, room)
             yield output

@@ -77,7 +77,7 @@ def import_chain(source: IO[bytes], node: str, redis_url: str | None, advance: C
     reader = _Reader(source)
     spec, genesis = reader.head()
     with node_store(spec, node, redis_url) as url:
-        importer = _Importer(url, node, spec, genesis)
+        importer = Importer(url, node, spec, genesis)
         for _, value in reader.blocks():
             importer.take(value)
             advance(reader.bytes)
@@ -129,8 +129,12 @@ class _Reader:
             raise Failure(f"Line {self._line} of the file is not a block{cut}.") from None
 
 
-class _Importer:
-    """Appends blocks to one node's chain through its `acceptor`, as for blocks that were mined or fetched."""
+class Importer:
+    """Appends blocks to one node's chain through its `acceptor`, as for blocks that were mined or fetched.
+
+    Raises:
+        Failure: the node has another genesis block. BadSettings, StoreUnavailable: its store cannot be used.
+    """
 
     def __init__(self, redis_url: str, node: str, spec: ChainSpec, genesis: str) -> None:
         from services.connections import connect_for_jobs
@@ -139,11 +143,11 @@ class _Importer:
         named("--node", node_name, node)
         require_store(redis_url)
         # The chain spec is the file's. Whether the store's chain follows it is judged by the genesis block below.
-        self._node = node_on(connect_for_jobs(redis_url), redis_url, node, spec)
-        self._rules: Rules = self._node.rules
-        self._node.begin()
-        self._node.faults.require_none()
-        if self._node.chain.hash_at(1) != genesis:
+        self.node = node_on(connect_for_jobs(redis_url), redis_url, node, spec)
+        self._rules: Rules = self.node.rules
+        self.node.begin()
+        self.node.faults.require_none()
+        if self.node.chain.hash_at(1) != genesis:
             raise Failure("The node's chain and the file have different genesis blocks.")
         self._known: list[str] = []  # hashes from `_first` on
         self._first = 1
@@ -158,7 +162,7 @@ class _Importer:
             block = self._rules.adopt_genesis(value) if height == 1 else self._rules.read_block(value)
             there = self._hash_at(height)
             if there is None:
-                self._node.acceptor.accept(block)
+                self.node.acceptor.accept(block)
                 self._new += 1
             elif there == block.hash:
                 self._same += 1
@@ -175,7 +179,7 @@ class _Importer:
             ) from None
 
     def finish(self) -> Imported:
-        tip = self._node.chain.tip()
+        tip = self.node.chain.tip()
         return Imported(self._new, self._same, tip.height, tip.hash)
 
     def _hash_at(self, height: int) -> str | None:
@@ -184,6 +188,6 @@ class _Importer:
             return None
         if height >= self._first + len(self._known):
             self._first = height
-            self._known = [stored.header.hash for stored in self._node.chain.headers(height, _BATCH)]
+            self._known = [stored.header.hash for stored in self.node.chain.headers(height, _BATCH)]
         position = height - self._first
         return self._known[position] if position < len(self._known) else None

@@ -7,6 +7,8 @@ event_lines.py  the lines that it prints for what happens then
 watching.py   reading what happens, and printing it
 logs.py       `quarry logs`; log_tail.py follows a log
 reset.py      `quarry reset`
+backup.py     `quarry backup`; backup_source.py finds the node and reads it
+restore.py    `quarry restore`
 new_chain.py  the options of `quarry up` that make a chain
 state_files.py  the options of `quarry up` for state files
 demo.py       `quarry demo`

@@ -62,6 +62,8 @@ TYPED: list[tuple[str, ...]] = [
     ("peers", "list"),
     ("peers", "add", "http://127.0.0.1:1"),
     ("peers", "remove", "http://127.0.0.1:1"),
+    ("backup", "DIRECTORY/backup"),
+    ("restore", "DIRECTORY/backup", "--data-dir", "DIRECTORY/restored"),
     ("logs",),
 ]
 ELSEWHERE = {
@@ -140,6 +142,7 @@ def typing(up: Up, monkeypatch: pytest.MonkeyPatch) -> Up:
     for name in [name for name in os.environ if name.startswith("QUARRY_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("QUARRY_DATA_HOME", str(up.home))
+    monkeypatch.setenv("QUARRY_PASSPHRASE", "horse")
     return up
 
 

@@ -39,8 +39,10 @@ pytestmark = pytest.mark.usefixtures("own_environment")
 
 
 @pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_pause(own_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.cli.wallet.transfers._PAUSE", 0.0)
+    monkeypatch.setattr("services.backup.sealed.COST", 2)
+    monkeypatch.setenv("QUARRY_PASSPHRASE", "horse")
 
 
 @pytest.fixture
@@ -90,6 +92,7 @@ def honest_answers(sender: str) -> dict[str, Any]:
         "/blocks": {"blocks": list(reversed(shown)), "length": 3},
         "/blocks/latest": shown[2],
         "/blocks/3": shown[2],
+        "/blocks/1": shown[0],
         f"/blocks/{hashes[2]}": shown[2],
         "/nodes": {"nodes": [peer, waiting], "removed": 1},
         "/tokens": {
@@ -160,6 +163,7 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
             ("chain", "export", directory / "out"),
             ("chain", "export", "-"),
         ],
+        "backup": [("backup", directory / "out")],  # to standard output it writes what no terminal is for
         "anchor": [
             ("anchor", file, "--from", "alice", "--wait", "0"),
             ("anchor", "--proof-of", IDENTIFIER, "--wait", "0"),
@@ -191,7 +195,7 @@ def commands(directory: Path) -> dict[str, list[tuple[str | Path, ...]]]:
 
 # Commands that ask no node, or start one; what they print of files and names is tried below.
 WITHOUT_A_NODE = {
-    "up", "demo", "logs", "reset", "verify-anchor", "bench", "repair", "help", "lab", "attack",
+    "up", "demo", "logs", "reset", "restore", "verify-anchor", "bench", "repair", "help", "lab", "attack",
     "upgrade", *MORE["processes"]
 }  # fmt: skip
 
