@@ -19,6 +19,7 @@ from redis.retry import Retry
 from services.errors import BadSettings, StoreUnavailable
 from services.ports import Store
 from services.request_client import RequestClient
+from services.sentinels import NoLeader, NoSuchService, Pool, Sentinels
 from services.settings import redis_url
 from services.settings.values import named
 
@@ -77,6 +78,9 @@ def _connect(url: str, client: type[Redis] = Redis, **arguments: Any) -> Redis:
     parts = named("The store's URL", redis_url.parse, url)
     if parts.scheme != "unix":
         arguments["socket_keepalive"] = True
+    if parts.sentinels:
+        sentinels = Sentinels(parts.sentinels, parts.sentinel_arguments(), tls=parts.has_tls)
+        return client.from_pool(Pool(parts.service, sentinels, tls=parts.has_tls, **parts.arguments(), **arguments))
     return client.from_pool(ConnectionPool(connection_class=_KINDS[parts.scheme], **parts.arguments(), **arguments))
 
 
@@ -135,6 +139,12 @@ def explain(error: BaseException) -> str:
                 return f"the server's certificate is not accepted: {cause.verify_message}"
             case ssl.SSLError():
                 return f"TLS fails ({cause.reason or 'no reason given'}); the server may not speak TLS"
+            case NoSuchService():
+                return "no Sentinel knows a server of the name in the URL"
+            case NoLeader():
+                return "no Sentinel that answers names a server that leads"
+            case ResponseError() if "unknown command" in str(cause) and "sentinel" in str(cause).lower():
+                return "a server in the place of a Sentinel is none"
             case socket.gaierror():
                 return f"its host is not found ({cause.strerror})"
             case RedisTimeoutError() | TimeoutError():
@@ -153,7 +163,7 @@ def explain(error: BaseException) -> str:
 def _is_for_good(error: RedisError) -> bool:
     causes = _causes(error)
     return any(
-        isinstance(cause, AuthenticationError | ssl.SSLCertVerificationError)
+        isinstance(cause, AuthenticationError | NoSuchService | ssl.SSLCertVerificationError)
         or (isinstance(cause, ResponseError) and "DB index" in str(cause))
         for cause in causes
     )
