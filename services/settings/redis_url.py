@@ -84,6 +84,11 @@ class RedisUrl:
     sentinel_password: str = field(default="", repr=False)
 
     @property
+    def login(self) -> tuple[str, str]:
+        """User and password."""
+        return self.user, self.password
+
+    @property
     def has_tls(self) -> bool:
         return self.scheme.startswith("rediss")
 
