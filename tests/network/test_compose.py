@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from redis.exceptions import AuthenticationError, NoPermissionError
 
@@ -114,6 +115,16 @@ def test_workers_are_called_by_their_services_and_containers_keep_host_names_of_
     for name, service in DEFAULT["services"].items():
         assert service.get("environment", {}).get("QUARRY_WORKER_NAME") == (name if name in workers else None)
         assert "hostname" not in service and "container_name" not in service, "--scale could not make another"
+
+
+def test_the_proxy_comes_with_its_profile_and_reaches_no_valkey() -> None:
+    text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    proxy = yaml.safe_load(text)["services"]["proxy"]
+    assert proxy["profiles"] == ["edge"] and proxy["networks"] == ["edge"] and "proxy" not in DEFAULT["services"]
+    assert proxy["read_only"] and proxy["cap_drop"] == ["ALL"] and proxy["user"] == "10001:10001"
+    for volume in proxy["volumes"]:
+        assert volume.endswith(":ro") and ("deploy/" not in volume or (ROOT / volume.split(":")[0]).is_file())
+    assert proxy["entrypoint"] == ["/bin/sh", "/etc/quarry/edge.sh"]
 
 
 def test_env_example_documents_every_variable_with_its_default() -> None:

@@ -199,15 +199,18 @@ _ARGUMENTS = {
 
 FORBIDDEN = f"""
 FLUSHALL, FLUSHDB, CONFIG GET *, CONFIG SET appendonly no, ACL LIST, ACL SETUSER miner +@all, SHUTDOWN, KEYS *, SCAN 0,
-RANDOMKEY, DBSIZE, MONITOR, SAVE, BGREWRITEAOF, REPLICAOF 127.0.0.1 1, CLIENT LIST, CLIENT KILL TYPE normal, MODULE LIST,
-FUNCTION FLUSH, SCRIPT FLUSH, SCRIPT KILL, SLOWLOG GET, SWAPDB 0 1, MIGRATE 127.0.0.1 1 k 0 1, SET other 1, GET other,
-DEL {NODE.blocks}, UNLINK {NODE.blocks}, HDEL {NODE.blocks} f, EXPIRE {NODE.blocks} 1, RENAME {NODE.blocks} {NODE.requests},
+RANDOMKEY, DBSIZE, MONITOR, SAVE, BGREWRITEAOF, REPLICAOF 127.0.0.1 1, CLIENT LIST, CLIENT KILL TYPE normal,
+MODULE LIST, FUNCTION FLUSH, SCRIPT FLUSH, SCRIPT KILL, SLOWLOG GET, SWAPDB 0 1, MIGRATE 127.0.0.1 1 k 0 1,
+SET other 1, GET other,
+DEL {NODE.blocks}, UNLINK {NODE.blocks}, HDEL {NODE.blocks} f, EXPIRE {NODE.blocks} 1,
+RENAME {NODE.blocks} {NODE.requests},
 COPY {NODE.blocks} rq:copy, DEL {NODE.heights}, RPOP {NODE.heights}, LTRIM {NODE.heights} 0 0, LSET {NODE.heights} 0 x,
 DEL {NODE.accounts}, DEL {NODE.tip}, DEL {NODE.undo}, HDEL {NODE.headers} f, DEL {NODE.events}, DEL {NODE.journal},
 HSET {NODE.fault} f v, HSET {NODE.peers} f v, HDEL {NODE.peers} f, HSET {NODE.modes} f v, SET {NODE.rules} 1,
 HGETALL {NODE.names}, HSET {NODE.names} f v, HGETALL {NODE.snapshot_totals}, ZRANGE {NODE.filters} 0 1,
-HGETALL {NODE.prefix}tokens, HSET {NODE.prefix}tokens f v, XREVRANGE {NODE.prefix}acts + -, HGETALL {NODE.prefix}vouchers,
-HGETALL {NODE.prefix}voucher:x, HSET {NODE.prefix}lease:x f v, HSET quarry:nodes f v, HDEL quarry:nodes f,
+HGETALL {NODE.prefix}tokens, HSET {NODE.prefix}tokens f v, XREVRANGE {NODE.prefix}acts + -,
+HGETALL {NODE.prefix}vouchers, HGETALL {NODE.prefix}voucher:x, HSET {NODE.prefix}lease:x f v,
+HSET quarry:nodes f v, HDEL quarry:nodes f,
 DEL quarry:nodes, PUBLISH quarry:x v
 """
 
