@@ -198,7 +198,8 @@ _ARGUMENTS = {
     "HSET": ["f", "v"], "XADD": ["*", "f", "v"], "HINCRBY": ["f", "1"], "ZADD": ["1", "m"],
     "HGET": ["f"], "HMGET": ["f"], "HDEL": ["f"], "HEXISTS": ["f"], "SET": ["v"], "EXPIRE": ["1"], "LINDEX": ["0"],
     "LRANGE": ["0", "1"], "RPUSH": ["v"], "ZREM": ["m"], "ZCOUNT": ["0", "1"], "ZRANGEBYSCORE": ["0", "1"],
-    "ZREMRANGEBYSCORE": ["0", "1"], "ZREVRANGE": ["0", "1"], "GETRANGE": ["0", "1"], "LPUSH": ["v"],
+    "ZREMRANGEBYSCORE": ["0", "1"], "ZREVRANGE": ["0", "1"], "ZREVRANGEBYSCORE": ["1", "0"],
+    "GETRANGE": ["0", "1"], "LPUSH": ["v"],
 }  # fmt: skip
 
 FORBIDDEN = f"""
