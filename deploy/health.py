@@ -52,7 +52,7 @@ class Valkey:
 
 
 @contextmanager
-def connected(host: str, port: int, password: bytes = b"") -> Iterator[Valkey]:
+def connected(host: str, port: int, password: bytes = b"", user: str = "quarry") -> Iterator[Valkey]:
     """A Valkey that has accepted our login. It answers only once its data is loaded.
 
     Args:
@@ -61,7 +61,7 @@ def connected(host: str, port: int, password: bytes = b"") -> Iterator[Valkey]:
     password = password or Path(os.environ["VALKEY_PASSWORD_FILE"]).read_bytes().strip()
     with socket.create_connection((host, port), _TIMEOUT) as connection, connection.makefile("rb") as replies:
         valkey = Valkey(connection, replies)
-        valkey.ask(b"AUTH", b"quarry", password)
+        valkey.ask(b"AUTH", user.encode(), password)
         yield valkey
 
 
@@ -73,9 +73,9 @@ def _named(variable: str) -> Iterator[Valkey]:
     user, _, password = login.partition(":")
     place, _, database = place.partition("/")
     host, _, port = place.rpartition(":")
-    if (scheme, user, database) != ("redis", "quarry", "0"):
+    if (scheme, database) != ("redis", "0") or user not in ("quarry", "miner"):
         raise Unhealthy(f"{variable} is not redis://quarry@HOST:PORT/0")
-    with connected(host, int(port), password.encode()) as valkey:
+    with connected(host, int(port), password.encode(), user) as valkey:
         yield valkey
 
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env -S python -P
 """`make-cluster RULES DIRECTORY`: make the files that the services of a cluster share, before any of them starts.
 
-DIRECTORY/password    of the Valkey user `quarry`: VALKEY_PASSWORD if that is set, else the old one, else a new one
-DIRECTORY/users.acl   RULES with the password's SHA-256 in place of {password}, as Valkey reads it
+DIRECTORY/password           of the Valkey user `quarry`: VALKEY_PASSWORD if that is set, else the old one, or a new one
+DIRECTORY/miner-password     the same of the user `miner`, and VALKEY_MINER_PASSWORD
+DIRECTORY/operator-password  the same of the user `operator`, and VALKEY_OPERATOR_PASSWORD
+DIRECTORY/users.acl          RULES as Valkey reads them, with the passwords' SHA-256 in place of {password} and so on
 
 The limits of the Valkeys are checked first (VALKEY_MAXMEMORY and VALKEY_MEMORY_LIMIT, BROKER_MAXMEMORY and
 BROKER_MEMORY_LIMIT): where the container's is not well above Valkey's own, the kernel would kill Valkey before it
@@ -22,6 +24,12 @@ from shared.errors import NodeError
 
 # It becomes part of URLs, so none of its characters may need escaping.
 _PASSWORD = re.compile(r"[A-Za-z0-9_-]{16,128}")
+# Variables with passwords, and the files that keep them.
+_PASSWORDS = {
+    "VALKEY_PASSWORD": "password",
+    "VALKEY_MINER_PASSWORD": "miner-password",
+    "VALKEY_OPERATOR_PASSWORD": "operator-password",
+}
 # What Valkey needs besides its data: buffers of clients, and pages that change while a child rewrites the file.
 _LEAST_ROOM = 1.25
 _SIZE = re.compile(r"([0-9]{1,15})([a-z]{0,2})", re.IGNORECASE)
@@ -35,26 +43,41 @@ class BadCluster(NodeError):
     """The shared files cannot be made. The message never holds the password."""
 
 
-def make_cluster(rules: Path, directory: Path, given: str) -> None:
+def make_cluster(rules: Path, directory: Path, given: Mapping[str, str]) -> None:
     """Write the shared files, mode 0600.
 
     Args:
-        given: the operator's password; "": none was given.
+        given: the operator's passwords, by the names of their variables; "": none was given.
 
     Raises:
-        BadCluster: the password cannot be used.
+        BadCluster: a password cannot be used, or two users have the same.
         NodeError, OSError: a file cannot be read or written.
     """
-    path = directory / "password"
-    old = path.read_text("utf-8").strip() if path.exists() else ""
-    password = given or old or secrets.token_urlsafe(32)
-    if not _PASSWORD.fullmatch(password):
-        where = "VALKEY_PASSWORD" if given else str(path)
-        raise BadCluster(f"{where} must be 16 to 128 letters, digits, - and _.")
-    if password != old:
-        write_private(path, password + "\n")
-    digest = hashlib.sha256(password.encode()).hexdigest()
-    write_private(directory / "users.acl", rules.read_text("utf-8").replace("{password}", f"#{digest}"))
+    old = {name: _read(directory / file) for name, file in _PASSWORDS.items()}
+    passwords = {name: given.get(name) or old[name] or secrets.token_urlsafe(32) for name in _PASSWORDS}
+    for name, password in passwords.items():
+        if not _PASSWORD.fullmatch(password):
+            where = name if given.get(name) else str(directory / _PASSWORDS[name])
+            raise BadCluster(f"{where} must be 16 to 128 letters, digits, - and _.")
+    if len(set(passwords.values())) < len(passwords):
+        raise BadCluster(f"{', '.join(passwords)} must differ.")
+    text = _one_line_each(rules.read_text("utf-8"))
+    for name, file in _PASSWORDS.items():
+        if passwords[name] != old[name]:
+            write_private(directory / file, passwords[name] + "\n")
+        digest = hashlib.sha256(passwords[name].encode()).hexdigest()
+        text = text.replace("{" + file.replace("-", "_") + "}", f"#{digest}")
+    write_private(directory / "users.acl", text)
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8").strip() if path.exists() else ""
+
+
+def _one_line_each(rules: str) -> str:
+    """Rules without comments and empty lines, and with lines that begin with a blank added to those above them."""
+    lines = [line.rstrip() for line in rules.splitlines() if line.strip() and not line.startswith("#")]
+    return "\n".join(lines).replace("\n ", " ") + "\n"
 
 
 def check_limits(environment: Mapping[str, str]) -> None:
@@ -86,7 +109,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         check_limits(os.environ)
-        make_cluster(Path(arguments[0]), Path(arguments[1]), os.environ.get("VALKEY_PASSWORD", ""))
+        make_cluster(Path(arguments[0]), Path(arguments[1]), os.environ)
     except (NodeError, OSError) as error:
         print(f"make-cluster: {error}", file=sys.stderr)
         return 1

@@ -11,5 +11,6 @@ Beside them:
 - `names`: names of addresses, on the pages of this node only.
 - `operators`: named admin tokens, and the audit log.
 - `connections`: connections to Redis or Valkey. `request_client`: a client whose threads keep their connections.
+- `sentinels`: connections to a server that Sentinels choose.
 - `errors`: refusals and failures of this node.
 """

@@ -19,6 +19,7 @@ from redis.retry import Retry
 from services.errors import BadSettings, StoreUnavailable
 from services.ports import Store
 from services.request_client import RequestClient
+from services.sentinels import NoLeader, NoSuchService, Pool, Sentinels
 from services.settings import redis_url
 from services.settings.values import named
 
@@ -26,8 +27,24 @@ from services.settings.values import named
 REQUEST_TIMEOUT = 2.0
 # Scripts and replies need version 7.
 LEAST_VERSION = 7
+_ALERT_SECONDS = 0.5
 # A thread uses one connection, or two if it reads while it watches. The rest are for threads that serve all others.
 _PER_THREAD, _BESIDES = 2, 16
+
+# OpenSSL's reasons: files that hold no certificate or key, or not those of each other; what a server says of ours.
+_UNREADABLE = {"NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE", "PEM_LIB", "KEY_VALUES_MISMATCH", "BAD_BASE64_DECODE"}
+_CLIENT_REFUSED = {
+    f"{version}_ALERT_{what}"
+    for version in ("TLSV1", "TLSV13", "SSLV3")
+    for what in (
+        "CERTIFICATE_REQUIRED",
+        "UNKNOWN_CA",
+        "DECRYPT_ERROR",
+        "BAD_CERTIFICATE",
+        "CERTIFICATE_EXPIRED",
+        "CERTIFICATE_UNKNOWN",
+    )
+}
 
 _KINDS = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocketConnection}
 
@@ -77,6 +94,9 @@ def _connect(url: str, client: type[Redis] = Redis, **arguments: Any) -> Redis:
     parts = named("The store's URL", redis_url.parse, url)
     if parts.scheme != "unix":
         arguments["socket_keepalive"] = True
+    if parts.sentinels:
+        sentinels = Sentinels(parts.sentinels, parts.sentinel_arguments(), tls=parts.has_tls)
+        return client.from_pool(Pool(parts.service, sentinels, tls=parts.has_tls, **parts.arguments(), **arguments))
     return client.from_pool(ConnectionPool(connection_class=_KINDS[parts.scheme], **parts.arguments(), **arguments))
 
 
@@ -102,10 +122,33 @@ def require_usable(redis: Redis, setting: str) -> None:
     except NoPermissionError:  # a cluster's access rules may keep our user from asking
         return
     except RedisError as error:
-        kind = BadSettings if _is_for_good(error) else StoreUnavailable
-        raise kind(f"{setting}: {explain(error)}.") from error
+        found = error if _is_for_good(error) else _alert(redis) or error
+        kind = BadSettings if _is_for_good(found) else StoreUnavailable
+        raise kind(f"{setting}: {explain(found)}.") from error
     if version is not None and is_too_old(version[1]):
         raise BadSettings(f"{setting}: {too_old(*version)}.")
+
+
+def _alert(redis: Redis) -> ssl.SSLError | None:
+    """What a server with TLS says of our certificate; None if it says nothing.
+
+    With TLS 1.3 it says so after our side of the handshake. A command that was sent meanwhile may be answered by a
+    reset before that is read, so this sends none.
+    """
+    pool = redis.connection_pool
+    if not issubclass(pool.connection_class, SSLConnection):
+        return None
+    connection = pool.connection_class(**pool.connection_kwargs)
+    try:
+        with connection._connect() as sock:  # redis-py has no public name for it
+            sock.settimeout(_ALERT_SECONDS)
+            sock.recv(1)
+    except ssl.SSLError as error:
+        error.__context__ = None  # the failure that is being handled is not its cause
+        return error if error.reason in _CLIENT_REFUSED else None
+    except (OSError, RedisError):
+        pass
+    return None
 
 
 def server_version(redis: Redis) -> tuple[str, str] | None:
@@ -133,8 +176,20 @@ def explain(error: BaseException) -> str:
         match cause:
             case ssl.SSLCertVerificationError():
                 return f"the server's certificate is not accepted: {cause.verify_message}"
+            case ssl.SSLError() if cause.reason in _UNREADABLE:
+                return "a file of its TLS options holds no certificate or key that can be used"
+            case ssl.SSLError() if cause.reason in _CLIENT_REFUSED:
+                return (
+                    "the server does not accept this client's certificate, or asks for one (ssl_certfile, ssl_keyfile)"
+                )
             case ssl.SSLError():
                 return f"TLS fails ({cause.reason or 'no reason given'}); the server may not speak TLS"
+            case NoSuchService():
+                return "no Sentinel knows a server of the name in the URL"
+            case NoLeader():
+                return "no Sentinel that answers names a server that leads"
+            case ResponseError() if "unknown command" in str(cause) and "sentinel" in str(cause).lower():
+                return "a server in the place of a Sentinel is none"
             case socket.gaierror():
                 return f"its host is not found ({cause.strerror})"
             case RedisTimeoutError() | TimeoutError():
@@ -150,11 +205,12 @@ def explain(error: BaseException) -> str:
     return f"the server refuses ({type(error).__name__})"
 
 
-def _is_for_good(error: RedisError) -> bool:
+def _is_for_good(error: BaseException) -> bool:
     causes = _causes(error)
     return any(
-        isinstance(cause, AuthenticationError | ssl.SSLCertVerificationError)
+        isinstance(cause, AuthenticationError | NoSuchService | ssl.SSLCertVerificationError)
         or (isinstance(cause, ResponseError) and "DB index" in str(cause))
+        or (isinstance(cause, ssl.SSLError) and cause.reason in _UNREADABLE | _CLIENT_REFUSED)
         for cause in causes
     )
 

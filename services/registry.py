@@ -1,6 +1,7 @@
 """The registry of nodes in a broker: for each node a card with the settings that its workers need.
 
-A worker on any machine therefore needs only the broker's URL.
+A worker on any machine therefore needs only the broker's URL. Where a node has one login for its store and the broker,
+the card holds none, and a worker uses its own: it gets no password that it does not have.
 """
 
 import json
@@ -9,6 +10,7 @@ from typing import Any
 
 from services.errors import NotFound
 from services.ports import Store
+from services.settings import redis_url
 from services.settings.table import TABLE, Settings
 from services.store.broker import node_card, node_names, write_node_card
 from services.system.about import VERSION
@@ -17,7 +19,7 @@ from shared.errors import NodeError
 from shared.upgrades import BadUpgrades, unpacked
 
 # Incremented by every change after which a worker of an older release would misread a node's card, rounds or chain.
-PROTOCOL = 4
+PROTOCOL = 5
 # How the settings on a card are written and read, by their field names.
 _CARRIED = {name: setting.carried for name, setting in TABLE.items() if setting.carried is not None}
 # A worker's own values of these may be those of another chain.
@@ -35,6 +37,12 @@ def register(broker: Store, settings: Settings) -> None:
     card["signs"] = settings.sealer_key_file is not None
     if settings.redis_url == settings.broker_url:
         card["redis_url"] = ""  # one Redis for both: each worker uses its own URL of the broker
+    else:
+        store, broker_parts = redis_url.parse(settings.redis_url), redis_url.parse(settings.broker_url)
+        # One login for both: each worker uses its own of the broker, which may be one that may do less.
+        card["own_login"] = bool(store.password) and store.login == broker_parts.login
+        if card["own_login"]:
+            card["redis_url"] = redis_url.written(replace(store, user="", password=""))
     text = json.dumps(card, sort_keys=True)
     write_node_card(broker, settings.node, text)
 
@@ -80,4 +88,9 @@ def look_up(broker: Store, node: str, own: Settings) -> Settings:
     except KeyError as error:
         raise Unserved(f"The card of the node {node} does not have the setting {error.args[0]}.") from None
     values["redis_url"] = values["redis_url"] or own.broker_url
+    if card.get("own_login"):
+        user, password = redis_url.parse(own.broker_url).login
+        values["redis_url"] = redis_url.written(
+            replace(redis_url.parse(values["redis_url"]), user=user, password=password)
+        )
     return replace(own, node=node, signs_elsewhere=bool(card.get("signs")), **values)

@@ -141,7 +141,8 @@ def redis_url_option(option: str, variable: str, text: str) -> Callable[[Command
     def read(value: str) -> str:
         from services.settings import redis_url
 
-        return redis_url.normal(clean(value))
+        normal = redis_url.normal if variable == "QUARRY_BROKER_URL" else redis_url.normal_store
+        return normal(clean(value))
 
     return click.option(option, envvar=variable, callback=_read_by(read), help=text)
 

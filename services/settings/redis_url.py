@@ -2,7 +2,9 @@
 
     redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?OPTION=VALUE&…]     rediss:// with TLS
     unix://[USER:PASSWORD@]/PATH[?db=DATABASE]
+    redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/NAME[/DATABASE][?OPTION=VALUE&…]
 
+The last one names Sentinels, which say where the server NAME is at the moment; `rediss+sentinel://` has TLS to both.
 `valkey://` and `valkeys://` mean the same as `redis://` and `rediss://`. redis-py's own reader is lenient: it takes
 `/abc` as database 0, passes unknown options to constructors, and repeats parts of passwords in its errors. Messages of
 this module repeat nothing of the URL but names of options.
@@ -19,13 +21,25 @@ from services.settings.hosts import host_and_port
 from services.settings.paths import expanded
 from services.settings.values import BadValue, choice, flag, whole_number
 
-_SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
+_SENTINEL = "+sentinel"
+_HOSTED = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
+_SCHEMES = _HOSTED | {name + _SENTINEL: kind + _SENTINEL for name, kind in _HOSTED.items()} | {"unix": "unix"}
 _FORM = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]"
+_SENTINEL_FORM = "redis+sentinel://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]/NAME[/DATABASE]"
 _ESCAPES = "In user and password write % as %25, / as %2F, # as %23, ? as %3F, @ as %40, : as %3A and a blank as %20."
 _PORT = 6379
+_SENTINEL_PORT = 26_379
+_MAX_SENTINELS = 15
+_SERVICE = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what Sentinel's own configuration accepts
 _MAX_DATABASE = 65_535
 _MAX_SOCKET_PATH = 107  # bytes: the system's limit
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
+
+
+def _login(text: str) -> str:
+    if not text:
+        raise BadValue("is empty; leave it out if there is none.")
+    return text
 
 
 def _file(text: str) -> str:
@@ -44,40 +58,75 @@ _TLS_OPTIONS: dict[str, Callable[[str], Any]] = {
     "ssl_certfile": _file,
     "ssl_keyfile": _file,
 }
-OPTIONS = ("db", *_TLS_OPTIONS)
+# The login of the Sentinels themselves, where they ask for one.
+_SENTINEL_OPTIONS = ("sentinel_user", "sentinel_password")
+_READERS: dict[str, Callable[[str], Any]] = (
+    {"db": whole_number(0, _MAX_DATABASE)} | _TLS_OPTIONS | dict.fromkeys(_SENTINEL_OPTIONS, _login)
+)
+OPTIONS = tuple(_READERS)
 
 
 @dataclass(frozen=True, slots=True)
 class RedisUrl:
     """The parts of a URL, decoded."""
 
-    scheme: str  # redis, rediss, unix
+    scheme: str  # redis, rediss, unix, redis+sentinel, rediss+sentinel
     user: str
     password: str = field(repr=False)
-    host: str  # "" with unix
-    port: int  # 0 with unix
+    host: str  # "" with unix and Sentinels
+    port: int  # 0 with unix and Sentinels
     path: str  # of the socket; "" with a host
     database: int
     options: tuple[tuple[str, Any], ...]  # for TLS
+    sentinels: tuple[tuple[str, int], ...] = ()  # host and port of each
+    service: str = ""  # the name by which the Sentinels know the server
+    sentinel_user: str = ""
+    sentinel_password: str = field(default="", repr=False)
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """User and password."""
+        return self.user, self.password
+
+    @property
+    def has_tls(self) -> bool:
+        return self.scheme.startswith("rediss")
 
     def arguments(self) -> dict[str, Any]:
         """The arguments for redis-py's connection classes."""
         found: dict[str, Any] = {"db": self.database, **dict(self.options)}
-        found |= {"path": self.path} if self.path else {"host": self.host, "port": self.port}
-        if self.user:
-            found["username"] = self.user
-        if self.password:
-            found["password"] = self.password
-        if found.get("ssl_cert_reqs") == "none":
-            found["ssl_check_hostname"] = False
-        return found
+        if not self.sentinels:
+            found |= {"path": self.path} if self.path else {"host": self.host, "port": self.port}
+        return _finished(found, self.user, self.password)
+
+    def sentinel_arguments(self) -> dict[str, Any]:
+        """The arguments for redis-py's connections to the Sentinels, without host and port."""
+        return _finished(dict(self.options), self.sentinel_user, self.sentinel_password)
 
     @property
     def public(self) -> str:
         """The URL to show: without user, password and options."""
         if self.path:
             return f"unix://{quote(self.path)}"
-        return f"{self.scheme}://{_shown(self.host)}:{self.port}/{self.database}"
+        return f"{self.scheme}://{self.place}"
+
+    @property
+    def place(self) -> str:
+        """What follows the login, without options: hosts, ports and database."""
+        if self.sentinels:
+            hosts = ",".join(f"{_shown(host)}:{port}" for host, port in self.sentinels)
+            return f"{hosts}/{self.service}/{self.database}"
+        return f"{_shown(self.host)}:{self.port}/{self.database}"
+
+
+def _finished(found: dict[str, Any], user: str, password: str) -> dict[str, Any]:
+    if user:
+        found["username"] = user
+    if password:
+        found["password"] = password
+    if found.get("ssl_cert_reqs") == "none":
+        found["ssl_check_hostname"] = False
+    return found
 
 
 def parse(text: str) -> RedisUrl:
@@ -89,7 +138,9 @@ def parse(text: str) -> RedisUrl:
     scheme, colon, rest = text.partition("://")
     kind = _SCHEMES.get(scheme.lower()) if colon else None
     if kind is None:
-        raise BadValue(f"must look like {_FORM}; rediss://, unix://, valkey:// and valkeys:// are accepted too.")
+        raise BadValue(
+            f"must look like {_FORM}; rediss://, unix://, valkey://, valkeys:// and redis+sentinel:// are accepted too."
+        )
     try:
         return _parsed(kind, rest)
     except BadValue as error:
@@ -102,6 +153,18 @@ def normal(text: str) -> str:
     return written(parse(text))
 
 
+def normal_store(text: str) -> str:
+    """As `normal`, for the store of a chain, which cannot be behind Sentinels.
+
+    Replication is asynchronous: a replica that takes over may lack blocks and transactions that were acknowledged.
+    """
+    if text.partition("://")[0].lower().endswith(_SENTINEL):
+        raise BadValue(
+            "cannot name Sentinels: a replica that takes over may lack acknowledged blocks. Only QUARRY_BROKER_URL can."
+        )
+    return normal(text)
+
+
 def written(parts: RedisUrl) -> str:
     """The URL that has these parts."""
     secret = (
@@ -110,12 +173,12 @@ def written(parts: RedisUrl) -> str:
         else quote(parts.user, safe="")
     )
     login = f"{secret}@" if secret else ""
-    options = "&".join(f"{name}={quote(_text(value), safe='/~')}" for name, value in parts.options)
+    named = (*parts.options, ("sentinel_user", parts.sentinel_user), ("sentinel_password", parts.sentinel_password))
+    options = "&".join(f"{name}={quote(_text(value), safe='/~')}" for name, value in named if value != "")
     if parts.path:
         database = f"?db={parts.database}" if parts.database else ""
         return f"unix://{login}{quote(parts.path)}{database}"
-    place = f"{_shown(parts.host)}:{parts.port}/{parts.database}"
-    return f"{parts.scheme}://{login}{place}" + (f"?{options}" if options else "")
+    return f"{parts.scheme}://{login}{parts.place}" + (f"?{options}" if options else "")
 
 
 def _parsed(kind: str, rest: str) -> RedisUrl:
@@ -135,24 +198,61 @@ def _parsed(kind: str, rest: str) -> RedisUrl:
         raise BadValue("has an @ after its host.")
     options = _options(query)
     database = options.pop("db", None)
+    sentinel_login = [options.pop(name, "") for name in _SENTINEL_OPTIONS]
+    sentinels: tuple[tuple[str, int], ...] = ()
+    service = ""
+    if any(sentinel_login) and not kind.endswith(_SENTINEL):
+        raise BadValue("has the option sentinel_user or sentinel_password, which are for redis+sentinel:// only.")
+    if sentinel_login[0] and not sentinel_login[1]:
+        raise BadValue("has the option sentinel_user without sentinel_password.")
     if kind == "unix":
         if place or not path:
             raise BadValue("must be unix:///PATH with three slashes, the path of the socket.")
         if options:
             raise BadValue(f"has the option {next(iter(options))}, which is for rediss:// only.")
         host, port, path = "", 0, _socket_path("/" + path)
+    elif kind.endswith(_SENTINEL):
+        host, port, sentinels = "", 0, _sentinels(place)
+        service, slash, path = path.partition("/")
+        if not _SERVICE.fullmatch(service):
+            raise BadValue(
+                "must name the server after the Sentinels' hosts, by the name in their configuration, as in "
+                f"{_SENTINEL_FORM}."
+            )
     else:
         host, port = host_and_port(place, _PORT, _FORM, "redis://[::1]:6379/0", unescaped=_unescaped)
+    if kind != "unix":
         if slash and path:
             if database is not None:
                 raise BadValue("names the database twice: in its path and as the option db.")
             database = _database(path)
         path = ""
-    if options and kind == "redis":
+    if options and not kind.startswith("rediss"):
         raise BadValue(f"has the option {next(iter(options))}, which is for rediss:// only.")
     return RedisUrl(
-        kind, _unescaped(user), _unescaped(password), host, port, path, database or 0, tuple(options.items())
+        kind,
+        _unescaped(user),
+        _unescaped(password),
+        host,
+        port,
+        path,
+        database or 0,
+        tuple(options.items()),
+        sentinels,
+        service,
+        *sentinel_login,
     )
+
+
+def _sentinels(text: str) -> tuple[tuple[str, int], ...]:
+    items = text.split(",")
+    if len(items) > _MAX_SENTINELS:
+        raise BadValue(f"names more than {_MAX_SENTINELS} Sentinels.")
+    example = "redis+sentinel://[::1]:26379/mymaster/0"
+    found = [host_and_port(item, _SENTINEL_PORT, _SENTINEL_FORM, example, unescaped=_unescaped) for item in items]
+    if len(set(found)) < len(found):
+        raise BadValue("names a Sentinel twice.")
+    return tuple(found)
 
 
 def _database(text: str) -> int:
@@ -173,8 +273,7 @@ def _options(query: str) -> dict[str, Any]:
         if name in found:
             raise BadValue(f"has the option {name} twice.")
         try:
-            read = _TLS_OPTIONS.get(name, whole_number(0, _MAX_DATABASE))
-            found[name] = read(_unescaped(value))
+            found[name] = _READERS[name](_unescaped(value))
         except BadValue as error:
             raise BadValue(f"has the option {name}, which {error}") from None
     return found

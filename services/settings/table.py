@@ -17,6 +17,7 @@ from services.settings.hosts import is_loopback, normal_host, normal_origin
 from services.settings.paths import DEFAULT_HOME, expanded, expanded_if_possible
 from services.settings.proxy_url import normal as normal_proxy_url
 from services.settings.redis_url import normal as normal_redis_url
+from services.settings.redis_url import normal_store
 from services.settings.rows import AS_IT_IS, Carried, number, one_of, row_of, setting, several
 from services.settings.values import BadValue, named
 from services.system.text_files import read_secret, read_text_file
@@ -63,7 +64,7 @@ class Settings:
     sealer_key_file: Path | None = field(metadata=setting("SEALER_KEY_FILE", expanded))
     # Where the chain is, in the one spelling of `redis_url.normal`.
     redis_url: str = field(
-        repr=False, metadata=setting("REDIS_URL", normal_redis_url, "redis://127.0.0.1:6379/0", AS_IT_IS)
+        repr=False, metadata=setting("REDIS_URL", normal_store, "redis://127.0.0.1:6379/0", AS_IT_IS)
     )
     # Where RQ's jobs are.
     broker_url: str = field(

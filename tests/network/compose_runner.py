@@ -35,7 +35,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
 def load_compose(variables: Mapping[str, str]) -> dict[str, Any]:
-    """docker-compose.yml, its merges done and its variables replaced.
+    """docker-compose.yml as a plain `up` takes it: its merges done, its variables replaced, without what has a profile.
 
     Args:
         variables: what .env would hold.
@@ -52,6 +52,7 @@ def load_compose(variables: Mapping[str, str]) -> dict[str, Any]:
         return value
 
     found: dict[str, Any] = replaced(yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8")))
+    found["services"] = {name: item for name, item in found["services"].items() if "profiles" not in item}
     return found
 
 

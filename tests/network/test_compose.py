@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from redis.exceptions import AuthenticationError, NoPermissionError
 
@@ -101,7 +102,10 @@ def test_each_node_has_its_own_volume_and_valkey_and_all_share_the_broker() -> N
         assert f"valkey{number}:/data" in DEFAULT["services"][f"valkey{number}"]["volumes"]
         assert DEFAULT["services"][f"network{number}"]["command"] == ["quarry", "worker", "--queue", "network"]
     brokers = {item["environment"].get("QUARRY_BROKER_URL") for item in DEFAULT["services"].values()} - {None}
-    assert brokers == {"redis://quarry@broker:6379/0"}
+    assert brokers == {"redis://quarry@broker:6379/0", "redis://miner@broker:6379/0"}
+    miner = DEFAULT["services"]["miner"]["environment"]
+    assert miner["QUARRY_BROKER_URL"] == "redis://miner@broker:6379/0"
+    assert miner["VALKEY_PASSWORD_FILE"] == "/cluster/miner-password"
 
 
 def test_workers_are_called_by_their_services_and_containers_keep_host_names_of_their_own() -> None:
@@ -111,6 +115,16 @@ def test_workers_are_called_by_their_services_and_containers_keep_host_names_of_
     for name, service in DEFAULT["services"].items():
         assert service.get("environment", {}).get("QUARRY_WORKER_NAME") == (name if name in workers else None)
         assert "hostname" not in service and "container_name" not in service, "--scale could not make another"
+
+
+def test_the_proxy_comes_with_its_profile_and_reaches_no_valkey() -> None:
+    text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    proxy = yaml.safe_load(text)["services"]["proxy"]
+    assert proxy["profiles"] == ["edge"] and proxy["networks"] == ["edge"] and "proxy" not in DEFAULT["services"]
+    assert proxy["read_only"] and proxy["cap_drop"] == ["ALL"] and proxy["user"] == "10001:10001"
+    for volume in proxy["volumes"]:
+        assert volume.endswith(":ro") and ("deploy/" not in volume or (ROOT / volume.split(":")[0]).is_file())
+    assert proxy["entrypoint"] == ["/bin/sh", "/etc/quarry/edge.sh"]
 
 
 def test_env_example_documents_every_variable_with_its_default() -> None:
@@ -139,7 +153,8 @@ def test_the_environment_is_one_that_a_node_takes(name: str, tmp_path: Path) -> 
     if "QUARRY_DATA_DIR" in given:
         given["QUARRY_DATA_DIR"] = str(tmp_path / "keys")
     settings = load(complete(given, service=True))
-    assert settings.broker_url == f"redis://quarry:{'p' * 16}@broker:6379/0"
+    user = "miner" if name == "miner" else "quarry"
+    assert settings.broker_url == f"redis://{user}:{'p' * 16}@broker:6379/0"
     if name in NODES:
         assert settings.spec.name == "network" and not settings.loopback and settings.reaches_private_peers
         assert settings.reward_address.startswith("0x") and settings.admin_token_file is not None
@@ -196,30 +211,49 @@ def test_docker_compose_accepts_the_file() -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     done = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == set(DEFAULT["services"])
+    # docker-compose 1.29 lists what has a profile, too.
+    assert set(done.stdout.split()) - {"proxy"} == set(DEFAULT["services"])
 
 
 # --- The programs of the image ----------------------------------------------------------------------------------------
 
 
-def test_make_cluster_keeps_the_password_that_it_made(tmp_path: Path) -> None:
+def test_make_cluster_keeps_the_passwords_that_it_made(tmp_path: Path) -> None:
     rules = ROOT / "deploy/users.acl"
-    make_cluster(rules, tmp_path, "")
-    first, acl = (tmp_path / "password").read_text(), (tmp_path / "users.acl").read_text()
-    assert len(first) > 40 and first.strip() not in acl and "{" not in acl
-    make_cluster(rules, tmp_path, "")
-    assert ((tmp_path / "password").read_text(), (tmp_path / "users.acl").read_text()) == (first, acl)
-    make_cluster(rules, tmp_path, "chosen-by-the-operator")
-    assert (tmp_path / "password").read_text() == "chosen-by-the-operator\n"
-    assert (tmp_path / "users.acl").read_text() != acl
+    names = ["password", "miner-password", "operator-password"]
+
+    def found() -> list[str]:
+        return [(tmp_path / name).read_text() for name in (*names, "users.acl")]
+
+    make_cluster(rules, tmp_path, {})
+    *first, acl = found()
+    assert all(len(password) > 40 and password.strip() not in acl for password in first) and len(set(first)) == 3
+    assert [line.split()[1] for line in acl.splitlines()] == ["default", "quarry", "miner", "operator"]
+    assert "password}" not in acl and acl.count(" #") == 3
+    make_cluster(rules, tmp_path, {"VALKEY_PASSWORD": "", "VALKEY_MINER_PASSWORD": ""})
+    assert found() == [*first, acl]
+    make_cluster(rules, tmp_path, {"VALKEY_PASSWORD": "chosen-by-the-operator", "VALKEY_MINER_PASSWORD": "m" * 16})
+    *others, changed = found()
+    assert others == ["chosen-by-the-operator\n", "m" * 16 + "\n", first[2]] and changed != acl
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
+@pytest.mark.parametrize("name", ["VALKEY_PASSWORD", "VALKEY_MINER_PASSWORD", "VALKEY_OPERATOR_PASSWORD"])
 @pytest.mark.parametrize("password", ["too-short", "with spaces and more", "with@signs:in/it-------", "ü" * 20])
-def test_make_cluster_refuses_a_password_that_urls_or_valkey_would_misread(password: str, tmp_path: Path) -> None:
-    with pytest.raises(BadCluster) as refused:
-        make_cluster(ROOT / "deploy/users.acl", tmp_path, password)
+def test_make_cluster_refuses_a_password_that_urls_or_valkey_would_misread(
+    name: str, password: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadCluster, match=f"^{name} must be") as refused:
+        make_cluster(ROOT / "deploy/users.acl", tmp_path, {name: password})
     assert password not in str(refused.value) and not list(tmp_path.iterdir())
+
+
+def test_make_cluster_gives_no_two_users_one_password(tmp_path: Path) -> None:
+    with pytest.raises(BadCluster, match="must differ"):
+        make_cluster(
+            ROOT / "deploy/users.acl", tmp_path, {"VALKEY_PASSWORD": "p" * 16, "VALKEY_MINER_PASSWORD": "p" * 16}
+        )
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("size", ["", "0", "much", "-1", "1.5g", "2tb", "2 gb", "٣gb", "9" * 16])

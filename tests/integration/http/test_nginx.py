@@ -1,7 +1,9 @@
 """Debian's nginx in front of a node: with the shipped configuration, and with a bare `proxy_pass`."""
 
+import contextlib
 import http.client
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -14,9 +16,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from services.system.programs import ROOT
+from services.system.programs import ROOT, module_command, scrubbed
 from services.wallet.development import ACCOUNTS
 from tests.support.certificates import write_certificate
+from tests.support.door import frame
 from tests.support.http import Answer
 from tests.support.keys import ALICE, BOB, TOKEN
 from tests.support.nodes import transfer
@@ -26,6 +29,7 @@ from tests.support.waiting import eventually
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 SHIPPED = ROOT / "deploy" / "nginx.conf"
+EDGE = ROOT / "deploy" / "edge.sh"
 NAME = "node.example"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -69,6 +73,55 @@ def nginx(directory: Path, servers: str, port: int) -> Iterator[None]:
 def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def rpc(node: RunningNode) -> Iterator[int]:
+    """The port of `quarry rpc` of the node."""
+    port = free_port()
+    log = node.directory / "rpc.log"
+    environment = scrubbed(os.environ) | node.environment | {"QUARRY_RPC_PORT": str(port)}
+    with log.open("ab") as output:
+        process = subprocess.Popen(module_command("api.cli", "rpc"), env=environment, stdout=output, stderr=output)
+    try:
+        eventually(lambda: process.poll() is None and is_open(port), 20)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+@pytest.fixture(scope="module")
+def edge(node: RunningNode, rpc: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The TLS port of the proxy of docker-compose.yml's profile `edge`, as its script starts it.
+
+    Its patience with slow clients is a second in place of ten.
+    """
+    directory = tmp_path_factory.mktemp("edge")
+    for path, name in zip(
+        write_certificate(directory, x509.DNSName(NAME)), ("fullchain.pem", "privkey.pem"), strict=True
+    ):
+        path.rename(directory / name)
+    text = SHIPPED.read_text("utf-8")
+    for name in ("client_header_timeout", "client_body_timeout"):
+        assert text.count(f"{name} 10s;") == 1
+        text = text.replace(f"{name} 10s;", f"{name} 1s;")
+    (directory / "shipped.conf").write_text(text)
+    tls, plain = free_port(), free_port()
+    environment = {
+        "PATH": f"{os.environ['PATH']}:/usr/sbin", "EDGE_NAME": NAME, "EDGE_API": f"127.0.0.1:{node.door.port}",
+        "EDGE_RPC": f"127.0.0.1:{rpc}", "EDGE_CERTIFICATES": str(directory), "EDGE_HTTP": f"127.0.0.1:{plain}",
+        "EDGE_HTTPS": f"127.0.0.1:{tls}", "EDGE_CONFIGURATION": str(directory / "shipped.conf"),
+        "EDGE_RUN": str(directory),
+    }  # fmt: skip
+    with (directory / "log").open("ab") as output:
+        process = subprocess.Popen(["/bin/sh", EDGE], env=environment, stdout=output, stderr=output)
+    try:
+        eventually(lambda: process.poll() is None and is_open(tls), 10, (directory / "log").read_text())
+        yield tls
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +216,109 @@ def test_a_bare_proxy_pass_lets_no_stranger_mine_either(node: RunningNode, tmp_p
         for path, body in (("/mine", None), ("/faucet", {"address": BOB.address})):
             ask(port, "POST", path, body, tls=False).refused(401, "admin_token_required")
         assert node.digest() == before
+
+
+def tls_socket(port: int) -> ssl.SSLSocket:
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    plain = socket.create_connection(("127.0.0.1", port), 10)
+    return trusting.wrap_socket(plain, server_hostname=NAME)
+
+
+def test_the_edge_shows_its_certificate_and_sends_plain_clients_to_it(edge: int) -> None:
+    with tls_socket(edge) as client:
+        certificate = client.getpeercert(binary_form=True)
+        assert certificate is not None
+        names = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+        assert names.value.get_values_for_type(x509.DNSName) == [NAME]
+    answer = ask(edge, "GET", "/status")
+    assert answer.status == 200 and "nginx/" not in answer.headers["server"]
+
+
+@pytest.mark.parametrize("lie", LIES, ids=str)
+def test_the_edge_passes_no_lie_about_where_a_client_is(edge: int, node: RunningNode, lie: dict[str, str]) -> None:
+    before = node.digest()
+    ask(edge, "POST", "/mine", **lie).refused(401, "admin_token_required")
+    assert node.digest() == before
+
+
+def test_a_large_body_is_refused_before_it_is_read(edge: int) -> None:
+    with tls_socket(edge) as client:
+        head = f"POST /transactions/new HTTP/1.1\r\nHost: {NAME}\r\nContent-Type: application/json\r\n"
+        client.sendall(f"{head}Content-Length: 10000000\r\n\r\n{{".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        "POST /transactions/new HTTP/1.1\r\nHost: node.example\r\nContent-Le",
+        "POST /transactions/new HTTP/1.1\r\nHost: node.example\r\nContent-Length: 100\r\n\r\n{",
+    ],
+)
+def test_a_slow_client_is_cut(edge: int, begun: str) -> None:
+    with tls_socket(edge) as client:
+        client.sendall(begun.encode())
+        client.settimeout(8)
+        received = b""
+        with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
+            while part := client.recv(1000):
+                received += part
+        assert received == b"" or received.startswith(b"HTTP/1.1 408 ")
+
+
+def test_websockets_pass_the_edge(edge: int, node: RunningNode) -> None:
+    with tls_socket(edge) as client:
+        client.sendall(
+            f"GET /ws HTTP/1.1\r\nHost: {NAME}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        received = b""
+        while b"\r\n\r\n" not in received:
+            part = client.recv(1000)
+            assert part, received
+            received += part
+        assert received.startswith(b"HTTP/1.1 101 "), received
+        client.sendall(frame(1, b'{"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}'))
+        answer = client.recv(1000)
+        assert hex(node.settings.spec.chain_id).encode() in answer
+
+
+def test_events_and_leases_pass_the_edge(edge: int) -> None:
+    with tls_socket(edge) as client:
+        client.sendall(f"GET /events HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())
+        received = b""
+        while b"retry: 2000" not in received:
+            part = client.recv(1000)
+            assert part, received
+            received += part
+    ask(edge, "POST", "/leases", {"name": "anna", "rate": 1}).refused(401, "unknown_voucher")
+
+
+def test_one_client_has_a_rate_whatever_it_says_of_itself(edge: int) -> None:
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", edge, timeout=20, context=trusting)
+    seen: list[int] = []
+    with contextlib.closing(connection):
+        while len(seen) < 900 and seen[-1:] != [429]:
+            lie = f"10.0.{len(seen) // 250}.{len(seen) % 250}"
+            connection.request("GET", "/nothing", headers={"Host": NAME, "X-Forwarded-For": lie})
+            with connection.getresponse() as answer:
+                answer.read()
+                seen.append(answer.status)
+    assert seen[-1] == 429 and len(seen) > 150, seen
+    # The budget is back within some seconds.
+    eventually(lambda: all(ask(edge, "GET", "/status").status == 200 for _ in range(5)), 15, "the budget", every=0.2)
+
+
+def test_the_edge_says_what_is_missing(tmp_path: Path) -> None:
+    for given, words in (
+        ({}, "EDGE_NAME must be a name"),
+        ({"EDGE_NAME": "a;b"}, "EDGE_NAME must be a name"),
+        ({"EDGE_NAME": "a.example", "EDGE_CERTIFICATES": str(tmp_path)}, "fullchain.pem cannot be read"),
+    ):
+        done = subprocess.run(["/bin/sh", EDGE], env={"PATH": "/bin:/usr/bin"} | given, capture_output=True, text=True)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and words in done.stderr

@@ -84,6 +84,26 @@ def test_a_chain_of_its_own_is_reached_where_the_node_says(broker: FakeRedis) ->
     assert look_up(as_store(broker), "first", load({})).redis_url == "redis://chain:1/0"
 
 
+def test_a_worker_gets_no_login_that_it_does_not_have(broker: FakeRedis) -> None:
+    """Where store and broker have one login, the card has none, and each worker uses its own of the broker."""
+    node = node_settings(
+        redis_url="redis://quarry:the-nodes@chain:1/0", broker_url="redis://quarry:the-nodes@broker:1/0"
+    )
+    register(as_store(broker), node)
+    assert b"the-nodes" not in (broker.hget(NODES, "first") or b"")
+    for login in ("miner:the-miners@", "quarry:the-nodes@", ":p%40w@"):
+        own = load({"QUARRY_BROKER_URL": f"redis://{login}elsewhere:2/0"})
+        assert look_up(as_store(broker), "first", own).redis_url == f"redis://{login}chain:1/0"
+
+
+@pytest.mark.parametrize("login", ["", "other:secret@", "quarry:other@"])
+def test_a_login_of_the_chain_alone_is_on_the_card(broker: FakeRedis, login: str) -> None:
+    node = node_settings(redis_url=f"redis://{login}chain:1/0", broker_url="redis://quarry:secret@broker:1/0")
+    register(as_store(broker), node)
+    own = load({"QUARRY_BROKER_URL": "redis://quarry:secret@broker:1/0"})
+    assert look_up(as_store(broker), "first", own).redis_url == f"redis://{login}chain:1/0"
+
+
 def test_an_unknown_node_is_not_found(broker: FakeRedis) -> None:
     register(as_store(broker), node_settings())
     with pytest.raises(NotFound):

@@ -39,6 +39,12 @@ SECRET = "Xq7Zk9Wv"
         ("redis://:p%23%2f%40%25%3A@h", "redis://:p%23%2F%40%25%3A@h:6379/0"),
         ("rediss://h?ssl_cert_reqs=NONE", "rediss://h:6379/0?ssl_cert_reqs=none"),
         ("rediss://h?ssl_check_hostname=0&db=2", "rediss://h:6379/2?ssl_check_hostname=false"),
+        ("redis+sentinel://h/jobs", "redis+sentinel://h:26379/jobs/0"),
+        ("Valkey+Sentinel://u:p@A,b:7,[::1]/jobs/3", "redis+sentinel://u:p@a:26379,b:7,[::1]:26379/jobs/3"),
+        ("redis+sentinel://h/jobs?db=2&sentinel_password=a%26b",
+         "redis+sentinel://h:26379/jobs/2?sentinel_password=a%26b"),
+        ("valkeys+sentinel://h/jobs/?sentinel_password=b&sentinel_user=a&ssl_cert_reqs=none",
+         "rediss+sentinel://h:26379/jobs/0?ssl_cert_reqs=none&sentinel_user=a&sentinel_password=b"),
         ("unix:///run/r.sock", "unix:///run/r.sock"),
         ("unix://u:p@/run/a%20b.sock?db=2", "unix://u:p@/run/a%20b.sock?db=2"),
     ],
@@ -53,6 +59,13 @@ def test_a_url_has_one_spelling(url: str, same: str) -> None:
     [
         "", "h", "h:6379", "redis:", "redis:/h", "redis://", "redis:///0", "redis://:6379", "redis://u:p@/0",
         "http://h", "redis+sentinel://h", "redis:h", "://h",
+        "redis+sentinel://", "redis+sentinel://h", "redis+sentinel://h/", "redis+sentinel://h/a b", "redis+sentinel://h/a*",
+        "redis+sentinel:///jobs", "redis+sentinel://h,/jobs", "redis+sentinel://,h/jobs", "redis+sentinel://h,h:26379/jobs",
+        "redis+sentinel://h:0/jobs", "redis+sentinel://h/jobs/x", "redis+sentinel://h/jobs/1/2", "redis+sentinel://h/0/jobs",
+        "redis+sentinel://h/jobs/1?db=1", "redis+sentinel://h/jobs?sentinel_user=a", "redis://h?sentinel_password=a",
+        "redis+sentinel://h/jobs?sentinel_password=", "redis+sentinel://h/jobs?ssl_cert_reqs=none", "unix+sentinel://h/jobs",
+        "redis+sentinel://h/" + "a" * 65, "redis+sentinel://" + ",".join(f"h{n}" for n in range(16)) + "/jobs",
+        "unix:///r.sock?sentinel_password=a", "redis+sentinel://h,::1/jobs", "redis+sentinel://u:@h/jobs",
         "redis://h:0", "redis://h:99999", "redis://h:abc", "redis://h:", "redis://h:06379",
         "redis://h:-1", "redis://h:\N{FULLWIDTH DIGIT ONE}",
         "redis://::1", "redis://::1:6379/0", "redis://[::1", "redis://[::1]6379", "redis://[h]", "redis://[127.0.0.1]",
@@ -87,6 +100,8 @@ def test_an_option_that_is_not_taken_is_named(option: str) -> None:
     "shape",
     [
         "redis://:{0}#{0}/{0}@{0}@h", "redis://:{0}/{0}@h:1/0", "redis://u:{0}?{0}@h", "redis://u:1?{0}=1@h",
+        "redis+sentinel://u:{0}@h/a b", "redis+sentinel://h/jobs?sentinel_password=%{0}", "redis+sentinel://{0}:x/jobs",
+        "redis+sentinel://:{0}@h/{0}/{0}", "redis+sentinel://h/jobs?sentinel_user={0}", "redis+sentinel://:{0},{0}@h,h/jobs",
         "redis://{0}:1/{0}@h", "redis://:%{0}@h", "redis://u:{0}@h:99999", "redis://u:{0}@h/abc", "redis://u:{0}@",
         "redis://u:{0}@/0", "redis://u:{0}@h?foo=1", "{0}://u:{0}@h", "'redis://:{0}@h'", '"redis://:{0}@h"',
         " redis://:{0}@h", "redis://:{0}@h\n", "redis://:{0}@::1", "redis://:{0}@[::1", "u:{0}@h:6379", "redis://:{0}\t@h",
@@ -127,6 +142,32 @@ def test_a_raw_password_works_or_is_refused_and_is_never_shown(password: str, re
         assert SECRET not in str(error)
     else:
         assert SECRET in parts.password and SECRET not in parts.public
+
+
+@given(
+    password=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40),
+    hosts=st.lists(st.sampled_from(["a", "b:7", "[::1]", "10.0.0.1"]), min_size=1, unique=True),
+)
+def test_any_password_of_sentinels_can_be_written(password: str, hosts: list[str]) -> None:
+    from urllib.parse import quote
+
+    escaped = quote(password, safe="")
+    parts = parse(f"redis+sentinel://u:{escaped}@{','.join(hosts)}/jobs?sentinel_user=s&sentinel_password={escaped}")
+    assert (parts.password, parts.sentinel_user, parts.sentinel_password) == (password, "s", password)
+    assert len(parts.sentinels) == len(hosts) and parse(written(parts)) == parts
+    assert repr(parts) == repr(replace(parts, password="another", sentinel_password="another"))
+    assert parts.public.startswith("redis+sentinel://") and "@" not in parts.public and "?" not in parts.public
+    assert parts.arguments() == {"db": 0, "username": "u", "password": password}
+    assert parts.sentinel_arguments() == {"username": "s", "password": password}
+
+
+def test_only_the_broker_is_behind_sentinels() -> None:
+    url = "redis+sentinel://h/jobs"
+    settings = load({"QUARRY_BROKER_URL": url})
+    assert settings.broker_url == normal(url) and settings.redis_url == "redis://127.0.0.1:6379/0"
+    for variables in ({"QUARRY_REDIS_URL": url}, {"QUARRY_REDIS_URL": "REDISS+SENTINEL://h"}):
+        with pytest.raises(BadSettings, match="QUARRY_REDIS_URL: cannot name Sentinels"):
+            load(variables)
 
 
 def test_a_certificate_that_is_not_checked_has_no_name_to_be_checked() -> None:
