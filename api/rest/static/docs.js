@@ -35,7 +35,13 @@ new MutationObserver(() => {
     field.type = "password"; // the token is not shown, and `off` keeps browsers from remembering it
     field.autocomplete = "off";
     field.spellcheck = false;
-    field.setAttribute("aria-label", "Admin token");
+    // Swagger UI gives the fields of all secrets one id.
+    const container = field.closest(".auth-container");
+    const isVoucher = container.textContent.includes("voucher");
+    field.id = isVoucher ? "voucher-value" : "admin-token-value";
+    const label = container.querySelector('label[for="auth-bearer-value"]');
+    if (label) label.htmlFor = field.id;
+    field.setAttribute("aria-label", isVoucher ? "Voucher" : "Admin token");
   }
   for (const dialog of document.querySelectorAll(".dialog-ux .modal-ux:not([role])")) {
     dialog.setAttribute("role", "dialog");

@@ -70,7 +70,7 @@ def strict(schema: Any) -> Any:
 
 
 def test_the_scaled_object_is_valid_by_the_schema_of_keda() -> None:
-    schema = strict(json.loads((ROOT / "tests/vectors/keda_scaledobject.json").read_text())["schema"])
+    schema = strict(json.loads((ROOT / "tests/integration/deploy/keda_scaledobject.json").read_text())["schema"])
     [scaled] = [item for _, item in ALL if item["kind"] == "ScaledObject"]
     schema["properties"]["metadata"].pop("additionalProperties", None)
     jsonschema_rs.validate(schema, scaled)
