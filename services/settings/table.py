@@ -214,7 +214,7 @@ def load(environment: Mapping[str, str]) -> Settings:
     for variable in sorted(known):
         raise BadSettings(f"{variable}: {_unknown(variable)}")
     if found["upgrades_file"] is not None:
-        found["spec"] = _upgraded(found["spec"], found["upgrades_file"])
+        found["spec"] = upgraded(found["spec"], found["upgrades_file"])
     settings = Settings(**found, passed_over=passed_over)
     _check(settings)
     return settings
@@ -292,7 +292,7 @@ def load_spec(name: str) -> ChainSpec:
     return spec
 
 
-def _upgraded(spec: ChainSpec, path: Path) -> ChainSpec:
+def upgraded(spec: ChainSpec, path: Path) -> ChainSpec:
     """`spec` with the upgrades of a file.
 
     Raises:

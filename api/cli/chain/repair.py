@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -98,12 +99,22 @@ def _store(redis_url: str | None, node: str, spec: str | None) -> Iterator[str]:
 
 
 def _spec(redis: Any, node: str, spec: str | None) -> ChainSpec:
-    """The chain spec: as given, or the one that the node's API has written for its workers."""
+    """The chain spec with its upgrades: as given, or the one that the node's API has written for its workers.
+
+    A spec that is given says nothing of upgrades. They are those of QUARRY_UPGRADES_FILE, or else the node's: without
+    them a sound block above an upgrade would be called damaged.
+    """
     from services.connections import as_store
     from services.registry import spec_of
+    from services.settings.table import upgraded
 
-    known = spec_of(as_store(redis), node) if spec is None else None
-    return known or _configured_spec(spec)
+    known = spec_of(as_store(redis), node)
+    if spec is None and known is not None:
+        return known
+    wanted = _configured_spec(spec)
+    if path := os.environ.get("QUARRY_UPGRADES_FILE"):
+        return upgraded(wanted, Path(path).expanduser())
+    return known if known is not None and known.hash == wanted.hash else wanted
 
 
 def _configured_spec(spec: str | None) -> ChainSpec:

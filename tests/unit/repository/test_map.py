@@ -284,7 +284,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("api/cli/__main__.py", "api/cli/node/demo.py", "api/cli/node/doctor.py", "api/cli/node/foreground.py",
       "api/cli/node/interruption.py", "api/cli/node/machine.py", "api/cli/wallet/faucet.py")),
     ("repairing and comparing a store", ("tests/integration/audit/test_ledger_differs.py",),
-     ("api/cli/chain/comparison.py", "api/cli/chain/repair.py", "api/cli/chain/stores.py")),
+     ("api/cli/chain/comparison.py", "api/cli/chain/stores.py")),
     ("with the files that it removes", ("tests/unit/services/launch/test_reset.py",), ("api/cli/node/reset.py",)),
     ("blocks and transactions as people name them", ("tests/unit/api/cli/chain/test_show.py",),
      ("api/cli/lookup.py",)),
