@@ -1,11 +1,8 @@
 """Rounds and mining requests as they are stored: the scripts write them, and these classes read them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-from shared.block import Template
 
 
 class RoundState(StrEnum):
@@ -73,29 +70,8 @@ class Round:
 ROUND_FIELDS = tuple(Round.__dataclass_fields__)
 
 
-class RoundTemplate:
-    """Reads a round's template: its version, the template, and whether the round is open aside."""
-
-    FIELDS = ("version", "template", "prefix", "difficulty", "aside")
-
-    @staticmethod
-    def read(values: Sequence[bytes | None]) -> tuple[str, Template, bool] | None:
-        """That of the round whose FIELDS are `values`; None if it has none."""
-        version, text, prefix, difficulty, aside = values
-        if version is None or text is None or prefix is None or difficulty is None:
-            return None
-        return version.decode(), Template(json.loads(text), prefix, int(difficulty)), aside is not None
-
-    @staticmethod
-    def read_kept(
-        version: str, kept: bytes | None, values: Sequence[bytes | None]
-    ) -> tuple[str, Template, bool] | None:
-        """One of before, as it is kept; None if it is not kept any more."""
-        if kept is None:
-            return None
-        head, _, text = kept.partition(b"\n")
-        difficulty, _, prefix = head.partition(b" ")
-        return RoundTemplate.read([version.encode(), text, prefix, difficulty, values[-1]])
+# The fields of a round that its template is read from (`MiningStore.template`).
+TEMPLATE_FIELDS = ("version", "template", "prefix", "difficulty", "aside")
 
 
 @dataclass(frozen=True, slots=True)

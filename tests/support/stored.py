@@ -146,10 +146,10 @@ def _hash(redis: Redis, name: str) -> dict[bytes, bytes]:
 def digest(redis: "Redis", node: str) -> str:
     """A digest of everything that a node has stored: every key, counters and events included.
 
-    What was refused is left out: the audit log says of each refused token that it was refused.
+    The audit log is left out: it says of each request with a token what came of it, also that it was refused.
     """
-    refused = f"quarry:{{{node}}}:refused-acts".encode()
-    keys = sorted(key for key in redis.scan_iter(f"quarry:{{{node}}}:*", count=1000) if key != refused)
+    log = {f"quarry:{{{node}}}:{name}".encode() for name in ("acts", "refused-acts")}
+    keys = sorted(key for key in redis.scan_iter(f"quarry:{{{node}}}:*", count=1000) if key not in log)
     whole = hashlib.sha256()
     for key in keys:
         # The dump of a large hash depends on the order of its table, which may change while the content does not.
