@@ -74,8 +74,8 @@ class NodePlan:
         }
 
     def _own_key(self) -> str:
-        """The file of the node's own key, which signs its templates and payouts if the settings name no other; "" before
-        it is made, and if it needs a passphrase.
+        """The file of the node's own key, which signs its templates and payouts if the settings name no other; "" if it
+        needs a passphrase, and before it is made.
         """
         file = self.files.directory / keyring.PRIVATE_KEY
         with contextlib.suppress(keyring.KeyringError):
