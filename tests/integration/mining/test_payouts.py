@@ -13,6 +13,7 @@ from redis import Redis
 
 from services.errors import BadSettings
 from services.payouts import Payer, payer_of
+from services.settings.table import load
 from services.store.leases import Lease
 from services.store.mining import Searched
 from services.wallet import keyring
@@ -369,6 +370,25 @@ def test_two_payers_at_once_pay_once(here: TestNode) -> None:
     assert len(list(payments(here))) == 4
 
 
+def test_a_plan_is_written_only_if_none_was_since_and_its_block_is_deep(here: TestNode) -> None:
+    """Two blocks that are planned at once would get the same nonces."""
+    voucher, store = secret(here), here.node.payouts
+    one, other = (seal(here, voucher, "bob", BOB.address)[0] for _ in range(2))
+    revision = store.plans([one, other]).revision
+    assert not store.write(one, revision, DEPTH, [], first=True)
+    assert not store.end(one, DEPTH, "paid")
+    for _ in range(DEPTH):
+        pool_block(here)
+    assert not store.write(one, revision, DEPTH, [], first=False)
+    assert store.write(one, revision, DEPTH, [], first=True)
+    assert not store.write(other, revision, DEPTH, [], first=True)
+    after = store.plans([one, other]).revision
+    assert after != revision and not store.write(one, after, DEPTH, [], first=True)
+    assert store.write(other, after, DEPTH, [], first=True)
+    assert not store.end(one, DEPTH, "detached") and store.end(one, DEPTH, "paid") and not store.end(one, DEPTH, "paid")
+    assert not store.write(one, store.plans([]).revision, DEPTH, [], first=True), "its payout is over"
+
+
 # --- what makes a payout wait ---
 
 
@@ -436,6 +456,13 @@ def test_payouts_need_the_key_of_the_reward_address(redis: Redis, tmp_path: Path
         payer_of(replace(named, payout_key_file=tmp_path / "none"), here.node)
     assert payer_of(replace(named, reward_address=key.address), here.node) is not None
     assert payer_of(replace(named, payout_depth=0), here.node) is None
+
+
+def test_there_are_no_payouts_on_a_chain_of_the_tutorial() -> None:
+    with pytest.raises(BadSettings, match="QUARRY_PAYOUT_DEPTH"):
+        load({"QUARRY_SPEC": "tutorial", "QUARRY_PAYOUT_DEPTH": "3"})
+    found = load({"QUARRY_PAYOUT_DEPTH": "3", "QUARRY_PAYOUT_WINDOW": "4", "QUARRY_PAYOUT_KEPT": "150"})
+    assert (found.payout_depth, found.payout_window, found.payout_kept) == (3, 4, 150)
 
 
 def test_rewards_of_another_address_are_left_alone(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
