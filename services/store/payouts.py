@@ -53,7 +53,7 @@ class PayoutStore(NodeStore):
         """
         pipeline = self._redis.pipeline(transaction=True)
         if window:
-            pipeline.hset(self.keys.payouts, "window", window)
+            pipeline.hset(self.keys.payouts, "window", str(window))
         else:
             pipeline.hdel(self.keys.payouts, "window", "total")
             pipeline.delete(self.keys.share_log, self.keys.share_window)
@@ -61,8 +61,9 @@ class PayoutStore(NodeStore):
 
     def due(self, height: int) -> list[tuple[int, str]]:
         """Height and hash of the blocks up to a height that wait for their payout, the lowest first."""
-        found = self._redis.zrange(self.keys.payouts_due, "-inf", height, byscore=True, withscores=True)
-        return [(int(at), block.decode()) for block, at in found]
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.zrange(self.keys.payouts_due, 0, -1, withscores=True)
+        return [(int(at), block.decode()) for block, at in pipeline.execute()[0] if at <= height]
 
     def shares(self, block: str) -> list[tuple[str, int]]:
         """Addresses ("": none) and hashes: the window of shares of a block."""
