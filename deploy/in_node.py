@@ -49,9 +49,12 @@ def complete(environment: Mapping[str, str], *, service: bool) -> dict[str, str]
                 completed[name] = _with_password(completed[name], password)
     if "QUARRY_DATA_DIR" in completed:
         from services.launch.node_files import NodeFiles  # not for workers, which have no keys
+        from services.wallet import keyring
 
         files = NodeFiles(Path(completed["QUARRY_DATA_DIR"]))
         address = files.prepare()
+        if "QUARRY_PAYOUT_DEPTH" in completed:
+            completed.setdefault("QUARRY_PAYOUT_KEY_FILE", str(files.directory / keyring.PRIVATE_KEY))
         completed.setdefault("QUARRY_REWARD_ADDRESS", address)
         if service:
             completed.setdefault("QUARRY_ADMIN_TOKEN_FILE", str(files.admin_token))

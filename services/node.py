@@ -60,6 +60,7 @@ from services.store.modes import ModesStore
 from services.store.names import NameStore
 from services.store.outbox import Outbox
 from services.store.overview import NodeOverview, OverviewStore
+from services.store.payouts import PayoutStore
 from services.store.peers import PeerStore
 from services.store.pool import PoolStore
 from services.store.resolutions import ResolutionStore
@@ -99,6 +100,7 @@ class Node:
     requests: Requests
     modes: MiningModes
     leases: Leases
+    payouts: PayoutStore
     peers: PeerBook
     reorganiser: Reorganiser
     packer: Packer
@@ -213,6 +215,8 @@ class Node:
             _log.warning("clock_differs", process=wrong.name, seconds_ahead=wrong.ahead)
         self.chain.initialise()
         self.modes.begin()
+        if self.settings.payout_depth:
+            self.payouts.begin(self.settings.payout_window)
         self.reorganiser.finish()
         require_todays_rules(self.chain)
         require_upgrades_kept(self.chain)
@@ -306,6 +310,7 @@ def build_node(
             block_interval=settings.spec.block_interval,
         ),
         leases=Leases(policy, rounds, ports, store, keys),
+        payouts=PayoutStore(store, keys),
         peers=book,
         reorganiser=reorganiser,
         packer=Packer(chain.packs, clock, settings.pack_depth),

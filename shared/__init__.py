@@ -13,6 +13,7 @@ In the order in which the modules build on each other:
     difficulty, timestamps, sealing    what a header must say, and who may sign it
     upgrades                           constants and sealers that change at a height
     shares                             what miners that are not trusted have done
+    payouts                            how a reward is divided among them
     evidence                           whether a broken rule proves something about a block's hash
     tutorial_variants                  which of the tutorial's programs made a block
     rules                              all of it behind one interface, for the standard and the tutorial's rules

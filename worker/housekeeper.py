@@ -11,6 +11,7 @@ from services.housekeeping import CHECK_SECONDS, keep_house, take_slot
 from services.jobs import totals as job_totals
 from services.jobs.queues import HOUSEKEEPING, RqJobs
 from services.node import Node, build_node
+from services.payouts import Payer, payer_of
 from services.settings.table import Settings
 from shared.errors import NodeError
 
@@ -25,8 +26,13 @@ class Housekeeper:
     It has connections of its own, so a store that does not answer blocks this thread and nothing else of the ticker.
     """
 
-    def __init__(self, node: Node, broker: Redis) -> None:
+    def __init__(self, node: Node, broker: Redis, payer: Payer | None = None) -> None:
+        """
+        Args:
+            payer: None: this node shares no rewards.
+        """
         self._node = node
+        self._payer = payer
         self._broker = broker
         # When the whole check last ran; None: not yet in this process. It is not due at once: the API runs it when it
         # starts.
@@ -44,9 +50,13 @@ class Housekeeper:
         began, failed = time.perf_counter(), True
         try:
             now = self._node.clock.now()
+            if self._checked is None and not self._node.settings.payout_depth:
+                self._node.payouts.end()  # they may have been on before this process began
             since = now if self._checked is None else self._checked
             is_due = abs(now - since) >= CHECK_SECONDS
             keep_house(self._node, check_all=is_due)
+            if self._payer is not None:
+                self._payer.run()
             self._checked = now if is_due else since
             failed = False
         finally:
@@ -67,9 +77,16 @@ class Housekeeper:
 
 
 def start_housekeeper(settings: Settings, stop: threading.Event) -> threading.Thread:
-    """Start a thread that does the node's housekeeping until `stop`. The process may end while the thread works."""
+    """Start a thread that does the node's housekeeping until `stop`. The process may end while the thread works.
+
+    Raises:
+        BadSettings: rewards are to be shared, and there is no key for it.
+    """
     broker = connect_for_jobs(settings.broker_url)
     node = build_node(settings, store=as_store(connect_for_jobs(settings.redis_url)), queue=RqJobs(broker))
-    thread = threading.Thread(target=Housekeeper(node, broker).run, args=(stop,), name="housekeeper", daemon=True)
+    payer = payer_of(settings, node)
+    thread = threading.Thread(
+        target=Housekeeper(node, broker, payer).run, args=(stop,), name="housekeeper", daemon=True
+    )
     thread.start()
     return thread

@@ -66,6 +66,7 @@ class NodePlan:
             "QUARRY_DATA_DIR": str(self.files.directory),
             "QUARRY_REWARD_ADDRESS": self.settings.get("QUARRY_REWARD_ADDRESS") or address,
             "QUARRY_SEALER_KEY_FILE": self.settings.get("QUARRY_SEALER_KEY_FILE") or self._own_key(),
+            "QUARRY_PAYOUT_KEY_FILE": self.settings.get("QUARRY_PAYOUT_KEY_FILE") or self._own_key(),
             "QUARRY_ADMIN_TOKEN_FILE": self.settings.get("QUARRY_ADMIN_TOKEN_FILE") or str(self.files.admin_token),
             "QUARRY_NAMED_WALLETS": self.settings.get("QUARRY_NAMED_WALLETS") or str(self.wallets or ""),
             "QUARRY_AUTOMINE": str(self.automine).lower(),
@@ -73,8 +74,8 @@ class NodePlan:
         }
 
     def _own_key(self) -> str:
-        """The file of the node's own key, which signs its templates if the settings name no other; "" before it is
-        made, and if it needs a passphrase.
+        """The file of the node's own key, which signs its templates and payouts if the settings name no other; "" if it
+        needs a passphrase, and before it is made.
         """
         file = self.files.directory / keyring.PRIVATE_KEY
         with contextlib.suppress(keyring.KeyringError):

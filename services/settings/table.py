@@ -114,6 +114,14 @@ class Settings:
     max_records: int = field(metadata=number("MAX_RECORDS", 100_000, 1, 10_000_000, AS_IT_IS))
     # Blocks that lie so deep are packed; 0: none is.
     pack_depth: int = field(metadata=number("PACK_DEPTH", 1000, 0, 2**31, AS_IT_IS))
+    # Rewards are shared with miners once their block lies so deep; 0: never.
+    payout_depth: int = field(metadata=number("PAYOUT_DEPTH", 0, 0, 100_000))
+    # Of the shares by which a reward is divided: hashes, as a multiple of the block's difficulty.
+    payout_window: int = field(metadata=number("PAYOUT_WINDOW", 2, 1, 100))
+    # Of each reward, what the node keeps; ten-thousandths.
+    payout_kept: int = field(metadata=number("PAYOUT_KEPT", 0, 0, 10_000))
+    # The private key of the reward address, which pays; the ticker alone reads it.
+    payout_key_file: Path | None = field(metadata=setting("PAYOUT_KEY_FILE", expanded))
     # Bytes.
     max_body: int = field(metadata=number("MAX_BODY", 2**20, 10_000, 2**26))
     api_processes: int = field(metadata=number("API_PROCESSES", 2, 1, 64))
@@ -248,6 +256,8 @@ def _check(settings: Settings) -> None:
         )
     if settings.upgrades_file is not None and settings.spec.rules == "tutorial":
         raise BadSettings("QUARRY_UPGRADES_FILE: a chain of the tutorial's rules cannot be upgraded.")
+    if settings.payout_depth and settings.spec.rules == "tutorial":
+        raise BadSettings("QUARRY_PAYOUT_DEPTH: on a chain of the tutorial's rules there are no accounts that pay.")
     if settings.peer_proxy_resolves and not settings.peer_proxy:
         raise BadSettings("QUARRY_PEER_PROXY_RESOLVES needs QUARRY_PEER_PROXY, the proxy that is to resolve names.")
     if settings.block_time and settings.spec.block_interval:

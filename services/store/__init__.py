@@ -17,6 +17,7 @@ stored, ledger_copy          records byte for byte, and the whole ledger at one 
 pool                         the mempool
 mining                       requests, rounds and search jobs
 vouchers, leases             what miners that are not trusted may do, and have done
+payouts                      the window of shares, blocks that wait for their payout, and the payments
 peers, outbox, resolutions   peers, transactions to relay, resolutions asked for over HTTP
 events, news, filters        the stream of events, its listeners in this process, and JSON-RPC's filters
 block_times, modes           the clock of a development chain, and how control methods let it mine

@@ -11,7 +11,7 @@ from services.store.base import NodeStore
 from services.store.chain import KEEP_SECONDS
 from services.store.events import EventStream
 from services.store.keys import Keys
-from services.store.rounds import ROUND_FIELDS, TEMPLATE_FIELDS, MiningRequest, Round, RoundWorker
+from services.store.rounds import ROUND_FIELDS, MiningRequest, Round, RoundWorker
 from shared.block import Template
 
 # Seconds for which the trace of a round is kept.
@@ -282,15 +282,14 @@ class MiningStore(NodeStore):
         """Version and template of a round, and whether it is open aside; None if the round has ended or has no such
         template any more. `wanted`: a version, which may be one of before on the same tip; "" for the newest.
         """
-        fields = self._redis.hmget(self.keys.round(round_id), list(TEMPLATE_FIELDS))
-        version, text, prefix, difficulty, aside = fields
+        names = ["version", "template", "prefix", "difficulty", "aside"]
+        version, text, prefix, difficulty, aside = self._redis.hmget(self.keys.round(round_id), names)
         if version is not None and wanted not in ("", version.decode()):
             kept = self._redis.hget(self.keys.round_templates(round_id), wanted)
             if kept is None:
                 return None
-            head, _, text = kept.partition(b"\n")
+            version, (head, _, text) = wanted.encode(), kept.partition(b"\n")
             difficulty, _, prefix = head.partition(b" ")
-            version = wanted.encode()
         if version is None or text is None or prefix is None or difficulty is None:
             return None
         return version.decode(), Template(json.loads(text), prefix, int(difficulty)), aside is not None

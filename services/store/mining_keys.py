@@ -2,7 +2,7 @@
 
 
 class MiningKeys:
-    """Names of one node's keys for what vouchers.py and leases.py store."""
+    """Names of one node's keys for what vouchers.py, leases.py and payouts.py store."""
 
     prefix: str
 
@@ -51,3 +51,35 @@ class MiningKeys:
     def leases(self, miner_id: str) -> str:
         """ZSET id of a lease that one miner has not worked off -> Unix seconds of its expiry. Capped, expires."""
         return self._key(f"leases:{miner_id}")
+
+    # --- payouts: window.lua ---
+
+    @property
+    def payouts(self) -> str:
+        """HASH {window, total, revision, paid, nothing, detached, forgotten}: how many times the difficulty of a block
+        the window of shares is long, and its hashes; how many plans were written; and how many payouts ended how.
+        """
+        return self._key("payouts")
+
+    @property
+    def share_log(self) -> str:
+        """LIST "hashes address height voucher_id miner": the window of shares, oldest first. Capped."""
+        return self._key("share-log")
+
+    @property
+    def share_window(self) -> str:
+        """HASH address, or "-" for none -> hashes in the window."""
+        return self._key("share-window")
+
+    @property
+    def payouts_due(self) -> str:
+        """ZSET hash of a block that this node has sealed, and whose payout is not over -> height. Capped."""
+        return self._key("payouts-due")
+
+    def payout_shares(self, block_hash: str) -> str:
+        """HASH as `share_window`: the window when the block was sealed. Capped."""
+        return self._key(f"payout-shares:{block_hash}")
+
+    def payout(self, block_hash: str) -> str:
+        """HASH {transactions, nonces, lost}: the plan of a payout, as JSON (services/store/payouts.py)."""
+        return self._key(f"payout:{block_hash}")

@@ -70,10 +70,6 @@ class Round:
 ROUND_FIELDS = tuple(Round.__dataclass_fields__)
 
 
-# The fields of a round that its template is read from (`MiningStore.template`).
-TEMPLATE_FIELDS = ("version", "template", "prefix", "difficulty", "aside")
-
-
 @dataclass(frozen=True, slots=True)
 class MiningRequest:
     """A request for one block. The next block that this node seals answers the oldest request."""

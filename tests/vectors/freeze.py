@@ -272,6 +272,45 @@ def difficulty_vectors() -> list[Json]:
     return [{**item, "next": lwma(item)} for item in cases]
 
 
+def payout_vectors() -> list[Json]:
+    """How rewards are split, in fractions: no rule of the chain, but each miner can check its payments by it."""
+    coin = 10**18
+    cases: list[tuple[str, int, list[tuple[str, int]], int, int, int]] = [
+        ("one miner", coin, [("a", 5)], 0, 0, 1),
+        ("two, with a rest", 10, [("b", 1), ("a", 2)], 0, 0, 1),
+        ("an address twice", 10 * coin, [("a", 1), ("b", 2), ("a", 3)], 0, 0, 1),
+        ("no address", 9 * coin, [("", 2), ("a", 1)], 0, 0, 1),
+        ("the operator keeps 1.5 %", 4 * coin, [("a", 1), ("b", 1)], 150, 0, 1),
+        ("each pays its fee", coin, [("a", 1), ("b", 3)], 0, 10**14, 1),
+        ("below the least", coin, [("a", 1), ("b", 999_999)], 0, 10**14, 10**15),
+        ("nobody", coin, [], 0, 0, 1),
+        ("no credit", coin, [("a", 0)], 0, 0, 1),
+        ("all is kept", coin, [("a", 7)], 10_000, 0, 1),
+        ("only without address", coin, [("", 7)], 0, 0, 1),
+        ("large credit", 123456789012345678901, [("a", 2**61), ("b", 2**61 - 1), ("", 17)], 25, 10**14, 10**15),
+    ]
+    vectors = []
+    for what, reward, credits, kept, cost, least in cases:
+        shared, total = math.floor(Fraction(reward * (10_000 - kept), 10_000)), sum(credit for _, credit in credits)
+        sent = {}
+        for address in sorted({name for name, credit in credits if name and credit}):
+            part = Fraction(shared * sum(credit for name, credit in credits if name == address), total)
+            if math.floor(part) - cost >= least:
+                sent[address] = str(math.floor(part) - cost)
+        vectors.append(
+            {
+                "what": what,
+                "reward": str(reward),
+                "credits": [list(item) for item in credits],
+                "kept": kept,
+                "cost": str(cost),
+                "least": str(least),
+                "sent": sent,
+            }
+        )
+    return vectors
+
+
 def _receipt_vectors() -> Json:
     return receipts.vectors([item["spec"] for item in genesis_vectors() if item["name"] != "tutorial"])
 
@@ -292,6 +331,7 @@ VECTORS: dict[str, Callable[[], Any]] = {
     "genesis": genesis_vectors,
     "difficulty": difficulty_vectors,
     "receipts": _receipt_vectors,
+    "payouts": payout_vectors,
 }
 
 

@@ -16,6 +16,7 @@ local P = KEYS[1]
 -- include: lists
 -- include: round
 -- include: fault
+-- include: window
 
 local parent, hash, height, timestamp, chainwork, supply, block, header, undo = unpack(ARGV, 1, 9)
 local ids, ids_hex, round, worker, keep, now, digest_before, digest_after, version = unpack(ARGV, 10, 18)
@@ -122,6 +123,7 @@ if round ~= '' then
     redis.call('HDEL', P .. 'tip', 'next_timestamp')
   end
   end_round(round, 'sealed', now, keep, hash, worker)
+  window_keep(hash, height)
   answered = answer_oldest(keep, 'status', 'finished', 'round', round, 'block', hash)
 end
 redis.call('HINCRBY', P .. 'counters', round ~= '' and 'blocks_mined' or 'blocks_fetched', 1)

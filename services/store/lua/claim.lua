@@ -13,6 +13,7 @@
 local P = KEYS[1]
 -- include: share
 -- include: search
+-- include: window
 
 local round_id, worker, wanted, searched_version, hashes, now = unpack(ARGV, 1, 6)
 local refresh_seconds, searching_until, enough, arrival_seconds, demand = unpack(ARGV, 7, 11)
@@ -33,6 +34,9 @@ if has_report then
   if exists then
     local done, since, _, before = part_of(workers, worker)
     note_part(workers, worker, (done or 0) + hashes, since or now, now, before)
+  end
+  if is_open and not aside then -- what the node's own workers do is for the node
+    window_add('-', 'worker', '-', tonumber(hashes), difficulty)
   end
   if not is_open or not counts(round_id, version, searched_version) then
     redis.call('HINCRBY', P .. 'counters', 'wasted_hashes', hashes)

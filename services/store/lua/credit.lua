@@ -9,6 +9,7 @@
 -- "repeated" counts the refusal.
 local P = KEYS[1]
 -- include: search
+-- include: window
 
 local FIRST = 9 -- position of the first share in ARGV
 local MOST = 4611686018427387904 -- 2^62: sums stop here, and never overflow
@@ -18,9 +19,9 @@ if not voucher then
   return {'unknown'}
 end
 local lease, taken = P .. 'lease:' .. lease_id, P .. 'lease-shares:' .. lease_id
-local holder, miner, round_id, version, parent, difficulty, share_difficulty, made_at, expires, start, stop, done =
-  unpack(redis.call('HMGET', lease, 'voucher', 'miner', 'round', 'version', 'parent', 'difficulty', 'share_difficulty',
-    'made_at', 'expires', 'start', 'stop', 'done'), 1, 12)
+local holder, miner, round_id, height, version, parent, difficulty, share_difficulty, made_at, expires, start, stop, done =
+  unpack(redis.call('HMGET', lease, 'voucher', 'miner', 'round', 'height', 'version', 'parent', 'difficulty',
+    'share_difficulty', 'made_at', 'expires', 'start', 'stop', 'done'), 1, 13)
 if holder ~= voucher or tonumber(expires) <= tonumber(now) then
   return {'ended'}
 end
@@ -34,7 +35,7 @@ for i = FIRST, #ARGV do
 end
 
 local round = P .. 'round:' .. round_id
-local state, round_version = unpack(redis.call('HMGET', round, 'state', 'version'), 1, 2)
+local state, round_version, sealed = unpack(redis.call('HMGET', round, 'state', 'version', 'block'), 1, 3)
 local is_stale = mode ~= 'sealed' and (state ~= 'open' or redis.call('HGET', P .. 'tip', 'hash') ~= parent
   or not counts(round_id, round_version, version))
 local shares = #ARGV - FIRST + 1
@@ -85,6 +86,13 @@ if shares > 0 then
       redis.call('EXPIRE', workers, math.max(redis.call('TTL', round), 1))
     end
   end
+  local address = redis.call('HGET', own, 'address')
+  local payee = address and address ~= '' and address or '-'
+  -- The shares of the report that made the block are part of its payout, although the block is on the chain already.
+  if mode == 'sealed' and sealed and redis.call('ZSCORE', P .. 'payouts-due', sealed) then
+    redis.call('HINCRBY', P .. 'payout-shares:' .. sealed, payee, credited)
+  end
+  window_add(payee, voucher .. ' ' .. miner, height, credit, difficulty)
   if is_stale then
     redis.call('HINCRBY', P .. 'counters', 'wasted_hashes', credited)
     if state then

@@ -145,6 +145,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("leases, shares and vouchers as miners meet them",
      ("tests/integration/mining/test_leases.py", "tests/integration/mining/test_vouchers.py"),
      ("services/store/leases.py", "services/store/vouchers.py")),
+    ("a payout from its shares to the chain", ("tests/integration/mining/test_payouts.py",),
+     ("services/payouts.py", "services/store/payouts.py")),
     ("bad leases and reports, and those that are good", ("tests/integration/http/test_leases.py",),
      ("api/leasing.py",)),
     ("leases at the door, by themselves and for many who wait", ("tests/integration/rpc/test_leases.py",),

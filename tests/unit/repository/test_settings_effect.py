@@ -22,7 +22,7 @@ OTHERS = {
     "QUARRY_PUBLIC_URL": "http://a:1", "QUARRY_ALLOWED_HOSTS": "a", "QUARRY_CORS_ORIGINS": "http://a",
     "QUARRY_KERNEL": "plain", "QUARRY_MINE": "always", "QUARRY_WORKER_NAME": "anna",
     "QUARRY_PEER_PROXY": "http://h:3128", "QUARRY_TRACES_URL": "http://h:4318/v1/traces", "QUARRY_TRACES_SHARE": "1",
-    "QUARRY_SEALER_KEY_FILE": "/key",
+    "QUARRY_SEALER_KEY_FILE": "/key", "QUARRY_PAYOUT_KEY_FILE": "/key",
     "QUARRY_UPGRADES_FILE": str(Path(__file__).parent / "no_upgrades_of_dev.json"),
     "QUARRY_DURABILITY": "everysec", "QUARRY_LOG_LEVEL": "debug", "QUARRY_LOG_FORMAT": "json",
 }  # fmt: skip
