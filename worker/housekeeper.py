@@ -51,7 +51,7 @@ class Housekeeper:
         try:
             now = self._node.clock.now()
             if self._checked is None and not self._node.settings.payout_depth:
-                self._node.payouts.end()  # they may have been on before this process began
+                self._node.payouts.forget_shares()  # they may have been on before this process began
             since = now if self._checked is None else self._checked
             is_due = abs(now - since) >= CHECK_SECONDS
             keep_house(self._node, check_all=is_due)

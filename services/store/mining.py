@@ -14,10 +14,9 @@ from services.store.keys import Keys
 from services.store.rounds import ROUND_FIELDS, MiningRequest, Round, RoundWorker
 from shared.block import Template
 
-# Seconds for which the trace of a round is kept.
-TRACE_SECONDS = 3600
-# Longest time in seconds for which a search job may announce itself: the longest QUARRY_LINGER and 5 s.
-LONGEST_PROMISE = 65
+# Seconds.
+TRACE_SECONDS = 3600  # for which the trace of a round is kept
+LONGEST_PROMISE = 65  # for which a search job may announce itself: the longest QUARRY_LINGER and 5 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,13 +274,11 @@ class MiningStore(NodeStore):
 
     def open_round(self) -> Round | None:
         """The round that is open, if one is."""
-        open_round = self.situation().open_round
-        return self.round(open_round) if open_round else None
+        return self.round(found) if (found := self.situation().open_round) else None
 
     def template(self, round_id: str, wanted: str = "") -> tuple[str, Template, bool] | None:
-        """Version and template of a round, and whether it is open aside; None if the round has ended or has no such
-        template any more. `wanted`: a version, which may be one of before on the same tip; "" for the newest.
-        """
+        """Version and template of a round, and whether it is open aside; None if it has ended, or has none of the
+        version `wanted`, which may be one of before on the same tip; "" for the newest."""
         names = ["version", "template", "prefix", "difficulty", "aside"]
         version, text, prefix, difficulty, aside = self._redis.hmget(self.keys.round(round_id), names)
         if version is not None and wanted not in ("", version.decode()):
@@ -315,7 +312,7 @@ class MiningStore(NodeStore):
         pipeline.execute()
 
     def trace_of(self, round_id: str) -> str:
-        """The trace in which a round was opened; "": there is none, or it was long ago."""
+        """The trace in which a round was opened; "" for none."""
         return (self._redis.get(self.keys.round_trace(round_id)) or b"").decode(errors="replace")
 
     def last_seal(self) -> tuple[float, int]:

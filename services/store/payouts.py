@@ -53,7 +53,7 @@ class PayoutStore(NodeStore):
         """
         self._redis.hset(self.keys.payouts, "window", str(window))
 
-    def end(self) -> None:
+    def forget_shares(self) -> None:
         """Keep no window, and forget the one that was kept."""
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hdel(self.keys.payouts, "window", "total")
