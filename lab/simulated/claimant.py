@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 from lab.interface import LabBlock
 from lab.simulated import chain_door
-from lab.simulated.sealing import hash_of, root_of
+from lab.simulated.sealing import hash_of, root_of, seal_of
+from lab.simulated.surroundings import easy_hashes
+from shared import proof
 from shared.reward import make_reward
 
 if TYPE_CHECKING:
@@ -29,7 +32,9 @@ class Claimant:
         self._fork: State = max((node.checker.tip for node in network.nodes), key=lambda state: state.claim.chainwork)
         self._count = blocks
         self._number = number
-        self._branch = self._make(min(blocks, 2 * _MOST))  # no node reads more than it needs to see the lie
+        with easy_hashes(network.ease):  # as its readers compute them
+            self._branch = self._make(min(blocks, 2 * _MOST))  # no node reads more than it needs to see the lie
+            self.tip, self._first = hash_of(self._branch[-1]), hash_of(self._branch[0])
 
     def _make(self, count: int) -> list[Json]:
         spec = self._network.tree.rules.spec
@@ -46,23 +51,19 @@ class Claimant:
                 "difficulty": spec.difficulty,
                 "transactions_root": root_of(body),
                 "transactions": body,
-                "proof": self._number,
             }
+            seal, tries = seal_of(block), itertools.count(1000 * self._number)
+            block["proof"] = next(item for item in tries if not proof.accepts(seal, spec.difficulty, item))
             found.append(block)
             previous = hash_of(block)
         return found
-
-    @property
-    def tip(self) -> str:
-        """The hash that it claims."""
-        return hash_of(self._branch[-1])
 
     @property
     def first(self) -> LabBlock:
         """The first block of its branch: the one that a node refuses."""
         block = self._branch[0]
         return LabBlock(
-            hash=hash_of(block),
+            hash=self._first,
             parent=str(block["previous_hash"]),
             height=int(block["index"]),
             chainwork=self._fork.claim.chainwork + int(block["difficulty"]),

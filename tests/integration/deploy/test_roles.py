@@ -149,6 +149,7 @@ def test_a_node_mines_with_a_user_for_each_role(servers: Servers, tmp_path: Path
 # Local names in scripts that are keys: (script, name) -> what follows the node's prefix.
 _LOCAL = {
     ("lists", "key"): ["accounts", "allowances", "transactions"], ("pool", "key"): ["pool:sender:x"],
+    ("window", "log"): ["share-log"], ("window", "kept"): ["payout-shares:x"],
     ("share", "key"): ["hash-rate"], ("round", "ended"): ["rounds-ended", "requests-answered"],
     "queue": ["pool:queue:x"], "round": ["round:x"], "templates": ["round-templates:x"], "workers": ["round-workers:x"],
     "request": ["request:x"], "starts": ["pack-starts"],
@@ -199,7 +200,7 @@ _ARGUMENTS = {
     "HGET": ["f"], "HMGET": ["f"], "HDEL": ["f"], "HEXISTS": ["f"], "SET": ["v"], "EXPIRE": ["1"], "LINDEX": ["0"],
     "LRANGE": ["0", "1"], "RPUSH": ["v"], "ZREM": ["m"], "ZCOUNT": ["0", "1"], "ZRANGEBYSCORE": ["0", "1"],
     "ZREMRANGEBYSCORE": ["0", "1"], "ZREVRANGE": ["0", "1"], "ZREVRANGEBYSCORE": ["1", "0"],
-    "GETRANGE": ["0", "1"], "LPUSH": ["v"],
+    "GETRANGE": ["0", "1"], "LPUSH": ["v"], "LSET": ["0", "v"], "COPY": ["quarry:{a-node}:payout-shares:x"],
 }  # fmt: skip
 
 FORBIDDEN = f"""

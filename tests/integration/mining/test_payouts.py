@@ -27,6 +27,7 @@ from tests.support.nodes import TestNode, make_settings
 from tests.support.said import listen
 from tests.support.specs import make_spec
 from tests.support.stored import assert_store_equals_replay
+from worker.housekeeper import Housekeeper
 
 DEPTH = 3
 DIFFICULTY = 2_000
@@ -186,7 +187,7 @@ def test_switching_payouts_off_forgets_the_window_and_keeps_what_is_due(here: Te
     voucher = secret(here)
     block, _ = seal(here, voucher, "bob", BOB.address)
     here.settings = replace(here.settings, payout_depth=0)
-    here.build(here.redis).begin()
+    Housekeeper(here.build(here.redis), here.redis).tick()
     assert window(here) == ([], {}, 0)
     assert [each for _, each in here.node.payouts.due(10)] == [block]
 
