@@ -167,7 +167,7 @@ def test_a_refused_block_says_which_rule_it_breaks(stage: Stage) -> None:
     for node in (3, 4):
         stage.feed.add(Event(1e3, "invalid", {"node": node, "hash": "e" * 64, "rule": "wrong_proof"}))
     page = stage.tab.page
-    page.wait_for_function("document.getElementById('log').textContent.includes('Node 4 refused block eeeeeeee')")
+    page.locator("#log", has_text="Node 4 refused block eeeeeeee").wait_for(state="attached")
     page.focus("#tree")
     page.keyboard.press("ArrowUp")  # from the newest block, which has no neighbour, to itself
     page.wait_for_selector("#block:not([hidden])")

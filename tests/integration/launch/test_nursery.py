@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from services.launch.children import Child, Start, start_process
 from services.launch.nursery import AVAILABLE, Nursery
@@ -23,6 +22,7 @@ from services.system.processes import processes, started_at
 from services.system.programs import ROOT, module_command, scrubbed
 from tests.support.commands import launched
 from tests.support.processes import alive, children, linux_only, processes_of
+from tests.support.said import listen
 from tests.support.waiting import eventually
 
 pytestmark = [linux_only, pytest.mark.skipif(not AVAILABLE, reason="this Python has no os.pidfd_open")]
@@ -155,15 +155,15 @@ def test_other_commands_and_other_pythons_are_started_ordinarily(nursery: Nurser
 
 
 def test_a_nursery_that_is_killed_takes_its_children_along_and_starts_are_ordinary(
-    lost_nursery: Nursery, tmp_path: Path
+    lost_nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = running(lost_nursery, tmp_path / "log")
     assert lost_nursery.pid is not None
     os.kill(lost_nursery.pid, signal.SIGKILL)
-    with capture_logs() as logs:
-        assert child.wait(20) == -signal.SIGTERM
-        second = start(lost_nursery, tmp_path / "second", *RUN, "import os; print(os.getppid())")
-        assert second.wait(20) == 0
+    logs = listen(monkeypatch, "services.launch.nursery.log")
+    assert child.wait(20) == -signal.SIGTERM
+    second = start(lost_nursery, tmp_path / "second", *RUN, "import os; print(os.getppid())")
+    assert second.wait(20) == 0
     assert int((tmp_path / "second").read_text().split()[0]) == os.getpid() and lost_nursery.pid is None
     assert [entry["event"] for entry in logs] == ["nursery_lost"]
 
@@ -195,16 +195,19 @@ def test_a_nursery_ends_with_its_owner_however_that_ends_and_so_do_its_children(
         ("an error", "ImportError: no such package"),
     ],
 )
-def test_what_cannot_be_forked_is_said_once_and_starts_are_ordinary(tmp_path: Path, leaves: str, reason: str) -> None:
+def test_what_cannot_be_forked_is_said_once_and_starts_are_ordinary(
+    tmp_path: Path, leaves: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nursery = Nursery(SMALL, {**scrubbed(os.environ), "TEST_NURSERY_LEAVES": leaves})
-    with capture_logs() as logs:
-        assert [start(nursery, tmp_path / "log", *RUN, "pass").wait(20) for _ in range(2)] == [0, 0]
+    logs = listen(monkeypatch, "services.launch.nursery.log")
+    assert [start(nursery, tmp_path / "log", *RUN, "pass").wait(20) for _ in range(2)] == [0, 0]
     assert [entry["event"] for entry in logs] == ["nursery_lost"] and reason in logs[0]["reason"]
     nursery.close()
 
 
 def test_without_room_for_a_nursery_starts_are_ordinary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with capture_logs() as logs, monkeypatch.context() as patch:
+    logs = listen(monkeypatch, "services.launch.nursery.log")
+    with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", str(tmp_path / "missing"))
         nursery = Nursery(SMALL)
     assert [entry["event"] for entry in logs] == ["nursery_lost"]
