@@ -1,7 +1,7 @@
 """Strict reading of requests: JSON bodies, and numbers, words and hashes in paths and queries."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, TypeVar
 
 from flask import request
@@ -9,7 +9,7 @@ from flask import request
 from api.errors import HttpRefusal
 from api.serving.gate import LARGE_BODY
 from shared import wire
-from shared.errors import InputError
+from shared.errors import InputError, ShapeError
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -50,6 +50,25 @@ def json_body(*, floats: bool = False) -> Any:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise HttpRefusal(415, "encoded_body", "Send the body uncompressed.")
     return wire.parse(request.get_data(cache=False), floats=floats)
+
+
+def json_fields(fields: Set[str], help_text: str, optional: Set[str] = frozenset()) -> dict[str, Any]:
+    """The object in the request's body, which has these fields and no others.
+
+    Args:
+        help_text: what to send; it is the message of the error.
+        optional: fields that may be there as well.
+
+    Raises:
+        HttpRefusal: as `json_body`.
+        InputError, ShapeError: `not_an_object`, `wrong_fields`; or the body is not strict JSON.
+    """
+    body = json_body()
+    if not isinstance(body, dict):
+        raise InputError("not_an_object", help_text)
+    if not fields <= body.keys() <= fields | optional:
+        raise ShapeError("wrong_fields", help_text)
+    return body
 
 
 def number_argument(name: str, default: int, low: int, high: int) -> int:

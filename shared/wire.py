@@ -47,6 +47,18 @@ def parse(text: bytes, *, floats: bool = False) -> Any:
     return value
 
 
+def parse_member(text: bytes) -> tuple[str, Any] | None:
+    """Name and value of a strict JSON object with one member; None: it is something else."""
+    try:
+        value = parse(text, floats=True)
+    except InputError:
+        return None
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    [(name, item)] = value.items()
+    return name, item
+
+
 def _check_depth(text: bytes) -> None:
     """Refuse deep nesting before the decoder meets it.
 

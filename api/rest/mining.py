@@ -7,13 +7,12 @@ from flask.typing import ResponseReturnValue
 
 from api.access import budget, current_node, doorkeeper
 from api.errors import HttpRefusal, problem
-from api.reading import MAX_WAIT, is_id, json_body, seconds_argument
+from api.reading import MAX_WAIT, is_id, json_fields, seconds_argument
 from api.representations import block_fields, represent_round
 from api.serving.budget import Kind
 from services.clocks import waiting_words
 from services.errors import Busy, NotFound
 from services.store.rounds import RequestStatus, RoundState
-from shared.errors import InputError, ShapeError
 from shared.hash_rate import parse_hash_rate
 
 blueprint = Blueprint("mining", __name__)
@@ -222,12 +221,8 @@ def set_limit() -> ResponseReturnValue:
         '401':
     """
     doorkeeper().require_admin("mine")
-    body = json_body()
-    if not isinstance(body, dict):
-        raise InputError("not_an_object", _LIMIT)
-    if body.keys() != {"hash_rate_limit"}:
-        raise ShapeError("wrong_fields", _LIMIT)
-    rate = parse_hash_rate(body["hash_rate_limit"], field="hash_rate_limit")
+    wanted = json_fields({"hash_rate_limit"}, _LIMIT)["hash_rate_limit"]
+    rate = parse_hash_rate(wanted, field="hash_rate_limit")
     current_node().mining.limit_hash_rate(rate)
     return jsonify(hash_rate_limit=rate)
 

@@ -7,11 +7,10 @@ from flask.typing import ResponseReturnValue
 
 from api.access import current_node, doorkeeper
 from api.errors import HttpRefusal
-from api.reading import json_body
+from api.reading import json_fields
 from api.serving.budget import reserve
 from services.names import MOST_GIVEN, Named
 from shared.addresses import parse_address
-from shared.errors import InputError, ShapeError
 
 blueprint = Blueprint("names", __name__)
 
@@ -56,7 +55,7 @@ def give() -> ResponseReturnValue:
         '401':
     """
     doorkeeper().require_admin()
-    body = _body({"address", "name"}, _GIVE)
+    body = json_fields({"address", "name"}, _GIVE)
     return jsonify(_shown(current_node().names.give(parse_address(body["address"]), body["name"])))
 
 
@@ -76,21 +75,12 @@ def remove() -> ResponseReturnValue:
         '404':
     """
     doorkeeper().require_admin()
-    address = parse_address(_body({"address"}, _REMOVE)["address"])
+    address = parse_address(json_fields({"address"}, _REMOVE)["address"])
     names = current_node().names
     if not names.remove(address):
         raise HttpRefusal(404, "unknown_name", "Nobody has given this address a name.")
     left = names.all().get(address)
     return jsonify(address=address, name=left.name if left else None)
-
-
-def _body(fields: set[str], help_text: str) -> dict[str, Any]:
-    body = json_body()
-    if not isinstance(body, dict):
-        raise InputError("not_an_object", help_text)
-    if body.keys() != fields:
-        raise ShapeError("wrong_fields", help_text)
-    return body
 
 
 def _shown(named: Named) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from flask.typing import ResponseReturnValue
 
 from api.access import current_node, doorkeeper
 from api.errors import HttpRefusal
-from api.reading import json_body, number_argument
+from api.reading import json_fields, number_argument
 from services.operators import Operator
-from shared.errors import InputError, ShapeError
+from shared.errors import InputError
 
 blueprint = Blueprint("tokens", __name__)
 
@@ -51,7 +51,7 @@ def new() -> ResponseReturnValue:
         '401':
     """
     doorkeeper().require_admin()
-    body = _body({"name", "scopes"}, _NEW)
+    body = json_fields({"name", "scopes"}, _NEW)
     if not isinstance(body["scopes"], list):
         raise InputError("bad_scopes", "scopes is a list.", field="scopes")
     made, secret = current_node().operators.new(body["name"], body["scopes"])
@@ -74,7 +74,7 @@ def revoke() -> ResponseReturnValue:
         '404':
     """
     doorkeeper().require_admin()
-    name = _body({"name"}, _REVOKE)["name"]
+    name = json_fields({"name"}, _REVOKE)["name"]
     if not isinstance(name, str):
         raise InputError("bad_name", "A name is text.", field="name")
     if not current_node().operators.revoke(name[:64]):
@@ -102,15 +102,6 @@ def audit() -> ResponseReturnValue:
     doorkeeper().require_admin()
     count = number_argument("limit", 100, 1, _MOST_ACTS)
     return jsonify(acts=[asdict(act) for act in current_node().operators.acts(count)])
-
-
-def _body(fields: set[str], help_text: str) -> dict[str, Any]:
-    body = json_body()
-    if not isinstance(body, dict):
-        raise InputError("not_an_object", help_text)
-    if body.keys() != fields:
-        raise ShapeError("wrong_fields", help_text)
-    return body
 
 
 def _shown(item: Operator) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from flask.typing import ResponseReturnValue
 
 from api.access import current_node, doorkeeper
 from api.errors import HttpRefusal
-from api.reading import json_body
+from api.reading import json_fields
 from api.serving.budget import reserve
 from services.mining.vouchers import MOST_VOUCHERS
-from shared.errors import InputError, ShapeError
+from shared.errors import ShapeError
 
 blueprint = Blueprint("vouchers", __name__)
 
@@ -61,11 +61,9 @@ def new() -> ResponseReturnValue:
         '401':
     """
     doorkeeper().require_admin()
-    body = json_body()
-    if not isinstance(body, dict):
-        raise InputError("not_an_object", _NEW)
+    body = json_fields({"name"}, _NEW, {"join"})
     join = body.get("join", False)
-    if not {"name"} <= body.keys() <= {"name", "join"} or type(join) is not bool:
+    if type(join) is not bool:
         raise ShapeError("wrong_fields", _NEW)
     made = current_node().leases.vouchers.new(body["name"], code=join)
     shown: dict[str, Any] = {"name": made.name, "voucher": made.secret}
@@ -90,11 +88,9 @@ def revoke() -> ResponseReturnValue:
         '404':
     """
     doorkeeper().require_admin()
-    body = json_body()
-    if not isinstance(body, dict):
-        raise InputError("not_an_object", _REVOKE)
-    if body.keys() != {"name"} or not isinstance(body["name"], str):
+    name = json_fields({"name"}, _REVOKE)["name"]
+    if not isinstance(name, str):
         raise ShapeError("wrong_fields", _REVOKE)
-    if not current_node().leases.vouchers.revoke(body["name"]):
+    if not current_node().leases.vouchers.revoke(name):
         raise HttpRefusal(404, "unknown_name", "There is no voucher of this name.")
-    return jsonify(name=body["name"])
+    return jsonify(name=name)

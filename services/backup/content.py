@@ -25,7 +25,6 @@ from services.settings.values import NODE_NAME
 from shared import wire
 from shared.canonical import canonical
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
-from shared.errors import InputError
 from shared.hashing import is_hash
 from shared.upgrades import BadUpgrades, read_upgrades, to_object
 
@@ -160,13 +159,7 @@ class Reader:
         if line.startswith(_BLOCK) and line.endswith(b"}\n"):
             self._require(rank <= _ORDER.index("block"))
             return "block", line[len(_BLOCK) : -2]
-        value: Any
-        try:
-            value = wire.parse(line, floats=True)
-        except InputError:
-            value = None
-        self._require(isinstance(value, dict) and len(value) == 1)
-        [(kind, item)] = value.items()
+        kind, item = wire.parse_member(line) or ("", None)
         self._require(kind in _ORDER and _ORDER.index(kind) >= rank and (kind == "manifest") == (rank == 0))
         return kind, item
 

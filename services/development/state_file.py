@@ -21,7 +21,7 @@ from typing import Any
 from shared import wire
 from shared.canonical import canonical
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
-from shared.errors import InputError, NodeError
+from shared.errors import NodeError
 from shared.hashing import is_hash, sha256
 
 FORMAT, VERSION = "quarry-state", 1
@@ -217,13 +217,7 @@ class _Reader:
         return State(spec, phrase, blocks, stale, waiting, left, parts)
 
     def _parsed(self, line: bytes) -> tuple[str, Any]:
-        value: Any
-        try:
-            value = wire.parse(line, floats=True)
-        except InputError:
-            value = None
-        self._require(isinstance(value, dict) and len(value) == 1)
-        [(name, item)] = value.items()
+        name, item = wire.parse_member(line) or ("", None)
         self._require(name in _ORDER)
         return name, item
 

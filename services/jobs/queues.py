@@ -120,9 +120,9 @@ class AllowListedJob(Job):
             failed = False
             return result
         finally:
-            tracing.flush()
             seconds = time.perf_counter() - started
             job_totals.count(self.connection, self.func_name or "", waited, seconds, failed=failed)
+            tracing.flush()
 
     def _traceparent(self) -> str:
         """The trace in which it was enqueued; "" if there is none."""

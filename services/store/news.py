@@ -39,22 +39,28 @@ class News:
 
     @contextmanager
     def listen(self) -> Iterator["queue.Queue[Message]"]:
-        """A queue that receives the messages from now on."""
+        """A queue that receives the messages from now on.
+
+        Raises:
+            RedisError: the store cannot be read.
+        """
         listener: queue.Queue[Message] = queue.Queue(_BACKLOG)
         with self._lock:
-            self._listeners.add(listener)
             if self._reader is None:
-                self._reader = threading.Thread(target=self._read, name="news", daemon=True)
+                # Asked here, since an event that comes before the reader's thread runs is news to this listener.
+                seen = self._events.last()
+                self._reader = threading.Thread(target=self._read, args=(seen,), name="news", daemon=True)
                 self._reader.start()
+            self._listeners.add(listener)
         try:
             yield listener
         finally:
             with self._lock:
                 self._listeners.discard(listener)
 
-    def _read(self) -> None:
-        """Read events and pass them on, until the last listener has gone."""
-        seen, told_at, changed = "", 0.0, False
+    def _read(self, seen: str) -> None:
+        """Read events after the one with the id `seen` and pass them on, until the last listener has gone."""
+        told_at, changed = 0.0, False
         while True:
             with self._lock:
                 if not self._listeners:

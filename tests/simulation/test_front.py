@@ -6,6 +6,7 @@ import pytest
 
 from lab.simulated.lab import SimulatedLab
 from lab.strategy import WAIT, Action, View, publish_all
+from tests.support.told import Told
 
 
 @pytest.fixture(name="lab")
@@ -15,25 +16,6 @@ def lab_fixture() -> Iterator[SimulatedLab]:
         lab.node(2).mine()
         lab.wait(lambda: len({node.tip().hash for node in lab.nodes}) == 1, 30)
         yield lab
-
-
-class Told:
-    """Does what a test says, and remembers what it was asked."""
-
-    name = "told"
-
-    def __init__(self, answer: Callable[[View], Action] = lambda view: WAIT) -> None:
-        self.answer = answer
-        self.found: list[View] = []
-        self.heard: list[View] = []
-
-    def on_found(self, view: View) -> Action:
-        self.found.append(view)
-        return self.answer(view)
-
-    def on_heard(self, view: View) -> Action:
-        self.heard.append(view)
-        return self.answer(view)
 
 
 def kinds(lab: SimulatedLab, *wanted: str) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from api.cli import terminal
 from api.cli.chain.chain_file import export_chain, import_chain
 from api.cli.chain.comparison import compare_ledger, compare_store, finding_lines
 from api.cli.chain.show import show
-from api.cli.chain.stores import store_of
+from api.cli.chain.stores import configured_spec, store_of
 from api.cli.chain.tips import tips
 from api.cli.chain.verification import Verified, verify_chain
 from api.cli.group import Failure
@@ -37,7 +37,7 @@ chain.add_command(tips)
 @click.option(
     "--spec",
     metavar="NAME|FILE",
-    help="The chain spec to check against. [default: the one that the node serves]",
+    help="The chain spec to check against, with the upgrades of QUARRY_UPGRADES_FILE. [default: what the node serves]",
 )
 @redis_url_option(
     "--redis-url",
@@ -52,9 +52,7 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     (--redis-url), with every record, including undo records, headers, heights, ids, indexes and histories. Records that
     differ are listed; `quarry repair` corrects them.
     """
-    from services.settings.table import load_spec
-
-    wanted = target.client.rules_spec() if spec is None else load_spec(spec)
+    wanted = target.client.rules_spec() if spec is None else configured_spec(spec)
     with bar("verifying", quiet=target.as_json, unit="blocks") as advance:
         result = verify_chain(target.client, wanted, advance)
     replay = result.replay

@@ -1,17 +1,15 @@
 """`quarry repair`: rebuild what a node has stored from its blocks."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
 
 from api.cli import terminal
 from api.cli.chain.comparison import finding_lines
-from api.cli.chain.stores import node_on, node_store, require_store, store_failures
+from api.cli.chain.stores import configured_spec, node_on, node_store, require_store, store_failures
 from api.cli.group import FAILED, Failure
 from api.cli.options import home, json_option, redis_url_option
 from api.cli.progress import bar
@@ -94,7 +92,7 @@ def _store(redis_url: str | None, node: str, spec: str | None) -> Iterator[str]:
             if record.name == node and wanted in (None, record.spec):
                 redis_url = record.redis_url
                 break
-    with node_store(_configured_spec(spec), node, redis_url) as url:
+    with node_store(configured_spec(spec), node, redis_url) as url:
         yield url
 
 
@@ -106,19 +104,9 @@ def _spec(redis: Any, node: str, spec: str | None) -> ChainSpec:
     """
     from services.connections import as_store
     from services.registry import spec_of
-    from services.settings.table import upgraded
 
     known = spec_of(as_store(redis), node)
     if spec is None and known is not None:
         return known
-    wanted = _configured_spec(spec)
-    if path := os.environ.get("QUARRY_UPGRADES_FILE"):
-        return upgraded(wanted, Path(path).expanduser())
-    return known if known is not None and known.hash == wanted.hash else wanted
-
-
-def _configured_spec(spec: str | None) -> ChainSpec:
-    """The chain spec as given, or QUARRY_SPEC, or `dev`."""
-    from services.settings.table import load_spec
-
-    return load_spec(spec or os.environ.get("QUARRY_SPEC") or "dev")
+    wanted = configured_spec(spec)
+    return known if known is not None and known.hash == wanted.hash and not wanted.stages else wanted

@@ -1,6 +1,7 @@
 """Finding the store of a node, and opening a node on it beside the processes that serve it."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,18 @@ from api.cli.group import Failure
 from api.cli.options import home, running_node
 from services.node import Node
 from shared.chain_spec import ChainSpec
+
+
+def configured_spec(spec: str | None) -> ChainSpec:
+    """The chain spec as given, or QUARRY_SPEC, or `dev`, with the upgrades of QUARRY_UPGRADES_FILE.
+
+    Raises:
+        BadSettings: a file cannot be used, or too few sealers have signed the upgrades.
+    """
+    from services.settings.table import load
+
+    given = {"QUARRY_SPEC": spec or os.environ.get("QUARRY_SPEC") or "dev"}
+    return load(given | {name: os.environ[name] for name in ("QUARRY_UPGRADES_FILE",) if os.environ.get(name)}).spec
 
 
 def node_on(redis: Any, redis_url: str, name: str, spec: ChainSpec) -> Node:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from api.cli.chain.stores import node_on, require_store
+from api.cli.chain.stores import configured_spec, node_on, require_store
 from api.cli.client import NodeClient
 from api.cli.group import Failure
 from api.cli.options import home, running_node
@@ -162,7 +162,7 @@ def source_of(url: str | None, redis_url: str | None, node: str | None, spec: st
             keys: KeyPlaces | None = _keys(files, Path(record.admin_token_file))
         elif redis_url is not None:
             name = node or "node1"
-            keys = _keys_beside(name, _configured(spec))
+            keys = _keys_beside(name, configured_spec(spec))
         else:
             files, name, redis_url, token = _in_home(node, spec)
             keys = _keys(files, token)
@@ -182,13 +182,13 @@ def _store_source(
     redis = stack.enter_context(contextlib.closing(connect_for_jobs(redis_url)))
     # A node of `quarry up` leaves its card in its store. In a cluster the settings name the spec.
     known = spec_of(as_store(redis), name)
-    return StoreSource(redis, redis_url, name, known or _configured(spec), keys)
+    return StoreSource(redis, redis_url, name, known or configured_spec(spec), keys)
 
 
 def _in_home(node: str | None, spec: str | None) -> tuple[NodeFiles, str, str | None, Path | None]:
     """A node in the data directory: its files, its name, its store's URL if it runs, and its admin token's file."""
     directory = home()
-    wanted = None if spec is None else _configured(spec).name
+    wanted = None if spec is None else configured_spec(spec).name
     for files, record in running_nodes(directory):
         if node in (None, record.name) and wanted in (None, record.spec):
             return files, record.name, record.redis_url, Path(record.admin_token_file)
@@ -222,11 +222,3 @@ def _spec_in(files: NodeFiles) -> str:
     """The chain spec of a node that has stopped: a file beside it, or the one built in under its directory's name."""
     kept = files.directory.parent / "spec.toml"
     return str(kept) if kept.exists() else os.environ.get("QUARRY_SPEC") or files.directory.parent.name
-
-
-def _configured(spec: str | None) -> ChainSpec:
-    """The chain spec as given, or QUARRY_SPEC, or `dev`, with the upgrades of QUARRY_UPGRADES_FILE."""
-    from services.settings.table import load
-
-    given = {"QUARRY_SPEC": spec or os.environ.get("QUARRY_SPEC") or "dev"}
-    return load(given | {name: os.environ[name] for name in ("QUARRY_UPGRADES_FILE",) if os.environ.get(name)}).spec

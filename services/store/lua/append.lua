@@ -17,6 +17,7 @@ local P = KEYS[1]
 -- include: round
 -- include: fault
 -- include: window
+-- include: heights
 
 local parent, hash, height, timestamp, chainwork, supply, block, header, undo = unpack(ARGV, 1, 9)
 local ids, ids_hex, round, worker, keep, now, digest_before, digest_after, version = unpack(ARGV, 10, 18)
@@ -26,7 +27,7 @@ if wrong then
   return {'differs', wrong}
 end
 if redis.call('HGET', P .. 'tip', 'hash') ~= parent then
-  if redis.call('LINDEX', P .. 'heights', tonumber(height) - 1) == hash then
+  if is_on_chain(height, hash) then
     return {'already', ''}
   end
   return {'moved', ''}

@@ -3,6 +3,8 @@
 -- Returns how many were deleted. A staged block that is on the chain is only taken off the list: it was
 -- appended before it was staged. While a journal exists nothing is deleted, since it may name these blocks.
 local P = KEYS[1]
+-- include: heights
+
 local staged_until, limit = ARGV[1], ARGV[2]
 if redis.call('EXISTS', P .. 'journal') == 1 then
   return 0
@@ -10,8 +12,7 @@ end
 local forgotten = 0
 for _, hash in ipairs(redis.call('ZRANGEBYSCORE', P .. 'staged', '-inf', staged_until, 'LIMIT', 0, limit)) do
   local header = redis.call('HGET', P .. 'headers', hash) -- false also for a packed block, which is then left alone
-  local is_on_chain = header and redis.call('LINDEX', P .. 'heights', cjson.decode(header).index - 1) == hash
-  if not is_on_chain then
+  if not (header and is_on_chain(cjson.decode(header).index, hash)) then
     for _, name in ipairs({'blocks', 'headers', 'undo', 'ids'}) do
       redis.call('HDEL', P .. name, hash)
     end

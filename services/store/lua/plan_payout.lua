@@ -4,12 +4,14 @@
 --   transactions, 5 JSON of their nonces, 6 "1" for the first plan of this block, else "0".
 -- Returns 1, or 0 if another plan was written since, the block needs none (any more), or is not so deep on the chain.
 local P = KEYS[1]
+-- include: heights
+
 local block, revision, depth, transactions, nonces, is_first = unpack(ARGV, 1, 6)
 local height = redis.call('ZSCORE', P .. 'payouts-due', block)
 if not height or (redis.call('HGET', P .. 'payouts', 'revision') or '0') ~= revision then
   return 0
 end
-if redis.call('EXISTS', P .. 'journal') == 1 or redis.call('LINDEX', P .. 'heights', height - 1) ~= block
+if redis.call('EXISTS', P .. 'journal') == 1 or not is_on_chain(height, block)
     or redis.call('HGET', P .. 'tip', 'height') - height < tonumber(depth) then
   return 0
 end

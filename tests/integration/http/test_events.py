@@ -31,8 +31,6 @@ def told(node: Node) -> Iterator["queue.Queue[Message]"]:
     """What one listener hears."""
     source = News(node.mining.events, node.overviews, node.clock)
     with source.listen() as listener:
-        eventually(lambda: source._reader is not None, 10)
-        time.sleep(0.1)  # the reader takes its bearings: events before it listens are not news
         yield listener
 
 
@@ -50,6 +48,18 @@ def test_blocks_and_rounds_are_told_one_by_one(node: Node, told: "queue.Queue[Me
     opened = heard(told, "round")
     assert opened.data["height"] == 2 and node.mining.round(opened.data["id"]) is not None
     assert heard(told, "block").data == {"height": 2, "hash": block.hash}
+
+
+def test_a_block_is_told_that_comes_before_the_reader_runs(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(threading.Thread):
+        def start(self) -> None:
+            grow(node)
+            super().start()
+
+    source = News(node.mining.events, node.overviews, node.clock)
+    monkeypatch.setattr(news.threading, "Thread", Late)
+    with source.listen() as listener:
+        assert heard(listener, "block").data["height"] == 2
 
 
 def test_an_event_that_cannot_be_read_ends_nothing(

@@ -7,11 +7,13 @@ import pytest
 
 from api.app import create_app
 from services.node import Node
-from services.operators import MOST_TOKENS, SCOPES
+from services.operators import MOST_OF_STRANGERS, MOST_TOKENS, SCOPES
 from services.store.tokens import MOST_REFUSED
+from services.system.allowance import Allowance
 from tests.support.http import Answer, Client, FlaskDoor
 from tests.support.keys import TOKEN
 from tests.support.nodes import MakeNode, redis_of
+from tests.support.said import listen
 
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 PEER = "http://127.0.0.1:9"
@@ -139,11 +141,27 @@ def test_strangers_cannot_push_out_what_was_done(node: Node, client: Client) -> 
     anna = made(client, "anna", "jobs")
     call(client, ("DELETE", "/jobs", None), **anna)
     for _ in range(3 * MOST_REFUSED):
-        node.operators.note("", "DELETE /jobs\n\x1b[2J", "10.0.0.1", 401)
+        node.operators.note("bob", "DELETE /jobs\n\x1b[2J", "10.0.0.1", 403)
     redis: Any = redis_of(node)
     assert redis.xlen(node.operators._store.keys.refused_acts) < 2 * MOST_REFUSED
-    assert [act.who for act in node.operators.acts(100_000) if act.who] == ["anna", "admin"]
+    assert [act.who for act in node.operators.acts(100_000) if act.who != "bob"] == ["anna", "admin"]
     assert not any("\n" in act.what or "\x1b" in act.what for act in node.operators.acts(1000))
+
+
+def test_of_three_hundred_strangers_a_few_are_written_down_and_the_rest_is_counted(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each entry is a write to the disk."""
+    said, now = listen(monkeypatch, "services.operators._log"), [0.0]
+    monkeypatch.setattr(node.operators, "_strangers", Allowance(MOST_OF_STRANGERS, lambda: now[0]))
+    for _ in range(300):
+        node.operators.note("", "DELETE /jobs", "10.0.0.1", 401)
+    node.operators.note("anna", "DELETE /jobs", "10.0.0.1", 200)
+    assert len(node.operators.acts(1000)) == MOST_OF_STRANGERS + 1
+    now[0] = 1.0
+    node.operators.note("", "DELETE /jobs", "10.0.0.1", 401)
+    assert len(node.operators.acts(1000)) == MOST_OF_STRANGERS + 2
+    assert [line.get("left_out") for line in said if "left_out" in line] == [300 - MOST_OF_STRANGERS]
 
 
 @pytest.mark.parametrize(

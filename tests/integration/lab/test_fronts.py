@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,28 +11,13 @@ from lab.interface import LabError
 from lab.real.lab import RealLab
 from lab.recording import VERSION, Recorder
 from lab.strategies import TimeLiar
-from lab.strategy import WAIT, Action, View, publish_all
+from lab.strategy import WAIT, Action, publish_all
 from services.settings.table import load_spec
 from services.system.processes import started_at
+from tests.support.told import Told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WITHIN = 90.0  # seconds: a machine may be busy
-
-
-class Told:
-    """Does what a test says, and remembers what it was asked."""
-
-    name = "told"
-
-    def __init__(self, answer: Callable[[View], Action] = lambda view: WAIT) -> None:
-        self.answer = answer
-        self.views: list[View] = []
-
-    def on_found(self, view: View) -> Action:
-        self.views.append(view)
-        return self.answer(view)
-
-    on_heard = on_found
 
 
 @pytest.fixture

@@ -31,6 +31,14 @@ def fetched(url: str) -> str:
         return str(answer.read().decode())
 
 
+def wait_for_blocks(url: str, number: int) -> None:
+    """Read what the lab tells its page until it has told so many blocks."""
+    with urllib.request.urlopen(f"{url}/events", timeout=30) as answer:
+        blocks = (line for line in answer if b'"event":"block"' in line)
+        for _ in range(number):
+            next(blocks)
+
+
 def recording_in(directory: Path) -> list[str]:
     (path,) = directory.glob("*.jsonl")
     return path.read_text().splitlines(keepends=True)
@@ -41,7 +49,7 @@ def test_a_simulated_lab_is_played_with_until_it_is_interrupted(tmp_path: Path, 
     with running(tmp_path, "--simulated", "--speed", "50", "--nodes", "3") as (process, url):
         control(url, call="strategy", node=1, name="selfish")
         control(url, call="partition", groups=[[1], [2, 3]])
-        time.sleep(0.3)
+        wait_for_blocks(url, 4)
         control(url, call="heal")
         process.send_signal(number)
         assert process.wait(20) == 0

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from services.connections import as_store
 from services.errors import BadSettings
 from services.payouts import Payer, payer_of
 from services.settings.table import load
+from services.store import packing
 from services.store.leases import Lease
 from services.store.mining import Searched
 from services.wallet import keyring
@@ -255,6 +257,21 @@ def test_a_block_is_paid_once_by_the_shares_that_led_to_it(here: TestNode) -> No
     assert keys_of(here) == [] and counts(here)["paid"] == 1
     assert settle(here, [payer(here)], 3) == 0 and paid(here, block) == sent
     assert_store_equals_replay(here.node, here.redis)
+
+
+def test_a_packed_block_is_on_the_chain_and_is_paid(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No payer ran for long: the block that is due has been packed."""
+    monkeypatch.setattr(packing, "BLOCKS", 2)
+    block, _ = seal(here, secret(here), "bob", BOB.address)
+    for _ in range(DEPTH + 2):
+        pool_block(here)
+    packs = packing.PackStore(as_store(here.redis), here.node.chain.keys)
+    while packs.pack_next(DEPTH, here.clock.now):
+        pass
+    assert packs.totals().height >= 2 and here.node.chain.hash_at(2) == block
+    assert not here.node.payouts.end(block, DEPTH, "detached")
+    assert settle(here, [payer(here)]) == 1
+    assert counts(here)["paid"] == 1 and set(paid(here, block)) == {BOB.address}
 
 
 def test_a_block_without_payable_shares_is_over_at_once(here: TestNode) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from api.rpc.error_log import MOST, ErrorLog
 from services.settings.table import load
+from services.system.allowance import Allowance
 from tests.support.said import listen
 
 DEV, NETWORK = load({}), load({"QUARRY_SPEC": "network"})
@@ -35,8 +36,8 @@ def test_a_flood_is_counted_and_the_next_second_tells_it(
     said: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("api.rpc.error_log.time.monotonic", lambda: now[0])
     errors = ErrorLog()
+    monkeypatch.setattr(errors, "_allowance", Allowance(MOST, lambda: now[0]))
     for _ in range(10_000):
         errors.note(DEV, "eth_call", ERROR)
     assert len(said) == MOST

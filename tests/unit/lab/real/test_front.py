@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,6 +23,7 @@ from lab.strategy import WAIT, Action, View, publish_all
 from lab.wallets import payment, wallet_key
 from services.settings.table import load_spec
 from shared.transaction import read_transaction
+from tests.support.told import Told
 from tests.support.waiting import eventually
 
 WORK = 4
@@ -171,20 +172,6 @@ class Net:
 
     def kinds(self, kind: str) -> list[str]:
         return [event.fields["hash"] for event in self.recorder.events if event.kind == kind]
-
-
-class Told:
-    name = "told"
-
-    def __init__(self, answer: Callable[[View], Action] = lambda view: WAIT) -> None:
-        self.answer = answer
-        self.views: list[View] = []
-
-    def on_found(self, view: View) -> Action:
-        self.views.append(view)
-        return self.answer(view)
-
-    on_heard = on_found
 
 
 @pytest.fixture
