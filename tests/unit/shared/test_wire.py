@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.canonical import canonical
 from shared.errors import InputError
-from shared.wire import MAX_DEPTH, MAX_DIGITS, is_plain_text, parse
+from shared.wire import MAX_DEPTH, MAX_DIGITS, is_plain_text, parse, parse_member
 
 REFUSED = {
     "empty": (b"", "malformed_json"),
@@ -144,6 +144,25 @@ def test_depth_is_counted_outside_text_only(depth: int, text: str, wide: bool) -
             parse(canonical(value))
     else:
         assert parse(canonical(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "member"),
+    [
+        (b'{"block": {"height": 1}}', ("block", {"height": 1})),
+        (b' {"at": 1.5}\n', ("at", 1.5)),
+        (b'{"a": null}', ("a", None)),
+        (b"{}", None),
+        (b'{"a": 1, "b": 2}', None),
+        (b'{"a": 1, "a": 2}', None),
+        (b'["a", 1]', None),
+        (b'{"a": 1', None),
+        (b"", None),
+        (b"\xff", None),
+    ],
+)
+def test_an_object_with_one_member(text: bytes, member: tuple[str, Any] | None) -> None:
+    assert parse_member(text) == member
 
 
 def test_messages_never_echo_the_input() -> None:
