@@ -7,6 +7,7 @@ signals      signals during a step that must not be cut short
 programs     starting our own modules as programs
 loading      loading a program's modules without the garbage collector
 logs         structured logs
+allowance    how often something may be done that strangers can cause
 quantities   numbers of hashes, speeds and times as people read them
 tracing      traces, by OpenTelemetry
 visible      making untrusted text safe to show

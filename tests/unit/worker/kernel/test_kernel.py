@@ -33,7 +33,12 @@ def start_worker(environment: Mapping[str, str], and_then: str = "") -> subproce
 
 
 def outcome(worker: subprocess.Popen[str]) -> list[str]:
-    output, _ = worker.communicate(timeout=100)
+    try:
+        output, _ = worker.communicate(timeout=100)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.communicate()
+        raise
     assert worker.returncode == 0
     return output.strip().split("|")
 
