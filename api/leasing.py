@@ -18,6 +18,7 @@ from shared.wire import MAX_INTEGER
 LONGEST_NAME: Final = 40  # characters
 # Seconds after which a miner may ask again while no round is open.
 RETRY_SECONDS: Final = 1
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _WANTED = 'Send {"name": "…", "rate": HASHES_PER_SECOND}, and if you like "address": "0x…".'
 _REPORT = 'Send {"shares": [PROOF, …], "hashes": NUMBER}.'
 
@@ -107,6 +108,16 @@ def represent_lease(lease: Lease) -> dict[str, Any]:
         "stop": lease.proofs.stop,
         "expires": lease.expires,
     }
+
+
+def lease_json(lease: Lease) -> bytes:
+    """A lease as JSON."""
+    return _ENCODE(represent_lease(lease)).encode()
+
+
+def report_json(reported: Reported) -> bytes:
+    """What a report has brought, as JSON."""
+    return _ENCODE(represent_report(reported)).encode()
 
 
 def represent_report(reported: Reported) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from redis import ConnectionPool, Redis
 from redis.commands.core import Script
 from redis.connection import AbstractConnection
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 
 class RequestClient(Redis):
@@ -24,15 +25,39 @@ class RequestClient(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and read its reply. Raises: RedisError. A connection that failed is opened again later."""
-        place: _Place | None = getattr(self._own, "place", None)
-        if place is None or place.process != os.getpid():
-            place = self._own.place = _Place(self.connection_pool)
-        connection = place.connection
-        if _is_stale(connection):
-            connection.disconnect()
+        connection = self._connection()
         # Both disconnect after an error, and sending connects again.
         connection.send_command(*args, **options)
         return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call] # redis-py has no types
+
+    def execute_each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands together. The reply of each, or the error (`ResponseError`) that is its reply.
+
+        Raises:
+            RedisError: the connection failed. Any of the commands may have run.
+        """
+        connection = self._connection()
+        connection.send_packed_command(connection.pack_commands(commands))
+        replies: list[Any] = []
+        try:
+            for command in commands:
+                try:
+                    replies.append(self.parse_response(connection, command[0]))  # type: ignore[no-untyped-call]
+                except ResponseError as error:
+                    replies.append(error)
+        except BaseException:
+            connection.disconnect()  # replies may be left that nobody reads
+            raise
+        return replies
+
+    def _connection(self) -> Any:
+        """The connection of this thread."""
+        place: _Place | None = getattr(self._own, "place", None)
+        if place is None or place.process != os.getpid():
+            place = self._own.place = _Place(self.connection_pool)
+        if _is_stale(place.connection):
+            place.connection.disconnect()
+        return place.connection
 
     def register_script(self, script: Any) -> Script:
         """As redis-py's; without a pipeline, the script's calls cost no more than other commands."""

@@ -1,7 +1,6 @@
 """The leases of the API (api/rest/leases.py) on the door's port, where thousands may wait for a round or for news."""
 
 import asyncio
-import json
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -13,7 +12,9 @@ from api import leasing
 from api.door.requests import JSON, PROBLEM, Received, Refusal, too_large, wrong_body
 from api.errors import HttpRefusal, describe, problem
 from services.connections import RedisError
+from services.mining.leases import Asked, Handed, Reported
 from services.node import Node
+from services.store.leases import Lease
 from shared import wire
 from shared.errors import InputError, NodeError
 
@@ -53,7 +54,7 @@ def serve(connection: "HttpConnection", request: Received) -> None:
 
 
 class Job:
-    """One request of a miner: answered in a thread, sent in the event loop."""
+    """One request of a miner: answered in a thread, with others in a batch or alone, and sent in the event loop."""
 
     def __init__(self, connection: "HttpConnection", request: Received, path: bytes, query: bytes) -> None:
         self._connection = connection
@@ -65,6 +66,7 @@ class Job:
         self._body = bytes(request.body)
         self.keep = request.keep
         self.seconds = 0.0  # to wait for a round
+        self._asked: Asked | Handed | None = None  # what the request says; None: it was not read yet, or is refused
         self._waiter: Waiter | None = None
         self.status = 500
         self.fields = PROBLEM
@@ -73,23 +75,49 @@ class Job:
     def begin(self) -> None:
         """Have the request answered. The connection takes no other meanwhile."""
         self._connection.begin()
-        if not self._connection.door.pool.submit(self):
-            self._refused(503, "too_many_waiting", "Too many requests wait; try again.")
-            self._send()
+        if not self._connection.door.lease_batches.add(self):
+            self.refuse_busy()
+
+    def read(self) -> Asked | Handed | None:
+        """What the miner asks for or hands in; None if the request is refused: then the answer is made. In a thread."""
+        if self._asked is None:
+            try:
+                self._asked = self._read()
+            except NodeError as error:
+                self.answer(error)
+        return self._asked
 
     def run(self) -> None:
-        """Make the answer, in a thread."""
+        """Make the answer alone: it takes more than one round trip to the store. In a thread."""
+        leases = self._node.leases
         try:
-            found = self._made()
-            self.status, self.fields = (204, _RETRY) if found is None else (200, JSON)
-            self.body = b"" if found is None else json.dumps(found, separators=(",", ":")).encode()
-        except NodeError as error:
-            self._refused(*describe(error)[:3], field=describe(error)[3])
-        except RedisError:
-            self._refused(503, "store_unavailable", "The store does not answer; repeat the request.")
+            match self._asked:
+                case Asked() as asked:
+                    self.answer(leases.take(*asked))
+                case Handed() as handed:
+                    self.answer(leases.report(*handed))
+        except (NodeError, RedisError) as error:
+            self.answer(error)
         except Exception as error:
             _log.exception("bug", error=type(error).__name__)
-            self._refused(500, "internal_error", "A fault of ours; it has been logged.")
+            self.answer(error)
+
+    def answer(self, found: Lease | Reported | Exception | None) -> None:
+        """Make the answer of what was found. None: no round is open."""
+        match found:
+            case Lease():
+                self.status, self.fields, self.body = 200, JSON, leasing.lease_json(found)
+            case Reported():
+                self.status, self.fields, self.body = 200, JSON, leasing.report_json(found)
+            case None:
+                self.status, self.fields, self.body = 204, _RETRY, b""
+            case NodeError():
+                status, code, detail, field = describe(found)
+                self._refused(status, code, detail, field)
+            case RedisError():
+                self._refused(503, "store_unavailable", "The store does not answer; repeat the request.")
+            case _:
+                self._refused(500, "internal_error", "A fault of ours; it has been logged.")
 
     def finish(self) -> None:
         """Send the answer, or let the miner wait for a round."""
@@ -103,9 +131,14 @@ class Job:
             return
         self._send()
 
+    def refuse_busy(self) -> None:
+        """Too many requests wait already."""
+        self._refused(503, "too_many_waiting", "Too many requests wait; try again.")
+        self._send()
+
     def ask_again(self) -> bool:
         """Ask for a lease again; False if too many requests wait."""
-        return not self._connection.is_over and self._connection.door.pool.submit(self)
+        return not self._connection.is_over and self._connection.door.lease_batches.add(self)
 
     def _expired(self) -> None:
         self.seconds = 0.0
@@ -118,17 +151,15 @@ class Job:
             self._connection.door.lease_news.waiters.discard(self._waiter)
         self._connection.end(self.status, self.fields, self.body, self.keep)
 
-    def _made(self) -> dict[str, object] | None:
+    def _read(self) -> Asked | Handed:
         secret = leasing.secret_of(self._secret)
         if self._path == b"/leases":
-            self.seconds = self.seconds if self._waiter is not None else _wait(self._query)
+            self.seconds = _wait(self._query) if self._query else 0.0
             wanted = leasing.read_wanted(self._node, self._json())
-            lease = self._node.leases.take(secret, wanted.name, wanted.address, wanted.rate)
-            return None if lease is None else leasing.represent_lease(lease)
+            return Asked(secret, wanted.name, wanted.address, wanted.rate)
         shares, hashes = leasing.read_report(self._json())
         found = _LEASE.fullmatch(self._path)
-        lease_id = found[1].decode() if found else ""
-        return leasing.represent_report(self._node.leases.report(secret, lease_id, shares, hashes))
+        return Handed(secret, found[1].decode() if found else "", shares, hashes)
 
     def _json(self) -> object:
         if self._wrong is not None:

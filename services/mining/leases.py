@@ -10,15 +10,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
+from services.connections import RedisError
 from services.errors import Busy, NotFound, PolicyError
 from services.mining.policy import MiningPolicy
 from services.mining.rounds import ARRIVAL_SECONDS, REFRESH_SECONDS, Rounds
 from services.mining.vouchers import Vouchers, digest_of
 from services.ports import Ports, Store
 from services.store.keys import Keys
-from services.store.leases import Lease, LeaseStore, Miner, Noted, Stale, Terms
+from services.store.leases import Call, Credit, Lease, LeaseStore, Miner, Noted, NotNoted, Refuse, Stale, Take, Terms
 from services.store.mining import Claim
 from services.store.vouchers import VoucherStore
 from shared.errors import NodeError
@@ -61,6 +62,31 @@ class Reported:
     is_stale: bool  # the lease is of no use any more
 
 
+class Asked(NamedTuple):
+    """What a miner asks for: the arguments of `Leases.take`."""
+
+    secret: str
+    miner: str
+    address: str
+    rate: int
+
+
+class Handed(NamedTuple):
+    """What a miner hands in: the arguments of `Leases.report`."""
+
+    secret: str
+    lease_id: str
+    shares: Sequence[int]
+    hashes: int
+
+
+class _Wrong(NamedTuple):
+    """A report that is refused, and how that is counted."""
+
+    error: PolicyError
+    counted: Refuse
+
+
 class Leases:
     """The leases of one node, and its `vouchers`. Every method may be called from any thread."""
 
@@ -88,23 +114,9 @@ class Leases:
             UnknownVoucher: no voucher has this secret.
             Busy: `too_many_leases`.
         """
-        digest = digest_of(secret)
-        proofs = min(MOST_PROOFS, max(FEWEST_PROOFS, int(rate * WORK_SECONDS)))
+        asked = Asked(secret, miner, address, rate)
         for _ in range(_ATTEMPTS):
-            now = self._clock.now()
-            terms = Terms(
-                miner,
-                address,
-                proofs,
-                max(1, proofs // SHARES_PER_LEASE),
-                now,
-                math.floor(now) + LEASE_SECONDS,
-                REFRESH_SECONDS,
-                ARRIVAL_SECONDS if self._policy.never_idle else 0,
-                MOST_LEASES,
-                MOST_MINERS,
-            )
-            found = self._store.take(digest, self._randomness.token(), terms)
+            found = self._store.take(self._take(asked))
             if isinstance(found, Lease):
                 self._remember(found)
                 return found
@@ -113,13 +125,27 @@ class Leases:
             elif found == "none":
                 if self._rounds.rest() > 0 or self._rounds.ensure_open() is None or self._is_aside():
                     return None
-            elif found == "unknown":
-                raise UnknownVoucher("No voucher has this secret, or it was revoked.")
-            elif found == "leases":
-                raise Busy("too_many_leases", f"A miner holds at most {MOST_LEASES} leases; report to one first.")
             else:
-                raise Busy("too_many_leases", f"A voucher has at most {MOST_MINERS:,} miners; use a name of before.")
+                raise _not_taken(found)
         return None
+
+    def _take(self, asked: Asked) -> Take:
+        """What the store is asked for."""
+        now = self._clock.now()
+        proofs = min(MOST_PROOFS, max(FEWEST_PROOFS, int(asked.rate * WORK_SECONDS)))
+        terms = Terms(
+            asked.miner,
+            asked.address,
+            proofs,
+            max(1, proofs // SHARES_PER_LEASE),
+            now,
+            math.floor(now) + LEASE_SECONDS,
+            REFRESH_SECONDS,
+            ARRIVAL_SECONDS if self._policy.never_idle else 0,
+            MOST_LEASES,
+            MOST_MINERS,
+        )
+        return Take(digest_of(asked.secret), self._randomness.token(), terms)
 
     def report(self, secret: str, lease_id: str, shares: Sequence[int], hashes: int) -> Reported:
         """Credit the shares of a lease, and seal the block if one of them is its proof.
@@ -138,9 +164,9 @@ class Leases:
         try:
             proofs = _verified(lease, shares)
         except PolicyError:
-            self._store.refuse(digest, lease.miner)
+            self._store.refuse(Refuse(digest, lease.miner))
             raise
-        worker, sealed = f"http:{lease.voucher}", None
+        worker, sealed = _worker_of(lease), None
         if proofs and not self._credit(digest, lease, shares, proofs, hashes, worker, "check").is_stale:
             # Before its shares are credited: a report that failed here can be sent again.
             sealed = self._seal(lease, proofs, f"{worker}/{lease.miner}")
@@ -149,8 +175,7 @@ class Leases:
             self._store.note_block(digest, lease.miner)
             if self._rounds.rest() <= 0:
                 self._rounds.ensure_open()  # as a search job does, which goes on to the next round
-        credited = noted.accepted * lease.share_difficulty
-        return Reported(noted.accepted, len(shares) - noted.accepted, credited, sealed, noted.is_stale)
+        return _reported(lease, shares, noted, sealed)
 
     def _credit(
         self,
@@ -163,16 +188,60 @@ class Leases:
         mode: Literal["check", "sealed", ""],
     ) -> Noted:
         """As `LeaseStore.credit`. Raises: as `report`."""
-        now = self._clock.now()
-        noted = self._store.credit(digest, lease, now, shares, len(proofs), hashes, GRACE_SECONDS, worker, mode)
-        match noted:
-            case "unknown":
-                raise UnknownVoucher("No voucher has this secret, or it was revoked.")
-            case "ended":
-                raise UnknownLease("The lease has expired, or is not of this voucher.")
-            case "repeated":
-                raise PolicyError("share_repeated", "A share of the report was handed in before.", field="shares")
+        done = Credit(digest, lease, self._clock.now(), shares, len(proofs), hashes, GRACE_SECONDS, worker, mode)
+        noted = self._store.credit(done)
+        if not isinstance(noted, Noted):
+            raise _not_noted(noted)
         return noted
+
+    def each(self, asked: Sequence[Asked | Handed]) -> list[Lease | Reported | NodeError | RedisError | None]:
+        """`take` and `report` for many miners at once, in one round trip to the store. One's fault is its own.
+
+        Returns:
+            for each the lease, what the report has brought, or the error. None: nothing was done, since more is needed
+            than the one round trip, such as a new template or a block; the caller calls `take` or `report` for it.
+
+        Raises:
+            RedisError: the store does not answer. Any of them may have happened.
+        """
+        found: list[Lease | Reported | NodeError | RedisError | None] = [None] * len(asked)
+        places: list[int] = []
+        calls: list[Call] = []
+        for place, each in enumerate(asked):
+            call = self._take(each) if isinstance(each, Asked) else self._credit_of(each)
+            if call is not None:
+                places.append(place)
+                calls.append(call.counted if isinstance(call, _Wrong) else call)
+                found[place] = call.error if isinstance(call, _Wrong) else None
+        outcomes = self._store.each(calls) if calls else []
+        for place, made, outcome in zip(places, calls, outcomes, strict=True):
+            match made, outcome:
+                case _, Lease():
+                    self._remember(outcome)
+                    found[place] = outcome
+                case Credit(), Noted():
+                    found[place] = _reported(made.lease, made.shares, outcome, None)
+                case _, RedisError():
+                    found[place] = outcome
+                case Take(), "unknown" | "leases" | "miners":
+                    found[place] = _not_taken(outcome)
+                case Credit(), "unknown" | "ended" | "repeated":
+                    found[place] = _not_noted(outcome)
+        return found
+
+    def _credit_of(self, handed: Handed) -> "Credit | _Wrong | None":
+        """What the store is asked for; None if that is not known at once, or a block comes first."""
+        digest = digest_of(handed.secret)
+        lease = self._known.get(handed.lease_id)
+        if lease is None or lease.secret != digest:
+            return None
+        try:
+            if _verified(lease, handed.shares):
+                return None
+        except PolicyError as error:
+            return _Wrong(error, Refuse(digest, lease.miner))
+        now, worker = self._clock.now(), _worker_of(lease)
+        return Credit(digest, lease, now, handed.shares, 0, handed.hashes, GRACE_SECONDS, worker)
 
     def miners(self, most: int) -> list[Miner]:
         """The miners that were seen last, the last one first."""
@@ -213,6 +282,38 @@ class Leases:
             if accepted is not None:
                 return accepted.block.hash
         return None
+
+
+def _worker_of(lease: Lease) -> str:
+    """The name under which the hashes of a lease count in its round."""
+    return f"http:{lease.voucher}"
+
+
+def _reported(lease: Lease, shares: Sequence[int], noted: Noted, sealed: str | None) -> Reported:
+    credited = noted.accepted * lease.share_difficulty
+    return Reported(noted.accepted, len(shares) - noted.accepted, credited, sealed, noted.is_stale)
+
+
+def _not_taken(why: Literal["unknown", "leases", "miners"]) -> NodeError:
+    """Why a miner gets no lease."""
+    match why:
+        case "unknown":
+            return UnknownVoucher("No voucher has this secret, or it was revoked.")
+        case "leases":
+            return Busy("too_many_leases", f"A miner holds at most {MOST_LEASES} leases; report to one first.")
+        case "miners":
+            return Busy("too_many_leases", f"A voucher has at most {MOST_MINERS:,} miners; use a name of before.")
+
+
+def _not_noted(why: NotNoted) -> NodeError:
+    """Why shares are not credited."""
+    match why:
+        case "unknown":
+            return UnknownVoucher("No voucher has this secret, or it was revoked.")
+        case "ended":
+            return UnknownLease("The lease has expired, or is not of this voucher.")
+        case "repeated":
+            return PolicyError("share_repeated", "A share of the report was handed in before.", field="shares")
 
 
 def _verified(lease: Lease, shares: Sequence[int]) -> list[int]:

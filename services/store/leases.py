@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal, NamedTuple
+
+from redis.exceptions import RedisError
 
 from services.store.base import NodeStore
 
@@ -57,6 +59,42 @@ class Noted:
     is_stale: bool  # the tip has moved or the round has ended
 
 
+class Take(NamedTuple):
+    """A lease that a miner asks for."""
+
+    secret: str  # SHA-256 (hex) of the secret of its voucher
+    lease_id: str
+    terms: Terms
+
+
+class Credit(NamedTuple):
+    """The shares of one lease, which were verified, each once."""
+
+    secret: str  # SHA-256 (hex) of the secret of its miner's voucher
+    lease: Lease
+    now: float
+    shares: Sequence[int]
+    proofs: int  # how many of the shares are proofs of a block
+    hashes: int  # that the miner says it has done
+    grace: float  # seconds after its beginning for which shares of a lease whose tip has moved still count
+    worker: str  # the name under which the hashes count in the round
+    mode: Literal["check", "sealed", ""] = ""  # "check" writes nothing; "sealed": a share has just sealed the round
+
+
+class Refuse(NamedTuple):
+    """A report that is refused because of its shares."""
+
+    secret: str  # SHA-256 (hex) of the secret of its miner's voucher
+    miner: str
+
+
+Call = Take | Credit | Refuse
+# No voucher has this secret; no round is open; the miner holds too many leases; the voucher has too many miners.
+NotTaken = Literal["unknown", "none", "leases", "miners"]
+# No voucher has this secret; it has no such lease; a share was handed in before.
+NotNoted = Literal["unknown", "ended", "repeated"]
+
+
 @dataclass(frozen=True, slots=True)
 class Miner:
     """What one miner has done since its first lease."""
@@ -91,61 +129,9 @@ _LEASE = ("secret", "voucher_name", "miner", "round", "version", "height", "pare
 class LeaseStore(NodeStore):
     """The leases and the miners of one node."""
 
-    def take(
-        self, secret: str, lease_id: str, terms: Terms
-    ) -> Lease | Stale | Literal["unknown", "none", "leases", "miners"]:
-        """Lease the next proofs of the open round to a miner.
-
-        Args:
-            secret: SHA-256 (hex) of the secret of its voucher.
-
-        Returns:
-            the lease; or `Stale`; or "unknown": no voucher has this secret; "none": no round is open; "leases" or
-            "miners": the miner holds too many leases, or the voucher has too many miners.
-        """
-        args = [
-            secret,
-            terms.miner,
-            terms.address,
-            lease_id,
-            terms.now,
-            terms.proofs,
-            terms.template_seconds,
-            terms.arrival_seconds,
-            terms.expires,
-            terms.per_share,
-            terms.most_leases,
-            terms.most_miners,
-        ]
-        outcome, *found = self._scripts.run("lease", [self.keys.prefix], args)
-        match outcome:
-            case b"unknown":
-                return "unknown"
-            case b"none":
-                return "none"
-            case b"leases":
-                return "leases"
-            case b"miners":
-                return "miners"
-            case b"stale":
-                return Stale(found[0].decode())
-        voucher, round_id, version, parent, prefix, difficulty, share_difficulty, first, height = found
-        start = int(first)
-        return Lease(
-            id=lease_id,
-            secret=secret,
-            voucher=voucher.decode(),
-            miner=terms.miner,
-            round_id=round_id.decode(),
-            version=version.decode(),
-            height=int(height),
-            parent=parent.decode(),
-            prefix=prefix,
-            difficulty=int(difficulty),
-            share_difficulty=int(share_difficulty),
-            proofs=range(start, start + terms.proofs),
-            expires=terms.expires,
-        )
+    def take(self, asked: Take) -> Lease | Stale | NotTaken:
+        """Lease the next proofs of the open round to a miner. `Stale`: the round needs a new template first."""
+        return _taken(asked, self._scripts.run("lease", [self.keys.prefix], _take_args(asked)))
 
     def lease(self, lease_id: str) -> Lease | None:
         """One lease; None if there is none, or it has expired."""
@@ -169,38 +155,25 @@ class LeaseStore(NodeStore):
             expires=int(values["expires"]),
         )
 
-    def credit(
-        self, secret: str, lease: Lease, now: float, shares: Sequence[int], proofs: int, hashes: int, grace: float,
-        worker: str, mode: Literal["check", "sealed", ""] = "",
-    ) -> Noted | Literal["unknown", "ended", "repeated"]:  # fmt: skip
-        """Credit a miner with the shares of one lease, which were verified, each once.
+    def credit(self, done: Credit) -> Noted | NotNoted:
+        """Credit a miner with shares."""
+        return _noted(self._scripts.run("credit", [self.keys.prefix], _credit_args(done)))
 
-        Args:
-            secret: SHA-256 (hex) of the secret of its voucher.
-            proofs: how many of the shares are proofs of a block.
-            hashes: that the miner says it has done.
-            grace: seconds after its beginning for which shares of a lease whose tip has moved still count.
-            worker: the name under which the hashes count in the round.
-            mode: "check" writes nothing; "sealed": one of the shares has just sealed the round.
+    def refuse(self, refused: Refuse) -> None:
+        """Count a report that was refused."""
+        self._scripts.run("count_miner", [self.keys.prefix], [*refused, "refused"])
+
+    def each(self, calls: Sequence[Call]) -> list[Lease | Stale | Noted | NotTaken | NotNoted | RedisError | None]:
+        """`take`, `credit` and `refuse` for many at once, in one round trip. Each is atomic, their sequence is not.
 
         Returns:
-            what became of them; or "unknown": no voucher has this secret; "ended": it has no such lease; "repeated": a
-            share was handed in before.
-        """
-        args = [secret, lease.id, now, hashes, grace, proofs, worker, mode, *shares]
-        outcome, *found = self._scripts.run("credit", [self.keys.prefix], args)
-        match outcome:
-            case b"unknown":
-                return "unknown"
-            case b"ended":
-                return "ended"
-            case b"repeated":
-                return "repeated"
-        return Noted(int(found[0]), bool(found[1]))
+            for each what the method returns, or the error that the server gave for this one alone.
 
-    def refuse(self, secret: str, miner: str) -> None:
-        """Count a report that was refused because of its shares."""
-        self._scripts.run("count_miner", [self.keys.prefix], [secret, miner, "refused"])
+        Raises:
+            RedisError: the connection failed. Any of them may have happened.
+        """
+        replies = self._scripts.run_each([_script(call) for call in calls], [self.keys.prefix])
+        return [_outcome(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def note_block(self, secret: str, miner: str) -> None:
         """Count a block that a miner's proof has sealed."""
@@ -229,6 +202,90 @@ class LeaseStore(NodeStore):
             _miner(name.decode(), found.decode(), at, stored)
             for (at, _, name, found), stored in zip(seen[:most], values, strict=True)
         ]
+
+
+def _script(call: Call) -> tuple[str, list[Any]]:
+    """The script of a call, and its arguments."""
+    match call:
+        case Take():
+            return "lease", _take_args(call)
+        case Credit():
+            return "credit", _credit_args(call)
+        case Refuse():
+            return "count_miner", [*call, "refused"]
+
+
+def _outcome(call: Call, reply: Any) -> Lease | Stale | Noted | NotTaken | NotNoted | RedisError | None:
+    if isinstance(reply, RedisError) or isinstance(call, Refuse):
+        return reply if isinstance(reply, RedisError) else None
+    return _taken(call, reply) if isinstance(call, Take) else _noted(reply)
+
+
+def _take_args(asked: Take) -> list[Any]:
+    terms = asked.terms
+    return [
+        asked.secret,
+        terms.miner,
+        terms.address,
+        asked.lease_id,
+        terms.now,
+        terms.proofs,
+        terms.template_seconds,
+        terms.arrival_seconds,
+        terms.expires,
+        terms.per_share,
+        terms.most_leases,
+        terms.most_miners,
+    ]
+
+
+def _taken(asked: Take, reply: Any) -> Lease | Stale | NotTaken:
+    outcome, *found = reply
+    match outcome:
+        case b"unknown":
+            return "unknown"
+        case b"none":
+            return "none"
+        case b"leases":
+            return "leases"
+        case b"miners":
+            return "miners"
+        case b"stale":
+            return Stale(found[0].decode())
+    voucher, round_id, version, parent, prefix, difficulty, share_difficulty, first, height = found
+    start, terms = int(first), asked.terms
+    return Lease(
+        id=asked.lease_id,
+        secret=asked.secret,
+        voucher=voucher.decode(),
+        miner=terms.miner,
+        round_id=round_id.decode(),
+        version=version.decode(),
+        height=int(height),
+        parent=parent.decode(),
+        prefix=prefix,
+        difficulty=int(difficulty),
+        share_difficulty=int(share_difficulty),
+        proofs=range(start, start + terms.proofs),
+        expires=terms.expires,
+    )
+
+
+def _credit_args(done: Credit) -> list[Any]:
+    secret, lease, now, shares, proofs, hashes, grace, worker, mode = done
+    return [secret, lease.id, now, hashes, grace, proofs, worker, mode, *shares]
+
+
+def _noted(reply: Any) -> Noted | NotNoted:
+    outcome, *found = reply
+    match outcome:
+        case b"unknown":
+            return "unknown"
+        case b"ended":
+            return "ended"
+        case b"repeated":
+            return "repeated"
+    return Noted(int(found[0]), bool(found[1]))
 
 
 def _miner(voucher: str, name: str, seen: float, stored: Sequence[bytes | None]) -> Miner:
