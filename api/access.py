@@ -3,7 +3,7 @@
 import hmac
 import re
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
@@ -40,6 +40,8 @@ _TELLING = frozenset(
 )
 _MODES = frozenset({"navigate", "cors", "same-origin"})
 _DESTINATIONS = frozenset({"document", "empty"})
+# Host headers that are remembered.
+_MAX_HOSTS = 64
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # Load balancers and orchestrators probe these by IP address, so any Host is accepted. The answers reveal nothing.
@@ -119,6 +121,11 @@ class Doorkeeper:
                 "From another machine, or through a proxy, this needs the admin token (Authorization: Bearer …).",
             )
 
+    @staticmethod
+    def says_nothing(environ: dict[str, Any]) -> bool:
+        """Whether a request has no header by which `check_intent` judges."""
+        return _TELLING.isdisjoint(environ)
+
     def check_intent(self) -> None:
         """Refuse changes that the user of a browser did not intend: from other sites, embedded elements, prefetching.
 
@@ -139,7 +146,7 @@ class Doorkeeper:
                 raise MethodNotAllowed(sorted((rule.methods or set()) - {"HEAD"}))
             if _is_a_silent_browser_with_a_password():
                 raise HttpRefusal(403, "not_asked_for", "A browser may not do this by GET with a password; send POST.")
-        if _TELLING.isdisjoint(request.environ):
+        if self.says_nothing(request.environ):
             return
         headers = request.headers
         if any(headers.get(name) for name in _AHEAD_OF_TIME):
@@ -221,7 +228,17 @@ class Served:
     budget: Budget
     deadlines: Deadlines
     news: News
-    rpc_hosts: set[str] = field(default_factory=set)  # Host headers that the doorkeeper let in (api/rpc/dispatch.py)
+    hosts: set[str] = field(default_factory=set)  # Host headers that the doorkeeper let in (`learn_host`)
+
+
+def learn_host() -> None:
+    """Remember the Host header of the current request, which the doorkeeper has let in.
+
+    A WSGI middleware in front of Flask may then answer the next request that has it.
+    """
+    host, hosts = request.environ.get("HTTP_HOST"), served().hosts
+    if host is not None and len(hosts) < _MAX_HOSTS:
+        hosts.add(host)
 
 
 def attach(app: Flask, what: Served) -> None:

@@ -167,25 +167,24 @@ def http_problem(error: HTTPException) -> Response:
     return response
 
 
+def answer_to(error: Exception) -> Response:
+    """The response for what was raised while a request was answered. What the client cannot mend is logged."""
+    match error:
+        case NodeError():
+            return problem(*describe(error))
+        case RedisError():
+            _log.error("store_unavailable", error=type(error).__name__)
+            return problem(
+                503, "store_unavailable", "The store does not answer. If this was a write, repeat it: that is harmless."
+            )
+        case HTTPException():
+            return http_problem(error)
+        case _:
+            _log.exception("bug", error=type(error).__name__)
+            return problem(500, "internal_error", "A fault of ours; it has been logged.")
+
+
 def install(app: Flask) -> None:
     """Map what is raised in a view to its response."""
-
-    @app.errorhandler(NodeError)
-    def refused(error: NodeError) -> Response:
-        return problem(*describe(error))
-
-    @app.errorhandler(RedisError)
-    def store_unavailable(error: RedisError) -> Response:
-        _log.error("store_unavailable", error=type(error).__name__)
-        return problem(
-            503, "store_unavailable", "The store does not answer. If this was a write, repeat it: that is harmless."
-        )
-
-    @app.errorhandler(HTTPException)
-    def http(error: HTTPException) -> Response:
-        return http_problem(error)
-
-    @app.errorhandler(Exception)
-    def bug(error: Exception) -> Response:
-        _log.exception("bug", error=type(error).__name__)
-        return problem(500, "internal_error", "A fault of ours; it has been logged.")
+    for kind in (NodeError, RedisError, HTTPException, Exception):
+        app.register_error_handler(kind, answer_to)

@@ -3,10 +3,10 @@ and `api/door/`.
 """
 
 import json
-from dataclasses import dataclass
+import re
 from typing import Any, Final
 
-from services.mining.leases import MOST_SHARES, Reported, UnknownVoucher
+from services.mining.leases import MOST_SHARES, Asked, Handed, Reported, UnknownVoucher
 from services.node import Node
 from services.store.leases import Lease
 from services.system.visible import is_plain
@@ -18,18 +18,11 @@ from shared.wire import MAX_INTEGER
 LONGEST_NAME: Final = 40  # characters
 # Seconds after which a miner may ask again while no round is open.
 RETRY_SECONDS: Final = 1
+_LEASE_ID = re.compile(r"[0-9a-f]{32}")
+_USUAL_WAIT = re.compile(r"(wait=(60|[0-5]?[0-9](\.[0-9]{1,9})?))?")
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _WANTED = 'Send {"name": "…", "rate": HASHES_PER_SECOND}, and if you like "address": "0x…".'
 _REPORT = 'Send {"shares": [PROOF, …], "hashes": NUMBER}.'
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a miner asks for."""
-
-    name: str
-    address: str  # "" for none
-    rate: int  # hashes per second
 
 
 def secret_of(authorization: str | None) -> str:
@@ -41,8 +34,18 @@ def secret_of(authorization: str | None) -> str:
     return secret
 
 
-def read_wanted(node: Node, body: Any) -> Wanted:
-    """What the body of `POST /leases` asks for.
+def is_lease_id(text: str) -> bool:
+    """Whether a lease can have this id."""
+    return _LEASE_ID.fullmatch(text) is not None
+
+
+def is_usual_wait(query: str) -> bool:
+    """Whether a query is empty, or nothing but a good `wait=` in the usual form."""
+    return _USUAL_WAIT.fullmatch(query) is not None
+
+
+def read_wanted(node: Node, secret: str, body: Any) -> Asked:
+    """What the body of `POST /leases` asks for, with the voucher.
 
     Raises:
         InputError: `not_an_object`, `bad_name`, `bad_hash_rate`, `bad_address`, `bad_checksum`.
@@ -59,17 +62,17 @@ def read_wanted(node: Node, body: Any) -> Wanted:
     if type(rate) is not int or not 1 <= rate <= MAX_HASH_RATE:
         raise InputError("bad_hash_rate", f"rate must be hashes per second, 1 to {MAX_HASH_RATE}.", field="rate")
     if address is None:
-        return Wanted(name, "", rate)
+        return Asked(secret, name, "", rate)
     if node.rules.has_accounts:
         address = parse_address(address, field="address")
     elif not isinstance(address, str) or not 1 <= len(address) <= LONGEST_NAME or not is_plain(address):
         raise InputError("bad_address", "address must be a recipient of this chain.", field="address")
     node.rules.check_payee(address, field="address")
-    return Wanted(name, address, rate)
+    return Asked(secret, name, address, rate)
 
 
-def read_report(body: Any) -> tuple[list[int], int]:
-    """The shares and the number of hashes of a report.
+def read_report(secret: str, lease_id: str, body: Any) -> Handed:
+    """What a report hands in. A `lease_id` that no lease can have is as one that none has.
 
     Raises:
         InputError: `not_an_object`, `bad_batch_size`, `bad_number`.
@@ -86,7 +89,7 @@ def read_report(body: Any) -> tuple[list[int], int]:
         raise InputError("bad_number", "Each share must be a whole number.", field="shares")
     if type(hashes) is not int or not 0 <= hashes <= MAX_INTEGER:
         raise InputError("bad_number", "hashes must be a whole number from 0 to 2^53 - 1.", field="hashes")
-    return shares, hashes
+    return Handed(secret, lease_id if is_lease_id(lease_id) else "", shares, hashes)
 
 
 def tip_event(tip: str, height: int) -> str:

@@ -62,7 +62,7 @@ class Miner(asyncio.Protocol):
     def _take(self, answer: Any) -> None:
         if answer is not None and self._load.counts:
             self._load.shares += answer["accepted"]
-        self._send("/leases", self._wanted, self._work, self._load.leases)
+        self._send("/leases?wait=20", self._wanted, self._work, self._load.leases)
 
     def _work(self, lease: Any) -> None:
         seal, difficulty, start = lease["seal"].encode(), lease["share_difficulty"], lease["start"]

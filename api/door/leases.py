@@ -25,7 +25,6 @@ _log = structlog.get_logger(__name__)
 
 _MAX_WAIT: Final = 60.0  # seconds
 _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,20})?")
-_LEASE = re.compile(rb"/leases/([0-9a-f]{32})")
 _RETRY = b"retry-after: %d\r\n" % leasing.RETRY_SECONDS
 _BEARER = b'www-authenticate: Bearer realm="quarry"\r\n'
 _STREAM = b"content-type: text/event-stream\r\nx-accel-buffering: no\r\n"
@@ -155,11 +154,8 @@ class Job:
         secret = leasing.secret_of(self._secret)
         if self._path == b"/leases":
             self.seconds = _wait(self._query) if self._query else 0.0
-            wanted = leasing.read_wanted(self._node, self._json())
-            return Asked(secret, wanted.name, wanted.address, wanted.rate)
-        shares, hashes = leasing.read_report(self._json())
-        found = _LEASE.fullmatch(self._path)
-        return Handed(secret, found[1].decode() if found else "", shares, hashes)
+            return leasing.read_wanted(self._node, secret, self._json())
+        return leasing.read_report(secret, self._path.removeprefix(b"/leases/").decode("latin-1"), self._json())
 
     def _json(self) -> object:
         if self._wrong is not None:

@@ -4,15 +4,19 @@ import queue
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import cast
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Flask, Response, jsonify, request
+from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from api import leasing
-from api.access import budget, current_node, served
-from api.reading import MAX_WAIT, is_id, json_body, seconds_argument
+from api.access import budget, current_node, learn_host, served
+from api.reading import MAX_WAIT, json_body, seconds_argument
+from api.rest.lease_door import LeaseDoor
 from api.serving.budget import Kind
 from services.errors import Busy
+from services.mining.leases import Asked
 from services.store.leases import Lease
 
 blueprint = Blueprint("leases", __name__)
@@ -51,22 +55,19 @@ def take() -> ResponseReturnValue:
         '204': {description: No round is open; ask again after Retry-After.}
         '401':
     """
+    learn_host()
     secret = leasing.secret_of(request.headers.get("Authorization"))
     seconds = seconds_argument("wait", 0.0, MAX_WAIT)
-    wanted = leasing.read_wanted(current_node(), json_body())
-    lease = _take(secret, wanted)
+    asked = leasing.read_wanted(current_node(), secret, json_body())
+    lease = current_node().leases.take(*asked)
     if lease is None and seconds:
-        lease = _wait(secret, wanted, seconds)
+        lease = _wait(asked, seconds)
     if lease is None:
         return Response(status=204, headers={"Retry-After": str(leasing.RETRY_SECONDS)})
     return jsonify(leasing.represent_lease(lease))
 
 
-def _take(secret: str, wanted: leasing.Wanted) -> Lease | None:
-    return current_node().leases.take(secret, wanted.name, wanted.address, wanted.rate)
-
-
-def _wait(secret: str, wanted: leasing.Wanted, seconds: float) -> Lease | None:
+def _wait(asked: Asked, seconds: float) -> Lease | None:
     """A lease once a round opens; None after `seconds`, or at once where too many wait."""
     until = time.monotonic() + seconds
     with ExitStack() as held:
@@ -76,7 +77,7 @@ def _wait(secret: str, wanted: leasing.Wanted, seconds: float) -> Lease | None:
             return None
         listener = held.enter_context(served().news.listen())
         while True:
-            lease = _take(secret, wanted)
+            lease = current_node().leases.take(*asked)
             left = until - time.monotonic()
             if lease is not None or left <= 0:
                 return lease
@@ -112,10 +113,10 @@ def report(lease_id: str) -> ResponseReturnValue:
         '401':
         '404':
     """
+    learn_host()
     secret = leasing.secret_of(request.headers.get("Authorization"))
-    shares, hashes = leasing.read_report(json_body())
-    found = current_node().leases.report(secret, lease_id if is_id(lease_id) else "", shares, hashes)
-    return jsonify(leasing.represent_report(found))
+    handed = leasing.read_report(secret, lease_id, json_body())
+    return jsonify(leasing.represent_report(current_node().leases.report(*handed)))
 
 
 @blueprint.get("/leases/news")
@@ -153,3 +154,9 @@ def news() -> ResponseReturnValue:
     response.call_on_close(listening.close)
     response.headers["X-Accel-Buffering"] = "no"
     return response
+
+
+@blueprint.record_once
+def _open_door(state: BlueprintSetupState) -> None:
+    app = cast(Flask, state.app)
+    app.wsgi_app = LeaseDoor(app.wsgi_app, served(app))  # type: ignore[method-assign] # Flask's documented way to wrap an application

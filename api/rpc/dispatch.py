@@ -13,7 +13,7 @@ from flask import Blueprint, Flask, Response, request
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
-from api.access import Served, current_node, served
+from api.access import Served, current_node, learn_host, served
 from api.cors import RPC_PATH
 from api.errors import HttpRefusal
 from api.reading import json_body
@@ -32,7 +32,6 @@ blueprint = Blueprint("rpc", __name__)
 # Without the Content-Security-Policy, which is for pages.
 _HEADERS = (("Content-Type", "application/json"), *SAFETY, *ANY_ORIGIN)
 _TYPES = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
-_MAX_HOSTS = 64
 
 
 @blueprint.post(RPC_PATH, provide_automatic_options=False)  # Flask's own answer to OPTIONS has no CORS headers
@@ -50,7 +49,7 @@ def rpc() -> ResponseReturnValue:
       responses:
         '200': {description: 'A JSON-RPC response, or a list of them.', json: RpcAnswer}
     """
-    _learn(request.environ.get("HTTP_HOST"))
+    learn_host()
     try:
         node = current_node()
         controls = may_control(node.settings, request.headers.get("Origin"))
@@ -126,13 +125,6 @@ def _respond(body: bytes) -> Response:
     return Response(body, mimetype="application/json", headers=list(ANY_ORIGIN))
 
 
-def _learn(host: str | None) -> None:
-    """Remember a Host header that the doorkeeper let in, so `RpcDoor` can answer the next request that has it."""
-    hosts = served().rpc_hosts
-    if host is not None and len(hosts) < _MAX_HOSTS:
-        hosts.add(host)
-
-
 def takes_large_body(settings: Settings, environ: dict[str, Any]) -> bool:
     """Whether a request may have a large body, as far as its head tells: `protocol.takes_large_body` reads the rest."""
     return (
@@ -148,7 +140,7 @@ class RpcDoor:
     def __init__(self, inner: WsgiApp, what: Served) -> None:
         self._inner = inner
         self._node = what.node
-        self._hosts = what.rpc_hosts
+        self._hosts = what.hosts
         self._seconds = request_seconds("POST", RPC_PATH, "200")
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
