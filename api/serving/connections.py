@@ -42,6 +42,8 @@ TIGHT_READ_SECONDS = 2.0
 IDLE_SECONDS = 75.0
 
 _LOOK_SECONDS = 1.0
+# A look at a thousand connections takes 15 ms. While nobody stands in line, looks take at most this part of a core.
+_LOOK_SHARE = 0.005
 # Memory of large answers is given back to the system at most this often.
 _GIVE_BACK_SECONDS = 5.0
 _BODIES_LOOK_SECONDS = 0.2
@@ -122,14 +124,16 @@ class Watch:
         threading.Thread(target=self._run, name="connections", daemon=True).start()
 
     def _run(self) -> None:
-        looked_at = given_back_at = 0.0
+        looked_at = given_back_at = took = 0.0
         given_back = 0  # how many large answers had ended then
         while True:
             try:
                 self.end_slow_bodies()
-                if time.monotonic() - looked_at >= _LOOK_SECONDS:
-                    looked_at = time.monotonic()
+                pause = _LOOK_SECONDS if self._budget.is_tight(Kind.ANSWER) else max(_LOOK_SECONDS, took / _LOOK_SHARE)
+                if time.monotonic() - looked_at >= pause:
+                    looked_at, spent = time.monotonic(), time.thread_time()
                     self.end_idle_and_slow_readers()
+                    took = time.thread_time() - spent
                     self._metrics.show()
                 if self._budget.answers != given_back and time.monotonic() - given_back_at >= _GIVE_BACK_SECONDS:
                     given_back, given_back_at = self._budget.answers, time.monotonic()

@@ -13,9 +13,11 @@ WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 # Key of granian's protocol object in a request's environment.
 PROTOCOL = "quarry.protocol"
+# The result of an application that has the protocol object of the request, and answers by it from another thread.
+ANSWERED_LATER: list[bytes] = []
 
 
-class _Head:
+class Head:
     """The arguments of `start_response`."""
 
     __slots__ = ("headers", "status")
@@ -45,8 +47,10 @@ def wrap(app: WsgiApp, _: dict[str, Any], __: str | None = None) -> Callable[[An
     }
 
     def run(protocol: Any, scope: dict[str, Any]) -> None:
-        head = _Head()
+        head = Head()
         result = app({**base, **scope, PROTOCOL: protocol}, head)
+        if result is ANSWERED_LATER:
+            return
         if isinstance(result, list):
             protocol.response_bytes(head.status, head.headers, b"".join(result))
         else:

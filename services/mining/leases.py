@@ -195,7 +195,8 @@ class Leases:
         return noted
 
     def each(self, asked: Sequence[Asked | Handed]) -> list[Lease | Reported | NodeError | RedisError | None]:
-        """`take` and `report` for many miners at once, in one round trip to the store. One's fault is its own.
+        """`take` and `report` for many miners at once, in one round trip to the store; two where leases were taken in
+        another process. One's fault is its own.
 
         Returns:
             for each the lease, what the report has brought, or the error. None: nothing was done, since more is needed
@@ -205,6 +206,7 @@ class Leases:
             RedisError: the store does not answer. Any of them may have happened.
         """
         found: list[Lease | Reported | NodeError | RedisError | None] = [None] * len(asked)
+        self._recall(asked)
         places: list[int] = []
         calls: list[Call] = []
         for place, each in enumerate(asked):
@@ -228,6 +230,12 @@ class Leases:
                 case Credit(), "unknown" | "ended" | "repeated":
                     found[place] = _not_noted(outcome)
         return found
+
+    def _recall(self, asked: Sequence[Asked | Handed]) -> None:
+        """Remember leases that are reported to here, and were taken in another process."""
+        missing = {each.lease_id for each in asked if isinstance(each, Handed) and each.lease_id not in self._known}
+        for lease in self._store.leases(sorted(missing - {""})) if missing else ():
+            self._remember(lease)
 
     def _credit_of(self, handed: Handed) -> "Credit | _Wrong | None":
         """What the store is asked for; None if that is not known at once, or a block comes first."""

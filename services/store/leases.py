@@ -135,25 +135,15 @@ class LeaseStore(NodeStore):
 
     def lease(self, lease_id: str) -> Lease | None:
         """One lease; None if there is none, or it has expired."""
-        found = self._redis.hmget(self.keys.lease(lease_id), list(_LEASE))
-        if found[0] is None:
-            return None
-        values = {name: value or b"" for name, value in zip(_LEASE, found, strict=True)}
-        return Lease(
-            id=lease_id,
-            secret=values["secret"].decode(),
-            voucher=values["voucher_name"].decode(),
-            miner=values["miner"].decode(),
-            round_id=values["round"].decode(),
-            version=values["version"].decode(),
-            height=int(values["height"]),
-            parent=values["parent"].decode(),
-            prefix=values["prefix"],
-            difficulty=int(values["difficulty"]),
-            share_difficulty=int(values["share_difficulty"]),
-            proofs=range(int(values["start"]), int(values["stop"])),
-            expires=int(values["expires"]),
-        )
+        return next(iter(self.leases([lease_id])), None)
+
+    def leases(self, ids: Sequence[str]) -> list[Lease]:
+        """Those of some leases that there are, and that have not expired, in one round trip."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for each in ids:
+            pipeline.hmget(self.keys.lease(each), list(_LEASE))
+        stored = pipeline.execute() if ids else []
+        return [_lease(each, found) for each, found in zip(ids, stored, strict=True) if found[0] is not None]
 
     def credit(self, done: Credit) -> Noted | NotNoted:
         """Credit a miner with shares."""
@@ -202,6 +192,25 @@ class LeaseStore(NodeStore):
             _miner(name.decode(), found.decode(), at, stored)
             for (at, _, name, found), stored in zip(seen[:most], values, strict=True)
         ]
+
+
+def _lease(lease_id: str, found: Sequence[bytes | None]) -> Lease:
+    values = {name: value or b"" for name, value in zip(_LEASE, found, strict=True)}
+    return Lease(
+        id=lease_id,
+        secret=values["secret"].decode(),
+        voucher=values["voucher_name"].decode(),
+        miner=values["miner"].decode(),
+        round_id=values["round"].decode(),
+        version=values["version"].decode(),
+        height=int(values["height"]),
+        parent=values["parent"].decode(),
+        prefix=values["prefix"],
+        difficulty=int(values["difficulty"]),
+        share_difficulty=int(values["share_difficulty"]),
+        proofs=range(int(values["start"]), int(values["stop"])),
+        expires=int(values["expires"]),
+    )
 
 
 def _script(call: Call) -> tuple[str, list[Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
+from services.connections import RedisError
 from services.errors import Busy, PolicyError
 from services.mining.leases import (
     FEWEST_PROOFS,
@@ -14,7 +15,10 @@ from services.mining.leases import (
     LEASE_SECONDS,
     MOST_LEASES,
     MOST_PROOFS,
+    Asked,
+    Handed,
     Leases,
+    Reported,
     UnknownLease,
     UnknownVoucher,
 )
@@ -258,6 +262,88 @@ def test_a_revoked_voucher_ends_its_leases_at_once(here: TestNode) -> None:
         with pytest.raises(UnknownVoucher):
             leases.take(secret, "anna", "", 1000)
     assert here.node.leases.miners(10) == []
+
+
+# --- many at once ---
+
+
+def test_many_at_once_are_answered_as_one_by_one(here: TestNode) -> None:
+    """One request that is wrong costs only its sender."""
+    secret, other = secret_of(here), secret_of(here, "others")
+    one, two = take(here, secret), take(here, secret, "ben")
+    shares, theirs = shares_of(one), shares_of(two)
+    no_share = next(p for p in two.proofs if not accepts(two.prefix, two.share_difficulty, p))
+    handed = [
+        Asked(secret, "anna", "", 2000),
+        Handed(secret, one.id, shares, 700),
+        Handed(secret, one.id, shares[:1], 700),  # once more
+        Asked("nobody", "anna", "", 2000),
+        Handed(secret, two.id, [no_share], 700),
+        Handed(secret, two.id, [two.proofs.stop], 700),
+        Handed(other, two.id, theirs, 700),
+        Handed(secret, "0" * 32, [], 0),
+        Handed(secret, two.id, theirs, 500),
+        Asked(other, "carl", "", 2000),
+    ]
+    lease, done, again, nobody, easy, outside, foreign, unknown, last, next_lease = here.node.leases.each(handed)
+    assert isinstance(lease, Lease) and isinstance(next_lease, Lease)
+    assert lease.proofs == range(two.proofs.stop, two.proofs.stop + 3000)
+    assert next_lease.proofs == range(lease.proofs.stop, lease.proofs.stop + 3000)  # in their order
+    assert done == Reported(len(shares), 0, len(shares) * one.share_difficulty, None, False)
+    assert last == Reported(len(theirs), 0, len(theirs) * two.share_difficulty, None, False)
+    codes = [getattr(error, "code", "") for error in (again, easy, outside)]
+    assert codes == ["share_repeated", "share_too_easy", "share_outside_lease"]
+    assert isinstance(nobody, UnknownVoucher)
+    assert foreign is None and unknown is None  # more has to be read to tell what is wrong
+    anna, ben = miner_of(here), miner_of(here, "ben")
+    assert (anna.shares, anna.reported, anna.refused) == (len(shares), 700, 1)
+    assert (ben.shares, ben.reported, ben.refused) == (len(theirs), 500, 2)
+    here.node.leases.report(secret, lease.id, shares_of(lease), 1)
+
+
+def test_limits_hold_for_many_at_once(here: TestNode) -> None:
+    secret = secret_of(here)
+    found = here.node.leases.each([Asked(secret, "anna", "", 1000)] * (MOST_LEASES + 2))
+    assert sum(isinstance(each, Lease) for each in found) == MOST_LEASES
+    assert [each.code for each in found[-2:] if isinstance(each, Busy)] == ["too_many_leases"] * 2
+
+
+def test_a_proof_and_a_round_that_is_not_open_are_for_the_long_way(easy: TestNode) -> None:
+    """Nothing is done for them."""
+    secret = secret_of(easy)
+    lease = take(easy, secret)
+    handed = Handed(secret, lease.id, [proof_of(lease)], 100)
+    assert easy.node.leases.each([handed]) == [None] and miner_of(easy).reported == 0
+    assert easy.node.leases.report(*handed).sealed == easy.node.chain.tip().hash
+    assert easy.node.leases.each([Asked(secret, "anna", "", 1000)]) == [None]
+    assert easy.node.leases.each([]) == []
+
+
+def test_a_revoked_voucher_stops_among_many(here: TestNode) -> None:
+    secret, other = secret_of(here), secret_of(here, "others")
+    lease = take(here, secret)
+    here.node.leases.vouchers.revoke("class")
+    asked = [Handed(secret, lease.id, shares_of(lease), 1), Asked(secret, "a", "", 1), Asked(other, "a", "", 1)]
+    found = here.node.leases.each(asked)
+    assert [type(each) for each in found] == [UnknownVoucher, UnknownVoucher, Lease]
+
+
+def test_another_process_takes_many_reports_too(here: TestNode) -> None:
+    secret = secret_of(here)
+    leases = [take(here, secret) for _ in range(3)]
+    found = another(here).each([Handed(secret, each.id, shares_of(each), 1) for each in leases])
+    assert [each.accepted for each in found if isinstance(each, Reported)] == [len(shares_of(each)) for each in leases]
+
+
+def test_what_the_store_refuses_of_one_is_not_refused_of_the_others(here: TestNode) -> None:
+    secret = secret_of(here)
+    take(here, secret)
+    [voucher] = here.node.leases.vouchers.all()
+    here.redis.set(here.node.mining.keys.miner(f"{voucher.id}:bad"), "not a hash")
+    here.redis.script_flush()  # as after a restart of the server
+    found = here.node.leases.each([Asked(secret, name, "", 1) for name in ("ben", "bad", "carl")])
+    assert [isinstance(each, Lease) for each in found] == [True, False, True]
+    assert isinstance(found[1], RedisError)
 
 
 # --- the tip moves ---

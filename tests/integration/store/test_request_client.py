@@ -144,3 +144,31 @@ def test_threads_at_once_get_their_own_answers(valkey: EmbeddedValkey) -> None:
         for thread in threads:
             thread.join()
     assert wrong == []
+
+
+def test_commands_that_are_sent_together_fail_alone(valkey: EmbeddedValkey) -> None:
+    with connect_for_requests(valkey.url) as redis:
+        assert isinstance(redis, RequestClient)
+        redis.delete("n", "l")
+        redis.rpush("l", "x")
+        commands = [("INCR", "n"), ("INCR", "l"), ("INCR", "n"), ("NOSUCH",), ("LRANGE", "l", 0, -1)]
+        one, wrong, two, unknown, rest = redis.execute_each(commands)
+        assert (one, two, rest) == (1, 2, [b"x"])
+        assert isinstance(wrong, ResponseError) and isinstance(unknown, ResponseError)
+        assert redis.execute_each([]) == []
+        redis.delete("n", "l")
+
+
+def test_replies_that_are_not_read_reach_nobody_else(valkey: EmbeddedValkey) -> None:
+    with connect_for_requests(valkey.url) as redis:
+        assert isinstance(redis, RequestClient)
+        read = redis.parse_response
+
+        def cut_off(*args: object, **options: object) -> object:
+            raise RedisConnectionError
+
+        redis.parse_response = cut_off  # type: ignore[assignment, method-assign]
+        with pytest.raises(RedisConnectionError):
+            redis.execute_each([("ECHO", "one"), ("ECHO", "two")])
+        redis.parse_response = read  # type: ignore[method-assign]
+        assert redis.execute_each([("ECHO", "three")]) == [b"three"]
