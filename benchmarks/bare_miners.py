@@ -1,4 +1,4 @@
-"""Bare prototypes of a server for miners, to compare the API and the door with: one round trip to Redis for each request.
+"""Bare prototypes of a server for miners, to compare the API and the door with: one round trip to Redis a request.
 
 `granian` is WSGI in threads, as the API's; `asyncio` is httptools and two threads, as the door of `quarry rpc`. Neither
 has a framework, JSON that is read, a voucher, a share or a rule: every answer is the same, and as long as a real one.
@@ -6,6 +6,7 @@ has a framework, JSON that is read, a voucher, a share or a rule: every answer i
 """
 
 import asyncio
+import http.client
 import json
 import os
 import queue
@@ -132,8 +133,6 @@ def started(kind: str, redis_url: str) -> Iterator[tuple[int, int]]:
 
 
 def _await(port: int, process: "subprocess.Popen[bytes]") -> None:
-    import http.client
-
     deadline = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < deadline:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -149,7 +148,7 @@ def _await(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 if __name__ == "__main__":
-    sys.setswitchinterval(0.002)
+    sys.setswitchinterval(0.002)  # as the API and the door
     if sys.argv[1] == "granian":
         _granian(int(sys.argv[2]))
     else:

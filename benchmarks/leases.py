@@ -1,36 +1,38 @@
 """Miners over HTTP: their hash rate beside the node's own workers, and what a thousand of them cost an API process."""
 
-import http.client
 import json
 import multiprocessing
 import os
 import signal
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
 
+from benchmarks import bare_miners
 from benchmarks.door import _door
 from benchmarks.mining import ENDLESS, SETTLE_SECONDS, _await_reports, _Search
 from benchmarks.node import BenchNode, children, waited
 from benchmarks.report import Result
 from services.mining.leases import WORK_SECONDS
-from shared.proof import accepts
+from services.system.programs import ROOT, scrubbed
 from worker.claim_size import measure_speed
 from worker.kernel import choose
 from worker.miner.board import Board
 from worker.miner.program import Mine, _work
 
 MINERS = 1000
-# Hashes per second of a simulated miner: its leases have so few proofs that the benchmark can search them.
-_RATE = 2000
+# Among which the miners are divided.
+_VOUCHERS = 4
 
 
 def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     """Result "leases"."""
     result = Result("leases")
-    _cost(result, say, 1500 if quick else 6000)
+    _cost(result, say, 8.0 if quick else 25.0)
     _speed(result, say, 4.0 if quick else 8.0, 3 if quick else 6)
     return [result]
 
@@ -105,56 +107,107 @@ def _rate(board: Board, pids: list[int], seconds: float) -> float:
     return done / (spent - lost)
 
 
-def _cost(result: Result, say: Callable[[str], None], leases: int) -> None:
-    """Processor time of one API process for a lease and its report, times those of MINERS miners in a second."""
-    settings = {"API_PROCESSES": "1"}
-    with BenchNode(workers=0, upkeep=False, difficulty=ENDLESS, settings=settings) as node:
+def _cost(result: Result, say: Callable[[str], None], seconds: float) -> None:
+    """MINERS miners at work at one API process, at the door, and at bare prototypes of both, one after the other."""
+    with (
+        BenchNode(workers=0, upkeep=False, difficulty=ENDLESS, settings={"API_PROCESSES": "1"}) as node,
+        _door(node) as (port, door),
+        bare_miners.started("granian", node.valkey.url) as granian,
+        bare_miners.started("asyncio", node.valkey.url) as bare,
+    ):
         node.post("/mine?wait=0")
-        voucher = node.post("/vouchers", {"name": "bench"})["voucher"]
-        with _door(node) as (port, door):
-            api = children(node.processes["api"].pid)
-            for name, at, pids in (("api", node.port, api), ("door", port, [door])):
-                say(f"{leases:,} leases and reports of {MINERS:,} miners, {name}")
-                _exchange(at, voucher, leases // 10)
-                before = sum(_processor_seconds(pid) for pid in pids)
-                shares = _exchange(at, voucher, leases)
-                each = (sum(_processor_seconds(pid) for pid in pids) - before) / leases
-                result.add(f"{name}_us_per_lease", 1e6 * each, "µs", than=f"with its report of {shares:.1f} shares")
-                result.add(
-                    f"{name}_core_of_{MINERS}",
-                    100 * each * MINERS / WORK_SECONDS,
-                    "% of a core",
-                    target=20 if name == "door" else None,
-                    better="lower",
-                    than=f"{MINERS:,} miners with leases of {WORK_SECONDS:g} s, one process",
-                )
+        names = [f"bench{number}" for number in range(_VOUCHERS)]
+        vouchers = [node.post("/vouchers", {"name": name})["voucher"] for name in names]
+        store = node.valkey.pid
+        if store is None:
+            raise RuntimeError("the store does not run")
+        api, bare_api = children(node.processes["api"].pid), children(granian[1])
+        found = {}
+        for name, at, pids in (
+            ("api", node.port, api),
+            ("api_prototype", granian[0], bare_api),
+            ("door", port, [door]),
+            ("door_prototype", bare[0], [bare[1]]),
+        ):
+            say(f"{MINERS:,} miners for {seconds:g} s, {name}")
+            found[name] = _served(at, seconds, vouchers, pids, store)
+    for name, served in found.items():
+        _show(result, name, served)
+    for name in ("api", "door"):
+        ratio = found[name].each / found[f"{name}_prototype"].each
+        result.add(
+            f"{name}_to_prototype", ratio, "times", better="lower", than="processor time of a lease and its report"
+        )
 
 
-def _exchange(port: int, voucher: str, leases: int) -> float:
-    """Take and work off leases, as MINERS miners in turn; shares per lease."""
-    head = {"Authorization": f"Bearer {voucher}", "Content-Type": "application/json"}
-    connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(8)]
-    shares = 0
-    for number in range(leases):
-        connection = connections[number % len(connections)]
-        lease = _post(connection, "/leases", {"name": f"miner {number % MINERS}", "rate": _RATE}, head)
-        seal, difficulty = lease["seal"].encode(), lease["share_difficulty"]
-        found = [proof for proof in range(lease["start"], lease["stop"]) if accepts(seal, difficulty, proof)]
-        hashes = lease["stop"] - lease["start"]
-        answer = _post(connection, f"/leases/{lease['lease']}", {"shares": found, "hashes": hashes}, head)
-        shares += answer["accepted"]
-    for connection in connections:
-        connection.close()
-    return shares / leases
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What miners were answered, and what that cost."""
+
+    seconds: float
+    leases: list[float]  # seconds until each answer, sorted
+    reports: list[float]
+    shares: float  # of a lease
+    each: float  # seconds of processor time of the server's process for a lease and its report
+    store: float  # the same of Redis
 
 
-def _post(connection: http.client.HTTPConnection, path: str, body: Any, head: dict[str, str]) -> Any:
-    connection.request("POST", path, json.dumps(body), head)
-    with connection.getresponse() as response:
-        text = response.read()
-    if response.status != 200:
-        raise RuntimeError(f"{path}: {response.status} {text.decode()}")
-    return json.loads(text)
+def _served(port: int, seconds: float, vouchers: list[str], pids: list[int], store: int) -> _Served:
+    """Let miners work. `pids`: the processes of the server.
+
+    Raises:
+        RuntimeError: a request was refused.
+    """
+    command = [sys.executable, "-P", "-m", "benchmarks.miners", str(port), str(MINERS), str(seconds), *vouchers]
+    environment = scrubbed(os.environ) | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as miners:
+        try:
+            lines = iter(miners.stdout or ())
+            _await_line(lines, "begin")
+            before = [sum(map(_processor_seconds, which)) for which in (pids, [store])]
+            _await_line(lines, "end")
+            spent = [sum(map(_processor_seconds, which)) for which in (pids, [store])]
+            found = json.loads(next(lines, "{}"))
+        finally:
+            miners.kill()
+    if found.get("error", "no figures came"):
+        raise RuntimeError(f"the miners were refused: {found.get('error')}")
+    pairs = (len(found["leases"]) + len(found["reports"])) / 2
+    each, of_store = ((after - at) / pairs for after, at in zip(spent, before, strict=True))
+    shares = found["shares"] / len(found["reports"])
+    return _Served(found["seconds"], found["leases"], found["reports"], shares, each, of_store)
+
+
+def _await_line(lines: Iterator[str], wanted: str) -> None:
+    if next(lines, "").strip() != wanted:
+        raise RuntimeError("the miners have ended")
+
+
+def _show(result: Result, name: str, served: _Served) -> None:
+    rate = MINERS / WORK_SECONDS
+    asked = f"{MINERS:,} miners with leases of {WORK_SECONDS:g} s"
+    leases, reports = (len(each) / served.seconds for each in (served.leases, served.reports))
+    is_ours = not name.endswith("_prototype")
+    result.add(
+        f"{name}_core_of_{MINERS}",
+        100 * served.each * rate,
+        "% of a core",
+        target=20 if is_ours else None,
+        better="lower",
+        than=asked if is_ours else "one round trip to Redis a request, no JSON, vouchers, shares or rules",
+    )
+    shares = f"{served.shares:.1f} shares each" if is_ours else ""
+    result.add(f"{name}_leases_per_second", leases, "leases/s", than=f"{rate:,.0f} are asked for")
+    result.add(f"{name}_reports_per_second", reports, "reports/s", than=shares)
+    for kind, delays in (("lease", served.leases), ("report", served.reports)):
+        for part in (50, 99):
+            delay = 1000 * delays[len(delays) * part // 100]
+            result.add(f"{name}_{kind}_p{part}_ms", delay, "ms", better="lower")
+    result.add(
+        f"{name}_store_core", 100 * served.store * rate, "% of a core", better="lower", than="the store's process"
+    )
 
 
 def _processor_seconds(pid: int) -> float:

@@ -1,9 +1,9 @@
-"""Simulated miners over HTTP, in a process of their own: each has a connection, and every WORK_SECONDS hands in the shares
-of one lease and takes the next.
+"""Simulated miners over HTTP, in a process of their own.
 
-`benchmarks.leases` starts it as `python -m benchmarks.miners PORT MINERS SECONDS VOUCHER…`. The shares are real ones, so
-each lease is searched, by the fast kernel where it works. It prints a line `begin` when all miners work, `end` after so
-many seconds, and then one JSON object with what was answered between the two.
+Each has a connection, and every WORK_SECONDS hands in the shares of one lease and takes the next. `benchmarks.leases`
+starts it as `python -m benchmarks.miners PORT MINERS SECONDS VOUCHER…`. The shares are real ones, so each lease is
+searched, by the fast kernel where it works. It prints a line `begin` when all miners work, `end` after so many seconds,
+and then one JSON object with what was answered between the two.
 """
 
 import asyncio
