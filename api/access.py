@@ -237,7 +237,9 @@ def learn_host() -> None:
     A WSGI middleware in front of Flask may then answer the next request that has it.
     """
     host, hosts = request.environ.get("HTTP_HOST"), served().hosts
-    if host is not None and len(hosts) < _MAX_HOSTS:
+    if host is not None and host not in hosts:
+        if len(hosts) >= _MAX_HOSTS:  # where every host is answered, strangers may have filled it
+            hosts.pop()
         hosts.add(host)
 
 

@@ -35,7 +35,7 @@ _HASH = "0" * 64
 _ANSWER = json.dumps(
     {
         "lease": "0" * 32, "round": "0" * 32, "height": 2, "tip": _HASH, "seal": _HASH, "difficulty": 2**60,
-        "share_difficulty": 375, "start": 10_000_000, "stop": 10_003_000, "expires": 1_800_000_000, "accepted": 0,
+        "share_difficulty": 128, "start": 10_000_000, "stop": 10_001_024, "expires": 1_800_000_000, "accepted": 0,
     }
 ).encode()  # fmt: skip
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(_ANSWER)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.access import _AHEAD_OF_TIME, _TELLING, GETS_THAT_CHANGE, Doorkeeper
+from api.access import _AHEAD_OF_TIME, _TELLING, GETS_THAT_CHANGE, Doorkeeper, learn_host, served
 from api.app import create_app
 from services.mining.vouchers import digest_of
 from services.node import Node
@@ -304,3 +304,13 @@ def test_the_tutorials_open_registration_is_for_this_machine(make_node: MakeNode
     client.post("/nodes/register", {"nodes": [PEER]}).ok(201)
     answer = client.post("/nodes/register", {"nodes": [PEER]}, X_Forwarded_For="203.0.113.7")
     answer.refused(401, "admin_token_required")
+
+
+def test_hosts_are_remembered_however_many_strangers_name_others(node: Node) -> None:
+    app = create_app(node, TOKEN)
+    for number in range(100):
+        with app.test_request_context(headers={"Host": f"stranger{number}.example"}):
+            learn_host()
+    with app.test_request_context(headers={"Host": "node.example"}):
+        learn_host()
+    assert "node.example" in served(app).hosts and len(served(app).hosts) <= 64

@@ -70,6 +70,7 @@ def miners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Miners]:
         (directory / "token").chmod(0o600)
         with Crew(
             directory, valkey.url, node.settings.spec, node=node.settings.node, api_processes="1", min_fee="0",
+            cors_origins="https://friend.example",
             admin_token_file=str(directory / "token"), data_dir=str(directory),
         ) as crew:  # fmt: skip
             found = Miners(node, crew)
@@ -192,6 +193,7 @@ def test_both_ways_of_the_api_answer_alike(miners: Miners, connection: Connectio
                 name: value for name, value in connection.fields.items() if name not in ("date", "content-length")
             }
             found.append((status, sorted(answer) if differs else answer, fields))
+            assert fields["vary"] == "Origin"
             lines.append(connection.text.endswith(b"\n"))
         assert found[0] == found[1]
         assert found[0][0] != 200 or lines == [False, True]  # Flask's JSON is a line: both ways were taken
