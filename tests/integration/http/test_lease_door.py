@@ -47,6 +47,10 @@ class Miners:
             eventually(lambda: _is_up(client), 60)
         return client
 
+    def log(self, program: str) -> str:
+        """What a program has said."""
+        return (self._crew.directory / f"{program}.log").read_text()
+
     def kill(self, program: str) -> None:
         """End all processes of a program in the middle of whatever they do."""
         for pid in in_sessions({self.processes.pop(program).pid}):
@@ -166,6 +170,21 @@ def test_what_was_acknowledged_is_stored_when_the_server_is_killed(miners: Miner
     miners.start(program)
     with Connection(miners.ports[program], miners.voucher) as connection:
         assert connection.post("/leases", {"name": "a", "rate": 1})[0] == 200
+
+
+@pytest.mark.parametrize("program", ["api", "rpc"])
+def test_who_leaves_before_the_answer_costs_nobody_anything(miners: Miners, program: str) -> None:
+    miners.start(program)
+    with Connection(miners.ports[program], miners.voucher) as connection:
+        connection.post("/leases", {"name": "stays", "rate": 1})
+        body = json.dumps({"name": "leaves", "rate": 1}).encode()
+        head = "".join(f"{name}: {value}\r\n" for name, value in connection.head.items())
+        request = f"POST /leases HTTP/1.1\r\nHost: 127.0.0.1:{miners.ports[program]}\r\n{head}"
+        for _ in range(30):
+            with SocketDoor(miners.ports[program]).raw(f"{request}Content-Length: {len(body)}\r\n\r\n".encode() + body):
+                pass
+        assert connection.post("/leases", {"name": "stays", "rate": 1})[0] == 200
+    assert "Traceback" not in miners.log(program)
 
 
 @pytest.fixture

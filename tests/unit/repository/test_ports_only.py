@@ -77,6 +77,8 @@ ALLOWED = {
     ("api/cli/node/watching.py", "time"): "bounds how many lines are printed in a second",
     ("api/cli/node/mine.py", "time"): "shows a rate",
     ("api/cli/wallet/transfers.py", "time"): "waits for a confirmation",
+    ("api/rest/lease_batches.py", "time"): "batches begin at a pace",
+    ("api/rest/lease_door.py", "time"): "measures requests",
     ("api/rest/leases.py", "time"): "a miner waits for a round for real",
     ("worker/miner/board.py", "time"): "the miner waits for real",
     ("worker/miner/door.py", "urllib3"): "the miner is a client",
