@@ -106,6 +106,16 @@ class Early:
     before: dict[Any, int]  # peer -> bytes that its connection had been handed until then
 
 
+def pause_after(took: float, *, is_tight: bool) -> float:
+    """Seconds from one look at all connections to the next.
+
+    Args:
+        took: processor time of the last look, in seconds.
+        is_tight: somebody stands in line for a place, so slow readers are ended early.
+    """
+    return _LOOK_SECONDS if is_tight else max(_LOOK_SECONDS, took / _LOOK_SHARE)
+
+
 class Watch:
     """Watches the connections of this process on one port."""
 
@@ -129,8 +139,7 @@ class Watch:
         while True:
             try:
                 self.end_slow_bodies()
-                pause = _LOOK_SECONDS if self._budget.is_tight(Kind.ANSWER) else max(_LOOK_SECONDS, took / _LOOK_SHARE)
-                if time.monotonic() - looked_at >= pause:
+                if time.monotonic() - looked_at >= pause_after(took, is_tight=self._budget.is_tight(Kind.ANSWER)):
                     looked_at, spent = time.monotonic(), time.thread_time()
                     self.end_idle_and_slow_readers()
                     took = time.thread_time() - spent
