@@ -150,6 +150,7 @@ class _Served:
     shares: float  # of a lease
     each: float  # seconds of processor time of the server's process for a lease and its report
     store: float  # the same of Redis
+    busy: int  # answers of 503
 
 
 def _served(port: int, seconds: float, vouchers: list[str], pids: list[int], store: int) -> _Served:
@@ -177,7 +178,7 @@ def _served(port: int, seconds: float, vouchers: list[str], pids: list[int], sto
     pairs = (len(found["leases"]) + len(found["reports"])) / 2
     each, of_store = ((after - at) / pairs for after, at in zip(spent, before, strict=True))
     shares = found["shares"] / len(found["reports"])
-    return _Served(found["seconds"], found["leases"], found["reports"], shares, each, of_store)
+    return _Served(found["seconds"], found["leases"], found["reports"], shares, each, of_store, found["busy"])
 
 
 def _await_line(lines: Iterator[str], wanted: str) -> None:

@@ -18,6 +18,8 @@ from services.mining.leases import FEWEST_PROOFS, WORK_SECONDS
 
 # Hashes per second that a miner says it does: few, so that one core searches all leases.
 RATE = int(FEWEST_PROOFS / WORK_SECONDS)
+# As the servers ask for (Retry-After).
+_RETRY_SECONDS = 1.0
 # Turns of all miners before the measurement.
 _WARM_UP_TURNS = 3
 
@@ -30,6 +32,7 @@ class Load:
         self.leases: list[float] = []  # seconds until each answer
         self.reports: list[float] = []
         self.shares = 0
+        self.busy = 0  # answers of 503, after which the request is sent again
         self.late = 0  # turns that began a second or more after their time
         self.error = ""
 
@@ -44,7 +47,7 @@ class Miner(asyncio.Protocol):
             f"Authorization: Bearer {voucher}\r\nContent-Type: application/json\r\n"
         )
         self._wanted = json.dumps({"name": f"miner {number}", "rate": RATE})
-        self._buffer = b""
+        self._request = self._buffer = b""
         self._transport: Any = None
         self._then: Callable[[Any], None] = self._work
         self._answered: list[float] = []
@@ -76,7 +79,8 @@ class Miner(asyncio.Protocol):
 
     def _send(self, path: str, body: str, then: Callable[[Any], None], answered: list[float]) -> None:
         self._then, self._answered, self._asked = then, answered, time.perf_counter()
-        self._transport.write(f"POST {path}{self._head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        self._request = f"POST {path}{self._head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -88,6 +92,10 @@ class Miner(asyncio.Protocol):
         if len(body) < int(length or b"0"):
             return
         self._buffer = b""
+        if fields.startswith(b"http/1.1 503"):
+            self._load.busy += self._load.counts
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._transport.write, self._request)
+            return
         if not fields.startswith(b"http/1.1 200"):
             self._load.error = self._load.error or (head + body).decode(errors="replace")
             return
@@ -131,6 +139,7 @@ async def work(port: int, miners: int, seconds: float, vouchers: list[str]) -> N
         "leases": sorted(load.leases),
         "reports": sorted(load.reports),
         "shares": load.shares,
+        "busy": load.busy,
         "late": load.late,
         "error": load.error,
     }
