@@ -1,7 +1,8 @@
 """Bare prototypes of a server for miners, to compare the API and the door with: one round trip to Redis a request.
 
-`granian` is WSGI in threads, as the API's; `asyncio` is httptools and two threads, as the door of `quarry rpc`. Neither
-has a framework, JSON that is read, a voucher, a share or a rule: every answer is the same, and as long as a real one.
+`granian` is WSGI in threads, as the API's; `asyncio` is httptools and a few threads, as the door of `quarry rpc`.
+Neither has a framework, JSON that is read, a voucher, a share or a rule: every answer is the same, and as long as a real
+one.
 `benchmarks.leases` starts it as `python -m benchmarks.bare_miners (granian|asyncio) PORT`.
 """
 
@@ -29,6 +30,7 @@ from services.system.programs import scrubbed
 
 REDIS_URL = "PROTOTYPE_REDIS_URL"
 _THREADS = 160  # of granian, as of a node's API
+_FEW_THREADS = 16  # of asyncio: enough while the store syncs the disk for each of them
 _WRITE = "return redis.call('HINCRBY', KEYS[1], ARGV[1], 1)"
 _HASH = "0" * 64
 # What both kinds of request are answered: a lease whose proofs are none, with the fields of a report.
@@ -107,7 +109,7 @@ async def _asyncio(port: int) -> None:
             write(connection.path)
             loop.call_soon_threadsafe(connection.finish)
 
-    for _ in range(2):
+    for _ in range(_FEW_THREADS):
         threading.Thread(target=work, daemon=True).start()
     server = await loop.create_server(lambda: _Connection(jobs), "127.0.0.1", port, backlog=1024)
     await server.serve_forever()

@@ -175,6 +175,8 @@ def _served(port: int, seconds: float, vouchers: list[str], pids: list[int], sto
             miners.kill()
     if found.get("error", "no figures came"):
         raise RuntimeError(f"the miners were refused: {found.get('error')}")
+    if not (found["leases"] and found["reports"]):
+        raise RuntimeError("no miner was answered")
     pairs = (len(found["leases"]) + len(found["reports"])) / 2
     each, of_store = ((after - at) / pairs for after, at in zip(spent, before, strict=True))
     shares = found["shares"] / len(found["reports"])
@@ -209,6 +211,12 @@ def _show(result: Result, name: str, served: _Served) -> None:
     result.add(
         f"{name}_store_core", 100 * served.store * rate, "% of a core", better="lower", than="the store's process"
     )
+    if served.busy:
+        result.notes.append(f"{name}: {served.busy:,} requests were answered with 503, and sent again")
+    if min(leases, reports) < 0.95 * rate:
+        result.notes.append(
+            f"{name}: the machine was too busy to serve {rate:,.0f} a second; the cost is per lease served"
+        )
 
 
 def _processor_seconds(pid: int) -> float:
