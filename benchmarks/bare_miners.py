@@ -1,8 +1,8 @@
 """Bare prototypes of a server for miners, to compare the API and the door with: one round trip to Redis a request.
 
 `granian` is WSGI in threads, as the API's; `asyncio` is httptools and a few threads, as the door of `quarry rpc`.
-Neither has a framework, JSON that is read, a voucher, a share or a rule: every answer is the same, and as long as a real
-one.
+Neither has a framework, JSON that is read, a voucher, a share or a rule: every answer is the same, and as long as a
+real one.
 `benchmarks.leases` starts it as `python -m benchmarks.bare_miners (granian|asyncio) PORT`.
 """
 
