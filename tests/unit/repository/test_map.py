@@ -239,7 +239,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("liveness, readiness and status when the store fails", ("tests/integration/http/test_store_faults.py",),
      ("api/rest/health.py",)),
     ("slow, lying and many clients", ("tests/integration/http/test_gate.py", "tests/integration/http/test_server.py"),
-     ("api/serving/connections.py", "api/serving/heap.py", "api/serving/held_metrics.py", "api/serving/runner.py")),
+     ("api/serving/heap.py", "api/serving/held_metrics.py", "api/serving/runner.py")),
     ("scraped and compared with what was asked", ("tests/integration/http/test_metrics.py",),
      ("api/serving/request_metrics.py",)),
     ("the protocol, its errors and its formats", ("tests/integration/rpc/test_protocol.py",),
