@@ -39,7 +39,7 @@ class Replay:
         return TipClaim(self.chainwork, self._window[-1].hash)
 
     def add(self, value: Any, now: float | None = None) -> Block:
-        """Check and apply the next block, given as its JSON object.
+        """Check and apply the next block, given as its JSON object or, after genesis, as a block that was read.
 
         Raises:
             RuleError: the rule that it breaks. Nothing has changed.
@@ -59,7 +59,7 @@ class Replay:
         """
         if not self._window:
             return self._add_genesis(value), Change(Entries(), Entries())
-        block = self.rules.read_block(value)
+        block = value if isinstance(value, Block) else self.rules.read_block(value)
         if signatures:
             change = validate(self.rules, block, self.window, self.known(block), now)
         else:

@@ -5,6 +5,7 @@
   of the replay, `links` finds the right block where the list of heights is wrong, `outcome` is what was found.
 - `watchman`: when the checks run, and the mark that stops the node where something differs.
 - `repair`: a full check that writes what differs.
+- `ahead`: signatures that another process checks ahead of a replay, for `quarry chain verify`.
 
 The records are read by `services/store/stored.py`, undecoded, and written by `services/store/mender.py`.
 """

@@ -14,6 +14,7 @@ from shared.hashing import is_hash, is_hex, sha256
 from shared.keys import SIGNATURE_BYTES, KeyPair
 from shared.proof import MAX_PROOF, meets, proof_hash
 from shared.reward import make_reward, read_reward
+from shared.signatures import Direct, Signatures, Verify
 from shared.timestamps import max_ahead, median_time
 from shared.transaction import (
     Transaction,
@@ -45,8 +46,10 @@ class StandardRules:
     floats = False
     window_size = WINDOW
 
-    def __init__(self, spec: ChainSpec) -> None:
+    def __init__(self, spec: ChainSpec, signatures: Signatures | None = None) -> None:
         self.spec = spec
+        self._signatures = signatures or Direct()
+        self._verify_seal: Verify = signatures.verify if signatures else sealing.verified
 
     # --- beginnings ---
 
@@ -191,7 +194,7 @@ class StandardRules:
             )
         spec = self.spec.at(header.index)
         if spec.sealers:
-            sealing.check_sealer(header, spec.sealers)
+            sealing.check_sealer(header, spec.sealers, self._verify_seal)
         ahead = max_ahead(spec.block_interval)
         if now is not None and header.timestamp > now + ahead:
             raise TooEarly(f"The block's timestamp lies more than {ahead} s in the future.")
@@ -208,7 +211,8 @@ class StandardRules:
         if reward.fields != expected.fields:
             raise RuleError("wrong_reward", f"The reward must have {_told(expected)}, not {_told(reward)}.")
         for transaction in rest:
-            check_signature(transaction, self.spec, senders.get(transaction.id) if senders else None)
+            sender = senders.get(transaction.id) if senders else self._signatures.sender(transaction.id)
+            check_signature(transaction, self.spec, sender, self._signatures.verify)
 
     def touched(self, transactions: Sequence[Transaction]) -> ledger.Touched:
         return ledger.touched(transactions)

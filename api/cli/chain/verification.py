@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from api.cli.client import NodeClient
 from api.cli.group import Failure
+from services.audit.ahead import Ahead, read_ahead
 from shared.block import Header
 from shared.chain_spec import ChainSpec
 from shared.errors import RuleError
@@ -44,17 +45,18 @@ def verify_chain(client: NodeClient, spec: ChainSpec, advance: Callable[[int, in
 
 
 def _replay(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int], None]) -> Verified:
-    replay = Replay(rules_for(spec))
     transactions = 0
-    for value, length in client.blocks():
-        height = 1 if replay.tip is None else replay.tip.index + 1
-        try:
-            transactions += len(replay.add(value).transactions)
-        except RuleError as error:
-            if error.code == "wrong_previous_hash" and _has_moved(client, replay):
-                raise _Reorganised from None
-            raise rule_broken(height, error) from None
-        advance(height, length)
+    with Ahead() as ahead:
+        replay = Replay(rules_for(spec, ahead))
+        for value, length in read_ahead(client.blocks(), replay.rules, ahead):
+            height = 1 if replay.tip is None else replay.tip.index + 1
+            try:
+                transactions += len(replay.add(value).transactions)
+            except RuleError as error:
+                if error.code == "wrong_previous_hash" and _has_moved(client, replay):
+                    raise _Reorganised from None
+                raise rule_broken(height, error) from None
+            advance(height, length)
     if replay.tip is None:
         raise Failure("The node's chain is empty.")
     return Verified(replay, transactions)

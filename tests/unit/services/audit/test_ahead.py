@@ -1,0 +1,147 @@
+"""Replays whose signatures another process checks: the same verdicts, whatever becomes of that process."""
+
+import json
+import signal
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.audit import ahead as module
+from services.audit.ahead import Ahead, read_ahead
+from shared import keys
+from shared.errors import RuleError
+from shared.replay import Replay
+from shared.rules import rules_for
+from tests.support.chains import Chain, Json, make_spec, sealed
+from tests.support.keys import ALICE, BOB
+from tests.vectors import freeze
+
+EDGES = json.loads((Path(freeze.__file__).parent / "ed25519.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_cores", lambda: 2)
+    monkeypatch.setattr(module, "_BATCH_BLOCKS", 2)
+
+
+@pytest.fixture(scope="module")
+def chain() -> Chain:
+    """A sealed chain of 12 blocks, with transactions of both schemes."""
+    chain = Chain(make_spec(sealers=[ALICE.address], difficulty=1), ALICE)
+    for _ in range(11):
+        chain.mine(chain.transfer(ALICE, BOB, "1"), chain.from_wallet(BOB.address))
+    return chain
+
+
+@pytest.fixture
+def helped() -> Iterator[Ahead]:
+    with Ahead(worth=0) as ahead:
+        yield ahead
+    assert not ahead.has_helper
+
+
+def replay(chain: Chain, blocks: list[Json], ahead: Ahead) -> Iterator[Replay]:
+    """The replay after each block."""
+    whole = Replay(rules_for(chain.spec, ahead))
+    for value, number in read_ahead([(block, i) for i, block in enumerate(blocks)], whole.rules, ahead):
+        block = whole.add(value)
+        assert block.index == number + 1
+        yield whole
+
+
+def broken(chain: Chain, position: int, transaction: int | None) -> list[Json]:
+    """The chain's blocks; in one, a signature is that of another block, with root and proof right for it."""
+    blocks = [json.loads(json.dumps(block)) for block in chain.blocks]
+    wrong, other = blocks[position], blocks[position - 1]
+    if transaction is None:
+        wrong["sealer_signature"] = other["sealer_signature"]
+        del wrong["proof"]
+        blocks[position] = sealed(wrong, 1)
+    else:
+        wrong["transactions"][transaction]["signature"] = other["transactions"][transaction]["signature"]
+        fork = Chain(chain.spec, ALICE)
+        for block in blocks[1:position]:
+            fork.accept(block)
+        blocks[position] = fork.draft(body=wrong["transactions"])
+    return blocks
+
+
+def test_the_verdict_is_that_of_a_replay_alone(chain: Chain, helped: Ahead, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = replay(chain, chain.blocks, helped)
+    here: list[Any] = []
+    monkeypatch.setattr(keys, "verify", lambda *given: here.append(given) or True)
+    last = list(states)[-1]
+    assert (last.claim, last.accounts) == (chain.replay.claim, chain.replay.accounts)
+    assert here == []  # the helper has checked every signature
+
+
+@pytest.mark.parametrize(
+    "transaction, code", [(None, "sealer_signature_invalid"), (1, "bad_signature"), (2, "fields_differ")]
+)
+def test_a_block_is_refused_at_its_height(chain: Chain, helped: Ahead, transaction: int | None, code: str) -> None:
+    reached = 0
+    with pytest.raises(RuleError) as caught:
+        for state in replay(chain, broken(chain, 9, transaction), helped):
+            assert state.tip is not None
+            reached = state.tip.index
+    assert reached == 9 and caught.value.code == code
+
+
+def test_what_is_no_block_is_refused_in_its_turn(chain: Chain, helped: Ahead) -> None:
+    blocks: list[Any] = [*chain.blocks[:5], {"index": 6}, *chain.blocks[6:]]
+    seen = 0
+    with pytest.raises(RuleError) as caught:
+        for _ in replay(chain, blocks, helped):
+            seen += 1
+    assert (seen, caught.value.code) == (5, "bad_block_fields")
+
+
+@pytest.mark.parametrize("blocks", ["right", "wrong"])
+def test_a_helper_that_dies_changes_no_verdict(chain: Chain, helped: Ahead, blocks: str) -> None:
+    states = replay(chain, chain.blocks if blocks == "right" else broken(chain, 11, None), helped)
+    next(states)
+    assert helped.has_helper and helped._helper is not None
+    helped._helper.send_signal(signal.SIGKILL)
+    helped._helper.wait()
+    if blocks == "right":
+        assert len(list(states)) == 11
+    else:
+        with pytest.raises(RuleError, match="sealer_signature"):
+            list(states)
+    assert not helped.has_helper  # nothing waits for it
+
+
+def test_a_helper_that_cannot_start_is_done_without(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.sys, "executable", "/nowhere/python")  # type: ignore[attr-defined]
+    with Ahead(worth=0) as ahead:
+        assert len(list(replay(chain, chain.blocks, ahead))) == 12
+        assert not ahead.has_helper
+
+
+def test_one_core_and_short_chains_need_no_helper(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ahead() as ahead:
+        assert len(list(replay(chain, chain.blocks, ahead))) == 12
+        assert not ahead.has_helper
+    monkeypatch.setattr(module, "_cores", lambda: 1)
+    with Ahead(worth=0) as alone:
+        assert len(list(replay(chain, chain.blocks, alone))) == 12
+        assert not alone.has_helper
+
+
+def test_answers_are_taken_before_they_fill_the_pipe(
+    chain: Chain, helped: Ahead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_OWED", 10)
+    for before, after in pairwise(replay(chain, chain.blocks, helped)):
+        assert before is after and helped._owed <= 2 * 66  # one batch of two blocks, of three signatures each
+    assert helped._owed == 0 and not helped._awaited and not helped._good
+
+
+def test_edges_are_judged_as_here(helped: Ahead) -> None:
+    items = [tuple(bytes.fromhex(edge[name]) for name in ("public_key", "message", "signature")) for edge in EDGES]
+    assert [module._answer(item) for item in items] == [edge["valid"] for edge in EDGES]  # type: ignore[arg-type]
+    assert [helped.verify(*item) for item in items] == [edge["valid"] for edge in EDGES]  # type: ignore[call-arg]
