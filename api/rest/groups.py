@@ -29,6 +29,7 @@ _GROUP_OF: Mapping[str, str] = {
     "mining": "Mining",
     "leases": "Mining",
     "vouchers": "Mining",
+    "payouts": "Mining",
     "peers": "Peers",
     "tips": "Peers",
     "tokens": "Node",

@@ -56,8 +56,9 @@ class MiningKeys:
 
     @property
     def payouts(self) -> str:
-        """HASH {window, total, revision, paid, nothing, detached, forgotten}: how many times the difficulty of a block
-        the window of shares is long, and its hashes; how many plans were written; and how many payouts ended how.
+        """HASH {window, total, revision, paid, nothing, detached, forgotten, payees_forgotten}: how many times the
+        difficulty of a block the window of shares is long, and its hashes; how many plans were written; how many
+        payouts ended how; and how many addresses left `payees`.
         """
         return self._key("payouts")
 
@@ -81,5 +82,18 @@ class MiningKeys:
         return self._key(f"payout-shares:{block_hash}")
 
     def payout(self, block_hash: str) -> str:
-        """HASH {transactions, nonces, lost}: the plan of a payout, as JSON (services/store/payouts.py)."""
+        """HASH {transactions, nonces, lost, to:ADDRESS}: the plan of a payout, as JSON (services/store/payouts.py), and
+        the amount for each address, in base units.
+        """
         return self._key(f"payout:{block_hash}")
+
+    @property
+    def payees(self) -> str:
+        """ZSET address that payouts have paid -> height of the last block that it was paid for. Capped."""
+        return self._key("payees")
+
+    def payee(self, address: str) -> str:
+        """HASH {paid, payments, since, block, transaction}: what payouts have paid to an address (base units), in how
+        many transactions, the height of the first block, the hash of the last one, and the last transaction's id.
+        """
+        return self._key(f"payee:{address}")

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from services.store.base import NodeStore
+from shared.amounts import parse_amount
+
+# Plans that are looked at for what an address will be paid: those of the lowest blocks.
+MOST_PLANS = 200
+_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,30 @@ class Plans:
 
     revision: str  # a plan is written only if none was since
     nonces: Mapping[str, frozenset[int]]  # by block; blocks without a plan are missing
+
+
+@dataclass(frozen=True, slots=True)
+class Payee:
+    """What payouts have paid, and will pay, to one address. Amounts are base units."""
+
+    address: str
+    planned: int = 0  # in plans that are not over: not sent, not mined, or not deep enough
+    paid: int = 0  # by payouts that are over; all of them are on the chain
+    payments: int = 0  # transactions
+    since: int | None = None  # height of the first block that it was paid for; None: it was not paid yet
+    block: str | None = None  # hash of the last block that it was paid for
+    transaction: str | None = None  # id of the last payment
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many payouts ended how, and how many wait."""
+
+    waiting: int
+    paid: int
+    nothing: int  # nobody was to be paid
+    detached: int
+    forgotten: int  # because too many waited
 
 
 class PayoutStore(NodeStore):
@@ -101,7 +130,8 @@ class PayoutStore(NodeStore):
         """
         transactions = json.dumps([[item.id, item.nonce, item.fields] for item in payments])
         nonces = json.dumps([item.nonce for item in payments])
-        args = [block, revision, depth, transactions, nonces, int(first)]
+        parts = [part for payee, amount in _amounts(payments).items() for part in (payee, amount)]
+        args = [block, revision, depth, transactions, nonces, int(first), *parts]
         return bool(self._scripts.run("plan_payout", [self.keys.prefix], args))
 
     def note_lost(self, block: str, lost: Lost) -> None:
@@ -110,5 +140,71 @@ class PayoutStore(NodeStore):
         self._redis.hset(self.keys.payout(block), "lost", text)
 
     def end(self, block: str, depth: int, outcome: Literal["paid", "nothing", "detached"]) -> bool:
-        """Forget a block, if it lies so deep, and on the chain unless it is detached."""
-        return bool(self._scripts.run("end_payout", [self.keys.prefix], [block, depth, outcome]))
+        """Forget a block, if it lies so deep, and on the chain unless it is detached. If it is paid, what its plan has
+        paid is added to the sums of the addresses, in the same script.
+        """
+        for _ in range(_ATTEMPTS):
+            plan = self.plan(block) if outcome == "paid" else None
+            count, parts = self._sums(() if plan is None else plan.payments)
+            ended = self._scripts.run("end_payout", [self.keys.prefix], [block, depth, outcome, count, *parts])
+            if ended >= 0:
+                return bool(ended)
+        return False  # other payouts were paid each time; the next run goes on
+
+    def _sums(self, payments: Sequence[Payment]) -> tuple[str, list[str | int]]:
+        """How many payouts have been paid; and for each payee of a plan: address, sum after it, id of the payment."""
+        amounts = _amounts(payments)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hget(self.keys.payouts, "paid")
+        for address in amounts:
+            pipeline.hget(self.keys.payee(address), "paid")
+        count, *before = pipeline.execute()
+        names = {str(item.fields["recipient"]): item.id for item in payments}
+        parts: list[str | int] = []
+        for (address, amount), paid in zip(amounts.items(), before, strict=True):
+            parts += [address, str(int(paid or 0) + int(amount)), names[address]]
+        return (count or b"0").decode(), parts
+
+    # --- what was paid ---
+
+    def totals(self) -> Totals:
+        """How many payouts ended how."""
+        names = ("paid", "nothing", "detached", "forgotten")
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.zcard(self.keys.payouts_due)
+        pipeline.hmget(self.keys.payouts, list(names))
+        waiting, found = pipeline.execute()
+        return Totals(waiting, *(int(value or 0) for value in found))
+
+    def paid_last(self, most: int) -> list[str]:
+        """The addresses that were paid for the highest blocks, the highest first."""
+        return [address.decode() for address in self._redis.zrange(self.keys.payees, 0, most - 1, desc=True)]
+
+    def payees(self, addresses: Sequence[str]) -> dict[str, Payee]:
+        """What each of some addresses has been paid. Of the plans, the MOST_PLANS lowest blocks are looked at."""
+        if not addresses:
+            return {}
+        due = self._redis.zrange(self.keys.payouts_due, 0, MOST_PLANS - 1)
+        pipeline = self._redis.pipeline(transaction=False)
+        for address in addresses:
+            pipeline.hmget(self.keys.payee(address), ["paid", "payments", "since", "block", "transaction"])
+        for block in due:
+            pipeline.hmget(self.keys.payout(block.decode()), [f"to:{address}" for address in addresses])
+        found = pipeline.execute()
+        sums, plans = found[: len(addresses)], found[len(addresses) :]
+        return {
+            address: _payee(address, sum(int(plan[place] or 0) for plan in plans), sums[place])
+            for place, address in enumerate(addresses)
+        }
+
+
+def _amounts(payments: Sequence[Payment]) -> dict[str, str]:
+    """Base units, as a decimal text, for each recipient of a plan."""
+    return {str(item.fields["recipient"]): str(parse_amount(item.fields["amount"])) for item in payments}
+
+
+def _payee(address: str, planned: int, stored: Sequence[bytes | None]) -> Payee:
+    paid, payments, since, block, transaction = (None if value is None else value.decode() for value in stored)
+    if paid is None:
+        return Payee(address, planned)
+    return Payee(address, planned, int(paid), int(payments or 0), int(since or 0), block, transaction)

@@ -17,6 +17,7 @@ from services.settings.table import load
 from services.wallet.development import ACCOUNTS
 from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.nodes import forget, grow, local_node, transfer
+from tests.support.payees import pay
 from tests.support.running import RunningNode
 from tests.support.scene import HOSTILE, reorganise
 
@@ -115,7 +116,9 @@ def furnish(node: Node, rival: Node) -> tuple[str, str, list[str]]:
     waiting = submit(node, transfer(CAROL, 5, data=HOSTILE))
     node.peers.add("http://127.0.0.1:9")
     node.peers.answered("http://127.0.0.1:9", block.index, block.hash, 100)
-    return next(item.id for item in block.transactions if item.fields.get("data")), waiting, [it.hash for it in left]
+    confirmed = next(item.id for item in block.transactions if item.fields.get("data"))
+    pay(node, BOB.address, confirmed)
+    return confirmed, waiting, [it.hash for it in left]
 
 
 def submit(node: Node, fields: dict[str, Any]) -> str:

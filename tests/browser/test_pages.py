@@ -42,7 +42,7 @@ def test_missing_pages_fit_and_are_accessible(tab: Tab, axe: str) -> None:
 
 @pytest.mark.parametrize("tab", [("light", PHONE)], indirect=True)
 def test_on_a_phone_tables_are_cards_and_drawings_scroll_with_a_hint(tab: Tab, scene: Scene) -> None:
-    for path in ("/", "/block/latest", f"/address/{ALICE.address}", "/pool", "/network", "/supply"):
+    for path in ("/", "/block/latest", f"/address/{ALICE.address}", "/pool", "/network", "/supply", "/miners"):
         tab.open(path)
         cells = tab.page.locator(".cards td[data-label]")
         assert cells.count() > 0, path

@@ -5,6 +5,8 @@ from typing import Any
 
 from services.node import Node
 from services.store.leases import Miner
+from services.store.payouts import Payee
+from shared.amounts import format_amount
 from shared.shares import borne_out, chance_of_so_few, withholds
 
 LISTED = 200
@@ -17,9 +19,28 @@ def is_code(text: str) -> bool:
 
 
 def miners(node: Node) -> dict[str, Any]:
-    """The content of the page: the miners that were seen last."""
+    """The content of the page: the miners that were seen last, and what they and those who were paid last have got."""
     found = node.leases.miners(LISTED)
-    return {"miners": [_shown(miner) for miner in found], "listed": LISTED}
+    addresses = list(dict.fromkeys(miner.address for miner in found if miner.address))
+    addresses += [address for address in node.payouts.paid_last(LISTED) if address not in addresses]
+    paid = [payee for payee in node.payouts.payees(addresses).values() if payee.paid or payee.planned]
+    return {
+        "miners": [_shown(miner) for miner in found],
+        "listed": LISTED,
+        "payees": [_paid(payee) for payee in sorted(paid, key=lambda payee: -payee.paid)],
+        "totals": node.payouts.totals(),
+    }
+
+
+def _paid(payee: Payee) -> dict[str, Any]:
+    return {
+        "address": payee.address,
+        "paid": format_amount(payee.paid),
+        "planned": format_amount(payee.planned),
+        "payments": payee.payments,
+        "since": payee.since,
+        "transaction": payee.transaction,
+    }
 
 
 def _shown(miner: Miner) -> dict[str, Any]:

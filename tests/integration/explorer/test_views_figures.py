@@ -9,7 +9,9 @@ from api.cli.progress import round_text
 from services.node import Node
 from services.store.news import News
 from tests.support.http import Client
+from tests.support.keys import BOB
 from tests.support.nodes import redis_of
+from tests.support.payees import paid_miner
 
 
 def words(client: Client, path: str) -> str:
@@ -105,6 +107,16 @@ def test_miners_are_shown_with_what_their_shares_bear_out(node: Node, client: Cl
     node.mining._redis.hset(node.mining.keys.miner(f"{_voucher(node)}:liar <b>"), "expected", "9.5")
     assert "too few: 0.0075%" in words(client, "/miners")
     assert "/miners" in client.get("/mining", Accept="text/html").body.decode()
+
+
+def test_miners_are_shown_with_what_they_were_paid(node: Node, client: Client) -> None:
+    assert "has paid no miner" in words(client, "/miners")
+    payment = "ab" * 32
+    with paid_miner(node, BOB.address, payment) as block:
+        text = words(client, "/miners")
+        assert "2 . 5 QRY" in text and "0 blocks paid, 1 waiting" in text
+        page = client.get("/miners", Accept="text/html").body.decode()
+        assert f"/tx/{payment}" in page and f"/address/{BOB.address}" in page and block not in page
 
 
 def _voucher(node: Node) -> str:

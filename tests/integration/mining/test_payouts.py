@@ -21,6 +21,7 @@ from services.store.mining import Searched
 from services.wallet import keyring
 from shared.amounts import parse_amount
 from shared.block import Block
+from shared.keys import KeyPair
 from shared.payouts import split
 from shared.proof import accepts
 from shared.transaction import Transaction
@@ -140,6 +141,17 @@ def window(here: TestNode) -> tuple[list[tuple[int, str]], dict[str, int], int]:
     return [(int(item[0]), item[1]) for item in log], sums, counts(here).get("total", 0)
 
 
+def sums(here: TestNode, *keys: KeyPair) -> list[tuple[int, int]]:
+    """What each address is said to have been paid, and will be."""
+    found = here.node.payouts.payees([key.address for key in keys])
+    return [(found[key.address].paid, found[key.address].planned) for key in keys]
+
+
+def on_chain(here: TestNode, *keys: KeyPair) -> list[tuple[int, int]]:
+    """The same from the chain, once every payout is over."""
+    return [(sum(item.amount for item in payments(here) if item.recipient == key.address), 0) for key in keys]
+
+
 def consistent(here: TestNode) -> None:
     log, sums, total = window(here)
     by_address: Counter[str] = Counter()
@@ -248,13 +260,22 @@ def test_a_block_is_paid_once_by_the_shares_that_led_to_it(here: TestNode) -> No
     for _ in range(DEPTH):
         assert one.run() == 0 and list(payments(here)) == []
         pool_block(here)
-    assert settle(here, [one]) == 1
     sent = split(reward, credits)
+    assert sums(here, BOB, CAROL) == [(0, 0), (0, 0)]
+    one.run()
+    assert sums(here, BOB, CAROL, DAVE) == [(0, sent[BOB.address]), (0, sent[CAROL.address]), (0, 0)]
+    assert here.node.payouts.paid_last(9) == [] and here.node.payouts.totals().waiting > 0
+    assert settle(here, [one]) == 1
     assert paid(here, block) == sent and len(sent) == 2 and sum(sent.values()) < reward
     for key in (BOB, CAROL):
         assert here.node.chain.account(key.address).balance == before[key.address] + sent[key.address]
     assert here.node.chain.account(ALICE.address).balance == before[ALICE.address] - sum(sent.values())
     assert keys_of(here) == [] and counts(here)["paid"] == 1
+    assert sums(here, BOB, CAROL, DAVE) == [(sent[BOB.address], 0), (sent[CAROL.address], 0), (0, 0)]
+    assert set(here.node.payouts.paid_last(9)) == {BOB.address, CAROL.address}
+    bobs = here.node.payouts.payees([BOB.address])[BOB.address]
+    [transaction] = [item for item in payments(here) if item.recipient == BOB.address]
+    assert (bobs.payments, bobs.since, bobs.block, bobs.transaction) == (1, 2, block, transaction.id)
     assert settle(here, [payer(here)], 3) == 0 and paid(here, block) == sent
     assert_store_equals_replay(here.node, here.redis)
 
@@ -312,6 +333,7 @@ def test_a_detached_block_is_never_paid(here: TestNode) -> None:
     assert here.node.chain.hash_at(2) != block
     assert settle(here, [payer(here)]) == 1
     assert counts(here)["detached"] == 1 and list(payments(here)) == [] and keys_of(here) == []
+    assert sums(here, BOB) == [(0, 0)] and here.node.payouts.paid_last(9) == []
 
 
 def test_a_block_that_is_detached_between_plan_and_payment_is_not_paid(
@@ -328,7 +350,9 @@ def test_a_block_that_is_detached_between_plan_and_payment_is_not_paid(
     monkeypatch.undo()
     assert here.node.payouts.plan(block) is not None
     detach(here, 1, 6)
+    assert sums(here, BOB)[0][1] > 0  # it was planned
     assert settle(here, [payer(here)]) == 1 and list(payments(here)) == [] and counts(here)["detached"] == 1
+    assert sums(here, BOB) == [(0, 0)]
 
 
 # --- killed, and at once ---
@@ -369,6 +393,7 @@ def test_a_payer_that_is_killed_at_any_step_neither_loses_nor_repeats(
     assert {block: paid(here, block) for block in blocks} == expected
     assert keys_of(here) == [] and counts(here)["paid"] == 2
     assert len(list(payments(here))) == sum(map(len, expected.values()))
+    assert sums(here, BOB, CAROL) == on_chain(here, BOB, CAROL)
 
 
 def _reward(here: TestNode, block: str) -> int:
@@ -385,7 +410,7 @@ def test_two_payers_at_once_pay_once(here: TestNode) -> None:
             list(pool.map(lambda each: each.run(), payers))
             pool_block(here)
     assert {block: paid(here, block) for block in blocks} == expected and counts(here)["paid"] == 4
-    assert len(list(payments(here))) == 4
+    assert len(list(payments(here))) == 4 and sums(here, BOB) == on_chain(here, BOB)
 
 
 def test_a_plan_is_written_only_if_none_was_since_and_its_block_is_deep(here: TestNode) -> None:
@@ -405,6 +430,45 @@ def test_a_plan_is_written_only_if_none_was_since_and_its_block_is_deep(here: Te
     assert store.write(other, after, DEPTH, [], first=True)
     assert not store.end(one, DEPTH, "detached") and store.end(one, DEPTH, "paid") and not store.end(one, DEPTH, "paid")
     assert not store.write(one, store.plans([]).revision, DEPTH, [], first=True), "its payout is over"
+
+
+# --- what was paid ---
+
+
+def test_sums_beyond_lua_and_the_addresses_that_are_kept(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums are added in Python, whatever their size; the addresses that were paid longest ago are forgotten."""
+    voucher, store, redis = secret(here), here.node.payouts, here.redis
+    prefix = here.node.chain.keys.prefix
+    fill = "for i = 1, 10000 do redis.call('ZADD', KEYS[1] .. 'payees', 1, 'a' .. i) end"
+    redis.eval(fill, 1, prefix)
+    redis.hset(here.node.chain.keys.payee(BOB.address), mapping={"paid": str(10**30), "payments": 7, "since": 1})
+    block, _ = seal(here, voucher, "bob", BOB.address)
+    assert settle(here, [payer(here)]) == 1
+    bobs = store.payees([BOB.address])[BOB.address]
+    assert bobs.paid == 10**30 + paid(here, block)[BOB.address] and (bobs.payments, bobs.since) == (8, 1)
+    assert redis.zcard(here.node.chain.keys.payees) == 10_000 and counts(here)["payees_forgotten"] == 1
+    assert store.paid_last(1) == [BOB.address]
+
+
+def test_sums_that_were_read_before_another_payout_was_paid_are_read_again(
+    here: TestNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voucher, store = secret(here), here.node.payouts
+    seal(here, voucher, "bob", BOB.address)
+    read, calls = store._sums, 0
+
+    def late(payments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        found = read(payments)
+        if calls == 1:
+            here.redis.hincrby(here.node.chain.keys.payouts, "paid", 1)
+        return found
+
+    one = payer(here)
+    monkeypatch.setattr(one._store, "_sums", lambda payments: late(payments))
+    assert settle(here, [one]) == 1 and calls == 2
+    assert sums(here, BOB) == on_chain(here, BOB)
 
 
 # --- what makes a payout wait ---
