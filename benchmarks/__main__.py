@@ -26,6 +26,7 @@ BENCHMARKS = {
     "catch_up": "a node one block behind on a long chain; initial sync; a deep reorganisation",
     "ledger": "checking 100,000 blocks: at the start, in housekeeping, by a replay; what the digest costs an append",
     "sealers": "verifying a chain with sealers, against one that anybody may seal",
+    "browser_miner": "hashes of the page /join for each second of processor time, in a headless Chromium",
     "explorer": "every page on a chain of 100,000 blocks; submission while 100 event streams are open",
     "strangers": "memory and answers of a node while hundreds of connections never read, never finish, or wait",
     "router": "the lab's router: requests with and without it, errors of its latency and its rate",

@@ -60,7 +60,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     if program is None:
         drawing.notes.append("not measured: there is no Chromium on this machine")
         return [drawing]
-    with _browser(program) as page:
+    with browser_page(program) as page:
         say(f"drawing {BLOCKS:,} blocks of {NODES} nodes")
         _draw(drawing, page, 3.0 if quick else 10.0)
         say(f"a page of {2 if quick else NODES} real nodes")
@@ -69,7 +69,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
 
 
 @contextmanager
-def _browser(program: str) -> Iterator[Any]:
+def browser_page(program: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:

@@ -178,7 +178,9 @@ class PayoutStore(NodeStore):
 
     def paid_last(self, most: int) -> list[str]:
         """The addresses that were paid for the highest blocks, the highest first."""
-        return [address.decode() for address in self._redis.zrange(self.keys.payees, 0, most - 1, desc=True)]
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.zrange(self.keys.payees, 0, most - 1, desc=True)
+        return [address.decode() for address in pipeline.execute()[0]]
 
     def payees(self, addresses: Sequence[str]) -> dict[str, Payee]:
         """What each of some addresses has been paid. Of the plans, the MOST_PLANS lowest blocks are looked at."""
