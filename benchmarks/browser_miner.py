@@ -1,8 +1,8 @@
 """The miner of the page /join: hashes of its worker for each second of processor time, in a headless Chromium.
 
-The page's own worker (api/explorer/static/join-worker.js) is asked for ranges, under the pages' content security policy.
-What counts is the processor time of the worker's thread, as Linux accounts for it: other programs may have the core
-meanwhile. It needs Linux, Chromium and Playwright (the extra `browser`).
+The page's own worker (api/explorer/static/join-worker.js) is asked for ranges, under the content security policy of the
+pages. What counts is the processor time of the worker's thread, as Linux accounts for it: other programs may have the
+core meanwhile. It needs Linux, Chromium and Playwright (the extra `browser`).
 """
 
 import mimetypes

@@ -191,30 +191,49 @@ class Listener:
 
     def __init__(self, connection: "HttpConnection") -> None:
         self._connection = connection
+        self._is_told = False  # of a tip
 
     def open(self) -> None:
-        """Begin the stream. The reader tells the tip at once."""
+        """Begin the stream, and have the tip of now told."""
         connection, news = self._connection, self._connection.door.lease_news
+        if not connection.door.pool.submit(_FirstTip(self, connection.door.node)):
+            connection.refuse(Refusal(503, "too_many_waiting", "Too many requests wait; try again."))
+            return
         connection.begin()
         connection.begin_stream(_STREAM, lambda: news.listeners.discard(self))
-        node = connection.door.node
-
-        class First:
-            message = b""
-
-            def run(self) -> None:
-                tip = node.chain.tip()
-                First.message = leasing.tip_event(tip.hash, tip.height).encode()
-
-            def finish(_) -> None:
-                self.send(First.message)
-
         news.listeners.add(self)
         news.begin()
-        connection.door.pool.submit(First())
 
     def send(self, message: bytes) -> None:
+        """Send an event of a new tip, or a comment."""
+        self._is_told = self._is_told or not message.startswith(b":")
         self._connection.send_more(message)
+
+    def send_first(self, message: bytes) -> None:
+        """Send the event of the tip of the beginning, unless a tip was told meanwhile: that one is newer."""
+        if not self._is_told:
+            self.send(message)
+
+
+class _FirstTip:
+    """Reads the tip for a listener that has just come."""
+
+    def __init__(self, listener: Listener, node: Node) -> None:
+        self._listener = listener
+        self._node = node
+        self._message = b""
+
+    def run(self) -> None:
+        try:
+            tip = self._node.chain.tip()
+        except (RedisError, NodeError) as error:  # the reader tells the tip when the store is there again
+            _log.warning("lease_news_interrupted", error=type(error).__name__)
+            return
+        self._message = leasing.tip_event(tip.hash, tip.height).encode()
+
+    def finish(self) -> None:
+        if self._message:
+            self._listener.send_first(self._message)
 
 
 def _wait(query: bytes) -> float:

@@ -133,10 +133,11 @@ def news() -> ResponseReturnValue:
     """
     if request.method == "HEAD":  # an answer without a body must not take a place: only the end of a body gives it back
         return Response(mimetype=_MEDIA_TYPE)
-    listening = ExitStack()
-    listening.enter_context(budget().hold(Kind.STREAM))
-    listener = listening.enter_context(served().news.listen())
-    tip = current_node().chain.tip()
+    with ExitStack() as held:  # given back if the store does not answer
+        held.enter_context(budget().hold(Kind.STREAM))
+        listener = held.enter_context(served().news.listen())
+        tip = current_node().chain.tip()
+        listening = held.pop_all()
 
     def stream() -> Iterator[str]:
         yield leasing.tip_event(tip.hash, tip.height)

@@ -58,14 +58,15 @@ class Run {
   constructor(count) {
     this.isOver = false;
     this.name = ownName();
-    this.tip = "";
+    this.tip = ""; // the newest that is known, and its height
+    this.height = 0;
     this.done = this.credited = this.blocks = 0;
     this.round = { id: "", credited: 0 };
     this.began = performance.now();
     this.rates = new Map();
     this.workers = [];
     this.news = new EventSource("/leases/news");
-    this.news.addEventListener("tip", ({ data }) => { this.tip = JSON.parse(data).tip; });
+    this.news.addEventListener("tip", ({ data }) => { ({ tip: this.tip, height: this.height } = JSON.parse(data)); });
     this.timer = setInterval(() => this.showShare(), 2000);
     for (let i = 0; i < count; i++) this.mine(i);
   }
@@ -91,10 +92,11 @@ class Run {
           continue;
         }
         if (this.isOver) return;
-        this.tip = this.tip || lease.tip;
+        if (this.tip === "") [this.tip, this.height] = [lease.tip, lease.height - 1];
         speed = await this.search(worker, lease, speed, number);
         pause = 0.5;
       } catch (error) {
+        if (this.isOver) return; // another run may have begun
         if (error instanceof Refused) {
           say(error.message, "bad");
           finish();
@@ -107,12 +109,16 @@ class Run {
     }
   }
 
+  // Whether news have come of a tip that the lease does not follow.
+  isStale(lease) {
+    return this.height >= lease.height && this.tip !== lease.tip;
+  }
+
   async search(worker, lease, speed, number) {
     const shares = [];
     let at = lease.start, found = false;
-    this.expected = lease;
     const began = this.tip;
-    while (at < lease.stop && !found && !this.isOver && this.tip === began) {
+    while (at < lease.stop && !found && !this.isOver && this.tip === began && !this.isStale(lease)) {
       const end = Math.min(lease.stop, at + Math.max(1000, Math.round(speed * SLICE_SECONDS)));
       const result = await ask(worker, {
         seal: lease.seal, start: at, stop: end, shareDifficulty: lease.share_difficulty, difficulty: lease.difficulty,
@@ -126,7 +132,10 @@ class Run {
       found = result.found;
       this.showWork();
     }
-    if (at === lease.start) return speed;
+    if (at === lease.start) {
+      [this.tip, this.height] = ["", 0]; // the next lease says which tip it is
+      return speed;
+    }
     const answer = await post(`/leases/${lease.lease}`, { shares, hashes: at - lease.start });
     this.credited += answer.credited;
     if (this.round.id !== lease.round) this.round = { id: lease.round, credited: 0 };
@@ -135,7 +144,7 @@ class Run {
       this.blocks++;
       say(`You have found block ${lease.height}.`, "good");
     }
-    if (answer.sealed || answer.stale) this.tip = "";
+    if (answer.sealed || answer.stale) [this.tip, this.height] = ["", 0];
     this.showWork();
     return speed;
   }

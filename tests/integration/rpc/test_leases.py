@@ -6,10 +6,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from api.app import create_app
+from api.door.leases import Listener
+from api.door.requests import Refusal
+from services.connections import RedisError
 from services.node import Node
 from shared.proof import accepts
 from tests.support.door import RunningDoor
@@ -152,3 +157,48 @@ def told(stream: socket.SocketIO) -> str:
 def test_a_look_at_the_news_ends(door: RunningDoor) -> None:
     answer = door.client.door.call("HEAD", "/leases/news")
     assert (answer.status, answer.type) == (200, "text/event-stream")
+
+
+class Stream:
+    """A connection of a listener, which notes what it is sent."""
+
+    def __init__(self, node: Node, room: bool = True) -> None:
+        self.sent: list[bytes] = []
+        self.refused: list[Refusal] = []
+        self.jobs: list[Any] = []
+        self.door = SimpleNamespace(
+            node=node,
+            lease_news=SimpleNamespace(listeners=set(), begin=lambda: None),
+            pool=SimpleNamespace(submit=lambda job: room and (self.jobs.append(job), True)[1]),
+        )
+        self.begin = lambda: None
+        self.begin_stream = lambda fields, ended: None
+        self.send_more = self.sent.append
+        self.refuse = self.refused.append
+
+
+def test_no_older_tip_follows_a_newer_one(node: Node) -> None:
+    """The reader of the news may be quicker than the thread that reads the first tip."""
+    late, early = Stream(node), Stream(node)
+    for stream in (late, early):
+        listener = Listener(stream)  # type: ignore[arg-type]
+        listener.open()
+        listener.send(b": still here\n\n")
+        stream.jobs[0].run()
+        if stream is late:
+            listener.send(b"event: tip\ndata: newer\n\n")
+        stream.jobs[0].finish()
+    assert [message[:10] for message in late.sent] == [b": still he", b"event: tip"] and b"newer" in late.sent[1]
+    assert node.chain.tip().hash.encode() in early.sent[1]
+
+
+def test_news_without_a_thread_or_a_store(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Stream(node, room=False)
+    Listener(full).open()  # type: ignore[arg-type]
+    assert [refusal.status for refusal in full.refused] == [503] and not full.door.lease_news.listeners
+    stream = Stream(node)
+    Listener(stream).open()  # type: ignore[arg-type]
+    monkeypatch.setattr(type(node.chain), "tip", lambda chain: (_ for _ in ()).throw(RedisError()))
+    stream.jobs[0].run()
+    stream.jobs[0].finish()
+    assert stream.sent == []  # the reader tells the tip when the store is there again
