@@ -32,6 +32,7 @@ from shared.wire import MAX_INTEGER
 _GENESIS_PROOF = 100
 _HEADER_FIELDS = ("index", "timestamp", "previous_hash", "difficulty", "transactions_root", "proof")
 _SEALED_FIELDS = (*_HEADER_FIELDS, *sealing.SEALED_FIELDS)
+_HEADER_NAMES, _SEALED_NAMES = frozenset(_HEADER_FIELDS), frozenset(_SEALED_FIELDS)
 _MAX_DIFFICULTY = 2**256 - 1
 
 
@@ -86,8 +87,8 @@ class StandardRules:
     def read_header(self, value: Any) -> Header:
         sealed = self._is_sealed(value)
         names = _SEALED_FIELDS if sealed else _HEADER_FIELDS
-        if not isinstance(value, dict) or value.keys() != set(names):
-            if sealed and not value.keys() >= set(sealing.SEALED_FIELDS):
+        if not isinstance(value, dict) or value.keys() != (_SEALED_NAMES if sealed else _HEADER_NAMES):
+            if sealed and isinstance(value, dict) and not value.keys() >= set(sealing.SEALED_FIELDS):
                 raise RuleError("sealer_missing", "Only sealers make blocks here, and this one names none.")
             raise RuleError("bad_block_fields", f"A header has exactly the fields {', '.join(names)}.")
         for name, low, high in (
@@ -271,8 +272,21 @@ class StandardRules:
 
 
 def _seal(header: dict[str, Any]) -> bytes:
-    """Hex SHA-256 of the canonical header without its proof: 64 ASCII bytes."""
-    return sha256(canonical({name: value for name, value in header.items() if name != "proof"})).hex().encode()
+    """Hex SHA-256 of the canonical header without its proof: 64 ASCII bytes.
+
+    Numbers are whole and texts hexadecimal, so canonical JSON is what is written here, in a third of the time.
+    """
+    sealer = (
+        f'"sealer": "{header["sealer"]}", "sealer_signature": "{header["sealer_signature"]}", '
+        if "sealer" in header
+        else ""
+    )
+    text = (
+        f'{{"difficulty": {header["difficulty"]}, "index": {header["index"]}, "previous_hash": '
+        f'"{header["previous_hash"]}", {sealer}"timestamp": {header["timestamp"]}, "transactions_root": '
+        f'"{header["transactions_root"]}"}}'
+    )
+    return sha256(text.encode()).hex().encode()
 
 
 def _told(reward: Transaction) -> str:

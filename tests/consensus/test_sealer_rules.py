@@ -161,3 +161,11 @@ def test_only_the_keys_of_the_list_may_seal(numbers: set[int], who: int) -> None
         with pytest.raises(RuleError) as caught:
             rules.check_header(read, [genesis], None)
         assert caught.value.code == "sealer_not_allowed"
+
+
+@pytest.mark.parametrize("value", [None, [], [["sealer"]], "sealer", 7])
+@pytest.mark.parametrize("sealers", [[], SEALERS])
+def test_what_is_no_object_is_no_header(value: Any, sealers: list[str]) -> None:
+    with pytest.raises(RuleError) as caught:
+        rules_for(make_spec(sealers=sealers) if sealers else make_spec()).read_header(value)
+    assert caught.value.code == "bad_block_fields"
