@@ -96,7 +96,7 @@ class Ahead:
     def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
         """As `keys.verify`."""
         item = (public_key, message, signature)
-        while item in self._awaited:
+        while item not in self._good and item in self._awaited:
             self._take()
         if item in self._good:
             self._good.remove(item)
@@ -117,13 +117,10 @@ class Ahead:
         items = self._sent.popleft()
         self._awaited.difference_update(items)
         self._owed -= _bytes_of_answers(items)
-        for item, answer in zip(items, answers, strict=True):
-            if not answer:
-                continue
-            if len(item) == 2:
-                self._senders[item[0]] = answer
-            else:
-                self._good.add(item)
+        self._good.update(item for item, answer in zip(items, answers, strict=True) if answer and len(item) == 3)
+        self._senders.update(
+            (item[0], answer) for item, answer in zip(items, answers, strict=True) if answer and len(item) == 2
+        )
 
     def _stop(self) -> None:
         """End the helper, and check everything here."""
