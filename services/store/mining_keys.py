@@ -82,8 +82,8 @@ class MiningKeys:
         return self._key(f"payout-shares:{block_hash}")
 
     def payout(self, block_hash: str) -> str:
-        """HASH {transactions, nonces, lost, to:ADDRESS}: the plan of a payout, as JSON (services/store/payouts.py), and
-        the amount for each address, in base units.
+        """HASH {transactions, nonces, lost}: the plan of a payout, as JSON (services/store/payouts.py). A field
+        "to:ADDRESS" for each recipient has its amount, in base units.
         """
         return self._key(f"payout:{block_hash}")
 

@@ -50,7 +50,7 @@ def test_the_fields_of_hashes_are_those_that_scripts_write():
     assert checked == {
         "tip", "pool:totals", "pool:sender:", "request:", "round:", "modes", "pulse", "snapshot-totals", "snapshot:",
         "hash-rate", "lease:", "miner:", "voucher:", "packed",
-        "payouts", "payout:",
+        "payouts", "payout:", "payee:",
     }  # fmt: skip
 
 
