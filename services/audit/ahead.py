@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
+from services.system.programs import module_command, scrubbed
 from shared import keys
 from shared.block import Block
 from shared.errors import NodeError
@@ -66,7 +67,7 @@ class Ahead:
         """Start the helper now. Raises: OSError."""
         if self._helper is None:
             self._helper = subprocess.Popen(
-                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                module_command(__name__), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=scrubbed(os.environ)
             )
 
     def announce(self, blocks: Iterable[Block]) -> None:

@@ -116,7 +116,7 @@ def test_a_helper_that_dies_changes_no_verdict(chain: Chain, helped: Ahead, bloc
 
 
 def test_a_helper_that_cannot_start_is_done_without(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.sys, "executable", "/nowhere/python")  # type: ignore[attr-defined]
+    monkeypatch.setattr(module, "module_command", lambda name: ["/nowhere/python"])
     with Ahead(worth=0) as ahead:
         assert len(list(replay(chain, chain.blocks, ahead))) == 12
         assert not ahead.has_helper
@@ -145,3 +145,13 @@ def test_edges_are_judged_as_here(helped: Ahead) -> None:
     items = [tuple(bytes.fromhex(edge[name]) for name in ("public_key", "message", "signature")) for edge in EDGES]
     assert [module._answer(item) for item in items] == [edge["valid"] for edge in EDGES]  # type: ignore[arg-type]
     assert [helped.verify(*item) for item in items] == [edge["valid"] for edge in EDGES]  # type: ignore[call-arg]
+
+
+def test_the_helper_is_ours_in_any_directory(
+    chain: Chain, helped: Ahead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "services").mkdir()
+    (tmp_path / "services" / "__init__.py").write_text("raise SystemExit(1)")
+    (tmp_path / "pickle.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    assert len(list(replay(chain, chain.blocks, helped))) == 12 and helped.has_helper
