@@ -62,6 +62,20 @@ class Guard:
                 self.fail(f"raised {type(error).__name__}: {error} in takes")
         return [True] * len(transactions)
 
+    def timestamp(self, times: Times) -> int | None:
+        """The timestamp that the strategy chooses for the next block; None: it chooses none, or has failed."""
+        strategy = self.strategy
+        if self.failed or not isinstance(strategy, TellsTime):
+            return None
+        try:
+            return time_of(strategy, times)
+        except TooLate as error:
+            problem = str(error).removeprefix("it ")
+        except Exception as error:
+            problem = f"raised {type(error).__name__}: {error}"
+        self.fail(f"{problem} in timestamp")
+        return None
+
     def fail(self, what: str) -> None:
         """Report, once, what a strategy has done that none may do, such as "wants the moon"."""
         if not self.failed:

@@ -14,7 +14,7 @@ from types import FrameType
 
 from lab import recording
 from lab.attack.joining import Attacks, noted
-from lab.interface import Lab, World
+from lab.interface import Lab, LabError, World
 from lab.page.app import Feed, create_app, serving_page
 from lab.page.controls import Controls
 from lab.recording import Recorder
@@ -37,16 +37,27 @@ class Pace:
         self._before = time.monotonic()
 
     def do(self, work: Callable[[], None]) -> None:
-        """Have the lab's thread do something, and wait for it."""
+        """Have the lab's thread do something, and wait for it.
+
+        Raises:
+            LabError: the lab is busy for too long. It is not done later.
+        """
         answer: Future[None] = Future()
         self._asked.put((work, answer))
-        answer.result(_CONTROL_SECONDS)
+        try:
+            answer.result(_CONTROL_SECONDS)
+        except TimeoutError:
+            if answer.cancel():
+                raise LabError("The lab is too busy to do that: try again, or begin with a lower --speed.") from None
+            answer.result()  # it is being done just now
 
     def beat(self) -> None:
         """Do what was asked, and let the time pass that has passed since the last call."""
         with contextlib.suppress(queue.Empty):
             while True:
                 work, answer = self._asked.get_nowait()
+                if not answer.set_running_or_notify_cancel():
+                    continue
                 try:
                     answer.set_result(work())
                 except Exception as error:

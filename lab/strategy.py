@@ -82,7 +82,8 @@ class Times:
 
     window: Sequence[Header]  # what `next_difficulty` uses: the newest is the parent
     now: int  # the true time
-    earliest: int  # the lowest timestamp that the rules allow: the median of the last 11
+    # The lowest timestamp: the median of the last 11, as the rules have it; on a real node also the parent's.
+    earliest: int
     latest: int  # the highest timestamp that other nodes accept now
     right: float  # the difficulty at which blocks come at the spec's interval
     spec: ChainSpec

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from lab.guard import Guard
-from lab.strategy import Known, Strategy, View
+from lab.strategy import Known, Strategy, Times, View
 from shared.forkchoice import is_better
 
 Find = Callable[[str], Known | None]
@@ -111,6 +111,13 @@ class Withholding:
         if self._guard.failed:
             self.end()
         return taken
+
+    def timestamp(self, times: Times) -> int | None:
+        """The timestamp that the strategy wants for the next block; None: it does not choose, or has failed."""
+        chosen = None if self.ended else self._guard.timestamp(times)
+        if self._guard.failed:
+            self.end()
+        return chosen
 
     def end(self) -> None:
         """The node behaves as every other one from now on: it publishes what it has."""

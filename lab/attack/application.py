@@ -112,5 +112,5 @@ def _value(text: str) -> Any:
     """A value as JSON where it is, such as `true` or 3; else as text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -56,7 +56,7 @@ def read_asked(values: Mapping[str, Any]) -> Asked:
         raise LabError(f"The depth is from 0 to {MOST_DEPTH} confirmations, not {asked.depth}.")
     for name in ("wait", "patience"):
         if not 0 <= getattr(asked, name) <= MOST_SECONDS:
-            raise LabError(f"{name} is from 0 to {MOST_SECONDS:g} seconds, not {getattr(asked, name):g}.")
+            raise LabError(f"{name} is from 0 to {MOST_SECONDS:g} seconds, not {getattr(asked, name)!r:.40}.")
     try:
         require_address(asked.pay_to, field="pay_to")
     except NodeError:

@@ -45,7 +45,8 @@ class DoubleSpend:
         self._asked = asked
         self._check = check
         self._shop = lab.node(asked.node)
-        self._attacker = next(node for node in lab.nodes if node is not self._shop)
+        others = [node for node in lab.nodes if node is not self._shop]
+        self._attacker = next((node for node in others if node.state == "running"), others[0])
         self._others = [node.number for node in lab.nodes if node is not self._attacker]
         self._bad = 0  # answers that were none
 

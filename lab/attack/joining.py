@@ -40,7 +40,8 @@ def noted(directory: Path, url: str, nodes: Mapping[int, str]) -> Iterator[None]
         yield
     finally:
         with suppress(OSError):
-            path.unlink()
+            if running_lab(directory) == url:  # else another lab has taken its place
+                path.unlink()
 
 
 def running_lab(directory: Path) -> str | None:

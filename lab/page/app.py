@@ -116,10 +116,9 @@ def create_app(
         choice = json_object().get("choice")
         if choice is not None and type(choice) is not int:
             return problem(400, "choice is the place of a choice, or null.")
-        try:
-            done, said = check(name, choice, list(feed.events))
-        except KeyError:
+        if name not in {each.name for each in EXERCISES}:
             return problem(404, f"There is no exercise {name[:40]!r}.")
+        done, said = check(name, choice, list(feed.events))
         return jsonify(done=done, said=said)
 
     return app

@@ -39,9 +39,7 @@ def exported(events: Sequence[Event]) -> str:
             footer="Made by quarry lab export. This file needs no server and loads nothing.",
             live=False,
             inlined={
-                "style": "\n".join(
-                    path.read_text("utf-8") for path in (EXPLORER / "explorer.css", HERE / "static/lab.css")
-                ),
+                "style": "\n".join(path.read_text("utf-8") for path in _STYLES),
                 "script": _bundle(),
                 "recording": _embedded([event.to_object() for event in events]),
             },

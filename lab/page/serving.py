@@ -49,11 +49,19 @@ def _require_our_page() -> ResponseReturnValue | None:
         return problem(403, f"The lab is at {HOST} only.")
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site", "none")
-    if (origin is not None and urlsplit(origin).netloc != request.host) or site not in ("none", "same-origin"):
+    if (origin is not None and _host_of(origin) != request.host) or site not in ("none", "same-origin"):
         return problem(403, "Another site may not ask the lab.")
     if request.method == "POST" and request.mimetype != "application/json":
         return problem(415, "The body must be JSON.")
     return None
+
+
+def _host_of(origin: str) -> str:
+    """The host and port of an origin; "" if it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def json_object() -> dict[str, Any]:

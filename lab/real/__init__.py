@@ -9,6 +9,7 @@
 - `front`: stands before a node whose miner has a strategy
 - `chain_copy`: what it answers for a chain
 - `door`: its HTTP
+- `false_clock`: the timestamps of its blocks, where a strategy chooses them
 - `going_back`: a node leaves the last blocks of its chain
 - `refusals`: blocks that nodes refused, and peers that were seen to lie
 - `wiring`: the links, as scenarios see them: cuts, partitions, and their events

@@ -28,13 +28,15 @@ from lab.chain_pages import handles
 from lab.interface import LabBlock, LabError
 from lab.real.chain_copy import ChainCopy
 from lab.real.door import Answer, Asked, Door, NoAnswer, ask
+from lab.real.false_clock import FalseClock
 from lab.real.going_back import go_back
 from lab.real.node import RealNode
 from lab.real.router import Router
-from lab.strategy import Known, Strategy
+from lab.strategy import Known, Strategy, TellsTime
 from lab.withholding import Withholding
 from services.peers.client import POST_DEADLINE, STATUS_DEADLINE
 from shared.amounts import parse_amount
+from shared.chain_spec import ChainSpec
 from shared.errors import NodeError
 from shared.transaction import read_transaction
 
@@ -64,6 +66,7 @@ class Front:
         strategy: Strategy,
         tree: BlockTree,
         router: Router,
+        spec: ChainSpec,
         failed: Callable[[str], None],
     ) -> None:
         """Raises `LabError`: the node does not answer."""
@@ -75,6 +78,8 @@ class Front:
         self._report = failed
         tip = _known(node.tip(), node.number)
         self._blocks = Withholding(strategy, self, self._find, tip)
+        self._clock = FalseClock(node, nodes, tree, spec, self._blocks.timestamp)
+        self._lies = isinstance(strategy, TellsTime)  # about the time
         self._copy = ChainCopy(tree, self._holders)
         self._outer, self._inner = Door(self._answer_others), Door(self._answer_own)
         self._voice = router.voice(node.number)
@@ -96,6 +101,8 @@ class Front:
         if (tip := self._tree.tip(number)) is not None:  # it may have moved meanwhile
             self._moved(tip.hash)
         self._router.spawn(self._ask_always())
+        if self._lies:
+            self._router.spawn(self._clock.every_second(lambda: self._work.put(self._clock.look), self._ended))
 
     def end(self) -> None:
         """Publish what was withheld; the node is an ordinary one from now on."""
@@ -105,6 +112,7 @@ class Front:
 
     def close(self) -> None:
         """Go away, and publish nothing."""
+        self._clock.leave()
         self._work.put(None)
         self._thread.join(_END_SECONDS)
         self._step_aside()
@@ -112,6 +120,8 @@ class Front:
     def _end(self) -> None:
         self._step_aside()
         self._blocks.end()
+        if self._lies:
+            self._work.put(self._clock.set_right)
         self._work.put(None)
 
     def _step_aside(self) -> None:
@@ -166,7 +176,7 @@ class Front:
 
     def _take(self, body: bytes) -> None:
         """Give the node the transactions of others that the strategy takes."""
-        with suppress(ValueError, KeyError, TypeError):  # else it is no batch
+        with suppress(ValueError, KeyError, TypeError, RecursionError):  # else it is no batch
             self._give(json.loads(body)["transactions"])
 
     def _give(self, transactions: list[dict[str, Any]]) -> None:
@@ -189,7 +199,7 @@ class Front:
             await asyncio.sleep(ASK_SECONDS)
 
     def _heard_of(self, body: bytes) -> None:
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
             url = json.loads(body)["url"]
             if url in self._peers:
                 self._ask_tip(url)
@@ -232,6 +242,8 @@ class Front:
         known = self._find(tip)
         if known is not None:
             self._work.put(lambda: self._blocks.moved(known))
+            if self._lies:
+                self._work.put(self._clock.look)
 
     # --- blocks ---
 
@@ -254,6 +266,8 @@ class Front:
     def failed(self, sentence: str) -> None:
         self._step_aside()
         self._report(sentence)
+        if self._lies:
+            self._work.put(self._clock.set_right)
 
     def waiting_fees(self) -> int:
         with suppress(Failure, LabError, urllib3.exceptions.HTTPError, KeyError, TypeError):

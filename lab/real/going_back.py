@@ -1,6 +1,5 @@
 """A real node leaves the last blocks of its chain, as a developer's node does on demand."""
 
-from api.cli.group import Failure
 from lab.real.node import RealNode
 
 
@@ -11,18 +10,15 @@ def go_back(node: RealNode, depth: int) -> None:
     If the node dies meanwhile, it has them again at its next start, from its settings.
 
     Raises:
-        LabError: the node does not answer.
-        Failure: it refuses.
+        LabError: the node does not answer, or refuses.
+        Failure: it does not change its peers.
     """
     client = node.client()
     peers = [peer["url"] for peer in node.peers() if peer["state"] != "candidate"]
     try:
         if peers:
             client.delete("/nodes", {"nodes": peers})
-        request = {"jsonrpc": "2.0", "id": 1, "method": "anvil_rollback", "params": [depth]}
-        answer = client.post("/rpc", request)
-        if not isinstance(answer, dict) or answer.get("error") is not None:
-            raise Failure(f"The node does not go back: {answer!r:.200}")
+        node.control("anvil_rollback", depth)
     finally:
         if peers:
             client.post("/nodes/register", {"nodes": peers})

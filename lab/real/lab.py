@@ -25,7 +25,7 @@ from lab.real.router import Router
 from lab.real.warden import Warden
 from lab.real.wiring import Wiring
 from lab.recording import Recorder
-from lab.strategy import Strategy, TellsTime
+from lab.strategy import Strategy
 from services.launch.node_files import node_files, write_private
 from services.launch.node_plan import NodePlan
 from services.launch.state import to_toml
@@ -223,15 +223,12 @@ class RealLab(Claims):
 
     def strategy(self, number: int, strategy: Strategy | None) -> None:
         node = self.node(number)
-        if isinstance(strategy, TellsTime):
-            raise LabError("Real nodes tell the true time: strategies that lie about it run with quarry lab simulate.")
         with self._changing:
             if number in self._fronts:
                 self._fronts.pop(number).end()
             if strategy is not None:
-                front = Front(
-                    node, self._nodes, strategy, self._tree, self._router, partial(self._strategy_failed, number)
-                )
+                failed = partial(self._strategy_failed, number)
+                front = Front(node, self._nodes, strategy, self._tree, self._router, self.spec, failed)
                 self._fronts[number] = front
                 front.start()
             self._tree.note("strategy", node=number, name=None if strategy is None else str(strategy.name))

@@ -215,6 +215,20 @@ class RealNode:
         """What the node's API answers to a GET. Raises `LabError`: it refuses, or the node does not run."""
         return self._get(path)
 
+    @property
+    def hash_rate(self) -> int | None:
+        """The limit of its hashes per second; None: it has none."""
+        return self._rate
+
+    def control(self, method: str, *parameters: Any) -> None:
+        """Call a control method, as developers' tests do. Raises `LabError`: the node refuses, or does not run."""
+        with self._answers():
+            answer = self.client().post(
+                "/rpc", {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
+            )
+        if not isinstance(answer, dict) or answer.get("error") is not None:
+            raise LabError(f"{self.name} refuses {method}: {answer!r:.200}")
+
     def peers(self) -> list[dict[str, Any]]:
         """What the node says of its peers."""
         found: list[dict[str, Any]] = self._get("/nodes")["nodes"]

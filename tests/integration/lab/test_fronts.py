@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lab.interface import LabError
 from lab.real.lab import RealLab
 from lab.recording import VERSION, Recorder
 from lab.strategies import TimeLiar
 from lab.strategy import WAIT, Action, publish_all
 from services.settings.table import load_spec
 from services.system.processes import started_at
+from shared.timestamps import MAX_AHEAD
 from tests.support.told import Told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -92,6 +93,19 @@ def test_a_strategy_works_on_real_nodes(lab: RealLab) -> None:
     lab.strategy(1, None)
     three.mine()
     lab.wait(lambda: agree(lab), WITHIN)
+
+    # Its clock is false, as far as its peers accept; then it is right.
+    lab.strategy(1, TimeLiar("as far ahead as allowed"))
+
+    def ahead() -> bool:
+        one.mine()
+        return one.tip().timestamp - time.time() > MAX_AHEAD - 30
+
+    lab.wait(ahead, WITHIN)
+    lab.wait(lambda: agree(lab), WITHIN)
+    lab.strategy(1, None)
+    three.mine()  # else node 1 would go on from the last timestamp
+    lab.wait(lambda: agree(lab), WITHIN)
+    one.mine()
+    assert abs(one.tip().timestamp - time.time()) < 30
     assert all(each.held for each in lab.observations)
-    with pytest.raises(LabError, match="tell the true time"):
-        lab.strategy(1, TimeLiar())

@@ -17,6 +17,7 @@ from lab.real.lab import RealLab
 from lab.recording import VERSION, Recorder
 from lab.runner import spec_of
 from lab.simulated.tree.lab import TreeLab
+from lab.strategies import TimeLiar
 from services.settings.table import load_spec
 from shared.chain_spec import ChainSpec
 from tests.support.two_samples import fisher, kolmogorov_smirnov
@@ -25,6 +26,7 @@ LEAST = 0.001
 PATIENCE = 1200.0  # seconds
 DELAY = 0.1  # of each message, seconds
 BLOCKS = 80
+LIE = "greatest of the next ten"
 
 
 def intervals(blocks: Sequence[LabBlock]) -> list[float]:
@@ -42,25 +44,34 @@ def delayed(lab: Lab, delay: float) -> None:
         lab.link(a, b).set(latency=delay)
 
 
-def simulated(seed: int, spec: ChainSpec, pace: float, delay: float, blocks: int) -> Sequence[LabBlock]:
-    """The blocks of two equal miners in the statistical simulation."""
+def simulated(
+    seed: int, spec: ChainSpec, pace: float, delay: float, blocks: int, share: float = 0.5, lies: bool = False
+) -> Sequence[LabBlock]:
+    """The blocks of two miners in the statistical simulation."""
     with TreeLab(2, spec, seed) as lab:
-        share_hash_rate(lab, {}, pace)
+        share_hash_rate(lab, {1: share}, pace)
         delayed(lab, delay)
+        if lies:
+            lab.strategy(1, TimeLiar(LIE))
         lab.wait(lambda: len(lab.blocks()) > blocks, within=1e9)
         return lab.blocks()
 
 
-def real(spec: ChainSpec, delay: float, blocks: int, directory: Path) -> tuple[Sequence[LabBlock], float]:
-    """The blocks of two equal miners on real nodes, and the seconds that a block took from one to the other."""
+def real(
+    spec: ChainSpec, delay: float, blocks: int, directory: Path, share: float = 0.5, lies: bool = False
+) -> tuple[Sequence[LabBlock], float]:
+    """The blocks of two miners on real nodes, and the seconds that a block took from one to the other."""
     recorder = Recorder()
     recorder.note(0.0, "begin", recording=VERSION, scenario="x", world="real", seed=1, nodes=2, spec={}, parameters={})
     lab = RealLab(2, spec, 1, recorder, directory)
     try:
-        share_hash_rate(lab, {}, 2.0)
+        share_hash_rate(lab, {1: share}, 2.0)
         delayed(lab, delay)
+        if lies:
+            lab.strategy(1, TimeLiar(LIE))
         first = len(lab.blocks())
         lab.wait(lambda: len(lab.blocks()) > first + blocks, PATIENCE)
+        assert lab.observations == []
         return lab.blocks()[first - 1 :], lab.propagation() or 0.0
     finally:
         lab.close()
@@ -90,6 +101,22 @@ def test_the_difficulty_leads_real_nodes_to_the_pace_of_the_simulation(tmp_path:
     runs = [simulated(seed, spec, 2.0, delay, len(blocks)) for seed in range(30)]
     p = kolmogorov_smirnov(intervals(blocks), [each for run in runs for each in intervals(run)])
     assert p > LEAST, (fmean(intervals(blocks)), delay)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_liar_about_time_moves_the_pace_of_real_nodes_as_that_of_the_simulation(tmp_path: Path) -> None:
+    """The scenario `timewarp`, with its lie and 40 % of the hash rate."""
+    spec = spec_of(load_scenario("timewarp"))
+    blocks, delay = real(spec, 0.0, BLOCKS, tmp_path, 0.4, lies=True)
+    runs = [simulated(seed, spec, 2.0, delay, len(blocks), 0.4, lies=True) for seed in range(30)]
+    p = kolmogorov_smirnov(intervals(blocks), [each for run in runs for each in intervals(run)])
+    assert p > LEAST, (fmean(intervals(blocks)), delay)
+    pairs = [(block, parent) for parent in blocks for block in blocks[1:] if block.parent == parent.hash]
+    back = {who: [block.timestamp <= parent.timestamp for block, parent in pairs if block.finder == who]
+            for who in (1, 2)}  # fmt: skip
+    assert sum(back[1]) > len(back[1]) / 4, "the liar gives its parent's timestamp, as often as it pays"
+    assert fisher(sum(back[1]), len(back[1]), sum(back[2]), len(back[2])) < LEAST, back
 
 
 # --- the tests of two samples themselves ---

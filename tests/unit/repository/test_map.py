@@ -81,7 +81,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("the router in one piece", ("tests/integration/lab/test_router.py",),
      ("lab/real/exchange.py", "lab/real/links.py", "lab/real/messages.py")),
     ("a front with programs in place of the nodes", ("tests/unit/lab/real/test_front.py",),
-     ("lab/real/chain_copy.py", "lab/real/door.py", "lab/real/going_back.py")),
+     ("lab/real/chain_copy.py", "lab/real/door.py", "lab/real/false_clock.py", "lab/real/going_back.py")),
     ("an attack in virtual time, and what it may be told", ("tests/unit/lab/attack/test_double_spend.py",),
      ("lab/attack/asked.py",)),
     ("an attack as people start it", ("tests/integration/lab/test_attack.py",),

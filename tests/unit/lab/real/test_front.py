@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -17,9 +18,10 @@ from lab.blocktree import BlockTree
 from lab.interface import LabBlock, LabError
 from lab.real import front as front_module
 from lab.real.front import Front
+from lab.real.node import RealNode
 from lab.real.router import Router
 from lab.recording import VERSION, Recorder
-from lab.strategy import WAIT, Action, View, publish_all
+from lab.strategy import WAIT, Action, Times, View, publish_all
 from lab.wallets import payment, wallet_key
 from services.settings.table import load_spec
 from shared.transaction import read_transaction
@@ -95,6 +97,10 @@ class FakeNode:
             raise LabError(f"{self.name} is {self.state}.")
         return NodeClient(self.url)
 
+    hash_rate = 500_000
+    control = RealNode.control
+    _answers = RealNode._answers
+
     def peers(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.client().get("/nodes")["nodes"]
         return found
@@ -128,13 +134,15 @@ class Net:
         for node in self.nodes:
             self.has(node, self.genesis)
 
-    def block(self, finder: int | None, parent: str, transactions: list[dict[str, Any]] | None = None) -> str:
+    def block(
+        self, finder: int | None, parent: str, transactions: list[dict[str, Any]] | None = None, timestamp: int = 0
+    ) -> str:
         """A block that somebody found; its hash, which is lower than those before it."""
         self.count += 1
         name = f"{10**6 - self.count:064d}"
         height = 1 if finder is None else self.tree.block(parent).height + 1  # type: ignore[union-attr]
         reward = {"type": "reward", "id": f"reward {name}", "recipient": str(finder)}
-        self.tree.add(LabBlock(name, parent, height, WORK * height, finder, 0.0, 0.0))
+        self.tree.add(LabBlock(name, parent, height, WORK * height, finder, 0.0, float(timestamp)))
         shown = {
             "index": height, "timestamp": 1, "previous_hash": parent, "difficulty": WORK, "transactions_root": "r",
             "proof": 7, "transactions": [reward, *(transactions or [])], "hash": name, "chainwork": WORK * height,
@@ -154,7 +162,15 @@ class Net:
     def front(self, strategy: Any) -> Front:
         one = self.nodes[0]
         one.tip = lambda: self.tree.tip(1)  # type: ignore[attr-defined]
-        made = Front(one, self.nodes, strategy, self.tree, self.router, self.reports.append)  # type: ignore[arg-type]
+        made = Front(
+            one,  # type: ignore[arg-type]
+            self.nodes,  # type: ignore[arg-type]
+            strategy,
+            self.tree,
+            self.router,
+            load_spec("lab"),
+            self.reports.append,
+        )
         self.fronts.append(made)
         made.start()
         return made
@@ -399,3 +415,83 @@ def test_what_a_peer_only_claims_is_not_heard(net: Net, monkeypatch: pytest.Monk
     net.has(three, first)
     eventually(lambda: bool(strategy.views))
     assert [view.block.hash for view in strategy.views] == [first]
+
+
+class Clock(Told):
+    """Chooses timestamps, too."""
+
+    def __init__(self, choose: Callable[[Times], Any]) -> None:
+        super().__init__(publish_all)
+        self.choose = choose
+        self.times: list[Times] = []
+
+    def timestamp(self, times: Times) -> int:
+        self.times.append(times)
+        chosen: int = self.choose(times)
+        return chosen
+
+
+def clock_of(node: FakeNode) -> list[tuple[str, int]]:
+    """What the node's clock was set to, by which method."""
+    return [(call["method"], call["params"][0]) for call in node.told("/rpc")]
+
+
+def test_a_strategy_sets_the_clock_of_its_node_for_each_block(net: Net) -> None:
+    one = net.nodes[0]
+    one.answers["/rpc"] = {"result": None}
+    strategy = Clock(lambda times: times.earliest + times.height)
+    front = net.front(strategy)
+    eventually(lambda: clock_of(one) == [("evm_setNextBlockTimestamp", 2)])
+    net.has(one, net.block(1, net.genesis, timestamp=50))
+    eventually(lambda: clock_of(one)[1:] == [("evm_setNextBlockTimestamp", 50 + 3)])
+    times = strategy.times[-1]
+    assert [(header.index, header.timestamp, header.difficulty) for header in times.window] == [
+        (1, 0, WORK), (2, 50, WORK)
+    ]  # fmt: skip
+    assert times.earliest == 50, "the parent's, although the median is lower"
+    assert abs(times.now - time.time()) < 60 and times.latest == times.now + 120
+    front.end()
+    method, set_to = clock_of(one)[-1]
+    assert method == "evm_setTime" and abs(set_to - time.time()) < 60
+    many = len(strategy.times)
+    net.has(one, net.block(1, one.shown[-1]))
+    assert len(strategy.times) == many and len(clock_of(one)) == 3
+
+
+def test_a_clock_that_is_refused_is_set_again(net: Net) -> None:
+    one = net.nodes[0]
+    one.answers["/rpc"] = {"error": {"message": "Timestamp error"}}
+    net.front(Clock(lambda times: 7))
+    eventually(lambda: len(clock_of(one)) == 2)  # in the next second
+    assert not net.reports
+
+
+@pytest.mark.parametrize(
+    ("choose", "said"),
+    [(lambda times: 1 / 0, "raised ZeroDivisionError"), (lambda times: times.latest + 1, "not a whole number from")],
+    ids=["raises", "forbidden"],
+)
+def test_a_strategy_that_cannot_tell_the_time_is_reported_and_the_clock_set_right(
+    net: Net, choose: Callable[[Times], Any], said: str
+) -> None:
+    one = net.nodes[0]
+    one.answers["/rpc"] = {"result": None}
+    net.front(Clock(choose))
+    eventually(lambda: [method for method, _ in clock_of(one)] == ["evm_setTime"])
+    [sentence] = net.reports
+    assert said in sentence and sentence.endswith("in timestamp; its node is honest from now on.")
+
+
+def test_a_clock_is_set_right_when_the_median_has_passed(net: Net) -> None:
+    """The last blocks are from the future: the clock is no earlier than they allow, and right some seconds later."""
+    one = net.nodes[0]
+    one.answers["/rpc"] = {"result": None}
+    front = net.front(Clock(lambda times: times.latest))
+    soon = int(time.time()) + 3
+    tip = net.genesis
+    for _ in range(3):
+        tip = net.block(1, tip, timestamp=soon)
+        net.has(one, tip)
+    front.end()
+    calls = [call for call in clock_of(one) if call[0] == "evm_setTime"]
+    assert calls[0] == ("evm_setTime", soon) and calls[-1][1] >= soon and calls[-1][1] - time.time() <= 0
