@@ -22,7 +22,7 @@ from api.serving.runner import serve_process
 from api.serving.startup import allow_files, require_servers
 from services import registry
 from services.connections import Redis, RedisError, as_store, connect_for_requests, explain
-from services.errors import BadSettings, StoreUnavailable
+from services.errors import BadSettings, StoreUnavailable, WrongChain
 from services.jobs.queues import RqJobs
 from services.launch.ports import PortTaken, reserved
 from services.node import build_node
@@ -30,6 +30,7 @@ from services.settings.hosts import bind_address
 from services.settings.table import Settings, load
 from services.settings.values import named
 from services.system import logs, tracing
+from services.system.brief import in_brief_process
 from services.system.loading import keep, uncollected
 from services.system.processes import die_with_parent
 from services.wallet.development import accounts_of
@@ -48,6 +49,9 @@ HEAD_SECONDS = 10
 # Seconds after SIGTERM for requests that wait for a block or for the store. After them a process is killed, such as one
 # that was still starting and missed the signal.
 STOP_SECONDS = 0.5
+# What is said of settings and servers that cannot be used. This process forks the server processes, so what it does
+# before is done in others, and their memory stays shared.
+_REFUSALS = (BadSettings, StoreUnavailable, WrongChain)
 # Granian's own messages go through our logging (services/system/logs.py).
 _OUR_LOG: dict[str, Any] = {
     "formatters": {},
@@ -76,7 +80,7 @@ def serve(settings: Settings) -> None:
     settings.admin_token()
     accounts_of(settings)  # refuses a bad file of the phrase
     address = named("QUARRY_HOST", bind_address, settings.host)
-    require_servers(settings)
+    in_brief_process(lambda: require_servers(settings), _REFUSALS)
     allow_files(2 * CONNECTIONS)
     with (
         _port(address, settings) as port,
@@ -85,7 +89,7 @@ def serve(settings: Settings) -> None:
         # The processes keep request times in this directory, so that each of them can answer /metrics for all.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         os.environ["QUARRY_PORT"] = str(port)  # the server processes need it where QUARRY_PORT asked for any free port
-        _begin(settings)
+        in_brief_process(lambda: _begin(settings), _REFUSALS)
         _log.info("serving", address=address, port=port)
         try:
             _serve(settings, address, port)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from services.launch.nursery import Nursery
 from services.launch.nursery_process import serve
+from services.system.loading import unmap_code
 from services.system.programs import do_without_rich
 
 MODULE = "lab.real.nursery"
@@ -50,6 +51,7 @@ def load() -> None:
     rlp_library()
     worker.process.ready_kernel(os.environ.get("QUARRY_KERNEL") or "auto")
     assert "prometheus_client" not in sys.modules
+    unmap_code()  # that of the compiler, which has loaded the kernel
 
 
 if __name__ == "__main__":

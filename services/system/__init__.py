@@ -3,6 +3,7 @@
 files        writing files atomically and privately
 text_files   reading small text files, secrets among them
 processes    the process table, and children that end with their parent
+brief        work in a process that ends at once
 signals      signals during a step that must not be cut short
 programs     starting our own modules as programs
 loading      loading a program's modules without the garbage collector
