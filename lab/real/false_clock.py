@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from lab.blocktree import BlockTree
-from lab.interface import LabBlock
+from lab.interface import LabBlock, LabError
 from lab.real.node import RealNode
 from lab.strategy import Times
 from shared.block import Header
@@ -23,6 +23,7 @@ from shared.timestamps import max_ahead, median_time
 
 # Seconds in which a clock is set right: the last blocks may be from the future.
 _RIGHT_SECONDS = 60
+MANY = 10  # refusals
 
 
 class FalseClock:
@@ -47,6 +48,7 @@ class FalseClock:
         self._spec = spec
         self._choose = choose
         self._left = threading.Event()
+        self._refused = 0  # times, since the clock was set
         self._set: tuple[str, int] | None = None  # the tip for which the clock was set, and the timestamp
 
     def look(self) -> None:
@@ -69,8 +71,19 @@ class FalseClock:
         latest = max(now + max_ahead(self._spec.block_interval), earliest)
         chosen = self._choose(Times(window, now, earliest, latest, self._right(window), self._spec))
         if chosen is not None and self._set != (tip.hash, chosen):
-            self._node.control("evm_setNextBlockTimestamp", chosen)
+            self._set_to(chosen)
             self._set = (tip.hash, chosen)
+
+    def _set_to(self, timestamp: int) -> None:
+        """Set the clock. A refusal now and then is a race with a new block; many, one after the other, are told."""
+        try:
+            self._node.control("evm_setNextBlockTimestamp", timestamp)
+        except LabError as error:
+            self._refused += 1
+            if self._refused == MANY and self._node.state == "running":
+                self._tree.note("said", text=f"The clock of {self._node.name} cannot be set: {error}")
+            raise
+        self._refused = 0
 
     async def every_second(self, look: Callable[[], None], ended: threading.Event) -> None:
         """Have `look` called in each second of the clock until the event."""

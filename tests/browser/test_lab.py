@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+import json
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.files import read_file
 from lab.page.app import Feed, create_app, serving_page
 from lab.page.controls import Controls
 from lab.page.exporting import exported
+from lab.page.facts import Facts
 from lab.recording import Event
+from lab.strategies import OFFERED
 from tests.browser.checks import check
 from tests.browser.conftest import DESK, PHONE, Tab, opened
 from tests.support.fake_lab import FakeLab
+from tests.support.lab_up import running
 from tests.support.recordings import recorded
+from tests.support.waiting import eventually
 
 VIEWS = [("light", DESK), ("dark", PHONE)]
 BLOCKS = 14
@@ -33,16 +39,9 @@ class Stage:
 
     def asked(self, count: int = 1) -> list[tuple[Any, ...]]:
         """What was asked since the last call, when it is so much."""
-        until(lambda: len(self.lab.calls) >= count)
+        eventually(lambda: len(self.lab.calls) >= count, every=0.01)
         calls, self.lab.calls = self.lab.calls, []
         return calls
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -187,3 +186,70 @@ def test_an_exported_recording_opens_without_a_network(browser: Any, axe: str, t
         check(tab, axe, "the exported page")
         tab.page.click("#play")
         tab.page.wait_for_function("document.getElementById('nodes').rows[0].cells[1].textContent !== '40'")
+
+
+class Recorded:
+    """What a lab that runs has recorded so far."""
+
+    def __init__(self, directory: Path) -> None:
+        (self.path,) = directory.glob("*.jsonl")
+
+    def follows(self, kind: str, times: int = 1, **fields: Any) -> None:
+        """Wait until something was recorded so often."""
+        wanted = {"event": kind, **fields}
+
+        def count() -> int:
+            lines = self.path.read_text("ascii").split("\n")[:-1]
+            return sum(wanted.items() <= json.loads(line).items() for line in lines)
+
+        eventually(lambda: count() >= times, 90, f"{wanted}", every=0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_control_acts_while_four_real_nodes_run(browser: Any, tmp_path: Path) -> None:
+    with running(tmp_path, "--nodes", "4") as (process, url), opened(browser, url, *VIEWS[0]) as tab:
+        recorded, page = Recorded(tmp_path), tab.page
+        tab.open("/")
+        page.click("#stop-1")
+        recorded.follows("node", node=1, state="stopped")
+        page.click("#start-1")
+        recorded.follows("node", 2, node=1, state="running")
+        page.click("#kill-2")
+        recorded.follows("node", node=2, state="killed")
+        page.click("#start-2")
+        recorded.follows("node", 2, node=2, state="running")
+        page.eval_on_selector("#rate-3", "dial => { dial.value = '1000000'; dial.dispatchEvent(new Event('change')); }")
+        recorded.follows("limit", node=3, hash_rate=1_000_000)
+        page.select_option("#strategy-4", "selfish")
+        recorded.follows("strategy", node=4, name=OFFERED["selfish"]().name)
+        page.select_option("#strategy-4", "")
+        recorded.follows("strategy", node=4, name=None)
+        page.eval_on_selector("#latency", "dial => { dial.value = '0.2'; dial.dispatchEvent(new Event('change')); }")
+        recorded.follows("link", **{"from": 4, "to": 3, "latency": 0.2})
+        page.click("#cut")
+        recorded.follows("link", **{"from": 4, "to": 3, "cut": True})
+        page.click("#restore")
+        recorded.follows("link", 2, **{"from": 4, "to": 3, "cut": False})
+        recorded.follows("block", 2, finder=1)
+        page.click("#move-2")
+        recorded.follows("groups", groups=[[1, 3, 4], [2]])
+        page.click("#pay")
+        recorded.follows("payment", node=1)
+        page.click("#double-spend")
+        recorded.follows("payment", 2, node=1)
+        page.click("#heal")
+        recorded.follows("groups", groups=[[1, 2, 3, 4]])
+        assert page.is_hidden("#refusal")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        tab.problems.clear()  # the page's stream has ended
+    events = read_file(recorded.path)
+    (tmp_path / "run.html").write_text(exported(events))
+    last = {event.fields["node"]: event.fields["hash"] for event in events if event.kind == "tip"}
+    heights = [block.height for node, hash in sorted(last.items()) if (block := Facts(events).blocks[hash])]
+    with opened(browser, (tmp_path / "run.html").as_uri(), *VIEWS[0]) as tab:
+        tab.open("")
+        tab.page.wait_for_selector("#nodes tr:nth-child(4)")
+        shown = [tab.page.text_content(f"#nodes tr:nth-child({node}) td:nth-child(2)") for node in range(1, 5)]
+        assert shown == [str(height) for height in heights], "the replay ends with the tips of the nodes"

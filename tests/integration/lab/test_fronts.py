@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from lab.measures import main_chain
 from lab.real.lab import RealLab
 from lab.recording import VERSION, Recorder
-from lab.strategies import TimeLiar
+from lab.strategies import FeeSniper, TimeLiar
 from lab.strategy import WAIT, Action, publish_all
 from services.settings.table import load_spec
 from services.system.processes import started_at
+from shared.amounts import COIN
 from shared.timestamps import MAX_AHEAD
 from tests.support.told import Told
 
@@ -36,6 +38,13 @@ def lab(tmp_path: Path) -> Iterator[RealLab]:
         pids = [pid for node in lab.nodes for pid in node.running.pids()]
         lab.close()
         assert [pid for pid in pids if started_at(pid) is not None] == [], "nothing is left running"
+
+
+def answered(lab: RealLab, number: int) -> bool:
+    """Whether the strategy of a node has decided about the node's tip."""
+    tip = lab.node(number).tip().hash
+    events = list(lab._tree._recorder.events)
+    return any(event.kind in ("withheld", "published") and event.fields["hash"] == tip for event in events)
 
 
 def agree(lab: RealLab) -> bool:
@@ -108,4 +117,29 @@ def test_a_strategy_works_on_real_nodes(lab: RealLab) -> None:
     lab.wait(lambda: agree(lab), WITHIN)
     one.mine()
     assert abs(one.tip().timestamp - time.time()) < 30
+    assert all(each.held for each in lab.observations)
+
+
+def test_a_high_fee_is_sniped_on_real_nodes(lab: RealLab) -> None:
+    """Nobody else finds a block meanwhile, so that it needs no luck: a tie goes to the lower hash, two blocks win."""
+    one, two, three = lab.nodes
+    while two.balance(two.wallet) <= 2 * COIN:
+        two.mine()
+    lab.wait(lambda: agree(lab), WITHIN)
+    sniper = FeeSniper(least=COIN)
+    lab.strategy(1, sniper)
+    payment = two.send(three, "0.5", fee=1)
+    two.mine()
+    robbed = two.tip()
+    assert robbed.transactions == (payment,) and robbed.fees == COIN
+    lab.wait(lambda: one.tip().hash == robbed.parent and one.depth(payment) == 0, WITHIN, "node 1 works on the parent")
+    for _ in range(2):
+        if not sniper.won:
+            one.mine()
+            lab.wait(lambda: answered(lab, 1), WITHIN)
+    assert (sniper.won, sniper.lost) == (1, 0)
+    lab.wait(lambda: agree(lab), WITHIN, "all follow the sniper")
+    taken = next(block for block in main_chain(lab.blocks()) if payment in block.transactions)
+    assert taken.finder == 1 and taken.parent == robbed.parent and taken.fees == COIN
+    assert three.tip().height >= taken.height and two.depth(payment) is not None
     assert all(each.held for each in lab.observations)

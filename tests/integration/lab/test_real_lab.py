@@ -15,6 +15,7 @@ import urllib3
 from api.cli.group import Failure
 from lab.interface import LabError
 from lab.loading import Value, load_scenario
+from lab.page.facts import Facts
 from lab.real.lab import NODES_PER_CORE, RealLab, require_room
 from lab.real.node import RealNode
 from lab.recording import VERSION, Recorder, read_recording
@@ -23,6 +24,7 @@ from lab.strategy import WAIT, Action, View
 from services.launch.nursery import AVAILABLE
 from services.settings.table import load_spec
 from services.system.processes import processes, started_at
+from shared.chain_spec import ChainSpec
 
 WITHIN = 90.0  # seconds: a machine may be busy
 
@@ -194,7 +196,7 @@ def test_more_nodes_than_fit_are_refused_in_a_sentence_that_says_what_fits() -> 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    "name", ["partition", "liar", "latency", "majority", "crash", "selfish", "fees", "double_spend"]
+    "name", ["partition", "liar", "latency", "majority", "crash", "selfish", "fees", "double_spend", "timewarp"]
 )
 def test_a_scenario_holds_on_real_nodes(name: str, tmp_path: Path) -> None:
     small: dict[str, dict[str, Value]] = {
@@ -205,10 +207,19 @@ def test_a_scenario_holds_on_real_nodes(name: str, tmp_path: Path) -> None:
         "selfish": {"blocks": 40, "alpha": 0.4},
         "fees": {"blocks": 40, "q": 0.4, "fee": 2},
         "double_spend": {"q": 0.8, "z": 1, "blocks": 1},
+        "timewarp": {"blocks": 30, "warm_up": 10, "share": 0.4},
     }
-    result = run_real(load_scenario(name), RealLab, 1, small.get(name, {}), tmp_path)
+    labs: list[RealLab] = []
+
+    def make(nodes: int, spec: ChainSpec, seed: int, recorder: Recorder) -> RealLab:
+        labs.append(RealLab(nodes, spec, seed, recorder))
+        return labs[-1]
+
+    result = run_real(load_scenario(name), make, 1, small.get(name, {}), tmp_path)
     assert result.held, result.verdicts
     assert result.recording is not None
     events = read_recording(Path(result.recording).read_text("ascii").splitlines(keepends=True))
+    tree = {block.hash: block.parent for block in labs[0].blocks()}
+    assert {block.hash: block.parent for block in Facts(events).blocks.values()} == tree, "it replays to the same tree"
     refused = {event.fields["rule"] for event in events if event.kind == "invalid"}
     assert refused == ({"wrong_proof"} if name == "liar" else set())

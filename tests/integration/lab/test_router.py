@@ -329,10 +329,10 @@ def test_a_stopped_link_takes_requests_and_answers_when_it_moves_again(make: Mak
         for one in (connection, leaving):
             one.request("GET", net.url(B))
         assert connection.sock is not None and leaving.sock is not None
+        eventually(lambda: len(net.router._open[A]) == 2, what="both requests are at the router")
         connection.sock.settimeout(0.3)
         with pytest.raises(TimeoutError):
             connection.sock.recv(1)
-        assert len(net.router._open[A]) == 2
         leaving.close()
         eventually(lambda: len(net.router._open[A]) == 1, 10, "the client that left is forgotten")
         assert not net.servers[B].connections

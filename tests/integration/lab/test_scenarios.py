@@ -9,6 +9,7 @@ import pytest
 from lab.formulas import GIVE_UP, double_spend, selfish_low_hash_revenue, selfish_revenue, stale_rate
 from lab.loading import Value, built_in, load_scenario
 from lab.runner import Result, run_seeds
+from lab.scenarios.timewarp import chance
 
 
 def run(name: str, seeds: int, directory: Path | None = None, **given: Value) -> Result:
@@ -49,6 +50,13 @@ def test_stale_blocks_follow_the_delay() -> None:
 def test_liars_about_time_move_the_interval_little() -> None:
     first = run("timewarp", 2, share=0.4, blocks=400).verdicts[0]
     assert first.held and first.value is not None and 1.8 < first.value < 2.2
+    assert first.claim == "the mean interval stays within 10 % of the target"
+
+
+def test_the_interval_of_a_few_blocks_is_judged_by_what_chance_does_to_it() -> None:
+    result = run("timewarp", 5, share=0.4, blocks=40, warm_up=40)
+    assert result.held and all("fits a pace within 10 % of the target" in each.claim for each in result.verdicts)
+    assert chance(40) == pytest.approx(3.29 / 40**0.5, rel=0.001) and chance(0) > 3
 
 
 def test_a_majority_rewrites_and_a_minority_does_not_for_long() -> None:

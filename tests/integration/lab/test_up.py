@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from lab.recording import BadRecording, read_recording
 from services.system.processes import processes, started_at
 from services.system.programs import ROOT, module_command
 from tests.support.lab_up import running
+from tests.support.waiting import eventually
 
 
 def control(url: str, **asked: object) -> None:
@@ -68,10 +68,7 @@ def test_real_nodes_end_with_the_lab_also_when_it_is_killed(tmp_path: Path) -> N
         assert len(children) >= 5
         process.kill()
         process.wait(10)
-        deadline = time.monotonic() + 20
-        while left := [pid for pid in children if started_at(pid) is not None]:
-            assert time.monotonic() < deadline, left
-            time.sleep(0.05)
+        eventually(lambda: all(started_at(pid) is None for pid in children), what="the end of all processes")
 
 
 LONG = '''"""It goes on for longer than anybody waits."""
@@ -101,13 +98,8 @@ def test_a_scenario_that_is_killed_in_its_middle_leaves_no_process_and_no_direct
         process.wait(10)
         assert process.stdout is not None
         process.stdout.close()
-    deadline = time.monotonic() + 30
-    while left := [pid for pid in children if started_at(pid) is not None]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
-    while left_over := list((tmp_path / "tmp").glob("quarry-lab-*")):
-        assert time.monotonic() < deadline, left_over
-        time.sleep(0.05)
+    eventually(lambda: all(started_at(pid) is None for pid in children), 30, "the end of all processes")
+    eventually(lambda: not list((tmp_path / "tmp").glob("quarry-lab-*")), what="the end of the directory")
     (recording,) = (tmp_path / "out").glob("*.jsonl")
     with pytest.raises(BadRecording):
         read_recording(recording.read_text("ascii").splitlines(keepends=True))

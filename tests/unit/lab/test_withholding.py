@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from lab.strategies import FeeSniper, Selfish
-from lab.strategy import WAIT, Action, Known, View, publish_all
+from lab.strategy import WAIT, Action, Known, Times, View, publish_all
 from lab.withholding import Withholding
+from services.settings.table import load_spec
 
 
 class World:
@@ -215,3 +216,15 @@ def test_payments_are_asked_about_and_a_strategy_that_fails_there_fails() -> Non
     world.takes = lambda payment: 1 / 0  # type: ignore[attr-defined]
     assert world.front.takes(["x", "y"]) == [True, True]
     assert world.done[0][0] == "failed" and "in takes" in world.done[0][1] and world.front.ended
+
+
+def test_a_strategy_may_choose_timestamps_and_one_that_fails_there_fails() -> None:
+    times = Times((), 500, 440, 530, 1.0, load_spec("lab"))
+    world = World()
+    assert world.front.timestamp(times) is None and not world.done
+    world.timestamp = lambda times: times.latest  # type: ignore[attr-defined]
+    assert world.front.timestamp(times) == 530
+    world.timestamp = lambda times: times.latest + 1  # type: ignore[attr-defined]
+    assert world.front.timestamp(times) is None and world.front.ended
+    assert world.done[0][0] == "failed" and "in timestamp" in world.done[0][1]
+    assert world.front.timestamp(times) is None and len([each for each in world.done if each[0] == "failed"]) == 1

@@ -120,3 +120,4 @@ def test_a_condition_is_a_field_and_a_value(credited: str) -> None:
     with pytest.raises(LabError, match="no field with a value"):
         Application("http://127.0.0.1/", credited)
     Application("http://[::1]:8000/x", "a=")
+    Application("http://127.0.0.1/", "a=" + "[" * 100_000)  # a text, since it is no JSON

@@ -26,6 +26,14 @@ def test_a_lab_is_found_while_it_runs(tmp_path: Path) -> None:
     with noted(tmp_path, "http://127.0.0.1:1/", {}):
         assert running_lab(tmp_path) == "http://127.0.0.1:1/"
     assert running_lab(tmp_path) is None and not list(tmp_path.iterdir())
+    with noted(tmp_path, "http://127.0.0.1:1/", {}):
+        with noted(tmp_path, "http://127.0.0.1:2/", {}):
+            assert running_lab(tmp_path) == "http://127.0.0.1:2/", "the one that was started last"
+        with noted(tmp_path, "http://127.0.0.1:3/", {}):
+            pass
+    with noted(tmp_path, "http://127.0.0.1:1/", {}):
+        (tmp_path / "up.json").write_text(json.dumps({"url": "x", "pid": os.getpid(), "started": "0"}))
+    assert list(tmp_path.iterdir()), "it is another lab's"
     with noted(tmp_path / "nowhere", "http://127.0.0.1:1/", {}):
         pass  # it works without, and nobody finds it
 

@@ -85,6 +85,7 @@ def test_a_control_acts_and_a_refusal_is_said(client: Any, lab: FakeLab) -> None
         ({"Host": "127.0.0.1.evil.example"}, 403),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Host": "localhost", "Origin": "http://localhost"}, 200),

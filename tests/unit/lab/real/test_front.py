@@ -16,6 +16,7 @@ import pytest
 from api.cli.client import NodeClient
 from lab.blocktree import BlockTree
 from lab.interface import LabBlock, LabError
+from lab.real import false_clock
 from lab.real import front as front_module
 from lab.real.front import Front
 from lab.real.node import RealNode
@@ -458,11 +459,13 @@ def test_a_strategy_sets_the_clock_of_its_node_for_each_block(net: Net) -> None:
     assert len(strategy.times) == many and len(clock_of(one)) == 3
 
 
-def test_a_clock_that_is_refused_is_set_again(net: Net) -> None:
+def test_a_clock_that_is_refused_is_set_again_and_that_is_told(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(false_clock, "MANY", 2)
     one = net.nodes[0]
     one.answers["/rpc"] = {"error": {"message": "Timestamp error"}}
     net.front(Clock(lambda times: 7))
     eventually(lambda: len(clock_of(one)) == 2)  # in the next second
+    eventually(lambda: [event for event in net.recorder.events if event.kind == "said"])
     assert not net.reports
 
 
