@@ -99,7 +99,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
       "lab/scenarios/liar.py", "lab/scenarios/majority.py", "lab/scenarios/partition.py",
       "lab/scenarios/selfish.py", "lab/scenarios/timewarp.py")),
     ("the command as a process, and its page until it is interrupted", ("tests/integration/lab/test_up.py",),
-     ("lab/__main__.py", "lab/session.py", "lab/real/warden.py", "api/cli/node/lab.py")),
+     ("lab/__main__.py", "lab/real/warden.py", "api/cli/node/lab.py")),
     ("named tokens and the audit log in one story", ("tests/integration/http/test_tokens.py",),
      ("api/audit.py", "api/cli/node/token.py", "services/operators.py", "services/store/tokens.py")),
     ("how a node mines is seen in its rounds", ("tests/integration/mining/test_modes.py",),
