@@ -43,7 +43,12 @@ def run(lab: Lab, *, nodes: int = 4, left: int = 2, blocks: int = 3) -> None:
 
     lab.say("Nobody mines any more, and the sides meet again.")
     lab.mining(False)
-    lab.run_for(2)  # the last blocks arrive on their own sides
+    lab.run_for(2)  # the last blocks are found
+    lab.wait(
+        lambda: all(len({lab.node(number).tip().hash for number in side}) == 1 for side in sides),
+        within=120,
+        until="the last blocks have arrived on their own sides",
+    )
     one, other = here.tip(), there.tip()
     left_is_better = is_better(TipClaim(one.chainwork, one.hash), TipClaim(other.chainwork, other.hash))
     best, undone = (one, on_the_right) if left_is_better else (other, on_the_left)

@@ -20,7 +20,7 @@ class Majority:
         return self._publish_if_longer(view)
 
     def on_heard(self, view: View) -> Action:
-        if not view.private and view.lead == 0:  # it would follow this block, as everybody does
+        if not view.private and view.lead == 0 and view.block == view.public:  # else it would follow the block
             return Action(onto=view.block.parent)
         return self._publish_if_longer(view)
 

@@ -25,6 +25,8 @@ class Selfish:
         return True
 
     def on_heard(self, view: View) -> Action:
+        if view.block != view.public:
+            return WAIT  # it lost against another one, and the public branch is no longer for it
         self._tie = False
         if not view.private or view.lead < 0:
             return Action(give_up=True)

@@ -29,5 +29,5 @@ def test_blocks_on_a_withheld_one_are_withheld_whatever_their_hash() -> None:
 
 
 def test_it_hears_as_every_selfish_miner() -> None:
-    assert SelfishLowHash().on_heard(view(public=11, own=2)) == Action(publish=2)
+    assert SelfishLowHash().on_heard(view(public=11, own=2, heard=block(11))) == Action(publish=2)
     assert SelfishLowHash().on_heard(view(public=11, heard=block(11))).give_up
