@@ -46,7 +46,8 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     result.notes += [f"{name:<24}{value:8.1f} MB" for name, value in idle.parts]
     say(f"{nodes} nodes that mine")
     mining = _measure(nodes, seconds, "500kH/s")
-    result.add("mining_memory", mining.megabytes, "MB", than=f"{mining.processes} processes, 500 kH/s each")
+    memory_of = f"{mining.processes} processes, 500 kH/s each"
+    result.add("mining_memory", mining.megabytes, "MB", target=MEMORY, better="lower", than=memory_of)
     result.add("mining_cores", mining.cores, "cores", than="500 kH/s each")
     say(f"{nodes} nodes, each process started by the system")
     ordinary = _measure(nodes, seconds, "0", _ORDINARILY)
