@@ -4,9 +4,14 @@ Walk, per block: a seal keeps the window of shares (window.lua) → the block li
 split and the payments are signed → **the signed transactions are written down, before any is sent** → they are sent,
 and sent again until all are mined → the last of them lies as deep → the block is forgotten. A process may end anywhere:
 what is written down is sent again by whoever comes next, and a transaction with the same id does nothing twice.
+
+After a restore from a backup, the node of before may have planned and paid since. A plan of the backup is sent as it
+is. A block without one, which that node may have planned up to `depth` blocks above the backup's tip, is planned twice
+as far above it, if no peer claims a better chain. Then, and before anything is signed anew, what the chain shows as
+paid for the block is not paid again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import structlog
@@ -15,6 +20,7 @@ from services.errors import BadSettings
 from services.node import Node
 from services.settings.table import Settings
 from services.store.payouts import Lost, Payment, Plan
+from services.store.records import Tip
 from services.wallet import keyring
 from services.wallet.keyring import KeyringError
 from shared.amounts import format_amount, parse_amount
@@ -30,6 +36,8 @@ _log = structlog.get_logger(__name__)
 LEAST_FEES: Final = 10
 # Transactions that one run sends: housekeeping goes on soon.
 MOST_SENT: Final = 1_000
+_DATA: Final = "quarry payout "  # and the block's hash: the data of a payment
+_PAGE: Final = 500  # of the account's history
 
 
 class Payer:
@@ -48,6 +56,8 @@ class Payer:
         # What need not be looked at again: by block, the height of the tip before which nothing changes.
         self._settled: dict[str, int] = {}
         self._said: dict[str, str] = {}
+        # Hash of a tip, a height, and the payments on that chain above it (`_payments_above`).
+        self._on_chain: tuple[str, int, dict[str, dict[str, Payment]]] = "", 0, {}
 
     def run(self) -> int:
         """Do what can be done now for each block that waits. Returns how many payouts are over since.
@@ -60,26 +70,79 @@ class Payer:
         waiting = {block for _, block in due}
         self._settled = {block: height for block, height in self._settled.items() if block in waiting}
         self._said = {block: reason for block, reason in self._said.items() if block in waiting}
+        restored = self._store.restored() if due else 0
         over, left = 0, MOST_SENT
         for height, block in due:
             if self._node.chain.hash_at(height) != block:
                 over += self._end(block, "detached", height)
             elif tip.height >= self._settled.get(block, 0):
-                plan = self._store.plan(block) or self._planned(block, [each for _, each in due])
+                plan = self._store.plan(block)
+                if plan is None:
+                    before = self._paid_before(height, block, restored, tip)
+                    plan = None if before is None else self._planned(block, [each for _, each in due], before)
                 if plan is None:
                     continue
                 if not plan.payments:
                     over += self._end(block, "nothing", height)
                     continue
-                sent, is_over = self._pay(height, block, plan, left)
+                sent, is_over = self._pay(height, block, plan, left, restored)
                 over, left = over + is_over, left - sent
         return over
 
     # --- planning ---
 
-    def _planned(self, block: str, due: Sequence[str]) -> Plan | None:
+    def _paid_before(self, height: int, block: str, restored: int, tip: Tip) -> Mapping[str, Payment] | None:
+        """What the node from whose backup a block was restored has paid for it since, by recipient. None: that cannot
+        be known yet.
+
+        Args:
+            restored: height of the backup's tip; blocks above it were not restored.
+            tip: of the chain.
+        """
+        if height > restored:
+            return {}
+        ready = restored + 2 * self._depth
+        if tip.height < ready:
+            self._say(block, f"it was restored from a backup without a plan, and is paid for from height {ready} on")
+            return None
+        peers = self._node.peers.approved()
+        better = next((peer.url for peer in peers if peer.state == "ok" and peer.chainwork > tip.chainwork), None)
+        if better is not None or self._node.chain.has_journal():
+            self._say(block, f"it was restored from a backup, and may be paid for on the chain of {better or 'a peer'}")
+            return None
+        known, lowest, found = self._on_chain
+        if known != tip.hash or lowest > height:
+            found = self._payments_above(height)
+            self._on_chain = tip.hash, height, found
+        return found.get(block, {})
+
+    def _payments_above(self, height: int) -> dict[str, dict[str, Payment]]:
+        """The payments that lie on the chain above a height: by the block that they pay for, and recipient."""
+        chain, address = self._node.chain, self._key.address
+        found: dict[str, dict[str, Payment]] = {}
+        seen = 0
+        while page := chain.history(address, newest=seen, limit=_PAGE):
+            for at, position in page:
+                if at <= height:
+                    return found
+                block = chain.hash_at(at) if position else None  # the first transaction is a reward
+                if block is None:
+                    continue
+                for fields in chain.block_object(block)["transactions"][position : position + 1]:
+                    data = fields.get("data", "")
+                    if fields["sender"] == address and data.startswith(_DATA):
+                        read = self._node.rules.read_request(fields)
+                        payment = Payment(read.id, read.nonce, fields)
+                        found.setdefault(data.removeprefix(_DATA), {})[fields["recipient"]] = payment
+            seen += len(page)
+        return found
+
+    def _planned(self, block: str, due: Sequence[str], before: Mapping[str, Payment]) -> Plan | None:
         """The plan of a block that had none, written down. Without payments: nobody is to be paid, and nothing is
         written. None: it cannot be made now.
+
+        Args:
+            before: payments for the block that lie on the chain, by recipient.
         """
         reward = self._node.chain.block_object(block)["transactions"][0]
         if reward["recipient"] != self._key.address:
@@ -97,8 +160,10 @@ class Payer:
         payable = [(address, amount) for address, amount in parts.items() if self._is_payee(address)]
         if not payable:
             return Plan((), None)
-        revision, nonces = self._free_nonces(due, len(payable))
-        payments = [self._signed(block, *part, fee, nonce) for part, nonce in zip(payable, nonces, strict=True)]
+        new = [part for part in payable if part[0] not in before]
+        revision, nonces = self._free_nonces(due, len(new))
+        payments = [self._signed(block, *part, fee, nonce) for part, nonce in zip(new, nonces, strict=True)]
+        payments = [*before.values(), *payments]
         if not self._store.write(block, revision, self._depth, payments, first=True):
             return None
         _log.info("payout_planned", block=block, payments=len(payments), amount=_sum(payments))
@@ -134,7 +199,7 @@ class Payer:
                 "recipient": recipient,
                 "amount": format_amount(amount),
                 "fee": format_amount(fee),
-                "data": f"quarry payout {block}",
+                "data": _DATA + block,
             },
             self._key,
         )
@@ -142,9 +207,13 @@ class Payer:
 
     # --- paying ---
 
-    def _pay(self, height: int, block: str, plan: Plan, most: int) -> tuple[int, bool]:
-        """Send what is not mined yet. Returns how many were sent, and whether the payout is over."""
-        if plan.lost is not None and self._sign_again(block, plan, plan.lost):
+    def _pay(self, height: int, block: str, plan: Plan, most: int, restored: int) -> tuple[int, bool]:
+        """Send what is not mined yet. Returns how many were sent, and whether the payout is over.
+
+        Args:
+            restored: as of `_paid_before`.
+        """
+        if plan.lost is not None and self._sign_again(height, block, plan, plan.lost, restored):
             return 0, False
         chain = self._node.chain
         tip, entries = chain.entries(Touched(frozenset({self._key.address}), frozenset()))
@@ -172,7 +241,7 @@ class Payer:
             self._said.pop(block, None)
         return len(near), False
 
-    def _sign_again(self, block: str, plan: Plan, lost: Lost) -> bool:
+    def _sign_again(self, height: int, block: str, plan: Plan, lost: Lost, restored: int) -> bool:
         """Give transactions other nonces, if those of before can never be theirs. Returns whether it was tried.
 
         If the block `lost` names is not on the chain any more, they may be mined after all: it is forgotten.
@@ -181,11 +250,18 @@ class Payer:
         if self._node.chain.hash_at(lost.height) == lost.block and tip.height - lost.height < self._depth:
             return False
         is_final = self._node.chain.hash_at(lost.height) == lost.block
-        replaced = [item for item in plan.payments if is_final and item.id in lost.ids]
+        before = self._paid_before(height, block, restored, tip)
+        if before is None:
+            return False
+        made = {item.id: before.get(item.fields["recipient"]) for item in plan.payments if item.id in lost.ids}
+        replaced = [item for item in plan.payments if is_final and item.id in lost.ids and made[item.id] is None]
         due = [each for _, each in self._store.due(tip.height)]
         revision, nonces = self._free_nonces(due, len(replaced))
         fresh = dict(zip((item.id for item in replaced), nonces, strict=True))
-        payments = [self._renumbered(item, fresh[item.id]) if item.id in fresh else item for item in plan.payments]
+        payments = [
+            self._renumbered(item, fresh[item.id]) if item.id in fresh else made.get(item.id) or item
+            for item in plan.payments
+        ]
         self._store.write(block, revision, self._depth, payments, first=False)
         return True
 

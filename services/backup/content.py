@@ -6,6 +6,8 @@
     {"waiting": …}    transactions in the mempool, in the order of their arrival
     {"record": …}     what became of transactions that left the mempool
     {"name": …}       names that the operator has given to addresses
+    {"token": …}      named admin tokens, vouchers, what miners have done, the window of shares, and payouts: the kinds
+                      of `services.store.accounting`. Backups of version 1 have none of them
     {"end": …}        how many lines of each kind there were
 
 Nothing here judges a block: `services.backup.checking` and the node that restores it do.
@@ -20,8 +22,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
+from services.backup.accounting import is_item
 from services.backup.sealed import BadBackup, Opener, Sealer
 from services.settings.values import NODE_NAME
+from services.store.accounting import KINDS
 from shared import wire
 from shared.canonical import canonical
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
@@ -29,11 +33,14 @@ from shared.hashing import is_hash
 from shared.upgrades import BadUpgrades, read_upgrades, to_object
 
 MAX_FILE = 65_536  # bytes of one file of a backup; keys have some hundred
-# Bytes. No chain spec allows blocks of more than 16 MiB, so a longer line is not a block.
+# Bytes. No chain spec allows blocks of more than 16 MiB, so a longer line is not a block. No other line is as long.
 _MAX_LINE = 2**24 + 2**16
-# Bytes of all other lines, since a reader holds what they say: some ten times what the default limits let a node keep.
+# Bytes of the lines of these kinds, since a reader holds what they say: some ten times what the default limits let a
+# node keep.
 _MAX_OTHERS = 2**28
-_ORDER = ("manifest", "file", "block", "waiting", "record", "name", "end")
+_HELD = frozenset({"file", "waiting", "record", "name", "share"})
+_ORDER = ("manifest", "file", "block", "waiting", "record", "name", *KINDS, "end")
+_AS_THEY_ARE = frozenset({"block", "waiting", *KINDS})
 _BLOCK = b'{"block": '
 _TEXT = re.compile(r"[ -~]{1,64}")
 _STATUS = re.compile(r"[a-z_]{1,32}")
@@ -103,6 +110,10 @@ class Writer:
         """Add a name of an address."""
         self._line("name", {"address": address, "name": name})
 
+    def item(self, kind: str, value: Any) -> None:
+        """Add an item of `services.store.accounting`."""
+        self._line(kind, value)
+
     def finish(self) -> None:
         """End the backup."""
         self._line("end", dict(self._counts))
@@ -136,8 +147,8 @@ class Reader:
     def lines(self) -> Iterator[tuple[str, Any]]:
         """The lines between the manifest and the end: kind, and value.
 
-        A file is `(name, bytes)`, a record `(id, record)`, a name `(address, name)`; a waiting transaction is its JSON,
-        and a block the bytes of its JSON, which are not parsed yet.
+        A file is `(name, bytes)`, a record `(id, record)`, a name `(address, name)`; a block is the bytes of its JSON,
+        which are not parsed yet, and everything else is its JSON.
         """
         rank = 1
         while True:
@@ -147,10 +158,12 @@ class Reader:
                 self._require(value == dict(self._counts))
                 break
             self._counts[kind] += 1
-            self._others += 0 if kind == "block" else self._length
+            self._others += self._length if kind in _HELD else 0
             if self._others > _MAX_OTHERS:
                 raise BadBackup(f"The backup holds more than {_MAX_OTHERS >> 20} MiB beside its blocks.")
-            yield kind, value if kind in ("block", "waiting") else getattr(self, f"_{kind}")(value)
+            if kind in KINDS:
+                self._require(self._stream.version > 1 and is_item(kind, value))
+            yield kind, value if kind in _AS_THEY_ARE else getattr(self, f"_{kind}")(value)
         self._require(not self._line())
 
     def _next(self, rank: int) -> tuple[str, Any]:

@@ -1,6 +1,6 @@
 """A file that one passphrase opens: a stream that is encrypted and authenticated in chunks.
 
-    quarry-backup 1\\n                                  format and version
+    quarry-backup 2\\n                                  format and version of what it holds
     {"check": …, "n": …, "p": 1, "r": 8, "salt": …}\\n  how the keys are made from the passphrase (scrypt)
     chunks                                             AES-256-GCM; each but the last has CHUNK bytes of the stream
 
@@ -20,7 +20,8 @@ from typing import IO, Any
 from services.wallet.passphrases import readings, written
 from shared.errors import NodeError
 
-VERSION = 1
+VERSION = 2  # that is written
+OLDEST = 1  # that is read; it differs in what it holds only (services/backup/content.py)
 CHUNK = 65_536  # bytes of the stream
 _TAG = 16
 _MAGIC = b"quarry-backup "
@@ -88,10 +89,10 @@ class Opener(io.RawIOBase):
 
     def __init__(self, source: IO[bytes], passphrase: str) -> None:
         super().__init__()
-        head, salt, n, check = _read_head(source)
+        self.version, head, salt, n, check = _read_head(source)
         for reading in readings(passphrase):
             key, check_key = _keys(reading, salt, n)
-            if hmac.compare_digest(_check(check_key, salt, n), check):
+            if hmac.compare_digest(_check(check_key, self.version, salt, n), check):
                 break
         else:
             raise BadBackup("This passphrase does not open the backup, or the first lines of the backup were altered.")
@@ -143,15 +144,16 @@ class Opener(io.RawIOBase):
         return BadBackup(f"The backup was altered after byte {self._at}.")
 
 
-def _read_head(source: IO[bytes]) -> tuple[bytes, bytes, int, bytes]:
-    """The first two lines, and what they say: salt, n, check. Raises: BadBackup."""
+def _read_head(source: IO[bytes]) -> tuple[int, bytes, bytes, int, bytes]:
+    """The version, the first two lines, and what the second says: salt, n, check. Raises: BadBackup."""
     first = source.readline(_MAX_LINE)
     found = _FIRST.fullmatch(first)
     if found is None:
         cut = first and _MAGIC.startswith(first[: len(_MAGIC)]) and not first.endswith(b"\n")
         raise BadBackup("The backup is cut off in its first line." if cut else "This is not a backup of Quarry.")
-    if int(found[1]) != VERSION:
-        raise BadBackup(f"The backup has version {int(found[1])}; this release reads version {VERSION}.")
+    version = int(found[1])
+    if not OLDEST <= version <= VERSION:
+        raise BadBackup(f"The backup has version {version}; this release reads versions {OLDEST} to {VERSION}.")
     line = source.readline(_MAX_LINE)
     try:
         value = json.loads(line)
@@ -163,11 +165,11 @@ def _read_head(source: IO[bytes]) -> tuple[bytes, bytes, int, bytes]:
         raise BadBackup("The backup is cut off or was altered in its second line.")
     if not 2 <= n <= _MAX_N or n & (n - 1):
         raise BadBackup("The second line of the backup asks for more work than any backup of this version.")
-    return first + line, salt, n, check
+    return version, first + line, salt, n, check
 
 
 def _head(salt: bytes, n: int, check_key: bytes) -> bytes:
-    return _MAGIC + b"%d\n" % VERSION + _line(salt, n, _check(check_key, salt, n))
+    return _MAGIC + b"%d\n" % VERSION + _line(salt, n, _check(check_key, VERSION, salt, n))
 
 
 def _line(salt: bytes, n: int, check: bytes) -> bytes:
@@ -175,8 +177,8 @@ def _line(salt: bytes, n: int, check: bytes) -> bytes:
     return json.dumps(value, sort_keys=True).encode() + b"\n"
 
 
-def _check(check_key: bytes, salt: bytes, n: int) -> bytes:
-    return hmac.digest(check_key, b"%d %d " % (VERSION, n) + salt, "sha256")
+def _check(check_key: bytes, version: int, salt: bytes, n: int) -> bytes:
+    return hmac.digest(check_key, b"%d %d " % (version, n) + salt, "sha256")
 
 
 def _keys(passphrase: bytes, salt: bytes, n: int) -> tuple[bytes, bytes]:

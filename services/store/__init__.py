@@ -26,6 +26,7 @@ overview, slots              the node's state in one query, and the slots of hou
 development                  which run this is, and whose turn it is to set balances
 names                        the names that the operator gave to addresses
 tokens                       named admin tokens, and the audit log
+accounting                   tokens, vouchers, miners and payouts, as a backup takes them
 broker                       what all nodes of a broker share
 snapshot_copy                all snapshots as values, for state files
 state                        what a state file needs beyond what the others read and write

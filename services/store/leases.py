@@ -120,7 +120,8 @@ class Miner:
         return max(1, round(self.squares / self.credited)) if self.credited else self.difficulty
 
 
-_STORED = tuple(field.name for field in fields(Miner))[3:]
+# Names of the fields of `miner:…`.
+STORED_OF_MINERS = tuple(field.name for field in fields(Miner))[3:]
 _NOT_WHOLE = frozenset({"address", "squares", "expected"})
 _LEASE = ("secret", "voucher_name", "miner", "round", "version", "height", "parent", "prefix", "difficulty",
           "share_difficulty", "start", "stop", "expires")  # fmt: skip
@@ -186,7 +187,7 @@ class LeaseStore(NodeStore):
         ]
         seen.sort(key=lambda item: (-item[0], item[1], item[3]))
         for _, each, _, found in seen[:most]:
-            pipeline.hmget(self.keys.miner(f"{each}:{found.decode()}"), list(_STORED))
+            pipeline.hmget(self.keys.miner(f"{each}:{found.decode()}"), list(STORED_OF_MINERS))
         values = pipeline.execute() if seen else []
         return [
             _miner(name.decode(), found.decode(), at, stored)
@@ -298,7 +299,7 @@ def _noted(reply: Any) -> Noted | NotNoted:
 
 
 def _miner(voucher: str, name: str, seen: float, stored: Sequence[bytes | None]) -> Miner:
-    values = {field: value.decode() for field, value in zip(_STORED, stored, strict=True) if value}
+    values = {field: value.decode() for field, value in zip(STORED_OF_MINERS, stored, strict=True) if value}
     numbers = {field: int(value) for field, value in values.items() if field not in _NOT_WHOLE}
     return Miner(
         voucher,

@@ -89,6 +89,10 @@ class PayoutStore(NodeStore):
         pipeline.delete(self.keys.share_log, self.keys.share_window)
         pipeline.execute()
 
+    def restored(self) -> int:
+        """Height of the tip of the backup from which blocks that wait were restored; 0: none was."""
+        return int(self._redis.hget(self.keys.payouts, "restored") or 0)
+
     def due(self, height: int) -> list[tuple[int, str]]:
         """Height and hash of the blocks up to a height that wait for their payout, the lowest first."""
         pipeline = self._redis.pipeline(transaction=False)
@@ -128,16 +132,14 @@ class PayoutStore(NodeStore):
             depth: in blocks. Nothing is written unless the block lies so deep on the chain.
             first: whether the block has no plan yet.
         """
-        transactions = json.dumps([[item.id, item.nonce, item.fields] for item in payments])
-        nonces = json.dumps([item.nonce for item in payments])
-        parts = [part for payee, amount in _amounts(payments).items() for part in (payee, amount)]
+        transactions, nonces = encode_payments(payments)
+        parts = [part for payee, amount in amounts_of(payments).items() for part in (payee, amount)]
         args = [block, revision, depth, transactions, nonces, int(first), *parts]
         return bool(self._scripts.run("plan_payout", [self.keys.prefix], args))
 
     def note_lost(self, block: str, lost: Lost) -> None:
         """Note that transactions of a plan cannot be mined any more, unless the chain is reorganised."""
-        text = json.dumps([lost.height, lost.block, sorted(lost.ids)])
-        self._redis.hset(self.keys.payout(block), "lost", text)
+        self._redis.hset(self.keys.payout(block), "lost", encode_lost(lost))
 
     def end(self, block: str, depth: int, outcome: Literal["paid", "nothing", "detached"]) -> bool:
         """Forget a block, if it lies so deep, and on the chain unless it is detached. If it is paid, what its plan has
@@ -153,7 +155,7 @@ class PayoutStore(NodeStore):
 
     def _sums(self, payments: Sequence[Payment]) -> tuple[str, list[str | int]]:
         """How many payouts have been paid; and for each payee of a plan: address, sum after it, id of the payment."""
-        amounts = _amounts(payments)
+        amounts = amounts_of(payments)
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hget(self.keys.payouts, "paid")
         for address in amounts:
@@ -200,7 +202,7 @@ class PayoutStore(NodeStore):
         }
 
 
-def _amounts(payments: Sequence[Payment]) -> dict[str, str]:
+def amounts_of(payments: Sequence[Payment]) -> dict[str, str]:
     """Base units, as a decimal text, for each recipient of a plan."""
     return {str(item.fields["recipient"]): str(parse_amount(item.fields["amount"])) for item in payments}
 
@@ -210,3 +212,14 @@ def _payee(address: str, planned: int, stored: Sequence[bytes | None]) -> Payee:
     if paid is None:
         return Payee(address, planned)
     return Payee(address, planned, int(paid), int(payments or 0), int(since or 0), block, transaction)
+
+
+def encode_payments(payments: Sequence[Payment]) -> tuple[str, str]:
+    """The fields `transactions` and `nonces` of a plan."""
+    transactions = json.dumps([[item.id, item.nonce, item.fields] for item in payments])
+    return transactions, json.dumps([item.nonce for item in payments])
+
+
+def encode_lost(lost: Lost) -> str:
+    """The field `lost` of a plan."""
+    return json.dumps([lost.height, lost.block, sorted(lost.ids)])

@@ -42,8 +42,9 @@ def backup(
 
     The passphrase is QUARRY_PASSPHRASE, or asked for twice; without it nobody can read the backup. In it are the node's
     key and admin token, the wallets, the phrase of a development chain, every block, what waits in the mempool, what
-    became of other transactions, and the names of addresses. The node may be running or stopped. The file is read back
-    and checked before it gets its name. `quarry restore` makes a node of it.
+    became of other transactions, the names of addresses, named tokens and vouchers (as hashes), what miners have done,
+    and payouts. The node may be running or stopped. The file is read back and checked before it gets its name. `quarry
+    restore` makes a node of it.
 
     With --url, a node on another machine is asked for its chain; its keys and records cannot be had that way.
     """
@@ -130,6 +131,8 @@ def _write(source: Source, sealer: Sealer, advance: Callable[[int, int], None]) 
             writer.record(identifier, record)
         for address, name in sorted(records.names.items()):
             writer.name(address, name)
+        for kind, value in records.items:
+            writer.item(kind, value)
     writer.finish()
 
 
@@ -173,6 +176,9 @@ def _show(done: Checked, file: Path, as_json: bool) -> None:
         "wallets": wallets,
         "records": found.records,
         "waiting": counts.get("waiting", 0),
+        "tokens": counts.get("token", 0),
+        "vouchers": counts.get("voucher", 0),
+        "payouts": counts.get("payout", 0),
     }
     if as_json:
         terminal.show_json(value)
@@ -180,6 +186,10 @@ def _show(done: Checked, file: Path, as_json: bool) -> None:
     lines = [f"Backup of {found.node} on {found.spec.name}: {found.height} blocks, tip {found.tip[:16]}."]
     if found.keys:
         lines.append(f"With the node's key and {wallets} wallets, {value['waiting']} waiting transactions.")
+        if value["tokens"] or value["vouchers"] or value["payouts"]:
+            lines.append(
+                "With {tokens} tokens, {vouchers} vouchers and {payouts} payouts that are due.".format(**value)
+            )
     elif found.records:
         lines.append("Without keys: none were found for this node. Back up the directory that holds them too.")
     else:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ class Records:
     waiting: list[bytes]  # canonical transactions, in the order of their arrival
     left: list[tuple[str, dict[str, Any]]]  # ids of transactions that left the mempool, and their records
     names: dict[str, str]  # address → name
+    items: list[tuple[str, Any]] = field(default_factory=list)  # kind and value, of services/store/accounting.py
 
 
 class Source(Protocol):
@@ -49,7 +50,7 @@ class Source(Protocol):
         """Where its secrets are; None: on another machine."""
 
     def records(self) -> Records | None:
-        """Its mempool, records and names; None: they cannot be read from here."""
+        """Its mempool, records, names, tokens, vouchers and payouts; None: they cannot be read from here."""
 
     def tip(self) -> tuple[int, str]:
         """Height and hash of its tip."""
@@ -66,19 +67,22 @@ class StoreSource:
 
     def __init__(self, redis: Any, redis_url: str, name: str, spec: ChainSpec, keys: KeyPlaces | None) -> None:
         from services.connections import as_store
+        from services.store.accounting import AccountingStore
         from services.store.state import StateStore
 
         self.name, self.spec, self.keys = name, spec, keys
         self._node = node_on(redis, redis_url, name, spec)
         self._states = StateStore(as_store(redis), self._node.chain.keys)
+        self._accounting = AccountingStore(as_store(redis), self._node.chain.keys)
         if self._node.chain.hash_at(1) is None:
             raise Failure(f"The store holds no chain of a node named {name}; name the node with --node.")
 
     def records(self) -> Records:
         """As `Source`."""
+        items = list(self._accounting.items())  # first: a payment that is sent meanwhile waits or is in a block then
         entries = self._node.pool.entries(self._states.arrivals())
         left = sorted(self._states.records(), key=lambda item: (item[1]["at"], item[0]))
-        return Records([entry.text for entry in entries], left[-MOST_RECORDS:], self._node.names.given())
+        return Records([entry.text for entry in entries], left[-MOST_RECORDS:], self._node.names.given(), items)
 
     def tip(self) -> tuple[int, str]:
         """As `Source`."""
@@ -108,7 +112,7 @@ class HttpSource:
         self.name = name
 
     def records(self) -> None:
-        """None: other nodes' mempools are theirs."""
+        """None: what other nodes keep beside their chains is theirs."""
 
     def tip(self) -> tuple[int, str]:
         """As `Source`."""

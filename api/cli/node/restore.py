@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,7 @@ from api.cli.chain.chain_file import Importer
 from api.cli.group import USAGE, Failure
 from api.cli.options import json_option, redis_url_option
 from api.cli.progress import bar
+from services.backup.accounting import Restorer
 from services.backup.checking import Checked, check
 from services.backup.content import Manifest, Reader
 from services.backup.key_files import KeyPlaces
@@ -27,6 +28,9 @@ from services.settings.table import BUILT_IN_SPECS, load_spec
 from shared import wire
 from shared.errors import InputError, NodeError, RuleError
 from shared.upgrades import to_object
+
+if TYPE_CHECKING:
+    from services.node import Node
 
 _COPY = 2**20  # bytes
 _UPGRADES = "upgrades.json"
@@ -39,6 +43,9 @@ class Restored:
 
     admitted: int  # transactions that wait again
     refused: int  # others, which are mined or not valid any more
+    tokens: int
+    vouchers: int
+    payouts: int  # that are due
 
 
 @click.command()
@@ -131,30 +138,45 @@ def _fill(
     url: str, manifest: Manifest, lines: Iterator[tuple[str, Any]], advance: Callable[[int, int], None]
 ) -> Restored:
     from services.connections import as_store, connect_for_jobs
+    from services.store.accounting import AccountingStore
     from services.store.state import StateStore
+    from services.store.tokens import TokenStore
 
     importer = Importer(url, manifest.node, manifest.spec, manifest.genesis)
     node = importer.node
     waiting: list[Any] = []
     left: dict[str, dict[str, Any]] = {}
-    names: list[tuple[str, str]] = []
     number = 0
-    for kind, value in lines:
-        if kind == "block":
-            number += 1
-            importer.take(wire.parse(value, floats=node.rules.floats))
-            advance(number, manifest.height)
-        elif kind == "waiting":
-            waiting.append(value)
-        elif kind == "record":
-            left[value[0]] = value[1]
-        else:
-            names.append(value)
-    if importer.finish().tip != manifest.tip:
-        raise Failure("The node's store has a longer chain than the backup; restore to a store without a chain.")
-    for address, name in names:
-        with contextlib.suppress(NodeError):  # of a release with other rules for names: it can be given again
-            node.names.give(address, name)
+    with contextlib.closing(connect_for_jobs(url)) as redis:
+        store, keys = as_store(redis), node.chain.keys
+        items = Restorer(node.rules, TokenStore(store, keys), AccountingStore(store, keys), manifest.height)
+        for kind, value in lines:
+            if kind == "block":
+                number += 1
+                importer.take(wire.parse(value, floats=node.rules.floats))
+                advance(number, manifest.height)
+                if number == manifest.height and importer.finish().tip != manifest.tip:
+                    raise Failure(
+                        "The node's store has a longer chain than the backup; restore to a store without a chain."
+                    )
+            elif kind == "waiting":
+                waiting.append(value)
+            elif kind == "record":
+                left[value[0]] = value[1]
+            elif kind == "name":
+                with contextlib.suppress(NodeError):  # of a release with other rules for names: it can be given again
+                    node.names.give(*value)
+            else:
+                items.take(kind, value)
+        items.finish()
+        admitted = _admit(node, waiting)
+        kept = {name: record for name, record in left.items() if name not in admitted}
+        StateStore(store, keys).renew([], kept, node.clock.now())
+    return Restored(len(admitted), len(waiting) - len(admitted), items.tokens, items.vouchers, items.payouts)
+
+
+def _admit(node: "Node", waiting: list[Any]) -> set[str]:
+    """Have the mempool take transactions; the ids of those that it took."""
     admitted: set[str] = set()
     for start in range(0, len(waiting), _BATCH):
         found = []
@@ -163,10 +185,7 @@ def _fill(
                 found.append(node.rules.read_request(value))
         outcomes = node.mempool.admit_many(found)
         admitted |= {item.id for item in outcomes if not isinstance(item, NodeError)}
-    with contextlib.closing(connect_for_jobs(url)) as redis:
-        kept = {name: record for name, record in left.items() if name not in admitted}
-        StateStore(as_store(redis), node.chain.keys).renew([], kept, node.clock.now())
-    return Restored(len(admitted), len(waiting) - len(admitted))
+    return admitted
 
 
 def _places(made: Path, manifest: Manifest, cluster: bool) -> KeyPlaces:
@@ -255,6 +274,9 @@ def _show(checked: Checked, done: Restored, data_dir: Path, cluster: bool, as_js
             "wallets": wallets,
             "waiting": done.admitted,
             "refused": done.refused,
+            "tokens": done.tokens,
+            "vouchers": done.vouchers,
+            "payouts": done.payouts,
         }
         terminal.show_json(value)
         return
@@ -264,6 +286,16 @@ def _show(checked: Checked, done: Restored, data_dir: Path, cluster: bool, as_js
         if found.keys
         else "The backup holds no keys: the node gets a new key when it is started.",
     )
+    if done.tokens or done.vouchers:
+        terminal.show(
+            f"{done.tokens} tokens and {done.vouchers} vouchers are valid as they were: revoke again what was revoked "
+            "since."
+        )
+    if done.payouts:
+        terminal.show(
+            f"{done.payouts} payouts are due; those without a plan wait until the chain is longer by twice "
+            "QUARRY_PAYOUT_DEPTH."
+        )
     if done.refused:
         terminal.show(f"{done.refused} waiting transactions were mined meanwhile, or are not valid any more.")
     if not cluster:

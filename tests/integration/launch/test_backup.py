@@ -240,6 +240,9 @@ def test_a_node_of_a_cluster_comes_back(cheap: None, here: TestNode, valkey: Emb
     here.admit(ALICE, 1)
     left = here.admit(ALICE, 2)
     assert here.node.pool.drop([left.id], "expired", "age", here.clock.now()) == 1
+    voucher, (_, token) = here.node.leases.vouchers.new("class"), here.node.operators.new("night shift", ["jobs"])
+    here.node.operators.new("gone", ["jobs"])
+    here.node.operators.revoke("gone")
     waiting, tip = here.node.pool.newest(10)[1], here.node.chain.tip()
     volume, new = tmp_path / "data", tmp_path / "new"
     spec = write_spec(tmp_path / "spec.toml", here.spec)
@@ -251,6 +254,7 @@ def test_a_node_of_a_cluster_comes_back(cheap: None, here: TestNode, valkey: Emb
     assert in_container(variables, "wallet", "new", "alice").returncode == 0
     made = in_container(variables, "backup", "-")
     assert b"2 blocks" in made.stderr and b"and 1 wallets, 1 waiting" in made.stderr, made.stderr
+    assert b"With 1 tokens, 1 vouchers and 0 payouts" in made.stderr
 
     other = valkey.url.removesuffix("/0") + "/1"
     # Without its data directory: `in-node` would make another key there.
@@ -260,11 +264,16 @@ def test_a_node_of_a_cluster_comes_back(cheap: None, here: TestNode, valkey: Emb
     assert b"of another chain than network" in refused_.stderr
     restored = in_container(elsewhere, "restore", "-", "--data-dir", new, "--cluster", stdin=made.stdout)
     assert restored.returncode == 0, restored.stderr
+    assert b"1 tokens and 1 vouchers are valid" in restored.stdout
     assert digests(new) == digests(volume)
     with Redis.from_url(other) as redis:
         node = TestNode(redis, here.settings).node
         assert (node.chain.tip().hash, node.pool.newest(10)[1]) == (tip.hash, waiting)
         assert_store_equals_replay(node, redis)
+        assert node.operators.find(token) == here.node.operators.find(token) is not None
+        assert [item.name for item in node.operators.all()] == ["night shift"]
+        assert node.leases.vouchers.all() == here.node.leases.vouchers.all()
+        assert node.leases.take(voucher.secret, "bob", "", 1) is None  # known, and no round is open
         assert node.pool.record(left.id) == here.node.pool.record(left.id) is not None
     # The old Valkey has a block more than the backup: it is left as it is.
     here.mine()

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,129 +16,43 @@ from services.errors import BadSettings
 from services.payouts import Payer, payer_of
 from services.settings.table import load
 from services.store import packing
-from services.store.leases import Lease
 from services.store.mining import Searched
 from services.wallet import keyring
 from shared.amounts import parse_amount
 from shared.block import Block
 from shared.keys import KeyPair
 from shared.payouts import split
-from shared.proof import accepts
-from shared.transaction import Transaction
 from tests.support.keys import ALICE, BOB, CAROL, DAVE
-from tests.support.nodes import TestNode, make_settings
+from tests.support.nodes import TestNode
+from tests.support.payouts import (
+    DEPTH,
+    DIFFICULTY,
+    counts,
+    keys_of,
+    make_node,
+    paid,
+    payer,
+    payments,
+    pool_block,
+    reward_of,
+    seal,
+    secret,
+    settle,
+    window,
+    work,
+)  # fmt: skip
 from tests.support.said import listen
-from tests.support.specs import make_spec
 from tests.support.stored import assert_store_equals_replay
 from worker.housekeeper import Housekeeper
-
-DEPTH = 3
-DIFFICULTY = 2_000
 
 
 class Killed(BaseException):
     """The process ends here."""
 
 
-def make_node(redis: Redis, **changes: Any) -> TestNode:
-    fields = {"reward_address": ALICE.address, "payout_depth": DEPTH, "payout_window": 2, **changes}
-    node = TestNode(redis, make_settings(make_spec(difficulty=DIFFICULTY), **fields))
-    node.node.begin()
-    return node
-
-
 @pytest.fixture
 def here(redis: Redis) -> TestNode:
     return make_node(redis)
-
-
-def payer(here: TestNode, redis: Redis | None = None) -> Payer:
-    """The payer of a process of its own."""
-    return Payer(here.build(redis or here.redis), ALICE, DEPTH)
-
-
-def secret(here: TestNode) -> str:
-    return here.node.leases.vouchers.new("class").secret
-
-
-def take(here: TestNode, voucher: str, miner: str, address: str) -> Lease:
-    if here.node.rounds.ensure_open() is None:
-        here.node.requests.ask()
-    found = here.node.leases.take(voucher, miner, address, 1)
-    assert found is not None
-    return found
-
-
-def work(here: TestNode, voucher: str, miner: str, address: str, most: int = 99) -> int:
-    """Do a lease, without the proofs of the block. Returns the credit."""
-    lease = take(here, voucher, miner, address)
-    shares = [
-        proof
-        for proof in lease.proofs
-        if accepts(lease.prefix, lease.share_difficulty, proof) and not accepts(lease.prefix, lease.difficulty, proof)
-    ]
-    return here.node.leases.report(voucher, lease.id, shares[:most], len(lease.proofs)).credited
-
-
-def seal(here: TestNode, voucher: str, miner: str, address: str) -> tuple[str, int]:
-    """Lease until there is a proof of the block, and hand in that alone. Returns the hash and the credit."""
-    while True:
-        lease = take(here, voucher, miner, address)
-        proof = next((each for each in lease.proofs if accepts(lease.prefix, lease.difficulty, each)), None)
-        if proof is not None:
-            reported = here.node.leases.report(voucher, lease.id, [proof], 1)
-            assert reported.sealed is not None
-            return reported.sealed, reported.credited
-
-
-def pool_block(here: TestNode) -> Block:
-    """A block with what waits, as another node finds it."""
-    made = here.node.rounds._templates.make(DAVE.address)
-    return here.node.acceptor.accept(here.sealed(made.template)).block
-
-
-def settle(here: TestNode, payers: list[Payer], blocks: int = 3 * DEPTH) -> int:
-    over = 0
-    for _ in range(blocks):
-        over += sum(each.run() for each in payers)
-        pool_block(here)
-    return over + sum(each.run() for each in payers)
-
-
-def payments(here: TestNode) -> Iterator[Transaction]:
-    """All transfers of the node's account on its chain."""
-    for text in here.node.chain.stream(2, here.node.chain.tip().height):
-        block = here.node.rules.read_block(json.loads(text))
-        yield from (item for item in block.transactions[1:] if item.sender == ALICE.address)
-
-
-def paid(here: TestNode, block: str) -> dict[str, int]:
-    """What the chain says was paid for a block."""
-    sums: Counter[str] = Counter()
-    for item in payments(here):
-        if item.fields.get("data") == f"quarry payout {block}":
-            assert item.recipient not in sums, "paid twice"
-            sums[item.recipient] += item.amount
-    return dict(sums)
-
-
-def keys_of(here: TestNode) -> list[str]:
-    return sorted(key.decode() for key in here.redis.scan_iter("*payout-shares:*")) + sorted(
-        key.decode() for key in here.redis.scan_iter("*payout:*")
-    )
-
-
-def counts(here: TestNode) -> dict[str, int]:
-    found = here.redis.hgetall(here.node.chain.keys.payouts)
-    return {name.decode(): int(value) for name, value in found.items()}
-
-
-def window(here: TestNode) -> tuple[list[tuple[int, str]], dict[str, int], int]:
-    """The log (hashes, address), the sums, and the total."""
-    keys = here.node.chain.keys
-    log = [item.decode().split(" ") for item in here.redis.lrange(keys.share_log, 0, -1)]
-    sums = {name.decode(): int(value) for name, value in here.redis.hgetall(keys.share_window).items()}
-    return [(int(item[0]), item[1]) for item in log], sums, counts(here).get("total", 0)
 
 
 def sums(here: TestNode, *keys: KeyPair) -> list[tuple[int, int]]:
@@ -382,7 +296,7 @@ def test_a_payer_that_is_killed_at_any_step_neither_loses_nor_repeats(
     voucher = secret(here)
     work(here, voucher, "carol", CAROL.address, 3)
     blocks = [seal(here, voucher, "bob", BOB.address)[0] for _ in range(2)]
-    expected = {block: split(_reward(here, block), here.node.payouts.shares(block)) for block in blocks}
+    expected = {block: split(reward_of(here, block), here.node.payouts.shares(block)) for block in blocks}
     for _ in range(2):  # twice in a row
         dying = payer(here)
         kill(monkeypatch, dying, step)
@@ -396,14 +310,10 @@ def test_a_payer_that_is_killed_at_any_step_neither_loses_nor_repeats(
     assert sums(here, BOB, CAROL) == on_chain(here, BOB, CAROL)
 
 
-def _reward(here: TestNode, block: str) -> int:
-    return parse_amount(here.node.chain.block_object(block)["transactions"][0]["amount"])
-
-
 def test_two_payers_at_once_pay_once(here: TestNode) -> None:
     voucher = secret(here)
     blocks = [seal(here, voucher, "bob", BOB.address)[0] for _ in range(4)]
-    expected = {block: split(_reward(here, block), here.node.payouts.shares(block)) for block in blocks}
+    expected = {block: split(reward_of(here, block), here.node.payouts.shares(block)) for block in blocks}
     payers = [payer(here), payer(here)]
     with ThreadPoolExecutor(2) as pool:
         for _ in range(4 * DEPTH):

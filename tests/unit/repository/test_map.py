@@ -147,6 +147,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("services/store/leases.py", "services/store/vouchers.py")),
     ("a payout from its shares to the chain", ("tests/integration/mining/test_payouts.py",),
      ("services/payouts.py", "services/store/payouts.py")),
+    ("tokens, vouchers and payouts of a backup, read and written",
+     ("tests/integration/mining/test_payouts_restored.py",), ("services/store/accounting.py",)),
     ("bad leases and reports, and those that are good", ("tests/integration/http/test_leases.py",),
      ("api/leasing.py",)),
     ("leases at the door, by themselves and for many who wait", ("tests/integration/rpc/test_leases.py",),

@@ -1,8 +1,10 @@
 """What a backup holds is read as it was written, and nothing else is read."""
 
+import base64
 import io
 import json
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ __all__ = ["cheap"]
 pytestmark = pytest.mark.usefixtures("cheap")
 
 HASH = "ab" * 32
+SHARE = ("share", "12 - - w1")
 MANIFEST = Manifest("node1", SPEC, HASH, HASH, 2, 1_700_000_000, "1.2", True, True)
 
 
@@ -45,13 +48,14 @@ def test_everything_comes_back() -> None:
     writer.waiting(b'{"a":1}')
     writer.record(HASH, record | {"more": 1})
     writer.name("0x1", "the bakery")
+    writer.item(*SHARE)
     writer.finish()
     output.seek(0)
     reader = Reader(output, PASSPHRASE)
     assert reader.manifest == MANIFEST
     assert list(reader.lines()) == [
         ("file", ("node/private.key", b"\x00\xff")), ("block", genesis), ("block", block), ("waiting", {"a": 1}),
-        ("record", (HASH, record)), ("name", ("0x1", "the bakery")),
+        ("record", (HASH, record)), ("name", ("0x1", "the bakery")), SHARE,
     ]  # fmt: skip
 
 
@@ -87,6 +91,9 @@ END: dict[str, Any] = {"end": {}}
         ([HEAD, {"record": {"id": HASH, "status": "X Y", "reason": "y", "at": 1}}, END], 2),
         ([HEAD, {"record": {"id": "1", "status": "x", "reason": "y", "at": 1}}, END], 2),
         ([HEAD, {"name": {"name": "a", "address": 1}}, END], 2),
+        ([HEAD, {"share": "12 -"}, END], 2),
+        ([HEAD, {"share": "12 - - w1"}, {"voucher": {}}, END], 3),
+        ([HEAD, {"share": "12 - - w1"}, {"name": {"name": "a", "address": "b"}}, END], 3),
         ([HEAD, {"waiting": 1}, b'{"block": {}}\n', {"end": {"waiting": 1, "block": 1}}], 3),
         ([HEAD, END, b"\n"], 2),
         ([HEAD, END, END], 2),
@@ -129,3 +136,14 @@ def test_a_chain_spec_that_is_another_one_here_is_refused() -> None:
     ):
         with pytest.raises(BadBackup, match=message):
             read(sealed([{"manifest": MANIFEST.to_object() | change}, END]))
+
+
+def test_a_backup_of_version_1_is_read_and_has_nothing_that_it_did_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that a release with version 1 has written."""
+    kept = json.loads(Path(__file__).with_name("version_1.json").read_text())
+    reader = Reader(io.BytesIO(base64.b64decode(kept["backup"])), kept["passphrase"])
+    kinds = [kind for kind, _ in reader.lines()]
+    assert reader.manifest.height == 3 and kinds == ["file"] * 7 + ["block"] * 3 + ["record", "name"]
+    monkeypatch.setattr("services.backup.sealed.VERSION", 1)
+    with pytest.raises(BadBackup, match="Line 2"):
+        read(sealed([HEAD, dict([SHARE]), {"end": {"share": 1}}]))

@@ -1,5 +1,6 @@
 """`quarry backup` and `quarry restore` without processes: what is asked, what is refused, and that nothing is left."""
 
+import base64
 import io
 import json
 from pathlib import Path
@@ -10,6 +11,7 @@ from api.cli.group import Failure
 from api.cli.node.backup import ATTEMPTS, write_backup
 from services.backup.checking import check
 from services.backup.sealed import BadBackup
+from services.system.programs import ROOT
 from services.wallet import keyring
 from shared.canonical import canonical
 from shared.rules import rules_for
@@ -97,7 +99,7 @@ def test_without_a_node_nothing_is_written(tmp_path: Path) -> None:
         (lambda content: b"x" * 200_000, "This is not a backup of Quarry."),
         (lambda content: content[:-1], "cut off or was altered after byte"),
         (lambda content: content[:200] + b"?" + content[201:], "altered after byte"),
-        (lambda content: content.replace(b" 1\n", b" 9\n", 1), "has version 9; this release reads version 1."),
+        (lambda content: content.replace(b" 2\n", b" 9\n", 1), "has version 9; this release reads versions 1 to 2."),
     ],
 )
 def test_bad_backups_are_one_sentence_and_leave_nothing(  # type: ignore[no-untyped-def]
@@ -141,3 +143,14 @@ def test_a_backup_without_keys_makes_a_node_that_gets_its_own(tmp_path: Path) ->
     assert f"QUARRY_DATA_HOME={new} QUARRY_NODE=miner-7 quarry up --spec {new}/unit/spec.toml" in result.stdout
     assert not (new / "unit" / "miner-7" / keyring.PRIVATE_KEY).exists()
     assert (new / "unit" / "miner-7" / "valkey").is_dir()
+
+
+def test_a_backup_of_version_1_is_restored(tmp_path: Path) -> None:
+    """As services/backup wrote it before it held tokens, vouchers and payouts."""
+    file, new = tmp_path / "file", tmp_path / "new"
+    kept = json.loads((ROOT / "tests/unit/services/backup/version_1.json").read_text())
+    file.write_bytes(base64.b64decode(kept["backup"]))
+    result = run("restore", file, "--data-dir", new, "--json")
+    found = json.loads(result.stdout)
+    assert (found["height"], found["keys"], found["wallets"], found["tokens"], found["payouts"]) == (3, True, 1, 0, 0)
+    assert (new / "unit" / "node1" / keyring.PRIVATE_KEY).exists()

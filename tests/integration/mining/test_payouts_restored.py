@@ -1,0 +1,250 @@
+"""Payouts after a restore, alone and beside the chain on which the node of before goes on: nothing is paid twice."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from services.backup.accounting import Restorer, is_item
+from services.connections import as_store
+from services.payouts import Payer
+from services.peers.book import Peer
+from services.store.accounting import AccountingStore
+from services.store.tokens import TokenStore
+from shared.payouts import split
+from tests.support.keys import ALICE, BOB, CAROL
+from tests.support.nodes import TestNode
+from tests.support.payouts import (
+    DEPTH,
+    counts,
+    keys_of,
+    make_node,
+    paid,
+    payer,
+    payments,
+    pool_block,
+    reward_of,
+    seal,
+    secret,
+    settle,
+    window,
+    work,
+)  # fmt: skip
+from tests.support.said import listen
+
+
+@dataclass
+class Backup:
+    """What a backup holds of a node."""
+
+    items: list[tuple[str, Any]]
+    blocks: list[bytes]
+
+
+def back_up(here: TestNode) -> Backup:
+    store = AccountingStore(as_store(here.redis), here.node.chain.keys)
+    items = json.loads(json.dumps(list(store.items())))
+    assert all(is_item(kind, value) for kind, value in items)
+    return Backup([(kind, value) for kind, value in items], blocks_of(here))
+
+
+def blocks_of(here: TestNode) -> list[bytes]:
+    return list(here.node.chain.stream(2, here.node.chain.tip().height))
+
+
+def restore(backup: Backup, here: TestNode, name: str = "restored") -> TestNode:
+    """Another node with the chain and the items of a backup."""
+    made = TestNode(here.redis, replace(here.settings, node=name), clock=here.clock)
+    follow(made, backup.blocks)
+    store, keys = as_store(here.redis), made.node.chain.keys
+    restorer = Restorer(made.node.rules, TokenStore(store, keys), AccountingStore(store, keys), len(backup.blocks) + 1)
+    for kind, value in backup.items:
+        restorer.take(kind, value)
+    restorer.finish()
+    made.node.begin()
+    return made
+
+
+def follow(node: TestNode, blocks: list[bytes]) -> None:
+    """Append the blocks that a node lacks."""
+    for text in blocks[node.node.chain.tip().height - 1 :]:
+        node.node.acceptor.accept(node.node.rules.read_block(json.loads(text)))
+
+
+def sealed_block(here: TestNode) -> str:
+    """A block of two miners, with its reward for Alice."""
+    voucher = secret(here)
+    work(here, voucher, "carol", CAROL.address, 3)
+    return seal(here, voucher, "bob", BOB.address)[0]
+
+
+def expected(here: TestNode, block: str) -> dict[str, int]:
+    return split(reward_of(here, block), here.node.payouts.shares(block))
+
+
+def planned(here: TestNode, monkeypatch: pytest.MonkeyPatch, block: str) -> None:
+    """Run a payer that ends when it has written its plan."""
+    for _ in range(DEPTH):
+        pool_block(here)
+    with monkeypatch.context() as patch:
+        patch.setattr(Payer, "_pay", lambda *_: (0, False))
+        payer(here).run()
+    assert here.node.payouts.plan(block) is not None and not list(here.node.pool.queue(ALICE.address))
+
+
+@pytest.fixture
+def here(redis: Redis) -> TestNode:
+    return make_node(redis)
+
+
+def test_vouchers_miners_and_the_window_come_back_as_they_were(here: TestNode) -> None:
+    voucher = here.node.leases.vouchers.new("class", code=True)
+    here.node.leases.vouchers.new("gone")
+    here.node.leases.vouchers.revoke("GONE")
+    work(here, voucher.secret, "bob", BOB.address)
+    work(here, voucher.code.lower(), "carol", CAROL.address)
+    seal(here, voucher.secret, "bob", BOB.address)
+    _, token = here.node.operators.new("night shift", ["jobs", "mine"])
+    here.node.operators.new("gone", ["peers"])
+    here.node.operators.revoke("gone")
+
+    made = restore(back_up(here), here)
+    assert made.node.leases.vouchers.all() == here.node.leases.vouchers.all()
+    assert len(made.node.leases.vouchers.all()) == 1
+    assert made.node.leases.miners(10) == here.node.leases.miners(10)
+    assert window(made) == window(here) and window(made)[2] > 0
+    assert made.node.operators.all() == here.node.operators.all()
+    found = made.node.operators.find(token)
+    assert found is not None and found.scopes == ("mine", "jobs")
+    assert made.node.payouts.due(99) == here.node.payouts.due(99)
+    # Both secrets open it, its miners go on where they were, and it can be revoked.
+    before = next(item for item in made.node.leases.miners(10) if item.name == "bob")
+    credit = work(made, voucher.code, "bob", BOB.address)
+    after = next(item for item in made.node.leases.miners(10) if item.name == "bob")
+    assert credit and after.credited == before.credited + credit
+    assert made.node.leases.vouchers.revoke("class") and made.node.leases.miners(10) == []
+    assert back_up(made).items == [item for item in back_up(made).items if item[0] not in ("voucher", "miner")]
+
+
+def test_a_backup_that_is_restored_twice_changes_nothing(here: TestNode) -> None:
+    """A restore to a server that was interrupted is run again."""
+    block = sealed_block(here)
+    here.node.operators.new("night shift", ["jobs"])
+    backup = back_up(here)
+    made = restore(backup, here)
+    first = back_up(made).items
+    assert restore(backup, made).node.payouts.due(99) == [(2, block)]
+    assert back_up(made).items == first == backup.items
+
+
+def test_a_planned_payout_is_sent_once_after_the_restore(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = sealed_block(here)
+    sums = expected(here, block)
+    planned(here, monkeypatch, block)
+    made = restore(back_up(here), here)
+    assert made.node.payouts.plan(block) == here.node.payouts.plan(block)
+    assert settle(made, [payer(made)]) == 1
+    assert paid(made, block) == sums and counts(made)["paid"] == 1 and keys_of(made) == keys_of(here)
+
+
+def beside(here: TestNode, made: TestNode, block: str, sums: dict[str, int]) -> None:
+    """The node of before goes on and pays; the restored one follows its chain and is asked after each block."""
+    old, new = payer(here), payer(made)
+    for _ in range(5 * DEPTH):
+        old.run()
+        pool_block(here)
+        follow(made, blocks_of(here))
+        new.run()
+        for entry in made.node.pool.queue(ALICE.address):  # as peers are told of them
+            here.node.mempool.admit_many([made.node.rules.read_request(json.loads(entry.text))])
+    assert paid(here, block) == sums == paid(made, block)
+    assert made.node.payouts.due(10**6) == [] and len(list(payments(here))) == len(sums)
+    assert settle(made, [new]) == 0 and paid(made, block) == sums
+
+
+def test_a_planned_payout_is_not_repeated_beside_the_old_chain(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = sealed_block(here)
+    sums = expected(here, block)
+    planned(here, monkeypatch, block)
+    beside(here, restore(back_up(here), here), block, sums)
+
+
+def test_a_payout_without_a_plan_is_not_repeated_beside_the_old_chain(here: TestNode) -> None:
+    block = sealed_block(here)
+    beside(here, restore(back_up(here), here), block, expected(here, block))
+
+
+def test_a_payout_without_a_plan_waits_and_is_paid_by_the_restored_node_alone(
+    here: TestNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = listen(monkeypatch, "services.payouts._log")
+    block = sealed_block(here)
+    sums = expected(here, block)
+    for _ in range(DEPTH):
+        pool_block(here)
+    made = restore(back_up(here), here)
+    height, new = made.node.chain.tip().height, payer(made)
+    for _ in range(2 * DEPTH):
+        new.run()
+        assert made.node.payouts.plan(block) is None
+        pool_block(made)
+    [line] = [line for line in said if line["event"] == "payout_waits"]
+    assert f"from height {height + 2 * DEPTH} on" in line["reason"]
+    assert settle(made, [new]) == 1 and paid(made, block) == sums
+
+
+def test_while_a_peer_has_a_better_chain_nothing_restored_is_planned(
+    here: TestNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that is still fetching the chain does not know what is paid for on it."""
+    block = sealed_block(here)
+    made = restore(back_up(here), here)
+    for _ in range(3 * DEPTH):
+        pool_block(made)
+    work_ = made.node.chain.tip().chainwork
+    new = payer(made)
+    peers: list[Peer] = [Peer("http://p", "ok", chainwork=work_ + 1), Peer("http://q", "lying", chainwork=2 * work_)]
+    monkeypatch.setattr(new._node.peers, "approved", lambda: peers)
+    new.run()
+    assert made.node.payouts.plan(block) is None
+    del peers[0]
+    new.run()
+    assert made.node.payouts.plan(block) is not None
+
+
+def test_payments_that_were_signed_again_after_the_backup_are_found(
+    here: TestNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account's owner uses the nonces of the plan; the node of before signs others, and these are mined."""
+    block = sealed_block(here)
+    sums = expected(here, block)
+    planned(here, monkeypatch, block)
+    backup = back_up(here)
+    nonce = here.node.chain.account(ALICE.address).nonce
+    here.mine(*(here.sign(ALICE, nonce + each, amount=1) for each in range(len(sums))))
+    settle(here, [payer(here)], 4 * DEPTH)
+    assert paid(here, block) == sums and here.node.payouts.due(10**6) == []
+    made = restore(backup, here)
+    new = payer(made)
+    for text in blocks_of(here)[made.node.chain.tip().height - 1 :]:
+        follow(made, [*blocks_of(made), text])
+        new.run()
+    settle(made, [new])
+    assert paid(made, block) == sums and made.node.payouts.due(10**6) == [] and counts(made)["paid"] == 1
+
+
+def test_what_the_node_of_before_did_not_pay_is_paid(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It died after the first of two payments: only the other one is signed."""
+    block = sealed_block(here)
+    sums = expected(here, block)
+    backup = back_up(here)
+    planned(here, monkeypatch, block)
+    plan = here.node.payouts.plan(block)
+    assert plan is not None and len(plan.payments) == 2
+    here.mine(here.node.rules.read_request(plan.payments[0].fields))
+    made = restore(backup, here)
+    follow(made, blocks_of(here))
+    settle(made, [payer(made)], 4 * DEPTH)
+    assert paid(made, block) == sums and len(list(payments(made))) == 2 and counts(made)["paid"] == 1
