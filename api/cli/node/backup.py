@@ -41,10 +41,9 @@ def backup(
     """Write the keys, chain and records of a node to FILE, encrypted with a passphrase (- for standard output).
 
     The passphrase is QUARRY_PASSPHRASE, or asked for twice; without it nobody can read the backup. In it are the node's
-    key and admin token, the wallets, the phrase of a development chain, every block, what waits in the mempool, what
-    became of other transactions, the names of addresses, named tokens and vouchers (as hashes), what miners have done,
-    and payouts. The node may be running or stopped. The file is read back and checked before it gets its name. `quarry
-    restore` makes a node of it.
+    keys and wallets, every block, what waits in the mempool and what became of the rest, names, tokens and vouchers (as
+    hashes), what miners have done, and payouts. The node may be running or stopped. The file is read back and checked
+    before it gets its name. `quarry restore` makes a node of it.
 
     With --url, a node on another machine is asked for its chain; its keys and records cannot be had that way.
     """
