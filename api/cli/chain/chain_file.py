@@ -3,12 +3,22 @@
 The first line also has `upgrades`, where there are any.
 """
 
+import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO, Any
 
-from api.cli.chain.stores import node_on, node_store, require_store
+from api.cli.chain.stores import (
+    node_on,
+    node_store,
+    noted_upgrades,
+    other_upgrades,
+    require_store,
+    store_failures,
+)  # fmt: skip
 from api.cli.chain.verification import rule_broken
 from api.cli.client import NodeClient
 from api.cli.group import Failure
@@ -16,7 +26,7 @@ from services.system.text_files import without_mark
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 from shared.errors import RuleError, TooEarly
 from shared.rules import Rules, rules_for
-from shared.upgrades import BadUpgrades, read_upgrades, to_object
+from shared.upgrades import BadUpgrades, parting, read_upgrades, to_object
 
 # Bytes. No chain spec allows blocks of more than 16 MiB (`max_block_bytes`), so a longer line is not a block.
 _MAX_LINE = 2**24 + 2**16
@@ -72,16 +82,51 @@ def import_chain(source: IO[bytes], node: str, redis_url: str | None, advance: C
         advance: called with the number of bytes read so far.
 
     Raises:
-        Failure: the file is damaged, or does not fit the node's chain; the message has the height or the line.
+        Failure: the file is damaged, does not fit the node's chain, or has upgrades that the node lacks; the message
+            has the height or the line.
     """
     reader = _Reader(source)
     spec, genesis = reader.head()
     with node_store(spec, node, redis_url) as url:
-        importer = Importer(url, node, spec, genesis)
+        importer = Importer(url, node, _under_the_nodes_upgrades(url, node, spec), genesis)
         for _, value in reader.blocks():
             importer.take(value)
             advance(reader.bytes)
         return importer.finish()
+
+
+def _under_the_nodes_upgrades(redis_url: str, node: str, spec: ChainSpec) -> ChainSpec:
+    """The spec of a file, with the upgrades that the node has: those of QUARRY_UPGRADES_FILE, or of its last start.
+
+    Raises:
+        Failure: the file has an upgrade that the node lacks, or has another one. BadSettings, StoreUnavailable.
+    """
+    from services.connections import as_store, connect_for_jobs
+    from services.registry import spec_of
+    from services.settings.table import upgraded
+    from services.settings.values import named, node_name
+
+    named("--node", node_name, node)
+    bare = replace(spec, stages=())
+    require_store(redis_url)
+    with contextlib.closing(connect_for_jobs(redis_url)) as redis, store_failures():
+        noted = noted_upgrades(node_on(redis, redis_url, node, bare))
+        known = spec_of(as_store(redis), node)
+    height = parting(spec, noted)
+    if os.environ.get("QUARRY_UPGRADES_FILE"):
+        ours = upgraded(bare, Path(os.environ["QUARRY_UPGRADES_FILE"]).expanduser())
+    elif height is None:
+        return spec
+    elif not noted:
+        ours = bare
+    elif known is not None and known.hash == spec.hash and parting(known, noted) is None:
+        ours = known
+    else:  # heights and digests of the node's upgrades are known, and nothing else
+        raise other_upgrades(node, height, "the file")
+    height = parting(spec, [(stage.height, stage.digest) for stage in ours.stages])
+    if height is not None and any(stage.height == height for stage in spec.stages):
+        raise other_upgrades(node, height, "the file")
+    return ours
 
 
 class _Reader:

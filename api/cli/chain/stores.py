@@ -1,6 +1,7 @@
 """Finding the store of a node, and opening a node on it beside the processes that serve it."""
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,6 +35,19 @@ def node_on(redis: Any, redis_url: str, name: str, spec: ChainSpec) -> Node:
 
     settings = load({"QUARRY_NODE": name, "QUARRY_REDIS_URL": redis_url})
     return build_node(replace(settings, spec=spec), store=as_store(redis), queue=RqJobs(redis))
+
+
+def noted_upgrades(node: Node) -> list[tuple[int, str]]:
+    """Height and digest of each upgrade that a node had at its last start."""
+    return [(int(height), str(digest)) for height, digest in json.loads(node.chain.noted_upgrades() or "[]")]
+
+
+def other_upgrades(name: str, height: int, of: str) -> Failure:
+    """What is said where the upgrades of a node are not those `of` something, from a height on."""
+    return Failure(
+        f"The upgrades of the node {name} differ from those of {of} from height {height} on, so nothing was done: set "
+        "QUARRY_UPGRADES_FILE to the file of upgrades of this chain, for the node and for this command."
+    )
 
 
 def store_of(client: NodeClient) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from api.cli.chain.stores import configured_spec, node_on, require_store
+from api.cli.chain.stores import configured_spec, node_on, noted_upgrades, other_upgrades, require_store
 from api.cli.client import NodeClient
 from api.cli.group import Failure
 from api.cli.options import home, running_node
@@ -20,6 +20,7 @@ from services.wallet import keyring
 from shared.chain_spec import ChainSpec
 from shared.errors import RuleError
 from shared.rules import rules_for
+from shared.upgrades import parting
 
 MOST_RECORDS = 500_000  # of the latest; a node forgets them after a while anyhow
 
@@ -76,6 +77,9 @@ class StoreSource:
         self._accounting = AccountingStore(as_store(redis), self._node.chain.keys)
         if self._node.chain.hash_at(1) is None:
             raise Failure(f"The store holds no chain of a node named {name}; name the node with --node.")
+        height = parting(spec, noted_upgrades(self._node))
+        if height is not None:  # its blocks could not be restored
+            raise other_upgrades(name, height, spec.name)
 
     def records(self) -> Records:
         """As `Source`."""

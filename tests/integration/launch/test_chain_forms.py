@@ -1,0 +1,168 @@
+"""Backups and chain files of chains with packed blocks, sealers and upgrades; and of nodes that lack the upgrades."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from services.connections import as_store
+from services.launch.embedded import EmbeddedValkey
+from services.launch.state import to_toml
+from services.registry import register
+from services.store import packing
+from services.wallet import keyring
+from shared.chain_spec import ChainSpec
+from shared.upgrades import read_upgrades, signed, to_object
+from tests.support.backups import PASSPHRASE, cheap
+from tests.support.cli import refused, run
+from tests.support.keys import ALICE, BOB, CAROL
+from tests.support.nodes import TestNode, make_settings, mine
+from tests.support.specs import make_spec
+from tests.support.stored import assert_store_equals_replay
+
+__all__ = ["cheap"]
+pytestmark = pytest.mark.usefixtures("elsewhere", "cheap")
+SPEC = make_spec(sealers=[ALICE.address])
+FORK = 4
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of whoever runs the tests, and a data directory of the test's own."""
+    for name in [name for name in os.environ if name.startswith("QUARRY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("QUARRY_PASSPHRASE", PASSPHRASE)
+    monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path / "home"))
+
+
+def upgraded(height: int = FORK) -> ChainSpec:
+    changes = {"sealers": [ALICE.address, BOB.address], "difficulty": 128}
+    upgrades = {"spec": SPEC.hash, "upgrades": [{"height": height, "changes": changes}]}
+    drafted, _ = signed(read_upgrades(upgrades, SPEC, agreed=False), ALICE)
+    return read_upgrades(to_object(drafted), SPEC)
+
+
+@pytest.fixture
+def here(redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestNode:
+    """A chain of ten blocks, upgraded at the fourth, the first ones in packs."""
+    monkeypatch.setattr(packing, "BLOCKS", 2)
+    keyring.store(tmp_path / "alice", ALICE.seed)
+    settings = make_settings(upgraded(), sealer_key_file=tmp_path / "alice" / "private.key")
+    here = TestNode(redis, settings)
+    here.node.begin()
+    for nonce in range(9):
+        here.admit(CAROL, nonce)
+        mine(here.node)
+    packs = packing.PackStore(as_store(redis), here.node.chain.keys)
+    while packs.pack_next(3, here.clock.now):
+        pass
+    assert packs.totals().blocks > FORK
+    return here
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "spec.toml"
+    path.write_text(to_toml(SPEC))
+    return path
+
+
+@pytest.fixture
+def schedule(tmp_path: Path) -> Path:
+    path = tmp_path / "upgrades.json"
+    path.write_text(json.dumps(to_object(upgraded())))
+    return path
+
+
+def chain_file(here: TestNode, path: Path, *, height: int = 10, upgrades: bool = True) -> Path:
+    """As `quarry chain export` writes it."""
+    found = here.node.rules.spec
+    head = {"spec": found.to_object(), "genesis": here.node.chain.hash_at(1)}
+    head |= {"upgrades": to_object(found)} if upgrades else {}
+    path.write_bytes(b"\n".join([json.dumps(head).encode(), *here.node.chain.stream(1, height)]) + b"\n")
+    return path
+
+
+def other_node(here: TestNode, spec: ChainSpec, name: str) -> TestNode:
+    """A node that has begun under `spec`, whose chain is empty."""
+    made = TestNode(here.redis, make_settings(spec, node=name), clock=here.clock)
+    made.node.begin()
+    return made
+
+
+def test_a_packed_sealed_and_upgraded_chain_comes_back_from_a_backup(
+    here: TestNode, valkey: EmbeddedValkey, spec: Path, schedule: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, new, tip = tmp_path / "file", tmp_path / "new", here.node.chain.tip()
+    source = ("--redis-url", valkey.url, "--node", here.settings.node, "--spec", spec)
+    # Without the upgrades, the backup could not be restored.
+    refused(run("backup", file, *source), 1, f"from height {FORK} on", "QUARRY_UPGRADES_FILE")
+    assert not file.exists()
+    monkeypatch.setenv("QUARRY_UPGRADES_FILE", str(schedule))
+    assert run("backup", file, *source).exit_code == 0
+    monkeypatch.delenv("QUARRY_UPGRADES_FILE")
+
+    result = run("restore", file, "--data-dir", new)
+    assert f"QUARRY_UPGRADES_FILE={new}/test/upgrades.json" in result.stdout, result.output
+    assert json.loads((new / "test" / "upgrades.json").read_text()) == to_object(upgraded())
+    other = valkey.url.removesuffix("/0") + "/1"
+    result = run("restore", file, "--data-dir", tmp_path / "volume", "--cluster", "--redis-url", other)
+    assert result.exit_code == 0, result.output
+    with Redis.from_url(other) as redis:
+        made = TestNode(redis, here.settings, clock=here.clock)
+        assert made.node.chain.tip() == tip
+        assert list(made.node.chain.stream(1, tip.height)) == list(here.node.chain.stream(1, tip.height))
+        assert_store_equals_replay(made.node, redis)
+        made.node.begin()  # under the same upgrades
+        redis.flushdb()
+
+
+def imported(file: Path, valkey: EmbeddedValkey, node: TestNode) -> Any:
+    return run("chain", "import", file, "--redis-url", valkey.url, "--node", node.settings.node)
+
+
+def test_a_node_that_has_the_upgrades_imports_the_chain(
+    here: TestNode, valkey: EmbeddedValkey, schedule: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, tip = chain_file(here, tmp_path / "file"), here.node.chain.tip().hash
+    with_them = other_node(here, upgraded(), "with-them")
+    assert imported(file, valkey, with_them).exit_code == 0
+    assert with_them.node.chain.tip().hash == tip
+    assert_store_equals_replay(with_them.node, here.redis)
+    # A node that has not begun yet, in a container whose environment names the file.
+    monkeypatch.setenv("QUARRY_UPGRADES_FILE", str(schedule))
+    unbegun = TestNode(here.redis, make_settings(upgraded(), node="unbegun"), clock=here.clock)
+    assert imported(file, valkey, unbegun).exit_code == 0
+    assert unbegun.node.chain.tip().hash == tip
+
+
+def test_a_node_that_lacks_an_upgrade_is_told_which_and_imports_nothing(
+    here: TestNode, valkey: EmbeddedValkey, schedule: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = chain_file(here, tmp_path / "file")
+    for name, has in (("lacks", SPEC), ("other", upgraded(6))):
+        node = other_node(here, has, name)
+        refused(
+            imported(file, valkey, node), 1, f"node {name} differ", f"from height {FORK} on", "QUARRY_UPGRADES_FILE"
+        )
+        assert node.node.chain.tip().height == 1
+    schedule.write_text(json.dumps(to_object(upgraded(7))))
+    monkeypatch.setenv("QUARRY_UPGRADES_FILE", str(schedule))
+    refused(imported(file, valkey, other_node(here, upgraded(), "with-them")), 1, f"from height {FORK} on")
+
+
+def test_a_file_from_before_the_upgrade_was_agreed_fits_a_node_that_has_it(
+    here: TestNode, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    early = chain_file(here, tmp_path / "early", height=FORK - 1, upgrades=False)
+    node = other_node(here, upgraded(), "with-them")
+    # Only heights and digests of its upgrades are known, as of a node in a container.
+    refused(imported(early, valkey, node), 1, "QUARRY_UPGRADES_FILE")
+    register(as_store(here.redis), node.settings)
+    assert imported(early, valkey, node).exit_code == 0
+    assert node.node.chain.tip().height == FORK - 1
+    assert imported(chain_file(here, tmp_path / "whole"), valkey, node).exit_code == 0
+    assert node.node.chain.tip().hash == here.node.chain.tip().hash
