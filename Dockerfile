@@ -1,8 +1,11 @@
 # The images of docker-compose.yml. `node` is for APIs, tickers, network workers, and the Valkey that the lock pins;
-# `miner` is `node` and the fast kernel. `make base-image` moves BASE to the digest that its tag has today.
+# `miner` is `node` and the fast kernel; `edge` is the proxy. `make base-image` moves BASE to the digest that its tag has
+# today.
 # Needs BuildKit: DOCKER_BUILDKIT=1 where Docker is older than 23.
 
 ARG BASE=python:3.12-slim@sha256:229a2c5bfa27522db7815ea81f9bed70af17ccb9de9fc7ad142b1877b5830d36
+# What the proxy is made of: an image with nginx, sed and curl.
+ARG EDGE_BASE=nginx:stable
 # Without a package index: an image with the wheels of all three locks in its root, for --build-arg WHEELS=.
 ARG WHEELS=scratch
 
@@ -55,6 +58,13 @@ RUN for file in /opt/quarry/lib/python*/site-packages/worker/kernel/*.py; do \
  && chmod -R u=rwX,go=rX /etc/quarry \
  && ln -s "$(/opt/quarry/bin/python -c 'from services.launch.embedded import find_server; print(find_server())')" \
     /opt/quarry/bin/valkey-server
+
+
+# With the modes that the proxy's user needs: a checkout under umask 077 has files that only its owner can read.
+FROM ${EDGE_BASE} AS edge
+COPY --chmod=0444 deploy/nginx.conf deploy/edge.sh /etc/quarry/
+USER 10001:10001
+ENTRYPOINT ["/bin/sh", "/etc/quarry/edge.sh"]
 
 
 FROM ${BASE} AS node

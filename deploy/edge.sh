@@ -3,6 +3,7 @@
 #
 #   EDGE_NAME          the name by which clients reach it, which the certificate has
 #   EDGE_API           host and port of the node's API          EDGE_RPC    of its `quarry rpc`
+#                      nginx looks their addresses up when it starts, and again here when a container has another one
 #   EDGE_CERTIFICATES  directory with fullchain.pem and privkey.pem
 #   EDGE_HTTP, EDGE_HTTPS   where it listens: ports, or addresses with ports
 #   EDGE_CONFIGURATION      deploy/nginx.conf               EDGE_RUN    a directory for what it writes
@@ -41,4 +42,16 @@ http {
     include $run/quarry.conf;
 }
 END
+
+api=${EDGE_API:-node1:5000} rpc=${EDGE_RPC:-rpc1:8545}
+addresses() { getent hosts "${api%:*}" && getent hosts "${rpc%:*}"; }
+(
+    before=$(addresses) || before=
+    # $$ is the process that becomes nginx.
+    while sleep 2 && kill -0 $$ 2> /dev/null; do
+        if now=$(addresses) && [ "$now" != "$before" ] && nginx -e stderr -c "$run/nginx.conf" -s reload; then
+            before=$now
+        fi
+    done
+) &
 exec nginx -e stderr -c "$run/nginx.conf" -g 'daemon off;'

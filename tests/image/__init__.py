@@ -5,5 +5,6 @@
 - `base.py`: what the images are built from, without a registry: Debian by debootstrap, and the wheels of the locks
 - `checkout.py`: build contexts: this checkout with the strictest modes and with secrets in it, and an earlier commit
 - `cluster.py`: the project of docker-compose.yml: its containers, their health, what runs in them
+- `edge.py`: requests of a stranger to the proxy of the profile `edge`
 - `steps.py`: the steps of the test, in order
 """

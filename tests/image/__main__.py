@@ -22,6 +22,7 @@ from tests.image.machine import Skipped
 from tests.image.steps import Test
 
 _PORTS = [f"NODE{number}_{kind}" for number in (1, 2, 3) for kind in ("PORT", "RPC_PORT")]
+_PORTS += ["EDGE_HTTP_PORT", "EDGE_HTTPS_PORT"]
 
 
 def main(arguments: list[str]) -> int:

@@ -18,6 +18,7 @@ from tests.image.machine import Skipped
 SUITE = "trixie"  # as python:3.12-slim is made of
 BASE = "quarry-base:local"
 WHEELS = "quarry-wheels:local"
+NGINX = "nginx:stable"  # as the Dockerfile names it
 _OLDEST = 30 * 86400.0  # seconds; then the base is made again, with Debian's updates
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -66,6 +67,50 @@ def _bootstrap(file: Path, debs: Path, root: Path) -> None:
         (root / "etc/pip.conf").write_text(f"[global]\ncert = {_CA_BUNDLE}\n")
     shutil.rmtree(root / "var/cache/apt", ignore_errors=True)
     shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
+    made = file.with_suffix(".new")
+    subprocess.run(["tar", "-C", str(root), "-cf", str(made), "."], check=True)
+    made.replace(file)
+    shutil.rmtree(root)
+
+
+def make_nginx(engine: Engine, cache: Path, work: Path) -> str:
+    """Import Debian's nginx under the name that docker-compose.yml gives to the proxy's base. Returns what it is.
+
+    Raises:
+        Skipped: Debian's mirror does not give it.
+    """
+    file, source = cache / f"{SUITE}-nginx.tar", "from the cache"
+    if not file.exists() or time.time() - file.stat().st_mtime > _OLDEST:
+        _install(file, cache / f"{SUITE}.tar", work / "nginx")
+        source = "by apt"
+    engine.import_file(file, NGINX, f"ENV {_PATH}")
+    said = engine.docker("run", "--rm", "--network", "none", NGINX, "sh", "-c", "nginx -v 2>&1").decode().strip()
+    return f"{said.rpartition(' ')[2]}, {source}"
+
+
+def _install(file: Path, base: Path, root: Path) -> None:
+    """Make a tar file of a base and nginx, which apt installs in it."""
+    root.mkdir()
+    subprocess.run(["tar", "-C", str(root), "-xpf", str(base)], check=True)
+    name, *_ = [*_mirror(), "http://deb.debian.org/debian"]
+    (root / "etc/apt/sources.list").write_text(f"deb {name} {SUITE} main\n")
+    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+    (root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")  # nothing is started here
+    (root / "usr/sbin/policy-rc.d").chmod(0o755)
+    quiet = {"DEBIAN_FRONTEND": "noninteractive", "PATH": _PATH.removeprefix("PATH=")}
+    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    for command in (
+        "update -q",
+        "install -q --yes --no-install-recommends nginx-light curl",
+    ):
+        done = subprocess.run(
+            ["chroot", str(root), "apt-get", *command.split()], env=quiet | proxies, capture_output=True, text=True
+        )
+        if done.returncode:
+            said = (done.stdout + done.stderr).strip().splitlines()
+            raise Skipped(f"apt cannot install nginx in an image: {said[-1] if said else done.returncode}")
+    for part in ("var/cache/apt", "var/lib/apt/lists"):
+        shutil.rmtree(root / part, ignore_errors=True)
     made = file.with_suffix(".new")
     subprocess.run(["tar", "-C", str(root), "-cf", str(made), "."], check=True)
     made.replace(file)

@@ -48,18 +48,19 @@ class Cluster:
         self.checkout = checkout
         self.variables = variables
 
-    def compose(self, *arguments: str, given: bytes | None = None, miners: str = "") -> bytes:
+    def compose(self, *arguments: str, given: bytes | None = None, miners: str = "", profile: str = "") -> bytes:
         """The output of a command of docker compose; `miners`: the variable MINERS, for this call only."""
         place = ("--project-name", PROJECT, "--project-directory", str(self.checkout))
         file = ("--file", str(self.checkout / "docker-compose.yml"))
+        profiles = ("--profile", profile) if profile else ()
         return self.engine.compose(
-            *place, *file, *arguments, variables=self.variables | {"MINERS": miners}, given=given
+            *place, *file, *profiles, *arguments, variables=self.variables | {"MINERS": miners}, given=given
         )
 
-    def up(self, *arguments: str, miners: str = "") -> float:
+    def up(self, *arguments: str, miners: str = "", profile: str = "") -> float:
         """Start services, and wait until all containers are healthy. Returns the seconds that it took."""
         began = time.monotonic()
-        self.compose("up", "--detach", "--no-build", *arguments, miners=miners)
+        self.compose("up", "--detach", "--no-build", *arguments, miners=miners, profile=profile)
         self.wait_healthy()
         return time.monotonic() - began
 
@@ -130,6 +131,25 @@ class Cluster:
                     left = self.engine.docker("network", "inspect", "--format", shape, network).decode().split()
                     for name in left:
                         self.engine.docker("network", "disconnect", "--force", network, name)
+
+    # --- Addresses ---
+
+    def address(self, service: str) -> str:
+        """A service's address on the network of the proxy."""
+        shape = f'{{{{(index .NetworkSettings.Networks "{PROJECT}_edge").IPAddress}}}}'
+        return self.engine.docker("inspect", "--format", shape, self._id(service)).decode().strip()
+
+    def move(self, service: str) -> None:
+        """Stop and start a service whose address another container takes meanwhile, so that it gets another one."""
+        network, other = f"{PROJECT}_edge", self._id("broker")
+        self.compose("stop", service)
+        self.engine.docker("network", "connect", network, other)
+        self.compose("start", service)
+        self.wait_healthy()
+        self.engine.docker("network", "disconnect", network, other)
+
+    def _id(self, service: str) -> str:
+        return next(item.id for item in self.containers() if item.service == service)
 
     # --- What the nodes say ---
 

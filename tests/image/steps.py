@@ -6,14 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.image import base, checkout
+from tests.image import base, checkout, edge
 from tests.image.cluster import NODES, Cluster
 from tests.image.engine import Engine, Failed
 
 HEALTHY_SECONDS = 60.0  # budget from `up` until all containers are healthy, on a quiet machine
 STOP_SECONDS = 10.0
 _KEYS = ("private.key", "public.key", "certificate.pem", "admin-token")
-_THIS = {"QUARRY_IMAGE": "quarry:local", "QUARRY_MINER_IMAGE": "quarry-miner:local"}
+_THIS = {
+    "QUARRY_IMAGE": "quarry:local",
+    "QUARRY_MINER_IMAGE": "quarry-miner:local",
+    "EDGE_IMAGE": "quarry-edge:local",
+}
 _BEFORE = {"QUARRY_IMAGE": "quarry:before", "QUARRY_MINER_IMAGE": "quarry-miner:before"}
 
 
@@ -51,11 +55,14 @@ class Test:
             Failed: the cluster or an image is not as it should be.
         """
         self.say(f"base: {base.make_base(self.engine, self.cache, self.work)}")
+        self.say(f"the proxy's base: nginx {base.make_nginx(self.engine, self.cache, self.work)}")
+        self.ports |= edge.make_certificates(self.work / "certificates")
         steps: list[Callable[[], None]] = [
             self.build_images,
             self.start_the_previous_commit,
             self.upgrade,
             self.look_at_the_containers,
+            self.pass_the_edge,
             self.kill_every_program,
             self.scale_the_miners,
             self.stop_and_start,
@@ -97,16 +104,17 @@ class Test:
             self._build(self.before, _BEFORE)
         self._build(context, _THIS)
         bare = int(self.engine.docker("image", "inspect", "--format", "{{.Size}}", base.BASE))
-        for name in _THIS.values():
+        for name in ("quarry:local", "quarry-miner:local"):
             size = int(self.engine.docker("image", "inspect", "--format", "{{.Size}}", name))
             self.say(f"  {name}: {(size - bare) / 1e6:.0f} MB and the base")
         self._require_kernels()
 
     def _build(self, context: Path, names: dict[str, str]) -> None:
         started = time.monotonic()
-        targets = re.findall(r"^FROM .* AS (node|miner)$", (context / "Dockerfile").read_text(), re.MULTILINE)
+        wanted = "node|miner|edge" if names is _THIS else "node|miner"
+        targets = re.findall(rf"^FROM .* AS ({wanted})$", (context / "Dockerfile").read_text(), re.MULTILINE)
         for target in targets or [""]:
-            name = names["QUARRY_MINER_IMAGE" if target == "miner" else "QUARRY_IMAGE"]
+            name = names[{"miner": "QUARRY_MINER_IMAGE", "edge": "EDGE_IMAGE"}.get(target, "QUARRY_IMAGE")]
             self.engine.build(context, target, name, BASE=base.BASE, WHEELS=base.WHEELS)
         self.say(
             f"  built {' and '.join(targets) or 'the image'} of {context.name}: {time.monotonic() - started:.1f} s"
@@ -172,6 +180,22 @@ class Test:
         if '"level": "warning"' in log and "Python threads" in log:
             raise Failed("granian's warning about threads is in the API's log")
         self.say(f"  {len(found)} containers: user 10001, no capabilities, limits of memory and processes, maxmemory")
+
+    def pass_the_edge(self) -> None:
+        """The profile `edge`: what a stranger gets through the proxy, also after node1 has got another address."""
+        stranger = edge.Stranger(
+            self.work / "certificates", int(self.ports["EDGE_HTTP_PORT"]), int(self.ports["EDGE_HTTPS_PORT"])
+        )
+        seconds = self.cluster.up(profile="edge")
+        self.say(f"  the proxy is healthy after {seconds:.1f} s: {stranger.require_all()}")
+        before = self.cluster.address("node1")
+        self.cluster.move("node1")
+        after = self.cluster.address("node1")
+        if after == before:
+            raise Failed(f"node1 has the address {before} as before, so the proxy was not tried")
+        took = stranger.wait(60.0, f"node1 has moved from {before} to {after}, and the proxy finds it no more")
+        self.say(f"  node1 moved from {before} to {after}: answered {took:.1f} s after it was healthy")
+        self.cluster.compose("rm", "--stop", "--force", "proxy", profile="edge")
 
     def kill_every_program(self) -> None:
         """kill -9 of the program in each container, all at once."""

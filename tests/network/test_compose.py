@@ -122,9 +122,11 @@ def test_the_proxy_comes_with_its_profile_and_reaches_no_valkey() -> None:
     proxy = yaml.safe_load(text)["services"]["proxy"]
     assert proxy["profiles"] == ["edge"] and proxy["networks"] == ["edge"] and "proxy" not in DEFAULT["services"]
     assert proxy["read_only"] and proxy["cap_drop"] == ["ALL"] and proxy["user"] == "10001:10001"
-    for volume in proxy["volumes"]:
-        assert volume.endswith(":ro") and ("deploy/" not in volume or (ROOT / volume.split(":")[0]).is_file())
-    assert proxy["entrypoint"] == ["/bin/sh", "/etc/quarry/edge.sh"]
+    assert proxy["volumes"] == ["${EDGE_CERTIFICATES:-./certificates}:/certificates:ro"]
+    assert proxy["build"]["target"] == "edge" and "build" in proxy and "entrypoint" not in proxy
+    stage = re.search(r"\nFROM \$\{EDGE_BASE\} AS edge\n(.*?)\n\n", (ROOT / "Dockerfile").read_text(), re.DOTALL)
+    assert stage is not None and "--chmod=0444 deploy/nginx.conf deploy/edge.sh /etc/quarry/" in stage[1]
+    assert "\nUSER 10001:10001\n" in stage[1] and "/etc/quarry/edge.sh" in stage[1]
 
 
 def test_env_example_documents_every_variable_with_its_default() -> None:
@@ -164,7 +166,7 @@ def test_the_environment_is_one_that_a_node_takes(name: str, tmp_path: Path) -> 
 def test_the_image_is_built_from_what_is_pinned_and_runs_as_nobody() -> None:
     text = (ROOT / "Dockerfile").read_text()
     stages = {line.split()[1] for line in text.splitlines() if line.startswith("FROM ")}
-    assert stages == {"${BASE}", "${WHEELS}", "node"}, "`compiled` and `miner` begin with `node`"
+    assert stages == {"${BASE}", "${WHEELS}", "${EDGE_BASE}", "node"}, "`compiled` and `miner` begin with `node`"
     assert re.search(r"^ARG BASE=python:3\.12-slim@sha256:[0-9a-f]{64}$", text, re.MULTILINE), "make base-image"
     assert "\nARG WHEELS=scratch\n" in text
     final = text[text.index("\nFROM ${BASE} AS node\n") :]
