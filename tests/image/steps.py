@@ -121,8 +121,14 @@ class Test:
         )
 
     def _require_kernels(self) -> None:
-        """Only the miner's image has the fast kernel."""
-        program = "from worker.kernel import choose; print(choose('auto').name)"
+        """Only the miner's image has the fast kernel. Both can send traces."""
+        program = (
+            "from services.settings.table import load\n"
+            "from services.system import tracing\n"
+            "from worker.kernel import choose\n"
+            "print(choose('auto').name)\n"
+            "tracing.begin(load({'QUARRY_TRACES_URL': 'http://127.0.0.1:4318/v1/traces'}), 'api')\n"
+        )
         for name, expected in (("quarry:local", b"plain"), ("quarry-miner:local", b"fast")):
             options = ("run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--entrypoint", "python")
             options = (*options, "--env", "NUMBA_CACHE_DIR=/opt/numba")  # type: ignore[assignment]

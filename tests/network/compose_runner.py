@@ -76,7 +76,7 @@ class Image:
         last = text[text.index("\nFROM ${BASE} AS node\n") :]
         entrypoint = re.findall(r"^ENTRYPOINT (\[.*\])$", last, re.MULTILINE)
         settings = re.findall(r"^ENV (.*)$", last, re.MULTILINE)
-        configured = re.findall(r"^COPY (.*) /etc/quarry/$", text, re.MULTILINE)
+        configured = re.findall(r"^COPY (deploy/.*) /etc/quarry/$", text, re.MULTILINE)
         if len(entrypoint) != 1 or len(configured) != 1:
             raise ValueError("the Dockerfile must have one ENTRYPOINT and one COPY to /etc/quarry/")
         environment = dict(item.split("=", 1) for line in settings for item in shlex.split(line))

@@ -188,7 +188,8 @@ def test_the_lock_pins_what_the_project_asks_for() -> None:
     blocks = re.split(r"\n(?=[a-z0-9])", text[text.index("\n") :])
     assert all("--hash=sha256:" in block for block in blocks if "==" in block.split("\n")[0])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for wanted in map(Requirement, project["dependencies"] + project["optional-dependencies"]["fast"]):
+    extras = project["optional-dependencies"]
+    for wanted in map(Requirement, project["dependencies"] + extras["fast"] + extras["traces"]):
         name = re.sub(r"[-_.]+", "-", wanted.name).lower()
         assert wanted.specifier.contains(pinned.get(name, "0")), f"make requirements.lock again: {wanted}"
 

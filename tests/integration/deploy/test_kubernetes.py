@@ -120,6 +120,23 @@ def test_a_container_runs_a_program_that_there_is_with_settings_that_there_are(n
         load({key: value for key, value in given.items() if key in VARIABLES})
 
 
+def test_miners_log_in_as_miners_and_have_no_other_password() -> None:
+    """Stores are told the passwords that the pods log in with: each pod makes its own files of a cluster."""
+    given = {
+        name: {entry["valueFrom"]["secretKeyRef"]["key"] for entry in item["env"]}
+        for name, item in CONTAINERS.items()
+        if name.endswith("/cluster")
+    }
+    both = {"VALKEY_PASSWORD", "VALKEY_MINER_PASSWORD"}
+    assert given["chain/cluster"] == given["broker/cluster"] == both
+    assert given["node/cluster"] == given["network/cluster"] == {"VALKEY_PASSWORD"}
+    assert given["miner/cluster"] == {"VALKEY_MINER_PASSWORD"}
+    for name, user, file in (("network", "quarry", "password"), ("miner", "miner", "miner-password")):
+        environment = {entry["name"]: entry["value"] for entry in CONTAINERS[f"{name}/worker"]["env"]}
+        assert environment["QUARRY_BROKER_URL"] == f"redis://{user}@broker:6379/0"
+        assert environment["VALKEY_PASSWORD_FILE"] == f"/cluster/{file}"
+
+
 def test_probes_are_those_of_the_image() -> None:
     checks = {
         tuple(probe["exec"]["command"])[:3]
@@ -145,8 +162,8 @@ def test_a_policy_is_about_pods_that_there_are() -> None:
 
 
 def test_the_password_is_not_in_the_repository(tmp_path: Path) -> None:
-    line = (FOLDER / "base" / "valkey.env.example").read_text("utf-8").splitlines()[-1]
-    assert line == "VALKEY_PASSWORD=" and _PASSWORD.fullmatch("0" * 48)
+    lines = (FOLDER / "base" / "valkey.env.example").read_text("utf-8").splitlines()[-2:]
+    assert lines == ["VALKEY_PASSWORD=", "VALKEY_MINER_PASSWORD="] and _PASSWORD.fullmatch("0" * 48)
     assert "valkey.env" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
 
 
@@ -157,7 +174,9 @@ KUBECTL = shutil.which("kubectl")
 def test_kustomize_builds_them(tmp_path: Path) -> None:
     assert KUBECTL is not None
     shutil.copytree(FOLDER, tmp_path / "kubernetes")
-    (tmp_path / "kubernetes/base/valkey.env").write_text("VALKEY_PASSWORD=" + "0" * 48)
+    (tmp_path / "kubernetes/base/valkey.env").write_text(
+        f"VALKEY_PASSWORD={'0' * 48}\nVALKEY_MINER_PASSWORD={'1' * 48}\n"
+    )
     command = [KUBECTL, "kustomize", str(tmp_path / "kubernetes/keda")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
