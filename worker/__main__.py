@@ -1,5 +1,5 @@
 """`python -m worker worker --queue mining|network`, `… ticker`, and `… state load|dump FILE`; settings from the
-environment. `python -m worker miner --url URL --voucher VOUCHER …` has none.
+environment. `python -m worker miner --url URL …` has none of a node; its voucher is QUARRY_VOUCHER.
 
 `quarry worker`, `quarry ticker` and `quarry miner` replace their process by this program, so `api` and `worker` do not
 import each other.

@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     state.add_argument("file", type=Path)
     state.add_argument("--resume", action="store_true")
     miner = programs.add_parser("miner")
-    for option in ("url", "voucher", "name", "kernel"):
+    for option in ("url", "name", "kernel"):
         miner.add_argument(f"--{option}", required=True)
     miner.add_argument("--address")
     miner.add_argument("--workers", type=int, default=1)
@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> int:
     if chosen.program == "miner":  # it has no node, and so no settings
         from worker.miner.program import Mine, run_miner
 
-        told = (chosen.url, chosen.voucher, chosen.name, chosen.address, chosen.workers, chosen.kernel)
+        # Not an argument, which other users of the machine see.
+        voucher = os.environ.get("QUARRY_VOUCHER") or parser.error("QUARRY_VOUCHER is not set")
+        told = (chosen.url, voucher, chosen.name, chosen.address, chosen.workers, chosen.kernel)
         return run_miner(Mine(*told))
     try:
         settings = load(os.environ)

@@ -191,7 +191,9 @@ TABLE = {item.name: row for item in fields(Settings) if (row := row_of(item)) is
 VARIABLES = tuple(row.variable for row in TABLE.values())
 
 # Read by the command line only; a node ignores them.
-CLIENT_VARIABLES = frozenset({"QUARRY_URL", "QUARRY_TOKEN", "QUARRY_WALLETS", "QUARRY_PASSPHRASE", "QUARRY_DATA_HOME"})
+CLIENT_VARIABLES = frozenset(
+    {"QUARRY_URL", "QUARRY_TOKEN", "QUARRY_VOUCHER", "QUARRY_WALLETS", "QUARRY_PASSPHRASE", "QUARRY_DATA_HOME"}
+)
 # Set in the env file of docker-compose.yml, for docker-compose itself.
 COMPOSE_VARIABLES = frozenset({"QUARRY_IMAGE", "QUARRY_MINER_IMAGE"})
 # What Kubernetes sets in each container for a service that is called `quarry` or `quarry-…`.

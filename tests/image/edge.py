@@ -6,8 +6,10 @@ import json
 import os
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cryptography import x509
@@ -19,7 +21,9 @@ from tests.support.door import frame
 NAME = "node.example"
 _USER = 10001
 _SECONDS = 30.0
-_MOST_REQUESTS = 2_000  # until one must have been refused
+# As deploy/nginx.conf has them: connections of one client, and its requests in a second.
+_MOST_CONNECTIONS, _RATE = 32, 50
+_MOST_REQUESTS, _AT_ONCE = 600, 8
 
 
 def make_certificates(directory: Path) -> dict[str, str]:
@@ -82,8 +86,8 @@ class Stranger:
         _require(status == 401 and b"unknown_voucher" in body, f"/leases: {status} {body[:200]!r}")
         chain = self._over_websocket('{"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}')
         _require(b'"result"' in chain, f"eth_chainId over WebSocket: {chain!r}")
-        asked = self._until_refused()
-        return f"TLS, redirect, 401, 413, leases, WebSocket; 429 after {asked} requests"
+        self._require_few_connections()
+        return f"TLS, redirect, 401, 413, leases, WebSocket, {_MOST_CONNECTIONS} connections; {self._rate()}"
 
     def wait(self, seconds: float, otherwise: str) -> float:
         """Wait until the node answers through the proxy. Returns the seconds that it took. Raises: Failed."""
@@ -121,16 +125,38 @@ class Stranger:
             client.sendall(frame(1, question.encode()))
             return client.recv(1000)
 
-    def _until_refused(self) -> int:
-        """How many requests one connection gets answered at once, before the limit."""
+    def _require_few_connections(self) -> None:
+        """Of so many connections whose requests have no end yet, those above the limit are refused at once."""
+        head = f"POST /transactions/new HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 100\r\n\r\n{{"
+        with contextlib.ExitStack() as stack:
+            for _ in range(_MOST_CONNECTIONS):
+                stack.enter_context(self._socket()).sendall(head.encode())
+            last = stack.enter_context(self._socket())
+            last.sendall(head.encode())
+            said = last.recv(1000)
+        _require(said.startswith(b"HTTP/1.1 429 "), f"connection {_MOST_CONNECTIONS + 1}: {said[:100]!r}")
+
+    def _rate(self) -> str:
+        """What came of asking as fast as this machine can: it may be too slow for the limit of 50 a second."""
+        began, refused = time.monotonic(), threading.Event()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            asked = sum(pool.map(lambda _: self._ask_until(refused), range(_AT_ONCE)))
+        rate = asked / (time.monotonic() - began)
+        _require(refused.is_set() or rate < 2 * _RATE, f"{asked} requests at {rate:.0f} a second were all let through")
+        return f"429 after {asked} requests" if refused.is_set() else f"no 429 at {rate:.0f} requests a second"
+
+    def _ask_until(self, refused: threading.Event) -> int:
+        """Ask on one connection until any was refused. Returns how many were answered."""
         with contextlib.closing(self._connection()) as connection:
-            for number in range(_MOST_REQUESTS):
+            for number in range(_MOST_REQUESTS // _AT_ONCE):
+                if refused.is_set():
+                    return number
                 connection.request("GET", "/healthz", headers={"Host": NAME})
                 answer = connection.getresponse()
                 answer.read()
                 if answer.status == 429:
-                    return number
-        raise Failed(f"{_MOST_REQUESTS} requests of one client in a row were all let through")
+                    refused.set()
+            return _MOST_REQUESTS // _AT_ONCE
 
 
 def _lines(client: ssl.SSLSocket) -> Iterator[bytes]:

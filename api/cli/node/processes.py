@@ -7,6 +7,7 @@ line to a server. Worker, ticker and miner replace this process.
 
 import os
 import platform
+from pathlib import Path
 
 import click
 
@@ -14,6 +15,7 @@ from api.cli.group import USAGE, Failure
 from api.cli.options import DEFAULT_URL, require, url_option
 from services.system.loading import keep, uncollected
 from services.system.programs import do_without_rich, module_command, module_path
+from services.system.text_files import BadTextFile, read_secret
 from shared.addresses import parse_address
 from shared.errors import InputError
 
@@ -70,26 +72,64 @@ def ticker() -> None:
 
 @click.command()
 @url_option
-@click.option("--voucher", required=True, help="The voucher, which `quarry voucher new` has made, or its short code.")
+@click.option(
+    "--voucher-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A file with the voucher, which only you read.",
+)
+@click.option("--voucher", help="The voucher itself: other users of this machine see it. [default: QUARRY_VOUCHER]")
 @click.option("--address", help="Where payouts go. [default: nowhere]")
 @click.option("--name", help="What the node calls this miner. [default: the machine's name]")
 @click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes; one core each.")
 @click.option("--kernel", type=click.Choice(["auto", "plain", "fast"]), default="auto", show_default=True)
-def miner(url: str | None, voucher: str, address: str | None, name: str | None, workers: int, kernel: str) -> None:
-    """Mine for a node over HTTP, until SIGTERM or Ctrl-C. It needs no Redis and no trust: a voucher is enough."""
+def miner(
+    url: str | None,
+    voucher_file: Path | None,
+    voucher: str | None,
+    address: str | None,
+    name: str | None,
+    workers: int,
+    kernel: str,
+) -> None:
+    """Mine for a node over HTTP, until SIGTERM or Ctrl-C. It needs no Redis and no trust: a voucher is enough.
+
+    The voucher, which `quarry voucher new` has made, or its short code, is QUARRY_VOUCHER or in a file.
+    """
     name = name or platform.node()[:40] or "miner"
-    require(voucher.isascii() and voucher.isprintable() and " " not in voucher and voucher != "", _NO_VOUCHER)
+    secret = _voucher(voucher_file, voucher)
     require(1 <= len(name) <= 40 and name.isprintable() and name == name.strip(), _NO_NAME)
-    options = ["--url", url or DEFAULT_URL, "--voucher", voucher, "--name", name, "--kernel", kernel]
+    options = ["--url", url or DEFAULT_URL, "--name", name, "--kernel", kernel]
     if address is not None:
         try:
             options += ["--address", parse_address(address, field="--address")]
         except InputError as error:
             raise Failure(error.message, USAGE) from None
-    _become("miner", *options, "--workers", str(workers))
+    _become("miner", *options, "--workers", str(workers), QUARRY_VOUCHER=secret)
 
 
-_NO_VOUCHER = "--voucher: must be one word, as `quarry voucher new` has printed it."
+def _voucher(file: Path | None, word: str | None) -> str:
+    """The voucher: in the file, or the word, or QUARRY_VOUCHER.
+
+    Raises:
+        Failure: it is none, or there is none, or two were given. The message does not repeat it.
+    """
+    require(file is None or word is None, "--voucher and --voucher-file: give one of them.")
+    if file is not None:
+        try:
+            return read_secret(file, least=1)
+        except BadTextFile as error:
+            raise Failure(f"--voucher-file: {error}", USAGE) from None
+    name, text = (
+        ("QUARRY_VOUCHER", os.environ.get("QUARRY_VOUCHER", "").strip()) if word is None else ("--voucher", word)
+    )
+    require(text != "" or word is not None, _NO_VOUCHER)
+    require(text != "" and text.isascii() and text.isprintable() and " " not in text, f"{name}: {_NOT_ONE_WORD}")
+    return text
+
+
+_NO_VOUCHER = "A miner needs a voucher: set QUARRY_VOUCHER, or name a file with it by --voucher-file."
+_NOT_ONE_WORD = "must be one word, as `quarry voucher new` has printed it."
 _NO_NAME = "--name: must have 1 to 40 visible characters."
 
 
