@@ -47,10 +47,11 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         seconds = _cpu(node.redis, lambda: _pack(source.node))
         after = _speeds(source.node, node.redis)
         old_empty = (_lasting(node) - begun) / BLOCKS
-        begun = _lasting(node)
+        begun, histories = _lasting(node), _histories(node)
         log = _log_bytes(node.directory)
         blocks = TRANSACTIONS // PER_BLOCK
         full = _grown(node.redis, lambda: source.grow(blocks, PER_BLOCK))
+        histories = (_histories(node) - histories) / TRANSACTIONS
         size = len(json.dumps(source.node.chain.block_object(source.node.chain.tip().hash)["transactions"][1]))
         written = (_log_bytes(node.directory) - log) / TRANSACTIONS
         source.grow(packing.BLOCKS, 0)  # blocks are packed when there are enough
@@ -71,6 +72,10 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     storage.add(
         "old_bytes_per_transaction", old, "bytes", target=300, better="lower",
         than="the same for a transfer in a packed block",
+    )  # fmt: skip
+    storage.add(
+        "history_bytes_per_transaction", histories, "bytes",
+        than="of these: the histories of its two accounts, which are the same in packed blocks as in others",
     )  # fmt: skip
     storage.add(
         "pack_ms", 1000 * seconds / (BLOCKS / packing.BLOCKS), "ms", target=50 * packing.BLOCKS, better="lower",
@@ -133,6 +138,12 @@ def _pack(node: Node) -> None:
 def _lasting(node: BenchNode) -> int:
     """Bytes of the data in Redis, without the stream of events, which keeps about the last 10,000."""
     return _dataset(node.redis) - int(node.redis.memory_usage(node.keys.events, samples=0) or 0)
+
+
+def _histories(node: BenchNode) -> float:
+    """Bytes of the lists of the accounts' transactions, with what Redis needs to find them."""
+    keys = list(node.redis.scan_iter(node.keys.history("*"), count=1000))
+    return sum(float(node.redis.memory_usage(key, samples=0) or 0) for key in keys)
 
 
 def _ask(node: Node, redis: "Redis", blocks: int) -> None:
