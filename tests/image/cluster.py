@@ -118,7 +118,7 @@ class Cluster:
 
     def down(self, *options: str) -> None:
         """`docker compose down`. An old engine may keep the endpoint of a container that it has removed: it is told."""
-        for last in (False, True):
+        for last in (False, False, True):
             try:
                 self.compose("down", *options)
                 return
