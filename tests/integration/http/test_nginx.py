@@ -324,3 +324,40 @@ def test_the_edge_says_what_is_missing(tmp_path: Path) -> None:
     ):
         done = subprocess.run(["/bin/sh", EDGE], env={"PATH": "/bin:/usr/bin"} | given, capture_output=True, text=True)
         assert done.returncode == 2 and done.stderr.count("\n") == 1 and words in done.stderr
+
+
+def test_the_edge_follows_its_node_to_another_address(tmp_path: Path) -> None:
+    """nginx looks names up once. What stands for it here writes down what it is told, and time passes faster."""
+    (tmp_path / "bin").mkdir()
+    address, told, asked = tmp_path / "address", tmp_path / "told", tmp_path / "asked"
+    address.write_text("10.0.0.1\n")
+    for name, script in {
+        "getent": f'test -s {address} && echo "$2 $(cat {address})"; result=$?; echo >> {asked}; exit $result',
+        "sleep": "exec /bin/sleep 0.05",
+        "nginx": f'echo "$@" >> {told}; case "$*" in *reload*) ;; *) exec /bin/sleep 60 ;; esac',
+    }.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    for name in ("fullchain.pem", "privkey.pem"):
+        (tmp_path / name).write_text("")
+    environment = {
+        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "EDGE_NAME": NAME, "EDGE_CERTIFICATES": str(tmp_path),
+        "EDGE_RUN": str(tmp_path), "EDGE_CONFIGURATION": str(SHIPPED), "EDGE_API": "node1:5000",
+        "EDGE_RPC": "rpc1:8545",
+    }  # fmt: skip
+
+    def reloads() -> int:
+        return told.read_text().count("-s reload") if told.exists() else 0
+
+    process = subprocess.Popen(["/bin/sh", EDGE], env=environment)
+    try:
+        eventually(lambda: told.exists() and asked.exists() and asked.read_text().count("\n") >= 2, 10, "the start")
+        address.write_text("")  # no name is found for a moment: nginx keeps what it has
+        address.write_text("10.0.0.2\n")
+        eventually(lambda: reloads() == 1, 10, "nginx is told once")
+        address.write_text("10.0.0.3\n")
+        eventually(lambda: reloads() == 2, 10, "and again")
+    finally:
+        process.terminate()
+        process.wait(10)
+    assert "server node1:5000;" in (tmp_path / "quarry.conf").read_text()
