@@ -8,6 +8,7 @@ import pytest
 from redis import Redis
 
 from services.backup.accounting import Restorer, is_item
+from services.backup.sealed import BadBackup
 from services.connections import as_store
 from services.payouts import Payer
 from services.peers.book import Peer
@@ -137,6 +138,23 @@ def test_a_backup_that_is_restored_twice_changes_nothing(here: TestNode) -> None
     first = back_up(made).items
     assert restore(backup, made).node.payouts.due(99) == [(2, block)]
     assert back_up(made).items == first == backup.items
+
+
+def test_what_was_paid_is_known_and_nothing_is_due(here: TestNode) -> None:
+    sealed_block(here)
+    settle(here, [payer(here)])
+    made = restore(back_up(here), here)
+    assert counts(made)["paid"] == counts(here)["paid"] == 1 and made.node.payouts.due(99) == []
+    assert restore(back_up(made), made).node.payouts.due(99) == [] and counts(made)["paid"] == 1
+
+
+def test_a_payment_that_is_none_is_refused(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned(here, monkeypatch, sealed_block(here))
+    backup = back_up(here)
+    [item] = [value for kind, value in backup.items if kind == "payout"]
+    item["plan"]["payments"][0]["amount"] = "99"
+    with pytest.raises(BadBackup, match="A payment of the backup cannot be used"):
+        restore(backup, here)
 
 
 def test_a_planned_payout_is_sent_once_after_the_restore(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
