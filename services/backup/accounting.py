@@ -29,6 +29,7 @@ _LONGEST_ADDRESS = 64
 _MOST_HASHES = 2**63 - 1
 _MOST_TIME = 10**12  # Unix seconds
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,18}")
+_AMOUNT = re.compile(r"[1-9][0-9]{0,77}")
 _REAL = re.compile(r"[0-9][0-9.e+-]{0,39}")
 _SHARE = re.compile(r"([1-9][0-9]{0,15}) (-|0x[0-9a-fA-F]{40}) (.{1,200})")
 _MOST_PAYEES = 1_001
@@ -68,6 +69,7 @@ class Restorer:
             "miner": self._miner,
             "share": self._shares.append,
             "payout": self._payout,
+            "payee": self._store.put_payee,
             "payouts": self._store.put_ended,
         }
         writers[kind](value)
@@ -204,6 +206,18 @@ def _is_lost(value: Any) -> bool:
     )
 
 
+def _is_payee(value: Any) -> bool:
+    return (
+        _has(value, "address", "block", "height", "paid", "payments", "since", "transaction")
+        and is_address(value["address"])
+        and isinstance(value["paid"], str)
+        and _AMOUNT.fullmatch(value["paid"]) is not None
+        and all(_is_whole(value[name], 2**53) for name in ("height", "payments", "since"))
+        and is_hash(value["block"])
+        and is_hash(value["transaction"])
+    )
+
+
 def _is_ended(value: Any) -> bool:
     return _has(value, *OUTCOMES) and all(_is_whole(count, 2**53) for count in value.values())
 
@@ -230,5 +244,6 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "miner": _is_miner,
     "share": _is_share,
     "payout": _is_payout,
+    "payee": _is_payee,
     "payouts": _is_ended,
 }

@@ -8,6 +8,10 @@ Items are of these kinds, in this order, as JSON:
     share    "hashes address height who"            an item of the window of shares, the oldest first
     payout   {block, height, shares, plan}          a block that waits for its payout: hashes by address ("-": none),
                                                     and its plan, {payments: signed transactions, lost}, or null
+    payee    {address, height, paid, payments, since, block, transaction}
+                                                    what payouts that are over have paid to an address (base units, as
+                                                    text), and for which block the last of them was: its height, its
+                                                    hash, and the id of the transaction; since: height of the first
     payouts  {paid, nothing, detached, forgotten}   how many payouts ended how
 """
 
@@ -17,10 +21,19 @@ from typing import Any, Final
 
 from services.store.base import NodeStore
 from services.store.leases import STORED_OF_MINERS
-from services.store.payouts import Lost, Payment, PayoutStore, Plan, encode_lost, encode_payments
+from services.store.payouts import (
+    PAYEE_FIELDS,
+    Lost,
+    Payment,
+    PayoutStore,
+    Plan,
+    amounts_of,
+    encode_lost,
+    encode_payments,
+)
 from services.store.vouchers import VoucherStore
 
-KINDS: Final = ("token", "voucher", "miner", "share", "payout", "payouts")
+KINDS: Final = ("token", "voucher", "miner", "share", "payout", "payee", "payouts")
 OUTCOMES: Final = ("paid", "nothing", "detached", "forgotten")
 # Miners that are copied, those that were seen last.
 MOST_MINERS = 200_000
@@ -38,6 +51,7 @@ class AccountingStore(NodeStore):
         for text in self._redis.lrange(self.keys.share_log, 0, -1):
             yield "share", text.decode()
         yield from self._payouts()
+        yield from self._payees()
         ended = self._redis.hmget(self.keys.payouts, list(OUTCOMES))
         if any(ended):
             yield "payouts", {name: int(count or 0) for name, count in zip(OUTCOMES, ended, strict=True)}
@@ -69,8 +83,15 @@ class AccountingStore(NodeStore):
             transactions, nonces = encode_payments(plan.payments)
             lost = "" if plan.lost is None else encode_lost(plan.lost)
         pairs = [text for payee, hashes in item["shares"].items() for text in (payee, str(hashes))]
-        args = [item["block"], item["height"], restored, transactions, nonces, lost, *pairs]
+        amounts = amounts_of(() if plan is None else plan.payments)
+        pairs += [text for pair in amounts.items() for text in pair]
+        args = [item["block"], item["height"], restored, transactions, nonces, lost, 2 * len(item["shares"]), *pairs]
         self._scripts.run("put_payout", [self.keys.prefix], args)
+
+    def put_payee(self, item: Mapping[str, Any]) -> None:
+        """Write what an address has been paid, unless the store knows it."""
+        pairs = [text for name in PAYEE_FIELDS for text in (name, str(item[name]))]
+        self._scripts.run("put_payee", [self.keys.prefix], [item["address"], item["height"], *pairs])
 
     def put_ended(self, counts: Mapping[str, int]) -> None:
         """Write how many payouts ended how, where the store has no number."""
@@ -118,6 +139,23 @@ class AccountingStore(NodeStore):
             if not shares and plan is None:
                 continue  # its payout has just ended
             yield "payout", {"block": block, "height": height, "shares": shares, "plan": plan and _plan(plan)}
+
+    def _payees(self) -> Iterator[tuple[str, Any]]:
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.zrange(self.keys.payees, 0, -1, withscores=True)
+        known = [(address.decode(), int(height)) for address, height in pipeline.execute()[0]]
+        for start in range(0, len(known), _PAGE):
+            page = known[start : start + _PAGE]
+            for address, _ in page:
+                pipeline.hmget(self.keys.payee(address), list(PAYEE_FIELDS))
+            for (address, height), values in zip(page, pipeline.execute(), strict=True):
+                if None in values:
+                    continue  # it has just been forgotten
+                paid, payments, since, block, transaction = (value.decode() for value in values)
+                yield "payee", {
+                    "address": address, "height": height, "paid": paid, "payments": int(payments), "since": int(since),
+                    "block": block, "transaction": transaction,
+                }  # fmt: skip
 
 
 def _plan(plan: Plan) -> dict[str, Any]:

@@ -56,10 +56,10 @@ class MiningKeys:
 
     @property
     def payouts(self) -> str:
-        """HASH {window, total, revision, restored, paid, nothing, detached, forgotten, payees_forgotten}: how many times
-        the difficulty of a block the window of shares is long, and its hashes; how many plans were written; the height
-        of the tip of the backup from which blocks that wait were restored; how many payouts ended how; and how many
-        addresses left `payees`.
+        """HASH {window, total, revision, restored, paid, nothing, detached, forgotten, payees_forgotten}: how many
+        times the difficulty of a block the window of shares is long, and its hashes; how many plans were written; the
+        height of the tip of the backup from which blocks that wait were restored; how many payouts ended how; and how
+        many addresses left `payees`.
         """
         return self._key("payouts")
 

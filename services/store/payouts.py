@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from services.store.base import NodeStore
 from shared.amounts import parse_amount
@@ -11,6 +11,8 @@ from shared.amounts import parse_amount
 # Plans that are looked at for what an address will be paid: those of the lowest blocks.
 MOST_PLANS = 200
 _ATTEMPTS = 20
+# What is stored of an address that was paid (`services.store.mining_keys`).
+PAYEE_FIELDS: Final = ("paid", "payments", "since", "block", "transaction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ class PayoutStore(NodeStore):
         due = self._redis.zrange(self.keys.payouts_due, 0, MOST_PLANS - 1)
         pipeline = self._redis.pipeline(transaction=False)
         for address in addresses:
-            pipeline.hmget(self.keys.payee(address), ["paid", "payments", "since", "block", "transaction"])
+            pipeline.hmget(self.keys.payee(address), list(PAYEE_FIELDS))
         for block in due:
             pipeline.hmget(self.keys.payout(block.decode()), [f"to:{address}" for address in addresses])
         found = pipeline.execute()

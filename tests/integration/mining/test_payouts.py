@@ -19,7 +19,6 @@ from services.store import packing
 from services.store.mining import Searched
 from services.wallet import keyring
 from shared.amounts import parse_amount
-from shared.block import Block
 from shared.keys import KeyPair
 from shared.payouts import split
 from tests.support.keys import ALICE, BOB, CAROL, DAVE

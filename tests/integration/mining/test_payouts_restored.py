@@ -144,6 +144,11 @@ def test_what_was_paid_is_known_and_nothing_is_due(here: TestNode) -> None:
     sealed_block(here)
     settle(here, [payer(here)])
     made = restore(back_up(here), here)
+    addresses = [BOB.address, CAROL.address, ALICE.address]
+    known = here.node.payouts.payees(addresses)
+    assert known[BOB.address].paid and known[CAROL.address].payments == 1
+    assert made.node.payouts.payees(addresses) == known
+    assert made.node.payouts.paid_last(9) == here.node.payouts.paid_last(9)
     assert counts(made)["paid"] == counts(here)["paid"] == 1 and made.node.payouts.due(99) == []
     assert restore(back_up(made), made).node.payouts.due(99) == [] and counts(made)["paid"] == 1
 
@@ -163,6 +168,7 @@ def test_a_planned_payout_is_sent_once_after_the_restore(here: TestNode, monkeyp
     planned(here, monkeypatch, block)
     made = restore(back_up(here), here)
     assert made.node.payouts.plan(block) == here.node.payouts.plan(block)
+    assert {address: found.planned for address, found in made.node.payouts.payees(list(sums)).items()} == sums
     assert settle(made, [payer(made)]) == 1
     assert paid(made, block) == sums and counts(made)["paid"] == 1 and keys_of(made) == keys_of(here)
 

@@ -14,6 +14,8 @@ DONE = {"address": ALICE.address, "credited": "12", "squares": "1.5e+300", "expe
 MINER = {"voucher": ID, "name": "Bob's phone", "seen": 3.5, "done": DONE}
 PLAN = {"payments": [{"any": "thing"}], "lost": [7, HASH, [HASH]]}
 PAYOUT = {"block": HASH, "height": 7, "shares": {ALICE.address: 2**62, "-": 1}, "plan": PLAN}
+PAYEE = {"address": ALICE.address, "height": 9, "paid": "1" * 25, "payments": 2, "since": 7, "block": HASH,
+         "transaction": HASH}  # fmt: skip
 ENDED = {"paid": 1, "nothing": 0, "detached": 2, "forgotten": 0}
 
 GOOD = [
@@ -28,11 +30,12 @@ GOOD = [
     ("payout", PAYOUT),
     ("payout", PAYOUT | {"plan": None}),
     ("payout", PAYOUT | {"plan": PLAN | {"lost": None}}),
+    ("payee", PAYEE),
     ("payouts", ENDED),
 ]
 
 BAD: list[tuple[str, Any]] = [
-    *((kind, value) for kind in ("token", "voucher", "miner", "share", "payout", "payouts")
+    *((kind, value) for kind in ("token", "voucher", "miner", "share", "payout", "payee", "payouts")
       for value in (None, 1, "", [], {}, [HASH])),
     ("token", TOKEN | {"more": 1}),
     ("token", TOKEN | {"digest": HASH.upper()}),
@@ -76,6 +79,12 @@ BAD: list[tuple[str, Any]] = [
     ("payout", PAYOUT | {"plan": PLAN | {"payments": [{}] * 1_002}}),
     ("payout", PAYOUT | {"plan": PLAN | {"lost": [7, HASH]}}),
     ("payout", PAYOUT | {"plan": PLAN | {"lost": [7, HASH, ["x"]]}}),
+    ("payee", PAYEE | {"address": "-"}),
+    ("payee", PAYEE | {"paid": "0"}),
+    ("payee", PAYEE | {"paid": 5}),
+    ("payee", PAYEE | {"paid": "1" * 79}),
+    ("payee", PAYEE | {"since": -1}),
+    ("payee", PAYEE | {"transaction": "x"}),
     ("payouts", ENDED | {"paid": -1}),
     ("payouts", ENDED | {"window": 1}),
 ]  # fmt: skip
