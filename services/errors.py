@@ -74,6 +74,19 @@ class Damaged(NodeError):
     """A record in the store is not what was written. `quarry chain verify` names it; `quarry repair` mends it."""
 
 
+class Pruned(NodeError):
+    """The body of a block was removed, as QUARRY_KEEP says; its header is kept. Another node may have it."""
+
+    def __init__(self, kept_from: int, message: str = "") -> None:
+        """`kept_from`: height of the first block from which on all bodies are kept."""
+        super().__init__(
+            message
+            or f"The bodies of blocks 2 to {kept_from - 1} were removed (QUARRY_KEEP): this node keeps their headers, "
+            f"and whole blocks from height {kept_from} on. Ask another node for older ones."
+        )
+        self.kept_from = kept_from
+
+
 class LedgerDiffers(NodeError):
     """The stored state is not what the blocks result in. Until it is repaired, the node neither admits nor mines."""
 

@@ -220,7 +220,7 @@ class Node:
         self.reorganiser.finish()
         require_todays_rules(self.chain)
         require_upgrades_kept(self.chain)
-        self.chain.schema.adopt(self.clock.now())
+        self.chain.schema.adopt(self.clock.now(), prunes=self.settings.keep > 0)
         self.development.begin_run(self.randomness.token())
         self.watchman.at_start()
         for url in self.settings.peers:
@@ -313,7 +313,7 @@ def build_node(
         payouts=PayoutStore(store, keys),
         peers=book,
         reorganiser=reorganiser,
-        packer=Packer(chain.packs, clock, settings.pack_depth),
+        packer=Packer(chain.packs, chain.prunes, clock, settings.pack_depth, settings.keep),
         resolver=resolver,
         announcer=announcer,
         consensus=Consensus(settings.node, ResolutionStore(store, keys), resolver, queue, clock),

@@ -1,4 +1,6 @@
-"""Replaying a chain from genesis: what the full check and `quarry chain verify` do, and the reference of the tests."""
+"""Replaying a chain, from genesis or from a known ledger: what the full check and `quarry chain verify` do, and the
+reference of the tests.
+"""
 
 from collections import deque
 from collections.abc import Sequence
@@ -21,6 +23,20 @@ class Replay:
         self.supply = rules.initial().supply
         self.chainwork = 0
         self._window: deque[Header] = deque(maxlen=rules.window_size)
+
+    @classmethod
+    def after(cls, rules: Rules, window: Sequence[Header], chainwork: int, ledger: Entries) -> "Replay":
+        """A replay that goes on after a block, from the ledger after it. Whether that ledger is right is not checked.
+
+        Args:
+            window: the headers that end at the block, as many as the rules need for the next one, oldest first.
+            ledger: all entries, without zeros.
+        """
+        replay = cls(rules)
+        replay.accounts, replay.allowances = dict(ledger.accounts), dict(ledger.allowances)
+        replay.supply, replay.chainwork = ledger.supply, chainwork
+        replay._window.extend(window)
+        return replay
 
     @property
     def tip(self) -> Header | None:

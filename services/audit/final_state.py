@@ -19,18 +19,26 @@ class FinalState:
     """The end of a replay, compared with what is stored."""
 
     def __init__(
-        self, chain: ChainStore, out: Outcome, headers: int, histories: "dict[str, array[int]]", mender: Mender | None
+        self,
+        chain: ChainStore,
+        out: Outcome,
+        headers: int,
+        histories: "dict[str, array[int]]",
+        mender: Mender | None,
+        pruned: int = 0,
     ) -> None:
         """
         Args:
             headers: sum of the terms of all headers (`header_term`).
             histories: per address its places: height << POSITION_BITS | position.
+            pruned: height up to which no bodies are kept: what histories say of these blocks is not compared.
         """
         self._stored, self._keys = chain.stored, chain.keys
         self._out = out
         self._headers = headers
         self._histories = histories
         self._mender = mender
+        self._pruned = pruned
 
     def check(self, copy: LedgerCopy) -> None:
         """Compare everything with `copy`, the stored ledger, and add what differs to the outcome."""
@@ -133,7 +141,7 @@ class FinalState:
 
     def _stored_history(self, address: str, length: int) -> list[bytes]:
         """A history, without what was appended to it after its blocks were replayed."""
-        found = self._stored.history(address)
+        found = [item for item in self._stored.history(address) if _height_of(item) > self._pruned]
         if self._mender is None:
             while len(found) > length and _height_of(found[-1]) > self._height:
                 found.pop()
@@ -145,9 +153,15 @@ class FinalState:
             if address in self._histories or name in seen:
                 continue
             seen.add(name)
-            first = self._stored.first_place(address)
-            if self._mender is not None or (first is not None and _height_of(first) <= self._height):
+            if self._mender is not None or self._is_stray_history(address):
                 yield name
+
+    def _is_stray_history(self, address: str) -> bool:
+        """Whether the history of an address that no replayed block names has a place in one of them."""
+        first = self._stored.first_place(address)
+        if first is None or self._pruned < _height_of(first) <= self._height:
+            return first is not None
+        return any(self._pruned < _height_of(item) <= self._height for item in self._stored.history(address))
 
 
 def _places(items: "array[int]") -> Iterator[bytes]:

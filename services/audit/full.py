@@ -1,5 +1,7 @@
 """The full check of the stored state: every block is replayed by all rules, and every record is compared.
 
+Where old bodies were pruned, the replay begins after them (services/audit/pruned.py).
+
 Walk: `FullAudit.run` → block by block along the list of heights: block, header, undo record, ids, index → then the end
 of the replay: accounts, allowances, histories, the tip and its digest. Given a `Mender`, each record that differs is
 corrected at once (services/audit/repair.py).
@@ -15,8 +17,9 @@ from dataclasses import dataclass
 from services.audit.final_state import FinalState
 from services.audit.links import Links
 from services.audit.outcome import Outcome
+from services.audit.pruned import PrunedPart
 from services.audit.samples import read_stored, shown
-from services.errors import Damaged, TipMoved
+from services.errors import Damaged, Pruned, TipMoved
 from services.ports import Clock
 from services.store.arguments import named_addresses
 from services.store.chain import ChainStore
@@ -41,6 +44,10 @@ _NEAR = 8
 _ATTEMPTS = 5
 # Half seconds to wait for a reorganisation to be finished.
 _PATIENCE = 20
+CANNOT_REPAIR = (
+    "The bodies of blocks 2 to {} were pruned (QUARRY_KEEP), so the state cannot be rebuilt from the blocks. Remove "
+    "the chain (quarry reset) and fetch it anew from a peer that keeps all blocks, or restore a copy of the store."
+)
 
 Advance = Callable[[int, int], None]
 
@@ -87,9 +94,13 @@ class FullAudit:
             until: Unix seconds; the check gives up then.
 
         Raises:
+            Pruned: there is a mender, and the bodies by which it could correct the ledger were pruned.
             TipMoved: the chain is reorganised again and again.
             OutOfTime: see `until`.
         """
+        kept_from = self._chain.kept_from()
+        if mender is not None and kept_from > 1:
+            raise Pruned(kept_from, CANNOT_REPAIR.format(kept_from - 1))
         options = _Options(advance, mender, signatures, truncate, until)
         for _ in range(_ATTEMPTS):
             try:
@@ -132,12 +143,15 @@ class _Run:
         self._headers = 0  # sum of the terms of the headers
         self._histories: dict[str, array[int]] = {}
         self._packed = chain.packs.totals().height  # of the last packed block
+        self._pruned = chain.kept_from() - 1  # height of the last block without a body
         self._named = 0  # up to which height blocks were looked for by their hash
         self._by_links = Links(chain.stored, rules)
         self._links: dict[int, bytes] | None = None
 
     def run(self) -> Outcome:
         out = self._out
+        if self._pruned:
+            self._check_pruned()
         self._grow()
         copy = self._stored.ledger()
         while out.broken is None and len(self._hashes) < copy.height:
@@ -151,7 +165,7 @@ class _Run:
             return out  # the ledger cannot be judged
         if out.broken is not None and self._mender is not None:
             self._mender.cut_heights(self._height)
-        FinalState(self._chain, out, self._headers, self._histories, self._mender).check(copy)
+        FinalState(self._chain, out, self._headers, self._histories, self._mender, self._pruned).check(copy)
         if self._mender is not None:
             self._mender.flush()
         return out
@@ -160,6 +174,20 @@ class _Run:
     def _height(self) -> int:
         tip = self._out.replay.tip
         return 0 if tip is None else tip.index
+
+    def _check_pruned(self) -> None:
+        """Judge what is left of the blocks whose bodies were pruned, and begin the replay after them."""
+        self._hashes = self._stored.hashes()
+        part = PrunedPart(self._chain, self._rules, self._out, self._hashes, self._pruned)
+        part.check(self._stored.ledger(), self._compare_index)
+        self._headers += part.headers
+        if self._out.broken is not None:
+            self._require_kept()
+
+    def _require_kept(self) -> None:
+        """Raises: TipMoved, if more bodies were pruned since the check began."""
+        if self._chain.kept_from() != self._pruned + 1:
+            raise TipMoved
 
     # --- block by block ---
 
@@ -215,6 +243,7 @@ class _Run:
         """Replay one block; None if it is damaged."""
         trouble = self._trouble(height, name, text)
         if trouble is not None:
+            self._require_kept()
             self._require_same_chain()
             right = self._right_hash(height)
             found = self._stored.block(right) if right is not None and right != name else None

@@ -129,7 +129,7 @@ class QuickAudit:
     def _samples(self, copy: LedgerCopy, tip: Tip) -> tuple[list[Finding], int]:
         """Compare some blocks, one by one. Returns what was found, and how many were compared."""
         last = range(max(1, tip.height - LAST + 1), tip.height + 1)
-        drawn = sorted(self.draw(DRAWN, last.start - 1))
+        drawn = sorted(self.draw(DRAWN, last.start - 1))  # not among pruned blocks, of which only headers are left
         findings: list[Finding] = []
         room, done = _BYTES, 0
         undoing = Undoing(self._rules, copy)
@@ -146,14 +146,17 @@ class QuickAudit:
         return findings, done
 
     def draw(self, count: int, highest: int) -> set[int]:
-        """At most `count` heights up to `highest`, at random."""
+        """At most `count` heights of blocks that were not pruned, up to `highest`, at random."""
         token = self._randomness.token()
-        if highest < 1:
+        lowest = self._chain.kept_from()
+        if highest < lowest:
             return set()
-        return {int.from_bytes(sha256(f"{token}:{i}".encode())[:8], "big") % highest + 1 for i in range(count)}
+        numbers = (int.from_bytes(sha256(f"{token}:{i}".encode())[:8], "big") for i in range(count))
+        return {number % (highest - lowest + 1) + lowest for number in numbers}
 
     def blocks(self, heights: Sequence[int]) -> "Iterator[tuple[int, Sample | None]]":
-        """Per height its block with what is stored of it, compared; None if the chain has no such height.
+        """Per height its block with what is stored of it, compared; None if the chain has no such height, or the body was
+        pruned.
 
         They are read in groups, since on a busy machine each round trip may take long.
         """
@@ -163,9 +166,12 @@ class QuickAudit:
             part = found[start : start + _TOGETHER]
             group = [(height, names) for height, names in part if len(names) == min(height, 2)]
             blocks, parents = stored.blocks_with_parents([names for _, names in group], [height for height, _ in group])
+            # Bodies may be pruned between the draw and the read.
+            pruned = self._chain.kept_from() - 1 if any(block.text is None for block in blocks) else 0
             samples = {
                 height: Sample.read(self._rules, height, names[-1].decode("ascii", "replace"), block, parent)
                 for (height, names), block, parent in zip(group, blocks, parents, strict=True)
+                if block.text is not None or height > pruned
             }
             self._compare_index(samples)
             for height, _ in part:

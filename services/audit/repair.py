@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.audit.full import Advance, FullAudit
+from services.audit.full import CANNOT_REPAIR, Advance, FullAudit
 from services.audit.outcome import Outcome
 from services.chain.reorganiser import Reorganiser
-from services.errors import TipMoved
+from services.errors import Pruned, TipMoved
 from services.mempool.admission import Admitted, Mempool
 from services.ports import Clock, Randomness
 from services.store.chain import ChainStore
@@ -88,6 +88,7 @@ class Repair:
             truncate: if a block is damaged, keep the chain below it.
 
         Raises:
+            Pruned: something differs, and the bodies of old blocks were pruned. Nothing has changed.
             BlockDamaged: a block is damaged, and `truncate` is False. The mark stays.
             TipMoved: another repair has begun meanwhile. The mark stays.
         """
@@ -100,6 +101,9 @@ class Repair:
                 return Repaired((), tip.height, tip.hash)
         else:
             before = fault.findings
+        kept_from = self._chain.kept_from()
+        if kept_from > 1:
+            raise Pruned(kept_from, CANNOT_REPAIR.format(kept_from - 1))
         token = self._randomness.token()
         self._faults.mark(token, before, self._clock.now(), repair=True)
         finished = self._finish()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.chain.finishing import Finisher
-from services.errors import LedgerDiffers, NotFound, TipMoved
+from services.errors import LedgerDiffers, NotFound, Pruned, TipMoved
 from services.ports import Clock
 from services.store.branch import Aftermath, BranchStore, Swap
 from services.store.chain import ChainStore
@@ -77,9 +77,18 @@ class Reorganiser:
 
         Raises:
             TipMoved: the chain changed while it was read.
+            Pruned: the fork point is not above the blocks whose bodies were removed, so the ledger cannot be rolled
+                back to it.
         """
         self._finisher.let_go()
         tip = self._chain.tip()
+        kept_from = self._chain.kept_from()
+        if 1 < kept_from and fork < min(kept_from, tip.height):
+            raise Pruned(
+                kept_from,
+                f"The branch leaves this node's chain after height {fork}, and this node keeps whole blocks from "
+                f"height {kept_from} on (QUARRY_KEEP): it cannot follow a reorganisation that deep.",
+            )
         detached = [stored.header.hash for stored in reversed(self._chain.headers(fork + 1, tip.height - fork))]
         if (detached[0] if detached else self._chain.hash_at(fork)) != tip.hash:
             raise TipMoved("The tip moved while a branch was begun.")

@@ -13,7 +13,7 @@ from services.store.peers import PeerStore
 
 _log = structlog.get_logger(__name__)
 
-State = Literal["new", "ok", "unasked", "unreachable", "lying", "other_chain", "candidate"]
+State = Literal["new", "ok", "unasked", "unreachable", "lying", "other_chain", "pruned", "candidate"]
 
 # URLs learnt from peers. They are kept for the operator to approve, and are never asked.
 MAX_CANDIDATES = 64
@@ -24,6 +24,7 @@ _LIARS_PAUSE = 30.0
 # Seconds. A run notes its answers when the last one has arrived, up to two seconds after the first.
 _CLOCK_TOLERANCE = 5.0
 _LIARS_LONGEST_PAUSE = 600.0
+_BLAMED: frozenset[State] = frozenset({"lying", "other_chain"})
 # A peer is asked for its tip once in this many seconds, however many announcements and requests there are.
 ASK_SECONDS = 1.0
 # Seconds for which a repeated announcement of the same block by the same peer is ignored.
@@ -165,9 +166,7 @@ class PeerBook:
         if known is None:
             return
         failures, unkept = known.failures + 1, known.broken + broken
-        first, longest = (
-            (_FIRST_PAUSE, _LONGEST_PAUSE) if state == "unreachable" else (_LIARS_PAUSE, _LIARS_LONGEST_PAUSE)
-        )
+        first, longest = (_LIARS_PAUSE, _LIARS_LONGEST_PAUSE) if state in _BLAMED else (_FIRST_PAUSE, _LONGEST_PAUSE)
         pause = min(first * 2 ** min(max(failures, unkept) - 1, 10), longest)
         until = self._clock.now() + pause
         self._update(replace(known, state=state, reason=reason, failures=failures, next_try=until, broken=unkept))

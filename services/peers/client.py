@@ -38,6 +38,10 @@ class NoSuchAnswer(PeerFailed):
     """A peer answers, but not as a Quarry node does: it may be a node of the tutorial."""
 
 
+class BodiesGone(PeerFailed):
+    """A peer has pruned the bodies of the blocks that it was asked for. That is no lie: it says so in its status."""
+
+
 @dataclass(frozen=True, slots=True)
 class PeerClaim:
     """What a peer claims of its chain. Nothing of it is proven."""
@@ -49,6 +53,7 @@ class PeerClaim:
     time: float | None = None  # Unix seconds, if it says what time it is
     instance: str = ""  # `Node.instance`, by which a node knows its own answer; "": it does not say
     upgrades: tuple[tuple[int, str], ...] = ()  # height and digest of each of its upgrades
+    kept_from: int = 1  # height of the first block from which on it has all bodies
 
 
 class PeerClient:
@@ -84,7 +89,11 @@ class PeerClient:
         instance = value.get("instance")
         known = instance if is_hash(instance) else ""
         upgrades = _upgrades(value.get("upgrades"))
-        return PeerClaim(url, genesis, height, TipClaim(chainwork, tip), moment if told else None, known, upgrades)
+        kept = value.get("kept_from")
+        kept_from = kept if type(kept) is int and 1 <= kept <= MAX_INTEGER else 1  # older nodes keep all
+        return PeerClaim(
+            url, genesis, height, TipClaim(chainwork, tip), moment if told else None, known, upgrades, kept_from
+        )
 
     def headers(self, url: str, locator: Sequence[str], limit: int = PAGE_LIMIT, *, share: int = 1) -> list[Any]:
         """The JSON objects of the headers that follow the first hash of `locator` that the peer has.
@@ -104,6 +113,9 @@ class PeerClient:
 
         Args:
             share: how many peers are asked at once; the longest answer is divided by it, and has room for a block.
+
+        Raises:
+            BodiesGone: the peer has pruned some of them.
         """
         max_page = MAX_PAGE_BYTES // share + self._max_block
         value = self._get(url, f"/chain?from={first}&limit={limit}", _page_deadline(share), max_page)
@@ -181,5 +193,5 @@ def _page_deadline(share: int) -> float:
 
 def _require_success(path: str, status: int) -> None:
     if not 200 <= status < 300:
-        failure = NoSuchAnswer if status in (404, 405) else PeerFailed
+        failure = {404: NoSuchAnswer, 405: NoSuchAnswer, 410: BodiesGone}.get(status, PeerFailed)
         raise failure(f"The peer answered {path} with status {status}.")

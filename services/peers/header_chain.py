@@ -6,12 +6,14 @@ made without work.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from services.errors import PeerFailed, PeerLied, TipMoved
+from services.errors import PeerFailed, PeerLied, ProxyFailed, TipMoved
 from services.peers.adopter import Adopter
-from services.peers.client import PAGE_LIMIT, PeerClaim
+from services.peers.bodies import BodySources
+from services.peers.client import PAGE_LIMIT, BodiesGone, PeerClaim
 from services.peers.http import AnswerTooLong
 from services.peers.sightings import Sightings
 from services.peers.stretch import Budget, ChainChanged, NeedsMore, Stretch
@@ -24,6 +26,8 @@ from shared.forkchoice import is_better
 # hashes, they take 32 MB.
 MAX_UNPROVEN = 1_000_000
 
+Others = Callable[[], Sequence[PeerClaim]]
+
 
 @dataclass(eq=False)
 class HeaderChains(Adopter):
@@ -31,10 +35,13 @@ class HeaderChains(Adopter):
 
     _sightings: Sightings
 
-    def adopt(self, claim: PeerClaim, tip: Tip, budget: Budget) -> bool:
+    def adopt(self, claim: PeerClaim, tip: Tip, budget: Budget, others: Others = tuple) -> bool:
         """Adopt one stretch of a peer's chain, which is better than ours at `tip`. Returns whether there may be more.
 
         A stretch that extends our tip is appended block by block, so a sync that is killed resumes where it was.
+
+        Args:
+            others: called if the peer has pruned bodies that are needed: the other peers' claims.
 
         Raises:
             RuleError: a header or a block is invalid, or a body is not the one that its header commits to.
@@ -42,17 +49,20 @@ class HeaderChains(Adopter):
             PeerLied: the headers do not connect to our chain, or do not outweigh it, though the peer claimed that.
             ChainChanged: the peer serves another chain than the one that it claimed.
             NeedsMore: it must be tried alone.
+            NoBodies: neither the peer nor another has the bodies. What has been adopted or staged stays.
+            Pruned: its chain leaves ours at a block whose body, or that of the next one, we have pruned.
             PeerFailed: it does not answer, or its time is over. What has been adopted or staged stays.
             TipMoved: our chain changed while the peer's was read.
         """
         stretch = self._headers(claim, tip, budget)
+        sources = BodySources(claim, others)
         try:
             if stretch.fork == tip.height:
-                for block in self._bodies(claim, stretch, 0, budget):
+                for block in self._bodies(sources, stretch, 0, budget):
                     self._acceptor.accept(block)
                     budget.extend()
             else:
-                self._reorganise(claim, stretch, budget)
+                self._reorganise(sources, stretch, budget)
         except RuleError as error:
             self._sightings.refused(claim.url, stretch, error)
             raise
@@ -160,34 +170,66 @@ class HeaderChains(Adopter):
 
     # --- bodies ---
 
-    def _reorganise(self, claim: PeerClaim, stretch: Stretch, budget: Budget) -> None:
+    def _reorganise(self, sources: BodySources, stretch: Stretch, budget: Budget) -> None:
         branch = self._reorganiser.begin(stretch.fork)
         held = 0
         with budget.stopped():
             while held < len(stretch) and self._reorganiser.add_known(branch, stretch.hash_at(held)):
                 held += 1
-        for block in self._bodies(claim, stretch, held, budget):
+        for block in self._bodies(sources, stretch, held, budget):
             self._reorganiser.add(branch, block)
             budget.extend()
         self._reorganiser.swap(branch)
 
-    def _bodies(self, claim: PeerClaim, stretch: Stretch, held: int, budget: Budget) -> Iterator[Block]:
+    def _bodies(self, sources: BodySources, stretch: Stretch, held: int, budget: Budget) -> Iterator[Block]:
         """The blocks of a stretch without the first `held`, each compared with the header that was verified."""
         wanted = held
         while wanted < len(stretch):
             budget.check()
-            limit = min(budget.bodies, len(stretch) - wanted)
+            height = stretch.fork + 1 + wanted
+            source, most = sources.at(height)
+            limit = min(budget.bodies, len(stretch) - wanted, most)
             try:
-                values = self._client.blocks(claim.url, stretch.fork + 1 + wanted, limit, budget.share)
+                values = self._client.blocks(source.url, height, limit, budget.share)
             except AnswerTooLong:
-                if limit == 1:
+                if limit > 1:
+                    budget.bodies = limit // 2  # these blocks are larger than most
+                    continue
+                if sources.is_own(source):
                     raise
-                budget.bodies = limit // 2  # these blocks are larger than most
-                continue
+                values = []
+            except ProxyFailed:
+                raise
+            except PeerFailed as error:
+                if sources.is_own(source) and not isinstance(error, BodiesGone):
+                    raise
+                values = []
+            if not values:
+                sources.drop(source, height)
             for value in values:
                 stretch.at = value
-                stretch.at = block = self._rules.read_block(value)
-                if block.hash != stretch.hash_at(wanted):
-                    raise ChainChanged("The peer's blocks are not those of its headers: its chain has changed.")
+                block = self._body(sources, source, value, stretch.hash_at(wanted))
+                if block is None:
+                    sources.drop(source, height)
+                    break
+                stretch.at = block
                 wanted += 1
                 yield block
+
+    def _body(self, sources: BodySources, source: PeerClaim, value: Any, name: str) -> Block | None:
+        """The block that a peer sent, if it is the one with the hash `name`. None: another peer sent another block.
+
+        Raises:
+            RuleError, ChainChanged: the peer that sent the headers sent another block.
+        """
+        try:
+            block = self._rules.read_block(value)
+        except RuleError:
+            if sources.is_own(source):
+                raise
+            return None
+        if block.hash == name:
+            return block
+        if sources.is_own(source):
+            raise ChainChanged("The peer's blocks are not those of its headers: its chain has changed.")
+        return None

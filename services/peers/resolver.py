@@ -7,18 +7,20 @@ so that many slow peers are needed to delay an honest one. How the chain of one 
 `services/peers/whole_chain.py`.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from services.chain.accept import Acceptor
 from services.chain.reorganiser import Reorganiser
-from services.errors import LedgerDiffers, PeerFailed, PeerLied, ProxyFailed, TipMoved
+from services.errors import LedgerDiffers, PeerFailed, PeerLied, ProxyFailed, Pruned, TipMoved
+from services.peers.bodies import NoBodies
 from services.peers.book import Peer, PeerBook
 from services.peers.claims import Claims
 from services.peers.client import PeerClaim, PeerClient
-from services.peers.header_chain import HeaderChains
+from services.peers.header_chain import HeaderChains, Others
 from services.peers.sightings import Sightings
 from services.peers.stretch import CROWDED_SECONDS, PEER_SECONDS, Budget, ChainChanged, NeedsMore, OutOfTime
 from services.peers.whole_chain import WholeChains
@@ -108,13 +110,29 @@ class Resolver:
         # Work is cheap to claim: a peer that claimed more than it delivered comes after those that did not.
         broken = {peer.url: peer.broken for peer in peers}
         claims.sort(key=lambda item: (broken[item.url], -item.tip.chainwork, item.tip.hash))
-        self._try_all(claims, self._clock.now() + RUN_SECONDS, notes)
+        self._try_all(claims, self._clock.now() + RUN_SECONDS, self._all_claims(claims, urls, notes), notes)
         replaced = self._chain.tip().hash != before
         if replaced:
             self._on_adopted()
         return Resolution(replaced, len(urls), tuple(notes))
 
-    def _try_all(self, claims: list[PeerClaim], run_ends: float, notes: list[str]) -> None:
+    def _all_claims(self, claims: list[PeerClaim], asked: list[str], notes: list[str]) -> Others:
+        """A function that returns the claims of all peers: those that were not asked in this run are asked then."""
+        known = list(claims)
+        lock = threading.Lock()
+        complete: list[bool] = []
+
+        def every() -> Sequence[PeerClaim]:
+            with lock:
+                if not complete:
+                    rest = [peer.url for peer in self._book.due() if peer.url not in asked]
+                    known.extend(self._peers.ask(rest, notes))
+                    complete.append(True)
+                return known
+
+        return every
+
+    def _try_all(self, claims: list[PeerClaim], run_ends: float, others: Others, notes: list[str]) -> None:
         """Try the claims that are better than our chain: the first alone, then the others, several at once.
 
         A peer that needs more than its share of memory or time is tried alone at the end.
@@ -124,23 +142,24 @@ class Resolver:
         while waiting and self._clock.now() < run_ends:
             now, waiting = {claim.url: claim for claim in waiting[:crowd]}, waiting[crowd:]
             seconds = CROWDED_SECONDS if waiting or len(now) > 1 else PEER_SECONDS
-            alone += self._try_some(now, seconds, run_ends, notes)
+            alone += self._try_some(now, seconds, run_ends, others, notes)
             crowd, waiting = CROWD, self._still_better(waiting)
         for claim in self._still_better(alone):
             if self._clock.now() < run_ends:
-                self._try(claim, Budget(self._clock, run_ends, BODIES), notes)
+                self._try(claim, Budget(self._clock, run_ends, BODIES), others, notes)
             else:
                 self._book.failed(claim.url, "unreachable", "The run was over before its turn came.", broken=True)
 
     def _try_some(
-        self, claims: dict[str, PeerClaim], seconds: float, run_ends: float, notes: list[str]
+        self, claims: dict[str, PeerClaim], seconds: float, run_ends: float, others: Others, notes: list[str]
     ) -> list[PeerClaim]:
         """Try several claims at once; the claims that need a turn alone."""
         alone: list[PeerClaim] = []
 
         def attempt(url: str) -> None:
             try:
-                self._try(claims[url], Budget(self._clock, run_ends, BODIES, seconds, len(claims)), notes)
+                budget = Budget(self._clock, run_ends, BODIES, seconds, len(claims))
+                self._try(claims[url], budget, others, notes)
             except NeedsMore:
                 alone.append(claims[url])
 
@@ -158,14 +177,14 @@ class Resolver:
                 self._book.idle(claim.url)
         return better
 
-    def _try(self, claim: PeerClaim, budget: Budget, notes: list[str]) -> None:
+    def _try(self, claim: PeerClaim, budget: Budget, others: Others, notes: list[str]) -> None:
         """Adopt one peer's chain, or note why not.
 
         Raises:
             NeedsMore: it gets a turn alone.
         """
         try:
-            self._adopt(claim, budget)
+            self._adopt(claim, budget, others)
             note = self._book.proved if budget.progress else self._book.idle
             note(claim.url)
         except NeedsMore:
@@ -180,6 +199,10 @@ class Resolver:
             _log.warning("peer_parted" if parted else "peer_lied", peer=claim.url, reason=reason)
             self._book.failed(claim.url, "other_chain" if other else "lying", reason, broken=True)
             notes.append(f"{claim.url}: {reason}")
+        except (NoBodies, Pruned) as error:  # nobody's fault: the blocks are gone, there or here
+            _log.warning("blocks_pruned", peer=claim.url, reason=str(error))
+            self._book.failed(claim.url, "pruned", str(error))
+            notes.append(f"{claim.url}: {error}")
         except ProxyFailed as error:
             self._book.not_asked(claim.url, str(error))
             notes.append(f"{claim.url}: {error}")
@@ -191,12 +214,12 @@ class Resolver:
                 self._book.failed(claim.url, "unreachable", str(error), broken=True)
             notes.append(f"{claim.url}: {error}")
 
-    def _adopt(self, claim: PeerClaim, budget: Budget) -> None:
+    def _adopt(self, claim: PeerClaim, budget: Budget, others: Others) -> None:
         """Follow a peer's chain to its end, as long as it is better than ours."""
         changed: ChainChanged | None = None
         for _ in range(_TRIES):
             try:
-                while self._adopt_some(claim, budget):
+                while self._adopt_some(claim, budget, others):
                     pass
                 return
             except TipMoved:
@@ -207,12 +230,12 @@ class Resolver:
         if changed is not None:
             raise changed
 
-    def _adopt_some(self, claim: PeerClaim, budget: Budget) -> bool:
+    def _adopt_some(self, claim: PeerClaim, budget: Budget, others: Others) -> bool:
         """Adopt one stretch of a peer's chain, or all of it. Returns whether there may be more."""
         tip = self._chain.tip()
         if not is_better(claim.tip, tip.claim):
             return False
         if self._rules.headers_alone:
-            return self._header_chains.adopt(claim, tip, budget)
+            return self._header_chains.adopt(claim, tip, budget, others)
         self._whole_chains.adopt(claim, budget)
         return False

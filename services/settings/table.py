@@ -14,6 +14,7 @@ from services.errors import BadSettings
 from services.peers.urls import normal_url
 from services.settings import values
 from services.settings.hosts import is_loopback, normal_host, normal_origin
+from services.settings.keeping import check_keep
 from services.settings.paths import DEFAULT_HOME, expanded, expanded_if_possible
 from services.settings.proxy_url import normal as normal_proxy_url
 from services.settings.redis_url import normal as normal_redis_url
@@ -114,6 +115,8 @@ class Settings:
     max_records: int = field(metadata=number("MAX_RECORDS", 100_000, 1, 10_000_000, AS_IT_IS))
     # Blocks that lie so deep are packed; 0: none is.
     pack_depth: int = field(metadata=number("PACK_DEPTH", 1000, 0, 2**31, AS_IT_IS))
+    # Blocks at the end of the chain whose bodies are kept; 0: all bodies are.
+    keep: int = field(metadata=number("KEEP", 0, 0, 2**31, AS_IT_IS))
     # Rewards are shared with miners once their block lies so deep; 0: never.
     payout_depth: int = field(metadata=number("PAYOUT_DEPTH", 0, 0, 100_000))
     # Of the shares by which a reward is divided: hashes, as a multiple of the block's difficulty.
@@ -260,6 +263,8 @@ def _check(settings: Settings) -> None:
         raise BadSettings("QUARRY_UPGRADES_FILE: a chain of the tutorial's rules cannot be upgraded.")
     if settings.payout_depth and settings.spec.rules == "tutorial":
         raise BadSettings("QUARRY_PAYOUT_DEPTH: on a chain of the tutorial's rules there are no accounts that pay.")
+    if settings.keep:
+        check_keep(settings.keep, settings.spec, settings.pack_depth, settings.payout_depth)
     if settings.peer_proxy_resolves and not settings.peer_proxy:
         raise BadSettings("QUARRY_PEER_PROXY_RESOLVES needs QUARRY_PEER_PROXY, the proxy that is to resolve names.")
     if settings.block_time and settings.spec.block_interval:

@@ -8,6 +8,7 @@ operator_keys                the names of the keys about names and tokens
 records, rounds, arguments   how values are written and read again, and how a block is passed to a script
 chain                        beginning the chain and appending; on top of the readers `blocks`, `ledger` and `index`
 packs, pack_form, packing    old blocks in compressed values: reading them, their form, packing and unpacking
+pruning                      removing the bodies of packed blocks
 schema                       which form the store has
 branch                       staged blocks, the swap of a reorganisation, and its journal
 tips                         the ends of branches that were not adopted, and refused blocks

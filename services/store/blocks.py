@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from services.errors import Damaged, NotFound, TipMoved
+from services.errors import Damaged, NotFound, Pruned, TipMoved
 from services.store.base import NodeStore
 from services.store.pack_form import BlockRecords
 from services.store.packs import full_hash, hash_of
@@ -67,14 +67,18 @@ class BlockReader(NodeStore):
         return self.hash_at(stored.header.index) == stored.header.hash
 
     def block_bytes(self, block_hash: str) -> bytes | None:
-        """The canonical block; None if it is not stored."""
+        """The canonical block; None if it is not stored.
+
+        Raises:
+            Pruned: it is on the chain, and its body was removed.
+        """
         return self._blocks.one("blocks", block_hash)
 
     def block_object(self, block_hash: str) -> dict[str, Any]:
         """The block's JSON object.
 
         Raises:
-            NotFound, Damaged
+            NotFound, Damaged, Pruned
         """
         text = self.block_bytes(block_hash)
         if text is None:
@@ -123,14 +127,33 @@ class BlockReader(NodeStore):
                 return first, found
         raise TipMoved("The chain was reorganised while it was read.")
 
+    def kept_from(self) -> int:
+        """The height of the first block from which on all bodies are kept; 1: none was pruned."""
+        return self._blocks.pruned() + 1
+
+    def require_kept(self, first: int, last: int) -> None:
+        """Refuse to read the bodies from one height to another, if some were pruned. Genesis never is.
+
+        Raises:
+            Pruned
+        """
+        kept_from = self.kept_from()
+        if first < kept_from and (first, last) != (1, 1):
+            raise Pruned(kept_from)
+
     def stream(self, first: int, last: int) -> Iterator[bytes]:
         """The canonical blocks from one height to another, both included.
 
         They are read pack by pack or in groups (`read_blocks`).
 
         Raises:
+            Pruned: some of them were pruned. It is raised at once, or in the middle if that happens meanwhile.
             TipMoved: a reorganisation replaced what has been sent already; the reader must start again.
         """
+        self.require_kept(first, last)
+        return self._stream(first, last)
+
+    def _stream(self, first: int, last: int) -> Iterator[bytes]:
         sent: str | None = None
         start, packed = first, True
         while start <= last:
@@ -140,17 +163,19 @@ class BlockReader(NodeStore):
                 head = decode_header(pack[0].header or b"").header
                 if sent is not None and head.previous_hash != sent:
                     raise TipMoved("The chain was reorganised while it was read.")
-                yield from (block.text or b"" for block in pack)
+                for block in pack:
+                    text = block.text if block.text is not None else self.block_bytes(hash_of(block).decode())
+                    yield text or b""
                 sent, start = hash_of(pack[-1]).decode(), start + len(pack)
                 continue
             headers = self.headers(start, min(PAGE, last + 1 - start))
             if not headers:
                 raise TipMoved("The chain became shorter while it was read.")
-            for stored, text in self.read_blocks(headers):
+            for stored, found in self.read_blocks(headers):
                 if sent is not None and stored.header.previous_hash != sent:
                     raise TipMoved("The chain was reorganised while it was read.")
                 sent = stored.header.hash
-                yield text
+                yield found
             start += len(headers)
 
     def _part_of_pack(self, first: int, last: int) -> list[BlockRecords]:
@@ -163,6 +188,9 @@ class BlockReader(NodeStore):
         """The canonical blocks of stored headers, in their order.
 
         They are read in groups of at most READ_AHEAD bytes, or of one block.
+
+        Raises:
+            Pruned
         """
         for group in _by_size(headers, READ_AHEAD):
             texts = self._blocks.many("blocks", [stored.header.hash for stored in group], _first(group))

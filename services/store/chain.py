@@ -13,6 +13,7 @@ from services.store.keys import Keys
 from services.store.ledger import LedgerReader
 from services.store.packing import PackStore
 from services.store.packs import full_hash
+from services.store.pruning import PruneStore
 from services.store.records import Tip, encode_account, encode_entries, encode_header
 from services.store.schema import SCHEMA, SchemaStore
 from services.store.stored import StoredRecords
@@ -44,6 +45,7 @@ class ChainStore(IndexReader, LedgerReader):
         self.rules = rules
         self.stored = StoredRecords(redis, keys)
         self.packs = PackStore(redis, keys)
+        self.prunes = PruneStore(redis, keys)
         self.schema = SchemaStore(redis, keys)
         self._windows: dict[str, tuple[Header, ...]] = {}  # by the hash of the tip that they end at, the last few
 

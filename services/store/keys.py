@@ -93,9 +93,8 @@ class Keys(NetworkKeys, MiningKeys, OperatorKeys):
 
     @property
     def packed(self) -> str:
-        """HASH {height, blocks, transactions, bytes, names, buckets, changes, held, microseconds}: totals of the packs.
-
-        `services/store/packing.py` describes the fields.
+        """HASH {height, blocks, transactions, bytes, names, buckets, changes, held, microseconds, pruned}: totals of
+        the packs. `services/store/packing.py` describes the fields.
         """
         return self._key("packed")
 

@@ -8,7 +8,8 @@ with its undo record. The dictionary of both is `shapes/1.txt`: a block, transac
 beside them; that of the bodies goes on with the text of the headers, since most of it is in the blocks again. The file
 belongs to the version and is never changed. Ids do not shrink, so they are in no frame.
 
-So a reader of headers, or of ids, takes only the beginning of a pack (`Part`).
+So a reader of headers, or of ids, takes only the beginning of a pack (`Part`). Pruning (prune.lua) leaves just that
+beginning, with the version PRUNED.
 """
 
 import zlib
@@ -23,6 +24,8 @@ import zstandard
 from services.errors import Damaged
 
 VERSION = 1
+# As VERSION, without the bodies.
+PRUNED = 2
 # Of zstandard. Here the lowest gives the smallest packs but for levels that take twenty times as long: most of a pack
 # is hex digits of hashes and signatures, which no search for repetitions shortens.
 _LEVEL = 1
@@ -41,7 +44,7 @@ Part = Literal["headers", "ids", "whole"]
 class BlockRecords:
     """What is stored of one block, byte for byte; None for a record that is not there, or was not asked for."""
 
-    text: bytes | None  # the canonical block
+    text: bytes | None  # the canonical block; a pruned block has none
     header: bytes | None
     undo: bytes | None
     ids: bytes | None
@@ -76,7 +79,7 @@ def unpack(value: bytes, part: Part = "whole") -> list[BlockRecords]:
 
 
 def _unpack(value: bytes, part: Part) -> list[BlockRecords]:
-    if value[0] != VERSION:
+    if value[0] not in (VERSION, PRUNED):
         raise ValueError("another version")
     ids_at = _HEAD + int.from_bytes(value[1:5], "big")
     bodies_at = ids_at + int.from_bytes(value[5:_HEAD], "big")
@@ -96,7 +99,10 @@ def _unpack(value: bytes, part: Part) -> list[BlockRecords]:
                 end = at + _ID_BYTES * int(count)
                 ids[i], at = joined[at:end], end
     bodies: list[bytes] = [_NOTHING] * (2 * len(headers))
-    if part == "whole":
+    if part == "whole" and value[0] == PRUNED:
+        if len(value) != bodies_at:
+            raise ValueError("more than the ids")
+    elif part == "whole":
         bodies = _decompressed(value[bodies_at:], _shapes() + text).split(b"\n")
         if len(bodies) != 2 * len(headers):
             raise ValueError("other bodies")

@@ -5,7 +5,7 @@ done. A pack is compared with what it was made of, byte for byte, before it take
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
-from services.errors import Damaged, TipMoved
+from services.errors import Damaged, Pruned, TipMoved
 from services.ports import Store
 from services.store.base import NodeStore
 from services.store.index import unpacked
@@ -39,6 +39,7 @@ class Packed:
     changes: int = 0  # packs made and taken apart so far: scripts compare it
     held: int = 0  # Unix seconds until which nothing is packed
     microseconds: int = 0  # that making the packs has taken so far
+    pruned: int = 0  # height up to which bodies and undo records are gone, but for genesis (services/store/pruning.py)
 
 
 class PackStore(NodeStore):
@@ -113,10 +114,13 @@ class PackStore(NodeStore):
             how many packs there were.
 
         Raises:
+            Pruned: the bodies of some of these blocks are gone. Nothing has changed.
             TipMoved: the packs change again and again.
         """
         done = failed = 0
         while (before := self.totals()).height >= max(height, 1):
+            if before.pruned >= max(height, 1):
+                raise Pruned(before.pruned + 1)
             if self._unpack_last(before, now):
                 done, failed = done + 1, 0
             else:

@@ -4,10 +4,11 @@ A reader looks for the block by itself first, then in the packs, and once more b
 apart in between. What is stored by itself counts, since a repair corrects the records of packed blocks in that way.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from services.errors import Damaged
+from services.errors import Damaged, Pruned
 from services.ports import Store
 from services.store.keys import Keys
 from services.store.pack_form import BlockRecords, Part, unpack
@@ -22,6 +23,7 @@ _TOGETHER = 500
 # Of a name and of a height in the index of packed blocks (lua/names.lua).
 NAME_BYTES, HEIGHT_BYTES = 5, 4
 _HASH_BYTES = 32
+_HEIGHT = re.compile(rb'\{"index":(\d+),')  # how a stored header begins
 
 
 def full_hash(item: bytes) -> bytes:
@@ -48,7 +50,8 @@ class RecordReader:
     def __init__(self, redis: Store, keys: Keys, scripts: Scripts, *, audits: bool = False) -> None:
         """
         Args:
-            audits: a pack that cannot be read is as if it were not there, so that its blocks are reported.
+            audits: a pack that cannot be read is as if it were not there, so that its blocks are reported; and what is
+                pruned is None, as what is missing.
         """
         self._redis = redis
         self._keys = keys
@@ -62,6 +65,7 @@ class RecordReader:
 
         Raises:
             Damaged: the block's pack cannot be read.
+            Pruned: the block's body or undo record is asked for, and was removed.
         """
         name = _bytes(block_hash)
         found = self._redis.hget(self._key(kind), name)
@@ -75,6 +79,7 @@ class RecordReader:
 
         Raises:
             Damaged: a pack cannot be read.
+            Pruned: a body or an undo record that is asked for was removed.
         """
         names = [_bytes(item) for item in hashes]
         found = self._redis.hmget(self._key(kind), names) if names else []
@@ -143,7 +148,31 @@ class RecordReader:
         lost = [name for name in names if name not in packed]
         if lost:  # not stored, or its pack was taken apart meanwhile
             packed.update(zip(lost, self._redis.hmget(self._key(kind), lost), strict=True))
+        if kind in ("blocks", "undo") and not self._audits:
+            self._require_kept([name for name in names if packed[name] is None])
         return [packed[name] for name in names]
+
+    def pruned(self) -> int:
+        """The height up to which bodies and undo records are gone, but for genesis; 0: all are there."""
+        return int(self._redis.hget(self._keys.packed, "pruned") or 0)
+
+    def _require_kept(self, names: list[bytes]) -> None:
+        """Refuse to take blocks for unknown whose header is on the chain and whose body was removed.
+
+        Raises:
+            Pruned
+        """
+        pruned = self.pruned() if names else 0
+        if not pruned:
+            return
+        for text in self.many("headers", names):
+            found = _HEIGHT.match(text or b"")
+            height = int(found[1]) if found else 0
+            if 1 < height <= pruned and hash_of(BlockRecords(None, text, None, None)) in self._at(height):
+                raise Pruned(pruned + 1)
+
+    def _at(self, height: int) -> list[bytes]:
+        return [full_hash(item) for item in self._redis.lrange(self._keys.heights, height - 1, height - 1)]
 
     def _opened(self, value: bytes, part: Part) -> list[BlockRecords]:
         last = self._last

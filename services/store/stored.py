@@ -125,8 +125,15 @@ class StoredRecords(NodeStore):
         """
         known = zip(range(first, first + len(hashes)), hashes, self._blocks.heights(hashes), strict=True)
         lost = [(height, name) for height, name, heights in known if height not in heights]
-        alone = self._redis.hmget(self.keys.blocks, [name for _, name in lost]) if lost else []
-        return [height for (height, _), text in zip(lost, alone, strict=True) if text is None]
+        names = [name for _, name in lost]
+        alone = self._redis.hmget(self.keys.blocks, names) if lost else []
+        headers = self._redis.hmget(self.keys.headers, names) if lost else []
+        pruned = self._blocks.pruned() if lost else 0  # up to there the headers alone are left
+        return [
+            height
+            for (height, _), text, header in zip(lost, alone, headers, strict=True)
+            if text is None and (header is None or height > pruned)
+        ]
 
     def headers(self, length: int, page: int) -> Iterator[tuple[int, bytes, bytes | None]]:
         """Height, hash and stored header of the first `length` blocks; `page` of them at a time."""

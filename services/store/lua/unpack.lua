@@ -5,8 +5,8 @@
 --   record, ids · transaction index: id, "height:position" · records of the blocks and transactions (names.lua) · those
 --   fields of the records that are missing in the pack: block hash, "undo" or "ids". A pack that cannot be read has
 --   empty lists: it is removed.
--- Returns "unpacked", or "moved" if it is not the last pack, or the packs are others than those that were read. What
--- is stored of a block besides the pack stays: a repair has corrected it.
+-- Returns "unpacked", or "moved" if it is not the last pack, or is pruned, or the packs are others than those that were
+-- read. What is stored of a block besides the pack stays: a repair has corrected it.
 local P = KEYS[1]
 -- include: lists
 -- include: names
@@ -14,7 +14,8 @@ local P = KEYS[1]
 local first, changes, held = unpack(ARGV, 1, 3)
 local FIELDS = {'blocks', 'headers', 'undo', 'ids'}
 if (redis.call('HGET', P .. 'packed', 'changes') or '0') ~= changes
-  or redis.call('ZREVRANGE', P .. 'pack-starts', 0, 0)[1] ~= first then
+  or redis.call('ZREVRANGE', P .. 'pack-starts', 0, 0)[1] ~= first
+  or tonumber(first) <= tonumber(redis.call('HGET', P .. 'packed', 'pruned') or 0) then
   return 'moved'
 end
 local lists, malformed = read_lists(4, {7, 2, 1, 2})

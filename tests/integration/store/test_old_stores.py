@@ -15,7 +15,7 @@ from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from services.settings.table import load, load_spec
 from services.store import packing
-from services.store.schema import SCHEMA, UPGRADE_SECONDS
+from services.store.schema import PRUNED_SCHEMA, SCHEMA, UPGRADE_SECONDS
 from services.system.programs import ROOT
 from shared.amounts import format_amount
 from tests.support.clocks import FakeClock
@@ -161,7 +161,7 @@ def test_a_start_that_is_killed_before_any_of_its_writes_can_be_repeated(old: tu
 
 def test_a_store_of_a_later_release_is_refused(old: tuple[str, Redis]) -> None:
     _, redis = old
-    redis.set("quarry:{node1}:schema", SCHEMA + 1)
+    redis.set("quarry:{node1}:schema", PRUNED_SCHEMA + 1)
     before = content(redis)
     with pytest.raises(WrongChain, match="A later release"):
         opened(redis).begin()

@@ -31,7 +31,7 @@ def test_a_store_of_a_release_without_forms_is_taken_over(here: TestNode, redis:
     assert {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} <= own
 
 
-@pytest.mark.parametrize("found", ["3", "999999999", "two", "-1", "", "1" * 99])
+@pytest.mark.parametrize("found", ["4", "999999999", "two", "-1", "", "1" * 99])
 def test_a_store_of_a_later_release_is_refused_and_nothing_is_written(here: TestNode, redis: Redis, found: str) -> None:
     redis.set(here.node.chain.keys.schema, found)
     before = dump(redis)

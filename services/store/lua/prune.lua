@@ -1,0 +1,61 @@
+-- Remove the bodies and undo records of the lowest blocks that still have them: those of one pack, or some that could not
+-- be packed. Headers, ids and all indexes stay.
+-- KEYS: 1 the node's prefix.
+-- ARGV: 1 height of the first block, 2 of the last, 3 changes of the packs when they were read, 4 repairs of the state at
+--   that time (the end of its digest), 5 how many blocks below the tip are kept, 6 number of the form that a store with
+--   pruned blocks has, 7 now (Unix seconds), 8 the canonical genesis block if it is the first, or "": it is kept by
+--   itself, 9 … the hashes of the blocks.
+-- Returns "pruned", "moved" (the packs or the state are others than those that were read, the blocks are not deep
+-- enough, or not the lowest), "form" (the store has not got that form), "unfinished" (the journal of a reorganisation
+-- exists), "held" (nothing is packed or pruned for now), or "differs" (the stored state is marked as wrong). Only
+-- "pruned" writes.
+local P = KEYS[1]
+-- include: fault
+-- include: names
+
+local VERSION, PRUNED = 1, 2 -- of a pack (services/store/pack_form.py)
+local first, last, changes, repairs, keep, form, now, genesis = unpack(ARGV, 1, 8)
+
+if fault() then
+  return 'differs'
+end
+if redis.call('EXISTS', P .. 'journal') == 1 then
+  return 'unfinished'
+end
+if redis.call('GET', P .. 'schema') ~= form then
+  return 'form'
+end
+local before, held, height, pruned =
+  unpack(redis.call('HMGET', P .. 'packed', 'changes', 'held', 'height', 'pruned'), 1, 4)
+if tonumber(held or 0) > tonumber(now) then
+  return 'held'
+end
+local tip, digest = unpack(redis.call('HMGET', P .. 'tip', 'height', 'digest'), 1, 2)
+if (before or '0') ~= changes or tonumber(pruned or 0) ~= first - 1 or tonumber(last) > tonumber(height or 0)
+  or tonumber(last) + tonumber(keep) > tonumber(tip or 0) or string.match(digest or '', '[^:]*$') ~= repairs then
+  return 'moved'
+end
+local pack, kept = redis.call('HGET', P .. 'packs', first), nil
+if pack then
+  if string.byte(pack, 1) ~= VERSION or #pack < 9 then
+    return 'moved'
+  end
+  local bodies = 10 + names_value(string.sub(pack, 2, 5)) + names_value(string.sub(pack, 6, 9))
+  kept = string.char(PRUNED) .. string.sub(pack, 2, bodies - 1)
+end
+
+redis.call('HSET', P .. 'packed', 'pruned', last)
+redis.call('HINCRBY', P .. 'packed', 'changes', 1)
+for i = 9, #ARGV, 1000 do
+  for _, name in ipairs({'blocks', 'undo'}) do
+    redis.call('HDEL', P .. name, unpack(ARGV, i, math.min(i + 999, #ARGV)))
+  end
+end
+if genesis ~= '' then
+  redis.call('HSET', P .. 'blocks', ARGV[9], genesis)
+end
+if kept then
+  redis.call('HSET', P .. 'packs', first, kept)
+  redis.call('HINCRBY', P .. 'packed', 'bytes', #kept - #pack)
+end
+return 'pruned'
