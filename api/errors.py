@@ -7,7 +7,7 @@ from flask import Flask, Response, json, request
 from werkzeug.exceptions import HTTPException
 
 from services.connections import RedisError
-from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, PolicyCode, TipMoved
+from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, PolicyCode, Pruned, TipMoved
 from services.mining.leases import UnknownLease, UnknownVoucher
 from shared.errors import InputCode, NodeError, Refusal, RuleCode, ShapeError, TooEarly
 
@@ -57,6 +57,7 @@ HttpCode = Literal[
     "ledger_differs",
     "not_begun",
     "peer_failed",
+    "pruned",
     "record_damaged",
     "round_cancelled",
     "store_unavailable",
@@ -78,6 +79,7 @@ _TITLES = {
     405: "Method not allowed",
     408: "Too slow",
     409: "Conflict",
+    410: "Gone",
     411: "Length required",
     413: "Too large",
     415: "Unsupported media type",
@@ -142,6 +144,8 @@ def describe(error: NodeError) -> tuple[int, str, str, str | None]:
             return 503, "not_begun", str(error), None
         case LedgerDiffers():
             return 503, "ledger_differs", str(error), None
+        case Pruned():
+            return 410, "pruned", str(error), None
         case Damaged():
             return 503, "record_damaged", str(error), None
         case UnknownVoucher():

@@ -4,6 +4,7 @@ from typing import Any
 
 from api.reading import is_height
 from api.serving import budget
+from services.errors import Pruned
 from services.mempool.gaps import missing_nonces, missing_words
 from services.node import Node
 from services.store.figures import RoundFigures, round_figures
@@ -34,13 +35,14 @@ def block_fields(node: Node, block_hash: str) -> dict[str, Any]:
 
 
 def first_blocks(node: Node, most: int, room: int) -> list[dict[str, Any]]:
-    """The JSON objects of the chain's first blocks: at most `most`, with at most `room` bytes together.
+    """The JSON objects of the chain's first blocks whose bodies are kept: at most `most`, with at most `room` bytes
+    together.
 
     Raises:
         Busy: too many large answers are being sent.
     """
     fitting: list[StoredHeader] = []
-    for stored in node.chain.headers(1, most):
+    for stored in node.chain.headers(node.chain.kept_from(), most):
         room -= stored.size
         if room < 0:
             break
@@ -105,12 +107,24 @@ def sealer_address(header: Header) -> str:
 
 
 def represent_transaction(node: Node, transaction_id: str) -> dict[str, Any] | None:
-    """A transaction on the chain, in the mempool, or gone with a reason; None if the node has no record of it."""
+    """A transaction on the chain, in the mempool, or gone with a reason; None if the node has no record of it.
+
+    Raises:
+        Pruned: it is on the chain, and the body of its block was removed. The message names the place.
+    """
     # Twice: meanwhile the transaction may move to a place that was already looked at.
     for _ in range(2):
         location = node.chain.locate(transaction_id)
         if location is not None:
-            fields = block_fields(node, location.block_hash)["transactions"][location.position]
+            try:
+                fields = block_fields(node, location.block_hash)["transactions"][location.position]
+            except Pruned as error:
+                raise Pruned(
+                    error.kept_from,
+                    f"The transaction was mined: it is at position {location.position} of block {location.height} "
+                    f"({location.block_hash}). The body of that block was removed (QUARRY_KEEP): this node keeps whole "
+                    f"blocks from height {error.kept_from} on.",
+                ) from None
             return {
                 **fields,
                 "id": transaction_id,

@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 import structlog
 
-from services.errors import BadSettings
+from services.errors import BadSettings, Pruned
 from services.node import Node
 from services.settings.table import Settings
 from services.store.payouts import Lost, Payment, Plan
@@ -144,7 +144,11 @@ class Payer:
         Args:
             before: payments for the block that lie on the chain, by recipient.
         """
-        reward = self._node.chain.block_object(block)["transactions"][0]
+        try:
+            reward = self._node.chain.block_object(block)["transactions"][0]
+        except Pruned:
+            self._say(block, "its body was pruned (QUARRY_KEEP) before anything was paid")
+            return None
         if reward["recipient"] != self._key.address:
             self._say(block, f"its reward went to {reward['recipient']}, and the key is that of {self._key.address}")
             return None

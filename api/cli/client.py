@@ -116,6 +116,12 @@ class NodeClient:
         found: dict[str, Any] = self.get(f"/accounts/{quote(address)}")
         return found
 
+    def kept_from(self) -> int:
+        """The height from which on the node has whole blocks; 1: it has all."""
+        status = self.get("/status")
+        found = status.get("kept_from") if isinstance(status, dict) else None
+        return found if type(found) is int and found > 1 else 1
+
     def blocks(self, first: int = 1, last: int | None = None) -> Iterator[tuple[dict[str, Any], int]]:
         """Blocks as they are hashed, oldest first, each with the length of the chain. They are fetched in pages.
 

@@ -98,6 +98,7 @@ def anatomy() -> ResponseReturnValue:
         context = {"height": height, "tip": tip}
         return render_page("learn_tutorial", f"/chain?from={height}&limit=4", context, section="learn")
     stored = find_block(current_node(), str(height))
-    teachable = stored is not None and stored.header.transactions_root != "" and height > 1
+    kept = height >= current_node().chain.kept_from()
+    teachable = stored is not None and stored.header.transactions_root != "" and height > 1 and kept
     context = {"height": height, "teachable": teachable, "tip": tip}
     return render_page("anatomy", f"/chain?from={height}&limit=4", context, section="learn")

@@ -85,7 +85,7 @@ def _by_hash(node: Node, name: str) -> Matches:
         return Matches((Candidate("spec", name, url_for("health.spec")),))
     if node.chain.header(name) is not None:
         return Matches((Candidate("block", name, url_for("explorer.block", name=name)),))
-    if represent_transaction(node, name):
+    if node.chain.locate(name) or represent_transaction(node, name):
         return Matches((_transaction(name, ""),))
     return Matches()
 

@@ -26,7 +26,8 @@ def chain() -> ResponseReturnValue:
       summary: The whole chain, or a page of it, exactly as it is hashed
       description: >-
         Streamed. If the chain is reorganised while it is sent, the response is cut off; begin again. A page (with
-        `limit`) ends early if its blocks would have more than 4 MiB.
+        `limit`) ends early if its blocks would have more than 4 MiB. A node that prunes (QUARRY_KEEP) refuses with 410
+        what begins below `kept_from` of /status, except the first block alone.
       parameters:
         - in: query
           name: from
@@ -35,6 +36,7 @@ def chain() -> ResponseReturnValue:
         - {in: query, name: limit, schema: {type: integer, minimum: 1, maximum: 500}, description: How many blocks.}
       responses:
         '200': {description: 'chain (the blocks) and length (of the whole chain).', json: Chain}
+        '410':
     """
     node = current_node()
     tip = node.chain.tip()
@@ -113,6 +115,7 @@ def show(name: str) -> ResponseReturnValue:
           description: 'The hashed fields, hash, chainwork, size and confirmations; the transactions with their ids.'
           json: KnownBlock
         '404':
+        '410':
     """
     node = current_node()
     stored = find_block(node, name)

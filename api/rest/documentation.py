@@ -34,6 +34,7 @@ _REFUSED = {
     404: "There is no such thing on this node.",
     408: "The body did not arrive in time.",
     409: "The round was cancelled.",
+    410: "The body of the block was removed, as QUARRY_KEEP says; another node may have it.",
     411: "The length of the body is missing (Content-Length).",
     413: "The body is too large.",
     415: "The body is not application/json, or is compressed.",

@@ -73,9 +73,10 @@ def status() -> ResponseReturnValue:
           description: >-
             node, spec, height, tip, chainwork, mempool, peers, workers, suspended, foreign_workers, round, time,
             time_offset, wrong_clocks, ledger and more. rpc_url and ws_url are where the node's settings have
-            `quarry rpc` serve wallets and tools. instance differs from that of every other node. sealing says whether
-            this node may make the next block, where only sealers may; upgrades, which upgrades it has. ledger.state is
-            ok, differs (findings say where the stored state differs from what the blocks give) or repairing.
+            `quarry rpc` serve wallets and tools. instance differs from that of every other node. kept_from is the
+            height from which on the node has whole blocks; of those below, all headers. sealing says whether this node
+            may make the next block, where only sealers may; upgrades, which upgrades it has. ledger.state is ok,
+            differs (findings say where the stored state differs from what the blocks give) or repairing.
           json: Status
     """
     node = current_node()
@@ -99,6 +100,7 @@ def status() -> ResponseReturnValue:
         },
         height=tip.height,
         tip=tip.hash,
+        kept_from=state.kept_from,
         chainwork=tip.chainwork,
         supply=format_amount(tip.supply),
         ledger={"state": "ok"} if fault is None else fault.to_object(),

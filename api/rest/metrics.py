@@ -159,6 +159,9 @@ class _NodeCollector:
         """The packs of old blocks."""
         packed = self._node.chain.packs.totals()
         yield GaugeMetricFamily("quarry_packed_blocks", "Old blocks that are packed.", packed.blocks)
+        yield GaugeMetricFamily(
+            "quarry_kept_from_height", "Height from which on whole blocks are kept (QUARRY_KEEP).", packed.pruned + 1
+        )
         yield GaugeMetricFamily("quarry_packed_bytes", "Bytes of the packs of old blocks.", packed.bytes)
         yield CounterMetricFamily(
             "quarry_pack_seconds", "Seconds that packing old blocks has taken.", packed.microseconds / 1e6

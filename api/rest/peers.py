@@ -119,7 +119,9 @@ def resolve() -> ResponseReturnValue:
           description: Seconds to wait.
       responses:
         '200':
-          description: 'message, and chain or new_chain: its first 100 blocks at most; `more` says where the rest is.'
+          description: >-
+            message, and chain or new_chain: its first 100 blocks at most, of those that were not pruned; `more` says
+            where the rest is.
           json: Resolved
         '202': {description: 'Not finished yet; ask again, or ask /status.', json: Message}
         '502':
@@ -138,7 +140,8 @@ def resolve() -> ResponseReturnValue:
     body["new_chain" if answer.replaced else "chain"] = shown
     body["length"] = length
     if length > len(shown):
-        body["more"] = f"/chain?from={len(shown) + 1}&limit={MAX_PAGE}"
+        above = shown[-1]["index"] + 1 if shown else node.chain.kept_from()
+        body["more"] = f"/chain?from={above}&limit={MAX_PAGE}"
     return jsonify(body)
 
 

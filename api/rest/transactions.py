@@ -93,6 +93,7 @@ def show(transaction_id: str) -> ResponseReturnValue:
             of its account, missing_nonces has their ranges, and waits_for says the same in words.
           json: TransactionPlace
         '404':
+        '410':
     """
     if transaction_id in ("new", "batch"):  # endpoints that accept POST only
         raise MethodNotAllowed(["POST", "OPTIONS"])
@@ -112,6 +113,7 @@ def inclusion(transaction_id: str) -> ResponseReturnValue:
       responses:
         '200': {description: 'Transaction, position, branch (lowest first), header and block hash.', json: Proof}
         '404':
+        '410':
     """
     node = current_node()
     if not node.rules.headers_alone:

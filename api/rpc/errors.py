@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.chain.snapshots import HeightUnknown, StateUnavailable
-from services.errors import Busy
+from services.errors import Busy, Pruned
 from shared import erc20
 from shared.addresses import ZERO_ADDRESS
 from shared.errors import NodeError, Refusal, RuleError
@@ -17,6 +17,8 @@ LIMIT_EXCEEDED = -32005
 RESPONSE_TOO_LARGE = -32003
 REFUSED = -32000
 REVERTED = 3
+# geth's, for blocks whose bodies or receipts it does not keep.
+PRUNED = 4444
 
 _MESSAGES = {
     "insufficient_funds": "insufficient funds for gas * price + value",
@@ -87,6 +89,8 @@ def refusal(error: NodeError) -> RpcError:
         return RpcError(LIMIT_EXCEEDED, error.message)
     if isinstance(error, Refusal):
         return RpcError(REFUSED, _MESSAGES.get(error.code, error.message))
+    if isinstance(error, Pruned):
+        return RpcError(PRUNED, "pruned history unavailable")
     if isinstance(error, HeightUnknown):
         return RpcError(REFUSED, "header not found")
     if isinstance(error, StateUnavailable):

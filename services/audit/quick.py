@@ -155,8 +155,8 @@ class QuickAudit:
         return {number % (highest - lowest + 1) + lowest for number in numbers}
 
     def blocks(self, heights: Sequence[int]) -> "Iterator[tuple[int, Sample | None]]":
-        """Per height its block with what is stored of it, compared; None if the chain has no such height, or the body was
-        pruned.
+        """Per height its block with what is stored of it, compared; None if the chain has no such height, or the body
+        was pruned.
 
         They are read in groups, since on a busy machine each round trip may take long.
         """

@@ -6,7 +6,7 @@ the node would be on a fork without noticing. A node checks for that once, when 
 
 from collections.abc import Iterator
 
-from services.errors import WrongChain
+from services.errors import Pruned, WrongChain
 from services.store.chain import ChainStore
 from shared.addresses import ZERO_ADDRESS
 from shared.errors import RuleError
@@ -28,7 +28,14 @@ def require_todays_rules(chain: ChainStore) -> None:
         try:
             chain.rules.check_payee(address, field="recipient")
         except RuleError as error:
-            height = next(_received(chain, address), None)
+            try:
+                height = next(_received(chain, address), None)
+            except Pruned:
+                raise WrongChain(
+                    f"A rule was added since the chain in this store began ({error.code}), and the bodies of blocks "
+                    "that it judges were pruned (QUARRY_KEEP). Fetch the chain anew: use another QUARRY_NODE or data "
+                    "directory."
+                ) from None
             if height is not None:
                 raise WrongChain(
                     f"Block {height} of the chain in this store breaks a rule that came later ({error.code}): "

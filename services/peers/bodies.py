@@ -27,6 +27,7 @@ class BodySources:
         self._claim = claim
         self._others = others
         self._own_from = claim.kept_from
+        self._gone = claim.kept_from - 1  # the last height for which it is known to have no body
         self._left: list[PeerClaim] | None = None  # other peers that have not failed
 
     def at(self, height: int) -> tuple[PeerClaim, int]:
@@ -40,8 +41,10 @@ class BodySources:
         for other in self._rest():
             if other.kept_from <= height <= other.height:
                 return other, min(self._own_from, other.height + 1) - height
+        if height > self._gone:
+            return self._claim, 2**63
         raise NoBodies(
-            f"The peer keeps whole blocks from height {self._claim.kept_from} on, and no other peer that can be "
+            f"The peer keeps whole blocks from height {self._gone + 1} on, and no other peer that can be "
             f"reached has block {height} of its chain: add a peer that keeps all blocks (one without QUARRY_KEEP)."
         )
 
@@ -52,7 +55,7 @@ class BodySources:
     def drop(self, source: PeerClaim, height: int) -> None:
         """A source has not given the right body for a height. That proves nothing: it may be on another branch."""
         if self.is_own(source):
-            self._own_from = height + _OTHERS_FIRST
+            self._own_from, self._gone = height + _OTHERS_FIRST, height
         else:
             self._left = [other for other in self._rest() if other.url != source.url]
 

@@ -30,6 +30,7 @@ class NodeOverview:
     figures: RoundFigures | None = None  # of the open round
     counters: Mapping[str, int] = field(default_factory=dict)  # totals since the chain began
     hash_rate_limit: int | None = None  # hashes per second of all workers; None: no limit
+    kept_from: int = 1  # height of the first block from which on all bodies are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class OverviewStore:
         pipeline.zcount(keys.searchers, now, now + LONGEST_PROMISE)
         pipeline.hgetall(keys.counters)
         pipeline.hget(keys.hash_rate, "limit")
-        tip, pool_size, pool_bytes, round_id, requests, fault, searchers, counters, limit = pipeline.execute()
+        pipeline.hget(keys.packed, "pruned")
+        tip, pool_size, pool_bytes, round_id, requests, fault, searchers, counters, limit, pruned = pipeline.execute()
         found = figures = None
         if round_id:
             found, figures, counters = self._round(round_id.decode(), now)
@@ -89,6 +91,7 @@ class OverviewStore:
             figures=figures,
             counters={name.decode(): int(value) for name, value in counters.items()},
             hash_rate_limit=None if limit is None else int(limit),
+            kept_from=int(pruned or 0) + 1,
         )
 
     def memory(self) -> ServerMemory | None:

@@ -39,6 +39,10 @@ class ListSource:
     keys: KeyPlaces | None = None
     kept: Records | None = field(default_factory=lambda: Records([], [], {}))
     moves: int = 0
+    whole_from: int = 1
+
+    def kept_from(self) -> int:
+        return self.whole_from
 
     def records(self) -> Records | None:
         return self.kept

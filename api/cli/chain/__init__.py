@@ -8,6 +8,7 @@ anchor.py         `quarry anchor`
 verify_anchor.py  `quarry verify-anchor`
 repair.py         `quarry repair`
 verification.py   replaying a node's chain by all rules
+pruned.py         the same of a node that has removed the bodies of old blocks
 comparison.py     comparing what a node has stored with its blocks
 chain_file.py     a chain as a file
 anchor_proof.py   the proof of an anchor as a file

@@ -9,6 +9,7 @@ import click
 from api.cli import terminal
 from api.cli.chain.chain_file import export_chain, import_chain
 from api.cli.chain.comparison import compare_ledger, compare_store, finding_lines
+from api.cli.chain.pruned import verify_kept
 from api.cli.chain.show import show
 from api.cli.chain.stores import configured_spec, store_of
 from api.cli.chain.tips import tips
@@ -51,8 +52,14 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     compared with what the node has stored: with its accounts and allowances, or, if its store can be reached
     (--redis-url), with every record, including undo records, headers, heights, ids, indexes and histories. Records that
     differ are listed; `quarry repair` corrects them.
+
+    Where a node has removed the bodies of old blocks (QUARRY_KEEP), its headers and its other bodies are checked.
+    Balances are then recomputed in its store only, from the first of these blocks on.
     """
     wanted = target.client.rules_spec() if spec is None else configured_spec(spec)
+    if target.client.kept_from() > 1:
+        _verify_kept(target, wanted, redis_url)
+        return
     with bar("verifying", quiet=target.as_json, unit="blocks") as advance:
         result = verify_chain(target.client, wanted, advance)
     replay = result.replay
@@ -86,6 +93,36 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     )
 
 
+def _verify_kept(target: Target, wanted: ChainSpec, redis_url: str | None) -> None:
+    """Verify what a node that prunes has of its chain."""
+    with bar("verifying", quiet=target.as_json, unit="blocks") as advance:
+        part = verify_kept(target.client, wanted, advance)
+    findings, looked_at = _compare(target, None, wanted, redis_url)
+    if findings:
+        if target.as_json:
+            terminal.show_json({"valid": False, "findings": [asdict(finding) for finding in findings]})
+        terminal.say(*finding_lines(findings))
+        raise Failure(
+            f"The blocks that the node has are valid, but {len(findings)} record(s) that it has stored differ from "
+            "them. Since it has removed the bodies of older blocks, `quarry repair` cannot correct that: fetch the "
+            "chain anew."
+        )
+    target.show(
+        {"valid": True, **asdict(part), "compared": looked_at},
+        f"What this node has of its chain is valid: the headers of {part.height} blocks, and the bodies from height "
+        f"{part.kept_from} on with {part.transactions} transactions. It has removed older bodies (QUARRY_KEEP).",
+        f"Tip {part.tip}",
+        f"Chainwork {part.chainwork}",
+        *(_COMPARED_KEPT[looked_at]).splitlines(),
+    )
+
+
+_COMPARED_KEPT = {
+    "store": "The node's store was compared: every balance that these blocks change is what they give.",
+    "nothing": "Balances were not checked, since the ledger before these blocks is not known here.\n"
+    "To check them, name the store with --redis-url.",
+}
+
 _COMPARED = {
     "store": "Every record in the node's store is what these blocks give.",
     "ledger": "The node's accounts and allowances are what these blocks give.\n"
@@ -95,9 +132,13 @@ _COMPARED = {
 
 
 def _compare(
-    target: Target, result: Verified, spec: ChainSpec, redis_url: str | None
+    target: Target, result: Verified | None, spec: ChainSpec, redis_url: str | None
 ) -> tuple[list[Finding], Literal["store", "ledger", "nothing"]]:
-    """The records that differ from what the blocks give, and which records could be compared."""
+    """The records that differ from what the blocks give, and which records could be compared.
+
+    Args:
+        result: None: there is no replay of the whole chain.
+    """
     client = target.client
     status = client.get("/status")
     url = redis_url or store_of(client)
@@ -107,7 +148,7 @@ def _compare(
             findings = compare_store(url, status["node"], spec, genesis, advance)
         if findings is not None:
             return findings, "store"
-    found = compare_ledger(client, result.replay)
+    found = compare_ledger(client, result.replay) if result is not None else None
     known = status.get("ledger", {"state": "ok"})
     if not found and known["state"] != "ok":  # the node knows of a difference that its ledger does not show
         listed = [Finding(**item) for item in known["findings"]]

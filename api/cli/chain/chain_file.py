@@ -48,11 +48,17 @@ def export_chain(client: NodeClient, output: IO[bytes], advance: Callable[[int, 
     """Write the node's chain, up to its tip at the start; the height of that tip.
 
     Raises:
-        Failure: the chain was reorganised meanwhile, so the file does not hold one chain.
+        Failure: the node has pruned blocks, or the chain was reorganised meanwhile, so that the file does not hold one
+            chain.
     """
     spec = client.rules_spec()
     rules = rules_for(spec)
     height = int(client.get("/status")["height"])
+    if (kept_from := client.kept_from()) > 1:
+        raise Failure(
+            f"This node has whole blocks only from height {kept_from} on (QUARRY_KEEP), and a chain file begins with "
+            "the first block: export the chain of a node that keeps all blocks."
+        )
     previous: str | int | None = None
     done = 0
     for value, _ in client.blocks(1, height):

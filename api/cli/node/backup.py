@@ -74,8 +74,8 @@ def write_backup(source: Source, passphrase: str, output: IO[bytes], advance: Ca
         output: empty; can be read and sought. It is left at the end of the backup.
 
     Raises:
-        Failure: the chain was reorganised at every attempt. BadBackup: what was read back is wrong: the node's blocks
-        are damaged, or the disk is.
+        Failure: the chain was reorganised at every attempt, or its old blocks were pruned. BadBackup: what was read
+        back is wrong: the node's blocks are damaged, or the disk is.
     """
     for _ in range(ATTEMPTS):
         output.seek(0)
@@ -100,6 +100,12 @@ def _write(source: Source, sealer: Sealer, advance: Callable[[int, int], None]) 
     records = source.records()
     height, tip = source.tip()
     genesis = source.hash_at(1)
+    if (kept_from := source.kept_from()) > 1:
+        raise Failure(
+            f"This node has whole blocks only from height {kept_from} on (QUARRY_KEEP), and a backup holds the whole "
+            "chain, by which it is checked when it is restored. Back up a node that keeps all blocks. The keys of this "
+            "one are the files of its data directory: copy them."
+        )
     if genesis is None:
         raise Failure("The node has no chain.")
     has_keys = source.keys is not None and source.keys.exist()

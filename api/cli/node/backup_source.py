@@ -59,6 +59,9 @@ class Source(Protocol):
     def hash_at(self, height: int) -> str | None:
         """The hash of the block of its chain at a height."""
 
+    def kept_from(self) -> int:
+        """The height of the first block from which on it has all bodies."""
+
     def blocks(self, height: int) -> Iterator[bytes]:
         """Its canonical blocks from genesis to a height."""
 
@@ -97,6 +100,10 @@ class StoreSource:
         """As `Source`."""
         return self._node.chain.hash_at(height)
 
+    def kept_from(self) -> int:
+        """As `Source`."""
+        return self._node.chain.kept_from()
+
     def blocks(self, height: int) -> Iterator[bytes]:
         """As `Source`."""
         return self._node.chain.stream(1, height)
@@ -130,6 +137,10 @@ class HttpSource:
         """As `Source`."""
         found = self._client.find(f"/blocks/{height}")
         return str(found["hash"]) if isinstance(found, dict) and "hash" in found else None
+
+    def kept_from(self) -> int:
+        """As `Source`."""
+        return self._client.kept_from()
 
     def blocks(self, height: int) -> Iterator[bytes]:
         """As `Source`."""

@@ -95,7 +95,7 @@ def _examine(url: str | None, client: NodeClient, redis_url: str | None, broker_
         yield _check("spec", lambda: _spec(client, status))
         yield _check("ledger", lambda: _ledger(client, status, redis_url))
         yield _check("clock", lambda: _clock(client, status, redis_url, broker_url or redis_url))
-        yield _check("chain", lambda: _chain(client))
+        yield _check("chain", lambda: _chain(client, status))
 
 
 def _check(name: str, examine: Callable[[], str]) -> Finding:
@@ -307,7 +307,12 @@ def _clocks(store_url: str, broker_url: str) -> tuple[float, list[Any]]:
     return theirs, found
 
 
-def _chain(client: NodeClient) -> str:
+def _chain(client: NodeClient, status: dict[str, Any]) -> str:
     from api.cli.chain.verification import verify_recent
 
-    return f"the last {verify_recent(client, client.rules_spec(), _RECENT_BLOCKS)} blocks keep all rules"
+    text = f"the last {verify_recent(client, client.rules_spec(), _RECENT_BLOCKS)} blocks keep all rules"
+    pruned = [peer for peer in status["peers"] if peer.get("state") == "pruned"]
+    if pruned and all(peer.get("state") != "ok" for peer in status["peers"]):
+        raise Trouble(f"{text}; peers have pruned the blocks that come next: quarry peers list says which", "warn")
+    kept_from = status.get("kept_from", 1)
+    return text if kept_from == 1 else f"{text}; whole blocks are kept from height {kept_from} on"

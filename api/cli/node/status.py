@@ -44,6 +44,8 @@ def _chain(found: Mapping[str, Any], newest: Any) -> Iterator[str]:
     yield f"CHAIN        {found['spec']}{chain_id}"
     yield f"  height     {found['height']}{_tip_time(found, newest)}"
     yield f"  tip        {found['tip']}"
+    if found.get("kept_from", 1) > 1:
+        yield f"  kept       whole blocks from height {found['kept_from']} on, headers of all"
     supply = f", supply {found['supply']} coins" if "supply" in found else ""
     yield f"  chainwork  {found['chainwork']}{supply}"
     yield f"  mempool    {pool['size']} transaction(s), {pool['bytes']} bytes{fee}"

@@ -22,7 +22,8 @@ def address(node: Node, name: str, page: int) -> dict[str, Any]:
         tip = node.chain.tip().hash
         account = node.chain.account(name)
         places = node.chain.history(name, newest=(page - 1) * PAGE, limit=PAGE + 1)
-        history = at_places(node, places[:PAGE])
+        kept_from = node.chain.kept_from()
+        history = at_places(node, [place for place in places[:PAGE] if place[0] >= kept_from])
         if node.chain.tip().hash == tip:
             break
     more = len(places) > PAGE
@@ -44,6 +45,8 @@ def address(node: Node, name: str, page: int) -> dict[str, Any]:
         "genesis": genesis_effect(allocated) if allocated else None,
         "waiting": waiting[:_QUEUED],
         "waiting_count": len(waiting),
+        "pruned": sum(height < kept_from for height, _ in places[:PAGE]),
+        "kept_from": kept_from,
         "page_number": page,
         "more": more,
         "allowances": [(owner, spender, format_amount(left)) for owner, spender, left in allowances],

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from api.representations import represent_block, represent_round
+from api.representations import represent_block, represent_header, represent_round
+from services.errors import Pruned
 from services.node import Node
 from services.store.records import StoredHeader
 from shared.addresses import REWARD_SENDER
@@ -14,7 +15,12 @@ PAGE = 50
 def block(node: Node, stored: StoredHeader, page: int) -> dict[str, Any]:
     """The content of the page of a block. `page` counts from 1."""
     tip = node.chain.tip()
-    shown = represent_block(node, stored, tip)
+    kept_from: int | None = None
+    try:
+        shown = represent_block(node, stored, tip)
+    except Pruned as error:
+        kept_from = error.kept_from
+        shown = {**represent_header(stored, tip), "transactions": []}
     transactions = shown.pop("transactions")
     first = (page - 1) * PAGE
     there = node.chain.hash_at(stored.header.index)
@@ -22,7 +28,8 @@ def block(node: Node, stored: StoredHeader, page: int) -> dict[str, Any]:
     return {
         "block": shown,
         "header": stored.header,
-        "count": len(transactions),
+        "count": stored.transactions,
+        "kept_from": kept_from,  # given if the block's body was removed
         "transactions": on_page,
         "has_memos": any("data" in item for _, item in on_page),
         "miner": _miner(node, transactions),

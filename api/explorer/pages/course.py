@@ -36,6 +36,10 @@ _SHORT = "The chain of this node is still too short for this exercise, so it use
 chain has five blocks, the exercise uses those."
 _HEAVY = "The first blocks of this chain are too large or too difficult for a browser, so the exercise uses blocks of \
 an example."
+_PRUNED = (
+    "This node has removed the bodies of the first blocks of its chain (QUARRY_KEEP), so the exercise uses blocks of \
+an example."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,8 @@ def _chain(node: Node, sample_url: str) -> dict[str, Any]:
     if other := _other_blocks(node):
         return {"blocks": sample_url, "later": len(sample_blocks()) - SHOWN, "sample": other}
     tip = node.chain.tip()
+    if node.chain.kept_from() > 1:
+        return {"blocks": sample_url, "later": len(sample_blocks()) - SHOWN, "sample": _PRUNED}
     headers = node.chain.headers(FIRST, SHOWN)
     if len(headers) < SHOWN:
         return {"blocks": sample_url, "later": len(sample_blocks()) - SHOWN, "sample": _SHORT}
