@@ -14,6 +14,7 @@ from api.cli.chain.show import show
 from api.cli.chain.stores import configured_spec, store_of
 from api.cli.chain.tips import tips
 from api.cli.chain.verification import Verified, verify_chain
+from api.cli.client import Refused
 from api.cli.group import Failure
 from api.cli.options import Target, json_option, redis_url_option, with_node
 from api.cli.progress import bar
@@ -51,17 +52,17 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     Every hash, proof, root, signature, rule and balance is recomputed, from genesis to the tip. The result is then
     compared with what the node has stored: with its accounts and allowances, or, if its store can be reached
     (--redis-url), with every record, including undo records, headers, heights, ids, indexes and histories. Records that
-    differ are listed; `quarry repair` corrects them.
-
-    Where a node has removed the bodies of old blocks (QUARRY_KEEP), its headers and its other bodies are checked.
-    Balances are then recomputed in its store only, from the first of these blocks on.
+    differ are listed; `quarry repair` corrects them. Of blocks whose bodies the node has pruned, headers are checked.
     """
     wanted = target.client.rules_spec() if spec is None else configured_spec(spec)
-    if target.client.kept_from() > 1:
+    try:
+        with bar("verifying", quiet=target.as_json, unit="blocks") as advance:
+            result = verify_chain(target.client, wanted, advance)
+    except Refused as error:
+        if error.code != "pruned":
+            raise
         _verify_kept(target, wanted, redis_url)
         return
-    with bar("verifying", quiet=target.as_json, unit="blocks") as advance:
-        result = verify_chain(target.client, wanted, advance)
     replay = result.replay
     tip = replay.tip
     assert tip is not None, "a verified chain has a genesis block"

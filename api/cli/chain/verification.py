@@ -79,14 +79,14 @@ def verify_recent(client: NodeClient, spec: ChainSpec, count: int) -> int:
     """Check links, proofs, difficulty, roots and signatures of the last `count` blocks, but not balances.
 
     Returns:
-        The number of blocks checked, fewer than `count` on a short chain.
+        The number of blocks checked, fewer than `count` on a short chain, or if the node has pruned some of them.
 
     Raises:
         Failure: as `verify_chain`.
     """
     rules = rules_for(spec)
     height = int(client.get("/status")["height"])
-    first = max(1, height - count + 1 - rules.window_size)
+    first = max(client.kept_from(), height - count + 1 - rules.window_size)
     window: list[Header] = []
     checked = 0
     for value, _ in client.blocks(first, height):

@@ -1,0 +1,131 @@
+"""What the commands say of a node that has pruned old bodies."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.app import create_app
+from api.cli.client import NodeClient
+from api.cli.node import doctor
+from api.cli.node.machine import Trouble
+from services.node import Node
+from services.store import packing
+from tests.integration.conftest import MakeNode
+from tests.support.cli import run
+from tests.support.keys import ALICE, MINER, TOKEN
+from tests.support.nodes import grow, redis_of, transfer
+from tests.support.serving import serving
+
+KEPT_FROM = 11  # of 16 blocks
+
+
+@pytest.fixture
+def pruned(make_node: MakeNode, monkeypatch: pytest.MonkeyPatch) -> Node:
+    monkeypatch.setattr(packing, "BLOCKS", 5)
+    node = make_node(spec={"difficulty": 1}, PACK_DEPTH="1")
+    for i in range(15):
+        grow(node, transfer(ALICE, i))
+    node.chain.schema.adopt(0, prunes=True)
+    node.packer.run()
+    assert replace(node.packer, keep=6).run() == 10 and node.chain.kept_from() == KEPT_FROM
+    return node
+
+
+@pytest.fixture
+def url(pruned: Node) -> Iterator[str]:
+    with serving(create_app(pruned, TOKEN)) as found:
+        yield found
+
+
+def failed(*arguments: str | Path, saying: tuple[str, ...]) -> str:
+    """The output of a command that ends with one sentence on standard error and exit code 1."""
+    result = run(*arguments)
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.output
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("quarry: ") and all(word in last for word in saying), result.output
+    return result.output
+
+
+def told(*arguments: str | Path) -> Any:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_verify_checks_all_headers_and_the_bodies_that_are_kept(pruned: Node, url: str, redis_url: str) -> None:
+    tip = pruned.chain.tip()
+    expected = {
+        "valid": True, "height": 16, "tip": tip.hash, "chainwork": tip.chainwork, "kept_from": KEPT_FROM,
+        "transactions": 12, "compared": "nothing",
+    }  # fmt: skip
+    assert told("chain", "verify", "--url", url) == expected
+    assert told("chain", "verify", "--url", url, "--redis-url", redis_url) == {**expected, "compared": "store"}
+    text = run("chain", "verify", "--url", url).stdout
+    assert "the headers of 16 blocks, and the bodies from height 11 on" in text and "Balances were not checked" in text
+
+
+def test_verify_finds_what_is_wrong(pruned: Node, url: str, redis_url: str) -> None:
+    redis = redis_of(pruned)
+    redis.hset(pruned.chain.keys.accounts, MINER, b"7:0")
+    said = failed(
+        "chain", "verify", "--url", url, "--redis-url", redis_url, saying=("differ from them", "repair` cannot correct")
+    )
+    assert f"account {MINER}: stored 7:0" in said
+    # The node knows now, so it is found without the store too, and a repair says why it is none.
+    failed("chain", "verify", "--url", url, saying=("differ from them",))
+    failed(
+        "repair",
+        "--redis-url",
+        redis_url,
+        "--node",
+        pruned.settings.node,
+        saying=("cannot be rebuilt from the blocks",),
+    )
+    assert redis.hget(pruned.chain.keys.accounts, MINER) == b"7:0"
+
+
+def test_verify_finds_a_header_that_breaks_a_rule(pruned: Node, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node may lie: of block 5 it gives another header than the one that block 6 follows."""
+    original = pruned.chain.headers
+
+    def lying(first: int, limit: int) -> Any:
+        found = original(first, limit)
+        return [
+            replace(item, header=replace(item.header, proof=item.header.proof + 1)) if item.header.index == 5 else item
+            for item in found
+        ]
+
+    monkeypatch.setattr(pruned.chain, "headers", lying)
+    result = run("chain", "verify", "--url", url)
+    assert result.exit_code != 0 and ("rule" in result.output or "reorganised or pruned" in result.output)
+
+
+def test_an_export_and_a_backup_are_refused_by_a_sentence(
+    pruned: Node, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARRY_PASSPHRASE", "a passphrase of a test")
+    exported, backup = tmp_path / "chain.jsonl", tmp_path / "node.backup"
+    gone = "from height 11 on (QUARRY_KEEP)"
+    failed("chain", "export", exported, "--url", url, saying=(gone, "chain file begins"))
+    failed("backup", backup, "--url", url, saying=(gone, "a backup holds the whole"))
+    assert not exported.exists() and not backup.exists()
+
+
+def test_status_and_doctor_say_what_is_kept(pruned: Node, url: str) -> None:
+    assert told("status", "--url", url)["kept_from"] == KEPT_FROM
+    assert "kept       whole blocks from height 11 on, headers of all" in run("status", "--url", url).stdout
+    client = NodeClient(url)
+    status = client.get("/status")
+    assert doctor._chain(client, status).endswith("whole blocks are kept from height 11 on")
+    status["peers"] = [{"url": "http://a:5000", "state": "pruned"}]
+    with pytest.raises(Trouble, match="peers have pruned the blocks that come next"):
+        doctor._chain(client, status)
+
+
+def test_a_block_that_is_gone_is_named_as_gone(url: str) -> None:
+    result = run("chain", "show", "5", "--url", url)
+    assert result.exit_code != 0 and "from height 11 on" in result.output
