@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -57,6 +58,8 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         source.grow(packing.BLOCKS, 0)  # blocks are packed when there are enough
         _pack(source.node)
         old = (_lasting(node) - begun - (blocks + packing.BLOCKS) * old_empty) / TRANSACTIONS
+        say("pruning it")
+        pruned = _pruned(source.node, node, blocks, old_empty, old)
         asked = _grown(node.redis, lambda: _ask(source.node, node.redis, ASKED)) / ASKED
     per_transaction = (full - blocks * empty) / TRANSACTIONS
     storage.add(
@@ -81,6 +84,18 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         "pack_ms", 1000 * seconds / (BLOCKS / packing.BLOCKS), "ms", target=50 * packing.BLOCKS, better="lower",
         than=f"processor time of {packing.BLOCKS} empty blocks, with the store's; at a block a second, 5 % of a core"
         f" are {50 * packing.BLOCKS} ms",
+    )  # fmt: skip
+    storage.add(
+        "pruned_bytes_per_block", pruned.block, "bytes",
+        than=f"the same for an empty block whose body was pruned, against {old_empty:.0f} packed",
+    )  # fmt: skip
+    storage.add(
+        "pruned_bytes_per_transaction", pruned.transaction, "bytes",
+        than=f"the same for a transfer in a pruned block, against {old:.0f} packed: its id, and where it is",
+    )  # fmt: skip
+    storage.add(
+        "prune_ms", pruned.milliseconds, "ms", target=50 * packing.BLOCKS, better="lower",
+        than=f"processor time of pruning a pack of {packing.BLOCKS} empty blocks, with the store's",
     )  # fmt: skip
     for name, about in _READERS.items():
         storage.add(
@@ -132,6 +147,41 @@ def _cpu(redis: "Redis", work: Callable[[], object]) -> float:
 def _pack(node: Node) -> None:
     """Pack the whole chain but its end."""
     while node.chain.packs.pack_next(1, node.clock.now):
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Pruned:
+    """What pruned blocks take: bytes for an empty block and a transfer, and milliseconds for a pack."""
+
+    block: float
+    transaction: float
+    milliseconds: float
+
+
+def _pruned(node: Node, bench: BenchNode, full: int, block: float, transaction: float) -> _Pruned:
+    """Prune the whole chain but its end: first the empty blocks, then those with transfers.
+
+    Args:
+        full: how many blocks have transfers. After them come as many empty ones as a pack has.
+        block, transaction: bytes of a packed empty block, and of a transfer in a packed block.
+    """
+    chain = node.chain
+    chain.schema.adopt(0.0, prunes=True)
+    chain.prunes.prune_next(1, node.clock.now())  # the first pack has transfers as well
+    start, begun = chain.kept_from(), _lasting(bench)
+    seconds = _cpu(bench.redis, lambda: _prune(node, full + packing.BLOCKS + 1))
+    empty = chain.kept_from() - start
+    freed_block = (begun - _lasting(bench)) / empty
+    start, begun = chain.kept_from(), _lasting(bench)
+    _prune(node, 1)
+    freed = begun - _lasting(bench) - (chain.kept_from() - start) * freed_block
+    milliseconds = 1000 * seconds / (empty / packing.BLOCKS)
+    return _Pruned(block - freed_block, transaction - freed / TRANSACTIONS, milliseconds)
+
+
+def _prune(node: Node, keep: int) -> None:
+    while node.chain.prunes.prune_next(keep, node.clock.now()):
         pass
 
 
