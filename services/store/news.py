@@ -83,9 +83,18 @@ class News:
                 _log.warning("news_interrupted", error=type(error).__name__)
                 self._clock.sleep(1.0)
             except Exception:  # a bug, or an event that cannot be read: the others are passed on
+                # Go on after the newest event, or this one would be read again for ever. Asked before the pause: what
+                # comes during it is passed on.
+                seen = self._newest()
                 _log.exception("news_failed")
-                seen = ""  # go on after the newest event, or this one would be read again for ever
                 self._clock.sleep(1.0)
+
+    def _newest(self) -> str:
+        """The id of the newest event; "" if the store is away."""
+        try:
+            return self._events.last()
+        except (RedisError, NodeError):
+            return ""
 
     def _state(self) -> dict[str, Any]:
         state = self._overviews.read(self._clock.now())

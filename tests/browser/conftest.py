@@ -30,6 +30,7 @@ DISABLED = (
     "DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay", "MediaRouter",
     "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch",
     "TcpPortRandomizationWin", "ThirdPartyStoragePartitioning", "WebUIOmniboxAimPopup", "WebUIOmniboxPopup",
+    "SpareRendererForSitePerProcess",  # a process in reserve for the next page, which is often none
 )  # fmt: skip
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
 
@@ -148,7 +149,7 @@ def opened(browser: Any, url: str, scheme: str, viewport: dict[str, int]) -> Ite
     page.on("console", lambda said: said.type in ("error", "warning") and opened.note(said.text))
     page.on("request", lambda sent: sent.url.startswith(opened.url) or opened.note(f"asks {sent.url}"))
     page.on("dialog", opened.dismiss)
-    page.set_default_timeout(8000)
+    page.set_default_timeout(30_000)  # a page of /docs reacts after seconds where the machine is busy
     try:
         yield opened
     finally:

@@ -117,7 +117,7 @@ def do_chain(tab: Tab, scene: Scene) -> None:
     for card in cards.all():
         if "broken" in str(card.get_attribute("class")):
             card.locator("button").click()
-            eventually(lambda card=card: "broken" not in str(card.get_attribute("class")), 8)
+            eventually(lambda card=card: "broken" not in str(card.get_attribute("class")))
     result(tab, "good", "Mended")
     assert "more block" in tab.page.inner_text("#verdict")
     assert not any(hash_[:10] in card.inner_text() for hash_, card in zip(stored, cards.all(), strict=True))
@@ -161,7 +161,7 @@ def endless(tab: Tab, step: str) -> None:
     tab.page.route(f"**/learn/{step}", harder)
     tab.open(f"/learn/{step}")
     tab.page.click("#b-mine")
-    eventually(lambda: tab.page.inner_text("#b-tried") != "0", 8)
+    eventually(lambda: tab.page.inner_text("#b-tried") != "0")
 
 
 @pytest.mark.parametrize("leave", ["stop", "hidden"])
@@ -182,7 +182,7 @@ def test_mining_leaves_the_page_usable_and_ends_when_the_reader_leaves(tab: Tab,
             "document.dispatchEvent(new Event('visibilitychange'))"
         )
     tab.page.locator("#verdict", has_text="Stopped").wait_for()
-    eventually(lambda: tab.page.evaluate("1") and tab.page.workers == [], 5)  # the browser is asked, so it also tells
+    eventually(lambda: tab.page.evaluate("1") and tab.page.workers == [])  # the browser is asked, so it also tells
     assert tab.page.inner_text("#b-mine") == "Mine"
 
 

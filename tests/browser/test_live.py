@@ -38,7 +38,7 @@ def test_a_block_appears_by_itself(tab: Tab, scene: Scene) -> None:
     tab.page.wait_for_selector('#live[data-state="live"]')
     before = height(tab)
     scene.running.client.post("/mine?wait=10").ok()
-    eventually(lambda: height(tab) > before, 8)
+    eventually(lambda: height(tab) > before)
 
 
 def test_a_round_is_seen_while_workers_search(tab: Tab, scene: Scene) -> None:
@@ -58,7 +58,7 @@ def test_a_round_is_seen_while_workers_search(tab: Tab, scene: Scene) -> None:
             redis.hset(keys.counters, "hashes", 45_500)
             redis.hset(keys.round_workers("f" * 32), mapping={"anna": "1000:1:3", "ben<b>": "44500:1:3"})
             fill = tab.page.locator("#round .fill")
-            eventually(lambda: fill.get_attribute("width") == "50.1", 5)
+            eventually(lambda: fill.get_attribute("width") == "50.1")
             shown = " ".join(tab.page.locator("#round").inner_text().split())
             assert "50% of searches" in shown and "Hashes done 45,500" in shown, shown
             assert "anna 500 H/s 1,000" in shown and "ben<b> 22.3 kH/s 44,500" in shown, shown
@@ -98,7 +98,7 @@ def test_a_new_block_is_seen_to_arrive(tab: Tab, scene: Scene) -> None:
     )
     usual = tab.page.evaluate("() => getComputedStyle(document.querySelector('.strip li:last-child a')).borderColor")
     assert style[0] == "none" and style[1] != usual, "this browser prefers reduced motion"
-    eventually(lambda: tab.page.locator(".arrived").count() == 0, 8)
+    eventually(lambda: tab.page.locator(".arrived").count() == 0)
 
 
 ROUND: dict[Any, Any] = {
@@ -126,7 +126,7 @@ def test_paused_means_paused(tab: Tab, scene: Scene) -> None:
     tab.page.wait_for_timeout(1500)
     assert height(tab) == before
     tab.page.click("#live")
-    eventually(lambda: height(tab) > before, 5)
+    eventually(lambda: height(tab) > before)
 
 
 def test_without_a_stream_the_page_polls(tab: Tab, scene: Scene) -> None:
@@ -137,7 +137,7 @@ def test_without_a_stream_the_page_polls(tab: Tab, scene: Scene) -> None:
     before = height(tab)
     tab.page.wait_for_timeout(3200)  # the first look only notes where the node is
     scene.running.client.post("/mine?wait=10").ok()
-    eventually(lambda: height(tab) > before, 8)
+    eventually(lambda: height(tab) > before)
     assert all("429" in item for item in tab.problems)  # Chromium logs it on the console
     tab.problems.clear()
 
@@ -172,7 +172,7 @@ def test_the_faucet_gives_coins(tab: Tab, scene: Scene) -> None:
     tab.page.click("#faucet-form button")
     tab.page.wait_for_selector("#faucet-state.good a")
     scene.running.client.post("/mine?wait=10").ok()
-    eventually(lambda: scene.running.client.get(f"/accounts/{address}").ok()["balance"] == "10", 10)
+    eventually(lambda: scene.running.client.get(f"/accounts/{address}").ok()["balance"] == "10")
 
 
 def test_a_wallet_is_asked_as_eip_1193_says(tab: Tab, scene: Scene) -> None:
@@ -205,10 +205,10 @@ def test_a_block_is_taken_apart_and_a_changed_byte_breaks_all_that_follow(tab: T
     cards.nth(1).locator('[data-role="amount"]').fill("1000")
     # Every block from there on is another one. One in 64 is valid all the same, by luck; not all three are.
     same = tab.page.locator(".link", has_text="As it is on the chain")
-    eventually(lambda: same.count() == 1 and tab.page.locator(".link.broken").count() > 0, 5)
+    eventually(lambda: same.count() == 1 and tab.page.locator(".link.broken").count() > 0)
     assert "As it is on the chain" in cards.nth(0).inner_text()
     tab.page.click("#b-reset")
-    eventually(lambda: tab.page.locator(".link.broken").count() == 0, 5)
+    eventually(lambda: tab.page.locator(".link.broken").count() == 0)
 
 
 def test_the_browser_hashes_text_of_every_kind_as_the_node_does(tab: Tab, scene: Scene) -> None:
@@ -234,4 +234,4 @@ def test_live_on_a_phone(tab: Tab, scene: Scene) -> None:
     tab.page.wait_for_selector('#live[data-state="live"]')
     before = height(tab)
     scene.running.client.post("/mine?wait=10").ok()
-    eventually(lambda: height(tab) > before, 8)
+    eventually(lambda: height(tab) > before)

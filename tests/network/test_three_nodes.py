@@ -184,11 +184,11 @@ def test_news_travels_within_a_second(trio: Trio) -> None:
         for nonce in range(5):
             tip = trio.b.mine()["hash"]
             started = time.monotonic()
-            eventually(lambda tip=tip: trio.c.tip == tip == trio.a.tip, 10)  # type: ignore[misc] # the default has no type
+            eventually(lambda tip=tip: trio.c.tip == tip == trio.a.tip)  # type: ignore[misc] # the default has no type
             tips.append(time.monotonic() - started)
             identifier = trio.a.client.submit(transfer(key, nonce))
             started = time.monotonic()
-            eventually(lambda i=identifier: trio.c.client.get(f"/transactions/{i}").status == 200, 10)  # type: ignore[misc] # the same
+            eventually(lambda i=identifier: trio.c.client.get(f"/transactions/{i}").status == 200)  # type: ignore[misc] # the same
             transactions.append(time.monotonic() - started)
             trio.settle(30)
     for what, seconds in (("tip", tips), ("transaction", transactions)):
@@ -216,7 +216,7 @@ def equal_tips_agree_after(trio: Trio) -> float:
     for node in trio.nodes:
         node.forget_peers()
     for node in trio.nodes:
-        eventually(node.is_asking_no_peer, 10)
+        eventually(node.is_asking_no_peer)
     height = trio.a.client.get("/status").ok()["height"]
     tips = [trio.a.mine()["hash"], trio.b.mine()["hash"]]
     assert tips[0] != tips[1]

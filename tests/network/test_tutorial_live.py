@@ -132,7 +132,7 @@ def test_quarry_and_an_original_node_adopt_each_others_chains(ours: str, home: P
         assert chain(theirs) == chain(ours)
         # And it is found without being asked for, by the next tick.
         assert ask(f"{theirs}/mine")[0] == 200
-        eventually(lambda: chain(ours) == chain(theirs), 10.0)
+        eventually(lambda: chain(ours) == chain(theirs))
         assert curl(RESOLVE, p5000=ours)[1]["message"] == "Our chain is authoritative."
         [peer] = done(home, "peers", "list")["peers"]
         assert peer["state"] == "ok", peer

@@ -188,7 +188,7 @@ def test_it_costs_nothing_until_somebody_looks(node: Node) -> None:
 def test_workers_and_queues_of_a_running_node_are_visible(shared_node: RunningNode) -> None:
     client = shared_node.client
     client.get("/rq/0/data/workers.json").refused(401, "admin_token_required")
-    workers = eventually(lambda: client.get("/rq/0/data/workers.json", **ADMIN).ok()["workers"], 10)
+    workers = eventually(lambda: client.get("/rq/0/data/workers.json", **ADMIN).ok()["workers"])
     assert len(workers) == 3
     assert {name for item in workers for name in item["queues"]} == {"mining", "network"}
     assert client.post("/mine?wait=20").status == 200

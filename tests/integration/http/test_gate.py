@@ -315,8 +315,8 @@ def test_a_body_has_ten_seconds_in_all_however_it_drips(quick_node: RunningNode)
     assert 10 <= took < 15, "dripping, the body would take hours"
     assert before is not None
     # The count first, since nothing was held before either.
-    eventually(lambda: slow_bodies(quick_node) == before + 1, 10)
-    eventually(lambda: 'quarry_http_held{kind="body"} 0.0' in metrics(quick_node), 10)
+    eventually(lambda: slow_bodies(quick_node) == before + 1)
+    eventually(lambda: 'quarry_http_held{kind="body"} 0.0' in metrics(quick_node))
     assert 'quarry_http_held_limit{kind="body"} 32.0' in metrics(quick_node)
 
 
@@ -363,7 +363,7 @@ def test_a_slow_body_behind_slow_answers_gives_its_place_back_and_cuts_nobody_el
                 kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert first_line(kept) == b"HTTP/1.1 200 OK", "one that is kept alive is not cut"
             time.sleep(0.05)
-        eventually(lambda: 'quarry_http_held{kind="body"} 0.0' in metrics(quick_node), 10)
+        eventually(lambda: 'quarry_http_held{kind="body"} 0.0' in metrics(quick_node))
         assert events.readline(), "nor is a stream"
 
 
@@ -385,7 +385,7 @@ def test_waits_beyond_the_places_are_refused_and_quick_answers_go_on(start_node:
     with ExitStack() as stack:
         for _ in range(patient):
             stack.enter_context(api.door.raw(b"GET /nodes/resolve?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-        eventually(lambda: f'quarry_http_held{{kind="wait"}} {patient}.0' in metrics(api), 10)
+        eventually(lambda: f'quarry_http_held{{kind="wait"}} {patient}.0' in metrics(api))
         api.client.get("/nodes/resolve?wait=60").refused(429, "too_many_waiting")
         api.client.get("/mine?wait=1").refused(429, "too_many_waiting")
         api.client.get("/events").refused(429, "too_many_streams")

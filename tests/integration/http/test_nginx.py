@@ -63,7 +63,7 @@ def nginx(directory: Path, servers: str, port: int) -> Iterator[None]:
     assert checked.returncode == 0 and "[warn]" not in checked.stderr, checked.stderr
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
-        eventually(lambda: process.poll() is None and is_open(port), 10)
+        eventually(lambda: process.poll() is None and is_open(port))
         yield
     finally:
         process.terminate()
@@ -119,7 +119,7 @@ def edge(node: RunningNode, rpc: int, tmp_path_factory: pytest.TempPathFactory) 
     with (directory / "log").open("ab") as output:
         process = subprocess.Popen(["/bin/sh", EDGE], env=environment, stdout=output, stderr=output)
     try:
-        eventually(lambda: process.poll() is None and is_open(tls), 10, (directory / "log").read_text())
+        eventually(lambda: process.poll() is None and is_open(tls), what=(directory / "log").read_text())
         yield tls
     finally:
         process.terminate()

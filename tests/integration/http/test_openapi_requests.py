@@ -60,7 +60,7 @@ def run(tried: RunningNode, *arguments: str) -> None:
     )
     assert ended.returncode == 0, ended.stdout[-12_000:] + ended.stderr[-2000:]
     assert "generated" in ended.stdout
-    eventually(lambda: tried.client.get("/readyz").status == 200, 10)
+    eventually(lambda: tried.client.get("/readyz").status == 200)
 
 
 @pytest.mark.timeout(300)

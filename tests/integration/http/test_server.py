@@ -121,11 +121,11 @@ def test_slow_clients_hold_up_nobody_else(api: RunningNode) -> None:
     with ThreadPoolExecutor(8) as pool:
         drips = [pool.submit(drip, number) for number in range(8)]
         try:
-            eventually(lambda: min(sent) >= 2, 10)
+            eventually(lambda: min(sent) >= 2)
             took = [timed(lambda: api.client.get("/status")) for _ in range(20)]
             for nonce in range(5):
                 api.client.submit(transfer(ALICE, nonce))
-            eventually(lambda: min(sent) >= 5, 10)
+            eventually(lambda: min(sent) >= 5)
             took += [timed(lambda: api.client.get("/status")) for _ in range(20)]
         finally:
             stop.set()
@@ -153,7 +153,7 @@ def test_what_the_server_itself_says_is_a_line_like_every_other(api: RunningNode
     before = len(api.log("api").splitlines())
     served = max(set(api.pids("api")) - {api.processes["api"].pid})
     os.kill(served, signal.SIGKILL)
-    eventually(lambda: len(api.log("api").splitlines()) > before, 10)
+    eventually(lambda: len(api.log("api").splitlines()) > before)
     for line in api.log("api").splitlines():
         assert json.loads(line)["event"], line
 
@@ -275,7 +275,7 @@ def one_thread(tmp_path: os.PathLike[str]) -> Iterator[SocketDoor]:
         )
         door = SocketDoor(port, timeout=10)
         try:
-            eventually(lambda: answers(door), 10)
+            eventually(lambda: answers(door))
             yield door
         finally:
             process.terminate()

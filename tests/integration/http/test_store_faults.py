@@ -47,7 +47,7 @@ def test_a_store_that_hangs_is_noticed_within_its_timeout(node: RunningNode) -> 
         refused_soon(node, "POST", "/mine?wait=0")
     finally:
         os.kill(pid, signal.SIGCONT)
-    eventually(lambda: node.client.get("/readyz").status == 200, 5)
+    eventually(lambda: node.client.get("/readyz").status == 200)
     # Refused is not undone: the store may have got the request. Repeating it is harmless.
     node.client.submit(transfer(ALICE, 0))
     assert node.client.get("/mempool").ok()["size"] == 2
@@ -59,11 +59,11 @@ def test_a_store_that_dies_and_comes_back_needs_no_restart_of_the_api(node: Runn
     acknowledged = node.client.submit(transfer(ALICE, 0))
     assert node.valkey.pid is not None
     os.kill(node.valkey.pid, signal.SIGKILL)
-    eventually(lambda: not node.valkey.alive, 10)
+    eventually(lambda: not node.valkey.alive)
     refused_soon(node, "GET", "/status")
     refused_soon(node, "POST", "/transactions/new", transfer(BOB, 0))
     node.valkey.start()
-    eventually(lambda: node.client.get("/readyz").status == 200, 10)
+    eventually(lambda: node.client.get("/readyz").status == 200)
     assert node.client.get(f"/transactions/{acknowledged}").ok()["status"] == "pending"
     node.client.submit(transfer(BOB, 0))
     assert node.pids("api") == processes
@@ -74,7 +74,7 @@ def test_workers_mine_on_once_the_store_is_back(running_node: RunningNode) -> No
     before = client.post("/mine").ok()["index"]
     assert running_node.valkey.pid is not None
     os.kill(running_node.valkey.pid, signal.SIGKILL)
-    eventually(lambda: not running_node.valkey.alive, 10)
+    eventually(lambda: not running_node.valkey.alive)
     client.post("/mine").refused(503, "store_unavailable")
     running_node.valkey.start()
 
@@ -105,7 +105,7 @@ def disk_trouble(redis: "Redis", directory: Path) -> Iterator[None]:
     (directory / "dump.rdb" / "x").touch()
     redis.config_set("save", "3600 1")
     redis.bgsave()
-    eventually(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err", 10)
+    eventually(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err")
     try:
         yield
     finally:

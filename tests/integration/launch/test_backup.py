@@ -19,6 +19,7 @@ from services.launch.node_files import NodeFiles
 from services.launch.reset import nodes_in
 from services.launch.state import to_toml
 from services.system.programs import ROOT, module_command
+from tests.support import preloaded
 from tests.support.backups import PASSPHRASE, ListSource, backup_of, chain_of, cheap, digests, keys_in
 from tests.support.commands import done, environment, quarry
 from tests.support.keys import ALICE, BOB
@@ -112,38 +113,16 @@ def test_a_node_comes_back_from_its_backup(tmp_path: Path) -> None:
 
 # --- A killed command ------------------------------------------------------------------------------------------------
 
-# A program that runs a command and kills itself with SIGKILL at the `turn`-th call of a function.
-KILLER = """
-import importlib, os, signal, sys
-place, turn, *command = sys.argv[1:]
-module, _, name = place.rpartition(":")
-owner = importlib.import_module(module)
-*path, last = name.split(".")
-for part in path:
-    owner = getattr(owner, part)
-real, calls = getattr(owner, last), []
-def killing(*args, **kwargs):
-    calls.append(1)
-    if len(calls) == int(turn):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*args, **kwargs)
-setattr(owner, last, killing)
-import services.backup.sealed
-services.backup.sealed.COST = 2
-from api.cli import main
-sys.argv = ["quarry", *command]
-main()
-"""
-
 
 def killed(home: Path, place: str, turn: int, *command: str | Path) -> None:
-    """Run a command that is killed at a call; it must get there."""
-    result = subprocess.run(
-        [sys.executable, "-c", KILLER, place, str(turn), *map(str, command)],
-        cwd=ROOT, env=environment(home, QUARRY_PASSPHRASE=PASSPHRASE), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=60, check=False,
+    """Run a command that is killed at a call (killed_command.py); it must get there."""
+    log = home / "killed.log"
+    program = preloaded.start(
+        module_command("tests.support.killed_command", place, str(turn), *map(str, command)),
+        environment=environment(home, QUARRY_PASSPHRASE=PASSPHRASE), log=log, directory=ROOT,
     )  # fmt: skip
-    assert result.returncode == -signal.SIGKILL, result.stdout + result.stderr
+    assert program.wait(60) == -signal.SIGKILL, log.read_text()
+    log.unlink()
 
 
 RESTORE_STEPS = [

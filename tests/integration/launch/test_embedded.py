@@ -64,7 +64,7 @@ def get(url: str, key: str) -> str | None:
 def kill_server(valkey: EmbeddedValkey) -> None:
     assert valkey.pid is not None
     os.kill(valkey.pid, signal.SIGKILL)
-    eventually(lambda: not valkey.alive, 10)
+    eventually(lambda: not valkey.alive)
 
 
 @contextmanager

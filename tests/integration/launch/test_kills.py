@@ -71,7 +71,7 @@ class Supervised:
             return  # not running at the moment; only real deaths count
         victim = rng.choice(pids)
         os.kill(victim, signal.SIGKILL)
-        eventually(lambda: not alive(victim), 5.0, f"the death of {kind}")
+        eventually(lambda: not alive(victim), what=f"the death of {kind}")
         self.kills[kind] += 1
 
     def _pids(self, kind: str) -> list[int]:

@@ -59,7 +59,7 @@ def sleeper(name: str, directory: Path) -> Program:
 
 def written(path: Path) -> int:
     """The pid that a program writes to a file, as soon as it is there."""
-    eventually(lambda: path.exists() and path.read_text().endswith("\n"), 10)
+    eventually(lambda: path.exists() and path.read_text().endswith("\n"))
     return int(path.read_text())
 
 
@@ -101,7 +101,7 @@ def test_the_delay_before_a_restart_doubles_and_a_long_life_resets_it(tmp_path: 
     programs = Supervisor([sh("short", "exit 3", tmp_path)], clock=clock)
 
     def delay_after(lived: float) -> float:
-        eventually(lambda: not programs.programs[0].alive, 10)
+        eventually(lambda: not programs.programs[0].alive)
         restarts = programs.programs[0].restarts
         clock.now += lived
         programs.tick()  # sees the end
@@ -127,7 +127,7 @@ def test_a_killed_program_is_started_again_and_the_others_are_left_alone(tmp_pat
         assert (a.name, a.alive, a.restarts) == ("a", True, 0)
         assert a.pid is not None
         os.kill(a.pid, signal.SIGKILL)
-        eventually(lambda: programs.programs[0].restarts == 1, 10)
+        eventually(lambda: programs.programs[0].restarts == 1)
         again = programs.programs[0]
         assert again.alive
         assert again.pid != a.pid
@@ -149,7 +149,7 @@ def test_what_a_killed_program_left_is_ended_before_its_restart(tmp_path: Path) 
         assert worker is not None
         horse = written(tmp_path / str(worker))
         os.kill(worker, signal.SIGKILL)
-        eventually(lambda: programs.programs[0].restarts == 1, 10)
+        eventually(lambda: programs.programs[0].restarts == 1)
         assert started_at(horse) is None
 
 
@@ -285,11 +285,11 @@ def test_programs_die_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
         assert parent.stderr is not None
         pids = [int(pid) for pid in parent.stderr.readline().split()]
         # Only once they are `sleep` and no longer the shim: the request must survive the exec.
-        eventually(lambda: all(Path(f"/proc/{pid}/comm").read_text() == "sleep\n" for pid in pids), 10)
+        eventually(lambda: all(Path(f"/proc/{pid}/comm").read_text() == "sleep\n" for pid in pids))
         parent.kill()
         parent.wait()
     assert len(pids) == 3
-    eventually(lambda: [started_at(pid) for pid in pids] == [None] * 3, 10)
+    eventually(lambda: [started_at(pid) for pid in pids] == [None] * 3)
 
 
 @linux_only
@@ -315,7 +315,7 @@ def test_a_fork_can_die_with_its_parent(tmp_path: Path, early: bool) -> None:
             parent.kill()
         parent.wait()
         fork = written(tmp_path / "early")
-        eventually(lambda: started_at(fork) is None, 10)
+        eventually(lambda: started_at(fork) is None)
     assert (tmp_path / "fork").exists() is not early
 
 
@@ -383,7 +383,7 @@ def test_a_restart_that_fails_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     programs = Supervisor([sh("a", "exit", tmp_path, tmp_path / "logs" / "log")], clock=clock)
     with programs:
-        eventually(lambda: not programs.programs[0].alive, 10)
+        eventually(lambda: not programs.programs[0].alive)
         shutil.rmtree(tmp_path / "logs")
         for _ in range(3):
             programs.tick()
@@ -393,7 +393,7 @@ def test_a_restart_that_fails_is_tried_again(tmp_path: Path) -> None:
         clock.now += 5
         programs.tick()
         assert programs.programs[0].restarts == 1
-        eventually(lambda: (tmp_path / "logs" / "log").exists(), 10)
+        eventually(lambda: (tmp_path / "logs" / "log").exists())
 
 
 def test_a_process_is_known_by_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,7 +404,7 @@ def test_a_process_is_known_by_its_start(monkeypatch: pytest.MonkeyPatch) -> Non
         with subprocess.Popen(["sleep", "60"]) as process:
             assert started_at(process.pid) is not None
             process.kill()
-            eventually(lambda: started_at(process.pid) is None, 10)  # a zombie, not yet reaped
+            eventually(lambda: started_at(process.pid) is None)  # a zombie, not yet reaped
         assert started_at(process.pid) is None
 
     look()

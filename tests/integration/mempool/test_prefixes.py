@@ -72,7 +72,7 @@ def test_searches_that_wait_for_a_read_share_the_next_one(node: Node, monkeypatc
         thread.start()
     for _ in threads:
         assert arrived.acquire(timeout=20)
-    eventually(waiting._lock.locked, 10)
+    eventually(waiting._lock.locked)
     go_on.set()
     for thread in threads:
         thread.join(20)

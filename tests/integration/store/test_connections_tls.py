@@ -127,7 +127,7 @@ def test_a_real_server_with_tls_and_client_certificates(authority: Authority, tm
             with connect_for_requests(url) as redis:
                 return bool(redis.ping())
 
-        eventually(lambda: _is_open(port), 10, "the server")
+        eventually(lambda: _is_open(port), what="the server")
         assert answers()
         assert refusal(door.url()).startswith("the server does not accept this client's certificate, or asks for one")
     finally:

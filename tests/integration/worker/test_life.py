@@ -329,5 +329,5 @@ def test_a_worker_that_searches_is_known_again_after_the_broker_was_emptied(scen
     scene.await_search()
     assert scene.redis.delete(*scene.redis.scan_iter(match="rq:*")) > 3
     assert RqJobs(scene.redis).mining_workers() == 0
-    eventually(lambda: RqJobs(scene.redis).mining_workers() == 1, 10.0, "the worker's return")
+    eventually(lambda: RqJobs(scene.redis).mining_workers() == 1, what="the worker's return")
     assert children(worker.pid), "in the middle of its search"

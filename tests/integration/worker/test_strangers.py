@@ -180,7 +180,7 @@ def test_nothing_is_done_before_the_chain_has_begun(valkey: EmbeddedValkey, tmp_
         time.sleep(1.2)
         assert not [name for name in redis.scan_iter(match="rq:job:*node1*")], "no job of the ticker's"
         build_node(settings, store=as_store(redis), queue=jobs).chain.initialise()
-        eventually(lambda: [*redis.scan_iter(match="rq:job:resolve-node1-*")], 3, "the first tick")
+        eventually(lambda: [*redis.scan_iter(match="rq:job:resolve-node1-*")], what="the first tick")
         assert failed(redis, NETWORK) == []
         for log in ("network", "ticker"):
             assert "Traceback" not in (tmp_path / f"{log}.log").read_text()

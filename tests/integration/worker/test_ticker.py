@@ -145,7 +145,7 @@ def test_ticker_processes_register_the_node_and_tick_together(valkey: EmbeddedVa
         eventually(lambda: redis.hexists(NODES, "node1"), what="the registration")
         eventually(lambda: scheduled(valkey), what="the first tick")
         redis.delete(NODES)
-        eventually(lambda: redis.hexists(NODES, "node1"), 3.0, "the registration of a node that was forgotten")
+        eventually(lambda: redis.hexists(NODES, "node1"), what="the registration of a node that was forgotten")
         eventually(lambda: all(catches(ticker.pid, signal.SIGTERM) for ticker in tickers), what="the last ticker")
         jobs = scheduled(valkey)
         assert 1 <= len(jobs) <= int(time.time() // SLOT_SECONDS) - int(began // SLOT_SECONDS) + 1
