@@ -86,15 +86,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)  # after pytest-randomly
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a browser or a running node stays together, and one test process starts it, not all. It comes first,
-    as the others can be divided more finely at the end. Within these, the order is by chance.
+    """What shares a browser or a running node stays together, and one test process starts it, not all. What takes long
+    comes first (tests/support/order.py). Within these, the order is by chance.
     """
+    from tests.support.order import arranged, kind  # not above: its assertions would not be rewritten
 
-    def kind(item: pytest.Item) -> int:
-        shared = getattr(item, "fixturenames", ())
-        return 0 if "browser" in shared else 1 if "shared_node" in shared else 2
+    def kind_of(item: pytest.Item) -> int | None:
+        path = item.nodeid.partition("::")[0].removeprefix("tests/")
+        return kind(path, getattr(item, "fixturenames", ()))
 
-    items.sort(key=kind)
+    items[:] = arranged(items, kind_of, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 def pytest_collection_finish() -> None:

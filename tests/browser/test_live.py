@@ -135,7 +135,8 @@ def test_without_a_stream_the_page_polls(tab: Tab, scene: Scene) -> None:
     tab.open("/")
     tab.page.wait_for_selector('#live[data-state="polling"]')
     before = height(tab)
-    tab.page.wait_for_timeout(3200)  # the first look only notes where the node is
+    with tab.page.expect_response("**/status"):  # the first look only notes where the node is
+        pass
     scene.running.client.post("/mine?wait=10").ok()
     eventually(lambda: height(tab) > before)
     assert all("429" in item for item in tab.problems)  # Chromium logs it on the console

@@ -130,9 +130,9 @@ def test_many_who_want_to_resolve(node: RunningNode) -> None:
         began = time.monotonic()
         with repeated(lambda: node.client.get("/nodes/resolve?wait=30").ok(), 1000, threads=16) as answered:
             time.sleep(4)
+            eventually(lambda: len(answered) >= 16, 60, "an answer to each of the threads")
         took = time.monotonic() - began
         print(f"{len(answered)} resolves by hand in {took:.1f} s: the peer was asked {len(peer.asked)} times")
-        assert len(answered) >= 16
         assert len(peer.asked) <= took + 1
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from api.cli import quarry as command
-from services.system.programs import ROOT
+from services.system.programs import ROOT, module_command
 from tests.support.preloaded import ForkedCommand, may_fork
 
 
@@ -26,7 +26,14 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**clean, "QUARRY_DATA_HOME": str(home), "QUARRY_KERNEL": "plain", **more}
 
 
-def quarry(home: Path, *arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
+def quarry(
+    home: Path, *arguments: str | Path, as_users_do: bool = False, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """What a command printed and its exit code. It is forked (preloaded.py), unless a test judges how it starts."""
+    if not as_users_do and may_fork():
+        with forked(home, *map(str, arguments), **more) as process:
+            output, errors = process.communicate(timeout=90)
+            return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
     return subprocess.run(
         [sys.executable, "-m", "api.cli", *map(str, arguments)],
         cwd=ROOT,
@@ -37,6 +44,13 @@ def quarry(home: Path, *arguments: str | Path, **more: str) -> subprocess.Comple
         timeout=90,
         check=False,
     )
+
+
+def forked_quarry() -> tuple[str, ...]:
+    """The command `quarry` for a `QuarryNode`: the programs of its node are forked from one process (preloaded.py)."""
+    if not may_fork():
+        return tuple(module_command("api.cli"))
+    return tuple(module_command("tests.support.forked_command", "/dev/stderr"))
 
 
 def done(home: Path, *arguments: str | Path, **more: str) -> Any:
@@ -91,7 +105,7 @@ def starting(home: Path, *arguments: str, **more: str) -> Iterator[Running]:
 
 @contextmanager
 def forked(home: Path, *arguments: str, **more: str) -> Iterator[Running]:
-    """The same for a command that starts nodes: it and their programs are forked (preloaded.py)."""
+    """The same, but it and the programs of the nodes that it starts are forked (preloaded.py)."""
     if not may_fork():
         with starting(home, *arguments, **more) as process:
             yield process

@@ -1,6 +1,7 @@
 """The program `python -m tests.support.forked_command FILE ...`: `quarry ...`, with its nodes' programs forked from it.
 
-The nursery of a test process (`preloaded.py`) forks it. Before it becomes the command, it forks a nursery of its own.
+The nursery of a test process (`preloaded.py`) forks it, or it is started as Python, where a test needs the program of a
+node and not an object. Before it becomes the command, it forks a nursery of its own.
 The supervisors of its nodes start their programs through that one: they end when it ends, as programs do that were
 started in the ordinary way. What it says on stderr goes to FILE.
 """
@@ -12,6 +13,7 @@ import sys
 import threading
 
 from api.cli import main
+from lab.real.nursery import load
 from services.launch import launcher
 from services.launch.nursery import Nursery, _read_at_start
 from services.launch.nursery_process import serve
@@ -50,7 +52,7 @@ def fork_nursery() -> Nursery | None:
     for number in (0, 1):  # the output's reader waits for its end
         os.dup2(nothing, number)
     os.close(nothing)
-    serve(theirs.detach(), lambda: None)
+    serve(theirs.detach(), load)
     return None
 
 

@@ -18,10 +18,10 @@ from services.launch.embedded import EmbeddedValkey
 from services.launch.node_files import NodeFiles
 from services.launch.reset import nodes_in
 from services.launch.state import to_toml
-from services.system.programs import ROOT, module_command
+from services.system.programs import ROOT, module_command, module_path
 from tests.support import preloaded
 from tests.support.backups import PASSPHRASE, ListSource, backup_of, chain_of, cheap, digests, keys_in
-from tests.support.commands import done, environment, quarry
+from tests.support.commands import done, environment, forked_quarry, quarry
 from tests.support.keys import ALICE, BOB
 from tests.support.nodes import TestNode, transfer
 from tests.support.processes import processes_of
@@ -34,8 +34,8 @@ KEYS = ("private.key", "public.key", "certificate.pem", "admin-token")
 
 def start(directory: Path, *arguments: str, **variables: str) -> QuarryNode:
     return QuarryNode(
-        tuple(module_command("api.cli")),
-        environment={"QUARRY_KERNEL": "plain", **variables},
+        forked_quarry(),
+        environment={"QUARRY_KERNEL": "plain", **module_path(os.environ), **variables},
         arguments=("--workers", "1", *arguments),
         data_dir=directory,
         automine=False,
@@ -79,7 +79,9 @@ def test_a_node_comes_back_from_its_backup(tmp_path: Path) -> None:
         # Another user's view: neither data directory nor register has the node.
         elsewhere = {**secret, "TMPDIR": str(tmp_path / "nobody")}
         (tmp_path / "nobody").mkdir()
-        asked = quarry(tmp_path / "nobody", "backup", remote, "--url", node.url, "--json", **elsewhere)
+        asked = quarry(
+            tmp_path / "nobody", "backup", remote, "--url", node.url, "--json", as_users_do=True, **elsewhere
+        )
         over_http = json.loads(asked.stdout)
         assert (over_http["tip"], over_http["keys"], over_http["records"]) == (made["tip"], False, False)
         command = [sys.executable, "-m", "api.cli", "backup", "-"]

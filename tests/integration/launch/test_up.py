@@ -149,21 +149,8 @@ def test_a_signal_while_starting_leaves_no_process(tmp_path: Path, delay: float)
 
 
 @linux_only
-def test_a_killed_up_leaves_nothing_that_keeps_the_next_from_starting(tmp_path: Path) -> None:
+def test_what_is_killed_comes_back_and_a_killed_up_does_not_keep_the_next_from_starting(tmp_path: Path) -> None:
     with launched(tmp_path, as_users_do=True) as (process, ready):
-        tip = done(tmp_path, "mine")[0]["hash"]
-        process.kill()
-        process.wait()
-    address = ready["nodes"][0]["address"]
-    with launched(tmp_path) as (_, again):
-        assert again["nodes"][0]["address"] == address
-        assert get(again["nodes"][0]["url"] + "/blocks/2")["hash"] == tip
-        assert done(tmp_path, "mine")[0]["index"] == 3
-
-
-@linux_only
-def test_what_is_killed_comes_back(tmp_path: Path) -> None:
-    with launched(tmp_path, as_users_do=True) as (_, ready):
         url = ready["nodes"][0]["url"]
         tip = done(tmp_path, "mine")[0]["hash"]
         with redis.Redis.from_url(ready["redis_url"]) as store:
@@ -173,7 +160,15 @@ def test_what_is_killed_comes_back(tmp_path: Path) -> None:
         assert get(url + "/blocks/latest")["hash"] == tip
         [worker] = [pid for pid, command in processes_of(tmp_path).items() if "--queue mining" in command][:1]
         os.kill(worker, signal.SIGKILL)
-        assert done(tmp_path, "mine", "--wait", "60")[0]["index"] == 3
+        mined = done(tmp_path, "mine", "--wait", "60")[0]
+        assert mined["index"] == 3
+        process.kill()
+        process.wait()
+    address = ready["nodes"][0]["address"]
+    with launched(tmp_path) as (_, again):
+        assert again["nodes"][0]["address"] == address
+        assert get(again["nodes"][0]["url"] + "/blocks/3")["hash"] == mined["hash"]
+        assert done(tmp_path, "mine")[0]["index"] == 4
 
 
 # --- Chains made from options -----------------------------------------------------------------------------------------
@@ -387,7 +382,7 @@ def test_the_demo_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     began = time.monotonic()
-    result = quarry(tmp_path, "demo", TMPDIR=str(temporary), QUARRY_KERNEL="")
+    result = quarry(tmp_path, "demo", as_users_do=True, TMPDIR=str(temporary), QUARRY_KERNEL="")
     assert result.returncode == 0, result.stdout + result.stderr
     assert time.monotonic() - began < 60
     assert "Balances are as calculated" in result.stdout

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import os
 import stat
 import subprocess
 from pathlib import Path
@@ -14,10 +15,10 @@ from quarrynode import QuarryNode, wire
 from services.development.state_file import decode, encode
 from services.launch.node_files import NodeFilesError
 from services.launch.state import keep_spec, to_toml
-from services.system.programs import ROOT, module_command
+from services.system.programs import ROOT, module_command, module_path
 from services.wallet.development import PHRASE
 from shared.chain_spec import Token, read_spec
-from tests.support.commands import quarry
+from tests.support.commands import forked_quarry, quarry
 from tests.support.keys import ALICE, BOB
 from tests.support.nodes import transfer
 from tests.support.processes import processes_of
@@ -28,8 +29,8 @@ VECTOR = ROOT / "tests" / "vectors" / "state-1.jsonl"
 
 def start(directory: Path, *arguments: str, **options: Any) -> QuarryNode:
     return QuarryNode(
-        tuple(module_command("api.cli")),
-        environment={"QUARRY_KERNEL": "plain"},
+        forked_quarry(),
+        environment={"QUARRY_KERNEL": "plain", **module_path(os.environ)},
         arguments=("--workers", "1", *arguments),
         data_dir=directory,
         automine=False,
