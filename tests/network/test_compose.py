@@ -365,8 +365,9 @@ def _quarry(container: Container, *arguments: str) -> str:
     return output
 
 
-def _address(container: Container, wallet: str) -> str:
-    found = re.search(r"0x[0-9a-fA-F]{40}", _quarry(container, "wallet", "show", wallet))
+def _address(said: str) -> str:
+    """The address that a command has named."""
+    found = re.search(r"0x[0-9a-fA-F]{40}", said)
     assert found is not None
     return found[0]
 
@@ -423,10 +424,8 @@ def test_three_nodes_agree_and_more_miners_join(tmp_path: Path) -> None:
         for height in (2, 3):
             assert admin.post("/mine", wait=30, timeout=40)["index"] == height
 
-        _quarry(node1, "wallet", "new", "alice")
-        _quarry(node1, "wallet", "new", "bob")
-        accounts = {name: _address(node1, name) for name in ("node1", "alice", "bob")}
-        accounts |= {name: _address(cluster[name], name) for name in ("node2", "node3")}
+        accounts = {name: _address(_quarry(node1, "wallet", "new", name)) for name in ("alice", "bob")}
+        accounts |= {name: _address(_quarry(cluster[name], "wallet", "show", name)) for name in NODES}
         _quarry(node1, "send", "--from", "node1", "--to", "alice", "0.5", "--wait")
         # Handed to a node that does not mine, once it has the block with Alice's coins: it reaches node1, whose block
         # comes back.
