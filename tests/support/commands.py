@@ -50,7 +50,7 @@ def forked_quarry() -> tuple[str, ...]:
     """The command `quarry` for a `QuarryNode`: the programs of its node are forked from one process (preloaded.py)."""
     if not may_fork():
         return tuple(module_command("api.cli"))
-    return tuple(module_command("tests.support.forked_command", "/dev/stderr"))
+    return tuple(module_command("tests.support.forked_command", "-"))
 
 
 def done(home: Path, *arguments: str | Path, **more: str) -> Any:

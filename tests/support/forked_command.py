@@ -3,7 +3,7 @@
 The nursery of a test process (`preloaded.py`) forks it, or it is started as Python, where a test needs the program of a
 node and not an object. Before it becomes the command, it forks a nursery of its own.
 The supervisors of its nodes start their programs through that one: they end when it ends, as programs do that were
-started in the ordinary way. What it says on stderr goes to FILE.
+started in the ordinary way. What it says on stderr goes to FILE, if that is not -.
 """
 
 import os
@@ -57,9 +57,10 @@ def fork_nursery() -> Nursery | None:
 
 
 def run() -> None:
-    errors = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(errors, 2)
-    os.close(errors)
+    if sys.argv[1] != "-":
+        errors = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(errors, 2)
+        os.close(errors)
     nursery = fork_nursery()
     if nursery is None:
         return

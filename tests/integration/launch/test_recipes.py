@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from services.system.programs import ROOT, module_path
+from tests.support.commands import forked_quarry
 from tests.support.processes import linux_only, processes_of
 from tests.support.waiting import eventually
 
 PAGE = (ROOT / "docs" / "testing-with-quarry.md").read_text("utf-8")
-QUARRY = (sys.executable, "-P", "-m", "api.cli")
+AS_USERS_DO = (sys.executable, "-P", "-m", "api.cli")
 FAKE = (sys.executable, "-P", str(ROOT / "tests" / "support" / "fake_quarry.py"))
 
 
@@ -54,7 +55,7 @@ class Shell:
         self.directory = directory
         self.bin = directory / "bin"
         self.bin.mkdir()
-        self.have(QUARRY)
+        self.have(forked_quarry())
 
     def have(self, command: tuple[str, ...]) -> None:
         """What `quarry` is."""
@@ -96,6 +97,7 @@ class Shell:
 
 @linux_only
 def test_python_and_no_process_outlives_a_test_that_is_killed(shell: Shell) -> None:
+    shell.have(AS_USERS_DO)
     killed = f"{NODE}\n    import os\n    print(node.logs)\n    os.kill(os.getpid(), 9)\n"
     assert shell.run(sys.executable, "-P", "-u", "-c", killed, code=-9).endswith("/dev/node1/logs\n")
     eventually(lambda: not processes_of(shell.directory), what="the end of every process")
