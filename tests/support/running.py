@@ -101,7 +101,7 @@ class RunningNode:
         if self.upkeep:
             self._launch("network", module_command("worker", "worker", "--queue", "network"))
             self._launch("ticker", module_command("worker", "ticker"))
-        eventually(self._is_ready, 30, "the start of a node", every=0.1)  # each look is two requests
+        eventually(self._is_ready, 60, "the start of a node", every=0.1)  # each look is two requests
 
     def _launch(self, name: str, command: list[str]) -> None:
         environment = scrubbed(os.environ) | self.environment
