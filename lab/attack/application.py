@@ -9,7 +9,6 @@ application may be slow, hostile or broken: an answer is bounded in time and len
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +19,8 @@ from services.errors import PeerFailed
 from services.peers.http import AnswerTooLong, PeerRequest, SystemPeerHttp
 from services.settings.hosts import is_loopback, normal_host
 from services.settings.values import BadValue
+from shared.errors import InputError
+from shared.wire import parse
 
 MAX_ANSWER = 65_536  # bytes
 MAX_URL = 2_000  # characters
@@ -74,8 +75,8 @@ class Application:
 
     def _read(self, body: bytes) -> State:
         try:
-            found: Any = json.loads(body)
-        except (ValueError, RecursionError):
+            found: Any = parse(body, floats=True)
+        except InputError:
             return "nonsense"
         for name in self._names:
             if not isinstance(found, Mapping) or name not in found:
@@ -111,6 +112,6 @@ def _parts(url: str) -> tuple[str, str]:
 def _value(text: str) -> Any:
     """A value as JSON where it is, such as `true` or 3; else as text."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse(text.encode(errors="replace"), floats=True)
+    except InputError:
         return text
