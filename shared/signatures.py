@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from shared import keys, sealing
+from shared import sealing
 from shared.block import Block
 from shared.transaction import signing_message
 
@@ -24,16 +24,6 @@ class Signatures(Protocol):
 
     def sender(self, identifier: str) -> str | None:
         """The address that has signed a transaction of the ethereum scheme; None: it is not known yet."""
-
-
-class Direct:
-    """Signatures that are checked when they are asked for."""
-
-    def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
-        return keys.verify(public_key, message, signature)
-
-    def sender(self, identifier: str) -> str | None:
-        return None
 
 
 def signatures_of(block: Block) -> list[Signed | Raw]:

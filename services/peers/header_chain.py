@@ -182,54 +182,57 @@ class HeaderChains(Adopter):
         self._reorganiser.swap(branch)
 
     def _bodies(self, sources: BodySources, stretch: Stretch, held: int, budget: Budget) -> Iterator[Block]:
-        """The blocks of a stretch without the first `held`, each compared with the header that was verified."""
+        """The blocks of a stretch without the first `held`, each compared with the header that was verified.
+
+        Raises:
+            RuleError, ChainChanged: the peer that sent the headers sent another block.
+        """
         wanted = held
         while wanted < len(stretch):
             budget.check()
             height = stretch.fork + 1 + wanted
-            source, most = sources.at(height)
-            limit = min(budget.bodies, len(stretch) - wanted, most)
-            try:
-                values = self._client.blocks(source.url, height, limit, budget.share)
-            except AnswerTooLong:
-                if limit > 1:
-                    budget.bodies = limit // 2  # these blocks are larger than most
-                    continue
-                if sources.is_own(source):
-                    raise
-                values = []
-            except ProxyFailed:
-                raise
-            except PeerFailed as error:
-                if sources.is_own(source) and not isinstance(error, BodiesGone):
-                    raise
-                values = []
+            source, values = self._ask(sources, height, len(stretch) - wanted, budget)
             if not values:
                 sources.drop(source, height)
             for value in values:
                 stretch.at = value
-                block = self._body(sources, source, value, stretch.hash_at(wanted))
-                if block is None:
+                try:
+                    block = self._rules.read_block(value)
+                except RuleError:
+                    if sources.is_own(source):
+                        raise
+                    sources.drop(source, height)
+                    break
+                if block.hash != stretch.hash_at(wanted):
+                    if sources.is_own(source):
+                        raise ChainChanged("The peer's blocks are not those of its headers: its chain has changed.")
                     sources.drop(source, height)
                     break
                 stretch.at = block
                 wanted += 1
                 yield block
 
-    def _body(self, sources: BodySources, source: PeerClaim, value: Any, name: str) -> Block | None:
-        """The block that a peer sent, if it is the one with the hash `name`. None: another peer sent another block.
+    def _ask(self, sources: BodySources, height: int, most: int, budget: Budget) -> tuple[PeerClaim, Sequence[Any]]:
+        """Ask for blocks from a height on: who was asked, and what it sent: nothing, if it has none.
 
         Raises:
-            RuleError, ChainChanged: the peer that sent the headers sent another block.
+            PeerFailed: the peer that sent the headers does not send them, or the proxy failed.
         """
-        try:
-            block = self._rules.read_block(value)
-        except RuleError:
-            if sources.is_own(source):
+        while True:
+            source, at_once = sources.at(height)
+            limit = min(budget.bodies, most, at_once)
+            try:
+                return source, self._client.blocks(source.url, height, limit, budget.share)
+            except AnswerTooLong:
+                if limit > 1:
+                    budget.bodies = limit // 2  # these blocks are larger than most
+                    budget.check()
+                    continue
+                if sources.is_own(source):
+                    raise
+            except ProxyFailed:
                 raise
-            return None
-        if block.hash == name:
-            return block
-        if sources.is_own(source):
-            raise ChainChanged("The peer's blocks are not those of its headers: its chain has changed.")
-        return None
+            except PeerFailed as error:
+                if sources.is_own(source) and not isinstance(error, BodiesGone):
+                    raise
+            return source, ()

@@ -14,7 +14,7 @@ from shared.hashing import is_hash, is_hex, sha256
 from shared.keys import SIGNATURE_BYTES, KeyPair
 from shared.proof import MAX_PROOF, meets, proof_hash
 from shared.reward import make_reward, read_reward
-from shared.signatures import Direct, Signatures, Verify
+from shared.signatures import Signatures, Verify
 from shared.timestamps import max_ahead, median_time
 from shared.transaction import (
     Transaction,
@@ -49,7 +49,7 @@ class StandardRules:
 
     def __init__(self, spec: ChainSpec, signatures: Signatures | None = None) -> None:
         self.spec = spec
-        self._signatures = signatures or Direct()
+        self._signatures = signatures  # None: they are checked when they are asked for
         self._verify_seal: Verify = signatures.verify if signatures else sealing.verified
 
     # --- beginnings ---
@@ -211,9 +211,14 @@ class StandardRules:
         expected = make_reward(self.spec.chain_id, block.index, reward.recipient, self.spec.reward + fees)
         if reward.fields != expected.fields:
             raise RuleError("wrong_reward", f"The reward must have {_told(expected)}, not {_told(reward)}.")
+        others = self._signatures
         for transaction in rest:
-            sender = senders.get(transaction.id) if senders else self._signatures.sender(transaction.id)
-            check_signature(transaction, self.spec, sender, self._signatures.verify)
+            sender = None
+            if senders:
+                sender = senders.get(transaction.id)
+            elif others is not None:
+                sender = others.sender(transaction.id)
+            check_signature(transaction, self.spec, sender, others.verify if others is not None else None)
 
     def touched(self, transactions: Sequence[Transaction]) -> ledger.Touched:
         return ledger.touched(transactions)

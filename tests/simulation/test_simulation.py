@@ -28,22 +28,28 @@ def regressions() -> list[tuple[Mode, int]]:
     return [(line.split()[0], int(line.split()[1])) for line in lines if line and line[0] != "#"]  # type: ignore[misc]
 
 
+# Each must be met by the schedules of every test run.
+FAULTS = {
+    "preempted", "race lost by swap", "race lost by append", "race lost by admission", "death", "reply cut",
+    "death in a reorganisation", "death between proof and append", "stalled", "job lost", "relay lost",
+    "job doubled", "node crashed",
+    "request dropped", "answer dropped", "request doubled", "request slow", "answer truncated", "partitioned",
+    "drips at /headers", "peer flips", "announced for another",
+    "network fell apart", "broker flushed", "double spend", "transaction sent again", "reorganisations",
+    "record: replaced", "record: dropped", "record: evicted", "record: expired", "sealed", "acknowledged",
+}  # fmt: skip
+
+
 def test_a_slice_of_schedules_keeps_the_promises_and_meets_every_fault() -> None:
     met: Counter[str] = Counter()
-    for seed in (2, *range(106, 116)):  # 2 meets a flushed broker early
+    for seed in (2, *range(106, 136)):  # 2 meets a flushed broker early
+        if seed > 115 and met.keys() >= FAULTS:
+            break  # which seeds meet a rare fault changes with the code
         outcome = run_seed(seed, "safety")
         assert outcome.failure is None, f"safety seed {seed}: {outcome.failure}"
         assert outcome.height > 2, "nothing was mined, so nothing was tested"
         met.update(outcome.met)
-    missing = {
-        "preempted", "race lost by swap", "race lost by append", "race lost by admission", "death", "reply cut",
-        "death in a reorganisation", "death between proof and append", "stalled", "job lost", "relay lost",
-        "job doubled", "node crashed",
-        "request dropped", "answer dropped", "request doubled", "request slow", "answer truncated", "partitioned",
-        "drips at /headers", "peer flips", "announced for another",
-        "network fell apart", "broker flushed", "double spend", "transaction sent again", "reorganisations",
-        "record: replaced", "record: dropped", "record: evicted", "record: expired", "sealed", "acknowledged",
-    } - met.keys()  # fmt: skip
+    missing = FAULTS - met.keys()
     assert not missing, f"never met: {sorted(missing)}"
     assert sum(what.startswith("lie: ") for what in met) >= 5
 

@@ -26,6 +26,7 @@ BENCHMARKS = {
     "catch_up": "nodes that are behind; a deep reorganisation",
     "ledger": "checking a chain of 100,000 blocks",
     "sealers": "checking a sealed chain, beside an open one",
+    "browser_miner": "the search of the page /join",
     "explorer": "every page on a long chain; event streams",
     "strangers": "hundreds of hostile connections",
     "router": "the lab's router, beside none",
