@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from api.serving import heap
 from api.serving.runner import serve_process
 from api.serving.startup import allow_files, require_servers
 from services import registry
+from services.attending import attend
 from services.connections import Redis, RedisError, as_store, connect_for_requests, explain
 from services.errors import BadSettings, StoreUnavailable, WrongChain
 from services.jobs.queues import RqJobs
@@ -177,6 +179,7 @@ def application() -> "Flask":
     app = create_app(node, settings.admin_token())
     forget_dead_processes()
     Watch(settings.port, served(app).budget, served(app).deadlines).start()
+    attend(node, threading.Event(), leads=False)
     return app
 
 

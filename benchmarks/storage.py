@@ -20,7 +20,7 @@ from benchmarks.report import Result
 from services.audit.full import FullAudit
 from services.node import Node
 from services.store import packing
-from services.store.mining import Searched
+from services.store.searches import Searched
 from services.system.programs import module_command, scrubbed
 
 BLOCKS = 2_560
@@ -201,9 +201,9 @@ def _ask(node: Node, redis: "Redis", blocks: int) -> None:
     for _ in range(blocks):
         node.requests.ask()
         round_id = node.mining.situation().open_round
-        claim = node.rounds.claim(round_id, uuid.uuid4().hex, 100, Searched())
+        claim = node.searches.claim(round_id, uuid.uuid4().hex, 100, Searched())
         assert claim is not None and claim.proofs
-        node.rounds.report(round_id, "a-worker", Searched(claim.version, 100))
+        node.searches.report(round_id, "a-worker", Searched(claim.version, 100))
         assert node.rounds.seal(claim, claim.proofs.start, "a-worker") is not None  # at difficulty 1 any proof will do
     for key in redis.scan_iter(match="rq:*", count=1000):
         redis.delete(key)

@@ -27,6 +27,7 @@ from services.mempool.admission import Admitted, Mempool
 from services.mempool.judgement import PoolPolicy
 from services.mempool.prefixes import WaitingIds
 from services.mining.aside import RoundsAside
+from services.mining.desk import Desk
 from services.mining.leases import Leases
 from services.mining.modes import MiningModes
 from services.mining.policy import MiningPolicy
@@ -34,6 +35,7 @@ from services.mining.requests import Requests
 from services.mining.rounds import Rounds
 from services.mining.seal_log import SealLog
 from services.mining.sealer import Sealer, sealer_of
+from services.mining.searches import Searches
 from services.mining.templates import TemplateMaker
 from services.names import Names
 from services.operators import Operators
@@ -54,6 +56,7 @@ from services.store.chain import ChainStore
 from services.store.development import DevelopmentStore
 from services.store.faults import FaultStore
 from services.store.filters import FilterStore
+from services.store.inbox import InboxStore
 from services.store.keys import Keys
 from services.store.mining import MiningStore
 from services.store.modes import ModesStore
@@ -96,6 +99,9 @@ class Node:
     mempool: Mempool
     acceptor: Acceptor
     rounds: Rounds
+    searches: Searches
+    inbox: InboxStore
+    desk: Desk
     tips: Tips
     requests: Requests
     modes: MiningModes
@@ -152,7 +158,7 @@ class Node:
 
     def submit(self, transactions: Sequence[Transaction], *, replaces: bool = True) -> list[Admitted | NodeError]:
         """Admit transactions whose signatures are good, and have new ones relayed to peers. With auto-mining, open a
-        round if none is open and no search job lingers to open one.
+        round if none is open and the desk does not open one after a rest.
 
         Args:
             replaces: see `Mempool.admit_many`.
@@ -278,6 +284,8 @@ def build_node(
     templates = TemplateMaker(chain, pool, rules, clock, sealer or sealer_of(settings))
     ports = Ports(clock, queue, randomness)
     rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, ports)
+    inbox = InboxStore(store, keys)
+    desk = Desk(inbox, mining, rounds, clock)
     requests = Requests(policy, mining, rounds, clock, randomness)
     going_back = GoingBack(chain, SnapshotStore(store, keys), reorganiser, rounds, book, clock, chain_clock.kept)
     aside = RoundsAside(policy, mining, rounds, rules, ports)
@@ -298,6 +306,9 @@ def build_node(
         mempool=mempool,
         acceptor=acceptor,
         rounds=rounds,
+        searches=Searches(policy, mining, ports),
+        inbox=inbox,
+        desk=desk,
         tips=Tips(chain, tip_store, book),
         requests=requests,
         modes=MiningModes(
@@ -309,7 +320,7 @@ def build_node(
             may_change=settings.spec.development,
             block_interval=settings.spec.block_interval,
         ),
-        leases=Leases(policy, rounds, ports, store, keys),
+        leases=Leases(policy, rounds, desk, ports, store, keys),
         payouts=PayoutStore(store, keys),
         peers=book,
         reorganiser=reorganiser,

@@ -6,17 +6,19 @@ import time
 from typing import Any
 
 from services import registry
-from services.clocks import ClockBoard
+from services.clocks import ClockBoard, CommonClock, store_time
 from services.connections import Redis, as_store, connect_for_jobs, connect_for_requests
 from services.jobs.queues import MINING, RqJobs, queue
 from services.launch.ending import JOB_SECONDS, end_after
+from services.mining.policy import MiningPolicy
+from services.mining.searches import Searches
 from services.node import Node, build_node
-from services.ports import SystemClock
+from services.ports import Ports, Store, SystemClock, SystemRandomness
 from services.registry import Unserved
 from services.settings.table import Settings
 from services.store.keys import Keys
-from services.store.mining import MiningStore
 from services.store.rounds import Round
+from services.store.searches import SearchStore
 from worker.kernel import Kernel
 
 
@@ -44,6 +46,7 @@ class Context:
         self.speed = speed
         self._kernel = kernel
         self._nodes: dict[str, Node] = {}
+        self._searches: dict[str, tuple[Searches, float]] = {}
         self.stopping = False
         self.clocks = ClockBoard(as_store(broker), SystemClock())
 
@@ -72,6 +75,23 @@ class Context:
             known = self._nodes[name] = build_node(settings, store=as_store(store), queue=RqJobs(self.broker))
         return known
 
+    def searches(self, name: str) -> tuple[Searches, float]:
+        """The rounds of the node of that name, for its mining worker, and the seconds for which a search lingers.
+
+        Raises:
+            NotFound, Unserved: as `node`.
+        """
+        known = self._searches.get(name)
+        if known is None:
+            settings = self._settings_of(name)
+            redis = self.broker if settings.redis_url == settings.broker_url else connect_for_jobs(settings.redis_url)
+            store = as_store(redis)
+            clock = CommonClock(SystemClock(), lambda: store_time(store))
+            ports = Ports(clock, RqJobs(self.broker), SystemRandomness())
+            rounds = Searches(MiningPolicy.of(settings), SearchStore(store, Keys(name)), ports)
+            known = self._searches[name] = (rounds, settings.linger)
+        return known
+
     def open_round(self, name: str) -> Round | None:
         """The open round of a node, or None. No connection stays open, since the process forks later to run jobs.
 
@@ -81,9 +101,9 @@ class Context:
         """
         settings = self._settings_of(name)
         if settings.redis_url == settings.broker_url:
-            return MiningStore(as_store(self.broker), Keys(name)).open_round()
+            return _open_round(as_store(self.broker), name)
         with connect_for_requests(settings.redis_url) as store:
-            return MiningStore(as_store(store), Keys(name)).open_round()
+            return _open_round(as_store(store), name)
 
     def _settings_of(self, name: str) -> Settings:
         settings = registry.look_up(as_store(self.broker), name, self.settings)
@@ -113,6 +133,12 @@ class Context:
             end_after(JOB_SECONDS)
 
         signal.signal(signal.SIGTERM, stop)
+
+
+def _open_round(store: Store, name: str) -> Round | None:
+    rounds = SearchStore(store, Keys(name))
+    open_round = rounds.open_round()
+    return rounds.round(open_round) if open_round else None
 
 
 _context: Context | None = None

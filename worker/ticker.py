@@ -1,4 +1,4 @@
-"""The ticker process: enqueues the scheduled jobs, and runs the housekeeper and the pacemaker.
+"""The ticker process: enqueues the scheduled jobs, and runs the housekeeper, the pacemaker and the desk.
 
 Several tickers may run for one node: each job and each housekeeping is done once per time slot.
 """
@@ -10,10 +10,12 @@ from typing import Any
 import structlog
 
 from services import registry
+from services.attending import attend
 from services.clocks import ClockBoard
-from services.connections import RedisError, as_store, connect_for_requests, require_mendable
+from services.connections import RedisError, as_store, connect_for_jobs, connect_for_requests, require_mendable
 from services.jobs.queues import DISCOVER, RESOLVE, RqJobs
 from services.launch.ending import FORLORN_SECONDS, end_after
+from services.node import build_node
 from services.peers.claims import DISCOVERY_SECONDS
 from services.ports import Clock, Queue, SystemClock
 from services.settings.table import Settings
@@ -73,6 +75,7 @@ def run_ticker(settings: Settings) -> None:
     clocks = ClockBoard(as_store(broker), SystemClock())
     start_housekeeper(settings, stop)
     start_pacemaker(settings, stop)
+    _start_desk(settings, stop)
     while not stop.is_set():
         try:
             # At every tick, since the broker may have been emptied.
@@ -89,3 +92,9 @@ def run_ticker(settings: Settings) -> None:
                 _log.warning("broker_unavailable", error=type(error).__name__)
             away = type(error).__name__
         stop.wait(_TICK_SECONDS)
+
+
+def _start_desk(settings: Settings, stop: threading.Event) -> None:
+    """Seal what mining workers find, with connections of its own."""
+    jobs = RqJobs(connect_for_jobs(settings.broker_url))
+    attend(build_node(settings, store=as_store(connect_for_jobs(settings.redis_url)), queue=jobs), stop, leads=True)

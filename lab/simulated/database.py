@@ -172,6 +172,17 @@ class Database:
         value.extend(items)
         return len(value)
 
+    def lpos(self, key: bytes, item: bytes) -> int | None:
+        value = self.keys.get(key, [])
+        return value.index(item) if item in value else None
+
+    def lmove(self, source: bytes, destination: bytes, out_of: bytes, into: bytes) -> bytes | None:
+        item = self._pop(source, 0 if out_of == b"LEFT" else -1)
+        if item is not None:
+            value: list[bytes] = self._get(destination, list)
+            value.insert(0 if into == b"LEFT" else len(value), item)
+        return item
+
     def lpop(self, key: bytes) -> bytes | None:
         return self._pop(key, 0)
 

@@ -15,7 +15,7 @@ from lab.simulated.node import SimNode, SimProcess
 from lab.simulated.ports import SimHttp
 from lab.simulated.scheduler import Bell
 from services.peers.http import PeerRequest
-from services.store.mining import Claim, Searched
+from services.store.searches import Claim, Searched
 from shared import proof
 
 if TYPE_CHECKING:
@@ -107,6 +107,9 @@ class MiningNode(SimNode):
         if self.running:
             super().tick()
 
+    def wake_desk(self, *, looks_back: bool = False) -> None:
+        """Nothing: the miner of this node does the work of its desk."""
+
     def take_jobs(self, queue: str) -> None:
         """Give network jobs to workers. Search jobs are dropped: the miner searches without being asked."""
         if queue == "mining" or not self.running:
@@ -188,9 +191,15 @@ class MiningNode(SimNode):
 
     def _claim(self, worker: SimProcess, searched: Searched = _NOTHING) -> Claim | None:
         """Proofs for a block on the tip. None: no block can be made now."""
-        rounds = worker.node.rounds
-        round_id = rounds.ensure_open()
-        return None if round_id is None else rounds.claim(round_id, worker.name, _CLAIM, searched)
+        node = worker.node
+        round_id = node.rounds.ensure_open()
+        if round_id is None:
+            return None
+        claim = node.searches.claim(round_id, worker.name, _CLAIM, searched)
+        if claim is not None and claim.is_old:
+            node.desk.work_off()  # here one process is the whole node
+            claim = node.searches.claim(round_id, worker.name, _CLAIM, _NOTHING)
+        return None if claim is None or claim.is_old else claim
 
     def _find(self, worker: SimProcess, claim: Claim) -> None:
         """Make the block that a claim is for."""
@@ -206,7 +215,7 @@ class MiningNode(SimNode):
                 taken = self._claim(worker, Searched(taken.version, len(taken.proofs)))
             else:
                 searched = Searched(taken.version, number - taken.proofs.start + 1)
-        worker.node.rounds.report(claim.round_id, worker.name, searched)
+        worker.node.searches.report(claim.round_id, worker.name, searched)
         block_hash = proof.proof_hash(claim.prefix, number).hex()
         self.lab.finding(self, block_hash)
         accepted = worker.node.rounds.seal(claim, number, worker.name)

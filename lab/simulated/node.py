@@ -24,7 +24,7 @@ from services.mining.sealer import Sealer
 from services.node import Node, build_node
 from services.ports import Store
 from services.settings.table import Settings, load
-from services.store.mining import Claim, Searched
+from services.store.searches import Claim, Searched
 from shared.errors import NodeError
 from shared.proof import accepts
 from shared.rules import Rules
@@ -41,6 +41,8 @@ _JOBS: dict[str, Callable[..., Any]] = {
     name: getattr(network, name.rpartition(".")[2]) for name in ALLOWED if name.rpartition(".")[0] == network.__name__
 }
 
+# Virtual seconds for which a worker waits, at most, for the desk: for a new template, or for its block.
+_NODE_SECONDS = 0.2
 # To build an application takes longer than half a schedule, and it holds nothing except its node.
 _APPS: list[Flask] = []
 
@@ -85,6 +87,7 @@ class SimNode:
             "mining": [self._process(f"miner{i}") for i in range(plan.mining_workers)],
             "network": [self._process(f"network{i}") for i in range(plan.network_workers)],
             "keeper": [self._process("keeper")],
+            "desk": [self._process("desk")],
         }
         self.api = [self._process(f"api{i}") for i in range(plan.api_processes)]
         self.mining, self.begun = True, False
@@ -170,6 +173,7 @@ class SimNode:
         if keeper.alive and not keeper.busy:
             keeper.busy = True
             self.world.scheduler.spawn(keeper.name, keeper, partial(self._keep_house, keeper))
+        self.wake_desk(looks_back=True)
 
     def _keep_house(self, keeper: SimProcess) -> None:
         """Housekeeping, as in worker/housekeeper.py."""
@@ -185,6 +189,34 @@ class SimNode:
             self._guarded(keep)
         finally:
             keeper.busy = False
+
+    def wake_desk(self, *, looks_back: bool = False) -> None:
+        """Have the desk deal with the inbox, as services/attending.py does.
+
+        Args:
+            looks_back: a second has passed: it also looks for what a process has left behind.
+        """
+        [desk] = self.workers["desk"]
+        if desk.alive and not desk.busy:
+            desk.busy = True
+            self.world.scheduler.spawn(desk.name, desk, partial(self._sit_at_desk, desk, looks_back))
+
+    def _sit_at_desk(self, process: SimProcess, looks_back: bool) -> None:
+        desk = process.node.desk
+
+        def sit() -> None:
+            if looks_back and desk.recover():
+                self.world.met("taken over from a dead desk")
+            desk.work_off()
+
+        try:
+            self._guarded(sit)
+        finally:
+            process.busy = False
+
+    def seals(self, process: Process) -> bool:
+        """Whether a process seals what workers find."""
+        return process in self.workers["desk"]
 
     def take_jobs(self, queue: str) -> None:
         """Give waiting jobs to workers that have none."""
@@ -223,7 +255,7 @@ class SimNode:
 
     def _search(self, worker: SimProcess, first: str) -> None:
         """The search job, as in worker/jobs/search.py, at a simulated speed."""
-        rounds, store = worker.node.rounds, worker.node.mining
+        rounds = worker.node.searches
         current: str | None = first
         try:
             while current is not None and self.mining:
@@ -234,26 +266,29 @@ class SimNode:
                     if claim is None:
                         break
                     searched = self._scan(worker, claim)
-                current = rounds.ensure_open() if self.mining else None
+                current = rounds.open_round() or None if self.mining else None
         finally:
-            store.leave(worker.name)
-        if self.mining:
-            rounds.ensure_open()
+            rounds.leave(worker.name)
 
     def _scan(self, worker: SimProcess, claim: Claim) -> Searched:
-        world, rounds = self.world, worker.node.rounds
+        world, rounds = self.world, worker.node.searches
+        if claim.is_old:
+            self.wake_desk()
+            world.scheduler.sleep(_NODE_SECONDS * world.random.random())
+            return Searched()
         proof = next((number for number in claim.proofs if accepts(claim.prefix, claim.difficulty, number)), None)
         done = len(claim.proofs) if proof is None else proof - claim.proofs.start + 1
         world.scheduler.sleep(done / self.speed * world.random.uniform(0.5, 1.5))
         if proof is None:
             return Searched(claim.version, done)
-        rounds.report(claim.round_id, worker.name, Searched(claim.version, done))
         if world.random.random() < world.faults.proof_death:
-            world.met("death between proof and append")
+            world.met("death before a proof is handed in")
             worker.alive = False
             world.scheduler.checkpoint()
-        if rounds.seal(claim, proof, worker.name) is not None:
-            world.met("sealed")
+        if rounds.hand_in(claim, proof, worker.name, Searched(claim.version, done)):
+            world.met("handed in")
+            self.wake_desk()
+            world.scheduler.sleep(_NODE_SECONDS * world.random.random())
         return Searched()
 
     # --- requests ---

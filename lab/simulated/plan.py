@@ -35,7 +35,8 @@ class Faults:
     truncate: float = 0.0
     partition: float = 0.0  # per second: the network is partitioned for a while
     flush: float = 0.0  # per second: a broker loses all its data
-    proof_death: float = 0.0  # per proof found: the worker dies before it appends
+    # Per proof found: the worker dies before it hands it in; per proof sealed: the desk dies before it appends.
+    proof_death: float = 0.0
     slice_death: float = 0.0  # per slice of a reorganisation
 
     def healed(self) -> "Faults":

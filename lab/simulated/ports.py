@@ -100,6 +100,10 @@ class SimStore:
         # Reorganisations are rare, so most of them are made to race.
         if name[:7] in RACES and random.random() < faults.race * (4 if name.startswith("-- Swap") else 1):
             self._lose_the_race(RACES[name[:7]])
+        if name.startswith("-- Appe") and self._node.seals(task.owners[-1]) and random.random() < faults.proof_death:
+            world.met("death between proof and append")
+            task.owners[-1].alive = False
+            scheduler.checkpoint()
         if faults.stall and random.random() < faults.stall:
             world.met("stalled")
             scheduler.sleep(random.uniform(1.0, 30.0))

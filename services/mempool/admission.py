@@ -27,7 +27,7 @@ class Admitted:
     id: str
     height: int  # of the first block that may hold it; of `block`, where that is set
     new: bool = True  # False: it was waiting already, or is mined
-    attended: bool = True  # False: no round is open, and no search job lingers to open the next one
+    attended: bool = True  # False: no round is open, and the desk does not open one after a rest
     automine: bool | None = None  # whether it opens a round, as a control method has set it; None: as the settings say
     block: str = ""  # hash of the block that holds it, if it was sent again after it was mined
 

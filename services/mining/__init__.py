@@ -5,7 +5,9 @@
 - `sealer`: the key that signs templates where only sealers may seal.
 - `pace`: how fast one worker may search under a hash-rate limit.
 - `policy`: how the node mines, from its settings.
-- `rounds`: opens a round, hands out ranges of proofs, and seals the block.
+- `rounds`: opens a round, gives it templates, and seals the block.
+- `searches`: what a worker does: it claims ranges of proofs, reports, and hands in what it finds.
+- `desk`: deals with what workers hand in, in processes of the node.
 - `demand`: how many workers a round wants.
 - `aside`: rounds for blocks of another branch.
 - `modes`: when the node mines by itself.

@@ -14,13 +14,15 @@ from typing import Final, Literal, NamedTuple
 
 from services.connections import RedisError
 from services.errors import Busy, NotFound, PolicyError
+from services.mining.desk import Desk
 from services.mining.policy import MiningPolicy
-from services.mining.rounds import ARRIVAL_SECONDS, REFRESH_SECONDS, Rounds
+from services.mining.rounds import Rounds
+from services.mining.searches import ARRIVAL_SECONDS, REFRESH_SECONDS
 from services.mining.vouchers import Vouchers, digest_of
 from services.ports import Ports, Store
 from services.store.keys import Keys
 from services.store.leases import Call, Credit, Lease, LeaseStore, Miner, Noted, NotNoted, Refuse, Stale, Take, Terms
-from services.store.mining import Claim
+from services.store.searches import Claim
 from services.store.vouchers import VoucherStore
 from shared.errors import NodeError
 from shared.proof import meets, proof_hash
@@ -90,8 +92,11 @@ class _Wrong(NamedTuple):
 class Leases:
     """The leases of one node, and its `vouchers`. Every method may be called from any thread."""
 
-    def __init__(self, policy: MiningPolicy, rounds: Rounds, ports: Ports, redis: Store, keys: Keys) -> None:
+    def __init__(
+        self, policy: MiningPolicy, rounds: Rounds, desk: Desk, ports: Ports, redis: Store, keys: Keys
+    ) -> None:
         self._policy = policy
+        self._desk = desk
         self._store = LeaseStore(redis, keys)
         self._vouchers = VoucherStore(redis, keys)
         self.vouchers = Vouchers(self._vouchers, ports.clock, ports.randomness)
@@ -173,8 +178,7 @@ class Leases:
         noted = self._credit(digest, lease, shares, proofs, hashes, worker, "" if sealed is None else "sealed")
         if sealed is not None:
             self._store.note_block(digest, lease.miner)
-            if self._rounds.rest() <= 0:
-                self._rounds.ensure_open()  # as a search job does, which goes on to the next round
+            self._desk.sealed()
         return _reported(lease, shares, noted, sealed)
 
     def _credit(

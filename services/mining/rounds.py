@@ -1,7 +1,8 @@
-"""Rounds: the search for one block's proof, by any number of workers.
+"""Rounds: the search for one block's proof, by any number of workers. This is the node's side of it.
 
-Walk: a request or a transaction waits → `ensure_open` (a template, a round, search jobs) → workers `claim` ranges of
-proofs → `seal` (the block is appended, the oldest request answered) → the next round, if anything waits.
+Walk: a request or a transaction waits → `ensure_open` (a template, a round, search jobs) → workers claim ranges of
+proofs and hand in what they find (services/mining/searches.py) → the desk has it sealed by `seal` (the block is
+appended, the oldest request answered) → the next round, if anything waits.
 """
 
 from contextlib import suppress
@@ -15,27 +16,19 @@ from services.mining.policy import MiningPolicy
 from services.mining.templates import TemplateMaker
 from services.ports import Ports
 from services.store.chain import SealedBy
-from services.store.events import Watch
-from services.store.mining import Claim, MiningStore, Report, Searched, Situation, Times
+from services.store.mining import MiningStore, Situation
+from services.store.searches import Claim
 from services.system import tracing
 from shared.errors import TooEarly
 from shared.rules import Rules
 
 _log = structlog.get_logger(__name__)
 
-# After this long a template is made anew, with a fresh timestamp and the transactions that have arrived since.
-REFRESH_SECONDS = 30.0
-# The same where a round is always open and transactions have arrived: Bitcoin Core's getblocktemplate waits as long.
-ARRIVAL_SECONDS = 5.0
-# A searching worker reports at least this often.
-HEARTBEAT_SECONDS = 3.0
 _ATTEMPTS = 20
 # A block costs some milliseconds, however little is in it. So auto-mining rests after a block in proportion to what the
 # block held: a single transaction is mined at once, and a stream of transactions fills blocks.
 REST_PER_TRANSACTION = 0.002
 LONGEST_REST = 0.1
-# Times the difficulty: this many proofs contain a valid one with a probability of 86 %.
-ENOUGH = 2
 
 
 class Rounds:
@@ -154,9 +147,15 @@ class Rounds:
         if open_round:
             self._renew(open_round, keeps=False)
 
-    def renew_old(self, round_id: str) -> None:
-        """Give an open round a new template because the tip has moved or the template is old."""
-        self._renew(round_id)
+    def renew_old(self, round_id: str, version: str = "") -> None:
+        """Give an open round a new template because the tip has moved or the template is old.
+
+        Args:
+            version: of the old template; nothing is done if the round has another. "": of any.
+        """
+        found = self._store.round(round_id) if version else None
+        if not version or (found is not None and found.version == version):
+            self._renew(round_id)
 
     def aside(self) -> str:
         """The id of the round that is open for a block of another branch, or ""."""
@@ -169,63 +168,6 @@ class Rounds:
         if found is not None and found.version == version:
             self._renew(found.id)
 
-    # --- the search job's side ---
-
-    def trace_of(self, round_id: str) -> str:
-        """The trace in which a round was opened; "" where there is none, or this process does not trace."""
-        return self._store.trace_of(round_id) if tracing.is_on() else ""
-
-    def watch(self) -> Watch:
-        """A watch that notices events from now on. The caller closes it."""
-        return self._store.events.watch()
-
-    def claim(
-        self,
-        round_id: str,
-        worker: str,
-        wanted: int,
-        searched: Searched,
-        *,
-        if_needed: bool = False,
-        demand: float = 1e12,
-    ) -> Claim | None:
-        """Report what was searched and take the next `wanted` proofs. None: the round has ended.
-
-        If the tip has moved or the template is old, the round first gets a new template. Where a round is always open,
-        arrived transactions make a template old sooner: no request and no short round brings them in.
-
-        Args:
-            if_needed: for a worker that has nothing to report. If the proofs that other workers hold most likely
-                suffice, the claim is empty: one more worker would only compete with them for the processor.
-            demand: hashes per second that the worker can do. Under a hash-rate limit the claim says how many it may do;
-                if other workers still hold its share, the claim is empty.
-        """
-        report = searched
-        for _ in range(_ATTEMPTS):
-            now = self._clock.now()
-            arrival_seconds = ARRIVAL_SECONDS if self._policy.never_idle else 0
-            times = Times(now, now + HEARTBEAT_SECONDS, REFRESH_SECONDS, arrival_seconds)
-            outcome = self._store.claim(
-                round_id, Report(worker, report), wanted, times, ENOUGH if if_needed else 0, demand
-            )
-            if isinstance(outcome, Claim):
-                return outcome
-            if outcome == "ended":
-                return None
-            report = Searched()
-            self._renew(round_id)
-        return None
-
-    def report(self, round_id: str, worker: str, searched: Searched) -> bool:
-        """Report what was searched without taking more. Returns whether the round is still open.
-
-        The worker counts as searching for HEARTBEAT_SECONDS more, so that opening the next round calls no other worker
-        in its place.
-        """
-        now = self._clock.now()
-        times = Times(now, now + HEARTBEAT_SECONDS, REFRESH_SECONDS)
-        return self._store.claim(round_id, Report(worker, searched), 0, times) != "ended"
-
     def rest(self) -> float:
         """Seconds that auto-mining rests before it opens another round; 0 while a round is open or a request waits."""
         situation = self._store.situation()
@@ -237,24 +179,14 @@ class Rounds:
         # A process with another clock may have written the time.
         return max(0.0, min(rest, sealed_at + rest - self._clock.now()))
 
-    def linger(self, worker: str, seconds: float) -> None:
-        """Note that `worker` does not search now, but takes part in a round that opens within `seconds`."""
-        self._store.linger(worker, self._clock.now() + seconds)
-
-    def leave(self, worker: str) -> None:
-        """Note that `worker` neither searches nor lingers any more."""
-        self._store.leave(worker)
-
     def read_ahead(self) -> None:
         """Read the headers that the next template and its seal need, while there is time."""
         with suppress(TipMoved):
             self._templates.opens_at()
 
-    def hand_over(self, round_id: str) -> None:
-        """Enqueue a search job in place of the caller, which leaves while the round may still be open."""
-        found = self._store.round(round_id)
-        if found is not None and found.is_open:
-            self._queue.enqueue_search(self._policy.node, round_id, found.height, 1)
+    def trace_of(self, round_id: str) -> str:
+        """The trace in which a round was opened; "" where there is none, or this process does not trace."""
+        return self._store.trace_of(round_id) if tracing.is_on() else ""
 
     def seal(self, claim: Claim, proof: int, worker: str) -> Accepted | None:
         """Make the block that `proof` completes and append it; for a round aside, hand it to who opened the round.

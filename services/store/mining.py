@@ -3,58 +3,17 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from services.errors import LedgerDiffers, TipMoved
-from services.ports import Store
-from services.store.base import NodeStore
 from services.store.chain import KEEP_SECONDS
-from services.store.events import EventStream
-from services.store.keys import Keys
-from services.store.rounds import ROUND_FIELDS, MiningRequest, Round, RoundWorker
+from services.store.rounds import MiningRequest, Round, RoundWorker
+from services.store.searches import SearchStore
 from shared.block import Template
 
 # Seconds.
 TRACE_SECONDS = 3600  # for which the trace of a round is kept
 LONGEST_PROMISE = 65  # for which a search job may announce itself: the longest QUARRY_LINGER and 5 s
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A range of proofs that one worker took, and what it needs to search them."""
-
-    round_id: str
-    version: str  # of the template
-    prefix: bytes  # what proofs are appended to: the template's seal
-    difficulty: int
-    proofs: range  # empty: other workers hold enough for now, or hold this one's share of the hash-rate limit
-    share: float | None = None  # hashes per second that the worker may do while it holds the claim; None: no limit
-
-
-@dataclass(frozen=True, slots=True)
-class Searched:
-    """Hashes done for one version of a round's template."""
-
-    version: str = ""
-    hashes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A search job, and what it has done since its last report."""
-
-    worker: str  # name of the search job's worker
-    searched: Searched
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """The times that a claim is judged by."""
-
-    now: float  # Unix seconds
-    searching_until: float  # Unix seconds; the worker counts as searching until then
-    template_seconds: float  # a template that is older needs to be renewed
-    arrival_seconds: float = 0  # one that is older needs it if transactions have arrived; 0: they do not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +33,8 @@ class Situation:
     restoring: bool = False  # the mempool is being made that of a snapshot: no template is made of it
 
 
-class MiningStore(NodeStore):
-    """Requests, rounds and search jobs of one node."""
-
-    def __init__(self, redis: Store, keys: Keys) -> None:
-        super().__init__(redis, keys)
-        self.events = EventStream(redis, keys)
+class MiningStore(SearchStore):
+    """Requests, rounds and search jobs of one node. `SearchStore` is what its mining workers use."""
 
     def add_request(self, request_id: str, now: float, cap: int) -> bool:
         """Queue a mining request; False if `cap` of them wait already.
@@ -183,51 +138,6 @@ class MiningStore(NodeStore):
         found = self._redis.hget(self.keys.round(round_id), "proof")
         return None if found is None else int(found)
 
-    def claim(
-        self,
-        round_id: str,
-        report: Report,
-        wanted: int,
-        times: Times,
-        enough: int = 0,
-        demand: float = 0.0,
-    ) -> Claim | Literal["stale", "ended"]:
-        """Report what was searched and take the next `wanted` proofs.
-
-        Args:
-            wanted: 0 only reports.
-            enough: take none, and return an empty claim, if other workers hold more proofs than this many times the
-                difficulty. Only for a worker that has nothing to report. 0: take them in any case.
-
-        Returns:
-            the claim; "stale" if the round needs a new template first; "ended" if it is not open.
-        """
-        searched = report.searched
-        args = [
-            round_id,
-            report.worker,
-            wanted,
-            searched.version or "0",
-            searched.hashes,
-            times.now,
-            times.template_seconds,
-            times.searching_until,
-            enough,
-            times.arrival_seconds,
-            demand,
-        ]
-        reply = self._scripts.run("claim", [self.keys.prefix], args)
-        if reply[0] == b"ended":
-            return "ended"
-        if reply[0] == b"stale":
-            return "stale"
-        outcome, version, prefix, difficulty, *granted = reply
-        if outcome != b"open":
-            share = 0.0 if outcome == b"later" else None
-            return Claim(round_id, version.decode(), prefix, int(difficulty), range(0), share)
-        first, share = int(granted[0]), float(granted[1]) if granted[1] else None
-        return Claim(round_id, version.decode(), prefix, int(difficulty), range(first, first + wanted), share)
-
     def cancel(self, round_id: str, now: float) -> str | None:
         """Cancel a round, if it is open; the state that it had before, or None if there is no such round."""
         found = self._scripts.run("cancel", [self.keys.prefix], [round_id, now, KEEP_SECONDS])
@@ -254,17 +164,14 @@ class MiningStore(NodeStore):
         args = [round_id, now, KEEP_SECONDS, int(awaited)]
         return bool(self._scripts.run("abandon", [self.keys.prefix], args))
 
-    def round(self, round_id: str) -> Round | None:
-        """One round, without its template."""
-        return Round.read(self._redis.hmget(self.keys.round(round_id), list(ROUND_FIELDS)))
-
     def last_rounds(self, count: int) -> list[Round]:
         """The last rounds that have ended, at most `count`, the oldest first."""
         ids = self._redis.lrange(self.keys.rounds_ended, -count, -1)
         pipeline = self._redis.pipeline(transaction=False)
         for round_id in ids:
-            pipeline.hmget(self.keys.round(round_id.decode()), list(ROUND_FIELDS))
-        found = [Round.read(fields) for fields in pipeline.execute()] if ids else []
+            self._ask_for(pipeline, round_id.decode())
+        replies = pipeline.execute() if ids else []
+        found = [Round.read(*pair) for pair in zip(replies[::2], replies[1::2], strict=True)]
         return [item for item in found if item is not None]
 
     def round_of(self, block_hash: str) -> Round | None:
@@ -272,24 +179,19 @@ class MiningStore(NodeStore):
         found = self._redis.get(self.keys.round_of(block_hash))
         return None if found is None else self.round(found.decode())
 
-    def open_round(self) -> Round | None:
-        """The round that is open, if one is."""
-        return self.round(found) if (found := self.situation().open_round) else None
-
     def template(self, round_id: str, wanted: str = "") -> tuple[str, Template, bool] | None:
         """Version and template of a round, and whether it is open aside; None if it has ended, or has none of the
         version `wanted`, which may be one of before on the same tip; "" for the newest."""
-        names = ["version", "template", "prefix", "difficulty", "aside"]
-        version, text, prefix, difficulty, aside = self._redis.hmget(self.keys.round(round_id), names)
-        if version is not None and wanted not in ("", version.decode()):
-            kept = self._redis.hget(self.keys.round_templates(round_id), wanted)
-            if kept is None:
-                return None
-            version, (head, _, text) = wanted.encode(), kept.partition(b"\n")
-            difficulty, _, prefix = head.partition(b" ")
-        if version is None or text is None or prefix is None or difficulty is None:
+        version, aside = self._redis.hmget(self.keys.round(round_id), ["version", "aside"])
+        if version is None:
             return None
-        return version.decode(), Template(json.loads(text), prefix, int(difficulty)), aside is not None
+        known = wanted or version.decode()
+        kept = self._redis.hget(self.keys.round_templates(round_id), known)
+        if kept is None:
+            return None
+        head, _, text = kept.partition(b"\n")
+        difficulty, _, prefix = head.partition(b" ")
+        return known, Template(json.loads(text), prefix, int(difficulty)), aside is not None
 
     def round_workers(self, round_id: str) -> Mapping[str, RoundWorker]:
         """By name, what each worker has done for a round."""
@@ -311,29 +213,12 @@ class MiningStore(NodeStore):
         pipeline.set(self.keys.round_trace(round_id), traceparent, ex=TRACE_SECONDS)
         pipeline.execute()
 
-    def trace_of(self, round_id: str) -> str:
-        """The trace in which a round was opened; "" for none."""
-        return (self._redis.get(self.keys.round_trace(round_id)) or b"").decode(errors="replace")
-
     def last_seal(self) -> tuple[float, int]:
         """When a round of this node was last sealed (Unix seconds; 0: never), and how many transactions its block has
         besides the reward.
         """
         at, transactions = self._redis.hmget(self.keys.tip, ["sealed_at", "sealed_transactions"])
         return float(at or 0), int(transactions or 0)
-
-    def linger(self, worker: str, until: float) -> None:
-        """Announce that a search job, which has no round now, waits for the next one until `until` (Unix seconds)."""
-        self._redis.zadd(self.keys.searchers, {worker: until})
-
-    def leave(self, worker: str) -> None:
-        """Take back what `linger` or a claim has announced: the search job ends. Its share of the hash-rate limit goes
-        to the others.
-        """
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.zrem(self.keys.searchers, worker)
-        pipeline.hdel(self.keys.hash_rate, f"worker:{worker}")
-        pipeline.execute()
 
     def hash_rate_limit(self) -> int | None:
         """Hashes per second that all workers of the node may do together; None: there is no limit."""

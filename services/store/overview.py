@@ -10,7 +10,7 @@ from services.store.figures import RoundFigures, round_figures
 from services.store.keys import Keys
 from services.store.mining import LONGEST_PROMISE
 from services.store.records import Tip, decode_tip
-from services.store.rounds import ROUND_FIELDS, Round, RoundWorker
+from services.store.rounds import ROUND_FIELDS, SEARCH_FIELDS, Round, RoundWorker
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +102,11 @@ class OverviewStore:
         """A round and its figures, if it is there, and the totals that fit them."""
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hmget(self._keys.round(round_id), list(ROUND_FIELDS))
+        pipeline.hmget(self._keys.round_search(round_id), list(SEARCH_FIELDS))
         pipeline.hgetall(self._keys.round_workers(round_id))
         pipeline.hgetall(self._keys.counters)
-        fields, workers, counters = pipeline.execute()
-        found = Round.read(fields)
+        fields, search, workers, counters = pipeline.execute()
+        found = Round.read(fields, search)
         if found is None:
             return None, None, counters
         by_name = {name.decode(): RoundWorker.read(value) for name, value in workers.items()}

@@ -76,7 +76,7 @@ class Written:
     """The state after an admission."""
 
     height: int  # of the tip
-    attended: bool  # a round is open, or a search job looks for the next one
+    attended: bool  # a round is open, or the desk opens the next one after a rest
     revision: str
     next_nonce: int
     automine: bool | None = None  # as a control method has set it; None: as the settings say

@@ -45,18 +45,25 @@ class Round:
         return self.state is RoundState.OPEN
 
     @classmethod
-    def read(cls, values: Sequence[bytes | None]) -> "Round | None":
-        """The round whose stored fields are `values`, in the order of ROUND_FIELDS; None if there is none."""
+    def read(cls, values: Sequence[bytes | None], search: Sequence[bytes | None]) -> "Round | None":
+        """The round whose stored fields are `values` and `search`; None if there is none.
+
+        Args:
+            values: in the order of ROUND_FIELDS.
+            search: in the order of SEARCH_FIELDS. Those of `values` count where they are missing: an earlier release
+                has written the round.
+        """
         if values[0] is None:
             return None
         fields = {name: (value or b"").decode() for name, value in zip(ROUND_FIELDS, values, strict=True)}
+        fields |= {name: value.decode() for name, value in zip(SEARCH_FIELDS, search, strict=True) if value is not None}
         return cls(
             id=fields["id"],
             state=RoundState(fields["state"]),
             height=int(fields["height"]),
             difficulty=int(fields["difficulty"]),
-            hashes=int(fields["hashes"]),
-            wasted=int(fields["wasted"]),
+            hashes=int(fields["hashes"] or 0),
+            wasted=int(fields["wasted"] or 0),
             version=fields["version"],
             parent=fields["parent"],
             opened_at=float(fields["opened_at"]),
@@ -68,6 +75,8 @@ class Round:
 
 
 ROUND_FIELDS = tuple(Round.__dataclass_fields__)
+# Of these, the ones that mining workers write, to a key of their own.
+SEARCH_FIELDS = ("hashes", "wasted")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,14 @@ from services.node import Node, build_node
 from services.peers import announcer
 from services.peers import client as peer_client
 from services.peers.resolver import Resolution
-from services.store.mining import Searched
+from services.store.searches import Searched
 from shared.block import Block
 from tests.support import tutorial_node
 from tests.support.http import Client, FlaskDoor, Json
 from tests.support.keys import TOKEN
 from tests.support.nodes import forget, local_node, redis_of
 from tests.support.raw_server import Connection, RawServer, Script
+from tests.support.searching import claim_of
 from tests.support.tutorial_node import TutorialNode, TutorialServer, block_hash, is_valid, ticking
 
 POST = {"sender": "me", "recipient": "you", "amount": 0.5}
@@ -84,7 +85,7 @@ def chain_of(client: Client) -> list[Json]:
 def round_of(node: Node) -> Block:
     """Ask for a block and mine it, without searching for a proof that every chain has."""
     node.requests.ask()
-    claim = node.rounds.claim(node.mining.situation().open_round, "test", 1, Searched())
+    claim = claim_of(node, node.mining.situation().open_round, "test", 1, Searched())
     assert claim is not None
     accepted = node.rounds.seal(claim, find_proof(int(claim.prefix)), "test")
     assert accepted is not None

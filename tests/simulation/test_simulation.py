@@ -36,7 +36,8 @@ FAULTS = {
     "request dropped", "answer dropped", "request doubled", "request slow", "answer truncated", "partitioned",
     "drips at /headers", "peer flips", "announced for another",
     "network fell apart", "broker flushed", "double spend", "transaction sent again", "reorganisations",
-    "record: replaced", "record: dropped", "record: evicted", "record: expired", "sealed", "acknowledged",
+    "record: replaced", "record: dropped", "record: evicted", "record: expired", "acknowledged",
+    "handed in", "death before a proof is handed in", "taken over from a dead desk",
 }  # fmt: skip
 
 

@@ -5,19 +5,20 @@ from typing import Any
 from redis import Redis
 
 from services.node import Node
-from services.store.mining import Searched
+from services.store.searches import Searched
 from tests.support.nodes import TestNode, make_settings
+from tests.support.searching import claim_of
 from tests.support.stored import assert_mempool_agrees, assert_store_equals_replay
 from worker.kernel.plain import PlainKernel
 
 
 def search(node: Node, round_id: str) -> None:
     """Take part in a round until it ends, as a worker does."""
-    while (claim := node.rounds.claim(round_id, "worker", 1000, Searched())) is not None:
+    while (claim := claim_of(node, round_id, "worker", 1000, Searched())) is not None:
         proof = PlainKernel().scan(claim.prefix, claim.difficulty, claim.proofs.start, claim.proofs.stop)
         if proof is not None:
             node.rounds.seal(claim, proof, "worker")
-    node.rounds.leave("worker")
+    node.searches.leave("worker")
 
 
 class Working(TestNode):

@@ -19,8 +19,9 @@ from services.mempool.admission import Admitted, Mempool
 from services.mining.templates import TemplateMaker
 from services.node import Node, build_node
 from services.settings.table import Settings, load
-from services.store.mining import MiningStore, Searched
+from services.store.mining import MiningStore
 from services.store.rounds import MiningRequest, Round
+from services.store.searches import Searched
 from shared.amounts import format_amount
 from shared.block import Block, Template
 from shared.chain_spec import ChainSpec
@@ -31,6 +32,7 @@ from tests.support.clocks import FakeClock
 from tests.support.http import Json
 from tests.support.keys import BOB, MINER
 from tests.support.queues import RecordedJobs, RecordingQueue
+from tests.support.searching import claim_of
 from tests.support.specs import CHAIN_ID, make_spec, mined_spec, write_spec
 from worker.kernel.plain import PlainKernel
 
@@ -178,7 +180,7 @@ def mine(node: Node) -> Block:
     if node.rounds.ensure_open() is None:
         node.requests.ask()
     round_id, kernel = node.mining.situation().open_round, PlainKernel()
-    while (claim := node.rounds.claim(round_id, "test", 10_000, Searched())) is not None:
+    while (claim := claim_of(node, round_id, "test", 10_000, Searched())) is not None:
         proof = kernel.scan(claim.prefix, claim.difficulty, claim.proofs.start, claim.proofs.stop)
         if proof is not None and (accepted := node.rounds.seal(claim, proof, "test")) is not None:
             return accepted.block

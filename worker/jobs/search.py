@@ -6,21 +6,21 @@ import structlog
 
 from services.jobs.queues import SEARCH_SECONDS
 from services.mining.pace import REPORT_SECONDS, Pace
-from services.mining.rounds import Rounds
+from services.mining.searches import Searches
 from services.registry import Unserved
 from services.store.events import Watch
-from services.store.mining import Claim, Searched
+from services.store.searches import Claim, Searched
 from services.system import tracing
 from worker.claim_size import GIVE_UP_SECONDS, ClaimSize
-from worker.context import Context, begun_node, current_context
+from worker.context import Context, current_context
 
 _log = structlog.get_logger(__name__)
 
 # A search hands over after this long if another search job waits for a worker, and it lingers no longer than this.
 TURN_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
-# Seconds between two checks for a mining request while a worker rests.
-_REST_LOOK_SECONDS = 0.005
+# Seconds for which a worker that has handed in a proof, or found a template to be old, waits for the node to act.
+NODE_SECONDS = 1.0
 # Seconds before a worker that is not needed asks for a claim again: some round trips to the store.
 PATIENCE_SECONDS = 0.02
 # Seconds before a worker asks again for its share of a hash-rate limit, which others still hold.
@@ -32,24 +32,25 @@ REFUSAL_SECONDS = 2.0
 
 
 def search(name: str, round_id: str) -> int:
-    """Search round `round_id` of the node `name` and the rounds that follow it; how many blocks were found.
+    """Search round `round_id` of the node `name` and the rounds that follow it; how many proofs were handed in.
 
     Safe to run twice, also at the same time: claims never overlap, and only the first proof of a round counts. If it is
-    killed, only the work on its current claim is lost.
+    killed, only the work on its current claim is lost. It changes nothing but the search: the node makes templates and
+    blocks.
     """
     context = current_context()
     structlog.contextvars.bind_contextvars(node=name, worker=context.worker_name)
     try:
-        node = begun_node(name)
+        rounds, linger = context.searches(name)
     except Unserved as error:
         _log.error("search_refused", reason=str(error))
         context.hand_back(name, round_id, REFUSAL_SECONDS)
         return 0
-    return 0 if node is None else _Search(node.rounds, context, node.settings.linger).run(round_id)
+    return _Search(rounds, context, linger).run(round_id)
 
 
 class _Search:
-    def __init__(self, rounds: Rounds, context: Context, linger: float) -> None:
+    def __init__(self, rounds: Searches, context: Context, linger: float) -> None:
         self._rounds = rounds
         self._context = context
         self._kernel = context.kernel
@@ -68,14 +69,11 @@ class _Search:
         try:
             while current is not None and not self._context.stopping and not self._turn_is_over(started):
                 self._search(current, started)
-                current = self._next()
+                current = self._next(current)
         finally:
             self._watch.close()
             self._rounds.leave(self._name)
-        if current is None:
-            # A transaction that was admitted since the last look opened no round, because this job still lingered.
-            self._rounds.ensure_open()
-        elif not self._context.stopping:
+        if current is not None and not self._context.stopping:
             self._rounds.hand_over(current)  # the time is up and the round is still open: another job takes over
         return self._found
 
@@ -98,6 +96,10 @@ class _Search:
             if claim is None:  # sealed or cancelled
                 self._pace.set(0, time.monotonic())  # the share is given back
                 return
+            if claim.is_old:  # the node renews the template, which is news
+                searched = Searched()
+                self._watch.news(NODE_SECONDS)
+                continue
             if not claim.proofs:  # enough is claimed already; if those workers die, a later claim is not empty
                 searched = Searched()
                 self._watch.wait(PATIENCE_SECONDS if claim.share is None else SHARE_SECONDS)
@@ -105,14 +107,24 @@ class _Search:
             with tracing.step("claim", first=str(claim.proofs.start), proofs=len(claim.proofs)):
                 proof, searched = self._scan(claim, began)
             if proof is not None:
-                with tracing.step("seal"):
-                    open_still = self._rounds.report(round_id, self._name, searched)
-                    if open_still and self._rounds.seal(claim, proof, self._name):
-                        self._found += 1
-                        return
+                with tracing.step("hand in"):
+                    handed_in = self._rounds.hand_in(claim, proof, self._name, searched)
+                self._found += handed_in
+                if handed_in and self._is_sealed(round_id):
+                    self._pace.set(0, time.monotonic())
+                    return
                 searched = Searched()
         self._rounds.report(round_id, self._name, searched)
         self._pace.set(0, time.monotonic())
+
+    def _is_sealed(self, round_id: str) -> bool:
+        """Wait for the node to make the block of a proof that was handed in. False: it does not; the search goes on."""
+        until = time.monotonic() + NODE_SECONDS
+        while (left := until - time.monotonic()) > 0 and not self._context.stopping:
+            self._watch.news(min(left, _LONGEST_WAIT))
+            if self._watch.opened not in ("", round_id) or not self._rounds.is_open(round_id):
+                return True
+        return False
 
     def _claim(self, round_id: str, searched: Searched, fresh: bool) -> Claim | None:
         """Report and claim as `Rounds.claim`, and go by the share of the hash-rate limit that the claim brings."""
@@ -167,30 +179,21 @@ class _Search:
                 return False
         return not self._pace.is_limited or now <= until
 
-    def _rest(self) -> None:
-        """Let transactions gather after a round. A mining request ends the rest."""
-        while (rest := self._rounds.rest()) > 0 and not self._context.stopping:
-            until = time.monotonic() + rest
-            while (left := until - time.monotonic()) > 0 and not self._watch.news():
-                time.sleep(min(left, _REST_LOOK_SECONDS))
-
-    def _next(self) -> str | None:
+    def _next(self, ended: str) -> str | None:
         """The next round, if one is open or opens while this job lingers, which saves starting a process for it."""
         until = time.monotonic() + self._linger
         lingers = False
-        self._rest()
         while not self._context.stopping:
-            self._watch.news()  # discard earlier events: `ensure_open` reads what they changed
-            open_round = self._rounds.ensure_open()
+            self._watch.news()  # discard earlier events: the store says what they changed
+            open_round = self._rounds.open_round()
             left = until - time.monotonic()
-            if open_round is not None or left <= 0:
-                return open_round
+            if open_round or left <= 0:
+                return open_round or None
             if not lingers:
                 self._rounds.linger(self._name, left)
-                self._rounds.read_ahead()
                 lingers = True
             happened = self._watch.wait(min(left, _LOOK_SECONDS))
-            if self._watch.opened:  # most likely still open; if not, the claim says so
+            if self._watch.opened not in ("", ended):  # most likely still open; if not, the claim says so
                 return self._watch.opened
             if not happened and self._context.searches_waiting() > 0:
                 return None

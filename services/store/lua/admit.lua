@@ -3,7 +3,7 @@
 -- ARGV: 1 sender, 2 its account as viewed, 3 revision of its queue as viewed, 4 now (Unix seconds), 5 cap of the pool,
 --   6 order member to displace or "", 7 its sender, 8 total cost of the queue afterwards (base units); then per
 --   transaction: id, nonce, 64 hex digits of (2^256 - 1 - fee), replacements so far, canonical transaction.
--- Returns {"ok", tip height, 1 if a round is open or a search job looks for the next one, else 0, new revision, first
+-- Returns {"ok", tip height, 1 if a round is open or the desk opens the next one after a rest, else 0, new revision, first
 -- free nonce, auto-mining as a control method has set it ("1" or "0") or ""}, {"moved"} if the view no longer holds, or {"differs", sentence} while the stored state is marked as
 -- wrong. Only "ok" writes.
 local P = KEYS[1]
@@ -75,7 +75,8 @@ for _, item in ipairs(items) do
 end
 local attended = redis.call('EXISTS', P .. 'round')
 if attended == 0 then
-  -- 65: LONGEST_PROMISE (services/store/mining.py).
-  attended = math.min(1, redis.call('ZCOUNT', P .. 'searchers', '(' .. now, now + 65))
+  local until_then = tonumber(redis.call('GET', P .. 'resting') or '0') or 0
+  -- A time further ahead was written by a wrong clock.
+  attended = until_then > tonumber(now) and until_then <= tonumber(now) + 1 and 1 or 0
 end
 return {'ok', height, attended, revision, next, redis.call('HGET', P .. 'modes', 'automine') or ''}

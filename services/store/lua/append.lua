@@ -16,12 +16,13 @@ local P = KEYS[1]
 -- include: lists
 -- include: round
 -- include: fault
--- include: window
 -- include: heights
 
 local parent, hash, height, timestamp, chainwork, supply, block, header, undo = unpack(ARGV, 1, 9)
 local ids, ids_hex, round, worker, keep, now, digest_before, digest_after, version = unpack(ARGV, 10, 18)
 
+-- Seconds for which the desk may let transactions gather (services/mining/desk.py); longer if it was killed.
+local MOST_REST = 1
 local wrong = fault()
 if wrong then
   return {'differs', wrong}
@@ -49,8 +50,7 @@ if round ~= '' then
   end
 end
 -- The template was made anew, and the old one does not count any more: a transaction of it was dropped, for example.
-if version ~= '' and redis.call('HGET', P .. 'round:' .. round, 'version') ~= version
-    and redis.call('HEXISTS', P .. 'round-templates:' .. round, version) == 0 then
+if version ~= '' and redis.call('HEXISTS', P .. 'round-templates:' .. round, version) == 0 then
   return {'moved', ''}
 end
 
@@ -112,6 +112,9 @@ local answered = ''
 if round ~= '' then
   local transactions = string.len(ids) / 32 - 1 -- besides the reward
   redis.call('HSET', P .. 'tip', 'sealed_at', now, 'sealed_transactions', transactions)
+  if transactions > 0 then
+    redis.call('SET', P .. 'resting', string.format('%.3f', now + MOST_REST))
+  end
   -- A timestamp that was asked for holds for one block, and the clock of the chain goes on from it.
   local next, interval, offset = unpack(redis.call('HMGET', P .. 'tip', 'next_timestamp', 'timestamp_interval',
     'time_offset'), 1, 3)

@@ -6,22 +6,24 @@
 --   10 seconds after which a template is old if transactions have arrived since it was made (0: they do not count),
 --   11 hashes per second that this worker can use (0: none for now).
 -- Returns {"open", version, prefix, difficulty, first proof, share}, {"stale", version} if the tip has moved, the
--- template is old or the proofs are used up (renew it), {"enough", version, prefix, difficulty} without a claim,
+-- template is old or the proofs are used up (the node is called to renew it), {"enough", version, prefix, difficulty} without a claim,
 -- {"later", …} likewise, because other workers still hold this one's share of the hash-rate limit, or {"ended"}.
 -- `share`: hashes per second that this worker may do for the next seconds; '' without a limit.
 -- Every worker runs it again and again while it searches, so each command counts.
 local P = KEYS[1]
 -- include: share
 -- include: search
--- include: window
+-- include: inbox
 
 local round_id, worker, wanted, searched_version, hashes, now = unpack(ARGV, 1, 6)
 local refresh_seconds, searching_until, enough, arrival_seconds, demand = unpack(ARGV, 7, 11)
 local round, workers = P .. 'round:' .. round_id, P .. 'round-workers:' .. round_id
-local state, version, parent, prefix, difficulty, cursor, renewed_at, total, aside, leased = unpack(redis.call('HMGET',
-  round, 'state', 'version', 'parent', 'prefix', 'difficulty', 'cursor', 'renewed_at', 'hashes', 'aside', 'leased'), 1,
-  10)
-local exists, is_open = state ~= false, state == 'open'
+local search = P .. 'round-search:' .. round_id
+local state, version, parent, prefix, difficulty, renewed_at, aside = unpack(redis.call('HMGET', round, 'state',
+  'version', 'parent', 'prefix', 'difficulty', 'renewed_at', 'aside'), 1, 7)
+local cursor, total, leased = unpack(redis.call('HMGET', search, 'cursor', 'hashes', 'leased'), 1, 3)
+local exists, is_open = total ~= false, state == 'open'
+cursor = tonumber(cursor or '') or MAX_PROOF -- without one it was opened by an earlier release
 wanted = tonumber(wanted)
 local has_report = tonumber(hashes) > 0
 if wanted == 0 or not is_open then
@@ -35,18 +37,18 @@ if has_report then
     local done, since, _, before = part_of(workers, worker)
     note_part(workers, worker, (done or 0) + hashes, since or now, now, before)
   end
-  if is_open and not aside then -- what the node's own workers do is for the node
-    window_add('-', 'worker', '-', tonumber(hashes), difficulty)
+  if is_open then -- what the node's own workers do is for the node (window.lua)
+    redis.call('HINCRBY', search, 'own', hashes)
   end
   if not is_open or not counts(round_id, version, searched_version) then
     redis.call('HINCRBY', P .. 'counters', 'wasted_hashes', hashes)
     if exists then
-      redis.call('HINCRBY', round, 'wasted', hashes)
+      redis.call('HINCRBY', search, 'wasted', hashes)
     end
   end
 end
 -- Leases do not count: nobody knows whether their holders work.
-local in_others_hands = is_open and cursor - total - math.max(0, tonumber(leased or '') or 0)
+local in_others_hands = is_open and cursor - (total or 0) - math.max(0, tonumber(leased or '') or 0)
 if is_open and enough ~= '0' and in_others_hands > enough * difficulty then
   return {'enough', version, prefix, difficulty}
 end
@@ -59,15 +61,16 @@ if is_open and wanted > 0 and not stale then
 end
 local is_later = share == '0'
 if is_open and wanted > 0 and not stale and not is_later then
-  redis.call('HSET', round, 'hashes', total_after, 'cursor', string.format('%.0f', cursor + wanted))
+  redis.call('HSET', search, 'hashes', total_after, 'cursor', string.format('%.0f', cursor + wanted))
 elseif has_report and exists then
-  redis.call('HSET', round, 'hashes', total_after)
+  redis.call('HSET', search, 'hashes', total_after)
 end
 if not is_open then
   return {'ended'}
 end
 redis.call('ZADD', P .. 'searchers', searching_until, worker)
 if stale then
+  hand_in('template ' .. round_id .. ' ' .. version)
   return {'stale', version}
 end
 if is_later then

@@ -34,7 +34,7 @@ for i = FIRST, #ARGV do
   end
 end
 
-local round = P .. 'round:' .. round_id
+local round, search = P .. 'round:' .. round_id, P .. 'round-search:' .. round_id
 local state, round_version, sealed = unpack(redis.call('HMGET', round, 'state', 'version', 'block'), 1, 3)
 local is_stale = mode ~= 'sealed' and (state ~= 'open' or redis.call('HGET', P .. 'tip', 'hash') ~= parent
   or not counts(round_id, round_version, version))
@@ -78,12 +78,13 @@ if shares > 0 then
   redis.call('HINCRBY', P .. 'counters', 'shares', shares)
   redis.call('HINCRBY', P .. 'counters', 'hashes', credited)
   if state then
-    redis.call('HINCRBY', round, 'hashes', credited)
+    redis.call('HINCRBY', search, 'hashes', credited)
     local workers = P .. 'round-workers:' .. round_id
     local so_far, since, _, before = part_of(workers, worker)
     note_part(workers, worker, (so_far or 0) + credit, since or made_at, now, before)
     if state ~= 'open' then
       redis.call('EXPIRE', workers, math.max(redis.call('TTL', round), 1))
+      redis.call('EXPIRE', search, math.max(redis.call('TTL', round), 1))
     end
   end
   local address = redis.call('HGET', own, 'address')
@@ -92,15 +93,16 @@ if shares > 0 then
   if mode == 'sealed' and sealed and redis.call('ZSCORE', P .. 'payouts-due', sealed) then
     redis.call('HINCRBY', P .. 'payout-shares:' .. sealed, payee, credited)
   end
+  window_take_own(round_id) -- it came before
   window_add(payee, voucher .. ' ' .. miner, height, credit, difficulty)
   if is_stale then
     redis.call('HINCRBY', P .. 'counters', 'wasted_hashes', credited)
     if state then
-      redis.call('HINCRBY', round, 'wasted', credited)
+      redis.call('HINCRBY', search, 'wasted', credited)
     end
   else
     if state == 'open' then
-      redis.call('HINCRBY', round, 'leased', -credit)
+      redis.call('HINCRBY', search, 'leased', -credit)
     end
     redis.call('HINCRBYFLOAT', own, 'expected', string.format('%.17g', credit / difficulty))
     if proofs ~= '0' then

@@ -21,10 +21,11 @@ local round_id = redis.call('GET', P .. 'round')
 if not round_id then
   return {'none'}
 end
-local round = P .. 'round:' .. round_id
-local version, parent, prefix, difficulty, cursor, renewed_at, height = unpack(redis.call('HMGET', round, 'version',
-  'parent', 'prefix', 'difficulty', 'cursor', 'renewed_at', 'height'), 1, 7)
-local stop = cursor + wanted
+local round, search = P .. 'round:' .. round_id, P .. 'round-search:' .. round_id
+local version, parent, prefix, difficulty, renewed_at, height = unpack(redis.call('HMGET', round, 'version', 'parent',
+  'prefix', 'difficulty', 'renewed_at', 'height'), 1, 6)
+local cursor = redis.call('HGET', search, 'cursor')
+local stop = (tonumber(cursor or '') or MAX_PROOF) + wanted -- without a cursor it was opened by an earlier release
 if needs_template(round, parent, renewed_at, stop, now, refresh_seconds, arrival_seconds) then
   return {'stale', round_id}
 end
@@ -42,8 +43,8 @@ local share_difficulty = difficulty -- as text: it may be too large for a number
 if tonumber(difficulty) > tonumber(most_per_share) then
   share_difficulty = most_per_share
 end
-redis.call('HSET', round, 'cursor', string.format('%.0f', stop))
-redis.call('HINCRBY', round, 'leased', wanted)
+redis.call('HSET', search, 'cursor', string.format('%.0f', stop))
+redis.call('HINCRBY', search, 'leased', wanted)
 redis.call('HINCRBY', P .. 'counters', 'leases', 1)
 redis.call('ZREMRANGEBYSCORE', held, '-inf', now)
 redis.call('ZADD', held, expires, lease_id)

@@ -12,10 +12,14 @@ if not redis.call('SET', P .. 'aside', round_id, 'NX', 'EX', seconds) then
   return 0
 end
 local round = P .. 'round:' .. round_id
-redis.call('HSET', round, 'id', round_id, 'state', 'open', 'hashes', 0, 'wasted', 0, 'opened_at', now, 'aside', 1,
-  'version', 1, 'parent', parent, 'height', height, 'difficulty', difficulty, 'prefix', prefix, 'template', template,
-  'cursor', 0, 'renewed_at', now, 'transactions', transactions)
+local search, templates = P .. 'round-search:' .. round_id, P .. 'round-templates:' .. round_id
+redis.call('HSET', templates, 1, difficulty .. ' ' .. prefix .. '\n' .. template)
+redis.call('HSET', round, 'id', round_id, 'state', 'open', 'opened_at', now, 'aside', 1, 'version', 1, 'parent', parent,
+  'height', height, 'difficulty', difficulty, 'prefix', prefix, 'renewed_at', now, 'transactions', transactions)
+redis.call('HSET', search, 'hashes', 0, 'wasted', 0, 'cursor', 0)
+redis.call('EXPIRE', templates, seconds)
 redis.call('EXPIRE', round, seconds)
+redis.call('EXPIRE', search, seconds)
 redis.call('HINCRBY', P .. 'counters', 'rounds_opened', 1)
 tell('round', round_id .. ' ' .. height)
 return 1

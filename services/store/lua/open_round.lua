@@ -13,7 +13,7 @@ local P = KEYS[1]
 local round_id, version_before, parent, height, difficulty, prefix, template, now = unpack(ARGV, 1, 8)
 local transactions, arrivals, restored, keeps = unpack(ARGV, 9, 12)
 -- Templates of before that stay: more than a lease lasts where they are renewed every five seconds.
-local MOST_TEMPLATES = 8
+local MOST_BEFORE = 8
 if fault() then
   return {'differs'}
 end
@@ -23,29 +23,29 @@ if redis.call('HGET', P .. 'tip', 'hash') ~= parent
   return {'moved'}
 end
 local round, version = P .. 'round:' .. round_id, tonumber(version_before) + 1
+local search, templates = P .. 'round-search:' .. round_id, P .. 'round-templates:' .. round_id
 if version == 1 then
   if open then
     return {'open', open, redis.call('HGET', P .. 'round:' .. open, 'version')}
   end
-  redis.call('HSET', round, 'id', round_id, 'state', 'open', 'hashes', 0, 'wasted', 0, 'opened_at', now)
+  redis.call('HSET', round, 'id', round_id, 'state', 'open', 'opened_at', now)
+  redis.call('HSET', search, 'hashes', 0, 'wasted', 0)
   redis.call('SET', P .. 'round', round_id)
   redis.call('HINCRBY', P .. 'counters', 'rounds_opened', 1)
 elseif open ~= round_id or redis.call('HGET', round, 'version') ~= version_before then
   return {'open', open or '', '0'}
 else
-  local templates = P .. 'round-templates:' .. round_id
-  local parent_before, difficulty_before, prefix_before, template_before = unpack(redis.call('HMGET', round, 'parent',
-    'difficulty', 'prefix', 'template'), 1, 4)
-  if keeps == '1' and parent_before == parent and redis.call('HGET', round, 'renewed_at') ~= '0' then
-    redis.call('HSET', templates, version_before, difficulty_before .. ' ' .. prefix_before .. '\n' .. template_before)
-    redis.call('HDEL', templates, tostring(version - 1 - MOST_TEMPLATES))
+  if keeps == '1' and redis.call('HGET', round, 'parent') == parent and redis.call('HGET', round, 'renewed_at') ~= '0'
+    then
+    redis.call('HDEL', templates, tostring(version - 1 - MOST_BEFORE))
   else
     redis.call('DEL', templates)
   end
 end
+redis.call('HSET', templates, version, difficulty .. ' ' .. prefix .. '\n' .. template)
 redis.call('HSET', round, 'version', version, 'parent', parent, 'height', height, 'difficulty', difficulty, 'prefix',
-  prefix, 'template', template, 'cursor', 0, 'leased', 0, 'renewed_at', now, 'transactions', transactions, 'arrivals',
-  arrivals)
+  prefix, 'renewed_at', now, 'transactions', transactions, 'arrivals', arrivals)
+redis.call('HSET', search, 'cursor', 0, 'leased', 0)
 local request = redis.call('LINDEX', P .. 'requests', 0)
 if request then
   redis.call('HSET', P .. 'request:' .. request, 'status', 'started', 'round', round_id)

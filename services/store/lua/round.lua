@@ -1,6 +1,7 @@
 -- How a round ends and a request is answered, included by the scripts that do so. `P` is the node's prefix.
 -- Of rounds and of requests, the last MOST_ENDED stay, each for `keep` seconds: many may end in a second.
 -- include: event
+-- include: window
 
 local MOST_ENDED = 10000
 
@@ -18,7 +19,7 @@ local function forget_round(id)
   if block and block ~= '' then
     redis.call('DEL', P .. 'round-of:' .. block)
   end
-  redis.call('DEL', P .. 'round:' .. id, P .. 'round-workers:' .. id)
+  redis.call('DEL', P .. 'round:' .. id, P .. 'round-search:' .. id, P .. 'round-workers:' .. id)
 end
 
 local function forget_request(id)
@@ -26,10 +27,11 @@ local function forget_request(id)
 end
 
 -- End the round `id`. `block` and `worker` sealed it, or are ''. What can be asked of it later is written to a new hash,
--- since one that held a template stays five times as large as necessary, even without the template.
+-- since one that held more stays larger than necessary.
 local function end_round(id, state, now, keep, block, worker)
-  local round = P .. 'round:' .. id
-  local names = {'id', 'height', 'difficulty', 'hashes', 'wasted', 'opened_at', 'transactions'}
+  local round, search = P .. 'round:' .. id, P .. 'round-search:' .. id
+  window_take_own(id)
+  local names = {'id', 'height', 'difficulty', 'opened_at', 'transactions'}
   local values, kept = redis.call('HMGET', round, unpack(names)), {}
   for i, name in ipairs(names) do
     if values[i] then
@@ -40,6 +42,8 @@ local function end_round(id, state, now, keep, block, worker)
   redis.call('DEL', round, P .. 'round-templates:' .. id)
   redis.call('HSET', round, 'state', state, 'ended_at', now, 'block', block, 'sealed_by', worker, unpack(kept))
   redis.call('EXPIRE', round, keep)
+  redis.call('HDEL', search, 'cursor', 'leased', 'own')
+  redis.call('EXPIRE', search, keep)
   redis.call('EXPIRE', P .. 'round-workers:' .. id, keep)
   if block ~= '' then
     redis.call('SET', P .. 'round-of:' .. block, id)

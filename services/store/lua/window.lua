@@ -48,6 +48,20 @@ local function window_add(payee, who, height, hashes, difficulty)
   end
 end
 
+-- Add what the node's own workers have done for the round `id` since the last call; claim.lua has counted it.
+local function window_take_own(id)
+  local own = redis.call('HGET', P .. 'round-search:' .. id, 'own')
+  if not own then
+    return
+  end
+  redis.call('HDEL', P .. 'round-search:' .. id, 'own')
+  local difficulty, aside = unpack(redis.call('HMGET', P .. 'round:' .. id, 'difficulty', 'aside'), 1, 2)
+  own = tonumber(own)
+  if own and difficulty and not aside then
+    window_add('-', 'worker', '-', own, difficulty)
+  end
+end
+
 -- Keep the window as it is for the payout of a block that this node has sealed.
 local function window_keep(block, height)
   if redis.call('HEXISTS', P .. 'payouts', 'window') == 0 then

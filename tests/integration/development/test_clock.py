@@ -6,15 +6,16 @@ import pytest
 from redis import Redis
 
 from services.errors import PolicyError
-from services.mining.rounds import REFRESH_SECONDS
+from services.mining.searches import REFRESH_SECONDS
 from services.store.block_times import LAST_MOMENT, PLAIN, BlockTimes
-from services.store.mining import Claim, Searched
+from services.store.searches import Claim, Searched
 from shared.block import Block
 from shared.errors import TooEarly
 from shared.rules.standard import StandardRules
 from tests.support.clocks import START
 from tests.support.keys import ALICE
 from tests.support.nodes import TestNode, make_settings, mine
+from tests.support.searching import claim_of
 from tests.support.specs import make_spec
 from tests.support.stored import assert_store_equals_replay
 
@@ -37,7 +38,7 @@ def times(here: TestNode) -> BlockTimes:
 
 
 def claim(here: TestNode, round_id: str) -> Claim:
-    found = here.node.rounds.claim(round_id, "w1", 10, Searched())
+    found = claim_of(here.node, round_id, "w1", 10, Searched())
     assert found is not None
     return found
 

@@ -8,12 +8,13 @@ from services.development.forks import Forked
 from services.development.going_back import CannotGoBack
 from services.errors import Busy, PolicyError, TipMoved
 from services.mining.aside import NoProof
-from services.store.mining import Searched
+from services.store.searches import Searched
 from shared.forkchoice import is_better
 from shared.transaction import Transaction
 from tests.support.development import Working, search
 from tests.support.keys import ALICE, BOB, CAROL, MINER
 from tests.support.nodes import TestNode, mine, request_of, round_of
+from tests.support.searching import claim_of
 
 
 class Forking(Working):
@@ -196,7 +197,7 @@ def test_one_round_aside_at_a_time_and_before_others(here: TestNode) -> None:
     assert mine(here.node).hash == request_of(here.node.mining, asked).block
     # Nobody ended this one: it expires with all that belongs to it.
     assert here.node.mining.open_aside("c" * 32, template, 0, here.clock.now(), 60)
-    here.node.rounds.claim("c" * 32, "worker", 1, Searched())
+    claim_of(here.node, "c" * 32, "worker", 1, Searched())
     keys = here.node.chain.keys
     for key in (keys.aside, keys.round("c" * 32), keys.round_workers("c" * 32)):
         assert 0 < here.redis.ttl(key) <= 60

@@ -14,13 +14,14 @@ from services.development.going_back import CannotGoBack
 from services.errors import LedgerDiffers, PolicyError
 from services.store import snapshots
 from services.store.faults import Finding
-from services.store.mining import Searched
 from services.store.records import Tip
 from services.store.scripts import Scripts
+from services.store.searches import Searched
 from shared.block import Block
 from shared.transaction import Transaction
 from tests.support.keys import ALICE, BOB, CAROL, DAVE
 from tests.support.nodes import TestNode, make_settings, mine, request_of, round_of
+from tests.support.searching import claim_of
 from tests.support.stored import assert_mempool_agrees, assert_store_equals_replay
 
 SENDERS = (ALICE, BOB, CAROL, DAVE)
@@ -320,7 +321,7 @@ def test_a_proof_that_was_found_before_seals_nothing(mining: TestNode) -> None:
     leaves = here.sign(ALICE, 0)
     here.node.submit_one(leaves)
     round_id = here.node.rounds.ensure_open()
-    claim = here.node.rounds.claim(str(round_id), "worker", 100, Searched())
+    claim = claim_of(here.node, str(round_id), "worker", 100, Searched())
     found = here.node.mining.template(str(round_id))
     assert claim is not None and found is not None
     assert here.node.going_back.revert(taken)

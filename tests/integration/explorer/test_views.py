@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from api.app import create_app
 from api.explorer.pages import blocks
 from services.node import Node
-from services.store.mining import Searched
+from services.store.searches import Searched
 from services.system.programs import ROOT
 from shared import merkle
 from shared.canonical import canonical
@@ -20,6 +20,7 @@ from tests.support.http import Client, FlaskDoor
 from tests.support.keys import ALICE, BOB, CAROL, MINER
 from tests.support.nodes import MakeNode, grow, mine, redis_of, transfer
 from tests.support.scene import HOSTILE, reorganise
+from tests.support.searching import claim_of
 
 PAGES = (
     "/",
@@ -515,9 +516,9 @@ def test_names_of_workers_and_reasons_of_peers_are_harmless(client: Client, node
     node.peers.failed("http://127.0.0.1:5001", "lying", f"because {HOSTILE}")
     node.requests.ask()
     round_id = node.mining.situation().open_round
-    assert node.rounds.claim(round_id, f"w \u202e{HOSTILE}", 1000, Searched()) is not None
+    assert claim_of(node, round_id, f"w \u202e{HOSTILE}", 1000, Searched()) is not None
     version = node.mining._redis.hget(node.mining.keys.round(round_id), "version") or b""
-    node.rounds.claim(round_id, f"w \u202e{HOSTILE}", 1000, Searched(version.decode(), 1000))
+    claim_of(node, round_id, f"w \u202e{HOSTILE}", 1000, Searched(version.decode(), 1000))
     for path in ("/", "/network", "/mining"):
         found = page(client, path)
         check_harmless(found)

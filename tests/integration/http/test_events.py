@@ -23,6 +23,7 @@ from tests.support.keys import ALICE
 from tests.support.nodes import MakeNode, grow, mine, redis_of, transfer
 from tests.support.running import RunningNode
 from tests.support.scene import reorganise
+from tests.support.searching import claim_of
 from tests.support.waiting import eventually
 
 
@@ -114,11 +115,11 @@ def test_the_progress_of_a_round_is_told_while_it_is_open(node: Node, told: "que
     round_id = node.mining.situation().open_round
     state = heard(told, "state").data
     assert (state["round"]["id"], state["requests"], state["round"]["workers"]) == (round_id, 1, {})
-    from services.store.mining import Searched
+    from services.store.searches import Searched
 
     found = node.mining.round(round_id)
     assert found is not None
-    node.rounds.claim(round_id, "anna", 100, Searched(found.version, 700))
+    claim_of(node, round_id, "anna", 100, Searched(found.version, 700))
     state = eventually(lambda: (found := heard(told, "state").data)["round"]["hashes"] and found)
     assert state["round"]["workers"] == {"anna": 700}
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from services.node import Node
-from services.store.mining import Searched
+from services.store.searches import Searched
 from tests.support import verifier
 from tests.support.http import Answer, Client
 from tests.support.keys import ALICE, TOKEN, fresh_key
 from tests.support.nodes import mine, transfer
 from tests.support.running import RunningNode, StartNode
+from tests.support.searching import claim_of
 from tests.support.waiting import eventually
 
 BEARER = f"Bearer {TOKEN}"
@@ -199,7 +200,7 @@ def test_only_an_open_round_can_be_cancelled(client: Client, node: Node) -> None
     round_id = node.mining.situation().open_round
     mine(node)
     assert cancel(round_id).ok()["state"] == "sealed"
-    assert node.rounds.claim(round_id, "late", 100, Searched()) is None
+    assert claim_of(node, round_id, "late", 100, Searched()) is None
 
 
 def test_without_a_request_auto_mining_confirms_a_transaction(start_node: StartNode) -> None:

@@ -11,7 +11,7 @@ from services.chain.accept import Accepted
 from services.connections import connect_for_requests
 from services.launch.embedded import EmbeddedValkey
 from services.mining.templates import MadeTemplate
-from services.store.mining import Searched
+from services.store.searches import Searched
 from tests.support.commands import launched, quarry
 from tests.support.http import Client
 from tests.support.nodes import TestNode

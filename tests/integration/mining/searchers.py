@@ -10,6 +10,7 @@ from redis import Redis
 from services.connections import as_store, connect_for_jobs
 from services.node import Node, build_node
 from services.settings.table import Settings
+from tests.support.desks import attended
 from tests.support.nodes import make_settings
 from tests.support.queues import RecordingQueue
 from tests.support.specs import make_spec
@@ -57,7 +58,7 @@ class Searchers(RecordingQueue):
                 self.running.append(here)
             node = build_node(self._settings, store=as_store(redis), queue=self)
             try:
-                found = _Search(node.rounds, here, self._settings.linger).run(round_id)
+                found = _Search(node.searches, here, self._settings.linger).run(round_id)
                 with self._lock:
                     self.found += found
             except BaseException as error:
@@ -78,7 +79,8 @@ def mining(
     queue = Searchers(url, settings, workers)
     node = build_node(settings, store=as_store(redis), queue=queue)
     node.chain.initialise()
-    try:
-        yield node, queue
-    finally:
-        queue.close()
+    with attended(url, settings, queue):
+        try:
+            yield node, queue
+        finally:
+            queue.close()

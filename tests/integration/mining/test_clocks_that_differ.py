@@ -15,16 +15,17 @@ from api.cli.node import doctor
 from services.clocks import ClockBoard, CommonClock, store_time
 from services.connections import as_store
 from services.launch.embedded import EmbeddedValkey
-from services.mining.rounds import REFRESH_SECONDS
+from services.mining.searches import REFRESH_SECONDS
 from services.node import Node, build_node
 from services.peers.client import PeerClient
 from services.peers.http import PeerHttp, PeerRequest
-from services.store.mining import Claim, Searched
+from services.store.searches import Claim, Searched
 from shared.errors import TooEarly
 from tests.support.clocks import START, FakeClock
 from tests.support.http import Client, FlaskDoor
 from tests.support.keys import ALICE
 from tests.support.nodes import TestNode, make_settings, round_of
+from tests.support.searching import claim_of
 from tests.support.specs import make_spec
 
 INTERVAL = 10
@@ -47,7 +48,7 @@ def mine_ahead(here: TestNode, seconds: float, blocks: int = 12) -> None:
 
 def searched(here: TestNode, round_id: str, worker: str = "w1") -> tuple[Claim, int]:
     """A claim and a proof that lies in it."""
-    claim = here.node.rounds.claim(round_id, worker, 10_000, Searched())
+    claim = claim_of(here.node, round_id, worker, 10_000, Searched())
     assert claim is not None
     found = here.node.mining.template(round_id)
     assert found is not None
@@ -133,9 +134,9 @@ def test_a_round_that_is_open_ends_and_its_request_waits(here: TestNode) -> None
     # A search is under way; then a peer's blocks come, from the future.
     asked = here.node.requests.ask()
     round_id = here.node.rounds.ensure_open()
-    assert round_id and here.node.rounds.claim(round_id, "w1", 10, Searched()) is not None
+    assert round_id and claim_of(here.node, round_id, "w1", 10, Searched()) is not None
     mine_ahead(here, 300)
-    assert here.node.rounds.claim(round_id, "w1", 10, Searched()) is None
+    assert claim_of(here.node, round_id, "w1", 10, Searched()) is None
     assert round_of(here.node.mining, round_id).state == "cancelled"
     answer = here.node.requests.wait(asked, 0)
     assert (answer.status, answer.round_id) == ("queued", None)
@@ -173,10 +174,10 @@ def test_a_template_from_the_future_is_renewed_before_anybody_finds_its_proof(he
     round_id = here.node.rounds.ensure_open()
     assert round_id
     here.clock.time -= 3600
-    claim = here.node.rounds.claim(round_id, "w1", 10, Searched())
+    claim = claim_of(here.node, round_id, "w1", 10, Searched())
     assert claim is not None and claim.version == "2"
     here.clock.time -= REFRESH_SECONDS / 2  # a little is nothing
-    claim = here.node.rounds.claim(round_id, "w1", 10, Searched())
+    claim = claim_of(here.node, round_id, "w1", 10, Searched())
     assert claim is not None and claim.version == "2"
 
 

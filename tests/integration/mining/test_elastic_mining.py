@@ -20,12 +20,13 @@ from services.launch.children import Child
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from services.store.keys import NODES
-from services.store.mining import Searched
+from services.store.searches import Searched
 from services.system.programs import module_command
 from tests.support.clocks import START
 from tests.support.crew import Crew
 from tests.support.nodes import TestNode, make_settings, request_of, round_of
 from tests.support.processes import alive, children
+from tests.support.searching import claim_of
 from tests.support.servers import connect
 from tests.support.specs import make_spec
 from tests.support.stored import assert_store_equals_replay
@@ -330,7 +331,7 @@ def test_rates_count_from_each_workers_first_claim_and_only_who_is_there(valkey:
     round_id = here.node.mining.situation().open_round
 
     def claim(worker: str, hashes: int) -> None:
-        taken = here.node.rounds.claim(round_id, worker, 1000, Searched("1", hashes))
+        taken = claim_of(here.node, round_id, worker, 1000, Searched("1", hashes))
         assert taken is not None
 
     claim("early", 0)
@@ -361,7 +362,7 @@ def test_a_worker_that_is_not_needed_claims_nothing(valkey: EmbeddedValkey) -> N
     round_id = here.node.mining.situation().open_round
 
     def claim(worker: str, if_needed: bool) -> range:
-        taken = here.node.rounds.claim(round_id, worker, 300, Searched(), if_needed=if_needed)
+        taken = claim_of(here.node, round_id, worker, 300, Searched(), if_needed=if_needed)
         assert taken is not None
         return taken.proofs
 

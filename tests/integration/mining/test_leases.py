@@ -22,13 +22,14 @@ from services.mining.leases import (
     UnknownLease,
     UnknownVoucher,
 )
-from services.mining.rounds import REFRESH_SECONDS
+from services.mining.searches import REFRESH_SECONDS
 from services.store.leases import Lease, Miner
-from services.store.mining import Searched
+from services.store.searches import Searched
 from shared.proof import MAX_PROOF, accepts
 from shared.shares import SHARES_PER_LEASE
 from tests.support.keys import ALICE
 from tests.support.nodes import TestNode, make_settings, round_of
+from tests.support.searching import claim_of
 from tests.support.specs import make_spec
 from tests.support.stored import assert_store_equals_replay
 
@@ -91,9 +92,9 @@ def test_a_lease_is_a_claim(here: TestNode) -> None:
     secret = secret_of(here)
     round_id = here.node.rounds.ensure_open()
     assert round_id is not None
-    before = here.node.rounds.claim(round_id, "w1", 10, Searched())
+    before = claim_of(here.node, round_id, "w1", 10, Searched())
     lease = take(here, secret, rate=2000)
-    after = here.node.rounds.claim(round_id, "w1", 10, Searched())
+    after = claim_of(here.node, round_id, "w1", 10, Searched())
     assert before is not None and after is not None
     assert (before.proofs, lease.proofs, after.proofs) == (range(10), range(10, 3010), range(3010, 3020))
     assert (lease.prefix, lease.difficulty, lease.version) == (before.prefix, before.difficulty, before.version)
@@ -146,7 +147,7 @@ def test_a_lease_counts_for_no_worker(here: TestNode) -> None:
     """The workers of the node are called as if nobody leased, and none waits because a liar holds proofs."""
     lease = take(here, secret_of(here), rate=10**15)
     assert here.node.mining.searchers(here.clock.now()) == 0
-    claim = here.node.rounds.claim(lease.round_id, "w1", 10, Searched(), if_needed=True)
+    claim = claim_of(here.node, lease.round_id, "w1", 10, Searched(), if_needed=True)
     assert claim is not None and len(claim.proofs) == 10
 
 

@@ -11,9 +11,10 @@ from services.launch.embedded import EmbeddedValkey
 from services.mining.pace import AIM
 from services.node import Node
 from services.store.figures import RoundFigures, round_figures
-from services.store.mining import Searched
+from services.store.searches import Searched
 from tests.integration.mining.searchers import SPEED, Searchers, mining
 from tests.support.nodes import TestNode, round_of
+from tests.support.searching import claim_of
 from tests.support.waiting import eventually
 from worker.jobs.search import _Search
 from worker.kernel.plain import PlainKernel
@@ -34,14 +35,14 @@ class Sharing:
 
     def claim(self, worker: str, demand: float = 1e6, hashes: int = 0) -> float | None:
         version = round_of(self.node.mining, self.round_id).version
-        found = self.node.rounds.claim(self.round_id, worker, 10, Searched(version, hashes), demand=demand)
+        found = claim_of(self.node, self.round_id, worker, 10, Searched(version, hashes), demand=demand)
         assert found is not None
         assert bool(found.proofs) is (found.share != 0)
         self.shares[worker] = found.share
         return found.share
 
     def leave(self, worker: str) -> None:
-        self.node.rounds.leave(worker)
+        self.node.searches.leave(worker)
         del self.shares[worker]
 
     def total(self) -> float:

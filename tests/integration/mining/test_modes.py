@@ -14,13 +14,14 @@ from services import registry
 from services.connections import as_store, connect_for_requests
 from services.errors import PolicyError
 from services.launch.embedded import EmbeddedValkey
-from services.mining.rounds import ARRIVAL_SECONDS
-from services.store.mining import Claim, Searched
+from services.mining.searches import ARRIVAL_SECONDS
+from services.store.searches import Claim, Searched
 from tests.support.clocks import START, FakeClock
 from tests.support.crew import Crew
 from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.nodes import TestNode, make_settings, mine, request_of, round_of
 from tests.support.processes import children
+from tests.support.searching import claim_of
 from tests.support.specs import make_spec
 from tests.support.stored import assert_store_equals_replay
 from tests.support.waiting import eventually
@@ -43,7 +44,7 @@ def height(here: TestNode) -> int:
 
 
 def claim(here: TestNode, round_id: str) -> Claim:
-    found = here.node.rounds.claim(round_id, "w1", 10, Searched())
+    found = claim_of(here.node, round_id, "w1", 10, Searched())
     assert found is not None
     return found
 

@@ -16,7 +16,7 @@ from services.errors import BadSettings
 from services.payouts import Payer, payer_of
 from services.settings.table import load
 from services.store import packing
-from services.store.mining import Searched
+from services.store.searches import Searched
 from services.wallet import keyring
 from shared.amounts import parse_amount
 from shared.keys import KeyPair
@@ -41,6 +41,7 @@ from tests.support.payouts import (
     work,
 )  # fmt: skip
 from tests.support.said import listen
+from tests.support.searching import claim_of
 from tests.support.stored import assert_store_equals_replay
 from worker.housekeeper import Housekeeper
 
@@ -94,10 +95,10 @@ def test_hashes_of_the_nodes_own_workers_count_for_the_node(here: TestNode) -> N
     voucher = secret(here)
     credit = work(here, voucher, "bob", BOB.address)
     round_id = here.node.mining.situation().open_round
-    claim = here.node.rounds.claim(round_id, "w1", 10, Searched())
+    claim = claim_of(here.node, round_id, "w1", 10, Searched())
     assert claim is not None
-    here.node.rounds.report(round_id, "w1", Searched(claim.version, 300))
-    here.node.rounds.report(round_id, "w1", Searched(claim.version, 200))
+    here.node.searches.report(round_id, "w1", Searched(claim.version, 300))
+    here.node.searches.report(round_id, "w1", Searched(claim.version, 200))
     assert window(here) == ([(credit, BOB.address), (500, "-")], {BOB.address: credit, "-": 500}, credit + 500)
 
 

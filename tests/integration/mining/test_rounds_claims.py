@@ -13,16 +13,18 @@ from redis import Redis
 from services.connections import as_store, connect_for_requests
 from services.errors import Busy, NotFound, PolicyError
 from services.launch.embedded import EmbeddedValkey
-from services.mining.rounds import HEARTBEAT_SECONDS, LONGEST_REST, REFRESH_SECONDS, REST_PER_TRANSACTION
+from services.mining.rounds import LONGEST_REST, REST_PER_TRANSACTION
+from services.mining.searches import HEARTBEAT_SECONDS, REFRESH_SECONDS
 from services.node import Node, build_node
-from services.store.mining import LONGEST_PROMISE, Claim, MiningStore, Searched
+from services.store.mining import MiningStore
 from services.store.rounds import MiningRequest, RequestStatus, Round, RoundState, RoundWorker
-from services.store.scripts import source
+from services.store.searches import Claim, Searched
 from shared.proof import MAX_PROOF
 from tests.support.clocks import START
 from tests.support.keys import ALICE, BOB
 from tests.support.nodes import TestNode, make_settings, round_of
 from tests.support.said import listen
+from tests.support.searching import claim_of
 from tests.support.stored import assert_store_equals_replay, texts
 from tests.support.waiting import eventually
 
@@ -35,7 +37,7 @@ def automining(redis: Redis) -> TestNode:
 def claim(
     here: TestNode, round_id: str, wanted: int = 10, worker: str = "w1", searched: Searched | None = None
 ) -> Claim:
-    found = here.node.rounds.claim(round_id, worker, wanted, searched or Searched())
+    found = claim_of(here.node, round_id, worker, wanted, searched or Searched())
     assert found is not None
     return found
 
@@ -69,7 +71,7 @@ def test_claims_never_overlap_and_leave_nothing_out(valkey: EmbeddedValkey, here
         with connect_for_requests(valkey.url) as redis:
             node: Node = here.build(redis)
             start.wait(10)
-            found = [node.rounds.claim(round_id, f"w{number}", rng.randint(1, 10**9), Searched()) for _ in range(50)]
+            found = [claim_of(node, round_id, f"w{number}", rng.randint(1, 10**9), Searched()) for _ in range(50)]
         return [item for item in found if item is not None]
 
     with ThreadPoolExecutor(8) as pool:
@@ -121,13 +123,13 @@ def test_an_old_template_is_renewed_with_what_has_arrived(here: TestNode) -> Non
 def test_a_round_whose_proofs_are_used_up_is_renewed(here: TestNode) -> None:
     here.node.requests.ask()
     round_id = open_round(here)
-    here.redis.hset(here.node.mining.keys.round(round_id), "cursor", MAX_PROOF - 20)
+    here.redis.hset(here.node.mining.keys.round_search(round_id), "cursor", MAX_PROOF - 20)
     assert claim(here, round_id, 15).proofs == range(MAX_PROOF - 20, MAX_PROOF - 5)
     assert claim(here, round_id, 15).version == "2"
 
 
 def test_an_unknown_round_has_ended(here: TestNode) -> None:
-    assert here.node.rounds.claim("0" * 32, "w1", 10, Searched("1", 7)) is None
+    assert claim_of(here.node, "0" * 32, "w1", 10, Searched("1", 7)) is None
     assert here.node.mining.counters()["wasted_hashes"] == 7
     assert here.node.rounds.seal(Claim("0" * 32, "1", b"", 1, range(1)), 0, "w1") is None
     assert here.node.mining.round("0" * 32) is None
@@ -151,7 +153,7 @@ def test_only_the_first_seal_counts(here: TestNode) -> None:
     assert [request(here, name).status for name in requests] == ["finished", "queued"]
     found = state(here, round_id)
     assert (found.state, found.block, found.sealed_by) == ("sealed", accepted.block.hash, "w1")
-    assert here.node.rounds.claim(round_id, "w2", 10, Searched()) is None
+    assert claim_of(here.node, round_id, "w2", 10, Searched()) is None
     assert_store_equals_replay(here.node, here.redis)
 
 
@@ -164,7 +166,7 @@ def test_seals_at_the_same_moment_make_one_block(valkey: EmbeddedValkey, here: T
             node = here.build(redis)
             round_id = node.rounds.ensure_open()
             assert round_id is not None
-            mine = node.rounds.claim(round_id, f"w{number}", 10, Searched())
+            mine = claim_of(node, round_id, f"w{number}", 10, Searched())
             assert mine is not None
             start.wait(10)
             return int(node.rounds.seal(mine, mine.proofs[0], f"w{number}") is not None)
@@ -203,7 +205,7 @@ def test_only_the_last_templates_of_a_round_are_kept(here: TestNode) -> None:
     here.node.requests.ask()
     round_id = open_round(here)
     made = renewals(here, round_id, 12)
-    assert here.redis.hlen(here.node.mining.keys.round_templates(round_id)) == 8
+    assert here.redis.hlen(here.node.mining.keys.round_templates(round_id)) == 9  # the newest, and eight of before
     assert here.node.rounds.seal(made[2], 5, "w1") is None
     assert here.node.chain.tip().height == 1
 
@@ -303,7 +305,7 @@ def test_an_ended_round_keeps_what_can_be_asked_of_it_and_no_more(here: TestNode
     request_id = here.node.requests.ask()
     round_id, keys = open_round(here), here.node.mining.keys
     found = claim(here, round_id)
-    here.node.rounds.report(round_id, "w1", Searched(found.version, 3))
+    here.node.searches.report(round_id, "w1", Searched(found.version, 3))
     before = state(here, round_id)
     here.clock.time += 2
     accepted = here.node.rounds.seal(found, found.proofs[0], "w1")
@@ -365,7 +367,7 @@ def test_cancelling_ends_the_round_and_its_request_and_the_next_begins(here: Tes
     here.node.requests.cancel(round_id)
     assert request(here, first).status == "cancelled"
     assert state(here, round_id).state == "cancelled"
-    assert here.node.rounds.claim(round_id, "w1", 10, Searched()) is None
+    assert claim_of(here.node, round_id, "w1", 10, Searched()) is None
     following = here.node.mining.situation().open_round
     assert following not in ("", round_id)
     # A proof that comes too late completes no block, and takes no answer from the next request.
@@ -440,20 +442,35 @@ def test_automining_wants_a_transaction_that_can_be_mined(automining: TestNode) 
     assert here.node.rounds.ensure_open() is None
 
 
-def test_a_transaction_opens_no_round_while_a_search_job_looks_for_one(automining: TestNode) -> None:
+def test_a_transaction_opens_no_round_while_the_desk_rests(automining: TestNode) -> None:
     here = automining
-    here.node.rounds.linger("w1", 2.0)
-    here.node.submit([here.sign(ALICE, 0)])
+    here.node.submit([here.sign(ALICE, nonce) for nonce in range(20)])
+    assert here.node.searches.hand_in(claim(here, open_round(here)), 0, "w1", Searched())
+    before = here.clock.now()
+    here.node.desk.work(0.0)
+    assert here.node.chain.tip().height == 2 and here.node.rounds.rest() > 0
+    here.node.submit([here.sign(ALICE, 20)])
     assert not here.node.mining.situation().open_round
-    here.clock.time += 2.0  # it has not reported since
-    here.node.submit([here.sign(ALICE, 1)])
-    assert here.node.mining.situation().open_round
+    here.node.desk.work(1.0)
+    assert here.node.mining.situation().open_round and here.clock.now() >= before + 20 * REST_PER_TRANSACTION
+    assert not here.redis.exists(here.node.mining.keys.resting)
 
 
-def test_a_dead_search_job_whose_clock_was_ahead_is_not_believed_in(automining: TestNode) -> None:
+def test_where_the_desk_dies_in_its_rest_a_transaction_opens_a_round_after_a_second(automining: TestNode) -> None:
     here = automining
+    here.admit(ALICE, 0)
+    assert here.node.rounds.seal(claim(here, open_round(here)), 0, "w1")
+    here.node.submit([here.sign(ALICE, 1)])
+    assert not here.node.mining.situation().open_round
+    here.clock.time += 1
+    here.node.submit([here.sign(ALICE, 2)])
+    assert here.node.mining.situation().open_round and here.queue.searches
+
+
+def test_a_rest_by_a_clock_that_was_ahead_is_not_believed_in(automining: TestNode) -> None:
+    here = automining
+    here.redis.set(here.node.mining.keys.resting, str(here.clock.now() + 3600))
     here.node.mining.linger("w1", here.clock.now() + 3600)
-    assert f"now + {LONGEST_PROMISE})" in source("admit")  # the number stands in two places
     assert here.node.mining.searchers(here.clock.now()) == 0
     here.node.submit([here.sign(ALICE, 0)])
     assert here.node.mining.situation().open_round and here.queue.searches
@@ -509,12 +526,12 @@ def test_a_report_of_one_hash_counts(here: TestNode) -> None:
     here.node.requests.ask()
     round_id = open_round(here)
     found = claim(here, round_id)
-    here.node.rounds.report(round_id, "w1", Searched(found.version, 1))
+    here.node.searches.report(round_id, "w1", Searched(found.version, 1))
     assert state(here, round_id).hashes == 1
     assert here.node.mining.round_workers(round_id)["w1"].hashes == 1
     assert here.node.mining.counters()["hashes"] == 1
     assert here.node.rounds.seal(found, found.proofs[0], "w1") is not None
-    here.node.rounds.report(round_id, "w1", Searched(found.version, 1))
+    here.node.searches.report(round_id, "w1", Searched(found.version, 1))
     assert (state(here, round_id).hashes, state(here, round_id).wasted) == (2, 1)
 
 
@@ -526,10 +543,10 @@ def test_hashes_add_up_and_vain_ones_are_known(here: TestNode) -> None:
     other = claim(here, round_id, worker="w2")
     second = claim(here, round_id, worker="w1", searched=Searched(first.version, 10))
     here.clock.time += 1
-    here.node.rounds.report(round_id, "w1", Searched(second.version, 3))
+    here.node.searches.report(round_id, "w1", Searched(second.version, 3))
     assert here.node.rounds.seal(second, second.proofs[2], "w1") is not None
     # The other learns that it was too late: its hashes count, as wasted.
-    assert here.node.rounds.claim(round_id, "w2", 10, Searched(other.version, 10)) is None
+    assert claim_of(here.node, round_id, "w2", 10, Searched(other.version, 10)) is None
     found = state(here, round_id)
     assert (found.hashes, found.wasted) == (23, 10)
     workers = here.node.mining.round_workers(round_id)
@@ -569,11 +586,11 @@ def test_workers_are_called_for_as_many_as_do_not_search(here: TestNode) -> None
     here.node.requests.ask()
     round_id = open_round(here)
     assert here.queue.searches == [(round_id, 3)]
-    here.node.rounds.linger("w1", 5)
+    here.node.searches.linger("w1", 5)
     here.node.rounds.call_workers(round_id, 2)
     assert here.queue.searches[1:] == [(round_id, 2)]
     for name in ("w2", "w3"):
-        here.node.rounds.linger(name, 5)
+        here.node.searches.linger(name, 5)
     here.node.rounds.call_workers(round_id, 2)
     assert len(here.queue.searches) == 2
     here.clock.time += 6
@@ -608,7 +625,7 @@ def test_a_round_whose_transactions_a_peer_has_mined_ends_instead_of_mining_noth
     automining.admit(ALICE, 0)
     round_id = open_round(automining)
     automining.mine_pool()  # as a peer's block would come: the round knows nothing of it
-    assert automining.node.rounds.claim(round_id, "w1", 10, Searched()) is None
+    assert claim_of(automining.node, round_id, "w1", 10, Searched()) is None
     assert state(automining, round_id).state == "cancelled"
     assert automining.node.rounds.ensure_open() is None
 

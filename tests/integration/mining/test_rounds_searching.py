@@ -14,16 +14,19 @@ from services.connections import as_store, connect_for_jobs
 from services.launch.embedded import EmbeddedValkey
 from services.mining.rounds import LONGEST_REST, REST_PER_TRANSACTION
 from services.node import Node, build_node
-from services.store.mining import MiningStore, Searched
+from services.store.mining import MiningStore
+from services.store.searches import Searched
 from tests.integration.mining.searchers import SPEED, mining
+from tests.support.desks import attended
 from tests.support.keys import ALICE
-from tests.support.nodes import TestNode, admit_one, make_settings, request_of, round_of
+from tests.support.nodes import TestNode, make_settings, request_of, round_of
+from tests.support.searching import claim_of
 from tests.support.specs import make_spec
 from tests.support.stored import assert_store_equals_replay, texts
 from tests.support.waiting import eventually
 from worker import context
 from worker.context import Context
-from worker.jobs.search import _Search, search
+from worker.jobs.search import search
 from worker.kernel.plain import PlainKernel
 
 
@@ -37,7 +40,7 @@ def test_ten_requests_at_once_are_ten_blocks(valkey: EmbeddedValkey, redis: Redi
     hashes = texts(redis.lrange(node.chain.keys.heights, 1, -1))
     assert sorted(str(answer.block) for answer in answers) == sorted(hashes)
     assert len({answer.round_id for answer in answers}) == 10
-    assert queue.found == 10
+    assert queue.found >= 10  # a round may get several proofs, of which one makes the block
     assert_store_equals_replay(node, redis)
 
 
@@ -60,9 +63,7 @@ def test_automining_confirms_what_arrives_while_a_search_lingers(valkey: Embedde
     with mining(valkey.url, redis, workers=2, difficulty=500, automine=True) as (node, queue):
         signer = TestNode(redis, node.settings)
         for nonce in range(5):
-            admitted = admit_one(node.mempool, signer.sign(ALICE, nonce))
-            if nonce == 0:
-                node.rounds.ensure_open()  # the API does this when no round is open; later the lingering search does
+            admitted = node.submit_one(signer.sign(ALICE, nonce))
             eventually(lambda name=admitted.id: node.chain.locate(name) is not None)  # type: ignore[misc] # bound now
         # Two jobs per block would be ten: a search that lingers spares the next one.
         assert sum(copies for _, copies in queue.searches) < 10
@@ -91,22 +92,6 @@ def rest_after_each_block(monkeypatch: pytest.MonkeyPatch, seconds: float) -> No
     monkeypatch.setattr(services.mining.rounds, "LONGEST_REST", seconds)
 
 
-def test_late_news_of_an_older_round_does_not_end_a_rest(
-    valkey: EmbeddedValkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last news that the watch has seen may be of an earlier round, as news can be late."""
-    rest_after_each_block(monkeypatch, 0.2)
-    with mining(valkey.url, redis, workers=1, difficulty=50, automine=True) as (node, queue):
-        node.submit([TestNode(redis, node.settings).sign(ALICE, 0)])
-        eventually(lambda: queue.running and node.pool.totals() == (0, 0))
-        search = _Search(node.rounds, queue.running[0], 0.5)
-        search._watch = node.mining.events.watch()
-        search._watch.opened = "a round of before"
-        search._rest()
-        search._watch.close()
-        assert node.rounds.rest() == 0.0
-
-
 def test_a_request_does_not_wait_for_a_rest(
     valkey: EmbeddedValkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +100,7 @@ def test_a_request_does_not_wait_for_a_rest(
         signer = TestNode(redis, node.settings)
         node.submit([signer.sign(ALICE, 0)])
         eventually(lambda: node.pool.totals() == (0, 0))
-        node.submit([signer.sign(ALICE, 1)])  # the searcher rests, and looks after it later
+        node.submit([signer.sign(ALICE, 1)])  # the desk rests, and looks after it later
         assert node.requests.wait(node.requests.ask(), 10).status == "finished"
         assert node.pool.totals() == (0, 0)
 
@@ -160,9 +145,10 @@ def test_a_job_that_is_delivered_twice_is_harmless(
         real = build_node(settings, store=as_store(broker), queue=here.queue)
         round_id = real.rounds.ensure_open()
         assert round_id is not None
-        assert search("node1", round_id) == 1
-        assert search("node1", round_id) == 0
-        assert search("node1", "0" * 32) == 0
+        with attended(valkey.url, settings, here.queue):
+            assert search("node1", round_id) == 1
+            assert search("node1", round_id) == 0
+            assert search("node1", "0" * 32) == 0
     assert here.node.chain.tip().height == 2
     assert here.node.mining.searchers(time.time()) == 0
     assert request_of(here.node.mining, request_id).status == "finished"
@@ -183,6 +169,6 @@ def test_a_stopped_search_ends_soon_and_another_finishes(valkey: EmbeddedValkey,
         reported = round_of(node.mining, round_id).hashes
         assert reported > 0
         # A worker that is asked opens it again, and goes on where the claims ended.
-        claim = node.rounds.claim(round_id, "other", 10, Searched())
+        claim = claim_of(node, round_id, "other", 10, Searched())
         assert claim is not None and claim.proofs.start >= reported
         assert node.requests.wait(request_id, 0).status == "started"

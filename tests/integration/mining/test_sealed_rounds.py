@@ -9,7 +9,7 @@ from redis import Redis
 
 from services.errors import NotASealer, WrongChain
 from services.jobs.queues import TEMPLATE
-from services.store.mining import Searched
+from services.store.searches import Searched
 from services.wallet import keyring
 from shared.chain_spec import ChainSpec
 from shared.keys import KeyPair
@@ -17,6 +17,7 @@ from shared.upgrades import read_upgrades, signed, to_object
 from tests.support import verifier
 from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.nodes import TestNode, make_settings, mine, round_of
+from tests.support.searching import claim_of
 from tests.support.specs import make_spec
 
 SPEC = make_spec(sealers=[ALICE.address, BOB.address])
@@ -71,18 +72,18 @@ def test_miners_need_no_key(here: TestNode, redis: Redis) -> None:
     worker = TestNode(redis, dataclasses.replace(here.settings, sealer_key_file=None, signs_elsewhere=True))
     here.node.requests.ask()
     round_id = here.node.mining.situation().open_round
-    claim = worker.node.rounds.claim(round_id, "w", 100, Searched())
+    claim = claim_of(worker.node, round_id, "w", 100, Searched())
     assert claim is not None
     here.mine_pool()  # another block comes first, so the template is out of date
     worker.clock.time = here.clock.time
-    assert worker.node.rounds.claim(round_id, "w", 100, Searched()) is None
+    assert claim_of(worker.node, round_id, "w", 100, Searched()) is None
     asked = [name for name, function in worker.queue.jobs.items() if function == TEMPLATE]
     assert asked
     version = round_of(here.node.mining, round_id).version
     here.node.rounds.refresh(version)
     assert round_of(here.node.mining, round_id).version != version
     here.node.rounds.refresh(version)  # a second job for the same template changes nothing
-    claim = worker.node.rounds.claim(round_id, "w", 100, Searched())
+    claim = claim_of(worker.node, round_id, "w", 100, Searched())
     assert claim is not None and len(claim.prefix) == 64
     sealed = worker.node.rounds.seal(claim, claim.proofs.start, "w")
     assert sealed is not None and sealed.block.header.sealer == ALICE.public_key.hex()

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from services.node import Node
-from services.store.mining import Searched
+from services.store.searches import Searched
 from tests.integration.rpc.client import OWNERS, Rpc, refused
 from tests.support.nodes import grow, mine
+from tests.support.searching import claim_of
 from worker.kernel.plain import PlainKernel
 
 ANNE, BEN = OWNERS[:2]
@@ -78,7 +79,7 @@ def test_an_open_round_does_not_mine_what_was_dropped(rpc: Rpc, node: Node) -> N
     [dropped, stays] = [*sent(rpc, 0), rpc.send(BEN.raw(0, NOBODY, 100))]
     node.requests.ask()
     round_id = node.mining.situation().open_round
-    claim = node.rounds.claim(round_id, "early", 100, Searched())
+    claim = claim_of(node, round_id, "early", 100, Searched())
     assert claim is not None
     rpc("anvil_dropTransaction", dropped)
     proof = PlainKernel().scan(claim.prefix, claim.difficulty, claim.proofs.start, claim.proofs.stop)
@@ -95,7 +96,7 @@ def test_a_block_of_the_old_template_is_not_appended_however_late(
     """The transaction is dropped between the look at the round and the append."""
     [dropped] = sent(rpc, 0)
     node.requests.ask()
-    claim = node.rounds.claim(node.mining.situation().open_round, "late", 100, Searched())
+    claim = claim_of(node, node.mining.situation().open_round, "late", 100, Searched())
     assert claim is not None
     proof = PlainKernel().scan(claim.prefix, claim.difficulty, claim.proofs.start, claim.proofs.stop)
     accept = type(node.acceptor).accept

@@ -10,10 +10,12 @@ from redis.exceptions import NoPermissionError
 from services.errors import NotBegun
 from services.ports import Store
 from services.store.faults import Finding
-from services.store.mining import LONGEST_PROMISE, Searched
+from services.store.mining import LONGEST_PROMISE
 from services.store.overview import ServerMemory, server_memory
+from services.store.searches import Searched
 from tests.support.keys import ALICE
 from tests.support.nodes import TestNode, make_settings, round_of
+from tests.support.searching import claim_of
 
 
 def test_an_idle_node(here: TestNode) -> None:
@@ -43,9 +45,9 @@ def test_the_figures_of_the_round_and_the_totals_are_of_one_moment(here: TestNod
     here.node.requests.ask()
     round_id = str(here.node.rounds.ensure_open())
     assert here.node.overview().figures is not None
-    here.node.rounds.claim(round_id, "anna-1", 1000, Searched())
+    claim_of(here.node, round_id, "anna-1", 1000, Searched())
     here.clock.time += 4
-    here.node.rounds.claim(round_id, "anna-1", 1000, Searched("1", 1000))
+    claim_of(here.node, round_id, "anna-1", 1000, Searched("1", 1000))
     found = here.node.overview()
     figures = found.figures
     assert figures is not None

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.mining.rounds import HEARTBEAT_SECONDS
+from services.mining.searches import HEARTBEAT_SECONDS
 from services.store.figures import ACTIVE_SECONDS, round_figures
 from services.store.rounds import Round, RoundState, RoundWorker
 
