@@ -242,6 +242,8 @@ def _mining(state: NodeOverview, counters: Mapping[str, int]) -> Iterator[Metric
     yield shares
     refused = counters.get("reports_refused", 0)
     yield CounterMetricFamily("quarry_reports_refused", "Reports that were refused for a wrong share.", refused)
+    refused = counters.get("proofs_refused", 0)
+    yield CounterMetricFamily("quarry_proofs_refused", "What mining workers handed in, and what was false.", refused)
     yield GaugeMetricFamily("quarry_mining_requests", "Mining requests that wait.", state.requests)
     yield GaugeMetricFamily("quarry_round_open", "Whether a round is open.", int(state.round is not None))
     rate = state.figures.rate if state.figures else 0

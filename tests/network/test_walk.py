@@ -1,8 +1,8 @@
 """The walk of one transaction in docs/architecture.md is the one that the code takes.
 
-Two nodes in one process: a transaction is posted to the first, mined by its search job, announced, and adopted by the
-second. Every call is recorded. Each line of the walk must be a function that was called inside the function above it,
-and each script must have been run inside the function of its line.
+Two nodes in one process: a transaction is posted to the first, mined by its search job and its desk, announced, and
+adopted by the second. Every call is recorded. Each line of the walk must be a function that was called inside the
+function above it, and each script must have been run inside the function of its line.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ import pytest
 from redis import Redis
 
 from services.jobs.queues import HEARD
+from services.mining.searches import Searches
 from services.node import Node
 from services.peers.http import outcome
 from services.system.programs import ROOT
@@ -25,7 +26,7 @@ from tests.network.ports import InProcessHttp, Network
 from tests.support.keys import ALICE, MINER
 from worker.context import Context, install
 from worker.jobs import network as network_jobs
-from worker.jobs.search import search
+from worker.jobs.search import _Search, search
 from worker.kernel.plain import PlainKernel
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
@@ -146,6 +147,9 @@ class Hands(Context):
     def node(self, name: str) -> Node:
         return self._served[name]
 
+    def searches(self, name: str) -> tuple[Searches, float]:
+        return self._served[name].searches, 0.0
+
     def searches_waiting(self) -> int:
         return 0
 
@@ -166,6 +170,7 @@ def test_the_walk_in_the_documentation_is_the_one_that_the_code_takes(
     monkeypatch.setattr("worker.context._context", None)
     install(Hands(redis, first.node, second.node))
     monkeypatch.setattr(first.node.rounds, "rest", lambda: 0.0)  # the clock of this test stands still
+    monkeypatch.setattr(_Search, "_is_sealed", lambda *_: first.node.desk.work_off())  # in place of a thread
     transaction = first.sign(ALICE, 0)
     trace = Trace([transaction.id, str(transaction.fields["signature"])])
     with trace.recording():

@@ -22,7 +22,8 @@ local search = P .. 'round-search:' .. round_id
 local state, version, parent, prefix, difficulty, renewed_at, aside = unpack(redis.call('HMGET', round, 'state',
   'version', 'parent', 'prefix', 'difficulty', 'renewed_at', 'aside'), 1, 7)
 local cursor, total, leased = unpack(redis.call('HMGET', search, 'cursor', 'hashes', 'leased'), 1, 3)
-local exists, is_open = total ~= false, state == 'open'
+local exists, is_open = (total or cursor) ~= false, state == 'open'
+total = total or 0
 cursor = tonumber(cursor or '') or MAX_PROOF -- without one it was opened by an earlier release
 wanted = tonumber(wanted)
 local has_report = tonumber(hashes) > 0
@@ -48,7 +49,7 @@ if has_report then
   end
 end
 -- Leases do not count: nobody knows whether their holders work.
-local in_others_hands = is_open and cursor - (total or 0) - math.max(0, tonumber(leased or '') or 0)
+local in_others_hands = is_open and cursor - total - math.max(0, tonumber(leased or '') or 0)
 if is_open and enough ~= '0' and in_others_hands > enough * difficulty then
   return {'enough', version, prefix, difficulty}
 end

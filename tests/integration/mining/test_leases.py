@@ -139,7 +139,7 @@ def test_an_old_template_is_renewed_and_a_moved_tip_followed(here: TestNode) -> 
 def test_proofs_that_are_used_up_are_those_of_a_new_template(here: TestNode) -> None:
     secret = secret_of(here)
     lease = take(here, secret)
-    here.redis.hset(here.node.mining.keys.round(lease.round_id), "cursor", MAX_PROOF - 100)
+    here.redis.hset(here.node.mining.keys.round_search(lease.round_id), "cursor", MAX_PROOF - 100)
     assert take(here, secret).version == "2"
 
 

@@ -99,6 +99,9 @@ def test_hashes_of_the_nodes_own_workers_count_for_the_node(here: TestNode) -> N
     assert claim is not None
     here.node.searches.report(round_id, "w1", Searched(claim.version, 300))
     here.node.searches.report(round_id, "w1", Searched(claim.version, 200))
+    # Workers only count them. A script of the node takes them over: the next credit, or the end of the round.
+    assert window(here) == ([(credit, BOB.address)], {BOB.address: credit}, credit)
+    here.node.mining.cancel(round_id, here.clock.now())
     assert window(here) == ([(credit, BOB.address), (500, "-")], {BOB.address: credit, "-": 500}, credit + 500)
 
 

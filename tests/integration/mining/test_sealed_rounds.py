@@ -68,28 +68,27 @@ def test_a_node_that_is_no_sealer_mines_nothing_and_says_so(redis: Redis, tmp_pa
 
 
 def test_miners_need_no_key(here: TestNode, redis: Redis) -> None:
-    """A worker's process takes claims and seals, and asks for templates; the node's signs them."""
-    worker = TestNode(redis, dataclasses.replace(here.settings, sealer_key_file=None, signs_elsewhere=True))
+    """A worker claims and hands in, and calls for templates; the node's desk signs them, and seals."""
+    worker = TestNode(redis, dataclasses.replace(here.settings, sealer_key_file=None))
     here.node.requests.ask()
     round_id = here.node.mining.situation().open_round
-    claim = claim_of(worker.node, round_id, "w", 100, Searched())
-    assert claim is not None
+    claim = worker.node.searches.claim(round_id, "w", 100, Searched())
+    assert claim is not None and claim.proofs
     here.mine_pool()  # another block comes first, so the template is out of date
     worker.clock.time = here.clock.time
-    assert claim_of(worker.node, round_id, "w", 100, Searched()) is None
-    asked = [name for name, function in worker.queue.jobs.items() if function == TEMPLATE]
-    assert asked
+    claim = worker.node.searches.claim(round_id, "w", 100, Searched())
+    assert claim is not None and claim.is_old
     version = round_of(here.node.mining, round_id).version
-    here.node.rounds.refresh(version)
+    here.node.desk.work_off()
     assert round_of(here.node.mining, round_id).version != version
-    here.node.rounds.refresh(version)  # a second job for the same template changes nothing
-    claim = claim_of(worker.node, round_id, "w", 100, Searched())
+    claim = worker.node.searches.claim(round_id, "w", 100, Searched())
     assert claim is not None and len(claim.prefix) == 64
-    sealed = worker.node.rounds.seal(claim, claim.proofs.start, "w")
-    assert sealed is not None and sealed.block.header.sealer == ALICE.public_key.hex()
+    assert worker.node.searches.hand_in(claim, claim.proofs.start, "w", Searched())
+    here.node.desk.work_off()
+    assert here.node.chain.headers_of([here.node.chain.tip().hash])[0].header.sealer == ALICE.public_key.hex()
 
 
-def test_a_worker_asks_for_a_round_that_is_wanted(here: TestNode, redis: Redis) -> None:
+def test_a_process_without_a_key_asks_for_a_round_that_is_wanted(here: TestNode, redis: Redis) -> None:
     worker = TestNode(
         redis, dataclasses.replace(here.settings, sealer_key_file=None, signs_elsewhere=True, automine=True)
     )
