@@ -7,6 +7,7 @@ Beside them:
 - `node`: one node, put together from the rooms.
 - `ports`: clock, randomness, queue and store, which tests and the simulation replace.
 - `housekeeping`: what a node does every few seconds.
+- `attending`: a thread that sits at the desk, where blocks are made of the proofs that workers hand in.
 - `payouts`: shares the rewards of blocks with the miners whose shares led to them.
 - `registry`: what workers must know of a node. `clocks`: one clock for all processes of a node.
 - `names`: names of addresses, on the pages of this node only.

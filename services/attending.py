@@ -36,8 +36,8 @@ class Attendant:
         """Deal with what comes within a second. Errors are logged, and the next turn tries again."""
         try:
             if self._leads:
-                self._node.inbox.attend(_LEAD_SECONDS)
-            elif self._node.inbox.is_attended():
+                self._node.desk.inbox.attend(_LEAD_SECONDS)
+            elif self._node.desk.inbox.is_attended():
                 self._stop.wait(_WAIT_SECONDS)
                 return
             self._node.desk.recover()

@@ -100,7 +100,6 @@ class Node:
     acceptor: Acceptor
     rounds: Rounds
     searches: Searches
-    inbox: InboxStore
     desk: Desk
     tips: Tips
     requests: Requests
@@ -284,8 +283,7 @@ def build_node(
     templates = TemplateMaker(chain, pool, rules, clock, sealer or sealer_of(settings))
     ports = Ports(clock, queue, randomness)
     rounds = Rounds(policy, mining, templates, acceptor, mempool, rules, ports)
-    inbox = InboxStore(store, keys)
-    desk = Desk(inbox, mining, rounds, clock)
+    desk = Desk(InboxStore(store, keys), mining, rounds, clock)
     requests = Requests(policy, mining, rounds, clock, randomness)
     going_back = GoingBack(chain, SnapshotStore(store, keys), reorganiser, rounds, book, clock, chain_clock.kept)
     aside = RoundsAside(policy, mining, rounds, rules, ports)
@@ -294,6 +292,14 @@ def build_node(
     tip_store = TipStore(store, keys)
     sightings = Sightings(tip_store, chain, rules, clock)
     resolver = Resolver(chain, rules, acceptor, reorganiser, book, client, clock, sightings, announcer.tip_changed)
+    modes = MiningModes(
+        policy, ModesStore(store, keys), rounds, clock, randomness,
+        may_change=settings.spec.development, block_interval=settings.spec.block_interval,
+    )  # fmt: skip
+    states = States(
+        chain, pool, StateStore(store, keys), reorganiser, rules, clock, lambda: kept_phrase(settings),
+        lambda: bool(book.approved()), [ClockPart(chain, chain_clock), SnapshotsPart(SnapshotCopy(store, keys), rules)],
+    )  # fmt: skip
     return Node(
         settings=settings,
         rules=rules,
@@ -307,19 +313,10 @@ def build_node(
         acceptor=acceptor,
         rounds=rounds,
         searches=Searches(policy, mining, ports),
-        inbox=inbox,
         desk=desk,
         tips=Tips(chain, tip_store, book),
         requests=requests,
-        modes=MiningModes(
-            policy,
-            ModesStore(store, keys),
-            rounds,
-            clock,
-            randomness,
-            may_change=settings.spec.development,
-            block_interval=settings.spec.block_interval,
-        ),
+        modes=modes,
         leases=Leases(policy, rounds, desk, ports, store, keys),
         payouts=PayoutStore(store, keys),
         peers=book,
@@ -336,17 +333,7 @@ def build_node(
         randomness=randomness,
         faults=faults,
         watchman=Watchman(chain, rules, faults, clock, randomness),
-        states=States(
-            chain,
-            pool,
-            StateStore(store, keys),
-            reorganiser,
-            rules,
-            clock,
-            lambda: kept_phrase(settings),
-            lambda: bool(book.approved()),
-            [ClockPart(chain, chain_clock), SnapshotsPart(SnapshotCopy(store, keys), rules)],
-        ),
+        states=states,
         repair=Repair(chain, rules, faults, reorganiser, mempool, clock, randomness),
         going_back=going_back,
         forks=forks,

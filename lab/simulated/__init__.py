@@ -10,6 +10,7 @@ What a network is made of:
 - `database`: the commands of that store
 - `ports`: the ports of a simulated node
 - `node`: one node: its store, its processes, its jobs and its requests
+- `wsgi`: calls of a node's application
 - `network`: what a simulated network is for its nodes
 - `surroundings`: what else is different for the code that runs in a simulation
 - `checker`: what must hold in every store, judged by a replay of its own

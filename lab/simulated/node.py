@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,6 +16,7 @@ from api.app import create_app
 from lab.simulated.checker import Checker, Violation
 from lab.simulated.ports import SeededRandomness, SimClock, SimHttp, SimQueue, SimStore
 from lab.simulated.scheduler import Killed, Process
+from lab.simulated.wsgi import call
 from services import housekeeping
 from services.jobs.queues import ALLOWED
 from services.mining.sealer import Sealer
@@ -304,7 +303,7 @@ class SimNode:
             attach(process.app, replace(served(process.app), node=process.node))
         try:
             with self.world.scheduler.acting_for(process):
-                status, answer = _wsgi(process.app, method, path, body)
+                status, answer = call(process.app, method, path, body)
         except Killed as killed:
             if killed.process is process:
                 return None
@@ -347,39 +346,3 @@ def _defaults() -> Settings:
     if not _settings:
         _settings.append(replace(load({}), data_dir=Path("/nonexistent")))
     return _settings[0]
-
-
-def _wsgi(app: Flask, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-    """Call the application; status and body. Flask's test client takes as long as the views themselves."""
-    name, _, query = path.partition("?")
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": name,
-        "QUERY_STRING": query,
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "80",
-        "HTTP_HOST": "127.0.0.1",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(body or b""),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
-    if body is not None:
-        environ |= {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body))}
-    statuses: list[int] = []
-
-    def start_response(status: str, headers: list[Any], error: Any = None) -> Callable[[bytes], object]:
-        statuses.append(int(status[:3]))
-        return statuses.append  # type: ignore[return-value] # nothing is written through it
-
-    answer = app.wsgi_app(environ, start_response)
-    try:
-        return statuses[0], b"".join(answer)
-    finally:
-        if (close := getattr(answer, "close", None)) is not None:
-            close()

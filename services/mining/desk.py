@@ -35,7 +35,7 @@ class Desk:
     """The desk of one node in one process. Not for use by two threads at once, but for `sealed`."""
 
     def __init__(self, inbox: InboxStore, mining: MiningStore, rounds: Rounds, clock: Clock) -> None:
-        self._inbox = inbox
+        self.inbox = inbox
         self._mining = mining
         self._rounds = rounds
         self._clock = clock
@@ -50,7 +50,7 @@ class Desk:
         """
         came, slept = False, 0.0
         while True:
-            entry = self._inbox.take(0.0 if came or self._rests else seconds)
+            entry = self.inbox.take(0.0 if came or self._rests else seconds)
             if entry is not None:
                 came = True
                 self._deal(entry)
@@ -75,7 +75,7 @@ class Desk:
         Returns:
             how many entries those are.
         """
-        now = self._inbox.left_behind()
+        now = self.inbox.left_behind()
         again = [entry for entry in now if entry in self._left]
         for entry in again:
             self._deal(entry)
@@ -85,9 +85,9 @@ class Desk:
     def sealed(self) -> None:
         """Have the next round opened after a block that another thread of this process has sealed."""
         if self._rounds.rest() > 0:
-            self._inbox.wish()  # the desk opens it after the rest, perhaps in another process
+            self.inbox.wish()  # the desk opens it after the rest, perhaps in another process
         else:
-            self._inbox.rested()
+            self.inbox.rested()
             self._rounds.ensure_open()
 
     def _deal(self, text: bytes) -> None:
@@ -104,7 +104,7 @@ class Desk:
             raise  # it stays, and `recover` finds it
         except Exception:  # it would fail for ever
             _log.exception("bug")
-        self._inbox.done(text)
+        self.inbox.done(text)
 
     def _answer(self, entry: Entry) -> None:
         if isinstance(entry, OldTemplate):
@@ -130,11 +130,11 @@ class Desk:
     def _open(self) -> None:
         """Open the next round, if one is wanted. From now on, who admits a transaction opens it."""
         self._rests = False
-        self._inbox.rested()
+        self.inbox.rested()
         self._rounds.ensure_open()
 
     def _refuse(self, reason: str) -> None:
-        self._inbox.refuse()
+        self.inbox.refuse()
         if self._refused % _LOUD == 0:
             _log.warning("inbox_entry_refused", reason=reason, refused_so_far=self._refused)
         self._refused += 1

@@ -3,7 +3,7 @@
 Every change of the chain, the mempool or a round is one script in `lua/`; a repair writes record by record.
 
 keys, base, scripts          the names of all keys, which are the whole schema; what all stores share; loading `lua/`
-network_keys, mining_keys    the names of the keys about peers and branches, and about vouchers and leases
+network_keys, mining_keys    the names of the keys about peers and branches; about searches, vouchers and leases
 operator_keys                the names of the keys about names and tokens
 records, rounds, arguments   how values are written and read again, and how a block is passed to a script
 chain                        beginning the chain and appending; on top of the readers `blocks`, `ledger` and `index`
@@ -16,7 +16,8 @@ snapshots                    the tip and the mempool as they were, for a develop
 digest, faults, mender       sums over the state, the mark that it is wrong, and the writes of a repair
 stored, ledger_copy          records byte for byte, and the whole ledger at one moment, for the checks in services/audit
 pool                         the mempool
-mining                       requests, rounds and search jobs
+mining, searches             requests and rounds as the node sees them; what mining workers do with rounds
+inbox                        what mining workers hand in
 vouchers, leases             what miners that are not trusted may do, and have done
 payouts                      the window of shares, blocks that wait for their payout, and the payments
 peers, outbox, resolutions   peers, transactions to relay, resolutions asked for over HTTP

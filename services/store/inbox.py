@@ -106,4 +106,4 @@ class InboxStore(NodeStore):
 
     def refuse(self) -> None:
         """Count an entry that is false."""
-        self._redis.hincrby(self.keys.counters, "proofs_refused", 1)
+        self._scripts.run("refuse_entry", [self.keys.prefix], [])

@@ -267,32 +267,6 @@ class Keys(NetworkKeys, MiningKeys, OperatorKeys):
         """
         return self._key(f"round-templates:{round_id}")
 
-    def round_search(self, round_id: str) -> str:
-        """HASH {cursor, hashes, wasted, leased, own}: how far the search of a round has come, as its workers write it.
-        Expires with the round.
-        """
-        return self._key(f"round-search:{round_id}")
-
-    @property
-    def inbox(self) -> str:
-        """LIST of what mining workers hand to the node (services/store/inbox.py), oldest first. Capped."""
-        return self._key("inbox")
-
-    @property
-    def inbox_taken(self) -> str:
-        """LIST of those entries of `inbox` that a process of the node is dealing with."""
-        return self._key("inbox-taken")
-
-    @property
-    def desk(self) -> str:
-        """STRING that exists while a ticker of the node deals with the inbox. Expires in seconds."""
-        return self._key("desk")
-
-    @property
-    def resting(self) -> str:
-        """STRING Unix seconds until which the desk may let transactions gather before it opens the next round."""
-        return self._key("resting")
-
     def round_of(self, block_hash: str) -> str:
         """STRING id of the round that sealed a block. Expires with the round."""
         return self._key(f"round-of:{block_hash}")

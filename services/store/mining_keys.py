@@ -1,13 +1,43 @@
-"""The part of the Redis schema about miners that are not trusted. `keys` says what holds for all keys."""
+"""The part of the Redis schema about searches and untrusted miners. `keys` says what holds for all keys."""
 
 
 class MiningKeys:
-    """Names of one node's keys for what vouchers.py, leases.py and payouts.py store."""
+    """Names of one node's keys for what searches.py, inbox.py, vouchers.py, leases.py and payouts.py store."""
 
     prefix: str
 
     def _key(self, name: str) -> str:
         return self.prefix + name
+
+    # --- searches: claim.lua, hand_in.lua, take_entry.lua ---
+
+    def round_search(self, round_id: str) -> str:
+        """HASH {cursor, hashes, wasted, leased, own}: how far the search of a round has come, as its workers write it.
+        Expires with the round.
+        """
+        return self._key(f"round-search:{round_id}")
+
+    @property
+    def inbox(self) -> str:
+        """LIST of what mining workers hand to the node (services/store/inbox.py), oldest first. Capped."""
+        return self._key("inbox")
+
+    @property
+    def inbox_taken(self) -> str:
+        """LIST of those entries of `inbox` that a process of the node is dealing with."""
+        return self._key("inbox-taken")
+
+    @property
+    def desk(self) -> str:
+        """STRING that exists while a ticker of the node deals with the inbox. Expires in seconds."""
+        return self._key("desk")
+
+    @property
+    def resting(self) -> str:
+        """STRING Unix seconds until which the desk may let transactions gather before it opens the next round."""
+        return self._key("resting")
+
+    # --- vouchers and leases ---
 
     @property
     def vouchers(self) -> str:

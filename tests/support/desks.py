@@ -23,6 +23,6 @@ def attended(url: str, settings: Settings, queue: Queue) -> Iterator[None]:
             yield
         finally:
             stop.set()
-            node.inbox.wish()  # ends the wait
+            node.desk.inbox.wish()  # ends the wait
             thread.join(10)
             assert not thread.is_alive()

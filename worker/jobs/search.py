@@ -127,7 +127,7 @@ class _Search:
         return False
 
     def _claim(self, round_id: str, searched: Searched, fresh: bool) -> Claim | None:
-        """Report and claim as `Rounds.claim`, and go by the share of the hash-rate limit that the claim brings."""
+        """Report and claim as `Searches.claim`, and go by the share of the hash-rate limit that the claim brings."""
         wanted, speed = self._size.proofs, self._size.speed
         if self._pace.is_limited:
             wanted = min(wanted, self._pace.claim)

@@ -128,13 +128,13 @@ def counted() -> set[tuple[str, frozenset[tuple[str, str]]]]:
         labels += [("quarry_job_seconds_total", {"function": function})]
         labels += [("quarry_jobs_total", {"function": function, "outcome": it}) for it in ("finished", "failed")]
     labels += [("quarry_hashes_total", {}), ("quarry_wasted_hashes_total", {})]
-    labels += [("quarry_leases_total", {}), ("quarry_reports_refused_total", {})]
+    labels += [("quarry_leases_total", {}), ("quarry_reports_refused_total", {}), ("quarry_proofs_refused_total", {})]
     labels += [("quarry_shares_total", {"outcome": outcome}) for outcome in ("credited", "late")]
     # Each counted series belongs to one of these.
     names = {name for text in scripts.values() for name in re.findall(r"'counters', '(\w+)'", text)}
     assert names == {
         "rounds_opened", "rounds_cancelled", "hashes", "wasted_hashes", "mempool_", "reorganisations",
-        "reorganisations_", "leases", "shares", "shares_late", "reports_refused",
+        "reorganisations_", "leases", "shares", "shares_late", "reports_refused", "proofs_refused",
     }  # fmt: skip
     return {(name, frozenset(items.items())) for name, items in labels}
 

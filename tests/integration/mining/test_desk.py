@@ -103,7 +103,7 @@ def test_an_inbox_that_is_full_takes_no_more_and_is_worked_off(here: TestNode) -
 def test_what_a_killed_process_was_dealing_with_is_taken_over(here: TestNode) -> None:
     claim = claimed(here)
     hand_in(here, claim)
-    assert here.node.inbox.take() is not None  # and dies
+    assert here.node.desk.inbox.take() is not None  # and dies
     other = here.build(here.redis)
     assert not other.desk.work_off() and other.desk.recover() == 0, "it may be at work"
     assert other.desk.recover() == 1
@@ -115,7 +115,7 @@ def test_a_process_that_dies_after_the_append_leaves_one_block(here: TestNode, m
     claim = claimed(here)
     hand_in(here, claim)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(here.node.inbox, "done", _die)
+        patch.setattr(here.node.desk.inbox, "done", _die)
         here.node.desk.work_off()
     assert here.node.chain.tip().height == 2 and not is_empty(here)
     other = here.build(here.redis)

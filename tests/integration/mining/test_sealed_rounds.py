@@ -17,7 +17,6 @@ from shared.upgrades import read_upgrades, signed, to_object
 from tests.support import verifier
 from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.nodes import TestNode, make_settings, mine, round_of
-from tests.support.searching import claim_of
 from tests.support.specs import make_spec
 
 SPEC = make_spec(sealers=[ALICE.address, BOB.address])

@@ -29,17 +29,17 @@ def hand_in(here: TestNode) -> None:
 def test_a_server_process_seals_only_while_nobody_leads(here: TestNode, stop: threading.Event) -> None:
     ticker, server = (Attendant(here.build(here.redis), stop, leads=leads) for leads in (True, False))
     hand_in(here)
-    here.node.inbox.attend(60)
+    here.node.desk.inbox.attend(60)
     server.turn()
     assert here.node.chain.tip().height == 1
     ticker.turn()
     assert here.node.chain.tip().height == 2
-    assert 0 < here.redis.ttl(here.node.inbox.keys.desk) <= 3
-    here.redis.delete(here.node.inbox.keys.desk)  # it has expired: the ticker was killed
+    assert 0 < here.redis.ttl(here.node.desk.inbox.keys.desk) <= 3
+    here.redis.delete(here.node.desk.inbox.keys.desk)  # it has expired: the ticker was killed
     hand_in(here)
     server.turn()
     assert here.node.chain.tip().height == 3
-    assert not here.redis.exists(here.node.inbox.keys.desk), "a server process does not lead"
+    assert not here.redis.exists(here.node.desk.inbox.keys.desk), "a server process does not lead"
 
 
 def test_a_store_that_is_away_is_said_once_and_waited_for(

@@ -10,7 +10,7 @@ from services.errors import PolicyCode
 from services.settings.table import CLIENT_VARIABLES, VARIABLES
 from services.store.faults import Fault
 from services.store.keys import Keys
-from services.store.rounds import ROUND_FIELDS
+from services.store.rounds import ROUND_FIELDS, SEARCH_FIELDS
 from services.system.programs import ROOT
 from shared.errors import InputCode, RuleCode
 
@@ -73,7 +73,12 @@ def fields_that_scripts_write() -> dict[str, set[str]]:
 
 
 def fields_that_are_read(key: str) -> set[str]:
-    return {"fault": set(Fault.__dataclass_fields__), "round:": set(ROUND_FIELDS)}.get(key, set())
+    fields = {
+        "fault": set(Fault.__dataclass_fields__),
+        "round:": set(ROUND_FIELDS) - set(SEARCH_FIELDS),
+        "round-search:": set(SEARCH_FIELDS),
+    }
+    return fields.get(key, set())
 
 
 def assigned(line: str) -> list[tuple[str, str]]:

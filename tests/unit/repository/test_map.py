@@ -62,7 +62,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
       "lab/simulated/database.py", "lab/simulated/liar.py", "lab/simulated/liveness.py", "lab/simulated/memory.py",
       "lab/simulated/network.py", "lab/simulated/node.py", "lab/simulated/plan.py", "lab/simulated/ports.py",
       "lab/simulated/schedules.py", "lab/simulated/sealing.py", "lab/simulated/strangers.py",
-      "lab/simulated/surroundings.py", "lab/simulated/world.py")),
+      "lab/simulated/surroundings.py", "lab/simulated/world.py", "lab/simulated/wsgi.py")),
     ("a lab as scenarios see it", ("tests/simulation/test_lab.py",),
      ("lab/simulated/branches.py", "lab/simulated/chain_door.py", "lab/simulated/claimant.py",
       "lab/simulated/draws.py", "lab/simulated/false_times.py", "lab/simulated/lab_network.py",
