@@ -1,3 +1,4 @@
 -- Count an entry of the inbox that is false.
 -- KEYS: 1 the node's prefix.
-return redis.call('HINCRBY', KEYS[1] .. 'counters', 'proofs_refused', 1)
+local P = KEYS[1]
+return redis.call('HINCRBY', P .. 'counters', 'proofs_refused', 1)
