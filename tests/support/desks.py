@@ -17,7 +17,7 @@ def attended(url: str, settings: Settings, queue: Queue) -> Iterator[None]:
     stop = threading.Event()
     with connect_for_jobs(url) as redis:
         node = build_node(settings, store=as_store(redis), queue=queue)
-        thread = threading.Thread(target=Attendant(node, stop, leads=True).run, name="desk")
+        thread = threading.Thread(target=Attendant(node, stop, leads=True).run, name="desk", daemon=True)
         thread.start()
         try:
             yield

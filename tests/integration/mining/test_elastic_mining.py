@@ -6,6 +6,7 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from services.store.searches import Searched
 from services.system.programs import module_command
 from tests.support.clocks import START
 from tests.support.crew import Crew
+from tests.support.desks import attended
 from tests.support.nodes import TestNode, make_settings, request_of, round_of
 from tests.support.processes import alive, children
 from tests.support.searching import claim_of
@@ -87,13 +89,14 @@ worker.process.run_worker(load(os.environ), "mining")
 
 
 class Scene:
-    """Nodes on one Valkey, which is also their broker, and workers. There is no ticker and no reconciler."""
+    """Nodes on one Valkey, which is also their broker, and workers. There is a desk, and no ticker."""
 
     def __init__(self, valkey: EmbeddedValkey, directory: Path) -> None:
         self.url = valkey.url
         self.redis: Redis = connect(valkey)
         self.directory = directory
         self.crew = Crew(directory, valkey.url, make_spec())
+        self.desks = ExitStack()
         self.gate = directory / "gate"
         self.record = directory / "record"
         # A worker that knows only the broker's address.
@@ -106,6 +109,7 @@ class Scene:
         node = build_node(settings, store=as_store(self.redis), queue=RqJobs(self.redis))
         node.chain.initialise()
         registry.register(as_store(self.redis), settings)
+        self.desks.enter_context(attended(self.url, settings, RqJobs(self.redis)))
         return node
 
     def worker(self, name: str, **environment: str) -> Child:
@@ -136,7 +140,7 @@ class Scene:
 @pytest.fixture
 def scene(valkey: EmbeddedValkey, tmp_path: Path) -> Iterator[Scene]:
     scene = Scene(valkey, tmp_path)
-    with scene.crew:
+    with scene.desks, scene.crew:
         yield scene
     assert not [pid for process in scene.crew.started for pid in [process.pid, *children(process.pid)] if alive(pid)]
 

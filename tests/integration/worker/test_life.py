@@ -22,6 +22,7 @@ from services.node import Node, build_node
 from services.store.keys import WORKERS
 from services.store.mining import MiningStore
 from tests.support.crew import Crew
+from tests.support.desks import attended
 from tests.support.nodes import make_settings, request_of
 from tests.support.processes import alive, children, state
 from tests.support.servers import connect
@@ -49,24 +50,24 @@ worker.process.choose = lambda _: Gated()
 worker.process.run_worker(load(os.environ), "mining")
 """
 
-# A worker that does something between finding its first proof and appending the block.
+# A worker that does something between finding its first proof and handing it in.
 WITH_PROOF = """
 import os, signal
 from pathlib import Path
 import worker.process
-from services.chain.accept import Acceptor
 from services.settings.table import load
+from services.store.searches import SearchStore
 
-accept = Acceptor.accept
+hand_in = SearchStore.hand_in
 
-def accept_late(self, *args):
+def hand_in_late(self, *args):
     mark = Path(os.environ["MARK"])
     if not mark.exists():
         mark.write_text(str(os.getpid()))
         {what}
-    return accept(self, *args)
+    return hand_in(self, *args)
 
-Acceptor.accept = accept_late
+SearchStore.hand_in = hand_in_late
 worker.process.run_worker(load(os.environ), "mining")
 """
 
@@ -83,6 +84,7 @@ class Scene:
         self.node.chain.initialise()
         registry.register(as_store(redis), settings)
         self.crew = Crew(directory, valkey.url, spec)
+        self.desk = attended(valkey.url, settings, RqJobs(redis))
         self.gate = directory / "gate"
 
     @property
@@ -129,7 +131,7 @@ def scene(valkey: EmbeddedValkey, tmp_path: Path, request: pytest.FixtureRequest
     """A scene with the difficulty of the test's parameter, or with one that takes a moment."""
     redis = connect(valkey)
     scene = Scene(valkey, redis, tmp_path, getattr(request, "param", 2000))
-    with scene.crew:
+    with scene.desk, scene.crew:
         yield scene
         # After each test, the store must equal the replay.
         assert_store_equals_replay(scene.node, redis)
@@ -228,10 +230,10 @@ def test_only_the_horse_killed(scene: Scene) -> None:
     assert worker.poll() is None
 
 
-# --- between the proof and the block ---
+# --- between the proof and its hand-in ---
 
 
-def test_death_between_finding_the_proof_and_appending(scene: Scene) -> None:
+def test_death_between_finding_the_proof_and_handing_it_in(scene: Scene) -> None:
     scene.reconcilers()
     worker = scene.with_proof("worker", "os._exit(9)")
     scene.await_workers(1)

@@ -24,6 +24,7 @@ from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node
 from tests.integration.worker.planted import json_data, plant
 from tests.support.crew import Crew
+from tests.support.desks import attended
 from tests.support.http import Client, FlaskDoor
 from tests.support.nodes import make_settings, request_of
 from tests.support.servers import connect
@@ -43,7 +44,8 @@ def scene(valkey: EmbeddedValkey, tmp_path: Path) -> Iterator[tuple[Redis, Node,
     node = build_node(settings, store=as_store(redis), queue=RqJobs(redis))
     node.chain.initialise()
     registry.register(as_store(redis), settings)
-    with Crew(tmp_path, valkey.url, settings.spec) as crew:
+    desk = attended(valkey.url, settings, RqJobs(redis))
+    with desk, Crew(tmp_path, valkey.url, settings.spec) as crew:
         yield redis, node, crew
 
 
