@@ -10,7 +10,7 @@ from services.node import Node
 from services.store.news import News
 from tests.support.http import Client
 from tests.support.keys import BOB
-from tests.support.nodes import redis_of
+from tests.support.nodes import redis_of, round_of
 from tests.support.payees import paid_miner
 
 
@@ -22,11 +22,11 @@ def words(client: Client, path: str) -> str:
 def searched(node: Node) -> str:
     """Open a round in which two workers have searched for ten seconds, and one that has left; its id."""
     node.requests.ask()
-    found = node.mining.open_round()
-    assert found is not None
+    found = round_of(node.mining, node.mining.open_round())
     redis: Any = redis_of(node)
     keys, now = node.mining.keys, node.clock.now()
-    redis.hset(keys.round(found.id), mapping={"hashes": 1, "difficulty": 4_000_000})  # its own count lags behind
+    redis.hset(keys.round(found.id), "difficulty", 4_000_000)
+    redis.hset(keys.round_search(found.id), "hashes", 1)  # its own count lags behind
     redis.hset(
         keys.round_workers(found.id),
         mapping={

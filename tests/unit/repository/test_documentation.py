@@ -49,7 +49,7 @@ def test_the_fields_of_hashes_are_those_that_scripts_write():
         assert fields_that_are_read(key) <= fields
     assert checked == {
         "tip", "pool:totals", "pool:sender:", "request:", "round:", "modes", "pulse", "snapshot-totals", "snapshot:",
-        "hash-rate", "lease:", "miner:", "voucher:", "packed",
+        "hash-rate", "round-search:", "lease:", "miner:", "voucher:", "packed",
         "payouts", "payout:", "payee:",
     }  # fmt: skip
 
