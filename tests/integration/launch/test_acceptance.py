@@ -32,12 +32,12 @@ def test_a_request_that_is_answered_while_a_round_is_opened_for_it_gives_no_seco
         """Between the look at what waits and the template, another process mines the block."""
         if not answered:
             with connect_for_requests(valkey.url) as redis:
-                other = here.build(redis).rounds
-                round_id = other.ensure_open()
+                other = here.build(redis)
+                round_id = other.rounds.ensure_open()
                 assert round_id is not None
-                claim = other.claim(round_id, "w1", 10, Searched())
+                claim = other.searches.claim(round_id, "w1", 10, Searched())
                 assert claim is not None
-                answered.append(other.seal(claim, claim.proofs[0], "w1"))
+                answered.append(other.rounds.seal(claim, claim.proofs[0], "w1"))
         return make(recipient)
 
     monkeypatch.setattr(here.node.rounds._templates, "make", make_late)
