@@ -30,7 +30,7 @@ def test_groups_with_other_upgrades_part_and_go_on() -> None:
                 if other != spec:
                     with pytest.raises(AssertionError, match=f"block {world.height}: "):
                         verifier.verify(spec.to_object(), blocks, upgrades=to_object(other))
-    assert met["parted"] == 2 and met["parted at the height"] and met["sealed"] > 20
+    assert met["parted"] == 2 and met["parted at the height"] and met["handed in"] > 20
 
 
 def test_a_seed_replays_identically() -> None:

@@ -140,7 +140,7 @@ def test_honest_nodes_with_delays_between_them(seed: int) -> None:
     ("make", "seed"),
     [
         (Honest, 4),
-        (Selfish, 6),
+        (Selfish, 1),
         (SelfishLowHash, 1),
         (Majority, 1),
         (lambda: DoubleSpender(1), 1),
