@@ -93,12 +93,18 @@ def rpc(node: RunningNode) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def edge(node: RunningNode, rpc: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The TLS port of the proxy of docker-compose.yml's profile `edge`, as its script starts it.
+    """The TLS port of the proxy of docker-compose.yml's profile `edge`."""
+    with edge_of(node, rpc, tmp_path_factory.mktemp("edge")) as port:
+        yield port
 
-    Its patience with slow clients is a second in place of ten, and its rate for one client 5 requests a second in place
-    of 50, which a machine that does other things too may not reach.
+
+@contextmanager
+def edge_of(node: RunningNode, rpc: int, directory: Path, rate: int = 50) -> Iterator[int]:
+    """The proxy as its script starts it. Its patience with slow clients is a second in place of ten.
+
+    Args:
+        rate: of one client, in requests a second; 50 is what is shipped.
     """
-    directory = tmp_path_factory.mktemp("edge")
     for path, name in zip(
         write_certificate(directory, x509.DNSName(NAME)), ("fullchain.pem", "privkey.pem"), strict=True
     ):
@@ -108,7 +114,7 @@ def edge(node: RunningNode, rpc: int, tmp_path_factory: pytest.TempPathFactory) 
         assert text.count(f"{name} 10s;") == 1
         text = text.replace(f"{name} 10s;", f"{name} 1s;")
     assert text.count(" rate=50r/s;") == 1
-    (directory / "shipped.conf").write_text(text.replace(" rate=50r/s;", " rate=5r/s;"))
+    (directory / "shipped.conf").write_text(text.replace(" rate=50r/s;", f" rate={rate}r/s;"))
     tls, plain = free_port(), free_port()
     environment = {
         "PATH": f"{os.environ['PATH']}:/usr/sbin", "EDGE_NAME": NAME, "EDGE_API": f"127.0.0.1:{node.door.port}",
@@ -299,7 +305,13 @@ def test_events_and_leases_pass_the_edge(edge: int) -> None:
     ask(edge, "POST", "/leases", {"name": "anna", "rate": 1}).refused(401, "unknown_voucher")
 
 
-def test_one_client_has_a_rate_whatever_it_says_of_itself(edge: int) -> None:
+def test_one_client_has_a_rate_whatever_it_says_of_itself(node: RunningNode, rpc: int, tmp_path: Path) -> None:
+    # A busy machine may not reach 50 requests a second. The other tests keep a proxy that is not used up.
+    with edge_of(node, rpc, tmp_path, rate=5) as edge:
+        use_up(edge)
+
+
+def use_up(edge: int) -> None:
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     connection = http.client.HTTPSConnection("127.0.0.1", edge, timeout=20, context=trusting)
@@ -312,8 +324,7 @@ def test_one_client_has_a_rate_whatever_it_says_of_itself(edge: int) -> None:
                 answer.read()
                 seen.append(answer.status)
     assert seen[-1] == 429 and len(seen) > 150, seen
-    # The budget is back within some seconds.
-    eventually(lambda: all(ask(edge, "GET", "/status").status == 200 for _ in range(5)), 15, "the budget", every=0.2)
+    eventually(lambda: ask(edge, "GET", "/status").status == 200, what="the next request of the budget", every=0.5)
 
 
 def test_the_edge_says_what_is_missing(tmp_path: Path) -> None:
