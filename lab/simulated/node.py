@@ -267,7 +267,9 @@ class SimNode:
                     searched = self._scan(worker, claim)
                 current = rounds.open_round() or None if self.mining else None
         finally:
-            rounds.leave(worker.name)
+            unserved = rounds.leave(worker.name)
+        if self.mining and unserved:
+            rounds.hand_over(unserved)
 
     def _scan(self, worker: SimProcess, claim: Claim) -> Searched:
         world, rounds = self.world, worker.node.searches

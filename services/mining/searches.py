@@ -92,9 +92,14 @@ class Searches:
         """Note that `worker` does not search now, but takes part in a round that opens within `seconds`."""
         self._store.linger(worker, self._clock.now() + seconds)
 
-    def leave(self, worker: str) -> None:
-        """Note that `worker` neither searches nor lingers any more."""
-        self._store.leave(worker)
+    def leave(self, worker: str) -> str:
+        """Note that `worker` neither searches nor lingers any more.
+
+        Returns:
+            the id of a round that may have no worker: it is open, and who opened it may have counted this one. Else "".
+        """
+        counted_until = self._store.leave(worker)
+        return self._store.open_round() if counted_until > self._clock.now() else ""
 
     def hand_over(self, round_id: str) -> None:
         """Enqueue a search job in place of the caller, which leaves while the round may still be open."""

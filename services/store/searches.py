@@ -135,14 +135,15 @@ class SearchStore(NodeStore):
         """Announce that a search job, which has no round now, waits for the next one until `until` (Unix seconds)."""
         self._redis.zadd(self.keys.searchers, {worker: until})
 
-    def leave(self, worker: str) -> None:
+    def leave(self, worker: str) -> float:
         """Take back what `linger` or a claim has announced: the search job ends. Its share of the hash-rate limit goes
-        to the others.
+        to the others. Returns until when it was announced (Unix seconds).
         """
-        pipeline = self._redis.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.zscore(self.keys.searchers, worker)
         pipeline.zrem(self.keys.searchers, worker)
         pipeline.hdel(self.keys.hash_rate, f"worker:{worker}")
-        pipeline.execute()
+        return float(pipeline.execute()[0] or 0)
 
     def _ask_for(self, pipeline: Pipeline, round_id: str) -> None:
         """Add the commands whose two replies `Round.read` takes."""

@@ -72,9 +72,10 @@ class _Search:
                 current = self._next(current)
         finally:
             self._watch.close()
-            self._rounds.leave(self._name)
-        if current is not None and not self._context.stopping:
-            self._rounds.hand_over(current)  # the time is up and the round is still open: another job takes over
+            unserved = self._rounds.leave(self._name)
+        left = current or unserved  # the time is up and the round is still open; or one was opened just now
+        if left and not self._context.stopping:
+            self._rounds.hand_over(left)
         return self._found
 
     def _turn_is_over(self, started: float) -> bool:

@@ -73,9 +73,9 @@ class Searchers(RecordingQueue):
 
 @contextmanager
 def mining(
-    url: str, redis: Redis, workers: int, difficulty: int, **changes: object
+    url: str, redis: Redis, workers: int, difficulty: int, linger: float = 0.5, **changes: object
 ) -> Iterator[tuple[Node, Searchers]]:
-    settings = make_settings(make_spec(difficulty=difficulty), linger=0.5, **changes)
+    settings = make_settings(make_spec(difficulty=difficulty), linger=linger, **changes)
     queue = Searchers(url, settings, workers)
     node = build_node(settings, store=as_store(redis), queue=queue)
     node.chain.initialise()

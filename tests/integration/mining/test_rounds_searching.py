@@ -113,15 +113,34 @@ def test_what_arrives_while_a_search_job_ends_is_not_forgotten(
         late = signer.sign(ALICE, 1)
         leave = MiningStore.leave
 
-        def arrive(store: MiningStore, worker: str) -> None:
+        def arrive(store: MiningStore, worker: str) -> float:
             if node.chain.account(ALICE.address).nonce == 1:
                 node.submit([late])  # that worker seems to serve it
-            leave(store, worker)
+            return leave(store, worker)
 
         monkeypatch.setattr(MiningStore, "leave", arrive)
         node.submit([signer.sign(ALICE, 0)])
         eventually(lambda: node.chain.locate(late.id) is not None)
         assert len(queue.searches) == 2
+
+
+def test_a_round_that_opens_while_a_search_job_ends_gets_another(
+    valkey: EmbeddedValkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who opens it counts the job that is about to end, and calls no other worker."""
+    with mining(valkey.url, redis, workers=1, difficulty=50, linger=0.0) as (node, queue):
+        leave, asked = MiningStore.leave, []
+
+        def ask(store: MiningStore, worker: str) -> float:
+            if not asked:
+                asked.append(node.requests.ask())
+                assert len(queue.searches) == 1
+            return leave(store, worker)
+
+        monkeypatch.setattr(MiningStore, "leave", ask)
+        first = node.requests.ask()
+        eventually(lambda: asked)
+        assert [node.requests.wait(name, 10).status for name in (first, *asked)] == ["finished"] * 2
 
 
 def rounds_of(redis: Redis, node: Node) -> list[str]:
