@@ -1,5 +1,6 @@
 """A relay in front of a real Redis or Valkey: it speaks TLS, or makes the server look older than it is."""
 
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -37,16 +38,21 @@ class Relay(Listener):
             plain.settimeout(30)
             client = plain if self._context is None else self._context.wrap_socket(plain, server_side=True)
             with client:
-                self.start(self._copy, server, client, self._change)
-                self._copy(client, server, bytes)
+                self._pump(client, server)
 
-    def _copy(self, source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes]) -> None:
-        with suppress(OSError):
-            while data := source.recv(65_536):
-                target.sendall(change(data))
-        for sock in (source, target):
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+    def _pump(self, client: socket.socket, server: socket.socket) -> None:
+        """Forward both directions in one thread: no two threads may use the state of one TLS connection at once."""
+        while True:
+            # What TLS has decrypted already, `select` does not see.
+            held = isinstance(client, ssl.SSLSocket) and client.pending()
+            for source in [client] if held else select.select([client, server], [], [], 30)[0]:
+                data = source.recv(65_536)
+                if not data:
+                    return
+                if source is client:
+                    server.sendall(data)
+                else:
+                    client.sendall(self._change(data))
 
 
 def older(data: bytes) -> bytes:
