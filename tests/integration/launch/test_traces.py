@@ -76,8 +76,8 @@ def test_one_trace_leads_from_a_request_to_the_peers_chain(collector: Collector,
 
 WALK = {
     ("eth_sendTransaction", "quarry-rpc"), ("admit", "quarry-rpc"), ("open round", "quarry-rpc"),
-    ("search", "quarry-worker-mining"), ("claim", "quarry-worker-mining"), ("seal", "quarry-worker-mining"),
-    ("append", "quarry-worker-mining"), ("announce", "quarry-worker-network"),
+    ("search", "quarry-worker-mining"), ("claim", "quarry-worker-mining"), ("hand in", "quarry-worker-mining"),
+    ("seal", "quarry-ticker"), ("append", "quarry-ticker"), ("announce", "quarry-worker-network"),
     ("ask peer POST", "quarry-worker-network"), ("HTTP POST", "quarry-api"), ("resolve", "quarry-worker-network"),
     ("ask peer GET", "quarry-worker-network"), ("HTTP GET", "quarry-api"),
 }  # fmt: skip
