@@ -1,8 +1,12 @@
 """What moves: live updates while workers mine, the button that asks for a block, the block taken apart, sending."""
 
 import json
+import os
 import re
 import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,6 +18,7 @@ from shared.keys import KeyPair
 from tests.browser.conftest import Scene, Tab
 from tests.support.keys import ALICE, BOB, fresh_key
 from tests.support.nodes import transfer
+from tests.support.processes import children
 from tests.support.waiting import eventually
 
 WALLET = """
@@ -41,11 +46,29 @@ def test_a_block_appears_by_itself(tab: Tab, scene: Scene) -> None:
     eventually(lambda: height(tab) > before)
 
 
+@contextmanager
+def workers_stopped(scene: Scene) -> Iterator[None]:
+    """No mining worker does anything meanwhile: one would find that a round of the test has no template, and end it."""
+    stopped: list[int] = []
+    for name, process in scene.running.processes.items():
+        if name.startswith("mining"):
+            os.kill(process.pid, signal.SIGSTOP)
+            jobs = children(process.pid)
+            for pid in jobs:
+                os.kill(pid, signal.SIGSTOP)
+            stopped += [process.pid, *jobs]
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
 def test_a_round_is_seen_while_workers_search(tab: Tab, scene: Scene) -> None:
     """The bar and the figures grow with the events, without a reload; the bar is of the round, not of each worker."""
     tab.open("/mining")
     tab.page.wait_for_selector('#live[data-state="live"]')
-    with scene.running.redis() as redis:
+    with workers_stopped(scene), scene.running.redis() as redis:
         keys = Keys(scene.running.name)
         redis.hset(keys.round("f" * 32), mapping=ROUND | {"id": "f" * 32})
         redis.hset(keys.round_workers("f" * 32), mapping={"anna": "1000:1:2", "ben<b>": "500:1:2"})
