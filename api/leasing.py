@@ -18,6 +18,8 @@ from shared.wire import MAX_INTEGER
 LONGEST_NAME: Final = 40  # characters
 # Seconds after which a miner may ask again while no round is open.
 RETRY_SECONDS: Final = 1
+# Seconds between the beginnings of two batches of requests that are answered together, in either server.
+PACE: Final = 0.01
 _LEASE_ID = re.compile(r"[0-9a-f]{32}")
 _USUAL_WAIT = re.compile(r"(wait=(60|[0-5]?[0-9](\.[0-9]{1,9})?))?")
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode

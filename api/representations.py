@@ -1,4 +1,6 @@
-"""Representations of blocks, transactions and rounds over HTTP: the hashed fields, and what the node knows besides."""
+"""Representations of blocks, transactions, rounds and payees over HTTP: the hashed fields, and what the node knows
+besides.
+"""
 
 from typing import Any
 
@@ -9,10 +11,12 @@ from services.mempool.gaps import missing_nonces, missing_words
 from services.node import Node
 from services.store.figures import RoundFigures, round_figures
 from services.store.overview import NodeOverview
+from services.store.payouts import Payee
 from services.store.pool import Entry
 from services.store.records import StoredHeader, Tip
 from services.store.rounds import Round
 from shared.addresses import address_of_public_key
+from shared.amounts import format_amount
 from shared.block import Header
 from shared.hashing import is_hash
 
@@ -184,4 +188,17 @@ def _with_figures(found: Round, figures: RoundFigures) -> dict[str, Any]:
         "sealed_by": found.sealed_by,
         "opened_at": found.opened_at,
         "ended_at": found.ended_at,
+    }
+
+
+def represent_payee(payee: Payee) -> dict[str, Any]:
+    """What payouts have paid to an address, and will pay."""
+    return {
+        "address": payee.address,
+        "paid": format_amount(payee.paid),
+        "planned": format_amount(payee.planned),
+        "payments": payee.payments,
+        "since": payee.since,
+        "block": payee.block,
+        "transaction": payee.transaction,
     }

@@ -14,6 +14,7 @@ import structlog
 
 from api.door.limits import MAX_WAITING
 from api.door.pool import Pool
+from api.leasing import PACE
 from services.connections import RedisError
 from services.mining.leases import Asked, Handed, Leases
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-# Seconds between the beginnings of two batches.
-PACE: Final = 0.01
 # Requests of one batch. More go to the next one at once, so that another thread may take them.
 MOST: Final = 64
 

@@ -14,13 +14,12 @@ from typing import Final
 
 import structlog
 
+from api.leasing import PACE
 from services.mining.leases import Asked, Handed, Leases, Reported
 from services.store.leases import Lease
 
 _log = structlog.get_logger(__name__)
 
-# Seconds between the beginnings of two batches.
-PACE: Final = 0.01
 # Requests of one batch, and those that may wait for theirs.
 MOST: Final = 256
 MOST_WAITING: Final = 1_024

@@ -1,15 +1,12 @@
 """What payouts have paid to the addresses of miners."""
 
-from typing import Any
-
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from api.access import current_node
+from api.representations import represent_payee
 from api.serving.budget import reserve
-from services.store.payouts import Payee
 from shared.addresses import parse_address
-from shared.amounts import format_amount
 
 blueprint = Blueprint("payouts", __name__)
 
@@ -42,7 +39,7 @@ def index() -> ResponseReturnValue:
         nothing=totals.nothing,
         detached=totals.detached,
         forgotten=totals.forgotten,
-        payees=[_shown(payee) for payee in store.payees(last).values()],
+        payees=[represent_payee(payee) for payee in store.payees(last).values()],
     )
 
 
@@ -64,16 +61,4 @@ def show(address: str) -> ResponseReturnValue:
             paid for, or null); block and transaction (of the last payment, or null). Without any payment: zeros.
           json: Payee
     """
-    return jsonify(_shown(current_node().payouts.payees([normal := parse_address(address)])[normal]))
-
-
-def _shown(payee: Payee) -> dict[str, Any]:
-    return {
-        "address": payee.address,
-        "paid": format_amount(payee.paid),
-        "planned": format_amount(payee.planned),
-        "payments": payee.payments,
-        "since": payee.since,
-        "block": payee.block,
-        "transaction": payee.transaction,
-    }
+    return jsonify(represent_payee(current_node().payouts.payees([normal := parse_address(address)])[normal]))

@@ -67,14 +67,12 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     tip = replay.tip
     assert tip is not None, "a verified chain has a genesis block"
     findings, looked_at = _compare(target, result, wanted, redis_url)
-    if findings:
-        if target.as_json:
-            terminal.show_json({"valid": False, "findings": [asdict(finding) for finding in findings]})
-        terminal.say(*finding_lines(findings))
-        raise Failure(
-            f"The blocks are valid, but {len(findings)} record(s) that the node has stored differ from what the blocks "
-            "give; `quarry repair` corrects them."
-        )
+    _require_none(
+        target,
+        findings,
+        f"The blocks are valid, but {len(findings)} record(s) that the node has stored differ from what the blocks "
+        "give; `quarry repair` corrects them.",
+    )
     found = {
         "valid": True,
         "height": tip.index,
@@ -94,20 +92,26 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     )
 
 
+def _require_none(target: Target, findings: list[Finding], sentence: str) -> None:
+    """Show what differs in the store, if anything does. Raises: Failure, with the sentence."""
+    if findings:
+        if target.as_json:
+            terminal.show_json({"valid": False, "findings": [asdict(finding) for finding in findings]})
+        terminal.say(*finding_lines(findings))
+        raise Failure(sentence)
+
+
 def _verify_kept(target: Target, wanted: ChainSpec, redis_url: str | None) -> None:
     """Verify what a node that prunes has of its chain."""
     with bar("verifying", quiet=target.as_json, unit="blocks") as advance:
         part = verify_kept(target.client, wanted, advance)
     findings, looked_at = _compare(target, None, wanted, redis_url)
-    if findings:
-        if target.as_json:
-            terminal.show_json({"valid": False, "findings": [asdict(finding) for finding in findings]})
-        terminal.say(*finding_lines(findings))
-        raise Failure(
-            f"The blocks that the node has are valid, but {len(findings)} record(s) that it has stored differ from "
-            "them. Since it has removed the bodies of older blocks, `quarry repair` cannot correct that: fetch the "
-            "chain anew."
-        )
+    _require_none(
+        target,
+        findings,
+        f"The blocks that the node has are valid, but {len(findings)} record(s) that it has stored differ from them. "
+        "Since it has removed the bodies of older blocks, `quarry repair` cannot correct that: fetch the chain anew.",
+    )
     target.show(
         {"valid": True, **asdict(part), "compared": looked_at},
         f"What this node has of its chain is valid: the headers of {part.height} blocks, and the bodies from height "

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from api.cli.chain.verification import rule_broken
+from api.cli.chain.verification import Moved, at_rest, rule_broken
 from api.cli.client import NodeClient, Refused
 from api.cli.group import Failure
 from shared.block import Header
@@ -13,7 +13,6 @@ from shared.chain_spec import ChainSpec
 from shared.errors import RuleError
 from shared.rules import rules_for
 
-_ATTEMPTS = 3
 _PAGE = 500  # headers
 
 
@@ -28,10 +27,6 @@ class KeptPart:
     transactions: int  # of the checked bodies, rewards included
 
 
-class _Moved(Exception):
-    """The node has replaced blocks, or pruned more of them, since the check began."""
-
-
 def verify_kept(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int], None]) -> KeptPart:
     """Check the headers of all blocks, and the bodies from the node's `kept_from` on: roots, signatures, rewards.
 
@@ -43,12 +38,7 @@ def verify_kept(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int
     Raises:
         Failure: a block breaks a rule; the message names its height and the rule.
     """
-    for _ in range(_ATTEMPTS):
-        try:
-            return _verified(client, spec, advance)
-        except _Moved:
-            continue
-    raise Failure("The node reorganised or pruned its chain each time it was read; try again later.")
+    return at_rest(lambda: _verified(client, spec, advance))
 
 
 def _verified(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int], None]) -> KeptPart:
@@ -67,7 +57,7 @@ def _verified(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int],
             rules.check_header(header, tuple(window), None)
         except RuleError as error:
             if error.code == "wrong_previous_hash":
-                raise _Moved from None
+                raise Moved from None
             raise rule_broken(window[-1].index + 1, error) from None
         chainwork += rules.work(header)
         window.append(header)
@@ -91,7 +81,7 @@ def _verified(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int],
             transactions += len(block.transactions)
     except Refused as error:
         if error.code == "pruned":
-            raise _Moved from None
+            raise Moved from None
         raise
     return KeptPart(window[-1].index, window[-1].hash, chainwork, kept_from, transactions)
 
@@ -102,5 +92,5 @@ def _headers(client: NodeClient, after: str) -> list[Any]:
     if not isinstance(headers, list):
         raise Failure("The node's answer is not a page of headers.")
     if not headers:
-        raise _Moved
+        raise Moved
     return headers

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from api.cli.client import NodeClient
 from api.cli.group import Failure
@@ -12,6 +13,7 @@ from shared.errors import RuleError
 from shared.replay import Replay
 from shared.rules import rules_for
 
+T = TypeVar("T")
 _ATTEMPTS = 3
 
 
@@ -23,8 +25,22 @@ class Verified:
     transactions: int  # rewards included
 
 
-class _Reorganised(Exception):
-    """The node replaced blocks that had been verified."""
+class Moved(Exception):
+    """The node replaced blocks that had been read, or pruned more of them, since the check began."""
+
+
+def at_rest(read: Callable[[], T]) -> T:
+    """What `read` returns, once the chain does not change while it is read. `read` raises `Moved` if it does.
+
+    Raises:
+        Failure: it changes each time.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            return read()
+        except Moved:
+            continue
+    raise Failure("The node's chain changed each time it was read; try again later.")
 
 
 def verify_chain(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int], None]) -> Verified:
@@ -36,12 +52,7 @@ def verify_chain(client: NodeClient, spec: ChainSpec, advance: Callable[[int, in
     Raises:
         Failure: a block breaks a rule; the message names its height and the rule.
     """
-    for _ in range(_ATTEMPTS):
-        try:
-            return _replay(client, spec, advance)
-        except _Reorganised:
-            continue
-    raise Failure("The node reorganised its chain each time it was read; try again later.")
+    return at_rest(lambda: _replay(client, spec, advance))
 
 
 def _replay(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int], None]) -> Verified:
@@ -54,7 +65,7 @@ def _replay(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int], N
                 transactions += len(replay.add(value).transactions)
             except RuleError as error:
                 if error.code == "wrong_previous_hash" and _has_moved(client, replay):
-                    raise _Reorganised from None
+                    raise Moved from None
                 raise rule_broken(height, error) from None
             advance(height, length)
     if replay.tip is None:

@@ -3,10 +3,9 @@
 import re
 from typing import Any
 
+from api.representations import represent_payee
 from services.node import Node
 from services.store.leases import Miner
-from services.store.payouts import Payee
-from shared.amounts import format_amount
 from shared.shares import borne_out, chance_of_so_few, withholds
 
 LISTED = 200
@@ -27,19 +26,8 @@ def miners(node: Node) -> dict[str, Any]:
     return {
         "miners": [_shown(miner) for miner in found],
         "listed": LISTED,
-        "payees": [_paid(payee) for payee in sorted(paid, key=lambda payee: -payee.paid)],
+        "payees": [represent_payee(payee) for payee in sorted(paid, key=lambda payee: -payee.paid)],
         "totals": node.payouts.totals(),
-    }
-
-
-def _paid(payee: Payee) -> dict[str, Any]:
-    return {
-        "address": payee.address,
-        "paid": format_amount(payee.paid),
-        "planned": format_amount(payee.planned),
-        "payments": payee.payments,
-        "since": payee.since,
-        "transaction": payee.transaction,
     }
 
 

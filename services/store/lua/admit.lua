@@ -4,8 +4,8 @@
 --   6 order member to displace or "", 7 its sender, 8 total cost of the queue afterwards (base units); then per
 --   transaction: id, nonce, 64 hex digits of (2^256 - 1 - fee), replacements so far, canonical transaction.
 -- Returns {"ok", tip height, 1 if a round is open or the desk opens the next one after a rest, else 0, new revision, first
--- free nonce, auto-mining as a control method has set it ("1" or "0") or ""}, {"moved"} if the view no longer holds, or {"differs", sentence} while the stored state is marked as
--- wrong. Only "ok" writes.
+-- free nonce, auto-mining as a control method has set it ("1" or "0") or ""}, {"moved"} if the view no longer holds, or
+-- {"differs", sentence} while the stored state is marked as wrong. Only "ok" writes.
 local P = KEYS[1]
 -- include: pool
 -- include: fault

@@ -1,7 +1,6 @@
 """Packs of old blocks: every reader reads the same, and nothing is lost or twice, whenever a process is killed."""
 
 import json
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,8 @@ from services.errors import Damaged, TipMoved
 from services.store import packing
 from services.store.packing import HELD_SECONDS, PackStore
 from services.store.packs import full_hash
-from tests.support.keys import ALICE, CAROL, KEYS, MINER
+from tests.support.keys import ALICE, CAROL, KEYS
+from tests.support.long_chains import grow, pack_all
 from tests.support.nodes import TestNode
 from tests.support.stored import assert_store_equals_replay
 
@@ -31,29 +31,6 @@ def _small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def packs(here: TestNode, redis: Redis) -> PackStore:
     return PackStore(as_store(redis), here.node.chain.keys)
-
-
-def grow(here: TestNode, blocks: int, seed: int = 0) -> None:
-    """Blocks of zero to five transactions of all types."""
-    rng, keys = random.Random(seed), KEYS[:6]
-    for _ in range(blocks):
-        nonces = {key.address: here.node.chain.account(key.address).nonce for key in keys}
-        made = []
-        for _ in range(rng.randint(0, 5)):
-            key, other = rng.choice(keys), rng.choice(keys)
-            fields: dict[str, Any] = {"recipient": other.address, "amount": "1"}
-            if rng.random() < 0.3:
-                fields["type"] = "approve"
-            made.append(here.sign(key, nonces[key.address], **fields))
-            nonces[key.address] += 1
-        here.mine(*made, recipient=rng.choice([MINER, ALICE.address]))
-
-
-def pack_all(here: TestNode, packs: PackStore, depth: int = 1) -> int:
-    done = 0
-    while count := packs.pack_next(depth, here.clock.now):
-        done += count
-    return done
 
 
 def everything(here: TestNode) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 whenever a process is killed.
 """
 
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -19,6 +18,7 @@ from services.store.packing import PackStore
 from services.store.pruning import PruneStore
 from services.store.schema import PRUNED_SCHEMA, SCHEMA, UPGRADE_SECONDS
 from tests.support.keys import ALICE, KEYS, MINER
+from tests.support.long_chains import grow, pack_all
 from tests.support.nodes import TestNode
 from tests.support.stored import dump
 
@@ -35,25 +35,6 @@ def begin(here: TestNode) -> None:
     """As the start of a node with QUARRY_KEEP, after which nothing is pruned for a while."""
     here.node.chain.schema.adopt(here.clock.now(), prunes=True)
     here.clock.sleep(UPGRADE_SECONDS + 1)
-
-
-def grow(here: TestNode, blocks: int, seed: int = 0) -> None:
-    """Blocks of zero to three transactions of several types."""
-    rng, keys = random.Random(seed), KEYS[:6]
-    for _ in range(blocks):
-        nonces = {key.address: here.node.chain.account(key.address).nonce for key in keys}
-        made = []
-        for _ in range(rng.randint(0, 3)):
-            key, other = rng.choice(keys), rng.choice(keys)
-            kind = {"type": "approve"} if rng.random() < 0.3 else {}
-            made.append(here.sign(key, nonces[key.address], recipient=other.address, amount="1", **kind))
-            nonces[key.address] += 1
-        here.mine(*made, recipient=rng.choice([MINER, ALICE.address]))
-
-
-def pack_all(here: TestNode) -> None:
-    while here.node.chain.packs.pack_next(1, here.clock.now):
-        pass
 
 
 def prune_all(here: TestNode, keep: int = KEEP) -> int:
