@@ -5,5 +5,6 @@
 may do what), `audit` (what was done with admin tokens), `reading` (input), `representations` (output), `cors` and
 `headers`; `leasing` is how miners ask for leases, of both servers. Below them, `serving` limits what connections may
 hold, and `errors` turns every error into a response. `door` serves `rpc` over HTTP and WebSocket in a process of its
-own. `cli` is a client and shares nothing with them. Import-linter checks these layers (pyproject.toml).
+own. `cli` is a client and shares nothing with them. `preload` loads all of it in a nursery, from which the programs are
+forked. Import-linter checks these layers (pyproject.toml).
 """

@@ -7,5 +7,6 @@
 - `miner`: mines over HTTP for a node that does not trust it, with a voucher.
 - `ticker`: enqueues the scheduled jobs. Threads beside it: `housekeeper`, and `pacemaker` for interval mining.
 - `state_files`: state files of a node that starts or has ended.
+- `preload`: what a nursery loads, from which these programs are forked.
 - `rq_logs`: RQ's own log lines.
 """

@@ -3,7 +3,6 @@
 - `lab`: the lab itself
 - `node`: one node: started, stopped, killed, paid from, limited
 - `watcher`: follows what a node has, and keeps it mining
-- `nursery`: the process from which the processes of all nodes are forked
 - `warden`: cleans up after a lab that was killed
 - `claimant`: a peer that claims work which it did not do
 - `front`: stands before a node whose miner has a strategy

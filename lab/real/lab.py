@@ -19,7 +19,6 @@ from lab.interface import Claims, LabBlock, LabError, Link, NotReached, World
 from lab.real.claimant import Claimant
 from lab.real.front import Front
 from lab.real.node import HOST, RealNode
-from lab.real.nursery import start_nursery
 from lab.real.refusals import Refusals
 from lab.real.router import Router
 from lab.real.warden import Warden
@@ -28,6 +27,7 @@ from lab.recording import Recorder
 from lab.strategy import Strategy
 from services.launch.node_files import node_files, write_private
 from services.launch.node_plan import NodePlan
+from services.launch.nursery import nursery_of_nodes
 from services.launch.state import to_toml
 from services.settings.table import BUILT_IN_SPECS, load_spec
 from services.system.programs import scrub_environment
@@ -123,7 +123,7 @@ class RealLab(Claims):
         scrub_environment()
         self._warden = Warden()
         self._stack.callback(self._warden.close)
-        self._nursery = start_nursery()  # it imports while we go on
+        self._nursery = nursery_of_nodes()  # it imports while we go on
         self._stack.callback(self._nursery.close)
         if directory is None:
             directory = Path(tempfile.mkdtemp(prefix="quarry-lab-"))

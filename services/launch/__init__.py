@@ -16,7 +16,8 @@ state          loading a state file before a node starts, and writing it after i
 reset          removing the chains of stopped nodes
 supervisor     child processes, restarted when they die
 children       one child process, and the ordinary way to start one
-nursery        children that are forked from one process, which has imported what they need (`nursery_process`)
+nursery        children that are forked from one process, `nursery_program`, which has imported what they need
+               (`nursery_process`)
 running        questions to a node that is starting
 ports          reserving ports
 addresses      where the servers of a node are reached

@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from services.launch.launcher import RunningNode
+from services.launch.launcher import WHY_SLOW, RunningNode
 from services.launch.node_plan import NodePlan
+from services.launch.nursery import Nursery, nursery_of_nodes
 from services.launch.peer_router import PeerRouter
 
 
 class Launch:
-    """Several nodes, started together and kept running."""
+    """Several nodes, started together and kept running. Their programs are forked from one nursery."""
 
     def __init__(
         self,
@@ -22,6 +23,8 @@ class Launch:
         """`report` is told each step of the start, in a few words. The nodes reach each other through `router`."""
         self.router = router
         self.nodes = [RunningNode(plan, report) for plan in plans]
+        self._report = report
+        self._nursery: Nursery | None = None
 
     def start(self) -> None:
         """Start all nodes and wait until they are ready. After an error or an interrupt, none is left running.
@@ -32,6 +35,9 @@ class Launch:
         try:
             for node in self.nodes:
                 node.allocate()
+            self._nursery = nursery = self._start_nursery()
+            for node in self.nodes:
+                node.start_program = nursery
             if self.router is not None:
                 for node, proxy in zip(self.nodes, self.router.start([node.url for node in self.nodes]), strict=True):
                     node.use_proxy(proxy)
@@ -71,7 +77,17 @@ class Launch:
         for node in reversed(self.nodes):
             node.tell()
         with contextlib.ExitStack() as stack:
+            if self._nursery is not None:
+                stack.callback(self._nursery.close)
             if self.router is not None:
                 stack.callback(self.router.stop)
             for node in self.nodes:
                 stack.callback(node.stop)
+
+    def _start_nursery(self) -> Nursery:
+        """The process from which all programs are forked. It imports what they need while we go on."""
+        first = self.nodes[0]
+        kernel = first.settings.kernel if first.plan.workers else "plain"
+        return nursery_of_nodes(
+            kernel, lambda seconds: self._report(f"loading the programs ({seconds:.0f} s); {WHY_SLOW}")
+        )

@@ -41,7 +41,7 @@ _POLL = 0.05
 _DIFFERS = "ledger_differs"
 # After so many seconds of silence, a start says what it waits for; the first time, also why it may take longer.
 _SILENT = 1.8
-_WHY_SLOW = "the first start on a machine compiles the code and the hash kernel"
+WHY_SLOW = "the first start on a machine compiles the code and the hash kernel"
 _TRIM_SECONDS = 5.0  # between two looks at the sizes of the logs
 
 
@@ -53,7 +53,7 @@ class RunningNode:
     ) -> None:
         self.plan = plan
         self._report = report
-        self._start_program = start_program
+        self.start_program = start_program  # how its programs are started
         self.settings = plan.check()
         self._bound = named("--host", bind_address, self.settings.host)
         self.address = ""
@@ -193,7 +193,7 @@ class RunningNode:
             self._require_alive()
             now = time.monotonic()
             if now - said > _SILENT:
-                why = f"; {_WHY_SLOW}" if said == began else ""
+                why = f"; {WHY_SLOW}" if said == began else ""
                 self._report(f"{self.plan.name}: waiting for {missing} ({now - began:.0f} s){why}")
                 said = now
             if now - began > START_TIMEOUT:
@@ -255,7 +255,7 @@ class RunningNode:
         for program in programs:
             if program.log is not None:
                 set_aside(program.log)
-        supervisor = Supervisor(programs, start=self._start_program)
+        supervisor = Supervisor(programs, start=self.start_program)
         self._supervisors.append((supervisor, list(programs)))
         self._stack.callback(supervisor.stop, STOP_TIMEOUT)
         supervisor.start()

@@ -22,7 +22,8 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,29 @@ def _can_serve() -> bool:
 
 
 AVAILABLE = _can_serve()
-# Seconds that the nursery may take for an answer. The first one waits for its imports, and for the compiler of the hash
-# kernel where nothing is in its cache.
+# Seconds that the nursery may take for an answer, and for its imports. Where nothing is in its cache, these include the
+# compiler of the hash kernel.
 _PATIENCE = 90.0
+_SILENT = 1.8  # seconds after which a start says that it waits
+# The modules that load what the programs of a node need.
+LOADED = ("api.preload", "worker.preload")
 # Variables that Python, the C library or a package read when they are loaded, which the nursery has done already.
 _READ_AT_START = tuple("PYTHON HOME NUMBA_ LC_ LANG LD_ TZ TMPDIR MALLOC_ COVERAGE_ OMP_ OPENBLAS_".split())
+
+
+def nursery_of_nodes(
+    kernel: str = "auto",
+    waits: Callable[[float], None] = lambda seconds: None,
+    environment: Mapping[str, str] | None = None,
+) -> "Nursery":
+    """A nursery for API, door, workers and ticker, which imports while its owner goes on.
+
+    Args:
+        kernel: the hash kernel that it makes ready, as QUARRY_KERNEL names them.
+        waits, environment: see `Nursery`.
+    """
+    own = {**(os.environ if environment is None else environment), "QUARRY_KERNEL": kernel}
+    return Nursery("services.launch.nursery_program", LOADED, own, waits)
 
 
 class _Lost(Exception):
@@ -64,15 +83,26 @@ class Nursery:
 
     Args:
         module: the nursery's program, which ends in `nursery_process.serve`.
+        arguments: of the program, after the socket's number. One more follows, which is room for what `ps` shows.
         environment: all of its own; None: ours.
+        waits: is called about every two seconds while a start waits until the nursery has loaded its modules, with the
+            seconds that have passed.
     """
 
-    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        waits: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         environment = os.environ if environment is None else environment
         self._lock = threading.Lock()
         self._read = _read_at_start(environment)
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._waits = waits
+        self._loaded = False
         if not AVAILABLE:
             log.info("nursery_unavailable", reason="this system has no os.pidfd_open: each program starts Python")
             return
@@ -81,7 +111,7 @@ class Nursery:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [*module_command(module, str(theirs.fileno())), ARGUMENT],
+                    [*module_command(module, str(theirs.fileno()), *arguments), ARGUMENT],
                     env={**environment, "_QUARRY_ROOM": VARIABLE},
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
@@ -139,6 +169,7 @@ class Nursery:
             if self._channel is None:
                 raise _Lost("it has ended")
             try:
+                self._await_modules(self._channel)
                 socket.send_fds(self._channel, [json.dumps(request).encode()], files)
                 answer = self._channel.recv(LARGEST)
                 if not answer:
@@ -153,6 +184,19 @@ class Nursery:
                 self._let_go()
                 raise
             return found
+
+    def _await_modules(self, channel: socket.socket) -> None:
+        """Wait until the nursery says that it has loaded its modules. Raises `_Lost`."""
+        began = time.monotonic()
+        while not self._loaded:
+            if select.select([channel], [], [], _SILENT)[0]:
+                if not channel.recv(LARGEST):
+                    raise _Lost("it ended while it loaded its modules")
+                self._loaded = True
+            elif time.monotonic() - began > _PATIENCE:
+                raise _Lost(f"it has not loaded its modules within {_PATIENCE:g} s")
+            else:
+                self._waits(time.monotonic() - began)
 
     def _lose(self, reason: str) -> None:
         log.error("nursery_lost", reason=reason, instead="each program starts Python from now on")

@@ -1,7 +1,7 @@
 """A nursery: one process that has imported everything, and forks a program's process when it is asked for one.
 
 A nursery's program imports what it wants to share, and then calls `serve` with the number of a socket (SOCK_SEQPACKET)
-that it was started with. A request is one message, a JSON object:
+that it was started with. It sends {} when it has imported them. A request is one message, a JSON object:
 
     {"start": MODULE, "command": [...], "directory": PATH, "environment": {...}}   with three descriptors
         → {"pid": N}, once the child is ready to run its first line, or {"errno": N}
@@ -63,6 +63,8 @@ def serve(number: int, load: Callable[[], None]) -> None:
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
     keep()
+    with contextlib.suppress(OSError):  # the owner has gone
+        channel.send(b"{}")
     asked = _answer_all(channel, problem)
     channel.close()
     gc.enable()
@@ -83,7 +85,10 @@ def _answer_all(channel: socket.socket, problem: str) -> str | None:
     """Answer requests. Returns the module to run, in a child; None at the end."""
     children: set[int] = set()
     while True:
-        data, files, _, _ = socket.recv_fds(channel, LARGEST, 16)
+        try:
+            data, files, _, _ = socket.recv_fds(channel, LARGEST, 16)
+        except ConnectionResetError:  # the owner has gone, and has not read that we have loaded everything
+            return None
         if not data:
             return None
         try:

@@ -13,10 +13,10 @@ import sys
 import threading
 
 from api.cli import main
-from lab.real.nursery import load
-from services.launch import launcher
-from services.launch.nursery import Nursery, _read_at_start
+from services.launch import launch
+from services.launch.nursery import LOADED, Nursery, _read_at_start
 from services.launch.nursery_process import serve
+from services.launch.nursery_program import load
 from services.system.processes import die_with_parent
 from services.system.programs import scrubbed
 
@@ -30,11 +30,15 @@ class ForkedNursery(Nursery):
         self._read = _read_at_start(scrubbed(os.environ))  # as commands that start nodes reduce it
         self._channel = channel
         self._process = None
-        self._forked = process
+        self._waits = lambda seconds: None
+        self._loaded = False
+        self._forked: int | None = process
 
     def close(self) -> None:
         super().close()
-        os.waitpid(self._forked, 0)
+        if self._forked is not None:
+            os.waitpid(self._forked, 0)
+            self._forked = None
 
 
 def fork_nursery() -> Nursery | None:
@@ -52,7 +56,7 @@ def fork_nursery() -> Nursery | None:
     for number in (0, 1):  # the output's reader waits for its end
         os.dup2(nothing, number)
     os.close(nothing)
-    serve(theirs.detach(), load)
+    serve(theirs.detach(), lambda: load(LOADED))
     return None
 
 
@@ -64,12 +68,7 @@ def run() -> None:
     nursery = fork_nursery()
     if nursery is None:
         return
-    usual = launcher.RunningNode
-
-    def running_node(plan, report=lambda step: None):  # type: ignore[no-untyped-def]
-        return usual(plan, report, nursery)
-
-    launcher.RunningNode = running_node  # type: ignore[misc, assignment]
+    launch.nursery_of_nodes = lambda *_: nursery  # type: ignore[assignment]
     sys.argv = ["quarry", *sys.argv[2:]]
     try:
         main()

@@ -13,9 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TextIO
 
-from lab.real.nursery import start_nursery
 from services.launch.children import Child, Start, Started
-from services.launch.nursery import AVAILABLE
+from services.launch.nursery import AVAILABLE, nursery_of_nodes
 from services.system.programs import ROOT, module_command, scrubbed
 
 
@@ -84,6 +83,6 @@ class ForkedCommand:
 
 @cache
 def _nursery() -> Start:
-    nursery = start_nursery({**scrubbed(os.environ), "QUARRY_KERNEL": "plain"})
+    nursery = nursery_of_nodes("plain", environment=scrubbed(os.environ))
     atexit.register(nursery.close)
     return nursery

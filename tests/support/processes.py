@@ -29,6 +29,18 @@ def state(pid: int) -> str:
     return _stat(pid)[0]
 
 
+def parent(pid: int) -> int:
+    """The pid of a process's parent; 0 if there is no such process."""
+    return int(_stat(pid)[1])
+
+
+def command_of(pid: int) -> str:
+    """A process's command and arguments; empty if there is no such process."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
 def in_sessions(sessions: Collection[int]) -> list[int]:
     """Pids of the processes of these sessions, zombies included.
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 
 from services.launch.nursery_process import serve
 
@@ -15,6 +16,9 @@ def load() -> None:
         threading.Thread(target=threading.Event().wait, daemon=True).start()
     elif leaves == "a file":
         _left.append(open(os.devnull))
+    elif leaves == "not before":
+        while not os.path.exists(os.environ["TEST_NURSERY_WANTS"]):
+            time.sleep(0.01)
     elif leaves == "an error":
         raise ImportError("no such package")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -35,7 +36,7 @@ FOREVER = "import time; print('up', flush=True); time.sleep(60)"
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    nursery = Nursery(SMALL, scrubbed(os.environ))
+    nursery = Nursery(SMALL, environment=scrubbed(os.environ))
     yield nursery
     pid = nursery.pid
     nursery.close()
@@ -45,7 +46,7 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture
 def lost_nursery() -> Iterator[Nursery]:
     """One that the test may lose."""
-    nursery = Nursery(SMALL, scrubbed(os.environ))
+    nursery = Nursery(SMALL, environment=scrubbed(os.environ))
     yield nursery
     nursery.close()
 
@@ -198,7 +199,7 @@ def test_a_nursery_ends_with_its_owner_however_that_ends_and_so_do_its_children(
 def test_what_cannot_be_forked_is_said_once_and_starts_are_ordinary(
     tmp_path: Path, leaves: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nursery = Nursery(SMALL, {**scrubbed(os.environ), "TEST_NURSERY_LEAVES": leaves})
+    nursery = Nursery(SMALL, environment={**scrubbed(os.environ), "TEST_NURSERY_LEAVES": leaves})
     logs = listen(monkeypatch, "services.launch.nursery.log")
     assert [start(nursery, tmp_path / "log", *RUN, "pass").wait(20) for _ in range(2)] == [0, 0]
     assert [entry["event"] for entry in logs] == ["nursery_lost"] and reason in logs[0]["reason"]
@@ -215,14 +216,50 @@ def test_without_room_for_a_nursery_starts_are_ordinary(tmp_path: Path, monkeypa
     nursery.close()
 
 
-def test_garbage_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+def test_a_start_says_that_it_waits_for_the_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.launch.nursery._SILENT", 0.02)
+    wanted, waited = tmp_path / "wanted", list[float]()
+
+    def waits(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            wanted.touch()
+
+    settings = {**scrubbed(os.environ), "TEST_NURSERY_LEAVES": "not before", "TEST_NURSERY_WANTS": str(wanted)}
+    nursery = Nursery(SMALL, environment=settings, waits=waits)
+    child = start(nursery, tmp_path / "log", *RUN, "import os; print(os.getppid())")
+    assert child.wait(20) == 0 and int((tmp_path / "log").read_text().split()[0]) == nursery.pid
+    assert len(waited) >= 3 and waited == sorted(waited)
+    nursery.close()
+
+
+def started_by_hand(**settings: str) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
+    """Our end of a nursery's socket, and the nursery."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(20)
+    with theirs:
+        command = module_command(SMALL, str(theirs.fileno()))
+        return ours, subprocess.Popen(command, env={**scrubbed(os.environ), **settings}, pass_fds=[theirs.fileno()])
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_an_owner_that_ends_at_once_is_no_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], loaded: bool
+) -> None:
+    wanted = tmp_path / "wanted"
+    ours, process = started_by_hand(TEST_NURSERY_LEAVES="not before", TEST_NURSERY_WANTS=str(wanted))
+    with ours:
+        if loaded:
+            wanted.touch()
+            assert select.select([ours], [], [], 20)[0], "it has said so, and nobody reads it"
+    wanted.touch()
+    assert process.wait(20) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_garbage_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    ours, process = started_by_hand()
     with ours, open(os.devnull, "r+b") as nothing:
-        with theirs:
-            process = subprocess.Popen(
-                module_command(SMALL, str(theirs.fileno())), env=scrubbed(os.environ), pass_fds=[theirs.fileno()]
-            )
         good: dict[str, Any] = {
             "start": "timeit", "command": module_command(*RUN, "pass"), "directory": str(tmp_path),
             "environment": dict(os.environ),
@@ -234,6 +271,7 @@ def test_garbage_is_refused_and_changes_nothing(tmp_path: Path) -> None:
             answer: dict[str, Any] = json.loads(ours.recv(10_000))
             return answer
 
+        assert ours.recv(10_000) == b"{}", "it has loaded its modules"
         for data in (b"\xff\x00", b"[]", b"{", b'"start"', {}, {"start": 1}, {"start": "timeit"}):
             assert list(ask(data, files=0)) == ["refused"]
         assert list(ask(good, files=2)) == list(ask(good, files=5)) == ["refused"]

@@ -18,7 +18,7 @@ import redis
 from services.launch.embedded import EmbeddedValkey
 from services.wallet.development import ACCOUNTS
 from tests.support.commands import UP, done, forked, get, launched, quarry, starting
-from tests.support.processes import linux_only, processes_of
+from tests.support.processes import children, command_of, linux_only, parent, processes_of
 from tests.support.waiting import eventually
 
 
@@ -152,23 +152,39 @@ def test_a_signal_while_starting_leaves_no_process(tmp_path: Path, delay: float)
 def test_what_is_killed_comes_back_and_a_killed_up_does_not_keep_the_next_from_starting(tmp_path: Path) -> None:
     with launched(tmp_path, as_users_do=True) as (process, ready):
         url = ready["nodes"][0]["url"]
-        tip = done(tmp_path, "mine")[0]["hash"]
+        first = done(tmp_path, "mine")[0]["hash"]
         with redis.Redis.from_url(ready["redis_url"]) as store:
             valkey = int(store.info("server")["process_id"])
         os.kill(valkey, signal.SIGKILL)
         eventually(lambda: get(url + "/readyz"))
-        assert get(url + "/blocks/latest")["hash"] == tip
+        assert get(url + "/blocks/latest")["hash"] == first
         [worker] = [pid for pid, command in processes_of(tmp_path).items() if "--queue mining" in command][:1]
         os.kill(worker, signal.SIGKILL)
         mined = done(tmp_path, "mine", "--wait", "60")[0]
         assert mined["index"] == 3
+        nursery = _nursery_of(process.pid)
+        if nursery is not None:  # from which all programs are forked; they end with it, and are started one by one
+            before = processes_of(tmp_path)
+            assert [pid for pid in before if "--queue mining" in before[pid] and parent(pid) == nursery]
+            os.kill(nursery, signal.SIGKILL)
+            eventually(lambda: not before.keys() & {*children(nursery), nursery} & processes_of(tmp_path).keys(), 20)
+            eventually(lambda: get(url + "/readyz"), 60)
+            mined = done(tmp_path, "mine", "--wait", "60")[0]
+            assert mined["index"] == 4
+            assert _nursery_of(process.pid) is None
+        tip = mined["index"]
         process.kill()
         process.wait()
     address = ready["nodes"][0]["address"]
     with launched(tmp_path) as (_, again):
         assert again["nodes"][0]["address"] == address
-        assert get(again["nodes"][0]["url"] + "/blocks/3")["hash"] == mined["hash"]
-        assert done(tmp_path, "mine")[0]["index"] == 4
+        assert get(again["nodes"][0]["url"] + f"/blocks/{tip}")["hash"] == mined["hash"]
+        assert done(tmp_path, "mine")[0]["index"] == tip + 1
+
+
+def _nursery_of(up: int) -> int | None:
+    """The pid of the process from which `quarry up` forks its programs; None: it has none."""
+    return next((pid for pid in children(up) if "services.launch.nursery_program" in command_of(pid)), None)
 
 
 # --- Chains made from options -----------------------------------------------------------------------------------------

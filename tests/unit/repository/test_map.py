@@ -89,7 +89,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("what a front shows of a chain, in both worlds",
      ("tests/unit/lab/real/test_front.py", "tests/simulation/test_front.py"), ("lab/chain_pages.py",)),
     ("real nodes: partition, kill, payment, liar, their nursery's end", ("tests/integration/lab/test_real_lab.py",),
-     ("lab/real/claimant.py", "lab/real/lab.py", "lab/real/node.py", "lab/real/nursery.py", "lab/real/watcher.py")),
+     ("lab/real/claimant.py", "lab/real/lab.py", "lab/real/node.py", "lab/real/watcher.py")),
     ("what the node answers about blocks that it refused, and peers that lied", ("tests/network/test_lab_refusals.py",),
      ("lab/real/refusals.py",)),
     ("cuts are the same in the three labs", ("tests/unit/lab/test_cuts.py",),
@@ -109,6 +109,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     # services
     ("children beside processes that the system started", ("tests/integration/launch/test_nursery.py",),
      ("services/launch/children.py", "services/launch/nursery_process.py")),
+    ("programs of `quarry up` that are forked, killed and started again", ("tests/integration/launch/test_up.py",),
+     ("api/preload.py", "services/launch/nursery_program.py", "worker/preload.py")),
     ("in every node in this process; its parts have tests of their own", ("tests/integration/store/test_append.py",),
      ("services/node.py",)),
     ("the ports: fakes stand in for them, and types are checked by mypy",

@@ -36,6 +36,7 @@ ALLOWED = {
     ("services/launch/embedded.py", "time"): "waits for a child process",
     ("services/launch/ownership.py", "time"): "waits for other processes",
     ("services/launch/nursery.py", "socket"): "asks a process of its own for children",
+    ("services/launch/nursery.py", "time"): "waits for a child process",
     ("services/launch/nursery_process.py", "socket"): "answers the process that started it",
     ("services/launch/supervisor.py", "secrets"): "names its processes",
     ("services/launch/supervisor.py", "time"): "waits for child processes",
