@@ -16,22 +16,27 @@ def show(tab: Tab, view: View) -> None:
     tab.page.set_viewport_size(viewport)
 
 
-def check_all(tab: Tab, axe: str, path: str, views: tuple[View, ...] = VIEWS) -> None:
+def check_all(tab: Tab, axe: str, path: str, views: tuple[View, ...] = VIEWS, part: str = "") -> None:
     """`check` the page that is open in each view. It stays in the last one."""
     for view in views:
         show(tab, view)
-        check(tab, axe, f"{path} {view[0]} {view[1]['width']}")
+        check(tab, axe, f"{path} {view[0]} {view[1]['width']}", part)
 
 
-def check(tab: Tab, axe: str, path: str) -> None:
-    """The page fits the window, and axe finds nothing wrong with it."""
+def check(tab: Tab, axe: str, path: str, part: str = "") -> None:
+    """The page fits the window, and axe finds nothing wrong with it.
+
+    Args:
+        part: a selector of what axe looks at, where it has looked at the rest of a large page before; "": all.
+    """
     page = tab.page
     over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert over <= 0, f"{path} is {over} pixels too wide"
     # Once in each document, since it takes long. Through the debugger, to which the page's policy does not apply.
     if page.evaluate("typeof axe") == "undefined":
         page.evaluate(axe)
-    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations'], selectors: false})")
+    run = "(part) => axe.run(part || document, {resultTypes: ['violations'], selectors: false})"
+    found: dict[str, Any] = page.evaluate(run, part)
     violations = [
         f"{item['id']}: {item['help']}: {node['html'][:160]}" for item in found["violations"] for node in item["nodes"]
     ]
