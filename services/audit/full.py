@@ -27,6 +27,7 @@ from services.store.digest import header_term
 from services.store.faults import Finding
 from services.store.index import POSITION_BITS
 from services.store.mender import Mender
+from services.store.packing import BLOCKS
 from services.store.records import decode_entries, encode_entries, encode_header
 from services.store.stored import StoredBlock
 from shared.block import Block
@@ -35,8 +36,10 @@ from shared.ledger import Change
 from shared.replay import Replay
 from shared.rules import Rules
 
-# Blocks that are read at once, with all their records: half of a pack.
+# Blocks that are read at once, with all their records. Of packed ones a whole pack: a page that ends within a pack would
+# have the next page read it again.
 _PAGE = 32
+_PACKED_PAGE = BLOCKS
 # Index entries that are read at once.
 _NAMES = 1000
 # Where an entry of the list of heights is wrong, this many blocks above it are tried, before all links are followed.
@@ -199,7 +202,8 @@ class _Run:
             until = self._options.until
             if until is not None and self._clock.now() > until:
                 raise OutOfTime
-            self._page(start, min(start + _PAGE, len(self._hashes)))
+            page = _PACKED_PAGE if start + _PACKED_PAGE <= self._packed else _PAGE
+            self._page(start, min(start + page, len(self._hashes)))
             start = self._height
             self._options.advance(start, len(self._hashes))
 
@@ -229,7 +233,7 @@ class _Run:
             self._check_records(block, change, stored)
             index += [(bytes.fromhex(item.id), f"{height}:{n}".encode()) for n, item in enumerate(block.transactions)]
         self._compare_index(index, {start + 1 + i: block.ids or b"" for i, block in enumerate(blocks)})
-        if start < self._packed and (end % _NAMES < _PAGE or end >= min(self._packed, len(self._hashes))):
+        if start < self._packed and (end % _NAMES < end - start or end >= min(self._packed, len(self._hashes))):
             self._check_names(end)
 
     def _check_names(self, end: int) -> None:
@@ -266,7 +270,7 @@ class _Run:
         return self._rules.placed(block, change.before), change
 
     def _trouble(self, height: int, name: bytes, text: bytes | None) -> Finding | None:
-        """Why a text cannot be the block of this height and hash; None if it can: then `_loaded` is its JSON value."""
+        """Why a text cannot be the block of this height and hash; None if it can: then `_loaded` is it, for `Replay.step`."""
         try:
             block = read_stored(self._rules, text, height)
         except (Damaged, RuleError) as error:
@@ -277,7 +281,7 @@ class _Run:
         if parent is not None and block.header.previous_hash != parent.hash:
             return Finding("height", f"{height}", f"{shown(name)}, which does not follow {parent.hash}", "")
         assert text is not None
-        self._loaded = json.loads(text)
+        self._loaded = json.loads(text) if height == 1 else block  # genesis is replayed from its JSON value
         return None
 
     def _right_hash(self, height: int) -> bytes | None:
