@@ -36,8 +36,7 @@ from shared.ledger import Change
 from shared.replay import Replay
 from shared.rules import Rules
 
-# Blocks that are read at once, with all their records. Of packed ones a whole pack: a page that ends within a pack would
-# have the next page read it again.
+# Blocks that are read at once, with all their records. Packed ones by whole packs, so that none is read twice.
 _PAGE = 32
 _PACKED_PAGE = BLOCKS
 # Index entries that are read at once.
@@ -270,7 +269,7 @@ class _Run:
         return self._rules.placed(block, change.before), change
 
     def _trouble(self, height: int, name: bytes, text: bytes | None) -> Finding | None:
-        """Why a text cannot be the block of this height and hash; None if it can: then `_loaded` is it, for `Replay.step`."""
+        """Why a text cannot be the block of this height and hash; None if it can: then it is `_loaded`."""
         try:
             block = read_stored(self._rules, text, height)
         except (Damaged, RuleError) as error:
