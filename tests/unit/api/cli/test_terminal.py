@@ -45,13 +45,6 @@ def no_pause(own_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUARRY_PASSPHRASE", "horse")
 
 
-@pytest.fixture
-def node() -> Iterator[FakeNode]:
-    fake = FakeNode()
-    yield fake
-    fake.close()
-
-
 def harmless(result: Result) -> None:
     """Nothing on either stream acts or hides, and no line begins with a stranger's text."""
     for text in (result.stdout, result.stderr):

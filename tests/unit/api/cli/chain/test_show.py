@@ -1,7 +1,6 @@
 """`quarry chain show`: one block by each of its names, and the table of blocks at each width."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,13 +11,6 @@ from tests.support.cli import refused, run
 from tests.support.fake_node import SPEC, FakeNode, make_chain
 
 pytestmark = pytest.mark.usefixtures("own_environment")
-
-
-@pytest.fixture
-def node() -> Iterator[FakeNode]:
-    fake = FakeNode()
-    yield fake
-    fake.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`quarry chain tips` against a node that answers as the test says."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,13 +9,6 @@ from tests.support.cli import run
 from tests.support.fake_node import FakeNode
 
 pytestmark = pytest.mark.usefixtures("own_environment")
-
-
-@pytest.fixture
-def node() -> Iterator[FakeNode]:
-    fake = FakeNode()
-    yield fake
-    fake.close()
 
 
 def tip(state: str, **changes: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """`quarry names`: what it asks of the node, and what it prints."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,13 +13,6 @@ pytestmark = pytest.mark.usefixtures("own_environment")
 
 BAKERY = {"address": ALICE.address, "name": "The Bakery", "kind": "given", "faucet": False}
 WELL = {"address": BOB.address, "name": "account0", "kind": "development", "faucet": True}
-
-
-@pytest.fixture
-def node() -> Iterator[FakeNode]:
-    fake = FakeNode()
-    yield fake
-    fake.close()
 
 
 def answer(node: FakeNode, value: Any, status: int = 200) -> None:
