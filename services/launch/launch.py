@@ -88,6 +88,9 @@ class Launch:
         """The process from which all programs are forked. It imports what they need while we go on."""
         first = self.nodes[0]
         kernel = first.settings.kernel if first.plan.workers else "plain"
-        return nursery_of_nodes(
-            kernel, lambda seconds: self._report(f"loading the programs ({seconds:.0f} s); {WHY_SLOW}")
-        )
+        reasons = iter([f"; {WHY_SLOW}"])  # said once
+
+        def waits(seconds: float) -> None:
+            self._report(f"loading the programs ({seconds:.0f} s){next(reasons, '')}")
+
+        return nursery_of_nodes(kernel, waits)

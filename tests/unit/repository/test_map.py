@@ -77,7 +77,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("a page that serves, and what it refuses", ("tests/unit/lab/page/test_app.py",), ("lab/page/serving.py",)),
     ("recordings that are replayed and exported", ("tests/unit/lab/test_cli.py",), ("lab/files.py",)),
     ("the router of nodes that the lab did not start", ("tests/integration/lab/test_network.py",),
-     ("services/launch/peer_router.py", "services/launch/launch.py")),
+     ("services/launch/peer_router.py",)),
     ("the router in one piece", ("tests/integration/lab/test_router.py",),
      ("lab/real/exchange.py", "lab/real/links.py", "lab/real/messages.py")),
     ("a front with programs in place of the nodes", ("tests/unit/lab/real/test_front.py",),
