@@ -8,7 +8,8 @@ Beside them:
 - `ports`: clock, randomness, queue and store, which tests and the simulation replace.
 - `housekeeping`: what a node does every few seconds.
 - `attending`: a thread that sits at the desk, where blocks are made of the proofs that workers hand in.
-- `payouts`: shares the rewards of blocks with the miners whose shares led to them.
+- `payouts`: shares the rewards of blocks with the miners whose shares led to them. `payments_made`: what the
+  chain shows as paid.
 - `registry`: what workers must know of a node. `clocks`: one clock for all processes of a node.
 - `names`: names of addresses, on the pages of this node only.
 - `operators`: named admin tokens, and the audit log.

@@ -8,18 +8,23 @@ what is written down is sent again by whoever comes next, and a transaction with
 After a restore from a backup, the node of before may have planned and paid since. A plan of the backup is sent as it
 is. A block without one, which that node may have planned up to `depth` blocks above the backup's tip, is planned twice
 as far above it, if no peer claims a better chain. Then, and before anything is signed anew, what the chain shows as
-paid for the block is not paid again.
+paid for the block is not paid again (services/payments_made.py). Until then it is not given up as detached either: the
+chain may have to be fetched first.
+
+The body of a block may be pruned before its payout is planned, if no payer ran for so long. What a plan needs of it is
+kept (services/store/pruning.py).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 
 from services.errors import BadSettings, Pruned
 from services.node import Node
+from services.payments_made import PaymentsMade
 from services.settings.table import Settings
-from services.store.payouts import Lost, Payment, Plan
+from services.store.payouts import PAYMENT_DATA, Lost, Outcome, Payment, Plan, Reward
 from services.store.records import Tip
 from services.wallet import keyring
 from services.wallet.keyring import KeyringError
@@ -36,8 +41,8 @@ _log = structlog.get_logger(__name__)
 LEAST_FEES: Final = 10
 # Transactions that one run sends: housekeeping goes on soon.
 MOST_SENT: Final = 1_000
-_DATA: Final = "quarry payout "  # and the block's hash: the data of a payment
-_PAGE: Final = 500  # of the account's history
+# In place of a height: as long as this process runs.
+_ALWAYS: Final = 2**62
 
 
 class Payer:
@@ -56,8 +61,7 @@ class Payer:
         # What need not be looked at again: by block, the height of the tip before which nothing changes.
         self._settled: dict[str, int] = {}
         self._said: dict[str, str] = {}
-        # Hash of a tip, a height, and the payments on that chain above it (`_payments_above`).
-        self._on_chain: tuple[str, int, dict[str, dict[str, Payment]]] = "", 0, {}
+        self._made = PaymentsMade(node, key.address)
 
     def run(self) -> int:
         """Do what can be done now for each block that waits. Returns how many payouts are over since.
@@ -74,12 +78,16 @@ class Payer:
         over, left = 0, MOST_SENT
         for height, block in due:
             if self._node.chain.hash_at(height) != block:
-                over += self._end(block, "detached", height)
+                if not self._awaits(height, block, restored, tip):
+                    over += self._end(block, "detached", height)
             elif tip.height >= self._settled.get(block, 0):
                 plan = self._store.plan(block)
                 if plan is None:
-                    before = self._paid_before(height, block, restored, tip)
-                    plan = None if before is None else self._planned(block, [each for _, each in due], before)
+                    reward = self._reward(block)
+                    if reward is None:
+                        over += self._end(block, "forgotten", height)
+                        continue
+                    plan = self._planned(height, block, reward, [each for _, each in due], restored, tip)
                 if plan is None:
                     continue
                 if not plan.payments:
@@ -91,70 +99,63 @@ class Payer:
 
     # --- planning ---
 
-    def _paid_before(self, height: int, block: str, restored: int, tip: Tip) -> Mapping[str, Payment] | None:
-        """What the node from whose backup a block was restored has paid for it since, by recipient. None: that cannot
-        be known yet.
+    def _reward(self, block: str) -> Reward | None:
+        """The reward of a block. None: a release that kept nothing for payouts has pruned it, so nobody can be paid."""
+        try:
+            fields = self._node.chain.block_object(block)["transactions"][0]
+        except Pruned:
+            return self._store.remains(block).reward
+        return Reward(fields["recipient"], fields["amount"])
+
+    def _awaits(self, height: int, block: str, restored: int, tip: Tip) -> bool:
+        """Whether the node from whose backup a block was restored may have paid for it in blocks that are yet unknown.
 
         Args:
             restored: height of the backup's tip; blocks above it were not restored.
             tip: of the chain.
         """
         if height > restored:
-            return {}
+            return False
         ready = restored + 2 * self._depth
         if tip.height < ready:
-            self._say(block, f"it was restored from a backup without a plan, and is paid for from height {ready} on")
-            return None
+            self._say(block, f"it was restored from a backup, and is paid for from height {ready} on")
+            return True
         peers = self._node.peers.approved()
         better = next((peer.url for peer in peers if peer.state == "ok" and peer.chainwork > tip.chainwork), None)
         if better is not None or self._node.chain.has_journal():
             self._say(block, f"it was restored from a backup, and may be paid for on the chain of {better or 'a peer'}")
+            return True
+        return False
+
+    def _paid_before(self, height: int, block: str, restored: int, tip: Tip) -> Mapping[str, Payment] | None:
+        """What the node from whose backup a block was restored has paid for it since, by recipient. None: that cannot
+        be known yet. The arguments are those of `_awaits`.
+        """
+        if height > restored:
+            return {}
+        if self._awaits(height, block, restored, tip):
             return None
-        known, lowest, found = self._on_chain
-        if known != tip.hash or lowest > height:
-            found = self._payments_above(height)
-            self._on_chain = tip.hash, height, found
-        return found.get(block, {})
+        made = self._made.of(block, height, tip)
+        if made is None:
+            self._say(block, "it was restored from a backup, and what was paid for it since was pruned (QUARRY_KEEP)")
+        return made
 
-    def _payments_above(self, height: int) -> dict[str, dict[str, Payment]]:
-        """The payments that lie on the chain above a height: by the block that they pay for, and recipient."""
-        chain, address = self._node.chain, self._key.address
-        found: dict[str, dict[str, Payment]] = {}
-        seen = 0
-        while page := chain.history(address, newest=seen, limit=_PAGE):
-            for at, position in page:
-                if at <= height:
-                    return found
-                block = chain.hash_at(at) if position else None  # the first transaction is a reward
-                if block is None:
-                    continue
-                for fields in chain.block_object(block)["transactions"][position : position + 1]:
-                    data = fields.get("data", "")
-                    if fields["sender"] == address and data.startswith(_DATA):
-                        read = self._node.rules.read_request(fields)
-                        payment = Payment(read.id, read.nonce, fields)
-                        found.setdefault(data.removeprefix(_DATA), {})[fields["recipient"]] = payment
-            seen += len(page)
-        return found
-
-    def _planned(self, block: str, due: Sequence[str], before: Mapping[str, Payment]) -> Plan | None:
+    def _planned(
+        self, height: int, block: str, reward: Reward, due: Sequence[str], restored: int, tip: Tip
+    ) -> Plan | None:
         """The plan of a block that had none, written down. Without payments: nobody is to be paid, and nothing is
         written. None: it cannot be made now.
-
-        Args:
-            before: payments for the block that lie on the chain, by recipient.
         """
-        try:
-            reward = self._node.chain.block_object(block)["transactions"][0]
-        except Pruned:
-            self._say(block, "its body was pruned (QUARRY_KEEP) before anything was paid")
+        if reward.recipient != self._key.address:
+            self._say(block, f"its reward went to {reward.recipient}, and the key is that of {self._key.address}")
+            self._settled[block] = _ALWAYS
             return None
-        if reward["recipient"] != self._key.address:
-            self._say(block, f"its reward went to {reward['recipient']}, and the key is that of {self._key.address}")
+        before = self._paid_before(height, block, restored, tip)
+        if before is None:
             return None
         fee = self._node.settings.min_fee
         parts = split(
-            parse_amount(reward["amount"]),
+            parse_amount(reward.amount),
             self._store.shares(block),
             kept=self._node.settings.payout_kept,
             cost=fee,
@@ -203,7 +204,7 @@ class Payer:
                 "recipient": recipient,
                 "amount": format_amount(amount),
                 "fee": format_amount(fee),
-                "data": _DATA + block,
+                "data": PAYMENT_DATA + block,
             },
             self._key,
         )
@@ -215,7 +216,7 @@ class Payer:
         """Send what is not mined yet. Returns how many were sent, and whether the payout is over.
 
         Args:
-            restored: as of `_paid_before`.
+            restored: as of `_awaits`.
         """
         if plan.lost is not None and self._sign_again(height, block, plan, plan.lost, restored):
             return 0, False
@@ -274,9 +275,12 @@ class Payer:
         fields = sign({**unsigned, "nonce": nonce}, self._key)
         return Payment(self._node.rules.read_request(fields).id, nonce, fields)
 
-    def _end(self, block: str, outcome: Literal["paid", "nothing", "detached"], height: int) -> bool:
+    def _end(self, block: str, outcome: Outcome, height: int) -> bool:
         ended = self._store.end(block, self._depth, outcome)
-        if ended and outcome != "nothing":
+        if ended and outcome == "forgotten":
+            reason = "its body was pruned (QUARRY_KEEP) by a release that kept nothing of it for payouts"
+            _log.warning("payout_over", block=block, height=height, outcome=outcome, reason=reason)
+        elif ended and outcome != "nothing":
             _log.info("payout_over", block=block, height=height, outcome=outcome)
         return ended
 

@@ -114,7 +114,8 @@ class MiningKeys:
 
     def payout(self, block_hash: str) -> str:
         """HASH {transactions, nonces, lost}: the plan of a payout, as JSON (services/store/payouts.py). A field
-        "to:ADDRESS" for each recipient has its amount, in base units.
+        "to:ADDRESS" for each recipient has its amount, in base units. Of bodies that were pruned, `reward` has the
+        recipient and the amount of the block's reward, and "made:ADDRESS" a payment on the chain, as JSON.
         """
         return self._key(f"payout:{block_hash}")
 

@@ -8,9 +8,15 @@ from typing import Any, Final, Literal
 from services.store.base import NodeStore
 from shared.amounts import parse_amount
 
+# "nothing": nobody is to be paid. "forgotten": what is to be paid cannot be known any more.
+Outcome = Literal["paid", "nothing", "detached", "forgotten"]
 # Plans that are looked at for what an address will be paid: those of the lowest blocks.
 MOST_PLANS = 200
+# How the fields of `Remains.payments` begin; the recipient follows.
+MADE: Final = "made:"
 _ATTEMPTS = 20
+# The data of a payment: this, and the hash of the block that it pays for.
+PAYMENT_DATA: Final = "quarry payout "
 # What is stored of an address that was paid (`services.store.mining_keys`).
 PAYEE_FIELDS: Final = ("paid", "payments", "since", "block", "transaction")
 
@@ -42,6 +48,22 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Reward:
+    """The reward of a block."""
+
+    recipient: str
+    amount: str  # coins, as in the transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is kept for the payout of a block of bodies that were pruned (services/store/pruning.py)."""
+
+    reward: Reward | None  # None: the block's own body is there, or a release without remains has pruned it
+    payments: Mapping[str, dict[str, Any]]  # by recipient, the transactions on the chain that pay for the block
+
+
+@dataclass(frozen=True, slots=True)
 class Plans:
     """All plans of one moment."""
 
@@ -70,7 +92,7 @@ class Totals:
     paid: int
     nothing: int  # nobody was to be paid
     detached: int
-    forgotten: int  # because too many waited
+    forgotten: int  # because too many waited, or their bodies are gone
 
 
 class PayoutStore(NodeStore):
@@ -127,6 +149,19 @@ class PayoutStore(NodeStore):
         height, at, ids = json.loads(lost)
         return Plan(payments, Lost(height, at, frozenset(ids)))
 
+    def remains(self, block: str) -> Remains:
+        """What is kept for the payout of a block of pruned bodies."""
+        found = {name.decode(): text for name, text in self._redis.hgetall(self.keys.payout(block)).items()}
+        payments = {name.removeprefix(MADE): json.loads(text) for name, text in found.items() if name.startswith(MADE)}
+        return Remains(decode_reward(found.get("reward")), payments)
+
+    def rewards(self, blocks: Sequence[str]) -> list[Reward | None]:
+        """Of each block, the reward in its remains."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for block in blocks:
+            pipeline.hget(self.keys.payout(block), "reward")
+        return [decode_reward(text) for text in pipeline.execute()] if blocks else []
+
     def write(self, block: str, revision: str, depth: int, payments: Sequence[Payment], *, first: bool) -> bool:
         """Write the plan of a block, or another in place of it, if no plan was written since `revision` was read.
 
@@ -143,7 +178,7 @@ class PayoutStore(NodeStore):
         """Note that transactions of a plan cannot be mined any more, unless the chain is reorganised."""
         self._redis.hset(self.keys.payout(block), "lost", encode_lost(lost))
 
-    def end(self, block: str, depth: int, outcome: Literal["paid", "nothing", "detached"]) -> bool:
+    def end(self, block: str, depth: int, outcome: Outcome) -> bool:
         """Forget a block, if it lies so deep, and on the chain unless it is detached. If it is paid, what its plan has
         paid is added to the sums of the addresses, in the same script.
         """
@@ -207,6 +242,16 @@ class PayoutStore(NodeStore):
 def amounts_of(payments: Sequence[Payment]) -> dict[str, str]:
     """Base units, as a decimal text, for each recipient of a plan."""
     return {str(item.fields["recipient"]): str(parse_amount(item.fields["amount"])) for item in payments}
+
+
+def encode_reward(reward: Reward) -> str:
+    """The field `reward` of a payout."""
+    return f"{reward.recipient} {reward.amount}"
+
+
+def decode_reward(text: bytes | None) -> Reward | None:
+    """The reward of the field `reward`."""
+    return None if text is None else Reward(*text.decode().split(" "))
 
 
 def _payee(address: str, planned: int, stored: Sequence[bytes | None]) -> Payee:

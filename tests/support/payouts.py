@@ -3,17 +3,24 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from redis import Redis
 
+from services.backup.accounting import Restorer, is_item
+from services.connections import as_store
 from services.payouts import Payer
+from services.store.accounting import AccountingStore
 from services.store.leases import Lease
+from services.store.tokens import TokenStore
 from shared.amounts import parse_amount
 from shared.block import Block
+from shared.payouts import split
 from shared.proof import accepts
 from shared.transaction import Transaction
-from tests.support.keys import ALICE, DAVE
+from tests.support.keys import ALICE, BOB, CAROL, DAVE
 from tests.support.nodes import TestNode, make_settings
 from tests.support.specs import make_spec
 
@@ -82,8 +89,8 @@ def settle(here: TestNode, payers: list[Payer], blocks: int = 3 * DEPTH) -> int:
 
 
 def payments(here: TestNode) -> Iterator[Transaction]:
-    """All transfers of the node's account on its chain."""
-    for text in here.node.chain.stream(2, here.node.chain.tip().height):
+    """All transfers of the node's account on its chain, but those in pruned blocks."""
+    for text in here.node.chain.stream(max(2, here.node.chain.kept_from()), here.node.chain.tip().height):
         block = here.node.rules.read_block(json.loads(text))
         yield from (item for item in block.transactions[1:] if item.sender == ALICE.address)
 
@@ -119,3 +126,65 @@ def window(here: TestNode) -> tuple[list[tuple[int, str]], dict[str, int], int]:
 
 def reward_of(here: TestNode, block: str) -> int:
     return parse_amount(here.node.chain.block_object(block)["transactions"][0]["amount"])
+
+
+# --- backups ---
+
+
+@dataclass
+class Backup:
+    """What a backup holds of a node."""
+
+    items: list[tuple[str, Any]]
+    blocks: list[bytes]
+
+
+def back_up(here: TestNode) -> Backup:
+    store = AccountingStore(as_store(here.redis), here.node.chain.keys)
+    items = json.loads(json.dumps(list(store.items())))
+    assert all(is_item(kind, value) for kind, value in items)
+    return Backup([(kind, value) for kind, value in items], blocks_of(here))
+
+
+def blocks_of(here: TestNode) -> list[bytes]:
+    return list(here.node.chain.stream(2, here.node.chain.tip().height))
+
+
+def restore(backup: Backup, here: TestNode, name: str = "restored", blocks: list[bytes] | None = None) -> TestNode:
+    """Another node with the chain and the items of a backup. `blocks`: in place of the backup's."""
+    made = TestNode(here.redis, replace(here.settings, node=name), clock=here.clock)
+    follow(made, backup.blocks if blocks is None else blocks)
+    store, keys = as_store(here.redis), made.node.chain.keys
+    restorer = Restorer(made.node.rules, TokenStore(store, keys), AccountingStore(store, keys), len(backup.blocks) + 1)
+    for kind, value in backup.items:
+        restorer.take(kind, value)
+    restorer.finish()
+    made.node.begin()
+    return made
+
+
+def follow(node: TestNode, blocks: list[bytes]) -> None:
+    """Append the blocks that a node lacks."""
+    for text in blocks[node.node.chain.tip().height - 1 :]:
+        node.node.acceptor.accept(node.node.rules.read_block(json.loads(text)))
+
+
+def sealed_block(here: TestNode) -> str:
+    """A block of two miners, with its reward for Alice."""
+    voucher = secret(here)
+    work(here, voucher, "carol", CAROL.address, 3)
+    return seal(here, voucher, "bob", BOB.address)[0]
+
+
+def expected(here: TestNode, block: str) -> dict[str, int]:
+    return split(reward_of(here, block), here.node.payouts.shares(block))
+
+
+def planned(here: TestNode, monkeypatch: pytest.MonkeyPatch, block: str) -> None:
+    """Run a payer that ends when it has written its plan."""
+    for _ in range(DEPTH):
+        pool_block(here)
+    with monkeypatch.context() as patch:
+        patch.setattr(Payer, "_pay", lambda *_: (0, False))
+        payer(here).run()
+    assert here.node.payouts.plan(block) is not None and not list(here.node.pool.queue(ALICE.address))

@@ -1,8 +1,9 @@
 -- Forget a block whose payout is over.
 -- KEYS: 1 the node's prefix.
--- ARGV: 1 block hash, 2 how deep it has to be, 3 "paid", "nothing" (nobody is to be paid) or "detached", 4 how many
---   payouts had been paid when the sums were read; then for each address that this payout has paid: the address, what it
---   has been paid in all (base units), and the id of its transaction.
+-- ARGV: 1 block hash, 2 how deep it has to be, 3 "paid", "nothing" (nobody is to be paid), "detached", or "forgotten" (what
+--   is to be paid cannot be known any more), 4 how many payouts had been paid when the sums were read; then for each
+--   address that this payout has paid: the address, what it has been paid in all (base units), and the id of its
+--   transaction.
 -- Returns 1; 0 if the block is not so deep, or is or is not on the chain, other than ARGV 3 says, or it waits no more; or
 -- -1 if another payout was paid since the sums were read. Only 1 writes.
 local P = KEYS[1]

@@ -16,7 +16,7 @@ if redis.call('EXISTS', P .. 'journal') == 1 or not is_on_chain(height, block)
     or redis.call('HGET', P .. 'tip', 'height') - height < tonumber(depth) then
   return 0
 end
-if (redis.call('EXISTS', P .. 'payout:' .. block) == 0) ~= (is_first == '1') then
+if (redis.call('HEXISTS', P .. 'payout:' .. block, 'transactions') == 0) ~= (is_first == '1') then
   return 0
 end
 redis.call('HINCRBY', P .. 'payouts', 'revision', 1)

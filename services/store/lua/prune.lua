@@ -4,7 +4,8 @@
 -- ARGV: 1 height of the first block, 2 of the last, 3 changes of the packs when they were read, 4 repairs of the state at
 --   that time (the end of its digest), 5 how many blocks below the tip are kept, 6 number of the form that a store with
 --   pruned blocks has, 7 now (Unix seconds), 8 the canonical genesis block if it is the first, or "": it is kept by
---   itself, 9 … the hashes of the blocks.
+--   itself, 9 how many values of what payouts need of the bodies follow; then these: block hash, field and value, …;
+--   then the hashes of the blocks.
 -- Returns "pruned", "moved" (the packs or the state are others than those that were read, the blocks are not deep
 -- enough, or not the lowest), "form" (the store has not got that form), "unfinished" (the journal of a reorganisation
 -- exists), "held" (nothing is packed or pruned for now), or "differs" (the stored state is marked as wrong). Only
@@ -14,7 +15,9 @@ local P = KEYS[1]
 -- include: names
 
 local VERSION, PRUNED = 1, 2 -- of a pack (services/store/pack_form.py)
-local first, last, changes, repairs, keep, form, now, genesis = unpack(ARGV, 1, 8)
+local REMAINS = 10 -- position of the first value of what payouts need
+local first, last, changes, repairs, keep, form, now, genesis, remains = unpack(ARGV, 1, 9)
+local hashes = REMAINS + remains -- position of the first hash
 
 if fault() then
   return 'differs'
@@ -46,13 +49,19 @@ end
 
 redis.call('HSET', P .. 'packed', 'pruned', last)
 redis.call('HINCRBY', P .. 'packed', 'changes', 1)
-for i = 9, #ARGV, 1000 do
+for i = REMAINS, hashes - 1, 3 do
+  local block, field, value = unpack(ARGV, i, i + 2)
+  if redis.call('ZSCORE', P .. 'payouts-due', block) then
+    redis.call('HSET', P .. 'payout:' .. block, field, value)
+  end
+end
+for i = hashes, #ARGV, 1000 do
   for _, name in ipairs({'blocks', 'undo'}) do
     redis.call('HDEL', P .. name, unpack(ARGV, i, math.min(i + 999, #ARGV)))
   end
 end
 if genesis ~= '' then
-  redis.call('HSET', P .. 'blocks', ARGV[9], genesis)
+  redis.call('HSET', P .. 'blocks', ARGV[hashes], genesis)
 end
 if kept then
   redis.call('HSET', P .. 'packs', first, kept)

@@ -1,98 +1,36 @@
 """Payouts after a restore, alone and beside the chain on which the node of before goes on: nothing is paid twice."""
 
 import json
-from dataclasses import dataclass, replace
-from typing import Any
 
 import pytest
 from redis import Redis
 
-from services.backup.accounting import Restorer, is_item
 from services.backup.sealed import BadBackup
-from services.connections import as_store
-from services.payouts import Payer
 from services.peers.book import Peer
-from services.store.accounting import AccountingStore
-from services.store.tokens import TokenStore
-from shared.payouts import split
 from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.nodes import TestNode
 from tests.support.payouts import (
     DEPTH,
+    back_up,
+    blocks_of,
     counts,
+    expected,
+    follow,
     keys_of,
     make_node,
     paid,
     payer,
     payments,
+    planned,
     pool_block,
-    reward_of,
+    restore,
     seal,
-    secret,
+    sealed_block,
     settle,
     window,
     work,
 )  # fmt: skip
 from tests.support.said import listen
-
-
-@dataclass
-class Backup:
-    """What a backup holds of a node."""
-
-    items: list[tuple[str, Any]]
-    blocks: list[bytes]
-
-
-def back_up(here: TestNode) -> Backup:
-    store = AccountingStore(as_store(here.redis), here.node.chain.keys)
-    items = json.loads(json.dumps(list(store.items())))
-    assert all(is_item(kind, value) for kind, value in items)
-    return Backup([(kind, value) for kind, value in items], blocks_of(here))
-
-
-def blocks_of(here: TestNode) -> list[bytes]:
-    return list(here.node.chain.stream(2, here.node.chain.tip().height))
-
-
-def restore(backup: Backup, here: TestNode, name: str = "restored") -> TestNode:
-    """Another node with the chain and the items of a backup."""
-    made = TestNode(here.redis, replace(here.settings, node=name), clock=here.clock)
-    follow(made, backup.blocks)
-    store, keys = as_store(here.redis), made.node.chain.keys
-    restorer = Restorer(made.node.rules, TokenStore(store, keys), AccountingStore(store, keys), len(backup.blocks) + 1)
-    for kind, value in backup.items:
-        restorer.take(kind, value)
-    restorer.finish()
-    made.node.begin()
-    return made
-
-
-def follow(node: TestNode, blocks: list[bytes]) -> None:
-    """Append the blocks that a node lacks."""
-    for text in blocks[node.node.chain.tip().height - 1 :]:
-        node.node.acceptor.accept(node.node.rules.read_block(json.loads(text)))
-
-
-def sealed_block(here: TestNode) -> str:
-    """A block of two miners, with its reward for Alice."""
-    voucher = secret(here)
-    work(here, voucher, "carol", CAROL.address, 3)
-    return seal(here, voucher, "bob", BOB.address)[0]
-
-
-def expected(here: TestNode, block: str) -> dict[str, int]:
-    return split(reward_of(here, block), here.node.payouts.shares(block))
-
-
-def planned(here: TestNode, monkeypatch: pytest.MonkeyPatch, block: str) -> None:
-    """Run a payer that ends when it has written its plan."""
-    for _ in range(DEPTH):
-        pool_block(here)
-    with monkeypatch.context() as patch:
-        patch.setattr(Payer, "_pay", lambda *_: (0, False))
-        payer(here).run()
-    assert here.node.payouts.plan(block) is not None and not list(here.node.pool.queue(ALICE.address))
 
 
 @pytest.fixture

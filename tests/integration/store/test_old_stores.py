@@ -167,7 +167,8 @@ def chain_of(node: Node) -> list[Any]:
     hashes = node.chain.hashes(1, node.chain.tip().height)
     ids = {name: node.chain.transaction_ids(name) for name in hashes}
     places = node.chain.locate_many([item for found in ids.values() for item in found])
-    return [*node.chain.stream(1, len(hashes)), *node.chain.headers(1, 99), ids, places, *map(node.chain.undo, hashes[1:])]
+    undos = list(map(node.chain.undo, hashes[1:]))
+    return [*node.chain.stream(1, len(hashes)), *node.chain.headers(1, 99), ids, places, *undos]
 
 
 def test_a_start_that_is_killed_before_any_of_its_writes_can_be_repeated(old: tuple[str, Redis]) -> None:
