@@ -2,7 +2,7 @@
 
     {"manifest": …}   of which node and chain, up to which block, and when
     {"file": …}       keys, wallets, token, phrase, one a line (services/backup/key_files.py)
-    {"block": …}      each block from genesis on, as it is hashed
+    {"block": …}      each block from genesis on, as it is hashed. Backups of version 3 have none
     {"waiting": …}    transactions in the mempool, in the order of their arrival
     {"record": …}     what became of transactions that left the mempool
     {"name": …}       names that the operator has given to addresses
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from services.backup.accounting import is_item
-from services.backup.sealed import BadBackup, Opener, Sealer
+from services.backup.sealed import WITHOUT_CHAIN, BadBackup, Opener, Sealer
 from services.settings.values import NODE_NAME
 from services.store.accounting import KINDS
 from shared import wire
@@ -49,7 +49,7 @@ _GZIP = 31  # zlib's number for a gzip stream
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup is of. Its chain ends at the block that was the tip when the backup began."""
+    """What a backup is of. Its chain ends, or would end, at the block that was the tip when the backup began."""
 
     node: str
     spec: ChainSpec  # with its upgrades
@@ -60,6 +60,7 @@ class Manifest:
     release: str  # of Quarry, that wrote it
     keys: bool  # whether the node's keys are in it
     records: bool  # whether the mempool, records and names are in it
+    chain: bool = True  # whether the blocks are in it
 
     def to_object(self) -> dict[str, Any]:
         """Its JSON."""
@@ -74,12 +75,17 @@ class Manifest:
             "spec": self.spec.to_object(),
             "spec_hash": self.spec.hash,
             "tip": self.tip,
+            **({} if self.chain else {"chain": False}),
             **({"upgrades": to_object(self.spec)} if self.spec.stages else {}),
         }
 
 
 class Writer:
-    """Writes the lines of a backup, in their order."""
+    """Writes the lines of a backup, in their order.
+
+    Args:
+        sealer: of the version WITHOUT_CHAIN if the manifest says so.
+    """
 
     def __init__(self, sealer: Sealer, manifest: Manifest) -> None:
         self._sealer = sealer
@@ -161,6 +167,7 @@ class Reader:
             self._others += self._length if kind in _HELD else 0
             if self._others > _MAX_OTHERS:
                 raise BadBackup(f"The backup holds more than {_MAX_OTHERS >> 20} MiB beside its blocks.")
+            self._require(kind != "block" or self.manifest.chain)
             if kind in KINDS:
                 self._require(self._stream.version > 1 and is_item(kind, value))
             yield kind, value if kind in _AS_THEY_ARE else getattr(self, f"_{kind}")(value)
@@ -197,9 +204,10 @@ class Reader:
                 release=value["release"],
                 keys=value["keys"],
                 records=value["records"],
+                chain=value.get("chain", True),
             )
             known = value["spec_hash"]
-        except (TypeError, KeyError):
+        except (TypeError, KeyError, AttributeError):
             raise self._bad() from None
         except BadChainSpec as error:
             raise BadBackup(f"The chain spec of the backup cannot be used: {error}") from None
@@ -209,6 +217,7 @@ class Reader:
         self._require(is_hash(found.genesis) and is_hash(found.tip))
         self._require(type(found.height) is int and found.height > 0 and type(found.created) is int)
         self._require(type(found.keys) is bool and type(found.records) is bool and 0 <= found.created < 10**12)
+        self._require(found.chain is (self._stream.version < WITHOUT_CHAIN))
         if found.spec.hash != known:
             raise BadBackup("The chain spec of the backup is another one for this release, so its chain is another.")
         return found

@@ -1,6 +1,6 @@
 """A file that one passphrase opens: a stream that is encrypted and authenticated in chunks.
 
-    quarry-backup 2\\n                                  format and version of what it holds
+    quarry-backup 2\\n                                  format and version of what it holds; 3: without the chain
     {"check": …, "n": …, "p": 1, "r": 8, "salt": …}\\n  how the keys are made from the passphrase (scrypt)
     chunks                                             AES-256-GCM; each but the last has CHUNK bytes of the stream
 
@@ -20,8 +20,10 @@ from typing import IO, Any
 from services.wallet.passphrases import readings, written
 from shared.errors import NodeError
 
-VERSION = 2  # that is written
-OLDEST = 1  # that is read; it differs in what it holds only (services/backup/content.py)
+# Versions that are written: with the chain, and without it. They differ in what they hold only, as the oldest that is
+# read does (services/backup/content.py).
+VERSION, WITHOUT_CHAIN = 2, 3
+OLDEST, NEWEST = 1, 3
 CHUNK = 65_536  # bytes of the stream
 _TAG = 16
 _MAGIC = b"quarry-backup "
@@ -42,15 +44,16 @@ class Sealer:
 
     Args:
         n: scrypt's cost, a power of two; None: COST.
+        version: of what it holds; None: VERSION.
 
     Raises:
         BadPassphrase: the passphrase is not UTF-8.
     """
 
-    def __init__(self, output: IO[bytes], passphrase: str, *, n: int | None = None) -> None:
+    def __init__(self, output: IO[bytes], passphrase: str, *, n: int | None = None, version: int | None = None) -> None:
         salt, n = os.urandom(_SALT), n or COST
         key, check_key = _keys(written(passphrase), salt, n)
-        head = _head(salt, n, check_key)
+        head = _head(version or VERSION, salt, n, check_key)
         self._seal = _aead(key)
         self._head = hashlib.sha256(head).digest()
         self._output = output
@@ -152,8 +155,8 @@ def _read_head(source: IO[bytes]) -> tuple[int, bytes, bytes, int, bytes]:
         cut = first and _MAGIC.startswith(first[: len(_MAGIC)]) and not first.endswith(b"\n")
         raise BadBackup("The backup is cut off in its first line." if cut else "This is not a backup of Quarry.")
     version = int(found[1])
-    if not OLDEST <= version <= VERSION:
-        raise BadBackup(f"The backup has version {version}; this release reads versions {OLDEST} to {VERSION}.")
+    if not OLDEST <= version <= NEWEST:
+        raise BadBackup(f"The backup has version {version}; this release reads versions {OLDEST} to {NEWEST}.")
     line = source.readline(_MAX_LINE)
     try:
         value = json.loads(line)
@@ -168,8 +171,8 @@ def _read_head(source: IO[bytes]) -> tuple[int, bytes, bytes, int, bytes]:
     return version, first + line, salt, n, check
 
 
-def _head(salt: bytes, n: int, check_key: bytes) -> bytes:
-    return _MAGIC + b"%d\n" % VERSION + _line(salt, n, _check(check_key, VERSION, salt, n))
+def _head(version: int, salt: bytes, n: int, check_key: bytes) -> bytes:
+    return _MAGIC + b"%d\n" % version + _line(salt, n, _check(check_key, version, salt, n))
 
 
 def _line(salt: bytes, n: int, check: bytes) -> bytes:

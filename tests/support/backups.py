@@ -79,10 +79,10 @@ def keys_in(directory: Path, wallet: str = "alice") -> KeyPlaces:
     return places
 
 
-def backup_of(source: Any, passphrase: str = PASSPHRASE) -> bytes:
+def backup_of(source: Any, passphrase: str = PASSPHRASE, *, with_chain: bool = True) -> bytes:
     """The bytes of a backup."""
     output = io.BytesIO()
-    write_backup(source, passphrase, output, lambda done, total: None)
+    write_backup(source, passphrase, output, lambda done, total: None, with_chain=with_chain)
     return output.getvalue()
 
 

@@ -18,8 +18,8 @@ from api.cli.options import json_option, redis_url_option, require, url_option
 from api.cli.progress import bar
 from services.backup.checking import Checked, check
 from services.backup.content import Manifest, Writer
-from services.backup.sealed import BadBackup, Sealer
-from services.errors import TipMoved
+from services.backup.sealed import WITHOUT_CHAIN, BadBackup, Sealer
+from services.errors import Pruned, TipMoved
 from services.ports import SystemClock
 from services.system.about import VERSION
 from services.system.files import writing
@@ -31,19 +31,26 @@ _COPY = 2**20  # bytes
 @click.command()
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path, dir_okay=False))
 @url_option
-@redis_url_option("--redis-url", "QUARRY_REDIS_URL", "The node's store. [default: that of the node on this machine]")
+@redis_url_option("--redis-url", "QUARRY_REDIS_URL", "Its store. [default: that of the node on this machine]")
 @click.option("--node", envvar="QUARRY_NODE", help="The node's name. [default: that of the node on this machine]")
 @click.option("--spec", metavar="NAME|FILE", help="The node's chain spec. [default: the one it runs with]")
+@click.option("--without-chain", is_flag=True, help="Leave out the blocks: a restored node asks peers.")
 @json_option
 def backup(
-    file: Path, url: str | None, redis_url: str | None, node: str | None, spec: str | None, as_json: bool
+    file: Path,
+    url: str | None,
+    redis_url: str | None,
+    node: str | None,
+    spec: str | None,
+    without_chain: bool,
+    as_json: bool,
 ) -> None:
     """Write the keys, chain and records of a node to FILE, encrypted with a passphrase (- for standard output).
 
-    The passphrase is QUARRY_PASSPHRASE, or asked for twice; without it nobody can read the backup. In it are the node's
-    keys and wallets, every block, what waits in the mempool and what became of the rest, names, tokens and vouchers (as
-    hashes), what miners have done, and payouts. The node may be running or stopped. The file is read back and checked
-    before it gets its name. `quarry restore` makes a node of it.
+    The passphrase is QUARRY_PASSPHRASE, or asked for twice; without it nobody can read the backup. In it are keys and
+    wallets, every block (none if the node prunes, QUARRY_KEEP), what waits in the mempool and what became of the rest,
+    names, tokens and vouchers (as hashes), what miners have done, and payouts. The node may be running or stopped. The
+    file is read back and checked before it gets its name. `quarry restore` makes a node of it.
 
     With --url, a node on another machine is asked for its chain; its keys and records cannot be had that way.
     """
@@ -58,31 +65,39 @@ def backup(
     with store_failures(), source_of(url, redis_url, node, spec) as source:
         if str(file) == "-" or _is_special(file):
             require(str(file) != "-" or not as_json, "--json prints to standard output, and so does FILE -.")
-            done = _to_stream(source, passphrase, file)
+            done = _to_stream(source, passphrase, file, not without_chain)
         else:
             with writing(file, mode=0o600) as output, bar("backing up", quiet=as_json, unit="blocks") as advance:
-                done = write_backup(source, passphrase, output, advance)
+                done = write_backup(source, passphrase, output, advance, with_chain=not without_chain)
     _show(done, file, as_json)
 
 
-def write_backup(source: Source, passphrase: str, output: IO[bytes], advance: Callable[[int, int], None]) -> Checked:
+def write_backup(
+    source: Source,
+    passphrase: str,
+    output: IO[bytes],
+    advance: Callable[[int, int], None],
+    *,
+    with_chain: bool = True,
+) -> Checked:
     """Write a backup and read it back.
 
     A chain that is reorganised meanwhile is read again, a few times.
 
     Args:
         output: empty; can be read and sought. It is left at the end of the backup.
+        with_chain: whether the blocks are to be in it. If old ones were pruned, none is.
 
     Raises:
-        Failure: the chain was reorganised at every attempt, or its old blocks were pruned. BadBackup: what was read
-        back is wrong: the node's blocks are damaged, or the disk is.
+        Failure: the chain was reorganised at every attempt, or nothing can be read but a chain that was pruned.
+        BadBackup: what was read back is wrong: the node's blocks are damaged, or the disk is.
     """
     for _ in range(ATTEMPTS):
         output.seek(0)
         output.truncate()
         try:
-            _write(source, Sealer(output, passphrase), advance)
-        except TipMoved:
+            _write(source, passphrase, output, advance, with_chain)
+        except (TipMoved, Pruned):
             continue
         output.flush()
         output.seek(0)
@@ -95,19 +110,24 @@ def write_backup(source: Source, passphrase: str, output: IO[bytes], advance: Ca
     raise Failure("The chain was reorganised at every attempt to read it; run the command again.")
 
 
-def _write(source: Source, sealer: Sealer, advance: Callable[[int, int], None]) -> None:
+def _write(
+    source: Source, passphrase: str, output: IO[bytes], advance: Callable[[int, int], None], with_chain: bool
+) -> None:
     # Before the tip: what is mined in between is then in the chain too, and not lost.
     records = source.records()
     height, tip = source.tip()
     genesis = source.hash_at(1)
-    if (kept_from := source.kept_from()) > 1:
-        raise Failure(
-            f"This node has whole blocks only from height {kept_from} on (QUARRY_KEEP), and a backup holds the whole "
-            "chain, by which it is checked when it is restored. Back up a node that keeps all blocks. The keys of this "
-            "one are the files of its data directory: copy them."
-        )
+    kept_from = source.kept_from()
     if genesis is None:
         raise Failure("The node has no chain.")
+    if records is None and not with_chain:
+        raise Failure("--without-chain leaves nothing of a node on another machine: run the command there.", USAGE)
+    if records is None and kept_from > 1:
+        raise Failure(
+            f"This node has whole blocks only from height {kept_from} on (QUARRY_KEEP), and its keys and records are "
+            "read on its own machine: run the command there."
+        )
+    has_chain = with_chain and kept_from == 1
     has_keys = source.keys is not None and source.keys.exist()
     manifest = Manifest(
         node=source.name,
@@ -119,12 +139,13 @@ def _write(source: Source, sealer: Sealer, advance: Callable[[int, int], None]) 
         release=VERSION,
         keys=has_keys,
         records=records is not None,
+        chain=has_chain,
     )
-    writer = Writer(sealer, manifest)
+    writer = Writer(Sealer(output, passphrase, version=None if has_chain else WITHOUT_CHAIN), manifest)
     if source.keys is not None:
         for name, content in source.keys.read():
             writer.file(name, content)
-    for number, text in enumerate(source.blocks(height), 1):
+    for number, text in enumerate(source.blocks(height) if has_chain else (), 1):
         writer.block(text)
         advance(number, height)
     if source.hash_at(height) != tip or source.hash_at(1) != genesis:
@@ -141,10 +162,10 @@ def _write(source: Source, sealer: Sealer, advance: Callable[[int, int], None]) 
     writer.finish()
 
 
-def _to_stream(source: Source, passphrase: str, file: Path) -> Checked:
+def _to_stream(source: Source, passphrase: str, file: Path, with_chain: bool) -> Checked:
     """Write a backup to a pipe or a device: first to a file without a name, since it has to be read back."""
     with tempfile.TemporaryFile(dir=_room(source)) as whole:
-        done = write_backup(source, passphrase, whole, lambda done, total: None)
+        done = write_backup(source, passphrase, whole, lambda done, total: None, with_chain=with_chain)
         whole.seek(0)
         with _stream(file) as output:
             while part := whole.read(_COPY):
@@ -177,6 +198,7 @@ def _show(done: Checked, file: Path, as_json: bool) -> None:
         "spec": found.spec.name,
         "height": found.height,
         "tip": found.tip,
+        "chain": found.chain,
         "keys": found.keys,
         "wallets": wallets,
         "records": found.records,
@@ -189,6 +211,11 @@ def _show(done: Checked, file: Path, as_json: bool) -> None:
         terminal.show_json(value)
         return
     lines = [f"Backup of {found.node} on {found.spec.name}: {found.height} blocks, tip {found.tip[:16]}."]
+    if not found.chain:
+        lines = [
+            f"Backup of {found.node} on {found.spec.name} at height {found.height}, tip {found.tip[:16]}.",
+            "Without the chain, which a restored node gets from its peers: one of them has to keep all blocks.",
+        ]
     if found.keys:
         lines.append(f"With the node's key and {wallets} wallets, {value['waiting']} waiting transactions.")
         if value["tokens"] or value["vouchers"] or value["payouts"]:
@@ -199,7 +226,10 @@ def _show(done: Checked, file: Path, as_json: bool) -> None:
         lines.append("Without keys: none were found for this node. Back up the directory that holds them too.")
     else:
         lines.append("Without keys, mempool and records: for these, run the command on the node's machine.")
-    lines.append("It was read back: every part is authentic, and every block follows the one before it.")
+    lines.append(
+        "It was read back: every part is authentic"
+        + (", and every block follows the one before it." if found.chain else ".")
+    )
     (terminal.say if str(file) == "-" else terminal.show)(*lines)
 
 

@@ -42,7 +42,7 @@ class Restored:
     """What was restored of the records."""
 
     admitted: int  # transactions that wait again
-    refused: int  # others, which are mined or not valid any more
+    refused: int  # others, which are mined or not valid any more, or cannot be judged without the chain
     tokens: int
     vouchers: int
     payouts: int  # that are due
@@ -67,7 +67,8 @@ def restore(file: Path, data_dir: Path, spec: str | None, redis_url: str | None,
 
     The passphrase is QUARRY_PASSPHRASE, or asked for. The whole backup is authenticated first. Then every block is
     checked by all rules, as by `quarry chain import`. All is built out of sight and takes its place when it is
-    complete, so a restore that fails or is killed leaves no node.
+    complete, so a restore that fails or is killed leaves no node. Of a backup without the chain, the node begins with
+    the genesis block, and asks its peers for the others.
     """
     from services.system import logs
 
@@ -144,6 +145,8 @@ def _fill(
 
     importer = Importer(url, manifest.node, manifest.spec, manifest.genesis)
     node = importer.node
+    if not manifest.chain and importer.finish().height > 1:
+        raise Failure("The node's store has a chain, and the backup has none; restore to a store without a chain.")
     waiting: list[Any] = []
     left: dict[str, dict[str, Any]] = {}
     number = 0
@@ -170,6 +173,8 @@ def _fill(
                 items.take(kind, value)
         items.finish()
         admitted = _admit(node, waiting)
+        if not manifest.chain:
+            left |= _unjudged(node, waiting)
         kept = {name: record for name, record in left.items() if name not in admitted}
         StateStore(store, keys).renew([], kept, node.clock.now())
     return Restored(len(admitted), len(waiting) - len(admitted), items.tokens, items.vouchers, items.payouts)
@@ -186,6 +191,17 @@ def _admit(node: "Node", waiting: list[Any]) -> set[str]:
         outcomes = node.mempool.admit_many(found)
         admitted |= {item.id for item in outcomes if not isinstance(item, NodeError)}
     return admitted
+
+
+def _unjudged(node: "Node", waiting: list[Any]) -> dict[str, dict[str, Any]]:
+    """Records of what waited, for those transactions whose senders have nothing before the chain is there."""
+    reason = "it waited when the backup was made from which the node was restored without its chain; send it again"
+    records = {}
+    for value in waiting:
+        with contextlib.suppress(InputError, RuleError):
+            found = node.rules.read_request(value)
+            records[found.id] = {"status": "dropped", "reason": reason, "at": node.clock.now()}
+    return records
 
 
 def _places(made: Path, manifest: Manifest, cluster: bool) -> KeyPlaces:
@@ -263,6 +279,7 @@ def _spooled(source: IO[bytes], data_dir: Path) -> Iterator[IO[bytes]]:
 def _show(checked: Checked, done: Restored, data_dir: Path, cluster: bool, as_json: bool) -> None:
     found = checked.manifest
     wallets = checked.counts.get("wallets", 0)
+    blocks = f"{found.height} blocks" if found.chain else f"without the chain, which had {found.height} blocks"
     if as_json:
         value = {
             "data_dir": str(data_dir),
@@ -270,6 +287,7 @@ def _show(checked: Checked, done: Restored, data_dir: Path, cluster: bool, as_js
             "spec": found.spec.name,
             "height": found.height,
             "tip": found.tip,
+            "chain": found.chain,
             "keys": found.keys,
             "wallets": wallets,
             "waiting": done.admitted,
@@ -281,7 +299,7 @@ def _show(checked: Checked, done: Restored, data_dir: Path, cluster: bool, as_js
         terminal.show_json(value)
         return
     terminal.show(
-        f"Restored {found.node} on {found.spec.name} to {data_dir}: {found.height} blocks, tip {found.tip[:16]}.",
+        f"Restored {found.node} on {found.spec.name} to {data_dir}: {blocks}, tip {found.tip[:16]}.",
         f"With the node's key and {wallets} wallets; {done.admitted} transactions wait again."
         if found.keys
         else "The backup holds no keys: the node gets a new key when it is started.",
@@ -296,8 +314,12 @@ def _show(checked: Checked, done: Restored, data_dir: Path, cluster: bool, as_js
             f"{done.payouts} payouts are due; those without a plan wait until the chain is longer by twice "
             "QUARRY_PAYOUT_DEPTH."
         )
-    if done.refused:
+    if done.refused and found.chain:
         terminal.show(f"{done.refused} waiting transactions were mined meanwhile, or are not valid any more.")
+    elif done.refused:
+        terminal.show(f"{done.refused} transactions waited and cannot be judged without the chain: send them again.")
+    if not found.chain:
+        terminal.show("Name a peer that keeps all blocks when you start it (QUARRY_PEERS): it fetches the chain there.")
     if not cluster:
         terminal.show(f"Start it: {_command(found, data_dir.absolute())}")
 

@@ -19,6 +19,8 @@ from tests.support.cli import run
 from tests.support.keys import ALICE, MINER, TOKEN
 from tests.support.nodes import grow, redis_of, transfer
 from tests.support.serving import serving
+from tests.support.specs import write_spec
+from tests.support.stored import dump
 
 KEPT_FROM = 11  # of 16 blocks
 
@@ -104,15 +106,36 @@ def test_verify_finds_a_header_that_breaks_a_rule(pruned: Node, url: str, monkey
     assert result.exit_code != 0 and ("rule" in result.output or "changed each time it was read" in result.output)
 
 
-def test_an_export_and_a_backup_are_refused_by_a_sentence(
+def test_an_export_is_refused_by_a_sentence_and_so_is_a_backup_of_the_chain_alone(
     pruned: Node, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUARRY_PASSPHRASE", "a passphrase of a test")
     exported, backup = tmp_path / "chain.jsonl", tmp_path / "node.backup"
     gone = "from height 11 on (QUARRY_KEEP)"
     failed("chain", "export", exported, "--url", url, saying=(gone, "chain file begins"))
-    failed("backup", backup, "--url", url, saying=(gone, "a backup holds the whole"))
+    failed("backup", backup, "--url", url, saying=(gone, "run the command there"))
     assert not exported.exists() and not backup.exists()
+
+
+def test_a_backup_leaves_out_the_chain_and_says_so(
+    pruned: Node, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the node's store, as on its own machine; a store with a chain is not restored to."""
+    monkeypatch.setenv("QUARRY_PASSPHRASE", "a passphrase of a test")
+    monkeypatch.setattr("services.backup.sealed.COST", 2)
+    file, spec = tmp_path / "node.backup", write_spec(tmp_path / "here.toml", pruned.settings.spec)
+    pruned.operators.new("night shift", ["jobs"])
+    store = ("--redis-url", redis_url, "--node", pruned.settings.node, "--spec", spec)
+    made = told("backup", file, *store)
+    assert (made["chain"], made["height"], made["records"], made["tokens"]) == (False, 16, True, 1)
+    own = (b":run", b":rules")  # what each start writes
+    before = {key: value for key, value in dump(redis_of(pruned)).items() if not key.endswith(own)}
+    failed("restore", file, "--data-dir", tmp_path / "new", "--redis-url", redis_url, saying=("the backup has none",))
+    assert not (tmp_path / "new").exists()
+    assert {key: value for key, value in dump(redis_of(pruned)).items() if not key.endswith(own)} == before
+    found = told("restore", file, "--data-dir", tmp_path / "new")
+    assert (found["chain"], found["height"], found["tokens"]) == (False, 16, 1)
+    assert "Without the chain, which a restored node gets from its peers" in run("backup", file, *store).stdout
 
 
 def test_status_and_doctor_say_what_is_kept(pruned: Node, url: str) -> None:

@@ -27,6 +27,7 @@ from tests.support.nodes import TestNode, transfer
 from tests.support.processes import processes_of
 from tests.support.specs import mined_spec, write_spec
 from tests.support.stored import assert_store_equals_replay
+from tests.support.waiting import eventually
 
 __all__ = ["cheap"]
 KEYS = ("private.key", "public.key", "certificate.pem", "admin-token")
@@ -111,6 +112,29 @@ def test_a_node_comes_back_from_its_backup(tmp_path: Path) -> None:
     refused(quarry(home, "restore", file, "--data-dir", tmp_path / "x", "--spec", "dev", **secret), "another chain")
     assert digests(home / "test" / "node1") == before_refusal
     assert not (tmp_path / "x").exists()
+
+
+def test_a_node_that_was_restored_without_its_chain_fetches_it_from_a_peer(cheap: None, tmp_path: Path) -> None:
+    home, peer, new = tmp_path / "home", tmp_path / "peer", tmp_path / "new"
+    spec, file = write_spec(tmp_path / "spec.toml", mined_spec()), tmp_path / "node.backup"
+    chain = tmp_path / "chain.jsonl"
+    with start(home, "--spec", str(spec)) as node:
+        wire.ask(f"{node.url}/transactions/new", transfer(ALICE, 0), timeout=10)
+        node.mine(3)
+        done(home, "names", "add", ALICE.address, "the bakery")
+        done(home, "chain", "export", chain)
+        made = done(home, "backup", file, "--without-chain", QUARRY_PASSPHRASE=PASSPHRASE)
+        assert (made["chain"], made["height"]) == (False, 4)
+        before = look(node)
+    restored = done(tmp_path, "restore", file, "--data-dir", new, QUARRY_PASSPHRASE=PASSPHRASE)
+    assert (restored["chain"], restored["tip"]) == (False, before["tip"])
+    key = (home / "test" / "node1" / "private.key").read_bytes()
+    assert (new / "test" / "node1" / "private.key").read_bytes() == key
+    with start(peer, "--spec", str(spec)) as keeps:
+        done(peer, "chain", "import", chain)
+        with start(new, "--spec", str(new / "test" / "spec.toml"), QUARRY_PEERS=keeps.url) as node:
+            eventually(lambda: node.status()["tip"] == before["tip"], what="the peer's chain")
+            assert look(node) == before
 
 
 # --- A killed command ------------------------------------------------------------------------------------------------

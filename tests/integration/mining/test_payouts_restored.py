@@ -138,6 +138,24 @@ def test_a_payout_without_a_plan_is_not_repeated_beside_the_old_chain(here: Test
     beside(here, restore(back_up(here), here), block, expected(here, block))
 
 
+@pytest.mark.parametrize("has_plan", [True, False])
+def test_a_backup_without_the_chain_pays_nobody_twice(
+    here: TestNode, monkeypatch: pytest.MonkeyPatch, has_plan: bool
+) -> None:
+    """The restored node has only the genesis block, and the chain of the node of before comes block by block."""
+    block = sealed_block(here)
+    sums = expected(here, block)
+    if has_plan:
+        planned(here, monkeypatch, block)
+    made = restore(back_up(here), here, blocks=[])
+    assert made.node.chain.tip().height == 1
+    new = payer(made)
+    for text in blocks_of(here):
+        new.run()
+        follow(made, [*blocks_of(made), text])
+    beside(here, made, block, sums)
+
+
 def test_a_payout_without_a_plan_waits_and_is_paid_by_the_restored_node_alone(
     here: TestNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,9 +29,9 @@ def cheap_module() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def content(cheap_module: None, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return backup_of(ListSource(CHAIN, keys=keys_in(tmp_path_factory.mktemp("keys"))))
+@pytest.fixture(scope="module", params=[True, False], ids=["whole", "without the chain"])
+def content(request: pytest.FixtureRequest, cheap_module: None, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return backup_of(ListSource(CHAIN, keys=keys_in(tmp_path_factory.mktemp("keys"))), with_chain=request.param)
 
 
 def checked(text: bytes) -> Checked:
@@ -42,7 +42,7 @@ def test_a_whole_backup_says_what_it_is_of(content: bytes) -> None:
     found = checked(content)
     assert (found.manifest.node, found.manifest.height, found.manifest.keys) == ("node1", 4, True)
     assert found.manifest.tip == rules_for(SPEC).read_block(json.loads(CHAIN[-1])).hash
-    assert dict(found.counts) == {"file": 7, "block": 4, "wallets": 1}
+    assert dict(found.counts) == {"file": 7, "wallets": 1, **({"block": 4} if found.manifest.chain else {})}
 
 
 @settings(max_examples=300)
@@ -67,7 +67,8 @@ def forged(change: Callable[[list[bytes]], list[bytes]] = list, **fields: Any) -
     }  # fmt: skip
     files = fields.pop("files", {})
     output = io.BytesIO()
-    writer = Writer(Sealer(output, PASSPHRASE), Manifest(**honest | fields))
+    version = None if fields.get("chain", True) else sealed.WITHOUT_CHAIN
+    writer = Writer(Sealer(output, PASSPHRASE, version=version), Manifest(**honest | fields))
     for name, text in files:
         writer.file(name, text)
     for block in change(list(CHAIN)):
@@ -100,6 +101,14 @@ def test_a_forged_backup_that_is_honest_passes() -> None:
 def test_what_is_no_chain_is_named(change: Any, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(BadBackup, match=message):
         checked(forged(change, **fields))
+
+
+def test_a_backup_without_the_chain_is_of_a_chain_all_the_same() -> None:
+    with pytest.raises(BadBackup, match="genesis block of the backup is not the one"):
+        checked(forged(lambda chain: [], chain=False, genesis="00" * 32))
+    assert checked(forged(lambda chain: [], chain=False)).counts["block"] == 0
+    with pytest.raises(BadBackup, match="Line 2"):
+        checked(forged(chain=False))
 
 
 def test_an_altered_block_is_another_block() -> None:

@@ -4,13 +4,14 @@ import base64
 import io
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.backup.content import Manifest, Reader, Writer
-from services.backup.sealed import BadBackup, Sealer
+from services.backup.sealed import WITHOUT_CHAIN, BadBackup, Sealer
 from tests.support.backups import PASSPHRASE, chain_of, cheap
 from tests.support.fake_node import SPEC
 
@@ -22,10 +23,10 @@ SHARE = ("share", "12 - - w1")
 MANIFEST = Manifest("node1", SPEC, HASH, HASH, 2, 1_700_000_000, "1.2", True, True)
 
 
-def sealed(lines: list[Any]) -> io.BytesIO:
+def sealed(lines: list[Any], version: int | None = None) -> io.BytesIO:
     """A backup with these lines: bytes, or JSON."""
     output = io.BytesIO()
-    sealer = Sealer(output, PASSPHRASE)
+    sealer = Sealer(output, PASSPHRASE, version=version)
     text = b"".join(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines)
     sealer.write(zlib.compress(text, wbits=31))
     sealer.finish()
@@ -102,6 +103,29 @@ END: dict[str, Any] = {"end": {}}
 def test_every_other_line_is_refused_by_its_number(lines: list[Any], number: int) -> None:
     with pytest.raises(BadBackup, match=f"Line {number} of what the backup holds"):
         read(sealed(lines))
+
+
+def test_a_backup_without_the_chain_says_so_and_has_no_blocks() -> None:
+    bare = replace(MANIFEST, chain=False)
+    output = io.BytesIO()
+    writer = Writer(Sealer(output, PASSPHRASE, version=WITHOUT_CHAIN), bare)
+    writer.item(*SHARE)
+    writer.finish()
+    output.seek(0)
+    reader = Reader(output, PASSPHRASE)
+    assert reader.manifest == bare and list(reader.lines()) == [SHARE]
+    head, block = {"manifest": bare.to_object()}, b'{"block": {}}\n'
+    for lines, version, number in (
+        ([head, END], None, 1),
+        ([HEAD, END], WITHOUT_CHAIN, 1),
+        ([{"manifest": bare.to_object() | {"chain": True}}, END], WITHOUT_CHAIN, 1),
+        ([{"manifest": bare.to_object() | {"chain": 0}}, END], WITHOUT_CHAIN, 1),
+        ([{"manifest": MANIFEST.to_object() | {"chain": 1}}, END], None, 1),
+        ([head, block, {"end": {"block": 1}}], WITHOUT_CHAIN, 2),
+        ([head, {"block": {}}, {"end": {"block": 1}}], WITHOUT_CHAIN, 2),
+    ):
+        with pytest.raises(BadBackup, match=f"Line {number} of what the backup holds"):
+            read(sealed(lines, version))
 
 
 def test_a_line_that_never_ends_is_refused_before_it_is_held() -> None:

@@ -3,14 +3,20 @@
 import base64
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from api.cli.chain.stores import node_on
 from api.cli.group import Failure
 from api.cli.node.backup import ATTEMPTS, write_backup
+from api.cli.node.backup_source import Records
 from services.backup.checking import check
 from services.backup.sealed import BadBackup
+from services.connections import connect_for_jobs
+from services.errors import Pruned
+from services.launch.embedded import EmbeddedValkey
 from services.system.programs import ROOT
 from services.wallet import keyring
 from shared.canonical import canonical
@@ -18,15 +24,18 @@ from shared.rules import rules_for
 from tests.support.backups import PASSPHRASE, ListSource, backup_of, chain_of, cheap, digests, keys_in
 from tests.support.cli import refused, run
 from tests.support.fake_node import SPEC, FakeNode, make_chain
+from tests.support.keys import KEYS
+from tests.support.nodes import transfer
 
 __all__ = ["cheap"]
 pytestmark = pytest.mark.usefixtures("own_environment", "cheap")
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
+@pytest.fixture(params=[True, False], ids=["whole", "without the chain"])
+def file(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     path = tmp_path / "node.backup"
-    path.write_bytes(backup_of(ListSource(chain_of(3), keys=keys_in(tmp_path / "keys"))))
+    source = ListSource(chain_of(3), keys=keys_in(tmp_path / "keys"))
+    path.write_bytes(backup_of(source, with_chain=request.param))
     return path
 
 
@@ -99,7 +108,15 @@ def test_without_a_node_nothing_is_written(tmp_path: Path) -> None:
         (lambda content: b"x" * 200_000, "This is not a backup of Quarry."),
         (lambda content: content[:-1], "cut off or was altered after byte"),
         (lambda content: content[:200] + b"?" + content[201:], "altered after byte"),
-        (lambda content: content.replace(b" 2\n", b" 9\n", 1), "has version 9; this release reads versions 1 to 2."),
+        (
+            lambda content: content.replace(b" 2\n", b" 9\n", 1).replace(b" 3\n", b" 9\n", 1),
+            "has version 9; this release reads versions 1 to 3.",
+        ),
+        # Which of the two versions it has is authenticated.
+        (
+            lambda content: content.translate(bytes.maketrans(b"23", b"32"))[:15] + content[15:],
+            "does not open the backup, or the first lines of the backup were altered.",
+        ),
     ],
 )
 def test_bad_backups_are_one_sentence_and_leave_nothing(  # type: ignore[no-untyped-def]
@@ -143,6 +160,52 @@ def test_a_backup_without_keys_makes_a_node_that_gets_its_own(tmp_path: Path) ->
     assert f"QUARRY_DATA_HOME={new} QUARRY_NODE=miner-7 quarry up --spec {new}/unit/spec.toml" in result.stdout
     assert not (new / "unit" / "miner-7" / keyring.PRIVATE_KEY).exists()
     assert (new / "unit" / "miner-7" / "valkey").is_dir()
+
+
+def test_a_pruned_node_is_backed_up_without_its_chain(tmp_path: Path) -> None:
+    """Keys, names and what is due come back, and what waited has a record: its sender has nothing on this chain yet."""
+    file, new = tmp_path / "file", tmp_path / "new"
+    waiting = transfer(KEYS[90], 0, chain_id=SPEC.chain_id)
+    records = Records([canonical(waiting)], [], {KEYS[90].address: "the bakery"}, [("share", "12 - - w1")])
+    source = ListSource(chain_of(3), keys=keys_in(tmp_path / "keys"), kept=records, whole_from=3)
+    file.write_bytes(backup_of(source))
+    assert file.read_bytes().startswith(b"quarry-backup 3\n")
+    result = run("restore", file, "--data-dir", new)
+    assert result.exit_code == 0, result.output
+    for words in (
+        "without the chain, which had 3 blocks",
+        "1 transactions waited",
+        "QUARRY_PEERS",
+        "With the node's key",
+    ):
+        assert words in result.stdout
+    assert digests(new)["unit/node1/private.key"] == digests(tmp_path / "keys")["dev/node1/private.key"]
+    with EmbeddedValkey(new / "unit" / "node1" / "valkey") as valkey:
+        found = node_on(connect_for_jobs(valkey.url), valkey.url, "node1", SPEC)
+        assert found.chain.tip().height == 1 and found.names.given() == records.names
+        record = found.pool.record(found.rules.read_request(waiting).id)
+        assert record is not None and record["status"] == "dropped" and "send it again" in record["reason"]
+
+
+def test_without_its_chain_nothing_is_left_of_a_node_elsewhere() -> None:
+    elsewhere = ListSource(chain_of(3), kept=None)
+    with pytest.raises(Failure, match="leaves nothing of a node on another machine"):
+        backup_of(elsewhere, with_chain=False)
+    elsewhere.whole_from = 2
+    with pytest.raises(Failure, match=r"only from height 2 on .* run the command there"):
+        backup_of(elsewhere)
+
+
+def test_blocks_that_are_pruned_while_they_are_read_are_left_out() -> None:
+    source = ListSource(chain_of(3))
+
+    def blocks(height: int) -> Iterator[bytes]:
+        yield from source.chain[:1]
+        source.whole_from = 3
+        raise Pruned(3)
+
+    source.blocks = blocks  # type: ignore[method-assign]
+    assert backup_of(source).startswith(b"quarry-backup 3\n")
 
 
 def test_a_backup_of_version_1_is_restored(tmp_path: Path) -> None:
