@@ -172,12 +172,14 @@ class Leases:
             self._store.refuse(Refuse(digest, lease.miner))
             raise
         worker, sealed = _worker_of(lease), None
-        if proofs and not self._credit(digest, lease, shares, proofs, hashes, worker, "check").is_stale:
-            # Before its shares are credited: a report that failed here can be sent again.
-            sealed = self._seal(lease, proofs, f"{worker}/{lease.miner}")
+        if proofs:
+            # Before its shares are credited: a report that failed here can be sent again, and is credited as if it had
+            # not failed.
+            is_stale = self._credit(digest, lease, shares, proofs, hashes, worker, "check").is_stale
+            sealed = None if is_stale else self._seal(lease, proofs, f"{worker}/{lease.miner}")
+            sealed = sealed or self._sealed_before(lease, proofs)
         noted = self._credit(digest, lease, shares, proofs, hashes, worker, "" if sealed is None else "sealed")
         if sealed is not None:
-            self._store.note_block(digest, lease.miner)
             self._desk.sealed()
         return _reported(lease, shares, noted, sealed)
 
@@ -294,6 +296,13 @@ class Leases:
             if accepted is not None:
                 return accepted.block.hash
         return None
+
+    def _sealed_before(self, lease: Lease, proofs: Sequence[int]) -> str | None:
+        """The hash of the block that has ended the lease's round, if one of the proofs is its own: a process made it and
+        ended before it credited the report.
+        """
+        block = self._rounds.block_of(lease.round_id)
+        return block if any(proof_hash(lease.prefix, proof).hex() == block for proof in proofs) else None
 
 
 def _worker_of(lease: Lease) -> str:

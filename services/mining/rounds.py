@@ -188,6 +188,11 @@ class Rounds:
         """The trace in which a round was opened; "" where there is none, or this process does not trace."""
         return self._store.trace_of(round_id) if tracing.is_on() else ""
 
+    def block_of(self, round_id: str) -> str | None:
+        """The hash of the block that has ended a round; None if none has, or the round is forgotten."""
+        found = self._store.round(round_id)
+        return None if found is None else found.block
+
     def seal(self, claim: Claim, proof: int, worker: str) -> Accepted | None:
         """Make the block that `proof` completes and append it; for a round aside, hand it to who opened the round.
 

@@ -152,7 +152,7 @@ class LeaseStore(NodeStore):
 
     def refuse(self, refused: Refuse) -> None:
         """Count a report that was refused."""
-        self._scripts.run("count_miner", [self.keys.prefix], [*refused, "refused"])
+        self._scripts.run("count_miner", [self.keys.prefix], [*refused])
 
     def each(self, calls: Sequence[Call]) -> list[Lease | Stale | Noted | NotTaken | NotNoted | RedisError | None]:
         """`take`, `credit` and `refuse` for many at once, in one round trip. Each is atomic, their sequence is not.
@@ -165,10 +165,6 @@ class LeaseStore(NodeStore):
         """
         replies = self._scripts.run_each([_script(call) for call in calls], [self.keys.prefix])
         return [_outcome(call, reply) for call, reply in zip(calls, replies, strict=True)]
-
-    def note_block(self, secret: str, miner: str) -> None:
-        """Count a block that a miner's proof has sealed."""
-        self._scripts.run("count_miner", [self.keys.prefix], [secret, miner, "blocks"])
 
     def miners(self, most: int) -> list[Miner]:
         """The miners that were seen last, the last one first, at most `most` of all vouchers."""
@@ -222,7 +218,7 @@ def _script(call: Call) -> tuple[str, list[Any]]:
         case Credit():
             return "credit", _credit_args(call)
         case Refuse():
-            return "count_miner", [*call, "refused"]
+            return "count_miner", [*call]
 
 
 def _outcome(call: Call, reply: Any) -> Lease | Stale | Noted | NotTaken | NotNoted | RedisError | None:

@@ -108,6 +108,9 @@ if shares > 0 then
     if proofs ~= '0' then
       redis.call('HINCRBY', own, 'proofs', proofs)
     end
+    if mode == 'sealed' then
+      redis.call('HINCRBY', own, 'blocks', 1)
+    end
   end
 end
 return {'noted', shares, is_stale and 1 or 0}

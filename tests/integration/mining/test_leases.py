@@ -430,7 +430,36 @@ def test_a_report_that_was_cut_off_after_its_block_can_be_sent_again(
             easy.node.leases.report(secret, lease.id, [proof_of(lease)], 1)
     assert easy.node.chain.tip().height == 2
     again = easy.node.leases.report(secret, lease.id, [proof_of(lease)], 1)
-    assert (again.accepted, again.is_stale) == (1, True)
+    tip = easy.node.chain.tip()
+    assert (again.accepted, again.is_stale, again.sealed, tip.height) == (1, False, tip.hash, 2)
+    miner = miner_of(easy)
+    assert (miner.proofs, miner.blocks, miner.expected) == (1, 1, lease.share_difficulty / lease.difficulty)
+    refused(lambda: easy.node.leases.report(secret, lease.id, [proof_of(lease)], 1), "share_repeated")
+    assert miner_of(easy).blocks == 1
+
+
+def test_a_report_whose_process_ends_after_the_credit_has_counted_its_block(
+    easy: TestNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = secret_of(easy)
+    lease = take(easy, secret)
+
+    def dies() -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(easy.node.leases._desk, "sealed", dies)
+    with pytest.raises(ConnectionError):
+        easy.node.leases.report(secret, lease.id, [proof_of(lease)], 1)
+    miner = miner_of(easy)
+    assert (miner.proofs, miner.blocks, easy.node.chain.tip().height) == (1, 1, 2)
+
+
+def test_another_proof_of_a_round_that_the_same_miner_has_sealed_is_no_block(easy: TestNode) -> None:
+    secret = secret_of(easy)
+    one, two = take(easy, secret), take(easy, secret)
+    assert easy.node.leases.report(secret, one.id, [proof_of(one)], 1).sealed
+    second = easy.node.leases.report(secret, two.id, [proof_of(two)], 1)
+    assert (second.sealed, second.is_stale, miner_of(easy).blocks) == (None, True, 1)
 
 
 def test_a_refused_report_seals_nothing(easy: TestNode) -> None:
