@@ -173,8 +173,7 @@ class Leases:
             raise
         worker, sealed = _worker_of(lease), None
         if proofs:
-            # Before its shares are credited: a report that failed here can be sent again, and is credited as if it had
-            # not failed.
+            # Before its shares are credited: a report that failed here can be sent again, and counts as it would have.
             is_stale = self._credit(digest, lease, shares, proofs, hashes, worker, "check").is_stale
             sealed = None if is_stale else self._seal(lease, proofs, f"{worker}/{lease.miner}")
             sealed = sealed or self._sealed_before(lease, proofs)
@@ -298,9 +297,7 @@ class Leases:
         return None
 
     def _sealed_before(self, lease: Lease, proofs: Sequence[int]) -> str | None:
-        """The hash of the block that has ended the lease's round, if one of the proofs is its own: a process made it and
-        ended before it credited the report.
-        """
+        """The block that has ended the lease's round, if a process made it of one of these proofs, and ended then."""
         block = self._rounds.block_of(lease.round_id)
         return block if any(proof_hash(lease.prefix, proof).hex() == block for proof in proofs) else None
 

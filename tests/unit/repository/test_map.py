@@ -149,6 +149,8 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("services/store/leases.py", "services/store/vouchers.py")),
     ("a payout from its shares to the chain", ("tests/integration/mining/test_payouts.py",),
      ("services/payouts.py", "services/store/payouts.py")),
+    ("what the chain shows as paid, after a restore", ("tests/integration/mining/test_payouts_restored.py",
+     "tests/integration/mining/test_payouts_pruned.py"), ("services/payments_made.py",)),
     ("tokens, vouchers and payouts of a backup, read and written",
      ("tests/integration/mining/test_payouts_restored.py",), ("services/store/accounting.py",)),
     ("bad leases and reports, and those that are good", ("tests/integration/http/test_leases.py",),
