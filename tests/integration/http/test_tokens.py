@@ -1,6 +1,7 @@
 """Named admin tokens: what each may do, what is refused, and what the audit log says."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from services.store.tokens import MOST_REFUSED
 from services.system.allowance import Allowance
 from tests.support.http import Answer, Client, FlaskDoor
 from tests.support.keys import TOKEN
-from tests.support.nodes import MakeNode, redis_of
+from tests.support.nodes import MakeNode, mine, redis_of
 from tests.support.said import listen
+from tests.support.waiting import eventually
 
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 PEER = "http://127.0.0.1:9"
@@ -88,6 +90,22 @@ def test_a_revoked_token_is_refused_at_once(client: Client) -> None:
     call(client, ("DELETE", "/tokens", {"name": "anna"}), **ADMIN).refused(404, "unknown_name")
     made(client, "anna", "jobs")  # the name is free again
     call(client, ("DELETE", "/jobs", None), **headers).refused(401, "admin_token_required")
+
+
+def test_a_token_that_is_revoked_in_the_middle_of_a_request_ends_with_it(make_node: MakeNode) -> None:
+    """What was let in runs to its end, and is written down by the name that it was let in with."""
+    node = make_node(HOST="0.0.0.0", UNSAFE_DEVELOPMENT="true")
+    client = Client(FlaskDoor(create_app(node, TOKEN)))
+    headers = made(client, "anna", "mine")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(call, client, ("POST", "/mine?wait=30", None), **headers)
+        eventually(lambda: node.mining.situation().requests, what="the mining request")
+        assert call(client, ("DELETE", "/tokens", {"name": "anna"}), **ADMIN).status == 200
+        call(client, ("POST", "/mine?wait=0", None), **headers).refused(401, "admin_token_required")
+        assert node.mining.situation().requests == 1
+        block = mine(node)
+        assert waiting.result(30).ok()["hash"] == block.hash
+    assert [who for who, what, status in acts(client) if (what, status) == ("POST /mine", 200)] == ["anna"]
 
 
 @pytest.mark.parametrize(
