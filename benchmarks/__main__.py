@@ -21,6 +21,7 @@ BENCHMARKS = {
     "latency": "/mine at difficulty 65,536 against the tutorial's search",
     "submission": "signed transactions over HTTP, singly and by batch, against a bare prototype",
     "storage": "Redis bytes per transaction and per block; idle memory of a node",
+    "restore": "backing up and restoring a node of 100,000 blocks",
     "rpc": "JSON-RPC beside bare prototypes, anvil and ganache: sending, mining, reads, reads while searching",
     "door": "JSON-RPC over HTTP and WebSocket: reads beside the API, heads at 500 subscribers, 1,000 idle WebSockets",
     "catch_up": "a node one block behind on a long chain; initial sync; a deep reorganisation",

@@ -27,7 +27,8 @@ def index() -> ResponseReturnValue:
         '200':
           description: >-
             waiting (blocks whose payout is not over); paid, nothing (nobody was to be paid), detached, forgotten (too
-            many waited): payouts that ended so; payees: as GET /payouts/{address}.
+            many waited, or nobody knows any more what is to be paid): payouts that ended so; payees: as GET
+            /payouts/{address}.
           json: Payouts
     """
     reserve(_MEMORY)

@@ -29,13 +29,16 @@ TIPS = {
     "8d50d14": "000026904d310b44ded5118435914966d98b860ef42167ae74bd2da24337d88e",
     "33a91b7": "000097d73d319df5a54bd96c7cf5cd2d110f0a4b851b84c791b070993eb61a11",
     "b01fe16": "00000461a6fc855f7ed6425d28f8e02056955db19970563a9619daa2c7d2d77d",
+    "50ace57": "00003f94d7e0fbcef1a1fe37a2cb1ed4ca3263f4790dceca6cc23298a7a9e844",
 }
-# How many blocks are in packs, three in each.
-PACKED = {"b01fe16": 6}
+# How many blocks are in packs, three in each, and of how many of these the bodies are gone.
+PACKED = {"b01fe16": 6, "50ace57": 6}
+PRUNED = {"50ace57": 3}
 MINERS = {
     "8d50d14": "0xc4A540E3188FFd4307FCAf40876aF3e3f8578b6C",
     "33a91b7": "0x3Cd22f84a0e94Fcd64715991e796D6a270C8b418",
     "b01fe16": "0x918eCbeA106D028900a71d48cbF576d6f41d5Bf2",
+    "50ace57": "0xb45cFeF1b7669266C8054370A6A290Fc99A23372",
 }
 BALANCES = {
     "0x70997970C51812dc3A010C7d01b50e0d17dc79C8": "10020",
@@ -109,7 +112,7 @@ def put_back(redis: Redis, kept: dict[bytes, Any]) -> None:
 def opened(redis: Any, clock: FakeClock | None = None) -> Node:
     settings = load({"QUARRY_NODE": "node1", "QUARRY_SPEC": "dev"})
     clock = clock or FakeClock()
-    clock.time = max(clock.time, 1795733900.0)  # after the blocks were made
+    clock.time = max(clock.time, 1795736000.0)  # after the blocks were made
     return build_node(settings, store=as_store(redis), queue=RecordingQueue(), clock=clock)
 
 
@@ -128,7 +131,7 @@ def test_it_opens_with_the_same_chain(old: tuple[str, Redis], monkeypatch: pytes
     clock, packed = FakeClock(), PACKED.get(commit, 0)
     node = opened(redis, clock)
     node.begin()
-    assert node.chain.packs.totals().blocks == packed
+    assert node.chain.packs.totals().blocks == packed and node.chain.kept_from() == PRUNED.get(commit, 0) + 1
     tip = node.chain.tip()
     assert (tip.height, tip.hash, format_amount(tip.supply)) == (8, TIPS[commit], "100007")
     for address, balance in {**BALANCES, MINERS[commit]: "7"}.items():
@@ -137,7 +140,7 @@ def test_it_opens_with_the_same_chain(old: tuple[str, Redis], monkeypatch: pytes
     assert FullAudit(node.chain, node.rules, clock).certain().findings == []
     if not packed:
         assert_store_equals_replay(node, redis)
-    assert redis.get(node.chain.keys.schema) == str(SCHEMA).encode()
+    assert redis.get(node.chain.keys.schema) == str(PRUNED_SCHEMA if commit in PRUNED else SCHEMA).encode()
     # It goes on: blocks are made, and old blocks are packed once the other processes have been replaced.
     for _ in range(1 + packed):
         grow(node)
@@ -153,13 +156,14 @@ def test_it_opens_with_the_same_chain(old: tuple[str, Redis], monkeypatch: pytes
 def test_blocks_that_another_release_has_packed_are_read_one_by_one_and_can_be_unpacked(old: tuple[str, Redis]) -> None:
     """A reorganisation that is deeper than the packs takes them apart."""
     commit, redis = old
-    clock = FakeClock()
+    clock, pruned = FakeClock(), PRUNED.get(commit, 0)
     node = opened(redis, clock)
     node.begin()
     before = chain_of(node)
-    assert node.chain.packs.unpack_above(2, clock.now()) == PACKED.get(commit, 0) // 3
-    assert node.chain.packs.totals().blocks == 0 and chain_of(node) == before
-    assert_store_equals_replay(node, redis)
+    assert node.chain.packs.unpack_above(pruned + 2, clock.now()) == (PACKED.get(commit, 0) - pruned) // 3
+    assert node.chain.packs.totals().blocks == pruned and chain_of(node) == before
+    if not pruned:
+        assert_store_equals_replay(node, redis)
 
 
 def chain_of(node: Node) -> list[Any]:
@@ -167,8 +171,9 @@ def chain_of(node: Node) -> list[Any]:
     hashes = node.chain.hashes(1, node.chain.tip().height)
     ids = {name: node.chain.transaction_ids(name) for name in hashes}
     places = node.chain.locate_many([item for found in ids.values() for item in found])
-    undos = list(map(node.chain.undo, hashes[1:]))
-    return [*node.chain.stream(1, len(hashes)), *node.chain.headers(1, 99), ids, places, *undos]
+    kept = node.chain.kept_from()
+    undos = list(map(node.chain.undo, hashes[max(kept - 1, 1) :]))
+    return [*node.chain.stream(kept, len(hashes)), *node.chain.headers(1, 99), ids, places, *undos]
 
 
 def test_a_start_that_is_killed_before_any_of_its_writes_can_be_repeated(old: tuple[str, Redis]) -> None:
