@@ -172,6 +172,7 @@ def _longest_script(redis: "Redis") -> float:
     """Milliseconds of the longest script since `_watch_scripts`; what is shorter than a tenth counts as that."""
     found = redis.slowlog_get(10_000)
     redis.config_set("slowlog-log-slower-than", -1)
+    redis.slowlog_reset()  # its entries take memory
     scripts = (entry["duration"] for entry in found if entry["command"].upper().startswith(b"EVAL"))
     return max([100, *scripts]) / 1000
 

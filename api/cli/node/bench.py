@@ -21,6 +21,7 @@ BENCHMARKS = {
     "latency": "/mine against the tutorial's search",
     "submission": "signed transactions over HTTP",
     "storage": "bytes in Redis; idle memory of a node",
+    "restore": "a backup of 100,000 blocks, and its restore",
     "rpc": "JSON-RPC beside anvil and ganache",
     "door": "JSON-RPC over HTTP and WebSocket, subscribers",
     "catch_up": "nodes that are behind; a deep reorganisation",

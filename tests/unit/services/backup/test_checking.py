@@ -45,7 +45,7 @@ def test_a_whole_backup_says_what_it_is_of(content: bytes) -> None:
     assert dict(found.counts) == {"file": 7, "wallets": 1, **({"block": 4} if found.manifest.chain else {})}
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_any_byte_that_is_altered_cut_or_added_is_noticed(content: bytes, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(content) - 1))
