@@ -56,7 +56,7 @@ class PruneStore(NodeStore):
     def _remains(self, hashes: list[bytes], blocks: list[BlockRecords]) -> list[str]:
         """Block, field and value of what payouts need of these bodies (`Remains`), one after the other."""
         store = PayoutStore(self._redis, self.keys)
-        due = dict((block, height) for height, block in store.due(2**53))
+        due = {block: height for height, block in store.due(2**53)}
         restored = store.restored() if due else 0
         # Only of blocks that were restored, payments may be on the chain that no plan knows (services/payouts.py).
         known = [block for block, height in due.items() if height <= restored]
