@@ -208,12 +208,15 @@ def test_blocks_that_are_pruned_while_they_are_read_are_left_out() -> None:
     assert backup_of(source).startswith(b"quarry-backup 3\n")
 
 
-def test_a_backup_of_version_1_is_restored(tmp_path: Path) -> None:
-    """As services/backup wrote it before it held tokens, vouchers and payouts."""
+@pytest.mark.parametrize(("version", "chain", "items"), [(1, True, 0), (2, True, 1), (3, False, 1)])
+def test_a_backup_of_each_version_is_restored(tmp_path: Path, version: int, chain: bool, items: int) -> None:
+    """As releases wrote them: without tokens, vouchers and payouts; with these; without the chain. Never change one."""
     file, new = tmp_path / "file", tmp_path / "new"
-    kept = json.loads((ROOT / "tests/unit/services/backup/version_1.json").read_text())
+    kept = json.loads((ROOT / f"tests/unit/services/backup/version_{version}.json").read_text())
     file.write_bytes(base64.b64decode(kept["backup"]))
+    assert file.read_bytes().startswith(f"quarry-backup {version}\n".encode())
     result = run("restore", file, "--data-dir", new, "--json")
     found = json.loads(result.stdout)
-    assert (found["height"], found["keys"], found["wallets"], found["tokens"], found["payouts"]) == (3, True, 1, 0, 0)
+    assert (found["height"], found["keys"], found["wallets"], found["chain"]) == (3, True, 1, chain)
+    assert [found[name] for name in ("tokens", "vouchers", "payouts")] == [items] * 3
     assert (new / "unit" / "node1" / keyring.PRIVATE_KEY).exists()
