@@ -45,9 +45,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         empty = _grown(node.redis, lambda: source.grow(BLOCKS, 0)) / BLOCKS
         say("packing it")
         before = _speeds(source.node, node.redis)
-        _watch_scripts(node.redis)
         seconds = _cpu(node.redis, lambda: _pack(source.node))
-        longest = _longest_script(node.redis)
         after = _speeds(source.node, node.redis)
         old_empty = (_lasting(node) - begun) / BLOCKS
         begun, histories = _lasting(node), _histories(node)
@@ -58,18 +56,13 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         size = len(json.dumps(source.node.chain.block_object(source.node.chain.tip().hash)["transactions"][1]))
         written = (_log_bytes(node.directory) - log) / TRANSACTIONS
         source.grow(packing.BLOCKS, 0)  # blocks are packed when there are enough
-        _watch_scripts(node.redis)
         _pack(source.node)
-        longest = max(longest, _longest_script(node.redis))
         old = (_lasting(node) - begun - (blocks + packing.BLOCKS) * old_empty) / TRANSACTIONS
         say("pruning it")
-        _watch_scripts(node.redis)
         pruned = _pruned(source.node, node, blocks, old_empty, old)
-        longest_of_pruning = _longest_script(node.redis)
-        _watch_scripts(node.redis)
-        source.node.chain.packs.unpack_above(source.node.chain.kept_from(), 0.0)
-        longest = max(longest, _longest_script(node.redis))
         asked = _grown(node.redis, lambda: _ask(source.node, node.redis, ASKED)) / ASKED
+        say("timing its scripts")  # last, since the log of slow commands takes memory
+        packed, pruning = _longest_scripts(source, node.redis)
     per_transaction = (full - blocks * empty) / TRANSACTIONS
     storage.add(
         "bytes_per_block", empty, "bytes", than="used memory per empty block, all its indexes and undo included"
@@ -95,12 +88,12 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         f" are {50 * packing.BLOCKS} ms",
     )  # fmt: skip
     storage.add(
-        "pack_script_ms", longest, "ms", target=100, better="lower",
-        than=f"the longest script of packing and unpacking, by the store's slow log; packs have up to"
+        "pack_script_ms", packed, "ms", target=100, better="lower",
+        than=f"the longest script of packing and unpacking, by the store's slow log, best of {TIMES}; packs have up to"
         f" {packing.TRANSACTIONS:,} transfers",
     )  # fmt: skip
     storage.add(
-        "prune_script_ms", longest_of_pruning, "ms", target=100, better="lower", than="the same of pruning these",
+        "prune_script_ms", pruning, "ms", target=100, better="lower", than="the same of pruning these",
     )  # fmt: skip
     storage.add(
         "pruned_bytes_per_block", pruned.block, "bytes",
@@ -161,6 +154,24 @@ def _cpu(redis: "Redis", work: Callable[[], object]) -> float:
     return spent() - began
 
 
+def _longest_scripts(source: Source, redis: "Redis") -> tuple[float, float]:
+    """Milliseconds of the longest script of packing and unpacking blocks with many transfers, the best of TIMES, and of
+    pruning them. The clock goes on while other programs have the core.
+    """
+    node, longest = source.node, []
+    source.grow(packing.TRANSACTIONS // PER_BLOCK + 1, PER_BLOCK)
+    source.grow(packing.BLOCKS, 0)
+    for _ in range(TIMES):
+        _watch_scripts(redis)
+        _pack(node)
+        node.chain.packs.unpack_above(node.chain.kept_from(), 0.0)
+        longest.append(_longest_script(redis))
+    _pack(node)
+    _watch_scripts(redis)
+    _prune(node, 1)
+    return min(longest), _longest_script(redis)
+
+
 def _watch_scripts(redis: "Redis") -> None:
     """Have the store note how long each command takes from now on."""
     redis.config_set("slowlog-max-len", 10_000)
@@ -172,7 +183,6 @@ def _longest_script(redis: "Redis") -> float:
     """Milliseconds of the longest script since `_watch_scripts`; what is shorter than a tenth counts as that."""
     found = redis.slowlog_get(10_000)
     redis.config_set("slowlog-log-slower-than", -1)
-    redis.slowlog_reset()  # its entries take memory
     scripts = (entry["duration"] for entry in found if entry["command"].upper().startswith(b"EVAL"))
     return max([100, *scripts]) / 1000
 
