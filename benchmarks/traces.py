@@ -22,6 +22,7 @@ from services.settings.table import load
 from services.system import tracing
 
 _GROUP = 200  # transactions that are timed together
+_ROOM = {"QUARRY_NONCES_AHEAD": "4096"}  # for all transactions of a sender, none of which is mined
 
 
 def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
@@ -35,7 +36,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     rounds = 8 if quick else 24
     say("traces by turns")
     with TemporaryDirectory(prefix="quarry-bench-") as directory, EmbeddedValkey(Path(directory)) as valkey:
-        settings = load({"QUARRY_REDIS_URL": valkey.url, "QUARRY_SPEC": "dev", "QUARRY_AUTOMINE": "false"})
+        settings = load({"QUARRY_REDIS_URL": valkey.url, "QUARRY_SPEC": "dev", "QUARRY_AUTOMINE": "false", **_ROOM})
         with connect_for_requests(valkey.url) as redis, one_core():
             node = build_node(settings, store=as_store(redis), queue=RqJobs(redis))
             node.begin()
