@@ -19,10 +19,9 @@ LONGEST_NAME: Final = 40  # characters
 # Seconds after which a miner may ask again while no round is open.
 RETRY_SECONDS: Final = 1
 # Seconds between the beginnings of two batches of requests that are answered together, in either server.
-PACE: Final = 0.01
+PACE: Final = 0.02
 _LEASE_ID = re.compile(r"[0-9a-f]{32}")
 _USUAL_WAIT = re.compile(r"(wait=(60|[0-5]?[0-9](\.[0-9]{1,9})?))?")
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _WANTED = 'Send {"name": "…", "rate": HASHES_PER_SECOND}, and if you like "address": "0x…".'
 _REPORT = 'Send {"shares": [PROOF, …], "hashes": NUMBER}.'
 
@@ -116,13 +115,22 @@ def represent_lease(lease: Lease) -> dict[str, Any]:
 
 
 def lease_json(lease: Lease) -> bytes:
-    """A lease as JSON."""
-    return _ENCODE(represent_lease(lease)).encode()
+    """`represent_lease` as JSON, in a third of the time: its texts are hexadecimal. A test compares the two."""
+    return (
+        f'{{"lease":"{lease.id}","round":"{lease.round_id}","height":{lease.height},"tip":"{lease.parent}",'
+        f'"seal":"{lease.prefix.decode()}","difficulty":{lease.difficulty},'
+        f'"share_difficulty":{lease.share_difficulty},"start":{lease.proofs.start},"stop":{lease.proofs.stop},'
+        f'"expires":{lease.expires}}}'
+    ).encode()
 
 
 def report_json(reported: Reported) -> bytes:
-    """What a report has brought, as JSON."""
-    return _ENCODE(represent_report(reported)).encode()
+    """`represent_report` as JSON, in the same way."""
+    sealed = "null" if reported.sealed is None else f'"{reported.sealed}"'
+    return (
+        f'{{"accepted":{reported.accepted},"rejected":{reported.rejected},"credited":{reported.credited},'
+        f'"sealed":{sealed},"stale":{"true" if reported.is_stale else "false"}}}'
+    ).encode()
 
 
 def represent_report(reported: Reported) -> dict[str, Any]:

@@ -78,12 +78,17 @@ class Answering(sockets.Receiver):
     def _end(self) -> None:
         """End the connection once all is sent. What still arrives is thrown away, or the answer would be lost."""
         self._over = True
+        self._scatter()
         self._let_go()
         sockets.finish(self._transport)
         self._transport.resume_reading()
 
     def _let_go(self) -> None:
         """Drop what has arrived."""
+        raise NotImplementedError
+
+    def _scatter(self) -> None:
+        """Have asyncio read the connection, if something else does."""
         raise NotImplementedError
 
     def _next(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from api.door.backlog import Backlog, Step
 from api.door.feed import Feed
+from api.door.heads import Heads
 from api.door.lease_batches import LeaseBatches
 from api.door.lease_news import LeaseNews
 from api.door.limits import MAX_ARRIVING
@@ -39,6 +40,7 @@ class Door:
         self.feed = Feed(node, self._tell, self._lose)
         self.lease_news = LeaseNews(node, loop)
         self.lease_batches = LeaseBatches(node.leases, self.pool, loop)
+        self.heads = Heads()
         self.hosts = Hosts(settings.loopback, frozenset(settings.allowed_hosts), settings.host)
         self.max_body = settings.max_body
         self.callers: set[HttpConnection] = set()  # connections that speak HTTP

@@ -9,6 +9,7 @@ import httptools
 from api.door import limits, sockets
 from api.door.answering import Answering
 from api.door.door import Door
+from api.door.gathering import receive
 from api.door.job import Request
 from api.door.leases import is_lease, serve
 from api.door.probes import probe
@@ -45,6 +46,8 @@ class HttpConnection(Answering):
         self._waiting: deque[Received] = deque()
         self._large: Request | None = None  # an answer that holds something until it is sent
         self._held = 0  # bytes counted in `door.arriving`
+        self._data = b""  # what has just arrived, if nothing came before it and no other request is being answered
+        self._gathered = -1  # the descriptor, while the connection is read with those of other miners
 
     # --- asyncio's callbacks ---
 
@@ -58,6 +61,7 @@ class HttpConnection(Answering):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._over = True
+        self._scatter()
         self.door.callers.discard(self)
         self._let_go()
         self._give_back()
@@ -66,9 +70,15 @@ class HttpConnection(Answering):
     def data_received(self, data: bytes) -> None:
         if self._over:
             return  # thrown away: the client may still be sending what was refused
+        starts = self._stage == "idle" and not (self._busy or self._waiting or self._paused)
+        if starts and (request := self.door.heads.read(data)) is not None:
+            self._since = self.door.now
+            serve(self, request)
+            return
         if self._stage == "idle":
             self._stage, self._since, self._raw = "head", self.door.now, 0
         self._raw += len(data)
+        self._data = data if starts else b""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -138,6 +148,7 @@ class HttpConnection(Answering):
         request.method, request.keep = self._parser.get_method(), self._parser.should_keep_alive()
         self._waiting.append(request)
         if self._busy or self._paused:
+            self._scatter()
             self._transport.pause_reading()
         else:
             self._next()
@@ -148,15 +159,19 @@ class HttpConnection(Answering):
         """Begin the next request, unless one is being answered or the client does not take its answers."""
         while self._waiting and not (self._busy or self._paused or self._over):
             self._serve(self._waiting.popleft())
-        if not (self._waiting or self._busy or self._paused or self._over):
+        if not (self._waiting or self._busy or self._paused or self._over or self._gathered >= 0):
             self._transport.resume_reading()
 
     def _serve(self, request: Received) -> None:
         self._hold(0 if request.large else -len(request.body))
         path = request.path.partition(b"?")[0]
+        if not is_lease(path):
+            self._scatter()
         if path in PROBES and request.method in (b"GET", b"HEAD"):
             probe(self, request, path)
         elif (refusal := host_refusal(request, self.door.hosts)) is None and is_lease(path):
+            if self._data and not request.large:
+                self.door.heads.learn(self._data, request)
             serve(self, request)
         elif (refusal := refusal or method_refusal(path, request.method)) is not None:
             self.refuse(refusal)
@@ -204,11 +219,38 @@ class HttpConnection(Answering):
         else:
             self.answer(200, JSON, protocol.refused(LIMIT_EXCEEDED, "too many requests wait: try again"), keep)
 
+    # --- connections of miners ---
+
+    def gather(self) -> None:
+        """Have the connection, on which a miner was answered, read with those of other miners."""
+        if self._gathered >= 0 or self._over or self._busy or self._waiting or self._paused or self._half_closed:
+            return
+        descriptor: int = self._transport.get_extra_info("socket").fileno()
+        if not self._transport.is_closing() and self.door.lease_batches.gathering.add(self, descriptor):
+            self._gathered = descriptor
+            self._transport.pause_reading()
+
+    def read(self, descriptor: int, *, ends: bool) -> None:
+        """Read what has arrived. `ends`: the client sends no more; asyncio reads the rest, and learns that too."""
+        size = 0 if ends else receive(descriptor, self.door.buffer)
+        if size > 0:
+            self.buffer_updated(size)
+        if size in (0, len(self.door.buffer)):  # there may be more
+            self._scatter()
+
+    def _scatter(self) -> None:
+        """Have asyncio read the connection again."""
+        if self._gathered >= 0:
+            self.door.lease_batches.gathering.remove(self._gathered)
+            self._gathered = -1
+            self._transport.resume_reading()
+
     # --- WebSockets ---
 
     def _upgrade(self, rest: bytes) -> None:
         """The request asks for another protocol: WebSockets begin, and any other wish is passed over."""
         request, door = self._request, self.door
+        self._scatter()
         if b"websocket" not in request.fields.get(b"upgrade", b"").lower():
             # The parser takes no body of such a request, so it reads the request again, without the wish.
             again = request.head(self._parser.get_method(), "1.1", without=(b"upgrade", b"connection"))

@@ -1,8 +1,8 @@
-"""Requests of miners that arrive at nearly the same time, answered together in one round trip to the store.
+"""Requests of miners that arrive at nearly the same time: read, and answered in one round trip to the store, together.
 
-A thousand miners send more than a thousand requests a second. Handing each to a thread, and sending each to the store,
-cost more than all the rest. So at most one batch begins every PACE seconds: a request that comes alone is answered at
-once, and under load it waits for less than PACE.
+A thousand miners send more than a thousand requests a second. Waking up for each, handing each to a thread, and sending
+each to the store, cost more than all the rest. So at most one batch begins every PACE seconds: a request that comes
+alone is answered at once, and under load it waits for less than PACE.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from api.door.gathering import Gathering
 from api.door.limits import MAX_WAITING
 from api.door.pool import Pool
 from api.leasing import PACE
@@ -37,20 +38,30 @@ class LeaseBatches:
         self._waiting: deque[Job] = deque()
         self._began = -PACE  # when the last batch did, by the loop's clock
         self._planned = False
+        self.gathering = Gathering(loop, self.plan)
 
     def add(self, job: "Job") -> bool:
         """Have a request answered with the next batch; False if too many wait already."""
         if len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting.append(job)
+        self.plan()
+        return True
+
+    def plan(self) -> None:
+        """Have what has arrived, or arrives until then, read and answered once PACE has passed since the last batch."""
         if not self._planned:
             self._planned = True
             self._loop.call_at(self._began + PACE, self._begin)
-        return True
 
     def _begin(self) -> None:
-        self._planned = False
         self._began = self._loop.time()
+        more = self.gathering.read()  # which adds jobs
+        self._planned = False
+        if more:
+            self.plan()  # under load the next batch is planned, which saves being told that something has arrived
+        else:
+            self.gathering.watch()
         while self._waiting:
             jobs = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
             if not self._pool.submit(Batch(self._leases, self._pool, jobs)):

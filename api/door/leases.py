@@ -149,6 +149,8 @@ class Job:
             self._waiter.end()
             self._connection.door.lease_news.waiters.discard(self._waiter)
         self._connection.end(self.status, self.fields, self.body, self.keep)
+        if self.status == 200:
+            self._connection.gather()
 
     def _read(self) -> Asked | Handed:
         secret = leasing.secret_of(self._secret)

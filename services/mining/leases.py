@@ -9,7 +9,6 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from services.connections import RedisError
@@ -53,8 +52,7 @@ class UnknownLease(NotFound):
     """The voucher has no such lease, or it has expired."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(NamedTuple):
     """What a report has brought."""
 
     accepted: int  # shares that are credited

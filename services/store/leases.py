@@ -9,8 +9,7 @@ from redis.exceptions import RedisError
 from services.store.base import NodeStore
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """A range of proofs that one miner has leased, and what it needs to search them. Times are Unix seconds."""
 
     id: str  # 32 hex digits
@@ -28,8 +27,7 @@ class Lease:
     expires: int
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """What a miner asks for, and what a node gives at most. Times are Unix seconds."""
 
     miner: str
@@ -51,8 +49,7 @@ class Stale:
     round_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(NamedTuple):
     """What became of a report."""
 
     accepted: int  # shares that count
