@@ -9,8 +9,8 @@ from typing import Final
 
 from api.door.requests import Received
 
-# Heads that are remembered, and bytes of one, its body included.
-MOST: Final = 8_192
+# Heads that are remembered, and bytes of a request whose head is.
+MOST: Final = 4_096
 LARGEST: Final = 1_024
 _LINE = re.compile(rb"POST (/leases(?:/[0-9a-f]{32})?(?:\?wait=[0-9]{1,2})?) HTTP/1\.1")
 
@@ -19,33 +19,37 @@ class Heads:
     """The heads that the door remembers."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Received] = {}  # by the bytes after the first line, up to the empty line
+        # By the bytes after the first line, up to the empty line: the header fields, and the length of the body.
+        self._known: dict[bytes, tuple[dict[bytes, bytes], int]] = {}
 
     def learn(self, data: bytes, request: Received) -> None:
-        """Remember the head of a miner's request that was parsed and found good, if it may come again.
+        """Remember the head of a miner's request that was parsed and answered, if it may come again.
 
         Args:
-            data: the bytes of this request and nothing else.
+            data: what arrived; nothing is remembered unless it is this request and no more.
         """
         line, _, rest = data.partition(b"\r\n")
         fields, _, body = rest.partition(b"\r\n\r\n")
-        is_usual = _LINE.fullmatch(line) is not None and request.keep and body == request.body
-        if is_usual and len(data) <= LARGEST and b"expect" not in request.fields and b"upgrade" not in request.fields:
+        if (
+            len(data) <= LARGEST
+            and body == request.body
+            and request.keep
+            and _LINE.fullmatch(line)
+            and request.fields.keys().isdisjoint((b"expect", b"upgrade"))
+        ):
             if len(self._known) >= MOST:
                 self._known.clear()
-            self._known[fields] = request
+            self._known[fields] = request.fields, len(body)
 
     def read(self, data: bytes) -> Received | None:
         """The request, if `data` is exactly one whose head is known."""
         line, _, rest = data.partition(b"\r\n")
         fields, _, body = rest.partition(b"\r\n\r\n")
         known = self._known.get(fields)
-        if known is None or len(body) != len(known.body):
-            return None
-        found = _LINE.fullmatch(line)
-        if found is None:
+        found = _LINE.fullmatch(line) if known is not None and len(body) == known[1] else None
+        if known is None or found is None:
             return None
         request = Received()
-        request.method, request.path, request.fields = b"POST", found[1], known.fields
+        request.method, request.path, request.fields = b"POST", found[1], known[0]
         request.body += body
         return request

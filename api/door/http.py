@@ -72,7 +72,7 @@ class HttpConnection(Answering):
             return  # thrown away: the client may still be sending what was refused
         starts = self._stage == "idle" and not (self._busy or self._waiting or self._paused)
         if starts and (request := self.door.heads.read(data)) is not None:
-            self._since = self.door.now
+            self._since, self._data = self.door.now, b""
             serve(self, request)
             return
         if self._stage == "idle":
@@ -170,8 +170,6 @@ class HttpConnection(Answering):
         if path in PROBES and request.method in (b"GET", b"HEAD"):
             probe(self, request, path)
         elif (refusal := host_refusal(request, self.door.hosts)) is None and is_lease(path):
-            if self._data and not request.large:
-                self.door.heads.learn(self._data, request)
             serve(self, request)
         elif (refusal := refusal or method_refusal(path, request.method)) is not None:
             self.refuse(refusal)
@@ -221,12 +219,15 @@ class HttpConnection(Answering):
 
     # --- connections of miners ---
 
-    def gather(self) -> None:
-        """Have the connection, on which a miner was answered, read with those of other miners."""
+    def gather(self, request: Received) -> None:
+        """Have the connection, on which a miner's request was answered, read with those of other miners."""
+        if self._data:
+            self.door.heads.learn(self._data, request)
+            self._data = b""
         if self._gathered >= 0 or self._over or self._busy or self._waiting or self._paused or self._half_closed:
             return
         descriptor: int = self._transport.get_extra_info("socket").fileno()
-        if not self._transport.is_closing() and self.door.lease_batches.gathering.add(self, descriptor):
+        if not self._transport.is_closing() and self.door.lease_batches.gather(self, descriptor):
             self._gathered = descriptor
             self._transport.pause_reading()
 

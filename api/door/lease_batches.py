@@ -20,6 +20,7 @@ from services.connections import RedisError
 from services.mining.leases import Asked, Handed, Leases
 
 if TYPE_CHECKING:
+    from api.door.http import HttpConnection
     from api.door.leases import Job
 
 _log = structlog.get_logger(__name__)
@@ -46,6 +47,13 @@ class LeaseBatches:
             return False
         self._waiting.append(job)
         self.plan()
+        return True
+
+    def gather(self, connection: "HttpConnection", descriptor: int) -> bool:
+        """Read a connection, which asyncio does not read any more, with the others; False if that cannot be."""
+        if not self.gathering.add(connection, descriptor):
+            return False
+        self.plan()  # a look at what has arrived, after which more is told
         return True
 
     def plan(self) -> None:

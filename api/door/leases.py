@@ -57,6 +57,7 @@ class Job:
 
     def __init__(self, connection: "HttpConnection", request: Received, path: bytes, query: bytes) -> None:
         self._connection = connection
+        self._request = request
         self._node: Node = connection.door.node
         self._path = path
         self._query = query
@@ -150,7 +151,7 @@ class Job:
             self._connection.door.lease_news.waiters.discard(self._waiter)
         self._connection.end(self.status, self.fields, self.body, self.keep)
         if self.status == 200:
-            self._connection.gather()
+            self._connection.gather(self._request)
 
     def _read(self) -> Asked | Handed:
         secret = leasing.secret_of(self._secret)

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from api import leasing
 from api.access import served
 from api.app import create_app
 from api.serving.budget import Kind
+from services.mining.leases import Reported
 from services.node import Node
+from services.store.leases import Lease
 from shared.proof import accepts
 from tests.support.http import Answer, Client, FlaskDoor
 from tests.support.keys import ALICE, TOKEN
@@ -263,3 +266,15 @@ def test_a_look_at_the_news_takes_no_place(node: Node) -> None:
     app = create_app(node, TOKEN)
     answer = Client(FlaskDoor(app)).door.call("HEAD", "/leases/news")
     assert (answer.status, answer.body, served(app).budget.held(Kind.STREAM)) == (200, b"", 0)
+
+
+def test_json_is_written_as_it_is_represented(node: Node, voucher: dict[str, str]) -> None:
+    secret = voucher["Authorization"].removeprefix("Bearer ")
+    node.requests.ask()
+    given = node.leases.take(secret, "a", "", 1)
+    assert isinstance(given, Lease)
+    far = given._replace(difficulty=2**255, share_difficulty=2**61, proofs=range(2**52, 2**53 - 1))
+    for each in (given, far):
+        assert json.loads(leasing.lease_json(each)) == leasing.represent_lease(each)
+    for reported in (Reported(0, 0, 0, None, True), Reported(256, 1, 2**62, "0a" * 32, False)):
+        assert json.loads(leasing.report_json(reported)) == leasing.represent_report(reported)
