@@ -1,43 +1,64 @@
 """The signatures of a block, for those who check them beside the replay of a chain (services/audit/ahead.py)."""
 
-from collections.abc import Callable
+import json
 from typing import Protocol
 
-from shared import sealing
-from shared.block import Block
-from shared.transaction import signing_message
+from shared import keys, sealing
+from shared.block import Block, Header
+from shared.errors import NodeError
+from shared.ethereum import decode_raw
+from shared.transaction import Transaction, signing_message
 
-Verify = Callable[[bytes, bytes, bytes], bool]  # as `keys.verify`
-
-
-# What `keys.verify` takes: public key, message, signature.
-Signed = tuple[bytes, bytes, bytes]
-# A transaction of the ethereum scheme, whose sender is recovered from its signature: its id, and the raw bytes.
-Raw = tuple[str, bytes]
+# Names a signature, with what was signed and by whom: the hash of a sealed header, or a transaction's canonical bytes.
+Name = str | bytes
+# Whether a signature is good; or who has signed a transaction of the ethereum scheme, which has to be compared.
+Answer = bool | str
 
 
 class Signatures(Protocol):
-    """Another way to check signatures, which must give the same answers as `keys.verify` and `decode_raw`."""
+    """What is known of signatures already. The rules check by themselves what is not known to be good."""
 
-    def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
-        """As `keys.verify`."""
+    def sealed(self, header: Header) -> bool:
+        """Whether the sealer's signature of a header is known to be good."""
 
-    def sender(self, identifier: str) -> str | None:
+    def signed(self, transaction: Transaction) -> bool:
+        """Whether the signature of a transaction of the ed25519 scheme is known to be good."""
+
+    def sender(self, transaction: Transaction) -> str | None:
         """The address that has signed a transaction of the ethereum scheme; None: it is not known yet."""
 
 
-def signatures_of(block: Block) -> list[Signed | Raw]:
-    """All signatures of a block that standard rules have read: its sealer's, and those of its transactions."""
-    header = block.header
-    found: list[Signed | Raw] = []
-    if header.sealer:
-        found.append((bytes.fromhex(header.sealer), sealing.message_of(header), bytes.fromhex(header.sealer_signature)))
-    for transaction in block.transactions:
-        fields = transaction.fields
-        scheme = fields.get("scheme")  # a reward has none
-        if scheme == "ed25519":
-            signature = bytes.fromhex(fields["signature"])
-            found.append((bytes.fromhex(fields["public_key"]), signing_message(fields), signature))
-        elif scheme == "ethereum":
-            found.append((transaction.id, bytes.fromhex(fields["signature"])))
-    return found
+def names_of(block: Block) -> list[Name]:
+    """The names of all signatures of a block that standard rules have read: its sealer's, and its transactions'."""
+    names: list[Name] = [block.hash] if block.header.sealer else []
+    if len(block.transactions) > 1:  # the first one is the reward, which nobody signs
+        names += [each.canonical for each in block.transactions if "scheme" in each.fields]
+    return names
+
+
+def check_all(text: bytes) -> list[Answer]:
+    """Check all signatures of a block: an answer for each of its `names_of`, in their order.
+
+    Args:
+        text: the canonical bytes of a block that standard rules have read.
+    """
+    value = json.loads(text)
+    answers: list[Answer] = []
+    if "sealer" in value:
+        signature = bytes.fromhex(value["sealer_signature"])
+        answers.append(keys.verify(bytes.fromhex(value["sealer"]), sealing.message_in(value), signature))
+    for fields in value["transactions"]:
+        match fields.get("scheme"):
+            case "ed25519":
+                public_key, signature = bytes.fromhex(fields["public_key"]), bytes.fromhex(fields["signature"])
+                answers.append(keys.verify(public_key, signing_message(fields), signature))
+            case "ethereum":
+                answers.append(_sender(bytes.fromhex(fields["signature"])) or False)
+    return answers
+
+
+def _sender(raw: bytes) -> str | None:
+    try:
+        return decode_raw(raw).sender
+    except NodeError:
+        return None

@@ -6,7 +6,8 @@
 - `pruned`: the part of the full check about blocks whose bodies were pruned.
 - `watchman`: when the checks run, and the mark that stops the node where something differs.
 - `repair`: a full check that writes what differs.
-- `ahead`: signatures that another process checks ahead of a replay, for `quarry chain verify`.
+- `ahead`: signatures that another process (`checking`) checks ahead of a replay, for `quarry chain verify` and
+  `quarry chain import`.
 
 The records are read by `services/store/stored.py`, undecoded, and written by `services/store/mender.py`.
 """

@@ -1,32 +1,35 @@
 """Signatures that are checked in another process, ahead of the replay that asks for them.
 
-Checking signatures takes most of the time of a replay, and a replay uses one core. So blocks are read some way ahead,
-their signatures are sent to a helper process, and its answers are waited for where the rules ask. A block is never
-called valid before the answers for all of its signatures have come. The helper decides nothing alone: what it did not
-call good is checked again here, and so is everything if there is no second core, or no helper any more.
+Checking signatures takes most of the time of a replay, and a replay uses one core. So blocks are read some way ahead
+and sent to a helper process as they are hashed (checking.py). It reads them again, and says which signatures are
+good. A block is never called valid before the answers for all of its signatures have come. The helper decides nothing
+alone: what it did not call good is checked again here, and so is everything while it starts, if there is no second
+core, and once it has ended.
 """
 
 import contextlib
 import os
 import pickle
-import signal
+import select
 import subprocess
-import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
+from services.audit import checking
+from services.audit.checking import READY
 from services.system.programs import module_command, scrubbed
-from shared import keys
-from shared.block import Block
+from shared.block import Block, Header
 from shared.errors import NodeError
-from shared.ethereum import decode_raw
 from shared.rules import Rules
-from shared.signatures import Raw, Signed, signatures_of
+from shared.signatures import Answer, Name, names_of
+from shared.transaction import Transaction
 
-# Signatures from which a helper is worth its start, which takes about as long as they do.
-WORTH: Final = 2_000
+# Signatures from which a helper is started. Its start takes as long as some two thousand of them; meanwhile they are
+# checked here.
+WORTH: Final = 200
 # A batch is full with so many blocks or bytes of blocks, and so many batches are read ahead.
 _BATCH_BLOCKS: Final = 64
 _BATCH_BYTES: Final = 2**18
@@ -46,11 +49,13 @@ class Ahead:
         """`worth`: signatures that are checked here before a helper is started."""
         self._left = worth if _cores() > 1 else None  # None: no helper, ever again
         self._helper: subprocess.Popen[bytes] | None = None
-        self._sent: deque[list[Signed | Raw]] = deque()  # batches without an answer
-        self._awaited: set[Signed | Raw] = set()  # all of their signatures
-        self._owed = 0  # bytes of their answers, at most
-        self._good: set[Signed] = set()
-        self._senders: dict[str, str] = {}
+        self._is_ready = False
+        self._sent: deque[tuple[list[Name], int]] = (
+            deque()
+        )  # batches without an answer, and the bytes of these, at most
+        self._awaited: set[Name] = set()  # all of their signatures
+        self._owed = 0  # bytes of all these answers, at most
+        self._good: dict[Name, Answer] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -61,71 +66,92 @@ class Ahead:
     @property
     def has_helper(self) -> bool:
         """Whether a helper checks signatures now."""
-        return self._helper is not None
+        return self._is_ready
 
     def start(self) -> None:
-        """Start the helper now. Raises: OSError."""
-        if self._helper is None:
-            self._helper = subprocess.Popen(
-                module_command(__name__), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=scrubbed(os.environ)
-            )
+        """Start the helper now, and wait until it is ready. Raises: OSError."""
+        self._begin()
+        self._look(None)
 
-    def announce(self, blocks: Iterable[Block]) -> None:
+    def announce(self, blocks: Sequence[Block]) -> None:
         """Have the signatures of blocks checked that will be asked for soon."""
         if self._left is None:
             return
-        items = [item for block in blocks for item in signatures_of(block)]
-        self._left -= len(items)
-        if self._left > 0 or not items:
+        names = [name for block in blocks for name in names_of(block)]
+        self._left -= len(names)
+        if self._left > 0 or not names:
             return
-        while self._owed > _OWED:
-            self._take()
         try:
-            if self._left is None:
+            self._begin()
+            if not self._is_ready and not self._look(0):
+                return  # it takes longer to start than these signatures take here
+            while self._owed > _OWED:
+                self._take()
+            if self._helper is None:
                 return
-            self.start()
-            assert self._helper is not None, "it has been started"
-            pickle.dump(items, _pipe(self._helper.stdin), pickle.HIGHEST_PROTOCOL)
+            pickle.dump([block.canonical for block in blocks], _pipe(self._helper.stdin), pickle.HIGHEST_PROTOCOL)
             _pipe(self._helper.stdin).flush()
         except OSError:
             self._stop()
             return
-        self._sent.append(items)
-        self._awaited.update(items)
-        self._owed += _bytes_of_answers(items)
+        owed = sum(64 if b'"ethereum"' in name else 1 for name in names if isinstance(name, bytes)) + len(blocks)
+        self._sent.append((names, owed))
+        self._awaited.update(names)
+        self._owed += owed
 
-    def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
-        """As `keys.verify`."""
-        item = (public_key, message, signature)
-        while item not in self._good and item in self._awaited:
+    def sealed(self, header: Header) -> bool:
+        """As `Signatures.sealed`."""
+        return self._answer(header.hash) is True
+
+    def signed(self, transaction: Transaction) -> bool:
+        """As `Signatures.signed`."""
+        return self._answer(transaction.canonical) is True
+
+    def sender(self, transaction: Transaction) -> str | None:
+        """As `Signatures.sender`."""
+        found = self._answer(transaction.canonical)
+        return found if isinstance(found, str) else None
+
+    def _answer(self, name: Name) -> Answer | None:
+        while name not in self._good and name in self._awaited:
             self._take()
-        if item in self._good:
-            self._good.remove(item)
-            return True
-        return keys.verify(public_key, message, signature)
-
-    def sender(self, identifier: str) -> str | None:
-        """The address that has signed a transaction of the ethereum scheme; None: it has to be recovered."""
-        return self._senders.pop(identifier, None)
+        return self._good.pop(name, None)
 
     def _take(self) -> None:
         """Take the answers for the oldest batch."""
+        names, owed = self._sent.popleft()
         try:
             answers = pickle.load(_pipe(self._helper.stdout)) if self._helper else []
-        except (OSError, EOFError, pickle.UnpicklingError):
+            if not isinstance(answers, list):
+                raise ValueError
+            good = {name: answer for name, answer in zip(names, answers, strict=True) if answer}
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
             self._stop()
             return
-        items = self._sent.popleft()
-        self._awaited.difference_update(items)
-        self._owed -= _bytes_of_answers(items)
-        self._good.update(item for item, answer in zip(items, answers, strict=True) if answer and len(item) == 3)
-        self._senders.update(
-            (item[0], answer) for item, answer in zip(items, answers, strict=True) if answer and len(item) == 2
-        )
+        self._awaited.difference_update(names)
+        self._owed -= owed
+        self._good.update(good)
+
+    def _begin(self) -> None:
+        """Start the helper, unless that was done. Raises: OSError."""
+        if self._helper is None:
+            command = module_command(checking.__name__)
+            pipe = subprocess.PIPE
+            self._helper = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=scrubbed(os.environ))
+
+    def _look(self, seconds: float | None) -> bool:
+        """Whether the helper is ready, or gets so within some seconds (None: wait). One that has ended is forgotten."""
+        stdout = _pipe(self._helper.stdout if self._helper else None)
+        if select.select([stdout], [], [], seconds)[0]:
+            self._is_ready = stdout.read(len(READY)) == READY
+            if not self._is_ready:
+                self._stop()
+        return self._is_ready
 
     def _stop(self) -> None:
         """End the helper, and check everything here."""
         self._left = None
+        self._is_ready = False
         self._sent.clear()
         self._awaited.clear()
         self._owed = 0
@@ -138,15 +164,21 @@ class Ahead:
                     _pipe(pipe).close()
 
 
-def read_ahead(values: Iterable[tuple[Any, int]], rules: Rules, ahead: Ahead) -> Iterator[tuple[Any, int]]:
+def read_ahead(
+    values: Iterable[tuple[Any, int]], rules: Rules, ahead: Ahead, *, has_genesis: bool = True
+) -> Iterator[tuple[Any, int]]:
     """Blocks as `Replay.add` takes them, whose signatures are being checked already.
 
     Args:
-        values: JSON objects of blocks from genesis on, each with something that is passed on.
+        values: JSON objects of blocks, each with something that is passed on.
         rules: of the replay, with `ahead` for their signatures.
+        has_genesis: the first is the genesis block.
 
     Returns:
         the same pairs in the same order. What cannot be read as a block stays as it is; the replay will say why.
+
+    Raises:
+        what `values` raises, after the blocks before.
     """
     if not rules.has_accounts:  # the tutorial's blocks have no signatures
         yield from values
@@ -154,19 +186,32 @@ def read_ahead(values: Iterable[tuple[Any, int]], rules: Rules, ahead: Ahead) ->
     waiting: deque[list[tuple[Any, int]]] = deque()
     batch: list[tuple[Any, int]] = []
     size = 0
-    for number, (value, about) in enumerate(values):
-        block = _read(value, rules) if number else value  # the genesis block is compared as it is
+    fault: Exception | None = None
+    source = iter(values)
+    if has_genesis:  # it is compared as it is
+        batch += list(islice(source, 1))
+    while True:
+        try:
+            value, about = next(source)
+        except StopIteration:
+            break
+        except Exception as error:  # blocks that were read before it come first
+            fault = error
+            break
+        block = _read(value, rules)
         batch.append((block, about))
         size += block.size if isinstance(block, Block) else 0
         if len(batch) >= _BATCH_BLOCKS or size >= _BATCH_BYTES:
-            ahead.announce(block for block, _ in batch if isinstance(block, Block))
+            ahead.announce([block for block, _ in batch if isinstance(block, Block)])
             waiting.append(batch)
             batch, size = [], 0
         if len(waiting) >= _BATCHES:
             yield from waiting.popleft()
-    ahead.announce(block for block, _ in batch if isinstance(block, Block))
+    ahead.announce([block for block, _ in batch if isinstance(block, Block)])
     for left in (*waiting, batch):
         yield from left
+    if fault is not None:
+        raise fault
 
 
 def _read(value: Any, rules: Rules) -> Any:
@@ -186,32 +231,3 @@ def _cores() -> int:
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     assert pipe is not None, "the helper has both pipes"
     return pipe
-
-
-def _bytes_of_answers(items: Iterable[Signed | Raw]) -> int:
-    return sum(64 if len(item) == 2 else 1 for item in items)
-
-
-def _answer(item: Signed | Raw) -> bool | str:
-    if len(item) == 3:
-        return keys.verify(*item)
-    try:
-        return decode_raw(item[1]).sender
-    except NodeError:
-        return False
-
-
-def main() -> None:
-    """The helper: answers batches until its input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which then ends this
-    while True:
-        try:
-            items = pickle.load(sys.stdin.buffer)
-        except (EOFError, pickle.UnpicklingError):
-            return
-        pickle.dump([_answer(item) for item in items], sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -14,7 +14,7 @@ from shared.hashing import is_hash, is_hex, sha256
 from shared.keys import SIGNATURE_BYTES, KeyPair
 from shared.proof import MAX_PROOF, meets, proof_hash
 from shared.reward import make_reward, read_reward
-from shared.signatures import Signatures, Verify
+from shared.signatures import Signatures
 from shared.timestamps import max_ahead, median_time
 from shared.transaction import (
     Transaction,
@@ -49,8 +49,7 @@ class StandardRules:
 
     def __init__(self, spec: ChainSpec, signatures: Signatures | None = None) -> None:
         self.spec = spec
-        self._signatures = signatures  # None: they are checked when they are asked for
-        self._verify_seal: Verify = signatures.verify if signatures else sealing.verified
+        self._signatures = signatures  # None: nothing is known of them
 
     # --- beginnings ---
 
@@ -195,7 +194,8 @@ class StandardRules:
             )
         spec = self.spec.at(header.index)
         if spec.sealers:
-            sealing.check_sealer(header, spec.sealers, self._verify_seal)
+            known = self._signatures
+            sealing.check_sealer(header, spec.sealers, is_good=known is not None and known.sealed(header))
         ahead = max_ahead(spec.block_interval)
         if now is not None and header.timestamp > now + ahead:
             raise TooEarly(f"The block's timestamp lies more than {ahead} s in the future.")
@@ -211,14 +211,18 @@ class StandardRules:
         expected = make_reward(self.spec.chain_id, block.index, reward.recipient, self.spec.reward + fees)
         if reward.fields != expected.fields:
             raise RuleError("wrong_reward", f"The reward must have {_told(expected)}, not {_told(reward)}.")
-        others = self._signatures
         for transaction in rest:
-            sender = None
-            if senders:
-                sender = senders.get(transaction.id)
-            elif others is not None:
-                sender = others.sender(transaction.id)
-            check_signature(transaction, self.spec, sender, others.verify if others is not None else None)
+            self._check_signature(transaction, senders)
+
+    def _check_signature(self, transaction: Transaction, senders: Mapping[str, str] | None) -> None:
+        known, sender, is_good = self._signatures, None, False
+        if senders:
+            sender = senders.get(transaction.id)
+        elif known is not None and transaction.fields["scheme"] == "ethereum":
+            sender = known.sender(transaction)
+        elif known is not None:
+            is_good = known.signed(transaction)
+        check_signature(transaction, self.spec, sender, is_good=is_good)
 
     def touched(self, transactions: Sequence[Transaction]) -> ledger.Touched:
         return ledger.touched(transactions)

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +23,9 @@ from api.cli.chain.stores import (
 from api.cli.chain.verification import rule_broken
 from api.cli.client import NodeClient
 from api.cli.group import Failure
+from services.audit.ahead import Ahead, read_ahead
 from services.system.text_files import without_mark
+from shared.block import Block
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 from shared.errors import RuleError, TooEarly
 from shared.rules import Rules, rules_for
@@ -93,11 +96,16 @@ def import_chain(source: IO[bytes], node: str, redis_url: str | None, advance: C
     """
     reader = _Reader(source)
     spec, genesis = reader.head()
-    with node_store(spec, node, redis_url) as url:
-        importer = Importer(url, node, _under_the_nodes_upgrades(url, node, spec), genesis)
-        for _, value in reader.blocks():
+    with node_store(spec, node, redis_url) as url, Ahead() as ahead:
+        rules = rules_for(_under_the_nodes_upgrades(url, node, spec), ahead)
+        importer = Importer(url, node, rules, genesis)
+        values = reader.blocks()
+        for value, _ in islice(values, importer.height):  # the node has as many blocks, so these are only compared
             importer.take(value)
             advance(reader.bytes)
+        for value, read in read_ahead(values, rules, ahead, has_genesis=False):
+            importer.take(value)
+            advance(read)
         return importer.finish()
 
 
@@ -159,9 +167,10 @@ class _Reader:
             raise Failure("The file's genesis block is not the one that its chain spec gives.")
         return spec, genesis
 
-    def blocks(self) -> Iterator[tuple[int, Any]]:
+    def blocks(self) -> Iterator[tuple[Any, int]]:
+        """The blocks, each with the number of bytes up to its end."""
         while (value := self._next()) is not None:
-            yield self._line, value
+            yield value, self.bytes
 
     def _next(self) -> Any:
         text = self._source.readline(_MAX_LINE + 1)
@@ -187,30 +196,31 @@ class Importer:
         Failure: the node has another genesis block. BadSettings, StoreUnavailable: its store cannot be used.
     """
 
-    def __init__(self, redis_url: str, node: str, spec: ChainSpec, genesis: str) -> None:
+    def __init__(self, redis_url: str, node: str, rules: Rules, genesis: str) -> None:
         from services.connections import connect_for_jobs
         from services.settings.values import named, node_name
 
         named("--node", node_name, node)
         require_store(redis_url)
         # The chain spec is the file's. Whether the store's chain follows it is judged by the genesis block below.
-        self.node = node_on(connect_for_jobs(redis_url), redis_url, node, spec)
-        self._rules: Rules = self.node.rules
+        self.node = node_on(connect_for_jobs(redis_url), redis_url, node, rules.spec, rules)
+        self._rules = rules
         self.node.begin()
         self.node.faults.require_none()
         if self.node.chain.hash_at(1) != genesis:
             raise Failure("The node's chain and the file have different genesis blocks.")
+        self.height = self.node.chain.tip().height  # before the import
         self._known: list[str] = []  # hashes from `_first` on
         self._first = 1
         self._new = self._same = 0  # blocks appended, and blocks that the node had
 
     def take(self, value: Any) -> None:
-        """Compare or append the next block of the file."""
+        """Compare or append the next block of the file, given as its JSON object or, after genesis, as a block."""
         from services.errors import TipMoved
 
         height = self._new + self._same + 1
         try:
-            block = self._rules.adopt_genesis(value) if height == 1 else self._rules.read_block(value)
+            block = self._read(value, height)
             there = self._hash_at(height)
             if there is None:
                 self.node.acceptor.accept(block)
@@ -228,6 +238,11 @@ class Importer:
                 f"The node's chain changed while block {height} was imported. The blocks before it were imported; run "
                 "the command again for the others."
             ) from None
+
+    def _read(self, value: Any, height: int) -> Block:
+        if isinstance(value, Block):
+            return value
+        return self._rules.adopt_genesis(value) if height == 1 else self._rules.read_block(value)
 
     def finish(self) -> Imported:
         tip = self.node.chain.tip()

@@ -12,6 +12,7 @@ from api.cli.group import Failure
 from api.cli.options import home, running_node
 from services.node import Node
 from shared.chain_spec import ChainSpec
+from shared.rules import Rules
 
 
 def configured_spec(spec: str | None) -> ChainSpec:
@@ -26,15 +27,19 @@ def configured_spec(spec: str | None) -> ChainSpec:
     return load(given | {name: os.environ[name] for name in ("QUARRY_UPGRADES_FILE",) if os.environ.get(name)}).spec
 
 
-def node_on(redis: Any, redis_url: str, name: str, spec: ChainSpec) -> Node:
-    """The node `name` on the store `redis`, which `redis_url` names. This alone writes nothing."""
+def node_on(redis: Any, redis_url: str, name: str, spec: ChainSpec, rules: Rules | None = None) -> Node:
+    """The node `name` on the store `redis`, which `redis_url` names. This alone writes nothing.
+
+    Args:
+        rules: of the spec; None for the usual ones.
+    """
     from services.connections import as_store
     from services.jobs.queues import RqJobs
     from services.node import build_node
     from services.settings.table import load
 
     settings = load({"QUARRY_NODE": name, "QUARRY_REDIS_URL": redis_url})
-    return build_node(replace(settings, spec=spec), store=as_store(redis), queue=RqJobs(redis))
+    return build_node(replace(settings, spec=spec), rules=rules, store=as_store(redis), queue=RqJobs(redis))
 
 
 def noted_upgrades(node: Node) -> list[tuple[int, str]]:

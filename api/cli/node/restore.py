@@ -27,6 +27,7 @@ from services.launch.node_files import node_files
 from services.settings.table import BUILT_IN_SPECS, load_spec
 from shared import wire
 from shared.errors import InputError, NodeError, RuleError
+from shared.rules import rules_for
 from shared.upgrades import to_object
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _fill(
     from services.store.state import StateStore
     from services.store.tokens import TokenStore
 
-    importer = Importer(url, manifest.node, manifest.spec, manifest.genesis)
+    importer = Importer(url, manifest.node, rules_for(manifest.spec), manifest.genesis)
     node = importer.node
     if not manifest.chain and importer.finish().height > 1:
         raise Failure("The node's store has a chain, and the backup has none; restore to a store without a chain.")

@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from services.audit import ahead
 from services.connections import as_store
 from services.launch.embedded import EmbeddedValkey
 from services.launch.state import to_toml
 from services.registry import register
 from services.store import packing
 from services.wallet import keyring
+from shared import keys
 from shared.chain_spec import ChainSpec
 from shared.upgrades import read_upgrades, signed, to_object
 from tests.support.backups import PASSPHRASE, cheap
+from tests.support.chains import sealed
 from tests.support.cli import refused, run
 from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.nodes import TestNode, make_settings, mine
@@ -137,6 +140,57 @@ def test_a_node_that_has_the_upgrades_imports_the_chain(
     unbegun = TestNode(here.redis, make_settings(upgraded(), node="unbegun"), clock=here.clock)
     assert imported(file, valkey, unbegun).exit_code == 0
     assert unbegun.node.chain.tip().hash == tip
+
+
+@pytest.fixture
+def helped(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Imports have a helper process for signatures at once. Whether it had answered at the end of each."""
+    used: list[bool] = []
+
+    class Helped(ahead.Ahead):
+        def __init__(self) -> None:
+            super().__init__(0)
+            self.start()
+
+        def __exit__(self, *error: Any) -> None:
+            used.append(self.has_helper and not self._awaited)
+            super().__exit__(*error)
+
+    monkeypatch.setattr(ahead, "_cores", lambda: 2)
+    monkeypatch.setattr(ahead, "_BATCH_BLOCKS", 2)
+    monkeypatch.setattr("api.cli.chain.chain_file.Ahead", Helped)
+    return used
+
+
+def test_an_import_whose_signatures_a_helper_checks(
+    here: TestNode, valkey: EmbeddedValkey, tmp_path: Path, helped: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = chain_file(here, tmp_path / "file")
+    node = other_node(here, upgraded(), "helped")
+    lines = file.read_bytes().splitlines(keepends=True)
+
+    # A signature of another block in the seventh, with all blocks before it in order.
+    block, before = json.loads(lines[7]), json.loads(lines[6])
+    block["sealer_signature"] = before["sealer_signature"]
+    del block["proof"]
+    wrong = tmp_path / "wrong"
+    wrong.write_bytes(b"".join([*lines[:7], json.dumps(sealed(block, 128)).encode() + b"\n", *lines[8:]]))
+    refused(imported(wrong, valkey, node), 1, "Block 7 breaks the rule sealer_signature_invalid")
+    assert node.node.chain.tip().height == 6
+
+    cut = tmp_path / "cut"
+    cut.write_bytes(b"".join(lines[:9]) + lines[9][:50])
+    refused(imported(cut, valkey, node), 1, "Line 10 of the file is not a block; the file ends in the middle")
+    assert node.node.chain.tip().height == 8
+
+    checked: list[bytes] = []
+    monkeypatch.setattr(keys, "verify", lambda key, message, signature: checked.append(message) or True)
+    assert imported(file, valkey, node).exit_code == 0
+    assert node.node.chain.tip().hash == here.node.chain.tip().hash
+    assert len(helped) == 3 and helped[2]
+    assert [message[:16] for message in checked] == [b"quarry-upgrade:{"]  # the helper has checked all others
+    monkeypatch.undo()
+    assert_store_equals_replay(node.node, here.redis)
 
 
 def test_a_node_that_lacks_an_upgrade_is_told_which_and_imports_nothing(

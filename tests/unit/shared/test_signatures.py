@@ -1,12 +1,14 @@
 """All signatures of a block, as they are checked beside a replay."""
 
+import json
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared import keys, sealing
+from shared import sealing
 from shared.block import Header
-from shared.ethereum import decode_raw
-from shared.signatures import signatures_of
+from shared.canonical import canonical
+from shared.signatures import check_all, names_of
 from tests.support.chains import WALLET, Chain, make_spec
 from tests.support.keys import ALICE, BOB
 
@@ -26,18 +28,26 @@ def test_the_message_that_is_written_at_once_is_the_canonical_one(header: Header
     assert sealing.message_of(header) == sealing.signing_message(header.to_object())
 
 
-def test_every_signature_of_a_block_is_named() -> None:
+def test_every_signature_of_a_block_is_checked() -> None:
     chain = Chain(make_spec(sealers=[ALICE.address]), ALICE)
     block = chain.mine(chain.transfer(ALICE, BOB, "1"), chain.from_wallet(BOB.address))
-    seal, transfer, raw = signatures_of(block)
-    for item, public_key in ((seal, ALICE.public_key), (transfer, ALICE.public_key)):
-        assert len(item) == 3 and item[0] == public_key
-        assert keys.verify(*item)
-        assert not keys.verify(item[0], item[1] + b" ", item[2])
-    assert len(raw) == 2 and raw[0] == block.transactions[2].id
-    assert decode_raw(raw[1]).sender == WALLET
+    assert names_of(block) == [block.hash, block.transactions[1].canonical, block.transactions[2].canonical]
+    assert check_all(block.canonical) == [True, True, WALLET]
+    value = json.loads(block.canonical)
+    assert sealing.message_in(value) == sealing.message_of(block.header)
+
+    def answers(**changed: object) -> list[bool | str]:
+        return check_all(canonical({**value, **changed}))
+
+    reward, transfer, raw = value["transactions"]
+    other = "00" + value["sealer_signature"][2:]
+    assert answers(sealer_signature=other) == answers(timestamp=value["timestamp"] + 1) == [False, True, WALLET]
+    assert answers(sealer=BOB.public_key.hex()) == [False, True, WALLET]
+    assert answers(transactions=[reward, {**transfer, "nonce": 7}, raw]) == [True, False, WALLET]
+    assert answers(transactions=[reward, transfer, {**raw, "signature": "00"}]) == [True, True, False]
 
 
 def test_an_open_block_has_no_seal_to_check() -> None:
     chain = Chain()
-    assert signatures_of(chain.mine()) == []
+    block = chain.mine()
+    assert names_of(block) == check_all(block.canonical) == []

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -17,9 +18,6 @@ from shared.replay import Replay
 from shared.rules import rules_for
 from tests.support.chains import Chain, Json, make_spec, sealed
 from tests.support.keys import ALICE, BOB
-from tests.vectors import freeze
-
-EDGES = json.loads((Path(freeze.__file__).parent / "ed25519.json").read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +38,7 @@ def chain() -> Chain:
 @pytest.fixture
 def helped() -> Iterator[Ahead]:
     with Ahead(worth=0) as ahead:
+        ahead.start()
         yield ahead
     assert not ahead.has_helper
 
@@ -141,10 +140,65 @@ def test_answers_are_taken_before_they_fill_the_pipe(
     assert helped._owed == 0 and not helped._awaited and not helped._good
 
 
-def test_edges_are_judged_as_here(helped: Ahead) -> None:
-    items = [tuple(bytes.fromhex(edge[name]) for name in ("public_key", "message", "signature")) for edge in EDGES]
-    assert [module._answer(item) for item in items] == [edge["valid"] for edge in EDGES]  # type: ignore[arg-type]
-    assert [helped.verify(*item) for item in items] == [edge["valid"] for edge in EDGES]  # type: ignore[call-arg]
+def test_everything_is_checked_here_while_the_helper_starts(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "module_command", lambda name: [sys.executable, "-c", "import time; time.sleep(1000)"])
+    with Ahead(worth=0) as ahead:
+        assert len(list(replay(chain, chain.blocks, ahead))) == 12
+        assert ahead._helper is not None and not ahead.has_helper
+        with pytest.raises(RuleError, match="sealer_signature"):
+            list(replay(chain, broken(chain, 11, None), ahead))
+
+
+LIARS = {
+    "says nothing": "",
+    "says something else first": "print('x', flush=True)",
+    "answers too little": "answer([True])",
+    "answers what is no list": "answer(None)",
+    "answers what cannot be read": "print('x' * 100, flush=True)",
+    "calls nothing good": "answer([False] * 6)",
+    "calls everything an address": "answer(['0x'] * 6)",
+}
+
+
+@pytest.mark.parametrize("what", LIARS.values(), ids=LIARS)
+def test_a_helper_that_fails_changes_no_verdict(chain: Chain, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    ready = "" if "first" in str(what) or not what else "sys.stdout.write(chr(10)); sys.stdout.flush()"
+    program = f"""
+import pickle, sys
+
+def answer(what):
+    while True:
+        pickle.load(sys.stdin.buffer)
+        pickle.dump(what, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+{ready}
+{what}
+"""
+    monkeypatch.setattr(module, "module_command", lambda name: [sys.executable, "-c", program])
+    with Ahead(worth=0) as ahead:
+        ahead.start()
+        assert len(list(replay(chain, chain.blocks, ahead))) == 12
+    with Ahead(worth=0) as ahead:
+        ahead.start()
+        with pytest.raises(RuleError, match="sealer_signature"):
+            list(replay(chain, broken(chain, 11, None), ahead))
+
+
+def test_a_block_is_judged_before_the_next_ones_cannot_be_read(chain: Chain, helped: Ahead) -> None:
+    def blocks(values: list[Json]) -> Iterator[tuple[Json, int]]:
+        yield from ((value, 0) for value in values)
+        raise ConnectionError
+
+    whole = Replay(rules_for(chain.spec, helped))
+    with pytest.raises(ConnectionError):
+        for value, _ in read_ahead(blocks(chain.blocks[:8]), whole.rules, helped):
+            whole.add(value)
+    assert whole.tip is not None and whole.tip.index == 8
+    wrong = Replay(rules_for(chain.spec, helped))
+    with pytest.raises(RuleError, match="sealer_signature"):
+        for value, _ in read_ahead(blocks(broken(chain, 7, None)[:8]), wrong.rules, helped):
+            wrong.add(value)
 
 
 def test_the_helper_is_ours_in_any_directory(
