@@ -1,11 +1,17 @@
 """Vouchers: what is stored of their secrets, names, codes, and how many there may be."""
 
+from itertools import pairwise
+
 import pytest
 
 from services.errors import PolicyError
+from services.mining.leases import LEASE_SECONDS, Asked, UnknownLease
 from services.mining.vouchers import MOST_VOUCHERS, digest_of
+from services.store.leases import Lease
+from services.store.searches import Searched
 from shared.errors import InputError
 from tests.support.nodes import TestNode
+from tests.support.searching import claim_of
 
 
 def test_a_secret_is_shown_once(here: TestNode) -> None:
@@ -57,12 +63,25 @@ def test_nothing_is_left_of_a_revoked_voucher(here: TestNode) -> None:
 
 
 def test_there_may_be_very_many(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    vouchers, store = here.node.leases.vouchers, here.node.leases._vouchers
-    for number in range(10_000):
-        store.add(f"{number:016x}", f"v {number}", f"v {number}", f"{number:064x}", "", 1.0, MOST_VOUCHERS)
+    """And the leases of all of them, whose holders do nothing, cost proofs and nothing else."""
+    leases, vouchers, store = here.node.leases, here.node.leases.vouchers, here.node.leases._vouchers
+    secrets = [f"qv_{number:032x}" for number in range(10_000)]
+    for number, secret in enumerate(secrets):
+        store.add(f"{number:016x}", f"v {number}", f"v {number}", digest_of(secret), "", 1.0, MOST_VOUCHERS)
     assert len(vouchers.all()) == 10_000
     here.node.requests.ask()
-    assert here.node.leases.take(vouchers.new("one more").secret, "anna", "", 1) is not None
+    first = leases.take(vouchers.new("one more").secret, "anna", "", 1)
+    assert first is not None
+    taken: list[Lease] = [first]
+    for start in range(0, 10_000, 250):
+        found = leases.each([Asked(secret, "idle", "", 1) for secret in secrets[start : start + 250]])
+        taken += [each for each in found if isinstance(each, Lease)]
+    assert len(taken) == 10_001 and all(one.proofs.stop == two.proofs.start for one, two in pairwise(taken))
+    claim = claim_of(here.node, first.round_id, "w", 100, Searched(), if_needed=True)
+    assert claim is not None and claim.proofs.start == taken[-1].proofs.stop  # the node's own worker is still needed
+    here.clock.sleep(LEASE_SECONDS + 1)
+    with pytest.raises(UnknownLease):
+        leases.report(secrets[0], taken[1].id, [], 1)
     monkeypatch.setattr("services.mining.vouchers.MOST_VOUCHERS", 10_001)
     with pytest.raises(PolicyError) as full:
         vouchers.new("too many")

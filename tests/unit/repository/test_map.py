@@ -171,6 +171,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("services/chain/packer.py", "services/store/packs.py")),
     ("what is pruned is gone, what is kept is checked", ("tests/integration/store/test_pruning.py",),
      ("services/audit/pruned.py",)),
+    ("a replay and its helper process", ("tests/unit/services/audit/test_ahead.py",), ("services/audit/checking.py",)),
     ("a node that prunes, as commands show it", ("tests/integration/http/test_pruned_commands.py",),
      ("api/cli/chain/pruned.py",)),
     ("asked as a program, and of nodes of real processes",
@@ -310,7 +311,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("names of wallets in a shell and beside addresses", ("tests/unit/api/cli/wallet/test_balance.py",),
      ("api/cli/wallet/names.py", "api/cli/wallet/wallet_arguments.py")),
     ("what reaches a terminal", ("tests/unit/api/cli/test_terminal.py",),
-     ("api/cli/progress.py", "api/cli/node/voucher.py")),
+     ("api/cli/progress.py",)),
     ("passphrases that are typed or piped", ("tests/unit/services/wallet/test_passphrases.py",),
      ("api/cli/wallet/secret_input.py",)),
 ]  # fmt: skip
