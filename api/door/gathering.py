@@ -40,8 +40,11 @@ class Gathering:
         """Read a connection, which asyncio does not read any more; False if that cannot be."""
         if self._epoll is None:
             return False
-        # Each arrival is told once: a connection whose answer is being made is not told of again and again.
-        self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
+        try:
+            # Each arrival is told once: a connection whose answer is being made is not told of again and again.
+            self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
+        except OSError:  # the system has its limits
+            return False
         self._connections[descriptor] = connection
         return True
 

@@ -99,6 +99,15 @@ def test_who_is_removed_is_not_read(pairs: Pairs) -> None:
     run_in_loop(scene)
 
 
+def test_what_the_system_does_not_take_is_left_to_asyncio() -> None:
+    async def scene() -> None:
+        gathering = Gathering(asyncio.get_running_loop(), lambda: None)
+        assert not gathering.add(_Connection(), 10**6)  # type: ignore[arg-type] # no such descriptor
+        assert len(gathering) == 0 and not gathering.read()
+
+    run_in_loop(scene)
+
+
 def test_a_bug_costs_only_its_connection(pairs: Pairs) -> None:
     def bug() -> None:
         raise KeyError
