@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -15,6 +16,7 @@ from lab.loading import load_scenario
 from lab.measures import main_chain
 from lab.recording import Recorder, read_recording
 from lab.runner import observe, spec_of
+from lab.simulated import node
 from lab.simulated.lab import SimulatedLab
 from lab.strategies import Honest, TimeLiar
 from lab.strategy import Times
@@ -205,6 +207,15 @@ def test_what_cannot_be_simulated_is_refused() -> None:
             SimulatedLab(nodes)
     with pytest.raises(LabError, match="cannot be simulated"):
         SimulatedLab(2, load_spec("tutorial"))
+
+
+def test_old_blocks_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks read each block's own record: a long run must not end as one in which a promise was broken."""
+    monkeypatch.setattr(node, "_settings", [replace(node._defaults(), pack_depth=2)])
+    with SimulatedLab(1, seed=1) as lab:
+        lab.node(1).limit("20MH/s")
+        lab.wait(lambda: lab.node(1).tip().height > 80, 120)
+        lab.run_for(30)  # housekeeping
 
 
 def test_a_broken_promise_ends_the_run(lab: SimulatedLab) -> None:
