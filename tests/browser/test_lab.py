@@ -99,6 +99,43 @@ def test_every_control_is_one_call(stage: Stage) -> None:
     assert stage.asked() == [("send", 1, 2, "0.5", 7, None)]
 
 
+def test_what_a_person_has_chosen_stays_while_the_lab_goes_on(stage: Stage) -> None:
+    page = stage.tab.page
+    page.select_option("#link-from", "3")
+    page.select_option("#payer", "4")
+    page.select_option("#payee", "3")
+    page.fill("#amount", "0.125")
+    stage.feed.add(Event(1e3, "limit", {"node": 1, "hash_rate": 3e6}))
+    page.locator("#controls", has_text="Hash power: 3 MH/s").wait_for()
+    page.click("#pay")
+    assert stage.asked() == [("send", 4, 3, "0.125", 7, None)]
+    page.click("#cut")
+    assert stage.asked(3) == [("cut", "3>1"), ("cut", "3>2"), ("cut", "3>4")]
+
+
+def test_sliders_stand_where_the_links_and_nodes_are(stage: Stage) -> None:
+    page = stage.tab.page
+    link = {"from": 1, "to": 2, "latency": 0.7, "jitter": 0.2, "rate": None, "cut": False}
+    stage.feed.add(Event(1e3, "link", link))
+    label = page.locator("label", has=page.locator("#latency"))
+    label.filter(has_text="Latency: 0.7 s").wait_for()  # the slowest of all
+    page.select_option("#link-from", "2")
+    label.filter(has_text="Latency: 0 s").wait_for()
+    page.select_option("#link-from", "1")
+    page.select_option("#link-to", "2")
+    label.filter(has_text="Latency: 0.7 s").wait_for()
+    assert page.input_value("#jitter") == "0.2"
+    for node in range(1, 5):
+        stage.feed.add(Event(1e3, "limit", {"node": node, "hash_rate": 5e5}))
+    dial = page.locator("label", has=page.locator("#rate-1"))
+    dial.filter(has_text="Hash power: 500 kH/s, 25 % of all").wait_for()
+    page.focus("#rate-1")
+    page.keyboard.press("ArrowRight")
+    dial.filter(has_text="Hash power: 600 kH/s, 29 % of all").wait_for()
+    assert stage.asked() == [("limit", 1, 6e5)]
+    page.locator("#log", has_text="Link 1 to 2: latency 0.7 s, jitter 0.2 s.").wait_for(state="attached")
+
+
 def test_a_node_is_dragged_into_another_group(stage: Stage) -> None:
     page = stage.tab.page
     page.drag_and_drop(".member:nth-of-type(1)", ".group:last-child")
@@ -233,6 +270,12 @@ def test_every_control_acts_while_four_real_nodes_run(browser: Any, tmp_path: Pa
                 "#latency", "dial => { dial.value = '0.2'; dial.dispatchEvent(new Event('change')); }"
             )
             recorded.follows("link", **{"from": 4, "to": 3, "latency": 0.2})
+            page.select_option("#link-from", "2")
+            page.select_option("#link-to", "3")
+            page.eval_on_selector("#jitter", "dial => { dial.value = '0.1'; dial.dispatchEvent(new Event('change')); }")
+            recorded.follows("link", **{"from": 2, "to": 3, "latency": 0.2, "jitter": 0.1})
+            page.select_option("#link-from", "all")
+            page.select_option("#link-to", "all")
             page.click("#cut")
             recorded.follows("link", **{"from": 4, "to": 3, "cut": True})
             page.click("#restore")
@@ -240,6 +283,10 @@ def test_every_control_acts_while_four_real_nodes_run(browser: Any, tmp_path: Pa
             recorded.follows("block", 2, finder=1)
             page.click("#move-2")
             recorded.follows("groups", groups=[[1, 3, 4], [2]])
+            page.drag_and_drop(".member:has(.node-3)", ".group:last-child")
+            recorded.follows("groups", groups=[[1, 4], [2], [3]])
+            page.drag_and_drop(".member:has(.node-3)", ".group:first-child")
+            recorded.follows("groups", 2, groups=[[1, 3, 4], [2]])
             page.click("#pay")
             recorded.follows("payment", node=1)
             page.click("#double-spend")

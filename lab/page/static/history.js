@@ -97,7 +97,11 @@ export class History {
     push(this.strategies, event.node, event);
     this.say(event, `Node ${event.node} mines by the strategy ${event.name ?? "honest"}.`);
   }
-  on_link(event) { push(this.links, `${event.from}>${event.to}`, event); }
+  on_link(event) {
+    push(this.links, `${event.from}>${event.to}`, event);
+    const limit = event.rate === null ? "" : `, ${event.rate} bytes/s`;
+    this.say(event, `Link ${event.from} to ${event.to}: ${event.cut ? "cut" : `latency ${event.latency} s, jitter ${event.jitter} s${limit}`}.`);
+  }
   on_groups(event) {
     this.groups.push(event);
     const sides = event.groups.map((group) => group.join(" ")).join(" | ");

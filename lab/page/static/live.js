@@ -1,13 +1,15 @@
 // A lab that runs: its events as they happen, and its controls.
 
 import { Player, element } from "./player.js";
-import { plural, rate } from "./history.js";
+import { lastAt, plural, rate } from "./history.js";
 
 const $ = (id) => document.getElementById(id);
 const STRATEGIES = JSON.parse(document.body.dataset.strategies);  // what the control sends: what events call it
 const URLS = JSON.parse(document.body.dataset.urls); // of the nodes' explorers
 const player = new Player();
-const MOST_RATE = 4e6, MOST_LATENCY = 5;
+const MOST_RATE = 4e6, MOST_LATENCY = 5, MOST_JITTER = 2;
+// What a person has chosen in these stays when the controls are drawn anew.
+const CHOICES = ["link-from", "link-to", "payer", "payee", "amount"];
 let shownControls = "";
 
 const source = new EventSource("/events");
@@ -38,19 +40,40 @@ async function act(call, values = {}) {
 
 function renderControls(moment) {
   const key = JSON.stringify([moment.nodes.map((each) => [each.state, each.limit, each.strategy]), moment.groups, player.history.payments.length]);
-  if (key === shownControls || $("controls").contains(document.activeElement) && document.activeElement.type === "range") return;
+  const focused = document.activeElement;
+  const adjusting = $("controls").contains(focused) && focused.type === "range"; // it is not taken away meanwhile
+  if (key === shownControls || adjusting) { if (shownControls) showValues(moment); return; }
   shownControls = key;
-  const focused = document.activeElement?.id;
-  $("controls").replaceChildren(...moment.nodes.map((node) => nodeControls(node, moment)), linkControls(moment), paymentControls(moment));
+  const chosen = CHOICES.map((id) => $(id)?.value);
+  $("controls").replaceChildren(...moment.nodes.map(nodeControls), linkControls(moment), paymentControls(moment));
+  CHOICES.forEach((id, place) => { if (chosen[place]) $(id).value = chosen[place]; });
   renderGroups(moment);
-  if (focused) $(focused)?.focus();
+  showValues(moment);
+  if (focused?.id) $(focused.id)?.focus();
 }
 
-function nodeControls(node, moment) {
-  const total = moment.nodes.reduce((sum, each) => sum + (each.limit ?? MOST_RATE), 0);
-  const value = node.limit ?? MOST_RATE;
-  const share = total ? Math.round((100 * value) / total) : 0;
-  const dial = slider(`rate-${node.node}`, 0, MOST_RATE, MOST_RATE / 40, value, (set) => act("limit", { node: node.node, rate: set }));
+// The sliders stand where the nodes and links are; of several links, where the slowest is.
+function showValues(moment) {
+  const { links } = player.history, all = moment.nodes.map((each) => each.node);
+  const chosen = (id) => $(id).value === "all" ? all : [$(id).value];
+  const now = chosen("link-from").flatMap((from) => chosen("link-to").map((to) => lastAt(links.get(`${from}>${to}`), moment.t)));
+  for (const name of ["latency", "jitter"]) $(name).show(Math.max(0, ...now.map((link) => link?.[name] ?? 0)));
+  const rates = moment.nodes.map((each) => each.limit ?? MOST_RATE), total = rates.reduce((sum, each) => sum + each, 0);
+  moment.nodes.forEach((node, place) => {
+    const dial = $(`rate-${node.node}`);
+    dial.others = total - rates[place];
+    dial.show(rates[place], node.limit === null ? "Hash power: no limit" : undefined);
+  });
+}
+
+function powerText(shown, others) {
+  const share = shown + others ? Math.round((100 * shown) / (shown + others)) : 0;
+  return `Hash power: ${rate(shown)}, ${share} % of all`;
+}
+
+function nodeControls(node) {
+  const dial = slider(`rate-${node.node}`, 0, MOST_RATE, MOST_RATE / 40, (set) => act("limit", { node: node.node, rate: set }),
+    (shown) => powerText(shown, dial.others));
   const strategy = element("select", { id: `strategy-${node.node}` },
     ...["", ...Object.keys(STRATEGIES)].map((key) =>
       option(key, key || "honest", (node.strategy ?? "") === (STRATEGIES[key] ?? ""))));
@@ -58,7 +81,7 @@ function nodeControls(node, moment) {
   const running = node.state === "running";
   return element("fieldset", {},
     element("legend", {}, element("span", { class: `node node-${((node.node - 1) % 8) + 1}` }, `Node ${node.node}`)),
-    element("label", {}, `Hash power: ${node.limit === null ? "no limit" : rate(value)}, ${share} % of all`, dial),
+    dial.label,
     ...(Object.keys(STRATEGIES).length ? [element("label", {}, "Strategy", strategy)] : []),
     element("div", { class: "row" },
       ...(running ? [button(`stop-${node.node}`, "Stop", () => act("stop", { node: node.node })), button(`kill-${node.node}`, "Kill", () => act("kill", { node: node.node }))]
@@ -70,11 +93,12 @@ function linkControls(moment) {
   const nodes = moment.nodes.map((each) => each.node);
   const from = element("select", { id: "link-from" }, option("all", "all nodes", true), ...nodes.map((each) => option(each, `node ${each}`)));
   const to = element("select", { id: "link-to" }, option("all", "all nodes", true), ...nodes.map((each) => option(each, `node ${each}`)));
+  for (const choice of [from, to]) choice.addEventListener("change", () => showValues(player.history.at(player.t)));
   const set = (values) => act("link", { from: from.value === "all" ? null : Number(from.value), to: to.value === "all" ? null : Number(to.value), ...values });
   return element("fieldset", {}, element("legend", {}, "Links"),
     element("div", { class: "row" }, element("label", {}, "From", from), element("label", {}, "To", to)),
-    element("label", {}, `Latency, up to ${MOST_LATENCY} s`, slider("latency", 0, MOST_LATENCY, 0.1, 0, (value) => set({ latency: value }))),
-    element("label", {}, "Jitter, up to 2 s", slider("jitter", 0, 2, 0.1, 0, (value) => set({ jitter: value }))),
+    slider("latency", 0, MOST_LATENCY, 0.1, (value) => set({ latency: value }), (value) => `Latency: ${value} s`).label,
+    slider("jitter", 0, MOST_JITTER, 0.1, (value) => set({ jitter: value }), (value) => `Jitter: up to ${value} s`).label,
     element("div", { class: "row" }, button("cut", "Cut", () => set({ cut: true })), button("restore", "Restore", () => set({ cut: false }))));
 }
 
@@ -123,8 +147,17 @@ function renderGroups(moment) {
   $("groups").replaceChildren(...boxes);
 }
 
-function slider(id, min, max, step, value, set) {
-  const made = element("input", { type: "range", id, min, max, step, value });
+// A slider and its label, which says the value, also while it is moved.
+function slider(id, min, max, step, set, say) {
+  const made = element("input", { type: "range", id, min, max, step });
+  const said = element("span", {});
+  made.label = element("label", {}, said, made);
+  made.show = (value, text = say(value)) => {
+    if (made === document.activeElement) return; // somebody moves it
+    made.value = value;
+    if (said.textContent !== text) said.textContent = text;
+  };
+  made.addEventListener("input", () => { said.textContent = say(Number(made.value)); });
   made.addEventListener("change", () => set(Number(made.value)));
   return made;
 }
