@@ -56,6 +56,46 @@ FIELDS: dict[str, frozenset[str]] = {
 }
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and -_GREATEST <= value <= _GREATEST
+
+
+def _is_whole(value: Any) -> bool:
+    return _is_number(value) and isinstance(value, int)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _or_none(one: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or one(value)
+
+
+def _list_of(one: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(one, value))
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+_GREATEST = 1e300
+# field -> whether a value fits; of what is not named here, only a text does
+_FITS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("recording", "seed", "nodes", "node", "height", "from"), _is_whole),
+    **dict.fromkeys(("timestamp", "latency", "jitter"), _is_number),
+    **dict.fromkeys(("value", "low", "high", "expected", "hash_rate", "rate"), _or_none(_is_number)),
+    **dict.fromkeys(("transactions", "detached", "attached"), _list_of(_is_text)),
+    **dict.fromkeys(("spec", "parameters"), _is_object),
+    **dict.fromkeys(("cut", "held"), lambda value: isinstance(value, bool)),
+    "finder": _or_none(_is_whole),
+    "name": _or_none(_is_text),
+    "groups": _list_of(_list_of(_is_whole)),
+    "to": lambda value: _is_whole(value) or _is_text(value),  # a node of a link, or the address of a payment
+}
+
+
 class BadRecording(Exception):
     """A recording cannot be read: one sentence that names the line."""
 
@@ -128,7 +168,9 @@ def read_recording(lines: Iterable[str]) -> list[Event]:
             raise BadRecording("The recording was altered: its lines do not have the SHA-256 that its last line names.")
         digest.update(line.encode())
         events.append(event)
-    if not events or events[-1].kind != "end":
+    if not events:
+        raise BadRecording("The recording is empty.")
+    if events[-1].kind != "end":
         raise BadRecording(f"The recording was cut: line {len(events)} is its last one, and is not its end.")
     return events
 
@@ -157,6 +199,9 @@ def _read_line(number: int, line: str) -> Event:
     t, kind = fields.pop("t", None), fields.pop("event", None)
     if not isinstance(kind, str) or FIELDS.get(kind) != fields.keys():
         raise BadRecording(f"Line {number} is not an event of a recording.")
+    for name, value in fields.items():
+        if not _FITS.get(name, _is_text)(value):
+            raise BadRecording(f"Line {number}: `{name}` of a {kind} cannot be {str(value)[:40]!r}.")
     if isinstance(t, bool) or not isinstance(t, int | float) or not (0 <= t < math.inf):
         raise BadRecording(f"Line {number}: `t` is not a number of seconds.")
     return Event(float(t), kind, fields)

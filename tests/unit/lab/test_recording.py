@@ -1,9 +1,11 @@
 """Recordings: what is written is read again; what was cut or altered is refused."""
 
+import hashlib
 import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +35,7 @@ def test_every_altered_byte_is_recognised() -> None:
 
 
 def test_every_cut_is_recognised() -> None:
-    for count in range(len(LINES)):
+    for count in range(1, len(LINES)):
         with pytest.raises(BadRecording, match=r"was cut|one `begin`"):
             read_recording(LINES[:count])
     with pytest.raises(BadRecording):
@@ -46,7 +48,7 @@ def test_every_cut_is_recognised() -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ([], "was cut"),
+        ([], "is empty"),
         (["garbage\n"], "Line 1 is not a JSON object"),
         (["[1]\n"], "Line 1 is not a JSON object"),
         (["[" * 100_000 + "\n"], "Line 1 is not a JSON object"),
@@ -66,6 +68,50 @@ def test_what_is_no_recording_is_refused_in_one_sentence(lines: list[str], said:
     with pytest.raises(BadRecording, match=said) as caught:
         read_recording(lines)
     assert str(caught.value).count("\n") == 0
+
+
+EVENTS: dict[str, dict[str, Any]] = {
+    "begin": json.loads(LINES[0]),
+    "block": {"hash": "a", "parent": "b", "height": 2, "chainwork": "7", "finder": None, "timestamp": 1.5,
+              "transactions": ["c"]},
+    "heard": {"node": 1, "hash": "a"},
+    "withheld": {"node": 1, "hash": "a"},
+    "published": {"node": 1, "hash": "a"},
+    "tip": {"node": 1, "hash": "a", "detached": [], "attached": ["a"]},
+    "invalid": {"node": 1, "hash": "a", "rule": "lie"},
+    "payment": {"node": 1, "id": "c", "to": "0xa", "amount": "0.5"},
+    "node": {"node": 1, "state": "running"},
+    "limit": {"node": 1, "hash_rate": None},
+    "strategy": {"node": 1, "name": None},
+    "link": {"from": 1, "to": 2, "latency": 0.5, "jitter": 0, "rate": 7.5, "cut": True},
+    "groups": {"groups": [[1], [2]]},
+    "said": {"text": "x"},
+    "verdict": {"claim": "x", "held": True, "value": 1, "low": None, "high": 0.5, "expected": None},
+}  # fmt: skip
+
+
+def signed(*events: tuple[str, dict[str, Any]]) -> list[str]:
+    """The lines of a recording with a right end, whoever writes it."""
+    lines = [json.dumps({"t": 0, "event": kind, **fields}) + "\n" for kind, fields in events]
+    digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+    return [*lines, json.dumps({"t": 0, "event": "end", "sha256": digest}) + "\n"]
+
+
+@pytest.mark.parametrize("kind", sorted(EVENTS))
+def test_a_value_of_another_kind_is_refused_also_if_the_recording_was_signed_anew(kind: str) -> None:
+    begin = ("begin", EVENTS["begin"])
+    assert EVENTS.keys() == FIELDS.keys() - {"end"}
+
+    def read(fields: dict[str, Any]) -> None:
+        read_recording(signed(*([(kind, fields)] if kind == "begin" else [begin, (kind, fields)])))
+
+    read(EVENTS[kind])
+    for name in FIELDS[kind] - {"recording"}:
+        for wrong in ({"x": 1}, [[["x"]]], 1e301, -(10**400)):
+            if isinstance(EVENTS[kind][name], dict) and isinstance(wrong, dict):
+                continue
+            with pytest.raises(BadRecording, match=f"`{name}` of a {kind} cannot be|not a JSON object"):
+                read({**EVENTS[kind], name: wrong})
 
 
 def test_time_does_not_run_backwards() -> None:
