@@ -16,6 +16,7 @@ from lab.verdicts import Observation
 from shared.chain_spec import ChainSpec
 
 World = Literal["real", "simulated"]
+MOST_FIGURE = 1e300
 NodeState = Literal["running", "stopped", "killed"]
 
 
@@ -189,6 +190,7 @@ class Lab(Protocol):
             value: what this run gave. Over several seeds the mean is compared.
             expected: what the formula says; None: the figure is reported only.
             trials: the run's value is a share of so many independent trials, so that one run has an interval too.
+                With 0, the run says nothing of the figure.
         """
 
     def close(self) -> None:
@@ -202,7 +204,17 @@ class Claims:
         self.observations: list[Observation] = []
 
     def check(self, claim: str, held: bool, value: float | None = None) -> None:
-        self.observations.append(Observation(claim, bool(held), value))
+        self.observations.append(Observation(str(claim), bool(held), None if value is None else _figure(value)))
 
     def measure(self, claim: str, value: float, *, expected: float | None = None, trials: int | None = None) -> None:
-        self.observations.append(Observation(claim, True, value, expected, trials, measured=True))
+        if trials is not None and not (trials >= 0 and 0 <= _figure(value) <= 1):
+            raise LabError(f"A share of {trials} trials cannot be {value}.")
+        expected = None if expected is None else _figure(expected)
+        self.observations.append(Observation(str(claim), True, _figure(value), expected, trials, measured=True))
+
+
+def _figure(value: float) -> float:
+    """A figure that can be compared and written down. Raises `LabError`: it is none."""
+    if isinstance(value, int | float) and abs(value) < MOST_FIGURE:
+        return value
+    raise LabError(f"A figure is a number, not {str(value)[:40]!r}.")

@@ -94,28 +94,35 @@ def observe(
     )  # fmt: skip
     observations: list[Observation] = []
     lab: Lab | None = None
+    failed: str | None = None
     try:
         lab = make(nodes, spec, seed, recorder)
         scenario.run(lab, **parameters)
     except LabError as error:
-        failed: str | None = str(error)
-    except Exception as error:
+        failed = str(error)
+    except (Exception, SystemExit) as error:
         failed = describe_error(error, scenario.name)
-    else:
-        failed = None
+    except BaseException:
+        failed = "interrupted"
+        raise
     finally:
         if lab is not None:
             observations += lab.observations
             lab.close()
-    if failed is not None:
-        observations.append(Observation(f"{ENDED} ({failed})", held=False))
-    elif not observations:
-        observations.append(Observation(ENDED))
+        if failed is not None:
+            observations.append(Observation(f"{ENDED} ({failed})", held=False))
+        elif not observations:
+            observations.append(Observation(ENDED))
+        _end(recorder, observations)
+    return observations
+
+
+def _end(recorder: Recorder, observations: list[Observation]) -> None:
+    """Write the verdicts and the end of a recording."""
     end = recorder.events[-1].t
     for verdict in judge_all([observations]):
         recorder.note(end, "verdict", **verdict.to_object())
     recorder.end()
-    return observations
 
 
 def run_seeds(

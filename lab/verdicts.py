@@ -94,11 +94,14 @@ def judge(observations: Sequence[Observation]) -> Verdict:
     if not first.measured:
         values = [each.value for each in observations if each.value is not None]
         return Verdict(first.claim, all(each.held for each in observations), fmean(values) if values else None)
+    expected = _expected(observations)
+    observations = [each for each in observations if each.trials != 0]
+    if not observations:  # no run saw what is measured
+        return Verdict(first.claim, True, expected=expected)
     values = [each.value for each in observations if each.value is not None]
     trials = _trials(observations)
     value = fmean(values, trials)
     shown, judged = _interval(values, trials, SHOWN), _interval(values, trials, JUDGED)
-    expected = _expected(observations)
     held = expected is None or judged is None or judged[0] <= expected <= judged[1]
     low, high = shown if shown is not None else (None, None)
     return Verdict(first.claim, held, value, low, high, expected)

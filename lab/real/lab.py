@@ -289,7 +289,7 @@ class RealLab(Claims):
         time.sleep(seconds)
 
     def say(self, text: str) -> None:
-        self._tree.note("said", text=text)
+        self._tree.note("said", text=str(text))
 
     def close(self) -> None:
         self._stack.close()

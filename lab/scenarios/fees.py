@@ -35,7 +35,7 @@ def run(lab: Lab, *, nodes: int = 3, q: float = 0.3, fee: int = 20, blocks: int 
         f"blocks with a high fee that {q:.0%} of the hash rate replaces",
         sniper.won / tried if tried else 0.0,
         expected=snipe_chance(q),
-        trials=max(tried, 1),
+        trials=tried,
     )
 
 

@@ -207,7 +207,7 @@ class SimulatedLab(Claims):
     # --- what is said of it ---
 
     def say(self, text: str) -> None:
-        self._network.note("said", text=text)
+        self._network.note("said", text=str(text))
 
     def close(self) -> None:
         if not self._closed:

@@ -190,7 +190,7 @@ class TreeLab(Claims):
             self.recorder.note(self.now, kind, **fields)
 
     def say(self, text: str) -> None:
-        self.note("said", text=text)
+        self.note("said", text=str(text))
 
     def close(self) -> None:
         self._closed = True

@@ -15,7 +15,9 @@ from lab.interface import LabError
 from lab.loading import Scenario, load_scenario
 from lab.recording import read_recording
 from lab.runner import new_recording, observe, run_real, run_seeds, spec_of
+from lab.simulated.tree.lab import TreeLab
 from lab.verdicts import judge_all
+from services.settings.table import load_spec
 from shared.chain_spec import ChainSpec
 from tests.support.fake_lab import FakeLab
 
@@ -80,13 +82,49 @@ def test_a_scenario_without_claims_says_that_it_ended() -> None:
     assert only.held and only.claim == runner.ENDED
 
 
-def test_an_interrupt_closes_the_lab() -> None:
+def test_an_interrupt_closes_the_lab_and_leaves_a_whole_recording() -> None:
     def run(lab: Any, nodes: int) -> None:
+        lab.check("before", True)
         raise KeyboardInterrupt
 
+    out = io.StringIO()
     with pytest.raises(KeyboardInterrupt):
-        observe(scenario(run), make, "real", 1, {}, None)
+        observe(scenario(run), make, "real", 1, {}, out)
     assert made[-1].calls == [("close",)]
+    verdicts = [event.fields for event in read_recording(io.StringIO(out.getvalue())) if event.kind == "verdict"]
+    assert [each["claim"] for each in verdicts] == ["before", f"{runner.ENDED} (interrupted)"]
+    assert [each["held"] for each in verdicts] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda lab: lab.check("x", True, float("nan")),
+        lambda lab: lab.check("x", True, "much"),
+        lambda lab: lab.measure("x", float("inf")),
+        lambda lab: lab.measure("x", 0.5, expected=float("nan")),
+        lambda lab: lab.measure("x", 0.5, trials=-1),
+        lambda lab: lab.measure("x", 1.5, trials=10),
+        lambda lab: lab.check("x", True, 10**400),
+    ],
+)
+def test_a_figure_that_is_none_is_the_scenarios_mistake(figure: Any) -> None:
+    out = io.StringIO()
+    with TreeLab(1, load_spec("lab"), 1) as lab:
+        (only,) = observe(scenario(lambda _, nodes: figure(lab)), make, "real", 1, {}, out)
+    assert not only.held and ("A figure is a number" in only.claim or "A share of" in only.claim)
+    assert read_recording(io.StringIO(out.getvalue()))
+
+
+def test_what_is_said_and_claimed_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "odd.py"
+    path.write_text('"""x."""\n\n\ndef run(lab):\n    lab.say(5)\n    lab.check(None, 1)\n    raise SystemExit(3)\n')
+    for fidelity in ("tree", "full"):
+        result = run_seeds(str(path), fidelity, range(1, 2), {}, tmp_path / fidelity)  # type: ignore[arg-type]
+        first, last = result.verdicts
+        assert (first.claim, first.held, last.held) == ("None", True, False) and "SystemExit: 3" in last.claim
+        with open(str(result.recording)) as lines:
+            assert "5" in [event.fields["text"] for event in read_recording(lines) if event.kind == "said"]
 
 
 def test_changes_of_the_spec_make_another_chain() -> None:

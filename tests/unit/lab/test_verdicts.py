@@ -90,6 +90,15 @@ def test_trials_of_all_seeds_are_counted_together() -> None:
     assert verdict.value == pytest.approx(0.75)
 
 
+def test_a_run_without_trials_says_nothing() -> None:
+    none = Observation("x", value=0.0, expected=0.75, trials=0, measured=True)
+    some = Observation("x", value=0.75, expected=0.75, trials=100, measured=True)
+    verdict = judge([none, some, *[none] * 500])
+    assert verdict.held and verdict.value == 0.75 and (verdict.low, verdict.high) == wilson(75, 100)
+    nothing = judge([none])
+    assert nothing.held and (nothing.value, nothing.low, nothing.expected) == (None, None, 0.75)
+
+
 def test_claims_stay_in_the_order_in_which_they_were_made() -> None:
     first = [Observation("b"), Observation("a")]
     second = [Observation("b"), Observation("a"), Observation("c", held=False)]
