@@ -72,7 +72,13 @@ _seeds = click.option(
     "--seeds", type=click.IntRange(1, MOST_SEEDS), default=1, show_default=True, help="How many seeds to run."
 )
 _first_seed = click.option(
-    "--first-seed", type=click.IntRange(0, 2**53), default=1, show_default=True, help="The first seed."
+    "--first-seed",
+    "--seed",
+    "first_seed",
+    type=click.IntRange(0, 2**53),
+    default=1,
+    show_default=True,
+    help="The first seed, or the only one.",
 )
 _set = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a parameter; repeatable.")
 directory_option = click.option(

@@ -32,6 +32,13 @@ def stale_share(blocks: Sequence[LabBlock]) -> float:
     return (len(blocks) - len(main_chain(blocks))) / (len(blocks) - 1) if len(blocks) > 1 else 0.0
 
 
+def require_at_least(least: float, **given: float) -> None:
+    """Refuse parameters that are too small for a scenario, by their names."""
+    for name, value in given.items():
+        if value < least:
+            raise LabError(f"{name} is at least {least:g}, not {value:g}.")
+
+
 def share_hash_rate(lab: Lab, shares: Mapping[int, float], interval: float | None = None) -> None:
     """Limit the hash rates so that some nodes have given parts of it, and the others equal parts of the rest.
 

@@ -7,17 +7,20 @@ payment, and stays away while the others go on. Then it starts again with what i
 At the end nobody mines, all nodes have the same chain, and every accepted payment is in it. All coins are counted:
 there must be exactly the rewards of all blocks, no more and no less.
 
-Try `--set away=60` to keep each node away for longer.
+Try `--set away=60` to keep each node away for longer, and `--set blocks=6` to see each payment confirmed six times.
 """
 
 from lab.interface import Lab
+from lab.measures import require_at_least
 
 
-def run(lab: Lab, *, nodes: int = 4, away: float = 5.0) -> None:
+def run(lab: Lab, *, nodes: int = 4, away: float = 5.0, blocks: int = 1) -> None:
     """
     Args:
         away: seconds for which each node is dead.
+        blocks: confirmations that every payment gets at the end.
     """
+    require_at_least(1, blocks=blocks)
     lab.say("Every node earns some coins.")
     for node in lab.nodes:
         node.mine()
@@ -39,8 +42,8 @@ def run(lab: Lab, *, nodes: int = 4, away: float = 5.0) -> None:
 
     lab.say("All nodes are back. Every payment must be mined.")
     lab.wait(
-        lambda: all((node.depth(payment) or 0) > 0 for node in lab.nodes for payment in accepted),
-        within=300,
+        lambda: all((node.depth(payment) or 0) >= blocks for node in lab.nodes for payment in accepted),
+        within=300 * blocks,
         until="every accepted payment is in every chain",
     )
     lab.check("every payment that was accepted is mined", True, value=len(accepted))

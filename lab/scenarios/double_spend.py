@@ -12,7 +12,7 @@ M. Rosenfeld (2014) gives the chance by which this succeeds. Try `--set z=6`: it
 
 from lab.formulas import GIVE_UP, double_spend
 from lab.interface import Lab, LabBlock, LabNode
-from lab.measures import share_hash_rate
+from lab.measures import require_at_least, share_hash_rate
 from shared.amounts import COIN
 
 FIDELITY = "tree"
@@ -21,6 +21,7 @@ PATIENCE = 100_000.0  # seconds
 
 
 def run(lab: Lab, *, nodes: int = 3, q: float = 0.3, z: int = 2, blocks: int = 200) -> None:
+    require_at_least(1, z=z)
     attacker, shop = lab.node(1), lab.node(2)
     share_hash_rate(lab, {1: q})
     lab.say(f"Node 1 has {q:.0%} of the hash rate. The shop, node 2, believes {z} confirmations.")

@@ -16,13 +16,15 @@ some minutes: `quarry lab run latency --set blocks=100 --set delay=0.1`.
 
 from lab.formulas import stale_rate
 from lab.interface import Lab
-from lab.measures import share_hash_rate, stale_share
+from lab.measures import require_at_least, share_hash_rate, stale_share
 
 FIDELITY = "tree"
 PATIENCE = 10_000_000.0  # seconds
 
 
 def run(lab: Lab, *, nodes: int = 2, delay: float = 0.2, interval: float = 2.0, blocks: int = 5000) -> None:
+    require_at_least(0.01, interval=interval)
+    require_at_least(1, blocks=blocks)
     share_hash_rate(lab, {}, interval)
     for a in lab.nodes:
         for b in lab.nodes:

@@ -11,22 +11,28 @@ Try `--set liars=8`, or `--set claimed=100000`.
 """
 
 from lab.interface import Lab
+from lab.measures import require_at_least
 
 
-def run(lab: Lab, *, nodes: int = 4, liars: int = 2, claimed: int = 1000, seconds: float = 60.0) -> None:
+def run(lab: Lab, *, nodes: int = 4, liars: int = 2, claimed: int = 1000, blocks: int = 30) -> None:
     """
     Args:
         liars: how many such peers come.
         claimed: how many blocks more than the best chain each of them claims.
-        seconds: how long the nodes go on with them.
+        blocks: how many blocks longer every node's chain gets while they are about.
     """
+    require_at_least(1, blocks=blocks)
     lab.wait(lambda: lab.node(1).tip().height > 3, within=120, until="there is a chain to lie about")
 
     lab.say(f"{liars} peers claim chains with {claimed:,} blocks more than the best one.")
     for _ in range(liars):
         lab.lie(claimed)
     began, before = lab.now, [node.tip().height for node in lab.nodes]
-    lab.run_for(seconds)
+    lab.wait(
+        lambda: all(node.tip().height - height >= blocks for node, height in zip(lab.nodes, before, strict=True)),
+        within=60 * blocks,
+        until=f"every node's chain is {blocks} blocks longer",
+    )
 
     grown = [node.tip().height - height for node, height in zip(lab.nodes, before, strict=True)]
     lab.check("every node goes on with the honest chain", all(each > 0 for each in grown))

@@ -7,13 +7,14 @@ the run says so.
 """
 
 from lab.interface import Lab
-from lab.measures import share_hash_rate
+from lab.measures import require_at_least, share_hash_rate
 
 FIDELITY = "tree"
 PATIENCE = 100_000.0  # seconds
 
 
 def run(lab: Lab, *, nodes: int = 3, share: float = 0.6, depth: int = 6, blocks: int = 2000) -> None:
+    require_at_least(1, depth=depth)
     attacker, witness = lab.node(1), lab.node(2)
     share_hash_rate(lab, {1: share})
     lab.wait(lambda: witness.tip().height > 2, within=PATIENCE, until="the chain has begun")

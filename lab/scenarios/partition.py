@@ -13,6 +13,7 @@ Try `--set blocks=10` for a longer partition, and `--set left=1` for unequal sid
 """
 
 from lab.interface import Lab
+from lab.measures import require_at_least
 from shared.forkchoice import TipClaim, is_better
 
 
@@ -22,6 +23,7 @@ def run(lab: Lab, *, nodes: int = 4, left: int = 2, blocks: int = 3) -> None:
         left: how many nodes are on the left side. Node 1, which pays, is one of them.
         blocks: confirmations that both payments get before the sides meet again.
     """
+    require_at_least(1, left=left, blocks=blocks)
     sides = [list(range(1, left + 1)), list(range(left + 1, nodes + 1))]
     payer, here, there = lab.node(1), lab.node(left), lab.node(nodes)
 

@@ -11,7 +11,7 @@ quarter.
 
 from lab.formulas import selfish_low_hash_revenue, selfish_revenue
 from lab.interface import Lab
-from lab.measures import revenue_share, share_hash_rate
+from lab.measures import require_at_least, revenue_share, share_hash_rate
 from lab.strategies import Selfish, SelfishLowHash
 
 FIDELITY = "tree"
@@ -19,6 +19,7 @@ PATIENCE = 10_000_000.0  # seconds
 
 
 def run(lab: Lab, *, nodes: int = 2, alpha: float = 0.33, blocks: int = 5000, low_hash: bool = False) -> None:
+    require_at_least(1, blocks=blocks)
     share_hash_rate(lab, {1: alpha})
     lab.strategy(1, SelfishLowHash() if low_hash else Selfish())
     lab.wait(lambda: len(lab.blocks()) > blocks, within=PATIENCE, until=f"{blocks} blocks were found")

@@ -13,7 +13,7 @@ is compared with what chance does to a pace within these bounds. On real nodes, 
 from statistics import NormalDist
 
 from lab.interface import Lab
-from lab.measures import main_chain, share_hash_rate
+from lab.measures import main_chain, require_at_least, share_hash_rate
 from lab.strategies import TimeLiar
 from lab.verdicts import JUDGED
 
@@ -30,6 +30,7 @@ def run(lab: Lab, *, nodes: int = 2, share: float = 0.3, blocks: int = 2000, war
     Args:
         warm_up: blocks until the difficulty fits the hash rate.
     """
+    require_at_least(1, blocks=blocks)
     share_hash_rate(lab, {1: share}, lab.spec.block_interval)
     lab.strategy(1, TimeLiar("greatest of the next ten"))
     lab.wait(lambda: len(lab.blocks()) > warm_up, within=PATIENCE, until="the difficulty fits the hash rate")

@@ -42,6 +42,7 @@ def test_the_list_says_what_each_scenario_shows_and_takes() -> None:
     assert parameters["double_spend"].keys() >= {"q", "z", "nodes", "blocks"}
     assert "alpha" in parameters["selfish"] and {"delay", "interval"} <= parameters["latency"].keys()
     assert "share" in parameters["timewarp"]
+    assert all(each.keys() >= {"nodes", "blocks"} for each in parameters.values())
     assert "SCENARIO" in run("list").stdout
 
 
@@ -59,6 +60,8 @@ def test_json_is_one_object_with_the_promised_names() -> None:
     found = json.loads(result.stdout.splitlines()[-1])
     assert list(found) == ["scenario", "world", "seeds", "verdicts", "recording"]
     assert (found["scenario"], found["world"], found["seeds"]) == ("story", "simulated", [7, 8, 9])
+    only = json.loads(run("simulate", "story.py", "--seed", "7", "--json").stdout.splitlines()[-1])
+    assert only["seeds"] == [7] and only["recording"].endswith("story-simulated-7-2.jsonl")
     assert set(found["verdicts"][0]) == {"claim", "held", "value", "low", "high", "expected"}
     assert Path(found["recording"]).exists()
 

@@ -6,6 +6,7 @@ import pytest
 
 from lab.interface import LabError
 from lab.loading import built_in, load_scenario, load_strategy, read_parameters
+from tests.support.fake_lab import FakeLab
 
 GOOD = '''"""Two nodes and a cable.
 
@@ -39,6 +40,23 @@ def write(tmp_path: Path):  # type: ignore[no-untyped-def]
         return str(path)
 
     return write_file
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("partition", "blocks=0"), ("partition", "left=0"), ("crash", "blocks=0"), ("liar", "blocks=0"),
+        ("double_spend", "z=0"), ("latency", "interval=0"), ("latency", "blocks=-1"), ("timewarp", "blocks=0"),
+        ("selfish", "blocks=0"), ("majority", "depth=-1"),
+    ],
+)  # fmt: skip
+def test_a_parameter_with_which_a_claim_is_about_nothing_is_refused(name: str, setting: str) -> None:
+    scenario = load_scenario(name)
+    given = read_parameters(scenario, [setting])
+    lab = FakeLab(scenario.nodes(given))
+    with pytest.raises(LabError, match=f"{setting.partition('=')[0]} is at least"):
+        scenario.run(lab, **{**scenario.parameters, **given})
+    assert lab.calls == [] and lab.observations == []
 
 
 def test_a_file_is_a_scenario(write) -> None:  # type: ignore[no-untyped-def]

@@ -1,7 +1,9 @@
 """Figures of a block tree."""
 
-from lab.interface import LabBlock
-from lab.measures import main_chain, revenue_share, stale_share
+import pytest
+
+from lab.interface import LabBlock, LabError
+from lab.measures import main_chain, require_at_least, revenue_share, stale_share
 
 #        b (1) - d (1)
 # a <
@@ -24,6 +26,12 @@ def test_revenue_and_stale_blocks_leave_genesis_out() -> None:
     assert revenue_share([A, B, C, D], 1) == 1.0
     assert revenue_share([A, B, C, D], 2) == 0.0
     assert stale_share([A, B, C, D]) == 1 / 3
+
+
+def test_a_parameter_that_is_too_small_is_refused_by_its_name() -> None:
+    require_at_least(1, z=1, blocks=7)
+    with pytest.raises(LabError, match=r"^z is at least 1, not 0\.5\.$"):
+        require_at_least(1, blocks=1, z=0.5)
 
 
 def test_a_chain_that_is_only_genesis_has_no_shares() -> None:
