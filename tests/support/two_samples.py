@@ -23,6 +23,13 @@ def fisher(successes: int, trials: int, others: int, other_trials: int) -> float
     return min(1.0, sum(each for each in map(chance, possible) if each <= observed * (1 + 1e-9)))
 
 
+def among(one: float, others: Sequence[float]) -> float:
+    """The rank test for a sample of one value, two-sided: how likely it lies at least so far out among the others."""
+    below = sum(each <= one for each in others) + 1
+    above = sum(each >= one for each in others) + 1
+    return min(1.0, 2 * min(below, above) / (len(others) + 1))
+
+
 def kolmogorov_smirnov(one: Sequence[float], other: Sequence[float]) -> float:
     """The test of N. V. Smirnov (1939), by its limit law, with the correction of M. A. Stephens (1970)."""
     values = sorted([(value, True) for value in one] + [(value, False) for value in other])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -12,20 +13,22 @@ import pytest
 
 from lab.interface import Lab, LabBlock
 from lab.loading import load_scenario
-from lab.measures import main_chain, share_hash_rate
+from lab.measures import main_chain, revenue_share, share_hash_rate
 from lab.real.lab import RealLab
 from lab.recording import VERSION, Recorder
 from lab.runner import spec_of
+from lab.scenarios.double_spend import attack
 from lab.simulated.tree.lab import TreeLab
-from lab.strategies import TimeLiar
+from lab.strategies import Selfish, TimeLiar
 from services.settings.table import load_spec
 from shared.chain_spec import ChainSpec
-from tests.support.two_samples import fisher, kolmogorov_smirnov
+from tests.support.two_samples import among, fisher, kolmogorov_smirnov
 
 LEAST = 0.001
 PATIENCE = 1200.0  # seconds
 DELAY = 0.1  # of each message, seconds
 BLOCKS = 80
+ATTEMPTS = 12
 LIE = "greatest of the next ten"
 
 
@@ -61,10 +64,7 @@ def real(
     spec: ChainSpec, delay: float, blocks: int, directory: Path, share: float = 0.5, lies: bool = False
 ) -> tuple[Sequence[LabBlock], float]:
     """The blocks of two miners on real nodes, and the seconds that a block took from one to the other."""
-    recorder = Recorder()
-    recorder.note(0.0, "begin", recording=VERSION, scenario="x", world="real", seed=1, nodes=2, spec={}, parameters={})
-    lab = RealLab(2, spec, 1, recorder, directory)
-    try:
+    with two_real_nodes(spec, directory) as lab:
         share_hash_rate(lab, {1: share}, 2.0)
         delayed(lab, delay)
         if lies:
@@ -73,6 +73,15 @@ def real(
         lab.wait(lambda: len(lab.blocks()) > first + blocks, PATIENCE)
         assert lab.observations == []
         return lab.blocks()[first - 1 :], lab.propagation() or 0.0
+
+
+@contextmanager
+def two_real_nodes(spec: ChainSpec, directory: Path) -> Iterator[RealLab]:
+    recorder = Recorder()
+    recorder.note(0.0, "begin", recording=VERSION, scenario="x", world="real", seed=1, nodes=2, spec={}, parameters={})
+    lab = RealLab(2, spec, 1, recorder, directory)
+    try:
+        yield lab
     finally:
         lab.close()
 
@@ -119,7 +128,56 @@ def test_a_liar_about_time_moves_the_pace_of_real_nodes_as_that_of_the_simulatio
     assert fisher(sum(back[1]), len(back[1]), sum(back[2]), len(back[2])) < LEAST, back
 
 
+def double_spends(lab: Lab, attempts: int) -> int:
+    """How many of so many attacks of the scenario `double_spend` succeed, with 40 % and one confirmation."""
+    share_hash_rate(lab, {1: 0.4}, 1.0)
+    return sum(attack(lab, lab.node(1), lab.node(2), 1) for _ in range(attempts))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_double_spends_of_real_nodes_succeed_as_often_as_in_the_simulation(tmp_path: Path) -> None:
+    with two_real_nodes(load_spec("lab"), tmp_path) as lab:
+        won = double_spends(lab, ATTEMPTS)
+    won_there = 0
+    for seed in range(20):
+        with TreeLab(2, load_spec("lab"), seed) as tree:
+            won_there += double_spends(tree, ATTEMPTS)
+    assert fisher(won, ATTEMPTS, won_there, 20 * ATTEMPTS) > LEAST, (won, won_there)
+    assert 0 < won_there < 20 * ATTEMPTS
+
+
+def selfish_share(lab: Lab, blocks: int) -> float:
+    """Which part of the chain a selfish miner with 40 % of the hash rate has found."""
+    share_hash_rate(lab, {1: 0.4}, 2.0)
+    delayed(lab, 0.0)
+    lab.strategy(1, Selfish())
+    lab.wait(lambda: len(lab.blocks()) > blocks, PATIENCE)
+    lab.strategy(1, None)
+    assert lab.observations == []
+    return revenue_share(lab.blocks(), 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_selfish_miner_earns_on_real_nodes_as_much_as_in_the_simulation(tmp_path: Path) -> None:
+    with two_real_nodes(load_spec("lab"), tmp_path) as lab:
+        share = selfish_share(lab, BLOCKS)
+    shares = []
+    for seed in range(4000):
+        with TreeLab(2, load_spec("lab"), seed) as tree:
+            shares.append(selfish_share(tree, BLOCKS))
+    assert among(share, shares) > LEAST, (share, fmean(shares))
+
+
 # --- the tests of two samples themselves ---
+
+
+def test_a_value_is_placed_among_others() -> None:
+    assert among(5.0, range(10)) == pytest.approx(1.0)
+    assert among(0.0, range(10)) == among(9.0, range(10)) == pytest.approx(4 / 11)
+    assert among(-1.0, [float(each) for each in range(3999)]) == pytest.approx(2 / 4000)
+    assert among(1.0, [1.0] * 50) == 1.0
 
 
 def test_fishers_test_by_a_table_of_his() -> None:
