@@ -80,7 +80,10 @@ def run(lab, *, nodes: int = 1):
 '''
 
 
-def test_a_scenario_that_is_killed_in_its_middle_leaves_no_process_and_no_directory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_scenario_that_is_ended_in_its_middle_leaves_no_process_and_no_directory(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     (tmp_path / "long.py").write_text(LONG)
     (tmp_path / "tmp").mkdir()
     process = subprocess.Popen(
@@ -93,6 +96,8 @@ def test_a_scenario_that_is_killed_in_its_middle_leaves_no_process_and_no_direct
         assert any("in the middle" in line for line in process.stdout)
         children = _descendants(process.pid)
         assert len(children) >= 5 and list((tmp_path / "tmp").glob("quarry-lab-*"))
+        process.send_signal(number)
+        assert process.wait(60) == (-number if number == signal.SIGKILL else 130)
     finally:
         process.kill()
         process.wait(10)
@@ -101,8 +106,13 @@ def test_a_scenario_that_is_killed_in_its_middle_leaves_no_process_and_no_direct
     eventually(lambda: all(started_at(pid) is None for pid in children), 30, "the end of all processes")
     eventually(lambda: not list((tmp_path / "tmp").glob("quarry-lab-*")), what="the end of the directory")
     (recording,) = (tmp_path / "out").glob("*.jsonl")
-    with pytest.raises(BadRecording):
-        read_recording(recording.read_text("ascii").splitlines(keepends=True))
+    lines = recording.read_text("ascii").splitlines(keepends=True)
+    if number == signal.SIGKILL:
+        with pytest.raises(BadRecording):
+            read_recording(lines)
+    else:
+        last = read_recording(lines)[-2]
+        assert last.kind == "verdict" and "(interrupted)" in last.fields["claim"] and not last.fields["held"]
 
 
 def _descendants(pid: int) -> list[int]:
