@@ -203,7 +203,7 @@ def _create(stem: Path) -> tuple[Path, TextIO]:
     for number in count(1):
         path = stem.with_name(f"{stem.name}{f'-{number}' * (number > 1)}.jsonl")
         with suppress(FileExistsError):
-            return path, path.open("x", encoding="ascii")
+            return path, path.open("x", buffering=1, encoding="ascii")  # what has happened is in the file at once
     raise AssertionError("the count has no end")
 
 

@@ -162,6 +162,17 @@ def test_recordings_never_share_a_file(tmp_path: Path) -> None:
     assert first != second and Path(str(first)).exists() and Path(str(second)).exists()
 
 
+def test_what_has_happened_is_in_the_file_at_once(tmp_path: Path) -> None:
+    """Whoever reads it while the lab runs, or after it was killed, sees everything."""
+
+    def run(lab: Any, nodes: int) -> None:
+        lab.say("now")
+        (path,) = tmp_path.glob("*.jsonl")
+        assert path.read_text().endswith('"text":"now"}\n')
+
+    assert run_real(scenario(run), make, 1, {}, tmp_path).held
+
+
 def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LabError, match=r"recording .* cannot be written"):
