@@ -234,12 +234,27 @@ class Recorded:
     def follows(self, kind: str, times: int = 1, **fields: Any) -> None:
         """Wait until something was recorded so often."""
         wanted = {"event": kind, **fields}
+        eventually(
+            lambda: sum(wanted.items() <= event.items() for event in self.events()) >= times, 90, f"{wanted}", every=0.2
+        )
 
-        def count() -> int:
-            lines = self.path.read_text("ascii").split("\n")[:-1]
-            return sum(wanted.items() <= json.loads(line).items() for line in lines)
+    def everybody_knows_coins_of(self, node: int) -> None:
+        """Wait until every node's chain has a block of a node so deep that no race takes it away again."""
 
-        eventually(lambda: count() >= times, 90, f"{wanted}", every=0.2)
+        def known() -> bool:
+            events = self.events()
+            blocks = {event["hash"]: event for event in events if event["event"] == "block"}
+            tips = {event["node"]: event["hash"] for event in events if event["event"] == "tip"}
+            chains = [[blocks[tip]] for tip in tips.values()]
+            for chain in chains:
+                while (parent := blocks.get(chain[-1]["parent"])) is not None:
+                    chain.append(parent)
+            return all(any(block["finder"] == node for block in chain[4:]) for chain in chains)
+
+        eventually(known, 90, f"coins of node {node}", every=0.2)
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.path.read_text("ascii").split("\n")[:-1]]
 
 
 @pytest.mark.slow
@@ -276,11 +291,13 @@ def test_every_control_acts_while_four_real_nodes_run(browser: Any, tmp_path: Pa
             recorded.follows("link", **{"from": 2, "to": 3, "latency": 0.2, "jitter": 0.1})
             page.select_option("#link-from", "all")
             page.select_option("#link-to", "all")
+            page.eval_on_selector("#latency", "dial => { dial.value = '0'; dial.dispatchEvent(new Event('change')); }")
+            recorded.follows("link", **{"from": 4, "to": 3, "latency": 0.0})
             page.click("#cut")
             recorded.follows("link", **{"from": 4, "to": 3, "cut": True})
             page.click("#restore")
             recorded.follows("link", 2, **{"from": 4, "to": 3, "cut": False})
-            recorded.follows("block", 2, finder=1)
+            recorded.everybody_knows_coins_of(1)
             page.click("#move-2")
             recorded.follows("groups", groups=[[1, 3, 4], [2]])
             page.drag_and_drop(".member:has(.node-3)", ".group:last-child")
