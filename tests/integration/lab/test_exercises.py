@@ -1,4 +1,4 @@
-"""The five exercises of the lab's page, done as each says, by the page's own requests, until it says that it is done."""
+"""The five exercises of the lab's page, done as each says by the page's own requests, until it says that it is done."""
 
 from __future__ import annotations
 
