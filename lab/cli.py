@@ -72,14 +72,9 @@ _seeds = click.option(
     "--seeds", type=click.IntRange(1, MOST_SEEDS), default=1, show_default=True, help="How many seeds to run."
 )
 _first_seed = click.option(
-    "--first-seed",
-    "--seed",
-    "first_seed",
-    type=click.IntRange(0, 2**53),
-    default=1,
-    show_default=True,
+    "--first-seed", "--seed", "first_seed", type=click.IntRange(0, 2**53), default=1, show_default=True,
     help="The first seed, or the only one.",
-)
+)  # fmt: skip
 _set = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a parameter; repeatable.")
 directory_option = click.option(
     "--data-dir",
@@ -88,8 +83,6 @@ directory_option = click.option(
     show_default=True,
     help="Where recordings go.",
 )
-
-
 _open = click.option("--open", "opens", is_flag=True, help="Show the recording's page in a browser.")
 
 
