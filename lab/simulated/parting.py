@@ -51,8 +51,9 @@ class Parting(World):
         own = [key.address for key, group in zip(self.keys, self.groups, strict=True) if group == 0]
         found = []
         # With fewer sealers and nothing else, old nodes would follow: such blocks keep the old rules too.
-        low, high = spec.difficulty + 1, max(2 * spec.difficulty, spec.difficulty + 2)  # never the same
-        for changes in ({"sealers": own, "difficulty": low}, {"difficulty": high}):
+        # The difficulties differ also where the spec's is 1: else group 1 would follow group 0.
+        other = max(2 * spec.difficulty, spec.difficulty + 2)
+        for changes in ({"sealers": own, "difficulty": spec.difficulty + 1}, {"difficulty": other}):
             items = [{"height": self.height, "changes": changes}]
             drafted = read_upgrades({"spec": spec.hash, "upgrades": items}, spec, agreed=False)
             for key in self.keys[: len(self.keys) // 2 + 1]:

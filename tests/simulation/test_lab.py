@@ -282,7 +282,7 @@ def test_a_miner_chooses_the_timestamps_of_its_blocks() -> None:
             lab.strategy(1, strategy)
             lab.run_for(10)  # templates are made anew
             since = lab.now
-            lab.run_for(60)
+            lab.run_for(180)
             means.append(late(lab, 1, since))
             assert 0 < late(lab, 2, since) < 6
         assert 0 < means[0] < 6 and means[1] > 10 and means[2] < -3 and 0 < means[3] < 6, means
