@@ -62,7 +62,7 @@ class Desk:
                     self._clock.sleep(rest)
                     slept += rest
                 else:
-                    self._open()
+                    self._end_rest()
 
     def work_off(self) -> bool:
         """Deal with all that is in the inbox, without waiting. Returns whether there was anything."""
@@ -87,8 +87,7 @@ class Desk:
         if self._rounds.rest() > 0:
             self.inbox.wish()  # the desk opens it after the rest, perhaps in another process
         else:
-            self.inbox.rested()
-            self._rounds.ensure_open()
+            self._open()
 
     def _deal(self, text: bytes) -> None:
         """Deal with one entry that was taken."""
@@ -112,7 +111,7 @@ class Desk:
         elif not isinstance(entry, FoundProof) or self._seal(entry):
             self._rests = True
             if self._rounds.rest() <= 0:
-                self._open()
+                self._end_rest()
 
     def _seal(self, found: FoundProof) -> bool:
         """Seal the round whose proof was found. False: it is of no use, or false."""
@@ -127,11 +126,22 @@ class Desk:
         with tracing.step("seal", self._rounds.trace_of(found.round_id), worker=found.worker):
             return self._rounds.seal(claim, found.proof, found.worker) is not None
 
-    def _open(self) -> None:
-        """Open the next round, if one is wanted. From now on, who admits a transaction opens it."""
+    def _end_rest(self) -> None:
         self._rests = False
-        self.inbox.rested()
-        self._rounds.ensure_open()
+        self._open()
+
+    def _open(self) -> None:
+        """Open the next round, if one is wanted. From then on, who admits a transaction opens it.
+
+        Until the round is open, who admits one leaves it to the desk. Otherwise all who do so while the template is made
+        would each make one.
+        """
+        try:
+            opened = self._rounds.ensure_open()
+        finally:
+            self.inbox.rested()
+        if opened is None:
+            self._rounds.ensure_open()  # a transaction may have come in between, and was left to the desk
 
     def _refuse(self, reason: str) -> None:
         self.inbox.refuse()
