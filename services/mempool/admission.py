@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from services.errors import Busy, PolicyError
 from services.mempool.judgement import Judgement, PoolPolicy, cost
 from services.ports import Clock
-from services.store.pool import Entry, PoolStore, PoolView, Question
+from services.store.pool import PoolStore, PoolView, Question
 from services.system import tracing
 from shared.errors import NodeError, RuleError
 from shared.rules import Rules
@@ -40,6 +40,7 @@ class Mempool:
         self._policy = policy
         self._rules = rules
         self._recent = _RecentViews()
+        self._costs = _Costs(store, rules)
         self._clock = clock
 
     def admit_many(self, transactions: Sequence[Transaction], *, replaces: bool = True) -> list[Admitted | NodeError]:
@@ -96,7 +97,8 @@ class Mempool:
         judged: list[tuple[Judgement, list[Admitted | NodeError]]] = []
         for batch, view in zip(batches, self._views(batches), strict=True):
             total = self._queue_total(batch[0].sender) if view.total is None else view.total
-            judgement = Judgement(self._policy, view, total, self._costs(view), replaces=replaces)
+            replaceable = self._costs.of([waiting.id for waiting in view.at_nonce.values()])
+            judgement = Judgement(self._policy, view, total, replaceable, replaces=replaces)
             outcomes = [_outcome(judgement, self._rules.numbered(item, judgement.next_nonce)) for item in batch]
             judged.append((judgement, outcomes))
         admissions = [judgement.admission() for judgement, _ in judged if judgement.accepted]
@@ -113,6 +115,7 @@ class Mempool:
                 results.append(None)
                 continue
             self._recent.put(judgement.accepted[0].sender, judgement.after(written))
+            self._costs.note(judgement.accepted)
             results.append(
                 [
                     item
@@ -137,15 +140,7 @@ class Mempool:
         """What a sender's queue costs, base units. Read after the view: if the queue has changed in between, its
         revision has too, and the write fails.
         """
-        return sum(self._cost(entry) for entry in self._store.queue(sender))
-
-    def _costs(self, view: PoolView) -> dict[str, int]:
-        """By id, what each transaction that may be replaced costs, in base units."""
-        entries = self._store.entries([waiting.id for waiting in view.at_nonce.values()])
-        return {entry.id: self._cost(entry) for entry in entries}
-
-    def _cost(self, entry: Entry) -> int:
-        return cost(self._rules.recall(entry.text, entry.id, entry.nonce))
+        return sum(self._costs.of(self._store.queue_ids(sender)).values())
 
     def expire(self) -> int:
         """Drop transactions that have waited too long, and forget old records. Returns how many were dropped."""
@@ -192,6 +187,34 @@ class _RecentViews:
         if len(self._views) >= self._CAP:
             self._views.clear()
         self._views[sender] = view
+
+
+class _Costs:
+    """What waiting transactions cost, in base units. An id always means the same transaction, so each is read once."""
+
+    _CAP = 50_000
+
+    def __init__(self, store: PoolStore, rules: Rules) -> None:
+        self._store = store
+        self._rules = rules
+        self._known: dict[str, int] = {}
+
+    def note(self, transactions: Sequence[Transaction]) -> None:
+        """Remember what transactions cost."""
+        if len(self._known) > self._CAP:
+            self._known = {}  # replaced and not emptied, since other threads read it
+        self._known.update((transaction.id, cost(transaction)) for transaction in transactions)
+
+    def of(self, ids: Sequence[str]) -> dict[str, int]:
+        """By id, what transactions cost, without those that are not known and no longer wait."""
+        known = self._known
+        found = {identifier: known[identifier] for identifier in ids if identifier in known}
+        unknown = [identifier for identifier in ids if identifier not in found]
+        if unknown:
+            read = [self._rules.recall(entry.text, entry.id, entry.nonce) for entry in self._store.entries(unknown)]
+            found.update((transaction.id, cost(transaction)) for transaction in read)
+            self.note(read)
+        return found
 
 
 def _question(batch: Sequence[Transaction]) -> Question:

@@ -25,8 +25,8 @@ from shared.proof import accepts
 
 _log = structlog.get_logger(__name__)
 
-# Seconds between two looks at the inbox while the desk rests.
-_REST_LOOK_SECONDS: Final = 0.005
+# Seconds between two looks at the inbox while the desk rests. A request may open a round meanwhile.
+_REST_LOOK_SECONDS: Final = 0.01
 # False entries in a row of which the log says something: the first, and each that follows so many others.
 _LOUD: Final = 1000
 
@@ -40,7 +40,7 @@ class Desk:
         self._rounds = rounds
         self._clock = clock
         self._left: frozenset[bytes] = frozenset()  # entries that were being dealt with at the last `recover`
-        self._rests = False  # transactions gather, and then the next round is opened
+        self._rest: float | None = None  # seconds in which transactions gather; then the next round is opened
         self._refused = 0
 
     def work(self, seconds: float) -> bool:
@@ -50,19 +50,20 @@ class Desk:
         """
         came, slept = False, 0.0
         while True:
-            entry = self.inbox.take(0.0 if came or self._rests else seconds)
+            entry = self.inbox.take(0.0 if came or self._rest is not None else seconds)
             if entry is not None:
                 came = True
                 self._deal(entry)
-            elif not self._rests or slept > seconds:
+            elif self._rest is None or slept > seconds:
                 return came
+            elif self._rest > 0:
+                nap = min(self._rest, _REST_LOOK_SECONDS)
+                self._clock.sleep(nap)
+                self._rest -= nap
+                slept += nap
             else:
-                rest = min(self._rounds.rest(), _REST_LOOK_SECONDS)
-                if rest > 0:
-                    self._clock.sleep(rest)
-                    slept += rest
-                else:
-                    self._end_rest()
+                self._rest = None
+                self._open()
 
     def work_off(self) -> bool:
         """Deal with all that is in the inbox, without waiting. Returns whether there was anything."""
@@ -109,9 +110,9 @@ class Desk:
         if isinstance(entry, OldTemplate):
             self._rounds.renew_old(entry.round_id, entry.version)
         elif not isinstance(entry, FoundProof) or self._seal(entry):
-            self._rests = True
-            if self._rounds.rest() <= 0:
-                self._end_rest()
+            self._rest = self._rounds.rest() or None
+            if self._rest is None:
+                self._open()
 
     def _seal(self, found: FoundProof) -> bool:
         """Seal the round whose proof was found. False: it is of no use, or false."""
@@ -126,15 +127,11 @@ class Desk:
         with tracing.step("seal", self._rounds.trace_of(found.round_id), worker=found.worker):
             return self._rounds.seal(claim, found.proof, found.worker) is not None
 
-    def _end_rest(self) -> None:
-        self._rests = False
-        self._open()
-
     def _open(self) -> None:
         """Open the next round, if one is wanted. From then on, who admits a transaction opens it.
 
-        Until the round is open, who admits one leaves it to the desk. Otherwise all who do so while the template is made
-        would each make one.
+        Until the round is open, who admits one leaves it to the desk. Otherwise everybody who does so while the template
+        is made would make another.
         """
         try:
             opened = self._rounds.ensure_open()

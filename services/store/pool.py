@@ -110,8 +110,11 @@ class PoolStore(NodeStore):
 
     def queue(self, sender: str) -> list[Entry]:
         """A sender's transactions, by nonce."""
-        members = self._redis.zrange(self.keys.queue(sender), 0, -1)
-        return self.entries([id_of(member) for member in members])
+        return self.entries(self.queue_ids(sender))
+
+    def queue_ids(self, sender: str) -> list[str]:
+        """The ids of a sender's transactions, by nonce."""
+        return [id_of(member) for member in self._redis.zrange(self.keys.queue(sender), 0, -1)]
 
     def queues(self, senders: Sequence[str], limit: int) -> list[list[tuple[int, str]]]:
         """Per sender, the first `limit` of its queue: nonce and id, in one round trip."""
@@ -162,6 +165,8 @@ class PoolStore(NodeStore):
         while members := self._redis.zrange(self.keys.order, after, "+", bylex=True, offset=0, num=page):
             after = "(" + members[-1].decode()
             yield self.entries([id_of(member) for member in members])
+            if len(members) < page:
+                return  # what follows now has just arrived; where much arrives, that would go on
 
     def totals(self) -> tuple[int, int]:
         """How many transactions are in the mempool, and the bytes of their entries."""
