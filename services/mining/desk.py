@@ -130,8 +130,8 @@ class Desk:
     def _open(self) -> None:
         """Open the next round, if one is wanted. From then on, who admits a transaction opens it.
 
-        Until the round is open, who admits one leaves it to the desk. Otherwise everybody who does so while the template
-        is made would make another.
+        Until the round is open, who admits one leaves it to the desk. Otherwise all who do so while the template is
+        made would make templates as well.
         """
         try:
             opened = self._rounds.ensure_open()

@@ -43,8 +43,7 @@ class EventStream(NodeStore):
 
     def last(self) -> str:
         """The id of the newest event. Read it before anything else, to wait for what follows."""
-        found = self._redis.xrevrange(self.keys.events, count=1)
-        return found[0][0].decode() if found else "0-0"
+        return _last(self._redis, self.keys.events)
 
     def since(self, after: str, seconds: float) -> list[StoredEvent]:
         """The events after the one with the id `after`; waits up to `seconds` for the first."""
@@ -67,36 +66,48 @@ class EventStream(NodeStore):
         return ids, found[-1][0].decode() if found else after
 
     def watch(self) -> "Watch":
-        """A watch that notices events from now on. The caller closes it."""
-        return Watch(self._redis, self.keys.events, self.last())
+        """A watch that notices events from now on, apart from transactions. The caller closes it."""
+        return Watch(self._redis, self.keys.search_news)
 
 
 class Watch:
-    """Notices events as they happen. Asking whether one has come sends no command.
+    """Notices events as they happen, for workers that search. Asking whether one has come sends no command.
 
     One XREAD stays open on a connection of its own: between two slices, a search looks whether a reply has come.
     Not for use by two threads at once. `opened` is the round that was last noticed to open, if nothing followed it.
     """
 
-    def __init__(self, redis: Store, key: str, after: str) -> None:
-        """`after`: id of the last event that is not to be noticed."""
+    def __init__(self, redis: Store, key: str) -> None:
+        """`key`: of the stream. What is in it already is not noticed."""
         # redis-py leaves its connections untyped, and nothing else needs them in the port.
         self._redis: Any = redis
         self._connection: Any = None
         self._key = key
-        self._after = after
+        self._after = _last(redis, key)
         self.opened = ""
         self._send()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait up to `seconds` for an event of any type. Returns whether one came."""
-        return bool(self._read(seconds))
-
     def news(self, seconds: float = 0.0) -> bool:
         """Whether a round, the tip or the hash-rate limit has changed since the last call, or may have, because the
-        connection was lost. Waits up to `seconds` for an event of any type.
+        connection was lost. Waits up to `seconds` for that.
         """
-        return any(kind != b"transaction" for kind in self._read(seconds))
+        try:
+            if self._connection is None:
+                self._send()
+            if not self._connection.can_read(seconds):
+                return False
+            [(_, events)] = self._redis.parse_response(self._connection, "XREAD")
+            self._after = events[-1][0].decode()
+            self._send()
+        except RedisConnectionError:
+            self.close()  # opened again at the next call; until then anything may happen
+            return True
+        for _, fields in events:
+            if fields[b"type"] == b"round":
+                self.opened = fields[b"data"].split()[0].decode()
+            elif fields[b"type"] != b"limit":
+                self.opened = ""
+        return True
 
     def close(self) -> None:
         if self._connection is not None:
@@ -109,26 +120,11 @@ class Watch:
             self._connection = self._redis.connection_pool.get_connection()
         self._connection.send_command("XREAD", "COUNT", _PAGE, "BLOCK", 0, "STREAMS", self._key, self._after)
 
-    def _read(self, seconds: float) -> list[bytes]:
-        """The types of the events that have come."""
-        try:
-            if self._connection is None:
-                self._send()
-            if not self._connection.can_read(seconds):
-                return []
-            reply = self._redis.parse_response(self._connection, "XREAD")
-            events = [event for _, found in reply for event in found]
-            self._after = events[-1][0].decode()
-            self._send()
-        except RedisConnectionError:
-            self.close()  # opened again at the next call; until then anything may happen
-            return [b"unknown"]
-        for _, fields in events:
-            if fields[b"type"] == b"round":
-                self.opened = fields[b"data"].split()[0].decode()
-            elif fields[b"type"] not in (b"transaction", b"limit"):
-                self.opened = ""
-        return [fields[b"type"] for _, fields in events]
+
+def _last(redis: Store, key: str) -> str:
+    """The id of the newest entry of a stream."""
+    found = redis.xrevrange(key, count=1)
+    return found[0][0].decode() if found else "0-0"
 
 
 def _event(name: bytes, fields: EventFields) -> StoredEvent:

@@ -18,6 +18,11 @@ class MiningKeys:
         return self._key(f"round-search:{round_id}")
 
     @property
+    def search_news(self) -> str:
+        """STREAM as `events`, without the transactions: what mining workers wait for. Capped."""
+        return self._key("search-news")
+
+    @property
     def inbox(self) -> str:
         """LIST of what mining workers hand to the node (services/store/inbox.py), oldest first. Capped."""
         return self._key("inbox")

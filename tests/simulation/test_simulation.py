@@ -137,10 +137,10 @@ class FakeStore(fakeredis.FakeRedis):
 
 
 def contents(raw: Any, fake: bool) -> dict[bytes, Any]:
-    """Every key except the events, whose ids the server makes."""
+    """Every key except the streams of events, whose ids the server makes."""
     found: dict[bytes, Any] = {}
     for name in raw.scan_iter():
-        if name.endswith(b":events"):
+        if name.endswith((b":events", b":search-news")):
             continue
         if not fake:
             stored: Any = raw.database.keys[name]

@@ -103,7 +103,7 @@ class _Search:
                 continue
             if not claim.proofs:  # enough is claimed already; if those workers die, a later claim is not empty
                 searched = Searched()
-                self._watch.wait(PATIENCE_SECONDS if claim.share is None else SHARE_SECONDS)
+                self._watch.news(PATIENCE_SECONDS if claim.share is None else SHARE_SECONDS)
                 continue
             with tracing.step("claim", first=str(claim.proofs.start), proofs=len(claim.proofs)):
                 proof, searched = self._scan(claim, began)
@@ -193,7 +193,7 @@ class _Search:
             if not lingers:
                 self._rounds.linger(self._name, left)
                 lingers = True
-            happened = self._watch.wait(min(left, _LOOK_SECONDS))
+            happened = self._watch.news(min(left, _LOOK_SECONDS))
             if self._watch.opened not in ("", ended):  # most likely still open; if not, the claim says so
                 return self._watch.opened
             if not happened and self._context.searches_waiting() > 0:
