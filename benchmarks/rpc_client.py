@@ -97,8 +97,10 @@ def load(port: int, queues: Sequence[Iterator[bytes]], *, seconds: float | None 
             if pause:
                 lane.due = time.perf_counter() + pause
                 waiting.append(lane)
-            else:
-                open_lanes += _next(lane, end) - 1
+            elif not _next(lane, end):
+                # The server ends connections that are idle for long, while other connections may have more to send.
+                selector.unregister(lane.socket)
+                open_lanes -= 1
     measured.seconds = time.perf_counter() - began
     for lane in lanes:
         lane.socket.close()

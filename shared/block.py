@@ -1,5 +1,6 @@
 """Blocks, headers and templates."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +84,8 @@ class Template:
     fields: dict[str, Any]  # the block's JSON object without `proof`
     seal: bytes  # what proofs are appended to; 64 bytes under the standard rules, exactly one SHA-256 input block
     difficulty: int  # expected number of hashes
+    # The transactions of `fields`, where this process has made the template of them; None: it was read from a store.
+    body: tuple[Transaction, ...] | None = None
 
     @property
     def height(self) -> int:
@@ -96,6 +99,11 @@ class Template:
         """Whether `proof` completes the block."""
         return accepts(self.seal, self.difficulty, proof)
 
+    @property
+    def text(self) -> bytes:
+        """`fields` as JSON."""
+        return canonical(self.fields) if self.body is None else block_text(self.fields, self.body)
+
     def with_proof(self, proof: int) -> dict[str, Any]:
         """The JSON object of the whole block."""
         return {**self.fields, "proof": proof}
@@ -103,3 +111,16 @@ class Template:
     def size(self) -> int:
         """Bytes of the canonical block with the longest possible proof."""
         return len(canonical(self.with_proof(MAX_PROOF)))
+
+
+_NO_BODY = b'"transactions": []'
+
+
+def block_text(fields: Mapping[str, Any], transactions: Sequence[Transaction]) -> bytes:
+    """The canonical bytes of a block's JSON object, put together from those of its transactions, which are most of it.
+
+    Args:
+        fields: of the object; its `transactions` are those of `transactions`.
+    """
+    body = b'"transactions": [' + b", ".join([item.canonical for item in transactions]) + b"]"
+    return canonical({**fields, "transactions": []}).replace(_NO_BODY, body)

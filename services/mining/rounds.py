@@ -205,7 +205,7 @@ class Rounds:
         found = self._store.template(claim.round_id, claim.version)
         if found is None:
             return None
-        block = self._rules.read_block(found[1].with_proof(proof))
+        block = self._rules.complete(found[1], proof)
         sealed_by = SealedBy(claim.round_id, worker, claim.version)
         if found[2]:  # aside
             ended = self._store.end_aside(claim.round_id, self._clock.now(), block.hash, worker, proof)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.errors import LedgerDiffers, TipMoved
+from services.ports import Store
 from services.store.chain import KEEP_SECONDS
+from services.store.keys import Keys
 from services.store.rounds import MiningRequest, Round, RoundWorker
 from services.store.searches import SearchStore
 from shared.block import Template
@@ -35,6 +37,11 @@ class Situation:
 
 class MiningStore(SearchStore):
     """Requests, rounds and search jobs of one node. `SearchStore` is what its mining workers use."""
+
+    def __init__(self, redis: Store, keys: Keys) -> None:
+        super().__init__(redis, keys)
+        # Round and version of the last template that this process has given a round, which need not be read again.
+        self._made: tuple[tuple[str, str], Template] | None = None
 
     def add_request(self, request_id: str, now: float, cap: int) -> bool:
         """Queue a mining request; False if `cap` of them wait already.
@@ -97,7 +104,7 @@ class MiningStore(SearchStore):
             template.height,
             template.difficulty,
             template.seal,
-            json.dumps(template.fields),
+            template.text,
             now,
             transactions,
             arrivals,
@@ -107,7 +114,10 @@ class MiningStore(SearchStore):
         reply = self._scripts.run("open_round", [self.keys.prefix], args)
         if reply[0] in (b"moved", b"differs"):
             raise TipMoved("The tip moved while a template was made.")
-        return reply[1].decode(), reply[2].decode()
+        opened = reply[1].decode(), reply[2].decode()
+        if opened == (round_id, str(int(version) + 1)):
+            self._made = opened, template
+        return opened
 
     def open_aside(self, round_id: str, template: Template, transactions: int, now: float, seconds: int) -> bool:
         """Open a round for a block that does not extend the tip. Returns False if another such round is open.
@@ -186,6 +196,9 @@ class MiningStore(SearchStore):
         if version is None:
             return None
         known = wanted or version.decode()
+        if self._made is not None and self._made[0] == (round_id, known):
+            counts = self._redis.hexists(self.keys.round_templates(round_id), known)
+            return (known, self._made[1], aside is not None) if counts else None
         kept = self._redis.hget(self.keys.round_templates(round_id), known)
         if kept is None:
             return None

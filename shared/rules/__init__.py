@@ -75,6 +75,14 @@ class Reading(Protocol):
             RuleError: the first rule of this kind that it breaks.
         """
 
+    def complete(self, template: Template, proof: int) -> Block:
+        """The block that `proof` makes of a template: `read_block` of it, but what this process knows of the template's
+        transactions (`Template.body`) is not read again.
+
+        Raises:
+            RuleError: as `read_block`.
+        """
+
     def read_request(self, value: Any) -> Transaction:
         """A transaction from a request. It is normalised; its fields, chain id, recipient and signature are checked.
 

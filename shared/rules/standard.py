@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shared import ledger, merkle, sealing
-from shared.block import Block, Header, Template
+from shared.block import Block, Header, Template, block_text
 from shared.canonical import canonical
 from shared.chain_spec import ChainSpec
 from shared.difficulty import WINDOW, next_difficulty
@@ -138,6 +138,18 @@ class StandardRules:
             )
         return Block(header, transactions, canonical(value))
 
+    def complete(self, template: Template, proof: int) -> Block:
+        if template.body is None:
+            return self.read_block(template.with_proof(proof))
+        fields = {**template.fields, "proof": proof}
+        header = self.read_header({name: item for name, item in fields.items() if name != "transactions"})
+        # The fields of an Ethereum transaction are compared with those that its raw bytes give (`check_body`), which
+        # leaves nothing to read. The root was made of these very transactions.
+        body = tuple(
+            read_transaction(item.fields) if item.fields.get("scheme") == "ed25519" else item for item in template.body
+        )
+        return Block(header, body, block_text(fields, body))
+
     def read_request(self, value: Any) -> Transaction:
         transaction = read_transaction(normalise(value))
         check_chain(transaction, self.spec)
@@ -263,7 +275,7 @@ class StandardRules:
             sealing.require_sealer(sealer.public_key, sealers)
             header = sealing.sign(header, sealer)
         fields = {**header, "transactions": [item.fields for item in body]}
-        return Template(fields, _seal(header), difficulty)
+        return Template(fields, _seal(header), difficulty, tuple(body))
 
     def opens_at(self, window: Sequence[Header]) -> float:
         return float(median_time(window) - max_ahead(self.spec.at(window[-1].index + 1).block_interval))
