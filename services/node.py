@@ -201,6 +201,8 @@ class Node:
             for position, outcome in enumerate(outcomes)
             if isinstance(outcome, RuleError) and outcome.code == "nonce_too_low"
         ]
+        if not refused:
+            return
         found = self.chain.locate_many([transactions[position].id for position in refused])
         for position in refused:
             identifier = transactions[position].id

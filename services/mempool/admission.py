@@ -82,6 +82,8 @@ class Mempool:
 
     def _batches(self, transactions: Sequence[Transaction]) -> list[list[list[int]]]:
         """Per sender, positions in groups that one view can judge: each nonce once, each transfer_from by itself."""
+        if len(transactions) == 1:
+            return [[[0]]]
         queues: dict[str, list[dict[int, int]]] = {}  # sender -> groups of nonce -> position
         for position, transaction in enumerate(transactions):
             groups = queues.setdefault(transaction.sender, [])
@@ -203,7 +205,8 @@ class _Costs:
         """Remember what transactions cost."""
         if len(self._known) > self._CAP:
             self._known = {}  # replaced and not emptied, since other threads read it
-        self._known.update((transaction.id, cost(transaction)) for transaction in transactions)
+        for transaction in transactions:
+            self._known[transaction.id] = cost(transaction)
 
     def of(self, ids: Sequence[str]) -> dict[str, int]:
         """By id, what transactions cost, without those that are not known and no longer wait."""
