@@ -24,13 +24,13 @@ def ledger_lists(entries: Entries) -> list[list[Any]]:
 def index_lists(block: Block) -> list[list[Any]]:
     """Transaction index and address history as append.lua takes them."""
     index: list[Any] = []
-    history: list[Any] = []
+    histories: dict[str, list[str]] = {}
     for position, transaction in enumerate(block.transactions):
         place = f"{block.index}:{position}"
         index += [bytes.fromhex(transaction.id), place]
         for address in named_addresses(transaction):
-            history += [address, place]
-    return [index, history]
+            histories.setdefault(address, []).append(place)
+    return [index, [item for address, places in histories.items() for item in (address, " ".join(places))]]
 
 
 def named_addresses(transaction: Transaction) -> Iterable[str]:

@@ -31,10 +31,13 @@ local revision_before, next_before = unpack(redis.call('HMGET', bookkeeping, 're
 if (revision_before or '') ~= revision_seen then
   return {'moved'}
 end
+local end_before, highest = unpack(redis.call('ZREVRANGE', queue, 0, 0, 'WITHSCORES'))
 local size, olds = redis.call('HLEN', P .. 'pool:entries'), {}
 local size_after = size
 for i = FIRST, #ARGV, WIDTH do
-  olds[i] = pool_at(sender, ARGV[i + 1])
+  if highest and tonumber(ARGV[i + 1]) <= tonumber(highest) then -- nothing is queued beyond it
+    olds[i] = pool_at(sender, ARGV[i + 1])
+  end
   size_after = size_after + (olds[i] and 0 or 1)
 end
 if victim ~= '' then
@@ -55,7 +58,6 @@ if victim ~= '' then
   local next = tonumber(redis.call('HGET', P .. 'pool:sender:' .. victims_sender, 'next'))
   pool_settle(victims_sender, math.min(next, nonce))
 end
-local end_before = redis.call('ZREVRANGE', queue, 0, 0)[1]
 local items = {}
 for i = FIRST, #ARGV, WIDTH do
   local id, nonce, fee_rank, replacements, transaction = unpack(ARGV, i, i + WIDTH - 1)

@@ -6,7 +6,7 @@
 --   read, 17 digest of the state after the block (services/store/digest.py), 18 version of the round's
 --   template, which must still count, or "" for any; then five lists, each after its length:
 --   accounts: address, "balance:nonce" or "" for none · allowances: "owner:spender", units or "" for none ·
---   transaction index: id, "height:position" · history: address, "height:position" ·
+--   transaction index: id, "height:position" · history: address, "height:position …" ·
 --   senders: address, nonce before, nonce after.
 -- Returns {"appended", answered request or ""}, {"already", ""} if the block is part of the chain, {"moved", ""},
 -- {"unfinished", ""} while the journal of a reorganisation exists, or {"differs", sentence} while the stored state is
@@ -81,8 +81,13 @@ write_ledger(P .. 'accounts', accounts)
 write_ledger(P .. 'allowances', allowances)
 write_list('HSET', P .. 'transactions', index)
 for i = histories.first, histories.last, 2 do
-  local address, place = ARGV[i], ARGV[i + 1]
-  redis.call('RPUSH', P .. 'history:' .. address, place)
+  local address, places = ARGV[i], {}
+  for place in string.gmatch(ARGV[i + 1], '%S+') do
+    places[#places + 1] = place
+  end
+  for j = 1, #places, 2000 do
+    redis.call('RPUSH', P .. 'history:' .. address, unpack(places, j, math.min(j + 1999, #places)))
+  end
 end
 
 -- The block's transactions leave the mempool, and so do those that it makes impossible.
