@@ -145,9 +145,13 @@ class StandardRules:
         header = self.read_header({name: item for name, item in fields.items() if name != "transactions"})
         # The fields of an Ethereum transaction are compared with those that its raw bytes give (`check_body`), which
         # leaves nothing to read. The root was made of these very transactions.
-        body = tuple(
-            read_transaction(item.fields) if item.fields.get("scheme") == "ed25519" else item for item in template.body
-        )
+        try:
+            body = tuple(
+                read_transaction(item.fields) if item.fields.get("scheme") == "ed25519" else item
+                for item in template.body
+            )
+        except InputError as error:
+            raise error.in_block() from None
         return Block(header, body, block_text(fields, body))
 
     def read_request(self, value: Any) -> Transaction:

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.chains import Chain, make_spec, plus_one_unit, reward_fields, root_of
-from tests.support.keys import ALICE, BOB, CAROL
+from shared.canonical import canonical
+from shared.errors import RuleError
+from tests.support.chains import START, Chain, Json, make_spec, plus_one_unit, reward_fields, root_of
+from tests.support.keys import ALICE, BOB, CAROL, MINER
 from tests.support.specs import CHAIN_ID
 
 
@@ -140,3 +142,26 @@ def test_too_many_transactions() -> None:
     assert chain.rejects(chain.draft(*payments)) == "too_many_transactions"
     chain.mine(*payments[:2])
     chain.verified()
+
+
+# --- blocks of templates that this process has made ---
+
+
+@pytest.mark.parametrize(
+    "change", [{"amount": "3"}, {"fee": "0"}, {"nonce": 1}, {"recipient": CAROL.address}, {"more": "1"}], ids=str
+)
+@pytest.mark.parametrize("scheme", ["ed25519", "ethereum"])
+def test_a_template_with_a_damaged_transaction_makes_no_valid_block(chain: Chain, scheme: str, change: Json) -> None:
+    """A template is made of what the mempool holds, which was checked when it was admitted."""
+    sent = chain.transfer(ALICE, BOB, "1", fee="1") if scheme == "ed25519" else chain.from_wallet(BOB.address, value=1)
+    good = chain.rules.read_request(sent)
+    fields = {**good.fields, **change}
+    damaged = chain.rules.recall(canonical(fields), good.id, fields["nonce"])
+    for transaction in (good, damaged):
+        template = chain.rules.template(chain.replay.window, [transaction], MINER, START)
+        proof = next(number for number in range(10**6) if template.accepts(number))
+        if transaction is good:
+            chain.rules.check_body(chain.rules.complete(template, proof), {good.id: good.sender})
+            continue
+        with pytest.raises(RuleError):
+            chain.rules.check_body(chain.rules.complete(template, proof), {good.id: good.sender})

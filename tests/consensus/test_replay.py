@@ -1,6 +1,7 @@
 """Templates become blocks that validate; replays of one chain agree; every change can be undone."""
 
 import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -68,6 +69,8 @@ def test_template_proof_block_validate_and_back(plans: list[list[tuple[Any, ...]
         # through JSON and back, as a peer receives it
         value = parse(canonical(template.with_proof(proof)))
         block = chain.rules.read_block(value)
+        assert chain.rules.complete(template, proof) == block and template.text == canonical(template.fields)
+        assert chain.rules.complete(dataclasses.replace(template, body=None), proof) == block
         assert block.canonical == canonical(value) and block.hash == proof_hash(template.seal, proof).hex()
         assert block.size <= template.size()
         change = validate(chain.rules, block, chain.replay.window, chain.replay.known(block), None)

@@ -1,11 +1,13 @@
 """Admission, case by case: what is refused and why, and what is recorded of each transaction that leaves."""
 
+from collections.abc import Sequence
+
 import pytest
 from redis import Redis
 
 from services.errors import Busy
-from services.mempool.admission import Admitted
-from services.store.pool import Admission, Question, Written
+from services.mempool.admission import Admitted, Mempool
+from services.store.pool import Admission, Entry, PoolStore, Question, Written
 from shared.errors import NodeError, Refusal
 from tests.support.clocks import START
 from tests.support.keys import ALICE, BOB, CAROL, DAVE, KEYS
@@ -364,3 +366,45 @@ def test_what_is_taken_out_has_a_record_and_can_be_sent_again(here: TestNode) ->
     assert waiting(here) == [second.id] and here.node.pool.next_nonce(ALICE.address) == 0
     admit_one(here.node.mempool, first)
     assert here.node.pool.record(first.id) is None and here.node.pool.next_nonce(ALICE.address) == 2
+
+
+# --- what is read ---
+
+
+def test_a_walk_over_the_mempool_ends_where_it_ended_when_the_last_page_was_read(here: TestNode) -> None:
+    first = [here.admit(ALICE, nonce).id for nonce in range(3)]
+    found = []
+    for page in here.node.pool.by_fee(2):
+        found += [entry.id for entry in page]
+        here.admit(ALICE, 3 + len(found))  # one after each page, as from a busy client
+    assert found[:3] == first and len(found) <= 6
+
+
+def test_costs_are_read_once_and_are_those_of_every_process(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block makes the sum of a queue unknown, so it is added up again."""
+    here = TestNode(redis)
+    other, asked = here.build(redis).mempool, []
+    here.mine()
+    wealth = here.node.chain.account(ALICE.address).balance
+    each = wealth // 4
+
+    def send(mempool: Mempool, nonce: int) -> Admitted | NodeError:
+        return mempool.admit_many([here.sign(ALICE, nonce, amount=each)])[0]
+
+    for nonce, mempool in enumerate((here.node.mempool, other, here.node.mempool)):
+        assert isinstance(send(mempool, nonce), Admitted)
+    here.mine(here.sign(ALICE, 0, amount=each))
+    entries = PoolStore.entries
+
+    def note(store: PoolStore, ids: Sequence[str]) -> list[Entry]:
+        asked.append(len(ids))
+        return entries(store, ids)
+
+    monkeypatch.setattr(PoolStore, "entries", note)
+    assert isinstance(send(here.node.mempool, 3), Admitted)
+    assert sum(asked) == 1, "the other process has admitted one of two"
+    here.mine(here.sign(ALICE, 1, amount=each))
+    for mempool in (here.node.mempool, other):
+        assert refusal(send(mempool, 4)) == "insufficient_funds"
+    asked.clear()
+    assert refusal(send(here.node.mempool, 4)) == "insufficient_funds" and sum(asked) == 0

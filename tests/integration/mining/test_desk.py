@@ -9,8 +9,10 @@ from redis import Redis
 
 from services.connections import RedisError
 from services.mining.searches import REFRESH_SECONDS
+from services.mining.templates import MadeTemplate
 from services.store.inbox import LOOK, FoundProof, read_entry
 from services.store.searches import Claim, Searched
+from shared.errors import RuleError
 from tests.support.keys import ALICE
 from tests.support.nodes import TestNode, make_settings, request_of, round_of
 from tests.support.running import RunningNode
@@ -196,6 +198,78 @@ def test_a_lease_that_seals_leaves_the_rest_to_the_desk(redis: Redis) -> None:
     )
     here.node.desk.work(1.0)
     assert here.node.searches.open_round()
+
+
+def test_while_the_desk_makes_a_template_nobody_else_does(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = TestNode(redis, make_settings(automine=True))
+    node, made = here.node, []
+    make = node.rounds.templates.make
+    for nonce in range(3):
+        here.admit(ALICE, nonce)
+    assert node.rounds.ensure_open() and node.searches.hand_in(claimed(here), 0, "w1", Searched())
+
+    def make_meanwhile(recipient: str) -> MadeTemplate:
+        made.append(recipient)
+        if len(made) < 5:
+            node.submit([here.sign(ALICE, 3 + len(made))])
+        return make(recipient)
+
+    here.admit(ALICE, 3)
+    monkeypatch.setattr(node.rounds.templates, "make", make_meanwhile)
+    node.desk.work(1.0)
+    assert node.searches.open_round() and len(made) == 1
+    assert not here.redis.exists(node.mining.keys.resting)
+
+
+def test_a_transaction_that_comes_while_the_desk_finds_nothing_to_open_gets_a_round(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = TestNode(redis, make_settings(automine=True))
+    node, looks = here.node, []
+    here.admit(ALICE, 0)
+    assert node.rounds.ensure_open() and node.searches.hand_in(claimed(here), 0, "w1", Searched())
+    ensure_open = node.rounds.ensure_open
+
+    def look() -> str | None:
+        found = ensure_open()
+        looks.append(found)
+        if len(looks) == 1:
+            assert found is None
+            node.submit([here.sign(ALICE, 1)])
+            assert len(looks) == 1, "it is left to the desk"
+        return found
+
+    monkeypatch.setattr(node.rounds, "ensure_open", look)
+    node.desk.work(1.0)
+    assert len(looks) == 2 and node.searches.open_round()
+
+
+def test_a_template_of_this_process_counts_no_longer_than_any_other(here: TestNode) -> None:
+    claim, other = claimed(here), here.build(here.redis)
+    other.rounds.renew()
+    assert here.node.mining.template(claim.round_id, claim.version) is None
+    assert here.node.rounds.seal(claim, 0, "w1") is None and here.node.chain.tip().height == 1
+    again = claimed(here)
+    kept, read = other.mining.template(again.round_id), here.node.mining.template(again.round_id)
+    assert kept is not None and read is not None
+    assert (kept[1].fields, kept[1].seal, kept[1].difficulty) == (read[1].fields, read[1].seal, read[1].difficulty)
+    assert kept[1].body is not None and read[1].body is None
+    assert here.node.rounds.seal(again, 0, "w1") is not None
+    assert other.mining.template(again.round_id, again.version) is None
+
+
+def test_a_transaction_that_was_damaged_in_the_mempool_gets_into_no_block(redis: Redis) -> None:
+    """One bit of a signature in the store: a digit in upper case is the same number, but no valid transaction."""
+    here = TestNode(redis, make_settings(automine=True))
+    found, keys = here.admit(ALICE, 0), here.node.pool.keys
+    stored = here.redis.hget(keys.entries, found.id)
+    signature = found.fields["signature"]
+    assert isinstance(stored, bytes) and signature != signature.upper()
+    here.redis.hset(keys.entries, found.id, stored.replace(signature.encode(), signature.upper().encode()))
+    assert here.node.rounds.ensure_open()
+    with pytest.raises(RuleError):
+        here.node.rounds.seal(claimed(here), 0, "w1")
+    assert here.node.chain.tip().height == 1
 
 
 def test_entries_say_what_they_were_made_of() -> None:

@@ -148,6 +148,20 @@ def rounds_of(redis: Redis, node: Node) -> list[str]:
     return [fields[b"data"].split()[0].decode() for _, fields in events if fields[b"type"] == b"round"]
 
 
+def test_searching_workers_are_told_of_everything_but_transactions(here: TestNode) -> None:
+    watch = here.node.searches.watch()
+    try:
+        here.node.submit([here.sign(ALICE, 0)])
+        here.node.requests.ask()
+        assert watch.news(20) and watch.opened == here.node.searches.open_round()
+    finally:
+        watch.close()
+    told = [fields for _, fields in here.redis.xrange(here.node.mining.keys.events)]
+    news = [fields for _, fields in here.redis.xrange(here.node.mining.keys.search_news)]
+    assert news and len(news) < len(told)
+    assert news == [fields for fields in told if fields[b"type"] != b"transaction"]
+
+
 def test_a_job_that_is_delivered_twice_is_harmless(
     valkey: EmbeddedValkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

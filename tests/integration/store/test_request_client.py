@@ -89,6 +89,29 @@ def test_a_late_answer_is_nobody_elses(valkey: EmbeddedValkey) -> None:
         redis.close()
 
 
+def test_a_late_answer_to_a_script_is_nobody_elses(valkey: EmbeddedValkey) -> None:
+    with Redis.from_url(valkey.url) as other:
+        redis = RequestClient.from_url(valkey.url, socket_timeout=0.2)
+        script = redis.register_script("return {KEYS[1], ARGV[1], ARGV[2], ARGV[3]}")
+        assert script(keys=["k"], args=["text", b"\x00\xff", 7]) == [b"k", b"text", b"\x00\xff", b"7"]
+        other.client_pause(1000, all=True)
+        with pytest.raises(RedisTimeoutError):
+            script(keys=["k"], args=["late", "", 0.25])
+        eventually(lambda: _answers(redis))
+        assert script(keys=["k"], args=["next", "", 0.25]) == [b"k", b"next", b"", b"0.25"]
+        redis.close()
+
+
+def test_a_script_that_fails_or_is_not_known_leaves_the_connection_usable(valkey: EmbeddedValkey) -> None:
+    with connect_for_requests(valkey.url) as redis:
+        before, script = redis.client_id(), redis.register_script("return redis.error_reply('ERR ' .. ARGV[1])")
+        for text in ("one", "two"):
+            with pytest.raises(ResponseError, match=text):
+                script(args=[text])
+            redis.script_flush()
+        assert redis.client_id() == before
+
+
 def _answers(redis: Redis) -> bool:
     try:
         return bool(redis.ping())
@@ -132,10 +155,12 @@ def test_closing_closes_all_connections(valkey: EmbeddedValkey) -> None:
 def test_threads_at_once_get_their_own_answers(valkey: EmbeddedValkey) -> None:
     wrong: list[object] = []
     with connect_for_requests(valkey.url) as redis:
+        echo = redis.register_script("return ARGV[1]")
 
         def work(number: int) -> None:
             for i in range(300):
-                if redis.echo(f"{number}-{i}") != f"{number}-{i}".encode():
+                text = f"{number}-{i}"
+                if redis.echo(text) != text.encode() or echo(args=[text]) != text.encode():
                     wrong.append((number, i))
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]

@@ -291,6 +291,7 @@ def test_a_template_is_what_the_tutorial_would_forge() -> None:
         "transactions": [POST, {**POST, "amount": 0.5}, POST, reward],
         "previous_hash": genesis.hash,
     }
+    assert RULES.complete(template, FIRST_PROOF) == RULES.read_block(template.with_proof(FIRST_PROOF))
     assert type(RULES.template([genesis], [], "", 1525160706).fields["timestamp"]) is float
     assert (template.seal, template.difficulty) == (b"100", 65536)
     assert next(proof for proof in range(10**6) if template.accepts(proof)) == FIRST_PROOF
