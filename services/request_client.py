@@ -86,7 +86,7 @@ class _Script(Script):
         if client is None:
             keys, args = keys or (), args or ()
             try:
-                return self.registered_client.run_script(self.sha, keys, args)
+                return self.registered_client.run_script(self.sha, keys, args)  # type: ignore[union-attr] # ours
             except NoScriptError:
                 pass  # redis-py loads it
         return super().__call__(keys, args, client)
