@@ -194,7 +194,7 @@ class _RecentViews:
 class _Costs:
     """What waiting transactions cost, in base units. An id always means the same transaction, so each is read once."""
 
-    _CAP = 50_000
+    _CAP = 20_000
 
     def __init__(self, store: PoolStore, rules: Rules) -> None:
         self._store = store
