@@ -196,9 +196,10 @@ class MiningStore(SearchStore):
         if version is None:
             return None
         known = wanted or version.decode()
-        if self._made is not None and self._made[0] == (round_id, known):
+        made = self._made  # another thread may replace it
+        if made is not None and made[0] == (round_id, known):
             counts = self._redis.hexists(self.keys.round_templates(round_id), known)
-            return (known, self._made[1], aside is not None) if counts else None
+            return (known, made[1], aside is not None) if counts else None
         kept = self._redis.hget(self.keys.round_templates(round_id), known)
         if kept is None:
             return None
