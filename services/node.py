@@ -169,7 +169,8 @@ class Node:
             LedgerDiffers: the stored state is marked as wrong.
         """
         outcomes = self.mempool.admit_many(transactions, replaces=replaces)
-        self._acknowledge_mined(transactions, outcomes)
+        if not all(isinstance(item, Admitted) for item in outcomes):
+            self._acknowledge_mined(transactions, outcomes)
         new = [item for item in outcomes if isinstance(item, Admitted) and item.new]
         if new:
             _log.debug("transactions_admitted", ids=[item.id for item in new])
@@ -201,8 +202,6 @@ class Node:
             for position, outcome in enumerate(outcomes)
             if isinstance(outcome, RuleError) and outcome.code == "nonce_too_low"
         ]
-        if not refused:
-            return
         found = self.chain.locate_many([transactions[position].id for position in refused])
         for position in refused:
             identifier = transactions[position].id

@@ -31,20 +31,6 @@ class RequestClient(Redis):
         connection.send_command(*args, **options)
         return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call] # redis-py has no types
 
-    def run_script(self, sha: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:
-        """Run a script that the server knows, and return its reply. For `execute_command`, redis-py would look at each
-        argument for types that scripts are not given, and at the command for what its replies are converted to.
-
-        Args:
-            keys, args: texts, bytes and numbers.
-
-        Raises:
-            RedisError: as `execute_command`.
-        """
-        connection = self._connection()
-        connection.send_packed_command([pack_command(("EVALSHA", sha, len(keys), *keys, *args))])
-        return connection.read_response()
-
     def execute_each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send commands together. The reply of each, or the error (`ResponseError`) that is its reply.
 
@@ -86,7 +72,10 @@ class _Script(Script):
         if client is None:
             keys, args = keys or (), args or ()
             try:
-                return self.registered_client.run_script(self.sha, keys, args)  # type: ignore[union-attr] # ours
+                connection = self.registered_client._connection()  # type: ignore[union-attr] # it is the client above
+                # For `execute_command`, redis-py would look at each argument for types that scripts are not given.
+                connection.send_packed_command([pack_command(("EVALSHA", self.sha, len(keys), *keys, *args))])
+                return connection.read_response()
             except NoScriptError:
                 pass  # redis-py loads it
         return super().__call__(keys, args, client)

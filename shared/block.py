@@ -1,6 +1,5 @@
 """Blocks, headers and templates."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,8 @@ from shared.canonical import canonical
 from shared.errors import RuleError
 from shared.proof import MAX_PROOF, accepts
 from shared.transaction import Transaction
+
+_NO_BODY = b'"transactions": []'
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,14 @@ class Template:
         """Whether `proof` completes the block."""
         return accepts(self.seal, self.difficulty, proof)
 
-    @property
-    def text(self) -> bytes:
-        """`fields` as JSON."""
-        return canonical(self.fields) if self.body is None else block_text(self.fields, self.body)
+    def text(self, proof: int | None = None) -> bytes:
+        """`fields` as canonical JSON; with a proof, the canonical bytes of the whole block."""
+        fields = self.fields if proof is None else self.with_proof(proof)
+        if self.body is None:
+            return canonical(fields)
+        # Put together from the bytes of the transactions, which are most of it.
+        body = b", ".join([item.canonical for item in self.body])
+        return canonical({**fields, "transactions": []}).replace(_NO_BODY, _NO_BODY[:-1] + body + b"]")
 
     def with_proof(self, proof: int) -> dict[str, Any]:
         """The JSON object of the whole block."""
@@ -111,16 +116,3 @@ class Template:
     def size(self) -> int:
         """Bytes of the canonical block with the longest possible proof."""
         return len(canonical(self.with_proof(MAX_PROOF)))
-
-
-_NO_BODY = b'"transactions": []'
-
-
-def block_text(fields: Mapping[str, Any], transactions: Sequence[Transaction]) -> bytes:
-    """The canonical bytes of a block's JSON object, put together from those of its transactions, which are most of it.
-
-    Args:
-        fields: of the object; its `transactions` are those of `transactions`.
-    """
-    body = b'"transactions": [' + b", ".join([item.canonical for item in transactions]) + b"]"
-    return canonical({**fields, "transactions": []}).replace(_NO_BODY, body)

@@ -117,7 +117,8 @@ class Mempool:
                 results.append(None)
                 continue
             self._recent.put(judgement.accepted[0].sender, judgement.after(written))
-            self._costs.note(judgement.accepted)
+            for transaction in judgement.accepted:
+                self._costs.known[transaction.id] = cost(transaction)
             results.append(
                 [
                     item
@@ -199,24 +200,17 @@ class _Costs:
     def __init__(self, store: PoolStore, rules: Rules) -> None:
         self._store = store
         self._rules = rules
-        self._known: dict[str, int] = {}
-
-    def note(self, transactions: Sequence[Transaction]) -> None:
-        """Remember what transactions cost."""
-        if len(self._known) > self._CAP:
-            self._known = {}  # replaced and not emptied, since other threads read it
-        for transaction in transactions:
-            self._known[transaction.id] = cost(transaction)
+        self.known: dict[str, int] = {}  # by id; whoever knows a cost may add it
 
     def of(self, ids: Sequence[str]) -> dict[str, int]:
         """By id, what transactions cost, without those that are not known and no longer wait."""
-        known = self._known
+        if len(self.known) > self._CAP:
+            self.known = {}  # replaced and not emptied, since other threads read it
+        known = self.known
         found = {identifier: known[identifier] for identifier in ids if identifier in known}
         unknown = [identifier for identifier in ids if identifier not in found]
-        if unknown:
-            read = [self._rules.recall(entry.text, entry.id, entry.nonce) for entry in self._store.entries(unknown)]
-            found.update((transaction.id, cost(transaction)) for transaction in read)
-            self.note(read)
+        for entry in self._store.entries(unknown):
+            found[entry.id] = known[entry.id] = cost(self._rules.recall(entry.text, entry.id, entry.nonce))
         return found
 
 

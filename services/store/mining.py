@@ -104,7 +104,7 @@ class MiningStore(SearchStore):
             template.height,
             template.difficulty,
             template.seal,
-            template.text,
+            template.text(),
             now,
             transactions,
             arrivals,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shared import ledger, merkle, sealing
-from shared.block import Block, Header, Template, block_text
+from shared.block import Block, Header, Template
 from shared.canonical import canonical
 from shared.chain_spec import ChainSpec
 from shared.difficulty import WINDOW, next_difficulty
@@ -141,7 +141,7 @@ class StandardRules:
     def complete(self, template: Template, proof: int) -> Block:
         if template.body is None:
             return self.read_block(template.with_proof(proof))
-        fields = {**template.fields, "proof": proof}
+        fields = template.with_proof(proof)
         header = self.read_header({name: item for name, item in fields.items() if name != "transactions"})
         # The fields of an Ethereum transaction are compared with those that its raw bytes give (`check_body`), which
         # leaves nothing to read. The root was made of these very transactions.
@@ -152,7 +152,7 @@ class StandardRules:
             )
         except InputError as error:
             raise error.in_block() from None
-        return Block(header, body, block_text(fields, body))
+        return Block(header, body, template.text(proof))
 
     def read_request(self, value: Any) -> Transaction:
         transaction = read_transaction(normalise(value))

@@ -69,7 +69,7 @@ def test_template_proof_block_validate_and_back(plans: list[list[tuple[Any, ...]
         # through JSON and back, as a peer receives it
         value = parse(canonical(template.with_proof(proof)))
         block = chain.rules.read_block(value)
-        assert chain.rules.complete(template, proof) == block and template.text == canonical(template.fields)
+        assert chain.rules.complete(template, proof) == block and template.text() == canonical(template.fields)
         assert chain.rules.complete(dataclasses.replace(template, body=None), proof) == block
         assert block.canonical == canonical(value) and block.hash == proof_hash(template.seal, proof).hex()
         assert block.size <= template.size()
