@@ -14,7 +14,7 @@ from api.serving.budget import Budget
 from api.serving.connections import Deadlines
 from api.serving.hosts import Hosts, is_loopback_name, name_of
 from services.node import Node
-from services.operators import ADMIN, Operators, Scope
+from services.operators.tokens import ADMIN, Operators, Scope
 from services.store.news import News
 from services.wallet.development import faucet_account
 

@@ -3,7 +3,7 @@
 from flask import Flask, Response, g, request
 
 from api.access import GETS_THAT_CHANGE
-from services.operators import Operators
+from services.operators.tokens import Operators
 
 
 def install(app: Flask, operators: Operators) -> None:

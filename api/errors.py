@@ -6,7 +6,7 @@ import structlog
 from flask import Flask, Response, json, request
 from werkzeug.exceptions import HTTPException
 
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, PolicyCode, Pruned, TipMoved
 from services.mining.leases import UnknownLease, UnknownVoucher
 from shared.errors import InputCode, NodeError, Refusal, RuleCode, ShapeError, TooEarly

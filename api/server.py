@@ -23,7 +23,7 @@ from api.serving.runner import serve_process
 from api.serving.startup import allow_files, require_servers
 from services import registry
 from services.attending import attend
-from services.connections import Redis, RedisError, as_store, connect_for_requests, explain
+from services.connections.servers import Redis, RedisError, as_store, connect_for_requests, explain
 from services.errors import BadSettings, StoreUnavailable, WrongChain
 from services.jobs.queues import RqJobs
 from services.launch.ports import PortTaken, reserved

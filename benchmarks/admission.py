@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from api.rpc import protocol
 from benchmarks.report import Result
-from services.connections import as_store, connect_for_requests
+from services.connections.servers import as_store, connect_for_requests
 from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node

@@ -25,7 +25,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
 from benchmarks.node import free_port
-from services.connections import connect_for_requests
+from services.connections.servers import connect_for_requests
 from services.system.programs import scrubbed
 
 REDIS_URL = "PROTOTYPE_REDIS_URL"

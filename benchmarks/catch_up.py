@@ -11,7 +11,7 @@ from redis import Redis
 
 from benchmarks.node import BenchNode
 from benchmarks.report import Result
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.jobs.queues import RqJobs
 from services.node import Node, build_node
 from services.peers.http import PeerRequest, Stream, SystemPeerHttp

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.node import BenchNode, free_port
 from benchmarks.report import Result
 from benchmarks.rpc import CONNECTIONS, Target, load
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.jobs.queues import RqJobs
 from services.mining.templates import TemplateMaker
 from services.node import Node, build_node

@@ -16,7 +16,7 @@ from benchmarks.catch_up import KEYS, Source
 from benchmarks.report import Result
 from services.audit.full import FullAudit
 from services.audit.quick import QuickAudit
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node

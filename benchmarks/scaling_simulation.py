@@ -20,7 +20,7 @@ from typing import Any
 from redis import Redis
 
 from benchmarks.report import Plot, Result, Series
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.launch.embedded import EmbeddedValkey
 from services.store.keys import Keys
 from services.store.mining import MiningStore

@@ -18,7 +18,7 @@ from redis import Redis
 
 from benchmarks.report import Result
 from services.audit.ahead import Ahead, read_ahead
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
 from services.node import build_node

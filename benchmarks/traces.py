@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.admission import admit, one_core, request_of, signed_transactions
 from benchmarks.report import Result
-from services.connections import as_store, connect_for_requests
+from services.connections.servers import as_store, connect_for_requests
 from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
 from services.node import build_node

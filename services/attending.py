@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.errors import NotBegun
 from services.node import Node
 from shared.errors import NodeError

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.ports import Clock, Store
 from services.store.broker import forget_clocks, note_clock, noted_clocks
 

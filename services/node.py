@@ -37,8 +37,8 @@ from services.mining.seal_log import SealLog
 from services.mining.sealer import Sealer, sealer_of
 from services.mining.searches import Searches
 from services.mining.templates import TemplateMaker
-from services.names import Names
-from services.operators import Operators
+from services.operators.names import Names
+from services.operators.tokens import Operators
 from services.peers.announcer import Announcer
 from services.peers.book import PeerBook
 from services.peers.client import PeerClient

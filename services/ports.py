@@ -79,7 +79,7 @@ class Queue(Protocol):
 
 # The Redis commands that Quarry uses outside its scripts, with the types that they have here. redis-py types every
 # reply as bytes or text or a future of either. Quarry's connections always return bytes, so `as_store`
-# (services/connections.py) gives them these types. fakeredis fits as well.
+# (services/connections/servers.py) gives them these types. fakeredis fits as well.
 EventFields = dict[bytes, bytes]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from services import registry
 from services.clocks import ClockBoard, CommonClock, store_time
-from services.connections import Redis, as_store, connect_for_jobs, connect_for_requests
+from services.connections.servers import Redis, as_store, connect_for_jobs, connect_for_requests
 from services.jobs.queues import MINING, RqJobs, queue
 from services.launch.ending import JOB_SECONDS, end_after
 from services.mining.policy import MiningPolicy

@@ -5,13 +5,13 @@ import time
 
 import structlog
 
-from services.connections import Redis, RedisError, as_store, connect_for_jobs
+from services.connections.servers import Redis, RedisError, as_store, connect_for_jobs
 from services.errors import NotBegun
 from services.housekeeping import CHECK_SECONDS, keep_house, take_slot
 from services.jobs import totals as job_totals
 from services.jobs.queues import HOUSEKEEPING, RqJobs
 from services.node import Node, build_node
-from services.payouts import Payer, payer_of
+from services.payouts.sharing import Payer, payer_of
 from services.settings.table import Settings
 from shared.errors import NodeError
 

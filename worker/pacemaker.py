@@ -4,7 +4,7 @@ import threading
 
 import structlog
 
-from services.connections import RedisError, as_store, connect_for_jobs
+from services.connections.servers import RedisError, as_store, connect_for_jobs
 from services.errors import NotBegun
 from services.jobs.queues import RqJobs
 from services.mining.modes import MiningModes

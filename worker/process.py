@@ -19,7 +19,7 @@ from rq.job import Job
 from rq.worker_registration import REDIS_WORKER_KEYS
 
 from services import registry
-from services.connections import answers, as_store, connect_for_jobs, require_mendable
+from services.connections.servers import answers, as_store, connect_for_jobs, require_mendable
 from services.errors import BadSettings, NotFound
 from services.jobs.queues import MINING, AllowListedJob, ForbiddenJob, RqJobs, queue
 from services.jobs.worker_names import WorkerName, own_base

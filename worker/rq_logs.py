@@ -2,7 +2,7 @@
 
 import logging
 
-from services.connections import RedisError
+from services.connections.servers import RedisError
 
 
 class _StoreAway(logging.Filter):

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from services.connections import RedisError, as_store, connect_for_requests, explain
+from services.connections.servers import RedisError, as_store, connect_for_requests, explain
 from services.development import state_disk
 from services.development.state_file import BadState, decode
 from services.jobs.queues import RqJobs

@@ -12,7 +12,7 @@ import structlog
 from services import registry
 from services.attending import attend
 from services.clocks import ClockBoard
-from services.connections import RedisError, as_store, connect_for_jobs, connect_for_requests, require_mendable
+from services.connections.servers import RedisError, as_store, connect_for_jobs, connect_for_requests, require_mendable
 from services.jobs.queues import DISCOVER, RESOLVE, RqJobs
 from services.launch.ending import FORLORN_SECONDS, end_after
 from services.node import build_node

@@ -15,7 +15,7 @@ from api.door.backlog import Step
 from api.door.notices import Topic
 from api.rpc.representations import represent_block, represent_header, represent_log, represent_pending
 from services.chain.changes import Changes, changes_since
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.errors import NotFound, TipMoved
 from services.node import Node
 from services.store.records import StoredHeader

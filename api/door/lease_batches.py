@@ -16,7 +16,7 @@ from api.door.gathering import Gathering
 from api.door.limits import MAX_WAITING
 from api.door.pool import Pool
 from api.leasing import PACE
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.mining.leases import Asked, Handed, Leases
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from api.leasing import tip_event
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.node import Node
 from shared.errors import NodeError
 

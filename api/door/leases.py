@@ -11,7 +11,7 @@ import structlog
 from api import leasing
 from api.door.requests import JSON, PROBLEM, Received, Refusal, too_large, wrong_body
 from api.errors import HttpRefusal, describe, problem
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.mining.leases import Asked, Handed, Reported
 from services.node import Node
 from services.store.leases import Lease

@@ -17,7 +17,7 @@ from api.door.watch import watch
 from api.door.websocket import WebSocket
 from api.serving import heap
 from api.serving.startup import allow_files, require_servers
-from services.connections import RedisError, as_store, connect_for_requests, explain
+from services.connections.servers import RedisError, as_store, connect_for_requests, explain
 from services.errors import BadSettings, StoreUnavailable
 from services.jobs.queues import RqJobs
 from services.launch.ports import PortTaken, reserved

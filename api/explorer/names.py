@@ -6,7 +6,7 @@ from typing import cast
 from flask import g
 
 from api.access import current_node
-from services.names import Named
+from services.operators.names import Named
 
 
 def name_of(address: object) -> Named | None:

@@ -10,7 +10,7 @@ from flask import Response, render_template, url_for
 from api.access import current_node
 from api.errors import asks_for_page, problem
 from services.clocks import waiting_words
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.settings.table import Settings
 from services.system.about import VERSION
 

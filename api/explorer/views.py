@@ -22,7 +22,7 @@ from api.explorer.search import WRONG_CHECKSUM, find, is_of_spec
 from api.reading import MAX_HEIGHT, choice_argument, number_argument
 from api.representations import find_block
 from api.serving.budget import searching
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from shared.addresses import parse_address
 from shared.amounts import format_amount
 from shared.errors import InputError, NodeError

@@ -18,7 +18,7 @@ from api import audit, errors
 from api.access import Doorkeeper
 from api.errors import HttpRefusal, asks_for_page, challenge, problem
 from api.serving.runner import WsgiApp
-from services.connections import connect_for_requests
+from services.connections.servers import connect_for_requests
 from services.settings import redis_url
 from services.system.visible import named
 

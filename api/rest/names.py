@@ -9,7 +9,7 @@ from api.access import current_node, doorkeeper
 from api.errors import HttpRefusal
 from api.reading import json_fields
 from api.serving.budget import reserve
-from services.names import MOST_GIVEN, Named
+from services.operators.names import MOST_GIVEN, Named
 from shared.addresses import parse_address
 
 blueprint = Blueprint("names", __name__)

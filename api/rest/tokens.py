@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from api.access import current_node, doorkeeper
 from api.errors import HttpRefusal
 from api.reading import json_fields, number_argument
-from services.operators import Operator
+from services.operators.tokens import Operator
 from shared.errors import InputError
 
 blueprint = Blueprint("tokens", __name__)

@@ -23,7 +23,7 @@ from api.rpc.errors import (
 )
 from api.rpc.method_table import METHODS, NO_METHODS, Methods
 from api.serving import budget
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.errors import Busy
 from services.node import Node
 from services.system import tracing

@@ -2,7 +2,7 @@
 
 import resource
 
-from services.connections import connect_for_requests, require_usable
+from services.connections.servers import connect_for_requests, require_usable
 from services.settings.table import Settings
 
 

@@ -9,11 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from services import operators
 from services.backup.sealed import BadBackup
 from services.mining import vouchers
-from services.names import check_name, compared_form
-from services.operators import SCOPES
+from services.operators.names import check_name, compared_form
+from services.operators.tokens import ADMIN, MOST_TOKENS, SCOPES
 from services.store.accounting import OUTCOMES, AccountingStore, plan_of
 from services.store.leases import STORED_OF_MINERS
 from services.store.payouts import Payment
@@ -80,9 +79,9 @@ class Restorer:
 
     def _token(self, item: dict[str, Any]) -> None:
         compared = _compared(item["name"])
-        if compared is not None and compared != operators.ADMIN:
+        if compared is not None and compared != ADMIN:
             token = {name: item[name] for name in ("name", "scopes", "created_at")}
-            outcome = self._tokens.add(compared, item["digest"], token, operators.MOST_TOKENS)
+            outcome = self._tokens.add(compared, item["digest"], token, MOST_TOKENS)
             self.tokens += outcome == "done" or self._tokens.find(item["digest"]) is not None
 
     def _voucher(self, item: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from services.connections import require_mendable
+from services.connections.servers import require_mendable
 from services.launch import node_register, state
 from services.launch.addresses import ALL_ADDRESSES, url_of
 from services.launch.children import Start, start_process

@@ -49,7 +49,7 @@ def _exchange(url: str, method: str, path: str, body: bytes | None = None) -> tu
 
 def forget_workers(redis_url: str) -> None:
     """Drop the registrations of workers that were killed in the last run. No worker of this run has started yet."""
-    from services.connections import connect_for_requests
+    from services.connections.servers import connect_for_requests
 
     with connect_for_requests(redis_url) as connection:
         connection.delete(*_WORKER_REGISTRY)

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.mining.rounds import Rounds
 from services.ports import Clock
 from services.store.inbox import Entry, FoundProof, InboxStore, OldTemplate, read_entry

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.errors import Busy, NotFound, PolicyError
 from services.mining.desk import Desk
 from services.mining.policy import MiningPolicy

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.errors import PolicyError
-from services.names import check_name, compared_form
+from services.operators.names import check_name, compared_form
 from services.ports import Clock, Randomness
 from services.store.vouchers import Voucher, VoucherStore
 from shared.hashing import sha256
@@ -44,7 +44,7 @@ class Vouchers:
             code: whether it has a short code as well.
 
         Raises:
-            InputError: `bad_name` (services/names.py).
+            InputError: `bad_name` (services/operators/names.py).
             PolicyError: `name_taken`, `too_many_vouchers`. Nothing has changed.
         """
         normal = check_name(name)

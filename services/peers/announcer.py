@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from services.chain.accept import Accepted
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.errors import ProxyFailed
 from services.jobs.queues import ANNOUNCE, HEARD, RELAY, RESOLVE
 from services.peers.book import PeerBook

@@ -1,4 +1,4 @@
-"""Payouts in Redis. What they mean is in services/payouts.py."""
+"""Payouts in Redis. What they mean is in services/payouts/sharing.py."""
 
 import json
 from collections.abc import Mapping, Sequence

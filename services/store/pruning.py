@@ -58,7 +58,7 @@ class PruneStore(NodeStore):
         store = PayoutStore(self._redis, self.keys)
         due = {block: height for height, block in store.due(2**53)}
         restored = store.restored() if due else 0
-        # Only of blocks that were restored, payments may be on the chain that no plan knows (services/payouts.py).
+        # Only of blocks that were restored, payments may be on the chain that no plan knows (services/payouts).
         known = [block for block, height in due.items() if height <= restored]
         rewards = dict(zip(known, store.rewards(known), strict=True))
         values: list[str] = []

@@ -9,8 +9,8 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, ResponseError
 
+from services.connections.request_client import RequestClient
 from services.ports import Store
-from services.request_client import RequestClient
 
 _INCLUDE = re.compile(r"^-- include: (\S+)$", re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Named admin tokens and the audit log in Redis. What they are for is in services/operators.py."""
+"""Named admin tokens and the audit log in Redis. What they are for is in services/operators/tokens.py."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from services.connections import connect_for_requests
+from services.connections.servers import connect_for_requests
 from services.launch.embedded import EmbeddedValkey
 from tests.network.ports import Network
 from tests.support.servers import make_server

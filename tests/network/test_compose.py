@@ -20,7 +20,7 @@ from api.cli.client import NodeClient, Refused
 from deploy import health
 from deploy.in_node import bring_kernel, complete
 from deploy.make_cluster import BadCluster, check_limits, make_cluster
-from services.connections import connect_for_requests
+from services.connections.servers import connect_for_requests
 from services.settings.table import VARIABLES, load
 from services.system.programs import ROOT
 from tests.network.compose_runner import Cluster, Container, load_compose

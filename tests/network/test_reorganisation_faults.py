@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from services.chain.reorganiser import KEEP_STAGED
-from services.connections import as_store, connect_for_requests
+from services.connections.servers import as_store, connect_for_requests
 from services.errors import TipMoved
 from services.launch.embedded import EmbeddedValkey
 from services.store.branch import BranchStore, Swap

@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.node import Node, build_node
 from services.peers import patience
 from services.peers.patience import PATIENCE

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.jobs.queues import NETWORK, RqJobs, queue
 from services.node import Node, build_node
 from shared.keys import KeyPair

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from services.attending import Attendant
-from services.connections import as_store, connect_for_jobs
+from services.connections.servers import as_store, connect_for_jobs
 from services.node import build_node
 from services.ports import Queue
 from services.settings.table import Settings

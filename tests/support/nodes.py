@@ -14,7 +14,7 @@ from typing import Any
 from redis import Redis
 
 from services.chain.accept import Accepted
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.mempool.admission import Admitted, Mempool
 from services.mining.templates import TemplateMaker
 from services.node import Node, build_node

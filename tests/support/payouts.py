@@ -10,8 +10,8 @@ import pytest
 from redis import Redis
 
 from services.backup.accounting import Restorer, is_item
-from services.connections import as_store
-from services.payouts import Payer
+from services.connections.servers import as_store
+from services.payouts.sharing import Payer
 from services.store.accounting import AccountingStore
 from services.store.leases import Lease
 from services.store.tokens import TokenStore

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from redis import Redis
 
-from services.connections import connect_for_requests
+from services.connections.servers import connect_for_requests
 from services.launch.embedded import EmbeddedValkey, find_server
 
 PASSWORD = "pa#s/s@w:o%r d?[é]"  # every character that means something in a URL

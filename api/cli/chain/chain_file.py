@@ -115,7 +115,7 @@ def _under_the_nodes_upgrades(redis_url: str, node: str, spec: ChainSpec) -> Cha
     Raises:
         Failure: the file has an upgrade that the node lacks, or has another one. BadSettings, StoreUnavailable.
     """
-    from services.connections import as_store, connect_for_jobs
+    from services.connections.servers import as_store, connect_for_jobs
     from services.registry import spec_of
     from services.settings.table import upgraded
     from services.settings.values import named, node_name
@@ -197,7 +197,7 @@ class Importer:
     """
 
     def __init__(self, redis_url: str, node: str, rules: Rules, genesis: str) -> None:
-        from services.connections import connect_for_jobs
+        from services.connections.servers import connect_for_jobs
         from services.settings.values import named, node_name
 
         named("--node", node_name, node)

@@ -28,7 +28,7 @@ def compare_store(redis_url: str, node: str, spec: ChainSpec, genesis: str, adva
         Failure, BadSettings, StoreUnavailable: the store does not answer, or cannot be used.
     """
     from services.audit.full import FullAudit
-    from services.connections import connect_for_jobs
+    from services.connections.servers import connect_for_jobs
 
     require_store(redis_url)
     with store_failures(), closing(connect_for_jobs(redis_url)) as redis:

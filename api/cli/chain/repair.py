@@ -39,7 +39,7 @@ def repair(redis_url: str | None, node: str, spec: str | None, truncate: bool, a
     Exit code 0: nothing differs any more. Exit code 1: a block itself is damaged (see --truncate), or the store does
     not answer.
     """
-    from services.connections import connect_for_jobs
+    from services.connections.servers import connect_for_jobs
     from services.system import logs
 
     logs.configure("error", "console")
@@ -102,7 +102,7 @@ def _spec(redis: Any, node: str, spec: str | None) -> ChainSpec:
     A spec that is given says nothing of upgrades. They are those of QUARRY_UPGRADES_FILE, or else the node's: without
     them a sound block above an upgrade would be called damaged.
     """
-    from services.connections import as_store
+    from services.connections.servers import as_store
     from services.registry import spec_of
 
     known = spec_of(as_store(redis), node)

@@ -33,7 +33,7 @@ def node_on(redis: Any, redis_url: str, name: str, spec: ChainSpec, rules: Rules
     Args:
         rules: of the spec; None for the usual ones.
     """
-    from services.connections import as_store
+    from services.connections.servers import as_store
     from services.jobs.queues import RqJobs
     from services.node import build_node
     from services.settings.table import load
@@ -95,7 +95,7 @@ def require_store(redis_url: str) -> None:
     Raises:
         BadSettings, StoreUnavailable: as `require_usable`.
     """
-    from services.connections import connect_for_requests, require_usable
+    from services.connections.servers import connect_for_requests, require_usable
 
     with connect_for_requests(redis_url) as probe:
         require_usable(probe, "--redis-url")
@@ -104,7 +104,7 @@ def require_store(redis_url: str) -> None:
 @contextlib.contextmanager
 def store_failures() -> Iterator[None]:
     """Turn what a store's client raises into a `Failure`."""
-    from services.connections import RedisError
+    from services.connections.servers import RedisError
 
     try:
         yield

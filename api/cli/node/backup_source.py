@@ -70,7 +70,7 @@ class StoreSource:
     """A node's store. Nothing is written to it."""
 
     def __init__(self, redis: Any, redis_url: str, name: str, spec: ChainSpec, keys: KeyPlaces | None) -> None:
-        from services.connections import as_store
+        from services.connections.servers import as_store
         from services.store.accounting import AccountingStore
         from services.store.state import StateStore
 
@@ -195,7 +195,7 @@ def source_of(url: str | None, redis_url: str | None, node: str | None, spec: st
 def _store_source(
     stack: contextlib.ExitStack, redis_url: str, name: str, spec: str | None, keys: KeyPlaces | None
 ) -> StoreSource:
-    from services.connections import as_store, connect_for_jobs
+    from services.connections.servers import as_store, connect_for_jobs
     from services.registry import spec_of
 
     redis = stack.enter_context(contextlib.closing(connect_for_jobs(redis_url)))

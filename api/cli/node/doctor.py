@@ -149,7 +149,7 @@ def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -
         return "the node reports no difference; to check it, use --redis-url"
     from api.cli.chain.stores import node_on
     from services.audit.quick import QuickAudit
-    from services.connections import RedisError, connect_for_requests
+    from services.connections.servers import RedisError, connect_for_requests
     from services.ports import SystemRandomness
     from services.store.faults import sentence_of
 
@@ -173,7 +173,7 @@ def _ledger(client: NodeClient, status: dict[str, Any], redis_url: str | None) -
 
 
 def _store(url: str) -> str:
-    from services.connections import (
+    from services.connections.servers import (
         NoPermissionError,
         RedisError,
         connect_for_requests,
@@ -211,7 +211,7 @@ def _public(url: str) -> str:
 
 
 def _broker(url: str) -> str:
-    from services.connections import RedisError, connect_for_requests, explain
+    from services.connections.servers import RedisError, connect_for_requests, explain
     from services.jobs.queues import NETWORK, queue
 
     try:
@@ -224,7 +224,7 @@ def _broker(url: str) -> str:
 def _ticker(url: str, node: str) -> str:
     """Whether housekeeping, which the ticker does every few seconds, has run within the last minute."""
     from services.clocks import store_time
-    from services.connections import RedisError, as_store, connect_for_requests, explain
+    from services.connections.servers import RedisError, as_store, connect_for_requests, explain
     from services.store.keys import Keys
 
     deadline = time.monotonic() + _FIRST_HOUSEKEEPING_SECONDS
@@ -293,7 +293,7 @@ def _clock(client: NodeClient, status: dict[str, Any], store_url: str | None, br
 def _clocks(store_url: str, broker_url: str) -> tuple[float, list[Any]]:
     """The store's time in Unix seconds, and the processes whose clocks are wrong, this machine's included."""
     from services.clocks import TOLERANCE, WrongClock, store_time, wrong_clocks
-    from services.connections import RedisError, as_store, connect_for_requests
+    from services.connections.servers import RedisError, as_store, connect_for_requests
 
     try:
         with closing(connect_for_requests(store_url)) as store, closing(connect_for_requests(broker_url)) as broker:

@@ -139,7 +139,7 @@ def restore_to(
 def _fill(
     url: str, manifest: Manifest, lines: Iterator[tuple[str, Any]], advance: Callable[[int, int], None]
 ) -> Restored:
-    from services.connections import as_store, connect_for_jobs
+    from services.connections.servers import as_store, connect_for_jobs
     from services.store.accounting import AccountingStore
     from services.store.state import StateStore
     from services.store.tokens import TokenStore

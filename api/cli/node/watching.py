@@ -14,7 +14,7 @@ from api.cli import terminal
 from api.cli.node import event_lines
 from api.cli.node.event_lines import NameOf, Pace, RpcFailure
 from api.cli.node.log_tail import LogTail
-from services.connections import as_store, connect_for_requests
+from services.connections.servers import as_store, connect_for_requests
 from services.store.blocks import BlockReader
 from services.store.events import EventStream, Message, StoredEvent
 from services.store.keys import Keys

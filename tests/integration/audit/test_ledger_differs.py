@@ -15,7 +15,7 @@ from redis import Redis
 
 from api.app import create_app
 from api.cli.chain.comparison import compare_store
-from services.connections import connect_for_requests
+from services.connections.servers import connect_for_requests
 from services.errors import LedgerDiffers
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from deploy.make_cluster import make_cluster
-from services.connections import as_store, connect_for_jobs, connect_for_requests
+from services.connections.servers import as_store, connect_for_jobs, connect_for_requests
 from services.launch.embedded import find_server
 from services.store.keys import Keys
 from services.store.scripts import source

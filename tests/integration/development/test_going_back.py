@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from services.audit.full import FullAudit
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.development.going_back import CannotGoBack
 from services.errors import LedgerDiffers, PolicyError
 from services.store import snapshots

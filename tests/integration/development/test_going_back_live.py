@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.audit.full import FullAudit
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.node import build_node
 from services.system.programs import ROOT
 from tests.integration.conftest import StartNode

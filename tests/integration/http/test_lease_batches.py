@@ -9,7 +9,7 @@ import pytest
 
 from api.rest import lease_batches
 from api.rest.lease_batches import LeaseBatches
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.mining.leases import Asked, Handed, Reported, UnknownVoucher
 from tests.support.waiting import eventually
 

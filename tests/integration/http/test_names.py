@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from services.names import MOST_GIVEN
 from services.node import Node
+from services.operators.names import MOST_GIVEN
 from services.wallet import keyring
 from tests.support.http import Answer, Client, FlaskDoor
 from tests.support.keys import ALICE, BOB, CAROL, MINER, TOKEN

@@ -8,7 +8,7 @@ import pytest
 
 from api.app import create_app
 from services.node import Node
-from services.operators import MOST_OF_STRANGERS, MOST_TOKENS, SCOPES
+from services.operators.tokens import MOST_OF_STRANGERS, MOST_TOKENS, SCOPES
 from services.store.tokens import MOST_REFUSED
 from services.system.allowance import Allowance
 from tests.support.http import Answer, Client, FlaskDoor
@@ -170,7 +170,7 @@ def test_of_three_hundred_strangers_a_few_are_written_down_and_the_rest_is_count
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each entry is a write to the disk."""
-    said, now = listen(monkeypatch, "services.operators._log"), [0.0]
+    said, now = listen(monkeypatch, "services.operators.tokens._log"), [0.0]
     monkeypatch.setattr(node.operators, "_strangers", Allowance(MOST_OF_STRANGERS, lambda: now[0]))
     for _ in range(300):
         node.operators.note("", "DELETE /jobs", "10.0.0.1", 401)

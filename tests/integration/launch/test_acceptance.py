@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.chain.accept import Accepted
-from services.connections import connect_for_requests
+from services.connections.servers import connect_for_requests
 from services.launch.embedded import EmbeddedValkey
 from services.mining.templates import MadeTemplate
 from services.store.searches import Searched

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from services.audit import ahead
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.launch.embedded import EmbeddedValkey
 from services.launch.state import to_toml
 from services.registry import register

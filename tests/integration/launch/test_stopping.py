@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from services import registry
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.jobs.queues import RESOLVE, RqJobs
 from services.launch.children import Child
 from services.launch.embedded import EmbeddedValkey

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from redis import Redis
 
-from services.connections import connect_for_requests
+from services.connections.servers import connect_for_requests
 from services.errors import Busy, PolicyError
 from services.launch.embedded import EmbeddedValkey
 from services.mempool.admission import Admitted

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from redis import Redis
 
-from services.connections import as_store, connect_for_jobs
+from services.connections.servers import as_store, connect_for_jobs
 from services.node import Node, build_node
 from services.settings.table import Settings
 from tests.support.desks import attended

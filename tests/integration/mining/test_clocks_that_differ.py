@@ -13,7 +13,7 @@ from api.app import create_app
 from api.cli.client import NodeClient
 from api.cli.node import doctor
 from services.clocks import ClockBoard, CommonClock, store_time
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.launch.embedded import EmbeddedValkey
 from services.mining.searches import REFRESH_SECONDS
 from services.node import Node, build_node

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.mining.searches import REFRESH_SECONDS
 from services.mining.templates import MadeTemplate
 from services.store.inbox import LOOK, FoundProof, read_entry

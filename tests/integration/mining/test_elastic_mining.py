@@ -15,7 +15,7 @@ from redis import Redis
 
 from api.representations import represent_round
 from services import registry
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.jobs.queues import RqJobs
 from services.launch.children import Child
 from services.launch.embedded import EmbeddedValkey

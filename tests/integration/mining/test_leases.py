@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.errors import Busy, PolicyError
 from services.mining.leases import (
     FEWEST_PROOFS,

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from services import registry
-from services.connections import as_store, connect_for_requests
+from services.connections.servers import as_store, connect_for_requests
 from services.errors import PolicyError
 from services.launch.embedded import EmbeddedValkey
 from services.mining.searches import ARRIVAL_SECONDS

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.errors import BadSettings
-from services.payouts import Payer, payer_of
+from services.payouts.sharing import Payer, payer_of
 from services.settings.table import load
 from services.store import packing
 from services.store.searches import Searched
@@ -389,7 +389,7 @@ def test_sums_that_were_read_before_another_payout_was_paid_are_read_again(
 
 def test_a_refused_payment_is_sent_again(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """The account is empty but for what waits in the pool; later it has money again."""
-    said = listen(monkeypatch, "services.payouts._log")
+    said = listen(monkeypatch, "services.payouts.sharing._log")
     voucher = secret(here)
     block, _ = seal(here, voucher, "bob", BOB.address)
     for _ in range(DEPTH):
@@ -461,7 +461,7 @@ def test_there_are_no_payouts_on_a_chain_of_the_tutorial() -> None:
 
 
 def test_rewards_of_another_address_are_left_alone(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = listen(monkeypatch, "services.payouts._log")
+    said = listen(monkeypatch, "services.payouts.sharing._log")
     voucher = secret(here)
     seal(here, voucher, "bob", BOB.address)
     one = Payer(here.node, DAVE, DEPTH)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from services.payouts import Payer
+from services.payouts.sharing import Payer
 from services.store import packing
 from services.store.payouts import Reward
 from services.store.schema import UPGRADE_SECONDS
@@ -102,7 +102,7 @@ def test_what_ends_while_its_block_is_pruned_leaves_nothing(here: TestNode, monk
 def test_what_a_release_without_remains_has_pruned_is_forgotten_and_said_once(
     here: TestNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = listen(monkeypatch, "services.payouts._log")
+    said = listen(monkeypatch, "services.payouts.sharing._log")
     block = sealed_block(here)
     prune(here, 2)
     here.redis.hdel(here.node.chain.keys.payout(block), "reward")
@@ -192,7 +192,7 @@ def test_what_was_paid_in_blocks_pruned_by_a_release_without_remains_is_not_gues
     here: TestNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another transaction has taken a nonce of the plan: whether it was a payment cannot be known."""
-    said = listen(monkeypatch, "services.payouts._log")
+    said = listen(monkeypatch, "services.payouts.sharing._log")
     block = sealed_block(here)
     planned(here, monkeypatch, block)
     made = restore(back_up(here), here)

@@ -159,7 +159,7 @@ def test_a_backup_without_the_chain_pays_nobody_twice(
 def test_a_payout_without_a_plan_waits_and_is_paid_by_the_restored_node_alone(
     here: TestNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = listen(monkeypatch, "services.payouts._log")
+    said = listen(monkeypatch, "services.payouts.sharing._log")
     block = sealed_block(here)
     sums = expected(here, block)
     for _ in range(DEPTH):

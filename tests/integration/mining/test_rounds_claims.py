@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from redis import Redis
 
-from services.connections import as_store, connect_for_requests
+from services.connections.servers import as_store, connect_for_requests
 from services.errors import Busy, NotFound, PolicyError
 from services.launch.embedded import EmbeddedValkey
 from services.mining.rounds import LONGEST_REST, REST_PER_TRANSACTION

@@ -10,7 +10,7 @@ from redis import Redis
 
 import services.mining.rounds
 from services import registry
-from services.connections import as_store, connect_for_jobs
+from services.connections.servers import as_store, connect_for_jobs
 from services.launch.embedded import EmbeddedValkey
 from services.mining.rounds import LONGEST_REST, REST_PER_TRANSACTION
 from services.node import Node, build_node

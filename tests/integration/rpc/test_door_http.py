@@ -168,7 +168,7 @@ def test_probes_answer_any_host(door: RunningDoor) -> None:
 
 
 def test_readiness_is_that_of_the_store(door: RunningDoor, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    from services.connections import RedisError
+    from services.connections.servers import RedisError
 
     def fails() -> Any:
         raise RedisError

@@ -14,7 +14,7 @@ import pytest
 from api.app import create_app
 from api.door.leases import Listener
 from api.door.requests import Refusal
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.node import Node
 from shared.proof import accepts
 from tests.support.door import RunningDoor

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from services.connections import as_store, connect_for_requests
+from services.connections.servers import as_store, connect_for_requests
 from services.errors import TipMoved, WrongChain
 from services.launch.embedded import EmbeddedValkey
 from services.node import build_node

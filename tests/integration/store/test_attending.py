@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from services.attending import Attendant
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.store.searches import Searched
 from tests.support.nodes import TestNode
 from tests.support.said import listen

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from services.audit.full import FullAudit
-from services.connections import as_store, connect_for_requests
+from services.connections.servers import as_store, connect_for_requests
 from services.errors import WrongChain
 from services.launch.embedded import EmbeddedValkey
 from services.node import Node, build_node

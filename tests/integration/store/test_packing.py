@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from services.audit.repair import BlockDamaged
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.errors import Damaged, TipMoved
 from services.store import packing
 from services.store.packing import HELD_SECONDS, PackStore

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from services.audit.full import FullAudit
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.errors import Damaged, Pruned, TipMoved
 from services.store import packing
 from services.store.pack_form import PRUNED, VERSION, unpack

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from services import registry
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.jobs.queues import MINING, NETWORK, RqJobs
 from services.jobs.worker_names import own_base
 from services.launch.children import Child

@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from services import registry
-from services.connections import as_store, connect_for_requests
+from services.connections.servers import as_store, connect_for_requests
 from services.jobs.queues import MINING, AllowListedJob, RqJobs, queue
 from services.launch.embedded import EmbeddedValkey
 from tests.integration.worker.planted import json_data, plant

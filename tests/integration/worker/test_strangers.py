@@ -16,7 +16,7 @@ from rq.suspension import resume, suspend
 import worker.jobs.network
 from api.app import create_app
 from services import registry
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.errors import NotFound
 from services.jobs.queues import FAILURE_TTL, HEARD, MINING, NETWORK, AllowListedJob, RqJobs, queue
 from services.jobs.worker_names import WorkerName

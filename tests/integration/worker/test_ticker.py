@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.connections import connect_for_requests
+from services.connections.servers import connect_for_requests
 from services.errors import NotBegun
 from services.housekeeping import HOUSEKEEPING_SECONDS, take_slot
 from services.jobs import totals as job_totals

@@ -19,7 +19,7 @@ from services.clocks import (
     wrong_clock_words,
     wrong_clocks,
 )
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.store.keys import CLOCKS
 from tests.support.clocks import FakeClock
 

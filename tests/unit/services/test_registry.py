@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fakeredis import FakeRedis
 
-from services.connections import as_store
+from services.connections.servers import as_store
 from services.errors import NotFound
 from services.registry import Unserved, look_up, register
 from services.settings.table import Settings, load

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.errors import LedgerDiffers, NotBegun
 from services.settings.table import load
 from worker.pacemaker import LOOK_SECONDS, Pacemaker, start_pacemaker

@@ -10,7 +10,7 @@ import pytest
 from api.door import lease_batches
 from api.door.lease_batches import LeaseBatches
 from api.door.pool import Pool
-from services.connections import RedisError
+from services.connections.servers import RedisError
 from services.mining.leases import Asked, Handed, Reported, UnknownVoucher
 from tests.support.threads import run_in_loop
 

@@ -14,7 +14,7 @@ from api.cli.node.backup import ATTEMPTS, write_backup
 from api.cli.node.backup_source import Records
 from services.backup.checking import check
 from services.backup.sealed import BadBackup
-from services.connections import connect_for_jobs
+from services.connections.servers import connect_for_jobs
 from services.errors import Pruned
 from services.launch.embedded import EmbeddedValkey
 from services.system.programs import ROOT

@@ -8,8 +8,8 @@ what is written down is sent again by whoever comes next, and a transaction with
 After a restore from a backup, the node of before may have planned and paid since. A plan of the backup is sent as it
 is. A block without one, which that node may have planned up to `depth` blocks above the backup's tip, is planned twice
 as far above it, if no peer claims a better chain. Then, and before anything is signed anew, what the chain shows as
-paid for the block is not paid again (services/payments_made.py). Until then it is not given up as detached either: the
-chain may have to be fetched first.
+paid for the block is not paid again (payments_made.py). Until then it is not given up as detached either: the chain may
+have to be fetched first.
 
 The body of a block may be pruned before its payout is planned, if no payer ran for so long. What a plan needs of it is
 kept (services/store/pruning.py).
@@ -22,7 +22,7 @@ import structlog
 
 from services.errors import BadSettings, Pruned
 from services.node import Node
-from services.payments_made import PaymentsMade
+from services.payouts.payments_made import PaymentsMade
 from services.settings.table import Settings
 from services.store.payouts import PAYMENT_DATA, Lost, Outcome, Payment, Plan, Reward
 from services.store.records import Tip

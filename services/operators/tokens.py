@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 import structlog
 
 from services.errors import PolicyError
-from services.names import check_name, compared_form
+from services.operators.names import check_name, compared_form
 from services.ports import Clock, Randomness
 from services.store.tokens import TokenStore
 from services.system.allowance import Allowance
@@ -66,7 +66,7 @@ class Operators:
         """Make a token. Returns who it is for, and its secret.
 
         Raises:
-            InputError: `bad_name` (services/names.py), `bad_scopes`.
+            InputError: `bad_name` (services/operators/names.py), `bad_scopes`.
             PolicyError: `name_taken`, `too_many_tokens`. Nothing has changed.
         """
         normal = check_name(name)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from services.connections import connect_for_requests, require_mendable, require_usable
+from services.connections.servers import connect_for_requests, require_mendable, require_usable
 from services.errors import BadSettings
 from services.launch.embedded import EmbeddedValkey
 from services.settings.redis_url import normal

@@ -16,10 +16,10 @@ from redis.exceptions import RedisError as RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from services.connections.request_client import RequestClient
+from services.connections.sentinels import NoLeader, NoSuchService, Pool, Sentinels
 from services.errors import BadSettings, StoreUnavailable
 from services.ports import Store
-from services.request_client import RequestClient
-from services.sentinels import NoLeader, NoSuchService, Pool, Sentinels
 from services.settings import redis_url
 from services.settings.values import named
 

@@ -11,9 +11,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from services.connections import connect_for_requests
+from services.connections.request_client import RequestClient
+from services.connections.servers import connect_for_requests
 from services.launch.embedded import EmbeddedValkey
-from services.request_client import RequestClient
 from tests.support.waiting import eventually
 
 

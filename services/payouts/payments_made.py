@@ -1,4 +1,4 @@
-"""What the chain shows as paid for blocks: asked for blocks that were restored from a backup (services/payouts.py)."""
+"""What the chain shows as paid for blocks. It is asked for blocks that were restored from a backup (sharing.py)."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from fakeredis import FakeRedis, FakeServer
 
-from services import names as module
 from services.errors import PolicyError
-from services.names import LONGEST, Names, check_name, compared_form
+from services.operators import names as module
+from services.operators.names import LONGEST, Names, check_name, compared_form
 from services.settings.table import Settings, load
 from services.store.keys import Keys
 from services.store.names import NameStore

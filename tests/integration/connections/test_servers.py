@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from api.server import _connect
-from services.connections import connect_for_jobs, connect_for_requests, require_mendable, require_usable
+from services.connections.servers import connect_for_jobs, connect_for_requests, require_mendable, require_usable
 from services.errors import BadSettings, StoreUnavailable
 from services.launch.embedded import EmbeddedValkey
 from services.settings.redis_url import normal

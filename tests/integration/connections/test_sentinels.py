@@ -12,11 +12,11 @@ import pytest
 from redis.exceptions import AuthenticationError
 from rq.job import Job
 
-from services.connections import connect_for_jobs, connect_for_requests, require_mendable, require_usable
+from services.connections.sentinels import NoLeader, Sentinels
+from services.connections.servers import connect_for_jobs, connect_for_requests, require_mendable, require_usable
 from services.errors import BadSettings, StoreUnavailable
 from services.jobs.json_only import SERIALIZER
 from services.jobs.queues import RELAY, RqJobs
-from services.sentinels import NoLeader, Sentinels
 from services.settings.redis_url import normal
 from tests.support.running import RunningNode
 from tests.support.sentinels import SENTINEL_PASSWORD, SERVICE, Watched

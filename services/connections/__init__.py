@@ -1,0 +1,6 @@
+"""Connections to Redis or Valkey, the only ones of the product.
+
+servers         connections for requests, whose callers wait, and for jobs, which can wait for the store
+request_client  a client whose threads keep their connections
+sentinels       connections to a server that Sentinels choose
+"""
