@@ -68,6 +68,7 @@ def run() -> None:
     nursery = fork_nursery()
     if nursery is None:
         return
+    sys.modules.pop("rich", None)  # which the nursery does without, and commands such as `quarry doctor` do not
     launch.nursery_of_nodes = lambda *_: nursery  # type: ignore[assignment]
     sys.argv = ["quarry", *sys.argv[2:]]
     try:
