@@ -19,7 +19,7 @@ from shared.errors import NodeError
 from shared.upgrades import BadUpgrades, unpacked
 
 # Incremented by every change after which a worker of an older release would misread a node's card, rounds or chain.
-PROTOCOL = 6
+PROTOCOL = 7
 # How the settings on a card are written and read, by their field names.
 _CARRIED = {name: setting.carried for name, setting in TABLE.items() if setting.carried is not None}
 # A worker's own values of these may be those of another chain.
