@@ -20,6 +20,7 @@ work, or on simulated ones in virtual time, and cannot tell which. Nothing below
 - `timeline`: a recording as text
 - `interface`: what a scenario sees: the lab, its nodes and its links
 - `strategy`: what a miner does with a block that it found or heard of
+- `seeds`: seeds of simulated runs, with the version of the simulation
 - `recording`: everything that happened, in order, as lines of JSON
 - `verdicts`: what a scenario claimed, whether it held, and intervals
 - `real`: nodes as processes, and the network between them

@@ -27,6 +27,7 @@ from lab.loading import MOST_NODES, Fidelity, built_in, load_scenario, read_para
 from lab.recording import BadRecording, Event
 from lab.runner import MakeLab, Result, run_real, run_seeds
 from lab.runner import simulated as simulated_lab
+from lab.seeds import read_seed
 from lab.session import run_session
 from lab.strategy import Strategy
 from lab.timeline import lines_of
@@ -72,8 +73,8 @@ _seeds = click.option(
     "--seeds", type=click.IntRange(1, MOST_SEEDS), default=1, show_default=True, help="How many seeds to run."
 )
 _first_seed = click.option(
-    "--first-seed", "--seed", "first_seed", type=click.IntRange(0, 2**53), default=1, show_default=True,
-    help="The first seed, or the only one.",
+    "--first-seed", "--seed", "first_seed", type=read_seed, metavar="SEED", default=1,
+    help="The first seed, or the only one: 7, or 1:7 with its version.", show_default=True,
 )  # fmt: skip
 _set = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a parameter; repeatable.")
 directory_option = click.option(
@@ -322,7 +323,7 @@ def show_result(result: Result, as_json: bool) -> None:
             word, colour = ("held", "green") if verdict.held else ("did not hold", "red")
             terminal.show(f": {figures(verdict)}", mark=word, colour=colour)
         if result.recording is not None:
-            terminal.show(f"Recording: {result.recording}")
+            terminal.show(f"Recording: {result.recording}{result.seed_of_recording}")
     _end(result)
 
 

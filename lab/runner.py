@@ -17,6 +17,7 @@ from lab import recording
 from lab.interface import Lab, LabError, World
 from lab.loading import Fidelity, Scenario, Value, describe_error, load_scenario
 from lab.recording import Event, Recorder
+from lab.seeds import written
 from lab.verdicts import Observation, Verdict, judge_all
 from services.settings.table import load_spec
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
@@ -39,6 +40,12 @@ class Result:
     seeds: list[int]
     verdicts: list[Verdict]
     recording: str | None  # path
+    recorded: int | None = None  # the seed of the run in it, if that was a simulated one
+
+    @property
+    def seed_of_recording(self) -> str:
+        """By which seed the recorded run is repeated, in brackets; "" for a run that no seed repeats."""
+        return "" if self.recorded is None else f" (seed {written(self.recorded)})"
 
     @property
     def held(self) -> bool:
@@ -147,13 +154,13 @@ def run_seeds(
         runs.append(observations)
         progress(len(runs))
     verdicts = judge_all(runs)
-    path = None
+    path, seed = None, None
     if directory is not None:
         broken = [index for index, run in enumerate(runs) if not all(each.held for each in run)]
         seed = seeds[broken[0] if broken else 0]
         with new_recording(directory, scenario.name, "simulated", seed) as (path, out):
             observe(scenario, simulated(fidelity), "simulated", seed, given, out)
-    return Result(scenario.name, "simulated", list(seeds), verdicts, None if path is None else str(path))
+    return Result(scenario.name, "simulated", list(seeds), verdicts, None if path is None else str(path), seed)
 
 
 def run_real(

@@ -51,6 +51,7 @@ def test_verdicts_decide_the_exit_code() -> None:
     assert good.exit_code == 0, good.output
     assert "held: the story ends well" in good.stdout
     assert "a share: 0.5 (95 %: 0.2366 to 0.7634), expected 0.5" in good.stdout
+    assert good.stdout.rstrip().endswith(".jsonl (seed 1:1)")
     bad = run("simulate", "story.py", "--set", "good=false")
     assert bad.exit_code == 1 and "did not hold: the story ends well" in bad.stdout
 
@@ -60,7 +61,7 @@ def test_json_is_one_object_with_the_promised_names() -> None:
     found = json.loads(result.stdout.splitlines()[-1])
     assert list(found) == ["scenario", "world", "seeds", "verdicts", "recording"]
     assert (found["scenario"], found["world"], found["seeds"]) == ("story", "simulated", [7, 8, 9])
-    only = json.loads(run("simulate", "story.py", "--seed", "7", "--json").stdout.splitlines()[-1])
+    only = json.loads(run("simulate", "story.py", "--seed", "1:7", "--json").stdout.splitlines()[-1])
     assert only["seeds"] == [7] and only["recording"].endswith("story-simulated-7-2.jsonl")
     assert set(found["verdicts"][0]) == {"claim", "held", "value", "low", "high", "expected"}
     assert Path(found["recording"]).exists()
@@ -89,6 +90,10 @@ def test_a_recording_in_which_something_did_not_hold_is_replayed_with_1() -> Non
         (["simulate", "story.py", "--set", "nodes=0"], "A lab has 1 to 64 nodes, not 0."),
         (["simulate", "story.py", "--seeds", "0"], "--seeds"),
         (["simulate", "story.py", "--first-seed", "-1"], "--first-seed"),
+        (["simulate", "story.py", "--seed", "9007199254740993"], "is no seed: a whole number from 0 to 2^53"),
+        (["simulate", "story.py", "--seed", "1:"], "'1:' is no seed"),
+        (["simulate", "story.py", "--seed", "2:7"], "2:7 is a seed of version 2 of the simulation."),
+        (["grade", "story.py", "--first-seed", "0:7"], "0:7 is a seed of version 0 of the simulation."),
         (["simulate", "story.py", "--fidelity", "fine"], "--fidelity"),
         (["simulate", "story.py", "--data-dir", "story.py"], "--data-dir"),
         (["run", "partition", "--set", "nodes=64"], "64 real nodes do not fit"),
