@@ -227,18 +227,16 @@ class StandardRules:
         expected = make_reward(self.spec.chain_id, block.index, reward.recipient, self.spec.reward + fees)
         if reward.fields != expected.fields:
             raise RuleError("wrong_reward", f"The reward must have {_told(expected)}, not {_told(reward)}.")
+        known = self._signatures
         for transaction in rest:
-            self._check_signature(transaction, senders)
-
-    def _check_signature(self, transaction: Transaction, senders: Mapping[str, str] | None) -> None:
-        known, sender, is_good = self._signatures, None, False
-        if senders:
-            sender = senders.get(transaction.id)
-        elif known is not None and transaction.fields["scheme"] == "ethereum":
-            sender = known.sender(transaction)
-        elif known is not None:
-            is_good = known.signed(transaction)
-        check_signature(transaction, self.spec, sender, is_good=is_good)
+            sender, is_good = None, False
+            if senders:
+                sender = senders.get(transaction.id)
+            elif known is not None and transaction.fields["scheme"] == "ethereum":
+                sender = known.sender(transaction)
+            elif known is not None:
+                is_good = known.signed(transaction)
+            check_signature(transaction, self.spec, sender, is_good=is_good)
 
     def touched(self, transactions: Sequence[Transaction]) -> ledger.Touched:
         return ledger.touched(transactions)
