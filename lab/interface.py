@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from lab.recording import GREATEST
 from lab.strategy import Strategy
 from lab.verdicts import Observation
 from shared.chain_spec import ChainSpec
 
 World = Literal["real", "simulated"]
-MOST_FIGURE = 1e300
 NodeState = Literal["running", "stopped", "killed"]
 
 
@@ -215,6 +215,6 @@ class Claims:
 
 def _figure(value: float) -> float:
     """A figure that can be compared and written down. Raises `LabError`: it is none."""
-    if isinstance(value, int | float) and abs(value) < MOST_FIGURE:
+    if isinstance(value, int | float) and abs(value) <= GREATEST:
         return value
     raise LabError(f"A figure is a number, not {str(value)[:40]!r}.")

@@ -34,6 +34,7 @@ from shared.wire import parse
 
 VERSION = 1
 MAX_LINE = 1_000_000  # characters
+GREATEST = 1e300  # that a figure may be, in size
 
 # kind -> its fields
 FIELDS: dict[str, frozenset[str]] = {
@@ -57,7 +58,7 @@ FIELDS: dict[str, frozenset[str]] = {
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and -_GREATEST <= value <= _GREATEST
+    return isinstance(value, int | float) and -GREATEST <= value <= GREATEST
 
 
 def _is_whole(value: Any) -> bool:
@@ -80,7 +81,6 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-_GREATEST = 1e300
 # field -> whether a value fits; of what is not named here, only a text does
 _FITS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("recording", "seed", "nodes", "node", "height", "from"), _is_whole),

@@ -50,9 +50,8 @@ class Ahead:
         self._left = worth if _cores() > 1 else None  # None: no helper, ever again
         self._helper: subprocess.Popen[bytes] | None = None
         self._is_ready = False
-        self._sent: deque[tuple[list[Name], int]] = (
-            deque()
-        )  # batches without an answer, and the bytes of these, at most
+        # Batches without an answer: names, and the bytes that their answers have at most.
+        self._sent: deque[tuple[list[Name], int]] = deque()
         self._awaited: set[Name] = set()  # all of their signatures
         self._owed = 0  # bytes of all these answers, at most
         self._good: dict[Name, Answer] = {}

@@ -99,15 +99,18 @@ class Nursery:
         environment = os.environ if environment is None else environment
         self._lock = threading.Lock()
         self._read = _read_at_start(environment)
-        self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._waits = waits
         self._loaded = False
+        self._channel = self._open(module, arguments, environment)
+
+    def _open(self, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> socket.socket | None:
+        """Start the nursery. Returns our end of its socket; None: there is no nursery."""
         if not AVAILABLE:
             log.info("nursery_unavailable", reason="this system has no os.pidfd_open: each program starts Python")
-            return
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._channel.settimeout(_PATIENCE)
+            return None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.settimeout(_PATIENCE)
         with theirs:
             try:
                 self._process = subprocess.Popen(
@@ -119,7 +122,10 @@ class Nursery:
                     start_new_session=True,  # a terminal's Ctrl-C is for its owner
                 )
             except OSError as error:
-                self._lose(error.strerror or str(error))
+                ours.close()
+                _say_lost(error.strerror or str(error))
+                return None
+        return ours
 
     @property
     def pid(self) -> int | None:
@@ -199,7 +205,7 @@ class Nursery:
                 self._waits(time.monotonic() - began)
 
     def _lose(self, reason: str) -> None:
-        log.error("nursery_lost", reason=reason, instead="each program starts Python from now on")
+        _say_lost(reason)
         self._let_go()
 
     def _let_go(self) -> None:
@@ -270,6 +276,10 @@ class _Nursling:
                 # The nursery was lost, and its children were told to end.
                 self.returncode = -signal.SIGTERM if code is None else code
                 os.close(self._descriptor)
+
+
+def _say_lost(reason: str) -> None:
+    log.error("nursery_lost", reason=reason, instead="each program starts Python from now on")
 
 
 def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:

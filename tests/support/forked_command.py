@@ -10,11 +10,10 @@ import os
 import signal
 import socket
 import sys
-import threading
 
 from api.cli import main
 from services.launch import launch
-from services.launch.nursery import LOADED, Nursery, _read_at_start
+from services.launch.nursery import LOADED, Nursery
 from services.launch.nursery_process import serve
 from services.launch.nursery_program import load
 from services.system.processes import die_with_parent
@@ -25,14 +24,13 @@ class ForkedNursery(Nursery):
     """A nursery that was forked from this process, and so has imported all that this process has."""
 
     def __init__(self, channel: socket.socket, process: int) -> None:
-        channel.settimeout(60)
-        self._lock = threading.Lock()
-        self._read = _read_at_start(scrubbed(os.environ))  # as commands that start nodes reduce it
-        self._channel = channel
-        self._process = None
-        self._waits = lambda seconds: None
-        self._loaded = False
+        self._given = channel
         self._forked: int | None = process
+        super().__init__("", environment=scrubbed(os.environ))  # as commands that start nodes reduce it
+
+    def _open(self, *_: object) -> socket.socket:
+        self._given.settimeout(60)
+        return self._given
 
     def close(self) -> None:
         super().close()

@@ -7,7 +7,8 @@
 --   11 hashes per second that this worker can use (0: none for now).
 -- Returns {"open", version, prefix, difficulty, first proof, share}, {"stale", version} if the tip has moved, the
 -- template is old or the proofs are used up (the node is called to renew it), {"enough", version, prefix, difficulty}
--- without a claim, {"later", …} likewise, because other workers still hold this one's share of the hash-rate limit, or {"ended"}.
+-- without a claim, {"later", …} likewise, because other workers still hold this one's share of the hash-rate limit, or
+-- {"ended"}.
 -- `share`: hashes per second that this worker may do for the next seconds; '' without a limit.
 -- Every worker runs it again and again while it searches, so each command counts.
 local P = KEYS[1]

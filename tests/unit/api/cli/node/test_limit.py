@@ -2,25 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.cli import refused, run
-from tests.support.fake_node import FakeNode, make_node
+from tests.support.fake_node import FakeNode
 
-pytestmark = pytest.mark.usefixtures("own_environment")
-
-
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
-    monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path))
-    fake = FakeNode()
-    make_node(tmp_path, fake.url)
-    yield fake
-    fake.close()
+pytestmark = pytest.mark.usefixtures("node_of_this_machine")
 
 
 def test_the_limit_is_shown_set_and_lifted(node: FakeNode) -> None:

@@ -1,24 +1,13 @@
 """`quarry voucher`: what programs read of it."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.cli import refused, run
-from tests.support.fake_node import FakeNode, make_node
+from tests.support.fake_node import FakeNode
 
-pytestmark = pytest.mark.usefixtures("own_environment")
-
-
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
-    monkeypatch.setenv("QUARRY_DATA_HOME", str(tmp_path))
-    fake = FakeNode()
-    make_node(tmp_path, fake.url)
-    yield fake
-    fake.close()
+pytestmark = pytest.mark.usefixtures("node_of_this_machine")
 
 
 def test_a_program_gets_the_name_and_the_voucher(node: FakeNode) -> None:
