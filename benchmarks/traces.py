@@ -33,7 +33,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     except ImportError:
         result.notes.append("not measured: pip install '.[traces]'")
         return [result]
-    rounds = 8 if quick else 24
+    rounds = 9 if quick else 30
     say("traces by turns")
     with TemporaryDirectory(prefix="quarry-bench-") as directory, EmbeddedValkey(Path(directory)) as valkey:
         settings = load({"QUARRY_REDIS_URL": valkey.url, "QUARRY_SPEC": "dev", "QUARRY_AUTOMINE": "false", **_ROOM})
@@ -42,8 +42,10 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
             node.begin()
             raws = iter(signed_transactions(settings.spec.chain_id, len(shares) * (rounds + 1) * _GROUP))
             seconds: dict[str, list[float]] = {name: [] for name in shares}
+            turns = list(shares.items())
             for _ in range(rounds + 1):
-                for name, how in shares.items():
+                turns.append(turns.pop(0))  # each begins as often as the others
+                for name, how in turns:
                     requests = [request_of(next(raws)) for _ in range(_GROUP)]
                     with _installed(how):
                         began = time.process_time()

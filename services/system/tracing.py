@@ -29,7 +29,9 @@ MOST_FOLLOWED = 20
 # Seconds that an export may take: a job waits for it when it ends.
 EXPORT_SECONDS = 1.0
 _OFF: AbstractContextManager[None] = nullcontext()
-# Whether this request or job is one that is not traced, so that nothing within it begins a trace of its own.
+# Whether this is within a request or job that is not traced, so that nothing here begins a trace of its own. A trace of
+# others that is followed here ends that for its block. So where it is true, no trace goes on, and OpenTelemetry, which
+# takes longer to say so, is not asked.
 _passed_over: contextvars.ContextVar[bool] = contextvars.ContextVar("passed_over", default=False)
 
 
@@ -54,22 +56,25 @@ class Tracing:
         self._second, self._followed = 0, 0
 
     def span(self, name: str, parent: str, attributes: dict[str, Any], *, begins: bool) -> AbstractContextManager[Any]:
+        passed_over = _passed_over.get()
+        if passed_over and not parent:
+            return _OFF
         context = None
-        if not self._is_inside():
-            if _TRACEPARENT.fullmatch(parent) and self._may_follow():
+        if passed_over or not self._is_inside():
+            if parent and _TRACEPARENT.fullmatch(parent) and self._may_follow():
                 context = self._propagator.extract({"traceparent": parent})
-            elif not begins or _passed_over.get():
+            elif passed_over or not begins:
                 return _OFF
             elif random.random() >= self._share:
-                return _passing_over()
+                return _passing_over(True)
         manager: AbstractContextManager[Any] = self._tracer.start_as_current_span(
             name, context=context, attributes=attributes, record_exception=False
         )
-        return manager
+        return _followed(manager) if passed_over else manager
 
     def current(self) -> str:
         carrier: dict[str, str] = {}
-        if self._is_inside():
+        if not _passed_over.get() and self._is_inside():
             self._propagator.inject(carrier)
         return carrier.get("traceparent", "")
 
@@ -159,9 +164,16 @@ def carried(work: Callable[[T], R]) -> Callable[[T], R]:
 
 
 @contextmanager
-def _passing_over() -> Iterator[None]:
-    token = _passed_over.set(True)
+def _passing_over(passed_over: bool) -> Iterator[None]:
+    token = _passed_over.set(passed_over)
     try:
         yield
     finally:
         _passed_over.reset(token)
+
+
+@contextmanager
+def _followed(manager: AbstractContextManager[Any]) -> Iterator[Any]:
+    """A trace that is followed within a request or job that is not traced itself."""
+    with _passing_over(False), manager as span:
+        yield span

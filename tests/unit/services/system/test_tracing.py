@@ -109,6 +109,18 @@ def test_a_share_of_nothing_traces_nothing_within_either(seen: Seen) -> None:
     assert seen.names() == ["next"]
 
 
+def test_a_trace_of_others_is_followed_also_within_what_was_passed_over(seen: Seen) -> None:
+    seen.begin(share=0.0)
+    with tracing.trace("request"):
+        with tracing.step("job", ELSEWHERE):
+            with tracing.step("claim"):
+                assert tracing.current() != ""
+        assert tracing.current() == ""
+        with tracing.step("after"):
+            pass
+    assert seen.tree()["claim"] == "job" and sorted(seen.names()) == ["claim", "job"]
+
+
 def test_threads_go_on_with_the_trace(seen: Seen) -> None:
     def work(item: int) -> None:
         with tracing.step(f"ask {item}"):
