@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import urllib3
 
-from api.cli.client import NodeClient
+from api.cli.client import NodeClient, Refused
 from api.cli.group import Failure
 from api.cli.wallet.transfers import submit_transfer
 from lab.blocktree import BlockTree
@@ -29,8 +30,27 @@ from shared.errors import NodeError
 HOST = "127.0.0.1"
 _BLOCK_SECONDS = 60.0  # that one block may take
 _NEXT = 0.05
+# Seconds for which a request is repeated while the node's store does not answer, as on a machine that is too busy, and
+# between two of them.
+_STORE_SECONDS, _REPEAT = 30.0, 0.25
 
 T = TypeVar("T")
+
+
+def once_the_store_answers(ask: Callable[[], T]) -> T:
+    """The answer to a request, which is repeated for a while if the node says that its store does not answer.
+
+    Raises:
+        Failure: the node refuses for another reason, or for this one all the time, or does not answer.
+    """
+    deadline = time.monotonic() + _STORE_SECONDS
+    while True:
+        try:
+            return ask()
+        except Refused as error:
+            if error.code != "store_unavailable" or time.monotonic() > deadline:
+                raise
+        time.sleep(_REPEAT)
 
 
 class Hands(Protocol):
@@ -114,16 +134,16 @@ class RealNode:
     def mine(self, blocks: int = 1) -> None:
         client = self.client()
         for _ in range(blocks):
-            with self._answers():
-                answer = client.post("/mine", wait=0)
-                job = str(answer.get("job", ""))
-                deadline = time.monotonic() + _BLOCK_SECONDS
-                while job:
-                    found = client.get(f"/jobs/{job}", timeout=20.0, wait=5)
-                    if found["status"] == "finished":
-                        break
-                    if found["status"] == "cancelled" or time.monotonic() > deadline:
-                        raise LabError(f"{self.name} found no block: its mining request was {found['status']}.")
+            # Repeated, it may add a second request, and so a block more.
+            answer = self._answered(lambda: client.post("/mine", wait=0))
+            job = str(answer.get("job", ""))
+            deadline = time.monotonic() + _BLOCK_SECONDS
+            while job:
+                found = self._answered(partial(client.get, f"/jobs/{job}", timeout=20.0, wait=5))
+                if found["status"] == "finished":
+                    break
+                if found["status"] == "cancelled" or time.monotonic() > deadline:
+                    raise LabError(f"{self.name} found no block: its mining request was {found['status']}.")
 
     def send(
         self,
@@ -147,8 +167,8 @@ class RealNode:
         return int(self._get(f"/accounts/{self.wallet}")["pending_nonce"])
 
     def depth(self, transaction: str) -> int | None:
-        with self._answers():
-            found = self.client().find(f"/transactions/{transaction}")
+        client = self.client()
+        found = self._answered(lambda: client.find(f"/transactions/{transaction}"))
         if found is None or found.get("status") not in ("pending", "confirmed"):
             return None
         return int(found.get("confirmations", 0))
@@ -208,8 +228,8 @@ class RealNode:
 
     def meet(self, url: str) -> None:
         """Make the node know a peer."""
-        with self._answers():
-            self.client().post("/nodes/register", {"nodes": [url]})
+        client = self.client()
+        self._answered(lambda: client.post("/nodes/register", {"nodes": [url]}))
 
     def ask(self, path: str) -> Any:
         """What the node's API answers to a GET. Raises `LabError`: it refuses, or the node does not run."""
@@ -243,20 +263,17 @@ class RealNode:
     def _take_or_cancel(self) -> None:
         """Have mining requests wait, or none."""
         assert self._watcher is not None
-        with self._answers():
-            if self._watcher.mines:
-                self._watcher.look()
-            else:
-                self.client().delete("/jobs")
+        client = self.client()
+        self._answered(self._watcher.look if self._watcher.mines else lambda: client.delete("/jobs"))
 
     def _apply_limit(self) -> None:
         if self._state != "running":
             return
-        with self._answers():
-            if self._rate:
-                self.client().post("/mining/limit", {"hash_rate_limit": self._rate})
-            else:
-                self.client().delete("/mining/limit")
+        client = self.client()
+        if self._rate:
+            self._answered(lambda: client.post("/mining/limit", {"hash_rate_limit": self._rate}))
+        else:
+            self._answered(lambda: client.delete("/mining/limit"))
         if self._watcher is not None:
             self._watcher.mines = self._mines and self._rate != 0
             self._take_or_cancel()
@@ -279,8 +296,13 @@ class RealNode:
         return self._client
 
     def _get(self, path: str) -> Any:
+        client = self.client()
+        return self._answered(lambda: client.get(path))
+
+    def _answered(self, ask: Callable[[], T]) -> T:
+        """What a request is answered with. Raises `LabError`."""
         with self._answers():
-            return self.client().get(path)
+            return once_the_store_answers(ask)
 
     @contextmanager
     def _answers(self) -> Iterator[None]:

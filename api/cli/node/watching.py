@@ -14,7 +14,7 @@ from api.cli import terminal
 from api.cli.node import event_lines
 from api.cli.node.event_lines import NameOf, Pace, RpcFailure
 from api.cli.node.log_tail import LogTail
-from services.connections.servers import as_store, connect_for_requests
+from services.connections.servers import Redis, RedisError, as_store, connect_for_requests
 from services.store.blocks import BlockReader
 from services.store.events import EventStream, Message, StoredEvent
 from services.store.keys import Keys
@@ -55,27 +55,35 @@ class Watcher:
         self._transactions = Pace("transaction", "transactions")
         self._reorganisations = Pace("reorganisation", "reorganisations")
         self._errors = Pace("RPC error", "RPC errors")
+        self._seen = ""  # the id of the last event that was read; "": not known yet
         self._lost = 0  # lines that standard output did not take
 
     def start(self, stop: threading.Event) -> None:
-        """Print events from now on, in a thread of its own, until `stop` is set or nobody reads."""
-        threading.Thread(target=self._run, args=(stop,), name=f"events of {self._name}", daemon=True).start()
+        """Print what happens after this call, in a thread of its own, until `stop` is set or nobody reads."""
+        redis = connect_for_requests(self._redis_url, threads=2)
+        try:
+            self._seen = EventStream(as_store(redis), Keys(self._name)).last()
+        except RedisError:
+            pass  # the thread asks again
+        name = f"events of {self._name}"
+        threading.Thread(target=self._run, args=(redis, stop), name=name, daemon=True).start()
 
-    def _run(self, stop: threading.Event) -> None:
-        with connect_for_requests(self._redis_url, threads=1) as redis:
+    def _run(self, redis: Redis, stop: threading.Event) -> None:
+        with redis:
             store, keys = as_store(redis), Keys(self._name)
             events, blocks, pool = EventStream(store, keys), BlockReader(store, keys), PoolStore(store, keys)
             names = NameStore(store, keys)
-            seen = ""
             while not stop.is_set():
                 lines: list[str] = []
                 try:
-                    seen = seen or events.last()
-                    page = events.since(seen, _WAIT)
-                    seen = page[-1].id if page else seen
+                    self._seen = self._seen or events.last()
+                    page = events.since(self._seen, _WAIT)
                     if page:
                         self._read_names(names)
-                    lines += self._of_events(page, blocks, pool)
+                    for event in page:
+                        self._seen = event.id  # first: one that cannot be read is passed over
+                        lines += self._of_event(event, blocks, pool)
+                    lines += self._summaries()
                 except Exception:  # the store is away, or holds what cannot be read: neither ends the printing
                     stop.wait(_AFTER_ERROR)
                 lines += self._of_logs()
@@ -92,20 +100,21 @@ class Watcher:
     def _name_of(self, address: Any) -> str:
         return (self._given.get(address, "") if isinstance(address, str) else "") or self._own_name_of(address)
 
-    def _of_events(self, page: Sequence[StoredEvent], blocks: BlockReader, pool: PoolStore) -> Iterator[str]:
-        for event in page:
-            now = time.monotonic()
-            if event.type == "transaction":
-                if self._transactions.admits(now):
-                    entry = pool.entry(event.data)
-                    fields = None if entry is None else entry.fields()
-                    yield event_lines.transaction_line(event.data, fields, self._symbol, self._name_of)
-            elif event.type == "block":
-                if self._blocks.admits(now):
-                    yield self._block(Message.of(event).data, blocks)
-            elif event.type == "reorganisation" and self._reorganisations.admits(now):
-                found = Message.of(event).data
-                yield event_lines.reorganisation_line(found["fork"], found["height"], found["hash"])
+    def _of_event(self, event: StoredEvent, blocks: BlockReader, pool: PoolStore) -> Iterator[str]:
+        now = time.monotonic()
+        if event.type == "transaction":
+            if self._transactions.admits(now):
+                entry = pool.entry(event.data)
+                fields = None if entry is None else entry.fields()
+                yield event_lines.transaction_line(event.data, fields, self._symbol, self._name_of)
+        elif event.type == "block":
+            if self._blocks.admits(now):
+                yield self._block(Message.of(event).data, blocks)
+        elif event.type == "reorganisation" and self._reorganisations.admits(now):
+            found = Message.of(event).data
+            yield event_lines.reorganisation_line(found["fork"], found["height"], found["hash"])
+
+    def _summaries(self) -> Iterator[str]:
         for pace in (self._transactions, self._blocks, self._reorganisations):
             if line := pace.summary(time.monotonic()):
                 yield line

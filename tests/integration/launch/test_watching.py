@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -10,7 +11,9 @@ from redis import Redis
 from api.cli import terminal
 from api.cli.node.event_lines import MOST_LINES
 from api.cli.node.watching import Watcher
+from services.connections.servers import RedisError
 from services.launch.embedded import EmbeddedValkey
+from services.store.names import NameStore
 from tests.support.keys import ALICE, BOB, MINER
 from tests.support.nodes import TestNode
 from tests.support.waiting import eventually
@@ -101,6 +104,42 @@ def test_errors_of_json_rpc_come_from_the_logs(watched: TestNode, printed: Print
     (tmp_path / "api.log").write_text(f"{head} code=-32601 left_out=7 method=eth_x reason=no\nanother line\n")
     eventually(lambda: printed.has("+ 7 RPC errors in"))
     assert printed.texts()[0] == "RPC error -32601 eth_x: no"
+
+
+def test_what_happens_before_its_thread_runs_is_told(
+    here: TestNode, valkey: EmbeddedValkey, printed: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, stop, run = threading.Event(), threading.Event(), Watcher._run
+
+    def later(watcher: Watcher, *arguments: Any) -> None:
+        assert go.wait(20)
+        run(watcher, *arguments)
+
+    monkeypatch.setattr(Watcher, "_run", later)
+    Watcher(here.settings.node, "", valkey.url, "QRY", []).start(stop)
+    here.mine(here.admit(ALICE, 0))
+    go.set()
+    eventually(lambda: printed.has("block 2"))
+    assert [text.split()[0] for text in printed.texts()] == ["transaction", "block"]
+    stop.set()
+    eventually(lambda: not any(thread.name.startswith("events of") for thread in threading.enumerate()))
+
+
+def test_a_page_that_was_read_when_the_store_went_away_is_told(
+    watched: TestNode, printed: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, revision = threading.Event(), NameStore.revision
+
+    def once(names: NameStore) -> Any:
+        if not refused.is_set():
+            refused.set()
+            raise RedisError("away")
+        return revision(names)
+
+    monkeypatch.setattr(NameStore, "revision", once)
+    watched.mine(watched.admit(ALICE, 0))
+    eventually(lambda: printed.has("block 2"), 20)
+    assert refused.is_set() and [text.split()[0] for text in printed.texts()] == ["transaction", "block"]
 
 
 def test_a_flood_is_summarised(watched: TestNode, printed: Printed) -> None:
