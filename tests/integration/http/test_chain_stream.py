@@ -18,14 +18,15 @@ from tests.support.nodes import MakeNode, grow, local_node, redis_of, transfer
 from tests.support.processes import rss
 from tests.support.running import RunningNode
 
-BLOCKS = 3000
+BLOCKS = 1500
+PAYMENTS = 2  # in each block
 MEMO = "x" * 7000
 MEBIBYTE = 2**20
 
 
 @pytest.fixture(scope="module")
 def long_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    """One API process on a chain of 3,000 blocks and 22 MiB."""
+    """One API process on a chain of 1,500 blocks and 22 MiB."""
     running = RunningNode(
         tmp_path_factory.mktemp("long") / "node",
         workers=0,
@@ -36,9 +37,12 @@ def long_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode
     with running:
         node = local_node(running.valkey.url, running.directory, {"difficulty": 1}, NODE=running.name)
         # The block's bytes are what counts here, so a few long payments are spread over many blocks.
-        for number in range(BLOCKS - 1):
-            key = KEYS[number % len(KEYS)]
-            grow(node, transfer(key, number // len(KEYS), fee="0", data=MEMO))
+        payments = [
+            transfer(KEYS[number % len(KEYS)], number // len(KEYS), fee="0", data=MEMO)
+            for number in range((BLOCKS - 1) * PAYMENTS)
+        ]
+        for first in range(0, len(payments), PAYMENTS):
+            grow(node, *payments[first : first + PAYMENTS])
         node.chain._redis.close()
         yield running
 

@@ -30,7 +30,8 @@ def test_a_directory_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
     with tarfile.open(ARCHIVE) as archive:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python has it from 3.11.4 on
         archive.extractall(tmp_path)
-    with launched(tmp_path) as (_, ready):
+    # What waits is older than a day: a ticker that is quicker than the round would let it expire.
+    with launched(tmp_path, QUARRY_MEMPOOL_EXPIRY="31536000") as (_, ready):
         url = ready["nodes"][0]["url"]
         assert ready["nodes"][0]["address"] == NODE
         assert get(f"{url}/blocks/6")["hash"] == TIP
