@@ -7,11 +7,15 @@ open round. Its processes were ended by SIGKILL.
 
 import json
 import tarfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from services.connections.servers import connect_for_requests
+from services.launch.embedded import EmbeddedValkey
+from services.store.keys import Keys
 from services.system.programs import ROOT
 from tests.support.commands import done, get, launched
 from tests.support.waiting import eventually
@@ -30,8 +34,8 @@ def test_a_directory_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
     with tarfile.open(ARCHIVE) as archive:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python has it from 3.11.4 on
         archive.extractall(tmp_path)
-    # What waits is older than a day: a ticker that is quicker than the round would let it expire.
-    with launched(tmp_path, QUARRY_MEMPOOL_EXPIRY="31536000") as (_, ready):
+    admit_again(tmp_path / "dev" / "node1" / "valkey")
+    with launched(tmp_path) as (_, ready):
         url = ready["nodes"][0]["url"]
         assert ready["nodes"][0]["address"] == NODE
         assert get(f"{url}/blocks/6")["hash"] == TIP
@@ -47,6 +51,14 @@ def test_a_directory_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
         assert done(tmp_path, "chain", "verify")["height"] == 9
         found = {item["check"]: item["verdict"] for item in done(tmp_path, "doctor")}
         assert found["chain"] == found["store"] == "ok"
+
+
+def admit_again(store: Path) -> None:
+    """Have what waits wait since now: it expires after a day, and the ticker may be quicker than the round."""
+    expiry, now = Keys("node1").expiry, time.time()
+    with EmbeddedValkey(store, durability="always") as server, connect_for_requests(server.url) as redis:
+        assert set(redis.zrange(expiry, 0, -1)) == {identifier.encode() for identifier in WAITING}
+        redis.zadd(expiry, dict.fromkeys(WAITING, now), xx=True)
 
 
 def assert_events_add_up(url: str) -> None:
