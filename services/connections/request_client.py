@@ -16,8 +16,9 @@ class RequestClient(Redis):
     """A client in which a command costs a third of what it costs in redis-py's own.
 
     redis-py takes a connection from its pool for each command and gives it back. Here a thread takes one for its first
-    command and gives it back when it ends. Commands are not retried, whatever the pool's connections say. Pipelines,
-    watches and everything else use the pool as in redis-py.
+    command and gives it back when it ends. Commands are not retried, whatever the pool's connections say. The timeout
+    of a command that waits at the server begins when the server has to answer. Pipelines, watches and everything else
+    use the pool as in redis-py.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -29,6 +30,8 @@ class RequestClient(Redis):
         connection = self._connection()
         # Both disconnect after an error, and sending connects again.
         connection.send_command(*args, **options)
+        if args[0] in _WAITING:
+            connection.can_read(_waits(args))
         return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call] # redis-py has no types
 
     def execute_each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -79,6 +82,17 @@ class _Script(Script):
             except NoScriptError:
                 pass  # redis-py loads it
         return super().__call__(keys, args, client)
+
+
+# Commands that may wait at the server.
+_WAITING = frozenset({"BLMOVE", "XREAD"})
+
+
+def _waits(command: Sequence[Any]) -> float:
+    """Seconds that the server waits before it answers such a command with nothing."""
+    if command[0] == "BLMOVE":
+        return float(command[-1])
+    return float(command[command.index(b"BLOCK") + 1]) / 1000 if b"BLOCK" in command else 0.0
 
 
 def _is_stale(connection: AbstractConnection) -> bool:

@@ -2,7 +2,11 @@
 
 import gc
 import itertools
+import os
+import signal
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +79,33 @@ def test_a_connection_that_the_server_closed_is_opened_again(valkey: EmbeddedVal
         before = redis.client_id()
         other.client_kill_filter(_id=str(before))
         assert redis.ping() and redis.client_id() != before
+
+
+def test_a_command_that_waits_has_the_timeout_on_top(valkey: EmbeddedValkey) -> None:
+    waits: list[Callable[[Redis], object]] = [
+        lambda redis: redis.blmove("none", "none", 0.6),
+        lambda redis: redis.xread({"none": "0-0"}, block=600),
+    ]
+    with RequestClient.from_url(valkey.url, socket_timeout=0.3) as redis:
+        before = redis.client_id()
+        for wait in waits:
+            began = time.monotonic()
+            assert not wait(redis) and time.monotonic() - began >= 0.6
+        assert not redis.xread({"none": "0-0"})
+        assert redis.client_id() == before, "no connection was lost"
+
+
+@pytest.mark.parametrize("wait", ["blmove", "xread"])
+def test_a_command_that_waits_at_a_server_that_stands_still_ends(tmp_path: Path, wait: str) -> None:
+    with EmbeddedValkey(tmp_path) as server, RequestClient.from_url(server.url, socket_timeout=0.3) as redis:
+        pid = int(redis.info("server")["process_id"])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(RedisTimeoutError):
+                redis.blmove("none", "none", 0.1) if wait == "blmove" else redis.xread({"none": "0-0"}, block=100)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert redis.ping()
 
 
 def test_a_late_answer_is_nobody_elses(valkey: EmbeddedValkey) -> None:
