@@ -90,7 +90,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("what a front shows of a chain, in both worlds",
      ("tests/unit/lab/real/test_front.py", "tests/simulation/test_front.py"), ("lab/chain_pages.py",)),
     ("real nodes: partition, kill, payment, liar, their nursery's end", ("tests/integration/lab/test_real_lab.py",),
-     ("lab/real/claimant.py", "lab/real/lab.py", "lab/real/node.py", "lab/real/watcher.py")),
+     ("lab/real/claimant.py", "lab/real/lab.py", "lab/real/watcher.py")),
     ("what the node answers about blocks that it refused, and peers that lied", ("tests/network/test_lab_refusals.py",),
      ("lab/real/refusals.py",)),
     ("cuts are the same in the three labs", ("tests/unit/lab/test_cuts.py",),
