@@ -23,6 +23,7 @@ from tests.support.door import frame
 from tests.support.http import Answer
 from tests.support.keys import ALICE, BOB, TOKEN
 from tests.support.nodes import transfer
+from tests.support.raw_server import RawServer, response
 from tests.support.running import RunningNode
 from tests.support.servers import free_port
 from tests.support.waiting import eventually
@@ -94,15 +95,17 @@ def rpc(node: RunningNode) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def edge(node: RunningNode, rpc: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The TLS port of the proxy of docker-compose.yml's profile `edge`."""
-    with edge_of(node, rpc, tmp_path_factory.mktemp("edge")) as port:
+    with edge_of(node.door.port, rpc, tmp_path_factory.mktemp("edge")) as port:
         yield port
 
 
 @contextmanager
-def edge_of(node: RunningNode, rpc: int, directory: Path, rate: int = 50) -> Iterator[int]:
+def edge_of(api: int, rpc: int, directory: Path, rate: int = 50) -> Iterator[int]:
     """The proxy as its script starts it. Its patience with slow clients is a second in place of ten.
 
     Args:
+        api: the port of the node's API.
+        rpc: the port of its `quarry rpc`.
         rate: of one client, in requests a second; 50 is what is shipped.
     """
     for path, name in zip(
@@ -117,7 +120,7 @@ def edge_of(node: RunningNode, rpc: int, directory: Path, rate: int = 50) -> Ite
     (directory / "shipped.conf").write_text(text.replace(" rate=50r/s;", f" rate={rate}r/s;"))
     tls, plain = free_port(), free_port()
     environment = {
-        "PATH": f"{os.environ['PATH']}:/usr/sbin", "EDGE_NAME": NAME, "EDGE_API": f"127.0.0.1:{node.door.port}",
+        "PATH": f"{os.environ['PATH']}:/usr/sbin", "EDGE_NAME": NAME, "EDGE_API": f"127.0.0.1:{api}",
         "EDGE_RPC": f"127.0.0.1:{rpc}", "EDGE_CERTIFICATES": str(directory), "EDGE_HTTP": f"127.0.0.1:{plain}",
         "EDGE_HTTPS": f"127.0.0.1:{tls}", "EDGE_CONFIGURATION": str(directory / "shipped.conf"),
         "EDGE_RUN": str(directory),
@@ -305,9 +308,25 @@ def test_events_and_leases_pass_the_edge(edge: int) -> None:
     ask(edge, "POST", "/leases", {"name": "anna", "rate": 1}).refused(401, "unknown_voucher")
 
 
+SERVED = {
+    "rpc": ["/leases", "/leases?wait=20", f"/leases/{'0' * 32}", "/leases/news"],
+    "api": ["/", "/status", "/rpc", "/join/ABCD-EFGH", "/miners", "/vouchers", "/leasess", "/events", "/mine?wait=0"],
+}
+
+
+def test_miners_are_served_by_the_process_that_bears_a_thousand_of_them(tmp_path: Path) -> None:
+    def says(name: str) -> RawServer:
+        return RawServer(lambda client: client.send(response(name.encode(), "Connection: close")))
+
+    with says("api") as api, says("rpc") as rpc, edge_of(api.port, rpc.port, tmp_path) as edge:
+        found = {path: ask(edge, "GET", path).body.decode() for paths in SERVED.values() for path in paths}
+        found["POST"] = ask(edge, "POST", "/leases", {"name": "anna", "rate": 1}).body.decode()
+    assert found == {path: name for name, paths in SERVED.items() for path in paths} | {"POST": "rpc"}
+
+
 def test_one_client_has_a_rate_whatever_it_says_of_itself(node: RunningNode, rpc: int, tmp_path: Path) -> None:
     # A busy machine may not reach 50 requests a second. The other tests keep a proxy that is not used up.
-    with edge_of(node, rpc, tmp_path, rate=5) as edge:
+    with edge_of(node.door.port, rpc, tmp_path, rate=5) as edge:
         use_up(edge)
 
 
