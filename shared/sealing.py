@@ -5,6 +5,7 @@ A sealed header has two fields more: `sealer`, the public key (an address could 
 whoever searches needs no key.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
@@ -17,7 +18,12 @@ from shared.errors import RuleError
 
 SEALED_FIELDS = ("sealer", "sealer_signature")
 _DOMAIN = b"quarry-block:"
-_SIGNED = ("difficulty", "index", "previous_hash", "sealer", "timestamp", "transactions_root")
+# A sealed header at the beginning of its block's canonical bytes; the root is at their end. What is signed, in groups.
+_SEALED = re.compile(
+    rb'(\{"difficulty": [0-9]+, "index": [0-9]+, "previous_hash": "[0-9a-f]{64}", )"proof": [0-9]+, '
+    rb'("sealer": "([0-9a-f]{64})", )"sealer_signature": "([0-9a-f]{128})", ("timestamp": [0-9]+, )"transactions": '
+)
+_ROOT_BYTES = len('"transactions_root": ""}') + 64
 _UNSIGNED = frozenset({"proof", "sealer_signature"})
 # Signatures whose answers are remembered: a header is judged once alone and once with its block. Two pages of headers.
 _REMEMBERED = 1024
@@ -33,29 +39,24 @@ def message_of(header: Header) -> bytes:
 
     Its numbers are whole and its texts hexadecimal, so canonical JSON is what is written here. A test compares the two.
     """
-    return _message(
-        header.difficulty,
-        header.index,
-        header.previous_hash,
-        header.sealer,
-        header.timestamp,
-        header.transactions_root,
-    )
-
-
-def message_in(fields: Mapping[str, Any]) -> bytes:
-    """`message_of` of the JSON object of such a header, or of its block."""
-    return _message(*map(fields.__getitem__, _SIGNED))
-
-
-def _message(
-    difficulty: int, index: int, previous_hash: str | int, sealer: str, timestamp: float, transactions_root: str
-) -> bytes:
     text = (
-        f'{{"difficulty": {difficulty}, "index": {index}, "previous_hash": "{previous_hash}", "sealer": "{sealer}", '
-        f'"timestamp": {timestamp}, "transactions_root": "{transactions_root}"}}'
+        f'{{"difficulty": {header.difficulty}, "index": {header.index}, "previous_hash": "{header.previous_hash}", '
+        f'"sealer": "{header.sealer}", "timestamp": {header.timestamp}, '
+        f'"transactions_root": "{header.transactions_root}"}}'
     )
     return _DOMAIN + text.encode()
+
+
+def signed_in(text: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """The sealer's public key, `message_of` the header, and the signature, from the canonical bytes of a block that the
+    standard rules have read; None if it is not sealed. Reading the JSON takes more than twice as long.
+    """
+    found = _SEALED.match(text)
+    if found is None:
+        return None
+    head, sealer, public_key, signature, timestamp = found.groups()
+    message = b"".join((_DOMAIN, head, sealer, timestamp, text[-_ROOT_BYTES:]))
+    return bytes.fromhex(public_key.decode()), message, bytes.fromhex(signature.decode())
 
 
 def sign(fields: Mapping[str, Any], key: keys.KeyPair) -> dict[str, Any]:

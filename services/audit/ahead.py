@@ -1,13 +1,18 @@
 """Signatures that are checked in another process, ahead of the replay that asks for them.
 
 Checking signatures takes most of the time of a replay, and a replay uses one core. So blocks are read some way ahead
-and sent to a helper process as they are hashed (checking.py). It reads them again, and says which signatures are
+and sent to a helper process as they are hashed (checking.py). It finds the signatures in them, and says which are
 good. A block is never called valid before the answers for all of its signatures have come. The helper decides nothing
 alone: what it did not call good is checked again here, and so is everything while it starts, if there is no second
 core, and once it has ended.
+
+Both work at the same time. A signature takes about as long as the rules of an empty block, so the helper may be the
+slower one: then a batch is not sent, and its signatures are checked here when its blocks are judged. Thus neither waits
+for the other for long.
 """
 
 import contextlib
+import fcntl
 import os
 import pickle
 import select
@@ -33,7 +38,12 @@ WORTH: Final = 200
 # A batch is full with so many blocks or bytes of blocks, and so many batches are read ahead.
 _BATCH_BLOCKS: Final = 64
 _BATCH_BYTES: Final = 2**18
-_BATCHES: Final = 3
+_BATCHES: Final = 4
+# Batches without an answer from which on the helper is behind. With one it works, and the other one waits for it; a
+# batch that is needed next has its answer then.
+_BEHIND: Final = 2
+# Bytes in the pipe to the helper, so that a whole batch can be left there while the helper works (Linux).
+_PIPE_BYTES: Final = 2**19
 # Bytes of answers that are not taken when another batch is sent: they fit into any system's pipe, so that two processes
 # never wait for each other to read.
 _OWED: Final = 2**13
@@ -52,9 +62,9 @@ class Ahead:
         self._is_ready = False
         # Batches without an answer: names, and the bytes that their answers have at most.
         self._sent: deque[tuple[list[Name], int]] = deque()
-        self._awaited: set[Name] = set()  # all of their signatures
         self._owed = 0  # bytes of all these answers, at most
-        self._good: dict[Name, Answer] = {}
+        # What the helper says of each signature that was sent; None while its batch has no answer.
+        self._answers: dict[Name, Answer | None] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +94,9 @@ class Ahead:
             self._begin()
             if not self._is_ready and not self._look(0):
                 return  # it takes longer to start than these signatures take here
+            self._take_what_has_come()
+            if self._helper is None or len(self._sent) >= _BEHIND:
+                return
             while self._owed > _OWED:
                 self._take()
             if self._helper is None:
@@ -95,7 +108,7 @@ class Ahead:
             return
         owed = sum(64 if b'"ethereum"' in name else 1 for name in names if isinstance(name, bytes)) + len(blocks)
         self._sent.append((names, owed))
-        self._awaited.update(names)
+        self._answers.update(dict.fromkeys(names))
         self._owed += owed
 
     def sealed(self, header: Header) -> bool:
@@ -111,10 +124,16 @@ class Ahead:
         found = self._answer(transaction.canonical)
         return found if isinstance(found, str) else None
 
-    def _answer(self, name: Name) -> Answer | None:
-        while name not in self._good and name in self._awaited:
+    def _answer(self, name: Name) -> Answer:
+        """What is known of a signature, once: False if nothing is."""
+        while self._answers.get(name, False) is None:
             self._take()
-        return self._good.pop(name, None)
+        return self._answers.pop(name, None) or False
+
+    def _take_what_has_come(self) -> None:
+        """Take the answers that can be taken without waiting for the helper."""
+        while self._sent and self._helper is not None and _has_bytes(_pipe(self._helper.stdout)):
+            self._take()
 
     def _take(self) -> None:
         """Take the answers for the oldest batch."""
@@ -123,13 +142,12 @@ class Ahead:
             answers = pickle.load(_pipe(self._helper.stdout)) if self._helper else []
             if not isinstance(answers, list):
                 raise ValueError
-            good = {name: answer for name, answer in zip(names, answers, strict=True) if answer}
+            answered = {name: answer or False for name, answer in zip(names, answers, strict=True)}
         except (OSError, EOFError, ValueError, pickle.UnpicklingError):
             self._stop()
             return
-        self._awaited.difference_update(names)
         self._owed -= owed
-        self._good.update(good)
+        self._answers.update(answered)
 
     def _begin(self) -> None:
         """Start the helper, unless that was done. Raises: OSError."""
@@ -137,6 +155,8 @@ class Ahead:
             command = module_command(checking.__name__)
             pipe = subprocess.PIPE
             self._helper = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=scrubbed(os.environ))
+            with contextlib.suppress(OSError, AttributeError):  # a system that has no such call, or a lower limit
+                fcntl.fcntl(_pipe(self._helper.stdin), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def _look(self, seconds: float | None) -> bool:
         """Whether the helper is ready, or gets so within some seconds (None: wait). One that has ended is forgotten."""
@@ -152,7 +172,7 @@ class Ahead:
         self._left = None
         self._is_ready = False
         self._sent.clear()
-        self._awaited.clear()
+        self._answers.clear()
         self._owed = 0
         helper, self._helper = self._helper, None
         if helper is not None:
@@ -225,6 +245,15 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _has_bytes(pipe: Any) -> bool:
+    """Whether something can be read from a pipe, or was read ahead by its buffer."""
+    os.set_blocking(pipe.fileno(), False)
+    try:
+        return bool(pipe.peek())
+    finally:
+        os.set_blocking(pipe.fileno(), True)
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -153,11 +153,12 @@ def helped(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
             self.start()
 
         def __exit__(self, *error: Any) -> None:
-            used.append(self.has_helper and not self._awaited)
+            used.append(self.has_helper and not self._sent)
             super().__exit__(*error)
 
     monkeypatch.setattr(ahead, "_cores", lambda: 2)
     monkeypatch.setattr(ahead, "_BATCH_BLOCKS", 2)
+    monkeypatch.setattr(ahead, "_BEHIND", 100)  # all are sent, also to a helper that is behind
     monkeypatch.setattr("api.cli.chain.chain_file.Ahead", Helped)
     return used
 

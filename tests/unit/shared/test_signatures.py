@@ -25,7 +25,14 @@ hexadecimal = st.binary(min_size=32, max_size=32).map(bytes.hex)
     )
 )  # fmt: skip
 def test_the_message_that_is_written_at_once_is_the_canonical_one(header: Header) -> None:
-    assert sealing.message_of(header) == sealing.signing_message(header.to_object())
+    message = sealing.signing_message(header.to_object())
+    assert sealing.message_of(header) == message
+    found = bytes.fromhex(header.sealer), message, bytes.fromhex(header.sealer_signature)
+    # Whatever is in the body, also what looks like the header's fields.
+    for body in ([], [{"sealer": "00" * 32, "transactions_root": "11" * 32, "data": '"sealer": "22", "scheme": '}]):
+        text = canonical({**header.to_object(), "transactions": body})
+        assert sealing.signed_in(text) == found
+        assert check_all(text) == [False]
 
 
 def test_every_signature_of_a_block_is_checked() -> None:
@@ -34,7 +41,9 @@ def test_every_signature_of_a_block_is_checked() -> None:
     assert names_of(block) == [block.hash, block.transactions[1].canonical, block.transactions[2].canonical]
     assert check_all(block.canonical) == [True, True, WALLET]
     value = json.loads(block.canonical)
-    assert sealing.message_in(value) == sealing.message_of(block.header)
+    assert sealing.signed_in(block.canonical) == (
+        ALICE.public_key, sealing.message_of(block.header), bytes.fromhex(block.header.sealer_signature)
+    )  # fmt: skip
 
     def answers(**changed: object) -> list[bool | str]:
         return check_all(canonical({**value, **changed}))
@@ -51,3 +60,4 @@ def test_an_open_block_has_no_seal_to_check() -> None:
     chain = Chain()
     block = chain.mine()
     assert names_of(block) == check_all(block.canonical) == []
+    assert sealing.signed_in(block.canonical) is None
