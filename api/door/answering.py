@@ -21,6 +21,7 @@ class Answering(sockets.Receiver):
         self._paused = False  # the client does not take its answers
         self._over = False  # nothing more is read or written
         self._half_closed = False  # the client sends no more
+        self._is_head = False  # the next answer is to a HEAD, and has no body
         self._ended: Callable[[], None] = lambda: None  # called when the connection has ended
         self._flow = sockets.Flow(door.now)
 
@@ -39,10 +40,11 @@ class Answering(sockets.Receiver):
         keep = keep and not self.door.ending and not self._half_closed
         length = b"" if status == 204 else b"content-length: %d\r\n" % len(body)
         last = b"\r\n" if keep else b"connection: close\r\n\r\n"
+        sent, self._is_head = b"" if self._is_head else body, False
         self._transport.write(
-            b"".join((STARTS[status], b"date: ", self.door.date, b"\r\n", fields, length, last, body))
+            b"".join((STARTS[status], b"date: ", self.door.date, b"\r\n", fields, length, last, sent))
         )
-        self._flow.wrote(len(body))
+        self._flow.wrote(len(sent))
         self._since = self.door.now
         if not keep:
             self._end()

@@ -126,7 +126,7 @@ class HttpConnection(Answering):
             request.large = self.door.begin_large(self)
             refusal = None if request.large else ANOTHER_LARGE
         if refusal is not None and not self._over:
-            self.refuse(refusal)
+            self._refuse_arriving(refusal)
         elif request.fields.get(b"expect", b"").lower() == b"100-continue" and not self._busy:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -165,6 +165,7 @@ class HttpConnection(Answering):
     def _serve(self, request: Received) -> None:
         self._hold(0 if request.large else -len(request.body))
         path = request.path.partition(b"?")[0]
+        self._is_head = request.method == b"HEAD"
         if not is_lease(path):
             self._scatter()
         if path in PROBES and request.method in (b"GET", b"HEAD"):
@@ -267,7 +268,7 @@ class HttpConnection(Answering):
             door.count_end("too_many_sockets")
             refusal = Refusal(503, "too_many_connections", "This node has too many WebSockets; try again.")
         if refusal is not None:
-            self.refuse(refusal)
+            self._refuse_arriving(refusal)
             return
         self._over = True
         door.callers.discard(self)
@@ -310,6 +311,11 @@ class HttpConnection(Answering):
     def abort(self) -> None:
         """End the connection at once."""
         self._transport.abort()
+
+    def _refuse_arriving(self, refusal: Refusal) -> None:
+        """Refuse the request whose head has just arrived."""
+        self._is_head = self._parser.get_method() == b"HEAD"
+        self.refuse(refusal)
 
     def _late(self, refusal: Refusal) -> None:
         self.door.count_end(refusal.code)

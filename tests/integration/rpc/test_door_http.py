@@ -104,6 +104,25 @@ def test_what_is_refused(door: RunningDoor, sent: bytes, status: int, code: str)
     assert door.door.arriving == 0
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", 403),
+        (b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (b"HEAD /leases HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (b"HEAD /leases/1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (b"HEAD /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"HEAD / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 104857600\r\n\r\n", 413),
+        (b"HEAD /no HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 404),
+    ],
+)
+def test_an_answer_to_a_head_has_no_body(door: RunningDoor, sent: bytes, status: int) -> None:
+    """Else whoever passes it on, such as a proxy, would take the body for the answer to another's request."""
+    head, _, body = _raw(door, sent).partition(b"\r\n\r\n")
+    assert (int(head.split()[1]), body) == (status, b"") and b"content-length: " in head
+    assert b'"0x1092"' in _raw(door, _request(BODY, "Connection: close"))
+
+
 def _padded(method: str, *params: Any, size: int = 20_000) -> bytes:
     """A call of `size` bytes. The node takes 10,000."""
     text = json.dumps({**CALL, "method": method, "params": params}).encode()

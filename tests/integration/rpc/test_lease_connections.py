@@ -144,6 +144,16 @@ def test_wallets_methods_and_sockets_on_the_same_connection(miner: Miner, door: 
     assert len(door.door.lease_batches.gathering) == 0
 
 
+def test_a_head_on_the_same_connection_changes_no_answer(miner: Miner) -> None:
+    for _ in range(3):  # from the second time on, the head of the miner's request is known
+        miner.socket.sendall(miner.report())
+        status, answer = miner.answer()
+        assert status == 200 and answer["accepted"] == 0
+        assert miner.ask("/", {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []})[1]["result"]
+        miner.socket.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert miner.answer() == (200, None)
+
+
 def test_who_says_close_gets_its_answer_first(miner: Miner, door: RunningDoor) -> None:
     assert miner.ask("/leases", {"name": "a", "rate": 1}, fields="Connection: close\r\n")[0] == 200
     assert miner.socket.recv(1) == b""
