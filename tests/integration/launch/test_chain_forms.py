@@ -3,11 +3,15 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from redis import Redis
 
+from api.cli.chain.verification import verify_chain
+from api.cli.client import NodeClient
+from api.cli.group import Failure
 from services.audit import ahead
 from services.connections.servers import as_store
 from services.launch.embedded import EmbeddedValkey
@@ -144,7 +148,7 @@ def test_a_node_that_has_the_upgrades_imports_the_chain(
 
 @pytest.fixture
 def helped(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Imports have a helper process for signatures at once. Whether it had answered at the end of each."""
+    """Commands have a helper process for signatures at once. Whether it had answered at the end of each."""
     used: list[bool] = []
 
     class Helped(ahead.Ahead):
@@ -160,6 +164,7 @@ def helped(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     monkeypatch.setattr(ahead, "_BATCH_BLOCKS", 2)
     monkeypatch.setattr(ahead, "_BEHIND", 100)  # all are sent, also to a helper that is behind
     monkeypatch.setattr("api.cli.chain.chain_file.Ahead", Helped)
+    monkeypatch.setattr("api.cli.chain.verification.Ahead", Helped)
     return used
 
 
@@ -194,6 +199,26 @@ def test_an_import_whose_signatures_a_helper_checks(
     assert [message[:16] for message in checked] == [b"quarry-upgrade:{"]  # the helper has checked all others
     monkeypatch.undo()
     assert_store_equals_replay(node.node, here.redis)
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["sent to the helper", "kept here"])
+@pytest.mark.parametrize("height", [2, 3, 5, 10])  # the first ones are read from packs
+def test_verifying_finds_a_bad_signature_wherever_it_is(
+    here: TestNode, helped: list[bool], monkeypatch: pytest.MonkeyPatch, height: int, sent: bool
+) -> None:
+    if not sent:
+        monkeypatch.setattr(ahead, "_BEHIND", 0)
+    blocks = [json.loads(text) for text in here.node.chain.stream(1, 10)]
+    client = SimpleNamespace(blocks=lambda: ((block, 10) for block in blocks))
+    verified = verify_chain(cast(NodeClient, client), upgraded(), lambda reached, length: None)
+    assert verified.replay.claim.hash == here.node.chain.tip().hash and helped == [True]
+
+    wrong, other = blocks[height - 1], blocks[height - 2 or 2]  # genesis has no signature
+    wrong["sealer_signature"] = other["sealer_signature"]
+    del wrong["proof"]
+    blocks[height - 1] = sealed(wrong, wrong["difficulty"])
+    with pytest.raises(Failure, match=f"Block {height} breaks the rule sealer_signature_invalid"):
+        verify_chain(cast(NodeClient, client), upgraded(), lambda reached, length: None)
 
 
 def test_a_node_that_lacks_an_upgrade_is_told_which_and_imports_nothing(
