@@ -104,7 +104,7 @@ def test_many_wait_for_a_round(door: RunningDoor, node: Node, voucher: dict[str,
         node.requests.ask()
         for connection in waiting:
             assert connection.recv(12) == b"HTTP/1.1 200"
-    assert not door.door.lease_news.waiters
+    eventually(lambda: not door.door.lease_news.waiters)
 
 
 def test_who_waits_in_vain_is_told_so(door: RunningDoor, voucher: dict[str, str]) -> None:
