@@ -155,7 +155,7 @@ def run(tmp_path: Path, seed: int, seconds: float) -> None:
         with crew:
             supervised = Supervised(crew, server)
             load = Load(f"http://127.0.0.1:{port}", signer.sign, KEYS[:4])
-            eventually(lambda: load.ask("GET", "/readyz")[0] == 200, what="the API")
+            eventually(lambda: load.ask("GET", "/readyz")[0] == 200, 60, "the API")
             load.start()
             # Each kind once, in random order; then any.
             kinds = rng.sample(KINDS, len(KINDS))
@@ -179,7 +179,7 @@ def run(tmp_path: Path, seed: int, seconds: float) -> None:
 
             # All processes run again: what waits is mined, and each request is answered.
             supervised.tick()
-            eventually(lambda: load.ask("GET", "/readyz")[0] == 200, what="the API's return")
+            eventually(lambda: load.ask("GET", "/readyz")[0] == 200, 60, "the API's return")
             eventually(lambda: mempool_size(load) == 0, 30.0, "an empty mempool")
             for job in load.jobs:
                 assert load.ask("GET", f"/jobs/{job}?wait=2")[1]["status"] == "finished"
