@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """On a fresh clone, compiling the tests takes longer than collecting them, and all test processes would compile
     the same file at the same time. Each begins at another place, and finds compiled what others have reached.
     """
+    gc.disable()  # until the tests are collected: a million objects, nearly all of which stay
     process, processes = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if process is None or session.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return
@@ -82,6 +83,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         for name in names[begin:] + names[:begin]:
             with suppress(Exception, pytest.skip.Exception):  # pytest imports it again, and reports what is wrong
                 importlib.import_module(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)  # after pytest-randomly
