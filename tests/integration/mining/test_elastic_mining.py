@@ -31,6 +31,7 @@ from tests.support.processes import alive, children
 from tests.support.searching import claim_of
 from tests.support.servers import connect
 from tests.support.specs import make_spec
+from tests.support.stopwatch import Stopwatch
 from tests.support.stored import assert_store_equals_replay
 from tests.support.waiting import eventually, seconds_until
 from worker.jobs.search import TURN_SECONDS
@@ -262,11 +263,13 @@ def test_a_cancelled_round_stops_within_a_slice(scene: Scene) -> None:
     # Until its claims are long: a search that only looks between claims would be noticed.
     eventually(lambda: round_of(node.mining, round_id).hashes > 0)
     time.sleep(4.0)
+    watch = Stopwatch(*scene.crew.left())
     node.requests.cancel(round_id)
     ended = round_of(node.mining, round_id).ended_at
     assert ended is not None
-    eventually(lambda: not node.mining.searchers(time.time()), what="the end of the search")
-    assert max(worker.last for worker in node.mining.round_workers(round_id).values()) - ended < 0.8
+    watch.until(lambda: not node.mining.searchers(time.time()), "the end of the search")
+    last = max(worker.last for worker in node.mining.round_workers(round_id).values())
+    assert last - ended - watch.waited() < 0.8
     found = round_of(node.mining, round_id)
     assert 0 < found.wasted < found.hashes
 
@@ -281,8 +284,9 @@ def test_a_moved_tip_gives_the_round_a_new_template_at_once(scene: Scene) -> Non
     template = node.rules.template(node.chain.window(node.chain.tip()), [], "0x" + "5" * 40, node.clock.now())
     proof = PlainKernel().scan(template.seal, template.difficulty, 0, 10**6)
     assert proof is not None
+    watch = Stopwatch(*scene.crew.left())
     node.acceptor.accept(node.rules.read_block(template.with_proof(proof)))  # as if it came from a peer
-    assert seconds_until(lambda: round_of(node.mining, round_id).version == "2") < 2.0
+    assert watch.until(lambda: round_of(node.mining, round_id).version == "2") < 2.0
     assert not answered(node, request_id)
     scene.gate.touch()
     eventually(lambda: answered(node, request_id), what="the block")
