@@ -3,6 +3,7 @@
 import gc
 import importlib
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -21,6 +22,10 @@ sys.dont_write_bytecode = False
 for name in ("COLUMNS", "LINES"):
     os.environ.pop(name, None)
     os.unsetenv(name)
+
+# A shell that has `make test` run in the background has it ignore SIGINT, and the programs whose Ctrl-C is tested, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest.register_assert_rewrite("tests.support")
 
