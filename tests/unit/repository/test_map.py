@@ -5,7 +5,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -326,19 +326,21 @@ def listed() -> tuple[str, ...]:
     return tuple(name for name in names.splitlines() if (ROOT / name).is_file())
 
 
+@cache
 def files() -> tuple[str, ...]:
     return tuple(name for name in listed() if name.endswith(".py"))
 
 
-def modules() -> Iterator[str]:
+@cache
+def modules() -> tuple[str, ...]:
     """The files of the product that have code; most `__init__.py` have none."""
-    for name in files():
-        if name.startswith(PRODUCT):
-            body = ast.parse((ROOT / name).read_text()).body
-            if not name.endswith("__init__.py") or any(
-                isinstance(item, ast.FunctionDef | ast.ClassDef) for item in body
-            ):
-                yield name
+
+    def has_code(name: str) -> bool:
+        body = ast.parse((ROOT / name).read_text()).body
+        return any(isinstance(item, ast.FunctionDef | ast.ClassDef) for item in body)
+
+    ours = [name for name in files() if name.startswith(PRODUCT)]
+    return tuple(name for name in ours if not name.endswith("__init__.py") or has_code(name))
 
 
 def by_path(module: str) -> list[str]:
@@ -385,6 +387,12 @@ def test_the_mirror_has_no_folder_of_its_own() -> None:
     assert folders - packages - {"tests/unit", "repository"} == set()
 
 
+@cache
+def words_of(package: Path) -> frozenset[str]:
+    """The words of a package's docstring."""
+    return frozenset(re.findall(r"\w+", ast.get_docstring(ast.parse(package.read_text())) or ""))
+
+
 def test_a_package_says_what_each_of_its_modules_does() -> None:
     """CONTRIBUTING.md promises it. `__main__` is what `python -m` runs, in every package that has one."""
     unnamed = []
@@ -395,10 +403,8 @@ def test_a_package_says_what_each_of_its_modules_does() -> None:
         if path.stem == "__init__":
             path = path.parent  # a package is named by the one that it is in
         package = ROOT / path.parent / "__init__.py"
-        if package.is_file():
-            docstring = ast.get_docstring(ast.parse(package.read_text())) or ""
-            if path.stem not in re.findall(r"\w+", docstring):
-                unnamed.append(name)
+        if package.is_file() and path.stem not in words_of(package):
+            unnamed.append(name)
     assert unnamed == [], "their packages do not say what they are for"
 
 
