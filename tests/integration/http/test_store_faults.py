@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from tests.support.http import Answer
 from tests.support.keys import ALICE, BOB
 from tests.support.nodes import transfer
 from tests.support.running import RunningNode, StartNode
+from tests.support.stopwatch import Stopwatch
 from tests.support.waiting import eventually
 
 # The socket timeout is two seconds; the third is for slow machines.
@@ -28,10 +28,10 @@ def node(start_node: StartNode) -> RunningNode:
 
 
 def refused_soon(node: RunningNode, method: str, path: str, value: object = None) -> None:
-    started = time.monotonic()
+    watch = Stopwatch(node.processes["api"].pid)
     answer = node.client.post(path, value) if method == "POST" else node.client.get(path)
     answer.refused(503, "store_unavailable")
-    assert time.monotonic() - started < SOON
+    assert watch.seconds() < SOON
     assert answer.headers["retry-after"] == "1"
 
 
