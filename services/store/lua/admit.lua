@@ -67,17 +67,19 @@ for i = FIRST, #ARGV, WIDTH do
   items[#items + 1] = {id = id, nonce = nonce, fee_rank = fee_rank, replacements = replacements,
     transaction = transaction}
 end
-pool_insert(sender, items, now)
+local arrived = pool_insert(sender, items, now)
 if end_before then
   redis.call('ZREM', P .. 'pool:ends', end_before)
 end
-local next, revision = pool_settle(sender, tonumber(next_before or string.match(account, ':(%d+)$')), total)
+local from = tonumber(next_before or string.match(account, ':(%d+)$'))
+local next, revision = pool_settle(sender, from, total, arrived)
 for _, item in ipairs(items) do
   tell('transaction', item.id)
 end
-local attended = redis.call('EXISTS', P .. 'round')
-if attended == 0 then
-  local until_then = tonumber(redis.call('GET', P .. 'resting') or '0') or 0
+local open, resting = unpack(redis.call('MGET', P .. 'round', P .. 'resting'), 1, 2)
+local attended = open and 1 or 0
+if not open then
+  local until_then = tonumber(resting or '0') or 0
   -- A time further ahead was written by a wrong clock.
   attended = until_then > tonumber(now) and until_then <= tonumber(now) + 1 and 1 or 0
 end

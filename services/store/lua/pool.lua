@@ -59,10 +59,10 @@ end
 
 -- Put transactions into their sender's queue and every other key. Nothing is queued at their nonces. Each item has id,
 -- nonce, fee_rank, replacements and transaction. In bulk, therefore 1,000 at most: Lua's stack holds some thousands of
--- values. The caller then calls pool_settle.
+-- values. The caller then calls pool_settle. Returns the arrival number of the last of them, or nil if there are none.
 local function pool_insert(sender, items, now)
   if #items == 0 then
-    return
+    return nil
   end
   local ids, entries, queue, order, times, bytes = {}, {}, {}, {}, {}, 0
   local sequence = pool_sequence(#items) - #items
@@ -86,12 +86,14 @@ local function pool_insert(sender, items, now)
   if redis.call('HDEL', P .. 'pool:records', unpack(ids)) > 0 then
     redis.call('ZREM', P .. 'pool:record-times', unpack(ids))
   end
+  return sequence + #items
 end
 
 -- Bring a sender's bookkeeping up to date after its queue has changed: a new revision, the first free nonce (looked for
 -- from `from` on) and the end of the queue. Returns that nonce and the revision, which is 0 if the queue is empty.
 -- `total`: what the queue costs now. Without it, the stored cost belongs to an older revision and does not count.
-local function pool_settle(sender, from, total)
+-- `revision`: a number of pool_sequence that no queue has had; one is taken without it.
+local function pool_settle(sender, from, total, revision)
   local queue = P .. 'pool:queue:' .. sender
   local key = P .. 'pool:sender:' .. sender
   local last, highest = unpack(redis.call('ZREVRANGE', queue, 0, 0, 'WITHSCORES'))
@@ -108,7 +110,7 @@ local function pool_settle(sender, from, total)
   if next == highest then
     next = next + 1
   end
-  local revision = pool_sequence(1)
+  revision = revision or pool_sequence(1)
   if total then
     redis.call('HSET', key, 'revision', revision, 'next', next, 'total', total, 'total_revision', revision)
   else
