@@ -35,8 +35,8 @@ def measure(result: Result) -> None:
     """Add the processor time of `eth_sendRawTransaction`, which includes the Redis client."""
     logs.configure("warning", "console")
     with TemporaryDirectory(prefix="quarry-bench-") as directory, EmbeddedValkey(Path(directory)) as valkey:
-        settings = load({"QUARRY_REDIS_URL": valkey.url, "QUARRY_SPEC": "dev"})
-        with connect_for_requests(valkey.url) as redis, one_core(), ThreadPoolExecutor(_IN_FLIGHT) as threads:
+        settings = load({"QUARRY_REDIS_URL": valkey.near_url, "QUARRY_SPEC": "dev"})
+        with connect_for_requests(valkey.near_url) as redis, one_core(), ThreadPoolExecutor(_IN_FLIGHT) as threads:
             node = build_node(settings, store=as_store(redis), queue=RqJobs(redis))
             node.begin()
             raws = signed_transactions(settings.spec.chain_id, 2 * (_GROUPS + 1) * _GROUP)

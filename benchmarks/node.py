@@ -64,7 +64,7 @@ class BenchNode:
         self.environment = {
             "QUARRY_NODE": "bench",
             "QUARRY_SPEC": self._spec(),
-            "QUARRY_REDIS_URL": self.valkey.url,
+            "QUARRY_REDIS_URL": self.valkey.near_url,
             "QUARRY_PORT": str(self.port),
             "QUARRY_DATA_DIR": str(self.directory),
             "QUARRY_REWARD_ADDRESS": self.key.address,

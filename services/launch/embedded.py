@@ -21,7 +21,7 @@ from redis.retry import Retry
 from services.launch.last_words import damaged, diagnose
 from services.launch.ownership import Ownership
 from services.launch.ports import PortTaken, reserved
-from services.launch.server_files import HOST, UnusablePassword, configuration, read_password
+from services.launch.server_files import HOST, UnusablePassword, configuration, read_password, usable_socket
 from services.system.files import make_private_directory, open_private, replace
 from services.system.signals import held_back
 from shared.errors import NodeError
@@ -39,6 +39,7 @@ _ROOM = 2**20  # bytes; with less free on the disk, a server ends at one of its 
 _PASSWORD = "password"
 _CONFIG = "valkey.conf"
 _LOG = "valkey.log"
+_SOCKET = "valkey.sock"
 
 
 class EmbeddedValkeyFailed(NodeError):
@@ -80,7 +81,7 @@ def find_server() -> Path:
 
 
 class EmbeddedValkey:
-    """One server on one directory, which holds its data, password, configuration and log (modes 0700 and 0600).
+    """One server on one directory, which holds its data, password, configuration, log and socket (modes 0700 and 0600).
 
     Not safe for use from two threads at once. If we are killed, the server outlives us, and the next `start` on the
     directory ends it first. No second server ever opens the directory.
@@ -110,6 +111,7 @@ class EmbeddedValkey:
         self._executable = executable
         self._start_timeout = start_timeout
         self._password = ""
+        self._socket: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ownership = Ownership(self.directory, start_timeout)
         self._reservation: contextlib.ExitStack | None = None
@@ -127,6 +129,15 @@ class EmbeddedValkey:
         if not self._password:
             raise EmbeddedValkeyFailed("The embedded Valkey server has no address before it is started.")
         return f"redis://:{self._password}@{HOST}:{self._port}/0"
+
+    @property
+    def near_url(self) -> str:
+        """The same server for programs of this machine and user: over a Unix socket, which costs less processor time
+        than TCP. It is `url` where there can be no socket.
+        """
+        if self._socket is None:
+            return self.url
+        return f"unix://:{self._password}@{self._socket}?db=0"
 
     @property
     def pid(self) -> int | None:
@@ -212,7 +223,11 @@ class EmbeddedValkey:
 
     def _launch_once(self, executable: Path, lock: int, cancelled: threading.Event) -> None:
         fsync = _APPENDFSYNC[self.durability]
-        text = configuration(self.directory, self._port, self._password, self.directory / _LOG, fsync)
+        if self._socket is None and usable_socket(self.directory / _SOCKET):  # clients know it after a crash
+            self._socket = self.directory / _SOCKET
+        text = configuration(
+            self.directory, self._port, self._password, self.directory / _LOG, fsync, self._socket
+        )
         replace(self.directory / _CONFIG, text.encode())
         self._ownership.record(server=None)
         process: subprocess.Popen[bytes] | None = None

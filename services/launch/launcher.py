@@ -121,7 +121,7 @@ class RunningNode:
         Raises:
             NodeError: Valkey or the API did not start, or the state file cannot be loaded.
         """
-        files, plan = self.plan.files, self.plan
+        files, plan, near = self.plan.files, self.plan, self.redis_url
         self._report(f"{plan.name}: starting {'Valkey and ' if plan.redis_url is None else ''}the API")
         if plan.redis_url is None:
             valkey = self._valkey = EmbeddedValkey(files.valkey, durability=self.settings.durability)
@@ -131,9 +131,10 @@ class RunningNode:
             self._stack.callback(self._keeper.stop)
             self.redis_url = valkey.url
             forget_workers(self.redis_url)
+            near = valkey.near_url
         # If a node binds all addresses, only its loopback address is known, which is of no use elsewhere.
         public_url = self.url if others or self._bound not in ALL_ADDRESSES else ""
-        self._environment = plan.environment(self.address, self.port, self.redis_url, public_url, others, self.rpc_port)
+        self._environment = plan.environment(self.address, self.port, near, public_url, others, self.rpc_port)
         state.load(plan, self._environment)
         # After the programs have ended, and before Valkey does.
         self._stack.callback(lambda: state.dump(plan, self._environment, wanted=self._was_ready and self.lost is None))

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import socket
 import string
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from services.system.files import replace
 from shared.errors import NodeError
 
 HOST = "127.0.0.1"
+_LONGEST_SOCKET = 107  # bytes of a path: the limit of Linux and of the server, which cuts off the rest
 _PLAIN = string.ascii_letters + string.digits + "/._-"  # bytes of a path that need no quoting
 
 
@@ -17,12 +19,19 @@ class UnusablePassword(NodeError):
     """The password file is damaged, or others can read it. The message says what to do."""
 
 
-def configuration(directory: Path, port: int, password: str, log: Path, appendfsync: str) -> str:
-    """The server's configuration: loopback only, every write in the append-only file, no eviction."""
+def configuration(
+    directory: Path, port: int, password: str, log: Path, appendfsync: str, socket_file: Path | None = None
+) -> str:
+    """The server's configuration: this machine only, every write in the append-only file, no eviction.
+
+    Args:
+        socket_file: on which it listens besides its port; None: on none.
+    """
+    listening = f"unixsocket {_quoted(socket_file)}\nunixsocketperm 600\n" if socket_file is not None else ""
     return f"""# Written by quarry at every start; changes are lost.
 bind {HOST}
 port {port}
-protected-mode yes
+{listening}protected-mode yes
 requirepass {password}
 tcp-backlog 511
 daemonize no
@@ -36,6 +45,24 @@ aof-timestamp-enabled no
 save ""
 maxmemory-policy noeviction
 """
+
+
+def usable_socket(path: Path) -> bool:
+    """Whether a server can listen on the Unix socket `path`: not if the path is too long for the system, or its file
+    system has no sockets. A socket that is left there is removed.
+
+    Nor if the path has blanks and the like: CLIENT LIST shows it as it is, and its readers would stumble over them.
+    """
+    if len(os.fsencode(path)) > _LONGEST_SOCKET or not set(str(path)) <= set(_PLAIN):
+        return False
+    try:
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.bind(os.fsencode(path))
+    except OSError:
+        return False
+    path.unlink(missing_ok=True)
+    return True
 
 
 def read_password(path: Path) -> str:

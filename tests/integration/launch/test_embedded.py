@@ -17,6 +17,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from services.connections.servers import connect_for_requests
 from services.launch import embedded, ownership
 from services.launch.embedded import EmbeddedValkey, EmbeddedValkeyFailed, find_server
 from services.launch.ownership import AlreadyRunning
@@ -129,6 +130,65 @@ def test_data_and_address_survive_a_killed_server(tmp_path: Path) -> None:
         assert valkey.pid != pid
         assert valkey.url == url
         assert get(url, "a") == "1"
+
+
+# --- The socket ------------------------------------------------------------------------------------------------------
+
+
+def test_programs_of_this_machine_reach_it_over_a_socket_that_only_the_owner_may_use(tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path) as valkey:
+        assert valkey.near_url.startswith("unix://")
+        put(valkey.url, "a", "1")
+        with connect_for_requests(valkey.near_url) as near:
+            assert near.get("a") == b"1"
+            assert near.client_info()["flags"] == "U"
+        found = (tmp_path / "valkey.sock").stat()
+        assert stat.S_ISSOCK(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o600
+        with client(valkey.near_url.replace("://:", "://:wrong")) as stranger, pytest.raises(redis.RedisError):
+            stranger.get("a")
+
+
+def test_the_socket_survives_a_killed_server_and_what_that_leaves_behind(tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path) as valkey:
+        near = valkey.near_url
+        put(near, "a", "1")
+        kill_server(valkey)
+        assert (tmp_path / "valkey.sock").is_socket()
+        valkey.start(again=True)
+        assert valkey.near_url == near and get(near, "a") == "1"
+        kill_server(valkey)
+    with EmbeddedValkey(tmp_path) as valkey:
+        assert valkey.near_url == near and get(near, "a") == "1"
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(107, "unix"), (108, "redis")])
+def test_a_path_that_is_too_long_for_a_socket_leaves_tcp(tmp_path: Path, size: int, scheme: str) -> None:
+    directory = tmp_path / ("d" * (size - len(f"{tmp_path}//valkey.sock")))
+    with EmbeddedValkey(directory) as valkey, connect_for_requests(valkey.near_url) as near:
+        assert valkey.near_url.partition("://")[0] == scheme
+        assert near.ping()
+
+
+@pytest.mark.parametrize("name", ["a b", "a=b", "ä"])
+def test_a_path_that_client_lists_cannot_show_leaves_tcp(tmp_path: Path, name: str) -> None:
+    with EmbeddedValkey(tmp_path / name) as valkey:
+        assert valkey.near_url == valkey.url
+
+
+def test_a_file_system_without_sockets_leaves_tcp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: object) -> None:
+        if self.family == socket.AF_UNIX:
+            raise PermissionError(1, "Operation not permitted")
+        bind(self, address)  # type: ignore[arg-type]
+
+    bind = socket.socket.bind
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with EmbeddedValkey(tmp_path) as valkey:
+        assert valkey.near_url == valkey.url
+        assert "unixsocket" not in (tmp_path / "valkey.conf").read_text()
+
+
+# --- Its configuration -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("durability", "fsync"), [("always", "always"), ("everysec", "everysec"), ("unsafe", "no")])

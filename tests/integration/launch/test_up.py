@@ -53,6 +53,15 @@ def test_up_prints_where_everything_is(node: dict[str, Any], home: Path) -> None
         assert store.config_get("appendfsync") == {"appendfsync": "always"}
 
 
+@linux_only
+def test_its_programs_reach_valkey_over_its_socket(node: dict[str, Any]) -> None:
+    with redis.Redis.from_url(node["redis_url"]) as store:
+        clients = store.client_list()
+    far = [item for item in clients if "U" not in item["flags"]]
+    assert len(clients) - len(far) >= 5, clients  # of the API, the door, the ticker and two workers at least
+    assert len(far) <= 2, far  # this test's, and that of `up` itself
+
+
 def test_secrets_are_for_the_owner_alone(node: dict[str, Any], home: Path) -> None:
     directory = home / "dev" / "node1"
     for path in (directory / "private.key", directory / "node.json", Path(node["admin_token_file"])):
