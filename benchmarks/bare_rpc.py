@@ -73,7 +73,7 @@ def started() -> Iterator[Target]:
         port = free_port()
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "benchmarks.bare_rpc", str(port)],
-            env=scrubbed(os.environ) | {REDIS_URL: valkey.url},
+            env=scrubbed(os.environ) | {REDIS_URL: valkey.near_url},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

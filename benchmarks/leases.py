@@ -112,8 +112,8 @@ def _cost(result: Result, say: Callable[[str], None], seconds: float) -> None:
     with (
         BenchNode(workers=0, upkeep=False, difficulty=ENDLESS, settings={"API_PROCESSES": "1"}) as node,
         _door(node) as (port, door),
-        bare_miners.started("granian", node.valkey.url) as granian,
-        bare_miners.started("asyncio", node.valkey.url) as bare,
+        bare_miners.started("granian", node.valkey.near_url) as granian,
+        bare_miners.started("asyncio", node.valkey.near_url) as bare,
     ):
         node.post("/mine?wait=0")
         names = [f"bench{number}" for number in range(_VOUCHERS)]

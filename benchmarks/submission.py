@@ -99,7 +99,7 @@ def _prototype() -> Iterator[int]:
         port = free_port()
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "benchmarks.prototype", str(port)],
-            env=scrubbed(os.environ) | {REDIS_URL: valkey.url},
+            env=scrubbed(os.environ) | {REDIS_URL: valkey.near_url},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

@@ -225,9 +225,7 @@ class EmbeddedValkey:
         fsync = _APPENDFSYNC[self.durability]
         if self._socket is None and usable_socket(self.directory / _SOCKET):  # clients know it after a crash
             self._socket = self.directory / _SOCKET
-        text = configuration(
-            self.directory, self._port, self._password, self.directory / _LOG, fsync, self._socket
-        )
+        text = configuration(self.directory, self._port, self._password, self.directory / _LOG, fsync, self._socket)
         replace(self.directory / _CONFIG, text.encode())
         self._ownership.record(server=None)
         process: subprocess.Popen[bytes] | None = None
