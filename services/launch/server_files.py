@@ -11,7 +11,6 @@ from services.system.files import replace
 from shared.errors import NodeError
 
 HOST = "127.0.0.1"
-_LONGEST_SOCKET = 107  # bytes of a path: the limit of Linux and of the server, which cuts off the rest
 _PLAIN = string.ascii_letters + string.digits + "/._-"  # bytes of a path that need no quoting
 
 
@@ -53,7 +52,7 @@ def usable_socket(path: Path) -> bool:
 
     Nor if the path has blanks and the like: CLIENT LIST shows it as it is, and its readers would stumble over them.
     """
-    if len(os.fsencode(path)) > _LONGEST_SOCKET or not set(str(path)) <= set(_PLAIN):
+    if not set(str(path)) <= set(_PLAIN):
         return False
     try:
         path.unlink(missing_ok=True)
