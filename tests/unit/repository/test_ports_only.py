@@ -30,6 +30,7 @@ ALLOWED = {
     ("services/peers/proxy.py", "urllib3"): "the HTTP port",
     ("services/launch/node_files.py", "secrets"): "makes the admin token, before there is a node",
     ("services/launch/server_files.py", "secrets"): "makes the embedded server's password",
+    ("services/launch/server_files.py", "socket"): "tries whether a server can listen on a Unix socket",
     ("services/launch/ending.py", "time"): "ends a process in time",
     ("services/launch/keeper.py", "time"): "waits for a server",
     ("services/launch/embedded.py", "socket"): "looks for a free port",
