@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,6 +204,20 @@ def memory(pid: int) -> tuple[float, float]:
         name, value = line.split()[:2]
         sizes[name] = int(value) * 1024 / 1e6
     return sizes["Rss:"], sizes["Pss:"]
+
+
+def processor_seconds(pids: Iterable[int]) -> float:
+    """Processor time of processes, with their children that have ended. Needs Linux.
+
+    Of the living ones to the nanosecond, and of those that have ended to the hundredth of a second.
+    """
+    total = 0.0
+    for pid in pids:
+        with suppress(OSError):
+            total += time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid(3) names the clock of a process
+            ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[13:15]
+            total += sum(int(each) for each in ended) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 def waited(pid: int) -> float:

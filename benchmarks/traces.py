@@ -67,6 +67,7 @@ def _tracing(share: float) -> tracing.Tracing:
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
     class Dropping(SpanExporter):
         def export(self, spans: Any) -> Any:
@@ -76,7 +77,7 @@ def _tracing(share: float) -> tracing.Tracing:
         def shutdown(self) -> None:
             pass
 
-    provider = TracerProvider()
+    provider = TracerProvider(ALWAYS_ON)  # as services/system/tracing.py has it
     provider.add_span_processor(BatchSpanProcessor(Dropping()))
     return tracing.Tracing(provider, share)
 

@@ -10,8 +10,8 @@ import contextvars
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,10 +29,10 @@ MOST_FOLLOWED = 20
 # Seconds that an export may take: a job waits for it when it ends.
 EXPORT_SECONDS = 1.0
 _OFF: AbstractContextManager[None] = nullcontext()
-# Whether this is within a request or job that is not traced, so that nothing here begins a trace of its own. A trace of
-# others that is followed here ends that for its block. So where it is true, no trace goes on, and OpenTelemetry, which
-# takes longer to say so, is not asked.
-_passed_over: contextvars.ContextVar[bool] = contextvars.ContextVar("passed_over", default=False)
+# Whether a trace goes on here. False: this is within a request or job that is not traced, so that nothing here begins a
+# trace of its own; a trace of others that is followed here ends that for its block. None: neither, so one may begin.
+# OpenTelemetry knows the first as well. It takes longer to say so, and most requests are not traced.
+_goes_on: contextvars.ContextVar[bool | None] = contextvars.ContextVar("goes_on", default=None)
 
 
 class Tracing:
@@ -56,33 +56,27 @@ class Tracing:
         self._second, self._followed = 0, 0
 
     def span(self, name: str, parent: str, attributes: dict[str, Any], *, begins: bool) -> AbstractContextManager[Any]:
-        passed_over = _passed_over.get()
-        if passed_over and not parent:
-            return _OFF
-        context = None
-        if passed_over or not self._is_inside():
+        goes_on, context = _goes_on.get(), None
+        if not goes_on:
             if parent and _TRACEPARENT.fullmatch(parent) and self._may_follow():
                 context = self._propagator.extract({"traceparent": parent})
-            elif passed_over or not begins:
+            elif goes_on is False or not begins:
                 return _OFF
             elif random.random() >= self._share:
-                return _passing_over(True)
+                return _PassedOver()
         manager: AbstractContextManager[Any] = self._tracer.start_as_current_span(
             name, context=context, attributes=attributes, record_exception=False
         )
-        return _followed(manager) if passed_over else manager
+        return manager if goes_on else _First(manager)
 
     def current(self) -> str:
         carrier: dict[str, str] = {}
-        if not _passed_over.get() and self._is_inside():
+        if _goes_on.get():
             self._propagator.inject(carrier)
         return carrier.get("traceparent", "")
 
     def flush(self) -> None:
         self._provider.force_flush(int(EXPORT_SECONDS * 1000))
-
-    def _is_inside(self) -> bool:
-        return bool(self._otel.get_current_span().get_span_context().is_valid)
 
     def _may_follow(self) -> bool:
         """Whether another trace of somebody else's is followed in this second."""
@@ -115,10 +109,11 @@ def begin(settings: "Settings", program: str) -> None:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
     except ImportError:
         raise BadSettings("QUARRY_TRACES_URL: needs OpenTelemetry: pip install 'quarry-ledger[traces]'.") from None
     resource = Resource.create({"service.name": f"quarry-{program}", "service.instance.id": settings.node})
-    provider = TracerProvider(resource=resource)
+    provider = TracerProvider(ALWAYS_ON, resource)  # what is traced is decided here, by `Tracing.span`
     provider.add_span_processor(
         BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.traces_url, timeout=EXPORT_SECONDS))
     )
@@ -149,6 +144,11 @@ def is_on() -> bool:
     return _tracing is not None
 
 
+def goes_on() -> bool:
+    """Whether a trace goes on here."""
+    return _tracing is not None and _goes_on.get() is True
+
+
 def flush() -> None:
     """Export what has been traced. For a process that ends without further notice, such as the one of a job."""
     if _tracing is not None:
@@ -163,17 +163,30 @@ def carried(work: Callable[[T], R]) -> Callable[[T], R]:
     return lambda item: here.copy().run(work, item)
 
 
-@contextmanager
-def _passing_over(passed_over: bool) -> Iterator[None]:
-    token = _passed_over.set(passed_over)
-    try:
-        yield
-    finally:
-        _passed_over.reset(token)
+class _PassedOver:
+    """A request or job that is not traced. As most are, this is no generator, which would take twice as long."""
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = _goes_on.set(False)
+
+    def __exit__(self, *_: object) -> None:
+        _goes_on.reset(self._before)
 
 
-@contextmanager
-def _followed(manager: AbstractContextManager[Any]) -> Iterator[Any]:
-    """A trace that is followed within a request or job that is not traced itself."""
-    with _passing_over(False), manager as span:
-        yield span
+class _First:
+    """The first span that this process makes of a trace; those within it belong to the trace."""
+
+    __slots__ = ("_before", "_span")
+
+    def __init__(self, span: AbstractContextManager[Any]) -> None:
+        self._span = span
+
+    def __enter__(self) -> Any:
+        self._before = _goes_on.set(True)
+        return self._span.__enter__()
+
+    def __exit__(self, *raised: Any) -> bool | None:
+        _goes_on.reset(self._before)
+        return self._span.__exit__(*raised)
