@@ -28,8 +28,9 @@ WORKDIR /build
 # Dependencies first, so that this layer is reused when only our own code changes.
 COPY requirements.lock deploy/build.lock ./
 RUN --mount=type=bind,from=wheels,target=/wheels \
-    python -m venv tools \
- && tools/bin/python -m pip install --find-links /wheels --require-hashes --only-binary :all: -r build.lock \
+    python -m venv --without-pip tools \
+ && python -m pip --python tools/bin/python install --find-links /wheels --no-compile \
+    --require-hashes --only-binary :all: -r build.lock \
  && python -m venv --without-pip /opt/quarry \
  && python -m pip --python /opt/quarry/bin/python install --find-links /wheels \
     --require-hashes --only-binary :all: -r requirements.lock
@@ -42,7 +43,7 @@ COPY api api
 COPY lab lab
 COPY quarrynode quarrynode
 # The build tools are pinned too. Build isolation would fetch their newest versions, so it is off.
-RUN tools/bin/python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir wheels . \
+RUN python -m pip --python tools/bin/python wheel --no-deps --no-build-isolation --no-index --wheel-dir wheels . \
  && python -m pip --python /opt/quarry/bin/python install --no-deps --no-index wheels/*.whl
 
 # COPY keeps the modes of the checkout, which nobody but its owner can read under umask 077. So they are set here.

@@ -105,7 +105,9 @@ def _rotated(names: list[str], by: int) -> list[str]:
     return names[by:] + names[:by]
 
 
-def _cycle(nodes: "dict[str, _Worked]", order: Sequence[str], raws: Sequence[bytes], spent: dict[str, Spent] | None) -> None:
+def _cycle(
+    nodes: "dict[str, _Worked]", order: Sequence[str], raws: Sequence[bytes], spent: dict[str, Spent] | None
+) -> None:
     """A turn of each node. None: it is the warm-up."""
     began = {name: node.seconds() for name, node in nodes.items()}
     turns = {}
@@ -175,9 +177,20 @@ def _collector() -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
 if __name__ == "__main__":
     import sys
-    t=time.time()
+
+    t = time.time()
     s = measure(int(sys.argv[1]), int(sys.argv[2]))
-    for n in s: print(n, sum(s[n].turns), sum(s[n].rests), Ratio.of(s[n].over(s[OFF])), "| totals", (sum(s[n].turns)+sum(s[n].rests)-sum(s[OFF].rests))/sum(s[OFF].turns))
-    print(time.time()-t)
+    for n in s:
+        print(
+            n,
+            sum(s[n].turns),
+            sum(s[n].rests),
+            Ratio.of(s[n].over(s[OFF])),
+            "| totals",
+            (sum(s[n].turns) + sum(s[n].rests) - sum(s[OFF].rests)) / sum(s[OFF].turns),
+        )
+    print(time.time() - t)

@@ -117,5 +117,5 @@ class LeaseDoor:
             and "HTTP_CONTENT_ENCODING" not in environ
             and Doorkeeper.says_nothing(environ)
             and PROTOCOL in environ
-            and not tracing.is_on()  # a trace ends with the thread's own work
+            and not tracing.goes_on()  # a trace ends with the thread's own work
         )

@@ -3,11 +3,13 @@
 Both are kept in a cache directory, so that a second run fetches nothing.
 """
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.image import machine
@@ -131,34 +133,47 @@ def _mirror() -> list[str]:
 def make_wheels(engine: Engine, checkout: Path, cache: Path) -> str:
     """Import an image that holds the wheels of the locks. Returns how many there are, and whence.
 
+    pip looks through the wheels of before, unless it has done so for the same locks and the same base. The build checks
+    the digest of each in any case.
+
     Raises:
         Failed: the package index does not give them.
     """
-    wheels = cache / "wheels"
+    wheels, known = cache / "wheels", cache / "wheels-looked-through"
     wheels.mkdir(parents=True, exist_ok=True)
     os.chmod(wheels, 0o755)
+    locks = [checkout / lock for lock in LOCKS if (checkout / lock).exists()]
     source = "from the cache"
-    for lock in LOCKS:
-        if (checkout / lock).exists():
-            download = (
-                *(
-                    "run",
-                    "--rm",
-                    "--network",
-                    "host",
-                    "--volume",
-                    f"{checkout}:/locks:ro",
-                    "--volume",
-                    f"{wheels}:/wheels",
-                ),
-                *(BASE, "python", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-cache-dir"),
-                *("--require-hashes", "--only-binary", ":all:", "--find-links", "/wheels", "--dest", "/wheels"),
-                *("--requirement", f"/locks/{lock}"),
-            )
-            try:
-                engine.docker(*download, "--no-index")
-            except Failed:
-                engine.docker(*download)
-                source = "from the package index"
+    if not known.exists() or known.read_text() != looked_through(locks, wheels, cache / f"{SUITE}.tar"):
+        for lock in locks:
+            source = _download(engine, lock, wheels) or source
+        known.write_text(looked_through(locks, wheels, cache / f"{SUITE}.tar"))
     engine.import_directory(wheels, WHEELS)
     return f"{len(list(wheels.glob('*.whl')))} wheels, {source}"
+
+
+def looked_through(locks: Sequence[Path], wheels: Path, base: Path) -> str:
+    """A digest of what pip's answer depends on: the locks, the wheels by name and size, and the Python of the base."""
+    said = hashlib.sha256()
+    for lock in locks:
+        said.update(hashlib.sha256(lock.read_bytes()).digest())
+    for name, size in sorted((wheel.name, wheel.stat().st_size) for wheel in wheels.iterdir()):
+        said.update(f"{name} {size}\n".encode())
+    said.update(f"{base.stat().st_size} {base.stat().st_mtime_ns}".encode())
+    return said.hexdigest()
+
+
+def _download(engine: Engine, lock: Path, wheels: Path) -> str:
+    """Have pip look for a lock's wheels, first among those of before. Returns whence they are, if not from there."""
+    download = (
+        *("run", "--rm", "--network", "host", "--volume", f"{lock.parent}:/locks:ro", "--volume", f"{wheels}:/wheels"),
+        *(BASE, "python", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-cache-dir"),
+        *("--require-hashes", "--only-binary", ":all:", "--find-links", "/wheels", "--dest", "/wheels"),
+        *("--requirement", f"/locks/{lock.name}"),
+    )
+    try:
+        engine.docker(*download, "--no-index")
+        return ""
+    except Failed:
+        engine.docker(*download)
+        return "from the package index"

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +39,9 @@ class Test:
     previous: str
     ports: dict[str, str]
     began: float = field(default_factory=time.monotonic)
+    beside: ThreadPoolExecutor = field(init=False)  # one thread, for what the engine can do meanwhile
+    proxy: Future[str] = field(init=False)  # what the proxy's base is
+    images: Future[None] = field(init=False)  # those of this checkout
     over: list[str] = field(default_factory=list)  # budgets that were not kept
     healthy: str = ""
     stopped: str = ""
@@ -54,12 +58,11 @@ class Test:
             Skipped: the machine cannot do it.
             Failed: the cluster or an image is not as it should be.
         """
-        self.say(f"base: {base.make_base(self.engine, self.cache, self.work)}")
-        self.say(f"the proxy's base: nginx {base.make_nginx(self.engine, self.cache, self.work)}")
-        self.ports |= edge.make_certificates(self.work / "certificates")
         steps: list[Callable[[], None]] = [
-            self.build_images,
+            self.make_the_base,
+            self.build_the_previous_commit,
             self.start_the_previous_commit,
+            self.look_at_the_images,
             self.upgrade,
             self.look_at_the_containers,
             self.pass_the_edge,
@@ -69,9 +72,14 @@ class Test:
             self.lose_everything_and_restore,
             self.stop_for_good,
         ]
-        for step in steps:
-            self.say(step.__name__.replace("_", " "))
-            step()
+        seconds: list[str] = []
+        with ThreadPoolExecutor(1) as self.beside:
+            for step in steps:
+                name, began = step.__name__.replace("_", " "), time.monotonic()
+                self.say(name)
+                step()
+                seconds.append(f"{name} {time.monotonic() - began:.0f}")
+        self.say(f"seconds: {', '.join(seconds)}")
         budget = f"; over the budget of a quiet machine: {', '.join(self.over)}" if self.over else ""
         upgraded = f"upgraded from {self.previous}, " if self.upgraded else ""
         return f"{self.healthy}, {upgraded}killed and back, restored, {self.stopped}{budget}"
@@ -87,14 +95,20 @@ class Test:
 
     # --- The steps ---
 
-    def build_images(self) -> None:
-        """Both images from a checkout under umask 077 that has secrets in it, and those of the previous commit."""
+    def make_the_base(self) -> None:
+        """What the images are built from, and a context that has no secrets in it."""
+        self.say(f"  base: {base.make_base(self.engine, self.cache, self.work)}")
+        self.proxy = self.beside.submit(base.make_nginx, self.engine, self.cache, self.work)
+        self.ports |= edge.make_certificates(self.work / "certificates")
         context = self.work / "now"
         checkout.strict_copy(context)
         self.say(
             f"  the context has {checkout.require_clean_context(self.engine, context, self.work)} files, no secrets"
         )
         self.say(f"  {base.make_wheels(self.engine, context, self.cache)}")
+
+    def build_the_previous_commit(self) -> None:
+        """Its images first. Those of this checkout find its layers, and are built while its node runs and waits."""
         self.before = self.work / "before"
         self.before.mkdir()
         found = checkout.commit(self.previous, self.before)
@@ -102,7 +116,12 @@ class Test:
             self.previous = found
             self.upgraded = True
             self._build(self.before, _BEFORE)
-        self._build(context, _THIS)
+        self.say(f"  the proxy's base: nginx {self.proxy.result()}")
+        self.images = self.beside.submit(self._build, self.work / "now", _THIS)
+
+    def look_at_the_images(self) -> None:
+        """The images from a checkout under umask 077 that has secrets in it: how large they are, and their kernels."""
+        self.images.result()
         bare = int(self.engine.docker("image", "inspect", "--format", "{{.Size}}", base.BASE))
         for name in ("quarry:local", "quarry-miner:local"):
             size = int(self.engine.docker("image", "inspect", "--format", "{{.Size}}", name))
@@ -113,6 +132,8 @@ class Test:
         started = time.monotonic()
         wanted = "node|miner|edge" if names is _THIS else "node|miner"
         targets = re.findall(rf"^FROM .* AS ({wanted})$", (context / "Dockerfile").read_text(), re.MULTILINE)
+        # The miner's first, since its stages are independent at first and are built side by side. The node's is a part.
+        targets.sort(key=lambda target: target != "miner")
         for target in targets or [""]:
             name = names[{"miner": "QUARRY_MINER_IMAGE", "edge": "EDGE_IMAGE"}.get(target, "QUARRY_IMAGE")]
             self.engine.build(context, target, name, BASE=base.BASE, WHEELS=base.WHEELS)

@@ -3,12 +3,18 @@
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from api.rest.lease_door import LeaseDoor
+from api.serving.gate import RECEIVED
+from api.serving.runner import PROTOCOL
 from api.serving.traced import Traced
 from services.errors import BadSettings
+from services.mining.leases import Reported
 from services.settings.table import load
 from services.system import tracing
 from services.system.tracing import MOST_FOLLOWED, Tracing
@@ -148,6 +154,28 @@ def test_requests_are_spans_without_their_parameters(seen: Seen) -> None:
     assert seen.tree() == {"admit": "HTTP POST", "HTTP POST": None}
     [span] = [span for span in seen._exporter.get_finished_spans() if span.name == "HTTP POST"]
     assert dict(span.attributes or {}) == {"path": "/mine"}
+
+
+@pytest.mark.parametrize(("share", "parent", "viewed"), [(0.0, "", False), (1.0, "", True), (0.0, ELSEWHERE, True)])
+def test_only_a_miners_request_that_is_traced_goes_through_flask(
+    seen: Seen, share: float, parent: str, viewed: bool
+) -> None:
+    seen.begin(share)
+    done = Reported(1, 0, 100, None, False)
+    leases = SimpleNamespace(each=lambda asked: [done for _ in asked])
+    node = SimpleNamespace(leases=leases, settings=SimpleNamespace(api_threads=1))
+    served = SimpleNamespace(node=node, hosts={"h"}, doorkeeper=SimpleNamespace(origins=frozenset()))
+    answers: list[int] = []
+    protocol = SimpleNamespace(response_bytes=lambda status, *_: answers.append(status))
+    by_flask = Traced(LeaseDoor(lambda *_: [b"by Flask"], cast(Any, served)))(
+        {
+            "PATH_INFO": "/leases/" + "0" * 32, "REQUEST_METHOD": "POST", "HTTP_HOST": "h",
+            "CONTENT_TYPE": "application/json", "HTTP_AUTHORIZATION": "Bearer x", "HTTP_TRACEPARENT": parent,
+            RECEIVED: True, PROTOCOL: protocol, "wsgi.input": BytesIO(b'{"shares": [1], "hashes": 100}'),
+        },
+        lambda *_: None,
+    )  # fmt: skip
+    assert (list(by_flask) == [b"by Flask"], answers) == (viewed, [] if viewed else [200])
 
 
 def test_without_the_library_the_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
