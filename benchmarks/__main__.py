@@ -36,7 +36,7 @@ BENCHMARKS = {
     "lab_nodes": "eight real nodes of a lab, page open: when it is ready, memory, idle cost; beside ordinary starts",
     "lab_page": "the lab's page in a browser: frames of a large tree, how far behind nodes it is, controls",
     "tie_rules": "what the rule for two tips of equal work is worth to attackers: ours and three others",
-    "traces": "processor time of a transaction with traces off, at the default share, and all traced",
+    "traces": "processor time of a node and of a transaction with traces off, at the default share, and all traced",
     "scaling_simulation": "1 to 10,000 workers on one broker, simulated",
 }
 

@@ -9,61 +9,23 @@ untraced nodes. The ratio of these two says how far the method can be trusted. N
 
 import http.client
 import json
-import statistics
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from math import comb
+from statistics import fmean
 
 from benchmarks.admission import request_of, signed_transactions
 from benchmarks.node import BenchNode, processor_seconds
 from services.wallet.development import ACCOUNTS
 
 OFF, CONTROL, ON, ALL = "off", "off_again", "on", "all"
-_SETTINGS = {OFF: {}, CONTROL: {}, ON: {"TRACES_URL": ""}, ALL: {"TRACES_URL": "", "TRACES_SHARE": "1"}}
+_SHARES: dict[str, dict[str, str] | None] = {OFF: None, CONTROL: None, ON: {}, ALL: {"TRACES_SHARE": "1"}}
 _BLOCKS = 5  # of one turn
 _TRANSACTIONS = 24  # of one block
 _READS = 12  # before each block
 _CHAIN_ID = 990_001  # of a node with a difficulty of its own
-_CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """The median of paired ratios."""
-
-    median: float
-    quartiles: tuple[float, float]
-    interval: tuple[float, float]  # of the median, at 95 %
-    samples: int
-
-    @classmethod
-    def of(cls, found: Sequence[float]) -> "Ratio":
-        """The interval is that of the order statistics, which supposes nothing about how the ratios are spread."""
-        ordered = sorted(found)
-        low, _, high = statistics.quantiles(ordered, n=4)
-        margin = outer(len(ordered))
-        return cls(statistics.median(ordered), (low, high), (ordered[margin], ordered[-1 - margin]), len(ordered))
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return (
-            f"median {self.median:.3f}, 95 % of it {low:.3f} to {high:.3f}; "
-            f"quartiles {self.quartiles[0]:.3f} and {self.quartiles[1]:.3f} of {self.samples} cycles"
-        )
-
-
-def outer(count: int) -> int:
-    """How many values at either end lie outside the 95 % interval of the median of so many."""
-    below, most = 0.0, (1 - _CONFIDENCE) / 2
-    for margin in range(count):
-        below += comb(count, margin) / 2**count
-        if below > most:
-            return max(0, margin - 1)
-    return 0
 
 
 @dataclass
@@ -73,36 +35,42 @@ class Spent:
     turns: list[float] = field(default_factory=list)  # while it worked, by cycle
     rests: list[float] = field(default_factory=list)  # in the rest of the cycle
 
-    def over(self, off: "Spent") -> list[float]:
-        """By cycle, the ratio to an untraced node. Exports of the rest count; what any node does then does not."""
+    def over(self, *untraced: "Spent") -> list[float]:
+        """By cycle, the ratio to the mean of untraced nodes. What is done in the rest counts if they do not do it."""
         return [
-            (turn + rest - other_rest) / other
-            for turn, rest, other, other_rest in zip(self.turns, self.rests, off.turns, off.rests, strict=True)
+            (turn + rest - fmean(other.rests[cycle] for other in untraced))
+            / fmean(other.turns[cycle] for other in untraced)
+            for cycle, (turn, rest) in enumerate(zip(self.turns, self.rests, strict=True))
         ]
 
 
-def measure(groups: int, cycles: int) -> dict[str, Spent]:
+def measure(say: Callable[[str], None], groups: int, cycles: int) -> dict[str, Spent]:
     """By kind of node, what it spent in each cycle of all groups."""
-    spent = {name: Spent() for name in _SETTINGS}
+    spent = {name: Spent() for name in _SHARES}
     size = _BLOCKS * _TRANSACTIONS
     raws = signed_transactions(_CHAIN_ID, (cycles + 1) * size)
     with _collector() as url:
         for number in range(groups):
+            say(f"traced nodes, group {number + 1} of {groups}")
             with ExitStack() as stack:
-                nodes = {}
-                for name in _rotated(list(_SETTINGS), number):
-                    settings = {key: value or url for key, value in _SETTINGS[name].items()}
-                    node = BenchNode(difficulty=1, settings={"AUTOMINE": "false", "LINGER": "60", **settings})
-                    nodes[name] = _Worked(stack.enter_context(node))
+                nodes = {name: _Worked(stack.enter_context(_node(name, url))) for name in _rotated(_SHARES, number)}
                 for cycle in range(cycles + 1):
                     work = raws[cycle * size : (cycle + 1) * size]
-                    _cycle(nodes, _rotated(list(nodes), cycle), work, spent if cycle else None)
+                    _cycle(nodes, _rotated(nodes, cycle), work, spent if cycle else None)
     return spent
 
 
-def _rotated(names: list[str], by: int) -> list[str]:
-    by %= len(names)
-    return names[by:] + names[:by]
+def _node(name: str, collector: str) -> BenchNode:
+    share = _SHARES[name]
+    traces = {} if share is None else {"TRACES_URL": collector, **share}
+    # A proof is found at once, and one job searches all rounds, so that the cycles are equal.
+    return BenchNode(difficulty=1, settings={"AUTOMINE": "false", "LINGER": "60", **traces})
+
+
+def _rotated(names: Iterable[str], by: int) -> list[str]:
+    turned = list(names)
+    by %= len(turned)
+    return turned[by:] + turned[:by]
 
 
 def _cycle(
@@ -177,20 +145,3 @@ def _collector() -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-if __name__ == "__main__":
-    import sys
-
-    t = time.time()
-    s = measure(int(sys.argv[1]), int(sys.argv[2]))
-    for n in s:
-        print(
-            n,
-            sum(s[n].turns),
-            sum(s[n].rests),
-            Ratio.of(s[n].over(s[OFF])),
-            "| totals",
-            (sum(s[n].turns) + sum(s[n].rests) - sum(s[OFF].rests)) / sum(s[OFF].turns),
-        )
-    print(time.time() - t)

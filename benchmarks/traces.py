@@ -1,19 +1,25 @@
-"""What tracing costs: processor time for one raw transaction with traces off, at the default share, and all traced.
+"""What tracing costs, as ratios of processor time to the same work untraced, at the default share and all traced.
 
-The three are measured by turns in one process, on one core, by groups of transactions; the medians count. What is
-traced is encoded as for a collector and then dropped. Needs the extra `traces`.
+First of all processes of a node (`benchmarks/traced_nodes.py`), with spans sent to a collector. Then of one raw
+transaction in one process, on one core, where groups of transactions take turns. There, what is traced is encoded as
+for a collector and then dropped, after each group, which makes smaller and dearer batches than a node does. Needs the
+extra `traces`.
 """
 
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks import traced_nodes
 from benchmarks.admission import admit, one_core, request_of, signed_transactions
+from benchmarks.ratios import Ratio
 from benchmarks.report import Result
+from benchmarks.traced_nodes import ALL, CONTROL, OFF, ON
 from services.connections.servers import as_store, connect_for_requests
 from services.jobs.queues import RqJobs
 from services.launch.embedded import EmbeddedValkey
@@ -21,7 +27,7 @@ from services.node import build_node
 from services.settings.table import load
 from services.system import tracing
 
-_GROUP = 200  # transactions that are timed together
+_GROUP = 60  # transactions that are timed together
 _ROOM = {"QUARRY_NONCES_AHEAD": "4096"}  # for all transactions of a sender, none of which is mined
 
 
@@ -33,15 +39,38 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     except ImportError:
         result.notes.append("not measured: pip install '.[traces]'")
         return [result]
-    rounds = 9 if quick else 30
-    say("traces by turns")
+    if sys.platform == "linux":
+        groups, cycles = (1, 8) if quick else (4, 12)
+        spent = traced_nodes.measure(say, groups, cycles)
+        untraced = (spent[OFF], spent[CONTROL])
+        on, everything = (Ratio.of(spent[name].over(*untraced)) for name in (ON, ALL))
+        result.add("on", on.median, "of that", target=1.05, better="lower", than="a whole node, at the default share")
+        result.add("on_most", on.interval[1], "of that", better="lower", than="the upper end of its interval")
+        result.add("all", everything.median, "of that", better="lower", than="a whole node, everything traced")
+        control = Ratio.of(spent[CONTROL].over(spent[OFF]))
+        for name, ratio in (("on", on), ("all", everything), ("untraced, against the same", control)):
+            result.notes.append(f"a node, {name}: {ratio}")
+    say("a transaction by turns")
+    seconds = _transactions(shares, 24 if quick else 96)
+    off = statistics.median(seconds["off"]) / _GROUP * 1e6
+    result.add("off_cpu", off, "µs", better="lower", than="a transaction, nothing traced")
+    result.add("off_span_cpu", _span_off(), "µs", better="lower", than="a span where nothing is traced")
+    for name in ("on", "all"):
+        ratio = Ratio.of([on / off for on, off in zip(seconds[name], seconds["off"], strict=True)])
+        result.add(f"transaction_{name}", ratio.median, "of that", better="lower", than="a transaction alone")
+        result.notes.append(f"a transaction, {name}: {ratio}")
+    return [result]
+
+
+def _transactions(shares: Mapping[str, tracing.Tracing | None], rounds: int) -> dict[str, list[float]]:
+    """By what is traced, the processor seconds of each group of transactions."""
+    seconds: dict[str, list[float]] = {name: [] for name in shares}
     with TemporaryDirectory(prefix="quarry-bench-") as directory, EmbeddedValkey(Path(directory)) as valkey:
         settings = load({"QUARRY_REDIS_URL": valkey.url, "QUARRY_SPEC": "dev", "QUARRY_AUTOMINE": "false", **_ROOM})
         with connect_for_requests(valkey.url) as redis, one_core():
             node = build_node(settings, store=as_store(redis), queue=RqJobs(redis))
             node.begin()
             raws = iter(signed_transactions(settings.spec.chain_id, len(shares) * (rounds + 1) * _GROUP))
-            seconds: dict[str, list[float]] = {name: [] for name in shares}
             turns = list(shares.items())
             for _ in range(rounds + 1):
                 turns.append(turns.pop(0))  # each begins as often as the others
@@ -50,17 +79,9 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
                     with _installed(how):
                         began = time.process_time()
                         admit(node, requests)
+                        tracing.flush()
                         seconds[name].append(time.process_time() - began)
-    each = {name: statistics.median(found[1:]) / _GROUP * 1e6 for name, found in seconds.items()}
-    ratios = {
-        name: statistics.median(on / off for on, off in zip(seconds[name][1:], seconds["off"][1:], strict=True))
-        for name in ("on", "all")
-    }
-    result.add("off_cpu", each["off"], "µs", better="lower", than="a transaction, nothing traced")
-    result.add("off_span_cpu", _span_off(), "µs", better="lower", than="a span where nothing is traced")
-    result.add("on", ratios["on"], "of that", target=1.05, better="lower", than="at the default share")
-    result.add("all", ratios["all"], "of that", better="lower", than="every transaction traced")
-    return [result]
+    return {name: found[1:] for name, found in seconds.items()}  # the first warms up
 
 
 def _tracing(share: float) -> tracing.Tracing:
@@ -87,7 +108,6 @@ def _installed(how: tracing.Tracing | None) -> Iterator[None]:
     tracing.install(how)
     try:
         yield
-        tracing.flush()
     finally:
         tracing.install(None)
 
