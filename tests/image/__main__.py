@@ -9,7 +9,6 @@ import argparse
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -43,7 +42,7 @@ def main(arguments: list[str]) -> int:
                 (work / "engine").mkdir()
                 engine = stack.enter_context(own_engine(work / "engine"))
             given.cache.mkdir(parents=True, exist_ok=True)
-            last = Test(engine, work, given.cache.absolute(), given.previous, _free_ports()).run()
+            last = Test(engine, work, given.cache.absolute(), given.previous, machine.free_ports(_PORTS)).run()
         print(last, flush=True)
     except Skipped as reason:
         print(f"skipped: the cluster was not run on an engine, since {reason}", flush=True)
@@ -57,15 +56,6 @@ def main(arguments: list[str]) -> int:
 
 def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quarry-image"
-
-
-def _free_ports() -> dict[str, str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _PORTS]
-    try:
-        return {name: str(one.getsockname()[1]) for name, one in zip(_PORTS, sockets, strict=True)}
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def _end(number: int, frame: FrameType | None) -> None:

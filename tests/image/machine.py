@@ -1,15 +1,19 @@
 """What this machine lacks for an engine of our own, and what such an engine changes on it, which is undone."""
 
 import os
+import random
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 PROGRAMS = ("dockerd", "debootstrap", "iptables", "iptables-save", "iptables-restore", "ip", "tar")
 PACKAGES = "docker.io docker-compose debootstrap iptables"
+_GIVEN = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FIRST = 10_000  # below it are ports of known services
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _DISK = 6 << 30  # bytes: two versions of the images, their layers while they are built, and the base
 _MEMORY = 3 << 30
@@ -64,6 +68,28 @@ def compose() -> list[str] | None:
     if client is not None and subprocess.run([client, "compose", "version"], capture_output=True).returncode == 0:
         return [client, "compose"]
     return None
+
+
+def free_ports(names: Sequence[str]) -> dict[str, str]:
+    """Names → ports of this machine that are free, and that no program is given by chance until the cluster takes them.
+
+    Some are taken minutes later. So they are not from the range out of which the system gives ports to connections and
+    to servers that ask for any.
+    """
+    try:
+        given = int(_GIVEN.read_text().split()[0])
+    except OSError:  # --host, on another system
+        given = 0
+    ports = random.sample(range(_FIRST, given), given - _FIRST) if given - _FIRST > 1000 else [0] * len(names)
+    found: dict[str, str] = {}
+    with ExitStack() as stack:
+        for port in ports:
+            if len(found) == len(names):
+                break
+            with suppress(OSError):  # somebody has it
+                one = stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                found[names[len(found)]] = str(one.getsockname()[1])
+    return found
 
 
 @contextmanager
