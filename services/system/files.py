@@ -2,7 +2,10 @@
 
 import contextlib
 import errno
+import fcntl
+import itertools
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -62,27 +65,65 @@ def writing(path: Path, *, new: bool = False, room: int = 0, mode: int = 0o666) 
             return
         if not os.access(path, os.W_OK):  # replacing it needs only the directory's permission
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)  # left by a killed process that had our pid
-    try:
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None  # the name that was asked for
-    try:
-        with open(descriptor, "w+b") as output:
+    part, descriptor = _beside(path, mode)
+    with open(descriptor, "w+b") as output:  # which holds its lock until it has its name
+        try:
             if room:
                 _set_aside(descriptor, room)
             yield output
             output.flush()
             output.truncate()
             os.fsync(descriptor)
-        if new:
-            _link(part, path)
-        else:
-            part.replace(path)
+            if new:
+                _link(part, path)
+            else:
+                part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
         sync_directory(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def _beside(path: Path, mode: int) -> tuple[Path, int]:
+    """A new hidden file beside `path`, and its descriptor, which holds a lock for as long as the file is written.
+
+    What killed processes have left there is removed: nobody has the lock of it. Process ids would not tell, since the
+    programs of two containers can have the same.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    stem = f".{path.name[:100]}"
+    for number in itertools.count():
+        part = path.with_name(f"{stem}.{number}.part")
+        try:
+            if number == 0:
+                _remove_left(path.parent, re.compile(re.escape(stem) + r"\.[0-9]+\.part"))
+            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        except FileExistsError:
+            continue  # another process writes it now
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None  # the name that was asked for
+        with contextlib.suppress(OSError):  # a file system without locks, where nothing is removed either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), part.lstat()):
+                return part, descriptor
+        os.close(descriptor)  # it was removed before it was locked
+    raise AssertionError("unreachable")
+
+
+def _remove_left(directory: Path, name: re.Pattern[str]) -> None:
+    for entry in os.scandir(directory):
+        if not name.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+            continue
+        with contextlib.suppress(OSError):  # locked, or not ours
+            descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(entry.path)
+            finally:
+                os.close(descriptor)
 
 
 def _set_aside(descriptor: int, room: int) -> None:
@@ -105,6 +146,8 @@ def _link(part: Path, path: Path) -> None:
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
         part.replace(path)
+    else:
+        part.unlink()
 
 
 def sync_directory(directory: Path) -> None:

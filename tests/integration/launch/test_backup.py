@@ -201,6 +201,7 @@ def test_a_killed_backup_leaves_the_old_one(cheap: None, tmp_path: Path) -> None
         assert file.read_bytes() == chain, place
     made = done(home, "backup", file, QUARRY_PASSPHRASE=PASSPHRASE)
     assert made["height"] == 3
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
     with file.open("rb") as source:
         assert check(source, PASSPHRASE, lambda done, total: None).manifest.tip == made["tip"]
     assert processes_of(home) == {}

@@ -1,12 +1,16 @@
 """Writing files: whole or not at all; failures show before anything else is done; only regular files are replaced."""
 
+import fcntl
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from services.system.files import disk_room, writing
+from services.system.programs import module_path
 
 
 def write(path: Path, text: bytes = b"new", **options: bool | int) -> None:
@@ -34,6 +38,73 @@ def test_after_an_error_nothing_has_changed(tmp_path: Path, old: bytes | None) -
         output.write(b"half")
         raise KeyboardInterrupt
     assert [item.read_bytes() for item in tmp_path.iterdir()] == ([] if old is None else [old])
+
+
+def killed_while_writing(path: Path) -> None:
+    program = (
+        "import os, pathlib, sys\n"
+        "from services.system.files import writing\n"
+        "with writing(pathlib.Path(sys.argv[1])) as output:\n"
+        "    output.write(bytes(100_000))\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], env=os.environ | module_path(os.environ))
+    assert done.returncode == -9
+
+
+def test_what_a_killed_process_has_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "a[1]"
+    others = {".a[1].x.part", ".a1.0.part", ".a[1].0.part.old"}
+    for name in others:
+        (tmp_path / name).write_text("somebody's")
+    (tmp_path / ".a[1].7.part").mkdir()
+    for _ in range(2):
+        killed_while_writing(path)
+    assert (tmp_path / ".a[1].0.part").exists()
+    (tmp_path / ".a[1].4711.part").write_text("of a release that named it by the process")
+    write(path)
+    assert path.read_bytes() == b"new"
+    assert {item.name for item in tmp_path.iterdir()} == {"a[1]", ".a[1].7.part", *others}
+
+
+def test_two_at_once_do_not_meet_and_the_last_counts(tmp_path: Path) -> None:
+    """Also where both have the same process id, as the programs of two containers may."""
+    path = tmp_path / "a"
+    with writing(path) as first:
+        first.write(b"first")
+        with writing(path) as second:
+            second.write(b"second, and longer")
+            write(path, b"third")
+            assert path.read_bytes() == b"third"
+        assert path.read_bytes() == b"second, and longer"
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_was_taken_for_left_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real, calls = tmp_path / "a", fcntl.flock, []
+
+    def flock(descriptor: int, operation: int) -> None:
+        calls.append(operation)
+        if len(calls) == 1:
+            (tmp_path / ".a.0.part").unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    write(path)
+    assert path.read_bytes() == b"new" and len(calls) == 2
+
+
+def test_without_locks_nothing_of_others_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    (tmp_path / ".a.0.part").write_text("perhaps being written")
+    write(tmp_path / "a")
+    assert {item.name for item in tmp_path.iterdir()} == {"a", ".a.0.part"}
 
 
 def test_whatever_is_in_the_way_is_found_at_once(tmp_path: Path) -> None:
