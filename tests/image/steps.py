@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,9 +39,6 @@ class Test:
     previous: str
     ports: dict[str, str]
     began: float = field(default_factory=time.monotonic)
-    beside: ThreadPoolExecutor = field(init=False)  # one thread, for what the engine can do meanwhile
-    proxy: Future[str] = field(init=False)  # what the proxy's base is
-    images: Future[None] = field(init=False)  # those of this checkout
     over: list[str] = field(default_factory=list)  # budgets that were not kept
     healthy: str = ""
     stopped: str = ""
@@ -60,9 +57,8 @@ class Test:
         """
         steps: list[Callable[[], None]] = [
             self.make_the_base,
-            self.build_the_previous_commit,
+            self.build_images,
             self.start_the_previous_commit,
-            self.look_at_the_images,
             self.upgrade,
             self.look_at_the_containers,
             self.pass_the_edge,
@@ -73,12 +69,11 @@ class Test:
             self.stop_for_good,
         ]
         seconds: list[str] = []
-        with ThreadPoolExecutor(1) as self.beside:
-            for step in steps:
-                name, began = step.__name__.replace("_", " "), time.monotonic()
-                self.say(name)
-                step()
-                seconds.append(f"{name} {time.monotonic() - began:.0f}")
+        for step in steps:
+            name, began = step.__name__.replace("_", " "), time.monotonic()
+            self.say(name)
+            step()
+            seconds.append(f"{name} {time.monotonic() - began:.0f}")
         self.say(f"seconds: {', '.join(seconds)}")
         budget = f"; over the budget of a quiet machine: {', '.join(self.over)}" if self.over else ""
         upgraded = f"upgraded from {self.previous}, " if self.upgraded else ""
@@ -98,7 +93,6 @@ class Test:
     def make_the_base(self) -> None:
         """What the images are built from, and a context that has no secrets in it."""
         self.say(f"  base: {base.make_base(self.engine, self.cache, self.work)}")
-        self.proxy = self.beside.submit(base.make_nginx, self.engine, self.cache, self.work)
         self.ports |= edge.make_certificates(self.work / "certificates")
         context = self.work / "now"
         checkout.strict_copy(context)
@@ -107,21 +101,24 @@ class Test:
         )
         self.say(f"  {base.make_wheels(self.engine, context, self.cache)}")
 
-    def build_the_previous_commit(self) -> None:
-        """Its images first. Those of this checkout find its layers, and are built while its node runs and waits."""
+    def build_images(self) -> None:
+        """All images from a checkout under umask 077 that has secrets in it, and those of the previous commit.
+
+        Both builds go on side by side, and the engine makes only once what they have in common. No cluster runs
+        meanwhile: its Valkeys wait for the disk at each write, and images are written in bulk.
+        """
         self.before = self.work / "before"
         self.before.mkdir()
         found = checkout.commit(self.previous, self.before)
         if found is not None:
             self.previous = found
             self.upgraded = True
-            self._build(self.before, _BEFORE)
-        self.say(f"  the proxy's base: nginx {self.proxy.result()}")
-        self.images = self.beside.submit(self._build, self.work / "now", _THIS)
-
-    def look_at_the_images(self) -> None:
-        """The images from a checkout under umask 077 that has secrets in it: how large they are, and their kernels."""
-        self.images.result()
+        with ThreadPoolExecutor(1) as beside:
+            others = [beside.submit(self._build, self.before, _BEFORE)] if self.upgraded else []
+            self.say(f"  the proxy's base: nginx {base.make_nginx(self.engine, self.cache, self.work)}")
+            self._build(self.work / "now", _THIS)
+        for other in others:
+            other.result()
         bare = int(self.engine.docker("image", "inspect", "--format", "{{.Size}}", base.BASE))
         for name in ("quarry:local", "quarry-miner:local"):
             size = int(self.engine.docker("image", "inspect", "--format", "{{.Size}}", name))
