@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m tests.image", description=__doc__)
     parser.add_argument("--previous", default="HEAD~1", help="the commit whose cluster is upgraded")
     parser.add_argument("--cache", type=Path, default=_cache(), help="what debootstrap and pip fetched before")
-    parser.add_argument("--host", default="", help="the address of an engine that runs, in place of one of our own")
+    parser.add_argument("--host", default="", help="the address of an engine that runs (unix:, tcp:), in place of ours")
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
     work = Path(tempfile.mkdtemp(prefix="quarry-image-"))

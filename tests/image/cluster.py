@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tests.image.engine import Engine, Failed
 
@@ -65,16 +66,16 @@ class Cluster:
         return time.monotonic() - began
 
     def quarry(self, service: str, *arguments: str, given: bytes | None = None) -> bytes:
-        """The output of a `quarry` command in a service's container."""
-        return self.compose("exec", "-T", service, "in-node", "quarry", *arguments, given=given)
+        """The output of a `quarry` command in a service's container. The engine starts it: compose takes a second."""
+        return self.engine.docker(
+            "exec", "--interactive", self._id(service), "in-node", "quarry", *arguments, given=given
+        )
 
     def containers(self) -> list[Container]:
         """All containers but the one that runs once."""
-        wanted = [f"label=com.docker.compose.project={PROJECT}", "label=com.docker.compose.oneoff=False"]
-        options = [word for label in wanted for word in ("--filter", label)]
-        ids = self.engine.docker("ps", "--all", "--quiet", "--no-trunc", *options).decode().split()
-        found = json.loads(self.engine.docker("inspect", *ids)) if ids else []
-        every = [_container(item) for item in found]
+        labels = [f"com.docker.compose.project={PROJECT}", "com.docker.compose.oneoff=False"]
+        listed = self.engine.ask(f"/containers/json?all=1&filters={quote(json.dumps({'label': labels}))}")
+        every = [_container(self.engine.ask(f"/containers/{item['Id']}/json")) for item in listed]
         return sorted((item for item in every if item.service != "init"), key=lambda item: item.service)
 
     def wait_healthy(self, since: Iterable[Container] = ()) -> list[Container]:

@@ -1,12 +1,17 @@
 """Docker's daemon of our own, in a temporary directory, and calls of its client."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from tests.image import machine
 from tests.image.machine import Skipped
@@ -38,6 +43,26 @@ class Engine:
         kept = {name: value for name, value in os.environ.items() if name in ("HOME", "TMPDIR", "LANG")}
         path = os.pathsep.join(("/usr/bin", "/bin", "/usr/sbin", "/sbin", os.environ.get("PATH", "")))
         return kept | {"PATH": path, "DOCKER_HOST": self.host, "DOCKER_BUILDKIT": "1"}
+
+    def ask(self, path: str) -> Any:
+        """What the daemon answers to a GET of its API, without a client, whose start takes longer than the answer.
+
+        Raises:
+            Failed: it refuses.
+        """
+        address = urlsplit(self.host)
+        connection = HTTPConnection(address.hostname or "localhost", address.port or 2375, timeout=60)
+        with closing(connection):
+            if address.scheme == "unix":
+                connection.sock = socket.socket(socket.AF_UNIX)
+                connection.sock.settimeout(60)
+                connection.sock.connect(address.path)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            said = answer.read()
+        if answer.status != 200:
+            raise Failed(f"the engine refuses {path}: {said.decode(errors='replace')[:300]}")
+        return json.loads(said)
 
     def logs(self, container: str, *options: str) -> str:
         """What a container has printed."""

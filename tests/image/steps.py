@@ -175,7 +175,7 @@ class Test:
             self.cluster.quarry("node1", "wallet", "new", "alice")
         elif self._export(self.cluster) != self.exported:
             raise Failed("the chain of the previous commit is not what the upgraded node exports")
-        self.cluster.quarry("node1", "mine", "3")
+        self.cluster.compose(*"exec -T node1 in-node quarry mine 3".split())
         self.cluster.quarry("node1", "send", "--from", "node1", "--to", "alice", "0.25", "--wait")
         self._agree()
 
@@ -265,7 +265,8 @@ class Test:
         self._start("healthy with nothing but the restored keys:")
         if self._digests() != keys:
             raise Failed("keys or token are not those of the backup")
-        self.cluster.quarry("node1", "chain", "import", "--node", "node1", "-", given=blocks)
+        bring = "exec -T node1 in-node quarry chain import --node node1 -"
+        self.cluster.compose(*bring.split(), given=blocks)
         if self._export(self.cluster) != blocks:
             raise Failed("the restored chain is another one")
         self._agree()
