@@ -22,9 +22,9 @@ from services.wallet.development import ACCOUNTS
 
 OFF, CONTROL, ON, ALL = "off", "off_again", "on", "all"
 _SHARES: dict[str, dict[str, str] | None] = {OFF: None, CONTROL: None, ON: {}, ALL: {"TRACES_SHARE": "1"}}
-_BLOCKS = 5  # of one turn
-_TRANSACTIONS = 24  # of one block
-_READS = 12  # before each block
+# A turn has one block and takes some 0.1 s, since what else a machine does changes within seconds.
+_TRANSACTIONS = 24
+_READS = 12
 _CHAIN_ID = 990_001  # of a node with a difficulty of its own
 
 
@@ -47,15 +47,14 @@ class Spent:
 def measure(say: Callable[[str], None], groups: int, cycles: int) -> dict[str, Spent]:
     """By kind of node, what it spent in each cycle of all groups."""
     spent = {name: Spent() for name in _SHARES}
-    size = _BLOCKS * _TRANSACTIONS
-    raws = signed_transactions(_CHAIN_ID, (cycles + 1) * size)
+    raws = signed_transactions(_CHAIN_ID, (cycles + 1) * _TRANSACTIONS)
     with _collector() as url:
         for number in range(groups):
             say(f"traced nodes, group {number + 1} of {groups}")
             with ExitStack() as stack:
                 nodes = {name: _Worked(stack.enter_context(_node(name, url))) for name in _rotated(_SHARES, number)}
                 for cycle in range(cycles + 1):
-                    work = raws[cycle * size : (cycle + 1) * size]
+                    work = raws[cycle * _TRANSACTIONS : (cycle + 1) * _TRANSACTIONS]
                     _cycle(nodes, _rotated(nodes, cycle), work, spent if cycle else None)
     return spent
 
@@ -103,13 +102,12 @@ class _Worked:
         balance = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBalance", "params": [ACCOUNTS[0].address, "latest"]}
         question = json.dumps(balance).encode()
         with closing(http.client.HTTPConnection("127.0.0.1", self._node.port, timeout=60)) as connection:
-            for start in range(0, len(raws), _TRANSACTIONS):
-                for raw in raws[start : start + _TRANSACTIONS]:
-                    self._ask(connection, "POST", "/rpc", request_of(raw))
-                for _ in range(_READS):
-                    self._ask(connection, "POST", "/rpc", question)
-                    self._ask(connection, "GET", "/status")
-                self._ask(connection, "POST", "/mine?wait=60")
+            for raw in raws:
+                self._ask(connection, "POST", "/rpc", request_of(raw))
+            for _ in range(_READS):
+                self._ask(connection, "POST", "/rpc", question)
+                self._ask(connection, "GET", "/status")
+            self._ask(connection, "POST", "/mine?wait=60")
 
     def _ask(self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> None:
         connection.request(method, path, body, self._headers)

@@ -40,7 +40,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
         result.notes.append("not measured: pip install '.[traces]'")
         return [result]
     if sys.platform == "linux":
-        groups, cycles = (1, 8) if quick else (4, 12)
+        groups, cycles = (1, 24) if quick else (4, 60)
         spent = traced_nodes.measure(say, groups, cycles)
         untraced = (spent[OFF], spent[CONTROL])
         on, everything = (Ratio.of(spent[name].over(*untraced)) for name in (ON, ALL))
