@@ -1,10 +1,11 @@
 """What tracing costs a whole node: processor time of all its processes, beside nodes that do the same work untraced.
 
-The nodes of a group take turns, in an order that rotates: raw transactions, reads, and blocks that hold the
-transactions. What a traced node does while the others have their turns, beyond what an untraced one does then, counts
-as well, since spans are exported every few seconds. Each cycle of turns gives one ratio; the median counts. Nodes that
-are equal still differ by where their memory lies, so a few groups of new nodes are measured, and each group has two
-untraced nodes. The ratio of these two says how far the method can be trusted. Needs Linux and the extra `traces`.
+The nodes of a group take turns, in an order that rotates and turns round: raw transactions, reads, and a block that
+holds the transactions. What a traced node does while the others have their turns, beyond what an untraced one does
+then, counts as well, since spans are exported every few seconds. Each cycle of turns gives one ratio to the mean of two
+untraced nodes; the median counts. The interval supposes that cycles are independent, and those of one group are not
+quite: equal nodes differ by where their memory lies. The ratio of the two untraced nodes says how much that can be.
+Needs Linux and the extra `traces`.
 """
 
 import http.client
@@ -55,7 +56,8 @@ def measure(say: Callable[[str], None], groups: int, cycles: int) -> dict[str, S
                 nodes = {name: _Worked(stack.enter_context(_node(name, url))) for name in _rotated(_SHARES, number)}
                 for cycle in range(cycles + 1):
                     work = raws[cycle * _TRANSACTIONS : (cycle + 1) * _TRANSACTIONS]
-                    _cycle(nodes, _rotated(nodes, cycle), work, spent if cycle else None)
+                    order = _rotated(nodes, cycle // 2)
+                    _cycle(nodes, order[:: -1 if cycle % 2 else 1], work, spent if cycle else None)
     return spent
 
 
