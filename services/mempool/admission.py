@@ -5,12 +5,12 @@ the view still holds.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.errors import Busy, PolicyError
 from services.mempool.judgement import Judgement, PoolPolicy, cost
 from services.ports import Clock
-from services.store.pool import PoolStore, PoolView, Question
+from services.store.pool import PoolStore, PoolView, Question, Written
 from services.system import tracing
 from shared.errors import NodeError, RuleError
 from shared.rules import Rules
@@ -20,8 +20,7 @@ from shared.transaction import Transaction
 _ATTEMPTS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """An acknowledged transaction: it is durable."""
 
     id: str
@@ -96,12 +95,12 @@ class Mempool:
 
     def _try(self, batches: Sequence[Sequence[Transaction]], replaces: bool) -> list[list[Admitted | NodeError] | None]:
         """View, judge and write each sender's batch once. None: its view no longer held when it was written."""
-        judged: list[tuple[Judgement, list[Admitted | NodeError]]] = []
+        judged: list[tuple[Judgement, list[_Judged]]] = []
         for batch, view in zip(batches, self._views(batches), strict=True):
             total = self._queue_total(batch[0].sender) if view.total is None else view.total
-            replaceable = self._costs.of([waiting.id for waiting in view.at_nonce.values()])
+            replaceable = self._costs.of([waiting.id for waiting in view.at_nonce.values()]) if view.at_nonce else {}
             judgement = Judgement(self._policy, view, total, replaceable, replaces=replaces)
-            outcomes = [_outcome(judgement, self._rules.numbered(item, judgement.next_nonce)) for item in batch]
+            outcomes = [_judge(judgement, self._rules.numbered(item, judgement.next_nonce)) for item in batch]
             judged.append((judgement, outcomes))
         admissions = [judgement.admission() for judgement, _ in judged if judgement.accepted]
         cap = self._policy.max_transactions
@@ -110,7 +109,8 @@ class Mempool:
         for judgement, outcomes in judged:
             if not judgement.accepted:
                 # A remembered view may be out of date. It may admit, since the script checks, but never refuse.
-                results.append(outcomes if judgement.view.fresh else None)
+                after = Written(judgement.view.height, True, judgement.view.revision, judgement.next_nonce)
+                results.append(_acknowledged(outcomes, after) if judgement.view.fresh else None)
                 continue
             written = next(answers)
             if written is None:
@@ -119,14 +119,7 @@ class Mempool:
             self._recent.put(judgement.accepted[0].sender, judgement.after(written))
             for transaction in judgement.accepted:
                 self._costs.known[transaction.id] = cost(transaction)
-            results.append(
-                [
-                    item
-                    if isinstance(item, NodeError)
-                    else Admitted(item.id, written.height + 1, item.new, written.attended, written.automine)
-                    for item in outcomes
-                ]
-            )
+            results.append(_acknowledged(outcomes, written))
         return results
 
     def _views(self, batches: Sequence[Sequence[Transaction]]) -> list[PoolView]:
@@ -222,9 +215,22 @@ def _question(batch: Sequence[Transaction]) -> Question:
     return Question(first.sender, nonces, payer=first.owner, pair=(first.owner, first.sender))
 
 
-def _outcome(judgement: Judgement, transaction: Transaction) -> Admitted | NodeError:
+# A transaction, and whether it is to be written (False: it waits already), or its refusal.
+_Judged = tuple[Transaction, bool | NodeError]
+
+
+def _judge(judgement: Judgement, transaction: Transaction) -> _Judged:
     try:
-        new = judgement.take(transaction)
+        return transaction, judgement.take(transaction)
     except (RuleError, PolicyError) as refusal:
-        return refusal
-    return Admitted(transaction.id, judgement.view.height + 1, new)
+        return transaction, refusal
+
+
+def _acknowledged(judged: Iterable[_Judged], after: Written) -> list[Admitted | NodeError]:
+    """`after`: the state in which they wait."""
+    return [
+        outcome
+        if isinstance(outcome, NodeError)
+        else Admitted(transaction.id, after.height + 1, outcome, after.attended, after.automine)
+        for transaction, outcome in judged
+    ]

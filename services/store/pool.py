@@ -59,8 +59,7 @@ class Entry:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """What one admission writes: transactions of one sender, judged by `view`."""
 
     sender: str
@@ -71,8 +70,7 @@ class Admission:
     displaced: Waiting | None  # the view's cheapest end, if the pool is full
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """The state after an admission."""
 
     height: int  # of the tip
