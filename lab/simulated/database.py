@@ -79,6 +79,9 @@ class Database:
     def get(self, key: bytes) -> bytes | None:
         return self.keys.get(key)
 
+    def mget(self, *keys: bytes) -> list[bytes | None]:
+        return [self.keys.get(key) for key in keys]
+
     def set(self, key: bytes, value: bytes) -> bool:
         self.changed.add(key)
         self.keys[key] = value

@@ -107,19 +107,27 @@ class Mempool:
         answers = iter(self._store.admit(admissions, self._clock.now(), cap) if admissions else [])
         results: list[list[Admitted | NodeError] | None] = []
         for judgement, outcomes in judged:
-            if not judgement.accepted:
+            after: Written | None = None
+            if judgement.accepted:
+                after = next(answers)
+            elif judgement.view.fresh:
                 # A remembered view may be out of date. It may admit, since the script checks, but never refuse.
                 after = Written(judgement.view.height, True, judgement.view.revision, judgement.next_nonce)
-                results.append(_acknowledged(outcomes, after) if judgement.view.fresh else None)
-                continue
-            written = next(answers)
-            if written is None:
+            if after is None:
                 results.append(None)
                 continue
-            self._recent.put(judgement.accepted[0].sender, judgement.after(written))
-            for transaction in judgement.accepted:
-                self._costs.known[transaction.id] = cost(transaction)
-            results.append(_acknowledged(outcomes, written))
+            if judgement.accepted:
+                self._recent.put(judgement.accepted[0].sender, judgement.after(after))
+                for transaction in judgement.accepted:
+                    self._costs.known[transaction.id] = cost(transaction)
+            results.append(
+                [
+                    outcome
+                    if isinstance(outcome, NodeError)
+                    else Admitted(transaction.id, after.height + 1, outcome, after.attended, after.automine)
+                    for transaction, outcome in outcomes
+                ]
+            )
         return results
 
     def _views(self, batches: Sequence[Sequence[Transaction]]) -> list[PoolView]:
@@ -224,13 +232,3 @@ def _judge(judgement: Judgement, transaction: Transaction) -> _Judged:
         return transaction, judgement.take(transaction)
     except (RuleError, PolicyError) as refusal:
         return transaction, refusal
-
-
-def _acknowledged(judged: Iterable[_Judged], after: Written) -> list[Admitted | NodeError]:
-    """`after`: the state in which they wait."""
-    return [
-        outcome
-        if isinstance(outcome, NodeError)
-        else Admitted(transaction.id, after.height + 1, outcome, after.attended, after.automine)
-        for transaction, outcome in judged
-    ]
