@@ -1,6 +1,7 @@
 """JSON over HTTP, by the standard library."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -10,9 +11,13 @@ from quarrynode.errors import QuarryError, RpcError
 # A proxy that is meant for other hosts must not get requests for this machine.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
+# Seconds for which a GET is repeated while the node's store does not answer, as on a machine whose disk is busy, and
+# between two of them.
+_STORE_SECONDS, _REPEAT = 30.0, 0.25
+
 
 def ask(url: str, body: Any = None, *, method: str | None = None, timeout: float) -> Any:
-    """The JSON value that a URL answers.
+    """The JSON value that a URL answers. A GET is repeated while the node's store is too busy to answer.
 
     Args:
         body: a JSON value to send; None: nothing is sent.
@@ -25,12 +30,19 @@ def ask(url: str, body: Any = None, *, method: str | None = None, timeout: float
     """
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
-    try:
-        with _OPENER.open(request, timeout=timeout) as response:
-            content = response.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            raise QuarryError(f"{url}: {_detail(error.read()) or f'status {error.code}'}") from None
+    deadline = time.monotonic() + _STORE_SECONDS
+    while True:
+        try:
+            with _OPENER.open(request, timeout=timeout) as response:
+                content = response.read()
+            break
+        except urllib.error.HTTPError as error:
+            with error:
+                refusal = error.read()
+            is_busy = _text(refusal, "code") == "store_unavailable"
+            if not is_busy or request.get_method() != "GET" or time.monotonic() > deadline:
+                raise QuarryError(f"{url}: {_text(refusal, 'detail') or f'status {error.code}'}") from None
+        time.sleep(_REPEAT)
     try:
         return json.loads(content)
     except ValueError:
@@ -50,10 +62,10 @@ def call(url: str, method: str, params: tuple[Any, ...], timeout: float) -> Any:
     return answer.get("result")
 
 
-def _detail(content: bytes) -> str:
-    """The sentence of a refusal (RFC 9457), or "" if it has none."""
+def _text(refusal: bytes, name: str) -> str:
+    """A text of a refusal (RFC 9457), such as `detail`, its sentence; "" if it has none."""
     try:
-        value = json.loads(content)
+        value = json.loads(refusal)
     except ValueError:
         return ""
-    return str(value.get("detail", "")) if isinstance(value, dict) else ""
+    return str(value.get(name, "")) if isinstance(value, dict) else ""

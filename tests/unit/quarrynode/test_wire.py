@@ -37,6 +37,30 @@ def test_what_is_no_json_is_not_a_node(server: FakeNode) -> None:
         wire.ask(f"{server.url}/x", timeout=5)
 
 
+AWAY = {"code": "store_unavailable", "detail": "The store does not answer."}
+
+
+def test_a_get_is_repeated_while_the_store_is_busy(server: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.answers["/x"] = 503, AWAY
+
+    def recovers(seconds: float) -> None:
+        server.answers["/x"] = 200, {"a": seconds}
+
+    monkeypatch.setattr(wire.time, "sleep", recovers)
+    assert wire.ask(f"{server.url}/x", timeout=5) == {"a": 0.25}
+
+
+@pytest.mark.parametrize(("body", "seconds"), [({}, 30.0), (None, -1.0)], ids=["a POST", "too long"])
+def test_a_post_is_not_repeated_and_nothing_for_ever(
+    server: FakeNode, body: object, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "_STORE_SECONDS", seconds)
+    monkeypatch.setattr(wire.time, "sleep", lambda seconds: pytest.fail("it was to be repeated"))
+    server.answers["/x"] = 503, AWAY
+    with pytest.raises(QuarryError, match="The store does not answer"):
+        wire.ask(f"{server.url}/x", body, timeout=5)
+
+
 @pytest.mark.parametrize("answer", [[], "text", {"error": "text"}])
 def test_what_is_no_json_rpc_is_not_a_node(server: FakeNode, answer: object) -> None:
     server.answers["/rpc"] = 200, answer
