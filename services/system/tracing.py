@@ -44,10 +44,8 @@ class Tracing:
     """
 
     def __init__(self, provider: Any, share: float) -> None:
-        from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        self._otel = trace
         self._propagator = TraceContextTextMapPropagator()
         self._provider = provider
         self._tracer = provider.get_tracer("quarry")
