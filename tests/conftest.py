@@ -8,10 +8,12 @@ import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.utils
 from structlog.contextvars import clear_contextvars
 from werkzeug.routing import Rule
 
@@ -49,6 +51,8 @@ def _compile_each_url_once() -> None:
 
 
 _compile_each_url_once()
+# Each new connection asks for it, for a millisecond, and tests make thousands.
+redis.utils.get_lib_version = cache(redis.utils.get_lib_version)
 
 
 @pytest.fixture(autouse=True)

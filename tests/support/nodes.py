@@ -210,7 +210,10 @@ def saved(node: Node) -> dict[bytes, bytes]:
     """All that a node in this process has stored, for `restore`. Making a copy is quicker than the blocks once more."""
     redis, prefix = redis_of(node), node.chain.keys.prefix.encode()
     keys = list(redis.scan_iter(prefix + b"*", count=1000))
-    return {key.removeprefix(prefix): redis.dump(key) for key in keys}
+    with redis.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.dump(key)
+        return {key.removeprefix(prefix): value for key, value in zip(keys, pipeline.execute(), strict=True)}
 
 
 def restore(node: Node, stored: dict[bytes, bytes]) -> None:
@@ -225,5 +228,6 @@ def restore(node: Node, stored: dict[bytes, bytes]) -> None:
 def forget(node: Node) -> None:
     """Remove all keys of a node in this process and close its connection."""
     with redis_of(node) as redis:
-        for key in redis.scan_iter(f"{node.chain.keys.prefix}*", count=1000):
-            redis.unlink(key)
+        keys = list(redis.scan_iter(f"{node.chain.keys.prefix}*", count=1000))
+        if keys:
+            redis.unlink(*keys)

@@ -136,7 +136,11 @@ def texts(values: Any) -> list[str]:
 
 def dump(redis: Redis) -> dict[bytes, bytes]:
     """Every key and its serialised value: equal dumps are equal databases."""
-    return {name: cast(bytes, redis.dump(name)) for name in redis.scan_iter(count=1000)}
+    names = list(redis.scan_iter(count=1000))
+    with redis.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.dump(name)
+        return dict(zip(names, pipeline.execute(), strict=True))
 
 
 def _hash(redis: Redis, name: str) -> dict[bytes, bytes]:
@@ -150,10 +154,17 @@ def digest(redis: "Redis", node: str) -> str:
     """
     log = {f"quarry:{{{node}}}:{name}".encode() for name in ("acts", "refused-acts")}
     keys = sorted(key for key in redis.scan_iter(f"quarry:{{{node}}}:*", count=1000) if key not in log)
-    whole = hashlib.sha256()
-    for key in keys:
+    # Two round trips and not two for each key: hundreds of tests compare digests.
+    with redis.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.type(key)
+        kinds = pipeline.execute()
         # The dump of a large hash depends on the order of its table, which may change while the content does not.
-        is_hash = redis.type(key) == b"hash"
-        content = repr(sorted(redis.hgetall(key).items())).encode() if is_hash else redis.dump(key) or b""
+        for key, kind in zip(keys, kinds, strict=True):
+            pipeline.hgetall(key) if kind == b"hash" else pipeline.dump(key)
+        values = pipeline.execute()
+    whole = hashlib.sha256()
+    for key, value in zip(keys, values, strict=True):
+        content = repr(sorted(value.items())).encode() if isinstance(value, dict) else value or b""
         whole.update(key + b"\0" + content + b"\0")
     return whole.hexdigest()

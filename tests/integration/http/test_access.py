@@ -133,10 +133,13 @@ def send(client: Client, door: tuple[str, str, Any, Json], headers: Json) -> Ans
 def state(node: Node) -> object:
     redis: Any = redis_of(node)
     # Jobs of other tests' nodes expire meanwhile.
-    jobs = [
-        key for key in redis.keys("rq:job:*") if node.settings.node.encode() in (redis.hget(key, "description") or b"")
-    ]
-    return digest(redis, node.settings.node), sorted(jobs)
+    jobs = redis.keys("rq:job:*")
+    with redis.pipeline(transaction=False) as pipeline:
+        for job in jobs:
+            pipeline.hget(job, "description")
+        descriptions = pipeline.execute()
+    ours = [job for job, text in zip(jobs, descriptions, strict=True) if node.settings.node.encode() in (text or b"")]
+    return digest(redis, node.settings.node), sorted(ours)
 
 
 def test_every_door_that_changes_something_is_tried_here(faucet_node: Node) -> None:

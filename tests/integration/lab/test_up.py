@@ -44,6 +44,7 @@ def recording_in(directory: Path) -> list[str]:
     return path.read_text().splitlines(keepends=True)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_simulated_lab_is_played_with_until_it_is_interrupted(tmp_path: Path, number: signal.Signals) -> None:
     with running(tmp_path, "--simulated", "--speed", "50", "--nodes", "3") as (process, url):
@@ -80,6 +81,7 @@ def run(lab, *, nodes: int = 1):
 '''
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_scenario_that_is_ended_in_its_middle_leaves_no_process_and_no_directory(
     tmp_path: Path, number: signal.Signals
