@@ -6,6 +6,7 @@ import structlog
 from flask import Flask, Response, json, request
 from werkzeug.exceptions import HTTPException
 
+from services.connections.failures import FAILURES
 from services.connections.servers import RedisError
 from services.errors import Busy, Damaged, LedgerDiffers, NotBegun, NotFound, PolicyCode, Pruned, TipMoved
 from services.mining.leases import UnknownLease, UnknownVoucher
@@ -177,7 +178,7 @@ def answer_to(error: Exception) -> Response:
         case NodeError():
             return problem(*describe(error))
         case RedisError():
-            _log.error("store_unavailable", error=type(error).__name__)
+            FAILURES.note(error)
             return problem(
                 503, "store_unavailable", "The store does not answer. If this was a write, repeat it: that is harmless."
             )

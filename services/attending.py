@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from services.connections.failures import fields
 from services.connections.servers import RedisError
 from services.errors import NotBegun
 from services.node import Node
@@ -47,7 +48,7 @@ class Attendant:
             self._stop.wait(_WAIT_SECONDS)
         except (RedisError, NodeError) as error:
             if not self._failing:  # one line, not one a second
-                _log.warning("desk_interrupted", error=type(error).__name__)
+                _log.warning("desk_interrupted", **fields(error))
             self._failing = True
             self._stop.wait(_WAIT_SECONDS)
         except Exception:

@@ -12,6 +12,7 @@ import structlog
 from services import registry
 from services.attending import attend
 from services.clocks import ClockBoard
+from services.connections.failures import fields
 from services.connections.servers import RedisError, as_store, connect_for_jobs, connect_for_requests, require_mendable
 from services.jobs.queues import DISCOVER, RESOLVE, RqJobs
 from services.launch.ending import FORLORN_SECONDS, end_after
@@ -89,7 +90,7 @@ def run_ticker(settings: Settings) -> None:
             away = ""
         except RedisError as error:
             if not away:  # one line, not one at every tick
-                _log.warning("broker_unavailable", error=type(error).__name__)
+                _log.warning("broker_unavailable", **fields(error))
             away = type(error).__name__
         stop.wait(_TICK_SECONDS)
 

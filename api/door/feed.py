@@ -15,6 +15,7 @@ from api.door.backlog import Step
 from api.door.notices import Topic
 from api.rpc.representations import represent_block, represent_header, represent_log, represent_pending
 from services.chain.changes import Changes, changes_since
+from services.connections.failures import fields
 from services.connections.servers import RedisError
 from services.errors import NotFound, TipMoved
 from services.node import Node
@@ -97,7 +98,7 @@ class Feed:
                     self._tell([self._pending(ids)])
                 self.look()
             except RedisError as error:
-                _log.warning("feed_interrupted", error=type(error).__name__)
+                _log.warning("feed_interrupted", **fields(error))
                 self._node.clock.sleep(_PAUSE)
             except TipMoved:
                 continue  # another look finds the chain at rest

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from api.leasing import tip_event
+from services.connections.failures import fields
 from services.connections.servers import RedisError
 from services.node import Node
 from shared.errors import NodeError
@@ -74,7 +75,7 @@ class LeaseNews:
                 if idle % _HEARTBEAT_LOOKS == _HEARTBEAT_LOOKS - 1:
                     self._in_loop(self._tell, _HEARTBEAT)
             except (RedisError, NodeError) as error:
-                _log.warning("lease_news_interrupted", error=type(error).__name__)
+                _log.warning("lease_news_interrupted", **fields(error))
                 self._node.clock.sleep(_PAUSE)
             except Exception:  # a bug, or an event that cannot be read: go on after the newest
                 _log.exception("lease_news_failed")

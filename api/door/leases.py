@@ -11,6 +11,7 @@ import structlog
 from api import leasing
 from api.door.requests import JSON, PROBLEM, Received, Refusal, too_large, wrong_body
 from api.errors import HttpRefusal, describe, problem
+from services.connections.failures import FAILURES, fields
 from services.connections.servers import RedisError
 from services.mining.leases import Asked, Handed, Reported
 from services.node import Node
@@ -115,6 +116,7 @@ class Job:
                 status, code, detail, field = describe(found)
                 self._refused(status, code, detail, field)
             case RedisError():
+                FAILURES.note(found)
                 self._refused(503, "store_unavailable", "The store does not answer; repeat the request.")
             case _:
                 self._refused(500, "internal_error", "A fault of ours; it has been logged.")
@@ -230,7 +232,7 @@ class _FirstTip:
         try:
             tip = self._node.chain.tip()
         except (RedisError, NodeError) as error:  # the reader tells the tip when the store is there again
-            _log.warning("lease_news_interrupted", error=type(error).__name__)
+            _log.warning("lease_news_interrupted", **fields(error))
             return
         self._message = leasing.tip_event(tip.hash, tip.height).encode()
 

@@ -22,6 +22,7 @@ from api.explorer.search import WRONG_CHECKSUM, find, is_of_spec
 from api.reading import MAX_HEIGHT, choice_argument, number_argument
 from api.representations import find_block
 from api.serving.budget import searching
+from services.connections.failures import FAILURES
 from services.connections.servers import RedisError
 from shared.addresses import parse_address
 from shared.amounts import format_amount
@@ -306,7 +307,8 @@ def not_allowed(error: HttpRefusal) -> ResponseReturnValue:
 
 
 @blueprint.errorhandler(RedisError)
-def store_unavailable(_: RedisError) -> ResponseReturnValue:
+def store_unavailable(error: RedisError) -> ResponseReturnValue:
+    FAILURES.note(error)
     return render_failure(503, "store_unavailable", "The store does not answer. Reload the page in a moment.")
 
 

@@ -23,6 +23,7 @@ from api.rpc.errors import (
 )
 from api.rpc.method_table import METHODS, NO_METHODS, Methods
 from api.serving import budget
+from services.connections.failures import FAILURES
 from services.connections.servers import RedisError
 from services.errors import Busy
 from services.node import Node
@@ -145,7 +146,7 @@ def _answer(node: Node, item: Any, controls: bool, own: Methods) -> dict[str, An
         response = _failure(identifier, refusal(error))
     except RedisError as error:
         # Clients retry after this code. That is harmless: a raw transaction that is sent twice has the same id.
-        _log.error("store_unavailable", error=type(error).__name__)
+        FAILURES.note(error)
         response = _failure(identifier, RpcError(INTERNAL_ERROR, "the store does not answer"))
     except Exception as error:
         _log.exception("bug", error=type(error).__name__, method=name[:64])

@@ -2,11 +2,13 @@
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from hiredis import pack_command
 from redis import ConnectionPool, Redis
+from redis.client import Pipeline
 from redis.commands.core import Script
 from redis.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -19,6 +21,8 @@ class RequestClient(Redis):
     command and gives it back when it ends. Commands are not retried, whatever the pool's connections say. The timeout
     of a command that waits at the server begins when the server has to answer. Pipelines, watches and everything else
     use the pool as in redis-py.
+
+    An error has the seconds since its command was sent (`waited`), for the log (failures.py).
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -27,12 +31,17 @@ class RequestClient(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and read its reply. Raises: RedisError. A connection that failed is opened again later."""
-        connection = self._connection()
-        # Both disconnect after an error, and sending connects again.
-        connection.send_command(*args, **options)
-        if args[0] in _WAITING:
-            connection.can_read(_waits(args))
-        return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call] # redis-py has no types
+        began = time.monotonic()
+        try:
+            connection = self._connection()
+            # Both disconnect after an error, and sending connects again.
+            connection.send_command(*args, **options)
+            if args[0] in _WAITING:
+                connection.can_read(_waits(args))
+            return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call] # redis-py has no types
+        except RedisError as error:
+            _measure(error, began)
+            raise
 
     def execute_each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send commands together. The reply of each, or the error (`ResponseError`) that is its reply.
@@ -40,8 +49,16 @@ class RequestClient(Redis):
         Raises:
             RedisError: the connection failed. Any of the commands may have run.
         """
-        connection = self._connection()
-        connection.send_packed_command(connection.pack_commands(commands))
+        began = time.monotonic()
+        try:
+            connection = self._connection()
+            connection.send_packed_command(connection.pack_commands(commands))
+            return self._replies(connection, commands)
+        except RedisError as error:
+            _measure(error, began)
+            raise
+
+    def _replies(self, connection: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         replies: list[Any] = []
         try:
             for command in commands:
@@ -67,6 +84,20 @@ class RequestClient(Redis):
         """As redis-py's; without a pipeline, the script's calls cost no more than other commands."""
         return _Script(self, script)
 
+    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Pipeline:
+        """As redis-py's."""
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _Pipeline(Pipeline):
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        began = time.monotonic()
+        try:
+            return super().execute(raise_on_error)
+        except RedisError as error:
+            _measure(error, began)
+            raise
+
 
 class _Script(Script):
     """redis-py imports its pipelines at each call, to ask whether the call is part of one."""
@@ -74,6 +105,7 @@ class _Script(Script):
     def __call__(self, keys: Any = None, args: Any = None, client: Any = None) -> Any:
         if client is None:
             keys, args = keys or (), args or ()
+            began = time.monotonic()
             try:
                 connection = self.registered_client._connection()  # type: ignore[union-attr] # it is the client above
                 # For `execute_command`, redis-py would look at each argument for types that scripts are not given.
@@ -81,7 +113,14 @@ class _Script(Script):
                 return connection.read_response()
             except NoScriptError:
                 pass  # redis-py loads it
+            except RedisError as error:
+                _measure(error, began)
+                raise
         return super().__call__(keys, args, client)
+
+
+def _measure(error: RedisError, began: float) -> None:
+    error.waited = time.monotonic() - began  # type: ignore[attr-defined] # ours
 
 
 # Commands that may wait at the server.

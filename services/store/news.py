@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
+from services.connections.failures import fields
 from services.ports import Clock
 from services.store.events import TOLD_ONE_BY_ONE, EventStream, Message
 from services.store.overview import OverviewStore
@@ -80,7 +81,7 @@ class News:
                         self._tell(Message("", "state", state))
                     told_at, changed = now, False
             except (RedisError, NodeError) as error:  # away, or emptied
-                _log.warning("news_interrupted", error=type(error).__name__)
+                _log.warning("news_interrupted", **fields(error))
                 self._clock.sleep(1.0)
             except Exception:  # a bug, or an event that cannot be read: the others are passed on
                 # Go on after the newest event, or this one would be read again for ever. Asked before the pause: what

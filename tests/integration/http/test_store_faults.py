@@ -1,10 +1,12 @@
 """The store does not answer, or refuses: the API says so soon, acknowledges nothing, and recovers by itself."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -67,6 +69,34 @@ def test_a_store_that_dies_and_comes_back_needs_no_restart_of_the_api(node: Runn
     assert node.client.get(f"/transactions/{acknowledged}").ok()["status"] == "pending"
     node.client.submit(transfer(BOB, 0))
     assert node.pids("api") == processes
+
+
+def test_the_log_says_why_the_store_gave_no_answer(node: RunningNode) -> None:
+    pid = node.valkey.pid
+    assert pid is not None
+
+    def ask() -> list[dict[str, Any]]:
+        """Ask in three ways; the entries of the log that say why there was no answer."""
+        before = len(node.log("api"))
+        node.client.get("/status").refused(503, "store_unavailable")
+        node.client.post("/rpc", {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []})
+        assert node.client.get("/", Accept="text/html").status == 503
+        lines = node.log("api")[before:].splitlines()
+        return [json.loads(line) for line in lines if "store_unavailable" in line]
+
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        slow = ask()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    eventually(lambda: node.client.get("/readyz").status == 200)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not node.valkey.alive)
+    gone = ask()
+    assert [line["reason"] for line in slow] == ["the server does not answer in time"] * 3
+    assert all(line["waited"] >= 1.9 for line in slow), slow
+    assert len(gone) == 3 and all(line["reason"].startswith("the server cannot be reached") for line in gone), gone
+    assert all(line["waited"] < 1.9 for line in gone), gone
 
 
 def test_workers_mine_on_once_the_store_is_back(running_node: RunningNode) -> None:
