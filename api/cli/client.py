@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import urllib3
@@ -17,6 +17,9 @@ from shared.upgrades import BadUpgrades, read_upgrades
 
 _CONNECT_TIMEOUT = 3.0
 _READ_TIMEOUT = 15.0
+# Seconds for which a request is repeated while the node's store does not answer, and between two of them. The store of
+# a machine whose disk or processors are busy may be late by seconds.
+PATIENCE, _REPEAT = 10.0, 0.25
 _MAX_BYTES = 2**28  # of one answer
 # A block can be a megabyte or more, so each page's limit follows from the size of the page before.
 _PAGE_BYTES = 2**22
@@ -24,6 +27,8 @@ _MAX_PAGE = 500  # blocks
 _TOKEN_REMEDY = (
     " Name a file with the token by --token, or set QUARRY_TOKEN; `quarry up` says where its node keeps the token."
 )
+
+T = TypeVar("T")
 
 
 class Refused(Failure):
@@ -43,9 +48,33 @@ class Refused(Failure):
         self.detail = detail
         self.location = location
 
+    @property
+    def is_of_the_store(self) -> bool:
+        """Whether the node's store gave it no answer in time, or refuses to write."""
+        return self.code == "store_unavailable"
+
+
+def once_the_store_answers(ask: Callable[[], T], seconds: float = PATIENCE) -> T:
+    """What `ask` returns. It is called again for so many seconds while the node says that its store does not answer.
+
+    The store may have done what it gave no answer to. So `ask` must be safe to repeat: it only reads, or the node takes
+    the same request only once.
+
+    Raises:
+        Refused: the node refuses for another reason, or for this one until the end.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except Refused as error:
+            if not error.is_of_the_store or time.monotonic() >= deadline:
+                raise
+        time.sleep(_REPEAT)
+
 
 class NodeClient:
-    """The HTTP API of one node.
+    """The HTTP API of one node. What it reads is asked for again while the node's store does not answer.
 
     Args:
         url: http or https, host, and optionally a port and a path that the API is under.
@@ -67,7 +96,11 @@ class NodeClient:
             Unreachable: there is no answer within `timeout` seconds.
             Failure: the answer is not JSON, or too large.
         """
-        return self._ask("GET", path, query, None, timeout)
+        return once_the_store_answers(lambda: self._ask("GET", path, query, None, timeout))
+
+    def get_once(self, path: str) -> Any:
+        """As `get`, for who wants to know how the node is now: it is not asked again."""
+        return self._ask("GET", path, {}, None, _READ_TIMEOUT)
 
     def post(self, path: str, body: Any = None, *, timeout: float = _READ_TIMEOUT, **query: Any) -> Any:
         """The JSON answer to a POST of `body`. Raises as `get`."""
@@ -131,7 +164,7 @@ class NodeClient:
         limit = 20
         while last is None or first <= last:
             wanted = limit if last is None else min(limit, last - first + 1)
-            text = self._request("GET", "/chain", {"from": first, "limit": wanted}, None, _READ_TIMEOUT)
+            text = self._page(first, wanted)
             page = _read(text)
             try:
                 blocks, length = list(page["chain"]), int(page["length"])
@@ -173,6 +206,10 @@ class NodeClient:
                 remedy = "send these first" if awaited else "`quarry mine` mines a block"
                 raise Failure(f"The transaction {identifier} still {what} after {seconds:g} s; {remedy}.")
             time.sleep(0.1)
+
+    def _page(self, first: int, limit: int) -> bytes:
+        query = {"from": first, "limit": limit}
+        return once_the_store_answers(lambda: self._request("GET", "/chain", query, None, _READ_TIMEOUT))
 
     def _ask(self, method: str, path: str, query: dict[str, Any], body: Any, timeout: float) -> Any:
         return _read(self._request(method, path, query, body, timeout))

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import urllib3
 
-from api.cli.client import NodeClient, Refused
+from api.cli.client import NodeClient, once_the_store_answers
 from api.cli.group import Failure
 from api.cli.wallet.transfers import submit_transfer
 from lab.blocktree import BlockTree
@@ -30,27 +30,11 @@ from shared.errors import NodeError
 HOST = "127.0.0.1"
 _BLOCK_SECONDS = 60.0  # that one block may take
 _NEXT = 0.05
-# Seconds for which a request is repeated while the node's store does not answer, as on a machine that is too busy, and
-# between two of them.
-_STORE_SECONDS, _REPEAT = 30.0, 0.25
+# Seconds for which a request is repeated while the node's store does not answer: a lab of several nodes keeps a machine
+# busy by itself.
+_STORE_SECONDS = 30.0
 
 T = TypeVar("T")
-
-
-def once_the_store_answers(ask: Callable[[], T]) -> T:
-    """The answer to a request, which is repeated for a while if the node says that its store does not answer.
-
-    Raises:
-        Failure: the node refuses for another reason, or for this one all the time, or does not answer.
-    """
-    deadline = time.monotonic() + _STORE_SECONDS
-    while True:
-        try:
-            return ask()
-        except Refused as error:
-            if error.code != "store_unavailable" or time.monotonic() > deadline:
-                raise
-        time.sleep(_REPEAT)
 
 
 class Hands(Protocol):
@@ -300,9 +284,9 @@ class RealNode:
         return self._answered(lambda: client.get(path))
 
     def _answered(self, ask: Callable[[], T]) -> T:
-        """What a request is answered with. Raises `LabError`."""
+        """What a request is answered with, which is repeated while the store does not answer. Raises `LabError`."""
         with self._answers():
-            return once_the_store_answers(ask)
+            return once_the_store_answers(ask, _STORE_SECONDS)
 
     @contextmanager
     def _answers(self) -> Iterator[None]:

@@ -123,7 +123,7 @@ def _keys(files: NodeFiles) -> str:
 
 def _api(client: NodeClient) -> str:
     try:
-        client.get("/readyz")
+        client.get_once("/readyz")
     except Refused as error:
         if error.code != "ledger_differs":
             raise

@@ -1,16 +1,28 @@
 """Requests to a real node whose machine is too busy for its store to answer in time."""
 
+from collections.abc import Callable
+
 import pytest
 
+from api.cli import client
 from api.cli.client import Refused
+from lab.interface import LabError
 from lab.real import node
-from lab.real.node import once_the_store_answers
+from lab.real.node import RealNode
 
-AWAY = Refused("The store does not answer.", 503, "store_unavailable")
+AWAY = Refused("The store does not answer (store_unavailable).", 503, "store_unavailable")
+
+
+class Node:
+    """What asking needs of a real node."""
+
+    name = "node 1"
+    _answers = RealNode._answers
+    answered: Callable[..., object] = RealNode._answered
 
 
 def test_a_request_is_repeated_until_the_store_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node, "_REPEAT", 0.0)
+    monkeypatch.setattr(client.time, "sleep", lambda seconds: None)
     answers: list[str | Refused] = [AWAY, AWAY, "yes", "again"]
 
     def ask() -> str:
@@ -19,7 +31,7 @@ def test_a_request_is_repeated_until_the_store_answers(monkeypatch: pytest.Monke
             raise answer
         return answer
 
-    assert once_the_store_answers(ask) == "yes" and answers == ["again"]
+    assert Node().answered(ask) == "yes" and answers == ["again"]
 
 
 @pytest.mark.parametrize(
@@ -37,6 +49,6 @@ def test_it_is_not_repeated_for_another_reason_nor_forever(
         asked.append(1)
         raise refusal
 
-    with pytest.raises(Refused) as raised:
-        once_the_store_answers(ask)
-    assert raised.value is refusal and asked == [1]
+    with pytest.raises(LabError, match=f"node 1: {refusal.message[:10]}"):
+        Node().answered(ask)
+    assert asked == [1]

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 
-from api.cli.client import NodeClient
+from api.cli.client import PATIENCE, NodeClient
+from api.cli.group import Unreachable
 from services.wallet import keyring
 from services.wallet.development import ACCOUNTS
 from shared.rules import rules_for
@@ -139,18 +141,57 @@ def test_sign_refuses_an_address_without_a_key(kind: str, digits: str) -> None:
     refused(run("wallet", "sign", "-", "--from", "alice", stdin=json.dumps(unsigned)), 1, "nobody has its key")
 
 
+def pay(node: FakeNode) -> tuple[Result, list[bytes]]:
+    """A payment from a new wallet: what the command says, and the bodies that were sent."""
+    address = json.loads(run("wallet", "new", "alice", "--json").stdout)["address"]
+    serve_account(node, address)
+    result = run("send", "--url", node.url, "--from", "alice", "--to", ACCOUNTS[0].address, "1")
+    return result, [body for _, path, body, _ in node.asked if path == "/transactions/new"]
+
+
+AWAY = {"code": "store_unavailable", "detail": "The store does not answer."}
+
+
+def test_a_busy_store_gets_the_same_transaction_again(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 4:
+            node.answers["/transactions/new"] = 201, {"message": "m"}
+
+    monkeypatch.setattr("api.cli.client.time.sleep", sleep)
+    node.answers["/transactions/new"] = 503, AWAY
+    result, sent = pay(node)
+    assert result.exit_code == 0 and len(sent) == 5
+    assert len(set(sent)) == 1
+
+
+def test_a_store_that_stays_away_is_told_with_the_transaction(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("api.cli.client.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("api.cli.client.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    node.answers["/transactions/new"] = 503, AWAY
+    result, sent = pay(node)
+    assert len(set(sent)) == 1
+    refused(result, 3, rules_for(SPEC).read_request(json.loads(sent[0])).id, "may have the transaction")
+    assert now == [PATIENCE]
+
+
 def test_a_lost_answer_is_asked_for_again_with_the_same_transaction(
     node: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.cli.wallet.transfers._PAUSE", 0.0)
-    address = json.loads(run("wallet", "new", "alice", "--json").stdout)["address"]
-    serve_account(node, address)
-    node.answers["/transactions/new"] = 503, {"code": "store_unavailable", "detail": "The store does not answer."}
-    result = run("send", "--url", node.url, "--from", "alice", "--to", ACCOUNTS[0].address, "1")
-    sent = [body for _, path, body, _ in node.asked if path == "/transactions/new"]
-    assert len(sent) == 3
-    assert len(set(sent)) == 1
-    refused(result, 3, rules_for(SPEC).read_request(json.loads(sent[0])).id)
+    sent: list[Any] = []
+
+    def lost(client: NodeClient, path: str, body: Any) -> Any:
+        sent.append(body)
+        raise Unreachable("The node did not answer in time.")
+
+    monkeypatch.setattr(NodeClient, "post", lost)
+    result, _ = pay(node)
+    assert len(sent) == 3 and sent[0] == sent[1] == sent[2]
+    refused(result, 3, rules_for(SPEC).read_request(sent[0]).id)
 
 
 def test_a_wait_that_ends_says_why(node: FakeNode) -> None:
