@@ -23,8 +23,10 @@ from services.launch.children import Child
 from services.launch.embedded import EmbeddedValkey
 from services.node import build_node
 from services.system.processes import family
+from services.system.programs import module_command
 from tests.support.commands import Running, launched
 from tests.support.crew import Crew
+from tests.support.door import Socket
 from tests.support.listener import Listener
 from tests.support.nodes import make_settings
 from tests.support.processes import alive, children, linux_only, processes_of
@@ -93,7 +95,7 @@ class Scene:
         self.node = build_node(settings, store=as_store(self.redis), queue=self.jobs)
         self.node.chain.initialise()
         registry.register(as_store(self.jobs.broker), settings)
-        self.port = free_port()
+        self.port, self.rpc_port = free_port(), free_port()
         settings_of_api = {"port": str(self.port), "api_processes": "1", "api_threads": "16"}
         self.crew = stack.enter_context(
             Crew(
@@ -102,6 +104,8 @@ class Scene:
                 settings.spec,
                 as_users_do=True,
                 broker_url=settings.broker_url,
+                rpc_port=str(self.rpc_port),
+                data_dir=str(directory),
                 **settings_of_api,
             )
         )
@@ -116,14 +120,16 @@ class Scene:
             "network": self.crew.worker("network"),
             "ticker": self.crew.ticker(),
             "api": self.crew.run("api", SERVE),
+            "rpc": self.crew.run("rpc", module_command("api.cli", "rpc")),
         }
-        eventually(lambda: (self.jobs.mining_workers(), self.jobs.network_workers()) == (1, 1), what="the workers")
-        eventually(lambda: self.answers("/readyz"), what="the API")
+        eventually(lambda: (self.jobs.mining_workers(), self.jobs.network_workers()) == (1, 1), 60, "the workers")
+        eventually(lambda: self.answers("/readyz"), 60, "the API")
+        eventually(lambda: self.answers("/readyz", self.rpc_port), 60, "the door")
         eventually(lambda: [*self.jobs.broker.scan_iter(match="rq:job:resolve-*")], what="a tick")
         return started
 
-    def answers(self, path: str) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+    def answers(self, path: str, port: int = 0) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20)
         try:
             connection.request("GET", path)
             return connection.getresponse().status == 200
@@ -133,7 +139,9 @@ class Scene:
             connection.close()
 
     def occupy(self, started: dict[str, Child], stack: ExitStack) -> None:
-        """A search without an end, a resolver whose peer does not answer, and a client that waits for a block."""
+        """A search without an end, a resolver whose peer does not answer, a client that waits for a block, and a miner
+        and a wallet that are told of new blocks.
+        """
         silent = stack.enter_context(RawServer(lambda connection: connection.hang()))
         self.node.peers.add(silent.url)
         self.jobs.enqueue_network(RESOLVE, "node1", "resolve-now")
@@ -141,8 +149,24 @@ class Scene:
         waiting.start()
         stack.callback(waiting.join)
         eventually(lambda: silent.connections, what="a resolver that waits")
+        voucher = self.node.leases.vouchers.new("class").secret
+        miner = stack.enter_context(socket.create_connection(("127.0.0.1", self.rpc_port), 20))
+        head = f"GET /leases/news HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {voucher}\r\n\r\n"
+        miner.sendall(head.encode())
+        assert miner.recv(65_536).startswith(b"HTTP/1.1 200")
+        wallet = stack.enter_context(Socket(self.rpc_port))
+        wallet.subscribe("newHeads")
         for kind in ("mining", "network"):
             eventually(lambda kind=kind: children(started[kind].pid), what=f"a {kind} job")
+
+    def ask_the_door(self, stack: ExitStack) -> None:
+        """Requests to the door, more than it has threads: each waits for the store, or for a thread."""
+        body = b'{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"}'
+        fields = b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: %d" % len(body)
+        for _ in range(40):
+            asking = stack.enter_context(socket.create_connection(("127.0.0.1", self.rpc_port), 20))
+            asking.sendall(b"POST / HTTP/1.1\r\n%s\r\n\r\n%s" % (fields, body))
+        assert self.answers("/healthz", self.rpc_port)  # it came last, so the others are being answered
 
     def misfortune(self, fault: str) -> None:
         servers = {"chain": [self.chain], "broker": [self.broker]}.get(fault, [self.chain, self.broker])
@@ -213,6 +237,8 @@ def test_every_process_ends_in_time(tmp_path: Path, stack: ExitStack, fault: str
         scene.occupy(started, stack)
     scene.misfortune(fault)
     time.sleep(1.0)  # until they have noticed, and try again
+    if busy:
+        scene.ask_the_door(stack)
     assert all(process.poll() is None for process in started.values())
     family_before = set(family([process.pid for process in started.values()], [], {}))
 
