@@ -21,7 +21,8 @@ class UnusablePassword(NodeError):
 def configuration(
     directory: Path, port: int, password: str, log: Path, appendfsync: str, socket_file: Path | None = None
 ) -> str:
-    """The server's configuration: this machine only, every write in the append-only file, no eviction.
+    """The server's configuration: this machine only, every write in the append-only file, no eviction. It keeps what
+    took longer than 250 ms (`LATENCY LATEST`), so that a late answer can be traced to the disk.
 
     Args:
         socket_file: on which it listens besides its port; None: on none.
@@ -43,6 +44,7 @@ aof-load-truncated yes
 aof-timestamp-enabled no
 save ""
 maxmemory-policy noeviction
+latency-monitor-threshold 250
 """
 
 

@@ -194,13 +194,16 @@ def test_a_file_system_without_sockets_leaves_tcp(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(("durability", "fsync"), [("always", "always"), ("everysec", "everysec"), ("unsafe", "no")])
 def test_durability_reaches_the_server(tmp_path: Path, durability: embedded.Durability, fsync: str) -> None:
     with EmbeddedValkey(tmp_path, durability=durability) as valkey, client(valkey.url) as connection:
-        settings = connection.config_get("appendfsync", "appendonly", "save", "maxmemory-policy", "bind")
+        settings = connection.config_get(
+            "appendfsync", "appendonly", "save", "maxmemory-policy", "bind", "latency-monitor-threshold"
+        )
     assert settings == {
         "appendfsync": fsync,
         "appendonly": "yes",
         "save": "",
         "maxmemory-policy": "noeviction",
         "bind": "127.0.0.1",
+        "latency-monitor-threshold": "250",
     }
 
 

@@ -45,6 +45,7 @@ ALLOWED = {
     ("services/launch/ports.py", "socket"): "looks for a free port",
     ("services/launch/ports.py", "time"): "waits for a server that ends",
     ("services/settings/hosts.py", "socket"): "resolves the name that the server binds to",
+    ("services/connections/request_client.py", "time"): "measures how long an answer of the store was waited for",
     ("services/connections/servers.py", "socket"): "tells a host that is not found from one that does not answer",
     ("services/system/tracing.py", "random"): "which traces begin; no rule depends on it",
     ("services/system/tracing.py", "time"): "bounds the traces of strangers; no rule depends on it",
