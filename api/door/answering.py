@@ -23,6 +23,7 @@ class Answering(sockets.Receiver):
         self._half_closed = False  # the client sends no more
         self._is_head = False  # the next answer is to a HEAD, and has no body
         self._ended: Callable[[], None] = lambda: None  # called when the connection has ended
+        self._streams = False  # the answer goes on until the connection ends
         self._flow = sockets.Flow(door.now)
 
     @property
@@ -67,7 +68,7 @@ class Answering(sockets.Receiver):
 
     def begin_stream(self, fields: bytes, ended: Callable[[], None]) -> None:
         """Begin an answer that goes on until the connection ends; then `ended` is called."""
-        self._ended = ended
+        self._ended, self._streams = ended, True
         head = (STARTS[200], b"date: ", self.door.date, b"\r\n", fields, b"connection: close\r\n\r\n")
         self._transport.write(b"".join(head))
 

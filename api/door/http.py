@@ -92,7 +92,7 @@ class HttpConnection(Answering):
 
     def eof_received(self) -> bool:
         self._half_closed = True
-        return self._busy  # an answer that is being made is still sent
+        return self._busy and not self._streams  # an answer that is being made is still sent
 
     def pause_writing(self) -> None:
         self._paused = True

@@ -145,7 +145,8 @@ def test_news_of_the_tip_for_many(door: RunningDoor, node: Node) -> None:
             if tip == before:  # the reader has begun meanwhile, and told it too
                 assert told(stream) == node.chain.tip().hash
         assert watch.seconds() < 5
-    eventually(lambda: not door.door.lease_news.listeners)
+    watch = Stopwatch(os.getpid())
+    assert watch.until(lambda: not door.door.lease_news.listeners) < 5, "before the next comment is sent to them"
 
 
 def told(stream: socket.SocketIO) -> str:
