@@ -4,12 +4,12 @@ import hmac
 import re
 from dataclasses import dataclass, field
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from api.errors import HttpRefusal
+from api.serving import intent
 from api.serving.budget import Budget
 from api.serving.connections import Deadlines
 from api.serving.hosts import Hosts, is_loopback_name, name_of
@@ -31,18 +31,10 @@ _OF_A_PROXY = re.compile(
     r"|(cdn|cf|cloudfront|fastly|fly|ngrok|tailscale)-.*"
     r"|x-(amz|amzn|appengine|arr|azure|cloud-trace|envoy|nf|proxy|varnish|vercel)(-.*)?"
 )
-# Browsers set one of these on what they load ahead of time. Any value counts.
-_AHEAD_OF_TIME = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 # Every header that `check_intent` judges by, as WSGI names it.
-_TELLING = frozenset(
-    f"HTTP_{name.upper().replace('-', '_')}"
-    for name in (*_AHEAD_OF_TIME, "Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest")
-)
-_MODES = frozenset({"navigate", "cors", "same-origin"})
-_DESTINATIONS = frozenset({"document", "empty"})
+_TELLING = frozenset(f"HTTP_{name.upper().replace('-', '_')}" for name in intent.TELLING)
 # Host headers that are remembered.
 _MAX_HOSTS = 64
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # Load balancers and orchestrators probe these by IP address, so any Host is accepted. The answers reveal nothing.
 _PROBES = frozenset({"/healthz", "/readyz"})
@@ -129,8 +121,7 @@ class Doorkeeper:
     def check_intent(self) -> None:
         """Refuse changes that the user of a browser did not intend: from other sites, embedded elements, prefetching.
 
-        Browsers state the reason of a request in headers that pages cannot forge. Programs send none of these headers
-        and pass. A typed address has `Sec-Fetch-Site: none` and `Sec-Fetch-Mode: navigate`.
+        api/serving/intent.py has the rule.
 
         Raises:
             HttpRefusal: 403 `cross_site` (never for a configured origin) or `not_asked_for`.
@@ -148,20 +139,9 @@ class Doorkeeper:
                 raise HttpRefusal(403, "not_asked_for", "A browser may not do this by GET with a password; send POST.")
         if self.says_nothing(request.environ):
             return
-        headers = request.headers
-        if any(headers.get(name) for name in _AHEAD_OF_TIME):
-            raise HttpRefusal(403, "not_asked_for", "A request that is sent ahead of time may not change anything.")
-        origin = headers.get("Origin")
-        invited = origin is not None and origin in self.origins
-        foreign = headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") or any(
-            source is not None and not _is_own(source) for source in (origin, headers.get("Referer"))
-        )
-        if foreign and not invited:
-            raise HttpRefusal(403, "cross_site", "A page of another site may not change anything here.")
-        if headers.get("Sec-Fetch-Mode", "navigate") not in _MODES or (
-            headers.get("Sec-Fetch-Dest", "document") not in _DESTINATIONS
-        ):
-            raise HttpRefusal(403, "not_asked_for", "An element that a page embeds may not change anything.")
+        found = intent.judge(request.headers.get, request.host, self.origins)
+        if found is not None:
+            raise HttpRefusal(403, found.code, found.detail)
 
     def check_host(self) -> None:
         """Refuse a Host that is not this node's. A page that rebinds its own name to this machine has another.
@@ -203,20 +183,6 @@ def _is_a_silent_browser_with_a_password() -> bool:
         and not says_something
         and "Mozilla/" in headers.get("User-Agent", "")
     )
-
-
-def _is_own(source: str) -> bool:
-    """Whether an Origin or a Referer is a page of this node: its host and port are those of the request.
-
-    The scheme is not compared, since a proxy may speak TLS in front of this node.
-    """
-    try:
-        found = urlsplit(source)
-        port = found.port or _DEFAULT_PORTS[found.scheme]
-        own = urlsplit(f"{found.scheme}://{request.host}")
-        return found.hostname == own.hostname and port == (own.port or _DEFAULT_PORTS[found.scheme])
-    except (ValueError, KeyError):  # such as "null"
-        return False
 
 
 @dataclass(frozen=True, slots=True)

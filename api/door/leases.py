@@ -11,6 +11,7 @@ import structlog
 from api import leasing
 from api.door.requests import JSON, PROBLEM, Received, Refusal, too_large, wrong_body
 from api.errors import HttpRefusal, describe, problem
+from api.serving import intent
 from services.connections.failures import FAILURES, fields
 from services.connections.servers import RedisError
 from services.mining.leases import Asked, Handed, Reported
@@ -20,6 +21,7 @@ from shared import wire
 from shared.errors import InputError, NodeError
 
 if TYPE_CHECKING:
+    from api.door.door import Door
     from api.door.http import HttpConnection
 
 _log = structlog.get_logger(__name__)
@@ -28,6 +30,9 @@ _MAX_WAIT: Final = 60.0  # seconds
 _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,20})?")
 _RETRY = b"retry-after: %d\r\n" % leasing.RETRY_SECONDS
 _BEARER = b'www-authenticate: Bearer realm="quarry"\r\n'
+# What the page /join is told, which comes from the API's port: what it may send, besides what pages of all sites may.
+_PREFLIGHT = b"access-control-allow-headers: authorization\r\n"
+_TELLING = frozenset(name.lower().encode() for name in intent.TELLING)
 _STREAM = b"content-type: text/event-stream\r\nx-accel-buffering: no\r\n"
 
 
@@ -46,11 +51,29 @@ def serve(connection: "HttpConnection", request: Received) -> None:
             connection.answer(200, _STREAM, b"", request.keep)
         else:
             Listener(connection).open()
-    elif request.method != b"POST":
+    elif request.method not in (b"POST", b"OPTIONS"):
         allow = b"allow: POST\r\n"
         connection.refuse(Refusal(405, "method_not_allowed", "Leases are asked for and reported to by POST.", allow))
+    elif (refusal := _not_intended(connection.door, request)) is not None:
+        connection.refuse(refusal)
+    elif request.method == b"OPTIONS":
+        connection.answer(204, _PREFLIGHT, b"", request.keep)
     else:
         Job(connection, request, path, query).begin()
+
+
+def _not_intended(door: "Door", request: Received) -> Refusal | None:
+    """Why a request is refused by the headers of a browser: as the API does. Its page /join may ask here too."""
+    if _TELLING.isdisjoint(request.fields):
+        return None
+    settings = door.node.settings
+    found = intent.judge(
+        lambda name: request.text(name.lower().encode()),
+        request.text(b"host") or "",
+        settings.cors_origins,
+        settings.port or None,
+    )
+    return None if found is None else Refusal(403, *found)
 
 
 class Job:
