@@ -21,8 +21,10 @@ from tests.support.http import Client, SocketDoor
 class RunningDoor:
     """A node's door on a port of its own. Its loop runs in a thread; it looks at its connections when the test says."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, port: int = 0) -> None:
+        """`port`: 0 for any that is free."""
         self._node = node
+        self._wanted = port
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="door", daemon=True)
 
@@ -30,7 +32,7 @@ class RunningDoor:
         self.loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self.door = Door(self._node, self.loop)
-        server = await self.loop.create_server(lambda: HttpConnection(self.door), "127.0.0.1", 0)
+        server = await self.loop.create_server(lambda: HttpConnection(self.door), "127.0.0.1", self._wanted)
         self.port: int = server.sockets[0].getsockname()[1]
         self._ready.set_result(None)
         await self._stopped.wait()

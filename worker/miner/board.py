@@ -24,6 +24,7 @@ class Board:
             name: context.Value("d", 0.0) for name in ("hashes", "credited", "blocks", "late")
         }
         self._away = context.Value("b", 0)
+        self._door = context.Value("i", 0, lock=False)
 
     def stop(self) -> None:
         """Tell all processes to stop. It may be called by a signal's handler."""
@@ -84,3 +85,12 @@ class Board:
     @is_away.setter
     def is_away(self, away: bool) -> None:
         self._away.value = int(away)
+
+    @property
+    def door_port(self) -> int:
+        """The port of the node's `quarry rpc`, while miners ask there; 0: they ask at the URL that was given."""
+        return int(self._door.value)
+
+    @door_port.setter
+    def door_port(self, port: int) -> None:
+        self._door.value = port

@@ -11,6 +11,8 @@ import urllib3
 from shared import wire
 from shared.errors import InputError, NodeError
 from shared.proof import MAX_PROOF
+from worker.miner.board import Board
+from worker.miner.ways import Ways
 
 _MOST_BYTES: Final = 65_536  # of one answer
 _CONNECT_SECONDS: Final = 5.0
@@ -21,6 +23,10 @@ _FATAL: Final = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
 
 class Away(NodeError):
     """The node does not answer, or not now."""
+
+
+class _Silent(Away):
+    """No answer came at all."""
 
 
 class Refused(NodeError):
@@ -61,12 +67,13 @@ class LeaseDoor:
 
     Args:
         url: the node's, with the path that its API is under, if any.
+        board: says whether the node's `quarry rpc` is asked instead; None: it is not.
     """
 
-    def __init__(self, url: str, voucher: str, name: str, address: str | None) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, url: str, voucher: str, name: str, address: str | None, board: Board | None = None) -> None:
+        self._ways = Ways(url, board)
         self._asked = {"name": name} | ({"address": address} if address else {})
-        self._headers = {"Authorization": f"Bearer {voucher}", "Content-Type": "application/json"}
+        self._headers = headers_of(voucher)
         self._pool = urllib3.PoolManager(maxsize=4, retries=False)
 
     def take(self, rate: int, wait: float) -> Leased | float:
@@ -130,16 +137,21 @@ class LeaseDoor:
             Away: the stream ended, or the node does not serve it now.
         """
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=silence)
+        url = self._ways.now()
         try:
             response = self._pool.request(
-                "GET", f"{self._url}/leases/news", headers=self._headers, timeout=timeout, preload_content=False,
+                "GET", f"{url}/leases/news", headers=self._headers, timeout=timeout, preload_content=False,
                 redirect=False,
             )  # fmt: skip
             with closing(response):
                 if response.status != 200:
                     raise Away(f"The node has no news now (status {response.status}).")
-                yield from _tips(response)
+                for tip in _tips(response):
+                    yield tip
+                    if self._ways.now() != url:
+                        raise Away("The node is asked elsewhere now.")
         except urllib3.exceptions.HTTPError as error:
+            self._ways.leave(url)
             raise Away(f"The news were interrupted ({type(error).__name__}).") from None
         raise Away("The node ended the news.")
 
@@ -147,16 +159,28 @@ class LeaseDoor:
         self._pool.clear()
 
     def _post(self, path: str, body: Any, seconds: float) -> tuple[dict[str, Any] | None, float]:
+        while True:
+            url = self._ways.now()
+            try:
+                return self._post_to(url, path, body, seconds)
+            except _Silent:
+                if not self._ways.leave(url):
+                    raise
+            except Refused as error:  # without a code it is none of Quarry's; another node has other vouchers
+                if error.code not in ("", "unknown_voucher") or not self._ways.leave(url):
+                    raise
+
+    def _post_to(self, url: str, path: str, body: Any, seconds: float) -> tuple[dict[str, Any] | None, float]:
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=seconds)
         try:
             response = self._pool.request(
-                "POST", self._url + path, body=json.dumps(body).encode(), headers=self._headers, timeout=timeout,
+                "POST", url + path, body=json.dumps(body).encode(), headers=self._headers, timeout=timeout,
                 redirect=False, preload_content=False,
             )  # fmt: skip
             text = response.read(_MOST_BYTES)
             response.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise Away(f"The node does not answer ({type(error).__name__}).") from None
+            raise _Silent(f"The node does not answer ({type(error).__name__}).") from None
         if response.status == 204:
             return None, _retry_after(response.headers.get("Retry-After"))
         found = _object(text)
@@ -166,6 +190,11 @@ class LeaseDoor:
         if response.status in _FATAL:
             raise Refused(code, detail or f"The node refuses (status {response.status}).")
         raise Away(detail or f"The node cannot answer now (status {response.status}).")
+
+
+def headers_of(voucher: str) -> dict[str, str]:
+    """The header fields of a miner's requests."""
+    return {"Authorization": f"Bearer {voucher}", "Content-Type": "application/json"}
 
 
 def _tips(response: Any) -> Iterator[tuple[int, str]]:

@@ -15,9 +15,10 @@ from services.system.visible import escaped
 from worker.claim_size import measure_speed
 from worker.kernel import Kernel, choose
 from worker.miner.board import Board
-from worker.miner.door import LeaseDoor
+from worker.miner.door import LeaseDoor, headers_of
 from worker.miner.news import hear
 from worker.miner.search import Search
+from worker.miner.ways import Ways, keep_looking, look
 
 _SHOW_SECONDS = 10.0
 _LOOK_SECONDS = 0.25
@@ -48,6 +49,8 @@ def run_miner(mine: Mine) -> int:
     board = Board()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: board.stop())
+    url, headers = mine.url.rstrip("/"), headers_of(mine.voucher)
+    again = look(url, headers, board)
     context = multiprocessing.get_context("fork")
     parent = os.getpid()
     workers = [
@@ -57,9 +60,12 @@ def run_miner(mine: Mine) -> int:
     for worker in workers:
         worker.start()
     # After the fork, since no thread survives one.
-    door = LeaseDoor(mine.url, mine.voucher, mine.name, mine.address)
+    door = LeaseDoor(mine.url, mine.voucher, mine.name, mine.address, board)
     threading.Thread(target=hear, args=(door, board), name="news", daemon=True).start()
-    _say(f"Mining for {mine.url} with {mine.workers} workers ({kernel.name} kernel). Ctrl-C stops it.")
+    if again or board.door_port:
+        threading.Thread(target=keep_looking, args=(url, headers, board), name="ways", daemon=True).start()
+    where = f"{mine.url} (at {Ways(url, board).now()})" if board.door_port else mine.url
+    _say(f"Mining for {where} with {mine.workers} workers ({kernel.name} kernel). Ctrl-C stops it.")
     _watch(board, workers)
     board.stop()
     until = time.monotonic() + _STOP_SECONDS
@@ -84,7 +90,7 @@ def _work(mine: Mine, kernel: Kernel, speed: float, board: Board, parent: int) -
 
     signal.signal(signal.SIGTERM, stop)
     die_with_parent(parent, signal.SIGKILL)
-    search = Search(LeaseDoor(mine.url, mine.voucher, mine.name, mine.address), kernel, speed, board)
+    search = Search(LeaseDoor(mine.url, mine.voucher, mine.name, mine.address, board), kernel, speed, board)
     try:
         search.run()
     except Exception as error:  # a bug; the others would go on without this one
