@@ -87,16 +87,10 @@ class Doorkeeper:
     def is_this_machine(self) -> bool:
         """Whether the request comes from this machine itself, as far as a request can tell.
 
-        It does not if the server listens on a public address, if the request has a header of a proxy, or if its Host
-        is not a loopback name. HTTP/1.0 counts as a proxy too: clients no longer use it, but nginx does by default
-        towards the server behind it, and adds no header that would show it.
+        It does not if the server listens on a public address, if the request came through a proxy, or if its Host is
+        not a loopback name.
         """
-        return (
-            self.loopback
-            and request.environ.get("SERVER_PROTOCOL") not in ("HTTP/1", "HTTP/1.0")
-            and is_loopback_name(_host_name())
-            and not any(_OF_A_PROXY.fullmatch(name.lower()) for name in request.headers.keys())
-        )
+        return self.loopback and is_loopback_name(_host_name()) and not is_through_a_proxy()
 
     def require_this_machine(self, scope: Scope | None = None) -> None:
         """Refuse everyone but this machine, the admin, and operators with the scope.
@@ -156,6 +150,17 @@ class Doorkeeper:
             raise HttpRefusal(400, "bad_host", "The request must have exactly one Host header.")
         if not Hosts(self.loopback, self.hosts, self.own_host).answers_for(_host_name()):
             raise HttpRefusal(403, "host_refused", "The Host header names a host that this node does not answer for.")
+
+
+def is_through_a_proxy() -> bool:
+    """Whether the request came through a proxy, as far as a request can tell: it has a header of one.
+
+    HTTP/1.0 counts too: clients no longer use it, but nginx does by default towards the server behind it, and adds no
+    header that would show it.
+    """
+    return request.environ.get("SERVER_PROTOCOL") in ("HTTP/1", "HTTP/1.0") or any(
+        _OF_A_PROXY.fullmatch(name.lower()) for name in request.headers.keys()
+    )
 
 
 def is_same_secret(given: str | None, secret: str) -> bool:

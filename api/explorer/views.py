@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as HttpNotFound
 
-from api.access import current_node, doorkeeper, has_faucet
+from api.access import current_node, doorkeeper, has_faucet, is_through_a_proxy
 from api.errors import HttpRefusal, asks_for_page, describe, http_problem, problem
 from api.explorer import text
 from api.explorer.cards import cards
@@ -19,8 +19,10 @@ from api.explorer.pages import miners as miners_page
 from api.explorer.pages import supply as supply_page
 from api.explorer.rendering import STATIC, digests, render_failure, render_missing, render_page
 from api.explorer.search import WRONG_CHECKSUM, find, is_of_spec
+from api.headers import CONTENT_POLICY
 from api.reading import MAX_HEIGHT, choice_argument, number_argument
 from api.representations import find_block
+from api.serving import hosts
 from api.serving.budget import searching
 from services.connections.failures import FAILURES
 from services.connections.servers import RedisError
@@ -183,7 +185,12 @@ def join(code: str) -> ResponseReturnValue:
     """
     if not miners_page.is_code(code):
         raise HttpRefusal(404, "not_found", "A code has 1 to 40 letters and digits.")
-    return render_page("join", "", {"code": code}, section="mining")
+    host = hosts.name_of(request.host)
+    door = "" if is_through_a_proxy() else miners_page.door_beside(current_node().settings, host)
+    page = render_page("join", "", {"code": code, "door": door}, section="mining")
+    if door:
+        page.headers["Content-Security-Policy"] = f"{CONTENT_POLICY}; connect-src 'self' {door}"
+    return page
 
 
 @blueprint.get("/pool")

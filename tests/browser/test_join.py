@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from api.app import create_app
+from services.launch.ports import reserved
 from services.node import Node
+from tests.support.door import RunningDoor
 from tests.support.keys import TOKEN
 from tests.support.nodes import forget, local_node
 from tests.support.pages import blocks
@@ -31,15 +33,32 @@ HASHES = 2e6
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     directory = tmp_path_factory.mktemp("join")
-    with make_server(directory / "valkey") as server:
-        node = local_node(server.url, directory, {"difficulty": 2_000_000})
+    with (
+        make_server(directory / "valkey") as server,
+        reserved("127.0.0.1", 0) as port,
+        reserved("127.0.0.1", 0) as rpc_port,
+    ):
+        ports = {"PORT": str(port), "RPC_PORT": str(rpc_port)}
+        node = local_node(server.url, directory, {"difficulty": 2_000_000}, **ports)
         yield node
         forget(node)
 
 
 @pytest.fixture
-def page(browser: Any, node: Node) -> Iterator[Any]:
-    with serving(create_app(node, TOKEN)) as url:
+def asked() -> list[str]:
+    """The paths that the node's API is asked for."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Any, node: Node, asked: list[str]) -> Iterator[Any]:
+    app = create_app(node, TOKEN)
+
+    def noting(environ: dict[str, Any], start_response: Any) -> Any:
+        asked.append(environ["PATH_INFO"])
+        return app(environ, start_response)
+
+    with serving(noting, node.settings.port) as url:
         context = browser.new_context(base_url=url)
         found = context.new_page()
         found.problems = []
@@ -63,6 +82,23 @@ def test_a_browser_finds_a_block_and_shows_its_share(page: Any, node: Node) -> N
     assert re.fullmatch(r"[0-9.]+ [kM]H/s", page.text_content("#join-rate"))
     [miner] = node.leases.miners(10)
     assert miner.name.startswith("browser-") and (miner.blocks, miner.refused) == (1, 0) and miner.credited > 0
+    node.leases.vouchers.revoke("phones")
+
+
+def test_a_browser_mines_at_the_door_and_at_the_api_when_that_is_gone(page: Any, node: Node, asked: list[str]) -> None:
+    code = node.leases.vouchers.new("phones", code=True).code
+    node.requests.ask()
+    height = node.chain.tip().height
+    with RunningDoor(node, node.settings.rpc_port):
+        page.goto(f"/join/{code}", wait_until="load")
+        page.click("#join-start")
+        eventually(lambda: (page.wait_for_timeout(100), node.chain.tip().height > height)[1], 90, "a block of the page")
+        assert not [path for path in asked if path.startswith("/leases")]
+    node.requests.ask()
+    eventually(lambda: (page.wait_for_timeout(100), node.chain.tip().height > height + 1)[1], 90, "a second block")
+    eventually(lambda: (page.wait_for_timeout(100), page.text_content("#join-blocks") == "2")[1], what="the blocks")
+    assert {"/leases", "/leases/news"} <= set(asked)
+    page.click("#join-stop")
     node.leases.vouchers.revoke("phones")
 
 

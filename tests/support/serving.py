@@ -9,9 +9,9 @@ from werkzeug.serving import make_server
 
 
 @contextmanager
-def serving(app: Callable[..., Any]) -> Iterator[str]:
-    """The URL of an application that is served by threads of this process."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+def serving(app: Callable[..., Any], port: int = 0) -> Iterator[str]:
+    """The URL of an application that is served by threads of this process. `port`: 0 for any that is free."""
+    server = make_server("127.0.0.1", port, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -104,13 +104,14 @@ def _accounts(accounts: Accounts, symbol: str) -> Iterator[str]:
 
 def _addresses(node: Shown) -> Iterator[str]:
     yield f"  Explorer     {node.url}/"
-    yield f"  JSON-RPC     {node.rpc_url}"
+    yield f"  JSON-RPC     {node.rpc_url}{_MINERS if node.ws_url else ''}"
     if node.ws_url:
         yield f"  WebSocket    {node.ws_url}"
 
 
-# The WebSocket of a node is at the address of its JSON-RPC.
-_COLUMNS = (Column("  NODE"), Column("EXPLORER"), Column("JSON-RPC, WEBSOCKET"), Column("WALLET", extra=True))
+# Miners with vouchers and WebSockets are served at the address of JSON-RPC, where that has a port of its own.
+_MINERS = "  (miners with a voucher, too)"
+_COLUMNS = (Column("  NODE"), Column("EXPLORER"), Column("JSON-RPC, WEBSOCKET, MINERS"), Column("WALLET", extra=True))
 
 
 def _rows(nodes: Sequence[Shown]) -> list[list[str]]:

@@ -106,7 +106,7 @@ def _when(found: Mapping[str, Any]) -> str:
 def _addresses(found: Mapping[str, Any], url: str) -> Iterator[str]:
     yield f"ADDRESSES    {url}/"
     if found.get("rpc_url"):
-        yield f"  JSON-RPC   {found['rpc_url']}"
+        yield f"  JSON-RPC   {found['rpc_url']}  (miners with a voucher, too)"
         yield f"  WebSocket  {found['ws_url']}"
     sealing = found.get("sealing")
     if sealing:

@@ -4,12 +4,16 @@ from typing import Any
 
 import click
 
+from api.cli import terminal
+from api.cli.client import NodeClient, Refused
 from api.cli.group import USAGE, Failure
 from api.cli.moments import moment
 from api.cli.options import Target, all_option, with_node
 from api.cli.suggestions import Group
 from api.cli.table import Column, rest, table, that_fit
+from services.launch.addresses import at_port, door_port
 
+_SECONDS = 3.0  # for `quarry rpc` to answer
 _NONE = "There is no voucher; `quarry voucher new NAME` makes one."
 _COLUMNS = (Column("NAME", least=12), Column("MADE"), Column("JOIN"), Column("MINERS"))
 
@@ -27,14 +31,37 @@ def voucher() -> None:
 @click.option("--join", is_flag=True, help="Make a short code too, for the page /join/CODE that mines in a browser.")
 @with_node
 def new(target: Target, name: str, join: bool) -> None:
-    """Make a voucher and show its secret, which nobody can see again. Needs the node's admin token."""
+    """Make a voucher and show its secret, which nobody can see again. Needs the node's admin token.
+
+    Standard error has the command that mines with it. So `quarry voucher new class > class.voucher` writes a file for
+    `quarry miner --voucher-file`.
+    """
     if not name.strip():
         raise Failure("A name has 1 to 40 visible characters.", USAGE)
     made = target.client.post("/vouchers", {"name": name, "join": True} if join else {"name": name})
     lines = [str(made["voucher"])]
     if join:
         lines.append(f"{target.client.url}/join/{made['join']}")
-    target.show(made, *lines)
+    url = _url_of_miners(target.client, lines[0])
+    target.show({**made, "url": url}, *lines)
+    if not target.as_json:
+        terminal.say("Mine with it:", f"  quarry miner --url {url} \\", f"    --voucher {lines[0]}")
+
+
+def _url_of_miners(client: NodeClient, secret: str) -> str:
+    """Where miners with a voucher ask: the node's `quarry rpc`, if it is beside the API and answers, or the API."""
+    try:
+        port = door_port(client.url, client.get("/status").get("rpc_url"))
+        if port is not None:
+            # No lease has this id. That the voucher is known shows that the port is this node's.
+            nothing = {"shares": [], "hashes": 0}
+            NodeClient(at_port(client.url, port), secret).post(f"/leases/{'0' * 32}", nothing, timeout=_SECONDS)
+    except Refused as error:
+        if error.code == "unknown_lease" and port is not None:
+            return at_port(client.url, port)
+    except (Failure, AttributeError):
+        pass
+    return client.url
 
 
 @voucher.command("list")

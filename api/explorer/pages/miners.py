@@ -4,17 +4,30 @@ import re
 from typing import Any
 
 from api.representations import represent_payee
+from services.launch.addresses import url_of
 from services.node import Node
+from services.settings.table import Settings
 from services.store.leases import Miner
 from shared.shares import borne_out, chance_of_so_few, withholds
 
 LISTED = 200
+# What may stand in the content security policy of a page.
+_HOST = re.compile(r"[0-9a-z.-]{1,253}|[0-9a-f:]{2,39}")
 _CODE = re.compile(r"[0-9A-Za-z-]{1,40}")
 
 
 def is_code(text: str) -> bool:
     """Whether `text` may be the short code of a voucher."""
     return _CODE.fullmatch(text) is not None
+
+
+def door_beside(settings: Settings, host: str) -> str:
+    """The URL at which a page of this node reaches its `quarry rpc`; "" if it has none.
+
+    Args:
+        host: of the request for the page, without its port. Whether anything answers there is for the page to see.
+    """
+    return url_of(host, settings.rpc_port) if settings.rpc_port and _HOST.fullmatch(host) else ""
 
 
 def miners(node: Node) -> dict[str, Any]:

@@ -26,7 +26,7 @@ CHAIN = Chain("local", 31337, "QRY", 2, has_accounts=True)
 
 NEEDED = [
     "  Explorer     http://127.0.0.1:5000/",
-    "  JSON-RPC     http://127.0.0.1:8545",
+    "  JSON-RPC     http://127.0.0.1:8545  (miners with a voucher, too)",
     "  WebSocket    ws://127.0.0.1:8545",
     "  Chain id     31337",
 ]
