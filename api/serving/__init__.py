@@ -2,7 +2,7 @@
 
 `gate` receives request bodies and sends answers in pieces; `connections` ends connections that hold something for too
 long; both take what they hold from one account, `budget`. `runner` is how granian calls the application, `heap` returns
-memory to the system, `hosts` says which hosts a server answers for, `header_fields` has the fields of every answer,
-`startup` is what servers check before they bind a port, and `request_metrics` and `held_metrics` are what `/metrics`
-shows of all this. `traced` makes spans of requests.
+memory to the system, `hosts` says which hosts a server answers for, `intent` which requests of browsers were intended,
+`header_fields` has the fields of every answer, `startup` is what servers check before they bind a port, and
+`request_metrics` and `held_metrics` are what `/metrics` shows of all this. `traced` makes spans of requests.
 """

@@ -85,6 +85,7 @@ ALLOWED = {
     ("api/rest/leases.py", "time"): "a miner waits for a round for real",
     ("worker/miner/board.py", "time"): "the miner waits for real",
     ("worker/miner/door.py", "urllib3"): "the miner is a client",
+    ("worker/miner/ways.py", "urllib3"): "the miner is a client",
     ("worker/miner/news.py", "random"): "spreads the tries of many miners",
     ("worker/miner/search.py", "random"): "spreads the tries of many miners",
     ("worker/miner/search.py", "time"): "measures the kernel's speed",
