@@ -90,6 +90,8 @@ class Budget:
         self.shares = Shares.of(threads)
         self.answer_bytes = answer_bytes
         self._limits = {kind: self.shares.limit(kind) for kind in Kind}
+        # Up to so many places nobody asks whose they are.
+        self._fair = self._limits | {Kind.BODY: max(1, self.shares.body * 3 // 4)}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._held = dict.fromkeys(Kind, 0)
@@ -116,16 +118,27 @@ class Budget:
         """Whether a request stands in line for a place or was just refused, so that slow clients are ended early."""
         return self._line[kind] > 0 or time.monotonic() - self._refused_at[kind] < _TIGHT_SECONDS
 
-    def take(self, kind: Kind, patience: float = 0.0, size: int = 0) -> None:
+    def take(self, kind: Kind, patience: float = 0.0, size: int = 0, crowd: Callable[[], int] = lambda: 0) -> None:
         """Take a place and `size` bytes, waiting in line for at most `patience` seconds; `give_back` returns both.
+
+        Args:
+            crowd: for a body, how many of the places its client's address holds. Three quarters at most, so no one
+                address can keep all others out.
 
         Raises:
             Busy: `too_many_bodies`, `too_many_waiting`, `too_many_streams`, `too_many_answers` or `too_many_searches`.
         """
         with self._lock:
             # Every request with a body passes here, so the usual case is decided by one comparison.
-            if size or kind in _PATIENT or self._held[kind] >= self._limits[kind]:
-                self._await(kind, lambda: self._has_place(kind) and self._has_bytes(size), patience)
+            if size or kind in _PATIENT or self._held[kind] >= self._fair[kind]:
+                fair = self._fair[kind]
+                self._await(
+                    kind,
+                    lambda: (
+                        self._has_place(kind) and self._has_bytes(size) and (self._held[kind] < fair or crowd() < fair)
+                    ),
+                    patience,
+                )
             self._held[kind] += 1
             self._bytes += size
 

@@ -67,19 +67,23 @@ class Deadlines:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        # Granian's protocol object of a request -> when its body began to arrive, and its Content-Length. The gate adds
-        # an entry, and removes it when the body has arrived.
-        self.arriving: dict[Any, tuple[float, int]] = {}
+        # Granian's protocol object of a request -> when its body began to arrive, its Content-Length, and its client's
+        # address. The gate adds an entry, and removes it when the body has arrived.
+        self.arriving: dict[Any, tuple[float, int, str]] = {}
 
     def is_running(self, protocol: Any) -> bool:
         """Whether the body of this request is still arriving."""
         return protocol in self.arriving
 
+    def held_by(self, address: str) -> int:
+        """How many of the bodies come from an address."""
+        return sum(each == address for _, _, each in list(self.arriving.values()))
+
     def overdue(self) -> list[Any]:
         """The protocol objects of the requests whose bodies take too long."""
         now, tight = time.monotonic(), self._budget.is_tight(Kind.BODY)
         late = []
-        for protocol, (began, size) in list(self.arriving.items()):
+        for protocol, (began, size, _) in list(self.arriving.items()):
             allowed = min(BODY_SECONDS, TIGHT_BODY_SECONDS + size / TIGHT_BODY_RATE) if tight else BODY_SECONDS
             if now - began > allowed:
                 late.append(protocol)

@@ -120,14 +120,15 @@ class Gate:
         if (length > self._max_body and LARGE_BODY not in environ) or "HTTP_TRANSFER_ENCODING" in environ:
             return None
         connection = environ.get(PROTOCOL)
+        address: str = environ.get("REMOTE_ADDR", "")
         try:
-            self._budget.take(_BODY, PATIENCE)
+            self._budget.take(_BODY, PATIENCE, 0, lambda: self._deadlines.held_by(address))
         except Busy as error:
             return problem(503, error.code, error.message)
         # Without context managers, which took a tenth of the time of a request.
         arriving = self._deadlines.arriving
         if connection is not None:
-            arriving[connection] = time.monotonic(), length
+            arriving[connection] = time.monotonic(), length, address
         try:
             data = environ["wsgi.input"].read(length)
         finally:

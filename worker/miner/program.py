@@ -65,7 +65,8 @@ def run_miner(mine: Mine) -> int:
     if again or board.door_port:
         threading.Thread(target=keep_looking, args=(url, headers, board), name="ways", daemon=True).start()
     where = f"{mine.url} (at {Ways(url, board).now()})" if board.door_port else mine.url
-    _say(f"Mining for {where} with {mine.workers} workers ({kernel.name} kernel). Ctrl-C stops it.")
+    crew = "1 worker" if mine.workers == 1 else f"{mine.workers} workers"
+    _say(f"Mining for {where} with {crew} ({kernel.name} kernel). Ctrl-C stops it.")
     _watch(board, workers)
     board.stop()
     until = time.monotonic() + _STOP_SECONDS

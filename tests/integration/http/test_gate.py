@@ -321,6 +321,17 @@ def test_a_body_has_ten_seconds_in_all_however_it_drips(quick_node: RunningNode)
     assert 'quarry_http_held_limit{kind="body"} 32.0' in metrics(quick_node)
 
 
+@needs_linux
+def test_an_address_with_many_unfinished_bodies_keeps_no_other_out(quick_node: RunningNode) -> None:
+    port = quick_node.door.port
+    with ExitStack() as stack:
+        for _ in range(120):
+            held = stack.enter_context(socket.create_connection(("127.0.0.1", port), 20, ("127.0.0.2", 0)))
+            held.sendall(POST + b"Content-Length: 100000\r\n\r\n ")
+        for _ in range(10):
+            quick_node.client.post("/transactions/new", []).refused(400, "not_an_object")
+
+
 def metrics(node: RunningNode) -> str:
     return node.client.get("/metrics").body.decode()
 

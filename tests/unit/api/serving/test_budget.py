@@ -77,6 +77,20 @@ def test_a_place_that_is_given_back_goes_to_the_line() -> None:
     assert len(got) == 1 and budget.held(Kind.BODY) == 0
 
 
+def test_one_address_leaves_a_quarter_of_the_bodies_to_others() -> None:
+    budget = Budget(160, MIB)
+    for _ in range(24):
+        budget.take(Kind.BODY, crowd=lambda: budget.held(Kind.BODY))
+    for _ in range(8):
+        with pytest.raises(Busy, match="received at once"):
+            budget.take(Kind.BODY, crowd=lambda: 24)
+        budget.take(Kind.BODY, crowd=lambda: 0)
+    with pytest.raises(Busy):
+        budget.take(Kind.BODY, crowd=lambda: 0)
+    budget.give_back(Kind.BODY)
+    budget.take(Kind.BODY, crowd=lambda: 23)
+
+
 def test_patience_ends() -> None:
     budget = Budget(8, MIB)
     budget.take(Kind.BODY)
