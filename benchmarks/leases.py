@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks import bare_miners
+from benchmarks import bare_miners, shares
 from benchmarks.door import _door
 from benchmarks.mining import ENDLESS, SETTLE_SECONDS, _await_reports, _Search
 from benchmarks.node import BenchNode, children, waited
@@ -34,6 +34,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     result = Result("leases")
     _cost(result, say, 8.0 if quick else 25.0)
     _speed(result, say, 4.0 if quick else 8.0, 3 if quick else 6)
+    shares.measure(result, say, 3 if quick else 10)
     return [result]
 
 
@@ -201,9 +202,9 @@ def _show(result: Result, name: str, served: _Served) -> None:
         better="lower",
         than=asked if is_ours else "one round trip to Redis a request, no JSON, vouchers, shares or rules",
     )
-    shares = f"{served.shares:.1f} shares each" if is_ours else ""
+    found = f"{served.shares:.1f} shares each" if is_ours else ""
     result.add(f"{name}_leases_per_second", leases, "leases/s", than=f"{rate:,.0f} are asked for")
-    result.add(f"{name}_reports_per_second", reports, "reports/s", than=shares)
+    result.add(f"{name}_reports_per_second", reports, "reports/s", than=found)
     for kind, delays in (("lease", served.leases), ("report", served.reports)):
         for part in (50, 99):
             delay = 1000 * delays[len(delays) * part // 100]

@@ -200,7 +200,7 @@ def headers_of(voucher: str) -> dict[str, str]:
 def _tips(response: Any) -> Iterator[tuple[int, str]]:
     """The tips of a stream of server-sent events."""
     event, rest = "", b""
-    for chunk in response.stream(1024, decode_content=True):
+    while chunk := response.read1(1024, decode_content=True):  # what has arrived; `stream` would wait for 1024 bytes
         rest += chunk
         *lines, rest = rest.split(b"\n")
         if len(rest) > _MOST_BYTES:

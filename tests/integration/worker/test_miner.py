@@ -12,6 +12,7 @@ import pytest
 
 from api.app import create_app
 from services.node import Node
+from tests.support.door import RunningDoor
 from tests.support.keys import ALICE, TOKEN
 from tests.support.nodes import MakeNode, grow
 from tests.support.serving import serving
@@ -63,19 +64,22 @@ def test_it_mines_block_after_block(node: Node, url: str) -> None:
     assert miner.reported == board.count("hashes") and board.failure == ""
 
 
-def test_news_of_a_new_tip_ends_the_work_for_the_old_one(node: Node, url: str) -> None:
+@pytest.mark.parametrize("server", ["API", "door"])  # one sends events in chunks, and the other without
+def test_news_of_a_new_tip_ends_the_work_for_the_old_one(node: Node, url: str, server: str) -> None:
     board = Board()
-    door = LeaseDoor(url, "-", "rig", None)
-    thread = threading.Thread(target=hear, args=(door, board), daemon=True)
-    thread.start()
-    eventually(lambda: board.tip == node.chain.tip().hash)
-    watch = Stopwatch(os.getpid())
-    grow(node)
-    assert watch.until(lambda: board.tip == node.chain.tip().hash) < 1
-    board.stop()
-    grow(node)  # wakes the reader
-    thread.join(10)
-    assert not thread.is_alive()
+    with RunningDoor(node) as running:
+        door = LeaseDoor(url if server == "API" else f"http://127.0.0.1:{running.port}", "-", "rig", None)
+        thread = threading.Thread(target=hear, args=(door, board), daemon=True)
+        thread.start()
+        for _ in range(2):
+            eventually(lambda: board.tip == node.chain.tip().hash)
+            watch = Stopwatch(os.getpid())
+            grow(node)
+            assert watch.until(lambda: board.tip == node.chain.tip().hash) < 1
+        board.stop()
+        grow(node)  # wakes the reader
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_a_lease_of_an_old_tip_is_left(node: Node, url: str) -> None:
