@@ -68,8 +68,8 @@ class Foreseeing(Budget):
 
     most = 0
 
-    def take(self, kind: Kind, patience: float = 0.0, size: int = 0) -> None:
-        super().take(kind, patience, size)
+    def take(self, kind: Kind, patience: float = 0.0, size: int = 0, crowd: Callable[[], int] = lambda: 0) -> None:
+        super().take(kind, patience, size, crowd)
         self.most = max(self.most, self.bytes_held)
 
     def take_bytes(self, size: int) -> None:
