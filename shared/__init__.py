@@ -11,7 +11,7 @@ In the order in which the modules build on each other:
     merkle, proof, block               what a chain consists of
     ledger                             how transactions change accounts
     difficulty, timestamps, sealing    what a header must say, and who may sign it
-    signatures                         all signatures of a block, and who checks them
+    signatures, ed25519                all signatures of a block, and who checks them
     upgrades                           constants and sealers that change at a height
     shares                             what miners that are not trusted have done
     payouts                            how a reward is divided among them

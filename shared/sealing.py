@@ -5,7 +5,6 @@ A sealed header has two fields more: `sealer`, the public key (an address could 
 whoever searches needs no key.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
@@ -18,12 +17,6 @@ from shared.errors import RuleError
 
 SEALED_FIELDS = ("sealer", "sealer_signature")
 _DOMAIN = b"quarry-block:"
-# A sealed header at the beginning of its block's canonical bytes; the root is at their end. What is signed, in groups.
-_SEALED = re.compile(
-    rb'(\{"difficulty": [0-9]+, "index": [0-9]+, "previous_hash": "[0-9a-f]{64}", )"proof": [0-9]+, '
-    rb'("sealer": "([0-9a-f]{64})", )"sealer_signature": "([0-9a-f]{128})", ("timestamp": [0-9]+, )"transactions": '
-)
-_ROOT_BYTES = len('"transactions_root": ""}') + 64
 _UNSIGNED = frozenset({"proof", "sealer_signature"})
 # Signatures whose answers are remembered: a header is judged once alone and once with its block. Two pages of headers.
 _REMEMBERED = 1024
@@ -45,18 +38,6 @@ def message_of(header: Header) -> bytes:
         f'"transactions_root": "{header.transactions_root}"}}'
     )
     return _DOMAIN + text.encode()
-
-
-def signed_in(text: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """The sealer's public key, `message_of` the header, and the signature, from the canonical bytes of a block that the
-    standard rules have read; None if it is not sealed. Reading the JSON takes more than twice as long.
-    """
-    found = _SEALED.match(text)
-    if found is None:
-        return None
-    head, sealer, public_key, signature, timestamp = found.groups()
-    message = b"".join((_DOMAIN, head, sealer, timestamp, text[-_ROOT_BYTES:]))
-    return bytes.fromhex(public_key.decode()), message, bytes.fromhex(signature.decode())
 
 
 def sign(fields: Mapping[str, Any], key: keys.KeyPair) -> dict[str, Any]:

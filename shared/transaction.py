@@ -26,6 +26,8 @@ _DOMAIN = b"quarry-transaction:"
 # The fields that every transaction has, apart from its signature. A reward has these and no others.
 UNSIGNED = frozenset({"type", "chain_id", "nonce", "sender", "recipient", "amount", "fee"})
 _SIGNATURE_FIELDS = frozenset({"scheme", "signature", "public_key"})
+# The same in canonical bytes of the ed25519 scheme, whose last field is `type`. Quotes in `data` follow a backslash.
+_SIGNED_FIELDS = re.compile(rb'"(?:public_key|scheme|signature)": "[0-9a-z]*", ')
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
 
 
@@ -162,6 +164,11 @@ def recalled(fields: dict[str, Any], identifier: str, text: bytes) -> Transactio
 def signing_message(fields: Mapping[str, Any]) -> bytes:
     """The bytes that an Ed25519 signature signs: a domain tag and the unsigned fields. Their SHA-256 is the id."""
     return _DOMAIN + canonical({name: value for name, value in fields.items() if name not in _SIGNATURE_FIELDS})
+
+
+def message_of(transaction: Transaction) -> bytes:
+    """`signing_message(transaction.fields)` of the ed25519 scheme, in a third of the time: cut out of the bytes."""
+    return _DOMAIN + _SIGNED_FIELDS.sub(b"", transaction.canonical)
 
 
 def sign(unsigned: Mapping[str, Any], key: keys.KeyPair) -> dict[str, Any]:

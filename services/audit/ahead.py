@@ -1,20 +1,21 @@
 """Signatures that are checked in another process, ahead of the replay that asks for them.
 
-Checking signatures takes most of the time of a replay, and a replay uses one core. So blocks are read some way ahead
-and sent to a helper process as they are hashed (checking.py). It finds the signatures in them, and says which are
-good. A block is never called valid before the answers for all of its signatures have come. The helper decides nothing
-alone: what it did not call good is checked again here, and so is everything while it starts, if there is no second
-core, and once it has ended.
+Checking signatures takes most of the time of a replay, and a replay uses one core. So blocks are read some way ahead,
+and their signatures are sent to a helper process (checking.py), which says which are good. A block is never called
+valid before the answers for all of its signatures have come. The helper decides nothing alone: what it did not call
+good is checked again here, and so is everything if there is no second core, and once it has ended.
 
 Both work at the same time. A signature takes about as long as the rules of an empty block, so the helper may be the
-slower one: then a batch is not sent, and its signatures are checked here when its blocks are judged. Thus neither waits
-for the other for long.
+slower one. It has a few batches at a time, and the others wait here. A batch that is needed before it was sent is
+checked here, and so is the oldest of them instead of waiting for an answer. Thus neither waits for the other for long,
+nor does anything wait while the helper starts. Batches are checked here at once, not when their blocks are judged:
+libsodium's tables and the rules evict each other from the processor's caches, which takes some 8 µs a signature.
 """
 
 import contextlib
 import fcntl
+import marshal
 import os
-import pickle
 import select
 import subprocess
 from collections import deque
@@ -24,29 +25,42 @@ from types import TracebackType
 from typing import IO, Any, Final, Self
 
 from services.audit import checking
-from services.audit.checking import READY
+from services.audit.checking import BAD, GOOD, LENGTH_BYTES, READY
 from services.system.programs import module_command, scrubbed
 from shared.block import Block, Header
 from shared.errors import NodeError
 from shared.rules import Rules
-from shared.signatures import Answer, Name, names_of
+from shared.signatures import Answer, Name, Question, answer_to, questions_of
 from shared.transaction import Transaction
 
-# Signatures from which a helper is started. Its start takes as long as some two thousand of them; meanwhile they are
-# checked here.
-WORTH: Final = 200
+# Signatures from which a helper is started. Its start takes as long as some 200 of them.
+WORTH: Final = 100
 # A batch is full with so many blocks or bytes of blocks, and so many batches are read ahead.
 _BATCH_BLOCKS: Final = 64
-_BATCH_BYTES: Final = 2**18
-_BATCHES: Final = 4
-# Batches without an answer from which on the helper is behind. With one it works, and the other one waits for it; a
-# batch that is needed next has its answer then.
-_BEHIND: Final = 2
-# Bytes in the pipe to the helper, so that a whole batch can be left there while the helper works (Linux).
+_BATCH_BYTES: Final = 2**16
+_BATCHES: Final = 3
+# Batches that the helper has at a time. It works on one, and the others last it until it is given the next one.
+_SENT: Final = 2
+# Bytes in the pipe to the helper, so that these batches can be left there while it works (Linux).
 _PIPE_BYTES: Final = 2**19
 # Bytes of answers that are not taken when another batch is sent: they fit into any system's pipe, so that two processes
 # never wait for each other to read.
 _OWED: Final = 2**13
+# Bytes of answers that are read at once, and of the longest answer to one question.
+_READ_BYTES: Final = 2**16
+_WORD_BYTES: Final = 64
+# Seconds after which a helper that says nothing is taken for lost.
+_PATIENCE: Final = 20.0
+_MEANINGS: Final[dict[bytes, Answer]] = {GOOD: True, BAD: False}
+
+
+class _Batch:
+    """Signatures of some blocks, without answers."""
+
+    def __init__(self, names: list[Name], questions: list[Question]) -> None:
+        self.names, self.questions = names, questions
+        # Bytes that the answers have at most.
+        self.owed = sum([_WORD_BYTES if isinstance(question, str) else 2 for question in questions])
 
 
 class Ahead:
@@ -56,15 +70,14 @@ class Ahead:
     """
 
     def __init__(self, worth: int = WORTH) -> None:
-        """`worth`: signatures that are checked here before a helper is started."""
-        self._left = worth if _cores() > 1 else None  # None: no helper, ever again
+        """`worth`: signatures from which a helper is started."""
+        self._left = worth if _cores() > 1 else None  # signatures before a helper is started; None: none, ever again
         self._helper: subprocess.Popen[bytes] | None = None
         self._is_ready = False
-        # Batches without an answer: names, and the bytes that their answers have at most.
-        self._sent: deque[tuple[list[Name], int]] = deque()
-        self._owed = 0  # bytes of all these answers, at most
-        # What the helper says of each signature that was sent; None while its batch has no answer.
-        self._answers: dict[Name, Answer | None] = {}
+        self._waiting: deque[_Batch] = deque()  # here, oldest first
+        self._sent: deque[_Batch] = deque()  # to the helper, which has not answered
+        self._partial = b""  # an answer whose end has not come
+        self._answers: dict[Name, Answer] = {}  # until the rules ask for them
 
     def __enter__(self) -> Self:
         return self
@@ -78,38 +91,21 @@ class Ahead:
         return self._is_ready
 
     def start(self) -> None:
-        """Start the helper now, and wait until it is ready. Raises: OSError."""
+        """Start the helper now, and wait until it is ready, or has failed."""
         self._begin()
-        self._look(None)
+        self._read(_PATIENCE)
 
     def announce(self, blocks: Sequence[Block]) -> None:
         """Have the signatures of blocks checked that will be asked for soon."""
-        if self._left is None:
+        names, questions = questions_of(blocks)
+        if not names:
             return
-        names = [name for block in blocks for name in names_of(block)]
-        self._left -= len(names)
-        if self._left > 0 or not names:
-            return
-        try:
-            self._begin()
-            if not self._is_ready and not self._look(0):
-                return  # it takes longer to start than these signatures take here
-            self._take_what_has_come()
-            if self._helper is None or len(self._sent) >= _BEHIND:
-                return
-            while self._owed > _OWED:
-                self._take()
-            if self._helper is None:
-                return
-            pickle.dump([block.canonical for block in blocks], _pipe(self._helper.stdin), pickle.HIGHEST_PROTOCOL)
-            _pipe(self._helper.stdin).flush()
-        except OSError:
-            self._stop()
-            return
-        owed = sum(64 if b'"ethereum"' in name else 1 for name in names if isinstance(name, bytes)) + len(blocks)
-        self._sent.append((names, owed))
-        self._answers.update(dict.fromkeys(names))
-        self._owed += owed
+        self._waiting.append(_Batch(names, questions))
+        if self._left is not None:
+            self._left -= len(names)
+            if self._left <= 0:
+                self._begin()
+        self._exchange()
 
     def sealed(self, header: Header) -> bool:
         """As `Signatures.sealed`."""
@@ -126,54 +122,94 @@ class Ahead:
 
     def _answer(self, name: Name) -> Answer:
         """What is known of a signature, once: False if nothing is."""
-        while self._answers.get(name, False) is None:
-            self._take()
-        return self._answers.pop(name, None) or False
+        while name not in self._answers and (self._waiting or self._sent):
+            self._exchange()
+            if name in self._answers:
+                break
+            if self._waiting:
+                self._check(self._waiting.popleft())
+            elif self._sent:
+                self._read(_PATIENCE)
+        return self._answers.pop(name, False)
 
-    def _take_what_has_come(self) -> None:
-        """Take the answers that can be taken without waiting for the helper."""
-        while self._sent and self._helper is not None and _has_bytes(_pipe(self._helper.stdout)):
-            self._take()
+    def _check(self, batch: _Batch) -> None:
+        self._learn(batch, [answer_to(question) for question in batch.questions])
 
-    def _take(self) -> None:
-        """Take the answers for the oldest batch."""
-        names, owed = self._sent.popleft()
-        try:
-            answers = pickle.load(_pipe(self._helper.stdout)) if self._helper else []
-            if not isinstance(answers, list):
-                raise ValueError
-            answered = {name: answer or False for name, answer in zip(names, answers, strict=True)}
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
-            self._stop()
+    def _learn(self, batch: _Batch, answers: Sequence[Answer]) -> None:
+        self._answers.update(zip(batch.names, answers, strict=True))
+
+    def _exchange(self) -> None:
+        """Take the answers that have come, and give the helper what it can have."""
+        self._read(0)
+        while self._is_ready and self._waiting and len(self._sent) < _SENT and self._owed <= _OWED:
+            batch = self._waiting.popleft()
+            self._sent.append(batch)
+            data = marshal.dumps(batch.questions)
+            try:
+                stdin = _pipe(self._helper.stdin if self._helper else None)
+                stdin.write(len(data).to_bytes(LENGTH_BYTES, "little") + data)
+                stdin.flush()
+            except OSError:
+                self._stop()
+
+    @property
+    def _owed(self) -> int:
+        """Bytes of all answers that have not come, at most."""
+        return sum(batch.owed for batch in self._sent)
+
+    def _read(self, seconds: float) -> None:
+        """Take what the helper says. If it says nothing for some seconds (0: for now), has ended, or says what is no
+        answer, it is done without.
+        """
+        if self._helper is None or (self._is_ready and not self._sent):
             return
-        self._owed -= owed
-        self._answers.update(answered)
+        stdout = _pipe(self._helper.stdout)
+        try:
+            if not select.select([stdout], [], [], seconds)[0]:
+                if seconds:
+                    raise TimeoutError
+                return
+            data = os.read(stdout.fileno(), _READ_BYTES)
+            if not data:
+                raise EOFError
+            *lines, self._partial = (self._partial + data).split(b"\n")
+            for line in lines:
+                if not self._is_ready and line + b"\n" == READY:
+                    self._is_ready = True
+                else:
+                    self._learn(self._sent.popleft(), [_meaning(word) for word in line.split(b" ")])
+            if len(self._partial) > self._owed:
+                raise ValueError
+        except (OSError, EOFError, ValueError, IndexError):
+            self._stop()
 
     def _begin(self) -> None:
-        """Start the helper, unless that was done. Raises: OSError."""
-        if self._helper is None:
-            command = module_command(checking.__name__)
-            pipe = subprocess.PIPE
-            self._helper = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=scrubbed(os.environ))
-            with contextlib.suppress(OSError, AttributeError):  # a system that has no such call, or a lower limit
-                fcntl.fcntl(_pipe(self._helper.stdin), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-    def _look(self, seconds: float | None) -> bool:
-        """Whether the helper is ready, or gets so within some seconds (None: wait). One that has ended is forgotten."""
-        stdout = _pipe(self._helper.stdout if self._helper else None)
-        if select.select([stdout], [], [], seconds)[0]:
-            self._is_ready = stdout.read(len(READY)) == READY
-            if not self._is_ready:
-                self._stop()
-        return self._is_ready
+        """Start the helper, unless that was done or fails."""
+        if self._helper is not None:
+            return
+        pipe = subprocess.PIPE
+        try:
+            self._helper = subprocess.Popen(
+                module_command(checking.__name__),
+                stdin=pipe,
+                stdout=pipe,
+                env=scrubbed(os.environ),
+                process_group=0,  # Ctrl-C is for the command, which then ends this
+            )
+        except OSError:
+            self._stop()
+            return
+        with contextlib.suppress(OSError, AttributeError):  # a system that has no such call, or a lower limit
+            fcntl.fcntl(_pipe(self._helper.stdin), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def _stop(self) -> None:
         """End the helper, and check everything here."""
         self._left = None
         self._is_ready = False
+        self._waiting.clear()
         self._sent.clear()
         self._answers.clear()
-        self._owed = 0
+        self._partial = b""
         helper, self._helper = self._helper, None
         if helper is not None:
             helper.kill()
@@ -247,13 +283,9 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _has_bytes(pipe: Any) -> bool:
-    """Whether something can be read from a pipe, or was read ahead by its buffer."""
-    os.set_blocking(pipe.fileno(), False)
-    try:
-        return bool(pipe.peek())
-    finally:
-        os.set_blocking(pipe.fileno(), True)
+def _meaning(word: bytes) -> Answer:
+    found = _MEANINGS.get(word)
+    return word.decode() if found is None else found
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

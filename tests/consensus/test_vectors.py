@@ -10,6 +10,7 @@ from shared.block import Header
 from shared.canonical import canonical
 from shared.chain_spec import read_spec
 from shared.difficulty import next_difficulty
+from shared.ed25519 import is_signed
 from shared.errors import RuleError, TooEarly
 from shared.hashing import sha256
 from shared.keys import KeyPair, verify
@@ -49,6 +50,8 @@ def test_every_frozen_file_is_written_by_the_script_or_tested_with_ethereum() ->
 def test_ed25519(vector: dict[str, Any]) -> None:
     key, message, signature = (bytes.fromhex(vector[name]) for name in ("public_key", "message", "signature"))
     assert verify(key, message, signature) is vector["valid"]
+    if (len(key), len(signature)) == (32, 64):  # as the rules have read them
+        assert is_signed((key + signature).hex().encode() + message) is vector["valid"]
 
 
 @pytest.mark.parametrize("vector", load("transactions"), ids=lambda v: v["unsigned"]["type"])

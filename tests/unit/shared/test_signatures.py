@@ -1,14 +1,19 @@
 """All signatures of a block, as they are checked beside a replay."""
 
 import json
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared import sealing
-from shared.block import Header
+from shared.block import Block, Header
 from shared.canonical import canonical
-from shared.signatures import check_all, names_of
+from shared.ed25519 import is_signed
+from shared.keys import KeyPair, verify
+from shared.rules import rules_for
+from shared.signatures import answer_to, questions_of
+from shared.transaction import message_of, recalled, sign, signing_message
 from tests.support.chains import WALLET, Chain, make_spec
 from tests.support.keys import ALICE, BOB
 
@@ -27,37 +32,86 @@ hexadecimal = st.binary(min_size=32, max_size=32).map(bytes.hex)
 def test_the_message_that_is_written_at_once_is_the_canonical_one(header: Header) -> None:
     message = sealing.signing_message(header.to_object())
     assert sealing.message_of(header) == message
-    found = bytes.fromhex(header.sealer), message, bytes.fromhex(header.sealer_signature)
-    # Whatever is in the body, also what looks like the header's fields.
-    for body in ([], [{"sealer": "00" * 32, "transactions_root": "11" * 32, "data": '"sealer": "22", "scheme": '}]):
-        text = canonical({**header.to_object(), "transactions": body})
-        assert sealing.signed_in(text) == found
-        assert check_all(text) == [False]
+    names, [question] = questions_of([Block(header, (), b"")])
+    assert names == [header.hash]
+    assert question == (header.sealer + header.sealer_signature).encode() + message
+    assert answer_to(question) is False
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    st.one_of(
+        st.none(),
+        st.text(max_size=60),
+        # What looks like the fields that are cut out.
+        st.lists(
+            st.sampled_from(
+                ['"scheme": "ed25519", ', '"signature": "', "00", '", ', '"public_key": ""', "\\", '"', ", ", "\n", "é"]
+            )
+        ).map("".join),
+    ),
+    st.sampled_from(["transfer", "approve", "transfer_from"]),
+)
+def test_the_message_that_is_cut_out_is_the_canonical_one(data: str | None, kind: str) -> None:
+    fields: dict[str, Any] = {"type": kind, "chain_id": 1, "nonce": 0, "amount": "1", "fee": "0"}
+    fields |= {"sender": ALICE.address, "recipient": BOB.address}
+    fields |= {"owner": BOB.address} if kind == "transfer_from" else {}
+    fields |= {} if data is None else {"data": data}
+    whole = sign(fields, ALICE)
+    assert message_of(recalled(whole, "", canonical(whole))) == signing_message(whole) == signing_message(fields)
 
 
 def test_every_signature_of_a_block_is_checked() -> None:
     chain = Chain(make_spec(sealers=[ALICE.address]), ALICE)
     block = chain.mine(chain.transfer(ALICE, BOB, "1"), chain.from_wallet(BOB.address))
-    assert names_of(block) == [block.hash, block.transactions[1].canonical, block.transactions[2].canonical]
-    assert check_all(block.canonical) == [True, True, WALLET]
-    value = json.loads(block.canonical)
-    assert sealing.signed_in(block.canonical) == (
-        ALICE.public_key, sealing.message_of(block.header), bytes.fromhex(block.header.sealer_signature)
-    )  # fmt: skip
+    names, questions = questions_of([block])
+    assert names == [block.hash, block.transactions[1].canonical, block.transactions[2].canonical]
+    assert [answer_to(question) for question in questions] == [True, True, WALLET]
+    assert questions_of([block, block]) == (2 * names, 2 * questions)
 
-    def answers(**changed: object) -> list[bool | str]:
-        return check_all(canonical({**value, **changed}))
+    def answers(transaction: dict[str, Any] | None = None, **changed: object) -> list[bool | str]:
+        """Of the same block with other fields, and another transaction in the place of one."""
+        fields = {**json.loads(block.canonical), **changed}
+        body = fields["transactions"]
+        if transaction is not None:
+            body[1 if transaction["scheme"] == "ed25519" else 2] = transaction
+        value = chain.draft(body=body)
+        value |= {name: fields[name] for name in ("index", "timestamp", "sealer", "sealer_signature", "previous_hash")}
+        return [answer_to(question) for question in questions_of([rules_for(chain.spec).read_block(value)])[1]]
 
-    reward, transfer, raw = value["transactions"]
-    other = "00" + value["sealer_signature"][2:]
-    assert answers(sealer_signature=other) == answers(timestamp=value["timestamp"] + 1) == [False, True, WALLET]
-    assert answers(sealer=BOB.public_key.hex()) == [False, True, WALLET]
-    assert answers(transactions=[reward, {**transfer, "nonce": 7}, raw]) == [True, False, WALLET]
-    assert answers(transactions=[reward, transfer, {**raw, "signature": "00"}]) == [True, True, False]
+    _, transfer, raw = json.loads(block.canonical)["transactions"]
+    other = "00" + block.header.sealer_signature[2:]
+    assert answers()[1:] == [True, WALLET]
+    assert answers(sealer_signature=other)[0] is answers(timestamp=block.header.timestamp + 1)[0] is False
+    assert answers(sealer=BOB.public_key.hex())[0] is False
+    assert answers({**transfer, "nonce": 7})[1:] == [False, WALLET]
+    assert answers({**transfer, "public_key": BOB.public_key.hex()})[1:] == [False, WALLET]
+    assert answers({**raw, "signature": "00"})[1:] == [True, False]
 
 
 def test_an_open_block_has_no_seal_to_check() -> None:
     chain = Chain()
-    block = chain.mine()
-    assert names_of(block) == check_all(block.canonical) == []
-    assert sealing.signed_in(block.canonical) is None
+    assert questions_of([chain.mine()]) == ([], [])
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.binary(max_size=100), st.integers(0, 159), st.integers(0, 7), st.booleans())
+def test_a_process_that_only_checks_signatures_says_what_the_rules_say(
+    message: bytes, at: int, bit: int, is_changed: bool
+) -> None:
+    key = KeyPair(bytes(32))
+    signed = bytearray(key.public_key + key.sign(message) + message)
+    if is_changed:
+        signed[at % len(signed)] ^= 1 << bit
+    changed = bytes(signed)
+    good = verify(changed[:32], changed[96:], changed[32:96])
+    question = changed[:96].hex().encode() + changed[96:]
+    assert is_signed(question) is answer_to(question) is good is not is_changed
+
+
+def test_a_question_that_is_too_short_is_no_signature() -> None:
+    key = KeyPair(bytes(32))
+    whole = (key.public_key + key.sign(b"")).hex().encode()
+    assert is_signed(whole) and answer_to(whole)
+    for size in (0, 62, 64, 66, 190):
+        assert not is_signed(whole[:size]) and not answer_to(whole[:size])
