@@ -115,3 +115,7 @@ def test_a_question_that_is_too_short_is_no_signature() -> None:
     assert is_signed(whole) and answer_to(whole)
     for size in (0, 62, 64, 66, 190):
         assert not is_signed(whole[:size]) and not answer_to(whole[:size])
+    # Its last digits are blanks, and the message begins with the byte that is missing.
+    signature = key.sign(b"x")
+    blank = (key.public_key + signature[:63]).hex().encode() + b"  " + signature[63:] + b"x"
+    assert not is_signed(blank) and not answer_to(blank)

@@ -133,19 +133,59 @@ def test_what_is_no_block_is_refused_in_its_turn(chain: Chain, helped: Ahead) ->
     assert (seen, caught.value.code) == (5, "bad_block_fields")
 
 
+@pytest.mark.parametrize("helper", ["in step", "behind"])
+@pytest.mark.parametrize("seal", [4, 5, 6, 7])
+def test_the_first_fault_is_the_one_that_is_named(
+    chain: Chain, helped: Ahead, monkeypatch: pytest.MonkeyPatch, seal: int, helper: str
+) -> None:
+    """One block has a bad seal, and others near it break other rules: in its batch, before it and after it."""
+    slow_down(monkeypatch, here=helper == "in step")
+    wrong = broken(chain, seal, None)
+    unread, unlinked = {"index": 0}, chain.blocks[1]
+    for other, fault, code in (
+        (3, unread, "bad_block_fields"),
+        (3, unlinked, "wrong_index"),
+        (8, unread, "bad_block_fields"),
+        (8, unlinked, "wrong_index"),
+        (seal + 1, unlinked, "wrong_index"),
+    ):
+        blocks: list[Any] = [*wrong[:other], fault, *wrong[other + 1 :]]
+        reached = 1
+        with pytest.raises(RuleError) as caught:
+            for state in replay(chain, blocks, helped):
+                assert state.tip is not None
+                reached = state.tip.index
+        first = (other, code) if other < seal else (seal, "sealer_signature_invalid")
+        assert (reached, caught.value.code) == first
+        helped = use_again(helped)
+
+
+def use_again(ahead: Ahead) -> Ahead:
+    """Forget what a replay that has failed did not ask for."""
+    while ahead._sent:
+        ahead._read(20)
+    ahead._waiting.clear()
+    ahead._answers.clear()
+    return ahead
+
+
+@pytest.mark.parametrize("position", [0, 1, 4, 8, 9, 10])
 @pytest.mark.parametrize("blocks", ["right", "wrong"])
-def test_a_helper_that_dies_changes_no_verdict(chain: Chain, helped: Ahead, blocks: str) -> None:
+def test_a_helper_that_dies_changes_no_verdict(chain: Chain, helped: Ahead, blocks: str, position: int) -> None:
     states = replay(chain, chain.blocks if blocks == "right" else broken(chain, 11, None), helped)
-    next(states)
+    for _ in range(position + 1):
+        next(states)
     assert helped.has_helper and helped._helper is not None
-    helped._helper.send_signal(signal.SIGKILL)
-    helped._helper.wait()
+    helper = helped._helper
+    helper.send_signal(signal.SIGKILL)
+    helper.wait()
     if blocks == "right":
-        assert len(list(states)) == 11
+        assert len(list(states)) == 11 - position
     else:
         with pytest.raises(RuleError, match="sealer_signature"):
             list(states)
-    assert not helped.has_helper  # nothing waits for it
+    if position < 5:  # others may need nothing of it any more
+        assert not helped.has_helper  # nothing waits for it
 
 
 def test_a_helper_that_stops_answering_is_done_without(
