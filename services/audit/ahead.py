@@ -9,7 +9,7 @@ Both work at the same time. A signature takes about as long as the rules of an e
 slower one. It has a few batches at a time, and the others wait here. A batch that is needed before it was sent is
 checked here, and so is the oldest of them instead of waiting for an answer. Thus neither waits for the other for long,
 nor does anything wait while the helper starts. Batches are checked here at once, not when their blocks are judged:
-libsodium's tables and the rules evict each other from the processor's caches, which costs some microseconds a signature.
+libsodium's tables and the rules evict each other from the processor's caches, which costs microseconds a signature.
 """
 
 import contextlib
