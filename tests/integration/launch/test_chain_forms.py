@@ -162,7 +162,7 @@ def helped(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
     monkeypatch.setattr(ahead, "_cores", lambda: 2)
     monkeypatch.setattr(ahead, "_BATCH_BLOCKS", 2)
-    monkeypatch.setattr(ahead, "_BEHIND", 100)  # all are sent, also to a helper that is behind
+    monkeypatch.setattr(ahead, "_SENT", 100)  # all are sent, also to a helper that is behind
     monkeypatch.setattr("api.cli.chain.chain_file.Ahead", Helped)
     monkeypatch.setattr("api.cli.chain.verification.Ahead", Helped)
     return used
@@ -207,7 +207,7 @@ def test_verifying_finds_a_bad_signature_wherever_it_is(
     here: TestNode, helped: list[bool], monkeypatch: pytest.MonkeyPatch, height: int, sent: bool
 ) -> None:
     if not sent:
-        monkeypatch.setattr(ahead, "_BEHIND", 0)
+        monkeypatch.setattr(ahead, "_SENT", 0)
     blocks = [json.loads(text) for text in here.node.chain.stream(1, 10)]
     client = SimpleNamespace(blocks=lambda: ((block, 10) for block in blocks))
     verified = verify_chain(cast(NodeClient, client), upgraded(), lambda reached, length: None)
