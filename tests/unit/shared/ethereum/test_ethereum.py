@@ -18,6 +18,7 @@ from services.system.programs import ROOT
 from shared import erc20
 from shared.errors import InputError, RuleError
 from shared.ethereum import GAS, RawTransaction, address_of_private_key, decode_raw, interpret, sign_raw
+from shared.ethereum.raw import _plain_items
 
 VECTOR_FILE = json.loads((ROOT / "tests" / "vectors" / "ethereum_raw.json").read_text())
 VECTORS: list[dict[str, Any]] = VECTOR_FILE["vectors"]
@@ -147,6 +148,34 @@ def test_signed_fields_come_back(data: st.DataObject) -> None:
 
 
 # What is refused: encoding
+
+
+# Items of a list, in their encoding or in one that is none: too long a form, or more bytes announced than follow.
+PIECES = [
+    b"\x00", b"\x7f", b"\x80", b"\x81\x80", b"\x81\x7f", b"\x83abc", b"\x83ab", b"\xb7" + bytes(55),
+    b"\xb8\x38" + bytes(56), b"\xb8\x37" + bytes(55), b"\xb8\xff" + bytes(254), b"\xb8",
+    b"\xb9\x01\x00" + bytes(256), b"\xc0", b"\xc1\x01", b"\xf8",
+]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=1000)
+@given(pieces=st.lists(st.sampled_from(PIECES), max_size=8), cut=st.integers(-1, 1), long=st.booleans())
+def test_what_is_read_in_one_pass_is_what_the_library_reads(pieces: list[bytes], cut: int, long: bool) -> None:
+    payload = b"".join(pieces)
+    size = max(0, len(payload) + cut)
+    is_long = size < 256 and (long or size > 55)
+    body = (bytes([0xF8, size]) if is_long else bytes([0xC0 + min(size, 63)])) + payload
+    try:
+        expected = rlp.decode(body)
+    except rlp.DecodingError:
+        expected = None
+    assert _plain_items(body) in (None, expected)
+
+
+@envelopes
+def test_what_wallets_send_is_read_in_one_pass(envelope: int) -> None:
+    for raw in (build(envelope), build(envelope, input=bytes(68))):
+        assert _plain_items(raw if envelope == 0 else raw[1:]) is not None
 
 
 @envelopes
