@@ -19,7 +19,6 @@ from api.cli.group import FAILED, USAGE, Failure, LazyGroup
 from api.cli.options import json_option
 from api.cli.progress import bar
 from api.cli.suggestions import Group
-from api.cli.table import Column, table
 from lab.files import open_page, read_file, write_page
 from lab.grading import grade_strategy
 from lab.interface import LabError
@@ -29,6 +28,7 @@ from lab.runner import MakeLab, Result, run_real, run_seeds
 from lab.runner import simulated as simulated_lab
 from lab.seeds import read_seed
 from lab.session import run_session
+from lab.showing import figures, listed
 from lab.strategy import Strategy
 from lab.timeline import lines_of
 from lab.verdicts import Verdict
@@ -97,11 +97,7 @@ def list_scenarios(as_json: bool) -> None:
             [{"name": each.name, "summary": each.summary, "parameters": each.parameters} for each in found]
         )
         return
-    rows = [
-        (each.name, each.summary, " ".join(f"{key}={value}" for key, value in each.parameters.items()))
-        for each in found
-    ]
-    terminal.show(*table([Column("SCENARIO"), Column("WHAT IT SHOWS", least=20), Column("--set", extra=True)], rows))
+    terminal.show(*listed(found))
 
 
 @lab.command()
@@ -216,7 +212,7 @@ def export(recording: Path, page: Path) -> None:
     The file needs no server and no network.
     """
     with refusals():
-        write_page(read_file(recording), page)
+        write_page(read_file(recording), page, recording)
     terminal.show(f"Written: {page}")
 
 
@@ -325,16 +321,6 @@ def show_result(result: Result, as_json: bool) -> None:
         if result.recording is not None:
             terminal.show(f"Recording: {result.recording}{result.seed_of_recording}")
     _end(result)
-
-
-def figures(verdict: Verdict) -> str:
-    """A verdict's claim and its figures on one line."""
-    if verdict.value is None:
-        return verdict.claim
-    text = f"{verdict.claim}: {verdict.value:.4g}"
-    if verdict.low is not None and verdict.high is not None:
-        text += f" (95 %: {verdict.low:.4g} to {verdict.high:.4g})"
-    return text if verdict.expected is None else f"{text}, expected {verdict.expected:.4g}"
 
 
 def _end(result: Result) -> None:

@@ -159,7 +159,7 @@ def _scenario(name: str, module: ModuleType) -> Scenario:
 
 def _module(path: Path) -> ModuleType:
     if not path.is_file():
-        raise LabError(f"There is no file {path}.")
+        raise LabError(f"{path} is not a file." if path.exists() else f"There is no file {path}.")
     spec = importlib.util.spec_from_file_location(f"lab_file_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise LabError(f"{path} is no Python file.")
@@ -167,8 +167,9 @@ def _module(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise LabError(f"{path}, line {error.lineno}: {error.msg}.") from None
-    except Exception as error:
+        place = path if error.lineno is None else f"{path}, line {error.lineno}"  # a binary file has no lines
+        raise LabError(f"{place}: {error.msg}.") from None
+    except (Exception, SystemExit) as error:
         raise LabError(f"{path} cannot be loaded: {_where(error, str(path))}.") from None
     return module
 

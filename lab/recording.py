@@ -126,9 +126,16 @@ class Recorder:
         self._tell = tell
         self._digest = hashlib.sha256()
         self._ended = False
+        self._failure: OSError | None = None
 
     def note(self, t: float, kind: str, **fields: Any) -> Event:
-        """Write an event. Raises `ValueError`: the kind has other fields, or the recording has ended."""
+        """Write an event.
+
+        Raises:
+            ValueError: the kind has other fields, or the recording has ended.
+            OSError: it cannot be written, or an event before it could not.
+        """
+        self.require_written()
         if self._ended or FIELDS.get(kind) != fields.keys():
             raise ValueError(f"a recording has no event {kind} with {sorted(fields)} here")
         if self.events:
@@ -138,10 +145,19 @@ class Recorder:
         line = json.dumps(event.to_object(), separators=(",", ":"), ensure_ascii=True, allow_nan=False) + "\n"
         self._digest.update(line.encode())
         if self._out is not None:
-            self._out.write(line)
+            try:
+                self._out.write(line)
+            except OSError as error:
+                self._failure = error
+                raise
         if self._tell is not None:
             self._tell(event)
         return event
+
+    def require_written(self) -> None:
+        """Raises `OSError`: an event could not be written. The thread that met the error may have passed over it."""
+        if self._failure is not None:
+            raise self._failure
 
     def end(self) -> None:
         """Write the last line. Its time is that of the line before it, so that nothing in it can be altered."""

@@ -108,6 +108,7 @@ def run_session(
             with serving_page(app, feed, port) as url, noted(directory, url, urls):
                 tell(f"The lab: {url}  Ctrl-C ends it.")
                 while not interrupted.wait(_BEAT):
+                    recorder.require_written()
                     if pace is not None:
                         pace.beat()
         finally:

@@ -52,7 +52,10 @@ def wilson(successes: float, trials: int, confidence: float = SHOWN) -> tuple[fl
     spread = z * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
     middle = share + z * z / (2 * trials)
     scale = 1 + z * z / trials
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    # At both ends the interval is exact, and its calculation is not.
+    low = 0.0 if share <= 0 else max(0.0, (middle - spread) / scale)
+    high = 1.0 if share >= 1 else min(1.0, (middle + spread) / scale)
+    return low, high
 
 
 def mean_interval(values: Sequence[float], confidence: float = SHOWN) -> tuple[float, float]:

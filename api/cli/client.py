@@ -79,14 +79,15 @@ class NodeClient:
     Args:
         url: http or https, host, and optionally a port and a path that the API is under.
         token: the admin token, sent as Bearer.
+        connections: how many are kept open; of so many threads each has its own.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, *, connections: int = 1) -> None:
         self.url = named("The node's address", node_url, url)
         self._headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._pool = urllib3.PoolManager(retries=False)
+        self._pool = urllib3.PoolManager(retries=False, maxsize=connections)
 
     def get(self, path: str, *, timeout: float = _READ_TIMEOUT, **query: Any) -> Any:
         """The JSON at `path`.

@@ -22,6 +22,7 @@ from lab.attack.double_spend import DoubleSpend
 from lab.interface import Claims, Lab, LabError
 from lab.runner import ENDED, Result
 from lab.verdicts import Observation, Verdict, judge_all
+from services.system.files import writing
 from services.system.processes import started_at
 
 NAME = "attack double-spend"
@@ -34,8 +35,9 @@ _SECONDS = 24 * 3600.0  # an attack takes as long as its blocks take
 def noted(directory: Path, url: str, nodes: Mapping[int, str]) -> Iterator[None]:
     """Let other processes find the page of this process's lab, and its nodes, while the block runs."""
     path, pid = directory / _FILE, os.getpid()
-    with suppress(OSError):  # then nobody finds it, and it works all the same
-        path.write_text(json.dumps({"url": url, "nodes": nodes, "pid": pid, "started": started_at(pid)}), "ascii")
+    text = json.dumps({"url": url, "nodes": nodes, "pid": pid, "started": started_at(pid)})
+    with suppress(OSError), writing(path) as out:  # else nobody finds it, and it works all the same
+        out.write(text.encode("ascii"))
     try:
         yield
     finally:

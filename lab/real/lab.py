@@ -9,15 +9,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from lab.blocktree import BlockTree
 from lab.interface import Claims, LabBlock, LabError, Link, NotReached, World
 from lab.real.claimant import Claimant
 from lab.real.front import Front
+from lab.real.hands import Hands
 from lab.real.node import HOST, RealNode
 from lab.real.refusals import Refusals
 from lab.real.router import Router
@@ -34,7 +33,6 @@ from services.system.programs import scrub_environment
 from shared.chain_spec import ChainSpec
 from shared.errors import NodeError
 
-_TICK = 0.1  # seconds between two looks at the processes
 _POLL = 0.05  # seconds between two looks at a condition
 NODES_PER_CORE = 8
 # Hashes per second of all nodes together, until a scenario limits them: without a limit, blocks of the spec `lab` would
@@ -42,34 +40,6 @@ NODES_PER_CORE = 8
 NETWORK_HASH_RATE = 2_000_000
 # One API process is enough for one lab, and a test network needs no second copy of its code in memory.
 _SETTINGS = {"QUARRY_API_PROCESSES": "1", "QUARRY_API_THREADS": "32"}
-
-T = TypeVar("T")
-
-
-class _Hands:
-    """One thread that lives as long as the lab: it starts, watches and ends processes."""
-
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hands")
-        self._ended = threading.Event()
-
-    def do(self, what: Callable[[], T]) -> T:
-        return self._thread.submit(what).result()
-
-    def tick(self, look: Callable[[], None]) -> None:
-        """Call `look` about every tenth of a second, between other work."""
-
-        def run() -> None:
-            while not self._ended.wait(_TICK):
-                with contextlib.suppress(RuntimeError):  # the lab ends just now
-                    waiting: Future[None] = self._thread.submit(look)
-                    waiting.result()
-
-        threading.Thread(target=run, name="lab tick", daemon=True).start()
-
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.shutdown()
 
 
 class RealLab(Claims):
@@ -105,6 +75,7 @@ class RealLab(Claims):
         super().__init__()
         self._began = time.monotonic()
         self._stack = contextlib.ExitStack()
+        self._recorder = recorder
         self._tree = BlockTree(recorder, lambda: self.now)
         self._finders: dict[str, int] = {}
         self._liars = 0
@@ -128,7 +99,7 @@ class RealLab(Claims):
         if directory is None:
             directory = Path(tempfile.mkdtemp(prefix="quarry-lab-"))
             self._warden.directory(directory)
-        self._hands = _Hands()
+        self._hands = Hands()
         self._stack.callback(self._hands.end)
         self._router = Router(seed=self.seed)
         self._stack.callback(self._router.stop)
@@ -184,11 +155,13 @@ class RealLab(Claims):
             each.wait(now)
 
     def _tick(self) -> None:
+        self._warden.look()
         for node in self._nodes:
             if node.state == "running":
-                node.running.tick()
+                node.tick()
 
     def _stop_all(self) -> None:
+        self._hands.rest()  # else a look finds that a Valkey has ended, and starts it again
         for node in self._nodes:
             node.running.tell()
         for node in self._nodes:
@@ -283,10 +256,13 @@ class RealLab(Claims):
         while not condition():
             if time.monotonic() > deadline:
                 raise NotReached(f"After {within:g} s it is not so that {until}.")
-            time.sleep(_POLL)
+            self.run_for(_POLL)
 
     def run_for(self, seconds: float) -> None:
-        time.sleep(seconds)
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, _POLL))
+            self._recorder.require_written()
 
     def say(self, text: str) -> None:
         self._tree.note("said", text=str(text))

@@ -28,6 +28,8 @@ from shared.amounts import parse_amount
 from shared.errors import NodeError
 
 HOST = "127.0.0.1"
+# Of the lab's client to a node: the scenario, the watcher, the front, and the threads of the page use it at once.
+_CONNECTIONS = 16
 _BLOCK_SECONDS = 60.0  # that one block may take
 _NEXT = 0.05
 # Seconds for which a request is repeated while the node's store does not answer: a lab of several nodes keeps a machine
@@ -76,6 +78,7 @@ class RealNode:
         self._rate: int | None = None
         self._client: NodeClient | None = None
         self._warden: Warden | None = None
+        self._told: set[int] = set()  # process ids that the warden knows
 
     # --- the interface ---
 
@@ -191,9 +194,19 @@ class RealNode:
     def watched_by(self, warden: Warden | None) -> None:
         """Have the node's Valkey end with the lab, in whatever way that ends."""
         self._warden = warden
-        if warden is not None:
-            for pid in self.running.pids():
-                warden.process(pid)
+        self._told.clear()
+        self._tell_warden()
+
+    def _tell_warden(self) -> None:
+        if self._warden is not None:
+            for pid in set(self.running.pids()) - self._told:
+                self._told.add(pid)
+                self._warden.process(pid)
+
+    def tick(self) -> None:
+        """Look after the node's processes: what has ended is started again."""
+        self.running.tick()
+        self._tell_warden()
 
     def keep_place(self, proxy: int) -> None:
         """The ports are reserved: the node has the same ones at its next start. `proxy` is its port of the router."""
@@ -203,7 +216,8 @@ class RealNode:
 
     def follow(self) -> None:
         """The node runs: watch it, and apply what was asked of it before."""
-        self._client = NodeClient(self.running.url, read_secret(self.running.admin_token_file))
+        token = read_secret(self.running.admin_token_file)
+        self._client = NodeClient(self.running.url, token, connections=_CONNECTIONS)
         self._state = "running"
         self._tree.note("node", node=self.number, state="running")
         self._watcher = Watcher(self.number, self._client, self._tree, self._finder_of)

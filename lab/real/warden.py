@@ -15,7 +15,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -27,10 +29,24 @@ _POLL = 0.05
 
 
 class Warden:
-    """The lab's end of it."""
+    """The lab's end of it. Safe for several threads."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
+        self._told: list[str] = []
+        self._lock = threading.Lock()
+        self._process = self._started()
+
+    def look(self) -> None:
+        """If somebody has killed it, start another one and tell it the same."""
+        with self._lock:
+            if self._process.poll() is None:
+                return
+            self._shut()
+            self._process = self._started()
+            self._send(self._told)
+
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             module_command("lab.real.warden"),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -49,16 +65,27 @@ class Warden:
 
     def close(self) -> None:
         """Have it clean up now, and wait for it."""
+        self.look()
+        with self._lock:
+            self._shut()
+            self._process.wait()
+
+    def _tell(self, what: list[object]) -> None:
+        line = json.dumps(what) + "\n"
+        with self._lock:
+            self._told.append(line)
+            self._send([line])
+
+    def _send(self, lines: Sequence[str]) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it was killed: `look` starts another
+            self._process.stdin.writelines(lines)
+            self._process.stdin.flush()
+
+    def _shut(self) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._process.wait()
-
-    def _tell(self, what: list[object]) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # somebody killed it
-            self._process.stdin.write(json.dumps(what) + "\n")
-            self._process.stdin.flush()
 
 
 def main(lines: IO[str]) -> None:

@@ -92,7 +92,9 @@ def agree(lab: RealLab) -> bool:
 
 @pytest.mark.heavy
 @pytest.mark.timeout(300)  # a dozen waits for real nodes, on a busy machine
-def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(lab: RealLab, recorder: Recorder) -> None:
+def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(
+    lab: RealLab, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
     one, two = lab.nodes
     nursery = lab._nursery.pid
     starter = nursery if AVAILABLE else os.getpid()
@@ -186,6 +188,7 @@ def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(lab: RealLab, 
         lab.node(3)
     with pytest.raises(LabError, match="no link to itself"):
         lab.link(1, 1)
+    assert "pool is full" not in caplog.text, "no connection was thrown away"
 
 
 def test_more_nodes_than_fit_are_refused_in_a_sentence_that_says_what_fits() -> None:

@@ -6,6 +6,7 @@ import html
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import urllib.request
@@ -81,12 +82,32 @@ def run(lab, *, nodes: int = 1):
 '''
 
 
+# Somebody kills the process that cleans up after the lab, and the node's Valkey; both are started again.
+KILLED = LONG.replace(
+    '    lab.say("in the middle")',
+    """\
+    import os
+    (node,) = lab.nodes
+    warden, valkey = lab._warden._process.pid, node.running.pids()[0]
+    os.kill(warden, 9)
+    os.kill(valkey, 9)
+    new = lambda: lab._warden._process.pid != warden and node.running._valkey.pid not in (None, valkey)
+    lab.wait(new, within=60)
+    lab._hands.do(lambda: lab._tick())
+    lab.say("in the middle")""",
+)
+
+
 @pytest.mark.heavy
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+@pytest.mark.parametrize(
+    ("scenario", "number"),
+    [(LONG, signal.SIGKILL), (LONG, signal.SIGINT), (KILLED, signal.SIGKILL)],
+    ids=["killed", "interrupted", "killed one after the other"],
+)
 def test_a_scenario_that_is_ended_in_its_middle_leaves_no_process_and_no_directory(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, scenario: str, number: signal.Signals
 ) -> None:
-    (tmp_path / "long.py").write_text(LONG)
+    (tmp_path / "long.py").write_text(scenario)
     (tmp_path / "tmp").mkdir()
     process = subprocess.Popen(
         module_command("api.cli", "lab", "run", str(tmp_path / "long.py"), "--data-dir", str(tmp_path / "out")),
@@ -115,6 +136,30 @@ def test_a_scenario_that_is_ended_in_its_middle_leaves_no_process_and_no_directo
     else:
         last = read_recording(lines)[-2]
         assert last.kind == "verdict" and "(interrupted)" in last.fields["claim"] and not last.fields["held"]
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
+@pytest.mark.parametrize("command", ["run", "up"])
+def test_a_lab_whose_recording_cannot_be_written_ends_in_one_sentence(tmp_path: Path, command: str) -> None:
+    (tmp_path / "long.py").write_text(LONG)
+    arguments = [str(tmp_path / "long.py")] if command == "run" else ["--nodes", "1"]
+    process = subprocess.Popen(
+        module_command("api.cli", "lab", command, *arguments, "--data-dir", str(tmp_path / "out")),
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert any("in the middle" in line or "Ctrl-C" in line for line in process.stdout)
+        children = _descendants(process.pid)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))  # as if the disk were full; the nodes have theirs
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    (recording,) = (tmp_path / "out").glob("*.jsonl")
+    assert " ".join(said.split()) == f"quarry: The recording {recording} cannot be written: File too large."
+    assert process.returncode == 2
+    eventually(lambda: all(started_at(pid) is None for pid in children), 30, "the end of all processes")
 
 
 def _descendants(pid: int) -> list[int]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
+import webbrowser
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner, Result
@@ -26,6 +31,7 @@ def run(lab, *, nodes: int = 2, good: bool = True):
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(webbrowser, "open", lambda url: False)
     (tmp_path / "story.py").write_text(SCENARIO)
     (tmp_path / "run.jsonl").write_text(text_of_recording(blocks=8))
     return tmp_path
@@ -85,6 +91,7 @@ def test_a_recording_in_which_something_did_not_hold_is_replayed_with_1() -> Non
     [
         (["simulate", "selfsh"], "Did you mean selfish?"),
         (["simulate", "nothing.py"], "There is no file nothing.py."),
+        (["simulate", "/dev"], "/dev is not a file."),
         (["simulate", "story.py", "--set", "nodez=3"], "story has no parameter 'nodez'. It has: nodes=2, good=True."),
         (["simulate", "story.py", "--set", "nodes"], "write name=value"),
         (["simulate", "story.py", "--set", "nodes=0"], "A lab has 1 to 64 nodes, not 0."),
@@ -104,6 +111,8 @@ def test_a_recording_in_which_something_did_not_hold_is_replayed_with_1() -> Non
         (["replay", "story.py"], "Line 1 is not a JSON object."),
         (["replay", "."], "cannot be read"),
         (["export", "run.jsonl", "none/run.html"], "none/run.html cannot be written: No such file or directory."),
+        (["export", "run.jsonl", "run.jsonl"], "run.jsonl is the recording itself: the page needs another name."),
+        (["export", "run.jsonl", "./../" + "x" * 300], "File name too long."),
         (["grade", "story.py"], "must have one class"),
         (["grade", "story.py", "--alpha", "2"], "--alpha"),
         (["simulte", "selfish"], "Did you mean simulate?"),
@@ -123,6 +132,44 @@ def test_an_altered_recording_is_refused(here: Path) -> None:
     assert result.exit_code == 2 and "was altered" in result.stderr
     (here / "run.jsonl").write_bytes(b"\xff\xfe")
     assert "not ASCII" in run("replay", "run.jsonl").stderr
+
+
+def test_a_file_without_lines_is_not_read_to_its_end(here: Path) -> None:
+    with (here / "zeros.jsonl").open("wb") as file:
+        file.truncate(2**30)
+    before = peak_memory()
+    result = run("replay", "zeros.jsonl")
+    assert result.exit_code == 2 and "Line 1 has more than 1,000,000 characters." in result.stderr
+    assert peak_memory() - before < 2**28
+
+
+def peak_memory() -> int:
+    """Bytes that this process had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "run.html").write_text("old")
+    assert run("replay", "run.jsonl", "--open").exit_code == 0  # writes beside the recording
+    (here / "page.html").write_text("old")
+    monkeypatch.setattr(os, "fsync", lambda descriptor: full())
+    result = run("export", "run.jsonl", "page.html")
+    assert result.exit_code == 2 and "page.html cannot be written: No space left on device." in result.stderr
+    assert (here / "page.html").read_text() == "old" and not list(here.glob(".*"))
+
+
+def full() -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_recording_never_becomes_its_own_page(here: Path) -> None:
+    """Neither under another name, nor beside itself."""
+    text = (here / "run.jsonl").read_text()
+    (here / "link.html").symlink_to(here / "run.jsonl")
+    assert run("export", "run.jsonl", "link.html").exit_code == 2
+    (here / "run.jsonl").rename(here / "run.html")
+    assert run("replay", "run.html", "--open").exit_code == 2
+    assert (here / "run.html").read_text() == text
 
 
 def test_every_help_fits_a_terminal_of_24_rows() -> None:

@@ -81,6 +81,8 @@ def test_a_file_is_a_scenario(write) -> None:  # type: ignore[no-untyped-def]
         ("SPEC_CHANGES = 3\ndef run(lab): pass\n", "SPEC_CHANGES is a dict"),
         ("import nowhere_to_be_found\n", r"ModuleNotFoundError: .*\(line 1\)"),
         ("\n\n1 / 0\n", r"ZeroDivisionError: division by zero \(line 3\)"),
+        ("import sys\nsys.exit(0)\n", r"own.py cannot be loaded: SystemExit: 0 \(line 2\)"),
+        ("x = '\0'\n", "own.py(, line 1)?: source code .*null bytes"),
     ],
 )
 def test_a_file_that_is_no_scenario_is_refused(write, text: str, said: str) -> None:  # type: ignore[no-untyped-def]
@@ -94,7 +96,7 @@ def test_names_that_are_not_there(tmp_path: Path) -> None:
         load_scenario("nonsense")
     with pytest.raises(LabError, match="There is no file"):
         load_scenario(str(tmp_path / "none.py"))
-    with pytest.raises(LabError, match="There is no file"):
+    with pytest.raises(LabError, match="is not a file"):
         load_scenario(f"{tmp_path}/")
 
 

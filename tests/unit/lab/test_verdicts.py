@@ -30,6 +30,7 @@ def test_wilson_gives_published_values() -> None:
     for successes, trials, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)):
         assert wilson(successes, trials) == pytest.approx((low, high), abs=0.0001)
     assert wilson(1, 29) == pytest.approx((0.0061, 0.1718), abs=0.0001)
+    assert wilson(0, 20)[0] == 0.0 and wilson(20, 20)[1] == 1.0, "exactly"
 
 
 def test_intervals_contain_the_true_value_as_often_as_they_say() -> None:

@@ -38,6 +38,16 @@ def test_a_lab_is_found_while_it_runs(tmp_path: Path) -> None:
         pass  # it works without, and nobody finds it
 
 
+def test_on_a_full_disk_a_lab_is_not_found_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError("full")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with noted(tmp_path, "http://127.0.0.1:1/", {}):
+        assert running_lab(tmp_path) is None
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{", '{"url": "x"}', '{"url": "x", "pid": "y", "started": 1}', '{"url": "x", "pid": 1, "started": null}',

@@ -1,14 +1,18 @@
-"""Requests to a real node whose machine is too busy for its store to answer in time."""
+"""Requests to a real node: from several threads at once, and while its store is too busy to answer in time."""
 
+import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
 from api.cli import client
-from api.cli.client import Refused
+from api.cli.client import NodeClient, Refused
 from lab.interface import LabError
 from lab.real import node
 from lab.real.node import RealNode
+from tests.support.raw_server import Connection, RawServer, response
 
 AWAY = Refused("The store does not answer (store_unavailable).", 503, "store_unavailable")
 
@@ -52,3 +56,25 @@ def test_it_is_not_repeated_for_another_reason_nor_forever(
     with pytest.raises(LabError, match=f"node 1: {refusal.message[:10]}"):
         Node().answered(ask)
     assert asked == [1]
+
+
+def test_threads_that_ask_at_once_keep_their_connections(caplog: pytest.LogCaptureFixture) -> None:
+    """The scenario, the watcher, the front and the page share a client, and none has to connect anew each time."""
+    threads, rounds = 6, 4
+    assert node._CONNECTIONS >= threads
+    together = Barrier(threads)
+
+    def answer(connection: Connection) -> None:
+        for left in reversed(range(rounds)):
+            together.wait(20)  # nobody is answered before all have asked
+            connection.send(response(b"{}", "Content-Type: application/json"))
+            connection.request = b""
+            if left:
+                connection.read_request()
+
+    with RawServer(answer) as server, caplog.at_level(logging.DEBUG), ThreadPoolExecutor(threads) as pool:
+        asking = NodeClient(server.url, connections=node._CONNECTIONS)
+        for _ in range(rounds):
+            list(pool.map(lambda _: asking.get("/status"), range(threads)))
+        assert len(server.connections) == threads
+    assert "pool is full" not in caplog.text
