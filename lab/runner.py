@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from multiprocessing import get_context
+from multiprocessing import active_children, forkserver, get_context
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from lab import recording
 from lab.interface import Lab, LabError, World
+from lab.interrupts import interrupts_pass
 from lab.loading import Fidelity, Scenario, Value, describe_error, load_scenario
 from lab.recording import Event, Recorder
 from lab.seeds import written
@@ -219,10 +220,22 @@ def _seed(source: str, fidelity: Fidelity, given: Mapping[str, Value], seed: int
 
 
 def in_processes(one: Callable[[int], T], seeds: range) -> Iterator[T]:
-    """What `one` gives for each seed, in the order of the seeds, with one process for each core."""
+    """What `one` gives for each seed, in the order of the seeds, with one process for each core.
+
+    The processes end when the caller stops asking, also because it was interrupted. Ctrl-C reaches only the caller.
+    """
     cores = min(len(seeds), os.cpu_count() or 1)
     if cores == 1:
         yield from map(one, seeds)
         return
+    with interrupts_pass():
+        forkserver.ensure_running()
+    others = set(active_children())
     with ProcessPoolExecutor(cores, mp_context=get_context("forkserver")) as pool:
-        yield from pool.map(one, seeds, chunksize=max(1, min(32, len(seeds) // (cores * 4))))
+        try:
+            yield from pool.map(one, seeds, chunksize=max(1, min(32, len(seeds) // (cores * 4))))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(active_children()) - others:
+                process.terminate()
+            raise

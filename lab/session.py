@@ -106,7 +106,8 @@ def run_session(
             urls = {node.number: str(url) for node in lab.nodes if (url := getattr(node, "url", None)) is not None}
             app = create_app(controls, feed, urls, Attacks(lab, path).attack)
             with serving_page(app, feed, port) as url, noted(directory, url, urls):
-                tell(f"The lab: {url}  Ctrl-C ends it.")
+                if not interrupted.is_set():  # while the nodes were started
+                    tell(f"The lab: {url}  Ctrl-C ends it.")
                 while not interrupted.wait(_BEAT):
                     recorder.require_written()
                     if pace is not None:

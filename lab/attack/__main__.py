@@ -2,6 +2,9 @@
 
 import sys
 
-from lab.attack.cli import main
+from lab.interrupts import interrupts_end
+
+with interrupts_end():
+    from lab.attack.cli import main
 
 main(sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import os
@@ -136,6 +137,34 @@ def test_a_scenario_that_is_ended_in_its_middle_leaves_no_process_and_no_directo
     else:
         last = read_recording(lines)[-2]
         assert last.kind == "verdict" and "(interrupted)" in last.fields["claim"] and not last.fields["held"]
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one core needs no further processes")
+def test_a_simulation_that_is_interrupted_says_so_in_one_line_and_leaves_no_process(tmp_path: Path) -> None:
+    """Ctrl-C at a terminal reaches the processes for the seeds as well."""
+    process = subprocess.Popen(
+        module_command("api.cli", "lab", "simulate", "crash", "--seeds", "1000", "--data-dir", str(tmp_path)),
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+
+        def interrupted() -> int:
+            children = _descendants(process.pid)
+            for child in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGINT)
+            return len(children)
+
+        eventually(lambda: interrupted() > 2, 60, "two that serve, and the first for a core")
+        children = _descendants(process.pid)
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (said, process.returncode) == ("quarry: Interrupted.\n", 130)
+    eventually(lambda: all(started_at(pid) is None for pid in children), 30, "the end of all processes")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from contextlib import ExitStack
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,13 @@ from lab import runner
 from lab.interface import LabError
 from lab.loading import Scenario, load_scenario
 from lab.recording import read_recording
-from lab.runner import new_recording, observe, run_real, run_seeds, spec_of
+from lab.runner import in_processes, new_recording, observe, run_real, run_seeds, spec_of
 from lab.simulated.tree.lab import TreeLab
 from lab.verdicts import judge_all
 from services.settings.table import load_spec
 from shared.chain_spec import ChainSpec
 from tests.support.fake_lab import FakeLab
+from tests.support.waiting import eventually
 
 made: list[FakeLab] = []
 
@@ -186,3 +189,13 @@ def test_the_same_seed_gives_the_same_recording(tmp_path: Path) -> None:
         texts.add(Path(str(result.recording)).read_text())
     assert len(texts) == 1 and json.loads(texts.pop().splitlines()[0])["seed"] == 5
     assert load_scenario("selfish").fidelity == "tree"
+
+
+def test_processes_end_when_nobody_asks_for_more_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner.os, "cpu_count", lambda: 2)
+    before = set(active_children())
+    found = in_processes(time.sleep, range(0, 400, 100))
+    next(found)
+    assert set(active_children()) - before
+    found.close()
+    eventually(lambda: not set(active_children()) - before, 20, "the end of the processes")

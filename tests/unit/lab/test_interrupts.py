@@ -1,0 +1,52 @@
+"""Ctrl-C while code is loaded, and in programs that are started."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+
+from lab.interrupts import interrupts_end, interrupts_pass
+
+
+@pytest.mark.parametrize(("block", "inside"), [(interrupts_end, signal.SIG_DFL), (interrupts_pass, signal.SIG_IGN)])
+def test_the_handler_is_there_in_the_block_only(
+    block: Callable[[], AbstractContextManager[None]], inside: signal.Handlers
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyError), block():
+            assert signal.getsignal(signal.SIGINT) is inside
+            raise KeyError
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts programs in the background
+        with block():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_another_thread_changes_nothing() -> None:
+    seen: list[object] = []
+
+    def look() -> None:
+        with interrupts_pass():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join(20)
+    assert seen == [signal.getsignal(signal.SIGINT)]
+
+
+def test_a_program_that_is_started_in_the_block_is_not_interrupted() -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('goes on')"
+    with interrupts_pass():
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert said.stdout == "goes on\n"
