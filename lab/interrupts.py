@@ -1,11 +1,12 @@
-"""What Ctrl-C does while a program of the lab loads its code, and to the processes that it starts."""
+"""What Ctrl-C does while a program of the lab loads its code or cleans up, and to the processes that it starts."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 
 @contextlib.contextmanager
@@ -16,14 +17,24 @@ def interrupts_end() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def interrupts_pass() -> Iterator[None]:
-    """Programs that are started in this block are not interrupted by Ctrl-C at the terminal, nor are their children."""
+def interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C does nothing in this block, and nothing ever to the programs that are started in it."""
     with _interrupts(signal.SIG_IGN):
         yield
 
 
 @contextlib.contextmanager
-def _interrupts(handler: signal.Handlers) -> Iterator[None]:
+def interrupts_wait() -> Iterator[None]:
+    """An interrupt in this block comes at its end."""
+    came = threading.Event()
+    with _interrupts(lambda number, frame: came.set()):
+        yield
+    if came.is_set():
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _interrupts(handler: signal.Handlers | Callable[[int, FrameType | None], None]) -> Iterator[None]:
     is_main = threading.current_thread() is threading.main_thread()  # no other may change handlers
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield

@@ -15,7 +15,7 @@ from typing import Any, TextIO, TypeVar
 
 from lab import recording
 from lab.interface import Lab, LabError, World
-from lab.interrupts import interrupts_pass
+from lab.interrupts import interrupts_ignored, interrupts_wait
 from lab.loading import Fidelity, Scenario, Value, describe_error, load_scenario
 from lab.recording import Event, Recorder
 from lab.seeds import written
@@ -114,14 +114,15 @@ def observe(
         failed = "interrupted"
         raise
     finally:
-        if lab is not None:
-            observations += lab.observations
-            lab.close()
-        if failed is not None:
-            observations.append(Observation(f"{ENDED} ({failed})", held=False))
-        elif not observations:
-            observations.append(Observation(ENDED))
-        _end(recorder, observations)
+        with interrupts_ignored():
+            if lab is not None:
+                observations += lab.observations
+                lab.close()
+            if failed is not None:
+                observations.append(Observation(f"{ENDED} ({failed})", held=False))
+            elif not observations:
+                observations.append(Observation(ENDED))
+            _end(recorder, observations)
     return observations
 
 
@@ -228,14 +229,23 @@ def in_processes(one: Callable[[int], T], seeds: range) -> Iterator[T]:
     if cores == 1:
         yield from map(one, seeds)
         return
-    with interrupts_pass():
+    with interrupts_ignored():
         forkserver.ensure_running()
     others = set(active_children())
     with ProcessPoolExecutor(cores, mp_context=get_context("forkserver")) as pool:
         try:
-            yield from pool.map(one, seeds, chunksize=max(1, min(32, len(seeds) // (cores * 4))))
+            at_once = max(1, min(32, len(seeds) // (cores * 4)))
+            # Not `pool.map`: it cancels what waits, and the pool's own thread then fails with a traceback when the
+            # processes end. A process whose start is interrupted would not be known, and fail with a traceback, too.
+            with interrupts_wait():
+                waiting = [pool.submit(_all, one, seeds[at : at + at_once]) for at in range(0, len(seeds), at_once)]
+            for found in waiting:
+                yield from found.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             for process in set(active_children()) - others:
                 process.terminate()
             raise
+
+
+def _all(one: Callable[[int], T], seeds: range) -> list[T]:
+    return [one(seed) for seed in seeds]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab.blocktree import BlockTree
 from lab.interface import Claims, LabBlock, LabError, Link, NotReached, World
+from lab.interrupts import interrupts_ignored
 from lab.real.claimant import Claimant
 from lab.real.front import Front
 from lab.real.hands import Hands
@@ -84,10 +85,10 @@ class RealLab(Claims):
         try:
             self._start(nodes, directory)
         except NodeError as error:
-            self._stack.close()
+            self.close()
             raise LabError(f"The lab does not start: {error}") from None
         except BaseException:
-            self._stack.close()
+            self.close()
             raise
 
     def _start(self, nodes: int, directory: Path | None) -> None:
@@ -268,7 +269,8 @@ class RealLab(Claims):
         self._tree.note("said", text=str(text))
 
     def close(self) -> None:
-        self._stack.close()
+        with interrupts_ignored():  # else nodes that are just being started stay
+            self._stack.close()
 
 
 def require_room(nodes: int) -> None:

@@ -121,6 +121,10 @@ def test_a_scenario_that_is_ended_in_its_middle_leaves_no_process_and_no_directo
         children = _descendants(process.pid)
         assert len(children) >= 5 and list((tmp_path / "tmp").glob("quarry-lab-*"))
         process.send_signal(number)
+        if number == signal.SIGINT:  # and again, while it cleans up
+            eventually(lambda: any(started_at(pid) is None for pid in children), 30, "the first end of a process")
+            for _ in range(5):
+                process.send_signal(number)
         assert process.wait(60) == (-number if number == signal.SIGKILL else 130)
     finally:
         process.kill()
@@ -137,6 +141,33 @@ def test_a_scenario_that_is_ended_in_its_middle_leaves_no_process_and_no_directo
     else:
         last = read_recording(lines)[-2]
         assert last.kind == "verdict" and "(interrupted)" in last.fields["claim"] and not last.fields["held"]
+
+
+def test_a_lab_that_is_interrupted_several_times_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "long.py").write_text(LONG)
+    process = subprocess.Popen(
+        module_command("api.cli", "lab", "run", str(tmp_path / "long.py"), "--data-dir", str(tmp_path / "out")),
+        cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        eventually(lambda: list(tmp_path.glob("quarry-lab-*/lab/node1/*")), 60, "a node that is being started")
+        for _ in range(5):
+            process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=90)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (said, process.returncode) == ("quarry: Interrupted.\n", 130)
+    eventually(lambda: not list(tmp_path.glob("quarry-lab-*")), 30, "the end of the directory")
+    assert not [pid for pid in processes() if str(tmp_path) in _directory(pid)]
+
+
+def _directory(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one core needs no further processes")

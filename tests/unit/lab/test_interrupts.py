@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from lab.interrupts import interrupts_end, interrupts_pass
+from lab.interrupts import interrupts_end, interrupts_ignored, interrupts_wait
 
 
-@pytest.mark.parametrize(("block", "inside"), [(interrupts_end, signal.SIG_DFL), (interrupts_pass, signal.SIG_IGN)])
+@pytest.mark.parametrize(("block", "inside"), [(interrupts_end, signal.SIG_DFL), (interrupts_ignored, signal.SIG_IGN)])
 def test_the_handler_is_there_in_the_block_only(
     block: Callable[[], AbstractContextManager[None]], inside: signal.Handlers
 ) -> None:
@@ -32,11 +32,25 @@ def test_the_handler_is_there_in_the_block_only(
         signal.signal(signal.SIGINT, before)
 
 
+def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = False
+        with pytest.raises(KeyboardInterrupt), interrupts_wait():
+            signal.raise_signal(signal.SIGINT)
+            done = True
+        assert done
+        with interrupts_wait():
+            pass
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_another_thread_changes_nothing() -> None:
     seen: list[object] = []
 
     def look() -> None:
-        with interrupts_pass():
+        with interrupts_ignored():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=look)
@@ -47,6 +61,6 @@ def test_another_thread_changes_nothing() -> None:
 
 def test_a_program_that_is_started_in_the_block_is_not_interrupted() -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('goes on')"
-    with interrupts_pass():
+    with interrupts_ignored():
         said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert said.stdout == "goes on\n"
