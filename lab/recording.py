@@ -33,7 +33,8 @@ from shared.errors import InputError
 from shared.wire import parse
 
 VERSION = 1
-MAX_LINE = 1_000_000  # characters
+# Characters. A node that changes to another branch names each block of both in one line.
+MAX_LINE = 20_000_000
 GREATEST = 1e300  # that a figure may be, in size
 
 # kind -> its fields

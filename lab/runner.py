@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from multiprocessing import active_children, forkserver, get_context
+from multiprocessing import active_children, forkserver, get_context, parent_process
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -232,7 +233,7 @@ def in_processes(one: Callable[[int], T], seeds: range) -> Iterator[T]:
     with interrupts_ignored():
         forkserver.ensure_running()
     others = set(active_children())
-    with ProcessPoolExecutor(cores, mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(cores, get_context("forkserver"), _end_with_parent) as pool:
         try:
             at_once = max(1, min(32, len(seeds) // (cores * 4)))
             # Not `pool.map`: it cancels what waits, and the pool's own thread then fails with a traceback when the
@@ -245,6 +246,18 @@ def in_processes(one: Callable[[int], T], seeds: range) -> Iterator[T]:
             for process in set(active_children()) - others:
                 process.terminate()
             raise
+
+
+def _end_with_parent() -> None:
+    """Have this process end with the one that wants its answers, also if that is killed: it would wait for more."""
+    parent = parent_process()
+    assert parent is not None, "it was started for its seeds"
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="end with parent", daemon=True).start()
 
 
 def _all(one: Callable[[int], T], seeds: range) -> list[T]:

@@ -171,6 +171,25 @@ def _directory(pid: int) -> str:
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one core needs no further processes")
+def test_a_simulation_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        module_command("api.cli", "lab", "simulate", "crash", "--seeds", "1000", "--data-dir", str(tmp_path)),
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        eventually(lambda: len(_session(process.pid)) > 4, 60, "two that serve, and two for the cores")
+    finally:
+        process.kill()
+        process.wait(10)
+    eventually(lambda: not _session(process.pid), 30, "the end of all processes")
+
+
+def _session(pid: int) -> list[int]:
+    """What runs in the session that the process began."""
+    return [other for other, process in processes().items() if process.session == pid and not process.zombie]
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one core needs no further processes")
 def test_a_simulation_that_is_interrupted_says_so_in_one_line_and_leaves_no_process(tmp_path: Path) -> None:
     """Ctrl-C at a terminal reaches the processes for the seeds as well."""
     process = subprocess.Popen(

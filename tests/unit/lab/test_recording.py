@@ -24,6 +24,16 @@ def test_a_recording_is_read_as_it_was_written() -> None:
     assert [each["held"] for each in verdicts(events)] == [True]
 
 
+def test_a_change_to_another_long_branch_is_read_again() -> None:
+    out = io.StringIO()
+    recorder = Recorder(out)
+    recorder.note(0.0, "begin", **{name: EVENTS["begin"][name] for name in FIELDS["begin"]})
+    hashes = [f"{number:064x}" for number in range(60_000)]
+    recorder.note(1.0, "tip", node=1, hash=hashes[-1], detached=hashes, attached=hashes)
+    recorder.end()
+    assert read_recording(out.getvalue().splitlines(keepends=True))[1].fields["attached"] == hashes
+
+
 def test_every_altered_byte_is_recognised() -> None:
     text = "".join(LINES)
     last_line = range(len(text) - len(LINES[-1]), len(text) - 1)
@@ -63,7 +73,7 @@ def test_every_cut_is_recognised() -> None:
         ([LINES[0].replace('"t":0.0', '"t":-1')], "not a number of seconds"),
         ([LINES[0].replace('"t":0.0', '"t":true')], "not a number of seconds"),
         ([*LINES, LINES[-1]], "goes on after its end"),
-        (["x" * 1_000_001], "more than 1,000,000"),
+        (["x" * 20_000_001], "more than 20,000,000"),
     ],
 )
 def test_what_is_no_recording_is_refused_in_one_sentence(lines: list[str], said: str) -> None:
