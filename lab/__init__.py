@@ -4,6 +4,8 @@ A scenario is a program that acts on a `Lab` and says what should follow. It run
 work, or on simulated ones in virtual time, and cannot tell which. Nothing below this package knows of it.
 
 - `cli`: `quarry lab`
+- `showing`: how scenarios and verdicts are shown
+- `interrupts`: what Ctrl-C does while code is loaded or cleaned up after
 - `session`: a network and its page, until Ctrl-C
 - `files`: recordings and their pages as files
 - `runner`: runs a scenario, once or once for each seed

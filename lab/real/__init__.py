@@ -1,6 +1,7 @@
 """The real world: nodes as processes on this machine, with real proof of work, and a router between them.
 
 - `lab`: the lab itself
+- `hands`: the thread that starts, watches and ends the processes of its nodes
 - `node`: one node: started, stopped, killed, paid from, limited
 - `watcher`: follows what a node has, and keeps it mining
 - `warden`: cleans up after a lab that was killed

@@ -60,7 +60,11 @@ def test_another_thread_changes_nothing() -> None:
 
 
 def test_a_program_that_is_started_in_the_block_is_not_interrupted() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('goes on')"
-    with interrupts_ignored():
-        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    try:
+        with interrupts_ignored():
+            said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert said.stdout == "goes on\n"
