@@ -143,6 +143,7 @@ def test_a_scenario_that_is_ended_in_its_middle_leaves_no_process_and_no_directo
         assert last.kind == "verdict" and "(interrupted)" in last.fields["claim"] and not last.fields["held"]
 
 
+@pytest.mark.heavy
 def test_a_lab_that_is_interrupted_several_times_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "long.py").write_text(LONG)
     process = subprocess.Popen(
@@ -170,6 +171,7 @@ def _directory(pid: int) -> str:
         return ""
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one core needs no further processes")
 def test_a_simulation_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
     process = subprocess.Popen(
@@ -189,6 +191,7 @@ def _session(pid: int) -> list[int]:
     return [other for other, process in processes().items() if process.session == pid and not process.zombie]
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one core needs no further processes")
 def test_a_simulation_that_is_interrupted_says_so_in_one_line_and_leaves_no_process(tmp_path: Path) -> None:
     """Ctrl-C at a terminal reaches the processes for the seeds as well."""
@@ -217,6 +220,7 @@ def test_a_simulation_that_is_interrupted_says_so_in_one_line_and_leaves_no_proc
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
 @pytest.mark.parametrize("command", ["run", "up"])
 def test_a_lab_whose_recording_cannot_be_written_ends_in_one_sentence(tmp_path: Path, command: str) -> None:
