@@ -51,7 +51,7 @@ class LeaseNews:
         seen, idle, told = "", 0, ""
         while True:
             with self._lock:
-                if not (self.listeners or self.waiters):
+                if self._loop.is_closed() or not (self.listeners or self.waiters):
                     self._reader = None
                     return
             try:
@@ -75,6 +75,8 @@ class LeaseNews:
                 if idle % _HEARTBEAT_LOOKS == _HEARTBEAT_LOOKS - 1:
                     self._in_loop(self._tell, _HEARTBEAT)
             except (RedisError, NodeError) as error:
+                if self._loop.is_closed():  # the store may end with the door
+                    continue
                 _log.warning("lease_news_interrupted", **fields(error))
                 self._node.clock.sleep(_PAUSE)
             except Exception:  # a bug, or an event that cannot be read: go on after the newest

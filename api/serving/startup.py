@@ -5,6 +5,9 @@ import resource
 from services.connections.servers import connect_for_requests, require_usable
 from services.settings.table import Settings
 
+# How often a server is asked that does not answer within two seconds (REQUEST_TIMEOUT).
+_TRIES = 5
+
 
 def require_servers(settings: Settings) -> None:
     """Require that the store and the broker can be used.
@@ -17,7 +20,7 @@ def require_servers(settings: Settings) -> None:
     servers.setdefault(settings.broker_url, "QUARRY_BROKER_URL")
     for url, name in servers.items():
         with connect_for_requests(url) as redis:
-            require_usable(redis, name)
+            require_usable(redis, name, _TRIES)
 
 
 def allow_files(wanted: int) -> None:

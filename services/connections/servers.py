@@ -105,11 +105,12 @@ def as_store(redis: Redis) -> Store:
     return cast(Store, redis)
 
 
-def require_usable(redis: Redis, setting: str) -> None:
+def require_usable(redis: Redis, setting: str, tries: int = 1) -> None:
     """Check that the server can be used: it answers, lets us log in, and is recent enough.
 
     Args:
         setting: the setting that names the server; the message begins with it.
+        tries: how often it is asked if it does not answer in time. One whose disk is busy may be late by seconds.
 
     Raises:
         BadSettings: waiting does not help: an untrusted certificate, a refused login, a database that does not exist,
@@ -122,6 +123,9 @@ def require_usable(redis: Redis, setting: str) -> None:
     except NoPermissionError:  # a cluster's access rules may keep our user from asking
         return
     except RedisError as error:
+        if tries > 1 and isinstance(error, RedisTimeoutError):
+            require_usable(redis, setting, tries - 1)
+            return
         found = error if _is_for_good(error) else _alert(redis) or error
         kind = BadSettings if _is_for_good(found) else StoreUnavailable
         raise kind(f"{setting}: {explain(found)}.") from error

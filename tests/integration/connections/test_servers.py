@@ -1,5 +1,7 @@
 """Connections to real servers: by socket, with TLS, with a wrong login, to an old server, by many at once."""
 
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -7,13 +9,20 @@ import pytest
 from redis import Redis
 
 from api.server import _connect
-from services.connections.servers import connect_for_jobs, connect_for_requests, require_mendable, require_usable
+from api.serving.startup import require_servers
+from services.connections.servers import (
+    REQUEST_TIMEOUT,
+    connect_for_jobs,
+    connect_for_requests,
+    require_mendable,
+    require_usable,
+)
 from services.errors import BadSettings, StoreUnavailable
 from services.launch.embedded import EmbeddedValkey
 from services.settings.redis_url import normal
 from services.settings.table import load
 from tests.support.relay import Relay, older, self_signed
-from tests.support.servers import login_of, port_of, socket_server
+from tests.support.servers import login_of, make_server, port_of, socket_server
 from tests.support.stopwatch import Stopwatch
 from tests.support.waiting import eventually
 
@@ -76,6 +85,21 @@ def test_who_does_not_answer_may_come() -> None:
     with connect_for_requests("redis://no-such-host.invalid/0") as redis:
         with pytest.raises(StoreUnavailable, match="its host is not found"):
             require_usable(redis, "QUARRY_REDIS_URL")
+
+
+def test_a_server_that_is_late_is_asked_again_when_a_program_starts(tmp_path: Path) -> None:
+    """It stands still until the third time that it is asked."""
+    with make_server(tmp_path / "own") as server:
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGSTOP)
+        woken = threading.Timer(2 * REQUEST_TIMEOUT + 0.5, os.kill, (server.pid, signal.SIGCONT))
+        woken.start()
+        try:
+            with connect_for_requests(server.url) as redis, pytest.raises(StoreUnavailable, match="in time"):
+                require_usable(redis, "QUARRY_REDIS_URL")
+            require_servers(load({"QUARRY_NODE": "a", "QUARRY_REDIS_URL": server.url}))
+        finally:
+            woken.join()
 
 
 def test_a_server_that_is_too_old_is_refused(valkey: EmbeddedValkey) -> None:
