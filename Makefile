@@ -1,5 +1,5 @@
 # Two commands do everything on a machine with Python 3.11 to 3.13, git and make:
-#   make up      a node on this machine; Ctrl-C stops it        make test    import contracts and tests
+#   make up      a node on this machine; Ctrl-C stops it        make test    import contracts and all tests
 # Each makes its own virtual environment in .venv, and installs what it needs and nothing else.
 
 PYTHON ?= python3
@@ -11,13 +11,12 @@ DEV := $(VENV)/.installed-dev
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-heavy test-slow test-soak image-test simulate mutation lint bench sbom base-image clean
+.PHONY: help up demo test test-slow test-soak image-test simulate mutation lint bench sbom base-image clean
 
 help:
 	@echo "make up     start a node on this machine (ARGS='--port 0 --spec network'); Ctrl-C stops it"
 	@echo "make demo   see it work, without a person: exits 0, or says what failed"
-	@echo "make test   import contracts, and all tests that take less than half a second of a core"
-	@echo "make test-heavy   the others: whole nodes, browsers, simulated networks; five minutes"
+	@echo "make test   import contracts and all tests"
 	@echo "make test-slow, simulate, mutation   fault matrix, long simulation, planted bugs: minutes to hours"
 	@echo "make test-soak   an hour of load, strangers and faults (ARGS='--seconds 600 --seed 2'), and a table"
 	@echo "make image-test  the images and the compose cluster on a real container engine; as root, else skipped"
@@ -67,11 +66,7 @@ demo: $(RUN)
 
 test: $(DEV)
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow and not heavy" $(ARGS)
-
-# What .ci/run runs as well: see "What make test runs" in tests/README.md.
-test-heavy: $(DEV)
-	$(BIN)/python -m pytest -m "heavy and not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(ARGS)

@@ -26,7 +26,6 @@ def result(tab: Tab, kind: str, words: str) -> None:
     tab.page.locator(f"#verdict.{kind}", has_text=words).wait_for()
 
 
-@pytest.mark.heavy
 @pytest.mark.timeout(300)  # twenty audits, on a busy machine
 def test_a_reader_goes_through_the_course(tab: Tab, scene: Scene, axe: str) -> None:
     tab.open("/learn")
@@ -165,7 +164,6 @@ def endless(tab: Tab, step: str) -> None:
     eventually(lambda: tab.page.inner_text("#b-tried") != "0")
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("leave", ["stop", "hidden"])
 def test_mining_leaves_the_page_usable_and_ends_when_the_reader_leaves(tab: Tab, leave: str) -> None:
     endless(tab, "block")

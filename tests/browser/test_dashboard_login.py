@@ -10,7 +10,6 @@ from tests.browser.conftest import DESK, Scene, Tab
 from tests.support.keys import TOKEN
 
 
-@pytest.mark.heavy
 def test_the_token_as_password_opens_the_dashboard(browser: Any, scene: Scene) -> None:
     context = browser.new_context(http_credentials={"username": "anybody", "password": TOKEN}, viewport=DESK)
     try:
@@ -30,7 +29,6 @@ def test_the_token_as_password_opens_the_dashboard(browser: Any, scene: Scene) -
         context.close()
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("password", ["", "wrong"])
 def test_who_gives_up_reads_where_the_token_is(browser: Any, scene: Scene, axe: str, password: str) -> None:
     credentials = {"username": "anybody", "password": password}
@@ -44,7 +42,6 @@ def test_who_gives_up_reads_where_the_token_is(browser: Any, scene: Scene, axe: 
         context.close()
 
 
-@pytest.mark.heavy
 def test_its_pages_are_like_the_explorers(browser: Any, scene: Scene, axe: str) -> None:
     """They fit, axe finds nothing, and nothing is said on the console, although the package draws them."""
     with scene.running.redis() as redis:

@@ -68,7 +68,6 @@ def page(browser: Any, node: Node, asked: list[str]) -> Iterator[Any]:
         assert found.problems == []
 
 
-@pytest.mark.heavy
 def test_a_browser_finds_a_block_and_shows_its_share(page: Any, node: Node) -> None:
     code = node.leases.vouchers.new("phones", code=True).code
     node.requests.ask()
@@ -116,7 +115,6 @@ def test_vectors(page: Any) -> None:
         assert page.evaluate(SEARCH, vector) == expected
 
 
-@pytest.mark.heavy
 def test_one_core_does_a_million_hashes_a_second(page: Any, record_property: Any) -> None:
     """By the processor time of the page's thread: other programs may have the core meanwhile."""
     page.goto("/miners", wait_until="load")

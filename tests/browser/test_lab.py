@@ -65,7 +65,6 @@ class _Low:
     name = "selfish, low hashes only"
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("stage", VIEWS, indirect=True, ids=["light wide", "dark phone"])
 def test_the_page_fits_and_can_be_used_by_all(stage: Stage, axe: str) -> None:
     for details in stage.tab.page.query_selector_all("details"):
@@ -100,7 +99,6 @@ def test_every_control_is_one_call(stage: Stage) -> None:
     assert stage.asked() == [("send", 1, 2, "0.5", 7, None)]
 
 
-@pytest.mark.heavy
 def test_what_a_person_has_chosen_stays_while_the_lab_goes_on(stage: Stage) -> None:
     page = stage.tab.page
     page.select_option("#link-from", "3")
@@ -115,7 +113,6 @@ def test_what_a_person_has_chosen_stays_while_the_lab_goes_on(stage: Stage) -> N
     assert stage.asked(3) == [("cut", "3>1"), ("cut", "3>2"), ("cut", "3>4")]
 
 
-@pytest.mark.heavy
 def test_sliders_stand_where_the_links_and_nodes_are(stage: Stage) -> None:
     page = stage.tab.page
     link = {"from": 1, "to": 2, "latency": 0.7, "jitter": 0.2, "rate": None, "cut": False}
@@ -139,7 +136,6 @@ def test_sliders_stand_where_the_links_and_nodes_are(stage: Stage) -> None:
     page.locator("#log", has_text="Link 1 to 2: latency 0.7 s, jitter 0.2 s.").wait_for(state="attached")
 
 
-@pytest.mark.heavy
 def test_a_node_is_dragged_into_another_group(stage: Stage) -> None:
     page = stage.tab.page
     page.drag_and_drop(".member:nth-of-type(1)", ".group:last-child")
@@ -148,7 +144,6 @@ def test_a_node_is_dragged_into_another_group(stage: Stage) -> None:
     page.wait_for_selector('[aria-label="Group B"] .node-1')
 
 
-@pytest.mark.heavy
 def test_a_refusal_is_shown(stage: Stage) -> None:
     page = stage.tab.page
     page.fill("#amount", "too much")
@@ -159,7 +154,6 @@ def test_a_refusal_is_shown(stage: Stage) -> None:
     stage.tab.problems = [each for each in stage.tab.problems if "409" not in each]  # the console names the status
 
 
-@pytest.mark.heavy
 def test_an_exercise_says_what_is_missing_and_then_that_it_is_done(stage: Stage) -> None:
     page = stage.tab.page
     page.click('[data-exercise="fork"] summary')
@@ -180,7 +174,6 @@ def test_an_exercise_says_what_is_missing_and_then_that_it_is_done(stage: Stage)
     assert "You predicted it." in page.text_content('[data-exercise="fork"] .said')
 
 
-@pytest.mark.heavy
 def test_the_timeline_shows_an_earlier_moment(stage: Stage) -> None:
     page = stage.tab.page
     heights = page.text_content("#nodes")
@@ -191,7 +184,6 @@ def test_the_timeline_shows_an_earlier_moment(stage: Stage) -> None:
     page.wait_for_function("before => document.getElementById('nodes').textContent === before", arg=heights)
 
 
-@pytest.mark.heavy
 def test_blocks_are_chosen_by_keyboard_and_pointer(stage: Stage) -> None:
     page = stage.tab.page
     page.focus("#tree")
@@ -204,7 +196,6 @@ def test_blocks_are_chosen_by_keyboard_and_pointer(stage: Stage) -> None:
     page.wait_for_selector("#no-block:not([hidden])")
 
 
-@pytest.mark.heavy
 def test_a_refused_block_says_which_rule_it_breaks(stage: Stage) -> None:
     tips = [event.fields for event in stage.feed.events if event.kind == "tip"]
     fields = {"hash": "e" * 64, "parent": tips[-1]["hash"], "height": 99, "chainwork": "1", "finder": None}
@@ -220,7 +211,6 @@ def test_a_refused_block_says_which_rule_it_breaks(stage: Stage) -> None:
     assert "nobody yet" in page.text_content("#block")
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("view", VIEWS, ids=["light wide", "dark phone"])
 def test_an_exported_recording_opens_without_a_network(browser: Any, axe: str, tmp_path: Path, view: Any) -> None:
     page = tmp_path / "run.html"

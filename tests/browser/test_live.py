@@ -64,7 +64,6 @@ def workers_stopped(scene: Scene) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.heavy
 def test_a_round_is_seen_while_workers_search(tab: Tab, scene: Scene) -> None:
     """The bar and the figures grow with the events, without a reload; the bar is of the round, not of each worker."""
     tab.open("/mining")
@@ -93,7 +92,6 @@ def test_a_round_is_seen_while_workers_search(tab: Tab, scene: Scene) -> None:
     tab.page.wait_for_selector("#round .empty")
 
 
-@pytest.mark.heavy
 def test_the_browser_writes_figures_as_the_server_does(tab: Tab, scene: Scene) -> None:
     values = [0, 0.001, 0.4, 1, 9.94, 9.96, 59.4, 119, 121, 999, 1000, 7201, 99_949, 999_400, 999_600, 1e9, 5e14]
     tab.open("/mining")
@@ -107,7 +105,6 @@ def test_the_browser_writes_figures_as_the_server_does(tab: Tab, scene: Scene) -
     assert tab.page.evaluate(script, values) == expected
 
 
-@pytest.mark.heavy
 def test_a_new_block_is_seen_to_arrive(tab: Tab, scene: Scene) -> None:
     """It is marked for some seconds, also without motion; what was there before is not."""
     tab.open("/")
@@ -142,7 +139,6 @@ def test_mine_a_block_with_the_button(tab: Tab, scene: Scene) -> None:
     assert "Header" in tab.page.content()
 
 
-@pytest.mark.heavy
 def test_paused_means_paused(tab: Tab, scene: Scene) -> None:
     tab.open("/")
     tab.page.wait_for_selector('#live[data-state="live"]')
@@ -156,7 +152,6 @@ def test_paused_means_paused(tab: Tab, scene: Scene) -> None:
     eventually(lambda: height(tab) > before)
 
 
-@pytest.mark.heavy
 def test_without_a_stream_the_page_polls(tab: Tab, scene: Scene) -> None:
     refusal = json.dumps({"code": "too_many_streams"})
     tab.page.route("**/events", lambda route: route.fulfill(status=429, body=refusal))
@@ -171,7 +166,6 @@ def test_without_a_stream_the_page_polls(tab: Tab, scene: Scene) -> None:
     tab.problems.clear()
 
 
-@pytest.mark.heavy
 def test_a_transaction_is_seen_on_its_way(tab: Tab, scene: Scene) -> None:
     key = fresh_key()
     tab.open("/send")
@@ -185,7 +179,6 @@ def test_a_transaction_is_seen_on_its_way(tab: Tab, scene: Scene) -> None:
     tab.page.wait_for_selector(".way li:nth-child(3).done")
 
 
-@pytest.mark.heavy
 def test_a_refused_transaction_says_why(tab: Tab) -> None:
     tab.open("/send")
     tab.page.fill("#raw", json.dumps(transfer(ALICE, 0)))  # that nonce is on the chain already
@@ -196,7 +189,6 @@ def test_a_refused_transaction_says_why(tab: Tab) -> None:
     tab.problems.clear()
 
 
-@pytest.mark.heavy
 def test_the_faucet_gives_coins(tab: Tab, scene: Scene) -> None:
     address = KeyPair(secrets.token_bytes(32)).address
     tab.open("/send")
@@ -207,7 +199,6 @@ def test_the_faucet_gives_coins(tab: Tab, scene: Scene) -> None:
     eventually(lambda: scene.running.client.get(f"/accounts/{address}").ok()["balance"] == "10")
 
 
-@pytest.mark.heavy
 def test_a_wallet_is_asked_as_eip_1193_says(tab: Tab, scene: Scene) -> None:
     tab.page.add_init_script(WALLET)
     tab.open("/send")
@@ -227,7 +218,6 @@ def test_a_wallet_is_asked_as_eip_1193_says(tab: Tab, scene: Scene) -> None:
     assert (int(sent["value"], 16), sent["to"]) == (25 * 10**16, BOB.address)
 
 
-@pytest.mark.heavy
 def test_a_block_is_taken_apart_and_a_changed_byte_breaks_all_that_follow(tab: Tab, scene: Scene) -> None:
     tab.open("/learn/anatomy?block=3")
     tab.page.wait_for_selector("#a-verdict.good")
@@ -245,14 +235,12 @@ def test_a_block_is_taken_apart_and_a_changed_byte_breaks_all_that_follow(tab: T
     eventually(lambda: tab.page.locator(".link.broken").count() == 0)
 
 
-@pytest.mark.heavy
 def test_the_browser_hashes_text_of_every_kind_as_the_node_does(tab: Tab, scene: Scene) -> None:
     height = scene.running.client.get(f"/transactions/{scene.confirmed}").ok()["index"]
     tab.open(f"/learn/anatomy?block={height}")
     tab.page.wait_for_selector("#a-verdict.good")
 
 
-@pytest.mark.heavy
 def test_a_toy_block_is_mined_by_hand(tab: Tab) -> None:
     tab.open("/learn/anatomy")
     tab.page.click("#t-once")
@@ -264,7 +252,6 @@ def test_a_toy_block_is_mined_by_hand(tab: Tab) -> None:
     assert re.fullmatch("[0-9]+", tab.page.inner_text("#t-proof"))
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("tab", [("light", {"width": 390, "height": 844})], indirect=True)
 def test_live_on_a_phone(tab: Tab, scene: Scene) -> None:
     tab.open("/")

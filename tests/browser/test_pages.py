@@ -21,7 +21,6 @@ def paths(scene: Scene) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.heavy
 @pytest.mark.timeout(300)  # three views, on a busy machine
 def test_pages_fit_and_are_accessible(tab: Tab, scene: Scene, axe: str) -> None:
     for number, path in enumerate(paths(scene)):
@@ -41,7 +40,6 @@ def test_missing_pages_fit_and_are_accessible(tab: Tab, axe: str) -> None:
         tab.problems.clear()
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("tab", [("light", PHONE)], indirect=True)
 def test_on_a_phone_tables_are_cards_and_drawings_scroll_with_a_hint(tab: Tab, scene: Scene) -> None:
     for path in ("/", "/block/latest", f"/address/{ALICE.address}", "/pool", "/network", "/supply", "/miners"):
@@ -59,7 +57,6 @@ def test_on_a_phone_tables_are_cards_and_drawings_scroll_with_a_hint(tab: Tab, s
     assert tab.page.locator(".fork .scroll").first.evaluate("(box) => box.scrollWidth > box.clientWidth")
 
 
-@pytest.mark.heavy
 def test_at_a_desk_tables_are_tables_and_need_no_hint(tab: Tab) -> None:
     tab.open("/network")
     assert tab.page.locator(".cards thead").first.is_visible() and tab.page.locator(".fork .hint").first.is_hidden()
@@ -89,7 +86,6 @@ def test_hostile_text_runs_and_hides_nothing(tab: Tab, scene: Scene) -> None:
     assert tab.page.locator(".memo img, .memo script").count() == 0
 
 
-@pytest.mark.heavy
 def test_everything_is_reached_by_keyboard_and_shows_its_focus(tab: Tab) -> None:
     tab.open("/")
     keyboard, seen = tab.page.keyboard, []
@@ -105,7 +101,6 @@ def test_everything_is_reached_by_keyboard_and_shows_its_focus(tab: Tab) -> None
     assert {"Chain", "Mempool", "Mining", "Network", "Learn", "Send", "search", "theme"} <= {name for name, _ in seen}
 
 
-@pytest.mark.heavy
 def test_the_search_field_is_one_key_away(tab: Tab) -> None:
     tab.open("/mining")
     tab.page.keyboard.press("/")
@@ -114,7 +109,6 @@ def test_the_search_field_is_one_key_away(tab: Tab) -> None:
     tab.page.wait_for_url("**/block/2")
 
 
-@pytest.mark.heavy
 def test_the_theme_is_chosen_and_kept(tab: Tab) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     tab.open("/")
@@ -137,7 +131,6 @@ def test_pages_can_be_read_without_scripts(browser: Any, scene: Scene) -> None:
     context.close()
 
 
-@pytest.mark.heavy
 @pytest.mark.timeout(300)  # three views, on a busy machine
 def test_the_endpoints_are_drawn_in_groups_can_be_tried_and_are_accessible(tab: Tab, axe: str) -> None:
     """All on one page, since a large script draws it for seconds."""
@@ -175,7 +168,6 @@ def test_the_endpoints_are_drawn_in_groups_can_be_tried_and_are_accessible(tab: 
     assert tab.problems == []
 
 
-@pytest.mark.heavy
 @pytest.mark.timeout(300)  # three views, on a busy machine
 @pytest.mark.parametrize("tab", [("light", PHONE)], indirect=True)
 def test_the_admin_token_is_sent_by_the_tab_and_kept_nowhere(tab: Tab, axe: str) -> None:

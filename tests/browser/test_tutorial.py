@@ -36,7 +36,6 @@ def tutorial(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         forget(node)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("tab", [("dark", PHONE)], indirect=True)
 def test_every_page_works_there(tab: Tab, tutorial: str, axe: str) -> None:
     tab.url = tutorial
@@ -56,7 +55,6 @@ def test_every_page_works_there(tab: Tab, tutorial: str, axe: str) -> None:
         check(tab, axe, path)
 
 
-@pytest.mark.heavy
 def test_a_forged_chain_needs_no_work(tab: Tab, tutorial: str) -> None:
     tab.url = tutorial
     for height in (2, 3, 4, 5):  # floats, other JSON and letters beyond ASCII are hashed as the node does

@@ -408,7 +408,6 @@ def _check_access(cluster: Cluster, password: str) -> None:
             stranger.ping()
 
 
-@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program bind any address of 127.0.0.0/8")
 def test_three_nodes_agree_and_more_miners_join(tmp_path: Path) -> None:
     # To compile the fast kernel takes each new miner five seconds of a core, and the machine has two.

@@ -114,7 +114,6 @@ def false_announcements(node: RunningNode, seconds: float) -> None:
         assert kept_house(node) - before >= took / 5 - 2
 
 
-@pytest.mark.heavy
 def test_false_announcements(node: RunningNode) -> None:
     false_announcements(node, 5)
 

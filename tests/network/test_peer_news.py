@@ -165,7 +165,6 @@ def test_announcements_of_strangers_and_liars_are_not_heeded(network: Network) -
     assert list(a.queue.jobs.values()) == [RESOLVE]
 
 
-@pytest.mark.heavy
 def test_announcements_cannot_flood_the_workers(network: Network) -> None:
     """Anyone can announce as one of our peers: one job waits for all announcements, however many peers they name."""
     a, *others = network.members(*"abcdef")

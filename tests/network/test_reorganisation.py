@@ -287,7 +287,6 @@ def test_the_branch_may_be_shorter_if_it_has_more_work(redis: Redis) -> None:
     check(a)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("depth", "size"),
     [(50, 20), pytest.param(100, 100, marks=pytest.mark.slow), pytest.param(1200, 4, marks=pytest.mark.slow)],

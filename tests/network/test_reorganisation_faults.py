@@ -137,7 +137,6 @@ def test_death_between_any_two_slices(network: Network) -> None:
         scene.check()
 
 
-@pytest.mark.heavy
 def test_a_miner_finishes_what_died(network: Network) -> None:
     for last in range(1, slices(network)):
         restart(network)
@@ -158,7 +157,6 @@ def test_a_miner_finishes_what_died(network: Network) -> None:
         scene.check()
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("more", ["finish and append", "admit", "resolve"])
 def test_others_at_work_between_any_two_slices(network: Network, more: str) -> None:
     for place in range(1, slices(network)):
@@ -373,7 +371,6 @@ def test_an_interrupted_branch_goes_on_where_it_was(network: Network) -> None:
     check(a)
 
 
-@pytest.mark.heavy
 def test_readers_never_see_a_half(network: Network, valkey_server: EmbeddedValkey) -> None:
     """While a chain is swapped again and again, every answer is that of one chain or the other."""
     a, b, c = network.members("a", "b", "c")

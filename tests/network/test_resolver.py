@@ -70,7 +70,6 @@ def test_a_peer_that_is_mining_can_be_read(network: Network) -> None:
     assert a.hashes() == b.hashes()
 
 
-@pytest.mark.heavy
 def test_a_long_chain_is_fetched_in_pages(network: Network) -> None:
     a = network.member("a")
     peer = scripted(network, a)

@@ -174,7 +174,6 @@ def check(nodes: list[ProxiedNode]) -> None:
                         raise
 
 
-@pytest.mark.heavy
 def test_news_travels_within_a_second(trio: Trio) -> None:
     """By announcements alone: the tickers are stopped, so no node resolves of its own accord."""
     trio.connect(bridged=False)
@@ -320,7 +319,6 @@ def split_and_heal(trio: Trio, seed: int, seconds: float, first_key: int) -> Non
     )
 
 
-@pytest.mark.heavy
 def test_a_partition_under_traffic_heals(trio: Trio) -> None:
     split_and_heal(trio, seed=1, seconds=4, first_key=10)
 

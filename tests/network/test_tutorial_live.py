@@ -111,7 +111,6 @@ def test_the_tutorials_commands_do_what_it_shows(ours: str) -> None:
     assert curl(alias, p5000=ours)[0] == 201
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("wording", ["readme", "code"])
 def test_quarry_and_an_original_node_adopt_each_others_chains(ours: str, home: Path, wording: str) -> None:
     with original(wording) as theirs:

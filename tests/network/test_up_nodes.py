@@ -62,7 +62,6 @@ def test_what_one_mines_all_have_within_two_seconds(network: list[str], home: Pa
     assert min(took) < 2, took  # the best of five, since the machine may be busy
 
 
-@pytest.mark.heavy
 @linux_only
 def test_a_transaction_is_relayed_to_the_node_that_mines(network: list[str], home: Path) -> None:
     for url in network[:2]:  # one after the other, or both could find a block of the same height
@@ -80,7 +79,6 @@ def test_a_transaction_is_relayed_to_the_node_that_mines(network: list[str], hom
     assert len({get(f"{url}/accounts/{third}")["balance"] for url in network}) == 1
 
 
-@pytest.mark.heavy
 @linux_only
 def test_a_fork_of_one_is_followed_by_all(network: list[str], home: Path) -> None:
     old = [done(home, "mine", "--url", network[1], "--wait", "30")[0] for _ in range(2)]

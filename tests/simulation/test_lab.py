@@ -57,7 +57,6 @@ def test_nodes_mine_all_the_time_and_agree(lab: SimulatedLab) -> None:
     assert len(lab.blocks()) == before
 
 
-@pytest.mark.heavy
 def test_hash_rates_decide_who_finds_the_blocks(lab: SimulatedLab) -> None:
     lab.node(1).limit("3 MH/s")
     lab.node(2).limit(1_000_000)
@@ -241,7 +240,6 @@ with SimulatedLab(3, seed=int(sys.argv[1])) as lab:
 """
 
 
-@pytest.mark.heavy
 def test_the_same_seed_gives_the_same_run_in_every_process() -> None:
     def run(seed: int, hashes: str) -> str:
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hashes}
@@ -273,7 +271,6 @@ def late(lab: SimulatedLab, finder: int, since: float) -> float:
     return fmean(block.found_at - (block.timestamp - lab.spec.genesis_timestamp) for block in found)
 
 
-@pytest.mark.heavy
 def test_a_miner_chooses_the_timestamps_of_its_blocks() -> None:
     """The true time in an honest block is some seconds old: that of the template."""
     spec = spec_of(load_scenario("timewarp"))
@@ -314,7 +311,6 @@ def test_a_strategy_that_cannot_tell_the_time_is_reported(lab: SimulatedLab, lie
     assert {block.finder for block in lab.blocks()[1:]} == {1, 2, 3}
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["partition", "crash", "liar"])
 def test_a_scenario_holds_and_leaves_a_whole_recording(name: str) -> None:
     scenario = load_scenario(name)

@@ -11,7 +11,6 @@ from shared.upgrades import to_object
 from tests.support import verifier
 
 
-@pytest.mark.heavy
 def test_groups_with_other_upgrades_part_and_go_on() -> None:
     met: Counter[str] = Counter()
     for seed in (1, 2):

@@ -127,7 +127,6 @@ def run(
         )
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("seed", [2, 5, 6])
 def test_honest_nodes_with_delays_between_them(seed: int) -> None:
     """Nodes ask a peer once a second at most, and their workers have other jobs: no link says when news arrive."""
@@ -137,7 +136,6 @@ def test_honest_nodes_with_delays_between_them(seed: int) -> None:
     assert not found.agrees_with(Links(NODES, 0.0), None), "it matters when news arrive"
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("make", "seed"),
     [

@@ -41,7 +41,6 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.heavy
 @pytest.mark.timeout(300)  # ten seconds of a processor, which a busy machine has not in two minutes
 def test_a_slice_of_schedules_keeps_the_promises_and_meets_every_fault() -> None:
     met: Counter[str] = Counter()
@@ -57,7 +56,6 @@ def test_a_slice_of_schedules_keeps_the_promises_and_meets_every_fault() -> None
     assert sum(what.startswith("lie: ") for what in met) >= 5
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("seed", [201, 202, 203, 204, 205])
 def test_a_healed_network_agrees_and_mines_what_waits(seed: int) -> None:
     outcome = run_seed(seed, "liveness")
@@ -65,7 +63,6 @@ def test_a_healed_network_agrees_and_mines_what_waits(seed: int) -> None:
     assert outcome.met["converged"] == outcome.met["all mined"] == 1
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(("mode", "seed"), regressions())
 def test_a_seed_that_failed_once(mode: Mode, seed: int) -> None:
     outcome = run_seed(seed, mode)
@@ -79,7 +76,6 @@ def test_a_seed_replays_identically() -> None:
     assert first.met.total() > 100
 
 
-@pytest.mark.heavy
 def test_a_seed_replays_identically_in_another_process() -> None:
     text = "from lab.simulated.schedules import run_seed; print(run_seed(7, 'safety').digest)"
     found = subprocess.run(

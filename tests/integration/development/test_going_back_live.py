@@ -56,7 +56,6 @@ def listens(port: int) -> bool:
     return True
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("turns", [2, pytest.param(30, marks=pytest.mark.slow)])
 def test_reverts_while_workers_mine(start_node: StartNode, turns: int) -> None:
     """Auto-mining mines what comes after a snapshot, and never again what a revert has taken away."""

@@ -70,7 +70,6 @@ def test_the_blocks_that_were_mined_are_the_answer(rpc: Rpc, method: str) -> Non
     assert alone["parentHash"] == mined[-1]["hash"]
 
 
-@pytest.mark.heavy
 def test_blocks_have_the_timestamps_that_were_asked_for(rpc: Rpc) -> None:
     rpc("evm_mine")  # genesis is old: after it alone the clock's offset would be negative
     start, before = stamps(rpc, height(rpc))[0] + 10_000, height(rpc)

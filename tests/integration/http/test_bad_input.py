@@ -77,7 +77,6 @@ def test_bad_input_is_refused_and_changes_nothing(watched_app: Watched, bad: Bad
     check(watched_app, bad)
 
 
-@pytest.mark.heavy
 def test_the_real_server_refuses_the_same(watched_server: Watched) -> None:
     # One test: the application's answers were tested above; this is about what the server does with them.
     wrong = []

@@ -47,7 +47,6 @@ def long_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode
         yield running
 
 
-@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of processes from /proc")
 def test_streaming_takes_no_more_memory_than_a_few_pages(long_chain: RunningNode) -> None:
     door, pids = long_chain.door, long_chain.pids("api")
@@ -65,7 +64,6 @@ def test_streaming_takes_no_more_memory_than_a_few_pages(long_chain: RunningNode
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of processes from /proc")
-@pytest.mark.heavy
 def test_readers_who_do_not_read_cost_no_memory_and_no_chain(long_chain: RunningNode) -> None:
     door, pids = long_chain.door, long_chain.pids("api")
     long_chain.client.get("/chain?limit=200")
@@ -83,7 +81,6 @@ def test_readers_who_do_not_read_cost_no_memory_and_no_chain(long_chain: Running
             connection.close()
 
 
-@pytest.mark.heavy
 def test_a_reorganisation_cuts_a_real_response_off(long_chain: RunningNode) -> None:
     heights = f"quarry:{{{long_chain.name}}}:heights"
     with long_chain.redis() as redis, long_chain.door.open("GET", "/chain") as response:

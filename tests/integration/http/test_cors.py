@@ -116,7 +116,6 @@ def test_without_the_setting_nothing_is_added(node: Node) -> None:
     assert not given_away(preflight(client, "/transactions/new"))
 
 
-@pytest.mark.heavy
 def test_which_views_need_the_token_and_which_are_open_to_this_machine() -> None:
     """A new view that needs the token must be added to `cors.ADMIN`; one that is open to this machine, to this test."""
     callers: dict[str, set[str]] = {"require_admin": set(), "require_this_machine": set()}

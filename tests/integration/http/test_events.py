@@ -97,7 +97,6 @@ def test_a_reorganisation_is_told(make_node: MakeNode) -> None:
     assert told.data == {"fork": 1, "height": 3, "hash": blocks[-1].hash}
 
 
-@pytest.mark.heavy
 def test_many_transactions_are_told_as_a_few_states(node: Node, told: "queue.Queue[Message]") -> None:
     client = Client(FlaskDoor(create_app(node)))
     began = time.monotonic()

@@ -342,7 +342,6 @@ def slow_bodies(node: RunningNode) -> float:
     return float(found[1]) if found else 0.0
 
 
-@pytest.mark.heavy
 @needs_linux
 def test_the_length_of_an_early_answer_is_known_to_the_byte(quick_node: RunningNode) -> None:
     """The length tells which connection it went to; if it is wrong, the body's thread is freed late."""
@@ -356,7 +355,6 @@ def test_the_length_of_an_early_answer_is_known_to_the_byte(quick_node: RunningN
     assert len(answer) == connections._wire_length(408, headers, body)
 
 
-@pytest.mark.heavy
 @needs_linux
 def test_a_slow_body_behind_slow_answers_gives_its_place_back_and_cuts_nobody_else(quick_node: RunningNode) -> None:
     """The early answer waits behind large ones that the client reads slowly; others are at work all the while."""
@@ -393,7 +391,6 @@ def test_a_half_closed_short_body_changes_nothing(quick_node: RunningNode) -> No
     assert quick_node.client.get("/mempool").ok()["size"] == before
 
 
-@pytest.mark.heavy
 def test_waits_beyond_the_places_are_refused_and_quick_answers_go_on(start_node: StartNode) -> None:
     api = start_node(workers=0, upkeep=False, variables={"API_PROCESSES": "1", "API_THREADS": "16"})
     patient = budgets.Shares.of(16).patient

@@ -205,7 +205,6 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
         yield running
 
 
-@pytest.mark.heavy
 def test_several_processes_add_up(several: RunningNode) -> None:
     client = several.client
     before = scrape(client).get(("quarry_http_request_seconds_count", SPEC), 0.0)
@@ -218,7 +217,6 @@ def test_several_processes_add_up(several: RunningNode) -> None:
 SPEC = frozenset({"method": "GET", "route": "/spec", "status": "200"}.items())
 
 
-@pytest.mark.heavy
 def test_jobs_of_workers_are_counted(several: RunningNode) -> None:
     several.client.post("/mine?wait=20").ok()
 
@@ -316,7 +314,6 @@ RULES = ("alerts.yml", "alerts_test.yml")
 PROMTOOL = shutil.which("promtool")
 
 
-@pytest.mark.heavy
 @pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool on this machine (apt-get install prometheus)")
 @pytest.mark.parametrize(
     "arguments",

@@ -96,7 +96,6 @@ def test_a_job_or_round_that_never_was_is_unknown(client: Client, path: str, nam
     client.get(path.format(name)).refused(404, "unknown_job" if "jobs" in path else "unknown_round")
 
 
-@pytest.mark.heavy
 def test_a_round_tells_who_works_on_it(hopeless_node: RunningNode) -> None:
     client = hopeless_node.client
     client.post("/mine?wait=0").ok(202)
@@ -114,7 +113,6 @@ def test_a_round_tells_who_works_on_it(hopeless_node: RunningNode) -> None:
     eventually(lambda: client.get(f"/rounds/{open_round['id']}").ok()["hashes"] > view["hashes"])
 
 
-@pytest.mark.heavy
 def test_cancelling_a_round_ends_the_search_and_the_request(hopeless_node: RunningNode) -> None:
     client = hopeless_node.client
     with ThreadPoolExecutor(1) as pool:
@@ -205,7 +203,6 @@ def test_only_an_open_round_can_be_cancelled(client: Client, node: Node) -> None
     assert claim_of(node, round_id, "late", 100, Searched()) is None
 
 
-@pytest.mark.heavy
 def test_without_a_request_auto_mining_confirms_a_transaction(start_node: StartNode) -> None:
     client = start_node(workers=1, variables={"AUTOMINE": "true"}).client
     for nonce in range(2):
@@ -263,7 +260,6 @@ def test_a_limit_that_is_none_changes_nothing(node: Node, client: Client, body: 
     assert node.mining.hash_rate_limit() is None
 
 
-@pytest.mark.heavy
 def test_real_workers_heed_the_limit_and_what_is_shown_follows_it(hopeless_node: RunningNode) -> None:
     client, admin = hopeless_node.client, {"Authorization": BEARER}
     client.post("/mine?wait=0").ok(202)

@@ -63,7 +63,6 @@ def run(tried: RunningNode, *arguments: str) -> None:
     eventually(lambda: tried.client.get("/readyz").status == 200)
 
 
-@pytest.mark.heavy
 @pytest.mark.timeout(300)
 def test_a_few_requests_to_every_endpoint(tried: RunningNode) -> None:
     run(tried, "--phases", "examples,fuzzing", "--max-examples", "1", "--seed", "1")

@@ -136,7 +136,6 @@ def test_slow_clients_hold_up_nobody_else(api: RunningNode) -> None:
     assert max(took) < SOON
 
 
-@pytest.mark.heavy
 def test_idle_connections_take_no_place_and_are_ended(api: RunningNode) -> None:
     """More than both processes have threads: a connection alone takes none."""
     kinds = (b"", b"GET /status HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -154,7 +154,6 @@ def test_proxies_are_named_for_every_node_or_for_none(urls: list[str], capsys: p
     assert ended.value.code == 2 and "once for each, or never" in capsys.readouterr().err
 
 
-@pytest.mark.heavy
 def test_a_router_that_was_killed_is_back_at_its_ports(urls: list[str], tmp_path: Path) -> None:
     router = PeerRouter(tmp_path / "links.log")
     try:

@@ -90,7 +90,6 @@ def agree(lab: RealLab) -> bool:
     return len({node.tip().hash for node in lab.nodes}) == 1
 
 
-@pytest.mark.heavy
 @pytest.mark.timeout(300)  # a dozen waits for real nodes, on a busy machine
 def test_real_nodes_part_and_heal_and_pay_and_die_and_are_lied_to(
     lab: RealLab, recorder: Recorder, caplog: pytest.LogCaptureFixture

@@ -23,7 +23,6 @@ def test_every_scenario_is_tried_here_or_with_the_nodes_own_code() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(("q", "z"), [(0.1, 1), (0.3, 2), (0.4, 4)])
 def test_double_spends_succeed_as_often_as_rosenfeld_says(q: float, z: int) -> None:
     result = run("double_spend", 30, q=q, z=z)
@@ -32,7 +31,6 @@ def test_double_spends_succeed_as_often_as_rosenfeld_says(q: float, z: int) -> N
     assert first.low is not None and first.high is not None and first.high - first.low < 0.25
 
 
-@pytest.mark.heavy
 def test_selfish_miners_gain_above_a_quarter_and_lose_below() -> None:
     for alpha, sign in ((0.4, 1), (0.1, -1)):
         first = run("selfish", 5, alpha=alpha, blocks=1500).verdicts[0]
@@ -49,14 +47,12 @@ def test_stale_blocks_follow_the_delay() -> None:
     assert run("latency", 1, nodes=3, blocks=200).verdicts[0].expected is None
 
 
-@pytest.mark.heavy
 def test_liars_about_time_move_the_interval_little() -> None:
     first = run("timewarp", 2, share=0.4, blocks=400).verdicts[0]
     assert first.held and first.value is not None and 1.8 < first.value < 2.2
     assert first.claim == "the mean interval stays within 10 % of the target"
 
 
-@pytest.mark.heavy
 def test_the_interval_of_a_few_blocks_is_judged_by_what_chance_does_to_it() -> None:
     result = run("timewarp", 5, share=0.4, blocks=40, warm_up=40)
     assert result.held and all("fits a pace within 10 % of the target" in each.claim for each in result.verdicts)
@@ -68,7 +64,6 @@ def test_a_majority_rewrites_and_a_minority_does_not_for_long() -> None:
     assert not run("majority", 3, share=0.2, blocks=300).verdicts[0].held
 
 
-@pytest.mark.heavy
 def test_high_fees_are_sniped_as_often_as_the_formula_says() -> None:
     first = run("fees", 10, blocks=600).verdicts[0]
     assert first.held and first.expected is not None and first.low is not None

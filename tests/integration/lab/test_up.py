@@ -46,7 +46,6 @@ def recording_in(directory: Path) -> list[str]:
     return path.read_text().splitlines(keepends=True)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_simulated_lab_is_played_with_until_it_is_interrupted(tmp_path: Path, number: signal.Signals) -> None:
     with running(tmp_path, "--simulated", "--speed", "50", "--nodes", "3") as (process, url):
@@ -99,7 +98,6 @@ KILLED = LONG.replace(
 )
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("scenario", "number"),
     [(LONG, signal.SIGKILL), (LONG, signal.SIGINT), (KILLED, signal.SIGKILL)],
@@ -143,7 +141,6 @@ def test_a_scenario_that_is_ended_in_its_middle_leaves_no_process_and_no_directo
         assert last.kind == "verdict" and "(interrupted)" in last.fields["claim"] and not last.fields["held"]
 
 
-@pytest.mark.heavy
 def test_a_lab_that_is_interrupted_several_times_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "long.py").write_text(LONG)
     process = subprocess.Popen(
@@ -171,7 +168,6 @@ def _directory(pid: int) -> str:
         return ""
 
 
-@pytest.mark.heavy
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one core needs no further processes")
 def test_a_simulation_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
     process = subprocess.Popen(
@@ -191,7 +187,6 @@ def _session(pid: int) -> list[int]:
     return [other for other, process in processes().items() if process.session == pid and not process.zombie]
 
 
-@pytest.mark.heavy
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one core needs no further processes")
 def test_a_simulation_that_is_interrupted_says_so_in_one_line_and_leaves_no_process(tmp_path: Path) -> None:
     """Ctrl-C at a terminal reaches the processes for the seeds as well."""
@@ -220,7 +215,6 @@ def test_a_simulation_that_is_interrupted_says_so_in_one_line_and_leaves_no_proc
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.heavy
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
 @pytest.mark.parametrize("command", ["run", "up"])
 def test_a_lab_whose_recording_cannot_be_written_ends_in_one_sentence(tmp_path: Path, command: str) -> None:

@@ -84,7 +84,6 @@ def test_an_encrypted_key_is_imported_with_the_passphrase_of_the_environment(tmp
     assert json.loads(result.stdout)["name"] == "theirs"
 
 
-@pytest.mark.heavy
 def test_every_block_that_was_mined_is_shown_alike(tmp_path: Path) -> None:
     with launched(tmp_path, "--workers", "1", as_users_do=True, QUARRY_KERNEL="plain") as (_, ready):
         result = quarry(tmp_path, "mine", "6", "--json", "--url", ready["nodes"][0]["url"])

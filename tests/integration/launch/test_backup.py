@@ -61,7 +61,6 @@ def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
         assert word in result.stderr
 
 
-@pytest.mark.heavy
 def test_a_node_comes_back_from_its_backup(tmp_path: Path) -> None:
     """One node: backed up while it runs, over HTTP, to a pipe, and stopped; restored, started and compared."""
     home, secret = tmp_path / "home", {"QUARRY_PASSPHRASE": "horse"}
@@ -115,7 +114,6 @@ def test_a_node_comes_back_from_its_backup(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.heavy
 def test_a_node_that_was_restored_without_its_chain_fetches_it_from_a_peer(cheap: None, tmp_path: Path) -> None:
     home, peer, new = tmp_path / "home", tmp_path / "peer", tmp_path / "new"
     spec, file = write_spec(tmp_path / "spec.toml", mined_spec()), tmp_path / "node.backup"
@@ -165,7 +163,6 @@ RESTORE_STEPS = [
 ]
 
 
-@pytest.mark.heavy
 def test_a_killed_restore_leaves_no_node_and_the_next_one_succeeds(cheap: None, tmp_path: Path) -> None:
     file, new = tmp_path / "backup", tmp_path / "new"
     file.write_bytes(backup_of(ListSource(chain_of(5), keys=keys_in(tmp_path / "keys"))))
@@ -193,7 +190,6 @@ BACKUP_STEPS = [
 ]
 
 
-@pytest.mark.heavy
 def test_a_killed_backup_leaves_the_old_one(cheap: None, tmp_path: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "backup"
     chain = backup_of(ListSource(chain_of(3), keys=keys_in(tmp_path / "keys")))
@@ -244,7 +240,6 @@ def in_container(variables: dict[str, str], *arguments: str | Path, stdin: bytes
     )
 
 
-@pytest.mark.heavy
 def test_a_node_of_a_cluster_comes_back(cheap: None, here: TestNode, valkey: EmbeddedValkey, tmp_path: Path) -> None:
     """Keys in its volume, the chain in a Valkey of its own: backed up to a pipe, restored to new volumes."""
     here.mine(here.sign(ALICE, 0))

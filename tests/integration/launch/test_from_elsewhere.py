@@ -68,7 +68,6 @@ def test_a_first_coin_from_another_data_directory(tmp_path: Path, client_home: P
     assert keyring.address_of(place / "dev" / "node1") == key
 
 
-@pytest.mark.heavy
 def test_ctrl_c_ends_a_search_that_would_take_for_ever(tmp_path: Path, client_home: Path) -> None:
     (tmp_path / "hard.toml").write_text(
         f'name = "hard"\nchain_id = 4713\ngenesis_timestamp = 1700000000\ndifficulty = {2**50}\n'

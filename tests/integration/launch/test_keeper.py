@@ -295,7 +295,6 @@ def test_a_full_disk_is_waited_out_and_nothing_acknowledged_is_lost(
 # --- logs on a full disk --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.heavy
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("style", ["console", "json"])
 def test_a_log_line_that_the_disk_refuses_stops_nobody(style: str) -> None:

@@ -214,7 +214,6 @@ def check(load: Load, spec_genesis: str, signer: TestNode) -> None:
     print(f"fates {dict(fates)}, height {answer['length']}")
 
 
-@pytest.mark.heavy
 def test_random_kills_lose_nothing(tmp_path: Path) -> None:
     run(tmp_path, random.SystemRandom().randrange(2**32), 13.0)
 

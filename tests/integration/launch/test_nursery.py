@@ -337,7 +337,6 @@ def test_a_supervisor_restarts_what_was_killed_and_leaves_nothing(
         assert [pid for pid in orphans if alive(pid)] == []
 
 
-@pytest.mark.heavy
 def test_a_forked_command_and_its_nodes_programs_end_with_it(tmp_path: Path) -> None:
     """What most tests of `quarry up` rest on: its programs are not started in the ordinary way, and none is left."""
     with launched(tmp_path, "--no-automine") as (process, _):

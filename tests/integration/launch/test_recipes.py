@@ -103,21 +103,18 @@ def test_python_and_no_process_outlives_a_test_that_is_killed(shell: Shell) -> N
     eventually(lambda: not processes_of(shell.directory), what="the end of every process")
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("program", [pytest.param(NETWORK, marks=pytest.mark.slow), PARTED], ids=["whole", "parted"])
 def test_a_network_in_python(shell: Shell, program: str) -> None:
     shell.run(sys.executable, "-P", "-c", program)
     assert processes_of(shell.directory) == {}
 
 
-@pytest.mark.heavy
 def test_pytest_with_one_node_for_all_tests_and_for_one_alone(shell: Shell) -> None:
     (shell.directory / "conftest.py").write_text(CONFTEST)
     shell.pytest(f"{ALONE}\n\n{SESSION}")
     assert processes_of(shell.directory) == {}
 
 
-@pytest.mark.heavy
 def test_the_runner_of_node(shell: Shell) -> None:
     output = shell.node("--test", "--test-reporter=tap", "chain.test.mjs", chain_test=NODE_TEST)
     assert "# pass 1\n" in output

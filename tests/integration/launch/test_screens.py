@@ -189,7 +189,6 @@ def test_all_that_up_prints_is_on_one_screen(up: Up) -> None:
     assert "0xac0974bec39a17e3" not in together, "keys are printed on demand"
 
 
-@pytest.mark.heavy
 def test_what_each_command_prints_is_on_one_screen(typing: Up, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("content")
     recipient = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
@@ -207,7 +206,6 @@ def test_what_each_command_prints_is_on_one_screen(typing: Up, tmp_path: Path) -
         latest = lines[0][:64] if words[0] == "send" else latest
 
 
-@pytest.mark.heavy
 def test_events_are_a_line_each(typing: Up) -> None:
     before = len(typing.lines)
     assert run("send", "--from", "account0", "--to", "account1", "1", "--wait").exit_code == 0

@@ -62,7 +62,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield valkey.url
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program[0])
 def test_every_program_refuses_the_same(tmp_path: Path, program: list[str]) -> None:
     url = f"redis://:{SECRET}#/{SECRET}@h"
@@ -70,7 +69,6 @@ def test_every_program_refuses_the_same(tmp_path: Path, program: list[str]) -> N
     assert not list(tmp_path.iterdir()), "nothing was written"
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("program", PROGRAMS[:3], ids=lambda program: program[0])
 def test_every_program_says_that_the_server_will_not_do(tmp_path: Path, store: str, program: list[str]) -> None:
     url = store.replace(login_of(store), f":{SECRET}")
@@ -113,7 +111,6 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path, store: str, host: str)
         assert line.startswith(f"Port {port} on {host.strip('[]')} is in use")
 
 
-@pytest.mark.heavy
 def test_an_address_that_is_not_ours_is_one_line(tmp_path: Path, store: str) -> None:
     given = {"QUARRY_HOST": "192.0.2.1", "QUARRY_SPEC": "network", "QUARRY_REDIS_URL": store}
     assert "cannot be used: Cannot assign requested address" in refusal(started(tmp_path, "api", **given))
@@ -121,7 +118,6 @@ def test_an_address_that_is_not_ours_is_one_line(tmp_path: Path, store: str) -> 
     assert refusal(started(tmp_path, "api", **given)).startswith("QUARRY_HOST: is a name that this machine cannot")
 
 
-@pytest.mark.heavy
 def test_a_port_that_is_lost_between_our_look_and_the_servers_is_one_line(tmp_path: Path, store: str) -> None:
     """The server's own refusal is a backtrace of Rust. The user sees its first line."""
     code = (

@@ -214,7 +214,6 @@ def stack() -> Iterator[ExitStack]:
 slow = pytest.mark.slow
 
 
-@pytest.mark.heavy
 @linux_only
 @pytest.mark.parametrize(
     ("fault", "busy"),
@@ -252,7 +251,6 @@ def test_every_process_ends_in_time(tmp_path: Path, stack: ExitStack, fault: str
     eventually(lambda: not any(alive(pid) for pid in family_before), 2.0, "the end of their children")
 
 
-@pytest.mark.heavy
 @linux_only
 def test_up_ends_in_time_while_its_store_stands_still(tmp_path: Path) -> None:
     with launched(tmp_path, as_users_do=True) as (process, _):

@@ -94,7 +94,6 @@ def test_a_second_up_is_told_what_is_in_the_way(node: dict[str, Any], home: Path
     assert get(node["nodes"][0]["url"] + "/readyz") is not None
 
 
-@pytest.mark.heavy
 def test_a_node_of_a_network_spec_has_no_development_accounts(tmp_path: Path) -> None:
     with launched(tmp_path, "--spec", "network", "--no-automine") as (_, ready):
         assert "development_accounts" not in ready
@@ -103,7 +102,6 @@ def test_a_node_of_a_network_spec_has_no_development_accounts(tmp_path: Path) ->
         assert (tmp_path / "network" / "node1" / "private.key").is_file()
 
 
-@pytest.mark.heavy
 def test_a_node_can_use_a_redis_that_is_there(tmp_path: Path) -> None:
     with EmbeddedValkey(tmp_path / "elsewhere") as valkey:
         with launched(tmp_path / "home", "--redis-url", valkey.url) as (_, ready):
@@ -113,7 +111,6 @@ def test_a_node_can_use_a_redis_that_is_there(tmp_path: Path) -> None:
         assert valkey.alive
 
 
-@pytest.mark.heavy
 def test_a_program_that_cannot_start_is_named_with_its_last_words(tmp_path: Path) -> None:
     """The store holds another chain, which the API finds out first."""
     with EmbeddedValkey(tmp_path / "elsewhere") as valkey:
@@ -130,7 +127,6 @@ def test_a_program_that_cannot_start_is_named_with_its_last_words(tmp_path: Path
     assert processes_of(tmp_path) == {}
 
 
-@pytest.mark.heavy
 @linux_only
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_everything_and_leaves_no_process(
@@ -148,7 +144,6 @@ def test_a_signal_stops_everything_and_leaves_no_process(
         assert get(ready["nodes"][0]["url"] + "/healthz") is None
 
 
-@pytest.mark.heavy
 @linux_only
 @pytest.mark.parametrize("delay", [0.6, 1.2, 2.0])
 def test_a_signal_while_starting_leaves_no_process(tmp_path: Path, delay: float) -> None:
@@ -162,7 +157,6 @@ def test_a_signal_while_starting_leaves_no_process(tmp_path: Path, delay: float)
         assert processes_of(tmp_path) == {}
 
 
-@pytest.mark.heavy
 @linux_only
 def test_what_is_killed_comes_back_and_a_killed_up_does_not_keep_the_next_from_starting(tmp_path: Path) -> None:
     with launched(tmp_path, as_users_do=True) as (process, ready):
@@ -214,7 +208,6 @@ def rpc(url: str, method: str, *params: object) -> Any:
         return json.load(response)["result"]
 
 
-@pytest.mark.heavy
 def test_an_ephemeral_chain_is_made_used_and_gone(tmp_path: Path) -> None:
     home, config = tmp_path / "home", tmp_path / "config.json"
     with launched(home, "--ephemeral", *SMALL, "--config-out", str(config), as_users_do=True) as (process, ready):
@@ -247,7 +240,6 @@ def test_an_ephemeral_chain_is_made_used_and_gone(tmp_path: Path) -> None:
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.heavy
 @linux_only
 def test_what_a_killed_ephemeral_node_leaves_the_next_one_removes(tmp_path: Path) -> None:
     with launched(tmp_path, "--ephemeral", as_users_do=True) as (process, ready):
@@ -260,7 +252,6 @@ def test_what_a_killed_ephemeral_node_leaves_the_next_one_removes(tmp_path: Path
             store.ping()  # the killed one's Valkey, which had outlived it
 
 
-@pytest.mark.heavy
 def test_a_made_chain_goes_on_with_its_faucet(tmp_path: Path) -> None:
     with launched(tmp_path, "--accounts", "2", "--balance", "50", "--mnemonic-random") as (_, ready):
         giver = ready["development_accounts"][0]["address"]
@@ -307,7 +298,6 @@ def test_wallets_and_accounts_have_names_in_the_explorer(node: dict[str, Any], h
     assert done(home, "names", "remove", "savings") == {"address": address, "name": "zoe"}
 
 
-@pytest.mark.heavy
 def test_a_development_account_is_imported_and_spent(node: dict[str, Any], home: Path, tmp_path: Path) -> None:
     account = node["development_accounts"][4]
     key = tmp_path / "key.hex"
@@ -413,7 +403,6 @@ def test_a_stopped_node_takes_an_import(node: dict[str, Any], home: Path, tmp_pa
 # --- demo ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.heavy
 def test_the_demo_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -427,7 +416,6 @@ def test_the_demo_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
         assert processes_of(temporary) == {}
 
 
-@pytest.mark.heavy
 def test_the_demo_says_what_it_did_to_machines_too(tmp_path: Path) -> None:
     with forked(tmp_path, "demo", "--json") as demo:  # it starts and stops others
         found = json.loads(demo.communicate(90)[0])

@@ -50,7 +50,6 @@ def look(node: QuarryNode) -> dict[str, Any]:
     }
 
 
-@pytest.mark.heavy
 def test_a_node_is_saved_and_goes_on_elsewhere(tmp_path: Path) -> None:
     spec = write_spec(tmp_path / "spec.toml", mined_spec())
     file, again = tmp_path / "saved.state", tmp_path / "again.state"
@@ -127,7 +126,6 @@ def test_what_the_options_cannot_mean(tmp_path: Path, arguments: list[str], word
     assert not home.exists()
 
 
-@pytest.mark.heavy
 def test_the_program_says_what_is_wrong_with_the_store_or_the_file(tmp_path: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {"QUARRY_REDIS_URL": "redis://127.0.0.1:1/0", "PYTHONPATH": str(ROOT)}

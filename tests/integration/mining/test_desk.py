@@ -92,7 +92,6 @@ def test_what_is_false_is_refused_and_counted(redis: Redis) -> None:
     assert here.node.chain.tip().height == 2
 
 
-@pytest.mark.heavy
 def test_an_inbox_that_is_full_takes_no_more_and_is_worked_off(here: TestNode) -> None:
     claim, key = claimed(here), here.node.mining.keys.inbox
     here.redis.rpush(key, *(f"junk {number}" for number in range(255)))

@@ -160,7 +160,6 @@ def answered(node: Node, request_id: str) -> bool:
 # --- joining and leaving ---
 
 
-@pytest.mark.heavy
 def test_four_workers_two_killed_three_added_and_nothing_is_lost(scene: Scene) -> None:
     node = scene.node()
     crew = [scene.recording(f"first{number}") for number in range(4)]
@@ -214,7 +213,6 @@ def test_a_worker_whose_search_was_killed_takes_part_again(scene: Scene) -> None
     assert worker.poll() is None
 
 
-@pytest.mark.heavy
 def test_a_worker_from_elsewhere_needs_the_brokers_url_and_nothing_else(scene: Scene) -> None:
     node = scene.node("far", difficulty=1000)
     unset = dict.fromkeys(scene.nothing_else, "")
@@ -240,7 +238,6 @@ def test_one_worker_serves_two_nodes(scene: Scene) -> None:
         assert_store_equals_replay(node, scene.redis)
 
 
-@pytest.mark.heavy
 def test_a_hopeless_round_of_one_node_does_not_keep_the_other_waiting(scene: Scene) -> None:
     hopeless, other = scene.node("alpha", ENDLESS), scene.node("beta")
     scene.patient("worker")
@@ -299,7 +296,6 @@ def test_a_moved_tip_gives_the_round_a_new_template_at_once(scene: Scene) -> Non
 # --- refusing ---
 
 
-@pytest.mark.heavy
 def test_a_worker_of_another_version_says_so_and_leaves_the_job_to_others(scene: Scene) -> None:
     node = scene.node()
     scene.crew.script("other", OTHER_VERSION, **scene.nothing_else)

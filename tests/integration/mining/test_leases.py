@@ -478,7 +478,6 @@ def test_a_refused_report_seals_nothing(easy: TestNode) -> None:
 # --- figures ---
 
 
-@pytest.mark.heavy
 def test_lies_about_hashes_are_only_shown(here: TestNode) -> None:
     secret = secret_of(here)
     lease = take(here, secret)

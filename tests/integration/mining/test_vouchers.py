@@ -62,7 +62,6 @@ def test_nothing_is_left_of_a_revoked_voucher(here: TestNode) -> None:
     assert here.redis.keys("*voucher*") == here.redis.keys("*miner*") == []
 
 
-@pytest.mark.heavy
 def test_there_may_be_very_many(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the leases of all of them, whose holders do nothing, cost proofs and nothing else."""
     leases, vouchers, store = here.node.leases, here.node.leases.vouchers, here.node.leases._vouchers

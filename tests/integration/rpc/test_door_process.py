@@ -72,7 +72,6 @@ def test_it_survives_the_store_and_ends_when_told(tmp_path: Path) -> None:
             assert process.stderr is not None and "Traceback" not in process.stderr.read()
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("what", ["port", "chain", "store"])
 def test_what_cannot_work_is_refused_in_a_line(tmp_path: Path, what: str) -> None:
     with make_server(tmp_path / "valkey") as valkey, socket.socket() as taken:

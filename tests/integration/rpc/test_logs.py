@@ -84,7 +84,6 @@ QUESTIONS: list[list[Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.heavy
 def test_index_and_scan_and_receipts_say_the_same(node: Node, rpc: Rpc) -> None:
     busy(node, rpc, 30)
     reference = every_log(rpc)

@@ -94,7 +94,6 @@ def check_states(node: Node, rpc: Rpc, heights: range) -> None:
                 assert number(rpc("eth_call", asked, tag)) == allowances.get((owner.address, spender.address), 0)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("seed", [1, 2])
 def test_every_recent_state_is_what_a_replay_gives(node: Node, rpc: Rpc, seed: int) -> None:
     grow_at_random(node, rpc, 24, seed)

@@ -174,7 +174,6 @@ def test_a_searching_worker_stops_at_once_and_the_round_waits_for_another(scene:
 # --- kill -9 ---
 
 
-@pytest.mark.heavy
 def test_the_death_of_the_parent_ends_its_horse_and_another_worker_finishes(scene: Scene) -> None:
     victim, _ = scene.gated("victim"), scene.gated("other")
     scene.await_workers(2)
@@ -188,7 +187,6 @@ def test_the_death_of_the_parent_ends_its_horse_and_another_worker_finishes(scen
     scene.await_answer(request_id)
 
 
-@pytest.mark.heavy
 def test_worker_and_horse_killed_with_another_worker_alive(scene: Scene) -> None:
     victim, _ = scene.gated("victim"), scene.gated("other")
     scene.await_workers(2)
@@ -203,7 +201,6 @@ def test_worker_and_horse_killed_with_another_worker_alive(scene: Scene) -> None
     assert scene.node.chain.tip().height == 2
 
 
-@pytest.mark.heavy
 def test_worker_and_horse_killed_with_nobody_left(scene: Scene) -> None:
     scene.reconcilers()
     victim = scene.gated("victim")
@@ -218,7 +215,6 @@ def test_worker_and_horse_killed_with_nobody_left(scene: Scene) -> None:
     scene.await_answer(request_id)
 
 
-@pytest.mark.heavy
 def test_only_the_horse_killed(scene: Scene) -> None:
     """The worker stays, its job is lost: the reconciler brings another."""
     scene.reconcilers()
@@ -235,7 +231,6 @@ def test_only_the_horse_killed(scene: Scene) -> None:
 # --- between the proof and its hand-in ---
 
 
-@pytest.mark.heavy
 def test_death_between_finding_the_proof_and_handing_it_in(scene: Scene) -> None:
     scene.reconcilers()
     worker = scene.with_proof("worker", "os._exit(9)")
@@ -282,7 +277,6 @@ def test_a_worker_that_was_frozen_with_its_proof_is_harmless_when_it_wakes(scene
 # --- names ---
 
 
-@pytest.mark.heavy
 def test_workers_are_called_by_their_machine(scene: Scene) -> None:
     """Two start at once; one ends, and its successor has its name; one finds its name taken, and takes another."""
 

@@ -21,7 +21,6 @@ RUNS = {
 }
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_a_seed_gives_the_same_run(tmp_path: Path, name: str) -> None:
     result = run_seeds(name, "tree", range(5, 6), {}, tmp_path)

@@ -18,7 +18,6 @@ def test_stale_blocks(delay: float) -> None:
     assert not mean("stale", found, formulas.stale_rate(1.0, delay) * 1.25).held
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(("q", "z"), [(0.1, 1), (0.3, 2)])
 def test_double_spends(q: float, z: int) -> None:
     seeds = 250
@@ -29,7 +28,6 @@ def test_double_spends(q: float, z: int) -> None:
     assert not share("with ties", tied, seeds, formulas.double_spend(q, z)).held
 
 
-@pytest.mark.heavy
 def test_selfish_mining_gains_above_a_quarter_and_loses_below() -> None:
     for alpha, pays in ((0.2, False), (0.35, True)):
         found = [lab_theory.selfish(alpha, seed, 5000) for seed in range(5)]
@@ -37,7 +35,6 @@ def test_selfish_mining_gains_above_a_quarter_and_loses_below() -> None:
         assert (sum(found) / 5 > alpha) is pays
 
 
-@pytest.mark.heavy
 def test_low_hashes_pay_below_a_quarter() -> None:
     found = [lab_theory.selfish_low_hash(0.2, seed, 6000) for seed in range(5)]
     assert mean("low hashes", found, formulas.selfish_low_hash_revenue(0.2)).held
@@ -50,7 +47,6 @@ def test_liars_stay_within_a_tenth_of_the_interval(lie: str) -> None:
     assert 0.95 < sum(found) / 3 < 1.1
 
 
-@pytest.mark.heavy
 def test_other_tie_rules_take_the_gain_away() -> None:
     rules = [rule for rule in tie_rules.RULES if rule != "lower hash (ours)"]
     found = {rule: tie_rules.revenue(rule, "low", 0.2, 8000, 1) for rule in tie_rules.RULES}

@@ -107,7 +107,6 @@ def test_fast_leaves_nothing_of_four_digits_and_more_to_plain(prefix: bytes, mon
         kernel.scan(prefix, 2**100, 999, 1_000)
 
 
-@pytest.mark.heavy
 def test_of_two_first_starts_one_compiles_and_a_damaged_cache_is_survived(tmp_path: Path) -> None:
     pytest.importorskip("numba", reason="needs the extra `fast`")
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
