@@ -18,7 +18,7 @@ import redis
 from services.launch.embedded import EmbeddedValkey
 from services.wallet.development import ACCOUNTS
 from tests.support.commands import UP, done, forked, get, launched, quarry, starting
-from tests.support.processes import children, command_of, linux_only, parent, processes_of
+from tests.support.processes import alive, children, command_of, linux_only, parent, processes_of
 from tests.support.waiting import eventually
 
 
@@ -175,8 +175,9 @@ def test_what_is_killed_comes_back_and_a_killed_up_does_not_keep_the_next_from_s
         if nursery is not None:  # from which all programs are forked; they end with it, and are started one by one
             before = processes_of(tmp_path)
             assert [pid for pid in before if "--queue mining" in before[pid] and parent(pid) == nursery]
+            forked = [pid for child in children(nursery) for pid in (child, *children(child))]
             os.kill(nursery, signal.SIGKILL)
-            eventually(lambda: not before.keys() & {*children(nursery), nursery} & processes_of(tmp_path).keys(), 20)
+            eventually(lambda: not any(map(alive, forked)), 20)  # else they answer a last time
             eventually(lambda: get(url + "/readyz"), 60)
             mined = done(tmp_path, "mine", "--wait", "60")[0]
             assert mined["index"] == 4
