@@ -124,20 +124,24 @@ def awaited_receipt(node: Node, identifier: str, after: str, seconds: float) -> 
 @method("eth_getTransactionByHash", 1)
 def by_hash(node: Node, value: Any) -> Any:
     identifier = read_data(value, "hash", 32).hex()
-    found = _mined(node, identifier)
-    if found is not None:
-        return represent_mined(*found, node.settings.spec)
-    entry = node.pool.entry(identifier)
-    fields = node.chain.returning(identifier) if entry is None else entry.fields()
-    if fields is None:
-        return None
-    return represent_pending(node.rules.recall(canonical(fields), identifier, fields["nonce"]), node.settings.spec)
+    # Twice: meanwhile the transaction may move to a place that was already looked at.
+    for _ in range(2):
+        found = _mined(node, identifier)
+        if found is not None:
+            return represent_mined(*found, node.settings.spec)
+        entry = node.pool.entry(identifier)
+        fields = node.chain.returning(identifier) if entry is None else entry.fields()
+        if fields is not None:
+            transaction = node.rules.recall(canonical(fields), identifier, fields["nonce"])
+            return represent_pending(transaction, node.settings.spec)
+    return None
 
 
 @method("eth_getTransactionReceipt", 1)
 def receipt(node: Node, value: Any) -> Any:
     identifier = read_data(value, "hash", 32).hex()
-    found = _mined(node, identifier) or _awaited(node, identifier)
+    # At the end again: a block may have taken it from the mempool between the two.
+    found = _mined(node, identifier) or _awaited(node, identifier) or _mined(node, identifier)
     if found is None:
         return None
     executed, block = found

@@ -281,6 +281,7 @@ class Router:
     async def _close(self) -> None:
         for server in self._servers:
             server.close()
+        await asyncio.sleep(0)  # a connection that was accepted just now is closed by its task only once that runs
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()

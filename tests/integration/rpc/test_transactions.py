@@ -135,6 +135,23 @@ def test_resending_and_replacing(node: Node, rpc: Rpc) -> None:
     not_sent(rpc, ANNE.raw(0, NOBODY, 2, gas_price=1100), -32000, "nonce too low")  # as geth says it, once it is mined
 
 
+@pytest.mark.parametrize("method", ["eth_getTransactionByHash", "eth_getTransactionReceipt"])
+def test_a_transaction_is_found_while_a_block_takes_it(
+    node: Node, rpc: Rpc, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A block is appended between the look at the chain and that at the mempool."""
+    name = rpc.send(ANNE.raw(0, NOBODY, 1))
+    entry = node.pool.entry
+
+    def entry_after_a_block(identifier: str) -> Any:
+        monkeypatch.setattr(node.pool, "entry", entry)
+        grow(node)
+        return entry(identifier)
+
+    monkeypatch.setattr(node.pool, "entry", entry_after_a_block)
+    assert rpc(method, name)["blockNumber"] == "0x2"
+
+
 def test_pending_nonces_count_what_is_queued(node: Node, rpc: Rpc) -> None:
     rpc.send(ANNE.raw(1, NOBODY, 1))
     assert rpc.number("eth_getTransactionCount", ANNE.address, "pending") == 0
