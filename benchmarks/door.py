@@ -42,7 +42,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
     """Result "door". Targets are for two cores, the client included."""
     result = Result("door")
     seconds, heads = (2.0, 30) if quick else (5.0, HEADS)
-    with BenchNode(difficulty=1) as bench, _door(bench) as (port, pid):
+    with BenchNode(difficulty=1) as bench, running_door(bench) as (port, pid):
         _reads(result, bench, port, seconds, say)
         _memory(result, port, pid, say)
         _heads(result, bench, port, heads, say)
@@ -51,7 +51,7 @@ def run(say: Callable[[str], None], quick: bool = False) -> list[Result]:
 
 
 @contextmanager
-def _door(bench: BenchNode) -> Iterator[tuple[int, int]]:
+def running_door(bench: BenchNode) -> Iterator[tuple[int, int]]:
     """Run the node's door; yield its port and its process id."""
     port = free_port()
     bench.environment["QUARRY_RPC_PORT"] = str(port)

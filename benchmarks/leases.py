@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks import bare_miners, shares
-from benchmarks.door import _door
+from benchmarks.door import running_door
 from benchmarks.mining import ENDLESS, SETTLE_SECONDS, _await_reports, _Search
 from benchmarks.node import BenchNode, children, waited
 from benchmarks.report import Result
@@ -112,7 +112,7 @@ def _cost(result: Result, say: Callable[[str], None], seconds: float) -> None:
     """MINERS miners at work at one API process, at the door, and at bare prototypes of both, one after the other."""
     with (
         BenchNode(workers=0, upkeep=False, difficulty=ENDLESS, settings={"API_PROCESSES": "1"}) as node,
-        _door(node) as (port, door),
+        running_door(node) as (port, door),
         bare_miners.started("granian", node.valkey.near_url) as granian,
         bare_miners.started("asyncio", node.valkey.near_url) as bare,
     ):

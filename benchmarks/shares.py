@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from benchmarks.door import _door
+from benchmarks.door import running_door
 from benchmarks.mining import ENDLESS
 from benchmarks.node import BenchNode
 from benchmarks.report import Result
@@ -34,7 +34,7 @@ def measure(result: Result, say: Callable[[str], None], turns: int) -> None:
     kernel = choose("auto")
     kernel.warm_up()
     say(f"the credit for {_SHARES:,} shares")
-    with BenchNode(workers=0, upkeep=False, difficulty=ENDLESS) as node, _door(node) as (port, _):
+    with BenchNode(workers=0, upkeep=False, difficulty=ENDLESS) as node, running_door(node) as (port, _):
         node.post("/mine?wait=0")
         door = LeaseDoor(_url(port), node.post("/vouchers", {"name": _NAME})["voucher"], _NAME, None)
         deviations = _credit(door, kernel)
@@ -47,7 +47,7 @@ def measure(result: Result, say: Callable[[str], None], turns: int) -> None:
         better="lower",
         than=f"credit and hashes that were done, over {_SHARES:,} shares",
     )
-    with BenchNode(workers=0, upkeep=False, difficulty=_EASY) as node, _door(node) as (port, _):
+    with BenchNode(workers=0, upkeep=False, difficulty=_EASY) as node, running_door(node) as (port, _):
         late = [_stale(node, port, kernel, say, turn) for turn in range(turns)]
     result.add("stale_work", max(late), "s", target=1.0, better="lower", than=f"the longest of {turns} new tips")
     result.add("stale_work_median", statistics.median(late), "s", better="lower", than="work for a tip of before")

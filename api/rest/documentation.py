@@ -61,7 +61,7 @@ _VOUCHER = {
     "scheme": "bearer",
     "description": "A voucher, which `quarry voucher new NAME` makes, or its short code.",
 }
-# libyaml, where it was built in, reads ten times as fast.
+# libyaml, where it was built in, reads eight times as fast.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _HTML = {"text/html": {"schema": {"type": "string"}}}
 

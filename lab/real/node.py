@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import urllib3
 
@@ -16,6 +16,7 @@ from api.cli.group import Failure
 from api.cli.wallet.transfers import submit_transfer
 from lab.blocktree import BlockTree
 from lab.interface import LabBlock, LabError, LabNode, NodeState
+from lab.real.hands import Hands
 from lab.real.warden import Warden
 from lab.real.watcher import Watcher
 from lab.units import base_units, hashes_per_second
@@ -37,12 +38,6 @@ _NEXT = 0.05
 _STORE_SECONDS = 30.0
 
 T = TypeVar("T")
-
-
-class Hands(Protocol):
-    """The thread that starts and ends processes: on Linux they end when the thread that started them ends."""
-
-    def do(self, what: Callable[[], T]) -> T: ...
 
 
 class RealNode:

@@ -5,6 +5,9 @@ from urllib.parse import urlsplit
 # Addresses that stand for all, and where this machine reaches a server that binds them.
 ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
+# No lease has this id: an empty report there says whether a server knows a voucher, and changes nothing.
+NO_LEASE = f"/leases/{'0' * 32}"
+
 
 def url_of(address: str, port: int, scheme: str = "http") -> str:
     """The URL, on this machine, of a server that binds to an address, or to a name."""

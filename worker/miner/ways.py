@@ -6,7 +6,7 @@ the voucher, so another program at that port is passed over. Behind https or a p
 
 import urllib3
 
-from services.launch.addresses import at_port, door_port
+from services.launch.addresses import NO_LEASE, at_port, door_port
 from shared import wire
 from shared.errors import InputError
 from worker.miner.board import Board
@@ -15,8 +15,6 @@ from worker.miner.board import Board
 LOOK_SECONDS = 30.0
 _TIMEOUT = urllib3.Timeout(connect=2.0, read=3.0)
 _MOST_BYTES = 2**20  # of one answer
-# No lease has this id, so the answer says whether the voucher is known, and nothing has changed.
-_NO_LEASE = f"/leases/{'0' * 32}"
 
 
 class Ways:
@@ -62,7 +60,7 @@ def look(url: str, headers: dict[str, str], board: Board) -> bool:
             if port is None:
                 return False
             body = b'{"shares": [], "hashes": 0}'
-            status, found = _ask(pool, "POST", at_port(url, port) + _NO_LEASE, headers, body)
+            status, found = _ask(pool, "POST", at_port(url, port) + NO_LEASE, headers, body)
         except urllib3.exceptions.HTTPError:
             return True
     if status == 404 and found.get("code") == "unknown_lease":

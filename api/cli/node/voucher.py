@@ -11,7 +11,7 @@ from api.cli.moments import moment
 from api.cli.options import Target, all_option, with_node
 from api.cli.suggestions import Group
 from api.cli.table import Column, rest, table, that_fit
-from services.launch.addresses import at_port, door_port
+from services.launch.addresses import NO_LEASE, at_port, door_port
 
 _SECONDS = 3.0  # for `quarry rpc` to answer
 _NONE = "There is no voucher; `quarry voucher new NAME` makes one."
@@ -53,9 +53,9 @@ def _url_of_miners(client: NodeClient, secret: str) -> str:
     try:
         port = door_port(client.url, client.get("/status").get("rpc_url"))
         if port is not None:
-            # No lease has this id. That the voucher is known shows that the port is this node's.
+            # That the voucher is known shows that the port is this node's.
             nothing = {"shares": [], "hashes": 0}
-            NodeClient(at_port(client.url, port), secret).post(f"/leases/{'0' * 32}", nothing, timeout=_SECONDS)
+            NodeClient(at_port(client.url, port), secret).post(NO_LEASE, nothing, timeout=_SECONDS)
     except Refused as error:
         if error.code == "unknown_lease" and port is not None:
             return at_port(client.url, port)

@@ -24,6 +24,12 @@ def door(node: Node) -> Iterator[RunningDoor]:
 
 
 @pytest.fixture
+def voucher(node: Node) -> dict[str, str]:
+    """The header of a miner."""
+    return {"Authorization": f"Bearer {node.leases.vouchers.new('class').secret}"}
+
+
+@pytest.fixture
 def node(node_and_rpc: tuple[Node, Rpc]) -> Node:
     return node_and_rpc[0]
 

@@ -1,7 +1,5 @@
 """What browsers send to `/leases` is judged at the door as at the API; the API's page /join may mine there."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from api.app import create_app
@@ -20,19 +18,10 @@ PAGE = "http://localhost:5055"
 
 @pytest.fixture
 def node(make_node: MakeNode) -> Node:
-    return make_node(spec={"difficulty": 5000}, PORT="5055", CORS_ORIGINS=INVITED)
-
-
-@pytest.fixture
-def door(node: Node) -> Iterator[RunningDoor]:
-    with RunningDoor(node) as running:
-        yield running
-
-
-@pytest.fixture
-def voucher(node: Node) -> dict[str, str]:
+    """Its round is open."""
+    node = make_node(spec={"difficulty": 5000}, PORT="5055", CORS_ORIGINS=INVITED)
     node.requests.ask()
-    return {"Authorization": f"Bearer {node.leases.vouchers.new('class').secret}"}
+    return node
 
 
 def both(node: Node, door: RunningDoor, path: str, body: object, headers: Json) -> tuple[Answer, Answer]:

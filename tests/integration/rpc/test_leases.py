@@ -5,10 +5,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -31,17 +31,6 @@ LEASE = {"name": "anna", "rate": 10_000}
 @pytest.fixture
 def node(make_node: MakeNode) -> Node:
     return make_node(spec={"difficulty": 5000})
-
-
-@pytest.fixture
-def door(node: Node) -> Iterator[RunningDoor]:
-    with RunningDoor(node) as running:
-        yield running
-
-
-@pytest.fixture
-def voucher(node: Node) -> dict[str, str]:
-    return {"Authorization": f"Bearer {node.leases.vouchers.new('class').secret}"}
 
 
 def test_a_miner_mines_there(door: RunningDoor, node: Node, voucher: dict[str, str]) -> None:
@@ -160,6 +149,19 @@ def told(stream: socket.SocketIO) -> str:
 def test_a_look_at_the_news_ends(door: RunningDoor) -> None:
     answer = door.client.door.call("HEAD", "/leases/news")
     assert (answer.status, answer.type) == (200, "text/event-stream")
+
+
+def test_the_reader_of_news_ends_with_the_loop(node: Node) -> None:
+    """Though a listener is there still: nobody takes it off the list any more."""
+    before = set(threading.enumerate())
+    with RunningDoor(node) as running:
+        running.door.lease_news.listeners.add(Mock())
+        running.door.lease_news.begin()
+        readers = [thread for thread in set(threading.enumerate()) - before if thread.name == "lease-news"]
+        assert readers
+    for reader in readers:
+        reader.join(20)
+        assert not reader.is_alive()
 
 
 class Stream:
