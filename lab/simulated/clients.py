@@ -25,9 +25,9 @@ class Clients:
         self._sent: list[Transaction] = []
         self._next: dict[str, int] = {}
 
-    def transact(self) -> None:
-        """Send something to some node."""
-        node = self._random.choice(self._world.nodes)
+    def transact(self, node: SimNode | None = None) -> None:
+        """Send something to a node, or to any."""
+        node = node or self._random.choice(self._world.nodes)
         count = 1 if self._random.random() < 0.7 else self._random.randint(2, 5)
         key = self._random.choice(KEYS)
         items = [self._make(node, key, ahead) for ahead in range(count)]

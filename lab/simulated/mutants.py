@@ -5,11 +5,13 @@ promise is not checked, or that the fault which breaks it does not occur.
 """
 
 import argparse
+import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pkgutil import resolve_name
 from typing import Any
 from unittest import mock
 
@@ -32,6 +34,7 @@ from shared.chain_spec import ChainSpec
 from shared.forkchoice import TipClaim
 from shared.ledger import Entries
 from shared.rules import Rules, rules_for
+from shared.signatures import Signatures
 
 Planting = Callable[[], AbstractContextManager[Any]]
 
@@ -78,20 +81,31 @@ def script(name: str, *changes: tuple[str, str]) -> Planting:
 
 
 def python(*patches: tuple[Any, str, Any]) -> Planting:
-    """Bugs in Python: (module or class, name, replacement)."""
+    """Bugs in Python: (module or class, name, replacement). A function's replacement takes what the function takes."""
 
     @contextmanager
     def plant() -> Iterator[None]:
         with ExitStack() as stack:
             for target, name, other in patches:
-                patcher = mock.patch(f"{target}.{name}", other) if isinstance(target, str) else None
-                stack.enter_context(patcher or mock.patch.object(target, name, other))
+                place = resolve_name(target) if isinstance(target, str) else target
+                _require_same_arguments(name, getattr(place, name), other)
+                stack.enter_context(mock.patch.object(place, name, other))
             yield
 
     return plant
 
 
-def _unvalidated(rules: Any, block: Any, window: Any, known: Any, now: Any) -> Any:
+def _require_same_arguments(name: str, real: Any, other: Any) -> None:
+    """A replacement that cannot be called as the function is would be found for its TypeError, and not for its bug."""
+    if not callable(real):
+        return
+    wanted, found = (inspect.signature(function).parameters for function in (real, other))
+    kinds = {item.kind for item in found.values()}
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        assert list(found) == list(wanted), f"{name} takes {list(wanted)} now, so the mutant is none"
+
+
+def _unvalidated(rules: Any, block: Any, window: Any, known: Any, now: Any, senders: Any = None) -> Any:
     return rules.apply(block, known)
 
 
@@ -115,12 +129,13 @@ def _always_written(self: PoolStore, admissions: Any, now: float, cap: int) -> l
 _REAL_ADMIT = PoolStore.admit
 
 
-def _old(spec: ChainSpec) -> Rules:
-    return rules_for(replace(spec, stages=()))
+def _old(spec: ChainSpec, signatures: Signatures | None = None) -> Rules:
+    return rules_for(replace(spec, stages=()), signatures)
 
 
-def _late(spec: ChainSpec) -> Rules:
-    return rules_for(replace(spec, stages=tuple(replace(stage, height=stage.height + 1) for stage in spec.stages)))
+def _late(spec: ChainSpec, signatures: Signatures | None = None) -> Rules:
+    stages = tuple(replace(stage, height=stage.height + 1) for stage in spec.stages)
+    return rules_for(replace(spec, stages=stages), signatures)
 
 
 def _nothing(*_: Any, **__: Any) -> None:

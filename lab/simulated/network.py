@@ -100,6 +100,9 @@ class Network:
         """SHA-256 of the log, hex."""
         return self._digest.hexdigest()
 
+    def reorganising(self, node: SimNode) -> None:
+        """A reorganisation of a node is interrupted for some seconds."""
+
     def fail(self, what: str) -> None:
         """End the run, as a promise was broken. Does not return inside of tasks."""
         if self.failure is None:

@@ -128,6 +128,8 @@ class SimStore:
         """Wait until another process has changed the chain that the command was prepared for, or for some seconds."""
         checker, scheduler = self._node.checker, self._world.scheduler
         tip, journal = checker.tip, self._raw.get(checker.keys.journal)
+        if journal is not None:
+            self._world.reorganising(self._node)
         for _ in range(60):
             scheduler.sleep(0.1)
             if checker.tip is not tip or self._raw.get(checker.keys.journal) != journal:

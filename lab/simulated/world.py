@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -23,6 +24,8 @@ from lab.simulated.surroundings import surroundings
 from shared.errors import NodeError
 
 _TICK = 1.0
+# Transactions that a node is sent while a reorganisation is interrupted.
+_SENT_MEANWHILE = 3
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,12 @@ class World(Network):
         self.by_url = {node.url: node for node in self.nodes}
         self.users = Process("users")
         self.clients = Clients(self)
+
+    def reorganising(self, node: SimNode) -> None:
+        """As `Network.reorganising`. Users send to this node: what they send may come before what returns."""
+        for _ in range(_SENT_MEANWHILE):
+            act = partial(self.clients.transact, node)
+            self.scheduler.spawn("user transact", self.users, partial(self.tolerate, act))
 
     # --- the schedule ---
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from lab.simulated.mutants import MUTANTS, Mutant, judge, script
+from lab.simulated.mutants import MUTANTS, Mutant, judge, python, script
 from lab.simulated.schedules import run_seed
 from services.store import scripts
 
 # One of each kind: a race inside a node, a peer that lies, a network that does not heal. Each with the first seed that
 # finds it now: it is tried before the others, to save the schedules that do not find it.
 QUICK = {
-    "append compares neither the tip nor its digest": 11,
-    "blocks are not validated": 21,
+    "append compares neither the tip nor its digest": 2,
+    "blocks are not validated": 12,
     "an interrupted reorganisation is left alone": 1,
 }
 SEEDS = range(1, 41)
@@ -43,6 +43,13 @@ def test_a_script_that_has_changed_is_no_mutant() -> None:
     planted = Mutant("nothing", script("append", ("this is not in it", "")))
     with planted.plant(), pytest.raises(AssertionError, match=r"append\.lua has changed"):
         scripts.source("append")
+
+
+def test_a_function_that_takes_something_else_now_is_no_mutant() -> None:
+    for other in (lambda rules, block: None, lambda rules, block, window, known, now: None):
+        planted = Mutant("nothing", python(("services.chain.accept", "validate", other)))
+        with pytest.raises(AssertionError, match=r"validate takes .* now"), planted.plant():
+            pass
 
 
 @pytest.mark.slow
