@@ -5,17 +5,14 @@ promise is not checked, or that the fault which breaks it does not occur.
 """
 
 import argparse
-import inspect
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pkgutil import resolve_name
 from typing import Any
-from unittest import mock
 
 from lab.simulated.plan import Mode
+from lab.simulated.planting import Planting, python, script
 from lab.simulated.schedules import run_seed
 from services.chain.reorganiser import Reorganiser
 from services.errors import PeerLied
@@ -27,7 +24,6 @@ from services.peers.book import PeerBook
 from services.peers.claims import Claims
 from services.peers.client import PeerClient
 from services.peers.header_chain import HeaderChains
-from services.store import scripts
 from services.store.branch import BranchStore
 from services.store.pool import PoolStore, Written
 from shared.chain_spec import ChainSpec
@@ -35,8 +31,6 @@ from shared.forkchoice import TipClaim
 from shared.ledger import Entries
 from shared.rules import Rules, rules_for
 from shared.signatures import Signatures
-
-Planting = Callable[[], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
@@ -57,52 +51,6 @@ class Verdict:
     schedules: int
     seconds: float
     failure: str
-
-
-def script(name: str, *changes: tuple[str, str]) -> Planting:
-    """A bug in a Lua script: each old text, which must be there, replaced by the new one."""
-
-    @contextmanager
-    def plant() -> Iterator[None]:
-        real = scripts.source.__wrapped__
-
-        def mutated(wanted: str) -> str:
-            text: str = real(wanted)
-            if wanted == name:
-                for old, new in changes:
-                    assert old in text, f"{name}.lua has changed: {old!r} is not in it any more, so the mutant is none"
-                    text = text.replace(old, new)
-            return text
-
-        with mock.patch.object(scripts, "source", mutated):
-            yield
-
-    return plant
-
-
-def python(*patches: tuple[Any, str, Any]) -> Planting:
-    """Bugs in Python: (module or class, name, replacement). A function's replacement takes what the function takes."""
-
-    @contextmanager
-    def plant() -> Iterator[None]:
-        with ExitStack() as stack:
-            for target, name, other in patches:
-                place = resolve_name(target) if isinstance(target, str) else target
-                _require_same_arguments(name, getattr(place, name), other)
-                stack.enter_context(mock.patch.object(place, name, other))
-            yield
-
-    return plant
-
-
-def _require_same_arguments(name: str, real: Any, other: Any) -> None:
-    """A replacement that cannot be called as the function is would be found for its TypeError, and not for its bug."""
-    if not callable(real):
-        return
-    wanted, found = (inspect.signature(function).parameters for function in (real, other))
-    kinds = {item.kind for item in found.values()}
-    if inspect.Parameter.VAR_POSITIONAL not in kinds:
-        assert list(found) == list(wanted), f"{name} takes {list(wanted)} now, so the mutant is none"
 
 
 def _unvalidated(rules: Any, block: Any, window: Any, known: Any, now: Any, senders: Any = None) -> Any:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lab.simulated.mutants import MUTANTS, Mutant, judge, python, script
+from lab.simulated.mutants import MUTANTS, Mutant, judge
+from lab.simulated.planting import python, script
 from lab.simulated.schedules import run_seed
 from services.store import scripts
 
