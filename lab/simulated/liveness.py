@@ -60,7 +60,9 @@ class Healing:
         return all(node.raw.get(node.checker.keys.journal) is None for node in self._world.nodes)
 
     def _share(self) -> None:
-        """Every node with room knows the transactions that could be mined next, whatever news was lost."""
+        """Every node with room knows the transactions that could be mined next and that can reach it, whatever news was
+        lost.
+        """
         bound = 2 * REMIND_SECONDS + 12.0 * self._world.plan.nodes
         nodes = self._world.nodes
         if not self._world.until(self._world.scheduler.now + bound, lambda: not any(map(self._missing, nodes))):
@@ -69,18 +71,18 @@ class Healing:
         self._world.met("shared")
 
     def _missing(self, node: SimNode) -> set[str]:
-        """The next nonces that wait at some node but not at this one. Under one nonce the transactions may differ.
+        """The next nonces that wait at a node but not at this one. Under one nonce the transactions may differ.
 
         A user who signs two transactions for one nonce may have another, dearer one waiting here. A transaction that
         the sender could not pay besides what waits here is refused, so it is not missing.
         """
         entries = node.raw.hgetall(node.checker.keys.entries).values()
-        if len(entries) >= node.settings.max_mempool:
+        if _is_full(node):
             return set()
         known = {_waiting(entry) for entry in entries}
         accounts = node.checker.tip.replay.accounts
         missing = set()
-        for other in self._world.nodes:
+        for other in self._heard_by(node):
             for entry in other.raw.hgetall(other.checker.keys.entries).values():
                 sender, nonce = _waiting(entry)
                 account = accounts.get(sender, NO_ACCOUNT)
@@ -90,6 +92,20 @@ class Healing:
                 if sum(map(_cost, [*here, entry])) <= account.balance:
                     missing.add(f"nonce {nonce} of {sender[:8]}")
         return missing
+
+    def _heard_by(self, node: SimNode) -> list[SimNode]:
+        """The nodes whose transactions can reach this one: no node between them is full, since it would refuse them."""
+        nodes, links = self._world.nodes, self._world.plan.links
+        found, waiting = [node], [node]
+        while waiting:
+            at = nodes.index(waiting.pop())
+            for a, b in links:
+                other = nodes[b if a == at else a]
+                if at in (a, b) and other not in found:
+                    found.append(other)
+                    if not _is_full(other):
+                        waiting.append(other)
+        return found[1:]
 
     def _mine_the_rest(self) -> None:
         """With one live worker each, what waits and can be mined is mined, and all requests are answered."""
@@ -140,6 +156,11 @@ def _cost(entry: bytes) -> int:
 
 
 @lru_cache(10_000)
+def _is_full(node: SimNode) -> bool:
+    entries: int = node.raw.hlen(node.checker.keys.entries)
+    return entries >= node.settings.max_mempool
+
+
 def _waiting(entry: bytes) -> tuple[str, int]:
     """Sender and nonce of an entry of the mempool. Entries are looked at after every event."""
     sender, nonce, _ = entry.decode().split(" ", 2)
