@@ -41,5 +41,5 @@ Schedules, which look for bugs with faults and load that are drawn from a seed:
 - `strangers`: peers that use up a node's time, and strangers that announce in their names
 - `parting`: a schedule on a chain with sealers, whose nodes have different upgrades
 - `schedules`: many seeds, as a command
-- `mutants`: planted bugs that the schedules must find
+- `mutants`: planted bugs that the schedules must find; `planting`: how they are planted, and taken out again
 """
