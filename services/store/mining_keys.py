@@ -74,7 +74,7 @@ class MiningKeys:
         return self._key(f"miner:{miner_id}")
 
     def lease(self, lease_id: str) -> str:
-        """HASH {voucher, voucher_name, secret, miner, round, version, height, parent, prefix, difficulty,
+        """HASH {voucher, voucher_name, secret, miner, address, round, version, height, parent, prefix, difficulty,
         share_difficulty, start, stop, made_at, expires, done}: one lease. Expires.
         """
         return self._key(f"lease:{lease_id}")

@@ -33,8 +33,8 @@ def voucher() -> None:
 def new(target: Target, name: str, join: bool) -> None:
     """Make a voucher and show its secret, which nobody can see again. Needs the node's admin token.
 
-    Standard error has the command that mines with it. So `quarry voucher new class > class.voucher` writes a file for
-    `quarry miner --voucher-file`.
+    Standard error has the command that mines with it. So with `umask 077`, `quarry voucher new class > class.voucher`
+    writes a file for `quarry miner --voucher-file`, which no one else may read.
     """
     if not name.strip():
         raise Failure("A name has 1 to 40 visible characters.", USAGE)

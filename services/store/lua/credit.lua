@@ -87,7 +87,9 @@ if shares > 0 then
       redis.call('EXPIRE', search, math.max(redis.call('TTL', round), 1))
     end
   end
-  local address = redis.call('HGET', own, 'address')
+  -- That of the lease: whoever else has the voucher may lease by the same name with another one. Leases of an earlier
+  -- release have none.
+  local address = redis.call('HGET', lease, 'address') or redis.call('HGET', own, 'address')
   local payee = address and address ~= '' and address or '-'
   -- The shares of the report that made the block are part of its payout, although the block is on the chain already.
   if mode == 'sealed' and sealed and redis.call('ZSCORE', P .. 'payouts-due', sealed) then

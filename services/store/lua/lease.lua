@@ -50,9 +50,10 @@ redis.call('ZREMRANGEBYSCORE', held, '-inf', now)
 redis.call('ZADD', held, expires, lease_id)
 local lease, seconds = P .. 'lease:' .. lease_id, math.ceil(expires - now) + 1
 local name = redis.call('HGET', P .. 'voucher:' .. voucher, 'name')
-redis.call('HSET', lease, 'voucher', voucher, 'voucher_name', name, 'secret', secret, 'miner', miner, 'round', round_id,
-  'version', version, 'height', height, 'parent', parent, 'prefix', prefix, 'difficulty', difficulty, 'share_difficulty',
-  share_difficulty, 'start', cursor, 'stop', string.format('%.0f', stop), 'made_at', now, 'expires', expires, 'done', 0)
+redis.call('HSET', lease, 'voucher', voucher, 'voucher_name', name, 'secret', secret, 'miner', miner, 'address',
+  address, 'round', round_id, 'version', version, 'height', height, 'parent', parent, 'prefix', prefix, 'difficulty',
+  difficulty, 'share_difficulty', share_difficulty, 'start', cursor, 'stop', string.format('%.0f', stop), 'made_at', now,
+  'expires', expires, 'done', 0)
 redis.call('EXPIRE', lease, seconds)
 redis.call('EXPIRE', held, seconds)
 if known[1] ~= address or known[2] ~= share_difficulty then

@@ -33,10 +33,12 @@ from tests.support.payouts import (
     payer,
     payments,
     pool_block,
+    report,
     reward_of,
     seal,
     secret,
     settle,
+    take,
     window,
     work,
 )  # fmt: skip
@@ -89,6 +91,15 @@ def test_the_window_has_the_last_hashes_exactly(here: TestNode) -> None:
         left -= min(credit, left)
     _, sums, total = window(here)
     assert sums == dict(expected) and total == 2 * DIFFICULTY
+
+
+def test_what_a_lease_brings_goes_to_the_address_that_it_was_asked_for_with(here: TestNode) -> None:
+    """Names are chosen by miners and shown to everybody: who has the voucher may use another miner's."""
+    voucher = secret(here)
+    lease = take(here, voucher, "host", BOB.address)
+    take(here, voucher, "host", CAROL.address)
+    credit = report(here, voucher, lease)
+    assert credit and window(here)[1] == {BOB.address: credit}
 
 
 def test_hashes_of_the_nodes_own_workers_count_for_the_node(here: TestNode) -> None:
