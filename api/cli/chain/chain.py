@@ -13,7 +13,7 @@ from api.cli.chain.pruned import verify_kept
 from api.cli.chain.show import show
 from api.cli.chain.stores import configured_spec, store_of
 from api.cli.chain.tips import tips
-from api.cli.chain.verification import Verified, verify_chain
+from api.cli.chain.verification import BlockBroken, Verified, verify_chain
 from api.cli.client import Refused
 from api.cli.group import Failure
 from api.cli.options import Target, json_option, redis_url_option, with_node
@@ -55,6 +55,18 @@ def verify(target: Target, spec: str | None, redis_url: str | None) -> None:
     differ are listed; `quarry repair` corrects them. Of blocks whose bodies the node has pruned, headers are checked.
     """
     wanted = target.client.rules_spec() if spec is None else configured_spec(spec)
+    try:
+        _verify(target, wanted, redis_url)
+    except BlockBroken as error:
+        # Only by the node's own spec: by another one, or with other upgrades, a sound chain may be broken.
+        if spec is None and _compare(target, None, wanted, redis_url)[0]:
+            raise Failure(
+                f"{error} The node neither admits nor mines until that is mended: see `quarry repair`."
+            ) from None
+        raise
+
+
+def _verify(target: Target, wanted: ChainSpec, redis_url: str | None) -> None:
     try:
         with bar("verifying", quiet=target.as_json, unit="blocks") as advance:
             result = verify_chain(target.client, wanted, advance)

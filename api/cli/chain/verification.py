@@ -25,6 +25,10 @@ class Verified:
     transactions: int  # rewards included
 
 
+class BlockBroken(Failure):
+    """A block of the chain breaks a rule."""
+
+
 class Moved(Exception):
     """The node replaced blocks that had been read, or pruned more of them, since the check began."""
 
@@ -73,9 +77,9 @@ def _replay(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int], N
     return Verified(replay, transactions)
 
 
-def rule_broken(height: int, error: RuleError) -> Failure:
+def rule_broken(height: int, error: RuleError) -> BlockBroken:
     """The failure of a command that found an invalid block."""
-    return Failure(f"Block {height} breaks the rule {error.code}: {error.message}")
+    return BlockBroken(f"Block {height} breaks the rule {error.code}: {error.message}")
 
 
 def _has_moved(client: NodeClient, replay: Replay) -> bool:

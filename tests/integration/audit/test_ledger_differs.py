@@ -261,3 +261,19 @@ def test_a_node_of_real_processes_from_a_falsified_balance_to_the_repair(tmp_pat
         assert quarry(home, "chain", "verify").returncode == 0
         assert quarry(home, "mine").returncode == 0
         assert quarry(home, "doctor").returncode == 0
+
+
+def test_verify_stops_a_node_whose_block_is_damaged(tmp_path: Path) -> None:
+    """At once, and not when housekeeping happens to choose that block."""
+    home = tmp_path / "home"
+    with launched(home) as (_, info):
+        assert quarry(home, "mine", "2").returncode == 0
+        with Redis.from_url(info["redis_url"]) as redis:
+            name = cast(bytes, redis.lindex("quarry:{node1}:heights", 1))
+            text = cast(bytes, redis.hget("quarry:{node1}:blocks", cast(str, name)))
+            damaged = text.replace(b'"proof": ', b'"proof": 1')
+            redis.hset("quarry:{node1}:blocks", cast(str, name), cast(str, damaged))
+        result = quarry(home, "chain", "verify")
+        assert result.returncode == 1 and "Block 2 breaks the rule" in result.stderr
+        assert "neither admits nor mines" in result.stderr and "quarry repair" in result.stderr
+        assert "ledger_differs" in quarry(home, "mine").stderr
