@@ -1,6 +1,7 @@
 """`quarry repair`: rebuild what a node has stored from its blocks."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -83,7 +84,9 @@ def _show(done: Repaired, as_json: bool) -> None:
 @contextlib.contextmanager
 def _store(redis_url: str | None, node: str, spec: str | None) -> Iterator[str]:
     """The URL of the store: as given, or of a node that runs on this machine, or as `node_store` finds it."""
+    from services.launch.embedded import EmbeddedValkey
     from services.launch.node_files import running_nodes
+    from services.launch.reset import nodes_in
     from services.settings.table import load_spec
 
     if redis_url is None:
@@ -92,6 +95,12 @@ def _store(redis_url: str | None, node: str, spec: str | None) -> Iterator[str]:
             if record.name == node and wanted in (None, record.spec):
                 redis_url = record.redis_url
                 break
+    if redis_url is None and spec is None and not os.environ.get("QUARRY_SPEC"):
+        stopped = [item for item in nodes_in(home()) if item.has_chain and item.name == node]
+        if len(stopped) == 1:  # whatever its chain is; its card in the store has the spec
+            with EmbeddedValkey(stopped[0].files.valkey) as valkey:
+                yield valkey.url
+            return
     with node_store(configured_spec(spec), node, redis_url) as url:
         yield url
 

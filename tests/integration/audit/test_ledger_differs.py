@@ -277,3 +277,11 @@ def test_verify_stops_a_node_whose_block_is_damaged(tmp_path: Path) -> None:
         assert result.returncode == 1 and "Block 2 breaks the rule" in result.stderr
         assert "neither admits nor mines" in result.stderr and "quarry repair" in result.stderr
         assert "ledger_differs" in quarry(home, "mine").stderr
+
+
+def test_a_stopped_node_is_found_whatever_its_chain_is(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with launched(home, "--accounts", "2"):
+        pass
+    stopped = quarry(home, "repair")
+    assert (stopped.returncode, stopped.stdout) == (0, "Nothing to repair: every record is what the 1 blocks give.\n")
