@@ -13,6 +13,8 @@ SHARES_PER_LEASE: Final = 8
 SIGMAS: Final = 3
 # Blocks count as withheld where an honest miner would find so few with a lower probability.
 WITHHELD: Final = 0.001
+# Standard deviations from its middle up to which a distribution is summed: what is further off is below 10^-20 of it.
+_SUMMED: Final = 10
 
 
 def share_difficulty(proofs: int, difficulty: int) -> int:
@@ -40,8 +42,11 @@ def chance_of_so_few(expected: float, found: int) -> float:
     """
     if expected <= 0:
         return 1.0
+    # Only the terms that matter: a miner may have found a million blocks.
+    middle, span = int(expected), _SUMMED * (math.isqrt(int(expected)) + 2)
+    numbers = range(max(0, min(found, middle) - span), min(found, middle + span) + 1)
     # Each term by its logarithm: e^-expected alone would be 0 from 745 on.
-    logs = (number * math.log(expected) - expected - math.lgamma(number + 1) for number in range(found + 1))
+    logs = (number * math.log(expected) - expected - math.lgamma(number + 1) for number in numbers)
     return min(1.0, math.fsum(math.exp(each) for each in logs))
 
 

@@ -49,3 +49,29 @@ def test_few_blocks_of_many_expected() -> None:
     assert not withholds(6.9, 0) and withholds(6.91, 0)
     assert not withholds(0.0, 0) and chance_of_so_few(0.0, 0) == 1.0
     assert not withholds(5000, 4800) and withholds(5000, 4700)
+
+
+def test_a_chance_of_many_blocks_is_computed_from_those_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of miners computes it for each of them, and a development chain may have a million blocks."""
+    terms: list[float] = []
+    lgamma = math.lgamma
+
+    def counted(number: float) -> float:
+        terms.append(number)
+        return lgamma(number)
+
+    monkeypatch.setattr(math, "lgamma", counted)
+    for found, chance in ((1_000_000, 0.500266), (999_000, 0.158663), (996_000, 0.0000311), (1_004_000, 0.999969)):
+        assert math.isclose(chance_of_so_few(1_000_000, found), chance, rel_tol=0.02)
+    assert chance_of_so_few(1_000_000, 0) == 0.0
+    assert chance_of_so_few(1.0, 1_000_000) == 1.0
+    assert len(terms) < 100_000
+
+
+def test_the_terms_that_are_left_out_change_nothing() -> None:
+    draw = random.Random(27)
+    for _ in range(200):
+        expected = draw.choice((draw.uniform(0.01, 30), draw.uniform(30, 3_000)))
+        found = max(0, round(draw.gauss(expected, 4 * math.sqrt(expected))))
+        logs = (k * math.log(expected) - expected - math.lgamma(k + 1) for k in range(found + 1))
+        assert math.isclose(chance_of_so_few(expected, found), min(1.0, math.fsum(map(math.exp, logs))), rel_tol=1e-9)
