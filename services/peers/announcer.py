@@ -94,7 +94,7 @@ class Announcer:
     def _has_any_peer(self) -> bool:
         """Whether there are peers; read once a second at most, since every admission asks."""
         now = self._clock.now()
-        if now - self._looked_at > 1.0:
+        if not 0 <= now - self._looked_at <= 1.0:  # the clock may have been set back
             self._has_peers, self._looked_at = bool(self._book.approved()), now
         return self._has_peers
 

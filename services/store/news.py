@@ -75,7 +75,7 @@ class News:
                         self._tell(Message.of(event))
                     changed = True
                 now = self._clock.now()
-                if now - told_at >= _STATE_SECONDS:
+                if not 0 <= now - told_at < _STATE_SECONDS:  # the clock may have been set back
                     state = self._state()
                     if changed or state["round"] is not None:
                         self._tell(Message("", "state", state))

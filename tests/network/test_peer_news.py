@@ -396,3 +396,13 @@ def test_large_transactions_are_relayed_in_requests_that_are_not_too_large(netwo
     assert a.node.announcer.relay() == 200
     assert b.node.pool.totals()[0] == 200
     assert len(bodies) == 4 and max(bodies) < RELAY_BYTES * 1.1 < 2**20
+
+
+def test_a_clock_that_is_set_back_does_not_hide_a_new_peer(network: Network) -> None:
+    a, b = network.member("a"), network.member("b")
+    a.node.announcer.admitted(["a" * 64])
+    assert a.node.announcer._outbox.peek(10) == [], "there is nobody to tell"
+    a.clock.time -= 3600
+    a.befriend(b)
+    a.node.announcer.admitted(["b" * 64])
+    assert a.node.announcer._outbox.peek(10) == ["b" * 64]

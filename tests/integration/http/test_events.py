@@ -18,6 +18,7 @@ from services.node import Node
 from services.store import news
 from services.store.events import Message
 from services.store.news import News
+from tests.support.clocks import FakeClock
 from tests.support.http import Client, FlaskDoor
 from tests.support.keys import ALICE
 from tests.support.nodes import MakeNode, grow, mine, redis_of, transfer
@@ -61,6 +62,17 @@ def test_a_block_is_told_that_comes_before_the_reader_runs(node: Node, monkeypat
     monkeypatch.setattr(news.threading, "Thread", Late)
     with source.listen() as listener:
         assert heard(listener, "block").data["height"] == 2
+
+
+def test_a_clock_that_is_set_back_does_not_hold_up_the_state(node: Node) -> None:
+    clock = FakeClock(time.time() + 3600)
+    source = News(node.mining.events, node.overviews, clock)
+    with source.listen() as listener:
+        grow(node)
+        heard(listener, "state")
+        clock.time -= 3600
+        grow(node)
+        heard(listener, "state")
 
 
 def test_an_event_that_cannot_be_read_ends_nothing(
