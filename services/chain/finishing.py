@@ -186,16 +186,18 @@ class Finisher:
         """The transactions of several blocks, in their order. What is not held is read in groups."""
         for start in range(0, len(hashes), _TOGETHER):
             part = hashes[start : start + _TOGETHER]
-            unread = [name for name in part if name not in self._read]
+            # Taken once: another thread that finishes the same swap lets go of what is held.
+            held = {name: self._read[name] for name in part if name in self._read}
+            unread = [name for name in part if name not in held]
             texts = self._chain.read_blocks(self._chain.headers_of(unread))
             packed = self._chain.packed_ids(unread)
             for name in part:
-                held = self._read.get(name)
-                if held is None or name in packed:
-                    stored, text = next(texts)
-                    assert stored.header.hash == name, "a swap names stored blocks"
-                    held = self._recalled(name, text, unpacked(packed[name]))
-                yield held
+                if name in held:
+                    yield held[name]
+                    continue
+                stored, text = next(texts)
+                assert stored.header.hash == name, "a swap names stored blocks"
+                yield self._recalled(name, text, unpacked(packed[name]))
 
     def transactions(self, block_hash: str) -> list[Transaction]:
         """The transactions of a stored block, the reward included."""

@@ -14,6 +14,7 @@ from services.connections.servers import as_store, connect_for_requests
 from services.errors import TipMoved
 from services.launch.embedded import EmbeddedValkey
 from services.store.branch import BranchStore, Swap
+from services.store.chain import ChainStore
 from services.store.records import Tip
 from services.store.scripts import Scripts
 from shared.errors import RuleError
@@ -472,3 +473,23 @@ def test_genesis_is_never_detached(network: Network) -> None:
         branch = a.node.reorganiser.begin(1)
         a.node.reorganiser.add(branch, a.node.rules.genesis())
     check(a)
+
+
+def test_another_thread_finishes_the_swap_while_its_blocks_are_read(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verified blocks that a process holds for its own run are let go by whoever has finished first."""
+    scene = Scene(network)
+    packed_ids, finishing = ChainStore.packed_ids, scene.a.node.reorganiser.finish
+    others: list[list[str]] = []
+
+    def finished_meanwhile(chain: ChainStore, hashes: list[str]) -> dict[str, bytes]:
+        if scene.a.node.chain.has_journal() and not others:
+            others.append(hashes)
+            finishing()
+        return packed_ids(chain, hashes)
+
+    monkeypatch.setattr(ChainStore, "packed_ids", finished_meanwhile)
+    assert scene.a.resolve().replaced
+    assert others == [[]], "the blocks of the branch were held when it was read"
+    scene.check()
