@@ -138,6 +138,7 @@ class GoingBack:
                 )
             except TipMoved:
                 continue
+            self._rounds.ensure_open()
             return
         raise TipMoved("The chain changed at every attempt to go back.")
 

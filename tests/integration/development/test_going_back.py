@@ -181,6 +181,16 @@ def test_a_depth_that_the_chain_does_not_have(here: TestNode) -> None:
     assert here.redis.hgetall(here.node.chain.keys.tip) == before
 
 
+def test_a_round_opens_after_a_reset_for_a_request_that_waits(here: TestNode) -> None:
+    here.mine()
+    asked = here.node.requests.ask()
+    before = request_of(here.node.mining, asked).round_id
+    here.node.going_back.reset()
+    opened = here.node.mining.situation().open_round
+    assert opened and opened != before and request_of(here.node.mining, asked).round_id == opened
+    assert round_of(here.node.mining, opened).height == 2
+
+
 def test_a_reset_leaves_genesis_and_nothing_else(here: TestNode) -> None:
     fresh = here.node.rules.genesis().hash
     mined = [here.mine(here.sign(ALICE, i)).transactions[1] for i in range(2)]
