@@ -52,7 +52,7 @@ class RoundsAside:
         Args:
             transactions: in the template, besides the reward.
             seconds: how long to wait.
-            patient: wait as long where another round is open aside.
+            patient: while another round is open aside, wait for its end, also within `seconds`.
 
         Raises:
             Busy: `too_many_requests`: another round is open aside.
@@ -65,8 +65,8 @@ class RoundsAside:
                 raise Busy("too_many_requests", "Another branch is being mined; try again.")
             self._clock.sleep(_LONGEST_LOOK)
             waited += _LONGEST_LOOK
-        self._rounds.call_workers(round_id, template.height)
         try:
+            self._rounds.call_workers(round_id, template.height)
             while waited < seconds:
                 proof = self._store.proof_aside(round_id)
                 if proof is not None:

@@ -2,6 +2,7 @@
 
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
 
 from services.development import forks
 from services.development.forks import Forked
@@ -181,6 +182,18 @@ def test_without_workers_nothing_changes(here: TestNode) -> None:
     assert round_of(here.node.mining, round_id).state == "cancelled"
     assert len(here.queue.searches) > 50  # a lost job is enqueued again
     assert here.redis.exists(here.node.chain.keys.aside) == 0
+
+
+def test_no_round_stays_aside_where_the_broker_does_not_answer(here: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.mine()
+
+    def away(*_: object) -> None:
+        raise RedisError("away")
+
+    monkeypatch.setattr(here.queue, "enqueue_search", away)
+    with pytest.raises(RedisError):
+        here.node.forks.fork(1)
+    assert here.node.rounds.aside() == ""
 
 
 def test_one_round_aside_at_a_time_and_before_others(here: TestNode) -> None:
