@@ -155,7 +155,7 @@ class Ledger:
 
     def _credit(self, address: str, amount: int) -> None:
         account = self.account(address)
-        # Cannot happen while the supply is below 2^256, which `read_spec` and `apply_block` ensure.
+        # Cannot happen while the supply is below 2^256, which `spec_from_object` and `apply_block` ensure.
         if account.balance + amount > MAX_AMOUNT:
             raise RuleError("balance_overflow", "A balance must stay below 2^256 base units.", field="amount")
         self._accounts[address] = account._replace(balance=account.balance + amount)

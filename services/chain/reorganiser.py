@@ -121,7 +121,16 @@ class Reorganiser:
         Raises:
             TipMoved: the chain is neither the one that the branch was begun on nor an extension of it.
         """
-        return self._known(branch, transactions)
+        keys = self._rules.touched(transactions)
+        tip, stored = self._chain.entries(keys)
+        while tip.hash != branch.old_tip.hash:
+            self._follow(branch)
+            tip, stored = self._chain.entries(keys)
+        return Entries(
+            {address: branch.accounts.get(address, stored.accounts[address]) for address in keys.accounts},
+            {key: branch.allowances.get(key, stored.allowances[key]) for key in keys.allowances},
+            branch.supply,
+        )
 
     def add(self, branch: Branch, block: Block) -> None:
         """Verify the branch's next block against the branch, and stage it.
@@ -130,7 +139,7 @@ class Reorganiser:
             RuleError, TooEarly: as `validate`.
             TipMoved: the chain is neither the one that the branch was begun on nor an extension of it.
         """
-        known = self._known(branch, block.transactions)
+        known = self.known(branch, block.transactions)
         limit = branch.old_tip.time_limit(self._clock.now())
         change = validate(self._rules, block, tuple(branch.window), known, limit)
         self._extend(branch, block, change)
@@ -150,7 +159,7 @@ class Reorganiser:
             return False
         if block.hash != block_hash:  # damaged in the store; the peer's is not
             return False
-        self._extend(branch, block, self._rules.apply(block, self._known(branch, block.transactions)))
+        self._extend(branch, block, self._rules.apply(block, self.known(branch, block.transactions)))
         return True
 
     def _extend(self, branch: Branch, block: Block, change: Change) -> None:
@@ -164,18 +173,6 @@ class Reorganiser:
         branch.supply = change.after.supply
         branch.window.append(block.header)
         branch.attached.append(block.hash)
-
-    def _known(self, branch: Branch, transactions: Sequence[Transaction]) -> Entries:
-        keys = self._rules.touched(transactions)
-        tip, stored = self._chain.entries(keys)
-        while tip.hash != branch.old_tip.hash:
-            self._follow(branch)
-            tip, stored = self._chain.entries(keys)
-        return Entries(
-            {address: branch.accounts.get(address, stored.accounts[address]) for address in keys.accounts},
-            {key: branch.allowances.get(key, stored.allowances[key]) for key in keys.allowances},
-            branch.supply,
-        )
 
     def _follow(self, branch: Branch) -> None:
         """Let the branch also detach the blocks that our chain has gained, so that a busy miner cannot stop it.

@@ -50,14 +50,14 @@ class MiningOnDemand:
     def mine(self, count: int = 1, *, timestamp: int | None = None, interval: int = 0) -> list[str]:
         """Mine `count` blocks and return when they are on the chain. 0: nothing happens.
 
-        Returns:
-            The hashes of the blocks, oldest first.
-
         Args:
             count: at most MOST_BLOCKS.
             timestamp: of the first block, Unix seconds; None: as the clock of the chain says.
             interval: seconds from each block's timestamp to the next one's, and from now to the first one's, unless a
                 timestamp was set for it. 0: as the clock of the chain says. Not together with `timestamp`.
+
+        Returns:
+            the hashes of the blocks, oldest first.
 
         Raises:
             PolicyError: `no_reward_address`, `bad_time`; `not_mined`: too many blocks, no worker mines, or it takes too

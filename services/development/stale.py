@@ -24,7 +24,7 @@ class StaleBranches:
         return parent in self._children
 
     def take(self, parent: str) -> list[Block]:
-        """The blocks that follow a block, each time none again."""
+        """The blocks that follow a block. A second call for the same block returns none."""
         return self._children.pop(parent, [])
 
     def rest(self) -> int:

@@ -144,7 +144,7 @@ class States:
         """Make the state of a file ours. Waiting transactions that the file does not have are dropped, with a record.
 
         Returns:
-            The tip.
+            the tip.
 
         Raises:
             BadState: the file cannot be used here, or its chain has less work than ours, and we have peers. Nothing has

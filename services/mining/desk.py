@@ -32,7 +32,7 @@ _LOUD: Final = 1000
 
 
 class Desk:
-    """The desk of one node in one process. Not for use by two threads at once, but for `sealed`."""
+    """The desk of one node in one process. One thread at a time may use it; only `sealed` may be called from any."""
 
     def __init__(self, inbox: InboxStore, mining: MiningStore, rounds: Rounds, clock: Clock) -> None:
         self.inbox = inbox

@@ -11,7 +11,7 @@ from typing import Any
 from services.store.rounds import Round, RoundWorker
 
 # Seconds. A worker that has not reported for so long has left the round, or is dead: it misses two of its reports
-# (HEARTBEAT_SECONDS in services/mining/rounds.py).
+# (HEARTBEAT_SECONDS in services/mining/searches.py).
 ACTIVE_SECONDS = 6.0
 
 

@@ -277,7 +277,9 @@ class Keys(NetworkKeys, MiningKeys, OperatorKeys):
         return self._key("rounds-ended")
 
     def round_workers(self, round_id: str) -> str:
-        """HASH worker name -> "hashes:since:last": its part of the round. Expires with the round."""
+        """HASH worker name -> "hashes:since:last", or with ":before": its part of the round (`RoundWorker`). Expires
+        with the round.
+        """
         return self._key(f"round-workers:{round_id}")
 
     def round_trace(self, round_id: str) -> str:

@@ -22,7 +22,6 @@ class Mender:
     def __init__(self, redis: Store, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
-        self._redis = redis
         self._packs = PackStore(redis, keys)
         self._pipeline = redis.pipeline(transaction=False)
         self._waiting = 0

@@ -88,7 +88,7 @@ class PackStore(NodeStore):
         return count if outcome == b"packed" else 0
 
     def _readable(self, hashes: list[bytes], first: int) -> list[BlockRecords]:
-        """The blocks of the next pack. None: the first cannot be packed."""
+        """The blocks of the next pack; none if the first cannot be packed."""
         blocks: list[BlockRecords] = []
         size = count = 0
         for start in range(0, len(hashes), 8):

@@ -57,7 +57,7 @@ class Reward:
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What is kept for the payout of a block of bodies that were pruned (services/store/pruning.py)."""
+    """What is kept of pruned bodies, because the payout of a block needs it (services/store/pruning.py)."""
 
     reward: Reward | None  # None: the block's own body is there, or a release without remains has pruned it
     payments: Mapping[str, dict[str, Any]]  # by recipient, the transactions on the chain that pay for the block
@@ -150,7 +150,7 @@ class PayoutStore(NodeStore):
         return Plan(payments, Lost(height, at, frozenset(ids)))
 
     def remains(self, block: str) -> Remains:
-        """What is kept for the payout of a block of pruned bodies."""
+        """What is kept of pruned bodies for the payout of a block."""
         found = {name.decode(): text for name, text in self._redis.hgetall(self.keys.payout(block)).items()}
         payments = {name.removeprefix(MADE): json.loads(text) for name, text in found.items() if name.startswith(MADE)}
         return Remains(decode_reward(found.get("reward")), payments)

@@ -18,7 +18,7 @@ class Refused:
     """A block with proof of work that breaks a rule."""
 
     hash: str
-    header: dict[str, Any]  # its six fields
+    header: dict[str, Any]  # as `Header.to_object` gives it
     chainwork: int  # of its branch, with it
     fork: str  # hash of the last block of our chain before it, when it was refused
     code: str  # of the rule

@@ -11,7 +11,7 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Voucher:
-    """One voucher, without its secrets, which nobody has but who holds it."""
+    """One voucher without its secrets: only its holder has them."""
 
     id: str
     name: str

@@ -4,8 +4,8 @@
 --   is to be paid cannot be known any more), 4 how many payouts had been paid when the sums were read; then for each
 --   address that this payout has paid: the address, what it has been paid in all (base units), and the id of its
 --   transaction.
--- Returns 1; 0 if the block is not so deep, or is or is not on the chain, other than ARGV 3 says, or it waits no more; or
--- -1 if another payout was paid since the sums were read. Only 1 writes.
+-- Returns 1; 0 if the block is not so deep, if it waits no more, or if ARGV 3 is "detached" and the block is on the chain,
+-- or the other way round; or -1 if another payout was paid since the sums were read. Only 1 writes.
 local P = KEYS[1]
 -- include: heights
 
