@@ -318,7 +318,7 @@ def _not_taken(why: Literal["unknown", "leases", "miners"]) -> NodeError:
         case "leases":
             return Busy("too_many_leases", f"A miner holds at most {MOST_LEASES} leases; report to one first.")
         case "miners":
-            return Busy("too_many_leases", f"A voucher has at most {MOST_MINERS:,} miners; use the name of one of them.")
+            return Busy("too_many_leases", f"A voucher has at most {MOST_MINERS:,} miners; use one of their names.")
 
 
 def _not_noted(why: NotNoted) -> NodeError:
