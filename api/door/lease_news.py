@@ -1,6 +1,7 @@
 """Who waits for a round or for news of the tip, and the one reader that tells them."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ _PAUSE = 0.25
 # Looks after which one of those that wait asks again without news: auto-mining may have rested, and opens a round then.
 _IDLE_LOOKS = 2
 # Proxies close a silent connection.
-_HEARTBEAT_LOOKS = 10
+_HEARTBEAT_SECONDS = 10.0
 _HEARTBEAT = b": still here\n\n"
 
 
@@ -49,6 +50,7 @@ class LeaseNews:
 
     def _read(self) -> None:
         seen, idle, told = "", 0, ""
+        spoke = time.monotonic()  # when the listeners were last told something
         while True:
             with self._lock:
                 if self._loop.is_closed() or not (self.listeners or self.waiters):
@@ -67,13 +69,15 @@ class LeaseNews:
                     if tip.hash != told:
                         told = tip.hash
                         self._in_loop(self._tell, tip_event(tip.hash, tip.height).encode())
+                        spoke = time.monotonic()
                 idle = 0 if kinds else idle + 1
                 if "round" in kinds:
                     self._in_loop(self._wake, len(self.waiters))
                 elif idle % _IDLE_LOOKS == _IDLE_LOOKS - 1:
                     self._in_loop(self._wake, 1)
-                if idle % _HEARTBEAT_LOOKS == _HEARTBEAT_LOOKS - 1:
+                if time.monotonic() - spoke >= _HEARTBEAT_SECONDS:
                     self._in_loop(self._tell, _HEARTBEAT)
+                    spoke = time.monotonic()
             except (RedisError, NodeError) as error:
                 if self._loop.is_closed():  # the store may end with the door
                     continue
@@ -89,8 +93,11 @@ class LeaseNews:
             listener.send(message)
 
     def _wake(self, most: int) -> None:
-        for waiter in tuple(self.waiters)[: max(1, most)]:
-            waiter.ask()
+        """Have so many of those that wait ask again."""
+        asking = 0
+        for waiter in tuple(self.waiters):
+            if asking < most:
+                asking += waiter.ask()
 
     def _in_loop(self, work: Callable[..., object], argument: object) -> None:
         try:

@@ -205,10 +205,11 @@ class Waiter:
         self.is_asking = False  # its request is being answered again
         self._timer = loop.call_later(seconds, expired)
 
-    def ask(self) -> None:
-        """A round may be open: ask for a lease of it."""
+    def ask(self) -> bool:
+        """A round may be open: ask for a lease of it. Returns whether that is done: not if the miner has left."""
         if not self.is_asking:
             self.is_asking = self._job.ask_again()
+        return self.is_asking
 
     def end(self) -> None:
         self._timer.cancel()

@@ -140,15 +140,18 @@ def news() -> ResponseReturnValue:
         listening = held.pop_all()
 
     def stream() -> Iterator[str]:
-        yield leasing.tip_event(tip.hash, tip.height)
+        text = leasing.tip_event(tip.hash, tip.height)
         while True:
-            try:
-                message = listener.get(timeout=_HEARTBEAT_SECONDS)
-            except queue.Empty:
-                yield ": still here\n\n"
-                continue
-            if message.type in ("block", "reorganisation"):
-                yield leasing.tip_event(message.data["hash"], message.data["height"])
+            yield text
+            text, due = "", time.monotonic() + _HEARTBEAT_SECONDS
+            while not text:  # most messages are not about the tip
+                try:
+                    message = listener.get(timeout=max(0.0, due - time.monotonic()))
+                except queue.Empty:
+                    text = ": still here\n\n"
+                else:
+                    if message.type in ("block", "reorganisation"):
+                        text = leasing.tip_event(message.data["hash"], message.data["height"])
 
     response = Response(stream(), mimetype=_MEDIA_TYPE)
     # Not in a `finally` of the generator, which does not run if the reader left before the generator started.
