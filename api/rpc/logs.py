@@ -83,10 +83,19 @@ def filter_changes(node: Node, filter_id: Any) -> list[Any]:
         _advance(node, filter_id, current, current.height, current.hash, event)
         return [f"0x{item}" for item in ids]
     detached, attached, last = _changes(node, current)
-    _advance(node, filter_id, current, last.header.index, last.header.hash, current.event)
+    changes: list[Any]
     if current.kind == "blocks":
-        return [f"0x{stored.header.hash}" for stored in attached]
-    criteria = _watched(node, current.criteria)
+        changes = [f"0x{stored.header.hash}" for stored in attached]
+    else:
+        changes = _logs_of(node, detached, attached, _watched(node, current.criteria))
+    # Last: a client asks again if the node has no room for the answer.
+    _advance(node, filter_id, current, last.header.index, last.header.hash, current.event)
+    return changes
+
+
+def _logs_of(
+    node: Node, detached: list[StoredHeader], attached: list[StoredHeader], criteria: LogCriteria
+) -> list[dict[str, Any]]:
     removed = [found for stored in detached for found in _in(node, stored, criteria)]
     new = [found for stored in attached for found in _in(node, stored, criteria)]
     return [*_objects(removed, removed=True), *_objects(new)]

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from api.rpc import logs as log_methods
+from services.errors import Busy
 from services.node import Node
 from services.store import filters
 from services.token import logs as log_search
@@ -200,6 +202,24 @@ def test_a_log_filter_tells_everything_new_once(node: Node, rpc: Rpc) -> None:
         assert rpc("eth_getFilterChanges", each) == []
     assert [log["blockNumber"] for log in rpc("eth_getFilterLogs", bounded)] == ["0x4", "0x5"]
     assert rpc("eth_getFilterChanges", bounded) == []
+
+
+def test_events_that_could_not_be_sent_come_with_the_next_poll(
+    node: Node, rpc: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client asks again after "too many large answers", and must not miss what it asked for."""
+    everything = rpc("eth_newFilter", {})
+    blocks = [grow(node) for _ in range(3)]
+
+    def full(size: int) -> None:
+        raise Busy("too_many_answers", "Too many large answers are being sent at once; try again.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log_methods, "reserve", full)
+        refused(lambda: rpc("eth_getFilterChanges", everything), -32005, "...")
+    changes = rpc("eth_getFilterChanges", everything)
+    assert [log["blockHash"] for log in changes] == [f"0x{block.hash}" for block in blocks]
+    assert rpc("eth_getFilterChanges", everything) == []
 
 
 def test_block_and_pending_filters(node: Node, rpc: Rpc) -> None:
