@@ -1,6 +1,5 @@
 """Reading blocks as wallets see them, beginning with block 0; what was read last is kept."""
 
-import json
 import threading
 from collections.abc import Callable
 from functools import cached_property
@@ -42,19 +41,22 @@ class WalletBlocks:
         return [self.spec_block.stored, *self._chain.headers(1, limit - 1)]
 
     def block(self, stored: StoredHeader) -> WalletBlock:
-        """The block of a stored header, executed."""
+        """The block of a stored header, executed.
+
+        Raises:
+            NotFound, Damaged, Pruned
+        """
         return self._blocks.get(stored.header.hash, lambda: self._read_block(stored))
 
     def events(self, stored: StoredHeader) -> tuple[TokenEvent, ...]:
-        """The events alone, at a tenth of the cost."""
+        """The events alone, at a tenth of the cost. Raises: as `block`."""
         return self._events.get(stored.header.hash, lambda: self._read_events(stored))
 
     def _read_block(self, stored: StoredHeader) -> WalletBlock:
         if stored.header.index == 0:
             return self.spec_block
-        text = self._chain.block_bytes(stored.header.hash)
-        transactions = self._rules.read_block(json.loads(text)).transactions if text else ()
-        executed = execute(transactions, self._rules.spec)
+        block = self._rules.read_block(self._chain.block_object(stored.header.hash))
+        executed = execute(block.transactions, self._rules.spec)
         return WalletBlock(stored, executed, erc20.bloom(event.log for item in executed for event in item.events))
 
     def _read_events(self, stored: StoredHeader) -> tuple[TokenEvent, ...]:
