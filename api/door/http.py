@@ -169,6 +169,7 @@ class HttpConnection(Answering):
         if not is_lease(path):
             self._scatter()
         if path in PROBES and request.method in (b"GET", b"HEAD"):
+            self.door.end_large(self)  # its body is not used
             probe(self, request, path)
         elif (refusal := host_refusal(request, self.door.hosts)) is None and is_lease(path):
             serve(self, request)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from api.door import limits
+from services.connections.servers import RedisError
+from services.errors import NotBegun
 from services.node import Node
 from tests.integration.rpc.client import OWNERS, Rpc, rpc_node
 from tests.support.door import RunningDoor
@@ -186,15 +188,31 @@ def test_probes_answer_any_host(door: RunningDoor) -> None:
         assert door.client.door.call("HEAD", path).status == 200
 
 
-def test_readiness_is_that_of_the_store(door: RunningDoor, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    from services.connections.servers import RedisError
-
-    def fails() -> Any:
-        raise RedisError
-
-    monkeypatch.setattr(type(node.chain), "tip", lambda self: fails())
+@pytest.mark.parametrize("error", [RedisError(), NotBegun()])
+def test_readiness_is_that_of_the_store(
+    door: RunningDoor, node: Node, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(node.chain), "tip", lambda self: (_ for _ in ()).throw(error))
     door.client.get("/readyz").refused(503, "store_unavailable")
     assert door.client.get("/healthz").ok() == {"status": "ok"}
+
+
+def test_readiness_is_not_asked_for_where_too_many_requests_wait(
+    door: RunningDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door.door.pool, "submit", lambda job: False)
+    door.client.get("/readyz").refused(503, "too_many_waiting")
+
+
+def test_readiness_is_that_of_the_store_on_a_chain_without_accounts(
+    make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its door serves miners."""
+    node = make_node(SPEC="tutorial")
+    with RunningDoor(node) as door:
+        assert door.client.get("/readyz").ok() == {"status": "ready"}
+        monkeypatch.setattr(type(node.chain), "tip", lambda self: (_ for _ in ()).throw(RedisError()))
+        door.client.get("/readyz").refused(503, "store_unavailable")
 
 
 def test_a_connection_serves_many_requests_also_sent_ahead(door: RunningDoor) -> None:

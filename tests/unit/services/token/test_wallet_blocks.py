@@ -9,7 +9,9 @@ from tests.support.nodes import TestNode
 
 
 @pytest.mark.parametrize(("body", "error"), [(None, NotFound), (b"{", Damaged)])
-def test_a_block_without_its_body_is_an_error_and_not_an_empty_block(body: bytes | None, error: type[NodeError]) -> None:
+def test_a_block_without_its_body_is_an_error_and_not_an_empty_block(
+    body: bytes | None, error: type[NodeError]
+) -> None:
     node = TestNode(FakeRedis(server=FakeServer())).node
     stored = node.chain.header(node.chain.tip().hash)
     assert stored is not None
