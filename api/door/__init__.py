@@ -7,7 +7,7 @@ for the store; a `job` is one request there.
 
 `feed` is the one reader of what happens on the node, `backlog` keeps it as steps for the subscribers, `notices` are the
 messages that a step is for one subscription, and `subscriptions` are those of one WebSocket. `leases` are the requests
-of miners: `gathering` reads them together, `heads` knows their heads again, `lease_batches` answers them together, and
-`lease_news` is the one reader for those that wait. `probes` are those of health checks. `watch` ends connections that
-are silent, slow or stuck, and `limits` has the numbers.
+of miners: `gathering` reads them together, `known_heads` has the heads that came before, `lease_batches` answers them
+together, and `lease_news` is the one reader for those that wait. `probes` are those of health checks. `watch` ends
+connections that are silent, slow or stuck, and `limits` has the numbers.
 """

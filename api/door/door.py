@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from api.door.backlog import Backlog, Step
 from api.door.feed import Feed
-from api.door.heads import Heads
+from api.door.known_heads import KnownHeads
 from api.door.lease_batches import LeaseBatches
 from api.door.lease_news import LeaseNews
 from api.door.limits import MAX_ARRIVING
@@ -40,7 +40,7 @@ class Door:
         self.feed = Feed(node, self._tell, self._lose)
         self.lease_news = LeaseNews(node, loop)
         self.lease_batches = LeaseBatches(node.leases, self.pool, loop)
-        self.heads = Heads()
+        self.known_heads = KnownHeads()
         self.hosts = Hosts(settings.loopback, frozenset(settings.allowed_hosts), settings.host)
         self.max_body = settings.max_body
         self.callers: set[HttpConnection] = set()  # connections that speak HTTP
@@ -74,7 +74,7 @@ class Door:
         return MAX_LARGE_BODY if controls else self.max_body
 
     def begin_large(self, connection: "HttpConnection") -> bool:
-        """Whether a connection may send a body of more than `max_body` bytes: one at a time may."""
+        """Let a connection send a body of more than `max_body` bytes; False if another one does."""
         if self._large is not None:
             return False
         self._large = connection

@@ -71,7 +71,7 @@ class HttpConnection(Answering):
         if self._over:
             return  # thrown away: the client may still be sending what was refused
         starts = self._stage == "idle" and not (self._busy or self._waiting or self._paused)
-        if starts and (request := self.door.heads.read(data)) is not None:
+        if starts and (request := self.door.known_heads.read(data)) is not None:
             self._since, self._data = self.door.now, b""
             serve(self, request)
             return
@@ -224,7 +224,7 @@ class HttpConnection(Answering):
     def gather(self, request: Received) -> None:
         """Have the connection, on which a miner's request was answered, read with those of other miners."""
         if self._data:
-            self.door.heads.learn(self._data, request)
+            self.door.known_heads.learn(self._data, request)
             self._data = b""
         if self._gathered >= 0 or self._over or self._busy or self._waiting or self._paused or self._half_closed:
             return

@@ -1,7 +1,6 @@
 """Who waits for a round or for news of the tip, and the one reader that tells them."""
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,7 @@ class LeaseNews:
 
     def _read(self) -> None:
         seen, idle, told = "", 0, ""
-        spoke = time.monotonic()  # when the listeners were last told something
+        spoke = self._loop.time()  # when the listeners were last told something
         while True:
             with self._lock:
                 if self._loop.is_closed() or not (self.listeners or self.waiters):
@@ -69,15 +68,15 @@ class LeaseNews:
                     if tip.hash != told:
                         told = tip.hash
                         self._in_loop(self._tell, tip_event(tip.hash, tip.height).encode())
-                        spoke = time.monotonic()
+                        spoke = self._loop.time()
                 idle = 0 if kinds else idle + 1
                 if "round" in kinds:
                     self._in_loop(self._wake, len(self.waiters))
                 elif idle % _IDLE_LOOKS == _IDLE_LOOKS - 1:
                     self._in_loop(self._wake, 1)
-                if time.monotonic() - spoke >= _HEARTBEAT_SECONDS:
+                if self._loop.time() - spoke >= _HEARTBEAT_SECONDS:
                     self._in_loop(self._tell, _HEARTBEAT)
-                    spoke = time.monotonic()
+                    spoke = self._loop.time()
             except (RedisError, NodeError) as error:
                 if self._loop.is_closed():  # the store may end with the door
                     continue

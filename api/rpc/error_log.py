@@ -24,7 +24,8 @@ class ErrorLog:
         """Log one error, only on a development chain: elsewhere the callers are strangers.
 
         Args:
-            method: a name that may be shown. error: the error object of the response.
+            method: a name that may be shown.
+            error: the error object of the response.
         """
         if not settings.spec.development:
             return

@@ -43,7 +43,7 @@ def wait_for(node: Node, look: Callable[[], Found | None], after: str, seconds: 
     deadline = node.clock.now() + seconds
     while (found := look()) is None:
         left = deadline - node.clock.now()
-        # A clock that was set back makes the wait longer by no more than it had left.
+        # A clock that was set back by more than has been waited ends the wait, or it would be too long.
         if not 0 < left <= seconds:
             return None
         events = node.mining.events.since(after, min(left, _TURN))

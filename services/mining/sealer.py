@@ -1,7 +1,8 @@
 """The key by which this process signs templates, on a chain that only sealers extend.
 
-The processes of the node have it: API, network worker and ticker. Mining workers have none. Where one of them finds
-that a template is needed, it asks the network worker for it (`Sealer.ask`).
+The processes of the node have it: API, network worker and ticker. Mining workers have none, and a network worker on
+another machine need not have it. A process without it that finds that a template is needed asks the network workers for
+it (`Sealer.ask`).
 """
 
 from pathlib import Path

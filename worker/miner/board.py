@@ -51,7 +51,7 @@ class Board:
         self._tip.value = f"{height}:{tip}".encode()[:127]
 
     def hear_of_lease(self, height: int, tip: str) -> None:
-        """Note the tip of a lease, unless the news know a higher one. News may be late, or not come at all."""
+        """Note the tip of a lease, unless the news has told a higher one. News may be late, or not come at all."""
         with self._tip.get_lock():
             known = bytes(self._tip.value).decode().partition(":")[0]
             if not known or height >= int(known):

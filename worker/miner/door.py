@@ -152,7 +152,7 @@ class LeaseDoor:
                         raise Away("The node is asked elsewhere now.")
         except urllib3.exceptions.HTTPError as error:
             self._ways.leave(url)
-            raise Away(f"The news were interrupted ({type(error).__name__}).") from None
+            raise Away(f"The news was interrupted ({type(error).__name__}).") from None
         raise Away("The node ended the news.")
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ def _tips(response: Any) -> Iterator[tuple[int, str]]:
         rest += chunk
         *lines, rest = rest.split(b"\n")
         if len(rest) > _MOST_BYTES:
-            raise Away("The node's news are none.")
+            raise Away("The node's news cannot be read.")
         for line in lines:
             name, _, value = line.decode(errors="replace").strip("\r").partition(": ")
             if name == "event":
@@ -214,7 +214,7 @@ def _tips(response: Any) -> Iterator[tuple[int, str]]:
                 try:
                     yield _number(found, "height"), _text(found, "tip")
                 except ValueError:
-                    raise Away("The node's news are none.") from None
+                    raise Away("The node's news cannot be read.") from None
 
 
 def _object(text: bytes) -> dict[str, Any] | None:

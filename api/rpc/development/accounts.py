@@ -62,7 +62,7 @@ def _send(node: Node, wanted: Wanted) -> str:
         except Refusal as error:  # another call has taken the nonce
             if error.code not in NONCE_TAKEN:
                 raise
-        except RpcError as error:  # … for the same transaction
+        except RpcError as error:  # another call has sent this very transaction
             if error.message not in (ALREADY_KNOWN, "nonce too low"):
                 raise
     raise Busy("contended", "Too many transactions of this sender arrive at once; try again.")

@@ -60,6 +60,9 @@ class Loop:
     def is_closed(self) -> bool:
         return False
 
+    def time(self) -> float:
+        return time.monotonic()
+
 
 @pytest.fixture
 def news(node: Node) -> lease_news.LeaseNews:

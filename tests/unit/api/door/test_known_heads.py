@@ -5,8 +5,8 @@ from contextlib import suppress
 import httptools
 import pytest
 
-from api.door import heads as module
-from api.door.heads import LARGEST, Heads
+from api.door import known_heads as module
+from api.door.known_heads import LARGEST, KnownHeads
 from api.door.requests import Received
 
 BODY = b'{"name":"a","rate":1}'
@@ -40,8 +40,8 @@ class _Parsed(Received):
         self.method, self.keep = self._parser.get_method(), self._parser.should_keep_alive()
 
 
-def known(data: bytes) -> Heads:
-    heads = Heads()
+def known(data: bytes) -> KnownHeads:
+    heads = KnownHeads()
     heads.learn(data, _Parsed(data))
     return heads
 
@@ -95,14 +95,14 @@ def test_what_may_mean_something_else_is_not_remembered(data: bytes) -> None:
 
 def test_only_a_whole_request_alone_is_remembered() -> None:
     for data in (request() + request(), request()[:-1]):
-        heads = Heads()
+        heads = KnownHeads()
         heads.learn(data, _Parsed(request()))
         assert heads.read(request()) is heads.read(data) is None
 
 
 def test_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST", 3)
-    heads = Heads()
+    heads = KnownHeads()
     all_data = [request(fields=FIELDS.replace(b"qv_1", b"qv_%d" % number)) for number in range(4)]
     for data in all_data[:3]:
         heads.learn(data, _Parsed(data))

@@ -15,7 +15,7 @@ LARGEST: Final = 1_024
 _LINE = re.compile(rb"POST (/leases(?:/[0-9a-f]{32})?(?:\?wait=[0-9]{1,2})?) HTTP/1\.1")
 
 
-class Heads:
+class KnownHeads:
     """The heads that the door remembers."""
 
     def __init__(self) -> None:
