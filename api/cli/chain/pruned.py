@@ -72,12 +72,13 @@ def _verified(client: NodeClient, spec: ChainSpec, advance: Callable[[int, int],
             follow(header)
     try:
         for value, _ in client.blocks(kept_from):
+            height = window[-1].index + 1
             try:
                 block = rules.read_block(value)
                 follow(block.header)
                 rules.check_body(block)
             except RuleError as error:
-                raise rule_broken(window[-1].index, error) from None
+                raise rule_broken(height, error) from None
             transactions += len(block.transactions)
     except Refused as error:
         if error.code == "pruned":

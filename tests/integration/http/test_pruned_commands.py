@@ -106,6 +106,20 @@ def test_verify_finds_a_header_that_breaks_a_rule(pruned: Node, url: str, monkey
     assert result.exit_code != 0 and ("rule" in result.output or "changed each time it was read" in result.output)
 
 
+@pytest.mark.parametrize("height", [KEPT_FROM, 14])
+def test_verify_names_the_block_that_cannot_be_read(
+    pruned: Node, url: str, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = NodeClient.blocks
+
+    def wrong(client: NodeClient, first: int = 1, last: int | None = None) -> Iterator[tuple[dict[str, Any], int]]:
+        for value, length in real(client, first, last):
+            yield (value | {"timestamp": "noon"} if value["index"] == height else value), length
+
+    monkeypatch.setattr(NodeClient, "blocks", wrong)
+    failed("chain", "verify", "--url", url, saying=(f"Block {height} breaks the rule",))
+
+
 def test_an_export_is_refused_by_a_sentence_and_so_is_a_backup_of_the_chain_alone(
     pruned: Node, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
