@@ -95,10 +95,10 @@ class Doorkeeper:
     def require_this_machine(self, scope: Scope | None = None) -> None:
         """Refuse everyone but this machine, the admin, and operators with the scope.
 
+        A page of a configured origin in a browser on this machine counts as this machine.
+
         Raises:
             HttpRefusal: 401 `admin_token_required`, 403 `scope_missing`.
-
-        A page of a configured origin in a browser on this machine counts as this machine.
         """
         if not self.is_this_machine() and not self.is_admin(scope):
             raise HttpRefusal(

@@ -17,7 +17,7 @@ class Shown:
     name: str
     url: str  # of its API
     rpc_url: str  # of JSON-RPC
-    ws_url: str  # ""; it serves no WebSocket
+    ws_url: str  # "": it serves no WebSocket
     address: str
     admin_token_file: str
     directory: str

@@ -57,7 +57,7 @@ def run(
             if node.fault:
                 terminal.say(f"quarry: {node.plan.name}: {node.fault}")
         if show.config_out is not None:
-            _write_config(show.config_out, launch, place)
+            _write_config(show.config_out, launch)
         if show.as_json:
             terminal.show_json(_as_json(launch, place))
         elif show.talks:
@@ -132,7 +132,7 @@ def _as_json(launch: Launch, place: Place) -> dict[str, Any]:
     return value
 
 
-def _write_config(file: Path, launch: Launch, place: Place) -> None:
+def _write_config(file: Path, launch: Launch) -> None:
     first = launch.nodes[0]
     spec = first.settings.spec
     price, block = call(first.url, ("eth_gasPrice", []), ("eth_getBlockByNumber", ["latest", False]))

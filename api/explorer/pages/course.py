@@ -208,17 +208,21 @@ def _parent(node: Node, sample_url: str) -> dict[str, Any]:
 
 def _chain(node: Node, sample_url: str) -> dict[str, Any]:
     """Consecutive mined blocks, and how many follow them."""
-    if other := _other_blocks(node):
-        return {"blocks": sample_url, "later": len(sample_blocks()) - SHOWN, "sample": other}
-    tip = node.chain.tip()
+    if why := _other_blocks(node) or _unfit(node):
+        return {"blocks": sample_url, "later": len(sample_blocks()) - SHOWN, "sample": why}
+    later = max(0, node.chain.tip().height - FIRST - SHOWN + 1)
+    return {"blocks": f"/chain?from={FIRST}&limit={SHOWN}", "later": later}
+
+
+def _unfit(node: Node) -> str:
+    """Why the first blocks of this chain do not serve; "": they do."""
     if node.chain.kept_from() > 1:
-        return {"blocks": sample_url, "later": len(sample_blocks()) - SHOWN, "sample": _PRUNED}
+        return _PRUNED
     headers = node.chain.headers(FIRST, SHOWN)
     if len(headers) < SHOWN:
-        return {"blocks": sample_url, "later": len(sample_blocks()) - SHOWN, "sample": _SHORT}
-    if sum(item.size for item in headers) > _MOST_BYTES or max(item.header.difficulty for item in headers) > EASED:
-        return {"blocks": sample_url, "later": len(sample_blocks()) - SHOWN, "sample": _HEAVY}
-    return {"blocks": f"/chain?from={FIRST}&limit={SHOWN}", "later": max(0, tip.height - FIRST - SHOWN + 1)}
+        return _SHORT
+    heavy = sum(item.size for item in headers) > _MOST_BYTES or max(item.header.difficulty for item in headers) > EASED
+    return _HEAVY if heavy else ""
 
 
 def _cost(node: Node, sample_url: str) -> dict[str, Any]:

@@ -211,8 +211,10 @@ function listen() {
   });
   source.addEventListener("error", () => {
     // The browser reconnects after a lost connection, but not after a refusal (too many streams).
-    if (source.readyState === EventSource.CLOSED) poll();
-    else say("waiting", "Reconnecting", "The stream of events was interrupted.");
+    if (source.readyState === EventSource.CLOSED) {
+      live.source = null;
+      poll();
+    } else say("waiting", "Reconnecting", "The stream of events was interrupted.");
   });
   for (const kind of ["block", "round", "reorganisation", "cancelled"]) source.addEventListener(kind, refreshSoon);
   let waiting = null;
