@@ -1,7 +1,7 @@
 """What theory says of the lab's scenarios, each formula with its source.
 
 Hash rates are shares of the whole network's, from 0 to 1; `q` and `alpha` are those of one attacker. All but the stale
-rate assume that news take no time. The rule of the difficulty has no formula: it is simulated with its own code.
+rate assume that news takes no time. The rule of the difficulty has no formula: it is simulated with its own code.
 """
 
 from __future__ import annotations

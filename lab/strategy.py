@@ -62,7 +62,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What to do. Raises `ValueError` in the lab, and is reported, if it cannot be done.
+    """What to do. If it cannot be done, that is reported, and the node behaves as an honest one from then on.
 
     `publish` is how many of the withheld blocks are published now, oldest first; others hear of them at once, as of one
     branch. `give_up` drops the private branch and mines on the public tip; blocks published by the same action are kept

@@ -61,9 +61,7 @@ class Requests:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self.tunnelled = data[upgrade.args[0] :]
-        except httptools.HttpParserCallbackError as error:
-            raise BadRequest from error
-        except httptools.HttpParserError as error:
+        except httptools.HttpParserError as error:  # also where a callback below has raised
             raise BadRequest from error
         if self._in_head and self._head_bytes > MAX_HEAD:
             raise BadRequest

@@ -137,7 +137,7 @@ class Router:
         """
         if host not in _LOOPBACK:
             raise LabError(f"A node of a lab is on this machine; {host} is not.")
-        return self._do(self._add(node, host, port, own_port))
+        return self._do(self._add(node, port, own_port))
 
     def redirect(self, node: int, port: int | None) -> None:
         """Have another port of this machine get the requests to a node; None: the node itself."""
@@ -214,7 +214,7 @@ class Router:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
-    async def _add(self, node: int, host: str, port: int, own_port: int) -> int:
+    async def _add(self, node: int, port: int, own_port: int) -> int:
         for name in _LOOPBACK:  # all names of this machine mean the same node
             if self._places.get((name, port), node) != node:
                 raise LabError(f"Another node of the lab is at port {port}.")

@@ -1,4 +1,4 @@
-"""News that travel slowly make blocks stale.
+"""News that travels slowly makes blocks stale.
 
 All nodes have the same hash rate, and a block comes every `interval` seconds. Each message takes `delay` seconds from
 one node to another. Whoever finds a block before it has heard of the last one works on an older tip, and one of the two

@@ -135,7 +135,6 @@ class Checker:
     parted: frozenset[str] = frozenset()  # URLs of those that never lie, and are on another chain from some height on
     acknowledged: set[str] = field(default_factory=set)
     goes_back: bool = False  # set while the node goes back on demand
-    lost_records: bool = False  # set when a test forgets records on purpose
     tip: State = field(init=False)
     reorganisations: int = 0
     statuses: set[str] = field(default_factory=set)  # seen in terminal records

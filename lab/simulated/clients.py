@@ -36,15 +36,15 @@ class Clients:
             items.append(self._random.choice(self._sent))  # again, perhaps to another node
             self._world.met("transaction sent again")
         if len(items) == 1:
-            self._post(node, "/transactions/new", items[0].fields, items)
+            self._post(node, "/transactions/new", items[0].fields)
         else:
-            self._post(node, "/transactions/batch", {"transactions": [item.fields for item in items]}, items)
+            self._post(node, "/transactions/batch", {"transactions": [item.fields for item in items]})
         if self._random.random() < 0.1:  # a double spend: the same nonces, elsewhere
             other = self._random.choice(self._world.nodes)
             rival = self._signed(key, items[0].nonce, amount=COIN // 2, fee=self._fee(), data="rival")
             self._sent.append(rival)
             self._world.met("double spend")
-            self._post(other, "/transactions/new", rival.fields, [rival])
+            self._post(other, "/transactions/new", rival.fields)
 
     def mine(self, node: SimNode | None = None) -> None:
         """Ask a node for a block."""
@@ -69,7 +69,7 @@ class Clients:
                 with self._world.scheduler.acting_for(process):
                     process.node.requests.cancel(opened.decode())
 
-    def _post(self, node: SimNode, path: str, body: Any, items: list[Transaction]) -> None:
+    def _post(self, node: SimNode, path: str, body: Any) -> None:
         self._world.serve(node.url, "POST", path, json.dumps(body).encode())
 
     def _make(self, node: SimNode, key: KeyPair, ahead: int) -> Transaction:

@@ -189,9 +189,6 @@ class Database:
     def lpop(self, key: bytes) -> bytes | None:
         return self._pop(key, 0)
 
-    def rpop(self, key: bytes) -> bytes | None:
-        return self._pop(key, -1)
-
     def _pop(self, key: bytes, at: int) -> bytes | None:
         if key not in self.keys:
             return None

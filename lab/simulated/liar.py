@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lab.simulated.checker import State
@@ -54,7 +53,6 @@ class Liar:
         honest = [json.loads(self._world.tree.states[name].block.canonical) for name in state.hashes()]
         self._chainwork = state.claim.chainwork
         self._chain = honest
-        self._headers_of: Callable[[Json], Json] = _header
         window = list(state.replay.window)
         length = self._random.randint(3, 5)
         wrong = self._random.randrange(length - 1)
@@ -111,13 +109,13 @@ class Liar:
             case "chain id":
                 body = [reward, self._signed(KEYS[0], state, chain_id=spec.chain_id + 1)]
             case "replayed":
-                old = next((item for item in self._mined(state)), None)
+                old = next((item for item in self._mined()), None)
                 body = [reward, old] if old else [reward, reward]
             case _:
                 return block
         return {**block, "transactions": body, "transactions_root": root_of(body)}
 
-    def _mined(self, state: State) -> list[Json]:
+    def _mined(self) -> list[Json]:
         return [item for block in self._chain for item in block["transactions"] if item["type"] != "reward"]
 
     def _signed(self, key: KeyPair, state: State, ahead: int = 0, **changes: Any) -> Json:

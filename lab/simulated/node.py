@@ -42,8 +42,6 @@ _JOBS: dict[str, Callable[..., Any]] = {
 
 # Virtual seconds for which a worker waits, at most, for the desk: for a new template, or for its block.
 _NODE_SECONDS = 0.2
-# To build an application takes longer than half a schedule, and it holds nothing except its node.
-_APPS: list[Flask] = []
 
 
 class SimProcess(Process):

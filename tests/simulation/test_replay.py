@@ -64,7 +64,7 @@ class Run:
         """Whether the statistical simulation builds the same tree of the same draws.
 
         Args:
-            links: how long news take; None: what was heard is given.
+            links: how long news takes; None: what was heard is given.
         """
         tree = replay(
             self.draws,
@@ -129,11 +129,11 @@ def run(
 
 @pytest.mark.parametrize("seed", [2, 5, 6])
 def test_honest_nodes_with_delays_between_them(seed: int) -> None:
-    """Nodes ask a peer once a second at most, and their workers have other jobs: no link says when news arrive."""
+    """Nodes ask a peer once a second at most, and their workers have other jobs: no link says when news arrives."""
     found = run(seed, None, latency=0.3, interval=10)
     assert found.stale > 0 and len(found.blocks) > 40
     assert found.agrees_with(None, None)
-    assert not found.agrees_with(Links(NODES, 0.0), None), "it matters when news arrive"
+    assert not found.agrees_with(Links(NODES, 0.0), None), "it matters when news arrives"
 
 
 @pytest.mark.parametrize(

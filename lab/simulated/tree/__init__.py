@@ -4,7 +4,7 @@ It has the fork choice and the difficulty of the product, and the strategies of 
 
 - `blocks`: a block, its ancestors, the difficulty of the next one
 - `draws`: where chance comes in
-- `links`: how long news take between nodes
+- `links`: how long news takes between nodes
 - `miner`: a node with a strategy
 - `payments`: which block holds which payment
 - `nodes`: one node, and what wants to know of it

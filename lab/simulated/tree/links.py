@@ -1,4 +1,4 @@
-"""The links between nodes, and how long a block's news take over them."""
+"""The links between nodes, and how long news of a block takes over them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Routes = list[tuple[float, float, tuple[int, ...]]]
 
 
 class Links:
-    """One link from each node to each other. News take the fastest way, also over other nodes, as gossip does.
+    """One link from each node to each other. News takes the fastest way, also over other nodes, as gossip does.
 
     Nodes are indices from 0. A node that is down has no links.
     """

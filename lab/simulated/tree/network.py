@@ -49,7 +49,7 @@ class Network:
         Args:
             rates: hashes per second of each node.
             spec: its difficulty and interval; the difficulty is constant where `block_interval` is 0.
-            links: between the nodes; None: news take no time.
+            links: between the nodes; None: news takes no time.
             strategies: by the node's index, from 0. Other nodes publish each block at once.
             draws: the blocks that are found, in place of random ones.
             better: the rule by which nodes choose between tips; another than ours is for comparison.
@@ -117,7 +117,7 @@ class Network:
         heappush(self._events, (time, self._order(), None, call, arguments))
 
     def settle(self) -> None:
-        """Let all news arrive that are on their way, without another block. The clock goes on to the last of them."""
+        """Let all news arrive that is on its way, without another block. The clock goes on to the last of them."""
         while self._events:
             self._next_event()
         if self._next_find < self.now:

@@ -1,7 +1,7 @@
 """The same chance again: the blocks of a run, found at the same times by the same nodes with the same hashes.
 
-The full simulation and the tree must give the same tree for the same draws, if news take the same time in both. What is
-left to the tree is what each node works on, and what each strategy publishes.
+The full simulation and the tree must give the same tree for the same draws, if news takes the same time in both. What
+is left to the tree is what each node works on, and what each strategy publishes.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def replay(
 
     Args:
         draws: in the order of their times.
-        links: between the nodes, whose indices begin at 0; None: news take no time.
+        links: between the nodes, whose indices begin at 0; None: news takes no time.
         strategies: by the nodes' numbers, from 1. They must be new objects, in the state in which the run began.
         began: Unix seconds at time 0, for timestamps.
         script: what a scenario did to the network, with the times.
         heard: when each node heard of each block: seconds, the node's number, the hash. Links then carry nothing; so a
-            run can be replayed whose news take other times than links here do.
+            run can be replayed whose news takes other times than links here do.
 
     Raises:
         BadDraws: times fall, a finder or a hash is impossible.

@@ -92,7 +92,7 @@ def test_stale_blocks_and_intervals_of_real_nodes_are_those_of_the_simulation(tm
     """Two parameters are measured on the real nodes: the pace, which a busy machine slows down, and the delay."""
     blocks, delay = real(load_spec("lab"), DELAY, BLOCKS, tmp_path)
     pace = fmean(intervals(blocks))
-    assert delay > 5 * DELAY, "news take several messages"
+    assert delay > 5 * DELAY, "news takes several messages"
     runs = [simulated(seed, load_spec("lab"), pace, delay, len(blocks)) for seed in range(30)]
     found = sum(map(len, runs)) - len(runs)
     p = fisher(stale(blocks), len(blocks) - 1, sum(map(stale, runs)), found)
