@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
+from api.cli import terminal
 from api.cli.group import Failure, Unreachable
 from services.settings.values import BadValue, clean, named
 from shared import wire
@@ -54,11 +55,16 @@ class Refused(Failure):
         return self.code == "store_unavailable"
 
 
-def once_the_store_answers(ask: Callable[[], T], seconds: float = PATIENCE) -> T:
+def once_the_store_answers(
+    ask: Callable[[], T], seconds: float = PATIENCE, before_repeat: Callable[[], None] = lambda: None
+) -> T:
     """What `ask` returns. It is called again for so many seconds while the node says that its store does not answer.
 
     The store may have done what it gave no answer to. So `ask` must be safe to repeat: it only reads, or the node takes
     the same request only once.
+
+    Args:
+        before_repeat: called each time that `ask` is about to be called again.
 
     Raises:
         Refused: the node refuses for another reason, or for this one until the end.
@@ -70,6 +76,7 @@ def once_the_store_answers(ask: Callable[[], T], seconds: float = PATIENCE) -> T
         except Refused as error:
             if not error.is_of_the_store or time.monotonic() >= deadline:
                 raise
+        before_repeat()
         time.sleep(_REPEAT)
 
 
@@ -80,14 +87,16 @@ class NodeClient:
         url: http or https, host, and optionally a port and a path that the API is under.
         token: the admin token, sent as Bearer.
         connections: how many are kept open; of so many threads each has its own.
+        quiet: do not say on standard error that the store is waited for.
     """
 
-    def __init__(self, url: str, token: str | None = None, *, connections: int = 1) -> None:
+    def __init__(self, url: str, token: str | None = None, *, connections: int = 1, quiet: bool = False) -> None:
         self.url = named("The node's address", node_url, url)
         self._headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
         self._pool = urllib3.PoolManager(retries=False, maxsize=connections)
+        self._says_that_it_waits = not quiet
 
     def get(self, path: str, *, timeout: float = _READ_TIMEOUT, **query: Any) -> Any:
         """The JSON at `path`.
@@ -97,7 +106,11 @@ class NodeClient:
             Unreachable: there is no answer within `timeout` seconds.
             Failure: the answer is not JSON, or too large.
         """
-        return once_the_store_answers(lambda: self._ask("GET", path, query, None, timeout))
+        return self.once_the_store_answers(lambda: self._ask("GET", path, query, None, timeout))
+
+    def once_the_store_answers(self, ask: Callable[[], T]) -> T:
+        """As the function of this name. The first time that it waits, it says so, unless the client is quiet."""
+        return once_the_store_answers(ask, before_repeat=self._say_that_it_waits)
 
     def get_once(self, path: str) -> Any:
         """As `get`, for who wants to know how the node is now: it is not asked again."""
@@ -208,9 +221,14 @@ class NodeClient:
                 raise Failure(f"The transaction {identifier} still {what} after {seconds:g} s; {remedy}.")
             time.sleep(0.1)
 
+    def _say_that_it_waits(self) -> None:
+        if self._says_that_it_waits:
+            self._says_that_it_waits = False
+            terminal.say(f"The node's store does not answer. Asking again for up to {PATIENCE:g} seconds.")
+
     def _page(self, first: int, limit: int) -> bytes:
         query = {"from": first, "limit": limit}
-        return once_the_store_answers(lambda: self._request("GET", "/chain", query, None, _READ_TIMEOUT))
+        return self.once_the_store_answers(lambda: self._request("GET", "/chain", query, None, _READ_TIMEOUT))
 
     def _ask(self, method: str, path: str, query: dict[str, Any], body: Any, timeout: float) -> Any:
         return _read(self._request(method, path, query, body, timeout))

@@ -105,7 +105,7 @@ def with_node(command: Command) -> Command:
 
     @wraps(command)
     def run(*args: Any, url: str | None, token: Path | None, as_json: bool, **kwargs: Any) -> Any:
-        return command(Target(connect(url, token), as_json), *args, **kwargs)
+        return command(Target(connect(url, token, quiet=as_json), as_json), *args, **kwargs)
 
     return cast(Command, url_option(token_option(json_option(run))))
 
@@ -147,7 +147,7 @@ def redis_url_option(option: str, variable: str, text: str) -> Callable[[Command
     return click.option(option, envvar=variable, callback=_read_by(read), help=text)
 
 
-def connect(url: str | None, token_file: Path | None = None) -> NodeClient:
+def connect(url: str | None, token_file: Path | None = None, *, quiet: bool = False) -> NodeClient:
     """A client for `url`, or for the node that runs on this machine, or for the default address.
 
     The client sends the token in `token_file`, or QUARRY_TOKEN if it is set. Otherwise it sends a node's token file,
@@ -159,9 +159,9 @@ def connect(url: str | None, token_file: Path | None = None) -> NodeClient:
     token = _given_token() if token_file is None else _token_in(token_file)
     found = running_node(url)
     if found is None:
-        return NodeClient(url or DEFAULT_URL, token)
+        return NodeClient(url or DEFAULT_URL, token, quiet=quiet)
     # At the address of the record: another program may listen at the other address of `localhost`.
-    return NodeClient(found[1].url, token or _read_token(found[1]))
+    return NodeClient(found[1].url, token or _read_token(found[1]), quiet=quiet)
 
 
 def _given_token() -> str | None:

@@ -212,7 +212,7 @@ class RealNode:
     def follow(self) -> None:
         """The node runs: watch it, and apply what was asked of it before."""
         token = read_secret(self.running.admin_token_file)
-        self._client = NodeClient(self.running.url, token, connections=_CONNECTIONS)
+        self._client = NodeClient(self.running.url, token, connections=_CONNECTIONS, quiet=True)
         self._state = "running"
         self._tree.note("node", node=self.number, state="running")
         self._watcher = Watcher(self.number, self._client, self._tree, self._finder_of)

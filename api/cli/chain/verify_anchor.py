@@ -47,7 +47,7 @@ def verify_anchor(file: Path, proof: Path | None, block: str | None, url: str | 
             raise Failure(f"The proof is for the block {found.block}, not for the one that you named with --block.")
         compared.append("the block has the hash that you named")
     if url is not None:
-        _require_on_chain(url, found)
+        _require_on_chain(url, found, as_json)
         compared.append(f"the block is on the chain of the node at {url}")
     if as_json:
         terminal.show_json({"valid": True, "compared": bool(compared), **asdict(found)})
@@ -76,8 +76,8 @@ def _moment(timestamp: int | float) -> str:
         return f"{timestamp} Unix seconds"
 
 
-def _require_on_chain(url: str, found: anchor_proof.Anchor) -> None:
-    block = NodeClient(url).find(f"/blocks/{found.height}")
+def _require_on_chain(url: str, found: anchor_proof.Anchor, as_json: bool) -> None:
+    block = NodeClient(url, quiet=as_json).find(f"/blocks/{found.height}")
     if block is None or block["hash"] != found.block:
         raise Failure(f"The chain of the node at {url} does not have this block at height {found.height}.")
 

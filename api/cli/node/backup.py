@@ -62,7 +62,7 @@ def backup(
     elif redis_url is not None:  # a container of a cluster has both in its environment
         url = None
     passphrase = new_passphrase()
-    with store_failures(), source_of(url, redis_url, node, spec) as source:
+    with store_failures(), source_of(url, redis_url, node, spec, quiet=as_json) as source:
         if str(file) == "-" or _is_special(file):
             require(str(file) != "-" or not as_json, "--json prints to standard output, and so does FILE -.")
             done = _to_stream(source, passphrase, file, not without_chain)

@@ -156,7 +156,9 @@ class HttpSource:
 
 
 @contextlib.contextmanager
-def source_of(url: str | None, redis_url: str | None, node: str | None, spec: str | None) -> Iterator[Source]:
+def source_of(
+    url: str | None, redis_url: str | None, node: str | None, spec: str | None, *, quiet: bool
+) -> Iterator[Source]:
     """The node that is backed up.
 
     Args:
@@ -164,6 +166,7 @@ def source_of(url: str | None, redis_url: str | None, node: str | None, spec: st
         redis_url: its store.
         node: its name; None: the only one, or `node1` with `redis_url`.
         spec: its chain spec; None: the one it runs with.
+        quiet: of its client.
 
     Raises:
         Failure: there is no such node, or there are several.
@@ -174,7 +177,7 @@ def source_of(url: str | None, redis_url: str | None, node: str | None, spec: st
         if url is not None:
             found = running_node(url)
             if found is None:
-                yield HttpSource(NodeClient(url))
+                yield HttpSource(NodeClient(url, quiet=quiet))
                 return
             files, record = found
             name, redis_url = record.name, record.redis_url

@@ -69,10 +69,10 @@ class _Story:
     """Prints what the demo does, step by step, unless it is quiet."""
 
     def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
+        self.quiet = quiet
 
     def tell(self, text: str) -> None:
-        if not self._quiet:
+        if not self.quiet:
             first, *others = textwrap.wrap(text, 78, break_long_words=False, break_on_hyphens=False)
             terminal.show(f"- {first}", *(f"  {line}" for line in others))
 
@@ -107,7 +107,7 @@ def _node(directory: Path, story: _Story) -> Iterator[tuple[NodeClient, Ed25519S
         launch.start()
         running = launch.nodes[0]
         story.tell(f"Started a node at {running.url}: Valkey, API, 2 mining workers, network worker, ticker.")
-        yield NodeClient(running.url), Ed25519Signer(keyring.load(files.directory))
+        yield NodeClient(running.url, quiet=story.quiet), Ed25519Signer(keyring.load(files.directory))
     finally:
         launch.stop()
 

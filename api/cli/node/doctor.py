@@ -47,7 +47,7 @@ def doctor(url: str | None, token: Path | None, redis_url: str | None, broker_ur
     Exit code 1: at least one check failed.
     """
     found = []
-    for finding in _examine(url, connect(url, token), redis_url, broker_url):
+    for finding in _examine(url, connect(url, token, quiet=as_json), redis_url, broker_url):
         found.append(finding)
         if not as_json:
             colour = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.verdict]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from api.cli import terminal
-from api.cli.client import NodeClient, Refused, once_the_store_answers
+from api.cli.client import NodeClient, Refused
 from api.cli.group import INTERRUPTED, USAGE, Failure, Unreachable
 from api.cli.options import Target
 from api.cli.progress import line
@@ -94,7 +94,7 @@ def _submit(client: NodeClient, signed: dict[str, Any], identifier: str) -> dict
     """
     for _ in range(_ATTEMPTS):
         try:
-            answer: dict[str, Any] = once_the_store_answers(lambda: client.post("/transactions/new", signed))
+            answer: dict[str, Any] = client.once_the_store_answers(lambda: client.post("/transactions/new", signed))
             return answer
         except Unreachable:
             time.sleep(_PAUSE)

@@ -112,11 +112,11 @@ def show(name: str, url: str | None, as_json: bool) -> None:
     The balance is asked of the node that runs on this machine, or of the one at --url.
     """
     found = _found(name, url)
-    symbol = _add_balances([found], url)
+    symbol = _add_balances([found], url, quiet=as_json)
     _print(found, as_json, symbol)
 
 
-def _add_balances(found: list[dict[str, Any]], url: str | None, *, quiet: bool = True) -> str:
+def _add_balances(found: list[dict[str, Any]], url: str | None, *, quiet: bool) -> str:
     """Add to each wallet what the node says of its account; the coin's symbol, or "" if no node runs here.
 
     Raises:
@@ -124,7 +124,7 @@ def _add_balances(found: list[dict[str, Any]], url: str | None, *, quiet: bool =
     """
     if url is None and running_node() is None:
         return ""
-    client = connect(url)
+    client = connect(url, quiet=quiet)
     try:
         symbol = client.spec().token.symbol
         with bar("accounts", quiet=quiet or len(found) < MANY) as advance:

@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 
 from api.cli import client
+from api.cli.chain import anchor_proof
+from api.cli.chain.anchor_proof import Anchor
 from api.cli.client import NodeClient, Refused, once_the_store_answers
 from services.system.programs import ROOT, module_command
-from tests.support.cli import refused, run
+from services.wallet.development import ACCOUNTS
+from tests.support.cli import run
 from tests.support.commands import environment
-from tests.support.fake_node import FakeNode
+from tests.support.fake_node import SPEC, FakeNode
 from tests.support.stopwatch import Stopwatch
 from tests.support.waiting import eventually
 
+WAITS = "The node's store does not answer. Asking again for up to 10 seconds.\n"
 AWAY = {"code": "store_unavailable", "detail": "The store does not answer."}
 
 
@@ -64,6 +68,68 @@ def test_a_command_shows_what_a_busy_store_answers_at_last(node: FakeNode, monke
     goes_on(node, monkeypatch, "/transactions/" + "ab" * 32, {"id": "ab" * 32, "status": "pending"})
     result = run("tx", "ab" * 32, "--url", node.url)
     assert result.exit_code == 0 and "pending" in result.stdout
+    assert result.stderr == WAITS
+
+
+def test_a_command_says_once_that_it_waits_for_the_store(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the first repeat of the first of its requests that needs one, before the pause."""
+    said: list[tuple[float, str]] = []
+    now = [0.0]
+    monkeypatch.setattr(client.terminal, "say", lambda line: said.append((now[0], line)))
+    monkeypatch.setattr(client.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    answers = [(200, {}), (503, AWAY), (503, AWAY), (200, {}), (503, AWAY), (200, {})]
+    asking = NodeClient(node.url)
+    monkeypatch.setattr(asking, "_ask", lambda *_: answered(*answers.pop(0)))
+    for _ in range(3):
+        asking.get("/status")
+    assert answers == [] and said == [(0.0, WAITS.strip())]
+
+
+def answered(status: int, value: Any) -> Any:
+    if status != 200:
+        raise Refused(value["detail"], status, value["code"])
+    return value
+
+
+ANCHOR = Anchor(
+    f"sha256:{'ab' * 32}", "ab" * 32, 2, 1.5, 1, "ab" * 32, ACCOUNTS[0].address, SPEC.name, SPEC.chain_id, "ab" * 32
+)
+# One for each place where a command makes its client.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "a command with --url": ("tx", "ab" * 32),
+    "doctor": ("doctor",),
+    "wallet list": ("wallet", "list"),
+    "wallet show": ("wallet", "show", "alice"),
+    "backup": ("backup", "node.backup"),
+    "verify-anchor": ("verify-anchor", "anchored"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_says_once_that_it_waits_and_nothing_with_json(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QUARRY_PASSPHRASE", "a passphrase")
+    monkeypatch.setattr(anchor_proof, "verify", lambda *_: ANCHOR)
+    for file in ("anchored", "anchored.quarry-proof.json"):
+        Path(file).write_text("{}")
+    run("wallet", "new", "alice")
+    node.answers = Late()
+    now = [0.0]
+    monkeypatch.setattr(client.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(client.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    plain, as_json = (run(*COMMANDS[name], "--url", node.url, *more) for more in ((), ("--json",)))
+    assert plain.exit_code == as_json.exit_code == 1
+    assert plain.stderr.count(WAITS) == 1 and plain.stderr.startswith(WAITS)
+    assert as_json.stderr.startswith("quarry: ") and WAITS not in as_json.stderr
+
+
+class Late(dict[str, tuple[int, Any]]):
+    """What a node answers whose store goes away as soon as it has said that it is ready."""
+
+    def get(self, path: str, *_: Any) -> Any:
+        return (200, {}) if path == "/readyz" else (503, AWAY)
 
 
 CHANGES: dict[str, Callable[[NodeClient], Any]] = {
@@ -112,7 +178,9 @@ def test_a_command_gives_up_in_the_end(node: FakeNode, monkeypatch: pytest.Monke
     monkeypatch.setattr(client.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(client.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     node.answers["/status"] = 503, AWAY
-    refused(run("status", "--url", node.url), 1, "The store does not answer")
+    result = run("status", "--url", node.url)
+    assert result.exit_code == 1 and result.stdout == ""
+    assert result.stderr == f"{WAITS}quarry: The store does not answer (store_unavailable).\n"
     assert now == [client.PATIENCE]
 
 

@@ -174,7 +174,10 @@ def test_a_store_that_stays_away_is_told_with_the_transaction(node: FakeNode, mo
     node.answers["/transactions/new"] = 503, AWAY
     result, sent = pay(node)
     assert len(set(sent)) == 1
-    refused(result, 3, rules_for(SPEC).read_request(json.loads(sent[0])).id, "may have the transaction")
+    assert result.exit_code == 3 and result.stdout == ""
+    waits, refusal = result.stderr.splitlines()
+    assert waits.startswith("The node's store does not answer.") and "may have the transaction" in refusal
+    assert rules_for(SPEC).read_request(json.loads(sent[0])).id in refusal
     assert now == [PATIENCE]
 
 
