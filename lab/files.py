@@ -18,6 +18,8 @@ def read_file(path: Path) -> list[Event]:
     try:
         with path.open(encoding="ascii", newline="\n") as file:
             return read_recording(_lines(file))
+    except BadRecording as error:
+        raise BadRecording(f"{path}: {error}") from None
     except UnicodeDecodeError:
         raise BadRecording(f"{path} is no recording: it is not ASCII.") from None
     except OSError as error:

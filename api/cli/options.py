@@ -16,7 +16,7 @@ from api.cli.group import USAGE, Failure
 from services.errors import BadSettings
 from services.launch.node_files import NO_HOME, NodeFiles, NodeRecord, data_home, running_nodes
 from services.settings.values import clean, named
-from services.system.text_files import BadTextFile, read_secret
+from services.system.text_files import MIN_SECRET, BadSecret, BadTextFile, Exposed, read_secret
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 
@@ -179,10 +179,27 @@ def _given_token() -> str | None:
 def _token_in(file: Path) -> str:
     if not file.exists():
         raise Failure(f"--token: there is no file {file}; to give the token itself, set QUARRY_TOKEN.", USAGE)
+    return given_secret("--token", file, "`quarry up` says where its node keeps the token.")
+
+
+def given_secret(option: str, file: Path, remedy: str, least: int = MIN_SECRET) -> str:
+    """The secret in the file that an option names, which somebody else has made.
+
+    Args:
+        remedy: a sentence that says where such a file comes from.
+        least: characters that the secret must have.
+
+    Raises:
+        Failure: the file cannot be used; exit code 2. The message does not repeat what is in it.
+    """
     try:
-        return read_secret(file)
+        return read_secret(file, least)
+    except Exposed as error:
+        raise Failure(f"{option}: {error}", USAGE) from None
+    except BadSecret as error:
+        raise Failure(f"{option}: {error.fault}. {remedy}", USAGE) from None
     except BadTextFile as error:
-        raise Failure(f"--token: {error}", USAGE) from None
+        raise Failure(f"{option}: {error} {remedy}", USAGE) from None
 
 
 def _read_token(record: NodeRecord) -> str | None:

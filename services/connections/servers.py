@@ -180,7 +180,7 @@ def explain(error: BaseException) -> str:
         match cause:
             case ssl.SSLCertVerificationError():
                 return f"the server's certificate is not accepted: {cause.verify_message}"
-            case ssl.SSLError() if cause.reason in _UNREADABLE:
+            case ssl.SSLError() if _is_of_our_files(cause):
                 return "a file of its TLS options holds no certificate or key that can be used"
             case ssl.SSLError() if cause.reason in _CLIENT_REFUSED:
                 return (
@@ -214,9 +214,14 @@ def _is_for_good(error: BaseException) -> bool:
     return any(
         isinstance(cause, AuthenticationError | NoSuchService | ssl.SSLCertVerificationError)
         or (isinstance(cause, ResponseError) and "DB index" in str(cause))
-        or (isinstance(cause, ssl.SSLError) and cause.reason in _UNREADABLE | _CLIENT_REFUSED)
+        or (isinstance(cause, ssl.SSLError) and (_is_of_our_files(cause) or cause.reason in _CLIENT_REFUSED))
         for cause in causes
     )
+
+
+def _is_of_our_files(error: ssl.SSLError) -> bool:
+    # Python 3.11 gives no reason where a certificate or key is not PEM.
+    return error.reason in _UNREADABLE or "PEM lib" in str(error)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

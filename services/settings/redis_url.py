@@ -10,6 +10,7 @@ The last one names Sentinels, which say where the server NAME is at the moment; 
 this module repeat nothing of the URL but names of options.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,6 +47,17 @@ def _file(text: str) -> str:
     path = expanded(text)
     if not path.exists():
         raise BadValue("must name a file that exists.")
+    if not path.is_file():
+        raise BadValue("must name a file, and names a directory or a device.")
+    if not os.access(path, os.R_OK):
+        raise BadValue("must name a file that this user may read.")
+    return str(path)
+
+
+def _directory(text: str) -> str:
+    path = expanded(text)
+    if not path.is_dir():
+        raise BadValue("must name a directory that exists.")
     return str(path)
 
 
@@ -54,7 +66,7 @@ _TLS_OPTIONS: dict[str, Callable[[str], Any]] = {
     "ssl_cert_reqs": choice("required", "optional", "none"),
     "ssl_check_hostname": flag,
     "ssl_ca_certs": _file,
-    "ssl_ca_path": _file,
+    "ssl_ca_path": _directory,
     "ssl_certfile": _file,
     "ssl_keyfile": _file,
 }

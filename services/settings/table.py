@@ -287,8 +287,11 @@ def _check(settings: Settings) -> None:
             raise BadSettings(error.message) from None
 
 
-def load_spec(name: str) -> ChainSpec:
+def load_spec(name: str, setting: str = "QUARRY_SPEC") -> ChainSpec:
     """A built-in chain spec by its name, or one from a TOML file.
+
+    Args:
+        setting: what named it; the message begins with it.
 
     Raises:
         BadSettings: there is no such file, it cannot be used, or it has the chain id of a built-in spec.
@@ -296,12 +299,12 @@ def load_spec(name: str) -> ChainSpec:
     try:
         if name in BUILT_IN_SPECS:
             return read_spec(_built_in(name))
-        path = named("QUARRY_SPEC", expanded, name)
+        path = named(setting, expanded, name)
         if not path.exists():
-            raise BadSettings(f"QUARRY_SPEC: must be {', '.join(BUILT_IN_SPECS)} or a TOML file; {name} is neither.")
-        spec = read_spec(named("QUARRY_SPEC", _read_spec_file, path))
+            raise BadSettings(f"{setting}: must be {', '.join(BUILT_IN_SPECS)} or a TOML file; {name} is neither.")
+        spec = read_spec(named(setting, _read_spec_file, path))
     except BadChainSpec as error:
-        raise BadSettings(f"QUARRY_SPEC: the chain spec {name} cannot be used: {error}") from None
+        raise BadSettings(f"{setting}: the chain spec {name} cannot be used: {error}") from None
     for built_in in BUILT_IN_SPECS:
         known = read_spec(_built_in(built_in))
         if spec.chain_id == known.chain_id and spec.hash != known.hash:

@@ -28,11 +28,16 @@ class BadTextFile(NodeError):
     """A file is missing, not a file, too large, not UTF-8, or readable by others. The message begins with its name."""
 
 
+class Exposed(BadTextFile):
+    """Others can read the file, which is for its owner alone."""
+
+
 class BadSecret(BadTextFile):
     """The file holds no secret, or one that can be guessed. Nothing is lost if it is replaced."""
 
     def __init__(self, fault: str) -> None:
         super().__init__(f"{fault}. Make a secret: openssl rand -hex 32.")
+        self.fault = fault
 
 
 def read_text_file(path: Path, *, limit: int, pipes: bool = True) -> bytes:
@@ -90,7 +95,7 @@ def read_small(path: Path, *, limit: int, private: bool = False, pipes: bool = T
                     raise BadTextFile(f"{path} is {_kind(found.st_mode)}, not a file.")
                 os.set_blocking(descriptor, True)
             if private and found.st_mode & _not_private(found.st_uid):
-                raise BadTextFile(f"{path} can be read by others: chmod 600 it.")
+                raise Exposed(f"{path} can be read by others: chmod 600 it.")
             content = file.read(limit + 1)
     except FileNotFoundError:
         raise BadTextFile(f"{path} does not exist.") from None

@@ -48,12 +48,16 @@ def digest_text(path: Path) -> str:
     """The text for the transaction's data: `sha256:` and the file's digest in hexadecimal. Reads it as a stream.
 
     Raises:
-        BadAnchor: it is a pipe or a device, which may never end and cannot be read again to verify it.
+        BadAnchor: it cannot be read; or it is a pipe or a device, which may never end and cannot be read again to
+            verify it.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise BadAnchor(f"{path} is not a regular file.")
-    with path.open("rb") as file:
-        return _PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return _PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadAnchor(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def proof_path(file: Path) -> Path:

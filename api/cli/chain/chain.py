@@ -214,9 +214,9 @@ def import_(file: Path, redis_url: str | None, node: str, as_json: bool) -> None
         source: Any = terminal.standard_input() if str(file) == "-" else file.open("rb")
     except OSError as error:
         raise Failure(f"{file}: {error.strerror}.") from None
-    size = 0 if str(file) == "-" else file.stat().st_size
+    name, size = ("standard input", 0) if str(file) == "-" else (str(file), file.stat().st_size)
     with source, bar("importing", quiet=as_json, unit="bytes") as advance:
-        result = import_chain(source, node, redis_url, lambda done: advance(done, size))
+        result = import_chain(source, name, node, redis_url, lambda done: advance(done, size))
     if as_json:
         terminal.show_json({"height": result.height, "tip": result.tip, "new": result.new, "known": result.known})
     else:

@@ -81,12 +81,15 @@ def export_chain(client: NodeClient, output: IO[bytes], advance: Callable[[int, 
     return done
 
 
-def import_chain(source: IO[bytes], node: str, redis_url: str | None, advance: Callable[[int], None]) -> Imported:
+def import_chain(
+    source: IO[bytes], name: str, node: str, redis_url: str | None, advance: Callable[[int], None]
+) -> Imported:
     """Check each block of a chain file by all rules and append it to a node's chain.
 
     Safe to repeat, also after an interruption: blocks that the node has are compared and not appended again.
 
     Args:
+        name: of the file, for messages.
         redis_url: the node's store, or None, as for `node_store`.
         advance: called with the number of bytes read so far.
 
@@ -94,7 +97,7 @@ def import_chain(source: IO[bytes], node: str, redis_url: str | None, advance: C
         Failure: the file is damaged, does not fit the node's chain, or has upgrades that the node lacks; the message
             has the height or the line.
     """
-    reader = _Reader(source)
+    reader = _Reader(source, name)
     spec, genesis = reader.head()
     with node_store(spec, node, redis_url) as url, Ahead() as ahead:
         rules = rules_for(_under_the_nodes_upgrades(url, node, spec), ahead)
@@ -144,10 +147,15 @@ def _under_the_nodes_upgrades(redis_url: str, node: str, spec: ChainSpec) -> Cha
 
 
 class _Reader:
-    """The lines of a chain file."""
+    """The lines of a chain file.
 
-    def __init__(self, source: IO[bytes]) -> None:
+    Raises:
+        Failure: they are not those of a chain file; the message begins with the file's name. BadTextFile.
+    """
+
+    def __init__(self, source: IO[bytes], name: str) -> None:
         self._source = source
+        self._name = name
         self._line = 0
         self.bytes = 0
 
@@ -158,13 +166,13 @@ class _Reader:
             if "upgrades" in value:
                 spec = read_upgrades(value["upgrades"], spec)
         except (TypeError, KeyError):
-            raise Failure("The file does not begin with a chain spec, so it is not an exported chain.") from None
+            raise self._failure("The file does not begin with a chain spec, so it is not an exported chain.") from None
         except BadChainSpec as error:
-            raise Failure(f"The file's chain spec cannot be used: {error}") from None
+            raise self._failure(f"The file's chain spec cannot be used: {error}") from None
         except BadUpgrades as error:
-            raise Failure(f"The file's upgrades cannot be used: {error}") from None
+            raise self._failure(f"The file's upgrades cannot be used: {error}") from None
         if not rules_for(spec).may_begin_with(genesis):
-            raise Failure("The file's genesis block is not the one that its chain spec gives.")
+            raise self._failure("The file's genesis block is not the one that its chain spec gives.")
         return spec, genesis
 
     def blocks(self) -> Iterator[tuple[Any, int]]:
@@ -173,20 +181,26 @@ class _Reader:
             yield value, self.bytes
 
     def _next(self) -> Any:
-        text = self._source.readline(_MAX_LINE + 1)
+        try:
+            text = self._source.readline(_MAX_LINE + 1)
+        except OSError as error:
+            raise self._failure(f"It cannot be read: {error.strerror}.") from None
         if not text:
             return None
         self._line += 1
         self.bytes += len(text)
         if self._line == 1:
-            text = without_mark(text, "The file")
+            text = without_mark(text, self._name)
         try:
             if len(text) > _MAX_LINE:
                 raise ValueError
             return json.loads(text)
         except (ValueError, RecursionError):
             cut = "" if text.endswith(b"\n") else "; the file ends in the middle of it"
-            raise Failure(f"Line {self._line} of the file is not a block{cut}.") from None
+            raise self._failure(f"Line {self._line} of the file is not a block{cut}.") from None
+
+    def _failure(self, what: str) -> Failure:
+        return Failure(f"{self._name}: {what}")
 
 
 class Importer:

@@ -90,7 +90,7 @@ def _store(redis_url: str | None, node: str, spec: str | None) -> Iterator[str]:
     from services.settings.table import load_spec
 
     if redis_url is None:
-        wanted = None if spec is None else load_spec(spec).name
+        wanted = None if spec is None else load_spec(spec, "--spec").name
         for _, record in running_nodes(home()):
             if record.name == node and wanted in (None, record.spec):
                 redis_url = record.redis_url

@@ -21,8 +21,10 @@ def configured_spec(spec: str | None) -> ChainSpec:
     Raises:
         BadSettings: a file cannot be used, or too few sealers have signed the upgrades.
     """
-    from services.settings.table import load
+    from services.settings.table import load, load_spec
 
+    if spec:
+        load_spec(spec, "--spec")  # so that what is wrong with it is said of the option
     given = {"QUARRY_SPEC": spec or os.environ.get("QUARRY_SPEC") or "dev"}
     return load(given | {name: os.environ[name] for name in ("QUARRY_UPGRADES_FILE",) if os.environ.get(name)}).spec
 

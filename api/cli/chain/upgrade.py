@@ -95,12 +95,12 @@ def sign(file: Path, spec: str, sender: str, as_json: bool) -> None:
 def _spec(name: str) -> ChainSpec:
     from services.settings.table import load_spec
 
-    return load_spec(name)
+    return load_spec(name, "--spec")
 
 
 def _read(file: Path) -> Any:
     try:
-        return _parsed(read_text_file(file, limit=_MOST_BYTES), "The file")
+        return _parsed(read_text_file(file, limit=_MOST_BYTES), str(file))
     except BadTextFile as error:
         raise Failure(str(error)) from None
 

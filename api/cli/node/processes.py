@@ -12,10 +12,9 @@ from pathlib import Path
 import click
 
 from api.cli.group import USAGE, Failure
-from api.cli.options import DEFAULT_URL, require, url_option
+from api.cli.options import DEFAULT_URL, given_secret, require, url_option
 from services.system.loading import keep, uncollected
 from services.system.programs import do_without_rich, module_command, module_path
-from services.system.text_files import BadTextFile, read_secret
 from shared.addresses import parse_address
 from shared.errors import InputError
 
@@ -116,10 +115,7 @@ def _voucher(file: Path | None, word: str | None) -> str:
     """
     require(file is None or word is None, "--voucher and --voucher-file: give one of them.")
     if file is not None:
-        try:
-            return read_secret(file, least=1)
-        except BadTextFile as error:
-            raise Failure(f"--voucher-file: {error}", USAGE) from None
+        return given_secret("--voucher-file", file, _VOUCHER_FILE, least=1)
     name, text = (
         ("QUARRY_VOUCHER", os.environ.get("QUARRY_VOUCHER", "").strip()) if word is None else ("--voucher", word)
     )
@@ -129,6 +125,7 @@ def _voucher(file: Path | None, word: str | None) -> str:
 
 
 _NO_VOUCHER = "A miner needs a voucher: set QUARRY_VOUCHER, or name a file with it by --voucher-file."
+_VOUCHER_FILE = "`quarry voucher new NAME > FILE` writes a voucher to a file."
 _NOT_ONE_WORD = "must be one word, as `quarry voucher new` has printed it."
 _NO_NAME = "--name: must have 1 to 40 visible characters."
 

@@ -79,11 +79,11 @@ def restore(file: Path, data_dir: Path, spec: str | None, redis_url: str | None,
         raise Failure("--cluster needs the store of the node: --redis-url or QUARRY_REDIS_URL.")
     with _opened(file, data_dir) as source:
         passphrase = _passphrase()
-        with bar("checking", quiet=as_json, unit="blocks") as advance:
+        with _named(file), bar("checking", quiet=as_json, unit="blocks") as advance:
             checked = check(source, passphrase, advance)
         source.seek(0)
         manifest = checked.manifest
-        if spec is not None and load_spec(spec).hash != manifest.spec.hash:
+        if spec is not None and load_spec(spec, "--spec").hash != manifest.spec.hash:
             raise BadBackup(
                 f"The backup is of another chain than {spec}: of {manifest.spec.name}. Nothing was restored."
             )
@@ -92,6 +92,18 @@ def restore(file: Path, data_dir: Path, spec: str | None, redis_url: str | None,
             with bar("restoring", quiet=as_json, unit="blocks") as advance:
                 done = restore_to(made, source, passphrase, redis_url, advance, cluster=cluster)
     _show(checked, done, data_dir, cluster, as_json)
+
+
+@contextlib.contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """What is wrong with a backup is said with the name of its file."""
+    name = "standard input" if str(file) == "-" else file
+    try:
+        yield
+    except BadBackup as error:
+        raise BadBackup(f"{name}: {error}") from None
+    except OSError as error:
+        raise Failure(f"{name}: {error.strerror}.") from None
 
 
 def _passphrase() -> str:
@@ -252,10 +264,8 @@ def _chained(first: tuple[str, Any], others: Iterator[tuple[str, Any]]) -> Itera
 def _opened(file: Path, data_dir: Path) -> Iterator[IO[bytes]]:
     """The backup, to be read twice: standard input goes to a file without a name, still encrypted."""
     if str(file) != "-":
-        try:
+        with _named(file):
             source = file.open("rb")
-        except OSError as error:
-            raise Failure(f"{file}: {error.strerror}.") from None
         with source:
             if source.seekable():
                 yield source

@@ -29,15 +29,16 @@ def state_files(state: Path | None, load: Path | None, dump: Path | None, nodes:
     require(nodes == 1 or not given, "A state file is for one node: leave out --nodes.")
     if state is not None:
         load, dump = (state if state.exists() else None), state
+    loaded, dumped = ("--load-state", "--dump-state") if state is None else ("--state", "--state")
     if load is not None:
-        require(load.is_file(), f"--load-state: {load} is not a file.")
+        require(load.is_file(), f"{loaded}: {load} is not a file.")
         load = load.absolute()
     if dump is not None:
         dump = dump.absolute()
-        require(not dump.is_dir(), f"--dump-state: {dump} is a directory.")
+        require(not dump.is_dir(), f"{dumped}: {dump} is a directory.")
         require(
             dump.parent.is_dir() and os.access(dump if dump.exists() else dump.parent, os.W_OK),
-            f"--dump-state: {dump} cannot be written.",
+            f"{dumped}: {dump} cannot be written.",
         )
     return StateFiles(load, dump, resume=state is not None)
 
@@ -52,10 +53,15 @@ def settings_of(file: Path, given_spec: str | None, home: Path) -> dict[str, str
         Failure, BadState, NodeFilesError: nothing is started.
     """
     from services.development import state_disk
-    from services.development.state_file import decode
+    from services.development.state_file import BadState, decode
     from services.launch.state import keep_spec
 
-    state = decode(state_disk.read(file))
+    try:
+        state = decode(state_disk.read(file))
+    except BadState as error:
+        raise BadState(f"{file}: {error}") from None
+    except OSError as error:
+        raise Failure(f"{file} cannot be read: {error.strerror}.") from None
     if given_spec is not None and load_spec(given_spec).hash != state.spec.hash:
         raise Failure(
             f"The state in {file} is of the chain {state.spec.name}, not of --spec {given_spec}: leave it out."

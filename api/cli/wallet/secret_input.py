@@ -26,7 +26,12 @@ def read(file: Path) -> bytes:
     content = terminal.standard_input().read(_MAX_INPUT + 1)
     if len(content) > _MAX_INPUT:
         raise Failure(f"Standard input is longer than {_MAX_INPUT} bytes.")
-    return plain_text(content, "Standard input")
+    return plain_text(content, name_of(file))
+
+
+def name_of(file: Path) -> str:
+    """What a message that begins with it calls the file."""
+    return "Standard input" if str(file) == STDIN else str(file)
 
 
 def read_ethereum(file: Path, index: int) -> bytes:
@@ -55,9 +60,10 @@ def read_ethereum(file: Path, index: int) -> bytes:
 
         return phrases.private_key(text, index)
     if "-----BEGIN" in text:
-        raise Failure("That is a PEM file: import it without --scheme ethereum, whatever kind of key it holds.")
+        raise Failure(f"{name_of(file)} is PEM: import it without --scheme ethereum, whatever kind of key it holds.")
     raise Failure(
-        "That is not an Ethereum key: give a private key of 64 hexadecimal digits, a keystore or a recovery phrase."
+        f"{name_of(file)} holds no Ethereum key: give a private key of 64 hexadecimal digits, a keystore or a recovery "
+        "phrase."
     )
 
 

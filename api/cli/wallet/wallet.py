@@ -230,10 +230,15 @@ def sign(file: Path, sender: str, spec: str) -> None:
     """
     from services.settings.table import load_spec
     from shared import wire
+    from shared.errors import InputError
     from shared.transaction import check_recipient, normalise, read_transaction
 
-    chain = load_spec(spec)
-    fields = normalise(wire.parse(secret_input.read(file)))
+    chain = load_spec(spec, "--spec")
+    content = secret_input.read(file)
+    try:
+        fields = normalise(wire.parse(content))
+    except InputError as error:
+        raise Failure(f"{secret_input.name_of(file)} holds no transaction: {error.message}") from None
     for name in ("scheme", "signature", "public_key"):
         if name in fields:
             raise Failure(f"The transaction already has a {name}.")

@@ -81,6 +81,7 @@ def test_the_right_authority_is_accepted_and_no_other(at, tmp_path: Path) -> Non
         assert refusal(door.url(ssl_ca_certs=tmp_path / "no.pem")) == unread
         key, strange = other.issue("client")[1], other.issue("other")[0]
         assert refusal(door.url(ssl_certfile=strange, ssl_keyfile=key)) == unread
+        assert refusal(door.url(ssl_certfile=tmp_path / "no.pem", ssl_keyfile=key)) == unread
 
 
 def test_an_expired_certificate_and_one_for_another_name_are_refused(at) -> None:  # type: ignore[no-untyped-def]

@@ -88,7 +88,7 @@ def test_a_damaged_file_starts_nothing_and_is_left_alone(tmp_path: Path) -> None
     file = altered(tmp_path / "damaged")
     content = file.read_bytes()
     home = tmp_path / "home"
-    refused(home, "--state", str(file), words="quarry: The state file is damaged: its lines do not have the hash")
+    refused(home, "--state", str(file), words=f"quarry: {file}: The state file is damaged: its lines do not have the hash")
     assert file.read_bytes() == content
     assert not home.exists()
 
@@ -112,7 +112,7 @@ def test_a_block_that_breaks_a_rule_is_found_before_the_node_starts(tmp_path: Pa
         (["--state", "a", "--dump-state", "a"], "--state is --load-state and --dump-state with one file."),
         (["--load-state", "nowhere"], "--load-state: nowhere is not a file."),
         (["--load-state", "."], "--load-state: . is not a file."),
-        (["--state", "/tmp"], "--load-state: /tmp is not a file."),
+        (["--state", "/tmp"], "--state: /tmp is not a file."),
         (["--dump-state", "/tmp"], "--dump-state: /tmp is a directory."),
         (["--dump-state", "/nowhere/file"], "--dump-state: /nowhere/file cannot be written."),
         (["--nodes", "2", "--dump-state", "x"], "A state file is for one node: leave out --nodes."),

@@ -108,7 +108,7 @@ def test_a_recording_in_which_something_did_not_hold_is_replayed_with_1() -> Non
         (["up", "--hash-rate", "fast", "--simulated"], "A hash rate is hashes per second"),
         (["up", "--rpc", "--simulated"], "Simulated nodes serve nobody: --rpc is for real ones."),
         (["replay", "none.jsonl"], "none.jsonl cannot be read: No such file or directory."),
-        (["replay", "story.py"], "Line 1 is not a JSON object."),
+        (["replay", "story.py"], "story.py: Line 1 is not a JSON object."),
         (["replay", "."], "cannot be read"),
         (["export", "run.jsonl", "none/run.html"], "none/run.html cannot be written: No such file or directory."),
         (["export", "run.jsonl", "run.jsonl"], "run.jsonl is the recording itself: the page needs another name."),

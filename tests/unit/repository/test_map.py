@@ -293,7 +293,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
      ("tests/unit/api/cli/node/test_backup.py", "tests/integration/launch/test_backup.py"),
      ("api/cli/node/backup_source.py", "api/cli/node/restore.py")),
     ("the commands without a node, or with one that answers as told", ("tests/unit/api/cli/test_cli.py",),
-     ("api/cli/group.py", "api/cli/options.py", "api/cli/node/processes.py")),
+     ("api/cli/group.py", "api/cli/node/processes.py")),
     ("when mining waits, in words", ("tests/unit/api/cli/node/test_mine.py",), ("api/cli/moments.py",)),
     ("verify, export and import with a node that answers as told", ("tests/unit/api/cli/chain/test_chain.py",),
      ("api/cli/chain/chain_file.py", "api/cli/chain/verification.py")),

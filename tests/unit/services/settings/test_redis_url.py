@@ -1,6 +1,7 @@
 """URLs of a Redis: right ones are accepted, mistyped ones are refused, and no refusal repeats a part of the URL."""
 
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,6 +181,25 @@ def test_a_file_of_an_option_is_a_path(tmp_path: Path) -> None:
     path.touch()
     url = normal(f"rediss://h?ssl_ca_certs={str(path).replace(' ', '%20')}")
     assert parse(url).arguments()["ssl_ca_certs"] == str(path)
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_path"])
+def test_a_file_of_an_option_is_a_file_and_a_directory_is_a_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    (tmp_path / "file").touch()
+    takes_a_file = option != "ssl_ca_path"
+    for name, refusal in (
+        ("none", "must name a file that exists." if takes_a_file else "must name a directory that exists."),
+        ("", "must name a file, and names a directory or a device." if takes_a_file else None),
+        ("file", None if takes_a_file else "must name a directory that exists."),
+    ):
+        with nullcontext() if refusal is None else pytest.raises(BadValue, match=f"{option}.* {refusal}"):
+            parse(f"rediss://h?{option}={tmp_path / name}")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    if takes_a_file:
+        with pytest.raises(BadValue, match=r"must name a file that this user may read\."):
+            parse(f"rediss://h?{option}={tmp_path / 'file'}")
 
 
 def test_the_options_are_on_the_page_of_settings() -> None:
