@@ -1,17 +1,20 @@
 """`python -m benchmarks [NAME…] [--json] [--quick] [--plots DIRECTORY]`."""
 
-import argparse
-import json
-import os
-import sys
-import traceback
-from importlib import import_module
-from pathlib import Path
+from services.system.interrupts import INTERRUPTED, interrupts_end
 
-from api.cli import terminal
-from benchmarks.progress import Progress
-from benchmarks.report import Result, as_json, machine
-from services.system import logs
+with interrupts_end():
+    import argparse
+    import json
+    import os
+    import sys
+    import traceback
+    from importlib import import_module
+    from pathlib import Path
+
+    from api.cli import terminal
+    from benchmarks.progress import Progress
+    from benchmarks.report import Result, as_json, machine
+    from services.system import logs
 
 # Name: what it measures. Each is a module with a function run(say, quick) that returns results.
 BENCHMARKS = {
@@ -88,4 +91,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

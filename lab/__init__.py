@@ -5,7 +5,6 @@ work, or on simulated ones in virtual time, and cannot tell which. Nothing below
 
 - `cli`: `quarry lab`
 - `showing`: how scenarios and verdicts are shown
-- `interrupts`: what Ctrl-C does while code is loaded or cleaned up after
 - `session`: a network and its page, until Ctrl-C
 - `files`: recordings and their pages as files
 - `runner`: runs a scenario, once or once for each seed

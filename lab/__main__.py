@@ -2,7 +2,7 @@
 
 import sys
 
-from lab.interrupts import interrupts_end
+from services.system.interrupts import interrupts_end
 
 with interrupts_end():
     from lab.cli import main

@@ -16,12 +16,12 @@ from typing import Any, TextIO, TypeVar
 
 from lab import recording
 from lab.interface import Lab, LabError, World
-from lab.interrupts import interrupts_ignored, interrupts_wait
 from lab.loading import Fidelity, Scenario, Value, describe_error, load_scenario
 from lab.recording import Event, Recorder
 from lab.seeds import written
 from lab.verdicts import Observation, Verdict, judge_all
 from services.settings.table import load_spec
+from services.system.interrupts import interrupts_ignored, interrupts_wait
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 
 T = TypeVar("T")

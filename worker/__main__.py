@@ -7,11 +7,17 @@ import each other.
 
 import sys
 
-from services.system.loading import uncollected
-from services.system.programs import do_without_rich
+from services.system.interrupts import INTERRUPTED, interrupts_end
 
 if __name__ == "__main__":
-    do_without_rich()
-    with uncollected():
-        from worker.programs import main
-    sys.exit(main(sys.argv[1:]))
+    with interrupts_end():
+        from services.system.loading import uncollected
+        from services.system.programs import do_without_rich
+
+        do_without_rich()
+        with uncollected():
+            from worker.programs import main
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:  # before the program has handlers of its own
+        sys.exit(INTERRUPTED)

@@ -19,9 +19,14 @@ A command's module is imported when the command runs, which keeps `quarry --help
 No module here imports a Flask view. Only node/processes.py imports the server, which `quarry api` starts.
 """
 
-from api.cli import terminal
-from api.cli.group import quarry
-from services.system.loading import keep
+from services.system.interrupts import interrupts_end
+
+with interrupts_end():
+    import sys
+
+    from api.cli import terminal
+    from api.cli.group import INTERRUPTED, quarry
+    from services.system.loading import keep
 
 __all__ = ["main", "quarry"]
 
@@ -33,6 +38,8 @@ def main() -> None:
     """
     try:
         quarry.main(prog_name="quarry")
+    except KeyboardInterrupt:  # before the command or after it: the group turns the others into a sentence
+        sys.exit(INTERRUPTED)
     finally:
         terminal.settle()
         keep()  # the memory is the system's in a moment: nothing in it needs to be collected first

@@ -142,6 +142,8 @@ class LazyGroup(Group):
             raise
         except click.UsageError as error:
             raise _one_line(error) from None
+        except KeyboardInterrupt:
+            raise Failure("Interrupted.", INTERRUPTED) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; every error becomes a `Failure`: one sentence on standard error, and an exit code."""

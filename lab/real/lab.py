@@ -14,7 +14,6 @@ from pathlib import Path
 
 from lab.blocktree import BlockTree
 from lab.interface import Claims, LabBlock, LabError, Link, NotReached, World
-from lab.interrupts import interrupts_ignored
 from lab.real.claimant import Claimant
 from lab.real.front import Front
 from lab.real.hands import Hands
@@ -30,6 +29,7 @@ from services.launch.node_plan import NodePlan
 from services.launch.nursery import nursery_of_nodes
 from services.launch.state import to_toml
 from services.settings.table import BUILT_IN_SPECS, load_spec
+from services.system.interrupts import interrupts_ignored
 from services.system.programs import scrub_environment
 from shared.chain_spec import ChainSpec
 from shared.errors import NodeError

@@ -5,6 +5,7 @@ text_files   reading small text files, secrets among them
 processes    the process table, and children that end with their parent
 brief        work in a process that ends at once
 signals      signals during a step that must not be cut short
+interrupts   what Ctrl-C does while a program loads its code or cleans up
 programs     starting our own modules as programs
 loading      loading a program's modules without the garbage collector
 logs         structured logs

@@ -88,7 +88,8 @@ def test_a_damaged_file_starts_nothing_and_is_left_alone(tmp_path: Path) -> None
     file = altered(tmp_path / "damaged")
     content = file.read_bytes()
     home = tmp_path / "home"
-    refused(home, "--state", str(file), words=f"quarry: {file}: The state file is damaged: its lines do not have the hash")
+    words = f"quarry: {file}: The state file is damaged: its lines do not have the hash"
+    refused(home, "--state", str(file), words=words)
     assert file.read_bytes() == content
     assert not home.exists()
 

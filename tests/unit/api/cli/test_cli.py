@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from api.cli import main
 from api.cli.group import COMMANDS
 from api.cli.options import connect
 from services.launch.node_files import running_nodes
@@ -15,6 +16,23 @@ from tests.support.cli import refused, run
 from tests.support.fake_node import FakeNode, make_node
 
 pytestmark = pytest.mark.usefixtures("own_environment")
+
+
+# --- Ctrl-C: before the command, which tests/integration/launch/test_interrupted_starts.py continues -----------------
+
+
+def test_ctrl_c_before_the_command_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gc.freeze", lambda: None)  # this process goes on
+    with monkeypatch.context() as patch:
+        patch.setattr("api.cli.suggestions.Group.make_context", interrupted)  # while the root command is prepared
+        refused(run("status"), 130, "Interrupted.")
+    monkeypatch.setattr("api.cli.quarry.main", interrupted)  # before or after that
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130 and capsys.readouterr() == ("", "")
 
 
 # --- Help and usage --------------------------------------------------------------------------------------------------

@@ -1,18 +1,24 @@
-"""What Ctrl-C does while a program of the lab loads its code or cleans up, and to the processes that it starts."""
+"""What Ctrl-C does while a program loads its code or cleans up, and to the processes that it starts."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+INTERRUPTED = 128 + signal.SIGINT  # as shells count
+
 
 @contextlib.contextmanager
 def interrupts_end() -> Iterator[None]:
-    """In this block an interrupt ends the process, and prints no traceback: it has nothing to clean up yet."""
-    with _interrupts(signal.SIG_DFL):
+    """In this block an interrupt ends the process, and prints no traceback: it has nothing to clean up yet.
+
+    The code is that of an interrupted command. Python's default would not end the first process of a container.
+    """
+    with _interrupts(lambda number, frame: os._exit(INTERRUPTED)):
         yield
 
 

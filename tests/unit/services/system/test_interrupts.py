@@ -11,17 +11,17 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from lab.interrupts import interrupts_end, interrupts_ignored, interrupts_wait
+from services.system.interrupts import interrupts_end, interrupts_ignored, interrupts_wait
 
 
-@pytest.mark.parametrize(("block", "inside"), [(interrupts_end, signal.SIG_DFL), (interrupts_ignored, signal.SIG_IGN)])
-def test_the_handler_is_there_in_the_block_only(
-    block: Callable[[], AbstractContextManager[None]], inside: signal.Handlers
-) -> None:
+@pytest.mark.parametrize("block", [interrupts_end, interrupts_ignored])
+def test_the_handler_is_there_in_the_block_only(block: Callable[[], AbstractContextManager[None]]) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyError), block():
-            assert signal.getsignal(signal.SIGINT) is inside
+            inside = signal.getsignal(signal.SIGINT)
+            assert inside not in (signal.default_int_handler, signal.SIG_DFL)
+            assert (inside is signal.SIG_IGN) == (block is interrupts_ignored)
             raise KeyError
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts programs in the background
