@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -99,6 +100,32 @@ def test_a_browser_mines_at_the_door_and_at_the_api_when_that_is_gone(page: Any,
     assert {"/leases", "/leases/news"} <= set(asked)
     page.click("#join-stop")
     node.leases.vouchers.revoke("phones")
+
+
+def test_it_says_that_it_looks_for_the_door_and_can_be_stopped_meanwhile(
+    page: Any, node: Node, asked: list[str]
+) -> None:
+    code = node.leases.vouchers.new("phones", code=True).code
+    start, stop, state = (page.locator(f"#join-{name}") for name in ("start", "stop", "state"))
+    with socket.create_server(("127.0.0.1", node.settings.rpc_port)) as door:  # it takes connections and says nothing
+        door.settimeout(20)
+        page.goto(f"/join/{code}", wait_until="load")
+        page.click("#join-start")
+        with door.accept()[0]:
+            assert (start.is_visible(), stop.is_visible()) == (False, True)
+            assert state.get_attribute("role") == "status" and "Looking" in state.inner_text()
+            for width in (1280, 390):
+                page.set_viewport_size({"width": width, "height": 800})
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            page.click("#join-stop")
+            assert (start.is_visible(), stop.is_visible(), state.is_visible()) == (True, False, False)
+            page.click("#join-start")
+            assert stop.is_visible() and state.is_visible()
+    eventually(lambda: (page.wait_for_timeout(100), "/leases" in asked)[1], what="a lease from the API")
+    assert stop.is_visible() and "Looking" not in state.inner_text()
+    page.click("#join-stop")
+    node.leases.vouchers.revoke("phones")
+    assert [path for path in asked if path.startswith("/leases")].count("/leases/news") == 1, "the first start mines"
 
 
 def test_a_wrong_code_is_named(page: Any) -> None:

@@ -88,6 +88,15 @@ class Run {
     this.began = performance.now();
     this.rates = new Map();
     this.workers = [];
+    this.begin(count);
+  }
+
+  async begin(count) {
+    say("Looking where this node serves miners.");
+    const found = await findDoor();
+    if (this.isOver) return;
+    say("");
+    base = found;
     this.listen();
     this.timer = setInterval(() => this.showShare(), 2000);
     for (let i = 0; i < count; i++) this.mine(i);
@@ -101,7 +110,7 @@ class Run {
 
   end() {
     this.isOver = true;
-    this.news.close();
+    if (this.news) this.news.close();
     clearInterval(this.timer);
     for (const worker of this.workers) worker.terminate();
   }
@@ -208,11 +217,9 @@ function ask(worker, message) {
   });
 }
 
-async function begin() {
-  if (start.hidden) return;
-  say("");
+function begin() {
+  if (run) return;
   start.hidden = true;
-  base = await findDoor();
   stop.hidden = false;
   run = new Run(Number(cores.value));
 }
@@ -229,6 +236,9 @@ if (page) {
   for (let i = 1; i <= most; i++) cores.add(new Option(String(i), String(i), i === 1, i === 1));
   start.hidden = false;
   start.addEventListener("click", begin);
-  stop.addEventListener("click", finish);
+  stop.addEventListener("click", () => {
+    finish();
+    say("");
+  });
   addEventListener("pagehide", finish);
 }

@@ -14,12 +14,14 @@ LEASE = {"name": "anna", "rate": 10_000}
 INVITED = "https://invited.example"
 # The port of the node's pages.
 PAGE = "http://localhost:5055"
+# Where the port of its pages is published, if under another number.
+PUBLISHED = "http://localhost:5057"
 
 
 @pytest.fixture
 def node(make_node: MakeNode) -> Node:
     """Its round is open."""
-    node = make_node(spec={"difficulty": 5000}, PORT="5055", CORS_ORIGINS=INVITED)
+    node = make_node(spec={"difficulty": 5000}, PORT="5055", CORS_ORIGINS=f"{INVITED},{PUBLISHED}")
     node.requests.ask()
     return node
 
@@ -51,8 +53,9 @@ def test_both_answer_programs_and_their_own_pages(
         assert answer.status == 200, answer.body
 
 
-def test_the_page_join_may_ask_at_the_door(door: RunningDoor, voucher: dict[str, str]) -> None:
-    said = {"Host": f"localhost:{door.port}", "Origin": PAGE, "Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "cors"}
+@pytest.mark.parametrize("origin", [PAGE, PUBLISHED])
+def test_the_page_join_may_ask_at_the_door(door: RunningDoor, voucher: dict[str, str], origin: str) -> None:
+    said = {"Host": f"localhost:{door.port}", "Origin": origin, "Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "cors"}
     asks = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization,content-type"}
     for path in ("/leases", f"/leases/{'0' * 32}"):
         allowed = door.client.door.call("OPTIONS", path, None, **said, **asks)
