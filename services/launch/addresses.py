@@ -1,12 +1,13 @@
 """Where the servers of a node are reached."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 # Addresses that stand for all, and where this machine reaches a server that binds them.
 ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
-# No lease has this id: an empty report there says whether a server knows a voucher, and changes nothing.
-NO_LEASE = f"/leases/{'0' * 32}"
+_NO_LEASE = f"/leases/{'0' * 32}"  # no lease has this id
 
 
 def url_of(address: str, port: int, scheme: str = "http") -> str:
@@ -29,6 +30,15 @@ def door_port(url: str, rpc_url: object) -> int | None:
         return None
     direct = given.scheme == "http" and given.path in ("", "/") and given.username is None and bool(given.hostname)
     return port if direct and named.scheme == "http" and named.path in ("", "/") and port != own else None
+
+
+def knows_voucher(report: Callable[[str, Mapping[str, Any]], object]) -> bool:
+    """Whether a server knows a voucher, which also shows that it is the node's. Nothing changes there.
+
+    Args:
+        report: sends JSON to a path of the server, with the voucher; the `code` of the refusal.
+    """
+    return report(_NO_LEASE, {"shares": [], "hashes": 0}) == "unknown_lease"
 
 
 def at_port(url: str, port: int) -> str:

@@ -4,9 +4,11 @@ A node names the port of its `quarry rpc` in `/status`. Miners go there only if 
 the voucher, so another program at that port is passed over. Behind https or a path there is a proxy, which decides.
 """
 
+import json
+
 import urllib3
 
-from services.launch.addresses import NO_LEASE, at_port, door_port
+from services.launch.addresses import at_port, door_port, knows_voucher
 from shared import wire
 from shared.errors import InputError
 from worker.miner.board import Board
@@ -59,14 +61,15 @@ def look(url: str, headers: dict[str, str], board: Board) -> bool:
             port = door_port(url, found.get("rpc_url"))
             if port is None:
                 return False
-            body = b'{"shares": [], "hashes": 0}'
-            status, found = _ask(pool, "POST", at_port(url, port) + NO_LEASE, headers, body)
+            door = at_port(url, port)
+            known = knows_voucher(
+                lambda path, body: _ask(pool, "POST", door + path, headers, json.dumps(body).encode())[1].get("code")
+            )
         except urllib3.exceptions.HTTPError:
             return True
-    if status == 404 and found.get("code") == "unknown_lease":
+    if known:
         board.door_port = port
-        return False
-    return True
+    return not known
 
 
 def keep_looking(url: str, headers: dict[str, str], board: Board) -> None:

@@ -11,7 +11,7 @@ from api.cli.moments import moment
 from api.cli.options import Target, all_option, with_node
 from api.cli.suggestions import Group
 from api.cli.table import Column, rest, table, that_fit
-from services.launch.addresses import NO_LEASE, at_port, door_port
+from services.launch.addresses import at_port, door_port, knows_voucher
 
 _SECONDS = 3.0  # for `quarry rpc` to answer
 _NONE = "There is no voucher; `quarry voucher new NAME` makes one."
@@ -53,15 +53,21 @@ def _url_of_miners(client: NodeClient, secret: str) -> str:
     try:
         port = door_port(client.url, client.get("/status").get("rpc_url"))
         if port is not None:
-            # That the voucher is known shows that the port is this node's.
-            nothing = {"shares": [], "hashes": 0}
-            NodeClient(at_port(client.url, port), secret).post(NO_LEASE, nothing, timeout=_SECONDS)
-    except Refused as error:
-        if error.code == "unknown_lease" and port is not None:
-            return at_port(client.url, port)
+            door = NodeClient(at_port(client.url, port), secret)
+            if knows_voucher(lambda path, body: _code(door, path, body)):
+                return door.url
     except (Failure, AttributeError):
         pass
     return client.url
+
+
+def _code(client: NodeClient, path: str, body: Any) -> str:
+    """The `code` of the refusal of a request; "" if it is not refused."""
+    try:
+        client.post(path, body, timeout=_SECONDS)
+    except Refused as error:
+        return error.code
+    return ""
 
 
 @voucher.command("list")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.launch.addresses import at_port, door_port
+from services.launch.addresses import at_port, door_port, knows_voucher
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,20 @@ from services.launch.addresses import at_port, door_port
 )
 def test_the_door_that_a_node_names(url: str, rpc_url: object, port: int | None) -> None:
     assert door_port(url, rpc_url) == port
+
+
+@pytest.mark.parametrize(
+    ("code", "known"), [("unknown_lease", True), ("unknown_voucher", False), ("", False), (None, False), ([], False)]
+)
+def test_a_server_that_knows_the_voucher_says_that_the_lease_is_unknown(code: object, known: bool) -> None:
+    asked = []
+
+    def report(path: str, body: object) -> object:
+        asked.append((path, body))
+        return code
+
+    assert knows_voucher(report) is known
+    assert asked == [(f"/leases/{'0' * 32}", {"shares": [], "hashes": 0})]
 
 
 def test_the_same_host_at_another_port() -> None:
