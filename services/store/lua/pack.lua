@@ -10,24 +10,16 @@
 -- moment ago), or "differs" (the stored state is marked as wrong). Only "packed" writes.
 local P = KEYS[1]
 -- include: lists
--- include: fault
 -- include: names
+-- include: sunk
 
 local first, last, pack, changes, repairs, depth, microseconds, now = unpack(ARGV, 1, 8)
 
-if fault() then
-  return 'differs'
+local refused = not_sunk(last, depth, changes, repairs, now)
+if refused then
+  return refused
 end
-if redis.call('EXISTS', P .. 'journal') == 1 then
-  return 'unfinished'
-end
-local height, before, held = unpack(redis.call('HMGET', P .. 'packed', 'height', 'changes', 'held'), 1, 3)
-if tonumber(held or 0) > tonumber(now) then
-  return 'held'
-end
-local tip, digest = unpack(redis.call('HMGET', P .. 'tip', 'height', 'digest'), 1, 2)
-if (before or '0') ~= changes or tonumber(height or 0) ~= first - 1 or string.match(digest or '', '[^:]*$') ~= repairs
-  or tonumber(last) + tonumber(depth) > tonumber(tip or 0) then
+if tonumber(redis.call('HGET', P .. 'packed', 'height') or 0) ~= first - 1 then
   return 'moved'
 end
 local lists, malformed = read_lists(9, {2, 2, 1})

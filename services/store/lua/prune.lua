@@ -11,31 +11,23 @@
 -- exists), "held" (nothing is packed or pruned for now), or "differs" (the stored state is marked as wrong). Only
 -- "pruned" writes.
 local P = KEYS[1]
--- include: fault
 -- include: names
+-- include: sunk
 
 local VERSION, PRUNED = 1, 2 -- of a pack (services/store/pack_form.py)
 local REMAINS = 10 -- position of the first value of what payouts need
 local first, last, changes, repairs, keep, form, now, genesis, remains = unpack(ARGV, 1, 9)
 local hashes = REMAINS + remains -- position of the first hash
 
-if fault() then
-  return 'differs'
-end
-if redis.call('EXISTS', P .. 'journal') == 1 then
-  return 'unfinished'
+local refused = not_sunk(last, keep, changes, repairs, now)
+if refused then
+  return refused
 end
 if redis.call('GET', P .. 'schema') ~= form then
   return 'form'
 end
-local before, held, height, pruned =
-  unpack(redis.call('HMGET', P .. 'packed', 'changes', 'held', 'height', 'pruned'), 1, 4)
-if tonumber(held or 0) > tonumber(now) then
-  return 'held'
-end
-local tip, digest = unpack(redis.call('HMGET', P .. 'tip', 'height', 'digest'), 1, 2)
-if (before or '0') ~= changes or tonumber(pruned or 0) ~= first - 1 or tonumber(last) > tonumber(height or 0)
-  or tonumber(last) + tonumber(keep) > tonumber(tip or 0) or string.match(digest or '', '[^:]*$') ~= repairs then
+local height, pruned = unpack(redis.call('HMGET', P .. 'packed', 'height', 'pruned'), 1, 2)
+if tonumber(pruned or 0) ~= first - 1 or tonumber(last) > tonumber(height or 0) then
   return 'moved'
 end
 local pack, kept = redis.call('HGET', P .. 'packs', first), nil
