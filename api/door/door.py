@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from api.door.backlog import Backlog, Step
 from api.door.feed import Feed
 from api.door.known_heads import KnownHeads
-from api.door.lease_batches import LeaseBatches
+from api.door.lease_batches import LoopBatches
 from api.door.lease_news import LeaseNews
 from api.door.limits import MAX_ARRIVING
 from api.door.pool import Pool
@@ -39,7 +39,7 @@ class Door:
         self.backlog = Backlog()
         self.feed = Feed(node, self._tell, self._lose)
         self.lease_news = LeaseNews(node, loop)
-        self.lease_batches = LeaseBatches(node.leases, self.pool, loop)
+        self.lease_batches = LoopBatches(node.leases, self.pool, loop)
         self.known_heads = KnownHeads()
         self.hosts = Hosts(settings.loopback, frozenset(settings.allowed_hosts), settings.host)
         self.max_body = settings.max_body

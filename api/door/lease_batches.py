@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 MOST: Final = 64
 
 
-class LeaseBatches:
+class LoopBatches:
     """The requests that wait for the next batch. Its methods are called from the event loop."""
 
     def __init__(self, leases: Leases, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:

@@ -28,7 +28,7 @@ MOST_WAITING: Final = 1_024
 Answer = Callable[[Lease | Reported | Exception | None], None]
 
 
-class LeaseBatches:
+class ThreadBatches:
     """The requests that wait for the next batch. Methods may be called from any thread."""
 
     def __init__(self, leases: Leases) -> None:

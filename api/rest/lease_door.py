@@ -13,7 +13,7 @@ from typing import Any, Final
 from api import errors, leasing
 from api.access import Doorkeeper, Served
 from api.headers import CONTENT_POLICY
-from api.rest.lease_batches import LeaseBatches
+from api.rest.lease_batches import ThreadBatches
 from api.serving.gate import LARGE_BODY, RECEIVED
 from api.serving.header_fields import SAFETY
 from api.serving.request_metrics import request_seconds
@@ -41,7 +41,7 @@ class LeaseDoor:
     def __init__(self, inner: WsgiApp, what: Served) -> None:
         self._inner = inner
         self._node = what.node
-        self._batches = LeaseBatches(what.node.leases)
+        self._batches = ThreadBatches(what.node.leases)
         # For requests that need more than one round trip to the store; each of its threads begins when it is needed.
         self._threads = ThreadPoolExecutor(what.node.settings.api_threads, "lease")
         self._hosts = what.hosts

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.rest import lease_batches
-from api.rest.lease_batches import LeaseBatches
+from api.rest.lease_batches import ThreadBatches
 from services.connections.servers import RedisError
 from services.mining.leases import Asked, Handed, Reported, UnknownVoucher
 from tests.support.waiting import eventually
@@ -38,7 +38,7 @@ def leases() -> _Leases:
     return _Leases()
 
 
-def asked(batches: LeaseBatches, name: str, found: dict[str, object]) -> bool:
+def asked(batches: ThreadBatches, name: str, found: dict[str, object]) -> bool:
     def answer(what: object) -> None:
         found[name] = what
         if name == "bug":
@@ -47,7 +47,7 @@ def asked(batches: LeaseBatches, name: str, found: dict[str, object]) -> bool:
     return batches.add(Handed(name, "", (), 0), answer)
 
 
-def led(batches: LeaseBatches, found: dict[str, object], leases: _Leases) -> threading.Thread:
+def led(batches: ThreadBatches, found: dict[str, object], leases: _Leases) -> threading.Thread:
     """A thread that makes batches, and is in the middle of the first."""
 
     def first() -> None:
@@ -61,7 +61,7 @@ def led(batches: LeaseBatches, found: dict[str, object], leases: _Leases) -> thr
 
 
 def test_threads_do_not_wait_for_the_one_that_makes_the_batch(leases: _Leases) -> None:
-    batches, found = LeaseBatches(leases), dict[str, object]()  # type: ignore[arg-type]
+    batches, found = ThreadBatches(leases), dict[str, object]()  # type: ignore[arg-type]
     thread = led(batches, found, leases)
     for name in ("a", "bug", "wrong", "b"):
         assert asked(batches, name, found)  # returns although the store does not answer
@@ -74,7 +74,7 @@ def test_threads_do_not_wait_for_the_one_that_makes_the_batch(leases: _Leases) -
 
 @pytest.mark.parametrize("error", [RedisError(), ValueError()])
 def test_all_of_a_batch_are_told_that_it_failed(leases: _Leases, error: Exception) -> None:
-    batches, found = LeaseBatches(leases), dict[str, object]()  # type: ignore[arg-type]
+    batches, found = ThreadBatches(leases), dict[str, object]()  # type: ignore[arg-type]
     leases.error = error
     thread = led(batches, found, leases)
     asked(batches, "a", found)
@@ -85,7 +85,7 @@ def test_all_of_a_batch_are_told_that_it_failed(leases: _Leases, error: Exceptio
 
 
 def test_the_next_request_makes_batches_if_their_thread_ends(leases: _Leases) -> None:
-    batches, found = LeaseBatches(leases), dict[str, object]()  # type: ignore[arg-type]
+    batches, found = ThreadBatches(leases), dict[str, object]()  # type: ignore[arg-type]
     leases.error = SystemExit()
     thread = led(batches, found, leases)
     leases.go.set()
@@ -98,7 +98,7 @@ def test_a_crowd_is_several_batches_and_the_rest_is_turned_away(
 ) -> None:
     monkeypatch.setattr(lease_batches, "MOST", 2)
     monkeypatch.setattr(lease_batches, "MOST_WAITING", 3)
-    batches, found = LeaseBatches(leases), dict[str, object]()  # type: ignore[arg-type]
+    batches, found = ThreadBatches(leases), dict[str, object]()  # type: ignore[arg-type]
     thread = led(batches, found, leases)
     assert [asked(batches, name, found) for name in "abcd"] == [True, True, True, False]
     leases.go.set()

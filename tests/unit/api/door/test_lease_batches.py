@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.door import lease_batches
-from api.door.lease_batches import LeaseBatches
+from api.door.lease_batches import LoopBatches
 from api.door.pool import Pool
 from services.connections.servers import RedisError
 from services.mining.leases import Asked, Handed, Reported, UnknownVoucher
@@ -74,7 +74,7 @@ def answered(
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         pool = Pool(loop, 2)
-        batches: Any = LeaseBatches(leases, pool, loop)  # type: ignore[arg-type]
+        batches: Any = LoopBatches(leases, pool, loop)  # type: ignore[arg-type]
         added.extend(batches.add(job) for job in jobs)
         deadline = loop.time() + 20
         while len(finished) < sum(added) and loop.time() < deadline:
