@@ -1,5 +1,6 @@
 """The router of a lab: what passes, what each link does to it, and what strangers and hostile nodes cannot do."""
 
+import asyncio
 import http.client
 import os
 import random
@@ -564,3 +565,21 @@ def test_stopping_ends_everything(make: Make) -> None:
     net.router.stop()
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", net.router.port_of(A)), 1)
+
+
+def test_a_router_that_stops_closes_what_it_has_just_accepted() -> None:
+    """Its task exists and has not run yet, so that it would be cancelled before it can close the connection."""
+    ours, theirs = socket.socketpair()
+    with ours, RawServer(echo) as server, Router(1) as router:
+        router.add(A, "127.0.0.1", server.port)
+        ours.settimeout(20)
+
+        async def accept_and_close() -> None:
+            reader, writer = await asyncio.open_connection(sock=theirs)
+            held.append(writer)  # else the collector would close it
+            router._accept(A, reader, writer, lambda host, port: None)
+            await router._close()
+
+        held: list[asyncio.StreamWriter] = []
+        router.run(accept_and_close())
+        assert ours.recv(1) == b""
