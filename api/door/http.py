@@ -14,19 +14,8 @@ from api.door.job import Request
 from api.door.leases import is_lease, serve
 from api.door.probes import probe
 from api.door.requests import (
-    ANOTHER_LARGE,
-    HEAD_TOO_LARGE,
-    JSON,
-    PROBES,
-    Received,
-    Refusal,
-    host_refusal,
-    large_refusal,
-    length_refusal,
-    method_refusal,
-    too_large,
-    upgrade_refusal,
-    wrong_body,
+    ANOTHER_LARGE, HEAD_TOO_LARGE, JSON, OTHER_METHOD, PROBES, Received, Refusal,
+    host_refusal, large_refusal, length_refusal, method_refusal, too_large, upgrade_refusal, wrong_body,
 )  # fmt: skip
 from api.door.websocket import WebSocket
 from api.rpc import protocol
@@ -79,16 +68,8 @@ class HttpConnection(Answering):
             self._stage, self._since, self._raw = "head", self.door.now, 0
         self._raw += len(data)
         self._data = data if starts else b""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            if not self._over:
-                self.refuse(Refusal(400, "bad_request", "This is not a request of HTTP/1.1."))
-        else:
-            if self._stage == "head" and self._raw > limits.MAX_HEAD and not self._over:
-                self.refuse(HEAD_TOO_LARGE)
+        while data and not self._over:
+            data = self._parse(data)
 
     def eof_received(self) -> bool:
         self._half_closed = True
@@ -101,6 +82,20 @@ class HttpConnection(Answering):
         self._paused = False
         self._give_back()
         self._next()
+
+    def _parse(self, data: bytes) -> bytes:
+        """Have the parser read. Returns what another parser has to read, after a wish for another protocol."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            if not self._over:
+                self.refuse(Refusal(400, "bad_request", "This is not a request of HTTP/1.1."))
+        else:
+            if self._stage == "head" and self._raw > limits.MAX_HEAD and not self._over:
+                self.refuse(HEAD_TOO_LARGE)
+        return b""
 
     # --- the parser's callbacks ---
 
@@ -250,18 +245,25 @@ class HttpConnection(Answering):
 
     # --- WebSockets ---
 
-    def _upgrade(self, rest: bytes) -> None:
-        """The request asks for another protocol: WebSockets begin, and any other wish is passed over."""
+    def _upgrade(self, rest: bytes) -> bytes:
+        """The request asks for another protocol: WebSockets begin, and any other wish is passed over.
+
+        Returns:
+            What is to be read by another parser.
+        """
         request, door = self._request, self.door
         self._scatter()
+        if self._over:
+            return b""
+        if self._parser.get_method() == b"CONNECT":  # a wish for another protocol, whatever its fields say
+            self._refuse_arriving(OTHER_METHOD)
+            return b""
         if b"websocket" not in request.fields.get(b"upgrade", b"").lower():
             # The parser takes no body of such a request, so it reads the request again, without the wish.
-            again = request.head(self._parser.get_method(), "1.1", without=(b"upgrade", b"connection"))
+            again = request.head(self._parser.get_method(), "1.1", without=(b"upgrade", b"connection")) + rest
             self._parser = httptools.HttpRequestParser(self)
-            self.data_received(again + rest)
-            return
-        if self._over:
-            return
+            self._stage, self._raw, self._data = "head", len(again), b""
+            return again
         busy = self._busy or bool(self._waiting)
         if (refusal := upgrade_refusal(request, door.hosts, busy=busy)) is None and len(
             door.sockets
@@ -270,13 +272,14 @@ class HttpConnection(Answering):
             refusal = Refusal(503, "too_many_connections", "This node has too many WebSockets; try again.")
         if refusal is not None:
             self._refuse_arriving(refusal)
-            return
+            return b""
         self._over = True
         door.callers.discard(self)
         self._let_go()
         controls = may_control(door.node.settings, request.text(b"origin"))
         head = request.head(self._parser.get_method(), self._parser.get_http_version())
         WebSocket(door, self._transport, controls).open(head, rest)
+        return b""
 
     # --- ends ---
 

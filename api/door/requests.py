@@ -77,18 +77,17 @@ class Received:
 
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", f"The head of a request has {MAX_HEAD} bytes at most.")
 
-
 ANOTHER_LARGE = Refusal(503, "too_many_bodies", "Another large body is being received or answered; try again.")
+OTHER_METHOD = Refusal(
+    405, "method_not_allowed", "Send JSON-RPC by POST, or open a WebSocket.", b"allow: POST, OPTIONS\r\n"
+)
 
 
 def method_refusal(path: bytes, method: bytes) -> Refusal | None:
     """Why a request is refused by its path and its method."""
     if path not in PATHS:
         return Refusal(404, "not_found", "JSON-RPC is at / and at /rpc, by POST or over a WebSocket.")
-    if method not in (b"POST", b"OPTIONS"):
-        words = "Send JSON-RPC by POST, or open a WebSocket."
-        return Refusal(405, "method_not_allowed", words, b"allow: POST, OPTIONS\r\n")
-    return None
+    return None if method in (b"POST", b"OPTIONS") else OTHER_METHOD
 
 
 def wrong_body(request: Received) -> str | None:

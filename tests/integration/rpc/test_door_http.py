@@ -229,6 +229,20 @@ def test_other_protocols_are_passed_over(door: RunningDoor) -> None:
     assert _raw(door, asks + _request(BODY, "Connection: close")).count(b'"0x1092"') == 2
 
 
+def test_a_wish_for_a_tunnel_is_refused(door: RunningDoor) -> None:
+    """A parser of HTTP takes every CONNECT for the wish for another protocol, also when it reads it again."""
+    for fields in ((), ("Connection: Upgrade", "Upgrade: websocket"), ("Connection: Upgrade", "Upgrade: h2c")):
+        answer = _raw(door, _request(b"", *fields, method="CONNECT", path="localhost:1"))
+        assert answer.startswith(b"HTTP/1.1 405 ")
+    assert b'"0x1092"' in _raw(door, _request(BODY, "Connection: close"))
+
+
+def test_many_other_wishes_at_once_are_passed_over(door: RunningDoor) -> None:
+    asks = b"OPTIONS / HTTP/1.1\r\nHost:localhost\r\nUpgrade:a\r\nConnection:Upgrade\r\n\r\n"
+    answers = _raw(door, asks * 900 + _request(BODY, "Connection: close"))
+    assert (answers.count(b"HTTP/1.1 204 "), answers.count(b'"0x1092"')) == (900, 1)
+
+
 def test_bodies_may_wait_to_be_asked_for(door: RunningDoor) -> None:
     with socket.create_connection(("127.0.0.1", door.port), timeout=10) as connection:
         head, _, _ = _request(BODY, "Expect: 100-continue").partition(b"\r\n\r\n")
