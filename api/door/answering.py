@@ -78,6 +78,14 @@ class Answering(sockets.Receiver):
             self._transport.write(message)
             self._flow.wrote(len(message))
 
+    def _late(self, refusal: Refusal) -> None:
+        self.door.count_end(refusal.code)
+        self.refuse(refusal)
+
+    def _abort(self, reason: str) -> None:
+        self.door.count_end(reason)
+        self._transport.abort()
+
     def _end(self) -> None:
         """End the connection once all is sent. What still arrives is thrown away, or the answer would be lost."""
         self._over = True

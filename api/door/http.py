@@ -14,8 +14,20 @@ from api.door.job import Request
 from api.door.leases import is_lease, serve
 from api.door.probes import probe
 from api.door.requests import (
-    ANOTHER_LARGE, HEAD_TOO_LARGE, JSON, OTHER_METHOD, PROBES, Received, Refusal,
-    host_refusal, large_refusal, length_refusal, method_refusal, too_large, upgrade_refusal, wrong_body,
+    ANOTHER_LARGE,
+    HEAD_TOO_LARGE,
+    JSON,
+    OTHER_METHOD,
+    PROBES,
+    Received,
+    Refusal,
+    host_refusal,
+    large_refusal,
+    length_refusal,
+    method_refusal,
+    too_large,
+    upgrade_refusal,
+    wrong_body,
 )  # fmt: skip
 from api.door.websocket import WebSocket
 from api.rpc import protocol
@@ -320,14 +332,6 @@ class HttpConnection(Answering):
         """Refuse the request whose head has just arrived."""
         self._is_head = self._parser.get_method() == b"HEAD"
         self.refuse(refusal)
-
-    def _late(self, refusal: Refusal) -> None:
-        self.door.count_end(refusal.code)
-        self.refuse(refusal)
-
-    def _abort(self, reason: str) -> None:
-        self.door.count_end(reason)
-        self._transport.abort()
 
     def _let_go(self) -> None:
         """Drop what has arrived."""
