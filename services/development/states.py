@@ -278,11 +278,15 @@ class States:
             raise BadState(f"Block {block.index} of the state: {error}") from None
 
     def _grow(self, stale: StaleBranches, base: Branch) -> None:
-        """Verify the stale blocks that follow the last block of a branch, and those that follow them."""
+        """Verify the stale blocks that follow the last block of a branch, and those that follow them.
+
+        They may lie in the future: a clock that has been set back since (`evm_revert`) had allowed them.
+        """
         waiting = [(base, block) for block in stale.take(base.tip.hash)]
         while waiting:
             parent, block = waiting.pop()
             branch = copy_of(parent)
+            allow_any_time(branch)
             self._add(branch, block)
             waiting += [(branch, child) for child in stale.take(block.hash)]
 

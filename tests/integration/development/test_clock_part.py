@@ -51,6 +51,22 @@ def test_a_clock_that_was_moved_back_does_not_matter(here: TestNode, other: Test
     assert other.node.chain.tip() == here.node.chain.tip()
 
 
+def test_stale_blocks_of_another_time_are_loaded_without_a_clock(here: TestNode, other: TestNode) -> None:
+    """A revert brings back the clock of before too, so the file has none, but it has the blocks that were left."""
+    here.mine()
+    snapshot = here.node.going_back.snapshot()
+    here.node.chain_clock.increase(YEAR)
+    here.mine_pool()
+    here.mine_pool()
+    assert here.node.going_back.revert(snapshot)
+    content = here.node.states.dump()
+    assert ("clock" in decode(content).parts, len(decode(content).stale)) == (False, 2)
+    other.node.states.load(content)
+    assert other.node.states.dump() == content
+    here.node.states.load(content)
+    assert here.node.chain.tip() == other.node.chain.tip()
+
+
 def test_what_was_asked_of_the_next_block_is_kept(here: TestNode, other: TestNode) -> None:
     moment = here.node.chain_clock.following() + 77
     here.node.chain_clock.set_next(moment)
