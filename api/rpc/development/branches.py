@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.rpc.development.accounts import sign_transaction
+from api.rpc.development.parameters import read_number
 from api.rpc.errors import REFUSED, RpcError, invalid_params
 from api.rpc.method_table import control_method
-from api.rpc.quantity import quantity, read_data, read_quantity
+from api.rpc.quantity import quantity, read_data
 from services.node import Node
 from shared.transaction import Transaction
 
@@ -36,7 +37,7 @@ def revert(node: Node, snapshot_id: Any) -> bool:
     """Restores the chain and the mempool of a snapshot, and removes it and all later ones; false if there is none.
     Transactions that came later leave with the record `reverted`. Refused while the node has peers.
     """
-    number = read_quantity(snapshot_id, "snapshot id")
+    number = read_number(snapshot_id, "snapshot id")
     return node.going_back.revert(number)
 
 
@@ -103,7 +104,7 @@ def fork(node: Node, options: Any) -> dict[str, Any]:
 
 def _depth(node: Node, what: str, value: Any) -> int:
     """How many blocks to take off the chain. Raises: RpcError, in anvil's words if the chain has not so many."""
-    depth = read_quantity(value, "depth")
+    depth = read_number(value, "depth")
     if depth == 0:
         raise invalid_params(f"{what} depth must be at least 1")
     height = node.chain.tip().height
@@ -132,7 +133,7 @@ def _placed(node: Node, depth: int, pairs: Any) -> dict[int, list[Transaction]]:
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2:
             raise invalid_params("each of tx_block_pairs is a transaction and the number of a block")
-        number = read_quantity(pair[1], "block number")
+        number = read_number(pair[1], "block number")
         if number >= depth:
             raise invalid_params(
                 "Block number for reorg tx will exceed the reorged chain height. "

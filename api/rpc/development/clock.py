@@ -2,18 +2,20 @@
 
 from typing import Any
 
+from api.rpc.development.parameters import read_number
 from api.rpc.errors import invalid_params
 from api.rpc.method_table import control_method
-from api.rpc.quantity import read_quantity
 from services.node import Node
 
 # anvil's limit, and its words.
 _TOO_BIG = 2**64 - 1
+# `evm_setTime` takes what is above this for milliseconds, as anvil does: ganache's parameter is `Date.now()`.
+_MILLISECONDS_FROM = 10**12
 
 
 def read_seconds(value: Any, name: str) -> int:
     """Seconds or a timestamp from a client. Raises: RpcError."""
-    seconds = read_quantity(value, name)
+    seconds = read_number(value, name)
     if seconds >= _TOO_BIG:
         raise invalid_params("The timestamp is too big")
     return seconds
@@ -36,8 +38,11 @@ def set_next_block_timestamp(node: Node, timestamp: Any) -> None:
 @control_method("evm_setTime", 1)
 @control_method("anvil_setTime", 1)
 def set_time(node: Node, timestamp: Any) -> int:
-    """The seconds by which the clock was moved forward, as anvil describes its result."""
-    return node.chain_clock.set(read_seconds(timestamp, "timestamp"))
+    """The seconds by which the clock was moved forward, as anvil describes its result. A timestamp above 10^12 is in
+    milliseconds, as in anvil: `Date.now()`.
+    """
+    moment = read_seconds(timestamp, "timestamp")
+    return node.chain_clock.set(moment // 1000 if moment > _MILLISECONDS_FROM else moment)
 
 
 @control_method("anvil_setBlockTimestampInterval", 1)

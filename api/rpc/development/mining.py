@@ -7,9 +7,9 @@ from typing import Any
 
 from api.rpc.chain import block_by_hash
 from api.rpc.development.clock import read_seconds
+from api.rpc.development.parameters import read_number
 from api.rpc.errors import invalid_params
 from api.rpc.method_table import control_method
-from api.rpc.quantity import read_quantity
 from services.errors import Busy
 from services.node import Node
 
@@ -61,7 +61,7 @@ def mine_detailed(node: Node, options: Any = None) -> list[dict[str, Any]]:
 @control_method("hardhat_mine", 0, 2)
 def mine_many(node: Node, count: Any = None, interval: Any = None) -> None:
     """Mine blocks. `interval`: seconds from each block to the next, and from now to the first."""
-    blocks = 1 if count is None else read_quantity(count, "the number of blocks")
+    blocks = 1 if count is None else read_number(count, "the number of blocks")
     apart = 0 if interval is None else read_seconds(interval, "interval")
     with waiting():
         node.on_demand.mine(blocks, interval=apart)
@@ -75,7 +75,7 @@ def _mine_options(options: Any) -> tuple[int, int | None]:
         raise invalid_params("the options of evm_mine are blocks and timestamp")
     blocks, timestamp = options.get("blocks"), options.get("timestamp")
     return (
-        1 if blocks is None else read_quantity(blocks, "blocks"),
+        1 if blocks is None else read_number(blocks, "blocks"),
         None if timestamp is None else read_seconds(timestamp, "timestamp"),
     )
 
@@ -98,7 +98,7 @@ def get_automine(node: Node) -> bool:
 @control_method("anvil_setIntervalMining", 1)
 def set_interval_mining(node: Node, seconds: Any) -> None:
     """Mine a block every so many seconds; 0: no more. In seconds as in anvil, while Hardhat takes milliseconds."""
-    interval = read_quantity(seconds, "interval")
+    interval = read_number(seconds, "interval")
     if interval > _LONGEST_INTERVAL:
         raise invalid_params(f"interval must be at most {_LONGEST_INTERVAL} seconds")
     node.modes.set_interval(interval)

@@ -28,8 +28,23 @@ CALLS: list[tuple[str, list[Any]]] = [
     *((name, [True]) for name in FLAGS), *((name, [1]) for name in INTERVALS),
 ]  # fmt: skip
 
-# Neither numbers of JSON nor hex quantities.
-NOT_NUMBERS: list[Any] = [None, True, "", "60s", "0x", "0x3c ", "0x03c", "-0x1", -1, 1.5, 60.0, [60], {"seconds": 60}]
+# Neither whole numbers of JSON nor their digits.
+NOT_NUMBERS: list[Any] = [
+    None,
+    True,
+    "",
+    "60s",
+    "0x",
+    "0x3c ",
+    "6_0",
+    "\u0661",
+    "-0x1",
+    -1,
+    1.5,
+    60.0,
+    [60],
+    {"seconds": 60},
+]
 BAD: list[tuple[str, list[Any]]] = [
     *((name, [value]) for name in ONE_NUMBER for value in [*NOT_NUMBERS, 2**64 - 1, 2**256, hex(2**64)]),
     *((name, params) for name in ONE_NUMBER for params in ([], [1, 2])),
@@ -74,6 +89,28 @@ def test_bad_parameters_change_nothing(rpc: Rpc, node: Node, method: str) -> Non
         code, message = rpc.error(method, *params)
         assert code == INVALID_PARAMS and message, (params, code, message)
         assert node.overview() == before, params
+
+
+@pytest.mark.parametrize("sixty", [60, "0x3c", "0x003c", "0X3C", "60", "060"])
+def test_numbers_are_read_as_anvil_reads_them(rpc: Rpc, node: Node, sixty: Any) -> None:
+    """ethers' toBeHex writes leading zeros, and a shell writes decimal digits."""
+    tip = int(node.overview().tip.timestamp)
+    rpc("anvil_setBlockTimestampInterval", sixty)
+    assert node.chain_clock.following() == tip + 60
+    rpc("anvil_removeBlockTimestampInterval")
+    rpc("evm_setIntervalMining", sixty)
+    assert rpc("anvil_getIntervalMining") == 60
+    assert rpc("evm_revert", sixty) is False
+
+
+def test_a_time_in_milliseconds_is_read_as_such(rpc: Rpc, node: Node) -> None:
+    """`evm_setTime(Date.now())` is ganache's way, which anvil understands too."""
+    moment = int(node.overview().tip.timestamp) + 7200
+    rpc("evm_setTime", moment)
+    asked = node.chain_clock.offset()
+    rpc("evm_setTime", moment * 1000 + 999)
+    assert node.chain_clock.offset() == asked
+    assert rpc.error("evm_setTime", 10**12)[0] == REFUSED  # seconds, and far too many
 
 
 def test_what_cannot_be_is_refused_by_a_sentence(rpc: Rpc, node: Node) -> None:
