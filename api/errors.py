@@ -180,7 +180,7 @@ def answer_to(error: Exception) -> Response:
         case RedisError():
             FAILURES.note(error)
             return problem(
-                503, "store_unavailable", "The store does not answer. If this was a write, repeat it: that is harmless."
+                503, "store_unavailable", "The store does not answer. A transaction can be sent again: it counts once."
             )
         case HTTPException():
             return http_problem(error)
