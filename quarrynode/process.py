@@ -50,6 +50,7 @@ class Command:
         self._data_dir = data_dir
         self._environment = dict(environment)
         self._process: subprocess.Popen[str] | None = None
+        self._temporary: str | None = None
         self._errors: IO[bytes] | None = None
         self._owner = 0  # pid of the process that started it
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()  # the first that it wrote
@@ -97,6 +98,8 @@ class Command:
         self._process = None
         try:
             self._end(process)
+            if process.returncode < 0:
+                self._end_what_is_left()
             if process.returncode > 0:
                 raise NodeFailed(f"{self._shown()} ended with exit code {process.returncode}.", self.said())
         finally:
@@ -124,13 +127,12 @@ class Command:
             )
         data_dir = self._data_dir
         if data_dir is None:
-            data_dir = self._stack.enter_context(_TemporaryDirectory())
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
+            data_dir = self._temporary = self._stack.enter_context(_TemporaryDirectory())
         self._errors = self._stack.enter_context(tempfile.TemporaryFile())
         try:
             process = subprocess.Popen(
                 [*self._command, "up", "--json", "--until-eof", "--data-dir", str(data_dir), *self._arguments],
-                env={**inherited, **self._environment},
+                env=self._variables(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -181,6 +183,26 @@ class Command:
             process.kill()
             process.wait()
             raise
+
+    def _end_what_is_left(self) -> None:
+        """Have Valkey end, which goes on when `quarry up` is killed. In a directory that is not ours, the next start of
+        a node there ends it.
+        """
+        if self._temporary is not None:
+            with contextlib.suppress(OSError, subprocess.SubprocessError):
+                subprocess.run(
+                    [*self._command, "reset", "--yes", "--data-dir", self._temporary],
+                    env=self._variables(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    timeout=STOP_TIMEOUT,
+                    check=False,
+                )
+
+    def _variables(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
+        return {**inherited, **self._environment}
 
     def _at_exit(self) -> None:
         with contextlib.suppress(NodeFailed):

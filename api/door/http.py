@@ -258,10 +258,8 @@ class HttpConnection(Answering):
     # --- WebSockets ---
 
     def _upgrade(self, rest: bytes) -> bytes:
-        """The request asks for another protocol: WebSockets begin, and any other wish is passed over.
-
-        Returns:
-            What is to be read by another parser.
+        """The request asks for another protocol: WebSockets begin, and any other wish is passed over. Returns what
+        another parser has to read.
         """
         request, door = self._request, self.door
         self._scatter()

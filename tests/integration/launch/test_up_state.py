@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import json
 import os
+import signal
 import stat
 import subprocess
 from pathlib import Path
@@ -21,13 +22,13 @@ from shared.chain_spec import Token, read_spec
 from tests.support.commands import forked_quarry, quarry
 from tests.support.keys import ALICE, BOB
 from tests.support.nodes import transfer
-from tests.support.processes import processes_of
+from tests.support.processes import linux_only, processes_of
 from tests.support.specs import make_spec, mined_spec, write_spec
 
 VECTOR = ROOT / "tests" / "vectors" / "state-1.jsonl"
 
 
-def start(directory: Path, *arguments: str, **options: Any) -> QuarryNode:
+def start(directory: Path | None, *arguments: str, **options: Any) -> QuarryNode:
     return QuarryNode(
         forked_quarry(),
         environment={"QUARRY_KERNEL": "plain", **module_path(os.environ)},
@@ -145,6 +146,18 @@ def test_the_program_says_what_is_wrong_with_the_store_or_the_file(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
     found = run("load", str(tmp_path / "file"))
     assert (found.returncode, found.stderr) == (1, f"quarry: {tmp_path / 'file'}: No such file or directory.\n")
+
+
+@linux_only
+def test_nothing_is_left_of_a_killed_node_in_a_directory_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with start(None) as node:
+        assert node.pid is not None
+        os.kill(node.pid, signal.SIGKILL)
+    assert processes_of(tmp_path) == {}
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- The chain spec of a file -----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ ALL = (
     "hardhat_reset", "quarry_fork",
 )  # fmt: skip
 ABOVE = {"fromBlock": "0x2"}
-BAD_DEPTHS = ["0x0", 0, -1, "-0x1", "0x01", "3", 1.5, True, "three", [], {}, "0x" + "f" * 65, 2**256]
+BAD_DEPTHS = ["0x0", 0, -1, "-0x1", "0x00", "0x 1", 1.5, True, "three", [], {}, "0x" + "f" * 65, 2**256]
 
 
 def places(logs: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
