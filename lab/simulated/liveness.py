@@ -76,9 +76,9 @@ class Healing:
         A user who signs two transactions for one nonce may have another, dearer one waiting here. A transaction that
         the sender could not pay besides what waits here is refused, so it is not missing.
         """
-        entries = node.raw.hgetall(node.checker.keys.entries).values()
         if _is_full(node):
             return set()
+        entries = node.raw.hgetall(node.checker.keys.entries).values()
         known = {_waiting(entry) for entry in entries}
         accounts = node.checker.tip.replay.accounts
         missing = set()
@@ -155,12 +155,11 @@ def _cost(entry: bytes) -> int:
     return cost(read_transaction(json.loads(entry.partition(b"\n")[2])))
 
 
-@lru_cache(10_000)
 def _is_full(node: SimNode) -> bool:
-    entries: int = node.raw.hlen(node.checker.keys.entries)
-    return entries >= node.settings.max_mempool
+    return len(node.raw.hgetall(node.checker.keys.entries)) >= node.settings.max_mempool
 
 
+@lru_cache(10_000)
 def _waiting(entry: bytes) -> tuple[str, int]:
     """Sender and nonce of an entry of the mempool. Entries are looked at after every event."""
     sender, nonce, _ = entry.decode().split(" ", 2)
