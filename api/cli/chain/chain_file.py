@@ -25,7 +25,7 @@ from api.cli.client import NodeClient
 from api.cli.group import Failure
 from services.audit.ahead import Ahead, read_ahead
 from services.system.text_files import without_mark
-from shared.block import Block
+from shared.block import Block, Header
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
 from shared.errors import RuleError, TooEarly
 from shared.rules import Rules, rules_for
@@ -227,6 +227,7 @@ class Importer:
         self._known: list[str] = []  # hashes from `_first` on
         self._first = 1
         self._new = self._same = 0  # blocks appended, and blocks that the node had
+        self._last: Header | None = None  # of the block before in the file
 
     def take(self, value: Any) -> None:
         """Compare or append the next block of the file, given as its JSON object or, after genesis, as a block."""
@@ -235,6 +236,8 @@ class Importer:
         height = self._new + self._same + 1
         try:
             block = self._read(value, height)
+            if self._last is not None:  # else a gap in the file would look like a chain that moved
+                block.header.check_link(self._last)
             there = self._hash_at(height)
             if there is None:
                 self.node.acceptor.accept(block)
@@ -243,6 +246,7 @@ class Importer:
                 self._same += 1
             else:
                 raise Failure(f"The node has another block at height {height}, so its chain is not the file's.")
+            self._last = block.header
         except RuleError as error:
             raise rule_broken(height, error) from None
         except TooEarly as error:

@@ -201,6 +201,34 @@ def test_an_import_whose_signatures_a_helper_checks(
     assert_store_equals_replay(node.node, here.redis)
 
 
+@pytest.mark.parametrize("known", [0, 4, 10], ids=["none of them", "the first ones", "all of them"])
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [({"index": 8}, "wrong_index"), ({"previous_hash": "0" * 64}, "wrong_previous_hash"), (None, "wrong_index")],
+    ids=["index", "previous_hash", "left out"],
+)
+def test_a_block_that_does_not_follow_the_one_before_it_in_the_file(
+    here: TestNode, valkey: EmbeddedValkey, tmp_path: Path, changes: dict[str, Any] | None, code: str, known: int
+) -> None:
+    file = chain_file(here, tmp_path / "file")
+    lines = file.read_bytes().splitlines(keepends=True)
+    node = other_node(here, upgraded(), "gap")
+    if known:
+        first = tmp_path / "first"
+        first.write_bytes(b"".join(lines[: known + 1]))
+        assert imported(first, valkey, node).exit_code == 0
+    if changes is None:
+        del lines[7]
+    else:
+        block = json.loads(lines[7]) | changes
+        del block["proof"]
+        lines[7] = json.dumps(sealed(block, 128)).encode() + b"\n"
+    file.write_bytes(b"".join(lines))
+    for _ in range(2):  # the same answer again: it is the file, not a node whose chain moved
+        refused(imported(file, valkey, node), 1, f"Block 7 breaks the rule {code}")
+        assert node.node.chain.tip().height == max(known, 6)
+
+
 @pytest.mark.parametrize("sent", [True, False], ids=["sent to the helper", "kept here"])
 @pytest.mark.parametrize("height", [2, 3, 5, 10])  # the first ones are read from packs
 def test_verifying_finds_a_bad_signature_wherever_it_is(
