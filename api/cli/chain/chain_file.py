@@ -25,9 +25,10 @@ from api.cli.client import NodeClient
 from api.cli.group import Failure
 from services.audit.ahead import Ahead, read_ahead
 from services.system.text_files import without_mark
+from shared import wire
 from shared.block import Block, Header
 from shared.chain_spec import BadChainSpec, ChainSpec, spec_from_object
-from shared.errors import RuleError, TooEarly
+from shared.errors import InputError, RuleError, TooEarly
 from shared.rules import Rules, rules_for
 from shared.upgrades import BadUpgrades, parting, read_upgrades, to_object
 
@@ -157,6 +158,7 @@ class _Reader:
         self._source = source
         self._name = name
         self._line = 0
+        self._floats = False  # until the spec says by which rules the blocks are read
         self.bytes = 0
 
     def head(self) -> tuple[ChainSpec, str]:
@@ -173,6 +175,7 @@ class _Reader:
             raise self._failure(f"The file's upgrades cannot be used: {error}") from None
         if not rules_for(spec).may_begin_with(genesis):
             raise self._failure("The file's genesis block is not the one that its chain spec gives.")
+        self._floats = rules_for(spec).floats
         return spec, genesis
 
     def blocks(self) -> Iterator[tuple[Any, int]]:
@@ -194,10 +197,18 @@ class _Reader:
         try:
             if len(text) > _MAX_LINE:
                 raise ValueError
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            cut = "" if text.endswith(b"\n") else "; the file ends in the middle of it"
-            raise self._failure(f"Line {self._line} of the file is not a block{cut}.") from None
+            return wire.parse(text, floats=self._floats)
+        except InputError as error:
+            if error.code != "malformed_json":
+                what = f"Line {self._line} of the file is not strict JSON: {error} ({error.code})"
+                raise self._failure(what) from None
+            raise self._no_block(text) from None
+        except ValueError:
+            raise self._no_block(text) from None
+
+    def _no_block(self, text: bytes) -> Failure:
+        cut = "" if text.endswith(b"\n") else "; the file ends in the middle of it"
+        return self._failure(f"Line {self._line} of the file is not a block{cut}.")
 
     def _failure(self, what: str) -> Failure:
         return Failure(f"{self._name}: {what}")

@@ -229,6 +229,46 @@ def test_a_block_that_does_not_follow_the_one_before_it_in_the_file(
         assert node.node.chain.tip().height == max(known, 6)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("duplicate", "A JSON object has the same key twice. (duplicate_key)"),
+        ("float", "JSON fractions and exponents are refused. (float_refused)"),
+        ("deep", "JSON is nested deeper than 32 levels. (too_deep)"),
+    ],
+)
+def test_the_lines_of_a_chain_file_are_strict_json(
+    here: TestNode, valkey: EmbeddedValkey, tmp_path: Path, name: str, said: str
+) -> None:
+    file = chain_file(here, tmp_path / "file")
+    lines = file.read_bytes().splitlines(keepends=True)
+    block = json.loads(lines[7])
+    texts = {
+        # The value of the block is the same; only readers that take the first one would see another.
+        "duplicate": b'{"index": 1, ' + lines[7][1:],
+        "float": json.dumps(block | {"timestamp": float(block["timestamp"])}).encode() + b"\n",
+        "deep": b"[" * 100_000 + b"]" * 100_000 + b"\n",
+    }
+    lines[7] = texts[name]
+    file.write_bytes(b"".join(lines))
+    node = other_node(here, upgraded(), "strict")
+    refused(imported(file, valkey, node), 1, f"{file}: Line 8 of the file is not strict JSON", said)
+    assert node.node.chain.tip().height == 6
+
+
+def test_the_tutorials_blocks_may_hold_fractions(redis: Redis, valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    spec = make_spec(rules="tutorial", allocations={}, difficulty=16)
+    there = TestNode(redis, make_settings(spec))
+    there.node.begin()
+    there.clock.time += 0.5
+    mine(there.node)
+    file = chain_file(there, tmp_path / "file", height=2, upgrades=False)
+    assert isinstance(json.loads(file.read_bytes().splitlines()[2])["timestamp"], float)
+    node = other_node(there, spec, "fractions")
+    assert imported(file, valkey, node).exit_code == 0
+    assert node.node.chain.tip() == there.node.chain.tip()
+
+
 @pytest.mark.parametrize("sent", [True, False], ids=["sent to the helper", "kept here"])
 @pytest.mark.parametrize("height", [2, 3, 5, 10])  # the first ones are read from packs
 def test_verifying_finds_a_bad_signature_wherever_it_is(
