@@ -25,6 +25,8 @@ def read_height(node: Node, tag: Any) -> int | None:
     if tag == "earliest":
         return 0
     if isinstance(tag, dict):
+        if tag.get("blockHash") is not None and tag.get("blockNumber") is not None:  # in geth's words
+            raise invalid_params("cannot specify both BlockHash and BlockNumber, choose one or the other")
         if tag.get("blockHash") is not None:
             stored = find_by_hash(node, tag["blockHash"], "blockHash")
             if stored is None:

@@ -162,7 +162,8 @@ def test_an_unknown_height_is_an_error_for_state_and_null_for_objects(node: Node
 
 BAD_TAGS: list[Any] = ["", "0x", "0x01", "0X1", "1", "LATEST", "0xg", "0x-1", "0x" + "1" * 65, -1, 1.5, True, [], {},
     {"blockHash": "0x12"},
-            {"blockNumber": "latest"}, {"blockHash": 5}, "0x1 ", "safe\n"]  # fmt: skip
+            {"blockNumber": "latest"}, {"blockHash": 5}, "0x1 ", "safe\n",
+            {"blockNumber": "0x1", "blockHash": "0x" + "1" * 64}]  # fmt: skip
 
 
 @pytest.mark.parametrize("tag", BAD_TAGS, ids=repr)
@@ -171,6 +172,14 @@ def test_bad_tags(rpc: Rpc, tag: Any) -> None:
         refused(lambda: rpc(method, *params, tag), -32602, "...")  # noqa: B023 # called at once
     refused(lambda: rpc("eth_getBlockByNumber", tag, False), -32602, "...")
     refused(lambda: rpc("eth_getLogs", {"fromBlock": tag}), -32602, "...")
+
+
+def test_a_block_object_has_one_of_number_and_hash(rpc: Rpc) -> None:
+    words = "cannot specify both BlockHash and BlockNumber, choose one or the other"
+    block_hash = rpc("eth_getBlockByNumber", "0x1", False)["hash"]
+    refused(lambda: rpc("eth_getBalance", NOBODY, {"blockNumber": "0x1", "blockHash": block_hash}), -32602, words)
+    assert rpc("eth_getBalance", NOBODY, {"blockNumber": None, "blockHash": block_hash}) == "0x0"
+    assert rpc("eth_getBalance", NOBODY, {"blockNumber": "0x1", "blockHash": None}) == "0x0"
 
 
 BAD_ADDRESSES: list[Any] = [
