@@ -70,7 +70,7 @@ def round_figures(found: Round, workers: Mapping[str, RoundWorker], now: float) 
         hashes=hashes,
         rate=rate,
         expected_seconds=round(found.difficulty / rate, 3) if rate and found.is_open else None,
-        probability=round(-math.expm1(-hashes / found.difficulty), 4) if found.difficulty else 0.0,
+        probability=round(-math.expm1(-hashes / found.difficulty), 4) if hashes and found.difficulty else 0.0,
         workers=each,
     )
 

@@ -1,5 +1,6 @@
 """One count, one speed, one estimate and one probability of a round."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ OPEN = Round(
 def test_a_round_that_nobody_has_searched() -> None:
     found = round_figures(OPEN, {}, NOW)
     assert (found.hashes, found.rate, found.expected_seconds, found.probability, found.workers) == (0, 0, None, 0, ())
+    assert json.dumps(found.probability) == "0.0", "not -0.0"
 
 
 def test_the_round_is_the_sum_of_its_workers() -> None:
