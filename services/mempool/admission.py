@@ -151,8 +151,10 @@ class Mempool:
         now = self._clock.now()
         ids = self._store.older_than(now - self._policy.expiry_seconds, 1000)
         self._store.forget_records(now - self._policy.record_seconds, self._policy.max_records, 2000)
-        hours = self._policy.expiry_seconds / 3600
-        return self._store.drop(ids, "expired", f"not mined within {hours:g} hours", now)
+        seconds = self._policy.expiry_seconds
+        hours, rest = divmod(seconds, 3600)
+        span = f"{seconds} s" if rest else "1 hour" if hours == 1 else f"{hours} hours"
+        return self._store.drop(ids, "expired", f"not mined within {span}", now)
 
     def take_out(self, ids: Sequence[str], reason: str) -> int:
         """Drop transactions because someone asked for it. Returns how many of them were waiting.

@@ -305,6 +305,17 @@ def test_what_waits_too_long_expires(redis: Redis) -> None:
     assert here.node.pool.next_nonce(ALICE.address) == 0
 
 
+@pytest.mark.parametrize(
+    ("seconds", "span"), [(25, "25 s"), (3600, "1 hour"), (5400, "5400 s"), (14400, "4 hours")]
+)
+def test_the_record_says_how_long_was_waited(redis: Redis, seconds: int, span: str) -> None:
+    here = TestNode(redis, make_settings(expiry_seconds=seconds))
+    old = here.admit(ALICE, 0)
+    here.clock.time += seconds
+    assert here.node.mempool.expire() == 1
+    assert record_of(here, old.id) == ("expired", f"not mined within {span}")
+
+
 def test_a_nonce_that_another_transaction_used_leaves_a_record(here: TestNode) -> None:
     lost = [here.admit(ALICE, nonce) for nonce in (0, 1)]
     stays = here.admit(ALICE, 2)
