@@ -167,7 +167,7 @@ def announce() -> ResponseReturnValue:
         raise InputError("bad_hash", "hash must be 64 lower-case hexadecimal digits.", field="hash")
     for name in ("height", "chainwork"):
         if type(body[name]) is not int or not 0 <= body[name] < 2**256:
-            raise InputError("bad_number", f"{name} must be a whole number.", field=name)
+            raise InputError("bad_number", f"{name} must be a whole number from 0, below 2^256.", field=name)
     return jsonify(heeded=current_node().announcer.heard(url, block_hash)), 202
 
 

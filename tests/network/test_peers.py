@@ -310,6 +310,8 @@ def test_bad_announcements(pair: Pair, changes: dict[str, Any], status: int, cod
     a, b = pair
     a.befriend(b)
     client(a).post("/nodes/announce", news(b, **changes)).refused(status, code)
+    answer = client(a).post("/nodes/announce", news(b, height=10**100))
+    assert "height must be a whole number from 0, below 2^256" in answer.refused(400, "bad_number")["detail"]
     client(a).post("/nodes/announce", [news(b)]).refused(400, "not_an_object")
     client(a).post("/nodes/announce", {"url": b.url}).refused(422, "wrong_fields")
     assert a.queue.jobs == {}
