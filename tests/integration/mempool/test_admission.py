@@ -305,9 +305,7 @@ def test_what_waits_too_long_expires(redis: Redis) -> None:
     assert here.node.pool.next_nonce(ALICE.address) == 0
 
 
-@pytest.mark.parametrize(
-    ("seconds", "span"), [(25, "25 s"), (3600, "1 hour"), (5400, "5400 s"), (14400, "4 hours")]
-)
+@pytest.mark.parametrize(("seconds", "span"), [(25, "25 s"), (3600, "1 hour"), (5400, "5400 s"), (14400, "4 hours")])
 def test_the_record_says_how_long_was_waited(redis: Redis, seconds: int, span: str) -> None:
     here = TestNode(redis, make_settings(expiry_seconds=seconds))
     old = here.admit(ALICE, 0)
